@@ -1,0 +1,2 @@
+// Package kafka is the one place that speaks to Kafka.
+package kafka
