@@ -1,0 +1,147 @@
+package event
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Origin says how an event came about (ce_origin). Rules fire on OriginLive unless they ask for others.
+type Origin string
+
+// The origins. Import and Backfill only reduce effects and need no signature; the others do.
+const (
+	OriginLive     Origin = "live"
+	OriginImport   Origin = "import"
+	OriginBackfill Origin = "backfill"
+	OriginEcho     Origin = "echo"
+	OriginRedrive  Origin = "redrive"
+)
+
+// Valid reports whether o is one of the known origins.
+func (o Origin) Valid() bool {
+	switch o {
+	case OriginLive, OriginImport, OriginBackfill, OriginEcho, OriginRedrive:
+		return true
+	}
+	return false
+}
+
+// NeedsSignature reports whether a claim of this origin counts only in a signed event.
+func (o Origin) NeedsSignature() bool { return o != OriginImport && o != OriginBackfill }
+
+// ContentTypeAvro is the datacontenttype of every event in Kafka.
+const ContentTypeAvro = "application/avro"
+
+// MaxHops is the largest number of derivations since the last outside fact; a derived event beyond it is refused as a storm.
+const MaxHops = 16
+
+// Header is one attribute on the wire; it has the shape of a Kafka record header.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Event is an event as a producer sent it: its attributes and its value.
+type Event struct {
+	TenantID       string    // the record's key
+	ID             string    // ce_id
+	Source         string    // ce_source, a URI reference
+	Type           string    // ce_type, such as lead.created
+	Subject        string    // ce_subject, such as lead/42; may be empty
+	Time           time.Time // ce_time: when it happened, UTC; zero if not given
+	ContentType    string    // content-type; empty means ContentTypeAvro
+	TraceParent    string    // traceparent, W3C Trace Context
+	TraceState     string    // tracestate
+	IdempotencyKey string    // idempotency-key
+	CorrelationID  string    // ce_correlationid
+
+	// System attributes: they count only under a valid signature.
+	CausationID   string   // ce_causationid: id of the event that caused this one
+	Hops          int      // ce_hops: derivations since the last outside fact
+	Origin        Origin   // ce_origin; empty means OriginLive
+	Deriver       string   // ce_deriver: rules, gohighlevel or deadletter
+	DeriverNumber int64    // ce_derivernumber: 1, 2, 3 … per tenant and deriver
+	Path          []string // neuronx-path: how it was derived, entries `type<rule@version`
+	Fingerprint   string   // neuronx-fingerprint: hex SHA-256 that tells a conflict from a repeat
+	Forwarded     string   // neuronx-fwd: `<topic id>/<partition>/<offset>` of the record that was forwarded
+
+	Signature string   // neuronx-sig
+	Extra     []Header // every other header, in the order received
+	Value     []byte   // Avro in Confluent's framing
+
+	malformed []string // system attributes that could not be read; they never verify
+}
+
+// Recorded is an event of the log: what the sequencer made of an admitted Event.
+type Recorded struct {
+	Event
+	Sequence     int64     // ce_sequence: the tenant's number, 1, 2, 3 … without gap
+	Position     int64     // ce_position: rises with the sequence; ms since 1970 << 20 and a counter
+	RecordedTime time.Time // ce_recordedtime: append time of the ingress record, UTC
+	LogID        string    // ce_logid: identity of the log partition
+
+	Partition int32 // where in the log it stands
+	Offset    int64
+}
+
+// Derived reports whether the event carries a deriver's number, which then is its identity instead of a key.
+func (e *Event) Derived() bool { return e.Deriver != "" }
+
+// EffectiveOrigin is the origin with the default filled in.
+func (e *Event) EffectiveOrigin() Origin {
+	if e.Origin == "" {
+		return OriginLive
+	}
+	return e.Origin
+}
+
+// Key is what makes a repeat: the Idempotency-Key, else source and id (length-prefixed, so that no two pairs collide).
+func (e *Event) Key() string {
+	if e.IdempotencyKey != "" {
+		return "k:" + e.IdempotencyKey
+	}
+	return "s:" + strconv.Itoa(len(e.Source)) + ":" + e.Source + e.ID
+}
+
+var tenantPattern = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+
+// ValidTenant reports whether s is a tenant id: 1 to 63 of a-z, 0-9 and hyphen.
+func ValidTenant(s string) bool { return tenantPattern.MatchString(s) }
+
+var typePattern = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,7}$`)
+
+// ValidType reports whether s has the shape of an event type: two to eight lower-case words joined by dots.
+func ValidType(s string) bool { return len(s) <= maxType && typePattern.MatchString(s) }
+
+// Reserved reports whether only the engine may publish events of this type.
+func Reserved(typ string) bool {
+	for _, p := range []string{"tenant.", "rules.", "engine.", "timer."} {
+		if strings.HasPrefix(typ, p) {
+			return true
+		}
+	}
+	if !strings.HasPrefix(typ, "crm.") {
+		return false
+	}
+	return strings.HasSuffix(typ, ".requested") || strings.HasSuffix(typ, ".succeeded") || strings.HasSuffix(typ, ".failed")
+}
+
+// PositionAt is the first position of a millisecond since 1970: 43 bits of time over 20 bits of counter.
+func PositionAt(ms int64) int64 { return ms << 20 }
+
+// PositionTime is the millisecond since 1970 that a position stands for.
+func PositionTime(position int64) int64 { return position >> 20 }
+
+// FormatNumber writes a sequence or position as 20 zero-padded digits, so that it sorts as text.
+func FormatNumber(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	if len(s) >= 20 || n < 0 {
+		return s
+	}
+	return "00000000000000000000"[:20-len(s)] + s
+}
+
+// FormatTime writes a time the way the engine does everywhere: RFC 3339 in UTC with as many decimals as needed.
+func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -1,0 +1,347 @@
+package event
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Header names. CloudEvents attributes have the prefix ce_ (Kafka protocol binding 3.2.3); the rest are plain.
+const (
+	hSpecVersion    = "ce_specversion"
+	hID             = "ce_id"
+	hSource         = "ce_source"
+	hType           = "ce_type"
+	hSubject        = "ce_subject"
+	hTime           = "ce_time"
+	hTenant         = "ce_tenantid"
+	hCorrelation    = "ce_correlationid"
+	hCausation      = "ce_causationid"
+	hHops           = "ce_hops"
+	hOrigin         = "ce_origin"
+	hDeriver        = "ce_deriver"
+	hDeriverNumber  = "ce_derivernumber"
+	hSequence       = "ce_sequence"
+	hPosition       = "ce_position"
+	hRecordedTime   = "ce_recordedtime"
+	hLogID          = "ce_logid"
+	hContentType    = "content-type"
+	hTraceParent    = "traceparent"
+	hTraceState     = "tracestate"
+	hIdempotencyKey = "idempotency-key"
+	hPath           = "neuronx-path"
+	hFingerprint    = "neuronx-fingerprint"
+	hForwarded      = "neuronx-fwd"
+	hSignature      = "neuronx-sig"
+)
+
+// Bounds on attributes, in bytes unless said otherwise.
+const (
+	maxHeaders     = 100 // headers of one record
+	maxHeaderBytes = 32 << 10
+	maxID          = 256
+	maxSource      = 1024
+	maxType        = 128
+	maxSubject     = 512
+	maxTrace       = 512
+	maxPathBytes   = 4096
+	maxExtra       = 4096 // one extension's value
+)
+
+// Parse reads an event from a record's key, headers and value. What is missing stays empty (the door fills in defaults); what is
+// there and wrong is a *Refusal. The value is not looked into. The event shares the value's memory.
+//
+// System attributes that can't be read are remembered, not refused: without a valid signature they would not count anyway.
+func Parse(key []byte, headers []Header, value []byte) (Event, error) {
+	e := Event{TenantID: string(key), Value: value}
+	if len(key) == 0 {
+		return e, Refuse(CodeMissingAttribute, "the record has no key").At("key").Hint("the key is the tenant id")
+	}
+	if !ValidTenant(e.TenantID) {
+		e.TenantID = ""
+		return e, Refuse(CodeInvalidAttribute, "the key is not a tenant id").At("key").Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
+	}
+	if err := e.readHeaders(headers); err != nil {
+		return e, err
+	}
+	return e, nil
+}
+
+func (e *Event) readHeaders(headers []Header) error {
+	if len(headers) > maxHeaders {
+		return Refuse(CodeTooLarge, "%d headers, at most %d are allowed", len(headers), maxHeaders)
+	}
+	total := 0
+	var seen uint32
+	for _, h := range headers {
+		if total += len(h.Key) + len(h.Value); total > maxHeaderBytes {
+			return Refuse(CodeTooLarge, "the headers are over %d bytes", maxHeaderBytes)
+		}
+		known, err := e.set(h)
+		if err != nil {
+			return err
+		}
+		if known < 0 {
+			continue
+		}
+		if seen&(1<<known) != 0 {
+			return Refuse(CodeInvalidAttribute, "the header is there twice").At("header " + h.Key)
+		}
+		seen |= 1 << known
+	}
+	return nil
+}
+
+// set reads one header and returns its number among the known ones, or -1.
+func (e *Event) set(h Header) (int, error) {
+	v := string(h.Value)
+	text := func(n int, dst *string, limit int) (int, error) {
+		if err := checkText(v, limit); err != nil {
+			return n, err.At("header " + h.Key)
+		}
+		*dst = v
+		return n, nil
+	}
+	switch h.Key {
+	case hSpecVersion:
+		if v != "1.0" {
+			return 0, Refuse(CodeInvalidAttribute, "CloudEvents version is not 1.0").At("header " + h.Key)
+		}
+		return 0, nil
+	case hID:
+		return text(1, &e.ID, maxID)
+	case hSource:
+		return text(2, &e.Source, maxSource)
+	case hType:
+		if !ValidType(v) {
+			return 3, Refuse(CodeInvalidAttribute, "not an event type").At("header " + h.Key).Hint("a type is lower-case words joined by dots, such as lead.created")
+		}
+		e.Type = v
+		return 3, nil
+	case hSubject:
+		return text(4, &e.Subject, maxSubject)
+	case hTime:
+		t, err := ParseTime(v)
+		if err != nil {
+			return 5, err.At("header " + h.Key)
+		}
+		e.Time = t
+		return 5, nil
+	case hTenant:
+		if v != e.TenantID {
+			return 6, Refuse(CodeTenantMismatch, "ce_tenantid names another tenant than the record's key").At("header " + h.Key)
+		}
+		return 6, nil
+	case hContentType:
+		if media, _, _ := strings.Cut(strings.ToLower(v), ";"); strings.TrimSpace(media) != ContentTypeAvro {
+			return 7, Refuse(CodeUnsupportedMedia, "content type is not %s", ContentTypeAvro).At("header " + h.Key)
+		}
+		e.ContentType = ContentTypeAvro
+		return 7, nil
+	case hTraceParent:
+		return text(8, &e.TraceParent, maxTrace)
+	case hTraceState:
+		return text(9, &e.TraceState, maxTrace)
+	case hIdempotencyKey:
+		return text(10, &e.IdempotencyKey, maxID)
+	case hCorrelation:
+		return text(11, &e.CorrelationID, maxID)
+	case hSignature:
+		return text(12, &e.Signature, maxTrace)
+	case hSequence, hPosition, hRecordedTime, hLogID:
+		return -1, nil // the sequencer's own; on ingress they mean nothing
+	}
+	if n := e.setSystem(h.Key, v); n > 0 {
+		return n, nil
+	}
+	if len(h.Value) > maxExtra || len(h.Key) > 64 || !printable(h.Key) {
+		return -1, Refuse(CodeInvalidAttribute, "the header's name or value is too long or not printable").At("header")
+	}
+	e.Extra = append(e.Extra, h)
+	return -1, nil
+}
+
+// setSystem reads a system attribute and returns its number, or 0 when name is none.
+func (e *Event) setSystem(name, v string) int {
+	ok := checkText(v, maxPathBytes) == nil
+	n := 0
+	switch name {
+	case hCausation:
+		n, ok = 13, ok && len(v) <= maxID
+		if ok {
+			e.CausationID = v
+		}
+	case hHops:
+		hops, err := strconv.ParseUint(v, 10, 16)
+		n, ok, e.Hops = 14, err == nil && strconv.FormatUint(hops, 10) == v, int(hops)
+	case hOrigin:
+		n, e.Origin = 15, Origin(v)
+		if ok = e.Origin.Valid(); !ok {
+			e.Origin = ""
+		}
+	case hDeriver:
+		n, ok = 16, ok && ValidTenant(v)
+		if ok {
+			e.Deriver = v
+		}
+	case hDeriverNumber:
+		num, err := strconv.ParseInt(v, 10, 64)
+		n, ok, e.DeriverNumber = 17, err == nil && num > 0 && strconv.FormatInt(num, 10) == v, num
+	case hPath:
+		n = 18
+		if ok {
+			e.Path = strings.Split(v, "\n")
+			ok = len(e.Path) <= MaxHops+1
+		}
+	case hFingerprint:
+		n, ok = 19, ok && len(v) == 64
+		if ok {
+			e.Fingerprint = v
+		}
+	case hForwarded:
+		n, ok = 20, ok && len(v) <= maxID
+		if ok {
+			e.Forwarded = v
+		}
+	default:
+		return 0
+	}
+	if !ok {
+		e.malformed = append(e.malformed, name)
+	}
+	return n
+}
+
+// formatPath joins path entries by a line feed, which can't be in one: types and rule names are printable.
+func formatPath(path []string) string { return strings.Join(path, "\n") }
+
+// Headers writes the event's attributes as Kafka headers, in a fixed order, leaving out what is empty.
+func (e *Event) Headers() []Header {
+	out := make([]Header, 0, 16+len(e.Extra))
+	add := func(name, value string) {
+		if value != "" {
+			out = append(out, Header{name, []byte(value)})
+		}
+	}
+	add(hSpecVersion, "1.0")
+	add(hID, e.ID)
+	add(hSource, e.Source)
+	add(hType, e.Type)
+	add(hSubject, e.Subject)
+	if !e.Time.IsZero() {
+		add(hTime, FormatTime(e.Time))
+	}
+	add(hTenant, e.TenantID)
+	add(hContentType, ContentTypeAvro)
+	add(hTraceParent, e.TraceParent)
+	add(hTraceState, e.TraceState)
+	add(hIdempotencyKey, e.IdempotencyKey)
+	add(hCorrelation, e.CorrelationID)
+	e.eachSystem(add)
+	add(hSignature, e.Signature)
+	return append(out, e.Extra...)
+}
+
+// Headers writes a recorded event's attributes: those of the event without its signature, and the sequencer's.
+func (r *Recorded) Headers() []Header {
+	e := r.Event
+	e.Signature = ""
+	return append(e.Headers(),
+		Header{hSequence, []byte(FormatNumber(r.Sequence))},
+		Header{hPosition, []byte(FormatNumber(r.Position))},
+		Header{hRecordedTime, []byte(FormatTime(r.RecordedTime))},
+		Header{hLogID, []byte(r.LogID)})
+}
+
+// ParseRecorded reads a record of the log. Partition and Offset are left to the caller. A record without the sequencer's attributes
+// is a *Refusal: somebody wrote to the log who may not.
+func ParseRecorded(key []byte, headers []Header, value []byte) (Recorded, error) {
+	e, err := Parse(key, headers, value)
+	r := Recorded{Event: e}
+	if err != nil {
+		return r, err
+	}
+	if len(e.malformed) > 0 {
+		return r, Refuse(CodeInvalidAttribute, "a system attribute can't be read").At("header " + e.malformed[0])
+	}
+	for _, h := range headers {
+		v := string(h.Value)
+		var err error
+		switch h.Key {
+		case hSequence:
+			r.Sequence, err = strconv.ParseInt(v, 10, 64)
+		case hPosition:
+			r.Position, err = strconv.ParseInt(v, 10, 64)
+		case hRecordedTime:
+			r.RecordedTime, err = time.Parse(time.RFC3339Nano, v)
+		case hLogID:
+			r.LogID = v
+		}
+		if err != nil {
+			return r, Refuse(CodeInvalidAttribute, "not readable").At("header " + h.Key)
+		}
+	}
+	if r.Sequence < 1 || r.Position < 1 || r.LogID == "" || r.RecordedTime.IsZero() || r.ID == "" || r.Type == "" {
+		return r, Refuse(CodeMissingAttribute, "a record of the log lacks the sequencer's attributes").Hint("only the sequencer writes neuronx.events; produce to neuronx.ingress")
+	}
+	return r, nil
+}
+
+// ParseTime reads an RFC 3339 time of the years 1 to 9999 and returns it in UTC, to the microsecond.
+func ParseTime(s string) (time.Time, *Refusal) {
+	if len(s) > 64 {
+		return time.Time{}, Refuse(CodeInvalidAttribute, "not an RFC 3339 time")
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, Refuse(CodeInvalidAttribute, "not an RFC 3339 time").Hint("such as 2026-01-31T12:00:00Z")
+	}
+	t = t.UTC().Truncate(time.Microsecond)
+	if y := t.Year(); y < 1 || y > 9999 {
+		return time.Time{}, Refuse(CodeInvalidAttribute, "the time is outside the years 1 to 9999")
+	}
+	return t, nil
+}
+
+// CheckAttributes applies the bounds of Parse to an event that was built from something else than Kafka headers (the HTTP door).
+func (e *Event) CheckAttributes() error {
+	hs := e.Headers()
+	again := Event{TenantID: e.TenantID}
+	if !ValidTenant(e.TenantID) {
+		return Refuse(CodeInvalidAttribute, "not a tenant id").At("tenant")
+	}
+	if err := again.readHeaders(hs); err != nil {
+		return err
+	}
+	if len(again.malformed) > 0 {
+		return Refuse(CodeInvalidAttribute, "out of bounds").At(again.malformed[0])
+	}
+	return nil
+}
+
+func checkText(s string, limit int) *Refusal {
+	switch {
+	case s == "":
+		return Refuse(CodeInvalidAttribute, "empty")
+	case len(s) > limit:
+		return Refuse(CodeInvalidAttribute, "longer than %d bytes", limit)
+	case !utf8.ValidString(s):
+		return Refuse(CodeInvalidAttribute, "not UTF-8")
+	}
+	for _, r := range s {
+		if (r < 0x20 && r != '\n') || r == 0x7f {
+			return Refuse(CodeInvalidAttribute, "has a control character")
+		}
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= 0x20 || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,59 @@
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"hash"
+	"strconv"
+
+	"github.com/google/uuid"
+)
+
+var namespace = uuid.MustParse("6f1f6b5e-6c1c-4d53-9a2e-5b1f0a7f3c11")
+
+// DerivedID is the UUIDv5 (RFC 9562, 5.5) of a tenant and parts: the same parts give the same id, for ever, on every machine.
+func DerivedID(tenant string, parts ...string) string {
+	b := appendPart(nil, tenant)
+	for _, p := range parts {
+		b = appendPart(b, p)
+	}
+	return uuid.NewSHA1(namespace, b).String()
+}
+
+// RecordID is the id of a bare Kafka record that brought none: its topic's id, partition and offset decide.
+func RecordID(tenant string, topicID [16]byte, partition int32, offset int64) string {
+	return DerivedID(tenant, "record", string(topicID[:]), strconv.Itoa(int(partition)), strconv.FormatInt(offset, 10))
+}
+
+// FingerprintJSON tells a repeat from a conflict for an event that came as JSON: hex SHA-256 over type, subject, source and the
+// data in canonical form (RFC 8785), as received and not as encoded.
+func FingerprintJSON(typ, subject, source string, canonical []byte) string {
+	return fingerprint(typ, subject, source, "json", canonical)
+}
+
+// FingerprintAvro is the same for an event that came as Avro: over the schema id and the body as received.
+func FingerprintAvro(typ, subject, source string, schemaID int32, body []byte) string {
+	return fingerprint(typ, subject, source, "avro:"+strconv.Itoa(int(schemaID)), body)
+}
+
+func fingerprint(typ, subject, source, form string, body []byte) string {
+	h := sha256.New()
+	for _, s := range []string{typ, subject, source, form} {
+		writePart(h, s)
+	}
+	h.Write(body)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// appendPart length-prefixes s, so that no two lists of parts give the same bytes.
+func appendPart(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
+}
+
+func writePart(h hash.Hash, s string) {
+	var n [4]byte
+	binary.BigEndian.PutUint32(n[:], uint32(len(s)))
+	h.Write(n[:])
+	h.Write([]byte(s))
+}
