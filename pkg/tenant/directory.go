@@ -1,0 +1,204 @@
+package tenant
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Status of a tenant as the log has it.
+type Status string
+
+// The two states of a tenant.
+const (
+	StatusActive    Status = "active"
+	StatusSuspended Status = "suspended"
+)
+
+// StoredKey is an API key as the read model knows it.
+type StoredKey struct {
+	Tenant    string
+	ID        string
+	Hash      [sha256.Size]byte
+	Scopes    []string
+	Label     string
+	ExpiresAt time.Time // zero: never
+	Revoked   bool
+}
+
+// Entry is one tenant with its keys by key id.
+type Entry struct {
+	Tenant string
+	Status Status
+	Keys   map[string]StoredKey
+}
+
+// Snapshot is every tenant at one moment, by tenant id.
+type Snapshot map[string]Entry
+
+// Source loads a snapshot.
+type Source interface {
+	Load(ctx context.Context) (Snapshot, error)
+}
+
+// Principal is who a request speaks for, once the key was checked.
+type Principal struct {
+	Tenant string
+	KeyID  string
+	Scopes []string
+}
+
+// Reasons for which a key is not accepted. Unknown tenant, unknown key, wrong
+// secret, expired and revoked all are ErrUnauthorized: telling them apart would
+// help only somebody who tries keys.
+var (
+	ErrNotLoaded    = errors.New("the tenant directory is not loaded yet")
+	ErrUnauthorized = errors.New("the API key is not valid")
+	ErrSuspended    = errors.New("the tenant is suspended")
+	ErrScope        = errors.New("the API key lacks the scope")
+)
+
+const (
+	refreshEvery = 10 * time.Second // K17
+	missEvery    = time.Second      // an unknown key asks the database at most this often
+)
+
+// Directory is the cached view of all tenants. It is safe for concurrent use.
+type Directory struct {
+	source Source
+	log    *slog.Logger
+	now    func() time.Time
+
+	current atomic.Pointer[Snapshot]
+	loaded  atomic.Int64 // Unix nanoseconds of the last good load
+
+	mu       sync.Mutex // one load at a time
+	lastMiss time.Time
+}
+
+// NewDirectory gives a directory that is empty until Run or Refresh loaded it.
+func NewDirectory(source Source, log *slog.Logger, reg prometheus.Registerer) *Directory {
+	d := &Directory{source: source, log: log, now: time.Now}
+	newMetrics(reg, d)
+	return d
+}
+
+// Run refreshes the directory every 10 s until ctx ends. It returns nil.
+func (d *Directory) Run(ctx context.Context) error {
+	ticker := time.NewTicker(refreshEvery)
+	defer ticker.Stop()
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-retry.C:
+		}
+		if err := d.Refresh(ctx); err != nil && ctx.Err() == nil {
+			d.log.Warn("the tenant directory could not be refreshed", "error", err, "loaded", d.Loaded())
+			if !d.Loaded() {
+				retry.Reset(time.Second) // nobody is served until the first load
+			}
+		}
+	}
+}
+
+// Refresh loads the tables now.
+func (d *Directory) Refresh(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.load(ctx)
+}
+
+func (d *Directory) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	snap, err := d.source.Load(ctx)
+	if err != nil {
+		return err
+	}
+	d.current.Store(&snap)
+	d.loaded.Store(d.now().UnixNano())
+	return nil
+}
+
+// Loaded tells whether there was a first load.
+func (d *Directory) Loaded() bool { return d.current.Load() != nil }
+
+// Authenticate checks a presented key against the directory and a scope. It
+// returns ErrNotLoaded, ErrUnauthorized, ErrSuspended or ErrScope. A key that
+// is not known makes the directory look again, at most once a second over all
+// callers, so that a key works at once after it was issued.
+func (d *Directory) Authenticate(ctx context.Context, presented, scope string) (Principal, error) {
+	key, err := ParseKey(presented)
+	if err != nil {
+		return Principal{}, ErrUnauthorized
+	}
+	snap := d.current.Load()
+	if snap == nil {
+		return Principal{}, ErrNotLoaded
+	}
+	p, err := decide(*snap, key, scope, d.now())
+	if errors.Is(err, ErrUnauthorized) && !known(*snap, key) && d.lookAgain(ctx) {
+		p, err = decide(*d.current.Load(), key, scope, d.now())
+	}
+	return p, err
+}
+
+// Suspended tells whether the tenant is known to be suspended.
+func (d *Directory) Suspended(tenant string) bool {
+	snap := d.current.Load()
+	return snap != nil && (*snap)[tenant].Status == StatusSuspended
+}
+
+// decide is the whole rule of authentication.
+func decide(snap Snapshot, key Key, scope string, now time.Time) (Principal, error) {
+	entry, found := snap[key.Tenant]
+	stored := entry.Keys[key.ID]
+	// The comparison is made for unknown keys too, so that time tells nothing.
+	if !key.Matches(stored.Hash) || !found || stored.ID != key.ID || stored.Revoked {
+		return Principal{}, ErrUnauthorized
+	}
+	if !stored.ExpiresAt.IsZero() && !now.Before(stored.ExpiresAt) {
+		return Principal{}, ErrUnauthorized
+	}
+	if entry.Status == StatusSuspended {
+		return Principal{}, ErrSuspended
+	}
+	if !slices.Contains(stored.Scopes, scope) {
+		return Principal{}, ErrScope
+	}
+	return Principal{Tenant: key.Tenant, KeyID: key.ID, Scopes: stored.Scopes}, nil
+}
+
+func known(snap Snapshot, key Key) bool {
+	_, ok := snap[key.Tenant].Keys[key.ID]
+	return ok
+}
+
+// lookAgain refreshes for an unknown key, unless that was done a moment ago or
+// is being done: a flood of wrong keys must not become a flood of queries.
+func (d *Directory) lookAgain(ctx context.Context) bool {
+	if !d.mu.TryLock() {
+		return false
+	}
+	defer d.mu.Unlock()
+	if d.now().Sub(d.lastMiss) < missEvery {
+		return false
+	}
+	d.lastMiss = d.now()
+	if err := d.load(ctx); err != nil {
+		d.log.Warn("the tenant directory could not be refreshed for an unknown key", "error", err)
+		return false
+	}
+	return true
+}

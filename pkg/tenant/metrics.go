@@ -1,0 +1,21 @@
+package tenant
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// newMetrics registers what is known about the directory's age. A nil
+// registerer turns it off.
+func newMetrics(reg prometheus.Registerer, d *Directory) {
+	if reg == nil {
+		return
+	}
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "neuronx_tenant_directory_age_seconds",
+		Help: "Seconds since tenants and API keys were last read from Postgres; -1 before the first load.",
+	}, func() float64 {
+		at := d.loaded.Load()
+		if at == 0 {
+			return -1
+		}
+		return d.now().Sub(unixNano(at)).Seconds()
+	}))
+}
