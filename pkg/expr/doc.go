@@ -1,0 +1,21 @@
+// Package expr compiles and runs the CEL expressions of rules, projections and import mappings.
+//
+// An expression is a pure function of its variables. There is no clock, no random source, no network and no file in the
+// language as it is set up here, and maps are iterated in the order of their keys, so that the same source over the same
+// values gives the same result on every machine and on every run. That is what lets a replay derive the same events again.
+//
+// # Bounds
+//
+//   - a source has at most MaxSource bytes, parses at most 64 levels deep and has at most 10,000 nodes after macros;
+//   - comprehensions nest at most three deep, regular expressions are RE2 with a bounded program;
+//   - an evaluation costs at most CostLimit units and is interrupted after Deadline of wall time, checked every 100
+//     iterations of a comprehension;
+//   - a result has at most MaxResultNodes values and MaxResultBytes bytes of text.
+//
+// # How it fails
+//
+// Compile answers *CompileError with every problem at its line and column. Eval answers *EvalError, whose code and text are a
+// function of the source and the values alone: they can be recorded in an event and derived again. Text that does not stand in
+// the source is left out, because it may be a person's data. The exception is CodeDeadline: it depends on the machine, so
+// callers must treat it as a fault of infrastructure (retry), never as an outcome.
+package expr

@@ -1,0 +1,93 @@
+package expr
+
+import (
+	"fmt"
+	"sort"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+	"cel.dev/cel-go/ext"
+	"cel.dev/cel-go/parser"
+)
+
+// ordered is the function that wraps the range of every comprehension. No source can spell it: '@' is no CEL identifier.
+const ordered = "@ordered"
+
+// baseEnv is built once: it takes milliseconds and is immutable.
+var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
+	listT, mapKV := cel.ListType(cel.TypeParamType("T")), cel.MapType(cel.TypeParamType("K"), cel.TypeParamType("V"))
+	return cel.NewCustomEnv(
+		cel.StdLib(),
+		cel.ClearMacros(),
+		cel.Macros(orderedMacros()...),
+		cel.Function(ordered,
+			cel.Overload("ordered_list", []*cel.Type{listT}, listT, cel.UnaryBinding(orderedRange)),
+			cel.Overload("ordered_map", []*cel.Type{mapKV}, cel.ListType(cel.TypeParamType("K")), cel.UnaryBinding(orderedRange)),
+		),
+		cel.DefaultUTCTimeZone(true),
+		cel.CrossTypeNumericComparisons(true),
+		// Versions are pinned: a newer library must not change what a published rule means.
+		ext.Strings(ext.StringsVersion(4), ext.StringsMaxPrecision(100)),
+		ext.Math(ext.MathVersion(2)),
+		ext.Encoders(),
+		cel.ParserRecursionLimit(64),
+		cel.ParserExpressionSizeLimit(MaxSource),
+		cel.ExpressionNodeLimit(10_000),
+		cel.RegexProgramSizeLimit(1_000),
+		cel.ASTValidators(
+			cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals(),
+			cel.ValidateComprehensionNestingLimit(3),
+		),
+	)
+})
+
+// orderedMacros are CEL's own comprehensions over an ordered range. Without this, `m.map(k, k)` over a map would follow Go's
+// random map order, and two evaluations of one rule over one event would differ.
+func orderedMacros() []cel.Macro {
+	over := func(make func(parser.ExprHelper, ast.Expr, []ast.Expr) (ast.Expr, *common.Error)) parser.MacroExpander {
+		return func(eh parser.ExprHelper, target ast.Expr, args []ast.Expr) (ast.Expr, *common.Error) {
+			return make(eh, eh.NewCall(ordered, target), args)
+		}
+	}
+	return []cel.Macro{
+		parser.NewGlobalMacro("has", 1, parser.MakeHas),
+		parser.NewReceiverMacro("all", 2, over(parser.MakeAll)),
+		parser.NewReceiverMacro("exists", 2, over(parser.MakeExists)),
+		parser.NewReceiverMacro("exists_one", 2, over(parser.MakeExistsOne)),
+		parser.NewReceiverMacro("map", 2, over(parser.MakeMap)),
+		parser.NewReceiverMacro("map", 3, over(parser.MakeMap)),
+		parser.NewReceiverMacro("filter", 2, over(parser.MakeFilter)),
+	}
+}
+
+// orderedRange answers a list as it is, and the keys of a map in order: by kind, then by value.
+func orderedRange(v ref.Val) ref.Val {
+	m, isMap := v.(traits.Mapper)
+	if !isMap {
+		if _, isList := v.(traits.Lister); isList {
+			return v
+		}
+		return types.MaybeNoSuchOverloadErr(v)
+	}
+	var keys []ref.Val
+	for it := m.Iterator(); it.HasNext() == types.True; {
+		keys = append(keys, it.Next())
+	}
+	sort.Slice(keys, func(i, j int) bool { return keyLess(keys[i], keys[j]) })
+	return types.NewRefValList(types.DefaultTypeAdapter, keys)
+}
+
+func keyLess(a, b ref.Val) bool {
+	if a.Type() != b.Type() {
+		return a.Type().TypeName() < b.Type().TypeName()
+	}
+	if c, ok := a.(traits.Comparer); ok {
+		return c.Compare(b) == types.IntNegOne
+	}
+	return fmt.Sprint(a.Value()) < fmt.Sprint(b.Value())
+}

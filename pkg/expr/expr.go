@@ -1,0 +1,220 @@
+package expr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/interpreter"
+)
+
+// Bounds of sources and evaluations.
+const (
+	MaxSource      = 8 << 10         // bytes of one expression
+	CostLimit      = 100_000         // CEL cost units of one evaluation (K40)
+	Deadline       = 5 * time.Second // wall time of one evaluation; a safety net far above what CostLimit allows
+	MaxResultNodes = 10_000          // values in one result, nested ones counted
+	MaxResultBytes = 256 << 10       // bytes of text and bytes in one result
+)
+
+// Problem is one thing wrong with a source. Line and Column count from 1; zero means the whole source.
+type Problem struct {
+	Line, Column int
+	Message      string
+}
+
+// CompileError lists every problem of a source.
+type CompileError struct{ Problems []Problem }
+
+func (e *CompileError) Error() string {
+	parts := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		parts[i] = p.Message
+		if p.Line > 0 {
+			parts[i] = fmt.Sprintf("%d:%d: %s", p.Line, p.Column, p.Message)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Program is a compiled expression. It is immutable and safe for concurrent use.
+type Program struct {
+	source string
+	prg    cel.Program
+	result string
+	fields map[string][]string
+}
+
+// Compile parses and checks a source whose only variables are vars. The variable "event" is a map from string; the others may
+// hold any value. The error is *CompileError.
+func Compile(src string, vars ...string) (*Program, error) {
+	if len(src) > MaxSource {
+		return nil, &CompileError{[]Problem{{Message: fmt.Sprintf("the expression has %d bytes, more than the %d allowed; split it", len(src), MaxSource)}}}
+	}
+	if strings.TrimSpace(src) == "" {
+		return nil, &CompileError{[]Problem{{Message: "the expression is empty; write a CEL expression such as true or data.score >= 50"}}}
+	}
+	base, err := baseEnv()
+	if err != nil {
+		return nil, fmt.Errorf("build CEL environment: %w", err)
+	}
+	opts := make([]cel.EnvOption, 0, len(vars))
+	for _, v := range vars {
+		t := cel.DynType
+		if v == "event" {
+			t = cel.MapType(cel.StringType, cel.DynType)
+		}
+		opts = append(opts, cel.Variable(v, t))
+	}
+	env, err := base.Extend(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("extend CEL environment: %w", err)
+	}
+	checked, issues := env.Compile(src)
+	if issues != nil && issues.Err() != nil {
+		return nil, compileError(issues)
+	}
+	fields, problems := survey(checked.NativeRep(), vars)
+	if len(problems) > 0 {
+		return nil, &CompileError{problems}
+	}
+	prg, err := env.Program(checked, cel.CostLimit(CostLimit), cel.InterruptCheckFrequency(100))
+	if err != nil {
+		return nil, &CompileError{[]Problem{{Message: "the expression cannot be planned: " + err.Error()}}}
+	}
+	return &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields}, nil
+}
+
+func compileError(issues *cel.Issues) *CompileError {
+	ce := &CompileError{}
+	for _, e := range issues.Errors() {
+		p := Problem{Message: e.Message}
+		if e.Location != nil && e.Location.Line() > 0 {
+			p.Line, p.Column = e.Location.Line(), e.Location.Column()+1
+		}
+		// A cascade of recovered parse errors says nothing that the first ones did not say.
+		if len(ce.Problems) < 10 {
+			ce.Problems = append(ce.Problems, p)
+		}
+	}
+	if len(ce.Problems) == 0 {
+		ce.Problems = append(ce.Problems, Problem{Message: issues.Err().Error()})
+	}
+	return ce
+}
+
+// survey walks the checked tree: it lists the fields selected of each variable and refuses comprehension variables that hide
+// one, which would make that list, and a reader, wrong.
+func survey(tree *ast.AST, vars []string) (map[string][]string, []Problem) {
+	fields := map[string][]string{}
+	var problems []Problem
+	ast.PreOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		switch e.Kind() {
+		case ast.SelectKind:
+			if op := e.AsSelect().Operand(); op.Kind() == ast.IdentKind {
+				fields[op.AsIdent()] = append(fields[op.AsIdent()], e.AsSelect().FieldName())
+			}
+		case ast.CallKind:
+			call := e.AsCall()
+			if call.FunctionName() != "_[_]" || len(call.Args()) != 2 || call.Args()[0].Kind() != ast.IdentKind ||
+				call.Args()[1].Kind() != ast.LiteralKind {
+				return
+			}
+			if name, ok := call.Args()[1].AsLiteral().Value().(string); ok {
+				fields[call.Args()[0].AsIdent()] = append(fields[call.Args()[0].AsIdent()], name)
+			}
+		case ast.ComprehensionKind:
+			if v := e.AsComprehension().IterVar(); slices.Contains(vars, v) {
+				problems = append(problems, Problem{Message: fmt.Sprintf("the loop variable %s hides the variable of that name; rename it", v)})
+			}
+		}
+	}))
+	for root, names := range fields {
+		slices.Sort(names)
+		fields[root] = slices.Compact(names)
+	}
+	return fields, problems
+}
+
+// Source is the text that was compiled.
+func (p *Program) Source() string { return p.source }
+
+// ResultType is the static type of the result as CEL writes it: "bool", "int", "string", "double", "bytes", "null_type",
+// "google.protobuf.Timestamp", "list(dyn)", "map(string, dyn)", or "dyn" when only a run can tell.
+func (p *Program) ResultType() string { return p.result }
+
+// Fields lists, sorted, the fields that the expression selects of a variable by name: data.score and data["score"] give
+// "score" for "data".
+func (p *Program) Fields(variable string) []string { return slices.Clone(p.fields[variable]) }
+
+// Eval runs the program. Values may be nil, bool, int, int64, float64, string, time.Time, []byte, []any and map[string]any; so
+// is the result (int64 for every integer). The error is *EvalError.
+func (p *Program) Eval(vars map[string]any) (any, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
+	defer cancel()
+	out, _, err := p.prg.ContextEval(ctx, vars)
+	if err != nil {
+		return nil, p.evalError(ctx, err)
+	}
+	b := budget{nodes: MaxResultNodes, bytes: MaxResultBytes}
+	v, err := b.native(out)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Bool runs a program that must answer true or false. A null is not false: it is an error of code CodeType.
+func (p *Program) Bool(vars map[string]any) (bool, error) {
+	v, err := p.Eval(vars)
+	if err != nil {
+		return false, err
+	}
+	b, ok := v.(bool)
+	if !ok {
+		return false, &EvalError{CodeType, fmt.Sprintf("the expression must give true or false, it gave %s", kind(v))}
+	}
+	return b, nil
+}
+
+// evalError names the failure without repeating values: see the package comment.
+func (p *Program) evalError(ctx context.Context, err error) *EvalError {
+	var cancelled interpreter.EvalCancelledError
+	if errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded {
+		return &EvalError{CodeCost, fmt.Sprintf("the expression costs more than %d units; make it cheaper or split it", CostLimit)}
+	}
+	if ctx.Err() != nil {
+		return &EvalError{CodeDeadline, fmt.Sprintf("the expression ran longer than %s", Deadline)}
+	}
+	msg := err.Error()
+	head, tail, found := strings.Cut(msg, ": ")
+	code := CodeFailed
+	switch {
+	case strings.HasPrefix(msg, "no such key"):
+		code, head = CodeMissingKey, "no such key"
+	case strings.HasPrefix(msg, "no such overload"):
+		return &EvalError{CodeType, "no such overload: an operator or function was given a value of a kind it does not take; test for null first, as in data.x != null"}
+	case strings.HasPrefix(msg, "division by zero"), strings.HasPrefix(msg, "modulus by zero"):
+		return &EvalError{CodeArithmetic, head}
+	case strings.Contains(msg, "overflow"):
+		return &EvalError{CodeArithmetic, "overflow"}
+	case strings.HasPrefix(msg, "index out of bounds"):
+		return &EvalError{CodeMissingKey, "index out of bounds"}
+	case strings.HasPrefix(msg, "no such attribute"):
+		code, head = CodeMissingKey, "no such attribute"
+	}
+	if found && tail != "" && strings.Contains(p.source, tail) {
+		head += ": " + tail
+	} else if code == CodeFailed && !strings.Contains(p.source, head) {
+		head = "a function was given a value it does not take"
+	}
+	if code == CodeMissingKey {
+		head += "; test with has() first"
+	}
+	return &EvalError{code, head}
+}
