@@ -1,0 +1,40 @@
+// Package consumer is the one loop by which the archiver, the projector, the rules and the adapters read the log.
+//
+// Authoritative is Postgres. Two kinds of rows say how far a consumer is, and both move by compare-and-set in the transaction
+// that writes the consumer's data:
+//
+//	neuronx.progress            (consumer, generation, tenant)           -> sequence, event id, log id, state
+//	neuronx.partition_progress  (consumer, generation, topic, partition) -> topic id, log id, next offset
+//
+// The offset of the Kafka group follows them, is committed after the transaction, and is read for one purpose only: a committed
+// offset whose metadata does not begin with "nx1:" was written by an operator's tool. It is a request for the side job of the
+// service (ResetHandler). The loop itself goes on from its row, and the next commit puts the group's offset back.
+//
+// # States of a (generation, tenant)
+//
+//	              next sequence fits
+//	                   ┌────┐
+//	                   v    │       sequence missing, not in the archive
+//	first event ──>  live ──┴──────────────────────────> catching-up <── a new generation (sequence 0)
+//	                   │  ^                                │  │   ^
+//	      Apply failed │  └── reached all that was seen ───┘  │   │ operator's retry or skip
+//	      log changed  v                                      v   │
+//	                stalled <── missing for 10 min: gap ── stalled
+//
+//	retired: a generation that was replaced; nothing feeds it.
+//
+// One transaction carries a batch of the log for all tenants in it, with a savepoint a tenant: an event that cannot be applied
+// stalls its tenant alone, exactly before that event. What a catching-up generation lacks is read from the archive by a second
+// goroutine, then from the newest records, which the loop keeps for it, and in the end from the log. Apply is never called
+// by two goroutines at once.
+//
+// # How it fails
+//
+//   - Postgres gone, a deadlock, a registry that does not answer (Transient): the batch rolls back and is tried again with growing
+//     pauses; after the budget Run returns the error, the process ends and the next one reads again from the row.
+//   - Paused beyond a takeover: the compare-and-set of the partition's row fails, nothing is written, the consumer joins anew.
+//   - The connection breaks at COMMIT: the row is read again and tells which it was.
+//   - The topic was made anew (other topic id), the log was trimmed past the row: Run returns an error that says so.
+//   - The log has another identity (ce_logid), or an applied sequence another event: the tenant stalls as log_changed.
+//   - A record of the log that is no event: counted and logged. If an event was lost by it, its sequence is missing, which stalls.
+package consumer
