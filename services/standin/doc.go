@@ -1,0 +1,22 @@
+// Package standin is a CRM that behaves as GoHighLevel's API v2 is known to behave, for the dev mode and for tests.
+//
+// What is authoritative: the contacts in memory, and, when a data directory is set, the JSONL file from which they are
+// rebuilt at start. Everything else (request log, faults, rate windows, search index) is of this run only.
+//
+// It checks requests by hand and strictly: Authorization, Version per operation, Content-Type, unknown fields (422 with an
+// array of texts), the location in the body against the location of the token. It keeps the traps of the real thing:
+//
+//   - tags in an upsert or update replace all tags; the tag endpoints have set semantics and store lower case;
+//   - an upsert matches by e-mail first, then phone (or as the location says); when the two hit different contacts only the
+//     first match is updated and the second field is dropped without a word;
+//   - search and the duplicate check see a write only after a lag;
+//   - nothing is idempotent by key: two notes are two notes;
+//   - 100 requests in 10 s and a daily budget per location, told in headers, refused with 429.
+//
+// Where the vendor documents nothing (status of a missing contact, body of a 429) a choice was made and is marked
+// "undocumented" in the code.
+//
+// How it fails: on demand. Faults (POST /_standin/faults) are matched by location, method and path and are used up by
+// count; each says whether the request takes effect before the answer is spoilt. The request log tells for every request
+// whether it was applied, so a test can count effects instead of answers. Bodies are bounded by 1 MiB, the log is a ring.
+package standin

@@ -1,0 +1,129 @@
+package standin
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// record is one line of the journal: a location's settings, a contact as it is now (nil: deleted), or a reset of all contacts.
+type record struct {
+	Op       string            `json:"op"` // location, contact, reset
+	Location *LocationSettings `json:"location,omitempty"`
+	At       string            `json:"at,omitempty"` // location of the contact
+	ID       string            `json:"id,omitempty"`
+	Contact  *Contact          `json:"contact,omitempty"`
+}
+
+// journal keeps the contacts over restarts. A nil journal keeps nothing. It is rewritten without history at every open, and
+// a torn last line (kill in the middle of a write) is dropped there.
+type journal struct {
+	f   *os.File
+	log *slog.Logger
+}
+
+func openJournal(dir string, s *Server) (*journal, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	path := filepath.Join(dir, "standin.jsonl")
+	if err := replay(path, s); err != nil {
+		return nil, err
+	}
+	tmp, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("rewrite journal: %w", err)
+	}
+	j := &journal{f: tmp, log: s.log}
+	for id, l := range s.locations {
+		set := l.settings
+		j.write(record{Op: "location", Location: &set})
+		for _, c := range l.sorted() {
+			j.write(record{Op: "contact", At: id, ID: c.ID, Contact: c})
+		}
+	}
+	if err := errors.Join(tmp.Sync(), os.Rename(path+".new", path)); err != nil {
+		return nil, errors.Join(fmt.Errorf("rewrite journal: %w", err), tmp.Close())
+	}
+	return j, nil
+}
+
+// replay folds the lines of an existing journal into s. Search sees what was kept at once.
+func replay(path string, s *Server) error {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open journal: %w", err)
+	}
+	defer f.Close()
+	r := bufio.NewReaderSize(f, 1<<16)
+	for n := 1; ; n++ {
+		line, err := r.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil // what follows the last newline was torn by a kill
+		}
+		if err != nil {
+			return fmt.Errorf("read journal: %w", err)
+		}
+		var rec record
+		if err := json.Unmarshal(line, &rec); err != nil {
+			return fmt.Errorf("read journal line %d: %w", n, err)
+		}
+		s.fold(rec)
+	}
+}
+
+func (s *Server) fold(rec record) {
+	switch rec.Op {
+	case "location":
+		if rec.Location != nil {
+			s.addLocation(*rec.Location)
+		}
+	case "reset":
+		for id, l := range s.locations {
+			s.locations[id] = newLocation(l.settings, l.limit)
+		}
+	case "contact":
+		l := s.locations[rec.At]
+		switch {
+		case l == nil:
+		case rec.Contact != nil:
+			l.put(rec.Contact, time.Time{})
+		case l.contacts[rec.ID] != nil:
+			l.remove(rec.ID, time.Time{})
+		}
+	}
+}
+
+// write appends one line. A failure is told and the stand-in goes on in memory: it is no system of record.
+func (j *journal) write(rec record) {
+	if j == nil || j.f == nil {
+		return
+	}
+	b, err := json.Marshal(rec)
+	if err == nil {
+		_, err = j.f.Write(append(b, '\n'))
+	}
+	if err != nil {
+		j.log.Error("stand-in journal is not kept any more", "error", err)
+		_ = j.f.Close()
+		j.f = nil
+	}
+}
+
+func (j *journal) close() error {
+	if j == nil || j.f == nil {
+		return nil
+	}
+	err := errors.Join(j.f.Sync(), j.f.Close())
+	j.f = nil
+	return err
+}
