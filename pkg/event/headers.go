@@ -164,17 +164,19 @@ func (e *Event) set(h Header) (int, error) {
 
 // setSystem reads a system attribute and returns its number, or 0 when name is none.
 func (e *Event) setSystem(name, v string) int {
-	ok := checkText(v, maxPathBytes) == nil
+	ok := checkText(v, maxID) == nil
 	n := 0
 	switch name {
 	case hCausation:
-		n, ok = 13, ok && len(v) <= maxID
+		n = 13
 		if ok {
 			e.CausationID = v
 		}
 	case hHops:
 		hops, err := strconv.ParseUint(v, 10, 16)
-		n, ok, e.Hops = 14, err == nil && strconv.FormatUint(hops, 10) == v, int(hops)
+		if n, ok = 14, err == nil && hops > 0 && strconv.FormatUint(hops, 10) == v; ok {
+			e.Hops = int(hops)
+		}
 	case hOrigin:
 		n, e.Origin = 15, Origin(v)
 		if ok = e.Origin.Valid(); !ok {
@@ -187,12 +189,13 @@ func (e *Event) setSystem(name, v string) int {
 		}
 	case hDeriverNumber:
 		num, err := strconv.ParseInt(v, 10, 64)
-		n, ok, e.DeriverNumber = 17, err == nil && num > 0 && strconv.FormatInt(num, 10) == v, num
+		if n, ok = 17, err == nil && num > 0 && strconv.FormatInt(num, 10) == v; ok {
+			e.DeriverNumber = num
+		}
 	case hPath:
 		n = 18
-		if ok {
-			e.Path = strings.Split(v, "\n")
-			ok = len(e.Path) <= MaxHops+1
+		if e.Path, ok = readPath(v); !ok {
+			e.Path = nil
 		}
 	case hFingerprint:
 		n, ok = 19, ok && len(v) == 64
@@ -200,7 +203,7 @@ func (e *Event) setSystem(name, v string) int {
 			e.Fingerprint = v
 		}
 	case hForwarded:
-		n, ok = 20, ok && len(v) <= maxID
+		n = 20
 		if ok {
 			e.Forwarded = v
 		}
@@ -213,8 +216,21 @@ func (e *Event) setSystem(name, v string) int {
 	return n
 }
 
-// formatPath joins path entries by a line feed, which can't be in one: types and rule names are printable.
+// formatPath joins path entries by a line feed, which can't be in one.
 func formatPath(path []string) string { return strings.Join(path, "\n") }
+
+func readPath(v string) ([]string, bool) {
+	if len(v) > maxPathBytes {
+		return nil, false
+	}
+	path := strings.Split(v, "\n")
+	for _, p := range path {
+		if checkText(p, maxID) != nil {
+			return nil, false
+		}
+	}
+	return path, len(path) <= MaxHops+1
+}
 
 // Headers writes the event's attributes as Kafka headers, in a fixed order, leaving out what is empty.
 func (e *Event) Headers() []Header {
@@ -330,7 +346,7 @@ func checkText(s string, limit int) *Refusal {
 		return Refuse(CodeInvalidAttribute, "not UTF-8")
 	}
 	for _, r := range s {
-		if (r < 0x20 && r != '\n') || r == 0x7f {
+		if r < 0x20 || r == 0x7f {
 			return Refuse(CodeInvalidAttribute, "has a control character")
 		}
 	}
