@@ -1,0 +1,126 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+)
+
+// Service is what a process runs.
+type Service struct {
+	Name         string                                       // such as "ingest"
+	DefaultAdmin string                                       // default admin address, such as ":9091"
+	Flags        func(fs *pflag.FlagSet)                      // declares the flags; may be nil
+	Validate     func() error                                 // all problems at once; may be nil
+	Run          func(ctx context.Context, rt *Runtime) error // blocks until ctx ends
+}
+
+// Runtime is what a service gets from the process around it.
+type Runtime struct {
+	Name    string
+	Slot    string // --slot: which of several instances this is; a StatefulSet's ordinal
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // every metric carries the label service
+	Ready   *Readiness
+}
+
+// NewRuntime makes the runtime of one service over the process's registry.
+func NewRuntime(name, slot string, log *slog.Logger, reg prometheus.Registerer) *Runtime {
+	return &Runtime{
+		Name: name, Slot: slot, Log: log.With("service", name),
+		Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"service": name}, reg),
+		Ready:   NewReadiness(),
+	}
+}
+
+// Main runs a service as a process and exits: 0 when it was stopped, 1 when it failed, 2 when it was called wrongly.
+func Main(s *Service) { os.Exit(run(s, os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(s *Service, args []string, stdout, stderr io.Writer) int {
+	fs := pflag.NewFlagSet("neuronx-"+s.Name, pflag.ContinueOnError)
+	fs.SetOutput(stdout)
+	admin := fs.String("admin-addr", s.DefaultAdmin, "address of /metrics, /livez and /readyz")
+	slot := fs.String("slot", "0", "which instance of the service this is; unique among those that run")
+	level := fs.String("log-level", "info", "debug, info, warn or error")
+	format := fs.String("log-format", "json", "json or text")
+	version := fs.Bool("version", false, "print the version and exit")
+	if s.Flags != nil {
+		s.Flags(fs)
+	}
+	switch err := Load(fs, args); {
+	case errors.Is(err, pflag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "neuronx-%s: %v\n", s.Name, err)
+		return 2
+	}
+	if *version {
+		fmt.Fprintln(stdout, Version())
+		return 0
+	}
+	log, err := NewLogger(stderr, *level, *format)
+	if err == nil && s.Validate != nil {
+		err = s.Validate()
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "neuronx-%s: %v\n", s.Name, err)
+		return 2
+	}
+	reg := NewRegistry()
+	rt := NewRuntime(s.Name, *slot, log, reg)
+	ctx, stop := signals(rt.Log)
+	defer stop()
+	g := NewGroup()
+	g.Add("admin", func(ctx context.Context) error { return ServeAdmin(ctx, *admin, reg, rt.Ready, nil) })
+	g.Add(s.Name, func(ctx context.Context) error { return s.Run(ctx, rt) })
+	rt.Log.Info("starting", "version", Version(), "admin", *admin, "slot", *slot)
+	if err := g.Run(ctx); err != nil {
+		rt.Log.Error("stopped", "err", err)
+		return 1
+	}
+	rt.Log.Info("stopped")
+	return 0
+}
+
+// signals returns a context that ends at the first SIGINT or SIGTERM; the second one ends the process.
+func signals(log *slog.Logger) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ch := make(chan os.Signal, 2)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		sig, ok := <-ch
+		if !ok {
+			return
+		}
+		log.Info("stopping; a second signal exits at once", "signal", sig.String())
+		cancel()
+		if _, ok := <-ch; ok {
+			os.Exit(1)
+		}
+	}()
+	return ctx, func() { signal.Stop(ch); close(ch); cancel() }
+}
+
+// NewLogger makes the process's logger. Payloads and secrets are never logged.
+func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q is not debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q is not json or text", format)
+}

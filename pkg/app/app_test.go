@@ -1,0 +1,127 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+func TestLoad_FlagBeatsEnvBeatsFileBeatsDefault(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte("a: file\nb: file\nc: file\nlist: [x, y]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("NEURONX_A", "env")
+	t.Setenv("NEURONX_B", "env")
+	fs := pflag.NewFlagSet("x", pflag.ContinueOnError)
+	got := map[string]*string{}
+	for _, n := range []string{"a", "b", "c", "d"} {
+		got[n] = fs.String(n, "default", "")
+	}
+	list := fs.StringSlice("list", nil, "")
+	if err := Load(fs, []string{"--config", file, "--a", "flag"}); err != nil {
+		t.Fatal(err)
+	}
+	if *got["a"] != "flag" || *got["b"] != "env" || *got["c"] != "file" || *got["d"] != "default" || len(*list) != 2 {
+		t.Errorf("a=%s b=%s c=%s d=%s list=%v", *got["a"], *got["b"], *got["c"], *got["d"], *list)
+	}
+}
+
+func TestLoad_NamesEveryProblemAtOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte("kafka-broker: x\nnumber: many\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fs := pflag.NewFlagSet("x", pflag.ContinueOnError)
+	var s Settings
+	s.Bind(fs, KafkaBrokers)
+	fs.Int("number", 0, "")
+	err := Load(fs, []string{"--config", file})
+	for _, want := range []string{`unknown key "kafka-broker"`, "did you mean kafka-brokers?", `"many" is no value for --number`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+	if err := s.Require(KafkaBrokers, PostgresURL); err == nil || !strings.Contains(err.Error(), "NEURONX_KAFKA_BROKERS") || !strings.Contains(err.Error(), "NEURONX_POSTGRES_URL") {
+		t.Errorf("Require: %v", err)
+	}
+}
+
+func TestSecret_HidesItselfEverywhere(t *testing.T) {
+	s := struct{ URL Secret }{"postgres://u:hunter2@h/db"}
+	var log bytes.Buffer
+	l, err := NewLogger(&log, "info", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Info("x", "url", s.URL, "all", s)
+	if out := fmt.Sprintf("%v %+v %#v %s", s, s, s, s.URL) + log.String(); strings.Contains(out, "hunter2") {
+		t.Error(out)
+	}
+}
+
+func TestGroup_FirstToReturnStopsAll(t *testing.T) {
+	boom := errors.New("boom")
+	g := NewGroup()
+	g.Add("waits", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+	g.Add("fails", func(context.Context) error { return boom })
+	if err := g.Run(context.Background()); !errors.Is(err, boom) || !strings.HasPrefix(err.Error(), "fails: ") {
+		t.Error(err)
+	}
+	g = NewGroup()
+	g.Add("leaves", func(context.Context) error { return nil })
+	if err := g.Run(context.Background()); err == nil {
+		t.Error("an actor that leaves early goes unnoticed")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	g = NewGroup()
+	g.Add("waits", func(ctx context.Context) error { <-ctx.Done(); return nil })
+	if err := g.Run(ctx); err != nil {
+		t.Errorf("a stop is taken for a failure: %v", err)
+	}
+}
+
+func TestReadiness_IsFalseUntilEveryComponentIsFine(t *testing.T) {
+	r := NewReadiness()
+	h := AdminHandler(NewRegistry(), r, nil)
+	get := func(path string) int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		return w.Code
+	}
+	if get("/readyz") != 503 || get("/livez") != 200 {
+		t.Error("ready before anything was said")
+	}
+	r.Set("kafka", nil)
+	r.Set("postgres", errors.New("down"))
+	if get("/readyz") != 503 {
+		t.Error("ready while Postgres is down")
+	}
+	r.Set("postgres", nil)
+	if get("/readyz") != 200 || get("/metrics") != 200 {
+		t.Error("not ready when all is fine")
+	}
+}
+
+func TestRun_ExitCodes(t *testing.T) {
+	var out, errs bytes.Buffer
+	s := &Service{Name: "x", DefaultAdmin: "127.0.0.1:0", Run: func(context.Context, *Runtime) error { return errors.New("broken") }}
+	if code := run(s, nil, &out, &errs); code != 1 || !strings.Contains(errs.String(), "broken") {
+		t.Error(code, errs.String())
+	}
+	if code := run(s, []string{"--nope"}, &out, &errs); code != 2 {
+		t.Error(code)
+	}
+	if code := run(s, []string{"--help"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "--admin-addr") {
+		t.Error(code, out.String())
+	}
+}

@@ -1,0 +1,211 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sort"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// Secret is a setting that hides itself wherever it is printed.
+type Secret string
+
+const redacted = "[redacted]"
+
+// Reveal is the only way to the value.
+func (s Secret) Reveal() string { return string(s) }
+
+// String implements fmt.Stringer and hides the value.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString hides the value from %#v.
+func (s Secret) GoString() string { return redacted }
+
+// LogValue hides the value from slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText hides the value from encoders.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Set implements pflag.Value.
+func (s *Secret) Set(v string) error { *s = Secret(v); return nil }
+
+// Type implements pflag.Value.
+func (s *Secret) Type() string { return "secret" }
+
+// Settings are those that more than one service has.
+type Settings struct {
+	KafkaBrokers    []string
+	PostgresURL     Secret
+	RegistryURL     string
+	SigningKeysFile string
+	SecretsDir      string
+}
+
+// Setting names one of the shared settings.
+type Setting string
+
+// The shared settings, by flag name.
+const (
+	KafkaBrokers    Setting = "kafka-brokers"
+	PostgresURL     Setting = "postgres-url"
+	RegistryURL     Setting = "schema-registry-url"
+	SigningKeysFile Setting = "signing-keys-file"
+	SecretsDir      Setting = "secrets-dir"
+)
+
+// Bind declares the flags of the settings that a service needs.
+func (s *Settings) Bind(fs *pflag.FlagSet, needs ...Setting) {
+	for _, n := range needs {
+		switch n {
+		case KafkaBrokers:
+			fs.StringSliceVar(&s.KafkaBrokers, string(n), s.KafkaBrokers, "Kafka bootstrap servers, host:port, comma-separated")
+		case PostgresURL:
+			fs.Var(&s.PostgresURL, string(n), "Postgres URL of this service's own role")
+		case RegistryURL:
+			fs.StringVar(&s.RegistryURL, string(n), s.RegistryURL, "URL of a Confluent-compatible schema registry")
+		case SigningKeysFile:
+			fs.StringVar(&s.SigningKeysFile, string(n), s.SigningKeysFile, "JSON file of the engine's signing keys")
+		case SecretsDir:
+			fs.StringVar(&s.SecretsDir, string(n), s.SecretsDir, "folder of secret files <id>@<version>")
+		}
+	}
+}
+
+// Require returns one error that names every setting of needs that is empty.
+func (s *Settings) Require(needs ...Setting) error {
+	var errs []error
+	for _, n := range needs {
+		empty := map[Setting]bool{
+			KafkaBrokers: len(s.KafkaBrokers) == 0, PostgresURL: s.PostgresURL == "", RegistryURL: s.RegistryURL == "",
+			SigningKeysFile: s.SigningKeysFile == "", SecretsDir: s.SecretsDir == "",
+		}[n]
+		if empty {
+			errs = append(errs, event.Refuse(event.CodeInvalidConfig, "--%s is not set", n).Hint("set the flag or "+EnvName(string(n))))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// EnvName is the environment variable of a flag: NEURONX_KAFKA_BROKERS for kafka-brokers.
+func EnvName(flag string) string {
+	return "NEURONX_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// Load parses args and fills what they leave open from the environment, then from the YAML file that --config or NEURONX_CONFIG
+// names (keys are flag names, unknown ones are errors), then from the defaults. A secret may also come from the file that
+// NEURONX_<NAME>_FILE names.
+func Load(fs *pflag.FlagSet, args []string) error {
+	file := fs.String("config", os.Getenv("NEURONX_CONFIG"), "YAML file of settings, keys as the flags are named")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if fs.NArg() > 0 {
+		return event.Refuse(event.CodeUsage, "unexpected argument %q", fs.Arg(0))
+	}
+	values, err := readFile(*file)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for name := range values {
+		if fs.Lookup(name) == nil {
+			errs = append(errs, event.Refuse(event.CodeInvalidConfig, "%s: unknown key %q", *file, name).Hint(suggest(fs, name)))
+		}
+	}
+	fs.VisitAll(func(f *pflag.Flag) {
+		if f.Changed || f.Name == "config" || f.Name == "help" {
+			return
+		}
+		v, from, ok := lookup(f, values)
+		if !ok {
+			return
+		}
+		if err := f.Value.Set(v); err != nil {
+			if _, secret := f.Value.(*Secret); secret {
+				v = redacted
+			}
+			errs = append(errs, event.Refuse(event.CodeInvalidConfig, "%s: %q is no value for --%s", from, v, f.Name))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func lookup(f *pflag.Flag, file map[string]string) (value, from string, ok bool) {
+	env := EnvName(f.Name)
+	if v, ok := os.LookupEnv(env); ok {
+		return v, env, true
+	}
+	if _, secret := f.Value.(*Secret); secret {
+		if path := os.Getenv(env + "_FILE"); path != "" {
+			if b, err := os.ReadFile(path); err == nil {
+				return strings.TrimSpace(string(b)), env + "_FILE", true
+			}
+		}
+	}
+	v, ok := file[f.Name]
+	return v, "file", ok
+}
+
+func readFile(path string) (map[string]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	var raw map[string]any
+	if err := yaml.Unmarshal(b, &raw); err != nil {
+		return nil, event.Refuse(event.CodeInvalidConfig, "%s is not YAML: %v", path, err)
+	}
+	out := map[string]string{}
+	for k, v := range raw {
+		switch v := v.(type) {
+		case []any:
+			parts := make([]string, len(v))
+			for i, p := range v {
+				parts[i] = fmt.Sprint(p)
+			}
+			out[k] = strings.Join(parts, ",")
+		case map[string]any:
+			return nil, event.Refuse(event.CodeInvalidConfig, "%s: %q is a map, settings are flat", path, k)
+		default:
+			out[k] = fmt.Sprint(v)
+		}
+	}
+	return out, nil
+}
+
+// suggest names the flag that is most like name.
+func suggest(fs *pflag.FlagSet, name string) string {
+	best, bestLen := "", 0
+	var names []string
+	fs.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	sort.Strings(names)
+	for _, n := range names {
+		common := 0
+		for common < len(n) && common < len(name) && n[common] == name[common] {
+			common++
+		}
+		if common > bestLen {
+			best, bestLen = n, common
+		}
+	}
+	if bestLen < 3 {
+		return "--help lists the settings"
+	}
+	return "did you mean " + best + "?"
+}
