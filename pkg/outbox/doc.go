@@ -1,0 +1,25 @@
+// Package outbox carries derived events from the transaction that made them to Kafka, exactly once.
+//
+// A deriver (rules, gohighlevel, deadletter) calls Add inside the Postgres transaction that commits its own state. The finished
+// event is stored under the next number of (tenant, deriver); the row lock on that number is held until the transaction ends, so
+// numbers have no gap and follow the order of commits. A Sender, which runs where the tenant's partition is owned, signs the rows
+// and produces them to neuronx.ingress in order. The sequencer admits last + 1, drops what it has and ignores a jump, so rows can
+// be sent as often as need be. A row is deleted only when its event was seen in the log or in the dead letters (Seen, Refused).
+//
+//	          Add, in the deriver's tx                Sender, in order             the deriver reads the log
+//	state ───────────────────────────▶ outbox row ───────────────────▶ ingress ─▶ log ──────────▶ Seen: row deleted
+//	                                       ▲                              └─▶ dead letters ─▶ Refused: row deleted
+//	                                       └── unseen for 10 s: sent again
+//
+// Authoritative are the rows and neuronx.outbox_numbers; the sender's memory is only a hint of what needs no sending now. The log
+// outranks both: numbers are raised to any own number seen there, which is how a database that was restored from a backup catches
+// up.
+//
+// # How it fails
+//
+//   - Kafka away: rows stay, neuronx_outbox_pending and neuronx_outbox_oldest_seconds grow, the deriver goes on.
+//   - A record fails to be produced: that tenant stops at it and is tried again from there; other tenants go on.
+//   - Two senders at once, after a pause: both send the same rows, the sequencer drops the second copies.
+//   - Another event under our number (after a restore whose replay differs): ErrConflict, a metric and an error in the log. The
+//     row stays until its own event is seen: the sequencer refuses it as deriver_conflict, so it ends in the dead letters.
+package outbox

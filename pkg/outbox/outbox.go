@@ -1,0 +1,143 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// ErrConflict says that the log or the dead letters hold another event under a number that our outbox gave to one of its own.
+// Numbers were raised and nothing was lost; a person should look (the metric neuronx_outbox_conflicts_total counts it).
+var ErrConflict = errors.New("outbox: another event stands under this deriver's number")
+
+// Outbox writes the rows of one deriver. It is safe for concurrent use.
+type Outbox struct {
+	deriver string
+	keys    *event.Keyring
+	log     *slog.Logger
+	metrics *metrics
+	added   atomic.Int64 // time of the last Add, Unix nanoseconds: the sender looks more often for a while
+}
+
+// Option changes how an Outbox reports.
+type Option func(*Outbox)
+
+// WithLog sets the logger; the default discards.
+func WithLog(log *slog.Logger) Option { return func(o *Outbox) { o.log = log } }
+
+// WithMetrics registers the metrics neuronx_outbox_… with reg.
+func WithMetrics(reg prometheus.Registerer) Option {
+	return func(o *Outbox) { o.metrics = newMetrics(reg, o.deriver) }
+}
+
+// New makes the outbox of a deriver: rules, gohighlevel or deadletter (K14).
+func New(deriver string, keys *event.Keyring, opts ...Option) *Outbox {
+	o := &Outbox{deriver: deriver, keys: keys, log: slog.New(slog.DiscardHandler)}
+	for _, opt := range opts {
+		opt(o)
+	}
+	if o.metrics == nil {
+		o.metrics = newMetrics(nil, deriver)
+	}
+	return o
+}
+
+// Deriver is the deriver's name.
+func (o *Outbox) Deriver() string { return o.deriver }
+
+// Add stores events, in order, under the next numbers of their tenant, and sets Deriver and DeriverNumber of each. All must be of
+// one tenant. They are sent if and only if tx commits. A *event.Refusal of code too_large means that nothing was stored and tx is
+// still usable.
+func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error {
+	if len(evs) == 0 {
+		return nil
+	}
+	tenant := evs[0].TenantID
+	for _, e := range evs {
+		if e.TenantID != tenant || e.ID == "" || e.Type == "" {
+			return fmt.Errorf("add to outbox: event %q of tenant %q beside tenant %q: one tenant, and an id and a type each", e.ID, e.TenantID, tenant)
+		}
+		// Checked before the numbers are taken, so that a refusal leaves no trace in the transaction.
+		probe := *e
+		probe.Deriver, probe.DeriverNumber = o.deriver, 1<<62
+		if _, err := encodeRecord(&probe); err != nil {
+			return err
+		}
+	}
+	var last int64
+	err := tx.QueryRow(ctx, `INSERT INTO neuronx.outbox_numbers AS n (tenant_id, deriver, last) VALUES ($1, $2, $3)
+		ON CONFLICT (tenant_id, deriver) DO UPDATE SET last = n.last + excluded.last RETURNING last`,
+		tenant, o.deriver, len(evs)).Scan(&last)
+	if err != nil {
+		return fmt.Errorf("take outbox numbers: %w", err)
+	}
+	numbers, ids, records := make([]int64, len(evs)), make([]string, len(evs)), make([][]byte, len(evs))
+	for i, e := range evs {
+		e.Deriver, e.DeriverNumber = o.deriver, last-int64(len(evs)-1-i)
+		numbers[i], ids[i] = e.DeriverNumber, e.ID
+		if records[i], err = encodeRecord(e); err != nil {
+			return err
+		}
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record)
+		SELECT $1, $2, r.number, r.event_id, r.record
+		  FROM unnest($3::bigint[], $4::text[], $5::bytea[]) AS r(number, event_id, record)`,
+		tenant, o.deriver, numbers, ids, records)
+	if err != nil {
+		return fmt.Errorf("insert outbox rows: %w", err)
+	}
+	o.metrics.added.Add(float64(len(evs)))
+	o.added.Store(time.Now().UnixNano())
+	return nil
+}
+
+// Own reports whether a recorded event came out of this outbox, so that Seen must be told of it. The sequencer verified the claim.
+func (o *Outbox) Own(r *event.Recorded) bool { return r.Deriver == o.deriver && r.DeriverNumber > 0 }
+
+// Seen notes that an own event stands in the log: its row is deleted and the tenant's number is raised to it. It may be called
+// again for the same event. ErrConflict means that our row of that number is another event's; the caller logs nothing more and
+// goes on, since everything that could be done was done in tx.
+func (o *Outbox) Seen(ctx context.Context, tx pgx.Tx, tenant string, number int64, eventID string) error {
+	var other string
+	// By id as well as by number: after a restore the same event may stand under another number than ours.
+	err := tx.QueryRow(ctx, `WITH gone AS (
+			DELETE FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND event_id = $4
+		), raised AS (
+			INSERT INTO neuronx.outbox_numbers AS n (tenant_id, deriver, last) VALUES ($1, $2, $3)
+			ON CONFLICT (tenant_id, deriver) DO UPDATE SET last = excluded.last WHERE n.last < excluded.last
+		)
+		SELECT coalesce((SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND number = $3 AND event_id <> $4), '')`,
+		tenant, o.deriver, number, eventID).Scan(&other)
+	if err != nil {
+		return fmt.Errorf("note derived event as seen: %w", err)
+	}
+	o.metrics.seen.Inc()
+	if other != "" {
+		o.metrics.conflicts.Inc()
+		o.log.Error("another event stands under this deriver's number; was Postgres restored from a backup?",
+			"tenant", tenant, "deriver", o.deriver, "number", number, "seen_event_id", eventID, "our_event_id", other)
+		return ErrConflict
+	}
+	return nil
+}
+
+// Refused notes that an event was seen in the dead letters. It answers false, and does nothing, unless the event is one of this
+// deriver under a valid signature: a dead letter carries its attributes as they were received, and a forged number would stop
+// the deriver for ever.
+func (o *Outbox) Refused(ctx context.Context, tx pgx.Tx, e *event.Event) (bool, error) {
+	if e.Deriver != o.deriver || e.DeriverNumber < 1 {
+		return false, nil
+	}
+	if ok, err := o.keys.Verify(e); err != nil || !ok {
+		return false, nil // not ours; the sequencer counted it
+	}
+	return true, o.Seen(ctx, tx, e.TenantID, e.DeriverNumber, e.ID)
+}

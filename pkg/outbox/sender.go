@@ -1,0 +1,258 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// Producer is the part of kafka.Producer that a Sender needs.
+type Producer interface {
+	ProduceAsync(rec *kafka.Record, done func(*kafka.Record, error))
+}
+
+// SenderConfig says from where, to where and for which partitions a Sender works. Zero durations mean the defaults.
+type SenderConfig struct {
+	Pool       *pgxpool.Pool
+	Producer   Producer
+	Owned      func() []int32 // partitions this process owns now
+	Partitions int32          // partitions of neuronx.ingress
+
+	Resend time.Duration // unseen for so long: sent again; default 10 s
+	Poll   time.Duration // how often rows are looked for when nothing was added lately; default 200 ms
+	Batch  int           // rows of one pass; default 2,000
+}
+
+// Sender produces the rows of the tenants whose partitions are owned.
+type Sender struct {
+	box   *Outbox
+	cfg   SenderConfig
+	sent  map[string]*cursor // by tenant; only a hint, see the package comment
+	owned map[int32]bool
+}
+
+// cursor is what a sender remembers of a tenant.
+type cursor struct {
+	through int64     // highest number sent
+	low     int64     // lowest number in the outbox when last looked
+	since   time.Time // since when low is the lowest and sent
+}
+
+// busyPoll is how often rows are looked for while transactions that added some may be committing: Add can't know when its
+// transaction commits, and waiting for the idle poll would add a tenth of a second to every derived event.
+const busyPoll, busyFor = 10 * time.Millisecond, time.Second
+
+// NewSender makes a sender for the rows of o.
+func (o *Outbox) NewSender(cfg SenderConfig) *Sender {
+	if cfg.Resend == 0 {
+		cfg.Resend = 10 * time.Second
+	}
+	if cfg.Poll == 0 {
+		cfg.Poll = 200 * time.Millisecond
+	}
+	if cfg.Batch == 0 {
+		cfg.Batch = 2000
+	}
+	return &Sender{box: o, cfg: cfg, sent: map[string]*cursor{}}
+}
+
+// Run sends until ctx ends, then returns nil. A database that is away is waited for; it is logged and counted, not returned.
+func (s *Sender) Run(ctx context.Context) error {
+	failing := false
+	for {
+		more, err := s.pass(ctx, time.Now())
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !failing:
+			s.box.log.Error("outbox can't be read; derived events wait", "deriver", s.box.deriver, "error", err)
+		}
+		failing = err != nil
+		wait := s.cfg.Poll
+		switch {
+		case failing:
+			wait = time.Second
+		case more:
+			continue
+		case time.Since(time.Unix(0, s.box.added.Load())) < busyFor:
+			wait = min(busyPoll, wait)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// tenantRows sums up the outbox of a tenant.
+type tenantRows struct {
+	tenant    string
+	low, high int64
+	count     int64
+	oldest    time.Time
+}
+
+// pass sends once what needs to be sent, and reports whether there is more to send at once.
+func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error) {
+	all, err := s.survey(ctx)
+	if err != nil {
+		return false, err
+	}
+	owned := map[int32]bool{}
+	for _, p := range s.cfg.Owned() {
+		owned[p] = true
+	}
+	next := make(map[string]*cursor, len(all))
+	room, pending, oldest := s.cfg.Batch, int64(0), now
+	var batch []*row
+	for _, t := range all {
+		if !owned[kafka.PartitionFor([]byte(t.tenant), s.cfg.Partitions)] {
+			continue // and forget its cursor: when it comes back, all is sent again
+		}
+		pending += t.count
+		if t.oldest.Before(oldest) {
+			oldest = t.oldest
+		}
+		c := s.advance(t, now)
+		next[t.tenant] = c
+		if c.through >= t.high {
+			continue
+		}
+		if room == 0 {
+			more = true
+			continue
+		}
+		rows, err := s.load(ctx, t.tenant, c.through, room)
+		if err != nil {
+			return false, err
+		}
+		room -= len(rows)
+		more = more || (len(rows) > 0 && rows[len(rows)-1].number < t.high)
+		batch = append(batch, rows...)
+	}
+	s.sent = next
+	s.box.metrics.pending.Set(float64(pending))
+	s.box.metrics.oldest.Set(now.Sub(oldest).Seconds())
+	return s.send(ctx, batch) && more, ctx.Err()
+}
+
+// advance brings a tenant's cursor up to what the outbox holds now.
+func (s *Sender) advance(t tenantRows, now time.Time) *cursor {
+	c := s.sent[t.tenant]
+	switch {
+	case c == nil:
+		return &cursor{through: t.low - 1, low: t.low, since: now}
+	case t.low != c.low:
+		c.low, c.since = t.low, now
+		// Rows that went below the cursor (a Postgres restored under our feet) were never sent by us.
+		if t.high < c.through {
+			c.through = t.low - 1
+		}
+	case c.low <= c.through && now.Sub(c.since) >= s.cfg.Resend:
+		s.box.metrics.resent.Inc()
+		s.box.log.Warn("derived events were not seen in the log; sending them again",
+			"tenant", t.tenant, "deriver", s.box.deriver, "from_number", t.low, "waiting", t.count)
+		c.through, c.since = t.low-1, now
+	}
+	return c
+}
+
+func (s *Sender) survey(ctx context.Context) ([]tenantRows, error) {
+	rows, err := s.cfg.Pool.Query(ctx, `SELECT tenant_id, min(number), max(number), count(*), min(created_at)
+		FROM neuronx.outbox WHERE deriver = $1 GROUP BY tenant_id ORDER BY min(created_at)`, s.box.deriver)
+	if err != nil {
+		return nil, fmt.Errorf("survey outbox: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (t tenantRows, err error) {
+		return t, r.Scan(&t.tenant, &t.low, &t.high, &t.count, &t.oldest)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("survey outbox: %w", err)
+	}
+	return all, nil
+}
+
+// row is one stored event on its way.
+type row struct {
+	tenant string
+	number int64
+	record []byte
+	err    error
+}
+
+func (s *Sender) load(ctx context.Context, tenant string, above int64, limit int) ([]*row, error) {
+	rows, err := s.cfg.Pool.Query(ctx, `SELECT number, record FROM neuronx.outbox
+		WHERE tenant_id = $1 AND deriver = $2 AND number > $3 ORDER BY number LIMIT $4`, tenant, s.box.deriver, above, limit)
+	if err != nil {
+		return nil, fmt.Errorf("load outbox rows: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row, error) {
+		x := &row{tenant: tenant, err: errUnsent}
+		return x, r.Scan(&x.number, &x.record)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load outbox rows: %w", err)
+	}
+	return out, nil
+}
+
+var errUnsent = errors.New("not acknowledged")
+
+// send produces rows, waits for every acknowledgement and moves the cursors up to each tenant's first failure. It reports whether
+// all went well.
+func (s *Sender) send(ctx context.Context, batch []*row) bool {
+	var wg sync.WaitGroup
+	for _, r := range batch {
+		e, err := decodeRecord(r.tenant, r.record)
+		if err != nil {
+			r.err = err
+			continue
+		}
+		s.box.keys.Sign(&e) // now, not when stored: keys are rotated while rows wait
+		wg.Add(1)
+		s.cfg.Producer.ProduceAsync(toRecord(&e), func(_ *kafka.Record, err error) {
+			r.err = err
+			wg.Done()
+		})
+	}
+	// Acknowledgements come or fail within the producer's own time-out, so this ends; leaving earlier would race with them.
+	wg.Wait()
+	ok, stopped, now := true, map[string]bool{}, time.Now()
+	for _, r := range batch {
+		if stopped[r.tenant] {
+			continue
+		}
+		c := s.sent[r.tenant]
+		if r.err != nil {
+			ok, stopped[r.tenant] = false, true
+			s.box.metrics.failed.Inc()
+			if ctx.Err() == nil {
+				s.box.log.Error("derived event could not be sent; its tenant waits", "tenant", r.tenant, "deriver", s.box.deriver, "number", r.number, "error", r.err)
+			}
+			continue
+		}
+		s.box.metrics.sent.Inc()
+		if r.number == c.low {
+			c.since = now
+		}
+		c.through = r.number
+	}
+	return ok
+}
+
+func toRecord(e *event.Event) *kafka.Record {
+	rec := &kafka.Record{Topic: kafka.TopicIngress, Key: []byte(e.TenantID), Value: e.Value}
+	for _, h := range e.Headers() {
+		rec.Headers = append(rec.Headers, kafka.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return rec
+}
