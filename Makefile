@@ -1,0 +1,48 @@
+# NeuronX core engine. `make` alone prints this help.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+GO ?= go
+PROGRAMS := ingest rules projector archiver gohighlevel standin
+DATA_DIR ?= .neuronx
+RUN_FLAGS ?=
+
+.PHONY: help run test build lint fuzz bench e2e soak clean
+
+help: ## print this help
+	@awk -F':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## start the whole engine on embedded Kafka and Postgres, with demo leads; Ctrl-C stops it
+	@mkdir -p bin && $(GO) build -o bin/neuronx ./services/neuronx/cmd
+	@exec ./bin/neuronx dev --data-dir $(DATA_DIR) $(RUN_FLAGS)
+
+test: ## all tests that need neither Docker nor a JVM; sets up its own Postgres
+	GOWORK=off $(GO) build ./...
+	cd e2e && GOWORK=off $(GO) vet ./...
+	$(GO) vet ./...
+	$(GO) test ./...
+	cd e2e && $(GO) test ./...
+
+build: ## build every program into bin/
+	@mkdir -p bin
+	@for p in $(PROGRAMS); do $(GO) build -trimpath -o bin/neuronx-$$p ./services/$$p/cmd || exit 1; done
+	@$(GO) build -trimpath -o bin/neuronx ./services/neuronx/cmd
+
+lint: ## golangci-lint (installed into bin/ on first use)
+	@test -x bin/golangci-lint || GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	bin/golangci-lint run ./...
+	cd e2e && ../bin/golangci-lint run --build-tags e2e ./...
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@./deploy/ci/fuzz.sh $(or $(FUZZTIME),10s)
+
+bench: ## measure, as ratios to raw limits in the same run; writes .bench/latest.json
+	cd e2e && $(GO) run ./bench
+
+e2e: build ## the proof on a real Kafka: NEURONX_TEST_KAFKA_BROKERS names its brokers
+	cd e2e && $(GO) test -tags e2e -count=1 -timeout 25m ./...
+
+soak: build ## the same in long rounds (SOAK_ROUNDS, default 20)
+	cd e2e && NEURONX_TEST_ROUNDS=$(or $(SOAK_ROUNDS),20) $(GO) test -tags e2e -count=1 -timeout 12h -run TestRounds ./...
+
+clean: ## remove built programs; data of `make run` stays
+	rm -rf bin .bench

@@ -1,0 +1,179 @@
+// Package engine holds the house rules of the repository as tests: where packages may import from, what every file owes its
+// reader, and that every path, make target and verb that the documents name exists.
+package engine
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/neuronx/engine"
+
+// maxLines is the size of a room; beyond it a file is a hall.
+const maxLines = 420
+
+type source struct {
+	path string // slash-separated, from the root
+	dir  string
+	text string
+	file *ast.File
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	var out []source
+	fset := token.NewFileSet()
+	err := filepath.WalkDir(".", func(p string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && p != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "bin") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(p, ".go") {
+			return nil
+		}
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		f, err := parser.ParseFile(fset, p, b, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		out = append(out, source{filepath.ToSlash(p), filepath.ToSlash(filepath.Dir(p)), string(b), f})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	documented := map[string]bool{}
+	for _, s := range sources(t) {
+		documented[s.dir] = documented[s.dir] || s.file.Doc != nil
+	}
+	for dir, ok := range documented {
+		if !ok {
+			t.Errorf("%s has no package comment", dir)
+		}
+	}
+}
+
+// service returns the services/<name> that a path lies in, or "".
+func service(path string) string {
+	parts := strings.Split(path, "/")
+	if len(parts) > 1 && parts[0] == "services" {
+		return parts[1]
+	}
+	return ""
+}
+
+func TestImportWallsHold(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, spec := range s.file.Imports {
+			imp := strings.Trim(spec.Path.Value, `"`)
+			test := strings.HasSuffix(s.path, "_test.go")
+			inside := strings.TrimPrefix(imp, module+"/")
+			switch {
+			case strings.HasPrefix(imp, "github.com/twmb/franz-go") && !strings.HasPrefix(s.path, "pkg/kafka") && !strings.HasPrefix(s.path, "e2e/"):
+				t.Errorf("%s imports %s; only pkg/kafka may", s.path, imp)
+			case strings.HasPrefix(s.path, "pkg/") && strings.HasPrefix(inside, "services/"):
+				t.Errorf("%s imports %s; a library never imports a service", s.path, imp)
+			case service(s.path) != "" && service(inside) != "" && service(s.path) != service(inside) && service(s.path) != "neuronx" && !test:
+				t.Errorf("%s imports %s; a service never imports another", s.path, imp)
+			case s.dir == "pkg/event" && strings.Contains(imp, ".") && imp != "github.com/google/uuid":
+				t.Errorf("%s imports %s; the nouns import the standard library only", s.path, imp)
+			}
+		}
+	}
+}
+
+func TestFilesAreRooms(t *testing.T) {
+	for _, s := range sources(t) {
+		if n := strings.Count(s.text, "\n"); n > maxLines && !strings.HasSuffix(s.path, "_test.go") {
+			t.Errorf("%s has %d lines, a room has at most %d", s.path, n, maxLines)
+		}
+	}
+}
+
+func TestNothingIsLeftForLater(t *testing.T) {
+	words := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
+	sleeps := regexp.MustCompile(`time\.Sl` + `eep\(`)
+	skips := regexp.MustCompile(`\bt\.Sk` + `ip`)
+	elsewhere := regexp.MustCompile(`\.\./sha` + `red|/wo` + `rk/`)
+	for _, s := range sources(t) {
+		for what, re := range map[string]*regexp.Regexp{"a note for later": words, "a place outside the project": elsewhere} {
+			if m := re.FindString(s.text); m != "" {
+				t.Errorf("%s has %s: %s", s.path, what, m)
+			}
+		}
+		if strings.HasSuffix(s.path, "_test.go") {
+			if skips.MatchString(s.text) {
+				t.Errorf("%s skips a test", s.path)
+			}
+			if sleeps.MatchString(s.text) && !strings.Contains(s.text, "synctest") {
+				t.Errorf("%s sleeps in a test", s.path)
+			}
+		}
+		for _, d := range s.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
+				t.Errorf("%s has an init function", s.path)
+			}
+		}
+	}
+}
+
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "schemas/*.md", "deploy/*.md", "deploy/*/*.md"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range paths {
+			b, err := os.ReadFile(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[p] = string(b)
+		}
+	}
+	return out
+}
+
+func TestDocumentsNameWhatExists(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	quoted := regexp.MustCompile("`((?:pkg|services|schemas|deploy|docs|e2e|examples)/[A-Za-z0-9_./-]*)`")
+	target := regexp.MustCompile("`make ([a-z0-9]+)")
+	for doc, text := range documents(t) {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
+				t.Errorf("%s links to %s, which does not exist", doc, m[1])
+			}
+		}
+		for _, m := range quoted.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(m[1]); err != nil {
+				t.Errorf("%s names %s, which does not exist", doc, m[1])
+			}
+		}
+		for _, m := range target.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(string(makefile), "\n"+m[1]+":") {
+				t.Errorf("%s names make %s, which is no target", doc, m[1])
+			}
+		}
+	}
+}
