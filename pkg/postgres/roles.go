@@ -1,0 +1,227 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Names of the roles. Every role but RoleOwner can log in once SetPasswords gave it a password.
+const (
+	RoleOwner       = "neuronx_owner"
+	RoleReader      = "neuronx_reader"
+	RoleOps         = "neuronx_ops"
+	RoleIngest      = "neuronx_ingest"
+	RoleRules       = "neuronx_rules"
+	RoleProjector   = "neuronx_projector"
+	RoleArchiver    = "neuronx_archiver"
+	RoleGoHighLevel = "neuronx_gohighlevel"
+)
+
+// Roles lists the roles that can log in, sorted.
+func Roles() []string {
+	r := append(ServiceRoles(), RoleReader, RoleOps)
+	slices.Sort(r)
+	return r
+}
+
+// ServiceRoles lists the roles that the services run under, sorted; all are members of neuronx_reader.
+func ServiceRoles() []string {
+	return []string{RoleArchiver, RoleGoHighLevel, RoleIngest, RoleProjector, RoleRules}
+}
+
+// SetPasswords gives login roles their passwords, given as role name to plain text. It needs a superuser or the creator of the
+// roles. The server hashes them (scram-sha-256), and statements with passwords are kept out of its log where that is allowed.
+func SetPasswords(ctx context.Context, adminURL string, pw map[string]string) error {
+	conn, err := connectAdmin(ctx, adminURL)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	names := make([]string, 0, len(pw))
+	for name := range pw {
+		if !slices.Contains(Roles(), name) {
+			return fmt.Errorf("set password: no role %q", name)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return retryCatalogue(ctx, func() error {
+		tx, err := conn.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+		var super bool
+		if err := tx.QueryRow(ctx, `SELECT rolsuper FROM pg_roles WHERE rolname = current_user`).Scan(&super); err != nil {
+			return fmt.Errorf("look up the admin role: %w", err)
+		}
+		if super {
+			if _, err := tx.Exec(ctx, `SET LOCAL log_statement = 'none'; SET LOCAL log_min_error_statement = 'panic'`); err != nil {
+				return fmt.Errorf("keep passwords out of the log: %w", err)
+			}
+		}
+		for _, name := range names {
+			// ALTER ROLE takes no parameters: the literal is quoted by the server's own rules (standard_conforming_strings on).
+			sql := "ALTER ROLE " + pgx.Identifier{name}.Sanitize() + " PASSWORD " + quoteLiteral(pw[name])
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return fmt.Errorf("set password of %s: %w", name, err)
+			}
+		}
+		return tx.Commit(ctx)
+	})
+}
+
+// bootstrap makes what lies outside any one migration: roles (of the server) and the schemas with their owner.
+func bootstrap(ctx context.Context, conn *pgx.Conn) error {
+	return retryCatalogue(ctx, func() error {
+		tx, err := conn.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+		if err := ensureRoles(ctx, tx); err != nil {
+			return err
+		}
+		if err := ensureSchemas(ctx, tx); err != nil {
+			return err
+		}
+		return tx.Commit(ctx)
+	})
+}
+
+// ensureRoles creates missing roles and memberships. Other databases of the server may do the same at this moment; whoever loses
+// gets a unique violation or "tuple concurrently updated" and tries again (retryCatalogue), because advisory locks end at the
+// edge of a database and roles do not.
+func ensureRoles(ctx context.Context, tx pgx.Tx) error {
+	have := map[string]bool{}
+	rows, err := tx.Query(ctx, `SELECT rolname FROM pg_roles WHERE rolname LIKE 'neuronx\_%'`)
+	if err != nil {
+		return fmt.Errorf("list roles: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("list roles: %w", err)
+	}
+	for _, n := range names {
+		have[n] = true
+	}
+	const attributes = " NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION INHERIT"
+	for _, name := range append([]string{RoleOwner}, Roles()...) {
+		if have[name] {
+			continue
+		}
+		login := " LOGIN"
+		if name == RoleOwner {
+			login = " NOLOGIN"
+		}
+		if _, err := tx.Exec(ctx, "CREATE ROLE "+name+attributes+login); err != nil {
+			return fmt.Errorf("create role %s: %w", name, err)
+		}
+	}
+	for _, name := range ServiceRoles() {
+		if err := ensureMember(ctx, tx, RoleReader, name); err != nil {
+			return err
+		}
+	}
+	var admin string
+	var super bool
+	if err := tx.QueryRow(ctx, `SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user`).Scan(&admin, &super); err != nil {
+		return fmt.Errorf("look up the admin role: %w", err)
+	}
+	if super {
+		return nil
+	}
+	return ensureMember(ctx, tx, RoleOwner, pgx.Identifier{admin}.Sanitize())
+}
+
+func ensureMember(ctx context.Context, tx pgx.Tx, group, member string) error {
+	var is bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+		JOIN pg_roles r ON r.oid = m.member WHERE g.rolname = $1 AND r.rolname = $2)`, group, strings.Trim(member, `"`)).Scan(&is)
+	if err != nil {
+		return fmt.Errorf("look up membership of %s: %w", member, err)
+	}
+	if is {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, "GRANT "+group+" TO "+member); err != nil {
+		return fmt.Errorf("grant %s to %s: %w", group, member, err)
+	}
+	return nil
+}
+
+func ensureSchemas(ctx context.Context, tx pgx.Tx) error {
+	var database string
+	var missing []string
+	err := tx.QueryRow(ctx, `SELECT current_database(), (SELECT coalesce(array_agg(s), '{}') FROM unnest(ARRAY['neuronx','read','projection']) s
+		WHERE NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = s))`).Scan(&database, &missing)
+	if err != nil {
+		return fmt.Errorf("list schemas: %w", err)
+	}
+	for _, s := range missing {
+		if _, err := tx.Exec(ctx, "CREATE SCHEMA "+s+" AUTHORIZATION "+RoleOwner); err != nil {
+			return fmt.Errorf("create schema %s: %w", s, err)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return GuardDatabase(ctx, tx, database)
+}
+
+// GuardDatabase lets nobody but the roles of this package connect to the database, and only services make temporary tables.
+// Migrate does it for a new database; a copy made with CREATE DATABASE … TEMPLATE has lost it, and needs it again.
+func GuardDatabase(ctx context.Context, db interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}, database string) error {
+	name := pgx.Identifier{database}.Sanitize()
+	for _, sql := range []string{
+		"REVOKE ALL ON DATABASE " + name + " FROM PUBLIC",
+		"GRANT CONNECT ON DATABASE " + name + " TO " + strings.Join(Roles(), ", "),
+		"GRANT TEMPORARY ON DATABASE " + name + " TO " + strings.Join(ServiceRoles(), ", "),
+	} {
+		if _, err := db.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("guard database %s: %w", database, err)
+		}
+	}
+	return nil
+}
+
+// retryCatalogue repeats an idempotent change of shared catalogues that another session won.
+func retryCatalogue(ctx context.Context, fn func() error) error {
+	const tries = 20
+	for i := 1; ; i++ {
+		err := fn()
+		if err == nil || i == tries || !lostCatalogueRace(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(i) * 20 * time.Millisecond):
+		}
+	}
+}
+
+func lostCatalogueRace(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code {
+	case "23505", "42710", "42P06", "40001", "40P01": // unique, duplicate object, duplicate schema, serialization, deadlock
+		return true
+	case "XX000":
+		return strings.Contains(pg.Message, "tuple concurrently")
+	}
+	return false
+}
+
+func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
