@@ -1,0 +1,124 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/schemas"
+	"github.com/neuronx/engine/services/archiver"
+	"github.com/neuronx/engine/services/gohighlevel"
+	"github.com/neuronx/engine/services/projector"
+	"github.com/neuronx/engine/services/rules"
+)
+
+// Options say where to provision and what. A part whose address is empty is left out.
+type Options struct {
+	Kafka     kafka.Config // no brokers: no topics
+	Topics    kafka.ProvisionOptions
+	AdminURL  app.Secret        // a Postgres superuser or a role that may create roles; empty: no tables
+	Passwords map[string]string // role → password to set; a role that is not named keeps what it has
+	Registry  *registry.Client  // nil: no schemas
+	Execute   bool
+}
+
+// Change is one thing that was done, or would be.
+type Change struct {
+	Part   string `json:"part"` // postgres, kafka or registry
+	Name   string `json:"name"`
+	Action string `json:"action"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Migrations are the tables of every part, in the order in which they are made.
+func Migrations() []postgres.Migrations {
+	return []postgres.Migrations{
+		postgres.Base(), consumer.Migrations(), outbox.Migrations(), archiver.Migrations(),
+		projector.Migrations(), rules.Migrations(), gohighlevel.Migrations(),
+	}
+}
+
+// Run provisions and returns the changes; without Execute it changes nothing.
+func Run(ctx context.Context, o Options) ([]Change, error) {
+	var out []Change
+	if o.AdminURL != "" {
+		c, err := tables(ctx, o)
+		if err != nil {
+			return out, fmt.Errorf("provision Postgres: %w", err)
+		}
+		out = append(out, c...)
+	}
+	if len(o.Kafka.Brokers) > 0 {
+		c, err := topics(ctx, o)
+		if err != nil {
+			return out, fmt.Errorf("provision Kafka: %w", err)
+		}
+		out = append(out, c...)
+	}
+	if o.Registry != nil {
+		c, err := Schemas(ctx, o.Registry, o.Execute)
+		if err != nil {
+			return out, fmt.Errorf("provision the registry: %w", err)
+		}
+		out = append(out, c...)
+	}
+	return out, nil
+}
+
+func tables(ctx context.Context, o Options) ([]Change, error) {
+	todo, err := postgres.Pending(ctx, o.AdminURL.Reveal(), Migrations()...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Change, 0, len(todo)+1)
+	for _, name := range todo {
+		out = append(out, Change{Part: "postgres", Name: name, Action: "migrate"})
+	}
+	if len(o.Passwords) > 0 {
+		out = append(out, Change{Part: "postgres", Name: "roles", Action: "set passwords", Detail: fmt.Sprintf("%d roles", len(o.Passwords))})
+	}
+	if !o.Execute {
+		return out, nil
+	}
+	if _, err := postgres.Migrate(ctx, o.AdminURL.Reveal(), Migrations()...); err != nil {
+		return nil, err
+	}
+	if len(o.Passwords) == 0 {
+		return out, nil
+	}
+	return out, postgres.SetPasswords(ctx, o.AdminURL.Reveal(), o.Passwords)
+}
+
+func topics(ctx context.Context, o Options) ([]Change, error) {
+	do := kafka.Plan
+	if o.Execute {
+		do = kafka.Provision
+	}
+	changes, err := do(ctx, o.Kafka, o.Topics)
+	out := make([]Change, len(changes))
+	for i, c := range changes {
+		out[i] = Change{Part: "kafka", Name: c.Topic, Action: c.Action, Detail: c.Detail}
+	}
+	return out, err
+}
+
+// Schemas pushes the embedded catalogue into the registry.
+func Schemas(ctx context.Context, client *registry.Client, execute bool) ([]Change, error) {
+	files, err := schemas.Files()
+	if err != nil {
+		return nil, fmt.Errorf("read the catalogue: %w", err)
+	}
+	changes, err := client.Push(ctx, files, execute)
+	var out []Change
+	for _, c := range changes {
+		if c.Action != registry.ActionNone {
+			out = append(out, Change{Part: "registry", Name: c.Subject, Action: string(c.Action)})
+		}
+	}
+	return out, err
+}
