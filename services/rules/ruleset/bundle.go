@@ -1,0 +1,207 @@
+package ruleset
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Load reads rule files, and folders of them (*.yaml and *.yml, not their subfolders), from disk, sorted by name. A file's name in the
+// bundle is its base name.
+func Load(paths ...string) ([]File, error) {
+	var files []File
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("read rules: %w", err)
+		}
+		if !info.IsDir() {
+			f, err := os.Open(path)
+			if err != nil {
+				return nil, fmt.Errorf("read rules: %w", err)
+			}
+			text, err := readBounded(f)
+			if err != nil {
+				return nil, fmt.Errorf("read rules: %s: %w", path, err)
+			}
+			files = append(files, File{filepath.Base(path), text})
+			continue
+		}
+		more, err := LoadFS(os.DirFS(path), ".")
+		if err != nil {
+			return nil, err
+		}
+		if len(more) == 0 {
+			return nil, fmt.Errorf("read rules: the folder %s has no *.yaml file", path)
+		}
+		files = append(files, more...)
+	}
+	sortFiles(files)
+	return files, nil
+}
+
+// LoadFS reads the rule files of one folder of a file system, such as an embedded one.
+func LoadFS(fsys fs.FS, dir string) ([]File, error) {
+	entries, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return nil, fmt.Errorf("read rules: %w", err)
+	}
+	var files []File
+	for _, e := range entries {
+		name := e.Name()
+		if e.IsDir() || (!strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml")) {
+			continue
+		}
+		// fs paths have slashes on every system.
+		f, err := fsys.Open(strings.TrimPrefix(dir+"/"+name, "./"))
+		if err != nil {
+			return nil, fmt.Errorf("read rules: %w", err)
+		}
+		text, err := readBounded(f)
+		if err != nil {
+			return nil, fmt.Errorf("read rules: %s: %w", name, err)
+		}
+		files = append(files, File{name, text})
+	}
+	sortFiles(files)
+	return files, nil
+}
+
+func sortFiles(files []File) {
+	slices.SortFunc(files, func(a, b File) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Text, b.Text)) })
+}
+
+// Hash is the SHA-256, lower-case hex, over the names and texts in the order of the names, each with its length.
+func Hash(files []File) string {
+	sorted := slices.Clone(files)
+	sortFiles(sorted)
+	h := sha256.New()
+	for _, f := range sorted {
+		for _, s := range []string{f.Name, f.Text} {
+			h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
+			h.Write([]byte(s))
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Compile reads and compiles a bundle without looking at schemas. The set is nil when there are problems that are no warnings.
+func Compile(files []File) (*Set, Problems) {
+	files = slices.Clone(files)
+	sortFiles(files)
+	problems := bounds(files)
+	if len(problems) > 0 {
+		return nil, problems.sorted()
+	}
+	set := &Set{Hash: Hash(files), byType: map[string][]*Rule{}}
+	names := map[string]string{}
+	for _, f := range files {
+		rule, ps := parseFile(f)
+		problems = append(problems, ps...)
+		if rule == nil || rule.Name == "" {
+			continue
+		}
+		if other, twice := names[rule.Name]; twice {
+			problems = append(problems, Problem{File: f.Name, Rule: rule.Name, Code: CodeDuplicateRule,
+				Message: fmt.Sprintf("the file %s has a rule of the name %s already; rename one", other, rule.Name)})
+			continue
+		}
+		names[rule.Name] = f.Name
+		set.Rules = append(set.Rules, rule)
+	}
+	if problems.Err() != nil {
+		return nil, problems.sorted()
+	}
+	slices.SortFunc(set.Rules, func(a, b *Rule) int { return cmp.Compare(a.Name, b.Name) })
+	for _, r := range set.Rules {
+		for _, t := range r.On {
+			set.byType[t] = append(set.byType[t], r)
+		}
+	}
+	problems = append(problems, loops(set)...)
+	problems = append(problems, stateWarnings(set)...)
+	return set, problems.sorted()
+}
+
+// bounds checks what can be told without reading a text. An empty bundle is allowed: it takes a tenant's rules away.
+func bounds(files []File) Problems {
+	var ps Problems
+	total := 0
+	names := map[string]bool{}
+	for _, f := range files {
+		total += len(f.Name) + len(f.Text)
+		if names[f.Name] {
+			ps = append(ps, Problem{File: cut(f.Name), Code: CodeDuplicateRule, Message: "the bundle has two files of this name; rename one"})
+		}
+		names[f.Name] = true
+		if f.Name == "" || len(f.Name) > 200 || strings.ContainsFunc(f.Name, func(r rune) bool { return r < 0x20 || r == 0x7f || r == '/' || r == '\\' }) {
+			ps = append(ps, Problem{File: cut(f.Name), Code: CodeInvalidName, Message: "a file name has 1 to 200 characters and no slash"})
+		}
+	}
+	if total > MaxBundle {
+		ps = append(ps, Problem{File: "the bundle", Code: CodeTooLarge, Message: fmt.Sprintf("the bundle has %d bytes, more than %d; fewer or shorter rules", total, MaxBundle)})
+	}
+	if len(files) > MaxRules {
+		ps = append(ps, Problem{File: "the bundle", Code: CodeTooLarge, Message: fmt.Sprintf("the bundle has %d rules, more than %d", len(files), MaxRules)})
+	}
+	return ps
+}
+
+// PublishedData is the data of the event rules.published for a bundle: version is the previous one plus one. by may be empty.
+func PublishedData(files []File, version int64, by string) map[string]any {
+	files = slices.Clone(files)
+	sortFiles(files)
+	list := make([]any, len(files))
+	for i, f := range files {
+		list[i] = map[string]any{"name": f.Name, "text": f.Text}
+	}
+	data := map[string]any{"version": version, "hash": Hash(files), "semantics": Semantics, "files": list}
+	if by != "" {
+		data["by"] = by
+	}
+	return data
+}
+
+// ParsePublished reads the data of rules.published, as decoded, back into files, and checks the hash.
+func ParsePublished(data map[string]any) (files []File, version, semantics int64, err error) {
+	version, vok := asInt(data["version"])
+	semantics, sok := asInt(data["semantics"])
+	list, lok := data["files"].([]any)
+	hash, hok := data["hash"].(string)
+	if !vok || !sok || !lok || !hok {
+		return nil, 0, 0, errors.New("rules.published lacks version, semantics, hash or files")
+	}
+	for _, x := range list {
+		m, _ := x.(map[string]any) // a nil map gives empty texts, which are refused below
+		name, nok := m["name"].(string)
+		text, tok := m["text"].(string)
+		if !nok || !tok {
+			return nil, version, semantics, errors.New("a file of rules.published lacks name or text")
+		}
+		files = append(files, File{name, text})
+	}
+	if got := Hash(files); got != hash {
+		return nil, version, semantics, fmt.Errorf("the hash of the bundle is %s, rules.published says %s", got, cut(hash))
+	}
+	return files, version, semantics, nil
+}
+
+func asInt(v any) (int64, bool) {
+	switch n := v.(type) {
+	case int64:
+		return n, true
+	case int32:
+		return int64(n), true
+	case int:
+		return int64(n), true
+	}
+	return 0, false
+}

@@ -1,0 +1,112 @@
+package ruleset
+
+import (
+	"regexp"
+	"slices"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/expr"
+)
+
+// Limits of a bundle.
+const (
+	MaxBundle    = 512 << 10 // bytes of all texts (K41)
+	MaxFile      = 64 << 10  // bytes of one file
+	MaxRules     = 500
+	MaxTriggers  = 32 // types a rule listens to
+	MaxEmit      = 16 // events a rule derives from one event
+	MaxSet       = 32 // keys a rule sets
+	MaxFields    = 200
+	maxProblems  = 100 // a file of nonsense need not be told everything
+	maxYAMLDepth = 16
+)
+
+// Semantics is the version of the evaluation's meaning that this build knows. A bundle names the one it was published under.
+const Semantics = 1
+
+// Variables are what expressions see.
+var variables = []string{"event", "data", "state"}
+
+var namePattern = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9])*$`)
+
+func validName(s string) bool { return len(s) <= 63 && namePattern.MatchString(s) }
+
+var keyPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// Rule is one compiled rule. It is immutable.
+type Rule struct {
+	Name    string
+	File    string
+	On      []string
+	Origins []event.Origin
+	When    *expr.Program // nil: always
+	Emit    []Emit
+	Set     []Assignment // sorted by key
+
+	line int
+}
+
+// Emit is one event that a rule derives.
+type Emit struct {
+	Type    string
+	Subject *expr.Program // nil: the subject of the cause
+	Data    []Assignment  // sorted by field
+
+	line int
+}
+
+// Assignment is a key or field and the expression that gives its value.
+type Assignment struct {
+	Key  string
+	Expr *expr.Program
+
+	line int
+}
+
+// FiresOn reports whether a rule wants events of an origin. No rule fires on echoes of our own writes.
+func (r *Rule) FiresOn(o event.Origin) bool {
+	return o != event.OriginEcho && slices.Contains(r.Origins, o)
+}
+
+// Set is a compiled bundle: the rules by name, and by the types they listen to. It is immutable.
+type Set struct {
+	Hash   string
+	Rules  []*Rule // sorted by name
+	byType map[string][]*Rule
+}
+
+// For lists the rules that listen to a type, sorted by name.
+func (s *Set) For(typ string) []*Rule { return s.byType[typ] }
+
+// EmitTypes lists, sorted, the types that rules of the set emit.
+func (s *Set) EmitTypes() []string {
+	var types []string
+	for _, r := range s.Rules {
+		for _, e := range r.Emit {
+			types = append(types, e.Type)
+		}
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
+}
+
+// programs lists all expressions of a rule.
+func (r *Rule) programs() []*expr.Program {
+	var ps []*expr.Program
+	add := func(p *expr.Program) {
+		if p != nil {
+			ps = append(ps, p)
+		}
+	}
+	add(r.When)
+	for _, e := range r.Emit {
+		add(e.Subject)
+		for _, a := range e.Data {
+			add(a.Expr)
+		}
+	}
+	for _, a := range r.Set {
+		add(a.Expr)
+	}
+	return ps
+}

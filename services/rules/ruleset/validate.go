@@ -1,0 +1,301 @@
+package ruleset
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/schemas"
+)
+
+// Catalogue finds the newest schema of an event type; registry.ErrUnknown says that there is none. *registry.Client is one.
+type Catalogue interface {
+	ByType(ctx context.Context, eventType string) (id int32, s *avro.Schema, err error)
+}
+
+// Validate checks a bundle as it must be before it is published: everything that Compile checks, and against the schemas that
+// types and fields exist and that expressions fit the fields. All problems are answered at once; Problems.Err tells whether any
+// is more than a warning. The error is one of the catalogue, not of the bundle.
+func Validate(ctx context.Context, files []File, catalogue Catalogue) (Problems, error) {
+	set, problems := Compile(files)
+	if set == nil {
+		// What could be read is checked against the schemas all the same: all problems at once.
+		set = &Set{byType: map[string][]*Rule{}}
+		if len(bounds(files)) == 0 {
+			for _, f := range files {
+				if r, _ := parseFile(f); r != nil {
+					set.Rules = append(set.Rules, r)
+				}
+			}
+		}
+	}
+	known := map[string]*record{}
+	lookup := func(typ string) (*record, error) {
+		if rec, ok := known[typ]; ok {
+			return rec, nil
+		}
+		_, schema, err := catalogue.ByType(ctx, typ)
+		switch {
+		case errors.Is(err, registry.ErrUnknown):
+			known[typ] = nil
+			return nil, nil
+		case err != nil:
+			return nil, fmt.Errorf("find the schema of %s: %w", typ, err)
+		}
+		rec, err := readRecord(schema.Text())
+		if err != nil {
+			return nil, fmt.Errorf("read the schema of %s: %w", typ, err)
+		}
+		known[typ] = rec
+		return rec, nil
+	}
+	for _, r := range set.Rules {
+		v := &validator{rule: r, lookup: lookup}
+		if err := v.check(); err != nil {
+			return nil, err
+		}
+		problems = append(problems, v.problems...)
+	}
+	return problems.sorted(), nil
+}
+
+type validator struct {
+	rule     *Rule
+	lookup   func(string) (*record, error)
+	problems Problems
+}
+
+func (v *validator) problem(line int, code, format string, args ...any) {
+	v.problems = append(v.problems, Problem{File: v.rule.File, Line: line, Rule: v.rule.Name, Code: code, Message: fmt.Sprintf(format, args...)})
+}
+
+func (v *validator) check() error {
+	var triggers []*record
+	all := true
+	for _, t := range v.rule.On {
+		rec, err := v.lookup(t)
+		if err != nil {
+			return err
+		}
+		if rec == nil {
+			all = false
+			v.problem(v.rule.line, CodeUnknownType, "on: no schema has the type %s; is it spelled right, was it pushed?", cut(t))
+			continue
+		}
+		triggers = append(triggers, rec)
+	}
+	if all {
+		v.reads(triggers)
+	}
+	for _, e := range v.rule.Emit {
+		if e.Type == "" {
+			continue
+		}
+		rec, err := v.lookup(e.Type)
+		if err != nil {
+			return err
+		}
+		if rec == nil {
+			v.problem(e.line, CodeUnknownType, "emit: no schema has the type %s; is it spelled right, was it pushed?", cut(e.Type))
+			continue
+		}
+		v.emit(e, rec)
+	}
+	return nil
+}
+
+// reads checks data.x of every expression: some event that the rule listens to must have the field.
+func (v *validator) reads(triggers []*record) {
+	if len(triggers) == 0 {
+		return
+	}
+	told := map[string]bool{}
+	for _, p := range v.rule.programs() {
+		for _, f := range p.Fields("data") {
+			found := slices.ContainsFunc(triggers, func(r *record) bool { return r.field(f) != nil })
+			if !found && !told[f] {
+				told[f] = true
+				v.problem(v.rule.line, CodeUnknownField, "data.%s: %s has no such field; it has %s", f, strings.Join(v.rule.On, ", "), strings.Join(triggers[0].names(), ", "))
+			}
+		}
+	}
+}
+
+func (v *validator) emit(e Emit, rec *record) {
+	given := map[string]bool{}
+	for _, a := range e.Data {
+		given[a.Key] = true
+		f := rec.field(a.Key)
+		if f == nil {
+			v.problem(a.line, CodeUnknownField, "%s has no field %q; it has %s", e.Type, a.Key, strings.Join(rec.names(), ", "))
+			continue
+		}
+		if t := a.Expr.ResultType(); !f.takes(t) {
+			v.problem(a.line, CodeNotAssignable, "%s.%s is %s and can't take %s", e.Type, a.Key, f.describe(), t)
+		}
+	}
+	for _, f := range rec.Fields {
+		if !given[f.Name] && f.Default == nil && !f.nullable() {
+			v.problem(e.line, CodeMissingField, "%s needs the field %q (%s)", e.Type, f.Name, f.describe())
+		}
+	}
+}
+
+// record is as much of an Avro schema as the check needs.
+type record struct {
+	Fields []field `json:"fields"`
+}
+
+type field struct {
+	Name    string           `json:"name"`
+	Type    json.RawMessage  `json:"type"`
+	Default *json.RawMessage `json:"default"`
+
+	kinds []string // branches: Avro primitive, or array, record, enum; a logical type stands for itself
+}
+
+func readRecord(text []byte) (*record, error) {
+	r := &record{}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("parse: %w", err)
+	}
+	for i := range r.Fields {
+		r.Fields[i].kinds = kinds(r.Fields[i].Type)
+	}
+	return r, nil
+}
+
+func kinds(raw json.RawMessage) []string {
+	var name string
+	if json.Unmarshal(raw, &name) == nil {
+		return []string{name}
+	}
+	var branches []json.RawMessage
+	if json.Unmarshal(raw, &branches) == nil {
+		var out []string
+		for _, b := range branches {
+			out = append(out, kinds(b)...)
+		}
+		return out
+	}
+	var complex struct {
+		Type    json.RawMessage `json:"type"`
+		Logical string          `json:"logicalType"`
+	}
+	if json.Unmarshal(raw, &complex) != nil {
+		return []string{"unknown"}
+	}
+	if complex.Logical != "" {
+		return []string{complex.Logical}
+	}
+	return kinds(complex.Type)
+}
+
+func (r *record) field(name string) *field {
+	for i := range r.Fields {
+		if r.Fields[i].Name == name {
+			return &r.Fields[i]
+		}
+	}
+	return nil
+}
+
+func (r *record) names() []string {
+	names := make([]string, len(r.Fields))
+	for i, f := range r.Fields {
+		names[i] = f.Name
+	}
+	return names
+}
+
+func (f *field) nullable() bool { return slices.Contains(f.kinds, "null") }
+
+func (f *field) describe() string { return strings.Join(f.kinds, " or ") }
+
+// takes reports whether a field can hold a result of a CEL type. What only a run can tell passes.
+func (f *field) takes(cel string) bool {
+	if cel == "dyn" || cel == "any" || strings.HasPrefix(cel, "wrapper") || strings.Contains(cel, "any") {
+		return true
+	}
+	for _, k := range f.kinds {
+		if kindTakes(k, cel) {
+			return true
+		}
+	}
+	return false
+}
+
+func kindTakes(kind, cel string) bool {
+	base, _, _ := strings.Cut(cel, "(")
+	switch kind {
+	case "null":
+		return base == "null_type" || base == "null"
+	case "string", "uuid", "enum", "decimal":
+		return base == "string"
+	case "int", "long":
+		return base == "int" || base == "uint"
+	case "float", "double":
+		return base == "double" || base == "int" || base == "uint"
+	case "boolean":
+		return base == "bool"
+	case "bytes", "fixed":
+		return base == "bytes"
+	case "timestamp-micros", "timestamp-millis", "date":
+		return base == "timestamp" || base == "google.protobuf.Timestamp" || base == "string"
+	case "array":
+		return base == "list"
+	case "record", "map":
+		return base == "map"
+	}
+	return true
+}
+
+// Embedded is the catalogue of the schemas that this build carries: to check rule files without a registry. Its ids are not the
+// registry's.
+func Embedded() (Catalogue, error) {
+	files, err := schemas.Files()
+	if err != nil {
+		return nil, fmt.Errorf("read embedded schemas: %w", err)
+	}
+	c := embedded{}
+	for i, f := range files {
+		s, err := avro.Parse(f.Text)
+		if err != nil {
+			return nil, fmt.Errorf("parse %s: %w", f.Path, err)
+		}
+		if s.EventType() != "" {
+			c[s.EventType()] = numbered{int32(i + 1), s}
+		}
+	}
+	return c, nil
+}
+
+type numbered struct {
+	id     int32
+	schema *avro.Schema
+}
+
+type embedded map[string]numbered
+
+func (c embedded) ByType(_ context.Context, typ string) (int32, *avro.Schema, error) {
+	n, ok := c[typ]
+	if !ok {
+		return 0, nil, registry.ErrUnknown
+	}
+	return n.id, n.schema, nil
+}
+
+// SchemaByID finds a schema by the ids that ByType gives.
+func (c embedded) SchemaByID(_ context.Context, id int32) (*avro.Schema, error) {
+	for _, n := range c {
+		if n.id == id {
+			return n.schema, nil
+		}
+	}
+	return nil, registry.ErrUnknown
+}

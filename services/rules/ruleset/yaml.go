@@ -1,0 +1,185 @@
+package ruleset
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// reader collects the problems of one file.
+type reader struct {
+	file     string
+	rule     string
+	problems Problems
+}
+
+func (r *reader) problem(line int, code, format string, args ...any) {
+	if len(r.problems) < maxProblems {
+		r.problems = append(r.problems, Problem{File: r.file, Line: line, Rule: r.rule, Code: code, Message: fmt.Sprintf(format, args...)})
+	}
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
+
+// document reads the one YAML document of a file as a tree, after everything that a hostile text could do to the parser or to a
+// reader's eye was refused: sizes, tabs, aliases (one kilobyte of them can stand for gigabytes), tags, depth, repeated keys.
+func (r *reader) document(text []byte) *yaml.Node {
+	switch {
+	case len(text) > MaxFile:
+		r.problem(0, CodeTooLarge, "the file has %d bytes, more than %d; split it, one rule a file", len(text), MaxFile)
+		return nil
+	case !utf8.Valid(text):
+		r.problem(0, CodeInvalidYAML, "the file is not UTF-8; save it as UTF-8")
+		return nil
+	}
+	if r.tabs(text) {
+		return nil
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	var doc yaml.Node
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		r.problem(0, CodeEmpty, "the file is empty; begin with apiVersion: neuronx/v1")
+		return nil
+	} else if err != nil {
+		r.syntax(err)
+		return nil
+	}
+	var second yaml.Node
+	if err := dec.Decode(&second); err == nil {
+		r.problem(second.Line, CodeDocuments, "a second document begins here; write one rule a file")
+	} else if !errors.Is(err, io.EOF) {
+		r.syntax(err)
+	}
+	if len(doc.Content) != 1 || !r.sane(doc.Content[0], 0) {
+		return nil
+	}
+	return doc.Content[0]
+}
+
+func (r *reader) tabs(text []byte) bool {
+	for i, line := range bytes.Split(text, []byte("\n")) {
+		indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
+		if bytes.IndexByte(indent, '\t') >= 0 && len(bytes.TrimSpace(line)) > 0 {
+			r.problem(i+1, CodeTab, "the line is indented by a tab; indent by spaces")
+			return true
+		}
+	}
+	return false
+}
+
+func (r *reader) syntax(err error) {
+	line, msg := 0, strings.TrimPrefix(err.Error(), "yaml: ")
+	if m := yamlLine.FindStringSubmatch(msg); m != nil {
+		line, _ = strconv.Atoi(m[1]) // digits by the pattern
+		msg = m[2]
+	}
+	r.problem(line, CodeInvalidYAML, "not YAML: %s", msg)
+}
+
+// sane refuses what a rule file has no use for, in the whole tree.
+func (r *reader) sane(n *yaml.Node, depth int) bool {
+	ok := true
+	switch {
+	case depth > maxYAMLDepth:
+		r.problem(n.Line, CodeTooLarge, "nested more than %d deep", maxYAMLDepth)
+		return false
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		r.problem(n.Line, CodeAnchor, "anchors and aliases are not read; write the value out")
+		return false
+	case n.Style&yaml.TaggedStyle != 0:
+		r.problem(n.Line, CodeAnchor, "the tag %s is not read; write the value without it", n.Tag)
+		ok = false
+	case n.Kind == yaml.MappingNode:
+		seen := map[string]int{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			k := n.Content[i]
+			if k.Tag == "!!merge" {
+				r.problem(k.Line, CodeAnchor, "the merge key << is not read; write the keys out")
+				ok = false
+				continue
+			}
+			if first, twice := seen[k.Value]; twice && k.Kind == yaml.ScalarNode {
+				r.problem(k.Line, CodeDuplicateKey, "the key %q stands already in line %d; keep one", k.Value, first)
+				ok = false
+			}
+			seen[k.Value] = k.Line
+		}
+	}
+	for _, c := range n.Content {
+		ok = r.sane(c, depth+1) && ok
+	}
+	return ok
+}
+
+// entries reads a map whose keys must be among known, and reports what is missing of the first `needed` of them.
+func (r *reader) entries(n *yaml.Node, where string, needed int, known ...string) map[string]*yaml.Node {
+	if n.Kind != yaml.MappingNode {
+		r.problem(n.Line, CodeWrongKind, "%s must be a map with the keys %s", where, strings.Join(known, ", "))
+		return nil
+	}
+	out := map[string]*yaml.Node{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i].Value
+		found := false
+		for _, k := range known {
+			found = found || k == key
+		}
+		if !found {
+			r.problem(n.Content[i].Line, CodeUnknownKey, "%s has no key %q; known are %s", where, key, strings.Join(known, ", "))
+			continue
+		}
+		out[key] = n.Content[i+1]
+	}
+	for _, k := range known[:needed] {
+		if out[k] == nil {
+			r.problem(n.Line, CodeMissingKey, "%s needs the key %q", where, k)
+		}
+	}
+	return out
+}
+
+// text reads a scalar that YAML takes for text.
+func (r *reader) text(n *yaml.Node, where string) (string, bool) {
+	if n == nil {
+		return "", false
+	}
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
+		r.problem(n.Line, CodeWrongKind, "%s must be a text", where)
+		return "", false
+	}
+	return n.Value, true
+}
+
+// texts reads a list of texts.
+func (r *reader) texts(n *yaml.Node, where string, most int) ([]string, bool) {
+	if n == nil {
+		return nil, false
+	}
+	if n.Kind != yaml.SequenceNode {
+		r.problem(n.Line, CodeWrongKind, "%s must be a list, as in [a, b]", where)
+		return nil, false
+	}
+	if len(n.Content) == 0 {
+		r.problem(n.Line, CodeEmpty, "%s is an empty list; name at least one", where)
+		return nil, false
+	}
+	if len(n.Content) > most {
+		r.problem(n.Line, CodeTooLarge, "%s has %d entries, more than %d", where, len(n.Content), most)
+		return nil, false
+	}
+	var out []string
+	ok := true
+	for _, c := range n.Content {
+		s, is := r.text(c, "each entry of "+where)
+		ok = ok && is
+		out = append(out, s)
+	}
+	return out, ok
+}
