@@ -1,0 +1,126 @@
+package avro
+
+import (
+	"fmt"
+	"math/big"
+	"math/bits"
+	"strings"
+)
+
+// decimal is precision and scale of a decimal, and the bound that follows from them: 10^precision as 128 bits.
+type decimal struct {
+	precision, scale int
+	bytes            int // longest two's complement of a value
+	high, low        uint64
+}
+
+func newDecimal(precision, scale int) decimal {
+	d := decimal{precision: precision, scale: scale, low: 1}
+	for range precision {
+		carry, low := bits.Mul64(d.low, 10)
+		d.high, d.low = d.high*10+carry, low
+	}
+	width := bits.Len64(d.low)
+	if d.high > 0 {
+		width = 64 + bits.Len64(d.high)
+	}
+	d.bytes = width/8 + 1 // one more bit for the sign
+	return d
+}
+
+// fits says whether b is a two's complement of at most precision digits. b is as long as 16 bytes at most.
+func (d *decimal) fits(b []byte) bool {
+	if len(b) == 0 || len(b) > 16 {
+		return false
+	}
+	sign := uint64(int64(int8(b[0])) >> 63)
+	high, low := sign, sign
+	for _, c := range b {
+		high, low = high<<8|low>>56, low<<8|uint64(c)
+	}
+	if sign != 0 { // absolute value
+		var borrow uint64
+		low, borrow = bits.Add64(^low, 1, 0)
+		high, _ = bits.Add64(^high, 0, borrow)
+	}
+	return high < d.high || high == d.high && low < d.low
+}
+
+// parse reads decimal digits, such as -12.5, into two's complement bytes. message is "" when s is good.
+func (d *decimal) parse(s string) (b []byte, message string) {
+	digits, negative := strings.CutPrefix(s, "-")
+	whole, fraction, dotted := strings.Cut(digits, ".")
+	if !allDigits(whole) || len(whole) > 1 && whole[0] == '0' || dotted && !allDigits(fraction) {
+		return nil, "must be decimal digits, such as 1250.75"
+	}
+	if extra := strings.TrimRight(fraction, "0"); len(extra) > d.scale {
+		return nil, fmt.Sprintf("has %d digits after the point, more than %d", len(extra), d.scale)
+	} else if len(extra) < len(fraction) && len(fraction) > d.scale {
+		fraction = fraction[:d.scale]
+	}
+	all := strings.TrimLeft(whole+fraction+strings.Repeat("0", d.scale-len(fraction)), "0")
+	if len(all) > d.precision {
+		return nil, fmt.Sprintf("has more than %d digits before the point", d.precision-d.scale)
+	}
+	unscaled := new(big.Int)
+	if all != "" {
+		unscaled.SetString(all, 10)
+	}
+	if negative {
+		unscaled.Neg(unscaled)
+	}
+	return twosComplement(unscaled), ""
+}
+
+func allDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// twosComplement returns the shortest big-endian form, one byte for zero.
+func twosComplement(n *big.Int) []byte {
+	if n.Sign() >= 0 {
+		return n.FillBytes(make([]byte, n.BitLen()/8+1))
+	}
+	// A negative n takes as many bits as -n-1, whose bits inverted it is.
+	inverse := new(big.Int).Not(n)
+	b := inverse.FillBytes(make([]byte, inverse.BitLen()/8+1))
+	for i := range b {
+		b[i] = ^b[i]
+	}
+	return b
+}
+
+// format writes two's complement bytes as digits with exactly scale digits after the point.
+func (d *decimal) format(dst, b []byte) []byte {
+	unscaled := new(big.Int).SetBytes(b)
+	if len(b) > 0 && b[0]&0x80 != 0 {
+		unscaled.Sub(unscaled, new(big.Int).Lsh(big.NewInt(1), uint(len(b)*8)))
+		dst = append(dst, '-')
+		unscaled.Neg(unscaled)
+	}
+	digits := unscaled.String()
+	if missing := d.scale + 1 - len(digits); missing > 0 {
+		digits = strings.Repeat("0", missing) + digits
+	}
+	point := len(digits) - d.scale
+	dst = append(dst, digits[:point]...)
+	if d.scale > 0 {
+		dst = append(append(dst, '.'), digits[point:]...)
+	}
+	return dst
+}
+
+// extend widens two's complement bytes to size bytes.
+func extend(b []byte, size int) []byte {
+	if len(b) >= size {
+		return b
+	}
+	out := make([]byte, size)
+	if len(b) > 0 && b[0]&0x80 != 0 {
+		for i := range out {
+			out[i] = 0xff
+		}
+	}
+	copy(out[size-len(b):], b)
+	return out
+}
