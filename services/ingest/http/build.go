@@ -1,0 +1,263 @@
+package httpin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/registry"
+)
+
+// Catalogue finds schemas. *registry.Client is one.
+type Catalogue interface {
+	SchemaByID(ctx context.Context, id int32) (*avro.Schema, error)
+	ByType(ctx context.Context, eventType string) (id int32, s *avro.Schema, err error)
+}
+
+// request is what all events of one HTTP request have in common.
+type request struct {
+	tenant      string
+	key         string // Idempotency-Key; "" in a batch
+	traceparent string
+	tracestate  string
+	now         time.Time
+}
+
+// build judges an envelope and makes the signed event of it, or a *Problem that
+// names everything that is wrong at once. It does no I/O but for the registry.
+func build(ctx context.Context, env envelope, req request, schemas Catalogue, keys *event.Keyring) (event.Event, []string, error) {
+	e, ignored, faults := attributes(env, req)
+	if tenant, ok := env.attrs["tenantid"]; ok && tenant != req.tenant {
+		return e, nil, problem(event.CodeTenantMismatch, "tenantid is not the tenant of the API key").
+			at("tenantid", "the tenant is the one of the API key").hint("leave the attribute out, or use that tenant's key")
+	}
+	if event.Reserved(e.Type) {
+		return e, nil, problem(event.CodeReservedType, fmt.Sprintf("%.128s is published by the engine only", e.Type)).
+			at("type", "reserved").hint("tenant.*, rules.*, engine.*, timer.* and crm.*.requested|succeeded|failed are the engine's own; use the CLI")
+	}
+	code, dataFaults, err := encode(ctx, &e, env, schemas)
+	if err != nil {
+		return e, nil, err
+	}
+	if faults = append(faults, dataFaults...); len(faults) > 0 {
+		return e, nil, refusal(code, faults, len(dataFaults))
+	}
+	// The engine's own bounds on lengths and characters, the same as at the Kafka door.
+	if err := e.CheckAttributes(); err != nil {
+		return e, nil, attributeProblem(err)
+	}
+	keys.Sign(&e)
+	// A record that is too fat must be refused here: the broker would refuse the whole batch it lies in.
+	if rec := kafka.ToRecord(kafka.TopicIngress, &e); !kafka.Fits(rec) {
+		return e, nil, problem(event.CodeTooLarge, fmt.Sprintf("the event takes %d bytes as a record, %d are possible", kafka.BatchSize(rec), kafka.MaxBatchBytes(kafka.TopicIngress)))
+	}
+	return e, ignored, nil
+}
+
+// attributes fills the event from its attributes. ignored names the system
+// attributes that a client can't set; they are dropped, and counted.
+func attributes(env envelope, req request) (e event.Event, ignored []string, faults []FieldError) {
+	faults = env.faults
+	e = event.Event{
+		TenantID: req.tenant, Time: req.now, IdempotencyKey: req.key,
+		TraceParent: req.traceparent, TraceState: req.tracestate, Origin: event.OriginLive,
+	}
+	need := func(name string) string {
+		if env.attrs[name] == "" {
+			faults = append(faults, FieldError{Location: name, Message: "required"})
+		}
+		return env.attrs[name]
+	}
+	if v := need("specversion"); v != "" && v != "1.0" {
+		faults = append(faults, FieldError{Location: "specversion", Message: "must be 1.0", Value: clip(v)})
+	}
+	e.Source, e.Type = need("source"), need("type")
+	if e.Type != "" && !event.ValidType(e.Type) {
+		faults = append(faults, FieldError{Location: "type", Message: "not an event type: lower-case words joined by dots, such as lead.created", Value: clip(e.Type)})
+	}
+	switch e.ID = env.attrs["id"]; {
+	case e.ID != "":
+	case req.key != "":
+		// A retry must name the same event (REVIEW 15b).
+		e.ID = event.DerivedID(req.tenant, req.key)
+	default:
+		faults = append(faults, FieldError{Location: "id", Message: "required, unless there is an Idempotency-Key"})
+	}
+	for name, value := range env.attrs {
+		switch name {
+		case "specversion", "id", "source", "type", "tenantid":
+		case "subject":
+			e.Subject = value
+		case "time":
+			t, err := event.ParseTime(value)
+			if err != nil {
+				faults = append(faults, FieldError{Location: "time", Message: err.Detail, Value: clip(value)})
+			}
+			e.Time = t
+		case "correlationid":
+			e.CorrelationID = value
+		case "traceparent", "tracestate":
+			// Set below: CloudEvents' distributed tracing extension wins over the hop's header.
+		case "origin":
+			if o := event.Origin(value); o.Valid() && !o.NeedsSignature() {
+				e.Origin = o
+			} else if o != event.OriginLive {
+				ignored = append(ignored, name)
+			}
+		case "causationid", "hops", "deriver", "derivernumber", "sequence", "position", "recordedtime", "logid":
+			ignored = append(ignored, name)
+		default:
+			if value != "" {
+				e.Extra = append(e.Extra, event.Header{Key: "ce_" + name, Value: []byte(value)})
+			}
+		}
+	}
+	sortHeaders(e.Extra)
+	if parent := env.attrs["traceparent"]; validTraceparent(parent) {
+		e.TraceParent, e.TraceState = parent, env.attrs["tracestate"]
+	}
+	return e, ignored, faults
+}
+
+// encode sets the event's value and fingerprint. The code says what a fault of
+// the data alone would be; the error is one that ends the request or the item at
+// once.
+func encode(ctx context.Context, e *event.Event, env envelope, schemas Catalogue) (event.Code, []FieldError, error) {
+	switch {
+	case env.form == dataNone:
+		return event.CodeEmptyValue, []FieldError{{Location: "data", Message: "required"}}, nil
+	case env.form == dataAvro:
+		return encodeAvro(ctx, e, env.data, schemas)
+	case !event.ValidType(e.Type):
+		return event.CodeInvalidAttribute, nil, nil // already a fault; without a type there is no schema to check by
+	}
+	id, schema, err := schemas.ByType(ctx, e.Type)
+	if errors.Is(err, registry.ErrUnknown) {
+		return "", nil, problem(event.CodeUnknownType, fmt.Sprintf("no schema is registered for the type %.128s", e.Type)).
+			at("type", "unknown").hint("`neuronx schemas push` registers one; it works within 60 seconds")
+	}
+	if err != nil {
+		return "", nil, registryDown(err)
+	}
+	body, err := schema.EncodeJSON(env.data)
+	if err != nil {
+		return event.CodeInvalidBody, dataFaults(err), nil
+	}
+	canonical, err := avro.CanonicalJSON(env.data)
+	if err != nil {
+		return event.CodeInvalidBody, dataFaults(err), nil
+	}
+	e.Value = event.Frame(id, body)
+	e.Fingerprint = event.FingerprintJSON(e.Type, e.Subject, e.Source, canonical)
+	return "", nil, nil
+}
+
+func encodeAvro(ctx context.Context, e *event.Event, data []byte, schemas Catalogue) (event.Code, []FieldError, error) {
+	id, body, err := event.Unframe(data)
+	if err != nil {
+		var r *event.Refusal
+		if errors.As(err, &r) {
+			return r.Code, []FieldError{{Location: "data", Message: r.Detail}}, nil
+		}
+		return "", nil, err
+	}
+	schema, err := schemas.SchemaByID(ctx, id)
+	if errors.Is(err, registry.ErrUnknown) {
+		return event.CodeUnknownSchema, []FieldError{{Location: "data", Message: fmt.Sprintf("the registry has no schema %d", id)}}, nil
+	}
+	if err != nil {
+		return "", nil, registryDown(err)
+	}
+	if t := schema.EventType(); t != e.Type && e.Type != "" {
+		return event.CodeTypeMismatch, []FieldError{{Location: "type", Message: fmt.Sprintf("schema %d is for the type %.128q", id, t)}}, nil
+	}
+	if err := schema.Check(body); err != nil {
+		return event.CodeInvalidBody, dataFaults(err), nil
+	}
+	e.Value = data
+	e.Fingerprint = event.FingerprintAvro(e.Type, e.Subject, e.Source, id, body)
+	return "", nil, nil
+}
+
+func registryDown(err error) *Problem {
+	p := problem(event.CodeUnavailable, "the schema registry does not answer; nothing was stored").retry(2)
+	p.cause = err
+	return p
+}
+
+// dataFaults lists what is wrong with the data, by JSON pointer below /data.
+func dataFaults(err error) []FieldError {
+	var invalid *avro.InvalidError
+	if errors.As(err, &invalid) {
+		out := make([]FieldError, 0, len(invalid.Problems))
+		for _, p := range invalid.Problems {
+			out = append(out, FieldError{Location: "/data" + p.Location, Message: p.Message})
+		}
+		return out
+	}
+	var body *avro.BodyError
+	if errors.As(err, &body) {
+		location := "/data"
+		if body.Path != "" {
+			location += "/" + strings.ReplaceAll(body.Path, ".", "/")
+		}
+		return []FieldError{{Location: location, Message: fmt.Sprintf("byte %d: %s", body.Offset, body.Message)}}
+	}
+	return []FieldError{{Location: "/data", Message: "can't be encoded by its schema"}}
+}
+
+// refusal makes one problem of all faults. Attributes come first: with a wrong
+// type the data was judged by the wrong schema or none.
+func refusal(code event.Code, faults []FieldError, inData int) *Problem {
+	var p *Problem
+	switch {
+	case inData == len(faults):
+		p = problem(code, fmt.Sprintf("the data is refused: %s", count(len(faults), "error")))
+	case missingOnly(faults):
+		p = problem(event.CodeMissingAttribute, "the event lacks what CloudEvents 1.0 requires")
+	default:
+		p = problem(event.CodeInvalidAttribute, fmt.Sprintf("the event is refused: %s", count(len(faults), "error")))
+	}
+	p.Errors = faults
+	return p
+}
+
+func missingOnly(faults []FieldError) bool {
+	for _, f := range faults {
+		if !strings.HasPrefix(f.Message, "required") {
+			return false
+		}
+	}
+	return true
+}
+
+// attributeProblem turns the wire's header names into CloudEvents' names.
+func attributeProblem(err error) error {
+	var r *event.Refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	location := strings.TrimPrefix(strings.TrimPrefix(r.Location, "header "), "ce_")
+	return problem(r.Code, location+": "+r.Detail).at(location, r.Detail).hint(r.Next)
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// clip bounds what an answer repeats of the request.
+func clip(s string) string {
+	const limit = 80
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}

@@ -1,0 +1,28 @@
+// Package httpin is the HTTP role of the ingest service: CloudEvents over HTTP
+// in, records on neuronx.ingress out.
+//
+//	request ─> authenticate ─> read body ─> envelopes ─> build ─> produce ─> 202
+//	             (tenant)      (bounded)   (binary,      (pure)   (acks=all)
+//	                                        structured,
+//	                                        batch)
+//
+// What is authoritative: the tenant is the one of the API key, whatever an
+// attribute says. What an event means is decided by its schema in the registry.
+// Whether it is admitted, a duplicate or a conflict is decided by the sequencer,
+// not here: 202 says that Kafka holds the record on every in-sync replica, and
+// no more.
+//
+// The role signs what it built, because two attributes count only under a
+// signature: the fingerprint, which must be over the body as the client sent it
+// (an encoder's output may differ between two tries of one client), and the
+// origin. It refuses reserved types itself, since the signature would open the
+// sequencer's door to them.
+//
+// How it fails: before the tenant directory is loaded, when the registry does
+// not answer, when too many records wait for Kafka, and when an acknowledgement
+// does not come in time, it answers 503 with Retry-After. In the last case the
+// outcome is unknown and the record stays on its way (an idempotent producer
+// must never cancel one); the answer says so, and that the same id or
+// Idempotency-Key makes the retry safe. Everything else that is refused is an
+// RFC 9457 problem with a code, all errors of an event at once.
+package httpin

@@ -1,0 +1,62 @@
+package httpin
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+type metrics struct {
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	events    *prometheus.CounterVec
+	ignored   *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer, g *gate) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "neuronx_http_requests_total", Help: "HTTP requests by route, method and status code.",
+		}, []string{"route", "method", "code"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "neuronx_http_request_duration_seconds", Help: "Time from the request's headers to its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"route"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "neuronx_http_events_total", Help: "Events by outcome at the HTTP door: accepted, refused, unknown; reason is the refusal's code.",
+		}, []string{"outcome", "reason"}),
+		ignored: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "neuronx_http_ignored_attributes_total", Help: "System attributes that clients tried to set and that were dropped.",
+		}, []string{"attribute"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.requests, m.durations, m.events, m.ignored,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "neuronx_http_waiting_records", Help: "Records handed to Kafka and not acknowledged yet.",
+			}, func() float64 { return float64(g.records.Load()) }))
+	}
+	return m
+}
+
+func (m *metrics) request(route, method string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, knownMethod(method), strconv.Itoa(status)).Inc()
+	m.durations.WithLabelValues(route).Observe(took.Seconds())
+}
+
+func (m *metrics) event(outcome string, code event.Code) {
+	m.events.WithLabelValues(outcome, string(code)).Inc()
+}
+
+// knownMethod keeps invented methods from making new series (the class of
+// CVE-2022-21698).
+func knownMethod(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "other"
+}

@@ -1,0 +1,171 @@
+package httpin
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/tenant"
+)
+
+// Limits of a request, in bytes.
+const (
+	MaxBody      = 1 << 20 // one event
+	MaxBatchBody = 8 << 20
+	maxHeader    = 32 << 10
+)
+
+// Producer stores records with acks=all and never cancels one (H09).
+// *kafka.Producer is one.
+type Producer interface {
+	ProduceAsync(rec *kafka.Record, done func(*kafka.Record, error))
+}
+
+// Authenticator checks API keys. *tenant.Directory is one.
+type Authenticator interface {
+	Authenticate(ctx context.Context, presented, scope string) (tenant.Principal, error)
+}
+
+// Finder tells what became of an event, for GET /v1/events/{id}.
+type Finder interface {
+	Find(ctx context.Context, tenant, id string) ([]Fate, error)
+}
+
+// Config sets a Server up. Producer, Auth, Schemas and Keys are required.
+type Config struct {
+	Producer Producer
+	Auth     Authenticator
+	Schemas  Catalogue
+	Keys     *event.Keyring
+	Finder   Finder // nil: the route GET /v1/events/{id} does not exist
+
+	AckTimeout time.Duration // how long a request waits for Kafka; 0: 10 s
+	TenantRate float64       // events a second and tenant before 429; 0: no limit
+	Log        *slog.Logger
+	Reg        prometheus.Registerer
+}
+
+// Server is the HTTP door.
+type Server struct {
+	Config
+	metrics *metrics
+	gate    *gate
+	rates   *rates
+	now     func() time.Time
+}
+
+// New makes a server.
+func New(cfg Config) *Server {
+	if cfg.AckTimeout <= 0 {
+		cfg.AckTimeout = 10 * time.Second
+	}
+	s := &Server{Config: cfg, gate: &gate{}, rates: newRates(cfg.TenantRate), now: time.Now}
+	s.metrics = newMetrics(cfg.Reg, s.gate)
+	return s
+}
+
+// Handler routes. Paths and methods that are not there answer with problems,
+// too, which the mux alone would not do.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/v1/events", s.route("/v1/events", http.MethodPost, s.postEvents))
+	if s.Finder != nil {
+		mux.Handle("/v1/events/{id}", s.route("/v1/events/{id}", http.MethodGet, s.getEvent))
+	}
+	mux.Handle("/openapi.json", s.route("/openapi.json", http.MethodGet, s.getOpenAPI))
+	mux.Handle("/", s.route("other", "", func(_ *http.Request, _ http.ResponseWriter) error {
+		return problem(event.CodeNotFound, "there is nothing at this path").hint("POST /v1/events takes events; GET /openapi.json describes the API")
+	}))
+	return mux
+}
+
+// handler answers a request itself and returns nil, or returns the error to
+// answer with.
+type handler func(r *http.Request, w http.ResponseWriter) error
+
+// route wraps a handler with its method, metrics, tracing and the one place
+// where errors become problems. method "" accepts every method.
+func (s *Server) route(pattern, method string, h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := s.now()
+		rec := &statusWriter{ResponseWriter: w}
+		parent, _, traceID := trace(r.Header)
+		r.Header.Set("Traceparent", parent) // one that was started here is the same for the event and the answer
+		defer func() {
+			if cause := recover(); cause != nil {
+				s.Log.Error("panic in an HTTP handler", "route", pattern, "panic", fmt.Sprint(cause), "trace_id", traceID)
+				if rec.status == 0 {
+					writeProblem(rec, r, problem(codeInternal, "the server failed to handle the request").retry(5), traceID)
+				}
+			}
+			s.metrics.request(pattern, r.Method, rec.status, s.now().Sub(began))
+		}()
+		if method != "" && r.Method != method {
+			p := problem(event.CodeMethodNotAllowed, fmt.Sprintf("%.20s is not possible here", r.Method)).hint("use " + method)
+			p.allow = method
+			writeProblem(rec, r, p, traceID)
+			return
+		}
+		if err := h(r, rec); err != nil {
+			p := fromError(err)
+			if p.Status >= http.StatusInternalServerError {
+				s.Log.Warn("request failed", "route", pattern, "code", p.Code, "error", err, "cause", p.cause, "trace_id", traceID)
+			}
+			writeProblem(rec, r, p, traceID)
+		}
+	})
+}
+
+// Serve serves on ln until ctx ends, then drains: no new connection, requests
+// under way finish within the ack timeout and a little more. Slow clients are
+// cut by the timeouts (Slowloris).
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	srv := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second, // 8 MiB in 30 s is 2.2 Mbit/s
+		WriteTimeout:      30*time.Second + s.AckTimeout + 5*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve HTTP on %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.AckTimeout+5*time.Second)
+	defer cancel()
+	err := srv.Shutdown(drain)
+	<-served // http.ErrServerClosed, at once
+	if err != nil {
+		_ = srv.Close()
+		s.Log.Warn("HTTP requests were cut off at shutdown", "error", err)
+	}
+	return nil
+}
+
+// statusWriter remembers the status for metrics.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController and MaxBytesReader reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
