@@ -75,9 +75,9 @@ var version = "dev"
 func Version() string { return version }
 
 // AdminHandler serves /metrics, /livez, /readyz and /version, and what extra adds.
-func AdminHandler(reg *prometheus.Registry, ready interface{ Err() error }, extra func(*http.ServeMux)) http.Handler {
+func AdminHandler(reg prometheus.Gatherer, ready interface{ Err() error }, extra func(*http.ServeMux)) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := ready.Err(); err != nil {
@@ -94,7 +94,7 @@ func AdminHandler(reg *prometheus.Registry, ready interface{ Err() error }, extr
 }
 
 // ServeAdmin serves AdminHandler at addr until ctx ends.
-func ServeAdmin(ctx context.Context, addr string, reg *prometheus.Registry, ready interface{ Err() error }, extra func(*http.ServeMux)) error {
+func ServeAdmin(ctx context.Context, addr string, reg prometheus.Gatherer, ready interface{ Err() error }, extra func(*http.ServeMux)) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listen for admin: %w (choose another --admin-addr)", err)

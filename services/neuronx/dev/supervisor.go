@@ -1,0 +1,180 @@
+package dev
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/neuronx/engine/pkg/app"
+)
+
+// restartAfter is how long a service that failed stays down.
+const restartAfter = time.Second
+
+// unit is one service under supervision.
+type unit struct {
+	name string
+	run  func(ctx context.Context, rt *app.Runtime) error
+
+	mu      sync.Mutex
+	wanted  bool
+	cancel  context.CancelFunc
+	done    chan struct{}
+	rt      *app.Runtime
+	reg     *prometheus.Registry
+	failure error
+}
+
+// Supervisor runs services side by side, each of which can be stopped and started alone (Kafka resets the offsets of an empty group
+// only), and starts one again that failed.
+type Supervisor struct {
+	log   *slog.Logger
+	units []*unit
+}
+
+// NewSupervisor makes one without services.
+func NewSupervisor(log *slog.Logger) *Supervisor { return &Supervisor{log: log} }
+
+// Add adds a service; Run starts it.
+func (s *Supervisor) Add(name string, run func(ctx context.Context, rt *app.Runtime) error) {
+	s.units = append(s.units, &unit{name: name, run: run})
+}
+
+// Run starts every service and stops them all, in reverse order, when ctx ends.
+func (s *Supervisor) Run(ctx context.Context) error {
+	for _, u := range s.units {
+		s.start(u)
+	}
+	<-ctx.Done()
+	for i := len(s.units) - 1; i >= 0; i-- {
+		s.stop(s.units[i])
+	}
+	return nil
+}
+
+func (s *Supervisor) find(name string) *unit {
+	for _, u := range s.units {
+		if u.name == name {
+			return u
+		}
+	}
+	return nil
+}
+
+// start starts a service that is not running; it returns at once.
+func (s *Supervisor) start(u *unit) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.wanted {
+		return
+	}
+	u.wanted = true
+	ctx, cancel := context.WithCancel(context.Background())
+	u.cancel, u.done = cancel, make(chan struct{})
+	go s.keep(ctx, u, u.done)
+}
+
+// keep runs the service again and again until ctx ends.
+func (s *Supervisor) keep(ctx context.Context, u *unit, done chan struct{}) {
+	defer close(done)
+	for ctx.Err() == nil {
+		reg := prometheus.NewRegistry()
+		rt := app.NewRuntime(u.name, "0", s.log, reg)
+		u.mu.Lock()
+		u.rt, u.reg = rt, reg
+		u.mu.Unlock()
+		err := u.run(ctx, rt)
+		if ctx.Err() != nil {
+			if err != nil {
+				rt.Log.Warn("stopped with an error", "err", err)
+			}
+			break
+		}
+		if err == nil {
+			err = fmt.Errorf("%s returned while it should run", u.name)
+		}
+		rt.Log.Error("service failed, it is started again", "err", err)
+		u.mu.Lock()
+		u.failure = err
+		u.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-time.After(restartAfter):
+		}
+	}
+	u.mu.Lock()
+	u.rt, u.reg = nil, nil
+	u.mu.Unlock()
+}
+
+// stop stops a service and waits until it has.
+func (s *Supervisor) stop(u *unit) {
+	u.mu.Lock()
+	if !u.wanted {
+		u.mu.Unlock()
+		return
+	}
+	u.wanted = false
+	cancel, done := u.cancel, u.done
+	u.mu.Unlock()
+	cancel()
+	<-done
+}
+
+// Err is nil when every service that should run is ready.
+func (s *Supervisor) Err() error {
+	for _, u := range s.units {
+		u.mu.Lock()
+		rt, wanted, failure := u.rt, u.wanted, u.failure
+		u.mu.Unlock()
+		if !wanted {
+			continue
+		}
+		if rt == nil {
+			return fmt.Errorf("%s is starting", u.name)
+		}
+		if err := rt.Ready.Err(); err != nil {
+			if failure != nil {
+				return fmt.Errorf("%s: %w (last failure: %w)", u.name, err, failure)
+			}
+			return fmt.Errorf("%s: %w", u.name, err)
+		}
+	}
+	return nil
+}
+
+// Gather implements prometheus.Gatherer over the services that run.
+func (s *Supervisor) Gather() ([]*dto.MetricFamily, error) {
+	var all prometheus.Gatherers
+	for _, u := range s.units {
+		u.mu.Lock()
+		if u.reg != nil {
+			all = append(all, u.reg)
+		}
+		u.mu.Unlock()
+	}
+	return all.Gather()
+}
+
+// Routes adds POST /services/{name}/stop and /start, which only a loopback listener may serve.
+func (s *Supervisor) Routes(mux *http.ServeMux) {
+	handle := func(verb string, do func(*unit)) {
+		mux.HandleFunc("POST /services/{name}/"+verb, func(w http.ResponseWriter, r *http.Request) {
+			u := s.find(r.PathValue("name"))
+			if u == nil {
+				http.Error(w, fmt.Sprintf("no service is named %q", r.PathValue("name")), http.StatusNotFound)
+				return
+			}
+			do(u)
+			fmt.Fprintln(w, "ok")
+		})
+	}
+	handle("stop", s.stop)
+	handle("start", s.start)
+}

@@ -1,0 +1,49 @@
+package dev
+
+import (
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+func at(seq int64, typ, subject string) *event.Recorded {
+	return &event.Recorded{Event: event.Event{TenantID: "demo", Type: typ, Subject: subject}, Sequence: seq}
+}
+
+func TestTravel_LeadArrivesWhenEveryStageHasIt(t *testing.T) {
+	tr := newTravel(10)
+	now := time.Unix(0, 0)
+	tr.admitted(at(5, "lead.created", "lead/1"), map[string]any{"email": "a@example.com"}, now)
+	tr.admitted(at(6, "lead.scored", "lead/1"), map[string]any{"score": int64(70)}, now)
+	tr.progressed("demo", "projector", 6, now)
+	tr.progressed("demo", "archiver", 4, now)
+	tr.admitted(at(7, "crm.contact.upsert.succeeded", "lead/1"), map[string]any{"remote_id": "c1"}, now)
+	if got := tr.arrivals(); len(got) != 0 {
+		t.Fatalf("arrived before it was archived: %+v", got[0])
+	}
+	tr.progressed("demo", "archiver", 5, now.Add(time.Second))
+	got := tr.arrivals()
+	if len(got) != 1 || got[0].Score != 70 || got[0].SentID != "c1" || got[0].Finished.Sub(got[0].Began) != time.Second {
+		t.Fatalf("%+v", got)
+	}
+	if len(tr.arrivals()) != 0 {
+		t.Error("one arrival is told twice")
+	}
+	if tr.head() != 7 {
+		t.Error(tr.head())
+	}
+}
+
+func TestTravel_ForgetsTheOldestAndIgnoresImports(t *testing.T) {
+	tr := newTravel(2)
+	for i, s := range []string{"lead/1", "lead/2", "lead/3"} {
+		tr.admitted(at(int64(i+1), "lead.created", s), nil, time.Unix(0, 0))
+	}
+	imported := at(4, "lead.created", "lead/4")
+	imported.Origin = event.OriginImport
+	tr.admitted(imported, nil, time.Unix(0, 0))
+	if got := tr.latest(5); len(got) != 2 || got[0].Subject != "lead/3" {
+		t.Errorf("%+v", got)
+	}
+}
