@@ -2,22 +2,16 @@ package kafka
 
 import (
 	"context"
-	"errors"
-	"time"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Isolation is Kafka's isolation level of a read or of an offset listing.
-type Isolation int8
-
-// ReadUncommitted ends at the high water mark, ReadCommitted at the last stable offset.
-const (
-	ReadUncommitted Isolation = 0
-	ReadCommitted   Isolation = 1
-)
-
-// Admin reads and changes what a cluster knows about topics, offsets and groups.
+// Admin reads and changes what a cluster knows about topics, offsets and groups. It is safe for concurrent use.
 type Admin struct {
 	kadm *kadm.Client
 }
@@ -25,22 +19,9 @@ type Admin struct {
 // Topic is what the cluster says about one topic.
 type Topic struct {
 	Name              string
-	ID                [16]byte
+	ID                [16]byte // KIP-516; another one under the same name is another topic
 	Partitions        int32
 	ReplicationFactor int16
-}
-
-// Committed is what a group has committed for a partition; Present is false when it has nothing.
-type Committed struct {
-	Offset   int64
-	Metadata string
-	Present  bool
-}
-
-// OffsetAt is the answer to "the first offset at or after a time": Found is false when nothing is as young.
-type OffsetAt struct {
-	Offset int64
-	Found  bool
 }
 
 // GroupMember is one living member of a group.
@@ -49,72 +30,146 @@ type GroupMember struct {
 	Partitions         []TopicPartition
 }
 
-// GroupDescription is a group's state: Empty, Stable, PreparingRebalance, CompletingRebalance, Dead.
+// GroupDescription is a group's state, in Kafka's words: Empty, Stable, PreparingRebalance, CompletingRebalance or Dead.
 type GroupDescription struct {
 	Group   string
 	State   string
 	Members []GroupMember
 }
 
-// NewAdmin opens an admin client.
-func NewAdmin(cfg Config) (*Admin, error) { return nil, errors.New("kafka: admin not built yet") }
+// Inactive reports whether offsets may be reset: nobody is a member.
+func (g GroupDescription) Inactive() bool { return g.State == "Empty" || g.State == "Dead" }
+
+// NewAdmin opens an admin client. It does not wait for a broker.
+func NewAdmin(cfg Config) (*Admin, error) {
+	opts, err := cfg.options()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: open admin client: %w", err)
+	}
+	return &Admin{kadm: kadm.NewClient(client)}, nil
+}
 
 // Close closes the client.
-func (a *Admin) Close() {}
+func (a *Admin) Close() { a.kadm.Close() }
 
 // KAdm is the client underneath, for packages below pkg/kafka only.
 func (a *Admin) KAdm() *kadm.Client { return a.kadm }
 
-// Ping asks a broker for metadata.
-func (a *Admin) Ping(ctx context.Context) error { return nil }
+// Ping asks a broker for an answer.
+func (a *Admin) Ping(ctx context.Context) error {
+	if _, err := a.kadm.BrokerMetadata(ctx); err != nil {
+		return fmt.Errorf("kafka: ping: %w", err)
+	}
+	return nil
+}
 
-// Topics describes topics; one that does not exist is absent from the answer. No argument means all.
+// Topics describes topics; one that does not exist is absent from the answer. Without names it describes all but the
+// cluster's internal ones.
 func (a *Admin) Topics(ctx context.Context, topics ...string) (map[string]Topic, error) {
-	return nil, nil
+	list := a.kadm.ListTopics
+	if len(topics) > 0 {
+		list = a.kadm.ListTopicsWithInternal
+	}
+	details, err := list(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: describe topics: %w", err)
+	}
+	out := make(map[string]Topic, len(details))
+	for name, d := range details {
+		switch {
+		case d.Err == kerr.UnknownTopicOrPartition:
+		case d.Err != nil:
+			return nil, fmt.Errorf("kafka: describe topic %s: %w", name, d.Err)
+		default:
+			out[name] = Topic{
+				Name: name, ID: d.ID,
+				Partitions:        int32(len(d.Partitions)),
+				ReplicationFactor: int16(d.Partitions.NumReplicas()),
+			}
+		}
+	}
+	return out, nil
 }
 
 // TopicIDs returns the ids of topics (KIP-516); a missing topic is an error.
 func (a *Admin) TopicIDs(ctx context.Context, topics ...string) (map[string][16]byte, error) {
-	return nil, nil
+	have, err := a.Topics(ctx, topics...)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string][16]byte, len(topics))
+	for _, name := range topics {
+		t, ok := have[name]
+		if !ok {
+			return nil, fmt.Errorf("kafka: topic %s does not exist", name)
+		}
+		out[name] = t.ID
+	}
+	return out, nil
 }
 
-// StartOffsets returns the first offset that each partition still holds.
-func (a *Admin) StartOffsets(ctx context.Context, topics ...string) (map[TopicPartition]int64, error) {
-	return nil, nil
-}
-
-// EndOffsets returns the offset after the last record: the high water mark, or the last stable offset.
-func (a *Admin) EndOffsets(ctx context.Context, isolation Isolation, topics ...string) (map[TopicPartition]int64, error) {
-	return nil, nil
-}
-
-// OffsetsAfter returns the first offsets whose timestamps are at or after t.
-func (a *Admin) OffsetsAfter(ctx context.Context, t time.Time, topics ...string) (map[TopicPartition]OffsetAt, error) {
-	return nil, nil
-}
-
-// Committed returns everything that a group has committed, with metadata. Partitions without a commit are absent.
-func (a *Admin) Committed(ctx context.Context, group string) (map[TopicPartition]Committed, error) {
-	return nil, nil
-}
-
-// Commit writes offsets with metadata for a group that has no members.
-func (a *Admin) Commit(ctx context.Context, group string, offsets map[TopicPartition]Committed) error {
-	return nil
+// TopicConfigs returns the effective configuration of topics, keys as Kafka names them.
+func (a *Admin) TopicConfigs(ctx context.Context, topics ...string) (map[string]map[string]string, error) {
+	if len(topics) == 0 {
+		return nil, nil
+	}
+	answer, err := a.kadm.DescribeTopicConfigs(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: describe topic configurations: %w", err)
+	}
+	out := make(map[string]map[string]string, len(answer))
+	for _, r := range answer {
+		if r.Err != nil {
+			return nil, fmt.Errorf("kafka: describe configuration of topic %s: %w", r.Name, r.Err)
+		}
+		m := make(map[string]string, len(r.Configs))
+		for _, c := range r.Configs {
+			m[c.Key] = c.MaybeValue()
+		}
+		out[r.Name] = m
+	}
+	return out, nil
 }
 
 // DescribeGroup returns a group's state and members. A group that does not exist is Dead.
 func (a *Admin) DescribeGroup(ctx context.Context, group string) (GroupDescription, error) {
-	return GroupDescription{}, nil
+	answer, err := a.kadm.DescribeGroups(ctx, group)
+	if err != nil {
+		return GroupDescription{}, fmt.Errorf("kafka: describe group %s: %w", group, err)
+	}
+	d := answer[group]
+	// Since DescribeGroups v6 (KIP-1043) an unknown group is an error; before, it was Dead.
+	if d.Err == kerr.GroupIDNotFound {
+		return GroupDescription{Group: group, State: "Dead"}, nil
+	}
+	if d.Err != nil {
+		return GroupDescription{}, fmt.Errorf("kafka: describe group %s: %w", group, d.Err)
+	}
+	out := GroupDescription{Group: group, State: d.State}
+	for _, m := range d.Members {
+		member := GroupMember{ID: m.MemberID, ClientID: m.ClientID, Host: m.ClientHost}
+		if c, ok := m.Assigned.AsConsumer(); ok {
+			for _, t := range c.Topics {
+				for _, p := range t.Partitions {
+					member.Partitions = append(member.Partitions, TopicPartition{t.Topic, p})
+				}
+			}
+		}
+		sortPartitions(member.Partitions)
+		out.Members = append(out.Members, member)
+	}
+	return out, nil
 }
 
 // ListGroups names all groups of the cluster, sorted.
-func (a *Admin) ListGroups(ctx context.Context) ([]string, error) { return nil, nil }
-
-// DeleteRecords trims partitions: offsets below the given ones are gone.
-func (a *Admin) DeleteRecords(ctx context.Context, before map[TopicPartition]int64) error { return nil }
-
-// TopicConfigs returns the effective configuration of topics.
-func (a *Admin) TopicConfigs(ctx context.Context, topics ...string) (map[string]map[string]string, error) {
-	return nil, nil
+func (a *Admin) ListGroups(ctx context.Context) ([]string, error) {
+	groups, err := a.kadm.ListGroups(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: list groups: %w", err)
+	}
+	return slices.Sorted(maps.Keys(groups)), nil
 }

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -21,6 +22,9 @@ type TopicPartition struct {
 	Partition int32
 }
 
+// String writes topic-partition, as Kafka's tools do.
+func (tp TopicPartition) String() string { return fmt.Sprintf("%s-%d", tp.Topic, tp.Partition) }
+
 // Config says how to reach Kafka.
 type Config struct {
 	Brokers  []string // host:port, at least one
@@ -29,16 +33,23 @@ type Config struct {
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// options are what every client of the engine shares; roles add theirs.
+// maxDecompressed bounds what one fetched batch may inflate to. The largest batch we write is MaxBatchBytes; the library's
+// own bound is 1 GiB, which a kilobyte of zeros reaches (H32).
+const maxDecompressed = 32 << 20
+
+// options are what every client of the engine shares; a role adds its own. This is the only place where clients are
+// configured, so that what was learnt the hard way is written once.
 func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
 	if len(c.Brokers) == 0 {
 		return nil, errors.New("kafka: no brokers configured")
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
-		// Ten seconds bounds how long a client keeps writing to, or reading from, a topic that was made anew.
+		// Ten seconds bounds how long a client keeps talking to a topic that was made anew, and how long a consumer waits
+		// for one that did not exist when it started (the library's default is five minutes).
 		kgo.MetadataMaxAge(10 * time.Second),
-		kgo.MetadataMinAge(time.Second),
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.MaxDecompressBatchBytes(maxDecompressed),
 	}
 	if c.ClientID != "" {
 		opts = append(opts, kgo.ClientID(c.ClientID))
@@ -47,4 +58,35 @@ func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
 		opts = append(opts, kgo.Dialer(c.Dialer))
 	}
 	return append(opts, role...), nil
+}
+
+// producing are the options of every producer, transactional ones included.
+//
+// Idempotence stays on and records are never given up or cancelled: RecordRetries, RecordDeliveryTimeout,
+// AllowIdempotentProduceCancellation and cancelled produce contexts are all left out, because giving up one record of an
+// idempotent sequence let a later one be acknowledged without being written (franz-go #1484, H09).
+func producing(linger time.Duration) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerLinger(linger),
+		kgo.ProducerBatchMaxBytesFn(MaxBatchBytes),
+	}
+}
+
+// consuming are the options of every reader.
+//
+// A reader never jumps by itself: NoResetOffset turns an offset that is outside the log into an error, where the default
+// resumes at whatever is left (H22). NoResetOffset alone would begin at the end when there is no offset at all (H23), so
+// the start is always said too.
+func consuming(start kgo.Offset) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.ConsumeStartOffset(start),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// Control records are kept, and dropped by us: they are how a reader knows that it has reached an offset behind
+		// which there is nothing but a transaction's end, and how the group's offset gets past it.
+		kgo.KeepControlRecords(),
+		// A partition that joins a running long poll waits for its end; half a second keeps assignments brisk.
+		kgo.FetchMaxWait(500 * time.Millisecond),
+	}
 }

@@ -3,12 +3,27 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// ResumeFunc decides where to read from when partitions are assigned.
+const (
+	defaultMaxRecords     = 2000
+	defaultSessionTimeout = 15 * time.Second
+	tickInterval          = time.Second
+	// finishWait is how long a batch may go on after Run was told to stop.
+	finishWait = 20 * time.Second
+)
+
+// ResumeFunc decides where to read from when partitions are assigned: it gets what the group has committed for exactly those
+// partitions (those without a commit are there too, with Present false) and the ids of their topics. A partition that it
+// leaves out resumes at its commit, or without one at the start of the log. An error makes the member join again.
 type ResumeFunc func(ctx context.Context, committed map[TopicPartition]Committed, topicIDs map[string][16]byte) (map[TopicPartition]int64, error)
 
 // GroupConfig says what a Group reads and how it resumes.
@@ -16,33 +31,144 @@ type GroupConfig struct {
 	Config
 	Group      string
 	Topics     []string
-	MaxRecords int // a batch; 0 means 2,000
+	MaxRecords int // of a batch; 0 means 2,000
 	Log        *slog.Logger
 	Reg        prometheus.Registerer // nil: no metrics
-	// Resume is called at every assignment, with what the group has committed for the partitions assigned now and
-	// the ids of their topics. It returns the offsets to read from; a partition it leaves out resumes at its
-	// committed offset, or at the start of the log. Nil does that for all.
+	// SessionTimeout is how long the group waits for a silent member before it gives its partitions away; 0 means 15 s.
+	SessionTimeout time.Duration
+	// Resume is called at every assignment. Nil resumes at the commits.
 	Resume ResumeFunc
-	// Metadata is written with every commit of a partition: "nx1:<slot>:<log id>". Nil writes none.
+	// Metadata is written with every commit of a partition: "nx1:<slot>:<log id>". Nil writes "nx1::".
 	Metadata func(TopicPartition) string
-	// Assigned and Revoked are told of changes. Revoked may be skipped by the client (a process that was paused), so
-	// correctness must not rest on it. Both are optional.
+	// Assigned is told of new partitions before Resume is asked, Revoked of those that went. Both are optional and must be
+	// brief. Correctness must not rest on Revoked: a member that was paused learns of it late.
 	Assigned, Revoked func(context.Context, []TopicPartition)
 }
 
 // Group is one member of a consumer group.
-type Group struct{ cfg GroupConfig }
+type Group struct {
+	cfg     GroupConfig
+	log     *slog.Logger
+	opts    []kgo.Opt
+	client  *kgo.Client // set by Run; callbacks use the one that they are given, as they may run before that
+	metrics *lagCollector
+
+	fetched      map[TopicPartition]Committed // what offsetsFetched saw; used by resume, which follows it
+	resumeClient *kgo.Client
+
+	mu    sync.Mutex
+	owned map[TopicPartition]*partition
+}
 
 // NewGroup prepares a member; Run joins.
 func NewGroup(cfg GroupConfig) (*Group, error) {
-	return nil, errors.New("kafka: group not built yet")
+	if cfg.Group == "" || len(cfg.Topics) == 0 {
+		return nil, errors.New("kafka: a consumer group needs a name and topics")
+	}
+	if cfg.MaxRecords <= 0 {
+		cfg.MaxRecords = defaultMaxRecords
+	}
+	if cfg.SessionTimeout <= 0 {
+		cfg.SessionTimeout = defaultSessionTimeout
+	}
+	if cfg.Metadata == nil {
+		cfg.Metadata = func(TopicPartition) string { return CommitMark + "::" }
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	g := &Group{cfg: cfg, log: cfg.Log.With("group", cfg.Group), owned: make(map[TopicPartition]*partition)}
+	opts, err := cfg.options(consuming(kgo.NoResetOffset().AtStart())...)
+	if err != nil {
+		return nil, err
+	}
+	g.opts = append(opts,
+		kgo.ConsumerGroup(cfg.Group),
+		kgo.ConsumeTopics(cfg.Topics...),
+		// Classic groups: KIP-848's commits race with its rebalances before Kafka 4.3 (H28).
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(cfg.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/3)),
+		kgo.DisableAutoCommit(),
+		// From a poll to AllowRebalance this member keeps its partitions, so that a commit is never for somebody else's (H19).
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(g.assigned),
+		kgo.OnPartitionsRevoked(g.revoked),
+		kgo.OnPartitionsLost(g.lost),
+		kgo.OnOffsetsFetched(g.offsetsFetched),
+		kgo.AdjustFetchOffsetsFn(g.resume),
+	)
+	if g.metrics, err = newLagCollector(g, cfg.Reg); err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
-// Run reads until ctx is done or handle fails. handle gets the records of one poll in order per partition; they are
-// committed after it returned nil. A nil batch is a tick, at least once a second.
+// Run joins the group and reads until ctx is done, which is no error, or handle fails. It may be called once.
+//
+// handle gets the records of one poll, in order per partition; their offsets are committed after it returned nil. With a nil
+// batch it is a tick, once a second, also while records flow. Its context outlives ctx by up to 20 s: told to stop, Run
+// finishes the batch in hand, commits, and leaves.
 func (g *Group) Run(ctx context.Context, handle func(ctx context.Context, batch []*Record) error) error {
+	client, err := kgo.NewClient(g.opts...)
+	if err != nil {
+		return fmt.Errorf("kafka: join group %s: %w", g.cfg.Group, err)
+	}
+	g.client = client
+	defer g.metrics.unregister()
+	defer client.CloseAllowingRebalance() // calls revoked, which commits what is left
+	work, cancel := outlive(ctx, finishWait)
+	defer cancel()
+	defer g.watchEnds(ctx, kadm.NewClient(client))()
+
+	var lastTick time.Time
+	for ctx.Err() == nil {
+		batch := g.poll(ctx, lastTick.Add(tickInterval)) // blocks rebalances
+		err := g.process(work, batch, handle)
+		if err == nil && time.Since(lastTick) >= tickInterval {
+			err = handle(work, nil)
+			g.commit(work, client) // what is left: control records, and commits that failed
+			lastTick = time.Now()  // after, so that slow ticks leave time to poll
+		}
+		client.AllowRebalance()
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// Owned lists the partitions assigned now, sorted.
-func (g *Group) Owned() []TopicPartition { return nil }
+// process hands over a batch and, when it is done, commits it.
+func (g *Group) process(ctx context.Context, batch *batch, handle func(context.Context, []*Record) error) error {
+	if len(batch.records) > 0 {
+		if err := handle(ctx, batch.records); err != nil {
+			return err
+		}
+	}
+	g.done(batch)
+	if len(batch.records) > 0 {
+		g.commit(ctx, g.client)
+	}
+	return nil
+}
+
+// outlive returns a context that ends grace after ctx does.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var mu sync.Mutex
+	var timer *time.Timer
+	stop := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer = time.AfterFunc(grace, cancel)
+	})
+	return out, func() {
+		cancel()
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+}

@@ -3,28 +3,115 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/semaphore"
 )
 
-// Producer writes records outside of transactions: idempotent, acks=all, never cancelled.
+// ErrBufferFull says that a record was not taken because too many are waiting to be acknowledged: Kafka is slow or away.
+// Nothing was written; the caller may say "try again later".
+var ErrBufferFull = errors.New("kafka: the producer's buffer is full")
+
+// ErrTooLarge says that a record is over its topic's max.message.bytes. Nothing was written.
+var ErrTooLarge = errors.New("kafka: the record is over the topic's size limit")
+
+// maxUnacknowledged bounds the memory of records on their way, in bytes.
+const maxUnacknowledged = 128 << 20
+
+// closeWait is how long Close waits for records on their way.
+const closeWait = 10 * time.Second
+
+// Producer writes records outside of transactions: idempotent, acks=all, never cancelled. It is safe for concurrent use.
 type Producer struct {
-	client *kgo.Client
+	client  *kgo.Client
+	room    *semaphore.Weighted
+	metrics *producerMetrics
 }
 
-// NewProducer opens a producer. linger is how long it waits to fill a batch; 0 sends at once. reg may be nil.
+// NewProducer opens a producer. linger is how long it waits to fill a batch; 0 sends at once. reg may be nil. It does not
+// wait for a broker.
 func NewProducer(cfg Config, linger time.Duration, reg prometheus.Registerer) (*Producer, error) {
-	return nil, errors.New("kafka: producer not built yet")
+	opts, err := cfg.options(producing(linger)...)
+	if err != nil {
+		return nil, err
+	}
+	// The semaphore bounds what is on its way, so the client's own bounds, which block without an end, never bind.
+	opts = append(opts, partitioner(), kgo.MaxBufferedRecords(math.MaxInt32))
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: open producer: %w", err)
+	}
+	return &Producer{client: client, room: semaphore.NewWeighted(maxUnacknowledged), metrics: newProducerMetrics(reg)}, nil
 }
 
-// Produce writes records and returns when every one is acknowledged, or with the first error. Cancelling ctx
-// abandons only the waiting: the records stay on their way (H09), so such an error means "unknown".
-func (p *Producer) Produce(ctx context.Context, recs ...*Record) error { return nil }
+// Produce writes records and returns when every one is acknowledged, or with the first error. Cancelling ctx abandons only
+// the waiting, because a record on its way can't be called back (H09): then its outcome is unknown, and the caller must say
+// so rather than "failed". Records for one partition keep their order.
+func (p *Producer) Produce(ctx context.Context, recs ...*Record) error {
+	acks := make(chan error, len(recs)) // never blocks the client, even when nobody waits any more
+	for _, r := range recs {
+		if !Fits(r) {
+			return fmt.Errorf("produce to %s: %d bytes: %w", r.Topic, BatchSize(r), ErrTooLarge)
+		}
+	}
+	for i, r := range recs {
+		if err := p.room.Acquire(ctx, weight(r)); err != nil {
+			if i == 0 {
+				return fmt.Errorf("produce to %s: %w: %w", r.Topic, ErrBufferFull, err)
+			}
+			return fmt.Errorf("produce: %d of %d records handed over, their outcome unknown: %w", i, len(recs), err)
+		}
+		p.send(r, func(_ *Record, err error) { acks <- err })
+	}
+	for range recs {
+		select {
+		case err := <-acks:
+			if err != nil {
+				return fmt.Errorf("produce: %w", err)
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("produce: outcome unknown: %w", ctx.Err())
+		}
+	}
+	return nil
+}
 
-// ProduceAsync writes one record and calls done from a client goroutine when it is acknowledged or has failed.
-func (p *Producer) ProduceAsync(rec *Record, done func(*Record, error)) {}
+// ProduceAsync writes one record and calls done when it is acknowledged or has failed: from a goroutine of the client, which
+// done must not block, or from this one with ErrTooLarge or ErrBufferFull when the record was not taken.
+func (p *Producer) ProduceAsync(rec *Record, done func(*Record, error)) {
+	switch {
+	case !Fits(rec):
+		done(rec, ErrTooLarge)
+	case !p.room.TryAcquire(weight(rec)):
+		done(rec, ErrBufferFull)
+	default:
+		p.send(rec, done)
+	}
+}
 
-// Close waits up to 10 s for buffered records and closes.
-func (p *Producer) Close() {}
+func (p *Producer) send(r *Record, done func(*Record, error)) {
+	w, start := weight(r), time.Now()
+	// The context is not the caller's: cancelling it would cancel the record.
+	p.client.Produce(context.Background(), r, func(r *Record, err error) {
+		p.room.Release(w)
+		p.metrics.observe(r.Topic, time.Since(start), err)
+		done(r, err)
+	})
+}
+
+// Ping asks a broker for an answer.
+func (p *Producer) Ping(ctx context.Context) error { return p.client.Ping(ctx) }
+
+// Close waits up to 10 s for records on their way, then closes; those that are left get an error.
+func (p *Producer) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	_ = p.client.Flush(ctx) // an error here means that records are left; their callbacks say so
+	p.client.Close()
+}
+
+func weight(r *Record) int64 { return min(int64(BatchSize(r)), maxUnacknowledged) }

@@ -1,29 +1,255 @@
 package kafka
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+)
 
 // ProvisionOptions size a cluster.
 type ProvisionOptions struct {
-	Partitions        int32 // of every topic but _schemas; fixed for life
-	ReplicationFactor int16
-	Laptop            bool // one broker: replication 1, min.insync.replicas 1
+	Partitions        int32 // of every topic but _schemas, fixed for life; 0 means 6 on a laptop, else 48
+	ReplicationFactor int16 // 0 means 1 on a laptop, else 3
+	Laptop            bool  // one broker: replication 1 and min.insync.replicas 1 are enough
 }
+
+func (o ProvisionOptions) filled() ProvisionOptions {
+	if o.Partitions == 0 {
+		o.Partitions = 48
+		if o.Laptop {
+			o.Partitions = 6
+		}
+	}
+	if o.ReplicationFactor == 0 {
+		o.ReplicationFactor = 3
+		if o.Laptop {
+			o.ReplicationFactor = 1
+		}
+	}
+	return o
+}
+
+func (o ProvisionOptions) minInsync() string {
+	if o.Laptop {
+		return "1"
+	}
+	return "2"
+}
+
+// The actions of a Change.
+const (
+	ActionCreate = "create" // the topic is missing
+	ActionAlter  = "alter"  // a setting differs
+	ActionRefuse = "refuse" // it differs in what can't be changed in place; a person has to decide
+)
 
 // Change is one thing that provisioning does, or would do.
 type Change struct {
 	Topic  string `json:"topic"`
-	Action string `json:"action"` // create | alter | refuse
+	Action string `json:"action"`
 	Detail string `json:"detail"`
+
+	partitions int32
+	configs    map[string]string
+}
+
+// cluster is what planning needs to know of one.
+type cluster struct {
+	topics  map[string]Topic
+	configs map[string]map[string]string
 }
 
 // Plan says what Provision would change. An empty plan means that the cluster is as declared.
-func Plan(ctx context.Context, cfg Config, opt ProvisionOptions) ([]Change, error) { return nil, nil }
-
-// Provision creates the declared topics and sets their configuration. It is idempotent and returns what it did.
-func Provision(ctx context.Context, cfg Config, opt ProvisionOptions) ([]Change, error) {
-	return nil, nil
+func Plan(ctx context.Context, cfg Config, opt ProvisionOptions) ([]Change, error) {
+	return withAdmin(cfg, func(a *Admin) ([]Change, error) { return a.plan(ctx, opt.filled()) })
 }
 
-// CheckTopics fails, naming the provision command, unless the declared topics exist as declared with equal partition
-// counts. laptop accepts one replica.
-func CheckTopics(ctx context.Context, cfg Config, laptop bool) error { return nil }
+// Provision creates the declared topics and sets their configuration. It is idempotent and returns what it did. When
+// something can't be changed in place it changes nothing and returns the plan with an error.
+func Provision(ctx context.Context, cfg Config, opt ProvisionOptions) ([]Change, error) {
+	opt = opt.filled()
+	return withAdmin(cfg, func(a *Admin) ([]Change, error) {
+		changes, err := a.plan(ctx, opt)
+		if err != nil {
+			return nil, err
+		}
+		if err := refused(changes); err != nil {
+			return changes, err
+		}
+		for i, c := range changes {
+			if err := a.apply(ctx, c, opt); err != nil {
+				return changes[:i], err
+			}
+		}
+		return changes, nil
+	})
+}
+
+// CheckTopics fails, naming the command that helps, unless the declared topics exist as declared and with equal partition
+// counts. laptop accepts one replica. Services call it at their start and create nothing themselves.
+func CheckTopics(ctx context.Context, cfg Config, laptop bool) error {
+	changes, err := withAdmin(cfg, func(a *Admin) ([]Change, error) {
+		c, declared, err := a.cluster(ctx)
+		if err != nil {
+			return nil, err
+		}
+		// The count that the cluster was provisioned with is the door's.
+		opt := ProvisionOptions{Partitions: c.topics[TopicIngress].Partitions, Laptop: laptop}.filled()
+		return planTopics(declared, c, opt), nil
+	})
+	if err != nil || len(changes) == 0 {
+		return err
+	}
+	problems := make([]string, len(changes))
+	for i, c := range changes {
+		problems[i] = c.Topic + ": " + c.Detail
+	}
+	return fmt.Errorf("kafka: the topics are not as declared (%s); run `neuronx provision` to see what would change, and `neuronx provision --execute` to do it",
+		strings.Join(problems, "; "))
+}
+
+func withAdmin(cfg Config, fn func(*Admin) ([]Change, error)) ([]Change, error) {
+	a, err := NewAdmin(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	return fn(a)
+}
+
+func (a *Admin) plan(ctx context.Context, opt ProvisionOptions) ([]Change, error) {
+	c, declared, err := a.cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return planTopics(declared, c, opt), nil
+}
+
+func (a *Admin) cluster(ctx context.Context) (cluster, []Declared, error) {
+	declared, err := DeclaredTopics()
+	if err != nil {
+		return cluster{}, nil, err
+	}
+	names := make([]string, len(declared))
+	for i, d := range declared {
+		names[i] = d.Name
+	}
+	var c cluster
+	if c.topics, err = a.Topics(ctx, names...); err != nil {
+		return cluster{}, nil, err
+	}
+	c.configs, err = a.TopicConfigs(ctx, slices.Sorted(maps.Keys(c.topics))...)
+	return c, declared, err
+}
+
+// planTopics compares what is declared with what is there.
+func planTopics(declared []Declared, have cluster, opt ProvisionOptions) []Change {
+	var changes []Change
+	for _, d := range declared {
+		want := maps.Clone(d.Config)
+		want["min.insync.replicas"] = opt.minInsync()
+		partitions := int32(1)
+		if d.perCluster() {
+			partitions = opt.Partitions
+		}
+		t, exists := have.topics[d.Name]
+		if !exists {
+			changes = append(changes, Change{Topic: d.Name, Action: ActionCreate, partitions: partitions, configs: want,
+				Detail: fmt.Sprintf("does not exist; %d partitions, replication factor %d, %s", partitions, opt.ReplicationFactor, settings(want))})
+			continue
+		}
+		if t.Partitions != partitions {
+			changes = append(changes, Change{Topic: d.Name, Action: ActionRefuse,
+				Detail: fmt.Sprintf("has %d partitions instead of %d; the count is fixed for life, because keys would move", t.Partitions, partitions)})
+		}
+		if t.ReplicationFactor < opt.ReplicationFactor {
+			changes = append(changes, Change{Topic: d.Name, Action: ActionRefuse,
+				Detail: fmt.Sprintf("has replication factor %d instead of %d; raise it with kafka-reassign-partitions.sh", t.ReplicationFactor, opt.ReplicationFactor)})
+		}
+		differ := make(map[string]string)
+		for key, w := range want {
+			// A broker that does not know a setting does not report it (kfake has no elections, unclean or not).
+			if h, reported := have.configs[d.Name][key]; reported && !satisfies(key, w, h) {
+				differ[key] = w
+			}
+		}
+		if len(differ) > 0 {
+			changes = append(changes, Change{Topic: d.Name, Action: ActionAlter, Detail: "set " + settings(differ), configs: differ})
+		}
+	}
+	return changes
+}
+
+func refused(changes []Change) error {
+	var errs []error
+	for _, c := range changes {
+		if c.Action == ActionRefuse {
+			errs = append(errs, fmt.Errorf("kafka: topic %s %s", c.Topic, c.Detail))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func settings(m map[string]string) string {
+	parts := make([]string, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, k+"="+m[k])
+	}
+	return strings.Join(parts, " ")
+}
+
+func (a *Admin) apply(ctx context.Context, c Change, opt ProvisionOptions) error {
+	switch c.Action {
+	case ActionCreate:
+		configs := make(map[string]*string, len(c.configs))
+		for k, v := range c.configs {
+			configs[k] = kadm.StringPtr(v)
+		}
+		if _, err := a.kadm.CreateTopic(ctx, c.partitions, opt.ReplicationFactor, configs, c.Topic); err != nil {
+			return fmt.Errorf("kafka: create topic %s: %w", c.Topic, err)
+		}
+		return a.waitForTopic(ctx, c.Topic, c.partitions)
+	case ActionAlter:
+		var alter []kadm.AlterConfig
+		for k, v := range c.configs {
+			alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: k, Value: kadm.StringPtr(v)})
+		}
+		answer, err := a.kadm.AlterTopicConfigs(ctx, alter, c.Topic)
+		for _, r := range answer {
+			err = errors.Join(err, r.Err)
+		}
+		if err != nil {
+			return fmt.Errorf("kafka: alter topic %s: %w", c.Topic, err)
+		}
+	}
+	return nil
+}
+
+// waitForTopic waits until a new topic is known everywhere and all its partitions have leaders: creation answers earlier, and
+// a service that checks right after it would not find the topic.
+func (a *Admin) waitForTopic(ctx context.Context, topic string, partitions int32) error {
+	for {
+		details, err := a.kadm.ListTopicsWithInternal(ctx, topic)
+		if err == nil && details[topic].Err == nil && int32(len(details[topic].Partitions)) == partitions && led(details[topic]) {
+			return nil
+		}
+		if sleep(ctx, 50*time.Millisecond) != nil {
+			return fmt.Errorf("kafka: topic %s was created but has no leaders yet: %w", topic, errors.Join(ctx.Err(), err))
+		}
+	}
+}
+
+func led(t kadm.TopicDetail) bool {
+	for _, p := range t.Partitions {
+		if p.Err != nil || p.Leader < 0 {
+			return false
+		}
+	}
+	return true
+}

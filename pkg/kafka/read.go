@@ -1,15 +1,113 @@
 package kafka
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
 
-// ReadRange calls fn with the committed records of one partition from offset from up to, excluding, to, and returns
-// when to is reached, even if only control records lie before it. It uses no group.
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// ReadRange calls fn with the committed records of one partition from offset from up to, excluding, to, and returns when to
+// is reached, also when only control records or aborted ones lie before it. It uses no group. from must be in the log (a
+// trimmed one is an error, never a jump) and to at most its end: a partition that never gets there ends with ctx.
 func ReadRange(ctx context.Context, cfg Config, topic string, partition int32, from, to int64, fn func(*Record) error) error {
+	if from >= to {
+		return nil
+	}
+	if from < 0 {
+		return fmt.Errorf("kafka: read %s-%d from %d: an offset is at least 0", topic, partition, from)
+	}
+	start := map[string]map[int32]kgo.Offset{topic: {partition: kgo.NoResetOffset().At(from)}}
+	opts, err := cfg.options(consuming(kgo.NoResetOffset().AtStart())...)
+	if err != nil {
+		return err
+	}
+	client, err := kgo.NewClient(append(opts, kgo.ConsumePartitions(start))...)
+	if err != nil {
+		return fmt.Errorf("kafka: read %s-%d: %w", topic, partition, err)
+	}
+	defer client.Close()
+	next := from
+	for next < to {
+		fetches := client.PollFetches(ctx)
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("kafka: read %s-%d: stopped at offset %d of %d: %w", topic, partition, next, to, err)
+		}
+		if err := readError(ctx, client, TopicPartition{topic, partition}, next, fetches); err != nil {
+			return err
+		}
+		for it := fetches.RecordIter(); !it.Done() && next < to; {
+			r := it.Next()
+			if r.Offset < next {
+				continue
+			}
+			next = r.Offset + 1
+			if r.Offset >= to || r.Attrs.IsControl() {
+				continue
+			}
+			if err := fn(r); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
-// Follow calls fn with the committed records of a topic, from its start or its end, until ctx is done (then it
-// returns nil) or fn fails. It uses no group.
+// Follow calls fn with the committed records of a topic, from its start or its end, until ctx is done (then it returns nil)
+// or fn fails. It uses no group.
 func Follow(ctx context.Context, cfg Config, topic string, fromStart bool, fn func(*Record) error) error {
-	return nil
+	start := kgo.NoResetOffset().AtEnd()
+	if fromStart {
+		start = kgo.NoResetOffset().AtStart()
+	}
+	opts, err := cfg.options(append(consuming(start), kgo.ConsumeTopics(topic))...)
+	if err != nil {
+		return err
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return fmt.Errorf("kafka: follow %s: %w", topic, err)
+	}
+	defer client.Close()
+	for {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := readError(ctx, client, TopicPartition{topic, -1}, -1, fetches); err != nil {
+			return err
+		}
+		for it := fetches.RecordIter(); !it.Done(); {
+			r := it.Next()
+			if r.Attrs.IsControl() {
+				continue
+			}
+			if err := fn(r); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// readError returns the first error of a poll by a reader without a group; every one of them ends the reading.
+func readError(ctx context.Context, client *kgo.Client, tp TopicPartition, next int64, fetches kgo.Fetches) error {
+	errs := fetches.Errors()
+	if len(errs) == 0 {
+		return nil
+	}
+	err := errs[0].Err
+	if errs[0].Topic != "" {
+		tp = TopicPartition{errs[0].Topic, errs[0].Partition}
+	}
+	if errors.Is(err, kerr.OffsetOutOfRange) {
+		ectx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		return &StoppedError{TopicPartition: tp, Next: next, Err: err,
+			Reason: explainOutOfRange(ectx, kadm.NewClient(client), tp, next)}
+	}
+	return fmt.Errorf("kafka: read %s: %w", tp, err)
 }

@@ -1,24 +1,139 @@
-// Package kafkatest starts brokers for tests.
+// Package kafkatest starts brokers for tests and moves records in and out of them. The brokers are kfake's: see package
+// embedded for what they can't show.
 package kafkatest
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// Partitions is the partition count of every provisioned topic in tests, as on a laptop.
+// Partitions is the partition count of every per-cluster topic in tests, as on a laptop.
 const Partitions = 6
 
-// Start runs an in-memory broker with the engine's topics for the time of the test.
-func Start(t testing.TB) kafka.Config { t.Helper(); return kafka.Config{} }
+// Cluster is the broker underneath; its Control functions inject faults.
+type Cluster = kfake.Cluster
 
-// Produce writes records and fails the test if one is not acknowledged.
-func Produce(t testing.TB, cfg kafka.Config, recs ...*kafka.Record) { t.Helper() }
+// Start runs an in-memory broker with the engine's topics for the time of the test.
+func Start(t testing.TB) kafka.Config {
+	t.Helper()
+	cfg, _ := StartCluster(t)
+	return cfg
+}
+
+// StartCluster is Start, and gives the broker too.
+func StartCluster(t testing.TB) (kafka.Config, *Cluster) {
+	t.Helper()
+	cfg, c := StartEmpty(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if _, err := kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Partitions: Partitions, Laptop: true}); err != nil {
+		t.Fatalf("provision the test broker: %v", err)
+	}
+	return cfg, c
+}
+
+// StartEmpty runs an in-memory broker without any topic.
+func StartEmpty(t testing.TB) (kafka.Config, *Cluster) {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	if err != nil {
+		t.Fatalf("start a test broker: %v", err)
+	}
+	t.Cleanup(c.Close)
+	return kafka.Config{Brokers: c.ListenAddrs(), ClientID: "test"}, c
+}
+
+// Produce writes records in order and fails the test if one is not acknowledged. A record without a key goes to the partition
+// that it names, any other where its key belongs.
+func Produce(t testing.TB, cfg kafka.Config, recs ...*kafka.Record) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatalf("open a test producer: %v", err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	admin := openAdmin(t, cfg)
+	counts := make(map[string]int32)
+	for _, r := range recs {
+		if r.Key == nil {
+			continue
+		}
+		if counts[r.Topic] == 0 {
+			topics, err := admin.Topics(ctx, r.Topic)
+			if err != nil || topics[r.Topic].Partitions == 0 {
+				t.Fatalf("topic %s of the test broker: %v", r.Topic, err)
+			}
+			counts[r.Topic] = topics[r.Topic].Partitions
+		}
+		r.Partition = kafka.PartitionFor(r.Key, counts[r.Topic])
+	}
+	if err := client.ProduceSync(ctx, recs...).FirstErr(); err != nil {
+		t.Fatalf("produce to the test broker: %v", err)
+	}
+}
 
 // Consume returns the committed records that a topic holds now, by partition and offset.
-func Consume(t testing.TB, cfg kafka.Config, topic string) []*kafka.Record { t.Helper(); return nil }
+func Consume(t testing.TB, cfg kafka.Config, topic string) []*kafka.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	admin := openAdmin(t, cfg)
+	starts, err := admin.StartOffsets(ctx, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*kafka.Record
+	for tp, end := range ends {
+		err := kafka.ReadRange(ctx, cfg, topic, tp.Partition, starts[tp], end, func(r *kafka.Record) error {
+			out = append(out, r)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.SortFunc(out, func(a, b *kafka.Record) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+	})
+	return out
+}
 
-// WaitFor polls until cond is true, or fails the test after 15 s with what.
-func WaitFor(t testing.TB, what string, cond func(ctx context.Context) bool) { t.Helper() }
+// WaitFor polls until cond is true, or fails the test after 30 s with what was awaited.
+func WaitFor(t testing.TB, what string, cond func(ctx context.Context) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !cond(ctx) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func openAdmin(t testing.TB, cfg kafka.Config) *kafka.Admin {
+	t.Helper()
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(admin.Close)
+	return admin
+}

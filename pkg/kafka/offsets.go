@@ -1,0 +1,179 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Isolation is Kafka's isolation level of a read or of an offset listing.
+type Isolation int8
+
+// ReadUncommitted ends at the high water mark, ReadCommitted at the last stable offset, which lags the commit of a
+// transaction by some milliseconds.
+const (
+	ReadUncommitted Isolation = 0
+	ReadCommitted   Isolation = 1
+)
+
+// Committed is what a group has committed for a partition; Present is false when it has nothing.
+type Committed struct {
+	Offset   int64
+	Metadata string // ours begins with "nx1:"; anything else was written by an operator's tool
+	Present  bool
+}
+
+// OffsetAt answers "which is the first record at or after a time": Found is false when none is as young.
+type OffsetAt struct {
+	Offset int64
+	Found  bool
+}
+
+// ErrGroupActive says that offsets were not committed because the group has members.
+var ErrGroupActive = errors.New("kafka: the group has active members")
+
+// StartOffsets returns the first offset that each partition still holds.
+func (a *Admin) StartOffsets(ctx context.Context, topics ...string) (map[TopicPartition]int64, error) {
+	listed, err := a.kadm.ListStartOffsets(ctx, topics...)
+	return plainOffsets("start", listed, err)
+}
+
+// EndOffsets returns the offset after the last record: the high water mark, or the last stable offset.
+func (a *Admin) EndOffsets(ctx context.Context, isolation Isolation, topics ...string) (map[TopicPartition]int64, error) {
+	if isolation == ReadCommitted {
+		listed, err := a.kadm.ListCommittedOffsets(ctx, topics...)
+		return plainOffsets("last stable", listed, err)
+	}
+	listed, err := a.kadm.ListEndOffsets(ctx, topics...)
+	return plainOffsets("end", listed, err)
+}
+
+// OffsetsAfter returns the first offsets whose timestamps are at or after t.
+func (a *Admin) OffsetsAfter(ctx context.Context, t time.Time, topics ...string) (map[TopicPartition]OffsetAt, error) {
+	// Where nothing is as young, kadm answers with the end of the log, which has no timestamp.
+	listed, err := a.kadm.ListOffsetsAfterMilli(ctx, t.UnixMilli(), topics...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: list offsets by time: %w", err)
+	}
+	out := make(map[TopicPartition]OffsetAt)
+	var failed error
+	listed.Each(func(o kadm.ListedOffset) {
+		if o.Err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s-%d: %w", o.Topic, o.Partition, o.Err))
+			return
+		}
+		out[TopicPartition{o.Topic, o.Partition}] = OffsetAt{Offset: o.Offset, Found: o.Timestamp >= 0}
+	})
+	if failed != nil {
+		return nil, fmt.Errorf("kafka: list offsets by time: %w", failed)
+	}
+	return out, nil
+}
+
+func plainOffsets(what string, listed kadm.ListedOffsets, err error) (map[TopicPartition]int64, error) {
+	if err != nil {
+		return nil, fmt.Errorf("kafka: list %s offsets: %w", what, err)
+	}
+	out := make(map[TopicPartition]int64)
+	var failed error
+	listed.Each(func(o kadm.ListedOffset) {
+		if o.Err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s-%d: %w", o.Topic, o.Partition, o.Err))
+			return
+		}
+		out[TopicPartition{o.Topic, o.Partition}] = o.Offset
+	})
+	if failed != nil {
+		return nil, fmt.Errorf("kafka: list %s offsets: %w", what, failed)
+	}
+	return out, nil
+}
+
+// Committed returns everything that a group has committed, with metadata; partitions without a commit are absent. Offsets
+// of a transaction that is still open are waited for (KIP-447), up to ctx.
+func (a *Admin) Committed(ctx context.Context, group string) (map[TopicPartition]Committed, error) {
+	for {
+		answer, err := a.kadm.FetchOffsets(kadm.RequireStable(ctx), group)
+		if err == nil {
+			err = answer.Error()
+		}
+		switch {
+		case errors.Is(err, kerr.UnstableOffsetCommit):
+			if err := sleep(ctx, 50*time.Millisecond); err != nil {
+				return nil, fmt.Errorf("kafka: committed offsets of %s: a transaction is open: %w", group, err)
+			}
+		case errors.Is(err, kerr.GroupIDNotFound):
+			return map[TopicPartition]Committed{}, nil
+		case err != nil:
+			return nil, fmt.Errorf("kafka: committed offsets of %s: %w", group, err)
+		default:
+			out := make(map[TopicPartition]Committed)
+			answer.Each(func(o kadm.OffsetResponse) {
+				if o.At >= 0 {
+					out[TopicPartition{o.Topic, o.Partition}] = Committed{Offset: o.At, Metadata: o.Metadata, Present: true}
+				}
+			})
+			return out, nil
+		}
+	}
+}
+
+// Commit writes offsets with metadata for a group that has no members; one that has is ErrGroupActive. The leader epoch is
+// left out on purpose: these are not positions that somebody read up to.
+func (a *Admin) Commit(ctx context.Context, group string, offsets map[TopicPartition]Committed) error {
+	var os kadm.Offsets
+	for tp, c := range offsets {
+		os.Add(kadm.Offset{Topic: tp.Topic, Partition: tp.Partition, At: c.Offset, LeaderEpoch: -1, Metadata: c.Metadata})
+	}
+	answer, err := a.kadm.CommitOffsets(ctx, group, os)
+	if err == nil {
+		err = answer.Error()
+	}
+	switch {
+	case errors.Is(err, kerr.UnknownMemberID):
+		return fmt.Errorf("kafka: commit offsets of %s: %w", group, ErrGroupActive)
+	case err != nil:
+		return fmt.Errorf("kafka: commit offsets of %s: %w", group, err)
+	}
+	return nil
+}
+
+// DeleteRecords trims partitions: records below the given offsets are gone.
+func (a *Admin) DeleteRecords(ctx context.Context, before map[TopicPartition]int64) error {
+	var os kadm.Offsets
+	for tp, at := range before {
+		os.Add(kadm.Offset{Topic: tp.Topic, Partition: tp.Partition, At: at})
+	}
+	answer, err := a.kadm.DeleteRecords(ctx, os)
+	if err == nil {
+		err = answer.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("kafka: delete records: %w", err)
+	}
+	return nil
+}
+
+func sortPartitions(tps []TopicPartition) {
+	slices.SortFunc(tps, func(a, b TopicPartition) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+}
+
+// sleep waits for d, or for the end of ctx, which it returns.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,99 @@
+package kafka
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// partition is what a member knows about one partition that it owns. It is made anew at every assignment.
+type partition struct {
+	next      int64           // the offset that the next record should have; -1 before the first
+	done      kgo.EpochOffset // handled up to here; the epoch lets a later reader notice a truncated log (KIP-320)
+	committed int64           // what the group holds, -1 if nothing
+	end       int64           // last stable offset, as last seen
+	waiting   time.Time       // since when the next record waits; zero when none does
+	stopped   error           // why it is not read any more
+}
+
+// Owned lists the partitions assigned now, sorted.
+func (g *Group) Owned() []TopicPartition {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]TopicPartition, 0, len(g.owned))
+	for tp := range g.owned {
+		out = append(out, tp)
+	}
+	sortPartitions(out)
+	return out
+}
+
+// Stopped returns the owned partitions that are not read any more, and why. They stay stopped until they are assigned anew;
+// readiness checks show them.
+func (g *Group) Stopped() map[TopicPartition]error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make(map[TopicPartition]error)
+	for tp, p := range g.owned {
+		if p.stopped != nil {
+			out[tp] = p.stopped
+		}
+	}
+	return out
+}
+
+func (g *Group) assigned(ctx context.Context, client *kgo.Client, m map[string][]int32) {
+	tps := flatten(m)
+	g.mu.Lock()
+	for _, tp := range tps {
+		g.owned[tp] = &partition{next: -1, committed: -1, end: -1, done: kgo.EpochOffset{Epoch: -1, Offset: -1}}
+	}
+	g.mu.Unlock()
+	client.ResumeFetchPartitions(m) // one that was stopped in an earlier assignment
+	if len(tps) > 0 {
+		g.log.Info("partitions assigned", "partitions", tps)
+		if g.cfg.Assigned != nil {
+			g.cfg.Assigned(ctx, tps)
+		}
+	}
+}
+
+// revoked runs while the member still owns its partitions, so what it has handled can still be committed.
+func (g *Group) revoked(ctx context.Context, client *kgo.Client, m map[string][]int32) {
+	g.commit(ctx, client)
+	g.drop(ctx, m, "revoked")
+}
+
+// lost runs when the group has given the partitions away already: a commit now could move another member's offset, and the
+// default would be to run revoked (H21).
+func (g *Group) lost(ctx context.Context, _ *kgo.Client, m map[string][]int32) {
+	g.drop(ctx, m, "lost")
+}
+
+func (g *Group) drop(ctx context.Context, m map[string][]int32, how string) {
+	tps := flatten(m)
+	if len(tps) == 0 {
+		return
+	}
+	g.mu.Lock()
+	for _, tp := range tps {
+		delete(g.owned, tp)
+	}
+	g.mu.Unlock()
+	g.log.Info("partitions "+how, "partitions", tps)
+	if g.cfg.Revoked != nil {
+		g.cfg.Revoked(ctx, tps)
+	}
+}
+
+func flatten(m map[string][]int32) []TopicPartition {
+	var out []TopicPartition
+	for t, ps := range m {
+		for _, p := range ps {
+			out = append(out, TopicPartition{t, p})
+		}
+	}
+	sortPartitions(out)
+	return out
+}

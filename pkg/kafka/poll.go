@@ -1,0 +1,155 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// batch is what one poll brought.
+type batch struct {
+	records []*Record                          // data records, in order per partition
+	upTo    map[TopicPartition]kgo.EpochOffset // behind the last record of each partition, control records included
+}
+
+// StoppedError says why a partition is not read any more. Reading on would skip records without a word, so it waits for a
+// person (or for an owner that resumes it elsewhere).
+type StoppedError struct {
+	TopicPartition
+	Next   int64  // the offset that should have come
+	Reason string // what happened, and what to do
+	Err    error  // the client's error, if any
+}
+
+// Error implements error.
+func (e *StoppedError) Error() string {
+	s := fmt.Sprintf("%s stopped at offset %d: %s", e.TopicPartition, e.Next, e.Reason)
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the client's error.
+func (e *StoppedError) Unwrap() error { return e.Err }
+
+// poll waits for records until the deadline, or until ctx is done. It blocks rebalances in any case.
+func (g *Group) poll(ctx context.Context, deadline time.Time) *batch {
+	pctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	fetches := g.client.PollRecords(pctx, g.cfg.MaxRecords)
+	b := &batch{upTo: make(map[TopicPartition]kgo.EpochOffset)}
+	fetches.EachError(func(topic string, p int32, err error) { g.fetchError(ctx, TopicPartition{topic, p}, err) })
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	fetches.EachPartition(func(ft kgo.FetchTopicPartition) {
+		tp := TopicPartition{ft.Topic, ft.Partition}
+		p := g.owned[tp]
+		if p == nil || p.stopped != nil || len(ft.Records) == 0 {
+			return
+		}
+		if p.next >= 0 && ft.Records[0].Offset > p.next && ft.LogStartOffset > p.next {
+			g.stop(tp, p, &StoppedError{TopicPartition: tp, Next: p.next, Reason: trimmed(p.next, ft.LogStartOffset)})
+			return
+		}
+		p.end = max(p.end, ft.LastStableOffset)
+		for _, r := range ft.Records {
+			if r.Offset < p.next { // a batch holds whole transactions of the broker's making, and may begin before our offset
+				continue
+			}
+			p.next = r.Offset + 1
+			b.upTo[tp] = kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1}
+			if r.Attrs.IsControl() {
+				continue
+			}
+			if p.waiting.IsZero() {
+				p.waiting = r.Timestamp
+			}
+			b.records = append(b.records, r)
+		}
+	})
+	return b
+}
+
+// fetchError decides what an error of the client means. The client retries what can be retried and tells us the rest.
+func (g *Group) fetchError(ctx context.Context, tp TopicPartition, err error) {
+	var session *kgo.ErrGroupSession
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
+		return
+	case errors.As(err, &session):
+		// Unknown member, illegal generation: this member was silent for too long (paused, or the broker was away) and has
+		// been put out. The client joins again; nothing of it is fatal.
+		g.log.Warn("the group session ended; joining again", "err", session.Err)
+		return
+	}
+	next := g.nextOf(tp)
+	stopped := &StoppedError{TopicPartition: tp, Next: next, Err: err}
+	var loss *kgo.ErrDataLoss
+	var fat *kgo.ErrDecompressTooLarge
+	switch {
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		stopped.Reason = g.outOfRange(ctx, tp, next)
+	case errors.As(err, &loss):
+		stopped.Reason = "the log was truncated below what was read; compare it with the archive before going on"
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
+		stopped.Reason = "the topic was deleted and made anew; its offsets mean other records now"
+	case errors.As(err, &fat):
+		stopped.Reason = "a batch inflates to more than the allowed size"
+	default:
+		g.log.Error("fetch failed", "topic", tp.Topic, "partition", tp.Partition, "err", err)
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.owned[tp]; p != nil && p.stopped == nil {
+		g.stop(tp, p, stopped)
+	}
+}
+
+// stop ends the reading of one partition; the others go on. The caller holds g.mu.
+func (g *Group) stop(tp TopicPartition, p *partition, why *StoppedError) {
+	p.stopped = why
+	g.client.PauseFetchPartitions(map[string][]int32{tp.Topic: {tp.Partition}})
+	g.log.Error("partition stopped", "topic", tp.Topic, "partition", tp.Partition, "offset", why.Next, "err", why)
+}
+
+func (g *Group) nextOf(tp TopicPartition) int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.owned[tp]; p != nil {
+		return p.next
+	}
+	return -1
+}
+
+// outOfRange finds out on which side of the log an offset lies.
+func (g *Group) outOfRange(ctx context.Context, tp TopicPartition, next int64) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return explainOutOfRange(ctx, kadm.NewClient(g.client), tp, next)
+}
+
+func explainOutOfRange(ctx context.Context, adm *kadm.Client, tp TopicPartition, next int64) string {
+	starts, err := adm.ListStartOffsets(ctx, tp.Topic)
+	if err == nil {
+		if o, ok := starts.Lookup(tp.Topic, tp.Partition); ok && o.Err == nil && o.Offset > next {
+			return trimmed(next, o.Offset)
+		}
+		ends, err := adm.ListEndOffsets(ctx, tp.Topic)
+		if o, ok := ends.Lookup(tp.Topic, tp.Partition); err == nil && ok && o.Err == nil && o.Offset < next {
+			return fmt.Sprintf("the log ends at %d, before that offset: it was wiped, truncated or restored from an older copy", o.Offset)
+		}
+	}
+	return "the offset is outside the log"
+}
+
+func trimmed(next, start int64) string {
+	return fmt.Sprintf("trimmed: the log begins at %d, records %d to %d are gone; take them from the archive, or accept their loss by a reset",
+		start, next, start-1)
+}

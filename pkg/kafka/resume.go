@@ -1,0 +1,115 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// CommitMark begins the metadata of every commit of the engine. Kafka's tools write none, so a commit without it is an
+// operator's reset.
+const CommitMark = "nx1"
+
+// ResetMark begins the metadata of the engine's own reset verb: "nx-reset:<session>".
+const ResetMark = "nx-reset:"
+
+// Ours reports whether a commit was written by an engine's consumer, and not by an operator.
+func (c Committed) Ours() bool { return strings.HasPrefix(c.Metadata, CommitMark+":") }
+
+// ResetSession returns the session of a reset made with our own verb.
+func (c Committed) ResetSession() (session string, ok bool) {
+	return strings.CutPrefix(c.Metadata, ResetMark)
+}
+
+// offsetsFetched keeps the answer from which the client takes its offsets, because only it has the metadata. The client
+// calls resume right after it, from the same goroutine.
+func (g *Group) offsetsFetched(_ context.Context, client *kgo.Client, answer *kmsg.OffsetFetchResponse) error {
+	g.fetched, g.resumeClient = make(map[TopicPartition]Committed), client
+	for _, group := range answer.Groups {
+		for _, t := range group.Topics {
+			for _, p := range t.Partitions {
+				if p.ErrorCode != 0 || p.Offset < 0 {
+					continue
+				}
+				c := Committed{Offset: p.Offset, Present: true}
+				if p.Metadata != nil {
+					c.Metadata = *p.Metadata
+				}
+				g.fetched[TopicPartition{t.Topic, p.Partition}] = c
+			}
+		}
+	}
+	return nil
+}
+
+// resume is the client's AdjustFetchOffsetsFn: the one place where the first offset of an assignment is decided.
+// (kgo.SetOffsets would be the obvious other one, but it ignores partitions that were never polled.)
+func (g *Group) resume(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	committed := make(map[TopicPartition]Committed)
+	for t, ps := range offsets {
+		for p := range ps {
+			tp := TopicPartition{t, p}
+			committed[tp] = g.fetched[tp]
+		}
+	}
+	if len(committed) == 0 {
+		return offsets, nil
+	}
+	at, err := g.askResume(ctx, committed)
+	if err != nil {
+		g.log.Error("could not decide where to resume; joining again", "err", err)
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for tp, c := range committed {
+		p := g.owned[tp]
+		if p == nil { // revoked in the meantime; the client drops it too
+			continue
+		}
+		p.next = -1
+		if c.Present {
+			p.next, p.committed = c.Offset, c.Offset
+		}
+		from, decided := at[tp]
+		if decided && (!c.Present || from != c.Offset) {
+			// Without an epoch: it is the row's word, not a position that was read under that epoch.
+			offsets[tp.Topic][tp.Partition] = kgo.NoResetOffset().At(from).WithEpoch(-1)
+			p.next = from
+		}
+		g.log.Info("resuming", "topic", tp.Topic, "partition", tp.Partition,
+			"offset", p.next, "committed", p.committed, "metadata", c.Metadata)
+	}
+	return offsets, nil
+}
+
+func (g *Group) askResume(ctx context.Context, committed map[TopicPartition]Committed) (map[TopicPartition]int64, error) {
+	if g.cfg.Resume == nil {
+		return nil, nil
+	}
+	details, err := kadm.NewClient(g.resumeClient).ListTopics(ctx, g.cfg.Topics...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: topic ids: %w", err)
+	}
+	ids := make(map[string][16]byte)
+	for name, d := range details {
+		if d.Err != nil {
+			return nil, fmt.Errorf("kafka: id of topic %s: %w", name, d.Err)
+		}
+		ids[name] = d.ID
+	}
+	at, err := g.cfg.Resume(ctx, committed, ids)
+	if err != nil {
+		return nil, err
+	}
+	for tp, from := range at {
+		if from < 0 {
+			return nil, fmt.Errorf("kafka: resume %s at %d: an offset is at least 0", tp, from)
+		}
+	}
+	return at, nil
+}
