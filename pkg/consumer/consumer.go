@@ -1,13 +1,18 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
@@ -54,21 +59,181 @@ type Config struct {
 type Consumer struct {
 	cfg     Config
 	handler Handler
+	metrics *metrics
+	writing sync.Mutex // one transaction that applies at a time: handlers are never called by two goroutines
+
+	mu    sync.Mutex
+	group *kafka.Group
 }
 
 // New checks the configuration.
 func New(cfg Config, h Handler) (*Consumer, error) {
-	if cfg.Name == "" || h == nil {
-		return nil, errors.New("consumer: name and handler are needed")
+	if cfg.Name == "" || cfg.Pool == nil || h == nil {
+		return nil, errors.New("consumer: name, pool and handler are needed")
 	}
-	return &Consumer{cfg: cfg, handler: h}, nil
+	if _, ok := h.(DeadLetterHandler); cfg.DeadLetters && !ok {
+		return nil, errors.New("consumer: dead letters are to be read, but the handler takes none")
+	}
+	cfg.MaxBatch = cmp.Or(cfg.MaxBatch, 2_000)
+	cfg.RetryBudget = cmp.Or(cfg.RetryBudget, time.Minute)
+	cfg.GapTimeout = cmp.Or(cfg.GapTimeout, 10*time.Minute)
+	cfg.PollEvery = cmp.Or(cfg.PollEvery, 500*time.Millisecond)
+	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 30*time.Second)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	m, err := newMetrics(cfg.Name, cfg.Reg)
+	if err != nil {
+		return nil, err
+	}
+	return &Consumer{cfg: cfg, handler: h, metrics: m}, nil
 }
 
 // Run joins the group and reads until ctx is done (then it returns nil) or something is broken for good.
 func (c *Consumer) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
+	for {
+		err := c.join(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, errTakenOver) {
+			return err
+		}
+		c.metrics.takeovers.Inc()
+		c.cfg.Log.Warn("dropped a batch and joining anew: another member went on from here", "consumer", c.cfg.Name, "error", err)
+		sleep(ctx, time.Second)
+	}
 }
 
 // Owned lists the partitions of neuronx.events assigned to this member, sorted.
-func (c *Consumer) Owned() []int32 { return nil }
+func (c *Consumer) Owned() []int32 {
+	c.mu.Lock()
+	g := c.group
+	c.mu.Unlock()
+	if g == nil {
+		return nil
+	}
+	var owned []int32
+	for _, tp := range g.Owned() {
+		if tp.Topic == kafka.TopicEvents {
+			owned = append(owned, tp.Partition)
+		}
+	}
+	slices.Sort(owned)
+	return owned
+}
+
+// Stopped returns the partitions that are assigned but not read any more, and why: the log was trimmed or truncated under the row.
+// A person has to decide; the other partitions go on.
+func (c *Consumer) Stopped() map[kafka.TopicPartition]error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.group == nil {
+		return nil
+	}
+	return c.group.Stopped()
+}
+
+// session is one membership, from joining to leaving.
+type session struct {
+	c      *Consumer
+	log    *slog.Logger
+	topics []string
+	admin  *kafka.Admin
+	group  *kafka.Group
+	recent recent
+	woken  chan struct{}
+
+	scanned map[string]time.Time // by tenant: when the log was last searched in vain; of the catch-up goroutine
+
+	mu      sync.Mutex // guards what the loop and the assignment share
+	next    map[kafka.TopicPartition]int64
+	logIDs  map[kafka.TopicPartition]string
+	putBack map[kafka.TopicPartition]bool
+	fatal   error
+
+	ticked time.Time // of the loop
+}
+
+// join is one membership:
+//
+//	Kafka ──> group.Run ──> handle ──> one transaction (rows, data) ──> group's offset
+//	            │ resume: the rows say where to begin
+//	archive ──> catchUp ──> one transaction a tenant and chunk
+//	resets  ──> runResets ──> ResetHandler
+func (c *Consumer) join(ctx context.Context) error {
+	admin, err := kafka.NewAdmin(c.cfg.Kafka)
+	if err != nil {
+		return fmt.Errorf("open admin client: %w", err)
+	}
+	defer admin.Close()
+	s := &session{
+		c: c, log: c.cfg.Log.With("consumer", c.cfg.Name), topics: []string{kafka.TopicEvents}, admin: admin,
+		recent: recent{events: map[string][]event.Recorded{}}, woken: make(chan struct{}, 1), scanned: map[string]time.Time{},
+		next: map[kafka.TopicPartition]int64{}, logIDs: map[kafka.TopicPartition]string{}, putBack: map[kafka.TopicPartition]bool{},
+	}
+	if c.cfg.DeadLetters {
+		s.topics = append(s.topics, kafka.TopicDeadLetter)
+	}
+	s.group, err = kafka.NewGroup(kafka.GroupConfig{
+		Config: c.cfg.Kafka, Group: c.cfg.Name, Topics: s.topics, MaxRecords: c.cfg.MaxBatch, Log: c.cfg.Log, Reg: c.cfg.Reg,
+		Resume: s.resume, Metadata: s.metadata,
+	})
+	if err != nil {
+		return fmt.Errorf("join group: %w", err)
+	}
+	c.setGroup(s.group)
+	defer c.setGroup(nil)
+	actors, ctx := errgroup.WithContext(ctx)
+	actors.Go(func() error {
+		if err := s.group.Run(ctx, s.handle); err != nil {
+			return err
+		}
+		return errLeft // stops the others
+	})
+	actors.Go(func() error { return s.catchUp(ctx) })
+	actors.Go(func() error { return s.runResets(ctx) })
+	if err := actors.Wait(); !errors.Is(err, errLeft) {
+		return err
+	}
+	return nil
+}
+
+var errLeft = errors.New("left the group")
+
+func (c *Consumer) setGroup(g *kafka.Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.group = g
+}
+
+// handle is called with the records of one poll, or with none at least once a second.
+func (s *session) handle(ctx context.Context, records []*kafka.Record) error {
+	if time.Since(s.ticked) > time.Second/2 {
+		s.ticked = time.Now()
+		if err := s.confirmPutBack(ctx); err != nil {
+			s.log.Warn("it is not known yet whether the group's offset was put back", "error", err)
+		}
+	}
+	s.mu.Lock()
+	fatal := s.fatal
+	s.mu.Unlock()
+	if fatal != nil {
+		return fatal
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	b := takeApart(records, s.next)
+	s.mu.Unlock()
+	return s.process(ctx, b)
+}
+
+// wake makes the catch-up look at once.
+func (s *session) wake() {
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}

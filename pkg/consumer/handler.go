@@ -32,7 +32,7 @@ type BatchHandler interface {
 
 // DeadLetter is a record of neuronx.deadletter.
 type DeadLetter struct {
-	TenantID string      // empty when the sequencer could not tell
+	TenantID string      // the key, if that is a tenant id at all; empty otherwise
 	Event    event.Event // as far as it could be read; Value is the refused value as it came
 	Code     string      // nx_error_code, an event.Code
 	Detail   string      // nx_error_detail

@@ -11,7 +11,8 @@ CREATE TABLE neuronx.progress (
     event_id      text        NOT NULL DEFAULT '',
     log_id        text        NOT NULL DEFAULT '',
     state         text        NOT NULL DEFAULT 'live' CHECK (state IN ('live', 'catching-up', 'stalled', 'retired')),
-    reason        text        NOT NULL DEFAULT '',
+    reason        text        NOT NULL DEFAULT '', -- why it is stalled
+    origin        text        NOT NULL DEFAULT '', -- who asked for this generation
     missing_since timestamptz,
     updated_at    timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (consumer, generation, tenant_id)

@@ -1,0 +1,246 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+const (
+	chunk       = 500 // events of one catch-up transaction
+	waitingRows = 64  // tenants looked at in one round
+)
+
+// catchUp feeds catching-up generations until ctx is done: from the archive, then from what the loop kept, then from the log. It
+// returns an error when nothing worked for the retry budget.
+func (s *session) catchUp(ctx context.Context) error {
+	var failing time.Time
+	for {
+		busy, err := s.round(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			failing = time.Time{}
+		case failing.IsZero():
+			failing = time.Now()
+			fallthrough
+		default:
+			s.log.Warn("catching up failed, trying again", "error", err)
+			if time.Since(failing) > s.c.cfg.RetryBudget {
+				return fmt.Errorf("catch up: %w", err)
+			}
+			busy = false
+		}
+		if busy {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.woken:
+		case <-time.After(s.c.cfg.PollEvery):
+		}
+	}
+}
+
+// round takes every waiting generation of the owned partitions one chunk further. busy means that there is more to do now.
+func (s *session) round(ctx context.Context) (busy bool, err error) {
+	owned := s.c.Owned()
+	rows, err := s.waiting(ctx, owned)
+	if err != nil {
+		return false, err
+	}
+	var problems []error
+	for _, r := range rows {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		more, err := s.advance(ctx, r)
+		if err != nil && !errors.Is(err, errRowMoved) {
+			problems = append(problems, fmt.Errorf("tenant %s: %w", r.TenantID, err))
+		}
+		busy = busy || more
+	}
+	if err := s.gauges(ctx, owned); err != nil {
+		problems = append(problems, err)
+	}
+	return busy, errors.Join(problems...)
+}
+
+func (s *session) waiting(ctx context.Context, owned []int32) ([]Row, error) {
+	if len(owned) == 0 {
+		return nil, nil
+	}
+	rows, err := s.c.cfg.Pool.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
+		WHERE consumer = $1 AND partition = ANY($2) AND state = 'catching-up' ORDER BY updated_at LIMIT $3`, s.c.cfg.Name, owned, waitingRows)
+	if err != nil {
+		return nil, fmt.Errorf("list catching-up tenants: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, scanRow)
+	if err != nil {
+		return nil, fmt.Errorf("list catching-up tenants: %w", err)
+	}
+	return list, nil
+}
+
+// advance takes one generation up to a chunk further, in one transaction.
+func (s *session) advance(ctx context.Context, r Row) (more bool, err error) {
+	events, broken := s.missing(ctx, r)
+	if broken != nil && retriable(broken) {
+		return false, broken
+	}
+	s.c.writing.Lock()
+	defer s.c.writing.Unlock()
+	tx, err := s.begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer rollback(tx)
+	rows, err := loadRows(ctx, tx, s.c.cfg.Name, []string{r.TenantID})
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(rows[r.TenantID], func(x Row) bool { return x.Generation == r.Generation })
+	if i < 0 || rows[r.TenantID][i].Sequence != r.Sequence || rows[r.TenantID][i].State != CatchingUp {
+		return false, errRowMoved
+	}
+	from := rows[r.TenantID][i]
+	to := from
+	if len(events) == 0 && broken == nil { // the loop may have kept more since it was asked
+		events = s.recent.from(r.TenantID, from.Sequence+1)
+		events = events[:min(len(events), chunk)]
+	}
+	if len(events) > 0 {
+		if to, err = s.applyRun(ctx, tx, from, Run{r.TenantID, r.Generation, events}); err != nil {
+			return false, err
+		}
+	}
+	goal := target(rows[r.TenantID])
+	if broken != nil { // a damaged row of the archive is this tenant's trouble alone
+		to.State, to.Reason = Stalled, reason(broken)
+	}
+	if to.State == CatchingUp {
+		to = settle(to, goal, len(events) > 0, time.Now(), s.c.cfg.GapTimeout)
+	}
+	if h, ok := s.c.handler.(CaughtUpHandler); ok && to.State == Live {
+		if err := h.CaughtUp(ctx, tx, r.TenantID, r.Generation); err != nil {
+			return false, fmt.Errorf("swap generation: %w", err)
+		}
+	}
+	if m := (move{from, to}); m.moved() {
+		if err := moveRows(ctx, tx, s.c.cfg.Name, []move{m}); err != nil {
+			return false, err
+		}
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return false, fmt.Errorf("commit catch-up: %w", err)
+	}
+	s.accountCatchUp(from, to, goal)
+	return to.State == CatchingUp && to.Sequence > from.Sequence, nil
+}
+
+// settle decides what becomes of a catching-up generation after a chunk. It is pure.
+func settle(r Row, goal int64, progressed bool, now time.Time, gapTimeout time.Duration) Row {
+	switch {
+	case r.Sequence >= goal:
+		r.State, r.Reason, r.MissingSince = Live, "", time.Time{}
+	case progressed:
+		r.MissingSince = time.Time{}
+	case r.MissingSince.IsZero():
+		r.MissingSince = now.UTC().Truncate(time.Microsecond)
+	case now.Sub(r.MissingSince) >= gapTimeout:
+		r.State, r.Reason = Stalled, ReasonGap
+	}
+	return r
+}
+
+func (s *session) accountCatchUp(from, to Row, goal int64) {
+	s.c.metrics.consumed(outcomeApplied, int(to.Sequence-from.Sequence))
+	switch to.State {
+	case Live:
+		s.recent.trim(to.TenantID, to.Sequence)
+		s.c.metrics.built("live")
+		s.log.Info("tenant caught up", "tenant", to.TenantID, "generation", to.Generation, "sequence", to.Sequence)
+	case Stalled:
+		s.c.metrics.built("stalled")
+		if to.Reason == ReasonGap {
+			s.log.Error("tenant stalled: a sequence is neither in the archive nor in the log", "tenant", to.TenantID,
+				"generation", to.Generation, "sequence", to.Sequence+1, "known", goal)
+		}
+	}
+}
+
+// missing finds the events that follow a row: in the archive, in memory, and when they were waited for long enough, in the log.
+func (s *session) missing(ctx context.Context, r Row) ([]event.Recorded, error) {
+	if s.c.cfg.Archive != nil {
+		events, err := s.c.cfg.Archive.Events(ctx, r.TenantID, r.Sequence+1, chunk)
+		if err != nil {
+			return nil, fmt.Errorf("read archive: %w", err)
+		}
+		if events = consecutive(events, r.Sequence+1); len(events) > 0 {
+			return events, nil
+		}
+	}
+	if events := s.recent.from(r.TenantID, r.Sequence+1); len(events) > 0 {
+		return events[:min(len(events), chunk)], nil
+	}
+	wait := min(s.c.cfg.GapTimeout/2, 30*time.Second) // the archiver is usually a moment behind: a scan of the log can wait
+	if s.c.cfg.Archive != nil && (r.MissingSince.IsZero() || time.Since(r.MissingSince) < wait) {
+		return nil, nil
+	}
+	if s.c.cfg.Archive == nil && r.Seen <= r.Sequence {
+		return nil, nil
+	}
+	if since := time.Since(s.scanned[r.TenantID]); since < wait {
+		return nil, nil
+	}
+	events, err := s.scan(ctx, r)
+	if len(events) == 0 {
+		s.scanned[r.TenantID] = time.Now()
+	}
+	return events, err
+}
+
+var errEnough = errors.New("enough")
+
+// scan looks for a row's next events in the log itself, below where the loop stands.
+func (s *session) scan(ctx context.Context, r Row) ([]event.Recorded, error) {
+	tp := kafka.TopicPartition{Topic: kafka.TopicEvents, Partition: r.Partition}
+	starts, err := s.admin.StartOffsets(ctx, kafka.TopicEvents)
+	if err != nil {
+		return nil, Transient(fmt.Errorf("list start offsets: %w", err))
+	}
+	s.mu.Lock()
+	end := s.next[tp]
+	s.mu.Unlock()
+	var events []event.Recorded
+	err = kafka.ReadRange(ctx, s.c.cfg.Kafka, tp.Topic, tp.Partition, starts[tp], end, func(rec *kafka.Record) error {
+		if string(rec.Key) != r.TenantID {
+			return nil
+		}
+		e, err := kafka.ParseRecorded(rec)
+		if err != nil || e.Sequence <= r.Sequence || r.LogID != "" && e.LogID != r.LogID {
+			return nil // what is no event was reported by the loop
+		}
+		if e.Sequence != r.Sequence+1+int64(len(events)) {
+			return errEnough
+		}
+		e.Partition, e.Offset = rec.Partition, rec.Offset
+		if events = append(events, e); len(events) == chunk {
+			return errEnough
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, Transient(fmt.Errorf("read the log: %w", err))
+	}
+	return events, nil
+}

@@ -1,0 +1,158 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// resume is called at every assignment. The rows say where to read on; what the group has committed is looked at only to see
+// whether an operator asked for something.
+func (s *session) resume(ctx context.Context, committed map[kafka.TopicPartition]kafka.Committed, topicIDs map[string][16]byte) (map[kafka.TopicPartition]int64, error) {
+	starts, err := s.admin.StartOffsets(ctx, s.topics...)
+	if err != nil {
+		return nil, fmt.Errorf("list start offsets: %w", err)
+	}
+	offsets := make(map[kafka.TopicPartition]int64, len(committed))
+	err = pgx.BeginFunc(ctx, s.c.cfg.Pool, func(tx pgx.Tx) error {
+		for tp, com := range committed {
+			at, fresh, err := s.place(ctx, tx, tp, topicIDs[tp.Topic], starts[tp])
+			if err != nil {
+				return err
+			}
+			offsets[tp] = at.next
+			if err := s.noteReset(ctx, tx, tp, com, at.next, fresh); err != nil {
+				return err
+			}
+			s.remember(tp, at)
+		}
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("resume %s: %w", s.c.cfg.Name, err)
+		if errors.Is(err, ErrTopicChanged) {
+			s.mu.Lock()
+			s.fatal = err // the group would only join again; the next tick ends the process
+			s.mu.Unlock()
+		}
+		return nil, err
+	}
+	return offsets, nil
+}
+
+// place is one partition's row.
+type place struct {
+	next  int64
+	logID string
+}
+
+// place loads the row of a partition, or makes it at the start of the log.
+func (s *session) place(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartition, topicID [16]byte, start int64) (place, bool, error) {
+	id := uuid.UUID(topicID)
+	tag, err := tx.Exec(ctx, `INSERT INTO neuronx.partition_progress (consumer, generation, topic, partition, topic_id, next_offset)
+		VALUES ($1, 1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, s.c.cfg.Name, tp.Topic, tp.Partition, id, start)
+	if err != nil {
+		return place{}, false, fmt.Errorf("insert partition progress: %w", err)
+	}
+	var p place
+	var have uuid.UUID
+	err = tx.QueryRow(ctx, `SELECT next_offset, log_id, topic_id FROM neuronx.partition_progress
+		WHERE consumer = $1 AND generation = 1 AND topic = $2 AND partition = $3`, s.c.cfg.Name, tp.Topic, tp.Partition).Scan(&p.next, &p.logID, &have)
+	if err != nil {
+		return place{}, false, fmt.Errorf("load partition progress: %w", err)
+	}
+	if have != id {
+		return place{}, false, fmt.Errorf("%s has id %s, the rows of %s are of %s: %w", tp.Topic, id, s.c.cfg.Name, have, ErrTopicChanged)
+	}
+	return p, tag.RowsAffected() == 1, nil
+}
+
+func (s *session) remember(tp kafka.TopicPartition, p place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next[tp], s.logIDs[tp] = p.next, p.logID
+}
+
+// noteReset stores an operator's reset as a request, once: until the group's offset was put back, the same commit is seen again at
+// every assignment.
+func (s *session) noteReset(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartition, com kafka.Committed, next int64, fresh bool) error {
+	if !com.Present {
+		return nil
+	}
+	if com.Ours() {
+		return s.acknowledge(ctx, tx, tp)
+	}
+	s.mu.Lock()
+	s.putBack[tp] = true
+	s.mu.Unlock()
+	if fresh || com.Offset == next {
+		return nil // nothing was read yet, or nothing is asked for
+	}
+	session, ok := com.ResetSession()
+	if !ok {
+		session = "" // some other tool
+	}
+	tag, err := tx.Exec(ctx, `INSERT INTO neuronx.resets (consumer, reset_id, topic, partition, from_offset, to_offset, session, meaning)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM neuronx.resets
+			WHERE consumer = $1 AND topic = $3 AND partition = $4 AND to_offset = $6 AND session = $7 AND NOT put_back)`,
+		s.c.cfg.Name, uuid.NewString(), tp.Topic, tp.Partition, next, com.Offset, session, s.c.cfg.Meaning)
+	if err != nil {
+		return fmt.Errorf("note reset: %w", err)
+	}
+	if tag.RowsAffected() == 1 {
+		s.log.Warn("the group's offset was reset; reading goes on from the row, the reset is done beside it", "topic", tp.Topic,
+			"partition", tp.Partition, "from", next, "to", com.Offset, "session", session)
+	}
+	return nil
+}
+
+// acknowledge marks requests whose commit is no longer the group's.
+func (s *session) acknowledge(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartition) error {
+	_, err := tx.Exec(ctx, `UPDATE neuronx.resets SET put_back = true WHERE consumer = $1 AND topic = $2 AND partition = $3 AND NOT put_back`,
+		s.c.cfg.Name, tp.Topic, tp.Partition)
+	if err != nil {
+		return fmt.Errorf("acknowledge reset: %w", err)
+	}
+	return nil
+}
+
+// confirmPutBack acknowledges resets whose offset the group no longer shows: it commits the row's offset within a tick of the
+// assignment, also without traffic.
+func (s *session) confirmPutBack(ctx context.Context) error {
+	s.mu.Lock()
+	waiting := slices.Collect(maps.Keys(s.putBack))
+	s.mu.Unlock()
+	if len(waiting) == 0 {
+		return nil
+	}
+	committed, err := s.admin.Committed(ctx, s.c.cfg.Name)
+	if err != nil {
+		return fmt.Errorf("read the group's offsets: %w", err)
+	}
+	for _, tp := range waiting {
+		if com := committed[tp]; !com.Present || !com.Ours() {
+			continue
+		}
+		if err := pgx.BeginFunc(ctx, s.c.cfg.Pool, func(tx pgx.Tx) error { return s.acknowledge(ctx, tx, tp) }); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		delete(s.putBack, tp)
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// metadata is what stands beside every commit of ours.
+func (s *session) metadata(tp kafka.TopicPartition) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return kafka.CommitMark + ":" + s.c.cfg.Slot + ":" + s.logIDs[tp]
+}
