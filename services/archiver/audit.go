@@ -1,0 +1,193 @@
+package archiver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
+)
+
+// auditBatch bounds what an audit holds in memory: records, and bytes of their values.
+const (
+	auditBatch = 1_000
+	auditBytes = 16 << 20
+)
+
+// Reset does what resetting the archiver's group means. Back: the stretch of the log is read again and compared with the archive,
+// nothing is written. Forward: nothing, the loop goes on from its own row.
+func (a *Archiver) Reset(ctx context.Context, r consumer.Reset) error {
+	if !r.Back() {
+		a.log.Info("reset forward: going on from the archive's own row", "topic", r.Topic, "partition", r.Partition, "row", r.From, "offset", r.To)
+		return nil
+	}
+	audit := auditor{a: a}
+	if err := kafka.ReadRange(ctx, a.kafka, r.Topic, r.Partition, r.To, r.From, func(rec *kafka.Record) error { return audit.take(ctx, rec) }); err != nil {
+		return fmt.Errorf("audit %s/%d: %w", r.Topic, r.Partition, err)
+	}
+	if err := audit.flush(ctx); err != nil {
+		return fmt.Errorf("audit %s/%d: %w", r.Topic, r.Partition, err)
+	}
+	a.m.audited.Add(float64(audit.examined))
+	a.m.differences.Add(float64(audit.differences))
+	if audit.differences > 0 {
+		a.log.Error("the archive is not what the log says", "topic", r.Topic, "partition", r.Partition, "examined", audit.examined,
+			"differences", audit.differences, "first", audit.first)
+	}
+	if r.Report != nil {
+		r.Report.Examined, r.Report.Differences, r.Report.Detail = audit.examined, audit.differences, audit.first
+	}
+	return nil
+}
+
+// auditor compares records of one partition, a batch at a time.
+type auditor struct {
+	a           *Archiver
+	events      []event.Recorded
+	bytes       int
+	examined    int64
+	differences int64
+	first       string // the first difference
+}
+
+func (u *auditor) take(ctx context.Context, rec *kafka.Record) error {
+	if rec.Topic == kafka.TopicDeadLetter {
+		return u.letter(ctx, rec)
+	}
+	e, err := kafka.ParseRecorded(rec)
+	if err != nil {
+		u.examined++
+		u.differ("partition %d offset %d of the log cannot be read: %v", rec.Partition, rec.Offset, err)
+		return nil
+	}
+	u.events = append(u.events, e)
+	if u.bytes += len(rec.Value); len(u.events) >= auditBatch || u.bytes >= auditBytes {
+		return u.flush(ctx)
+	}
+	return nil
+}
+
+func (u *auditor) differ(format string, args ...any) {
+	u.differences++
+	if u.first == "" {
+		u.first = fmt.Sprintf(format, args...)
+	}
+}
+
+// flush compares what was collected, tenant by tenant.
+func (u *auditor) flush(ctx context.Context) error {
+	byTenant := map[string][]event.Recorded{}
+	var order []string
+	for _, e := range u.events {
+		if _, ok := byTenant[e.TenantID]; !ok {
+			order = append(order, e.TenantID)
+		}
+		byTenant[e.TenantID] = append(byTenant[e.TenantID], e)
+	}
+	for _, tenant := range order {
+		if err := u.tenant(ctx, tenant, byTenant[tenant]); err != nil {
+			return err
+		}
+	}
+	u.events, u.bytes = nil, 0
+	return nil
+}
+
+type archivedRow struct {
+	payload, hash []byte
+	schemaID      int32
+}
+
+func (u *auditor) tenant(ctx context.Context, tenant string, events []event.Recorded) error {
+	sequences := make([]int64, len(events))
+	for i, e := range events {
+		sequences[i] = e.Sequence
+	}
+	rows := map[int64]archivedRow{}
+	err := pgx.BeginTxFunc(ctx, u.a.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if err := postgres.SetTenant(ctx, tx, tenant); err != nil {
+			return err
+		}
+		res, err := tx.Query(ctx, `SELECT sequence, payload, hash, schema_id FROM neuronx.tenant_events WHERE tenant_id = $1 AND sequence = ANY($2)`, tenant, sequences)
+		if err != nil {
+			return err
+		}
+		var seq int64
+		var row archivedRow
+		_, err = pgx.ForEachRow(res, []any{&seq, &row.payload, &row.hash, &row.schemaID}, func() error {
+			rows[seq] = row
+			row = archivedRow{}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read archive of %s: %w", tenant, err)
+	}
+	for _, e := range events {
+		u.examined++
+		row, ok := rows[e.Sequence]
+		if !ok {
+			u.differ("%s/%d (event %s) is in the log and not in the archive", tenant, e.Sequence, e.ID)
+			continue
+		}
+		want, err := u.a.entry(ctx, e)
+		if consumer.IsTransient(err) || errors.Is(err, context.Canceled) {
+			return err
+		}
+		switch {
+		case err != nil:
+			u.differ("%s/%d (event %s) cannot be stored again: %v", tenant, e.Sequence, e.ID, err)
+		case !bytes.Equal(row.payload, want.stored):
+			u.differ("%s/%d (event %s): the archive holds other bytes than stored(log)%s", tenant, e.Sequence, e.ID, otherEvent(row.payload, e))
+		case !bytes.Equal(row.hash, want.hash[:]) || row.schemaID != want.schema:
+			u.differ("%s/%d (event %s): hash or schema id is not that of the bytes", tenant, e.Sequence, e.ID)
+		}
+	}
+	return nil
+}
+
+// otherEvent says when the archive holds another event under the sequence, which means another log, not a damaged row.
+func otherEvent(payload []byte, e event.Recorded) string {
+	got, _, err := archive.ParseStored(payload)
+	switch {
+	case err != nil:
+		return ", which cannot be read"
+	case got.LogID != e.LogID:
+		return fmt.Sprintf(": they are of log %s, this is log %s", got.LogID, e.LogID)
+	case got.ID != e.ID:
+		return fmt.Sprintf(": they are event %s", got.ID)
+	}
+	return ""
+}
+
+// letter compares one dead letter.
+func (u *auditor) letter(ctx context.Context, rec *kafka.Record) error {
+	u.examined++
+	headers := make([]event.Header, len(rec.Headers))
+	for i, h := range rec.Headers {
+		headers[i] = event.Header{Key: h.Key, Value: h.Value}
+	}
+	want := archive.HashLetter(rec.Key, archive.EncodeHeaders(headers), rec.Value)
+	var key, kept, value, hash []byte
+	err := u.a.pool.QueryRow(ctx, `SELECT key, headers, value, hash FROM neuronx.dead_letters WHERE letter_partition = $1 AND letter_offset = $2`,
+		rec.Partition, rec.Offset).Scan(&key, &kept, &value, &hash)
+	if errors.Is(err, pgx.ErrNoRows) {
+		u.differ("dead letter at partition %d offset %d is not in the archive", rec.Partition, rec.Offset)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read dead letter: %w", err)
+	}
+	if have := archive.HashLetter(key, kept, value); have != want || !bytes.Equal(hash, want[:]) {
+		u.differ("dead letter at partition %d offset %d: the archive holds other bytes", rec.Partition, rec.Offset)
+	}
+	return nil
+}

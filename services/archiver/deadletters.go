@@ -1,0 +1,96 @@
+package archiver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// errOtherLetter means that another dead letter is kept of the same refused record: a log that was made anew, or a forged one.
+var errOtherLetter = errors.New("another dead letter is kept under the same topic, partition and offset")
+
+// ApplyDeadLetters keeps dead letters. One that is kept already is compared, not overwritten: an operator may have decided on it.
+func (a *Archiver) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []consumer.DeadLetter) error {
+	for i := range letters {
+		row := letterRow(&letters[i])
+		tag, err := tx.Exec(ctx, `INSERT INTO neuronx.dead_letters (topic, partition, "offset", tenant_id, reason, detail, event_id, event_type,
+				source, subject, deriver, deriver_number, recorded_at, letter_partition, letter_offset, key, headers, value, hash)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+			ON CONFLICT (topic, partition, "offset") DO NOTHING`, row.args()...)
+		if err != nil {
+			return fmt.Errorf("keep dead letter of %s/%d/%d: %w", row.topic, row.partition, row.offset, err)
+		}
+		if tag.RowsAffected() == 1 {
+			a.m.deadLetters.WithLabelValues(row.reason).Inc()
+			continue
+		}
+		var hash []byte
+		err = tx.QueryRow(ctx, `SELECT hash FROM neuronx.dead_letters WHERE topic = $1 AND partition = $2 AND "offset" = $3`,
+			row.topic, row.partition, row.offset).Scan(&hash)
+		if err != nil {
+			return fmt.Errorf("compare dead letter of %s/%d/%d: %w", row.topic, row.partition, row.offset, err)
+		}
+		if !bytes.Equal(hash, row.hash[:]) {
+			a.m.conflicts.Inc()
+			return fmt.Errorf("dead letter of %s/%d/%d: %w", row.topic, row.partition, row.offset, errOtherLetter)
+		}
+	}
+	return nil
+}
+
+// letter is a row of neuronx.dead_letters.
+type letter struct {
+	consumer.DeadLetter
+	topic     string
+	partition int32
+	offset    int64
+	reason    string
+	headers   []byte
+	hash      [32]byte
+}
+
+// letterRow makes the row; it is pure. A letter that does not say which record it is of is named by its own place.
+func letterRow(d *consumer.DeadLetter) letter {
+	l := letter{DeadLetter: *d, topic: text(d.Topic), partition: d.Partition, offset: d.Offset, reason: text(d.Code), headers: archive.EncodeHeaders(d.Headers)}
+	if l.topic == "" || l.partition < 0 || l.offset < 0 {
+		l.topic, l.partition, l.offset = kafka.TopicDeadLetter, d.LetterPartition, d.LetterOffset
+	}
+	if l.reason == "" {
+		l.reason = "unknown"
+	}
+	if l.RecordedTime.IsZero() {
+		l.RecordedTime = d.LetterRecordTime
+	}
+	l.hash = archive.HashLetter(d.Key, l.headers, d.Value)
+	return l
+}
+
+func (l *letter) args() []any {
+	var tenant any
+	if event.ValidTenant(l.TenantID) {
+		tenant = l.TenantID
+	}
+	e := &l.Event
+	return []any{l.topic, l.partition, l.offset, tenant, l.reason, text(l.Detail), text(e.ID), text(e.Type), text(e.Source), text(e.Subject),
+		text(e.Deriver), e.DeriverNumber, l.RecordedTime, l.LetterPartition, l.LetterOffset, l.Key, l.headers, l.Value, l.hash[:]}
+}
+
+// maxText bounds a column by which dead letters are found: an index row of Postgres holds at most 2,704 bytes.
+const maxText = 1024
+
+// text makes of anything what a text column takes: UTF-8, without NUL, bounded. The bytes as they came are in headers.
+func text(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText]
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
