@@ -1,0 +1,6 @@
+// Package cluster runs the whole engine for the end-to-end tests the way production does: every service its own process, on a real
+// Kafka whose brokers NEURONX_TEST_KAFKA_BROKERS names, a real Postgres of its own, a registry process, the stand-in CRM.
+//
+// A cluster owns the Kafka: it deletes every topic and group of the engine when it starts, so two clusters can't share one. Faults
+// are signals to processes and NEURONX_TEST_KAFKA_BOUNCE, a shell command that restarts the broker.
+package cluster

@@ -1,0 +1,101 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Brokers are those of NEURONX_TEST_KAFKA_BROKERS; without it the end-to-end tests can't run, which is an error.
+func Brokers() ([]string, error) {
+	s := os.Getenv("NEURONX_TEST_KAFKA_BROKERS")
+	if s == "" {
+		return nil, errors.New("NEURONX_TEST_KAFKA_BROKERS is not set: the end-to-end tests need a real Kafka that they may empty")
+	}
+	return strings.Split(s, ","), nil
+}
+
+// wipe deletes every topic and group of the engine and waits until they are gone.
+func wipe(ctx context.Context, brokers []string) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		return fmt.Errorf("wipe Kafka: %w", err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	for {
+		topics, err := adm.ListTopics(ctx)
+		if err != nil {
+			return fmt.Errorf("wipe Kafka: %w", err)
+		}
+		var names []string
+		for _, t := range topics.Names() {
+			if strings.HasPrefix(t, "neuronx.") || t == "_schemas" {
+				names = append(names, t)
+			}
+		}
+		groups, err := adm.ListGroups(ctx)
+		if err != nil {
+			return fmt.Errorf("wipe Kafka: %w", err)
+		}
+		var ours []string
+		for _, g := range groups.Groups() {
+			if strings.HasPrefix(g, "neuronx.") {
+				ours = append(ours, g)
+			}
+		}
+		if len(names)+len(ours) == 0 {
+			return nil
+		}
+		if len(names) > 0 {
+			if _, err := adm.DeleteTopics(ctx, names...); err != nil {
+				return fmt.Errorf("wipe Kafka: %w", err)
+			}
+		}
+		if len(ours) > 0 {
+			// A group whose members were killed is there until their session times out.
+			if _, err := adm.DeleteGroups(ctx, ours...); err != nil && !errors.Is(err, kerr.NonEmptyGroup) {
+				return fmt.Errorf("wipe Kafka: %w", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wipe Kafka: %v and %v are still there: %w", names, ours, ctx.Err())
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
+// Bounce restarts the broker with the command of NEURONX_TEST_KAFKA_BOUNCE.
+func Bounce(ctx context.Context) error {
+	script := os.Getenv("NEURONX_TEST_KAFKA_BOUNCE")
+	if script == "" {
+		return errors.New("NEURONX_TEST_KAFKA_BOUNCE is not set: it is the shell command that kills a broker and brings it back")
+	}
+	out, err := exec.CommandContext(ctx, "bash", "-c", script).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("bounce the broker: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// ConsumerGroups runs Kafka's own kafka-consumer-groups.sh, by the command of NEURONX_TEST_KAFKA_GROUPS.
+func ConsumerGroups(ctx context.Context, args ...string) (string, error) {
+	script := os.Getenv("NEURONX_TEST_KAFKA_GROUPS")
+	if script == "" {
+		return "", errors.New("NEURONX_TEST_KAFKA_GROUPS is not set: it is the shell command that runs kafka-consumer-groups.sh against the brokers")
+	}
+	out, err := exec.CommandContext(ctx, "bash", append([]string{"-c", script + ` "$@"`, "groups"}, args...)...).CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("kafka-consumer-groups %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
