@@ -1,0 +1,270 @@
+package effect
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Verdict is what an answer means for the effect.
+type Verdict string
+
+// The verdicts.
+const (
+	VerdictDone    Verdict = "done"
+	VerdictFailed  Verdict = "failed"
+	VerdictRetry   Verdict = "retry"
+	VerdictUnknown Verdict = "unknown"
+)
+
+// Answer is what came back for one call.
+type Answer struct {
+	Status  int // 0: no answer
+	Header  http.Header
+	Body    []byte
+	Cut     bool  // the body was longer than what is read
+	Err     error // transport error, also while reading the body
+	NotSent bool  // proven: the connection was never made, no byte of the request left
+}
+
+// Outcome is the meaning of an answer.
+type Outcome struct {
+	Verdict  Verdict
+	Code     string        // of a failure
+	Detail   string        // for people; never holds request data
+	RemoteID string        // contact or note id
+	After    time.Duration // retry not before; 0: the backoff decides
+	Pause    time.Duration // the whole tenant sends nothing for so long
+	Sick     bool          // counts for the breaker: the far side is not well
+}
+
+// Pauses for answers that concern the whole account.
+const (
+	authPause      = 5 * time.Minute // a token that is refused does not heal in seconds, and people rotate it
+	maxRetryAfter  = time.Hour
+	limitPause     = 10 * time.Second // the documented burst interval
+	maxDetailBytes = 300
+)
+
+// Classify decides what the answer to a call of a kind means. It follows these rules, first match:
+//
+//	answer                                              repeatable        once
+//	never connected                                     retry             retry
+//	transport error, 408, 5xx                           retry             unknown
+//	2xx that can be read and names what was made        done              done
+//	2xx that can't be read                              retry             unknown
+//	400 duplicate contact with meta.contactId (upsert)  done              -
+//	401 version header                                  failed            failed
+//	401, 403 about token, scope or location             retry, pause      retry, pause
+//	404 "Cannot POST …", 400/404 contact not found      failed            failed
+//	429                                                 retry, pause      retry, pause
+//	3xx, other 4xx                                      failed            unknown
+//
+// Only refusals that are given before the request is acted upon let a once effect be sent again: a 4xx alone proves nothing (a
+// create was seen to answer 422 and store the contact).
+func Classify(kind string, a Answer) Outcome {
+	once := ClassOf(kind) == Once
+	unsure := func(code, detail string) Outcome { // what a lost answer means
+		if once {
+			return Outcome{Verdict: VerdictUnknown, Code: code, Detail: detail, Sick: true}
+		}
+		return Outcome{Verdict: VerdictRetry, Code: code, Detail: detail, Sick: true}
+	}
+	if a.Err != nil && a.Status == 0 || a.Status == 0 {
+		if a.NotSent {
+			return Outcome{Verdict: VerdictRetry, Code: "not_connected", Detail: "could not connect", Sick: true}
+		}
+		return unsure("no_answer", "no answer after the request was sent")
+	}
+	e := parseError(a.Body)
+	detail := "status " + strconv.Itoa(a.Status)
+	if e.message != "" {
+		detail += ": " + e.message
+	}
+	switch s := a.Status; {
+	case s >= 200 && s < 300:
+		return readSuccess(kind, a, unsure)
+	case s == http.StatusTooManyRequests:
+		after := retryAfter(a.Header)
+		return Outcome{Verdict: VerdictRetry, Code: "rate_limited", Detail: detail, After: after, Pause: after}
+	case s == http.StatusBadRequest && kind == KindUpsert && e.contactID != "":
+		return Outcome{Verdict: VerdictDone, RemoteID: e.contactID, Detail: "the contact was there already"}
+	case s == http.StatusUnauthorized && strings.Contains(strings.ToLower(e.message), "version header"):
+		return Outcome{Verdict: VerdictFailed, Code: CodeVersion, Detail: detail}
+	case s == http.StatusUnauthorized || s == http.StatusForbidden && aboutToken(e.message):
+		return Outcome{Verdict: VerdictRetry, Code: "unauthorized", Detail: detail, After: authPause, Pause: authPause}
+	case s == http.StatusNotFound && strings.HasPrefix(e.message, "Cannot "):
+		return Outcome{Verdict: VerdictFailed, Code: CodeNotFound, Detail: detail}
+	case (s == http.StatusNotFound || s == http.StatusBadRequest) && contactGone(e.message):
+		return Outcome{Verdict: VerdictFailed, Code: CodeContactUnknown, Detail: detail}
+	case s == http.StatusRequestTimeout || s >= 500 || s < 200:
+		o := unsure("no_verdict", detail)
+		if after, given := headerDelay(a.Header); given && !once {
+			o.After = after
+		}
+		return o
+	case s >= 300 && s < 400:
+		if once {
+			return unsure(CodeRedirected, detail)
+		}
+		return Outcome{Verdict: VerdictFailed, Code: CodeRedirected, Detail: detail}
+	case once:
+		return Outcome{Verdict: VerdictUnknown, Code: CodeRejected, Detail: detail}
+	}
+	return Outcome{Verdict: VerdictFailed, Code: CodeRejected, Detail: detail}
+}
+
+func readSuccess(kind string, a Answer, unsure func(code, detail string) Outcome) Outcome {
+	var body struct {
+		Contact *struct {
+			ID string `json:"id"`
+		} `json:"contact"`
+		Note *struct {
+			ID string `json:"id"`
+		} `json:"note"`
+		Tags *[]string `json:"tags"`
+	}
+	if a.Err != nil || a.Cut || json.Unmarshal(a.Body, &body) != nil {
+		return unsure("unreadable_answer", "status "+strconv.Itoa(a.Status)+" with an answer that can't be read")
+	}
+	switch {
+	case kind == KindUpsert && body.Contact != nil && validID(body.Contact.ID):
+		return Outcome{Verdict: VerdictDone, RemoteID: body.Contact.ID}
+	case kind == KindNote && body.Note != nil && validID(body.Note.ID):
+		return Outcome{Verdict: VerdictDone, RemoteID: body.Note.ID}
+	case kind == KindTag && body.Tags != nil:
+		return Outcome{Verdict: VerdictDone}
+	}
+	return unsure("unreadable_answer", "status "+strconv.Itoa(a.Status)+" without what was made")
+}
+
+// Dropped compares what an upsert sent with the contact that came back. The vendor drops a key that belongs to another contact
+// without a word; the names of the dropped fields are told, never their values.
+func Dropped(c Command, answer []byte) []string {
+	var body struct {
+		Contact struct {
+			Email string `json:"email"`
+			Phone string `json:"phone"`
+		} `json:"contact"`
+	}
+	if json.Unmarshal(answer, &body) != nil {
+		return nil
+	}
+	var out []string
+	if c.Email != "" && !strings.EqualFold(strings.TrimSpace(c.Email), body.Contact.Email) {
+		out = append(out, "email")
+	}
+	if c.Phone != "" && digits(c.Phone) != digits(body.Contact.Phone) {
+		out = append(out, "phone")
+	}
+	return out
+}
+
+func digits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// validID bounds what is taken over as an opaque id: it becomes part of a path and of events.
+func validID(s string) bool {
+	if s == "" || len(s) > 128 {
+		return false
+	}
+	for _, r := range s {
+		if r <= ' ' || r > '~' || strings.ContainsRune("/?#%\\\"", r) {
+			return false
+		}
+	}
+	return s != "." && s != ".."
+}
+
+type apiError struct {
+	message   string
+	contactID string
+}
+
+// parseError reads the error shapes of the vendor leniently: message may be text or an array of texts; error may be an object.
+func parseError(body []byte) apiError {
+	var raw struct {
+		Message json.RawMessage `json:"message"`
+		Meta    struct {
+			ContactID string `json:"contactId"`
+		} `json:"meta"`
+		Description string          `json:"error_description"`
+		Error       json.RawMessage `json:"error"`
+	}
+	if json.Unmarshal(body, &raw) != nil {
+		return apiError{}
+	}
+	e := apiError{}
+	if validID(raw.Meta.ContactID) {
+		e.contactID = raw.Meta.ContactID
+	}
+	var many []string
+	var object struct {
+		Message string `json:"message"`
+	}
+	switch {
+	case json.Unmarshal(raw.Message, &e.message) == nil && e.message != "":
+	case json.Unmarshal(raw.Message, &many) == nil && len(many) > 0:
+		e.message = strings.Join(many, "; ")
+	case raw.Description != "":
+		e.message = raw.Description
+	case json.Unmarshal(raw.Error, &object) == nil:
+		e.message = object.Message
+	}
+	e.message = cut(strings.ToValidUTF8(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, e.message), "?"), maxDetailBytes)
+	return e
+}
+
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
+func aboutToken(message string) bool {
+	m := strings.ToLower(message)
+	return strings.Contains(m, "token") || strings.Contains(m, "access to this location") || strings.Contains(m, "scope") || m == "forbidden resource"
+}
+
+func contactGone(message string) bool {
+	m := strings.ToLower(message)
+	return strings.Contains(m, "contact") && (strings.Contains(m, "not found") || strings.Contains(m, "is deleted"))
+}
+
+// retryAfter is how long a 429 asks to wait: Retry-After if it makes sense, else the interval header, else 10 s.
+func retryAfter(h http.Header) time.Duration {
+	if d, given := headerDelay(h); given {
+		return d
+	}
+	if ms, err := strconv.ParseInt(h.Get("X-RateLimit-Interval-Milliseconds"), 10, 64); err == nil && ms > 0 && ms <= maxRetryAfter.Milliseconds() {
+		return time.Duration(ms) * time.Millisecond
+	}
+	return limitPause
+}
+
+// headerDelay reads Retry-After in seconds (RFC 9110, 10.2.3). A date, a negative or an absurd number is as good as none or is cut
+// to an hour; the vendor documents no such header.
+func headerDelay(h http.Header) (time.Duration, bool) {
+	s, err := strconv.ParseInt(strings.TrimSpace(h.Get("Retry-After")), 10, 64)
+	if err != nil || s < 0 {
+		return 0, false
+	}
+	if s > int64(maxRetryAfter/time.Second) {
+		return maxRetryAfter, true
+	}
+	return max(time.Duration(s)*time.Second, time.Second), true
+}

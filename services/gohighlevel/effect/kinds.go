@@ -1,0 +1,106 @@
+package effect
+
+import "strings"
+
+// Adapter is the name of this adapter in connections, outcomes and crm_ids.
+const Adapter = "gohighlevel"
+
+// Class says what a second send of the same effect would do.
+type Class string
+
+// The classes (DESIGN 6). No kind is Guarded yet.
+const (
+	Repeatable Class = "repeatable" // the same end state; may fire the vendor's workflows again
+	Guarded    Class = "guarded"    // the vendor refuses a second one
+	Once       Class = "once"       // a person sees it twice: never sent again after a lost answer
+)
+
+// The kinds of effect; a command's type is kind + ".requested".
+const (
+	KindUpsert = "crm.contact.upsert"
+	KindTag    = "crm.contact.tag"
+	KindNote   = "crm.note.add"
+)
+
+// Kinds lists the kinds that this adapter carries out.
+func Kinds() []string { return []string{KindUpsert, KindTag, KindNote} }
+
+// KindOf gives the kind of a command type such as crm.note.add.requested.
+func KindOf(typ string) (string, bool) {
+	kind, is := strings.CutSuffix(typ, ".requested")
+	return kind, is && strings.HasPrefix(kind, "crm.")
+}
+
+// ClassOf gives the class of a kind. Unknown kinds are Once, the careful one.
+func ClassOf(kind string) Class {
+	switch kind {
+	case KindUpsert, KindTag:
+		return Repeatable
+	}
+	return Once
+}
+
+// Status is the state of an effect in the ledger.
+//
+//	                     ┌──────────── retry, repeatable lease lost ───────────┐
+//	                     v                                                     │
+//	command ──> pending ──> sending (committed before the first byte) ──> done │ failed
+//	   │           │            └── once: lost answer, lease lost ──> unknown ─┘ (only by a person: done, failed, resend)
+//	   │           └──> failed (expired, contact_unknown …)
+//	   └──> recorded (mode record), off (mode off or no CRM connected)
+type Status string
+
+// The statuses.
+const (
+	Pending  Status = "pending"
+	Sending  Status = "sending"
+	Done     Status = "done"
+	Failed   Status = "failed"
+	Unknown  Status = "unknown"
+	Recorded Status = "recorded"
+	Off      Status = "off"
+)
+
+// Mode says what becomes of a tenant's effects of a kind.
+type Mode string
+
+// The modes.
+const (
+	ModeOff    Mode = "off"
+	ModeRecord Mode = "record"
+	ModeSend   Mode = "send"
+)
+
+// ParseMode reads a mode; what is not one becomes record, which harms nobody.
+func ParseMode(s string) Mode {
+	switch m := Mode(s); m {
+	case ModeOff, ModeSend:
+		return m
+	}
+	return ModeRecord
+}
+
+// ModeFor finds the mode of a kind: the kind's own setting, else the tenant's for "*", else the connection's.
+func ModeFor(kind string, set map[string]Mode, connection Mode) Mode {
+	if m, ok := set[kind]; ok {
+		return m
+	}
+	if m, ok := set["*"]; ok {
+		return m
+	}
+	return connection
+}
+
+// Codes of failed outcomes, stable.
+const (
+	CodeExpired        = "expired"
+	CodeContactUnknown = "contact_unknown"
+	CodeInvalidCommand = "invalid_command"
+	CodeRejected       = "rejected"
+	CodeRedirected     = "redirected"
+	CodeVersion        = "version_refused"
+	CodeNotFound       = "not_found"
+	CodeBaseURL        = "base_url_refused"
+	CodeUnknownKind    = "unknown_kind"
+	CodeResolved       = "resolved_by_operator"
+)

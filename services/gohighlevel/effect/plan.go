@@ -1,0 +1,169 @@
+package effect
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Command is what a crm.*.requested event asks for, as kept in the ledger.
+type Command struct {
+	LeadID    string   `json:"lead_id"`
+	Email     string   `json:"email,omitempty"`
+	Phone     string   `json:"phone,omitempty"`
+	FirstName string   `json:"first_name,omitempty"`
+	LastName  string   `json:"last_name,omitempty"`
+	Company   string   `json:"company,omitempty"`
+	Source    string   `json:"source,omitempty"`
+	Add       []string `json:"add,omitempty"`
+	Remove    []string `json:"remove,omitempty"`
+	Body      string   `json:"body,omitempty"`
+}
+
+// DefaultNotAfter is how long after its recording a command may be carried out when it does not say.
+const DefaultNotAfter = 24 * time.Hour
+
+// FromData reads a command from decoded event data. notAfter is zero when the command does not say.
+func FromData(data map[string]any) (c Command, notAfter time.Time) {
+	text := func(k string) string { s, _ := data[k].(string); return s }
+	list := func(k string) []string {
+		var out []string
+		items, _ := data[k].([]any)
+		for _, it := range items {
+			if s, ok := it.(string); ok {
+				out = append(out, s)
+			}
+		}
+		return out
+	}
+	c = Command{LeadID: text("lead_id"), Email: text("email"), Phone: text("phone"), FirstName: text("first_name"),
+		LastName: text("last_name"), Company: text("company"), Source: text("source"), Add: list("add"), Remove: list("remove"), Body: text("body")}
+	notAfter, _ = data["not_after"].(time.Time)
+	return c, notAfter
+}
+
+// Problem tells why a command of a kind can never be carried out; "" when it can.
+func (c Command) Problem(kind string) (code, detail string) {
+	switch {
+	case kind == KindUpsert && c.Email == "" && c.Phone == "":
+		return CodeInvalidCommand, "a contact needs an e-mail address or a phone number"
+	case kind == KindNote && c.Body == "":
+		return CodeInvalidCommand, "the note is empty"
+	case c.LeadID == "":
+		return CodeInvalidCommand, "the command names no lead"
+	case kind != KindUpsert && kind != KindTag && kind != KindNote:
+		return CodeUnknownKind, "this adapter has no effect of kind " + kind
+	}
+	return "", ""
+}
+
+// State is what Next needs to know about an effect and its tenant.
+type State struct {
+	Kind      string
+	Command   Command
+	NotAfter  time.Time // zero: none
+	Mode      Mode      // in force now
+	Connected bool
+	Location  string
+	ContactID string // the lead's contact in the CRM; "" when not known
+}
+
+// Step is what to do with an effect: send Calls, or end it as Status with Code and Detail.
+type Step struct {
+	Calls  []Call
+	Status Status // set: the effect ends without a request
+	Code   string
+	Detail string
+}
+
+// Call is one request to the CRM, without host and token.
+type Call struct {
+	Endpoint string // label for metrics
+	Method   string
+	Path     string
+	Body     []byte
+}
+
+// Next decides about one effect that is due. The mode comes first: what must not be sent needs no verdict.
+func Next(s State, now time.Time) Step {
+	switch {
+	case !s.Connected || s.Mode == ModeOff:
+		return Step{Status: Off}
+	case s.Mode != ModeSend:
+		return Step{Status: Recorded}
+	}
+	code, detail := s.Command.Problem(s.Kind)
+	switch {
+	case code != "":
+		return Step{Status: Failed, Code: code, Detail: detail}
+	case !s.NotAfter.IsZero() && now.After(s.NotAfter):
+		return Step{Status: Failed, Code: CodeExpired, Detail: "not carried out by " + s.NotAfter.UTC().Format(time.RFC3339)}
+	case s.Kind != KindUpsert && s.ContactID == "":
+		return Step{Status: Failed, Code: CodeContactUnknown, Detail: "no contact of this lead is known in the CRM; upsert it first"}
+	}
+	calls := Calls(s)
+	if len(calls) == 0 {
+		return Step{Status: Done, Detail: "nothing to do"}
+	}
+	return Step{Calls: calls}
+}
+
+// Calls turns a command into requests. An upsert never holds tags, because the vendor would replace all tags by them; empty
+// fields are left out, because unknown or null ones may be refused or clear what a person wrote.
+func Calls(s State) []Call {
+	contact := "/contacts/" + url.PathEscape(s.ContactID)
+	switch s.Kind {
+	case KindUpsert:
+		c := s.Command
+		return []Call{call("contact_upsert", http.MethodPost, "/contacts/upsert", struct {
+			LocationID  string `json:"locationId"`
+			Email       string `json:"email,omitempty"`
+			Phone       string `json:"phone,omitempty"`
+			FirstName   string `json:"firstName,omitempty"`
+			LastName    string `json:"lastName,omitempty"`
+			CompanyName string `json:"companyName,omitempty"`
+			Source      string `json:"source,omitempty"`
+		}{s.Location, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source})}
+	case KindTag:
+		type tags struct {
+			Tags []string `json:"tags"`
+		}
+		var calls []Call
+		if add := cleanTags(s.Command.Add); len(add) > 0 {
+			calls = append(calls, call("tag_add", http.MethodPost, contact+"/tags", tags{add}))
+		}
+		if gone := cleanTags(s.Command.Remove); len(gone) > 0 {
+			calls = append(calls, call("tag_remove", http.MethodDelete, contact+"/tags", tags{gone}))
+		}
+		return calls
+	case KindNote:
+		return []Call{call("note_add", http.MethodPost, contact+"/notes", struct {
+			Body string `json:"body"`
+		}{s.Command.Body})}
+	}
+	return nil
+}
+
+func call(endpoint, method, path string, body any) Call {
+	b, err := json.Marshal(body)
+	if err != nil {
+		panic("effect: body of " + endpoint + ": " + err.Error()) // structs of strings always encode
+	}
+	return Call{Endpoint: endpoint, Method: method, Path: path, Body: b}
+}
+
+// cleanTags gives tags as the vendor stores them: trimmed, lower case, once each.
+func cleanTags(tags []string) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, t := range tags {
+		t = strings.ToLower(strings.TrimSpace(t))
+		if t != "" && !seen[t] {
+			seen[t] = true
+			out = append(out, t)
+		}
+	}
+	return out
+}

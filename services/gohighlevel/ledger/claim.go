@@ -1,0 +1,164 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/services/gohighlevel/effect"
+)
+
+// consumerName is the adapter's name in neuronx.progress.
+const consumerName = "neuronx.gohighlevel"
+
+// DueTenants lists tenants of the partitions that have an effect due, those that wait longest first. A tenant whose progress is
+// catching up waits: what is still to be read may hold the outcome of what looks unsent.
+func DueTenants(ctx context.Context, q Querier, partitions []int32, limit int) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT e.tenant_id FROM neuronx.effects e
+		WHERE e.status = 'pending' AND e.next_attempt_at <= now() AND e.partition = ANY($1)
+		  AND NOT EXISTS (SELECT 1 FROM neuronx.progress p WHERE p.consumer = $2 AND p.tenant_id = e.tenant_id AND p.state = 'catching-up')
+		  AND NOT EXISTS (SELECT 1 FROM neuronx.crm_connections c WHERE c.tenant_id = e.tenant_id AND c.adapter = $3 AND c.suspended)
+		GROUP BY e.tenant_id ORDER BY min(e.next_attempt_at) LIMIT $4`, partitions, consumerName, effect.Adapter, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list tenants with effects due: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list tenants with effects due: %w", err)
+	}
+	return out, nil
+}
+
+// Due locks up to limit effects of a tenant that may be worked on now: due, and without an earlier pending or sending effect of
+// the same subject. Unknown and failed ones do not block. Rows that another worker holds are passed over.
+func Due(ctx context.Context, tx pgx.Tx, tenant string, limit int) ([]Effect, error) {
+	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM neuronx.effects e
+		WHERE e.tenant_id = $1 AND e.status = 'pending' AND e.next_attempt_at <= now()
+		  AND NOT EXISTS (SELECT 1 FROM neuronx.effects b WHERE b.tenant_id = e.tenant_id AND b.subject = e.subject
+			AND b.status IN ('pending', 'sending') AND (b.command_sequence, b.effect_id) < (e.command_sequence, e.effect_id))
+		ORDER BY e.command_sequence LIMIT $2 FOR UPDATE OF e SKIP LOCKED`, tenant, limit)
+	if err != nil {
+		return nil, fmt.Errorf("find effects due: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return nil, fmt.Errorf("find effects due: %w", err)
+	}
+	return out, nil
+}
+
+// Begin makes a locked pending effect sending under a new attempt, with a lease. The caller commits before the first byte.
+func Begin(ctx context.Context, tx pgx.Tx, e *Effect, worker, intent string, lease time.Duration) error {
+	err := tx.QueryRow(ctx, `UPDATE neuronx.effects SET status = 'sending', attempts = attempts + 1, lease_until = now() + $3, updated_at = now()
+		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending' RETURNING attempts`, e.TenantID, e.ID, lease).Scan(&e.Attempts)
+	if err != nil {
+		return fmt.Errorf("begin attempt: %w", err)
+	}
+	e.Status = effect.Sending
+	_, err = tx.Exec(ctx, `INSERT INTO neuronx.effect_attempts (tenant_id, effect_id, attempt, worker, intent) VALUES ($1, $2, $3, $4, $5)`,
+		e.TenantID, e.ID, e.Attempts, worker, intent)
+	if err != nil {
+		return fmt.Errorf("begin attempt: %w", err)
+	}
+	return nil
+}
+
+// End is how an attempt, or an effect without one, ends.
+type End struct {
+	Status   effect.Status // done, failed, unknown, recorded, off, or pending: try again
+	Code     string
+	Detail   string
+	RemoteID string
+	After    time.Duration // of pending: not before
+}
+
+// Finish ends the attempt that e is in, if it is still the effect's own: the row must be sending under the same attempt, or, for
+// an end that is known for sure, unknown since this very attempt was taken over (the answer came late, but it came). It reports
+// whether the effect took the end; the attempt's own row is written in any case.
+func Finish(ctx context.Context, tx pgx.Tx, e Effect, end End) (bool, error) {
+	late := end.Status == effect.Done || end.Status == effect.Failed
+	tag, err := tx.Exec(ctx, `UPDATE neuronx.effects SET status = $5, code = $6, last_error = $7,
+			remote_id = CASE WHEN $8 <> '' THEN $8 ELSE remote_id END, lease_until = NULL, next_attempt_at = now() + $9, updated_at = now()
+		WHERE tenant_id = $1 AND effect_id = $2 AND attempts = $3 AND resolutions = $4 AND (status = 'sending' OR ($10 AND status = 'unknown'))`,
+		e.TenantID, e.ID, e.Attempts, e.Resolutions, string(end.Status), end.Code, errorText(end), end.RemoteID, end.After, late)
+	if err != nil {
+		return false, fmt.Errorf("finish attempt: %w", err)
+	}
+	_, err = tx.Exec(ctx, `UPDATE neuronx.effect_attempts SET finished_at = now(), outcome = $4, code = $5, detail = $6, remote_id = $7
+		WHERE tenant_id = $1 AND effect_id = $2 AND attempt = $3`,
+		e.TenantID, e.ID, e.Attempts, outcomeWord(end.Status), end.Code, end.Detail, end.RemoteID)
+	if err != nil {
+		return false, fmt.Errorf("finish attempt: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+func errorText(end End) string {
+	if end.Status == effect.Done {
+		return ""
+	}
+	return end.Detail
+}
+
+func outcomeWord(s effect.Status) string {
+	if s == effect.Pending {
+		return "retry"
+	}
+	return string(s)
+}
+
+// Settle ends a locked pending effect without a request.
+func Settle(ctx context.Context, tx pgx.Tx, e Effect, end End) error {
+	tag, err := tx.Exec(ctx, `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5, updated_at = now()
+		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, string(end.Status), end.Code, errorText(end))
+	if err != nil {
+		return fmt.Errorf("settle effect: %w", err)
+	}
+	if tag.RowsAffected() != 1 {
+		return errors.New("settle effect: it is not pending any more")
+	}
+	return nil
+}
+
+// Swept counts what Sweep found.
+type Swept struct{ Pending, Unknown int64 }
+
+// Sweep ends attempts whose lease is over: their worker died, or is paused. Only what may be repeated becomes pending again; a once
+// effect becomes unknown, also when the worker never got to send, because nobody can tell.
+func Sweep(ctx context.Context, tx pgx.Tx) (Swept, error) {
+	var s Swept
+	rows, err := tx.Query(ctx, `WITH lost AS (
+			SELECT tenant_id, effect_id FROM neuronx.effects WHERE status = 'sending' AND lease_until < now()
+			LIMIT 1000 FOR UPDATE SKIP LOCKED
+		), ended AS (
+			UPDATE neuronx.effects e SET status = CASE WHEN class = 'once' THEN 'unknown' ELSE 'pending' END, code = 'lease_lost',
+				last_error = 'the worker did not report back; it is not known whether the request was sent', lease_until = NULL,
+				next_attempt_at = now(), updated_at = now()
+			FROM lost WHERE e.tenant_id = lost.tenant_id AND e.effect_id = lost.effect_id
+			RETURNING e.tenant_id, e.effect_id, e.attempts, e.status
+		), attempts AS (
+			UPDATE neuronx.effect_attempts a SET outcome = 'lost', code = 'lease_lost'
+			FROM ended WHERE a.tenant_id = ended.tenant_id AND a.effect_id = ended.effect_id AND a.attempt = ended.attempts AND a.outcome = ''
+		)
+		SELECT status, count(*) FROM ended GROUP BY status`)
+	if err != nil {
+		return s, fmt.Errorf("sweep lost attempts: %w", err)
+	}
+	var status string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&status, &n}, func() error {
+		if status == string(effect.Unknown) {
+			s.Unknown = n
+		} else {
+			s.Pending = n
+		}
+		return nil
+	})
+	if err != nil {
+		return s, fmt.Errorf("sweep lost attempts: %w", err)
+	}
+	return s, nil
+}

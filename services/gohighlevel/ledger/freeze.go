@@ -1,0 +1,80 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+)
+
+// TenantScope and PartitionScope name what a freeze is about.
+func TenantScope(tenant string) string { return "tenant/" + tenant }
+
+// PartitionScope names all tenants of a partition.
+func PartitionScope(p int32) string { return "partition/" + strconv.Itoa(int(p)) }
+
+const frozenText = "the ledger was restored from a backup; this effect may have been carried out before: resolve it"
+
+// Freeze notes that the ledger is older than the log, as of a position. All once effects up to it that look unsent become unknown,
+// those that are recorded later too (Frozen). tenant or partition narrows it; the other is "" or negative. It returns how many
+// effects it changed; asking twice changes nothing.
+func Freeze(ctx context.Context, q Querier, tenant string, partition int32, position int64, reason string) (int64, error) {
+	scope := TenantScope(tenant)
+	if tenant == "" {
+		scope = PartitionScope(partition)
+	}
+	if _, err := q.Exec(ctx, `INSERT INTO neuronx.effect_freezes (scope, position, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+		scope, position, reason); err != nil {
+		return 0, fmt.Errorf("freeze: %w", err)
+	}
+	tag, err := q.Exec(ctx, `UPDATE neuronx.effects SET status = 'unknown', code = 'ledger_restored', last_error = $4, lease_until = NULL, updated_at = now()
+		WHERE class = 'once' AND status IN ('pending', 'sending') AND position <= $3 AND CASE WHEN $1 <> '' THEN tenant_id = $1 ELSE partition = $2 END`,
+		tenant, partition, position, frozenText)
+	if err != nil {
+		return 0, fmt.Errorf("freeze: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// Frozen is the highest position up to which a tenant's once effects must not be sent; 0 when none.
+func Frozen(ctx context.Context, q Querier, tenant string, partition int32) (int64, error) {
+	var p int64
+	err := q.QueryRow(ctx, `SELECT coalesce(max(position), 0) FROM neuronx.effect_freezes WHERE scope IN ($1, $2)`,
+		TenantScope(tenant), PartitionScope(partition)).Scan(&p)
+	if err != nil {
+		return 0, fmt.Errorf("read freezes: %w", err)
+	}
+	return p, nil
+}
+
+// OwnNumber is the last number that the outbox of the adapter gave to a tenant's outcome.
+func OwnNumber(ctx context.Context, q Querier, tenant string) (int64, error) {
+	var n int64
+	err := q.QueryRow(ctx, `SELECT coalesce(max(last), 0) FROM neuronx.outbox_numbers WHERE tenant_id = $1 AND deriver = 'gohighlevel'`, tenant).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("read own number: %w", err)
+	}
+	return n, nil
+}
+
+// NextOffsets reads how far the adapter has read each partition of a topic.
+func NextOffsets(ctx context.Context, q Querier, topic string) (map[int32]int64, error) {
+	rows, err := q.Query(ctx, `SELECT partition, max(next_offset) FROM neuronx.partition_progress WHERE consumer = $1 AND topic = $2 GROUP BY partition`,
+		consumerName, topic)
+	if err != nil {
+		return nil, fmt.Errorf("read partition progress: %w", err)
+	}
+	defer rows.Close()
+	out := map[int32]int64{}
+	for rows.Next() {
+		var p int32
+		var n int64
+		if err := rows.Scan(&p, &n); err != nil {
+			return nil, fmt.Errorf("read partition progress: %w", err)
+		}
+		out[p] = n
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read partition progress: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,81 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/services/gohighlevel/effect"
+)
+
+// Filter narrows List. Empty fields do not.
+type Filter struct {
+	Tenant   string
+	EffectID string
+	Subject  string
+	Kind     string
+	Statuses []effect.Status
+	After    int64 // command sequence, for paging within a tenant
+	Limit    int   // default 100, at most 10,000
+}
+
+// List reads effects, by tenant and command. It needs a role that may: neuronx_ops or neuronx_gohighlevel.
+func List(ctx context.Context, q Querier, f Filter) ([]Effect, error) {
+	where, args := []string{"command_sequence > $1"}, []any{f.After}
+	if f.After == 0 {
+		where[0] = "command_sequence >= $1"
+	}
+	add := func(cond string, arg any) {
+		args = append(args, arg)
+		where = append(where, fmt.Sprintf(cond, len(args)))
+	}
+	if f.Tenant != "" {
+		add("tenant_id = $%d", f.Tenant)
+	}
+	if f.EffectID != "" {
+		add("effect_id = $%d", f.EffectID)
+	}
+	if f.Subject != "" {
+		add("subject = $%d", f.Subject)
+	}
+	if f.Kind != "" {
+		add("kind = $%d", f.Kind)
+	}
+	if len(f.Statuses) > 0 {
+		list := make([]string, len(f.Statuses))
+		for i, s := range f.Statuses {
+			list[i] = string(s)
+		}
+		add("status = ANY($%d)", list)
+	}
+	if f.Limit <= 0 {
+		f.Limit = 100
+	}
+	add("true ORDER BY tenant_id, command_sequence, effect_id LIMIT $%d", min(f.Limit, 10_000))
+	rows, err := q.Query(ctx, `SELECT `+columns+` FROM neuronx.effects WHERE `+strings.Join(where, " AND "), args...)
+	if err != nil {
+		return nil, fmt.Errorf("list effects: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return nil, fmt.Errorf("list effects: %w", err)
+	}
+	return out, nil
+}
+
+// Counts is the number of effects by status, of one tenant or ("") of all.
+func Counts(ctx context.Context, q Querier, tenant string) (map[effect.Status]int64, error) {
+	rows, err := q.Query(ctx, `SELECT status, count(*) FROM neuronx.effects WHERE $1 = '' OR tenant_id = $1 GROUP BY status`, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("count effects: %w", err)
+	}
+	out := map[effect.Status]int64{}
+	var status string
+	var n int64
+	if _, err := pgx.ForEachRow(rows, []any{&status, &n}, func() error { out[effect.Status(status)] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("count effects: %w", err)
+	}
+	return out, nil
+}

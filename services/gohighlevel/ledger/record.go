@@ -1,0 +1,166 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/gohighlevel/effect"
+)
+
+// Querier is a pool or a transaction.
+type Querier interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Envelope is what an outcome takes over from its command.
+type Envelope struct {
+	CorrelationID string       `json:"correlation_id,omitempty"`
+	TraceParent   string       `json:"traceparent,omitempty"`
+	TraceState    string       `json:"tracestate,omitempty"`
+	Hops          int          `json:"hops,omitempty"`
+	Path          []string     `json:"path,omitempty"`
+	Origin        event.Origin `json:"origin,omitempty"`
+}
+
+// Effect is a row of the ledger.
+type Effect struct {
+	TenantID    string
+	ID          string // id of the command event (K39)
+	Sequence    int64  // of the command; 0 when only an outcome was seen
+	Kind        string
+	Class       effect.Class
+	Subject     string
+	Status      effect.Status
+	Attempts    int
+	Resolutions int // how often a person decided; part of the outcome's id
+	Code        string
+	LastError   string
+	RemoteID    string
+	Command     effect.Command
+	Envelope    Envelope
+	Partition   int32
+	Position    int64
+	NotAfter    time.Time // zero: none
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// Record inserts an effect that is not there yet; an existing one stays as it is. It reports whether it was inserted. A row that
+// was made from an outcome alone gets its command.
+func Record(ctx context.Context, q Querier, e Effect) (bool, error) {
+	request, err := json.Marshal(e.Command)
+	if err != nil {
+		return false, fmt.Errorf("record effect: %w", err)
+	}
+	envelope, err := json.Marshal(e.Envelope)
+	if err != nil {
+		return false, fmt.Errorf("record effect: %w", err)
+	}
+	var notAfter *time.Time
+	if !e.NotAfter.IsZero() {
+		notAfter = &e.NotAfter
+	}
+	tag, err := q.Exec(ctx, `INSERT INTO neuronx.effects AS f (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject,
+			status, code, last_error, remote_id, request, envelope, partition, position, not_after)
+		VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		ON CONFLICT (tenant_id, effect_id) DO UPDATE SET command_sequence = excluded.command_sequence, request = excluded.request,
+			envelope = excluded.envelope, position = excluded.position, not_after = excluded.not_after
+			WHERE f.command_sequence = 0 AND excluded.command_sequence > 0`,
+		e.TenantID, e.ID, e.Sequence, e.Kind, string(e.Class), e.Subject, string(e.Status), e.Code, e.LastError, e.RemoteID,
+		request, envelope, e.Partition, e.Position, notAfter)
+	if err != nil {
+		return false, fmt.Errorf("record effect: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+const columns = `tenant_id, effect_id, command_sequence, kind, class, subject, status, attempts, resolutions, code, last_error, remote_id,
+	request, envelope, partition, position, coalesce(not_after, 'epoch'), created_at, updated_at`
+
+func scan(row pgx.CollectableRow) (Effect, error) {
+	var e Effect
+	var class, status string
+	var request, envelope []byte
+	err := row.Scan(&e.TenantID, &e.ID, &e.Sequence, &e.Kind, &class, &e.Subject, &status, &e.Attempts, &e.Resolutions, &e.Code, &e.LastError,
+		&e.RemoteID, &request, &envelope, &e.Partition, &e.Position, &e.NotAfter, &e.CreatedAt, &e.UpdatedAt)
+	if err != nil {
+		return e, err
+	}
+	if e.NotAfter.Unix() == 0 {
+		e.NotAfter = time.Time{}
+	}
+	e.Class, e.Status = effect.Class(class), effect.Status(status)
+	return e, errors.Join(json.Unmarshal(request, &e.Command), json.Unmarshal(envelope, &e.Envelope))
+}
+
+// Get reads one effect, locked against others until the transaction ends when lock is set. ok is false when there is none.
+func Get(ctx context.Context, q Querier, tenant, id string, lock bool) (e Effect, ok bool, err error) {
+	sql := `SELECT ` + columns + ` FROM neuronx.effects WHERE tenant_id = $1 AND effect_id = $2`
+	if lock {
+		sql += ` FOR UPDATE`
+	}
+	rows, err := q.Query(ctx, sql, tenant, id)
+	if err != nil {
+		return e, false, fmt.Errorf("read effect: %w", err)
+	}
+	e, err = pgx.CollectExactlyOneRow(rows, scan)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return e, false, nil
+	}
+	if err != nil {
+		return e, false, fmt.Errorf("read effect: %w", err)
+	}
+	return e, true, nil
+}
+
+// Set writes status and what belongs to it, whatever the row was; for folds of the log, which the caller does under Get's lock.
+func Set(ctx context.Context, q Querier, e Effect) error {
+	var notAfter *time.Time
+	if !e.NotAfter.IsZero() {
+		notAfter = &e.NotAfter
+	}
+	_, err := q.Exec(ctx, `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5, remote_id = $6, resolutions = $7, not_after = $8,
+			lease_until = NULL, next_attempt_at = now(), updated_at = now()
+		WHERE tenant_id = $1 AND effect_id = $2`,
+		e.TenantID, e.ID, string(e.Status), e.Code, e.LastError, e.RemoteID, e.Resolutions, notAfter)
+	if err != nil {
+		return fmt.Errorf("set effect: %w", err)
+	}
+	return nil
+}
+
+// SaveID keeps the contact of a lead.
+func SaveID(ctx context.Context, q Querier, tenant, local, remote string) error {
+	_, err := q.Exec(ctx, `INSERT INTO neuronx.crm_ids (tenant_id, adapter, local_id, remote_id) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (tenant_id, adapter, local_id) DO UPDATE SET remote_id = excluded.remote_id, updated_at = now()`,
+		tenant, effect.Adapter, local, remote)
+	if err != nil {
+		return fmt.Errorf("save contact id: %w", err)
+	}
+	return nil
+}
+
+// IDs finds the contacts of leads.
+func IDs(ctx context.Context, q Querier, tenant string, locals []string) (map[string]string, error) {
+	rows, err := q.Query(ctx, `SELECT local_id, remote_id FROM neuronx.crm_ids WHERE tenant_id = $1 AND adapter = $2 AND local_id = ANY($3)`,
+		tenant, effect.Adapter, locals)
+	if err != nil {
+		return nil, fmt.Errorf("read contact ids: %w", err)
+	}
+	out := map[string]string{}
+	var local, remote string
+	_, err = pgx.ForEachRow(rows, []any{&local, &remote}, func() error { out[local] = remote; return nil })
+	if err != nil {
+		return nil, fmt.Errorf("read contact ids: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,95 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/services/gohighlevel/effect"
+)
+
+// Connection is a tenant's account in the CRM.
+type Connection struct {
+	Location  string
+	Token     string // secret://id@version
+	Mode      effect.Mode
+	BaseURL   string
+	Suspended bool
+}
+
+// Tenant is what is in force for a tenant.
+type Tenant struct {
+	Connected  bool
+	Connection Connection
+	Modes      map[string]effect.Mode
+}
+
+// Mode is the mode of a kind.
+func (t Tenant) Mode(kind string) effect.Mode {
+	return effect.ModeFor(kind, t.Modes, t.Connection.Mode)
+}
+
+// LoadTenant reads what is in force.
+func LoadTenant(ctx context.Context, q Querier, tenant string) (Tenant, error) {
+	t := Tenant{Modes: map[string]effect.Mode{}}
+	var mode string
+	err := q.QueryRow(ctx, `SELECT location, token, mode, base_url, suspended FROM neuronx.crm_connections WHERE tenant_id = $1 AND adapter = $2`,
+		tenant, effect.Adapter).Scan(&t.Connection.Location, &t.Connection.Token, &mode, &t.Connection.BaseURL, &t.Connection.Suspended)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+	case err != nil:
+		return t, fmt.Errorf("read connection: %w", err)
+	default:
+		t.Connected = true
+		t.Connection.Mode = effect.ParseMode(mode)
+	}
+	rows, err := q.Query(ctx, `SELECT kind, mode FROM neuronx.effect_modes WHERE tenant_id = $1`, tenant)
+	if err != nil {
+		return t, fmt.Errorf("read modes: %w", err)
+	}
+	var kind string
+	_, err = pgx.ForEachRow(rows, []any{&kind, &mode}, func() error { t.Modes[kind] = effect.ParseMode(mode); return nil })
+	if err != nil {
+		return t, fmt.Errorf("read modes: %w", err)
+	}
+	return t, nil
+}
+
+// Connect folds tenant.crm_connected.
+func Connect(ctx context.Context, q Querier, tenant string, c Connection, sequence int64) error {
+	_, err := q.Exec(ctx, `INSERT INTO neuronx.crm_connections AS c (tenant_id, adapter, location, token, mode, base_url, sequence)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (tenant_id, adapter) DO UPDATE SET location = excluded.location, token = excluded.token, mode = excluded.mode,
+			base_url = excluded.base_url, sequence = excluded.sequence, updated_at = now() WHERE c.sequence < excluded.sequence`,
+		tenant, effect.Adapter, c.Location, c.Token, string(c.Mode), c.BaseURL, sequence)
+	if err != nil {
+		return fmt.Errorf("save connection: %w", err)
+	}
+	return nil
+}
+
+// SetMode folds tenant.effects_mode_set. A setting for all kinds also takes back the settings of single kinds.
+func SetMode(ctx context.Context, q Querier, tenant, kind string, mode effect.Mode, sequence int64) error {
+	_, err := q.Exec(ctx, `INSERT INTO neuronx.effect_modes AS m (tenant_id, kind, mode, sequence) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (tenant_id, kind) DO UPDATE SET mode = excluded.mode, sequence = excluded.sequence, updated_at = now()
+			WHERE m.sequence < excluded.sequence`, tenant, kind, string(mode), sequence)
+	if err == nil && kind == "*" {
+		_, err = q.Exec(ctx, `UPDATE neuronx.effect_modes SET mode = $2, sequence = $3, updated_at = now() WHERE tenant_id = $1 AND sequence < $3`,
+			tenant, string(mode), sequence)
+	}
+	if err != nil {
+		return fmt.Errorf("save mode: %w", err)
+	}
+	return nil
+}
+
+// Suspend folds tenant.suspended and tenant.resumed: a suspended tenant's effects wait, and may expire.
+func Suspend(ctx context.Context, q Querier, tenant string, suspended bool) error {
+	if _, err := q.Exec(ctx, `UPDATE neuronx.crm_connections SET suspended = $3, updated_at = now() WHERE tenant_id = $1 AND adapter = $2`,
+		tenant, effect.Adapter, suspended); err != nil {
+		return fmt.Errorf("save suspension: %w", err)
+	}
+	return nil
+}
