@@ -1,0 +1,24 @@
+// Package rules is the service that reads the log, evaluates each tenant's rules on it, and derives events from what they say.
+//
+//	neuronx.events ─▶ consumer ─▶ Evaluate ─▶ one Postgres transaction ─▶ outbox sender ─▶ neuronx.ingress
+//	neuronx.deadletter ─▶   │                 progress, rule state,
+//	                        └ rules.published  health, outbox rows
+//	                          switches the set
+//
+// Authoritative are the log and what is folded from it in Postgres: neuronx.rule_bundles (which set of rules was in force from which
+// sequence on), neuronx.rule_state (what rules set per tenant and subject) and neuronx.rule_health (failures in a row, trips).
+// Evaluate is pure over the event, its data, that state, the bundle and the schemas: no clock, no random source, no look-up. So
+// the same log gives the same derived events, with the same ids and bytes; Reset proves it by deriving everything again from the
+// archive and comparing.
+//
+// # How it fails
+//
+//   - A rule fails on an event (a missing key, a division by zero, data that does not fit the schema): nothing of that rule and event
+//     happens, engine.rule.failed is derived, the other rules and the tenant go on. After FailureLimit failures in a row the event
+//     says tripped, and when it is seen in the log, the rule is off for the tenant until engine.rule.reset.
+//   - A published bundle that does not compile: the set in force stays, engine.rule.failed of the rule "*" says why.
+//   - A loop of rules: the sequencer refuses the event of hop 17 as a storm. The rule that derived it is named in
+//     engine.storm.detected, and tripped when that is seen in the log. Trips take effect at sequences of the log and nowhere else.
+//   - Postgres, Kafka or the registry away: the batch rolls back and is tried again; nothing is ever dead-lettered for it.
+//   - A bundle of newer semantics than this build knows: the tenant stalls until the service is upgraded.
+package rules
