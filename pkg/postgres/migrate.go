@@ -143,10 +143,10 @@ func Pending(ctx context.Context, url string, sets ...Migrations) ([]string, err
 func appliedVersions(ctx context.Context, conn *pgx.Conn, set Migrations) (map[int64]bool, error) {
 	have := map[int64]bool{}
 	rows, err := conn.Query(ctx, "SELECT version_id FROM "+set.table()+" WHERE is_applied")
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", set.table(), err)
+	var versions []int64
+	if err == nil {
+		versions, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 	}
-	versions, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000") { // no such table, no such schema
 		return have, nil

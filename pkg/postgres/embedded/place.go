@@ -45,6 +45,19 @@ func serverAccount() (*account, error) {
 	return nil, errors.New("PostgreSQL refuses to run as root, and this machine has neither user postgres nor nobody to run it as")
 }
 
+// ownerOf is the account for a cluster that is there: its owner, since the server refuses a folder of another user. Only root can
+// choose.
+func ownerOf(cluster string, a *account) *account {
+	info, err := os.Stat(cluster)
+	if a == nil || err != nil {
+		return a
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
+		return &account{uid: st.Uid, gid: st.Gid}
+	}
+	return a
+}
+
 // command prepares a program to run as the account, in a directory that the account can enter, with messages in English.
 func (a *account) command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -116,8 +129,8 @@ func clusterDir(dataDir string, a *account) (dir string, remote bool, err error)
 		return "", false, fmt.Errorf("read location of the cluster: %w", err)
 	}
 	near := filepath.Join(dataDir, "cluster")
-	if a.canReach(dataDir) {
-		return near, false, nil
+	if v, err := clusterVersion(near); err != nil || v != 0 || a.canReach(dataDir) {
+		return near, false, err
 	}
 	base, err := remoteBase(a)
 	if err != nil {

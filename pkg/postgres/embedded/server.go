@@ -104,16 +104,16 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		}
 		defer unlock()
 	} else {
-		unlock, ok, err := tryLock(lock)
-		if err != nil {
-			return nil, err
+		unlock, ok, lockErr := tryLock(lock)
+		if lockErr != nil {
+			return nil, lockErr
 		}
 		if !ok {
 			return nil, fmt.Errorf("another process runs PostgreSQL on %s", opt.DataDir)
 		}
 		s.unlock = unlock
 		defer func() {
-			if err != nil {
+			if err != nil { // the named result
 				unlock()
 			}
 		}()
@@ -143,6 +143,7 @@ func (s *Server) locate(ctx context.Context) (err error) {
 	if s.cluster, remote, err = clusterDir(s.opt.DataDir, s.acct); err != nil {
 		return err
 	}
+	s.acct = ownerOf(s.cluster, s.acct)
 	var fresh bool
 	if s.passwords, fresh, err = loadPasswords(s.opt.DataDir); err != nil {
 		return err
@@ -280,6 +281,7 @@ func Remove(ctx context.Context, dataDir string) error {
 	if s.cluster, _, err = clusterDir(dataDir, s.acct); err != nil {
 		return err
 	}
+	s.acct = ownerOf(s.cluster, s.acct)
 	major, err := clusterVersion(s.cluster)
 	if err != nil {
 		return err
