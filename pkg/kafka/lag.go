@@ -28,7 +28,7 @@ func newLagCollector(g *Group, reg prometheus.Registerer) (*lagCollector, error)
 	}
 	c := &lagCollector{
 		group: g, reg: reg,
-		records: desc("neuronx_consumer_lag_records", "Offsets between what this member has committed and the last stable offset, by partition it owns."),
+		records: desc("neuronx_consumer_lag_records", "Offsets between what this member has handled and the last stable offset, by partition it owns."),
 		seconds: desc("neuronx_consumer_lag_seconds", "Age of the next record to be handled, by partition; 0 when there is none."),
 		stop:    desc("neuronx_consumer_partition_stopped", "1 when a partition is not read any more because records would be skipped."),
 	}
@@ -71,8 +71,13 @@ func (c *lagCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// position is the offset behind what was handled, -1 before anything is known.
-func (p *partition) position() int64 { return max(p.committed, p.done.Offset) }
+// position is the offset behind what was handled in this assignment, or where it began; -1 before that is known.
+func (p *partition) position() int64 {
+	if p.done.Offset >= 0 {
+		return p.done.Offset
+	}
+	return p.from
+}
 
 func (p *partition) lag() int64 {
 	if at := p.position(); at >= 0 && p.end > at {

@@ -10,6 +10,7 @@ import (
 // partition is what a member knows about one partition that it owns. It is made anew at every assignment.
 type partition struct {
 	next      int64           // the offset that the next record should have; -1 before the first
+	from      int64           // where this assignment began to read; -1 before that is known
 	done      kgo.EpochOffset // handled up to here; the epoch lets a later reader notice a truncated log (KIP-320)
 	committed int64           // what the group holds, -1 if nothing
 	end       int64           // last stable offset, as last seen
@@ -47,7 +48,7 @@ func (g *Group) assigned(ctx context.Context, client *kgo.Client, m map[string][
 	tps := flatten(m)
 	g.mu.Lock()
 	for _, tp := range tps {
-		g.owned[tp] = &partition{next: -1, committed: -1, end: -1, done: kgo.EpochOffset{Epoch: -1, Offset: -1}}
+		g.owned[tp] = &partition{next: -1, from: -1, committed: -1, end: -1, done: kgo.EpochOffset{Epoch: -1, Offset: -1}}
 	}
 	g.mu.Unlock()
 	client.ResumeFetchPartitions(m) // one that was stopped in an earlier assignment

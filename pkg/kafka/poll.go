@@ -58,6 +58,9 @@ func (g *Group) poll(ctx context.Context, deadline time.Time) *batch {
 			return
 		}
 		p.end = max(p.end, ft.LastStableOffset)
+		if p.from < 0 {
+			p.from = ft.Records[0].Offset
+		}
 		for _, r := range ft.Records {
 			if r.Offset < p.next { // a batch holds whole transactions of the broker's making, and may begin before our offset
 				continue

@@ -85,6 +85,7 @@ func (g *Group) resume(ctx context.Context, offsets map[string]map[int32]kgo.Off
 			// The group's offset follows the row, within a tick and without waiting for traffic: an operator's reset is put back.
 			p.committed, p.done = -1, kgo.EpochOffset{Epoch: -1, Offset: from}
 		}
+		p.from = p.next
 		g.log.Info("resuming", "topic", tp.Topic, "partition", tp.Partition,
 			"offset", p.next, "committed", p.committed, "metadata", c.Metadata)
 	}

@@ -63,6 +63,7 @@ func Produce(t testing.TB, cfg kafka.Config, recs ...*kafka.Record) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	admin := openAdmin(t, cfg)
+	defer admin.Close()
 	counts := make(map[string]int32)
 	for _, r := range recs {
 		if r.Key == nil {
@@ -88,6 +89,7 @@ func Consume(t testing.TB, cfg kafka.Config, topic string) []*kafka.Record {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	admin := openAdmin(t, cfg)
+	defer admin.Close()
 	starts, err := admin.StartOffsets(ctx, topic)
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +136,5 @@ func openAdmin(t testing.TB, cfg kafka.Config) *kafka.Admin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(admin.Close)
 	return admin
 }

@@ -1,0 +1,317 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// TxnTimeout is transaction.timeout.ms of the engine's transactions: how long the readers of a partition wait for a writer that died
+// in the middle. It is far above what a transaction takes (100 ms) and below what people notice as an outage.
+const TxnTimeout = 10 * time.Second
+
+// ErrFenced says that another process opened a session under the same transactional id.
+var ErrFenced = errors.New("kafka: another process uses this transactional id")
+
+// ErrNotOwned stops a commit of a partition that was given up since its assignment number was read.
+var ErrNotOwned = errors.New("kafka: a partition of the transaction is no longer assigned")
+
+// TxnConfig configures a TxnSession.
+type TxnConfig struct {
+	Config
+	Group           string // consumer group, the fence of the transactions (KIP-447)
+	Topic           string // the one topic whose partitions the group shares
+	TransactionalID string // stable per slot, so that a restart ends what its predecessor left open
+	SessionTimeout  time.Duration
+	Log             *slog.Logger
+}
+
+// TxnOffset is what a transaction commits for one partition.
+type TxnOffset struct {
+	Next       int64  // offset of the next record to read
+	Epoch      int32  // leader epoch of the last record read, -1 if unknown
+	Metadata   string // nx1:<slot>:<log id>
+	Assignment int64  // the number under which the partition was owned when the work began
+}
+
+// TxnSession is membership in a group together with a transactional producer, made of one franz-go GroupTransactSession. It does not
+// read: partitions are fetched by a PartitionReader from where the caller's own state says, and the group's offsets are an output.
+//
+// Three properties of the client are covered here. Revoke callbacks can be skipped until End is called, so ownership is taken from
+// the balancer, which sees every assignment (see tracker). A transaction that commits no offsets is not fenced, so Commit refuses
+// to be called without any. The broker checks that a committing member is of the current generation, but not that it owns the
+// partition, so Commit checks that itself, at the last moment and against the generation that is sent.
+//
+// A session that failed in any way is closed and never used again. Methods other than Assignment and Changed are for one goroutine.
+type TxnSession struct {
+	cfg     TxnConfig
+	session *kgo.GroupTransactSession
+	owned   *tracker
+	topicID [16]byte
+	began   time.Time
+}
+
+// OpenTxnSession fences and aborts what another session under the same transactional id left open, and joins the group.
+func OpenTxnSession(ctx context.Context, cfg TxnConfig) (*TxnSession, error) {
+	if cfg.SessionTimeout == 0 {
+		cfg.SessionTimeout = 10 * time.Second
+	}
+	t := newTracker(cfg.Topic)
+	opts, err := cfg.Config.options(
+		kgo.ConsumerGroup(cfg.Group),
+		kgo.ConsumeTopics(cfg.Topic),
+		kgo.Balancers(t),
+		kgo.BlockRebalanceOnPoll(), // no assignment changes between Hold and Release
+		kgo.SessionTimeout(cfg.SessionTimeout),
+		kgo.HeartbeatInterval(cfg.SessionTimeout/5),
+		kgo.RebalanceTimeout(cfg.SessionTimeout+5*time.Second),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset().AtStart()),
+		kgo.TransactionalID(cfg.TransactionalID),
+		kgo.TransactionTimeout(TxnTimeout),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytesFn(MaxBatchBytes),
+		// A transaction is produced whole and then flushed, which ends any linger: one request a broker.
+		kgo.ProducerLinger(time.Second),
+		kgo.MaxBufferedRecords(100_000),
+	)
+	if err != nil {
+		return nil, err
+	}
+	session, err := kgo.NewGroupTransactSession(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: open transactional session: %w", err)
+	}
+	s := &TxnSession{cfg: cfg, session: session, owned: t}
+	client := session.Client()
+	client.PauseFetchTopics(cfg.Topic)
+	if err := s.init(ctx, client); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("kafka: open transactional session %s: %w", cfg.TransactionalID, err)
+	}
+	return s, nil
+}
+
+func (s *TxnSession) init(ctx context.Context, client *kgo.Client) error {
+	// Done now and not at the first produce: a predecessor's open transaction holds up every reader until it is aborted.
+	if _, _, err := client.ProducerID(ctx); err != nil {
+		return fmt.Errorf("init producer id: %w", err)
+	}
+	req := kmsg.NewPtrMetadataRequest()
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = &s.cfg.Topic
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return fmt.Errorf("topic id: %w", err)
+	}
+	for _, t := range resp.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return fmt.Errorf("topic %s: %w", s.cfg.Topic, err)
+		}
+		s.topicID = t.TopicID
+	}
+	return nil
+}
+
+// TopicID is the id of the group's topic when the session was opened (KIP-516).
+func (s *TxnSession) TopicID() [16]byte { return s.topicID }
+
+// Assignment returns the partitions that are owned now, each with the number of its assignment: a partition that was away in between,
+// however briefly, has another number.
+func (s *TxnSession) Assignment() map[int32]int64 { return s.owned.snapshot() }
+
+// Changed is signalled when Assignment may have changed.
+func (s *TxnSession) Changed() <-chan struct{} { return s.owned.changed }
+
+// Hold keeps the group from rebalancing this member until Release. It waits for a rebalance that is going on.
+func (s *TxnSession) Hold() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	// A poll with a done context reads nothing, but counts as a poller, which BlockRebalanceOnPoll makes rebalances wait for.
+	s.session.PollFetches(ctx)
+}
+
+// Release lets rebalances go on.
+func (s *TxnSession) Release() { s.session.AllowRebalance() }
+
+// Errors drains what went wrong in the background: group management and metadata. They are for the log; the client retries.
+func (s *TxnSession) Errors() []error {
+	var out []error
+	for _, e := range s.session.PollFetches(nil).Errors() {
+		out = append(out, e.Err)
+	}
+	return out
+}
+
+// Begin starts a transaction.
+func (s *TxnSession) Begin() error {
+	s.began = time.Now()
+	return s.classify(s.session.Begin())
+}
+
+// Produce writes records to the partitions that they name and returns when all are acknowledged; their offsets are set then. On any
+// error the transaction must not be committed.
+func (s *TxnSession) Produce(ctx context.Context, recs []*Record) error {
+	// One context for all that is never cancelled: cancelling an idempotent produce can lose a later record. Waiting is what ends.
+	errs := make(chan error, len(recs))
+	for _, r := range recs {
+		s.session.Produce(context.WithoutCancel(ctx), r, func(_ *Record, err error) { errs <- err })
+	}
+	if err := s.session.Client().Flush(ctx); err != nil {
+		return fmt.Errorf("kafka: flush transaction: %w", err)
+	}
+	var failed error
+	for range recs {
+		if err := <-errs; err != nil && failed == nil {
+			failed = err
+		}
+	}
+	if failed != nil {
+		return s.classify(fmt.Errorf("kafka: produce in transaction: %w", failed))
+	}
+	return nil
+}
+
+// Commit commits the transaction together with the offsets, of which there must be at least one. Only nil means committed. With an
+// error it may be committed or not: the session must be closed, and what is true must be read from the topics.
+func (s *TxnSession) Commit(ctx context.Context, offsets map[int32]TxnOffset) error {
+	if len(offsets) == 0 {
+		return errors.New("kafka: a transaction without offsets is not fenced")
+	}
+	sent := false
+	ctx = kgo.PreTxnCommitFnContext(ctx, func(req *kmsg.TxnOffsetCommitRequest) error {
+		// The generation in req was read before this check. If the check passes, the partitions were owned all the time up to
+		// now, so in that generation too; if the generation changes after it, the broker refuses the request.
+		if !s.owned.still(offsets) {
+			return ErrNotOwned
+		}
+		rt := kmsg.NewTxnOffsetCommitRequestTopic()
+		rt.Topic, rt.TopicID = s.cfg.Topic, s.topicID
+		for p, o := range offsets {
+			rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+			rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata = p, o.Next, o.Epoch, &o.Metadata
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		req.Topics = []kmsg.TxnOffsetCommitRequestTopic{rt}
+		sent = true
+		return nil
+	})
+	committed, err := s.session.End(ctx, kgo.TryCommit)
+	switch {
+	case err != nil:
+		return s.classify(fmt.Errorf("kafka: end transaction: %w", err))
+	case !committed:
+		return errors.New("kafka: the transaction was aborted, or its outcome is unknown")
+	case !sent:
+		return errors.New("kafka: the transaction was committed without its offsets")
+	}
+	return nil
+}
+
+// ClearRevoked lets the client forget that partitions were revoked while no transaction was open; without it the next transaction
+// would be aborted for nothing. It is cheap and sends nothing.
+func (s *TxnSession) ClearRevoked(ctx context.Context) error {
+	_, err := s.session.End(ctx, kgo.TryAbort)
+	return err
+}
+
+// classify marks errors that say that another process took the transactional id. The same codes come when the broker gave up on a
+// transaction of ours because it took too long (this process was paused); then nobody else is to blame.
+func (s *TxnSession) classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	if (errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch)) && time.Since(s.began) < TxnTimeout-time.Second {
+		return fmt.Errorf("%w (%s): %w", ErrFenced, s.cfg.TransactionalID, err)
+	}
+	return err
+}
+
+// CommitPlain commits one offset as a member of the group, outside of any transaction.
+func (s *TxnSession) CommitPlain(ctx context.Context, partition int32, o TxnOffset) error {
+	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		if !s.owned.still(map[int32]TxnOffset{partition: o}) {
+			return ErrNotOwned
+		}
+		for i := range req.Topics {
+			for j := range req.Topics[i].Partitions {
+				req.Topics[i].Partitions[j].Metadata = &o.Metadata
+			}
+		}
+		return nil
+	})
+	var failed error
+	offsets := map[string]map[int32]kgo.EpochOffset{s.cfg.Topic: {partition: {Epoch: o.Epoch, Offset: o.Next}}}
+	s.session.Client().CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		if failed = err; err != nil {
+			return
+		}
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				failed = errors.Join(failed, kerr.ErrorForCode(p.ErrorCode))
+			}
+		}
+	})
+	if failed != nil {
+		return fmt.Errorf("kafka: commit offset of %s-%d: %w", s.cfg.Topic, partition, failed)
+	}
+	return nil
+}
+
+// StableOffset returns what the group has committed for one partition. An offset of a transaction that is still open is waited for,
+// up to ctx (KIP-447). Other partitions' transactions are not.
+func (s *TxnSession) StableOffset(ctx context.Context, partition int32) (Committed, error) {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.RequireStable = true
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = s.cfg.Group
+	t := kmsg.NewOffsetFetchRequestGroupTopic()
+	t.Topic, t.TopicID, t.Partitions = s.cfg.Topic, s.topicID, []int32{partition}
+	g.Topics = append(g.Topics, t)
+	req.Groups = append(req.Groups, g)
+	for {
+		c, err := stableOffset(ctx, s.session.Client(), req)
+		if !errors.Is(err, kerr.UnstableOffsetCommit) {
+			return c, err
+		}
+		if serr := sleep(ctx, 20*time.Millisecond); serr != nil {
+			return c, fmt.Errorf("kafka: committed offset of %s-%d: %w", s.cfg.Topic, partition, err)
+		}
+	}
+}
+
+func stableOffset(ctx context.Context, client *kgo.Client, req *kmsg.OffsetFetchRequest) (Committed, error) {
+	resp, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return Committed{}, fmt.Errorf("kafka: fetch committed offset: %w", err)
+	}
+	for _, g := range resp.Groups {
+		if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+			return Committed{}, fmt.Errorf("kafka: fetch committed offset: %w", err)
+		}
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					return Committed{}, fmt.Errorf("kafka: fetch committed offset: %w", err)
+				}
+				c := Committed{Offset: p.Offset, Present: p.Offset >= 0}
+				if p.Metadata != nil {
+					c.Metadata = *p.Metadata
+				}
+				return c, nil
+			}
+		}
+	}
+	return Committed{}, nil
+}
+
+// Close leaves the group and closes the connections. A transaction that is open is left to its time-out or to the next session under
+// the same id, which aborts it when it opens.
+func (s *TxnSession) Close() { s.session.CloseAllowingRebalance() }

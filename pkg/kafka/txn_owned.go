@@ -1,0 +1,79 @@
+package kafka
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// tracker knows which partitions of one topic a member owns. It stands in the place of the balancer, through which every join and
+// every assignment goes; the client's callbacks are not relied on, because a transactional session skips them (a second revoke
+// before End calls nobody).
+type tracker struct {
+	kgo.GroupBalancer
+	topic   string
+	changed chan struct{}
+
+	mu    sync.Mutex
+	last  int64
+	owned map[int32]int64
+}
+
+func newTracker(topic string) *tracker {
+	return &tracker{GroupBalancer: kgo.CooperativeStickyBalancer(), topic: topic, changed: make(chan struct{}, 1), owned: map[int32]int64{}}
+}
+
+// JoinGroupMetadata is called before each join with what the member still claims. What it does not claim (all of it, after it was
+// thrown out) is given up before the join is sent, so before anybody else can be given it in the generation that the join begins.
+func (t *tracker) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
+	t.mu.Lock()
+	maps.DeleteFunc(t.owned, func(p int32, _ int64) bool { return !slices.Contains(current[t.topic], p) })
+	t.mu.Unlock()
+	t.signal()
+	return t.GroupBalancer.JoinGroupMetadata(topics, current, generation)
+}
+
+// ParseSyncAssignment is called with each new assignment.
+func (t *tracker) ParseSyncAssignment(b []byte) (map[string][]int32, error) {
+	assigned, err := t.GroupBalancer.ParseSyncAssignment(b)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	maps.DeleteFunc(t.owned, func(p int32, _ int64) bool { return !slices.Contains(assigned[t.topic], p) })
+	for _, p := range assigned[t.topic] {
+		if _, ok := t.owned[p]; !ok {
+			t.last++
+			t.owned[p] = t.last
+		}
+	}
+	t.mu.Unlock()
+	t.signal()
+	return assigned, nil
+}
+
+func (t *tracker) signal() {
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (t *tracker) snapshot() map[int32]int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.owned)
+}
+
+func (t *tracker) still(offsets map[int32]TxnOffset) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p, o := range offsets {
+		if n, ok := t.owned[p]; !ok || n != o.Assignment {
+			return false
+		}
+	}
+	return true
+}

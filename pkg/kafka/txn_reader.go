@@ -1,0 +1,94 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// PartitionReader reads committed records of single partitions of one topic from given offsets, without a group. It is for one
+// goroutine.
+type PartitionReader struct {
+	client *kgo.Client
+	topic  string
+	next   map[int32]int64 // of the partitions that are read
+}
+
+// NewPartitionReader opens a reader that reads nothing yet.
+func NewPartitionReader(cfg Config, topic string) (*PartitionReader, error) {
+	opts, err := cfg.options(consuming(kgo.NoResetOffset().AtStart())...)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(append(opts, kgo.FetchMaxWait(500*time.Millisecond))...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: read %s: %w", topic, err)
+	}
+	return &PartitionReader{client: client, topic: topic, next: map[int32]int64{}}, nil
+}
+
+// Add starts to read a partition at an offset.
+func (r *PartitionReader) Add(partition int32, offset int64) {
+	r.Remove(partition)
+	r.next[partition] = offset
+	r.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{r.topic: {partition: kgo.NoResetOffset().At(offset)}})
+}
+
+// Remove stops to read a partition and drops what is buffered of it.
+func (r *PartitionReader) Remove(partition int32) {
+	if _, ok := r.next[partition]; !ok {
+		return
+	}
+	delete(r.next, partition)
+	r.client.RemoveConsumePartitions(map[string][]int32{r.topic: {partition}})
+}
+
+// Poll returns up to limit records, in order of offset in each partition, or none when ctx ends first. failed names partitions that can't be
+// read on; they are removed. A trimmed beginning is such a failure, never a jump.
+func (r *PartitionReader) Poll(ctx context.Context, limit int) (recs []*Record, failed map[int32]error) {
+	fetches := r.client.PollRecords(ctx, limit)
+	fetches.EachRecord(func(rec *Record) {
+		next, ok := r.next[rec.Partition]
+		if !ok || rec.Offset < next || rec.Attrs.IsControl() {
+			return
+		}
+		r.next[rec.Partition] = rec.Offset + 1
+		recs = append(recs, rec)
+	})
+	if ctx.Err() != nil {
+		return recs, nil
+	}
+	for _, e := range fetches.Errors() {
+		next, ok := r.next[e.Partition]
+		if e.Topic != r.topic || !ok {
+			continue
+		}
+		if failed == nil {
+			failed = map[int32]error{}
+		}
+		tp := TopicPartition{e.Topic, e.Partition}
+		failed[e.Partition] = fmt.Errorf("kafka: read %s: %w", tp, e.Err)
+		if errors.Is(e.Err, kerr.OffsetOutOfRange) {
+			ectx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			failed[e.Partition] = &StoppedError{TopicPartition: tp, Next: next, Err: e.Err, Reason: explainOutOfRange(ectx, kadm.NewClient(r.client), tp, next)}
+			cancel()
+		}
+	}
+	for p := range failed {
+		r.Remove(p)
+	}
+	return recs, failed
+}
+
+// Partitions returns the partitions that are read, sorted.
+func (r *PartitionReader) Partitions() []int32 { return slices.Sorted(maps.Keys(r.next)) }
+
+// Close closes the connections.
+func (r *PartitionReader) Close() { r.client.Close() }
