@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // Kinds of personal data that the property "pii" may name.
 var piiKinds = []string{"address", "birth_date", "email", "id", "ip", "name", "phone", "text"}
 
-var schemaPath = regexp.MustCompile(`^(?:.*/)?schemas/([a-z][a-z0-9_]*)/([a-z0-9_.]+)\.v([1-9][0-9]*)\.avsc$`)
+var schemaPath = regexp.MustCompile(`^(?:.*/)?schemas/([a-z][a-z0-9_]*)/([a-z0-9_.]+)\.v([1-9][0-9]{0,3})\.avsc$`)
 
 // Lint returns every rule of the catalogue that the schema file at path breaks; nil when it keeps them all:
 // Parse accepts it; path schemas/lead/created.v1.avsc, "event_type" lead.created and record
@@ -55,9 +56,16 @@ func (l *linter) names(s *Schema) {
 	if want := m[1] + "." + m[2]; s.eventType != want {
 		l.add("", "event_type is %q, the path says %q", s.eventType, want)
 	}
-	if want := "neuronx." + m[1] + ".v" + m[3] + "." + pascal(m[1]+"."+m[2]); s.FullName() != want {
+	major, _ := strconv.Atoi(m[3])
+	if want := conventionalName(m[1]+"."+m[2], major); s.FullName() != want {
 		l.add("", "the record is %s, the path says %s", s.FullName(), want)
 	}
+}
+
+// conventionalName returns neuronx.lead.v1.LeadCreated for lead.created in major 1.
+func conventionalName(eventType string, major int) string {
+	domain, _, _ := strings.Cut(eventType, ".")
+	return "neuronx." + domain + ".v" + strconv.Itoa(major) + "." + pascal(eventType)
 }
 
 // pascal turns crm.note.add.requested into CrmNoteAddRequested.

@@ -3,6 +3,8 @@ package avro
 import (
 	"crypto/sha256"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/linkedin/goavro/v2"
@@ -145,4 +147,16 @@ func eventType(tree any) (string, error) {
 		return "", &SchemaError{Location: "/event_type", Message: "must be words of a-z, 0-9 and _, joined by dots, such as lead.created"}
 	}
 	return name, nil
+}
+
+// CatalogueMajor returns the major version of the schema when its record is the one that the rules of the catalogue
+// give to its event type (neuronx.lead.v2.LeadCreated is major 2 of lead.created); else 0.
+func (s *Schema) CatalogueMajor() int {
+	domain, _, _ := strings.Cut(s.eventType, ".")
+	rest, ok := strings.CutPrefix(namespaceOf(s.FullName()), "neuronx."+domain+".v")
+	major, err := strconv.Atoi(rest)
+	if !ok || err != nil || major < 1 || s.FullName() != conventionalName(s.eventType, major) {
+		return 0
+	}
+	return major
 }

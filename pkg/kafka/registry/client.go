@@ -3,65 +3,220 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/neuronx/engine/pkg/avro"
-	"github.com/neuronx/engine/schemas"
 )
 
 var (
-	// ErrUnknown means that the registry answered, and has no such schema.
+	// ErrUnknown means that the registry answered, and has no such schema, or one that pkg/avro refuses.
 	ErrUnknown = errors.New("unknown schema")
 	// ErrUnavailable means that the registry did not answer, or answered nonsense: nothing is known about the schema.
 	ErrUnavailable = errors.New("schema registry unavailable")
 )
 
-// Client reads and pushes schemas. It is safe for concurrent use.
-type Client struct {
-	log *slog.Logger
-}
-
-// NewClient returns a client of the registry at url.
-func NewClient(url string, log *slog.Logger) (*Client, error) { return &Client{log: log}, nil }
-
-// SchemaByID returns the schema with the id; the error is ErrUnknown or ErrUnavailable.
-func (c *Client) SchemaByID(ctx context.Context, id int32) (*avro.Schema, error) {
-	return nil, ErrUnavailable
-}
-
-// ByType returns the latest schema of an event type.
-func (c *Client) ByType(ctx context.Context, eventType string) (int32, *avro.Schema, error) {
-	return 0, nil, ErrUnavailable
-}
-
-// ByFingerprint returns the schema with that SHA-256 of its canonical text.
-func (c *Client) ByFingerprint(ctx context.Context, fingerprint [32]byte) (int32, *avro.Schema, error) {
-	return 0, nil, ErrUnavailable
-}
-
-// Types returns the event types of the catalogue, sorted.
-func (c *Client) Types(ctx context.Context) ([]string, error) { return nil, ErrUnavailable }
-
-// Action says what a push does with one schema under one subject.
-type Action string
-
-// The actions of a push.
 const (
-	ActionRegister  Action = "register"  // not there yet
-	ActionUnchanged Action = "unchanged" // this very schema is there
-	ActionRefused   Action = "refused"   // breaks a rule of the catalogue or compatibility; Detail says which
+	requestTimeout = 5 * time.Second
+	lookupTimeout  = 10 * time.Second // of all requests that one lookup makes
+	maxResponse    = 32 << 20         // bytes; a hostile registry must not fill the memory
+	unknownFor     = time.Minute      // how long an unknown id is remembered
+	maxUnknown     = 10_000           // ids remembered as unknown; they come from outside
 )
 
-// Change is what a push did, or would do, with one file under one subject.
-type Change struct {
-	Path    string `json:"path"`
-	Subject string `json:"subject"`
-	Action  Action `json:"action"`
-	ID      int32  `json:"id,omitempty"` // 0 while nothing is registered
-	Detail  string `json:"detail,omitempty"`
+// Client reads and pushes schemas. It is safe for concurrent use.
+type Client struct {
+	sr        *sr.Client
+	transport *http.Transport
+	log       *slog.Logger
+	now       func() time.Time
+
+	flights singleflight.Group
+	mu      sync.RWMutex
+	byID    map[int32]*avro.Schema
+	unknown map[int32]refusal
+	catalog *catalogue
+	nextTry time.Time // of a refresh, after one that failed
 }
 
-// Push registers files under both subjects of each.
-func (c *Client) Push(ctx context.Context, files []schemas.File, execute bool) ([]Change, error) {
-	return nil, ErrUnavailable
+// refusal is an answer that stays true for a while.
+type refusal struct {
+	err   error
+	until time.Time
+}
+
+// NewClient returns a client of the registry at url, such as http://127.0.0.1:18081; user and password may be in it.
+// It makes no request.
+func NewClient(address string, log *slog.Logger) (*Client, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("registry: %q is not an http or https URL", redacted(u, address))
+	}
+	transport := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		MaxIdleConnsPerHost: 8,
+		IdleConnTimeout:     30 * time.Second,
+		ForceAttemptHTTP2:   true,
+	}
+	opts := []sr.ClientOpt{sr.HTTPClient(&http.Client{Timeout: requestTimeout, Transport: bounded{transport}})}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		opts = append(opts, sr.BasicAuth(u.User.Username(), password))
+		u.User = nil
+	}
+	client, err := sr.NewClient(append(opts, sr.URLs(u.String()))...)
+	if err != nil {
+		return nil, fmt.Errorf("registry: open client: %w", err)
+	}
+	return &Client{
+		sr: client, transport: transport, log: log, now: time.Now,
+		byID: map[int32]*avro.Schema{}, unknown: map[int32]refusal{},
+	}, nil
+}
+
+func redacted(u *url.URL, address string) string {
+	if u == nil {
+		return "(unreadable)"
+	}
+	if u.User != nil {
+		return u.Redacted()
+	}
+	return address
+}
+
+// Close closes idle connections. The client may be used further.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// bounded cuts responses at maxResponse.
+type bounded struct{ http.RoundTripper }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(resp.Body, maxResponse), resp.Body}
+	}
+	return resp, err
+}
+
+// SchemaByID returns the schema with the id. The error is ErrUnknown or ErrUnavailable. A found schema is kept for
+// ever, because ids never change their meaning; an unknown id is remembered for a minute.
+func (c *Client) SchemaByID(ctx context.Context, id int32) (*avro.Schema, error) {
+	c.mu.RLock()
+	s, known := c.byID[id]
+	refused, bad := c.unknown[id]
+	c.mu.RUnlock()
+	if known {
+		return s, nil
+	}
+	if bad && c.now().Before(refused.until) {
+		return nil, refused.err
+	}
+	if id < 1 {
+		return nil, fmt.Errorf("schema id %d: %w", id, ErrUnknown)
+	}
+	return share(ctx, &c.flights, "id "+strconv.Itoa(int(id)), func(ctx context.Context) (*avro.Schema, error) {
+		text, err := c.sr.SchemaByID(ctx, int(id))
+		if err != nil {
+			err = c.classify(err)
+		}
+		return c.learn(id, text, err)
+	})
+}
+
+// learn keeps what the registry said about an id.
+func (c *Client) learn(id int32, found sr.Schema, err error) (*avro.Schema, error) {
+	var s *avro.Schema
+	if err == nil {
+		s, err = parse(found)
+	}
+	if err != nil {
+		err = fmt.Errorf("schema id %d: %w", id, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil:
+		if earlier, ok := c.byID[id]; ok {
+			return earlier, nil
+		}
+		c.byID[id] = s
+		delete(c.unknown, id)
+	case errors.Is(err, ErrUnknown):
+		c.forget()
+		c.unknown[id] = refusal{err: err, until: c.now().Add(unknownFor)}
+	}
+	return s, err
+}
+
+// forget makes room among the unknown ids: first the ones whose time is over, then all.
+func (c *Client) forget() {
+	if len(c.unknown) < maxUnknown {
+		return
+	}
+	now := c.now()
+	for id, r := range c.unknown {
+		if !now.Before(r.until) {
+			delete(c.unknown, id)
+		}
+	}
+	if len(c.unknown) >= maxUnknown {
+		clear(c.unknown)
+	}
+}
+
+func parse(found sr.Schema) (*avro.Schema, error) {
+	if found.Type != sr.TypeAvro {
+		return nil, fmt.Errorf("%w: it is %s, not Avro", ErrUnknown, found.Type)
+	}
+	if len(found.References) > 0 {
+		return nil, fmt.Errorf("%w: it refers to other schemas", ErrUnknown)
+	}
+	s, err := avro.Parse([]byte(found.Schema))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	return s, nil
+}
+
+// classify tells "there is none" from "no answer". A 404 without the registry's own code comes from something else
+// that listens at the address, so it says nothing about the schema.
+func (c *Client) classify(err error) error {
+	if refused, ok := errors.AsType[*sr.ResponseError](err); ok {
+		switch refused.ErrorCode {
+		case codeSubjectNotFound, codeVersionNotFound, codeSchemaNotFound:
+			return fmt.Errorf("%w: %.200s", ErrUnknown, refused.Message)
+		}
+		return fmt.Errorf("%w: status %d, code %d: %.200s", ErrUnavailable, refused.StatusCode, refused.ErrorCode, refused.Message)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// share runs fn once for all who ask for the same key at the same time. It runs to its own deadline, not to that of
+// whoever asked first; each waits only as long as its own context.
+func share[T any](ctx context.Context, flights *singleflight.Group, key string, fn func(context.Context) (T, error)) (T, error) {
+	done := flights.DoChan(key, func() (any, error) {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+		defer cancel()
+		return fn(own)
+	})
+	select {
+	case r := <-done:
+		v, _ := r.Val.(T)
+		return v, r.Err
+	case <-ctx.Done():
+		var none T
+		return none, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
 }

@@ -1,0 +1,201 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+const (
+	freshFor  = time.Minute     // how old the list may be
+	missAfter = time.Second     // a type that is not in the list is looked for again after this
+	retryWait = 2 * time.Second // between refreshes that fail
+)
+
+// catalogue is what the registry held at one moment. It is immutable.
+type catalogue struct {
+	at            time.Time
+	byType        map[string]entry
+	byFingerprint map[[32]byte]entry
+}
+
+type entry struct {
+	id      int32
+	version int
+	schema  *avro.Schema
+}
+
+// subjects of a schema (TopicRecordNameStrategy).
+func subjectsOf(fullName string) []string {
+	return []string{kafka.TopicIngress + "-" + fullName, kafka.TopicEvents + "-" + fullName}
+}
+
+// ByType returns id and schema of the latest version of an event type: of the record that the catalogue's rules give
+// the type (neuronx.lead.v1.LeadCreated for lead.created), in its highest major; of another record only if there is
+// none such. A new type is seen within seconds, a new version within a minute. The error is ErrUnknown or
+// ErrUnavailable.
+func (c *Client) ByType(ctx context.Context, eventType string) (int32, *avro.Schema, error) {
+	found, err := c.find(ctx, func(cat *catalogue) (entry, bool) {
+		e, ok := cat.byType[eventType]
+		return e, ok
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("event type %.100q: %w", eventType, err)
+	}
+	return found.id, found.schema, nil
+}
+
+// ByFingerprint returns id and schema of any version with that SHA-256 of its canonical text. The error is ErrUnknown
+// or ErrUnavailable.
+func (c *Client) ByFingerprint(ctx context.Context, fingerprint [32]byte) (int32, *avro.Schema, error) {
+	found, err := c.find(ctx, func(cat *catalogue) (entry, bool) {
+		e, ok := cat.byFingerprint[fingerprint]
+		return e, ok
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("schema fingerprint %x: %w", fingerprint[:8], err)
+	}
+	return found.id, found.schema, nil
+}
+
+// Types returns the event types of the catalogue, sorted. The error is ErrUnavailable.
+func (c *Client) Types(ctx context.Context) ([]string, error) {
+	cat, err := c.current(ctx, freshFor)
+	if cat == nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(cat.byType)), nil
+}
+
+// find looks into the list; when it is not there, into one that is at most missAfter old.
+func (c *Client) find(ctx context.Context, get func(*catalogue) (entry, bool)) (entry, error) {
+	var err error
+	for _, age := range []time.Duration{freshFor, missAfter} {
+		var cat *catalogue
+		if cat, err = c.current(ctx, age); cat != nil {
+			if e, ok := get(cat); ok {
+				return e, nil
+			}
+		}
+	}
+	if err != nil {
+		return entry{}, err
+	}
+	return entry{}, ErrUnknown
+}
+
+// current returns a list that is at most age old, or, with the error, the last one there was (nil if none): an outage
+// of the registry must not stop the types that are known.
+func (c *Client) current(ctx context.Context, age time.Duration) (*catalogue, error) {
+	c.mu.RLock()
+	cat, nextTry := c.catalog, c.nextTry
+	c.mu.RUnlock()
+	now := c.now()
+	if cat != nil && now.Sub(cat.at) < age {
+		return cat, nil
+	}
+	if now.Before(nextTry) {
+		return cat, fmt.Errorf("%w: asked again in %v", ErrUnavailable, nextTry.Sub(now).Round(time.Millisecond))
+	}
+	fresh, err := share(ctx, &c.flights, "list", c.list)
+	if err != nil {
+		return cat, err
+	}
+	return fresh, nil
+}
+
+// list reads the registry and replaces the catalogue.
+func (c *Client) list(ctx context.Context) (*catalogue, error) {
+	at := c.now()
+	found, err := c.all(ctx, kafka.TopicIngress+"-")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.nextTry = c.now().Add(retryWait)
+		c.log.Warn("schema registry not read", "error", err)
+		return nil, err
+	}
+	c.nextTry = time.Time{}
+	cat := &catalogue{at: at, byType: map[string]entry{}, byFingerprint: map[[32]byte]entry{}}
+	for _, s := range found {
+		id := int32(s.ID)
+		schema, ok := c.byID[id]
+		if !ok {
+			if schema, err = parse(s.Schema); err != nil {
+				c.log.Warn("schema of the registry not usable", "subject", s.Subject, "version", s.Version, "error", err)
+				continue
+			}
+			c.byID[id] = schema
+		}
+		e := entry{id: id, version: s.Version, schema: schema}
+		if _, ok := cat.byFingerprint[schema.Fingerprint()]; !ok {
+			cat.byFingerprint[schema.Fingerprint()] = e
+		}
+		name := schema.EventType()
+		if earlier, ok := cat.byType[name]; name != "" && (!ok || compare(e, earlier) > 0) {
+			cat.byType[name] = e
+		}
+	}
+	c.catalog = cat
+	return cat, nil
+}
+
+// compare orders schemas of one event type; the highest serves it. The record that the rules of the catalogue ask for
+// comes before all others, so that nobody takes over a type by registering another record for it.
+func compare(a, b entry) int {
+	majorA, majorB := a.schema.CatalogueMajor(), b.schema.CatalogueMajor()
+	if majorA != majorB {
+		return cmp.Compare(majorA, majorB)
+	}
+	if n := strings.Compare(b.schema.FullName(), a.schema.FullName()); n != 0 {
+		return n
+	}
+	return cmp.Compare(a.version, b.version)
+}
+
+// all returns every version of every subject with the prefix: in one request where the registry can, else one by one.
+func (c *Client) all(ctx context.Context, prefix string) ([]sr.SubjectSchema, error) {
+	var found []sr.SubjectSchema
+	err := c.sr.Do(sr.WithParams(ctx, sr.SubjectPrefix(prefix)), http.MethodGet, "/schemas", nil, &found)
+	if err == nil {
+		return only(found, prefix), nil
+	}
+	refused, answered := errors.AsType[*sr.ResponseError](err)
+	if !answered || refused.StatusCode != http.StatusNotFound && refused.StatusCode != http.StatusMethodNotAllowed {
+		return nil, c.classify(err)
+	}
+	subjects, err := c.sr.Subjects(sr.WithParams(ctx, sr.SubjectPrefix(prefix)))
+	if err != nil {
+		return nil, c.classify(err)
+	}
+	for _, subject := range subjects {
+		if !strings.HasPrefix(subject, prefix) {
+			continue
+		}
+		versions, err := c.sr.Schemas(ctx, subject)
+		if err != nil {
+			return nil, fmt.Errorf("subject %s: %w", subject, c.classify(err))
+		}
+		found = append(found, versions...)
+	}
+	return found, nil
+}
+
+// only drops what the registry should have: not every one knows the parameter subjectPrefix.
+func only(found []sr.SubjectSchema, prefix string) []sr.SubjectSchema {
+	return slices.DeleteFunc(found, func(s sr.SubjectSchema) bool {
+		return !strings.HasPrefix(s.Subject, prefix) || s.ID < 1 || strconv.Itoa(int(int32(s.ID))) != strconv.Itoa(s.ID)
+	})
+}

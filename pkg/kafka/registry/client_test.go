@@ -1,0 +1,337 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/schemas"
+)
+
+// front counts requests, and can be made to fail.
+type front struct {
+	http.Handler
+	requests atomic.Int64
+	down     atomic.Bool
+	noList   atomic.Bool // GET /schemas is not there, as in older registries
+}
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.requests.Add(1)
+	switch {
+	case f.down.Load():
+		http.Error(w, "<html>bad gateway</html>", http.StatusBadGateway)
+	case f.noList.Load() && r.URL.Path == "/schemas":
+		http.NotFound(w, r)
+	default:
+		f.Handler.ServeHTTP(w, r)
+	}
+}
+
+// clock is a hand-moved clock.
+type clock struct{ ns atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Unix(0, c.ns.Load()) }
+func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
+
+func connect(t *testing.T) (*Client, *front, *clock) {
+	t.Helper()
+	s, _ := start(t, kafkatest.Start(t))
+	f := &front{Handler: s}
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	c, err := NewClient(server.URL, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	k := &clock{}
+	k.advance(time.Hour)
+	c.now = k.now
+	return c, f, k
+}
+
+func catalogueFiles(t *testing.T) []schemas.File {
+	t.Helper()
+	files, err := schemas.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestPush_RegistersTheCatalogueOnceUnderBothSubjects(t *testing.T) {
+	c, _, _ := connect(t)
+	ctx := t.Context()
+	files := catalogueFiles(t)
+
+	dry, err := c.Push(ctx, files, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range dry {
+		if change.Action != ActionRegister || change.ID != 0 {
+			t.Errorf("dry run into an empty registry: %+v", change)
+		}
+	}
+	if types, err := c.Types(ctx); err != nil || len(types) != 0 {
+		t.Errorf("a dry run registered %v (%v)", types, err)
+	}
+
+	done, err := c.Push(ctx, files, true)
+	if err != nil || len(done) != 2*len(files) {
+		t.Fatalf("%d changes for %d files: %v", len(done), len(files), err)
+	}
+	for i := 0; i < len(done); i += 2 {
+		if done[i].ID == 0 || done[i].ID != done[i+1].ID {
+			t.Errorf("ids differ: %+v %+v", done[i], done[i+1])
+		}
+	}
+	again, err := c.Push(ctx, files, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, change := range again {
+		if change.Action != ActionUnchanged || change.ID != done[i].ID {
+			t.Errorf("pushed again: %+v, was %+v", change, done[i])
+		}
+	}
+	types, err := c.Types(ctx)
+	if err != nil || len(types) != len(files) {
+		t.Errorf("%d types of %d files: %v", len(types), len(files), err)
+	}
+	for _, name := range types {
+		id, s, err := c.ByType(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		byID, err := c.SchemaByID(ctx, id)
+		if err != nil || byID.Fingerprint() != s.Fingerprint() || s.EventType() != name {
+			t.Errorf("%s: id %d is %v (%v)", name, id, byID, err)
+		}
+		if found, _, err := c.ByFingerprint(ctx, s.Fingerprint()); err != nil || found != id {
+			t.Errorf("%s by fingerprint: id %d (%v), want %d", name, found, err, id)
+		}
+	}
+}
+
+func TestPush_RefusesEverythingWhenOneFileBreaksARule(t *testing.T) {
+	c, _, _ := connect(t)
+	ctx := t.Context()
+	text := func(fields string) schemas.File {
+		return schemas.File{Path: "schemas/test/made.v1.avsc", Text: []byte(`{"type":"record","name":"TestMade","namespace":"neuronx.test.v1",
+			"event_type":"test.made","doc":"A test.","fields":[` + fields + `]}`)}
+	}
+	id := `{"name":"id","type":"string","doc":"Id."}`
+	more := `,{"name":"more","type":["null","string"],"default":null,"doc":"More."}`
+	if _, err := c.Push(ctx, []schemas.File{text(id)}, true); err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string]schemas.File{
+		"lint":         text(`{"name":"id","type":"string"}`),
+		"not parsed":   text(`{"name":"id","type":{"type":"map","values":"string"},"doc":"Id."}`),
+		"incompatible": text(id + `,{"name":"more","type":"string","doc":"More."}`),
+	} {
+		files := append(catalogueFiles(t)[:1:1], bad)
+		changes, err := c.Push(ctx, files, true)
+		if !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
+		refused := 0
+		for _, change := range changes {
+			if change.Action == ActionRefused && change.Detail != "" && change.Path == bad.Path {
+				refused++
+			}
+		}
+		if refused == 0 {
+			t.Errorf("%s: no change says why: %+v", name, changes)
+		}
+		if types, err := c.Types(ctx); err != nil || len(types) != 1 {
+			t.Errorf("%s: types are %v (%v), want test.made alone", name, types, err)
+		}
+	}
+	if _, err := c.Push(ctx, []schemas.File{text(id + more)}, true); err != nil {
+		t.Errorf("a compatible change was refused: %v", err)
+	}
+	if _, s, err := c.ByType(ctx, "test.made"); err != nil || !strings.Contains(string(s.Text()), `"more"`) {
+		t.Errorf("the latest version is %v (%v)", s, err)
+	}
+}
+
+func TestClient_RemembersUnknownIDsForAMinute(t *testing.T) {
+	c, f, k := connect(t)
+	ctx := t.Context()
+	unknown := func() {
+		t.Helper()
+		if _, err := c.SchemaByID(ctx, 1); !errors.Is(err, ErrUnknown) {
+			t.Errorf("got %v", err)
+		}
+	}
+	unknown()
+	before := f.requests.Load()
+	k.advance(59 * time.Second)
+	unknown()
+	if got := f.requests.Load(); got != before {
+		t.Errorf("asked %d times again within the minute", got-before)
+	}
+	register(t, f, "a", record("A", "x"))
+	k.advance(2 * time.Second)
+	s, err := c.SchemaByID(ctx, 1)
+	if err != nil || s.FullName() != "test.v1.A" {
+		t.Fatalf("after a minute: %v (%v)", s, err)
+	}
+	before = f.requests.Load()
+	k.advance(1000 * time.Hour)
+	if _, err := c.SchemaByID(ctx, 1); err != nil || f.requests.Load() != before {
+		t.Errorf("a known id was asked for again (%v)", err)
+	}
+	for _, id := range []int32{0, -1} {
+		if _, err := c.SchemaByID(ctx, id); !errors.Is(err, ErrUnknown) || f.requests.Load() != before {
+			t.Errorf("id %d: %v", id, err)
+		}
+	}
+}
+
+func TestClient_SaysUnavailableAndGoesOnWithWhatItKnows(t *testing.T) {
+	c, f, k := connect(t)
+	ctx := t.Context()
+	if _, err := c.Push(ctx, catalogueFiles(t)[:3], true); err != nil {
+		t.Fatal(err)
+	}
+	id, s, err := c.ByType(ctx, catalogueType(t, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.down.Store(true)
+	k.advance(time.Hour)
+	if again, _, err := c.ByType(ctx, s.EventType()); err != nil || again != id {
+		t.Errorf("a known type: %d (%v)", again, err)
+	}
+	if _, err := c.SchemaByID(ctx, id); err != nil {
+		t.Errorf("a known id: %v", err)
+	}
+	if _, err := c.SchemaByID(ctx, 999); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknown) {
+		t.Errorf("an id nobody knows: %v", err)
+	}
+	if _, _, err := c.ByType(ctx, "no.such"); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknown) {
+		t.Errorf("a type nobody knows: %v", err)
+	}
+	if _, err := c.Push(ctx, catalogueFiles(t)[:1], true); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("push: %v", err)
+	}
+	f.down.Store(false)
+	k.advance(time.Minute)
+	if _, err := c.SchemaByID(ctx, 999); !errors.Is(err, ErrUnknown) {
+		t.Errorf("after it came back: %v", err)
+	}
+	if _, _, err := c.ByType(ctx, "no.such"); !errors.Is(err, ErrUnknown) {
+		t.Errorf("after it came back: %v", err)
+	}
+}
+
+func catalogueType(t *testing.T, i int) string {
+	t.Helper()
+	s, err := avro.Parse(catalogueFiles(t)[i].Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.EventType()
+}
+
+func TestClient_SaysUnavailableWhenNobodyListens(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	url := server.URL
+	c, err := NewClient(url, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.SchemaByID(t.Context(), 1); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a 404 of something else: %v", err)
+	}
+	server.Close()
+	if _, err := c.SchemaByID(t.Context(), 1); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("nobody there: %v", err)
+	}
+	if _, err := c.Types(t.Context()); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("types: %v", err)
+	}
+}
+
+func TestClient_SeesANewTypeAfterASecondAndANewVersionAfterAMinute(t *testing.T) {
+	for _, noList := range []bool{false, true} {
+		c, f, k := connect(t)
+		f.noList.Store(noList)
+		ctx := t.Context()
+		text := func(fields ...string) string {
+			return strings.Replace(record("Made", fields...), `"namespace"`, `"event_type":"test.made","namespace"`, 1)
+		}
+		if _, _, err := c.ByType(ctx, "test.made"); !errors.Is(err, ErrUnknown) {
+			t.Fatal(err)
+		}
+		register(t, f, "neuronx.ingress-test.v1.Made", text("x"))
+		k.advance(time.Second)
+		first, _, err := c.ByType(ctx, "test.made")
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := register(t, f, "neuronx.ingress-test.v1.Made", text("x", "y"))
+		if id, _, err := c.ByType(ctx, "test.made"); err != nil || id != first {
+			t.Errorf("id %d (%v) within the minute", id, err)
+		}
+		k.advance(time.Minute)
+		if id, _, err := c.ByType(ctx, "test.made"); err != nil || int(id) != second {
+			t.Errorf("id %d (%v) after a minute, want %d", id, err, second)
+		}
+	}
+}
+
+func TestClient_DoesNotLetAnotherRecordTakeOverAType(t *testing.T) {
+	c, f, _ := connect(t)
+	ctx := t.Context()
+	named := func(namespace, name string) string {
+		return `{"type":"record","name":"` + name + `","namespace":"` + namespace + `","event_type":"test.made","fields":[]}`
+	}
+	register(t, f, "neuronx.ingress-a.Other", named("a", "Other"))
+	register(t, f, "neuronx.ingress-neuronx.test.v1.TestMade", named("neuronx.test.v1", "TestMade"))
+	want := register(t, f, "neuronx.ingress-neuronx.test.v2.TestMade", named("neuronx.test.v2", "TestMade"))
+	register(t, f, "neuronx.ingress-zz.TestMade", named("zz", "TestMade"))
+	if id, s, err := c.ByType(ctx, "test.made"); err != nil || int(id) != want {
+		t.Errorf("id %d %v (%v), want %d", id, s, err, want)
+	}
+}
+
+func TestClient_WaitsOnlyAsLongAsItsCaller(t *testing.T) {
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-release }))
+	c, err := NewClient(server.URL, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := c.SchemaByID(ctx, 1); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	close(release)
+	server.Close()
+	c.Close()
+}
+
+func TestNewClient_RefusesAddressesThatAreNone(t *testing.T) {
+	for _, address := range []string{"", "localhost:8081", "ftp://host", "http://", "http://u:secret@:x/\x00"} {
+		_, err := NewClient(address, quiet())
+		if err == nil {
+			t.Errorf("%q was taken", address)
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("the password is in the error: %v", err)
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// Server is the embedded registry: an http.Handler, whose Run must run beside it. It is safe for concurrent use.
+type Server struct {
+	cfg    kafka.Config
+	log    *slog.Logger
+	routes http.Handler
+
+	mu      sync.RWMutex // state and session; held for writing while a registration is being written
+	state   *state
+	session *session // nil until the topic was read to its end, and after a write failed
+	broken  chan error
+}
+
+// NewServer returns a registry over the topic _schemas of cfg, which must exist. It answers 500 with code 50001
+// until Run has read the topic to its end.
+func NewServer(cfg kafka.Config, log *slog.Logger) *Server {
+	s := &Server{cfg: cfg, log: log, broken: make(chan error, 1)}
+	s.routes = s.mux()
+	return s
+}
+
+// ServeHTTP answers the REST API.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.routes.ServeHTTP(w, r) }
+
+// Ready returns nil when requests are answered.
+func (s *Server) Ready() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.session == nil {
+		return errors.New("registry: the topic " + kafka.TopicSchemas + " is not read yet")
+	}
+	return nil
+}
+
+const reopenWait = time.Second
+
+// Run reads the topic and keeps the right to write it until ctx is done, then it returns nil. It returns ErrFenced
+// when another registry took that right, and an error when the topic does not exist or was written by something else.
+// Kafka being away is no end: it is tried again.
+//
+//	fence older writers ──> read to the end ──> serve ──(a write fails)──> forget everything ──┐
+//	        ^──────────────────────────────────────────────────────────────────────────────────┘
+func (s *Server) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := s.serve(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrFenced), errors.Is(err, errTopic):
+			return fmt.Errorf("registry: %w", err)
+		}
+		s.log.Warn("registry reads its topic again", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(reopenWait):
+		}
+	}
+	return nil
+}
+
+// serve opens a session and returns when it broke or ctx is done.
+func (s *Server) serve(ctx context.Context) error {
+	session, state, err := open(ctx, s.cfg)
+	if err != nil {
+		return err
+	}
+	defer session.close()
+	select { // of the session before
+	case <-s.broken:
+	default:
+	}
+	s.set(session, state)
+	s.log.Info("registry is ready", "subjects", len(state.subjects), "last_id", state.lastID)
+	defer s.set(nil, nil)
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.broken:
+		return err
+	}
+}
+
+func (s *Server) set(session *session, state *state) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.session, s.state = session, state
+}
+
+// read calls fn with the state, which fn must not keep.
+func (s *Server) read(fn func(*state) (any, error)) (any, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.session == nil {
+		return nil, refuse(codeStore, "the registry has not read its topic yet, or lost it; try again")
+	}
+	return fn(s.state)
+}
+
+// register gives schema a version under subject, and returns when it is durable. The lock makes registrations queue:
+// ids are given one by one, and readers see a version only once it is committed.
+func (s *Server) register(subject string, schema *avro.Schema) (version, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session == nil {
+		return version{}, refuse(codeStore, "the registry has not read its topic yet, or lost it; try again")
+	}
+	v, isNew, err := s.state.register(subject, schema)
+	if err != nil || !isNew {
+		return v, err
+	}
+	// Not the request's context: a client that goes away must not leave the outcome of a write unknown.
+	if err := s.session.write(v); err != nil {
+		s.session, s.state = nil, nil
+		s.broken <- err // has room: serve emptied it before the session was set
+		return version{}, fmt.Errorf("write schema: %w", err)
+	}
+	if err := s.state.add(v); err != nil {
+		return version{}, err
+	}
+	s.log.Info("schema registered", "subject", subject, "version", v.Version, "id", v.ID)
+	return v, nil
+}

@@ -1,0 +1,136 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// ErrFenced means that another embedded registry writes the same topic now.
+var ErrFenced = errors.New("another registry took over the topic " + kafka.TopicSchemas)
+
+// errTopic means that the topic is not one that this registry can use; trying again would not help.
+var errTopic = errors.New("topic " + kafka.TopicSchemas + " can not be used")
+
+const (
+	// One writer at a time: whoever initialises this id fences all others (KIP-98).
+	transactionalID = "neuronx.registry"
+	writeTimeout    = 15 * time.Second
+)
+
+// session is the right to write the topic.
+type session struct {
+	client *kgo.Client
+}
+
+// open takes the right to write from whoever had it, and then reads the topic to its end. In this order nothing can be
+// written behind the end that was read: the transaction of the earlier writer is ended by the initialisation.
+func open(ctx context.Context, cfg kafka.Config) (*session, *state, error) {
+	end, err := topicEnd(ctx, cfg) // first: it tells of a missing topic in words
+	if err != nil {
+		return nil, nil, err
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.TransactionalID(transactionalID),
+		kgo.TransactionTimeout(10 * time.Second),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.RecordDeliveryTimeout(writeTimeout / 2),
+		kgo.ProducerLinger(0),
+		kgo.MaxProduceRequestsInflightPerBroker(1),
+	}
+	if cfg.ClientID != "" {
+		opts = append(opts, kgo.ClientID(cfg.ClientID))
+	}
+	if cfg.Dialer != nil {
+		opts = append(opts, kgo.Dialer(cfg.Dialer))
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open writer: %w", err)
+	}
+	s := &session{client: client}
+	initCtx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if _, _, err := client.ProducerID(initCtx); err != nil {
+		s.close()
+		return nil, nil, fmt.Errorf("fence earlier writers: %w", err)
+	}
+	if end, err = topicEnd(ctx, cfg); err != nil {
+		s.close()
+		return nil, nil, err
+	}
+	st := newState()
+	err = kafka.ReadRange(ctx, cfg, kafka.TopicSchemas, 0, 0, end, func(r *kafka.Record) error {
+		if err := st.fold(r.Key, r.Value); err != nil {
+			return fmt.Errorf("%w: record at offset %d: %w", errTopic, r.Offset, err)
+		}
+		return nil
+	})
+	if err != nil {
+		s.close()
+		return nil, nil, fmt.Errorf("read %s: %w", kafka.TopicSchemas, err)
+	}
+	return s, st, nil
+}
+
+// topicEnd returns the high water mark of the only partition of the topic.
+func topicEnd(ctx context.Context, cfg kafka.Config) (int64, error) {
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		return 0, err
+	}
+	defer admin.Close()
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	topics, err := admin.Topics(ctx, kafka.TopicSchemas)
+	if err != nil {
+		return 0, err
+	}
+	topic, ok := topics[kafka.TopicSchemas]
+	if !ok {
+		return 0, fmt.Errorf("%w: it does not exist; run: neuronx provision --execute", errTopic)
+	}
+	if topic.Partitions != 1 {
+		return 0, fmt.Errorf("%w: it has %d partitions, and ids have an order only in one", errTopic, topic.Partitions)
+	}
+	ends, err := admin.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicSchemas)
+	if err != nil {
+		return 0, err
+	}
+	return ends[kafka.TopicPartition{Topic: kafka.TopicSchemas}], nil
+}
+
+// write commits one version. After an error the outcome is unknown, and the session must not be used again.
+func (s *session) write(v version) error {
+	key, value, err := v.record()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	if err := s.client.BeginTransaction(); err != nil {
+		return classify(err)
+	}
+	rec := &kgo.Record{Topic: kafka.TopicSchemas, Partition: 0, Key: key, Value: value}
+	if err := s.client.ProduceSync(ctx, rec).FirstErr(); err != nil {
+		return classify(err)
+	}
+	return classify(s.client.EndTransaction(ctx, kgo.TryCommit))
+}
+
+func classify(err error) error {
+	if errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.InvalidProducerIDMapping) {
+		return fmt.Errorf("%w: %w", ErrFenced, err)
+	}
+	return err
+}
+
+func (s *session) close() { s.client.Close() }
