@@ -83,8 +83,8 @@ func (s *Server) serve(ctx context.Context) error {
 	case <-s.broken:
 	default:
 	}
-	s.set(session, state)
-	s.log.Info("registry is ready", "subjects", len(state.subjects), "last_id", state.lastID)
+	s.log.Info("registry has read its topic", "subjects", len(state.subjects), "last_id", state.lastID)
+	s.set(session, state) // from here on state belongs to the lock
 	defer s.set(nil, nil)
 	select {
 	case <-ctx.Done():
