@@ -102,28 +102,62 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error 
 // Own reports whether a recorded event came out of this outbox, so that Seen must be told of it. The sequencer verified the claim.
 func (o *Outbox) Own(r *event.Recorded) bool { return r.Deriver == o.deriver && r.DeriverNumber > 0 }
 
+// Mark is one own event that was seen in the log or the dead letters.
+type Mark struct {
+	Tenant  string
+	Number  int64
+	EventID string
+}
+
 // Seen notes that an own event stands in the log: its row is deleted and the tenant's number is raised to it. It may be called
-// again for the same event. ErrConflict means that our row of that number is another event's; the caller logs nothing more and
-// goes on, since everything that could be done was done in tx.
+// again for the same event. ErrConflict means that our row of that number is another event's; it was logged and counted, and
+// everything that could be done was done in tx, so the caller goes on.
 func (o *Outbox) Seen(ctx context.Context, tx pgx.Tx, tenant string, number int64, eventID string) error {
-	var other string
-	// By id as well as by number: after a restore the same event may stand under another number than ours.
-	err := tx.QueryRow(ctx, `WITH gone AS (
-			DELETE FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND event_id = $4
+	return o.SeenAll(ctx, tx, []Mark{{tenant, number, eventID}})
+}
+
+// SeenAll is Seen for many events, of any tenants, in one statement.
+func (o *Outbox) SeenAll(ctx context.Context, tx pgx.Tx, marks []Mark) error {
+	if len(marks) == 0 {
+		return nil
+	}
+	tenants, numbers, ids := make([]string, len(marks)), make([]int64, len(marks)), make([]string, len(marks))
+	for i, m := range marks {
+		tenants[i], numbers[i], ids[i] = m.Tenant, m.Number, m.EventID
+	}
+	// Deleted by id, not by number: after a restore the same event may stand under another number than ours. The parts of a
+	// statement see the rows as they were before it, so the last part compares with what the first one deletes.
+	rows, err := tx.Query(ctx, `WITH seen AS (
+			SELECT * FROM unnest($2::text[], $3::bigint[], $4::text[]) AS s(tenant_id, number, event_id)
+		), gone AS (
+			DELETE FROM neuronx.outbox o USING seen s
+			 WHERE o.tenant_id = s.tenant_id AND o.deriver = $1 AND o.event_id = s.event_id
 		), raised AS (
-			INSERT INTO neuronx.outbox_numbers AS n (tenant_id, deriver, last) VALUES ($1, $2, $3)
+			INSERT INTO neuronx.outbox_numbers AS n (tenant_id, deriver, last)
+			SELECT tenant_id, $1, max(number) FROM seen GROUP BY tenant_id ORDER BY tenant_id
 			ON CONFLICT (tenant_id, deriver) DO UPDATE SET last = excluded.last WHERE n.last < excluded.last
 		)
-		SELECT coalesce((SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND number = $3 AND event_id <> $4), '')`,
-		tenant, o.deriver, number, eventID).Scan(&other)
+		SELECT o.tenant_id, o.number, s.event_id, o.event_id FROM seen s
+		  JOIN neuronx.outbox o ON o.tenant_id = s.tenant_id AND o.deriver = $1 AND o.number = s.number AND o.event_id <> s.event_id`,
+		o.deriver, tenants, numbers, ids)
 	if err != nil {
-		return fmt.Errorf("note derived event as seen: %w", err)
+		return fmt.Errorf("note derived events as seen: %w", err)
 	}
-	o.metrics.seen.Inc()
-	if other != "" {
+	conflicts := 0
+	var tenant, theirs, ours string
+	var number int64
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &number, &theirs, &ours}, func() error {
+		conflicts++
 		o.metrics.conflicts.Inc()
 		o.log.Error("another event stands under this deriver's number; was Postgres restored from a backup?",
-			"tenant", tenant, "deriver", o.deriver, "number", number, "seen_event_id", eventID, "our_event_id", other)
+			"tenant", tenant, "deriver", o.deriver, "number", number, "seen_event_id", theirs, "our_event_id", ours)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("note derived events as seen: %w", err)
+	}
+	o.metrics.seen.Add(float64(len(marks)))
+	if conflicts > 0 {
 		return ErrConflict
 	}
 	return nil

@@ -41,13 +41,15 @@ type Schema struct {
 	Avro *avro.Schema
 }
 
-// Schemas holds the schemas of the types that a bundle emits, and of engine.*; a type that is missing has no schema.
+// Schemas holds the schemas of the types that a bundle emits, and of engine.*; a type that is missing, or whose Avro is nil, has none.
 type Schemas map[string]Schema
 
 // Health is how a rule does for a tenant.
 type Health struct {
-	Failures int64  // in a row
-	Tripped  string // why it is off; empty: it is on
+	Failures  int64  // in a row
+	Tripped   string // why it is off: failures or storm; empty: it is on
+	TrippedAt int64  // sequence of the event that tripped it
+	ResetAt   int64  // sequence of the last engine.rule.reset
 }
 
 // Input is everything that an evaluation depends on.
@@ -116,7 +118,8 @@ func Evaluate(in Input) (Result, error) {
 				res.Fired++
 			}
 			if before.Failures > 0 {
-				res.Health[r.Name] = Health{}
+				before.Failures = 0
+				res.Health[r.Name] = before
 			}
 		case errors.As(err, &failure):
 			res.Failed++
@@ -209,8 +212,8 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 		}
 		data[a.Key] = v
 	}
-	schema, ok := e.in.Schemas[emit.Type]
-	if !ok {
+	schema := e.in.Schemas[emit.Type]
+	if schema.Avro == nil {
 		return Output{}, fail(codeUnknownType, "%s: no schema has this type", where)
 	}
 	body, err := schema.Avro.EncodeMap(data)
@@ -244,8 +247,8 @@ func outcome(where string, err error) error {
 
 // failed makes engine.rule.failed.
 func failed(in Input, rule string, f *ruleFailure, tripped bool) (Output, error) {
-	schema, ok := in.Schemas[typeFailed]
-	if !ok {
+	schema := in.Schemas[typeFailed]
+	if schema.Avro == nil {
 		return Output{}, fmt.Errorf("no schema of %s: run neuronx schemas push", typeFailed)
 	}
 	body, err := schema.Avro.EncodeMap(map[string]any{

@@ -1,0 +1,243 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// Why a rule is off.
+const (
+	trippedFailures = "failures"
+	trippedStorm    = "storm"
+)
+
+// bundle is the set of rules that is in force for a tenant.
+type bundle struct {
+	Sequence  int64 // of its rules.published
+	EventID   string
+	Version   int64
+	Semantics int64
+	By        string
+	At        time.Time      // when it was recorded; only when just published
+	Files     []ruleset.File // only when just published
+	Set       *ruleset.Set
+}
+
+// world is what a fold needs from outside: values and schemas, which never change, and states, which only this fold changes.
+type world interface {
+	decode(ctx context.Context, r *event.Recorded) (map[string]any, error)
+	schemas(ctx context.Context, types []string) (Schemas, error)
+	state(ctx context.Context, tenant, subject string) (State, error)
+}
+
+// fold is one tenant's rules at a place in the log. The live service and the shadow of a reset run the same fold; they differ in
+// where its state comes from and where its outputs go.
+type fold struct {
+	tenant string
+	world  world
+	bundle *bundle // nil: the tenant never published rules
+	health map[string]Health
+	states map[string]State // by subject, as loaded or changed
+
+	published   []*bundle // in this run
+	dirtyHealth map[string]bool
+	dirtyStates map[string]int64 // subject → sequence
+	outputs     []event.Event
+
+	evaluated, fired, failed int
+}
+
+func newFold(tenant string, w world, b *bundle, health map[string]Health) *fold {
+	if health == nil {
+		health = map[string]Health{}
+	}
+	return &fold{tenant: tenant, world: w, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{}}
+}
+
+// apply takes one event in: it switches the set, trips and resets rules, or evaluates. Derived events are appended to f.outputs.
+func (f *fold) apply(ctx context.Context, r *event.Recorded) error {
+	if strings.HasPrefix(r.Type, "engine.") {
+		return f.engine(ctx, r)
+	}
+	if r.Type == typePublished {
+		if err := f.publish(ctx, r); err != nil {
+			return err
+		}
+	}
+	if f.bundle == nil || len(f.bundle.Set.For(r.Type)) == 0 || r.EffectiveOrigin() == event.OriginEcho {
+		return nil
+	}
+	if f.bundle.Semantics > ruleset.Semantics {
+		return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", f.bundle.Version, f.bundle.Semantics, ruleset.Semantics)
+	}
+	data, err := f.world.decode(ctx, r)
+	if err != nil {
+		return err
+	}
+	state, err := f.state(ctx, r.Subject)
+	if err != nil {
+		return err
+	}
+	schemas, err := f.world.schemas(ctx, append(f.bundle.Set.EmitTypes(), typeFailed))
+	if err != nil {
+		return err
+	}
+	res, err := Evaluate(Input{Event: *r, Data: data, State: state, Health: f.health, Version: f.bundle.Version, Set: f.bundle.Set, Schemas: schemas})
+	if err != nil {
+		return consumer.Transient(fmt.Errorf("evaluate event %d: %w", r.Sequence, err))
+	}
+	f.evaluated++
+	f.fired += res.Fired
+	f.failed += res.Failed
+	for rule, h := range res.Health {
+		f.setHealth(rule, h)
+	}
+	if res.State != nil {
+		f.states[r.Subject] = res.State
+		f.dirtyStates[r.Subject] = r.Sequence
+	}
+	for _, out := range res.Outputs {
+		f.outputs = append(f.outputs, derive(*r, out))
+	}
+	return nil
+}
+
+func (f *fold) state(ctx context.Context, subject string) (State, error) {
+	if s, ok := f.states[subject]; ok {
+		return s, nil
+	}
+	s, err := f.world.state(ctx, f.tenant, subject)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		s = State{}
+	}
+	f.states[subject] = s
+	return s, nil
+}
+
+func (f *fold) setHealth(rule string, h Health) {
+	f.health[rule] = h
+	f.dirtyHealth[rule] = true
+}
+
+// engine takes in what is told about rules. It happens at the event's sequence, so that every replay switches at the same place.
+func (f *fold) engine(ctx context.Context, r *event.Recorded) error {
+	switch r.Type {
+	case typeFailed, typeReset, typeStorm:
+	default:
+		return nil
+	}
+	data, err := f.world.decode(ctx, r)
+	if err != nil {
+		return err
+	}
+	rule, _ := data["rule"].(string) // the schema has it as a required string
+	h := f.health[rule]
+	switch r.Type {
+	case typeReset:
+		f.setHealth(rule, Health{ResetAt: r.Sequence})
+	case typeStorm:
+		if h.Tripped == "" {
+			h.Tripped, h.TrippedAt = trippedStorm, r.Sequence
+			f.setHealth(rule, h)
+		}
+	case typeFailed:
+		tripped, _ := data["tripped"].(bool)
+		cause, _ := data["cause_sequence"].(int64)
+		// A failure from before the last reset was on its way when the operator decided: it must not undo that.
+		if tripped && h.Tripped == "" && cause > h.ResetAt {
+			h.Tripped, h.TrippedAt = trippedFailures, r.Sequence
+			f.setHealth(rule, h)
+		}
+	}
+	return nil
+}
+
+// publish switches the tenant's set. A bundle that can't be used is an outcome: the set in force stays.
+func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
+	data, err := f.world.decode(ctx, r)
+	if err != nil {
+		return err
+	}
+	files, version, semantics, err := ruleset.ParsePublished(data)
+	var set *ruleset.Set
+	var previous int64
+	if f.bundle != nil {
+		previous = f.bundle.Version
+	}
+	switch {
+	case err != nil:
+	case version <= previous:
+		err = fmt.Errorf("version %d does not follow %d, which is in force", version, previous)
+	case semantics < 1:
+		err = fmt.Errorf("there is no semantics version %d", semantics)
+	case semantics > ruleset.Semantics:
+		// Not an outcome: a newer build can use it, and would derive other events.
+		return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, ruleset.Semantics)
+	default:
+		var problems ruleset.Problems
+		set, problems = ruleset.Compile(files)
+		err = problems.Err()
+	}
+	if err != nil {
+		return f.refuseBundle(ctx, r, version, err)
+	}
+	by, _ := data["by"].(string) // absent is fine
+	f.bundle = &bundle{Sequence: r.Sequence, EventID: r.ID, Version: version, Semantics: semantics, By: by, At: r.RecordedTime, Files: files, Set: set}
+	f.published = append(f.published, f.bundle)
+	return nil
+}
+
+func (f *fold) refuseBundle(ctx context.Context, r *event.Recorded, version int64, cause error) error {
+	schemas, err := f.world.schemas(ctx, []string{typeFailed})
+	if err != nil {
+		return err
+	}
+	out, err := failed(Input{Event: *r, Version: version, Schemas: schemas}, "*", &ruleFailure{codeInvalidBundle, cause.Error()}, false)
+	if err != nil {
+		return consumer.Transient(err)
+	}
+	f.failed++
+	f.outputs = append(f.outputs, derive(*r, out))
+	return nil
+}
+
+var errNoStorm = errors.New("not a storm of this deriver")
+
+// storm makes engine.storm.detected from a dead letter: it names the rule that derived the refused event, with the whole path. The id
+// comes from the refused event's, so that one dead letter gives one event.
+func storm(e event.Event, schema Schema) (event.Event, error) {
+	if len(e.Path) == 0 {
+		return event.Event{}, errNoStorm
+	}
+	_, rule, version, err := parsePathEntry(e.Path[len(e.Path)-1])
+	if err != nil {
+		return event.Event{}, err
+	}
+	path := make([]any, len(e.Path))
+	for i, p := range e.Path {
+		path[i] = p
+	}
+	body, err := schema.Avro.EncodeMap(map[string]any{"rule": rule, "version": version, "hops": e.Hops, "path": path, "event_id": e.ID})
+	if err != nil {
+		return event.Event{}, fmt.Errorf("encode %s: %w", typeStorm, err)
+	}
+	return event.Event{
+		TenantID: e.TenantID, ID: stormID(e.TenantID, e.ID), Source: Source, Type: typeStorm, Subject: "rule/" + rule,
+		Time: e.Time, ContentType: event.ContentTypeAvro, TraceParent: e.TraceParent, TraceState: e.TraceState,
+		CorrelationID: e.CorrelationID, CausationID: e.CausationID, Origin: event.OriginLive, Value: event.Frame(schema.ID, body),
+	}, nil
+}
+
+func stormID(tenant, refused string) string {
+	return event.DerivedID(tenant, Deriver, "storm", refused)
+}

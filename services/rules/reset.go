@@ -1,0 +1,279 @@
+package rules
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
+)
+
+// eventReader is what the shadow needs of archive.Reader.
+type eventReader interface {
+	Events(ctx context.Context, tenant string, from int64, limit int) ([]event.Recorded, error)
+}
+
+// shadow derives a tenant's events again, from sequence 1 of the archive with the bundles recorded there, and compares them with
+// those in the log. It writes nothing and sends nothing.
+type shadow struct {
+	pool     *pgxpool.Pool
+	archive  eventReader
+	registry registryClient
+	log      *slog.Logger
+	metrics  *metrics
+
+	patience time.Duration // how long archive and outbox may lag behind; 0 means a minute
+}
+
+const shadowPage = 1000
+
+// Reset implements consumer.ResetHandler (K38). A reset forward needs nothing: the loop goes on from its row, and what would be
+// jumped over is not. A reset back compares every tenant with events in the range, whole: state needs the fold from the beginning.
+func (s *shadow) Reset(ctx context.Context, r consumer.Reset) error {
+	report := r.Report
+	if report == nil {
+		report = &consumer.ResetReport{}
+	}
+	switch {
+	case r.Topic != kafka.TopicEvents:
+		report.Detail = "dead letters are not evaluated again: the engine goes on from its own row"
+		return nil
+	case !r.Back():
+		report.Detail = "nothing is jumped over: the engine goes on from its own row, and takes what is missing from the archive"
+		return nil
+	}
+	first := ""
+	for _, tenant := range r.Tenants {
+		c, err := s.compare(ctx, tenant)
+		if err != nil {
+			return fmt.Errorf("derive events of %s again: %w", tenant, err)
+		}
+		report.Examined += c.examined
+		report.Differences += c.differences
+		if first == "" && c.first != "" {
+			first = tenant + ": " + c.first
+		}
+		s.metrics.compared.Add(float64(c.examined))
+		s.metrics.differences.Add(float64(c.differences))
+	}
+	report.Detail = fmt.Sprintf("derived %d events of %d tenants again, all as in the log; nothing was sent", report.Examined, len(r.Tenants))
+	if report.Differences > 0 {
+		report.Detail = fmt.Sprintf("%d of %d derived events differ from the log; the first: %s; nothing was sent", report.Differences, report.Examined, first)
+		s.log.Error("deriving again gives other events than the log holds", "differences", report.Differences, "examined", report.Examined, "first", first)
+	}
+	return nil
+}
+
+// comparison is the outcome for one tenant.
+type comparison struct {
+	examined    int64 // derived events looked at, on either side
+	differences int64
+	first       string
+}
+
+func (c *comparison) differ(format string, args ...any) {
+	c.differences++
+	if c.first == "" {
+		c.first = fmt.Sprintf(format, args...)
+	}
+}
+
+// compare folds one tenant up to the sequence that the live service has applied, and matches outputs with the log by id.
+func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error) {
+	var c comparison
+	through, err := s.applied(ctx, tenant)
+	if err != nil {
+		return c, err
+	}
+	f := newFold(tenant, &replayed{shadow: s, decoder: consumer.NewDecoder(s.registry)}, nil, nil)
+	expected := map[string]event.Event{} // derived again, not yet seen in the log
+	from, deadline := int64(1), time.Now().Add(s.waitFor())
+	for {
+		events, err := s.archive.Events(ctx, tenant, from, shadowPage)
+		if err != nil {
+			return c, err
+		}
+		for i := range events {
+			r := &events[i]
+			if r.Sequence != from {
+				return c, fmt.Errorf("the archive of %s lacks sequence %d", tenant, from)
+			}
+			from++
+			if r.Deriver == Deriver {
+				s.match(ctx, &c, expected, r)
+			}
+			if r.Sequence > through {
+				continue // only to find what was derived from earlier ones
+			}
+			if err := f.apply(ctx, r); err != nil {
+				return c, err
+			}
+			for _, e := range f.outputs {
+				expected[e.ID] = e
+			}
+			f.outputs = f.outputs[:0]
+			f.published = nil
+		}
+		if len(events) == shadowPage {
+			continue
+		}
+		// The archive lags behind the log a little, and so does a derived event behind its cause.
+		if from > through {
+			if err := s.forgive(ctx, tenant, expected); err != nil {
+				return c, err
+			}
+			if len(expected) == 0 {
+				return c, nil
+			}
+		}
+		if time.Now().After(deadline) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return c, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	if from <= through {
+		return c, fmt.Errorf("the archive ends at %d, the rules have applied %d", from-1, through)
+	}
+	for _, id := range slices.Sorted(maps.Keys(expected)) {
+		e := expected[id]
+		c.examined++
+		c.differ("%s %s, derived from %s, is not in the log", e.Type, id, e.CausationID)
+	}
+	return c, nil
+}
+
+func (s *shadow) waitFor() time.Duration {
+	if s.patience == 0 {
+		return time.Minute
+	}
+	return s.patience
+}
+
+// match compares one derived event of the log with what was derived again.
+func (s *shadow) match(ctx context.Context, c *comparison, expected map[string]event.Event, r *event.Recorded) {
+	c.examined++
+	want, ok := expected[r.ID]
+	if !ok {
+		if r.Type != typeStorm || !s.stormOK(ctx, r) {
+			c.differ("sequence %d, %s %s, was not derived again", r.Sequence, r.Type, r.ID)
+		}
+		return
+	}
+	delete(expected, r.ID)
+	switch {
+	case want.Type != r.Type, want.Subject != r.Subject, !want.Time.Equal(r.Time), want.CausationID != r.CausationID,
+		want.CorrelationID != r.CorrelationID, want.Hops != r.Hops, !slices.Equal(want.Path, r.Path), want.Source != r.Source:
+		c.differ("sequence %d, %s %s, has other attributes than when it is derived again", r.Sequence, r.Type, r.ID)
+	case !s.sameValue(ctx, want.Value, r.Value):
+		c.differ("sequence %d, %s %s, has another body than when it is derived again", r.Sequence, r.Type, r.ID)
+	}
+}
+
+// stormOK checks a storm report, which is derived from a dead letter and not from the log, by its id.
+func (s *shadow) stormOK(ctx context.Context, r *event.Recorded) bool {
+	data, err := consumer.NewDecoder(s.registry).Decode(ctx, r)
+	refused, _ := data["event_id"].(string)
+	return err == nil && r.ID == stormID(r.TenantID, refused)
+}
+
+// sameValue compares bytes. When the schema got a new version since, it compares the fields that both versions have.
+func (s *shadow) sameValue(ctx context.Context, a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	idA, bodyA, errA := event.Unframe(a)
+	idB, bodyB, errB := event.Unframe(b)
+	if errA != nil || errB != nil || idA == idB {
+		return false
+	}
+	schemaA, errA := s.registry.SchemaByID(ctx, idA)
+	schemaB, errB := s.registry.SchemaByID(ctx, idB)
+	if errA != nil || errB != nil {
+		return false
+	}
+	x, errA := schemaA.Decode(bodyA)
+	y, errB := schemaB.Decode(bodyB)
+	if errA != nil || errB != nil {
+		return false
+	}
+	for k, v := range x {
+		if w, both := y[k]; both && !(State{"": v}).equal(State{"": w}) {
+			return false
+		}
+	}
+	return true
+}
+
+// forgive removes what is not in the log for a good reason: still in the outbox, or refused and in the dead letters.
+func (s *shadow) forgive(ctx context.Context, tenant string, expected map[string]event.Event) error {
+	if len(expected) == 0 {
+		return nil
+	}
+	ids := slices.Sorted(maps.Keys(expected))
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if err := postgres.SetTenant(ctx, tx, tenant); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND event_id = ANY($3)
+			UNION SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND event_id = ANY($3)`, tenant, Deriver, ids)
+		if err != nil {
+			return fmt.Errorf("look for refused events: %w", err)
+		}
+		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return fmt.Errorf("look for refused events: %w", err)
+		}
+		for _, id := range found {
+			delete(expected, id)
+		}
+		return nil
+	})
+}
+
+// applied is the sequence up to which the live service has evaluated.
+func (s *shadow) applied(ctx context.Context, tenant string) (sequence int64, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT sequence FROM neuronx.progress WHERE consumer = $1 AND generation = 1 AND tenant_id = $2`,
+		kafka.GroupRules, tenant).Scan(&sequence)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read progress: %w", err)
+	}
+	return sequence, nil
+}
+
+// replayed is the world of a shadow: every state begins empty.
+type replayed struct {
+	*shadow
+	decoder *consumer.Decoder
+	known   Schemas
+}
+
+func (w *replayed) decode(ctx context.Context, r *event.Recorded) (map[string]any, error) {
+	return w.decoder.Decode(ctx, r)
+}
+
+func (w *replayed) schemas(ctx context.Context, types []string) (Schemas, error) {
+	if w.known == nil {
+		w.known = Schemas{}
+	}
+	return w.known, fillSchemas(ctx, w.registry, w.known, types)
+}
+
+func (w *replayed) state(context.Context, string, string) (State, error) { return State{}, nil }

@@ -1,0 +1,186 @@
+package rules
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// loadBundles reads, for each tenant, the bundle in force just before a sequence, without its files unless they must be compiled.
+func (h *handler) loadBundles(ctx context.Context, tx pgx.Tx, before map[string]int64) (map[string]*bundle, error) {
+	tenants := slices.Sorted(maps.Keys(before))
+	sequences := make([]int64, len(tenants))
+	for i, t := range tenants {
+		sequences[i] = before[t]
+	}
+	rows, err := tx.Query(ctx, `SELECT t.tenant_id, b.sequence, b.event_id, b.version, b.semantics, b.hash
+		  FROM unnest($1::text[], $2::bigint[]) AS t(tenant_id, before)
+		  CROSS JOIN LATERAL (SELECT sequence, event_id, version, semantics, hash FROM neuronx.rule_bundles r
+		        WHERE r.tenant_id = t.tenant_id AND r.sequence < t.before ORDER BY sequence DESC LIMIT 1) b`, tenants, sequences)
+	if err != nil {
+		return nil, fmt.Errorf("load rule bundles: %w", err)
+	}
+	type found struct {
+		tenant, hash string
+		b            *bundle
+	}
+	all, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (f found, err error) {
+		f.b = &bundle{}
+		return f, r.Scan(&f.tenant, &f.b.Sequence, &f.b.EventID, &f.b.Version, &f.b.Semantics, &f.hash)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load rule bundles: %w", err)
+	}
+	out := make(map[string]*bundle, len(all))
+	for _, f := range all {
+		if f.b.Set, err = h.compiled(ctx, tx, f.tenant, f.b.Sequence, f.hash); err != nil {
+			return nil, err
+		}
+		out[f.tenant] = f.b
+	}
+	return out, nil
+}
+
+// compiled finds a set by the hash of its texts. What was compiled stays compiled: it is the same for ever, whoever's it is.
+func (h *handler) compiled(ctx context.Context, tx pgx.Tx, tenant string, sequence int64, hash string) (*ruleset.Set, error) {
+	if set := h.sets[hash]; set != nil {
+		return set, nil
+	}
+	var text []byte
+	err := tx.QueryRow(ctx, `SELECT files FROM neuronx.rule_bundles WHERE tenant_id = $1 AND sequence = $2`, tenant, sequence).Scan(&text)
+	if err != nil {
+		return nil, fmt.Errorf("load rule files: %w", err)
+	}
+	var files []ruleset.File
+	if err := json.Unmarshal(text, &files); err != nil {
+		return nil, fmt.Errorf("read rule files: %w", err)
+	}
+	set, problems := ruleset.Compile(files)
+	if err := problems.Err(); err != nil {
+		// It compiled when it was published: this build reads rules more strictly. Guessing would derive other events.
+		return nil, fmt.Errorf("the rules that tenant %s published at %d no longer compile: %w", tenant, sequence, err)
+	}
+	if set.Hash != hash {
+		return nil, fmt.Errorf("the rules that tenant %s published at %d have another hash than their row says", tenant, sequence)
+	}
+	if len(h.sets) > 4096 {
+		clear(h.sets) // a bound on memory; what is in use comes back
+	}
+	h.sets[hash] = set
+	return set, nil
+}
+
+func loadHealth(ctx context.Context, tx pgx.Tx, tenants []string) (map[string]map[string]Health, error) {
+	rows, err := tx.Query(ctx, `SELECT tenant_id, rule, failures, tripped, tripped_at, reset_at FROM neuronx.rule_health WHERE tenant_id = ANY($1)`, tenants)
+	if err != nil {
+		return nil, fmt.Errorf("load rule health: %w", err)
+	}
+	out := map[string]map[string]Health{}
+	var tenant, rule string
+	var health Health
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &rule, &health.Failures, &health.Tripped, &health.TrippedAt, &health.ResetAt}, func() error {
+		if out[tenant] == nil {
+			out[tenant] = map[string]Health{}
+		}
+		out[tenant][rule] = health
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load rule health: %w", err)
+	}
+	return out, nil
+}
+
+// loadStates reads many states at once; a subject without a row has an empty state.
+func loadStates(ctx context.Context, tx pgx.Tx, tenants, subjects []string) (map[[2]string]State, error) {
+	out := make(map[[2]string]State, len(tenants))
+	for i := range tenants {
+		out[[2]string{tenants[i], subjects[i]}] = State{}
+	}
+	rows, err := tx.Query(ctx, `SELECT s.tenant_id, s.subject, s.state FROM unnest($1::text[], $2::text[]) AS w(tenant_id, subject)
+		JOIN neuronx.rule_state s USING (tenant_id, subject)`, tenants, subjects)
+	if err != nil {
+		return nil, fmt.Errorf("load rule state: %w", err)
+	}
+	var tenant, subject string
+	var text []byte
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &subject, &text}, func() error {
+		state, err := decodeState(text)
+		out[[2]string{tenant, subject}] = state
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load rule state: %w", err)
+	}
+	return out, nil
+}
+
+// save writes what the folds changed, in an order that is the same for every transaction.
+func save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
+	b := &pgx.Batch{}
+	slices.SortFunc(folds, func(a, b *fold) int { return cmp.Compare(a.tenant, b.tenant) })
+	for _, f := range folds {
+		for _, p := range f.published {
+			files, err := json.Marshal(p.Files)
+			if err != nil {
+				return fmt.Errorf("encode rule files: %w", err)
+			}
+			b.Queue(`INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+				f.tenant, p.Sequence, p.EventID, p.Version, p.Set.Hash, p.Semantics, string(files), p.By, p.At)
+		}
+		for _, rule := range slices.Sorted(maps.Keys(f.dirtyHealth)) {
+			h := f.health[rule]
+			b.Queue(`INSERT INTO neuronx.rule_health (tenant_id, rule, failures, tripped, tripped_at, reset_at) VALUES ($1, $2, $3, $4, $5, $6)
+				ON CONFLICT (tenant_id, rule) DO UPDATE SET failures = excluded.failures, tripped = excluded.tripped,
+				tripped_at = excluded.tripped_at, reset_at = excluded.reset_at, updated_at = now()`,
+				f.tenant, rule, h.Failures, h.Tripped, h.TrippedAt, h.ResetAt)
+		}
+	}
+	var tenants, subjects, states []string
+	var sequences []int64
+	for _, f := range folds {
+		for _, subject := range slices.Sorted(maps.Keys(f.dirtyStates)) {
+			text, err := f.states[subject].encode()
+			if err != nil {
+				return fmt.Errorf("encode rule state: %w", err)
+			}
+			tenants, subjects = append(tenants, f.tenant), append(subjects, subject)
+			states, sequences = append(states, string(text)), append(sequences, f.dirtyStates[subject])
+		}
+	}
+	if len(tenants) > 0 {
+		b.Queue(`INSERT INTO neuronx.rule_state (tenant_id, subject, state, sequence)
+			SELECT * FROM unnest($1::text[], $2::text[], $3::json[], $4::bigint[])
+			ON CONFLICT (tenant_id, subject) DO UPDATE SET state = excluded.state, sequence = excluded.sequence`,
+			tenants, subjects, states, sequences)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("write rule state: %w", err)
+	}
+	return nil
+}
+
+// noteStorm records that a dead letter was answered, and reports whether it is the first time.
+func noteStorm(ctx context.Context, tx pgx.Tx, tenant, eventID string) (bool, error) {
+	var one int
+	err := tx.QueryRow(ctx, `INSERT INTO neuronx.rule_storms (tenant_id, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1`, tenant, eventID).Scan(&one)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("note storm: %w", err)
+	}
+	return true, nil
+}
