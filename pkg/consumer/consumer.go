@@ -82,7 +82,7 @@ func New(cfg Config, h Handler) (*Consumer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	m, err := newMetrics(cfg.Name, cfg.Reg)
+	m, err := newMetrics(cfg.Reg)
 	if err != nil {
 		return nil, err
 	}

@@ -121,7 +121,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 			return
 		}
 	}
-	s.c.metrics.resets.WithLabelValues(s.c.cfg.Name, outcome).Inc()
+	s.c.metrics.resets.WithLabelValues(outcome).Inc()
 	s.log.Info("reset done", "reset", r.ID, "topic", r.Topic, "partition", r.Partition, "outcome", outcome,
 		"examined", r.Report.Examined, "differences", r.Report.Differences)
 }

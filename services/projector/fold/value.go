@@ -1,0 +1,152 @@
+package fold
+
+import (
+	"errors"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// numericScale is the number of decimals of a numeric column, as in the catalogue's decimals; maxNumeric its number of digits.
+const (
+	numericScale = 4
+	maxNumeric   = 24
+	zeroNumeric  = "0.0000"
+	dateLayout   = "2006-01-02"
+)
+
+// convert turns an expression's result into what a column of that type holds.
+func convert(t Type, v any) (any, error) {
+	if v == nil {
+		return nil, nil
+	}
+	switch t {
+	case Text:
+		if s, ok := v.(string); ok {
+			return text(s)
+		}
+	case BigInt:
+		if n, ok := v.(int64); ok {
+			return n, nil
+		}
+	case Boolean:
+		if b, ok := v.(bool); ok {
+			return b, nil
+		}
+	case Numeric:
+		return numeric(v)
+	case Timestamptz:
+		if at, ok := v.(time.Time); ok {
+			return at.UTC().Truncate(time.Microsecond), nil
+		}
+	case Date:
+		switch x := v.(type) {
+		case time.Time:
+			return x.UTC().Format(dateLayout), nil
+		case string:
+			if _, err := time.Parse(dateLayout, x); err != nil {
+				return nil, errors.New("not a date")
+			}
+			return x, nil
+		}
+	case TextArray:
+		return textArray(v)
+	}
+	return nil, fmt.Errorf("a %T does not fit a column of type %s", v, t)
+}
+
+// text refuses what Postgres does not take in text.
+func text(s string) (any, error) {
+	if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
+		return nil, errors.New("the text has a NUL or is not UTF-8")
+	}
+	return s, nil
+}
+
+func textArray(v any) (any, error) {
+	list, ok := v.([]any)
+	if !ok {
+		return nil, fmt.Errorf("a %T does not fit a column of type %s", v, TextArray)
+	}
+	out := make([]string, len(list))
+	for i, x := range list {
+		s, ok := x.(string)
+		if !ok {
+			return nil, fmt.Errorf("element %d is a %T, not a text", i, x)
+		}
+		if _, err := text(s); err != nil {
+			return nil, err
+		}
+		out[i] = s
+	}
+	return out, nil
+}
+
+// numeric takes decimals as text (as avro.Schema.Decode gives them), integers and doubles.
+func numeric(v any) (any, error) {
+	var r big.Rat
+	switch x := v.(type) {
+	case string:
+		if len(x) > 64 || strings.ContainsAny(x, "/eEpPxX_") {
+			return nil, errors.New("not a decimal number")
+		}
+		if _, ok := r.SetString(x); !ok {
+			return nil, errors.New("not a decimal number")
+		}
+	case int64:
+		r.SetInt64(x)
+	case float64:
+		if r.SetFloat64(x) == nil {
+			return nil, errors.New("not a finite number")
+		}
+	default:
+		return nil, fmt.Errorf("a %T does not fit a column of type %s", v, Numeric)
+	}
+	return formatNumeric(&r)
+}
+
+func formatNumeric(r *big.Rat) (any, error) {
+	s := r.FloatString(numericScale)
+	if digits := len(strings.TrimLeft(s, "-0.")); digits > maxNumeric+1 {
+		return nil, fmt.Errorf("more than %d digits", maxNumeric)
+	}
+	if s == "-"+zeroNumeric {
+		s = zeroNumeric
+	}
+	return s, nil
+}
+
+// sum adds two values of a column's type, exactly.
+func sum(t Type, a, b any) (any, error) {
+	if t == BigInt {
+		x, y := a.(int64), b.(int64)
+		if s := x + y; (s > x) == (y > 0) {
+			return s, nil
+		}
+		return nil, errors.New("the sum does not fit 64 bits")
+	}
+	var x, y big.Rat
+	x.SetString(a.(string))
+	y.SetString(b.(string))
+	return formatNumeric(x.Add(&x, &y))
+}
+
+// format writes a value as text, the same for the same value; Parse of the column's type reads it again.
+func format(v any) string {
+	switch x := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return x
+	case int64:
+		return strconv.FormatInt(x, 10)
+	case bool:
+		return strconv.FormatBool(x)
+	case time.Time:
+		return x.UTC().Format(time.RFC3339Nano)
+	}
+	return fmt.Sprint(v)
+}

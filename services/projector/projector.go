@@ -1,0 +1,174 @@
+package projector
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/projector/fold"
+)
+
+// Projector writes runs of events into the tables, in the transactions that pkg/consumer opens.
+type Projector struct {
+	pool    *pgxpool.Pool
+	specs   []*fold.Spec
+	decoder *consumer.Decoder
+	log     *slog.Logger
+}
+
+var (
+	_ consumer.Handler         = (*Projector)(nil)
+	_ consumer.BatchHandler    = (*Projector)(nil)
+	_ consumer.CaughtUpHandler = (*Projector)(nil)
+	_ consumer.ResetHandler    = (*Projector)(nil)
+)
+
+// New makes a projector of specs.
+func New(pool *pgxpool.Pool, specs []*fold.Spec, schemas consumer.Schemas, log *slog.Logger) *Projector {
+	return &Projector{pool: pool, specs: specs, decoder: consumer.NewDecoder(schemas), log: log}
+}
+
+// Apply projects one run.
+func (p *Projector) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error {
+	return p.ApplyBatch(ctx, tx, []consumer.Run{run})
+}
+
+// ApplyBatch projects the runs of all tenants of a batch: per table one SELECT of the rows that are touched, and one upsert.
+func (p *Projector) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.Run) error {
+	if err := p.begin(ctx, tx, runs); err != nil {
+		return err
+	}
+	tables, err := p.touches(ctx, runs)
+	if err != nil {
+		return err
+	}
+	for _, s := range p.specs {
+		touched := tables[s]
+		if len(touched) == 0 {
+			continue
+		}
+		rows, err := load(ctx, tx, s, touched)
+		if err != nil {
+			return err
+		}
+		order, err := applyAll(rows, touched)
+		if err != nil {
+			return err
+		}
+		if err := store(ctx, tx, s, order, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place is a row's place in a table: a generation of a tenant, and the key.
+type place struct {
+	tenant     string
+	generation int64
+	id         string
+}
+
+// touch is one event on its way into one row.
+type touch struct {
+	place
+	*fold.Touch
+}
+
+// touches decodes the events and finds the rows that each touches, in order.
+func (p *Projector) touches(ctx context.Context, runs []consumer.Run) (map[*fold.Spec][]touch, error) {
+	tables := map[*fold.Spec][]touch{}
+	for _, run := range runs {
+		for i := range run.Events {
+			r := &run.Events[i]
+			if !p.wanted(r.Type) {
+				continue
+			}
+			data, err := p.decoder.Decode(ctx, r)
+			if err != nil {
+				if seedSkipsDecodeError {
+					continue
+				}
+				return nil, fmt.Errorf("sequence %d: %w", r.Sequence, err)
+			}
+			for _, s := range p.specs {
+				t, err := s.Touches(*r, data)
+				if err != nil {
+					return nil, fmt.Errorf("sequence %d: %w", r.Sequence, err)
+				}
+				if t != nil {
+					tables[s] = append(tables[s], touch{place{run.TenantID, run.Generation, t.ID()}, t})
+				}
+			}
+		}
+	}
+	return tables, nil
+}
+
+// wanted reports whether any projection cares for the type. The others are not even decoded.
+func (p *Projector) wanted(typ string) bool {
+	for _, s := range p.specs {
+		if _, ok := s.On[typ]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// applyAll folds the touches into rows and returns the places that changed, in the order first touched. It is pure.
+func applyAll(rows map[place]fold.Row, touched []touch) ([]place, error) {
+	var order []place
+	met := map[place]bool{}
+	for _, t := range touched {
+		row, err := t.Apply(rows[t.place])
+		if err != nil {
+			return nil, err
+		}
+		rows[t.place] = row
+		if !met[t.place] {
+			met[t.place] = true
+			order = append(order, t.place)
+		}
+	}
+	return order, nil
+}
+
+// begin empties what a generation may have left behind before its first event: progress that was removed by hand begins again at
+// sequence 1, over rows that are there. The first generation is shown from its first event on.
+func (p *Projector) begin(ctx context.Context, tx pgx.Tx, runs []consumer.Run) error {
+	var tenants []string
+	var generations []int64
+	for _, r := range runs {
+		if r.Events[0].Sequence == 1 {
+			tenants, generations = append(tenants, r.TenantID), append(generations, r.Generation)
+		}
+	}
+	if len(tenants) == 0 {
+		return nil
+	}
+	for _, s := range p.specs {
+		_, err := tx.Exec(ctx, `DELETE FROM projection.`+s.Table+` t USING unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
+			WHERE t.tenant_id = v.tenant_id AND t.generation = v.generation`, tenants, generations)
+		if err != nil {
+			return fmt.Errorf("empty generation of %s: %w", s.Table, err)
+		}
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, generation)
+		SELECT v.tenant_id, v.generation FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation) WHERE v.generation = 1
+		ON CONFLICT DO NOTHING`, tenants, generations)
+	if err != nil {
+		return fmt.Errorf("show first generation: %w", err)
+	}
+	return nil
+}
+
+// Decode reads an event's fields by the registry, for fold.Tables.
+func Decode(ctx context.Context, schemas consumer.Schemas) fold.Decode {
+	d := consumer.NewDecoder(schemas)
+	return func(r *event.Recorded) (map[string]any, error) { return d.Decode(ctx, r) }
+}
