@@ -23,7 +23,7 @@ type Config struct {
 }
 
 // Validate names all problems at once.
-func (c Config) Validate() error {
+func (c *Config) Validate() error {
 	var errs []error
 	if c.Burst < 0 || c.Daily < 0 || c.BurstInterval < 0 {
 		errs = append(errs, errors.New("limits must not be negative"))

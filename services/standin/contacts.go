@@ -271,4 +271,3 @@ func (l *location) duplicateCheck(r request) answer {
 	}
 	return ok(http.StatusOK, map[string]any{"contact": nil})
 }
-

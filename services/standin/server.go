@@ -1,7 +1,6 @@
 package standin
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -197,24 +196,4 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 		return nil, true
 	}
 	return b, false
-}
-
-// Serve runs an HTTP server on an open listener until ctx is done; it is what Run and tests use.
-func (s *Server) serve(ctx context.Context, srv *http.Server, listen func() error) error {
-	failed := make(chan error, 1)
-	go func() { failed <- listen() }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	_ = s.Close()
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	err := srv.Shutdown(stop)
-	if err != nil {
-		err = srv.Close()
-	}
-	<-failed
-	return err
 }

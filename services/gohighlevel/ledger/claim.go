@@ -14,14 +14,14 @@ import (
 // consumerName is the adapter's name in neuronx.progress.
 const consumerName = "neuronx.gohighlevel"
 
-// DueTenants lists tenants of the partitions that have an effect due, those that wait longest first. A tenant whose progress is
+// DueTenants lists tenants of the partitions that have an effect due, those that wait longest first, without those of except. A tenant whose progress is
 // catching up waits: what is still to be read may hold the outcome of what looks unsent.
-func DueTenants(ctx context.Context, q Querier, partitions []int32, limit int) ([]string, error) {
+func DueTenants(ctx context.Context, q Querier, partitions []int32, except []string, limit int) ([]string, error) {
 	rows, err := q.Query(ctx, `SELECT e.tenant_id FROM neuronx.effects e
-		WHERE e.status = 'pending' AND e.next_attempt_at <= now() AND e.partition = ANY($1)
+		WHERE e.status = 'pending' AND e.next_attempt_at <= now() AND e.partition = ANY($1) AND e.tenant_id <> ALL($5)
 		  AND NOT EXISTS (SELECT 1 FROM neuronx.progress p WHERE p.consumer = $2 AND p.tenant_id = e.tenant_id AND p.state = 'catching-up')
 		  AND NOT EXISTS (SELECT 1 FROM neuronx.crm_connections c WHERE c.tenant_id = e.tenant_id AND c.adapter = $3 AND c.suspended)
-		GROUP BY e.tenant_id ORDER BY min(e.next_attempt_at) LIMIT $4`, partitions, consumerName, effect.Adapter, limit)
+		GROUP BY e.tenant_id ORDER BY min(e.next_attempt_at) LIMIT $4`, partitions, consumerName, effect.Adapter, limit, except)
 	if err != nil {
 		return nil, fmt.Errorf("list tenants with effects due: %w", err)
 	}
@@ -119,6 +119,16 @@ func Settle(ctx context.Context, tx pgx.Tx, e Effect, end End) error {
 	}
 	if tag.RowsAffected() != 1 {
 		return errors.New("settle effect: it is not pending any more")
+	}
+	return nil
+}
+
+// Postpone keeps a locked pending effect waiting, and says why.
+func Postpone(ctx context.Context, tx pgx.Tx, e Effect, after time.Duration, code, detail string) error {
+	_, err := tx.Exec(ctx, `UPDATE neuronx.effects SET next_attempt_at = now() + $3, code = $4, last_error = $5, updated_at = now()
+		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, after, code, detail)
+	if err != nil {
+		return fmt.Errorf("postpone effect: %w", err)
 	}
 	return nil
 }

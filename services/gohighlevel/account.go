@@ -1,0 +1,167 @@
+package gohighlevel
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/neuronx/engine/services/gohighlevel/effect"
+)
+
+// account is what this process remembers of a tenant's account: nothing that matters after a restart.
+type account struct {
+	limiter *rate.Limiter
+
+	mu      sync.Mutex
+	limits  effect.Limits
+	breaker effect.Breaker
+	paused  time.Time
+	used    time.Time
+	flying  int
+}
+
+func newAccount(now time.Time) *account {
+	l := effect.DocumentedLimits()
+	perSecond, burst := l.Bucket()
+	return &account{limits: l, limiter: rate.NewLimiter(rate.Limit(perSecond), burst), used: now}
+}
+
+// room tells how many effects may be begun now; a breaker that tries again lets one through, which take or cancel must follow.
+func (a *account) room(now time.Time) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used = now
+	if now.Before(a.paused) {
+		return 0
+	}
+	tokens := int(a.limiter.TokensAt(now)) - a.flying
+	if tokens < 1 || !a.breaker.Allow(now) {
+		return 0
+	}
+	if a.breaker.Open() {
+		return 1
+	}
+	return tokens
+}
+
+// take books effects that were begun; none of them gives a breaker's probe back.
+func (a *account) take(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n == 0 {
+		a.breaker.Cancel()
+	}
+	a.flying += n
+}
+
+func (a *account) pause(d time.Duration, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if until := now.Add(d); until.After(a.paused) {
+		a.paused = until
+	}
+}
+
+// done books the end of one effect.
+func (a *account) done(o effect.Outcome, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.flying--
+	if o.Code == codeNotSent {
+		a.breaker.Cancel()
+	} else {
+		a.breaker.Report(o.Sick, now)
+	}
+	if until := now.Add(o.Pause); o.Pause > 0 && until.After(a.paused) {
+		a.paused = until
+	}
+}
+
+// learn takes over what the headers of an answer tell about the account's limits.
+func (a *account) learn(answer effect.Answer, reserve int, now time.Time) {
+	if answer.Header == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	old := a.limits
+	a.limits = a.limits.ReadLimits(answer.Header)
+	if old.Max != a.limits.Max || old.Interval != a.limits.Interval {
+		perSecond, burst := a.limits.Bucket()
+		a.limiter.SetLimitAt(now, rate.Limit(perSecond))
+		a.limiter.SetBurstAt(now, burst)
+	}
+	pause := a.limits.DailyPause(reserve, now)
+	if a.limits.Remaining == 0 { // somebody else uses the account too
+		pause = max(pause, a.limits.Interval)
+	}
+	if until := now.Add(pause); pause > 0 && until.After(a.paused) {
+		a.paused = until
+	}
+}
+
+func (a *account) blocked(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return now.Before(a.paused)
+}
+
+// accounts are those of the tenants that were worked for lately.
+type accounts struct {
+	mu  sync.Mutex
+	all map[string]*account
+}
+
+func (s *accounts) get(tenant string, now time.Time) *account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.all[tenant]
+	if a == nil {
+		a = newAccount(now)
+		s.all[tenant] = a
+	}
+	return a
+}
+
+// blocked lists tenants that are paused, and forgets those that were idle for an hour.
+func (s *accounts) blocked(now time.Time) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []string{}
+	for tenant, a := range s.all {
+		if a.blocked(now) {
+			out = append(out, tenant)
+			continue
+		}
+		a.mu.Lock()
+		idle := a.flying == 0 && !a.breaker.Open() && now.Sub(a.used) > time.Hour
+		a.mu.Unlock()
+		if idle {
+			delete(s.all, tenant)
+		}
+	}
+	return out
+}
+
+// lowest gives the least of what is left over all accounts, -1 when unknown, and how many breakers are open.
+func (s *accounts) lowest() (remaining, daily, open int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	remaining, daily = -1, -1
+	least := func(have *int, n int) {
+		if n >= 0 && (*have < 0 || n < *have) {
+			*have = n
+		}
+	}
+	for _, a := range s.all {
+		a.mu.Lock()
+		least(&remaining, a.limits.Remaining)
+		least(&daily, a.limits.Daily)
+		if a.breaker.Open() {
+			open++
+		}
+		a.mu.Unlock()
+	}
+	return remaining, daily, open
+}

@@ -1,0 +1,24 @@
+// Package gohighlevel is the adapter that carries out CRM commands in GoHighLevel: it reads crm.*.requested from the log into a
+// ledger of effects, sends them one subject in order, and puts the outcomes back into the log.
+//
+//	neuronx.events ─> consumer ─ Apply ─> effects (pending) ─ worker ─> sending ─ commit ─> HTTP ─> done | failed | unknown
+//	      ^                                  │ mode off, record                                        │ one transaction
+//	      │                                  v                                                         v
+//	      └────────── sequencer <── neuronx.ingress <── outbox sender <─────────────────────────── outbox row
+//
+// What is authoritative: the ledger (package ledger, neuronx.effects). Its key (tenant, effect id = command event id) is for ever,
+// so a command read again, by whatever replay, is recorded once. Connections, modes and resolutions are events, folded in order.
+//
+// What is promised (I5): an effect of class once is sent at most once per command and per person's decision to resend. The row is
+// sending, committed, before the first byte; whoever finds it sending without a living lease makes it unknown. Nothing, no
+// lookup, no time-out, makes an unknown effect sendable but the event engine.effect.resolved.
+//
+// How it fails:
+//
+//   - The CRM is away or says 429: effects wait with backoff, the tenant's breaker opens, commands expire by their not_after.
+//   - The token is refused or its file is missing: the tenant waits and is tried again every few minutes; nothing is lost until
+//     commands expire.
+//   - Postgres is away: nothing is begun; an answer that can't be written is tried until its lease ends, then the sweep decides.
+//   - Postgres was restored from a backup (Kafka's offset or an own outcome's number is ahead of the ledger): the ledger refills from
+//     outcomes, and once effects that look unsent become unknown. Nothing is sent before the log's end was reached.
+package gohighlevel

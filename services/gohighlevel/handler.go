@@ -1,0 +1,224 @@
+package gohighlevel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/services/gohighlevel/effect"
+	"github.com/neuronx/engine/services/gohighlevel/ledger"
+)
+
+// decoder reads the value of an event. *consumer.Decoder is one.
+type decoder interface {
+	Decode(ctx context.Context, r *event.Recorded) (map[string]any, error)
+}
+
+// handler folds the log into the ledger. It sends nothing.
+type handler struct {
+	decoder    decoder
+	box        *outbox.Outbox
+	outcomes   *outcomes
+	partitions int32 // of the log
+	started    int64 // position of the process's start
+	pool       *pgxpool.Pool
+	kafka      kafka.Config
+	wake       func()
+	log        *slog.Logger
+}
+
+// Apply implements consumer.Handler.
+func (h *handler) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error {
+	for i := range run.Events {
+		if err := h.apply(ctx, tx, &run.Events[i]); err != nil {
+			return fmt.Errorf("%s %s: %w", run.Events[i].Type, run.Events[i].ID, err)
+		}
+	}
+	return nil
+}
+
+func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
+	if h.box.Own(r) {
+		if err := h.own(ctx, tx, r); err != nil {
+			return err
+		}
+	}
+	switch r.Type {
+	case "tenant.suspended", "tenant.resumed":
+		return ledger.Suspend(ctx, tx, r.TenantID, r.Type == "tenant.suspended")
+	case "tenant.crm_connected":
+		return h.connected(ctx, tx, r)
+	case "tenant.effects_mode_set":
+		data, err := h.decoder.Decode(ctx, r)
+		if err != nil {
+			return err
+		}
+		return ledger.SetMode(ctx, tx, r.TenantID, text(data, "kind"), effect.ParseMode(text(data, "mode")), r.Sequence)
+	case "engine.effect.resolved":
+		return h.resolved(ctx, tx, r)
+	}
+	if kind, is := effect.KindOf(r.Type); is && known(kind) {
+		_, err := h.record(ctx, tx, r, kind, false)
+		return err
+	}
+	return nil
+}
+
+// known reports whether the kind is one of ours; commands of other kinds are another adapter's business.
+func known(kind string) bool {
+	for _, k := range effect.Kinds() {
+		if k == kind {
+			return true
+		}
+	}
+	return false
+}
+
+func text(data map[string]any, key string) string { s, _ := data[key].(string); return s }
+
+func (h *handler) connected(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
+	data, err := h.decoder.Decode(ctx, r)
+	if err != nil {
+		return err
+	}
+	if text(data, "adapter") != effect.Adapter {
+		return nil
+	}
+	return ledger.Connect(ctx, tx, r.TenantID, ledger.Connection{
+		Location: text(data, "location"), Token: text(data, "token"), Mode: effect.ParseMode(text(data, "mode")), BaseURL: text(data, "base_url"),
+	}, r.Sequence)
+}
+
+// record puts a command into the ledger, once. again says that it should have been there long since.
+func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind string, again bool) (inserted bool, err error) {
+	data, err := h.decoder.Decode(ctx, r)
+	if err != nil {
+		return false, err
+	}
+	c, notAfter := effect.FromData(data)
+	if notAfter.IsZero() {
+		notAfter = r.RecordedTime.Add(effect.DefaultNotAfter)
+	}
+	ten, err := ledger.LoadTenant(ctx, tx, r.TenantID)
+	if err != nil {
+		return false, err
+	}
+	partition := kafka.PartitionFor([]byte(r.TenantID), h.partitions)
+	frozen, err := ledger.Frozen(ctx, tx, r.TenantID, partition)
+	if err != nil {
+		return false, err
+	}
+	e := ledger.Effect{
+		TenantID: r.TenantID, ID: r.ID, Sequence: r.Sequence, Kind: kind, Class: effect.ClassOf(kind), Subject: r.Subject, Status: effect.Pending,
+		Command: c, Partition: partition, Position: r.Position, NotAfter: notAfter,
+		Envelope: ledger.Envelope{CorrelationID: r.CorrelationID, TraceParent: r.TraceParent, TraceState: r.TraceState, Hops: r.Hops, Path: r.Path, Origin: r.Origin},
+	}
+	if e.Subject == "" {
+		e.Subject = "lead/" + c.LeadID
+	}
+	switch mode := ten.Mode(kind); {
+	case !ten.Connected || mode == effect.ModeOff:
+		e.Status = effect.Off
+	case mode == effect.ModeRecord:
+		e.Status = effect.Recorded
+	case e.Class == effect.Once && (again || r.Position <= frozen):
+		e.Status, e.Code = effect.Unknown, "ledger_restored"
+		e.LastError = "the ledger did not know this command, though it was read before; it may have been carried out: resolve it"
+	}
+	inserted, err = ledger.Record(ctx, tx, e)
+	if inserted && e.Status == effect.Pending && h.wake != nil {
+		h.wake()
+	}
+	return inserted, err
+}
+
+// own sees an outcome of this adapter in the log: its outbox row has done its work. Usually the ledger knows all about it; when it
+// does not, the ledger is older than the log, and refills.
+func (h *handler) own(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
+	last, err := ledger.OwnNumber(ctx, tx, r.TenantID)
+	if err != nil {
+		return err
+	}
+	if r.DeriverNumber > last {
+		n, err := ledger.Freeze(ctx, tx, r.TenantID, -1, max(h.started, r.Position), "outcome_number_ahead")
+		if err != nil {
+			return err
+		}
+		h.log.Error("the log holds an outcome that the ledger never gave a number: it was restored; unsent once effects are unknown until resolved",
+			"tenant", r.TenantID, "number", r.DeriverNumber, "last", last, "effects", n)
+	}
+	if err := h.box.Seen(ctx, tx, r.TenantID, r.DeriverNumber, r.ID); err != nil && !errors.Is(err, outbox.ErrConflict) {
+		return err
+	}
+	kind, done := strings.CutSuffix(r.Type, ".succeeded")
+	if !done {
+		var failed bool
+		if kind, failed = strings.CutSuffix(r.Type, ".failed"); !failed {
+			return nil
+		}
+	}
+	if !known(kind) {
+		return nil
+	}
+	return h.refill(ctx, tx, r, kind, done)
+}
+
+func (h *handler) refill(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind string, done bool) error {
+	data, err := h.decoder.Decode(ctx, r)
+	if err != nil {
+		return err
+	}
+	id := text(data, "command_id")
+	e, found, err := ledger.Get(ctx, tx, r.TenantID, id, true)
+	if err != nil {
+		return err
+	}
+	if found && (e.Status == effect.Done || e.Status == effect.Failed) {
+		return nil
+	}
+	for n := range e.Resolutions {
+		if r.ID == outcomeID(r.TenantID, id, n) {
+			return nil // the end of an attempt before a person decided to resend
+		}
+	}
+	e.Status, e.Code, e.LastError, e.RemoteID = effect.Done, "", "", text(data, "remote_id")
+	if !done {
+		e.Status, e.Code, e.LastError = effect.Failed, text(data, "code"), text(data, "detail")
+	}
+	if !found {
+		e.TenantID, e.ID, e.Kind, e.Class, e.Subject = r.TenantID, id, kind, effect.ClassOf(kind), r.Subject
+		e.Partition, e.Position = kafka.PartitionFor([]byte(r.TenantID), h.partitions), r.Position
+		e.Command.LeadID = text(data, "lead_id")
+		_, err = ledger.Record(ctx, tx, e)
+	} else {
+		err = ledger.Set(ctx, tx, e)
+	}
+	if err == nil && kind == effect.KindUpsert && e.RemoteID != "" {
+		err = ledger.SaveID(ctx, tx, r.TenantID, text(data, "lead_id"), e.RemoteID)
+	}
+	return err
+}
+
+// ApplyDeadLetters implements consumer.DeadLetterHandler: an own outcome that was refused uses up its number all the same.
+func (h *handler) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []consumer.DeadLetter) error {
+	for i := range letters {
+		own, err := h.box.Refused(ctx, tx, &letters[i].Event)
+		if err != nil && !errors.Is(err, outbox.ErrConflict) {
+			return err
+		}
+		if own {
+			h.log.Warn("an outcome was refused; the ledger holds it", "tenant", letters[i].TenantID, "event_id", letters[i].Event.ID,
+				"type", letters[i].Event.Type, "code", letters[i].Code)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package gohighlevel
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neuronx/engine/services/gohighlevel/effect"
+	"github.com/neuronx/engine/services/gohighlevel/ledger"
+)
+
+type metrics struct {
+	requests  *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	ended     *prometheus.CounterVec
+	effects   *prometheus.GaugeVec
+	unknown   prometheus.Gauge
+	remaining prometheus.Gauge
+	daily     prometheus.Gauge
+	breakers  prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_crm_requests_total",
+			Help: "Requests to the CRM by endpoint and status; code none is no answer."}, []string{"endpoint", "code"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "neuronx_crm_request_seconds",
+			Help: "Duration of requests to the CRM.", Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"endpoint"}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_effects_ended_total",
+			Help: "Attempts and effects by kind and how they ended; pending is another try."}, []string{"kind", "status"}),
+		effects:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_effects", Help: "Effects in the ledger by status."}, []string{"status"}),
+		unknown:   gauge("neuronx_effects_unknown", "Effects whose outcome is not known: a person must resolve them."),
+		remaining: gauge("neuronx_crm_rate_remaining", "Requests left in the interval, of the tenant that has least; -1 when no answer told."),
+		daily:     gauge("neuronx_crm_daily_remaining", "Requests left today, of the tenant that has least; -1 when no answer told."),
+		breakers:  gauge("neuronx_crm_breakers_open", "Tenants whose breaker is open."),
+	}
+	if reg != nil {
+		reg.MustRegister(m.requests, m.seconds, m.ended, m.effects, m.unknown, m.remaining, m.daily, m.breakers)
+	}
+	return m
+}
+
+func (m *metrics) request(endpoint string, status int, took time.Duration) {
+	code := "none"
+	if status != 0 {
+		code = strconv.Itoa(status)
+	}
+	m.requests.WithLabelValues(endpoint, code).Inc()
+	m.seconds.WithLabelValues(endpoint).Observe(took.Seconds())
+}
+
+// sample keeps the gauges until ctx ends.
+func (m *metrics) sample(ctx context.Context, q ledger.Querier, w *worker, log *slog.Logger) error {
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
+	for {
+		counts, err := ledger.Counts(ctx, q, "")
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			log.Warn("can't count effects", "err", err)
+		default:
+			for _, s := range []effect.Status{effect.Pending, effect.Sending, effect.Done, effect.Failed, effect.Unknown, effect.Recorded, effect.Off} {
+				m.effects.WithLabelValues(string(s)).Set(float64(counts[s]))
+			}
+			m.unknown.Set(float64(counts[effect.Unknown]))
+		}
+		remaining, daily, open := w.lowest()
+		m.remaining.Set(float64(remaining))
+		m.daily.Set(float64(daily))
+		m.breakers.Set(float64(open))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

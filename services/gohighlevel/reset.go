@@ -1,0 +1,78 @@
+package gohighlevel
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/gohighlevel/effect"
+	"github.com/neuronx/engine/services/gohighlevel/ledger"
+)
+
+// Reset implements consumer.ResetHandler: commands between the operator's offset and the row are delivered to the ledger again.
+// What it knows stays as it is, so nothing is sent twice; what it lacks is inserted, once effects as unknown, because they were read
+// before. Examined counts commands, Differences those that the ledger lacked, Detail those that were never sent.
+// A reset forward asks for nothing: the loop goes on from its row and leaves nothing out.
+func (h *handler) Reset(ctx context.Context, r consumer.Reset) error {
+	report := r.Report
+	if report == nil {
+		report = &consumer.ResetReport{}
+	}
+	if !r.Back() || r.Topic != kafka.TopicEvents {
+		report.Detail = "nothing is left out: the ledger reads on from its own row"
+		return nil
+	}
+	unsent := map[effect.Status]int64{}
+	*report = consumer.ResetReport{}
+	err := kafka.ReadRange(ctx, h.kafka, r.Topic, r.Partition, r.To, r.From, func(rec *kafka.Record) error {
+		ev, err := kafka.ParseRecorded(rec)
+		if err != nil {
+			h.log.Warn("a record of the log is no event", "partition", rec.Partition, "offset", rec.Offset, "err", err)
+			return nil
+		}
+		kind, is := effect.KindOf(ev.Type)
+		if !is || !known(kind) {
+			return nil
+		}
+		return pgx.BeginFunc(ctx, h.pool, func(tx pgx.Tx) error {
+			inserted, err := h.record(ctx, tx, &ev, kind, true)
+			if err != nil {
+				return err
+			}
+			e, _, err := ledger.Get(ctx, tx, ev.TenantID, ev.ID, false)
+			if err != nil {
+				return err
+			}
+			report.Examined++
+			if inserted {
+				report.Differences++
+			}
+			if e.Status != effect.Done && e.Status != effect.Sending {
+				unsent[e.Status]++
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("redeliver %s-%d: %w", r.Topic, r.Partition, err)
+	}
+	report.Detail = describe(unsent)
+	return nil
+}
+
+func describe(unsent map[effect.Status]int64) string {
+	if len(unsent) == 0 {
+		return "every command was carried out"
+	}
+	var parts []string
+	for s, n := range unsent {
+		parts = append(parts, fmt.Sprintf("%d %s", n, s))
+	}
+	sort.Strings(parts)
+	return "never carried out: " + strings.Join(parts, ", ") + " (see `neuronx effects list`)"
+}

@@ -1,0 +1,129 @@
+package gohighlevel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/gohighlevel/ledger"
+)
+
+// behind lists the partitions whose rows are older than what the group has committed. A commit follows its row, so in a database
+// that was not set back the row is never behind. Only our own commits count; an operator's reset says nothing about the ledger.
+func behind(rows map[int32]int64, committed map[kafka.TopicPartition]kafka.Committed) []int32 {
+	var out []int32
+	for tp, c := range committed {
+		if tp.Topic == kafka.TopicEvents && c.Present && strings.HasPrefix(c.Metadata, "nx1:") && c.Offset > rows[tp.Partition] {
+			out = append(out, tp.Partition)
+		}
+	}
+	return out
+}
+
+// freezeIfRestored finds out, before anything is read or sent, whether Kafka is ahead of the ledger, and freezes those partitions:
+// the consumer's next commit would wipe the only trace. It returns the end of each partition, up to which the log must be read
+// before effects are sent.
+func freezeIfRestored(ctx context.Context, admin *kafka.Admin, q ledger.Querier, position int64, log *slog.Logger) (map[int32]int64, error) {
+	committed, err := admin.Committed(ctx, kafka.GroupGoHighLevel)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := ledger.NextOffsets(ctx, q, kafka.TopicEvents)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range behind(rows, committed) {
+		n, err := ledger.Freeze(ctx, q, "", p, position, "kafka_offset_ahead")
+		if err != nil {
+			return nil, err
+		}
+		log.Error("the ledger is older than what Kafka says was read: it was restored; unsent once effects are unknown until resolved",
+			"partition", p, "effects", n, "row", rows[p])
+	}
+	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
+	if err != nil {
+		return nil, err
+	}
+	heads := map[int32]int64{}
+	for tp, end := range ends {
+		heads[tp.Partition] = end
+	}
+	return heads, nil
+}
+
+// gate holds back the effects of a partition until the log was read up to where it ended when the process started: what looks
+// unsent may have its outcome further on.
+type gate struct {
+	q     ledger.Querier
+	kafka kafka.Config
+	heads map[int32]int64
+
+	mu     sync.Mutex
+	opened map[int32]bool
+	last   map[int32]int64 // rows at the last look
+	looked time.Time
+}
+
+func newGate(q ledger.Querier, cfg kafka.Config, heads map[int32]int64) *gate {
+	return &gate{q: q, kafka: cfg, heads: heads, opened: map[int32]bool{}, last: map[int32]int64{}}
+}
+
+var errRecord = errors.New("a record")
+
+// open lists those of the owned partitions whose effects may be sent.
+func (g *gate) open(ctx context.Context, owned []int32, log *slog.Logger) []int32 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out, closed []int32
+	for _, p := range owned {
+		if g.opened[p] || g.heads[p] == 0 {
+			out = append(out, p)
+			continue
+		}
+		closed = append(closed, p)
+	}
+	if len(closed) == 0 || time.Since(g.looked) < 200*time.Millisecond {
+		return out
+	}
+	g.looked = time.Now()
+	rows, err := ledger.NextOffsets(ctx, g.q, kafka.TopicEvents)
+	if err != nil {
+		log.Warn("can't see how far the log was read; effects wait", "err", err)
+		return out
+	}
+	for _, p := range closed {
+		row, known := rows[p]
+		read := known && row >= g.heads[p]
+		if known && !read && row == g.last[p] {
+			// Standing still below the end: only control records may be left, which move no row.
+			read, err = g.nothingLeft(ctx, p, row)
+			if err != nil {
+				log.Warn("can't see whether the log was read to its end; effects wait", "partition", p, "err", err)
+			}
+		}
+		g.last[p] = row
+		if read {
+			g.opened[p] = true
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (g *gate) nothingLeft(ctx context.Context, p int32, from int64) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err := kafka.ReadRange(ctx, g.kafka, kafka.TopicEvents, p, from, g.heads[p], func(*kafka.Record) error { return errRecord })
+	if errors.Is(err, errRecord) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the rest of partition %d: %w", p, err)
+	}
+	return true, nil
+}

@@ -1,0 +1,153 @@
+package gohighlevel
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/services/gohighlevel/effect"
+	"github.com/neuronx/engine/services/gohighlevel/ledger"
+)
+
+// codeNotSent ends an attempt of which no byte left: it can be begun anew whatever its class.
+const codeNotSent = "not_sent"
+
+// carryOut sends a committed attempt and writes how it ended. stopping ends the waiting for a turn, never a request under way.
+func (w *worker) carryOut(ctx context.Context, stopping <-chan struct{}, j job) {
+	if w.beforeSend != nil {
+		w.beforeSend(j.effect)
+	}
+	outcome := w.send(ctx, stopping, j)
+	j.account.done(outcome, time.Now())
+	w.finish(context.WithoutCancel(ctx), j, w.end(j, outcome))
+}
+
+// send makes the calls of an attempt. All bytes leave within two thirds of the lease or not at all: a worker that was paused for
+// longer finds its deadline past before it writes, and the attempt counts as not sent.
+func (w *worker) send(ctx context.Context, stopping <-chan struct{}, j job) effect.Outcome {
+	ctx, cancel := context.WithDeadline(ctx, j.started.Add(2*w.lease()/3))
+	defer cancel()
+	outcome := effect.Outcome{Verdict: effect.VerdictDone}
+	for _, call := range j.calls {
+		if !w.turn(ctx, stopping, j.account) {
+			return effect.Outcome{Verdict: effect.VerdictRetry, Code: codeNotSent, Detail: "stopped before the request was sent"}
+		}
+		began := time.Now()
+		answer := w.client.Do(ctx, j.baseURL, j.token, call)
+		w.metrics.request(call.Endpoint, answer.Status, time.Since(began))
+		j.account.learn(answer, w.DailyReserve, time.Now())
+		o := effect.Classify(j.effect.Kind, answer)
+		if o.Verdict != effect.VerdictDone {
+			return o
+		}
+		if o.RemoteID != "" {
+			outcome.RemoteID = o.RemoteID
+		}
+		if o.Detail != "" {
+			outcome.Detail = o.Detail
+		}
+		if j.effect.Kind == effect.KindUpsert && o.Detail == "" {
+			if dropped := effect.Dropped(j.effect.Command, answer.Body); len(dropped) > 0 {
+				outcome.Detail = "the CRM did not take over " + strings.Join(dropped, " and ") + ": it may belong to another contact"
+			}
+		}
+	}
+	return outcome
+}
+
+// turn waits for the account's token bucket; false: no byte may be sent any more.
+func (w *worker) turn(ctx context.Context, stopping <-chan struct{}, a *account) bool {
+	r := a.limiter.Reserve()
+	if !r.OK() {
+		return false
+	}
+	t := time.NewTimer(r.Delay())
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		r.Cancel()
+	case <-stopping:
+		r.Cancel()
+		return false
+	}
+	return ctx.Err() == nil
+}
+
+func (w *worker) end(j job, o effect.Outcome) ledger.End {
+	end := ledger.End{Code: o.Code, Detail: o.Detail, RemoteID: o.RemoteID}
+	switch o.Verdict {
+	case effect.VerdictDone:
+		end.Status = effect.Done
+	case effect.VerdictFailed:
+		end.Status = effect.Failed
+	case effect.VerdictUnknown:
+		end.Status = effect.Unknown
+	default:
+		end.Status = effect.Pending
+		end.After = o.After
+		if o.Code != codeNotSent {
+			// The wave that failed together must not come back together, so what the far side asks for gets a jitter too.
+			jitter := rand.Float64()
+			end.After = max(effect.Backoff(j.effect.Attempts, jitter), o.After+time.Duration(jitter*float64(o.After)/4))
+		}
+	}
+	return end
+}
+
+// finish writes the end of an attempt and its outcome event in one transaction. While the lease lasts it is tried again; after that
+// the sweep has decided, and the ledger takes only an end that is known for sure.
+func (w *worker) finish(ctx context.Context, j job, end ledger.End) {
+	giveUp := j.started.Add(2 * w.lease())
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		applied, err := w.write(ctx, j.effect, end)
+		if err == nil {
+			w.report(j, end, applied)
+			return
+		}
+		if time.Now().Add(wait).After(giveUp) {
+			w.log.Error("the end of an attempt could not be written", "tenant", j.effect.TenantID, "effect", j.effect.ID, "status", string(end.Status), "err", err)
+			return
+		}
+		time.Sleep(wait)
+	}
+}
+
+func (w *worker) write(ctx context.Context, e ledger.Effect, end ledger.End) (applied bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		applied, err = ledger.Finish(ctx, tx, e, end)
+		if err != nil || !applied {
+			return err
+		}
+		if end.Status == effect.Done && e.Kind == effect.KindUpsert && end.RemoteID != "" {
+			if err := ledger.SaveID(ctx, tx, e.TenantID, leadID(e), end.RemoteID); err != nil {
+				return err
+			}
+		}
+		return w.tell(ctx, tx, e, end)
+	})
+	return applied, err
+}
+
+func (w *worker) report(j job, end ledger.End, applied bool) {
+	e := j.effect
+	attrs := []any{"tenant", e.TenantID, "effect", e.ID, "kind", e.Kind, "attempt", e.Attempts, "status", string(end.Status), "code", end.Code, "detail", end.Detail}
+	if !applied {
+		w.log.Warn("an attempt ended after it was taken over", attrs...)
+		return
+	}
+	w.metrics.ended.WithLabelValues(e.Kind, string(end.Status)).Inc()
+	switch end.Status {
+	case effect.Unknown:
+		w.log.Warn("the outcome of an effect is not known; a person must resolve it", attrs...)
+	case effect.Failed:
+		w.log.Warn("an effect failed", attrs...)
+	default:
+		w.log.Debug("an attempt ended", attrs...)
+	}
+}

@@ -1,0 +1,261 @@
+package gohighlevel
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/services/gohighlevel/effect"
+	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/services/gohighlevel/vendorapi"
+)
+
+type workerConfig struct {
+	Config
+	name     string // of this process, in attempts
+	pool     *pgxpool.Pool
+	client   *vendorapi.Client
+	secrets  vendorapi.Secrets
+	box      *outbox.Outbox
+	outcomes *outcomes
+	log      *slog.Logger
+	metrics  *metrics
+}
+
+// worker carries out what is due. One goroutine begins attempts, many send.
+type worker struct {
+	workerConfig
+	partitions func(ctx context.Context) []int32 // whose effects may be sent now
+	accounts   accounts
+	wake       chan struct{}
+	slots      chan struct{}
+	flying     sync.WaitGroup
+
+	beforeSend func(ledger.Effect) // for tests: runs between the committed attempt and the first byte
+}
+
+func newWorker(cfg workerConfig) *worker {
+	return &worker{workerConfig: cfg, accounts: accounts{all: map[string]*account{}}, wake: make(chan struct{}, 1), slots: make(chan struct{}, cfg.Workers)}
+}
+
+// Wake makes the worker look for due effects soon. It never blocks.
+func (w *worker) Wake() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *worker) lowest() (remaining, daily, open int) { return w.accounts.lowest() }
+
+// Run works until ctx ends, then lets requests under way finish for a while and cancels the rest, which the ledger then tells as
+// what they are: unknown or to be tried again.
+func (w *worker) Run(ctx context.Context) error {
+	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	poll := time.NewTicker(w.PollEvery)
+	defer poll.Stop()
+	var swept time.Time
+	failing := false
+	for ctx.Err() == nil {
+		if time.Since(swept) >= w.SweepEvery {
+			swept = time.Now()
+			w.sweep(ctx)
+		}
+		err := w.pass(ctx, sending)
+		if err != nil && ctx.Err() == nil && !failing {
+			w.log.Error("effects can't be begun; they wait", "err", err)
+		}
+		failing = err != nil
+		if failing { // a database or registry that is away is not asked five times a second
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-w.wake:
+		case <-poll.C:
+		}
+	}
+	late := time.AfterFunc(w.ShutdownTimeout, stop)
+	defer late.Stop()
+	w.flying.Wait()
+	return nil
+}
+
+func (w *worker) sweep(ctx context.Context) {
+	var s ledger.Swept
+	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) (err error) {
+		s, err = ledger.Sweep(ctx, tx)
+		return err
+	})
+	switch {
+	case err != nil && ctx.Err() == nil:
+		w.log.Error("lost attempts can't be looked for", "err", err)
+	case s.Unknown > 0:
+		w.log.Warn("attempts were lost; once effects are unknown until a person resolves them", "unknown", s.Unknown, "pending", s.Pending)
+	}
+}
+
+// pass begins what may be begun now.
+func (w *worker) pass(ctx, sending context.Context) error {
+	parts := w.partitions(ctx)
+	if len(parts) == 0 {
+		return nil
+	}
+	tenants, err := ledger.DueTenants(ctx, w.pool, parts, w.accounts.blocked(time.Now()), 200)
+	if err != nil {
+		return err
+	}
+	for _, tenant := range tenants {
+		if ctx.Err() != nil {
+			return nil
+		}
+		free := cap(w.slots) - len(w.slots)
+		if free == 0 {
+			return nil
+		}
+		acct := w.accounts.get(tenant, time.Now())
+		room := min(acct.room(time.Now()), free)
+		if room == 0 {
+			continue
+		}
+		jobs, err := w.begin(ctx, tenant, room, acct)
+		acct.take(len(jobs))
+		if err != nil {
+			// One tenant's trouble must not hold up the others.
+			acct.pause(5*time.Second, time.Now())
+			if ctx.Err() == nil {
+				w.log.Error("effects can't be begun; they wait", "tenant", tenant, "err", err)
+			}
+			continue
+		}
+		for _, j := range jobs {
+			w.slots <- struct{}{}
+			w.flying.Add(1)
+			go func() {
+				defer func() { <-w.slots; w.flying.Done(); w.Wake() }()
+				w.carryOut(sending, ctx.Done(), j)
+			}()
+		}
+	}
+	return nil
+}
+
+// job is an attempt that was committed.
+type job struct {
+	effect  ledger.Effect
+	calls   []effect.Call
+	baseURL string
+	token   string
+	account *account
+	started time.Time // before the commit: the lease ends after started + lease
+}
+
+// begin decides about due effects of a tenant in one transaction: what needs no request ends here, the rest becomes sending. When
+// it returns, the attempts are committed; no byte was sent.
+func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *account) ([]job, error) {
+	var jobs []job
+	started := time.Now()
+	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		jobs = nil
+		ten, err := ledger.LoadTenant(ctx, tx, tenant)
+		if err != nil {
+			return err
+		}
+		due, err := ledger.Due(ctx, tx, tenant, limit)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		leads := make([]string, len(due))
+		for i, e := range due {
+			leads[i] = e.Command.LeadID
+		}
+		ids, err := ledger.IDs(ctx, tx, tenant, leads)
+		if err != nil {
+			return err
+		}
+		base, token, problem := w.door(ten)
+		for _, e := range due {
+			step := effect.Next(effect.State{
+				Kind: e.Kind, Command: e.Command, NotAfter: e.NotAfter, Mode: ten.Mode(e.Kind), Connected: ten.Connected,
+				Location: ten.Connection.Location, ContactID: ids[e.Command.LeadID],
+			}, time.Now())
+			switch {
+			case step.Status != "":
+				if err := w.settle(ctx, tx, e, ledger.End{Status: step.Status, Code: step.Code, Detail: step.Detail}); err != nil {
+					return err
+				}
+			case problem != "":
+				// Nothing is wrong with the effect: it waits for the account, until it expires.
+				acct.pause(time.Minute, started)
+				if err := ledger.Postpone(ctx, tx, e, time.Minute, "account", problem); err != nil {
+					return err
+				}
+			default:
+				if err := ledger.Begin(ctx, tx, &e, w.name, intent(step.Calls), w.lease()); err != nil {
+					return err
+				}
+				jobs = append(jobs, job{effect: e, calls: step.Calls, baseURL: base, token: token, account: acct, started: started})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err // a commit whose answer is lost leaves rows sending: the sweep decides about them
+	}
+	return jobs, nil
+}
+
+// door finds the base URL and token of a tenant's account; problem tells why there is none.
+func (w *worker) door(ten ledger.Tenant) (base, token, problem string) {
+	base = w.BaseURL
+	if own := ten.Connection.BaseURL; own != "" && strings.TrimSuffix(own, "/") != strings.TrimSuffix(base, "/") {
+		if !w.AllowTenantURL || vendorapi.CheckBaseURL(own) != nil {
+			return "", "", "the connection's base_url is not allowed here"
+		}
+		base = own
+	}
+	token, err := w.secrets.Read(ten.Connection.Token)
+	if err != nil {
+		return "", "", err.Error()
+	}
+	return base, token, ""
+}
+
+func intent(calls []effect.Call) string {
+	parts := make([]string, len(calls))
+	for i, c := range calls {
+		sum := sha256.Sum256(c.Body)
+		parts[i] = c.Method + " " + c.Path + " sha256:" + hex.EncodeToString(sum[:])
+	}
+	return strings.Join(parts, "\n")
+}
+
+// settle ends an effect without a request, with its outcome event.
+func (w *worker) settle(ctx context.Context, tx pgx.Tx, e ledger.Effect, end ledger.End) error {
+	if err := ledger.Settle(ctx, tx, e, end); err != nil {
+		return err
+	}
+	w.metrics.ended.WithLabelValues(e.Kind, string(end.Status)).Inc()
+	return w.tell(ctx, tx, e, end)
+}
+
+func (w *worker) tell(ctx context.Context, tx pgx.Tx, e ledger.Effect, end ledger.End) error {
+	ev, err := w.outcomes.build(ctx, e, end)
+	if err != nil || ev == nil {
+		return err
+	}
+	return w.box.Add(ctx, tx, ev)
+}
