@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/binary"
 	"errors"
@@ -140,6 +141,10 @@ func ParseStored(stored []byte) (r event.Recorded, fingerprint [32]byte, err err
 		return r, fingerprint, fmt.Errorf("parse stored event: %w", err)
 	}
 	r.ContentType, r.Partition, r.Offset = event.ContentTypeAvro, -1, -1
+	// An event has one form: attributes out of order, or a header smuggled in as an attribute, would give two events one meaning.
+	if again, err := Stored(r, fingerprint); err != nil || !bytes.Equal(again, stored) {
+		return r, fingerprint, errors.New("parse stored event: not in the form that Stored writes")
+	}
 	return r, fingerprint, nil
 }
 
