@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -29,7 +28,6 @@ type TxnConfig struct {
 	Topic           string // the one topic whose partitions the group shares
 	TransactionalID string // stable per slot, so that a restart ends what its predecessor left open
 	SessionTimeout  time.Duration
-	Log             *slog.Logger
 }
 
 // TxnOffset is what a transaction commits for one partition.

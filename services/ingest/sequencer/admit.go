@@ -1,0 +1,369 @@
+package sequencer
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// outcome is what becomes of an ingress record.
+type outcome string
+
+const (
+	admitted  outcome = "admitted"
+	duplicate outcome = "duplicate"
+	refused   outcome = "refused"
+	ignored   outcome = "ignored"   // a derived event ahead of its turn: its outbox sends it again
+	forwarded outcome = "forwarded" // found in the wrong partition, put into the right one
+	paused    outcome = "paused"    // can't be judged now: nothing was staged, the record is judged again later
+)
+
+// Reasons for a pause.
+const (
+	pauseRegistry event.Code = "registry_unavailable"
+	pauseClock    event.Code = "clock_skew"
+)
+
+// maxSkewMS is how far append times and positions may lie ahead of the own clock. A clock that jumped must not poison positions,
+// which never run back.
+const maxSkewMS = 60_000
+
+// Sizes in bytes of uncompressed records. Log, dead letters and state take 128 KiB more than ingress; what is left of it here is
+// the frame of a record and its batch.
+const (
+	maxIngress = 1<<20 - 4<<10
+	maxOutput  = 1<<20 + 128<<10 - 4<<10
+	maxCut     = 64 << 10 // what a dead letter keeps of a value that does not fit
+)
+
+// Schema is what admission needs of a writer's schema; *avro.Schema is one.
+type Schema interface {
+	EventType() string
+	Check(body []byte) error
+}
+
+// errUnknownSchema and errUnavailable are how Env.Schema says that there is no such schema, or that nobody can say.
+var (
+	errUnknownSchema = errors.New("unknown schema")
+	errUnavailable   = errors.New("registry unavailable")
+	errLoading       = errors.New("schema is being looked up") // comes together with errUnavailable
+)
+
+// input is one ingress record.
+type input struct {
+	offset  int64
+	ms      int64 // the record's timestamp, milliseconds since 1970
+	stamped bool  // the broker made the timestamp (LogAppendTime); else it is the producer's claim
+	key     []byte
+	headers []event.Header
+	value   []byte
+}
+
+// env is what admission may ask besides the state.
+type env struct {
+	topic       string
+	partitions  int32
+	partitionOf func(key []byte, n int32) int32
+	schema      func(id int32) (Schema, error)
+	verify      func(*event.Event) (bool, error)
+	sign        func(*event.Event)
+	nowMS       int64
+}
+
+// decision is the verdict on one record and what is to be written for it.
+type decision struct {
+	outcome  outcome
+	code     event.Code // of a refusal or a pause; of the earlier refusal for a duplicate of one
+	detail   string
+	of       int64 // duplicate: the sequence that the first one got; 0 if it was refused
+	stripped []string
+	badSig   bool
+	loading  bool // a pause that ends when a schema that is being looked up is there
+	tenant   string
+	eventID  string
+
+	recorded *event.Recorded // admitted
+	dead     *output         // refused
+	forward  *output         // forwarded, and to which partition
+}
+
+// output is a record to be written beside the log.
+type output struct {
+	partition int32
+	key       []byte
+	headers   []event.Header
+	value     []byte
+}
+
+// admit judges one ingress record against the state under o and stages the effect in o. It is a function of its arguments: the same
+// record, state and answers of env give the same decision and the same staged work. A pause stages nothing.
+func admit(env *env, o *overlay, in input) decision {
+	a := admission{env: env, o: o, in: in}
+	a.ms = in.ms
+	if !in.stamped {
+		a.ms = env.nowMS // nobody but the own clock can be believed (kfake does not stamp)
+	}
+	if a.ms > env.nowMS+maxSkewMS || event.PositionTime(o.position) > env.nowMS+maxSkewMS {
+		return decision{outcome: paused, code: pauseClock, detail: "the record's append time or the last position is more than 60 s ahead of this machine's clock"}
+	}
+	d := a.judge()
+	if d.outcome == paused {
+		return d
+	}
+	o.next = in.offset + 1
+	d.stripped, d.badSig, d.tenant, d.eventID = a.stripped, a.badSig, a.e.TenantID, a.e.ID
+	who := nobody
+	if o.tenant(a.e.TenantID) != nil {
+		who = a.e.TenantID
+	}
+	c := &o.edit(who).counts
+	switch d.outcome {
+	case admitted:
+		c.Admitted++
+		o.log++
+	case duplicate:
+		c.Duplicates++
+	case refused:
+		c.Refused++
+		o.dead++
+	case forwarded:
+		c.Forwarded++
+	case ignored:
+		c.Ignored++
+	}
+	return d
+}
+
+// admission is the working set of one admit.
+type admission struct {
+	env *env
+	o   *overlay
+	in  input
+	ms  int64 // append time
+
+	e        event.Event
+	parsed   bool
+	verified bool // the signature holds, so that system attributes count
+	trusted  bool // the engine made it; a record that was only forwarded under our signature is not
+	badSig   bool
+	stripped []string
+
+	numbered bool    // the next number of its deriver: used up whatever happens
+	known    bool    // key and fingerprint are set: a refusal is remembered
+	key      keyHash // of the idempotency key or the deriver's number
+	print    uint32
+	first    verdict // what became of the key earlier
+	repeat   bool    // first is set
+}
+
+func (a *admission) judge() decision {
+	var err error
+	if a.e, err = event.Parse(a.in.key, a.in.headers, a.in.value); err != nil {
+		return a.refuseErr(err)
+	}
+	a.parsed = true
+	a.authenticate()
+	a.fillIn()
+	if home := a.env.partitionOf(a.in.key, a.env.partitions); home != a.o.base.partition {
+		return a.forward(home)
+	}
+
+	t := a.o.tenant(a.e.TenantID)
+	if t == nil && !(a.trusted && (a.e.Type == typeTenantCreated || a.e.Type == "")) {
+		return a.refuse(event.CodeUnknownTenant, "no such tenant; tenants are created with: neuronx tenant create")
+	}
+	if a.e.Derived() {
+		if d, done := a.turn(t); done {
+			return d
+		}
+	}
+	return a.judgeBody(t)
+}
+
+// authenticate decides which claims count, and strips the others.
+func (a *admission) authenticate() {
+	ok, err := a.env.verify(&a.e)
+	a.verified, a.badSig = ok, err != nil
+	if !ok {
+		a.stripped = a.e.StripSystem()
+		return
+	}
+	a.trusted = a.e.Forwarded == "" || strings.HasSuffix(a.e.Forwarded, fwdSigned)
+}
+
+// fillIn gives a bare record its defaults (K08). They are made at the first touch and carried by a forward, because the position in
+// the topic that the id is made of changes then.
+func (a *admission) fillIn() {
+	e := &a.e
+	if e.Source == "" {
+		e.Source = "/kafka/" + a.env.topic
+	}
+	if e.ID == "" {
+		if e.IdempotencyKey != "" {
+			e.ID = event.DerivedID(e.TenantID, "key", e.IdempotencyKey)
+		} else {
+			e.ID = event.RecordID(e.TenantID, a.o.base.topicID, a.o.base.partition, a.in.offset)
+		}
+	}
+	if e.Time.IsZero() {
+		ms := a.in.ms
+		if ms <= 0 || ms > maxTimeMS {
+			ms = a.ms
+		}
+		e.Time = time.UnixMilli(ms).UTC()
+	}
+}
+
+// maxTimeMS is the end of the year 9999.
+const maxTimeMS = 253402300799999
+
+// turn looks at the number of a derived event: last + 1 goes on, anything else is decided here.
+func (a *admission) turn(t *tenant) (decision, bool) {
+	if a.e.DeriverNumber == 0 {
+		return a.refuse(event.CodeMissingAttribute, "a derived event has no number"), true
+	}
+	if t == nil {
+		return a.refuse(event.CodeUnknownTenant, "no such tenant"), true
+	}
+	last := t.derivers[a.e.Deriver]
+	a.key = hashKey(a.e.TenantID, "d:"+a.e.Deriver+":"+strconv.FormatInt(a.e.DeriverNumber, 10))
+	a.print = print32(a.e.ID)
+	first, found := a.o.key(a.key, a.windowMS())
+	switch n := a.e.DeriverNumber; {
+	case n > last+1:
+		return decision{outcome: ignored, detail: "number " + strconv.FormatInt(n, 10) + " of " + a.e.Deriver + " after " + strconv.FormatInt(last, 10)}, true
+	case n <= last && found && first.fingerprint != a.print:
+		a.key = hashKey(a.e.TenantID, "d!"+a.e.Deriver+":"+strconv.FormatInt(n, 10)+":"+a.e.ID)
+		a.first, a.repeat = a.o.key(a.key, a.windowMS())
+		a.known = true
+		return a.refuse(event.CodeDeriverConflict, "number "+strconv.FormatInt(n, 10)+" of deriver "+a.e.Deriver+" was used by another event"), true
+	case n <= last:
+		return repeatOf(first), true
+	}
+	a.numbered, a.known = true, true
+	return decision{}, false
+}
+
+func (a *admission) judgeBody(t *tenant) decision {
+	id, body, err := event.Unframe(a.in.value)
+	if err != nil {
+		a.identify(0, a.in.value)
+		if d, done := a.repeated(); done {
+			return d
+		}
+		return a.refuseErr(err)
+	}
+	schema, err := a.env.schema(id)
+	if errors.Is(err, errUnavailable) {
+		return decision{outcome: paused, code: pauseRegistry, detail: err.Error(), loading: errors.Is(err, errLoading)}
+	}
+	if err == nil && a.e.Type == "" && event.ValidType(schema.EventType()) {
+		a.e.Type = schema.EventType() // before the fingerprint, which is over the type
+	}
+	a.identify(id, body)
+	if d, done := a.repeated(); done {
+		return d
+	}
+	switch {
+	case t != nil && t.status == statusSuspended && !a.trusted:
+		return a.refuse(event.CodeTenantSuspended, "the tenant is suspended")
+	case errors.Is(err, errUnknownSchema):
+		return a.refuse(event.CodeUnknownSchema, "schema id "+strconv.Itoa(int(id))+" is not in the registry")
+	case err != nil:
+		return a.refuse(event.CodeInvalidSchema, "schema id "+strconv.Itoa(int(id))+": "+err.Error())
+	case schema.EventType() == "":
+		return a.refuse(event.CodeInvalidSchema, "the schema has no property event_type")
+	case a.e.Type != schema.EventType():
+		return a.refuse(event.CodeTypeMismatch, "ce_type is "+a.e.Type+", the schema is of "+schema.EventType())
+	case event.Reserved(a.e.Type) && !a.trusted && a.badSig:
+		return a.refuse(event.CodeInvalidSignature, "type "+a.e.Type+" is reserved for the engine, and neuronx-sig does not match")
+	case event.Reserved(a.e.Type) && !a.trusted:
+		return a.refuse(event.CodeReservedType, "type "+a.e.Type+" is reserved for the engine")
+	case len(a.in.value) > event.MaxValue:
+		return a.refuse(event.CodeTooLarge, "the value is over "+strconv.Itoa(event.MaxValue)+" bytes")
+	case a.e.Derived() && a.e.Hops > event.MaxHops:
+		return a.refuse(event.CodeStorm, strconv.Itoa(a.e.Hops)+" derivations since the last outside fact: "+strings.Join(append(a.e.Path, a.e.Type), " → "))
+	}
+	if err := schema.Check(body); err != nil {
+		return a.refuse(event.CodeInvalidBody, err.Error())
+	}
+	if a.e.Type == typeTenantCreated && t != nil {
+		return a.refuse(event.CodeTenantExists, "the tenant exists")
+	}
+	if t == nil && a.e.Type != typeTenantCreated {
+		return a.refuse(event.CodeUnknownTenant, "no such tenant")
+	}
+	return a.admit()
+}
+
+// Control events of a tenant, which lie in its own stream.
+const (
+	typeTenantCreated   = "tenant.created"
+	typeTenantSuspended = "tenant.suspended"
+	typeTenantResumed   = "tenant.resumed"
+)
+
+// windowMS is the position time that the record would be admitted at, in milliseconds.
+func (a *admission) windowMS() int64 { return max(event.PositionTime(a.o.position), a.ms) }
+
+// identify works out key and fingerprint, unless the event has a deriver's number. The fingerprint is over the body as received: one
+// that the HTTP door made of the JSON counts if it was signed.
+func (a *admission) identify(schemaID int32, body []byte) {
+	if a.numbered {
+		return
+	}
+	print := a.e.Fingerprint
+	if print == "" {
+		print = event.FingerprintAvro(a.e.Type, a.e.Subject, a.e.Source, schemaID, body)
+	}
+	a.print = shortPrint(print)
+	a.key = hashKey(a.e.TenantID, a.e.Key())
+	a.first, a.repeat = a.o.key(a.key, a.windowMS())
+	a.known = true
+}
+
+// repeated decides a repeat of an admitted key: same fingerprint duplicate, another one conflict. A repeat of a refused key is
+// judged anew.
+func (a *admission) repeated() (decision, bool) {
+	if a.numbered || !a.repeat || a.first.refused {
+		return decision{}, false
+	}
+	if a.first.fingerprint == a.print {
+		return repeatOf(a.first), true
+	}
+	of := a.first.number
+	// The admitted verdict stays with the key; this refusal is remembered under key and fingerprint.
+	a.key = hashKey(a.e.TenantID, "!"+strconv.FormatUint(uint64(a.print), 16)+a.e.Key())
+	a.first, a.repeat = a.o.key(a.key, a.windowMS())
+	return a.refuse(event.CodeConflict, "the key was used by another event, sequence "+strconv.FormatInt(of, 10)), true
+}
+
+func repeatOf(first verdict) decision {
+	if first.refused {
+		return decision{outcome: duplicate, code: codeOf(first.number)}
+	}
+	return decision{outcome: duplicate, of: first.number}
+}
+
+func print32(s string) uint32 {
+	sum := sha256.Sum256([]byte(s))
+	return binary.BigEndian.Uint32(sum[:])
+}
+
+// shortPrint is the first 32 bits of a hex fingerprint; what is not hex is hashed.
+func shortPrint(s string) uint32 {
+	var b [4]byte
+	if len(s) < 8 {
+		return print32(s)
+	}
+	if _, err := hex.Decode(b[:], []byte(s[:8])); err != nil {
+		return print32(s)
+	}
+	return binary.BigEndian.Uint32(b[:])
+}

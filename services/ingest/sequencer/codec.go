@@ -1,0 +1,331 @@
+package sequencer
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// A record of neuronx.sequencer.state, format 1. Integers are varints (unsigned unless said otherwise), strings are length-prefixed.
+//
+//	"NX" 0x01 kind                  kind 1 delta, 2 snapshot chunk
+//	ingress topic id 16 B · partition · log id 16 B
+//	from · next                     ingress offsets: the record covers [from, next); a snapshot has from = next
+//	position
+//	log_next log_count dead_next dead_count
+//	chunk · chunks                  0 · 1 for a delta
+//	n tenants: name · status 1 B · sequence · 5 counts · n derivers: name · number
+//	n keys:    hash 12 B · fingerprint 4 B · refused 1 B · number · position time minus that of position, ms, signed
+//
+// A delta holds what changed; tenants stand in it whole. Reading a topic committed from its *_next gives exactly *_count data
+// records. The chunks of a snapshot stand in one transaction and replace everything before them.
+const (
+	stateVersion = 1
+	kindDelta    = 1
+	kindSnapshot = 2
+
+	maxChunk = 512 << 10 // target size of a snapshot chunk, bytes
+)
+
+var errState = errors.New("malformed state record")
+
+// stateRecord is one decoded record of the state topic.
+type stateRecord struct {
+	kind      byte
+	topicID   [16]byte
+	partition int32
+	logID     string
+	from      int64
+	next      int64
+	position  int64
+	log, dead ends
+	chunk     int
+	chunks    int
+	tenants   []namedTenant
+	keys      []keyVerdict
+}
+
+type namedTenant struct {
+	name string
+	*tenant
+}
+
+type keyVerdict struct {
+	keyHash
+	verdict
+}
+
+// delta is the state record of a transaction.
+func (o *overlay) delta() []byte {
+	s := o.base
+	r := stateRecord{
+		kind: kindDelta, topicID: s.topicID, partition: s.partition, logID: s.logID, from: s.next, next: o.next, position: o.position,
+		log: ends{s.log.Next, o.log}, dead: ends{s.dead.Next, o.dead}, chunks: 1,
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.tenants)) {
+		r.tenants = append(r.tenants, namedTenant{name, o.tenants[name]})
+	}
+	for _, h := range o.order {
+		r.keys = append(r.keys, keyVerdict{h, o.keys[h]})
+	}
+	return r.encode()
+}
+
+// snapshot writes all of the state as chunks for one transaction.
+func (s *State) snapshot() [][]byte {
+	head := stateRecord{
+		kind: kindSnapshot, topicID: s.topicID, partition: s.partition, logID: s.logID, from: s.next, next: s.next, position: s.position,
+		log: s.log, dead: s.dead,
+	}
+	var parts []stateRecord
+	cur, bytes := head, 0
+	add := func(n int) {
+		if bytes += n; bytes >= maxChunk {
+			parts = append(parts, cur)
+			cur, bytes = head, 0
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.tenants)) {
+		t := s.tenants[name]
+		cur.tenants = append(cur.tenants, namedTenant{name, t})
+		n := len(name) + 64
+		for d := range t.derivers {
+			n += len(d) + 10
+		}
+		add(n)
+	}
+	s.keys.each(func(h keyHash, v verdict) {
+		cur.keys = append(cur.keys, keyVerdict{h, v})
+		add(32)
+	})
+	parts = append(parts, cur)
+	out := make([][]byte, len(parts))
+	for i := range parts {
+		parts[i].chunk, parts[i].chunks = i, len(parts)
+		out[i] = parts[i].encode()
+	}
+	return out
+}
+
+func (r *stateRecord) encode() []byte {
+	b := make([]byte, 0, 128+len(r.tenants)*96+len(r.keys)*28)
+	b = append(b, 'N', 'X', stateVersion, r.kind)
+	b = append(b, r.topicID[:]...)
+	b = binary.AppendUvarint(b, uint64(r.partition))
+	id := uuid.MustParse(r.logID) // ours, made by uuid or by the decoder
+	b = append(b, id[:]...)
+	for _, n := range []int64{r.from, r.next, r.position, r.log.Next, r.log.Count, r.dead.Next, r.dead.Count, int64(r.chunk), int64(r.chunks)} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	b = binary.AppendUvarint(b, uint64(len(r.tenants)))
+	for _, t := range r.tenants {
+		b = appendString(b, t.name)
+		b = append(b, byte(t.status))
+		c := t.counts
+		for _, n := range []int64{t.sequence, c.Admitted, c.Duplicates, c.Refused, c.Forwarded, c.Ignored, int64(len(t.derivers))} {
+			b = binary.AppendUvarint(b, uint64(n))
+		}
+		for _, d := range slices.Sorted(maps.Keys(t.derivers)) {
+			b = appendString(b, d)
+			b = binary.AppendUvarint(b, uint64(t.derivers[d]))
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(r.keys)))
+	for _, k := range r.keys {
+		b = binary.BigEndian.AppendUint64(b, k.hi)
+		b = binary.BigEndian.AppendUint32(b, k.lo)
+		b = binary.BigEndian.AppendUint32(b, k.fingerprint)
+		flag := byte(0)
+		if k.refused {
+			flag = 1
+		}
+		b = append(b, flag)
+		b = binary.AppendUvarint(b, uint64(k.number))
+		b = binary.AppendVarint(b, k.ms-event.PositionTime(r.position))
+	}
+	return b
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// decoder reads a state record; after the first problem it reads zeros.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) bytes(n int) []byte {
+	if d.bad || n < 0 || n > len(d.b) {
+		d.bad = true
+		return make([]byte, min(max(n, 0), 16))
+	}
+	out := d.b[:n]
+	d.b = d.b[n:]
+	return out
+}
+
+// number reads a non-negative number of at most limit in its shortest form.
+func (d *decoder) number(limit int64) int64 {
+	v, n := binary.Uvarint(d.b)
+	if d.bad || n <= 0 || v > uint64(limit) || n > 1 && d.b[n-1] == 0 {
+		d.bad = true
+		return 0
+	}
+	d.b = d.b[n:]
+	return int64(v)
+}
+
+// count reads how many items of at least size bytes follow.
+func (d *decoder) count(size int) int { return int(d.number(int64(len(d.b) / size))) }
+
+func (d *decoder) signed() int64 {
+	v, n := binary.Varint(d.b)
+	if d.bad || n <= 0 || n > 1 && d.b[n-1] == 0 {
+		d.bad = true
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) text(limit int) string {
+	return string(d.bytes(int(d.number(int64(limit)))))
+}
+
+const maxInt = 1<<63 - 1
+
+// parseState reads one record of the state topic. It allocates no more than a small multiple of the input's length.
+func parseState(b []byte) (stateRecord, error) {
+	d := decoder{b: b}
+	head := d.bytes(4)
+	if string(head[:2]) != "NX" {
+		return stateRecord{}, fmt.Errorf("%w: not a state record", errState)
+	}
+	if head[2] != stateVersion {
+		return stateRecord{}, fmt.Errorf("%w: format %d is of a newer build", errState, head[2])
+	}
+	r := stateRecord{kind: head[3]}
+	copy(r.topicID[:], d.bytes(16))
+	r.partition = int32(d.number(1<<31 - 1))
+	r.logID = uuid.UUID(d.bytes(16)).String()
+	r.from, r.next, r.position = d.number(maxInt), d.number(maxInt), d.number(maxInt)
+	r.log = ends{d.number(maxInt), d.number(maxInt)}
+	r.dead = ends{d.number(maxInt), d.number(maxInt)}
+	r.chunk, r.chunks = int(d.number(1<<20)), int(d.number(1<<20))
+	if r.kind == kindDelta && (r.chunk != 0 || r.chunks != 1) || r.kind != kindDelta && r.kind != kindSnapshot || r.chunk >= r.chunks || r.from > r.next ||
+		r.kind == kindSnapshot && r.from != r.next {
+		d.bad = true
+	}
+	for range d.count(9) {
+		t := namedTenant{name: d.text(63), tenant: &tenant{status: status(d.bytes(1)[0])}}
+		if t.status > statusSuspended {
+			d.bad = true
+		}
+		t.sequence = d.number(maxInt)
+		t.counts = counts{d.number(maxInt), d.number(maxInt), d.number(maxInt), d.number(maxInt), d.number(maxInt)}
+		last := ""
+		for i := range d.count(2) {
+			if t.derivers == nil {
+				t.derivers = map[string]int64{}
+			}
+			name := d.text(63)
+			if i > 0 && name <= last {
+				d.bad = true
+			}
+			last = name
+			t.derivers[name] = d.number(maxInt)
+		}
+		r.tenants = append(r.tenants, t)
+	}
+	for range d.count(19) {
+		var k keyVerdict
+		k.hi, k.lo = binary.BigEndian.Uint64(d.bytes(8)), binary.BigEndian.Uint32(d.bytes(4))
+		k.fingerprint = binary.BigEndian.Uint32(d.bytes(4))
+		flag := d.bytes(1)[0]
+		k.refused = flag == 1
+		k.number = d.number(maxNumber)
+		k.ms = d.signed() + event.PositionTime(r.position)
+		if flag > 1 || k.ms < 0 {
+			d.bad = true
+		}
+		r.keys = append(r.keys, k)
+	}
+	if d.bad || len(d.b) != 0 {
+		return stateRecord{}, fmt.Errorf("%w: %d bytes", errState, len(b))
+	}
+	return r, nil
+}
+
+// loader folds the records of a state partition, in order, into a State.
+type loader struct {
+	topicID   [16]byte
+	partition int32
+	trimmed   bool   // the topic's beginning was deleted, so a snapshot must come first
+	s         *State // nil until the first record
+	pending   int    // snapshot chunks still to come
+	snapshots []int64
+	fresh     *State
+}
+
+// add folds one record that stands at offset. What does not follow from what came before is an error: a record is missing.
+func (l *loader) add(offset int64, value []byte) error {
+	r, err := parseState(value)
+	if err != nil {
+		return fmt.Errorf("state record at offset %d: %w", offset, err)
+	}
+	if r.topicID != l.topicID || r.partition != l.partition {
+		return fmt.Errorf("state record at offset %d is of ingress topic %x partition %d, not of %x partition %d: the ingress topic was made anew", offset, r.topicID, r.partition, l.topicID, l.partition)
+	}
+	if r.kind == kindSnapshot {
+		return l.addSnapshot(offset, r)
+	}
+	if l.pending > 0 {
+		return fmt.Errorf("state record at offset %d: %d chunks of a snapshot are missing before it", offset, l.pending)
+	}
+	if l.s == nil {
+		if l.trimmed {
+			return fmt.Errorf("state record at offset %d: what came before it is missing", offset)
+		}
+		l.s = newState(r.topicID, r.partition, r.logID)
+		l.s.next = r.from
+	}
+	if r.from != l.s.next || r.logID != l.s.logID || r.position < l.s.position {
+		return fmt.Errorf("state record at offset %d begins at ingress offset %d, the one before it ended at %d", offset, r.from, l.s.next)
+	}
+	l.s.apply(r)
+	return nil
+}
+
+func (l *loader) addSnapshot(offset int64, r stateRecord) error {
+	if r.chunk == 0 && l.pending == 0 {
+		l.fresh, l.pending = newState(r.topicID, r.partition, r.logID), r.chunks
+		l.snapshots = append(l.snapshots, offset)
+	}
+	if l.fresh == nil || l.pending != r.chunks-r.chunk || l.s != nil && (r.next != l.s.next || r.logID != l.s.logID) {
+		return fmt.Errorf("state record at offset %d: chunk %d of %d of a snapshot does not follow", offset, r.chunk, r.chunks)
+	}
+	l.fresh.apply(r)
+	if l.pending--; l.pending == 0 {
+		l.s, l.fresh = l.fresh, nil
+	}
+	return nil
+}
+
+func (s *State) apply(r stateRecord) {
+	s.next, s.position, s.log, s.dead = r.next, r.position, r.log, r.dead
+	for _, t := range r.tenants {
+		s.tenants[t.name] = t.tenant
+	}
+	for _, k := range r.keys {
+		s.keys.put(k.keyHash, k.verdict)
+	}
+	s.keys.expire(event.PositionTime(s.position))
+}

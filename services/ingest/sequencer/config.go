@@ -1,0 +1,88 @@
+package sequencer
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"time"
+
+	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/control"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// Schemas finds a writer's schema by its id; *registry.Client is one. Its errors are registry.ErrUnknown and registry.ErrUnavailable.
+type Schemas interface {
+	SchemaByID(ctx context.Context, id int32) (*avro.Schema, error)
+}
+
+// Publisher publishes events signed by the engine; *control.Publisher is one.
+type Publisher interface {
+	Publish(ctx context.Context, tenant, typ, subject, id string, data map[string]any, opts ...control.Option) (event.Event, error)
+}
+
+// Config configures the sequencer. Zero values of the optional settings mean their defaults.
+type Config struct {
+	Kafka     kafka.Config
+	Slot      string         // which of several instances: the transactional id is neuronx.sequencer.<slot>. Default "0"
+	Keys      *event.Keyring // verifies events of the engine, signs forwarded records
+	Schemas   Schemas
+	Publisher Publisher // optional: reports undone resets into the tenants' streams
+
+	MaxRecords     int           // of one transaction, default 2,000
+	MaxDuration    time.Duration // of judging one transaction's records, default 100 ms
+	Pace           time.Duration // between the end of a transaction and the start of the next at low load, default 8 ms
+	SessionTimeout time.Duration // of group membership, default 10 s
+	SnapshotEvery  time.Duration // default 10 min
+	SnapshotBytes  int           // of deltas since the last snapshot, default 64 MiB
+
+	now func() time.Time
+}
+
+var slotPattern = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
+
+func (c *Config) setDefaults() {
+	if c.Slot == "" {
+		c.Slot = "0"
+	}
+	if c.MaxRecords == 0 {
+		c.MaxRecords = 2000
+	}
+	if c.MaxDuration == 0 {
+		c.MaxDuration = 100 * time.Millisecond
+	}
+	if c.Pace == 0 {
+		c.Pace = 8 * time.Millisecond
+	}
+	if c.SnapshotEvery == 0 {
+		c.SnapshotEvery = 10 * time.Minute
+	}
+	if c.SnapshotBytes == 0 {
+		c.SnapshotBytes = 64 << 20
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+}
+
+// Validate names everything that is wrong with the configuration.
+func (c *Config) Validate() error {
+	var errs []error
+	if len(c.Kafka.Brokers) == 0 {
+		errs = append(errs, errors.New("no Kafka brokers"))
+	}
+	if c.Slot != "" && !slotPattern.MatchString(c.Slot) {
+		errs = append(errs, errors.New("slot: 1 to 64 letters, digits, dots, hyphens and underscores"))
+	}
+	if c.Keys == nil {
+		errs = append(errs, errors.New("no signing keys"))
+	}
+	if c.Schemas == nil {
+		errs = append(errs, errors.New("no schema registry"))
+	}
+	if c.MaxRecords < 0 || c.MaxRecords > 10_000 {
+		errs = append(errs, errors.New("records of a transaction: 1 to 10,000"))
+	}
+	return errors.Join(errs...)
+}

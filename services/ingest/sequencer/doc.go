@@ -1,0 +1,37 @@
+// Package sequencer admits ingress records to the log, one by one, exactly once: partition p of neuronx.ingress to partition p of
+// neuronx.events. What is refused goes to neuronx.deadletter with the reason. It is a role of the ingest service.
+//
+// # What is authoritative
+//
+// The records of neuronx.sequencer.state are. Each transaction writes, for every ingress partition that it touches, one packed delta:
+// the ingress offsets it covers, what changed of tenants and keys, and where log and dead letters stood. The truth of a partition's
+// position is the offset in its state; the offset that the group has committed is an output, for monitoring and as a fence.
+//
+//	           ingress p ──┐ read from the state's offset, committed records only
+//	                       v
+//	state p ── restore ──> State ── admit + overlay ──> one Kafka transaction: events p, deadletter p, ingress q (misrouted),
+//	   ^                     ^                          state p, and the offset of p in group neuronx.sequencer (KIP-447)
+//	   |                     |                                   |
+//	   └─────────────────────┼───────────────────────────────────┤
+//	                         └── merge, only after a confirmed commit
+//
+// The decision itself, admit, is a function of record, state, schemas and signing keys; all I/O is around it.
+//
+// # A partition's life
+//
+//	assigned ──> restoring ──> running ──> (revoked or lost: forgotten)
+//	                 │  ^         │  ^
+//	                 v  │ 30 s    v  │ 1 s
+//	              stopped        paused (registry unavailable, clock behind)
+//
+// State is built anew at each assignment and never kept over one. Other partitions run on while one restores.
+//
+// # How it fails
+//
+//   - A transaction with any outcome but "committed" ends the session: all state in memory is dropped, a new session is opened under
+//     the same transactional id (which aborts what was open), and everything is restored. Nothing is guessed.
+//   - Another process with the same slot fences this one: Run returns kafka.ErrFenced and the process exits.
+//   - log, dead letters and state that do not agree stop the partition as log_torn. Others run.
+//   - An operator's reset of the group is undone and reported, because the group's offset is not the position.
+//   - A registry that does not answer, or a clock more than 60 s behind the brokers', pauses the partition; nothing is refused for it.
+package sequencer

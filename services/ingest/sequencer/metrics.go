@@ -1,0 +1,86 @@
+package sequencer
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	records      *prometheus.CounterVec
+	transactions *prometheus.CounterVec
+	txnSeconds   prometheus.Histogram
+	txnRecords   prometheus.Histogram
+	restore      prometheus.Histogram
+	keys         *prometheus.GaugeVec
+	stopped      *prometheus.GaugeVec
+	paused       *prometheus.GaugeVec
+	stripped     *prometheus.CounterVec
+	badSignature prometheus.Counter
+	conflicts    prometheus.Counter
+	resets       prometheus.Counter
+	snapshots    prometheus.Counter
+	stableAge    prometheus.Gauge
+	owned        prometheus.Gauge
+}
+
+// newMetrics registers the sequencer's metrics. None has a tenant label.
+func newMetrics(reg prometheus.Registerer) *metrics {
+	p := []string{"partition"}
+	return &metrics{
+		records: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_records_total",
+			Help: "Ingress records judged in committed transactions, by outcome and, for refusals and duplicates of refusals, reason. forwarded counts misrouted records."}, []string{"outcome", "reason"})),
+		transactions: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_sequencer_transactions_total",
+			Help: "Transactions by outcome: committed, or failed, which ends the session."}, []string{"outcome"})),
+		txnSeconds: register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_sequencer_transaction_seconds",
+			Help: "Time from the first record judged to the confirmed commit.", Buckets: prometheus.ExponentialBuckets(0.002, 2, 13)})),
+		txnRecords: register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_sequencer_transaction_records",
+			Help: "Ingress records of a committed transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 13)})),
+		restore: register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_sequencer_restore_seconds",
+			Help: "Time from the assignment of a partition until its first record can be judged.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 13)})),
+		keys: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_window_keys",
+			Help: "Idempotency keys remembered."}, p)),
+		stopped: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_stopped_partitions",
+			Help: "1 for a partition that is not sequenced until its cause is repaired."}, []string{"partition", "reason"})),
+		paused: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_paused_partitions",
+			Help: "1 for a partition that waits for the registry or the clock."}, []string{"partition", "reason"})),
+		stripped: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_attributes_stripped_total",
+			Help: "System attributes removed from records that the engine did not sign."}, []string{"attribute"})),
+		badSignature: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_bad_signatures_total",
+			Help: "Records with a signature that does not match."})),
+		conflicts: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_deriver_conflicts_total",
+			Help: "Derived events whose number was used by another event: a deriver's numbering is broken."})),
+		resets: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_resets_undone_total",
+			Help: "Offset resets of the group neuronx.sequencer that were undone."})),
+		snapshots: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_snapshots_total",
+			Help: "Snapshots written to the state topic."})),
+		stableAge: register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: "neuronx_ingress_last_stable_age_seconds",
+			Help: "How long the oldest open transaction on an owned ingress partition has held up its readers."})),
+		owned: register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: "neuronx_sequencer_partitions",
+			Help: "Partitions that this process sequences."})),
+	}
+}
+
+func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
+	var there prometheus.AlreadyRegisteredError
+	if err := reg.Register(c); errors.As(err, &there) {
+		if old, ok := there.ExistingCollector.(C); ok {
+			return old // a service that was stopped and started again in one process
+		}
+	}
+	return c
+}
+
+// count adds one decision of a committed transaction.
+func (m *metrics) count(d *decision) {
+	m.records.WithLabelValues(string(d.outcome), string(d.code)).Inc()
+	for _, a := range d.stripped {
+		m.stripped.WithLabelValues(a).Inc()
+	}
+	if d.badSig {
+		m.badSignature.Inc()
+	}
+	if d.code == "deriver_conflict" && d.outcome == refused {
+		m.conflicts.Inc()
+	}
+}

@@ -1,0 +1,213 @@
+package sequencer
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// Headers that a dead letter adds to those of its record. Names of Kafka Connect's dead letter queue are used where it has one.
+const (
+	hdrCode      = "nx_error_code"
+	hdrDetail    = "nx_error_detail"
+	hdrCut       = "nx_value_sha256" // SHA-256 of a value that was cut to 64 KiB
+	hdrTopic     = "__connect.errors.topic"
+	hdrPartition = "__connect.errors.partition"
+	hdrOffset    = "__connect.errors.offset"
+	hdrTenant    = "ce_tenantid"
+	hdrRecorded  = "ce_recordedtime"
+	hdrUnsigned  = "nx_unsigned_" // prefix of system attributes that nobody signed
+)
+
+// fwdSigned ends the neuronx-fwd of a record that the engine itself had signed. Forwarding puts our signature on records of anybody,
+// which must not make them the engine's.
+const fwdSigned = "/signed"
+
+const maxDetail = 1 << 10
+
+// systemHeaders are attributes that readers of dead letters act on (the outbox of a deriver): unsigned ones must not keep their name.
+var systemHeaders = map[string]bool{
+	"ce_causationid": true, "ce_hops": true, "ce_origin": true, "ce_deriver": true, "ce_derivernumber": true,
+	"neuronx-path": true, "neuronx-fingerprint": true, "neuronx-fwd": true, "neuronx-sig": true,
+}
+
+// admit gives the event its number and position.
+func (a *admission) admit() decision {
+	t := a.o.tenant(a.e.TenantID)
+	sequence := int64(1)
+	if t != nil {
+		sequence = t.sequence + 1
+	}
+	r := &event.Recorded{
+		Event:        a.e,
+		Sequence:     sequence,
+		Position:     max(a.o.position+1, event.PositionAt(a.ms)),
+		RecordedTime: time.UnixMilli(a.ms).UTC(),
+		LogID:        a.o.base.logID,
+		Partition:    a.o.base.partition,
+	}
+	if size(a.in.key, r.Headers(), a.in.value) > maxOutput {
+		return a.refuse(event.CodeTooLarge, "with the sequencer's attributes the record is over "+strconv.Itoa(maxOutput)+" bytes")
+	}
+	et := a.o.edit(a.e.TenantID)
+	et.sequence = sequence
+	switch a.e.Type {
+	case typeTenantCreated, typeTenantResumed:
+		et.status = statusActive
+	case typeTenantSuspended:
+		et.status = statusSuspended
+	}
+	a.o.position = r.Position
+	a.remember(verdict{fingerprint: a.print, number: sequence, ms: event.PositionTime(r.Position)})
+	return decision{outcome: admitted, recorded: r}
+}
+
+// remember keeps what became of the key, and uses up the number of a derived event.
+func (a *admission) remember(v verdict) {
+	if a.numbered {
+		t := a.o.edit(a.e.TenantID)
+		if t.derivers == nil {
+			t.derivers = map[string]int64{}
+		}
+		t.derivers[a.e.Deriver] = a.e.DeriverNumber
+	}
+	a.o.put(a.key, v)
+}
+
+func (a *admission) refuseErr(err error) decision {
+	var r *event.Refusal
+	if !errors.As(err, &r) {
+		return a.refuse(event.CodeInvalidBody, err.Error())
+	}
+	detail := r.Detail
+	if r.Location != "" {
+		detail = r.Location + ": " + detail
+	}
+	if r.Next != "" {
+		detail += " (" + r.Next + ")"
+	}
+	return a.refuse(r.Code, detail)
+}
+
+// refuse makes a dead letter, unless the very same was refused for the same reason before. A tenant that does not exist leaves no
+// trace in the state.
+func (a *admission) refuse(code event.Code, detail string) decision {
+	admittedBefore := a.repeat && !a.first.refused // such a verdict stays: the event would be admitted twice
+	if a.known && !admittedBefore && a.o.tenant(a.e.TenantID) != nil {
+		number := numberOf(code)
+		if !a.numbered && a.repeat && a.first.refused && a.first.fingerprint == a.print && a.first.number == number {
+			return decision{outcome: duplicate, code: code, detail: detail}
+		}
+		a.remember(verdict{fingerprint: a.print, refused: true, number: number, ms: a.windowMS()})
+	}
+	detail = clean(detail)
+	return decision{outcome: refused, code: code, detail: detail, dead: a.deadLetter(code, detail)}
+}
+
+func (a *admission) deadLetter(code event.Code, detail string) *output {
+	out := make([]event.Header, 0, len(a.in.headers)+8)
+	add := func(k, v string) { out = append(out, event.Header{Key: k, Value: []byte(v)}) }
+	for _, h := range a.in.headers {
+		switch h.Key {
+		case hdrCode, hdrDetail, hdrCut, hdrTopic, hdrPartition, hdrOffset, hdrTenant, hdrRecorded:
+			continue
+		}
+		if systemHeaders[h.Key] && !a.verified && !(h.Key == "ce_origin" && a.parsed && a.e.Origin != "") {
+			h.Key = hdrUnsigned + h.Key
+		}
+		out = append(out, h)
+	}
+	ours := len(out)
+	add(hdrCode, string(code))
+	add(hdrDetail, detail)
+	add(hdrTopic, a.env.topic)
+	add(hdrPartition, strconv.Itoa(int(a.o.base.partition)))
+	add(hdrOffset, strconv.FormatInt(a.in.offset, 10))
+	add(hdrRecorded, event.FormatTime(time.UnixMilli(a.ms)))
+	if a.e.TenantID != "" {
+		add(hdrTenant, a.e.TenantID)
+	}
+	d := &output{partition: a.o.base.partition, key: a.in.key, headers: out, value: a.in.value}
+	if size(d.key, d.headers, d.value) <= maxOutput {
+		return d
+	}
+	sum := sha256.Sum256(a.in.value)
+	add(hdrCut, hex.EncodeToString(sum[:]))
+	d.value = d.value[:min(len(d.value), maxCut)]
+	if size(d.key, out, d.value) > maxOutput { // the headers or the key alone are too much: keep ours
+		out = out[ours:]
+		d.key = d.key[:min(len(d.key), 1<<10)]
+	}
+	d.headers = out
+	return d
+}
+
+// forward sends a record that a foreign partitioner put here to its home, once, with the defaults it got here.
+func (a *admission) forward(home int32) decision {
+	if a.verified && a.e.Forwarded != "" {
+		return a.refuse(event.CodeMisrouted, "forwarded here by "+a.e.Forwarded+", but belongs to partition "+strconv.Itoa(int(home))+": two builds disagree about the number of partitions")
+	}
+	e := a.e
+	e.Forwarded = fmt.Sprintf("%s/%d/%d", hex.EncodeToString(a.o.base.topicID[:]), a.o.base.partition, a.in.offset)
+	if a.trusted {
+		e.Forwarded += fwdSigned
+	}
+	a.env.sign(&e)
+	f := &output{partition: home, key: a.in.key, headers: e.Headers(), value: a.in.value}
+	if size(f.key, f.headers, f.value) > maxIngress {
+		return a.refuse(event.CodeTooLarge, "the record is in partition "+strconv.Itoa(int(a.o.base.partition))+", belongs to "+strconv.Itoa(int(home))+" and is too large to be forwarded (use a murmur2 partitioner)")
+	}
+	return decision{outcome: forwarded, forward: f}
+}
+
+// clean bounds a detail and keeps line breaks out of headers.
+func clean(s string) string {
+	if len(s) > maxDetail {
+		s = s[:maxDetail]
+	}
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+}
+
+// size is an upper bound of a record's length in a batch: Kafka's varint framing takes at most five bytes a length.
+func size(key []byte, headers []event.Header, value []byte) int {
+	n := 64 + len(key) + len(value)
+	for _, h := range headers {
+		n += len(h.Key) + len(h.Value) + 10
+	}
+	return n
+}
+
+// codes number the refusals in stored verdicts. Append only: the numbers are in the state topic.
+var codes = []event.Code{
+	"", event.CodeInvalidAttribute, event.CodeMissingAttribute, event.CodeTenantMismatch, event.CodeUnknownTenant, event.CodeTenantSuspended,
+	event.CodeTenantExists, event.CodeEmptyValue, event.CodeInvalidFraming, event.CodeUnknownSchema, event.CodeInvalidSchema,
+	event.CodeTypeMismatch, event.CodeInvalidBody, event.CodeTooLarge, event.CodeReservedType, event.CodeInvalidSignature,
+	event.CodeConflict, event.CodeDeriverConflict, event.CodeStorm, event.CodeMisrouted, event.CodeUnsupportedMedia,
+}
+
+func numberOf(c event.Code) int64 {
+	for i, k := range codes {
+		if k == c {
+			return int64(i)
+		}
+	}
+	return 0
+}
+
+func codeOf(n int64) event.Code {
+	if n < 0 || n >= int64(len(codes)) {
+		return ""
+	}
+	return codes[n]
+}

@@ -1,0 +1,123 @@
+package sequencer
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/neuronx/engine/pkg/control"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// Reset is an operator's change of the group's offset, which is undone: the group's offset is not the sequencer's position, and
+// going by it would admit events twice or never.
+type Reset struct {
+	ID        string // of the replay events
+	Partition int32
+	Truth     int64 // the offset that counts, and is restored
+	Operator  int64 // the offset that was set
+	Tenants   []string
+}
+
+func newReset(s *State, operator int64, session string) *Reset {
+	r := &Reset{ID: session, Partition: s.partition, Truth: s.next, Operator: operator}
+	if r.ID == "" {
+		// The same reset found twice, because of a crash in between, is reported once.
+		r.ID = event.DerivedID(s.logID, "reset", fmt.Sprint(s.partition), fmt.Sprint(s.next), fmt.Sprint(operator))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.tenants)) {
+		if s.tenants[name].status != 0 {
+			r.Tenants = append(r.Tenants, name)
+		}
+	}
+	return r
+}
+
+// undo sets the group's offset back to the state's, before anything else is committed for the partition, and reports it.
+func (c *session) undo(p *partition) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	o := kafka.TxnOffset{Next: p.state.next, Epoch: -1, Metadata: c.metadata(p.state.logID), Assignment: p.assignment}
+	if err := c.txn.CommitPlain(ctx, p.id, o); err != nil {
+		c.log.Warn("offset of the group not set back yet", "partition", p.id, "err", err)
+		p.retry = time.Now().Add(retryUndo)
+		return
+	}
+	if r := p.reset; r != nil {
+		c.m.resets.Inc()
+		c.log.Warn("an operator's reset of this group was undone: the sequencer's position is its own state, not the group's offset",
+			"partition", r.Partition, "operator_offset", r.Operator, "restored_offset", r.Truth, "reset", r.ID)
+		if c.cfg.Publisher != nil {
+			c.reports.Go(func() { c.report(*r) })
+		}
+	}
+	p.reset = nil
+	c.run(p)
+}
+
+// report records the reset in the stream of every tenant of the partition.
+func (s *sequencer) report(r Reset) {
+	ctx, cancel := context.WithTimeout(s.stop, time.Minute)
+	defer cancel()
+	const meaning = "refused: undone"
+	for _, tenant := range r.Tenants {
+		base := map[string]any{"replay_id": r.ID, "group": kafka.GroupSequencer, "topic": kafka.TopicIngress, "partition": int(r.Partition)}
+		started, completed := maps.Clone(base), maps.Clone(base)
+		started["from_offset"], started["to_offset"], started["meaning"], started["by"] = r.Truth, r.Operator, meaning, "an operator's offset reset"
+		completed["outcome"], completed["examined"], completed["differences"] = meaning, int64(0), int64(0)
+		completed["detail"] = fmt.Sprintf("the group's offset was set from %d to %d and back", r.Truth, r.Operator)
+		for _, e := range []struct {
+			what string
+			data map[string]any
+		}{{"started", started}, {"completed", completed}} {
+			id := event.DerivedID(tenant, "replay", r.ID, fmt.Sprint(r.Partition), e.what)
+			if _, err := s.cfg.Publisher.Publish(ctx, tenant, "engine.replay."+e.what, "replay/"+r.ID, id, e.data, control.WithSource("sequencer")); err != nil {
+				s.log.Warn("reset not reported", "tenant", tenant, "err", err)
+			}
+		}
+	}
+}
+
+// watchStable measures how long an open transaction has held up the readers of an owned ingress partition.
+func (c *session) watchStable(ctx context.Context) {
+	type seen struct {
+		at    int64
+		since time.Time
+	}
+	stuck := map[int32]seen{}
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		// Stable first: what is written in between may look like an open transaction for one tick, which counts as no time.
+		stable, err := c.admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicIngress)
+		if err != nil {
+			continue
+		}
+		end, err := c.admin.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicIngress)
+		if err != nil {
+			continue
+		}
+		age := 0.0
+		for id := range c.txn.Assignment() {
+			tp := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: id}
+			s, ok := stuck[id]
+			switch {
+			case stable[tp] >= end[tp]:
+				delete(stuck, id)
+			case !ok || s.at != stable[tp]:
+				stuck[id] = seen{stable[tp], time.Now()}
+			default:
+				age = max(age, time.Since(s.since).Seconds())
+			}
+		}
+		c.m.stableAge.Set(age)
+	}
+}

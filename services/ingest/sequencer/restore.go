@@ -1,0 +1,265 @@
+package sequencer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// Reasons for which a partition is stopped.
+const (
+	stopTorn     = "log_torn"        // state, log, dead letters or ingress do not agree
+	stopOffset   = "offset_mismatch" // the group's offset, written by us, is not the state's
+	stopUnstable = "state_unstable"  // a transaction on the state topic does not end
+)
+
+const (
+	// settle bounds the waiting for open transactions of the partition's last owner: its time-out, and some.
+	settle       = kafka.TxnTimeout + 10*time.Second
+	retryRestore = 500 * time.Millisecond
+)
+
+// stopError is a finding that stops a partition until it is repaired.
+type stopError struct{ code, detail string }
+
+func (e *stopError) Error() string { return e.code + ": " + e.detail }
+
+func torn(format string, args ...any) error {
+	return &stopError{stopTorn, fmt.Sprintf(format, args...)}
+}
+
+// restored is the result of a restore.
+type restored struct {
+	partition  int32
+	assignment int64
+	state      *State
+	bytes      int     // of deltas since the last snapshot
+	snapshots  []int64 // offsets of the last two snapshots
+	commit     bool    // the group's offset has to be set to the state's
+	reset      *Reset  // because an operator had set it
+	err        error
+}
+
+// startRestore builds the state of a partition beside the loop.
+func (c *session) startRestore(tasks context.Context, p *partition) {
+	p.phase = restoring
+	var ctx context.Context
+	ctx, p.cancel = context.WithCancel(tasks)
+	id, assignment := p.id, p.assignment
+	c.tasks.Go(func() {
+		for {
+			r := restored{partition: id, assignment: assignment}
+			if r.err = c.restore(ctx, &r); ctx.Err() != nil {
+				return
+			}
+			var stop *stopError
+			if r.err == nil || errors.As(r.err, &stop) {
+				select {
+				case c.restored <- r:
+					c.wakeUp()
+				case <-ctx.Done():
+				}
+				return
+			}
+			c.log.Warn("restore failed; trying again", "partition", id, "err", r.err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(retryRestore):
+			}
+		}
+	})
+}
+
+// restore reads the state topic and compares it with everything that it must agree with.
+func (c *session) restore(ctx context.Context, r *restored) error {
+	deadline := time.Now().Add(settle)
+	for {
+		// The group's offset first: it is given only when no transaction on the partition is open, so that all the last owner
+		// wrote lies below the high water that is asked next.
+		group, err := c.settledOffset(ctx, r.partition)
+		if err != nil {
+			return err
+		}
+		topics, err := c.ends(ctx)
+		if err != nil {
+			return err
+		}
+		state, err := c.load(ctx, r, topics)
+		if err != nil {
+			return err
+		}
+		if mergesBeforeCommit && c.carried[r.partition] != nil {
+			r.state = c.carried[r.partition]
+			return nil
+		}
+		if state == nil {
+			if state, err = c.begin(ctx, r.partition, topics); err != nil {
+				return err
+			}
+		} else if err := c.compare(ctx, state, topics); err != nil {
+			return err
+		}
+		r.state = state
+		switch {
+		case !group.Present:
+			return nil // new, or expired: the first transaction commits one
+		case group.Offset == state.next:
+			return nil
+		case !group.Ours():
+			session, _ := group.ResetSession()
+			r.commit, r.reset = true, newReset(state, group.Offset, session)
+			return nil
+		case time.Now().After(deadline):
+			return &stopError{stopOffset, fmt.Sprintf("the group's offset is %d (%s), the state's is %d", group.Offset, group.Metadata, state.next)}
+		}
+		c.log.Info("the group's offset is not the state's yet; reading on", "partition", r.partition, "group", group.Offset, "state", state.next)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (c *session) settledOffset(ctx context.Context, partition int32) (kafka.Committed, error) {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	return c.txn.StableOffset(ctx, partition)
+}
+
+// bounds are the first and the next offset of each partition of the sequencer's topics.
+type bounds struct {
+	start, end map[kafka.TopicPartition]int64
+}
+
+func (b bounds) of(topic string, p int32) (start, end int64) {
+	tp := kafka.TopicPartition{Topic: topic, Partition: p}
+	return b.start[tp], b.end[tp]
+}
+
+// ends asks for high waters, not for last stable offsets: those lag a commit by milliseconds, and a restore up to them would miss the
+// last transaction and number its events again (KAFKA-10167 was the same mistake).
+func (c *session) ends(ctx context.Context) (bounds, error) {
+	names := []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState}
+	end, err := c.admin.EndOffsets(ctx, kafka.ReadUncommitted, names...)
+	if err != nil {
+		return bounds{}, err
+	}
+	start, err := c.admin.StartOffsets(ctx, names...)
+	return bounds{start, end}, err
+}
+
+// read calls fn with the committed records of [from, to). It ends when to is reached, so it waits for transactions that are open.
+func (c *session) read(ctx context.Context, topic string, partition int32, from, to int64, fn func(*kafka.Record) error) error {
+	rctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	err := kafka.ReadRange(rctx, c.cfg.Kafka, topic, partition, from, to, fn)
+	if err != nil && rctx.Err() != nil && ctx.Err() == nil {
+		return &stopError{stopUnstable, err.Error()}
+	}
+	return err
+}
+
+// load folds the state topic; nil is an empty one.
+func (c *session) load(ctx context.Context, r *restored, topics bounds) (*State, error) {
+	start, end := topics.of(kafka.TopicState, r.partition)
+	l := loader{topicID: c.txn.TopicID(), partition: r.partition, trimmed: start > 0}
+	r.bytes = 0
+	err := c.read(ctx, kafka.TopicState, r.partition, start, end, func(rec *kafka.Record) error {
+		if err := l.add(rec.Offset, rec.Value); err != nil {
+			return &stopError{stopTorn, err.Error()}
+		}
+		if r.bytes += len(rec.Value); len(l.snapshots) > 0 && l.pending > 0 {
+			r.bytes = 0
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if l.pending > 0 {
+		return nil, torn("the state topic ends in the middle of a snapshot")
+	}
+	r.snapshots = l.snapshots[max(0, len(l.snapshots)-2):]
+	if l.s == nil && start > 0 {
+		return nil, torn("the state topic was trimmed to nothing")
+	}
+	return l.s, nil
+}
+
+// begin makes the first state of a partition, which is right only if nothing was ever written for it. Otherwise all consumers would
+// take the new events, numbered from 1 again, for ones that they have applied.
+func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*State, error) {
+	for _, topic := range []string{kafka.TopicEvents, kafka.TopicDeadLetter} {
+		start, end := topics.of(topic, partition)
+		n, _, err := c.countOurs(ctx, topic, partition, start, end)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 || start > 0 {
+			return nil, torn("the state topic is empty, but %s-%d holds %d records and begins at %d: its state is lost (neuronx log reseed --from-archive)", topic, partition, n, start)
+		}
+	}
+	s := newState(c.txn.TopicID(), partition, uuid.NewString())
+	s.next, _ = topics.of(kafka.TopicIngress, partition)
+	return s, nil
+}
+
+// compare checks the ends of log, dead letters and ingress against what the state says of them, and moves the state's marks behind
+// the last record.
+func (c *session) compare(ctx context.Context, s *State, topics bounds) error {
+	start, end := topics.of(kafka.TopicIngress, s.partition)
+	if s.next < start {
+		return &stopError{"ingress_gap", fmt.Sprintf("the next record to judge is %d, but ingress begins at %d: %d records were deleted unread", s.next, start, start-s.next)}
+	}
+	if s.next > end {
+		return torn("the state has judged ingress up to %d, but it ends at %d", s.next, end)
+	}
+	for _, x := range []struct {
+		topic string
+		e     *ends
+	}{{kafka.TopicEvents, &s.log}, {kafka.TopicDeadLetter, &s.dead}} {
+		start, end := topics.of(x.topic, s.partition)
+		if end < x.e.Next {
+			return torn("%s-%d ends at %d; the state knows of offset %d", x.topic, s.partition, end, x.e.Next)
+		}
+		n, last, err := c.countOurs(ctx, x.topic, s.partition, max(start, x.e.Next), end)
+		if err != nil {
+			return err
+		}
+		trimmed := start > x.e.Next // then some of the last transaction may be gone by right
+		if n != x.e.Count && !(trimmed && n < x.e.Count) {
+			return torn("%s-%d holds %d records from offset %d, the state says %d", x.topic, s.partition, n, x.e.Next, x.e.Count)
+		}
+		x.e.Next, x.e.Count = max(x.e.Next, last+1), 0
+	}
+	return nil
+}
+
+// countOurs counts the sequencer's records; what somebody else wrote there, who may not, must not stop the partition.
+func (c *session) countOurs(ctx context.Context, topic string, partition int32, from, to int64) (n, last int64, err error) {
+	mark, foreign := "ce_logid", 0
+	if topic == kafka.TopicDeadLetter {
+		mark = hdrCode
+	}
+	last = -1
+	err = c.read(ctx, topic, partition, from, to, func(r *kafka.Record) error {
+		if _, ok := kafka.Header(r, mark); !ok {
+			foreign++
+			return nil
+		}
+		n++
+		last = r.Offset
+		return nil
+	})
+	if foreign > 0 {
+		c.log.Error("somebody else writes to the log; consumers ignore such records", "topic", topic, "partition", partition, "records", foreign)
+	}
+	return n, last, err
+}

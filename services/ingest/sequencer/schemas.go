@@ -1,0 +1,101 @@
+package sequencer
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/neuronx/engine/pkg/kafka/registry"
+)
+
+const (
+	schemaTimeout   = 5 * time.Second
+	unknownFor      = time.Minute // an id that the registry does not know is asked for again after that
+	unavailableFor  = time.Second
+	maxCachedErrors = 10_000 // ids that a hostile producer makes up must not fill the memory
+)
+
+// schemaCache answers at once: what it does not know it asks the registry for beside the loop, and says "unavailable" meanwhile.
+type schemaCache struct {
+	source Schemas
+	ctx    context.Context
+	close  context.CancelFunc
+
+	mu      sync.Mutex
+	found   map[int32]Schema
+	failed  map[int32]failedLookup
+	pending map[int32]bool
+	ended   int // look-ups, plus one
+	wake    func()
+}
+
+type failedLookup struct {
+	err   error
+	until time.Time
+}
+
+func newSchemaCache(source Schemas) *schemaCache {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &schemaCache{source: source, ctx: ctx, close: cancel, found: map[int32]Schema{}, failed: map[int32]failedLookup{}, pending: map[int32]bool{}, ended: 1}
+}
+
+func (c *schemaCache) onLoaded(wake func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wake = wake
+}
+
+// generation changes, and is never 0, when a look-up ends.
+func (c *schemaCache) generation() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
+}
+
+func (c *schemaCache) get(id int32) (Schema, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.found[id]; ok {
+		return s, nil
+	}
+	if f, ok := c.failed[id]; ok {
+		if time.Now().Before(f.until) {
+			return nil, f.err
+		}
+		delete(c.failed, id)
+	}
+	if !c.pending[id] {
+		c.pending[id] = true
+		go c.load(id)
+	}
+	return nil, errors.Join(errUnavailable, errLoading)
+}
+
+func (c *schemaCache) load(id int32) {
+	ctx, cancel := context.WithTimeout(c.ctx, schemaTimeout)
+	defer cancel()
+	schema, err := c.source.SchemaByID(ctx, id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.pending, id)
+	c.ended++
+	f := failedLookup{err: err, until: time.Now().Add(unknownFor)}
+	switch {
+	case err == nil:
+		c.found[id] = schema
+	case errors.Is(err, registry.ErrUnknown):
+		f.err = errUnknownSchema
+	case errors.Is(err, registry.ErrUnavailable), ctx.Err() != nil:
+		f = failedLookup{err: errors.Join(errUnavailable, err), until: time.Now().Add(unavailableFor)}
+	}
+	if err != nil {
+		if len(c.failed) >= maxCachedErrors {
+			clear(c.failed)
+		}
+		c.failed[id] = f
+	}
+	if c.wake != nil {
+		c.wake()
+	}
+}

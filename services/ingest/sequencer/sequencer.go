@@ -1,0 +1,100 @@
+package sequencer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// sequencer is what outlives a session.
+type sequencer struct {
+	cfg        Config
+	log        *slog.Logger
+	ready      *app.Readiness
+	m          *metrics
+	admin      *kafka.Admin
+	schemas    *schemaCache
+	partitions int32
+	carried    map[int32]*State // only for the planted bug
+	stop       context.Context
+	reports    sync.WaitGroup
+}
+
+// Run sequences the partitions that the group gives this process until ctx is done; the transaction that is open then is finished.
+// It returns kafka.ErrFenced when another process has taken the slot.
+func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
+	cfg.setDefaults()
+	if err := cfg.Validate(); err != nil {
+		return fmt.Errorf("sequencer: %w", err)
+	}
+	admin, err := kafka.NewAdmin(cfg.Kafka)
+	if err != nil {
+		return fmt.Errorf("sequencer: %w", err)
+	}
+	defer admin.Close()
+	s := &sequencer{
+		cfg: cfg, log: rt.Log.With("role", "sequencer", "slot", cfg.Slot), ready: rt.Ready, m: newMetrics(rt.Metrics), admin: admin,
+		schemas: newSchemaCache(cfg.Schemas), carried: map[int32]*State{}, stop: ctx,
+	}
+	defer s.reports.Wait()
+	defer s.schemas.close()
+	s.ready.Set("sequencer", errors.New("joining the group"))
+	failures := 0
+	for {
+		err := s.checkTopics(ctx)
+		if err == nil {
+			var committed bool
+			if committed, err = s.runSession(ctx); committed {
+				failures = 0
+			}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		s.ready.Set("sequencer", err)
+		if errors.Is(err, kafka.ErrFenced) {
+			s.log.Error("another process runs under this slot and has fenced this one; giving up", "err", err)
+			return fmt.Errorf("sequencer: slot %s: %w", cfg.Slot, err)
+		}
+		failures++
+		wait := min(100*time.Millisecond<<min(failures, 6), 5*time.Second)
+		s.log.Warn("session ended; all state is dropped and restored in a new one", "err", err, "backoff", wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// checkTopics compares the partition counts of the topics that are written side by side (K25).
+func (s *sequencer) checkTopics(ctx context.Context) error {
+	names := []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState}
+	topics, err := s.admin.Topics(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("topics: %w", err)
+	}
+	for _, n := range names {
+		t, ok := topics[n]
+		if !ok {
+			return fmt.Errorf("topic %s does not exist; create it with: neuronx provision --execute", n)
+		}
+		if n == kafka.TopicIngress {
+			s.partitions = t.Partitions
+		}
+		if t.Partitions != s.partitions {
+			return fmt.Errorf("topic %s has %d partitions, %s has %d; they must be equal", n, t.Partitions, kafka.TopicIngress, s.partitions)
+		}
+	}
+	return nil
+}
+
+func (s *sequencer) metadata(logID string) string {
+	return kafka.CommitMark + ":" + s.cfg.Slot + ":" + logID
+}

@@ -1,0 +1,341 @@
+package sequencer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+type phase int
+
+const (
+	restoring phase = iota
+	undoing         // restored; an operator's reset of the group's offset is being undone
+	running
+	waiting // paused: the next record can't be judged now
+	stopped
+)
+
+const (
+	retryPaused  = time.Second
+	retryStopped = 30 * time.Second
+	retryUndo    = 200 * time.Millisecond
+	pollWait     = 250 * time.Millisecond
+)
+
+// partition is one assigned ingress partition. It belongs to the loop's goroutine.
+type partition struct {
+	id         int32
+	assignment int64
+	phase      phase
+	cancel     context.CancelFunc // of its restore
+	assigned   time.Time
+	retry      time.Time // when to look again, for all phases but running
+	loading    int       // waiting until the schema cache's generation is another; 0: not
+	reason     string    // what was announced: of waiting and stopped, as the metric's label has it
+	state      *State
+	reset      *Reset
+	pending    []*kafka.Record // read, not judged yet
+	tail       int64           // ingress offset after the last one of pending
+	epoch      int32           // leader epoch of the last record judged
+
+	deltaBytes   int // written since the last snapshot
+	lastSnapshot time.Time
+	snapshots    []int64 // offsets in the state topic where snapshots begin
+}
+
+// session is one membership of the group and all state that was built under it.
+type session struct {
+	*sequencer
+	txn       *kafka.TxnSession
+	reader    *kafka.PartitionReader
+	parts     map[int32]*partition
+	restored  chan restored
+	wake      chan struct{}
+	tasks     sync.WaitGroup
+	lastEnd   time.Time
+	committed bool
+}
+
+// runSession opens a session and works until something fails or ctx ends. committed says whether any transaction succeeded.
+func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) {
+	reader, err := kafka.NewPartitionReader(s.cfg.Kafka, kafka.TopicIngress)
+	if err != nil {
+		return false, err
+	}
+	defer reader.Close()
+	open, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	txn, err := kafka.OpenTxnSession(open, kafka.TxnConfig{
+		Config: s.cfg.Kafka, Group: kafka.GroupSequencer, Topic: kafka.TopicIngress, TransactionalID: "neuronx.sequencer." + s.cfg.Slot,
+		SessionTimeout: s.cfg.SessionTimeout,
+	})
+	if err != nil {
+		return false, err
+	}
+	c := &session{sequencer: s, txn: txn, reader: reader, parts: map[int32]*partition{}, restored: make(chan restored, s.partitions), wake: make(chan struct{}, 1)}
+	defer c.close()
+	s.schemas.onLoaded(c.wakeUp)
+	tasks, cancelTasks := context.WithCancel(ctx)
+	defer cancelTasks()
+	c.tasks.Go(func() { c.watchStable(tasks) })
+	s.log.Info("session opened", "transactional_id", "neuronx.sequencer."+s.cfg.Slot)
+	s.ready.Set("sequencer", nil)
+	err = c.loop(ctx, tasks)
+	cancelTasks()
+	return c.committed, err
+}
+
+// close gives everything up. What was staged or open is left to the broker to abort.
+func (c *session) close() {
+	c.schemas.onLoaded(nil)
+	for _, p := range c.parts {
+		c.drop(p)
+	}
+	c.tasks.Wait()
+	c.txn.Close()
+}
+
+func (c *session) wakeUp() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *session) loop(ctx, tasks context.Context) error {
+	lastErrors := time.Now()
+	for ctx.Err() == nil {
+		c.reconcile(tasks)
+		c.collect()
+		c.revisit(tasks)
+		if err := c.poll(ctx); err != nil {
+			return err
+		}
+		if err := c.transact(ctx); err != nil {
+			return err
+		}
+		if err := c.snapshotDue(ctx, tasks); err != nil {
+			return err
+		}
+		if time.Since(lastErrors) > time.Second {
+			lastErrors = time.Now()
+			for _, err := range c.txn.Errors() {
+				c.log.Warn("group membership", "err", err)
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// reconcile compares the partitions at hand with the assignment: what is gone, or was away, is forgotten; what is new is restored.
+func (c *session) reconcile(tasks context.Context) {
+	now := c.txn.Assignment()
+	for id, p := range c.parts {
+		if now[id] != p.assignment {
+			c.log.Info("partition left", "partition", id)
+			c.drop(p)
+		}
+	}
+	for id, n := range now {
+		if c.parts[id] == nil {
+			p := &partition{id: id, assignment: n, assigned: time.Now(), epoch: -1}
+			c.parts[id] = p
+			c.startRestore(tasks, p)
+		}
+	}
+	c.m.owned.Set(float64(len(c.parts)))
+}
+
+func (c *session) drop(p *partition) {
+	if p.cancel != nil {
+		p.cancel()
+	}
+	if mergesBeforeCommit && p.state != nil {
+		c.carried[p.id] = p.state
+	}
+	c.reader.Remove(p.id)
+	c.leave(p)
+	c.m.keys.DeleteLabelValues(label(p.id))
+	delete(c.parts, p.id)
+}
+
+// enter puts a partition into a phase in which it is not sequenced, and says so.
+func (c *session) enter(p *partition, ph phase, reason, detail string, retry time.Duration) {
+	again := p.reason == reason // paused or stopped again, after another look
+	if !again {
+		c.leave(p)
+	}
+	p.phase, p.reason, p.retry = ph, reason, time.Now().Add(retry)
+	if again {
+		return
+	}
+	name := fmt.Sprintf("sequencer partition %d", p.id)
+	switch ph {
+	case stopped:
+		c.m.stopped.WithLabelValues(label(p.id), reason).Set(1)
+		c.ready.Set(name, fmt.Errorf("stopped: %s: %s", reason, detail))
+		c.log.Error("partition stopped; its tenants' events wait in ingress", "partition", p.id, "reason", reason, "detail", detail)
+	case waiting:
+		c.m.paused.WithLabelValues(label(p.id), reason).Set(1)
+		c.ready.Set(name, fmt.Errorf("paused: %s: %s", reason, detail))
+		c.log.Error("partition paused", "partition", p.id, "reason", reason, "detail", detail)
+	}
+}
+
+// leave clears what enter announced.
+func (c *session) leave(p *partition) {
+	if p.reason != "" {
+		c.m.stopped.DeleteLabelValues(label(p.id), p.reason)
+		c.m.paused.DeleteLabelValues(label(p.id), p.reason)
+		c.ready.Set(fmt.Sprintf("sequencer partition %d", p.id), nil)
+	}
+	p.reason = ""
+}
+
+// collect takes the results of finished restores.
+func (c *session) collect() {
+	for {
+		select {
+		case r := <-c.restored:
+			p := c.parts[r.partition]
+			if p == nil || p.assignment != r.assignment {
+				continue
+			}
+			p.cancel()
+			var stop *stopError
+			if errors.As(r.err, &stop) {
+				c.enter(p, stopped, stop.code, stop.detail, retryStopped)
+				continue
+			}
+			p.state, p.reset, p.deltaBytes, p.snapshots, p.lastSnapshot = r.state, r.reset, r.bytes, r.snapshots, time.Now()
+			p.phase, p.retry = undoing, time.Time{}
+			if !r.commit {
+				c.run(p)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// run starts to read a partition from where its state says.
+func (c *session) run(p *partition) {
+	c.leave(p)
+	p.phase, p.pending, p.tail = running, nil, p.state.next
+	c.reader.Add(p.id, p.state.next)
+	took := time.Since(p.assigned)
+	c.m.restore.Observe(took.Seconds())
+	c.m.keys.WithLabelValues(label(p.id)).Set(float64(p.state.keys.len()))
+	c.log.Info("partition restored", "partition", p.id, "log_id", p.state.logID, "next", p.state.next, "tenants", len(p.state.tenants), "keys", p.state.keys.len(), "took", took)
+}
+
+// revisit looks again at partitions that wait for a time.
+func (c *session) revisit(tasks context.Context) {
+	now := time.Now()
+	for _, p := range c.parts {
+		if now.Before(p.retry) && (p.loading == 0 || p.loading == c.schemas.generation()) {
+			continue
+		}
+		switch p.phase {
+		case undoing:
+			c.undo(p)
+		case waiting:
+			// Judged again by the next transaction; it is paused again if nothing has changed. What was read ahead is kept, what
+			// was not read yet is read from behind it.
+			p.phase, p.loading = running, 0
+			c.reader.Add(p.id, p.tail)
+		case stopped:
+			p.assigned = time.Now()
+			c.startRestore(tasks, p)
+		}
+	}
+}
+
+// poll reads records until there is enough for a transaction, or it is time for one.
+func (c *session) poll(ctx context.Context) error {
+	wait := pollWait
+	for {
+		n := c.ready4txn()
+		if n >= c.cfg.MaxRecords {
+			return nil
+		}
+		if n > 0 {
+			// A transaction right after another waits for the other's markers anyway: better to collect meanwhile.
+			if wait = time.Until(c.lastEnd.Add(c.cfg.Pace)); wait <= 0 {
+				return nil
+			}
+		}
+		woken, err := c.pollOnce(ctx, wait, c.cfg.MaxRecords-n)
+		if err != nil || woken || n == 0 && c.ready4txn() == 0 {
+			return err
+		}
+	}
+}
+
+// pollOnce reads once, up to limit records, and returns early, with woken, when the assignment changed or a task finished.
+func (c *session) pollOnce(ctx context.Context, wait time.Duration, limit int) (woken bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-c.wake:
+			woken = true
+		case <-c.txn.Changed():
+			woken = true
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	recs, failed := c.reader.Poll(ctx, limit)
+	cancel()
+	<-done
+	for _, r := range recs {
+		if p := c.parts[r.Partition]; p != nil && r.Offset >= p.tail {
+			p.pending = append(p.pending, r)
+			p.tail = r.Offset + 1
+		}
+	}
+	for id, err := range failed {
+		p := c.parts[id]
+		if p == nil {
+			continue
+		}
+		var gap *kafka.StoppedError
+		if errors.As(err, &gap) {
+			c.enter(p, stopped, "ingress_gap", err.Error(), retryStopped)
+			continue
+		}
+		c.log.Warn("reading failed; trying again", "partition", id, "err", err)
+		p.phase, p.retry = waiting, time.Now().Add(retryPaused)
+	}
+	return woken, nil
+}
+
+// ready4txn counts the records at hand of partitions that run.
+func (c *session) ready4txn() int {
+	n := 0
+	for _, p := range c.parts {
+		if p.phase == running {
+			n += len(p.pending)
+		}
+	}
+	return n
+}
+
+func label(partition int32) string { return fmt.Sprint(partition) }
+
+// asInput is an ingress record as admission sees it.
+func asInput(r *kafka.Record) input {
+	headers := make([]event.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		headers[i] = event.Header(h)
+	}
+	return input{offset: r.Offset, ms: r.Timestamp.UnixMilli(), stamped: r.Attrs.TimestampType() == 1, key: r.Key, headers: headers, value: r.Value}
+}

@@ -1,0 +1,135 @@
+package sequencer
+
+import (
+	"maps"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// status of a tenant, as folded from its own control events.
+type status byte
+
+const (
+	statusActive    status = 1
+	statusSuspended status = 2
+)
+
+// counts is the ledger of a tenant: every ingress record at its first touch is in exactly one of them.
+type counts struct {
+	Admitted, Duplicates, Refused, Forwarded, Ignored int64
+}
+
+// tenant is what the sequencer knows of one tenant.
+type tenant struct {
+	status   status // 0: not created; only the ledger is kept
+	sequence int64  // of the last admitted event
+	derivers map[string]int64
+	counts   counts
+}
+
+func (t *tenant) clone() *tenant {
+	c := *t
+	c.derivers = maps.Clone(t.derivers)
+	return &c
+}
+
+// nobody is the ledger entry for records whose tenant is unreadable or unknown; one entry for all, so that invented tenant names
+// can't grow the state.
+const nobody = ""
+
+// ends says where the outputs of a partition stood before a transaction and how many data records it wrote there. Reading a topic
+// committed from Next must give exactly Count records: that is how a restore finds a torn log.
+type ends struct {
+	Next, Count int64
+}
+
+// State is all that admission depends on, for one ingress partition: what the records of neuronx.sequencer.state say. It is built
+// anew at every assignment and owned by one goroutine. Only merge changes it.
+type State struct {
+	topicID   [16]byte // of neuronx.ingress
+	partition int32
+	logID     string
+	next      int64 // ingress offset of the next record to judge
+	position  int64 // of the last admitted event of the log partition
+	log, dead ends
+	tenants   map[string]*tenant
+	keys      *window
+}
+
+func newState(topicID [16]byte, partition int32, logID string) *State {
+	return &State{topicID: topicID, partition: partition, logID: logID, tenants: map[string]*tenant{}, keys: newWindow()}
+}
+
+// overlay is the staging of one transaction over a State, which it never changes: dropping the overlay drops the work.
+type overlay struct {
+	base     *State
+	next     int64
+	position int64
+	tenants  map[string]*tenant
+	keys     map[keyHash]verdict
+	order    []keyHash // keys in the order they were put, so that the delta is deterministic
+	log      int64     // data records staged for the log
+	dead     int64     // and for the dead letters
+}
+
+func newOverlay(s *State) *overlay {
+	return &overlay{base: s, next: s.next, position: s.position, tenants: map[string]*tenant{}, keys: map[keyHash]verdict{}}
+}
+
+// tenant looks a tenant up; nil is unknown.
+func (o *overlay) tenant(id string) *tenant {
+	t := o.tenants[id]
+	if t == nil {
+		t = o.base.tenants[id]
+	}
+	if t == nil || t.status == 0 {
+		return nil
+	}
+	return t
+}
+
+// edit returns the overlay's own copy of a tenant, made on first use.
+func (o *overlay) edit(id string) *tenant {
+	if t := o.tenants[id]; t != nil {
+		return t
+	}
+	t := &tenant{}
+	if b := o.base.tenants[id]; b != nil {
+		t = b.clone()
+	}
+	o.tenants[id] = t
+	return t
+}
+
+// key looks a key up that has not expired at ms.
+func (o *overlay) key(h keyHash, ms int64) (verdict, bool) {
+	v, ok := o.keys[h]
+	if !ok {
+		v, ok = o.base.keys.get(h)
+	}
+	return v, ok && !v.expired(ms)
+}
+
+func (o *overlay) put(h keyHash, v verdict) {
+	if _, ok := o.keys[h]; !ok {
+		o.order = append(o.order, h)
+	}
+	o.keys[h] = v
+}
+
+// merge makes the staged work the state. logNext and deadNext are the offsets after the last acknowledged data record of this
+// transaction; they are ignored where it wrote none.
+func (s *State) merge(o *overlay, logNext, deadNext int64) {
+	s.next, s.position = o.next, o.position
+	maps.Copy(s.tenants, o.tenants)
+	for _, h := range o.order {
+		s.keys.put(h, o.keys[h])
+	}
+	if o.log > 0 {
+		s.log = ends{Next: logNext}
+	}
+	if o.dead > 0 {
+		s.dead = ends{Next: deadNext}
+	}
+	s.keys.expire(event.PositionTime(s.position))
+}
