@@ -11,7 +11,7 @@ import (
 // EncodeHeaders writes headers of any bytes: for each its key and its value, each behind its length as a varint. It is how
 // neuronx.dead_letters keeps them; JSON would change keys that are not UTF-8.
 func EncodeHeaders(headers []event.Header) []byte {
-	var b []byte
+	b := []byte{} // no headers are no NULL
 	for _, h := range headers {
 		b = binary.AppendUvarint(b, uint64(len(h.Key)))
 		b = append(b, h.Key...)

@@ -142,7 +142,7 @@ func (a *Archiver) entry(ctx context.Context, e event.Recorded) (entry, error) {
 	return row, nil
 }
 
-// Schema bytes of the temporary table: COPY does not work into a table with row-level security, so rows go through this one. One a
+// COPY does not work into a table with row-level security, so rows go through this one. One a
 // connection, emptied at each commit; a new one a batch would bloat the catalogue.
 const createLoad = `CREATE TEMPORARY TABLE IF NOT EXISTS archive_load (tenant_id text, sequence bigint, position bigint, event_id text,
 	event_type text, subject text, source text, occurred_at timestamptz, recorded_at timestamptz, correlation_id text, causation_id text,
@@ -178,7 +178,7 @@ func (a *Archiver) write(ctx context.Context, tx pgx.Tx, entries []entry) error 
 	}
 	tag, err := tx.Exec(ctx, moveLoad)
 	if err != nil {
-		a.forgetTenants(err)
+		a.learn(err)
 		return fmt.Errorf("archive events: %w", err)
 	}
 	if tag.RowsAffected() != int64(len(entries)) {
@@ -226,10 +226,15 @@ func (a *Archiver) knownTenant(tenant string) bool {
 	return a.tenants[tenant]
 }
 
-// forgetTenants drops the hint when the database says that a row has no partition: it was restored to before the table was made.
-func (a *Archiver) forgetTenants(err error) {
+// learn counts a row that exists already, and drops the hint when the database says that a row has no partition: it was restored to
+// before the table was made.
+func (a *Archiver) learn(err error) {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "23514" && pg.ConstraintName == "" {
+	switch {
+	case !errors.As(err, &pg):
+	case pg.Code == "23505": // unique_violation
+		a.m.conflicts.Inc()
+	case pg.Code == "23514" && pg.ConstraintName == "": // check_violation: no partition of relation found for row
 		a.mu.Lock()
 		clear(a.tenants)
 		a.mu.Unlock()

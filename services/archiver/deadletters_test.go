@@ -1,0 +1,109 @@
+package archiver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+)
+
+func deadLetter(n int64) consumer.DeadLetter {
+	return consumer.DeadLetter{
+		TenantID: "acme", Code: "invalid_body", Detail: "cut off", Topic: kafka.TopicIngress, Partition: 2, Offset: n,
+		Event: event.Event{TenantID: "acme", ID: fmt.Sprint("bad-", n), Type: "lead.created"}, RecordedTime: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		Key: []byte("acme"), Value: []byte{0, 0xff, byte(n)}, Headers: []event.Header{{Key: "ce_id", Value: []byte{0xff, 0}}},
+		LetterPartition: 2, LetterOffset: 10 * n, LetterRecordTime: time.Date(2026, 1, 1, 0, 0, 1, 0, time.UTC),
+	}
+}
+
+func checkLetters(t *testing.T, db *postgrestest.DB, want []consumer.DeadLetter) {
+	t.Helper()
+	var n int
+	if err := db.Pool(t, "").QueryRow(t.Context(), `SELECT count(*) FROM neuronx.dead_letters`).Scan(&n); err != nil || n != len(want) {
+		t.Fatalf("%d dead letters, %v; want %d", n, err, len(want))
+	}
+	for _, d := range want {
+		var value, headers []byte
+		row := letterRow(&d)
+		err := db.Pool(t, postgres.RoleOps).QueryRow(t.Context(), `SELECT value, headers FROM neuronx.dead_letters WHERE topic = $1 AND partition = $2 AND "offset" = $3`,
+			row.topic, row.partition, row.offset).Scan(&value, &headers)
+		if err != nil || !bytes.Equal(value, d.Value) || !bytes.Equal(headers, archive.EncodeHeaders(d.Headers)) {
+			t.Fatalf("%x %x %v", value, headers, err)
+		}
+	}
+}
+
+func TestApplyDeadLetters_KeepsAnythingOnce(t *testing.T) {
+	db := postgrestest.New(t, Migrations())
+	pool := db.Pool(t, postgres.RoleArchiver)
+	a := testArchiver(t, pool)
+	keep := func(letters ...consumer.DeadLetter) error {
+		return pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return a.ApplyDeadLetters(t.Context(), tx, letters) })
+	}
+	ugly := consumer.DeadLetter{Code: "x\x00y\xff", Detail: "\x00", Partition: -1, Offset: -1, LetterPartition: 1, LetterOffset: 5,
+		Event: event.Event{ID: "\x00", Subject: string(bytes.Repeat([]byte("ü"), 4000))}, LetterRecordTime: time.Unix(1, 0)}
+	letters := []consumer.DeadLetter{deadLetter(1), deadLetter(2), ugly}
+	if err := keep(letters...); err != nil {
+		t.Fatal(err)
+	}
+	checkLetters(t, db, letters)
+	if _, err := db.Pool(t, postgres.RoleOps).Exec(t.Context(), `UPDATE neuronx.dead_letters SET state = 'dropped', state_by = 'me' WHERE "offset" = 1`); err != nil {
+		t.Fatal(err)
+	}
+	if err := keep(letters...); err != nil { // read again
+		t.Fatal(err)
+	}
+	checkLetters(t, db, letters)
+	var state string
+	if err := db.Pool(t, postgres.RoleOps).QueryRow(t.Context(), `SELECT state FROM neuronx.dead_letters WHERE "offset" = 1`).Scan(&state); err != nil || state != "dropped" {
+		t.Fatal(state, err)
+	}
+	other := deadLetter(1)
+	other.Value = []byte("another")
+	if err := keep(other); !errors.Is(err, errOtherLetter) {
+		t.Errorf("another letter under the same place: %v", err)
+	}
+}
+
+func TestDeadLetters_OnlyTheirTenantAndOperatorsSeeThem(t *testing.T) {
+	db := postgrestest.New(t, Migrations())
+	pool := db.Pool(t, postgres.RoleArchiver)
+	a := testArchiver(t, pool)
+	nobody := deadLetter(2)
+	nobody.TenantID, nobody.Event.TenantID = "", ""
+	if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		return a.ApplyDeadLetters(t.Context(), tx, []consumer.DeadLetter{deadLetter(1), nobody})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for role, wants := range map[string]map[string]int{
+		postgres.RoleReader: {"acme": 1, "beta": 0, "": 0}, postgres.RoleIngest: {"acme": 1, "": 0}, postgres.RoleOps: {"": 2},
+	} {
+		for tenant, want := range wants {
+			err := pgx.BeginFunc(t.Context(), db.Pool(t, role), func(tx pgx.Tx) error {
+				if err := postgres.SetTenant(context.Background(), tx, tenant); err != nil {
+					return err
+				}
+				var n int
+				if err := tx.QueryRow(t.Context(), `SELECT count(*) FROM neuronx.dead_letters`).Scan(&n); err != nil || n != want {
+					t.Errorf("%s as %q sees %d, want %d, %v", role, tenant, n, want, err)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
