@@ -1,25 +1,30 @@
-// Package reset plans and executes offset resets.
 package reset
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// Spec says which group, which partitions, and where to. Exactly one target is set.
+// Spec says which group, which partitions, and where to. Exactly one target is set; FromFile names the partitions itself, every
+// other target needs Topics or AllTopics.
 type Spec struct {
 	Group     string
 	Topics    []string // "t" or "t:0,1,2"
-	AllTopics bool     // every topic with a committed offset
+	AllTopics bool     // every topic for which the group has a committed offset
 
-	ToEarliest, ToLatest, ToCurrent bool
-	ToOffset                        *int64
-	ShiftBy                         *int64
-	ToDatetime                      *time.Time
-	ByDuration                      *time.Duration
-	FromFile                        []byte // CSV
+	ToEarliest, ToLatest bool
+	ToCurrent            bool // the committed offset, or the end of the log without one
+	ToOffset             *int64
+	ShiftBy              *int64         // from the committed offset, in records
+	ToDatetime           *time.Time     // the first record at or after it
+	ByDuration           *time.Duration // that long before now
+	FromFile             []byte         // CSV: topic,partition,offset or group,topic,partition,offset
 }
 
 // Row is one partition of a plan.
@@ -27,17 +32,120 @@ type Row struct {
 	Group     string `json:"group"`
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
-	Prior     int64  `json:"prior"` // -1: none
+	Prior     int64  `json:"prior_offset"` // committed when the plan was made, -1 if nothing was
 	NewOffset int64  `json:"new_offset"`
 }
 
-// Warning is something that the operator should read before executing.
+// Warning is something that an operator should read before executing.
 type Warning string
 
-// Plan works out the rows. It changes nothing.
-func Plan(ctx context.Context, admin *kafka.Admin, spec Spec) ([]Row, []Warning, error) {
-	return nil, nil, nil
+// ActiveError says that a group has members, in Kafka's words.
+type ActiveError struct{ Group, State string }
+
+// Error implements error.
+func (e *ActiveError) Error() string {
+	return fmt.Sprintf("Assignments can only be reset if the group '%s' is inactive, but the current state is %s.", e.Group, e.State)
 }
 
-// Execute commits rows with metadata, refusing groups that have members.
-func Execute(ctx context.Context, admin *kafka.Admin, rows []Row, metadata string) error { return nil }
+// Is makes errors.Is(err, kafka.ErrGroupActive) true.
+func (e *ActiveError) Is(target error) bool { return target == kafka.ErrGroupActive }
+
+// Plan works out the rows, sorted by topic and partition. It changes nothing, and unlike Kafka's tool it also plans for a group
+// that is active, with a warning.
+func Plan(ctx context.Context, admin *kafka.Admin, spec Spec) ([]Row, []Warning, error) {
+	if err := spec.check(); err != nil {
+		return nil, nil, err
+	}
+	facts, err := gather(ctx, admin, spec)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, warnings, err := plan(spec, facts)
+	if err != nil {
+		return nil, nil, err
+	}
+	group, err := admin.DescribeGroup(ctx, spec.Group)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !group.Inactive() {
+		warnings = append(warnings, Warning((&ActiveError{spec.Group, group.State}).Error()))
+	}
+	return rows, warnings, nil
+}
+
+// Execute commits rows with metadata ("nx-reset:<session>"), one group after the other. A group with members is an *ActiveError;
+// all groups are looked at before the first one is changed.
+func Execute(ctx context.Context, admin *kafka.Admin, rows []Row, metadata string) error {
+	groups := make(map[string]map[kafka.TopicPartition]kafka.Committed)
+	for _, r := range rows {
+		if groups[r.Group] == nil {
+			groups[r.Group] = make(map[kafka.TopicPartition]kafka.Committed)
+		}
+		groups[r.Group][kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}] = kafka.Committed{Offset: r.NewOffset, Metadata: metadata}
+	}
+	names := slices.Sorted(maps.Keys(groups))
+	for _, name := range names {
+		g, err := admin.DescribeGroup(ctx, name)
+		if err != nil {
+			return err
+		}
+		if !g.Inactive() {
+			return &ActiveError{name, g.State}
+		}
+	}
+	for _, name := range names {
+		err := admin.Commit(ctx, name, groups[name])
+		if errors.Is(err, kafka.ErrGroupActive) { // a member joined since
+			state := "Stable"
+			if g, derr := admin.DescribeGroup(ctx, name); derr == nil && !g.Inactive() {
+				state = g.State
+			}
+			return &ActiveError{name, state}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gather asks the broker for what the planner needs.
+func gather(ctx context.Context, admin *kafka.Admin, spec Spec) (facts, error) {
+	var f facts
+	var err error
+	if f.committed, err = admin.Committed(ctx, spec.Group); err != nil {
+		return f, err
+	}
+	if spec.FromFile != nil {
+		if f.file, err = ParseCSV(spec.FromFile, spec.Group); err != nil {
+			return f, err
+		}
+	}
+	names, err := spec.topicNames(f)
+	if err != nil || len(names) == 0 {
+		return f, err
+	}
+	topics, err := admin.Topics(ctx, names...)
+	if err != nil {
+		return f, err
+	}
+	f.partitions = make(map[string]int32)
+	for _, name := range names {
+		t, ok := topics[name]
+		if !ok {
+			return f, fmt.Errorf("topic %s does not exist", name)
+		}
+		f.partitions[name] = t.Partitions
+	}
+	if f.start, err = admin.StartOffsets(ctx, names...); err != nil {
+		return f, err
+	}
+	if f.end, err = admin.EndOffsets(ctx, kafka.ReadUncommitted, names...); err != nil {
+		return f, err
+	}
+	if at, ok := spec.instant(time.Now()); ok {
+		f.after, err = admin.OffsetsAfter(ctx, at, names...)
+	}
+	return f, err
+}

@@ -1,0 +1,90 @@
+package reset_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/reset"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestReset_PlansExecutesAndRefusesAnActiveGroup(t *testing.T) {
+	ctx := context.Background()
+	cfg, c := kafkatest.StartEmpty(t)
+	if err := c.CreateTopic("t", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		kafkatest.Produce(t, cfg, &kafka.Record{Topic: "t", Value: []byte(fmt.Sprint(i))})
+	}
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+
+	back := int64(4)
+	spec := reset.Spec{Group: "g", Topics: []string{"t"}, ToOffset: &back}
+	rows, warnings, err := reset.Plan(ctx, admin, spec)
+	if err != nil || len(rows) != 1 || len(warnings) != 0 || rows[0] != (reset.Row{Group: "g", Topic: "t", Prior: -1, NewOffset: 4}) {
+		t.Fatalf("plan %v, warnings %v, %v", rows, warnings, err)
+	}
+	if err := reset.Execute(ctx, admin, rows, "nx-reset:s1"); err != nil {
+		t.Fatal(err)
+	}
+	at, err := admin.Committed(ctx, "g")
+	if c := at[kafka.TopicPartition{Topic: "t"}]; err != nil || c.Offset != 4 || c.Ours() || c.Metadata != "nx-reset:s1" {
+		t.Fatalf("committed %+v, %v", c, err)
+	}
+
+	g, err := kafka.NewGroup(kafka.GroupConfig{Config: cfg, Group: "g", Topics: []string{"t"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- g.Run(rctx, func(context.Context, []*kafka.Record) error { return nil }) }()
+	kafkatest.WaitFor(t, "the member's commit", func(ctx context.Context) bool {
+		at, err := admin.Committed(ctx, "g")
+		return err == nil && at[kafka.TopicPartition{Topic: "t"}].Offset == 10
+	})
+	if _, warnings, err = reset.Plan(ctx, admin, spec); err != nil || len(warnings) != 1 {
+		t.Fatalf("a plan for an active group: %v, %v", warnings, err)
+	}
+	err = reset.Execute(ctx, admin, rows, "nx-reset:s2")
+	const want = "Assignments can only be reset if the group 'g' is inactive, but the current state is Stable."
+	if !errors.Is(err, kafka.ErrGroupActive) || err.Error() != want {
+		t.Fatalf("executed on an active group: %v", err)
+	}
+	// Whoever skips that check is stopped by Kafka.
+	if err := admin.Commit(ctx, "g", map[kafka.TopicPartition]kafka.Committed{{Topic: "t"}: {Offset: 1}}); !errors.Is(err, kafka.ErrGroupActive) {
+		t.Fatalf("a commit beside a member: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := reset.Execute(ctx, admin, rows, "nx-reset:s3"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPlan_NamesAMissingTopic(t *testing.T) {
+	cfg, _ := kafkatest.StartEmpty(t)
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	_, _, err = reset.Plan(context.Background(), admin, reset.Spec{Group: "g", Topics: []string{"nope"}, ToLatest: true})
+	if err == nil || err.Error() != "topic nope does not exist" {
+		t.Fatal(err)
+	}
+}
