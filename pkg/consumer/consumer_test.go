@@ -1,0 +1,277 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+)
+
+func TestRun_AppliesInOrderAndCommitsAfterIt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(append(f.next("acme", 50), f.next("globex", 30)...)...)
+	stop := f.start(f.config(), &recorder{})
+	f.await("acme", 1, 50, consumer.Live)
+	f.await("globex", 1, 30, consumer.Live)
+	f.write(f.next("acme", 5)...)
+	f.await("acme", 1, 55, consumer.Live)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.wantApplied("acme", 1, 55)
+	f.wantApplied("globex", 1, 30)
+	com := f.committed(partitionOf("acme"))
+	if want := "nx1:0:11111111-1111-4111-8111-111111111111"; com.Metadata != want {
+		t.Errorf("commit has metadata %q, want %q", com.Metadata, want)
+	}
+	// Started again, it goes on and applies nothing twice.
+	f.write(f.next("acme", 1)...)
+	f.start(f.config(), &recorder{})
+	f.await("acme", 1, 56, consumer.Live)
+	f.wantApplied("acme", 1, 56)
+}
+
+func TestRun_StallsOneTenantBeforeTheEventThatFails(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(append(f.next("acme", 10), f.next("globex", 10)...)...)
+	h := &recorder{}
+	poison := func(_ context.Context, r event.Recorded) error {
+		if r.TenantID == "acme" && r.Sequence == 7 {
+			return errors.New("the body makes no sense")
+		}
+		return nil
+	}
+	h.set(poison)
+	f.start(f.config(), h)
+	f.await("globex", 1, 10, consumer.Live)
+	row := f.await("acme", 1, 6, consumer.Stalled)
+	if row.Reason != "the body makes no sense" || row.Seen != 10 {
+		t.Errorf("stalled with reason %q, seen %d", row.Reason, row.Seen)
+	}
+	f.wantApplied("acme", 1, 6)
+	// Others go on, and so does what is remembered of the stalled one.
+	f.write(append(f.next("globex", 3), f.next("acme", 2)...)...)
+	f.await("globex", 1, 13, consumer.Live)
+	kafkatest.WaitFor(t, "seen 12", func(context.Context) bool { return f.row("acme", 1).Seen == 12 })
+
+	// A retry in vain stalls at the same event; one after the cause is gone catches up.
+	if _, err := consumer.Retry(context.Background(), f.pool, kafka.GroupProjector, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	f.await("acme", 1, 6, consumer.Stalled)
+	h.set(nil)
+	if _, err := consumer.Retry(context.Background(), f.pool, kafka.GroupProjector, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	f.await("acme", 1, 12, consumer.Live)
+	f.wantApplied("acme", 1, 12)
+	if _, err := consumer.Retry(context.Background(), f.pool, kafka.GroupProjector, "acme"); !errors.Is(err, consumer.ErrNotStalled) {
+		t.Errorf("retry of a live tenant gives %v", err)
+	}
+}
+
+func TestSkip_PassesOneEventAndCatchesUp(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(f.next("acme", 5)...)
+	h := &recorder{before: func(_ context.Context, r event.Recorded) error {
+		if r.Sequence == 3 {
+			return errors.New("poison")
+		}
+		return nil
+	}}
+	f.start(f.config(), h)
+	f.await("acme", 1, 2, consumer.Stalled)
+	refused := errors.New("not announced")
+	if _, err := consumer.Skip(context.Background(), f.pool, kafka.GroupProjector, "acme", 0, func(consumer.Row) error { return refused }); !errors.Is(err, refused) {
+		t.Fatalf("got %v", err)
+	}
+	f.await("acme", 1, 2, consumer.Stalled)
+	rows, err := consumer.Skip(context.Background(), f.pool, kafka.GroupProjector, "acme", 0, func(consumer.Row) error { return nil })
+	if err != nil || len(rows) != 1 || rows[0].Sequence != 2 {
+		t.Fatalf("got %v, %v", rows, err)
+	}
+	f.await("acme", 1, 5, consumer.Live)
+	f.write(f.next("acme", 1)...)
+	f.await("acme", 1, 6, consumer.Live)
+	if got := f.applied("acme", 1); len(got) != 5 || got[2] != 4 {
+		t.Errorf("applied %v, want all but 3", got)
+	}
+}
+
+func TestRun_FillsSmallGapFromTheArchive(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	events := f.next("acme", 20)
+	f.archive.add(events...)
+	f.writeLog(append(events[:5:5], events[9:]...)...)
+	f.start(f.config(), &recorder{})
+	f.await("acme", 1, 20, consumer.Live)
+	f.wantApplied("acme", 1, 20)
+}
+
+func TestRun_CatchesUpWhenTheArchiveIsLateOrTheGapIsWide(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	events := f.next("acme", 1500)
+	f.writeLog(append(events[:5:5], events[1400:]...)...)
+	h := &recorder{}
+	f.start(f.config(), h)
+	f.await("acme", 1, 5, consumer.CatchingUp)
+	f.archive.add(events[:700]...)
+	f.await("acme", 1, 700, consumer.CatchingUp)
+	f.archive.add(events[700:1400]...) // the rest is in the log only, and the loop kept it
+	f.await("acme", 1, 1500, consumer.Live)
+	f.writeLog(f.next("acme", 3)...)
+	f.await("acme", 1, 1503, consumer.Live)
+	f.wantApplied("acme", 1, 1503)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.caught) != 1 || h.caught[0] != "acme/1" {
+		t.Errorf("caught up: %v", h.caught)
+	}
+}
+
+func TestRun_StallsAsGapWhatIsNowhere(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	events := f.next("acme", 10)
+	f.writeLog(append(events[:5:5], events[7:]...)...)
+	f.write(f.next("globex", 1)...)
+	cfg := f.config()
+	cfg.GapTimeout = 300 * time.Millisecond
+	f.start(cfg, &recorder{})
+	if row := f.await("acme", 1, 5, consumer.Stalled); row.Reason != consumer.ReasonGap {
+		t.Errorf("reason %q", row.Reason)
+	}
+	f.await("globex", 1, 1, consumer.Live)
+}
+
+func TestRun_WithoutArchiveAGapIsALossAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	events := f.next("acme", 10)
+	f.writeLog(append(events[:5:5], events[7:]...)...)
+	cfg := f.config()
+	cfg.Archive = nil
+	f.start(cfg, &recorder{})
+	if row := f.await("acme", 1, 5, consumer.Stalled); row.Reason != consumer.ReasonGap {
+		t.Errorf("reason %q", row.Reason)
+	}
+}
+
+func TestRetry_WithoutArchiveReadsTheLog(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.writeLog(f.next("acme", 900)...)
+	var broken atomic.Bool
+	broken.Store(true)
+	h := &recorder{before: func(_ context.Context, r event.Recorded) error {
+		if broken.Load() && r.Sequence == 3 {
+			return errors.New("disk of the tenant is full")
+		}
+		return nil
+	}}
+	cfg := f.config()
+	cfg.Archive = nil
+	f.start(cfg, h)
+	f.await("acme", 1, 2, consumer.Stalled)
+	broken.Store(false)
+	if _, err := consumer.Retry(context.Background(), f.pool, kafka.GroupProjector, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	f.await("acme", 1, 900, consumer.Live)
+	f.wantApplied("acme", 1, 900)
+}
+
+func TestRun_StallsWhenTheLogChanged(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(f.next("acme", 5)...)
+	f.write(f.next("globex", 5)...)
+	f.start(f.config(), &recorder{})
+	f.await("acme", 1, 5, consumer.Live)
+	f.heads["acme"] = 0 // a log that was wiped begins again
+	again := f.next("acme", 2)
+	for i := range again {
+		again[i].LogID = "22222222-2222-4222-8222-222222222222"
+	}
+	f.writeLog(again...)
+	if row := f.await("acme", 1, 5, consumer.Stalled); row.Reason != consumer.ReasonLogChanged {
+		t.Errorf("reason %q", row.Reason)
+	}
+	f.write(f.next("globex", 1)...)
+	f.await("globex", 1, 6, consumer.Live)
+}
+
+func TestRun_StopsLoudlyWhenTheTopicWasMadeAnew(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(f.next("acme", 5)...)
+	stop := f.start(f.config(), &recorder{})
+	f.await("acme", 1, 5, consumer.Live)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.exec(`UPDATE neuronx.partition_progress SET topic_id = gen_random_uuid()`)
+	c, err := consumer.New(f.config(), &recorder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := c.Run(ctx); !errors.Is(err, consumer.ErrTopicChanged) {
+		t.Errorf("Run gave %v", err)
+	}
+}
+
+func TestRun_WaitsOutATransientFailureAndSkipsNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(append(f.next("acme", 5), f.next("globex", 5)...)...)
+	var calls atomic.Int32
+	h := &recorder{before: func(_ context.Context, r event.Recorded) error {
+		if calls.Add(1) < 10 {
+			return consumer.Transient(errors.New("registry unavailable"))
+		}
+		return nil
+	}}
+	f.start(f.config(), h)
+	f.await("acme", 1, 5, consumer.Live)
+	f.await("globex", 1, 5, consumer.Live)
+	f.wantApplied("acme", 1, 5)
+	f.wantApplied("globex", 1, 5)
+}
+
+func TestRun_DiesAfterTheRetryBudgetAndCommitsNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(f.next("acme", 5)...)
+	h := &recorder{before: func(context.Context, event.Recorded) error { return consumer.Transient(errors.New("registry unavailable")) }}
+	cfg := f.config()
+	cfg.RetryBudget = 300 * time.Millisecond
+	c, err := consumer.New(cfg, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := c.Run(ctx); err == nil || !strings.Contains(err.Error(), "registry unavailable") {
+		t.Fatalf("Run gave %v", err)
+	}
+	if com := f.committed(partitionOf("acme")); com.Present && com.Offset > 0 {
+		t.Errorf("committed %d", com.Offset)
+	}
+	f.start(f.config(), &recorder{})
+	f.await("acme", 1, 5, consumer.Live)
+	f.wantApplied("acme", 1, 5)
+}
