@@ -114,4 +114,7 @@ func (p *Producer) Close() {
 	p.client.Close()
 }
 
+// Abort closes at once; records on their way get an error, and their outcome is unknown.
+func (p *Producer) Abort() { p.client.Close() }
+
 func weight(r *Record) int64 { return min(int64(BatchSize(r)), maxUnacknowledged) }

@@ -1,0 +1,92 @@
+package embedded_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/embedded"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func start(t *testing.T, opt embedded.Options) (*embedded.Cluster, kafka.Config) {
+	t.Helper()
+	c, err := embedded.Start(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c, kafka.Config{Brokers: c.Brokers()}
+}
+
+func TestEmbedded_RestartKeepsRecordsTopicIDsAndOffsets(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	dir := t.TempDir()
+	c, cfg := start(t, embedded.Options{DataDir: dir})
+	if _, err := kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Laptop: true}); err != nil {
+		t.Fatal(err)
+	}
+	tp := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: 2}
+	kafkatest.Produce(t, cfg, &kafka.Record{Topic: tp.Topic, Partition: tp.Partition, Value: []byte("kept")})
+	look := func(cfg kafka.Config) (id [16]byte, at kafka.Committed) {
+		admin, err := kafka.NewAdmin(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer admin.Close()
+		ids, err := admin.TopicIDs(ctx, tp.Topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := admin.Committed(ctx, "g")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) == 0 {
+			if err := admin.Commit(ctx, "g", map[kafka.TopicPartition]kafka.Committed{tp: {Offset: 1, Metadata: "nx1:0:l"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return ids[tp.Topic], all[tp]
+	}
+	before, _ := look(cfg)
+	if _, err := embedded.Start(embedded.Options{DataDir: dir}); err == nil || !strings.Contains(err.Error(), "is in use by another process") {
+		t.Fatalf("a second broker over the same data: %v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	_, cfg = start(t, embedded.Options{DataDir: dir})
+	if err := kafka.CheckTopics(ctx, cfg, true); err != nil {
+		t.Fatal(err)
+	}
+	after, at := look(cfg)
+	if before != after || at.Offset != 1 || at.Metadata != "nx1:0:l" {
+		t.Fatalf("topic id %x became %x, offset %+v", before, after, at)
+	}
+	recs := kafkatest.Consume(t, cfg, tp.Topic)
+	if len(recs) != 1 || string(recs[0].Value) != "kept" || recs[0].Partition != 2 {
+		t.Fatalf("records %v", recs)
+	}
+}
+
+func TestEmbedded_TakesAFixedPortAndNamesOneThatIsTaken(t *testing.T) {
+	_, cfg := start(t, embedded.Options{})
+	if _, err := embedded.Start(embedded.Options{Addr: cfg.Brokers[0]}); err == nil || !strings.Contains(err.Error(), cfg.Brokers[0]) {
+		t.Fatalf("on a taken port: %v", err)
+	}
+	for _, addr := range []string{"0.0.0.0:0", "[::]:0", "example.org:1", "127.0.0.1", "127.0.0.1:99999"} {
+		if c, err := embedded.Start(embedded.Options{Addr: addr}); err == nil {
+			_ = c.Close()
+			t.Errorf("%s is taken", addr)
+		}
+	}
+}

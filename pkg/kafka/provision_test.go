@@ -1,0 +1,117 @@
+package kafka_test
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+)
+
+var laptop = kafka.ProvisionOptions{Laptop: true}
+
+func TestProvision_IsIdempotentAndAPlanChangesNothing(t *testing.T) {
+	ctx := context.Background()
+	cfg, _ := kafkatest.StartEmpty(t)
+	plan, err := kafka.Plan(ctx, cfg, laptop)
+	if err != nil || len(plan) != 6 || plan[0].Action != kafka.ActionCreate {
+		t.Fatalf("plan %v, %v", plan, err)
+	}
+	if err := kafka.CheckTopics(ctx, cfg, true); err == nil || !strings.Contains(err.Error(), "neuronx provision --execute") {
+		t.Fatalf("check of an empty cluster: %v", err)
+	}
+	done, err := kafka.Provision(ctx, cfg, laptop)
+	if err != nil || len(done) != 6 {
+		t.Fatalf("provisioned %v, %v", done, err)
+	}
+	if again, err := kafka.Provision(ctx, cfg, laptop); err != nil || len(again) != 0 {
+		t.Fatalf("the second time: %v, %v", again, err)
+	}
+	if err := kafka.CheckTopics(ctx, cfg, true); err != nil {
+		t.Fatal(err)
+	}
+	// One replica is no production cluster.
+	if err := kafka.CheckTopics(ctx, cfg, false); err == nil || !strings.Contains(err.Error(), "replication factor 1 instead of 3") || !strings.Contains(err.Error(), "min.insync.replicas=2") {
+		t.Fatalf("strict check of a laptop: %v", err)
+	}
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	topics, err := admin.Topics(ctx)
+	if err != nil || topics[kafka.TopicState].Partitions != 6 || topics[kafka.TopicSchemas].Partitions != 1 {
+		t.Fatalf("topics %v, %v", topics, err)
+	}
+}
+
+func TestProvision_RepairsSettingsAndRefusesOtherPartitionCounts(t *testing.T) {
+	ctx := context.Background()
+	cfg, c := kafkatest.StartEmpty(t)
+	if err := c.CreateTopic(kafka.TopicEvents, 6, map[string]string{"retention.ms": "1000", "min.insync.replicas": "1", "max.message.bytes": "9999999"}); err != nil {
+		t.Fatal(err)
+	}
+	done, err := kafka.Provision(ctx, cfg, laptop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var altered string
+	for _, c := range done {
+		if c.Topic == kafka.TopicEvents {
+			altered = c.Action + ": " + c.Detail
+		}
+	}
+	if altered != "alter: set message.timestamp.type=LogAppendTime retention.ms=-1" {
+		t.Fatalf("events: %s", altered)
+	}
+	if err := kafka.CheckTopics(ctx, cfg, true); err != nil {
+		t.Fatal(err)
+	}
+	done, err = kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Laptop: true, Partitions: 12})
+	if err == nil || !strings.Contains(err.Error(), "fixed for life") || len(done) != 5 {
+		t.Fatalf("with another count: %v, %v", done, err)
+	}
+}
+
+func TestCheckTopics_ComparesPartitionCounts(t *testing.T) { // K25
+	ctx := context.Background()
+	cfg, c := kafkatest.StartEmpty(t)
+	if err := c.CreateTopic(kafka.TopicDeadLetter, 3, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kafka.Provision(ctx, cfg, laptop); err == nil {
+		t.Fatal("provisioned over another partition count")
+	}
+	if err := c.DeleteTopic(kafka.TopicDeadLetter); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kafka.Provision(ctx, cfg, laptop); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.DeleteTopic(kafka.TopicDeadLetter); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CreateTopic(kafka.TopicDeadLetter, 3, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := kafka.CheckTopics(ctx, cfg, true); err == nil || !strings.Contains(err.Error(), "neuronx.deadletter: has 3 partitions instead of 6") {
+		t.Fatal(err)
+	}
+}
+
+func TestDeclaredTopics_AgreeWithTheSizesInTheCode(t *testing.T) {
+	declared, err := kafka.DeclaredTopics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range declared {
+		if got, want := d.Config["max.message.bytes"], kafka.MaxBatchBytes(d.Name); got != strconv.Itoa(int(want)) {
+			t.Errorf("%s: topics.yaml says %s, size.go %d", d.Name, got, want)
+		}
+		if d.Config["unclean.leader.election.enable"] != "false" || d.Doc == "" {
+			t.Errorf("%s: %+v", d.Name, d)
+		}
+	}
+}
