@@ -1,0 +1,133 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/control"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/tenant"
+	httpin "github.com/neuronx/engine/services/ingest/http"
+	"github.com/neuronx/engine/services/ingest/sequencer"
+)
+
+// Service describes the process neuronx-ingest.
+func Service() *app.Service {
+	cfg := Default()
+	return &app.Service{
+		Name: "ingest", DefaultAdmin: ":9091",
+		Flags:    func(fs *pflag.FlagSet) { cfg.bind(fs) },
+		Validate: cfg.Validate,
+		Run:      func(ctx context.Context, rt *app.Runtime) error { return Run(ctx, rt, cfg) },
+	}
+}
+
+// Run runs the configured roles until ctx ends.
+func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	keys, err := event.LoadKeyring(cfg.SigningKeysFile)
+	if err != nil {
+		return err
+	}
+	schemas, err := registry.NewClient(cfg.RegistryURL, rt.Log)
+	if err != nil {
+		return fmt.Errorf("use the schema registry: %w", err)
+	}
+	brokers := kafka.Config{Brokers: cfg.KafkaBrokers, ClientID: "ingest-" + rt.Slot}
+	if err := kafka.CheckTopics(ctx, brokers, cfg.Laptop); err != nil {
+		return fmt.Errorf("check the topics: %w", err)
+	}
+	// One producer, without linger: a request waits for its acknowledgement, so waiting for company would only add to it; under
+	// load requests that arrive while one is in flight share a batch anyway.
+	producer, err := kafka.NewProducer(brokers, 0, rt.Metrics)
+	if err != nil {
+		return fmt.Errorf("open the producer: %w", err)
+	}
+	defer producer.Close() // after every actor: it waits for the records that are still on their way
+
+	g := app.NewGroup()
+	if cfg.has(RoleHTTP) {
+		if err := addHTTP(ctx, g, rt, cfg, httpParts{keys, schemas, producer}); err != nil {
+			return err
+		}
+	}
+	if cfg.has(RoleSequencer) {
+		g.Add("sequencer", func(ctx context.Context) error {
+			return sequencer.Run(ctx, rt, sequencer.Config{
+				Kafka: brokers, Slot: rt.Slot, Keys: keys, Schemas: schemas, Publisher: control.New(producer, keys, schemas),
+			})
+		})
+	}
+	return g.Run(ctx)
+}
+
+type httpParts struct {
+	keys     *event.Keyring
+	schemas  *registry.Client
+	producer *kafka.Producer
+}
+
+var errStopping = errors.New("stopping")
+
+// addHTTP binds the port and adds the HTTP role's two actors: the tenant
+// directory's refresh and the server.
+func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, parts httpParts) error {
+	pool, err := postgres.Open(ctx, cfg.PostgresURL.Reveal(), postgres.Application("neuronx-ingest"))
+	if err != nil {
+		return fmt.Errorf("connect to Postgres: %w", err)
+	}
+	ln := cfg.Listener
+	if ln == nil {
+		if ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.HTTPAddr); err != nil {
+			pool.Close()
+			return fmt.Errorf("listen for HTTP: %w (choose another --http)", err)
+		}
+	}
+	directory := tenant.NewDirectory(tenant.FromPool(pool), rt.Log, rt.Metrics)
+	server := httpin.New(httpin.Config{
+		Producer: parts.producer, Auth: directory, Schemas: parts.schemas, Keys: parts.keys, Finder: httpin.NewFinder(pool),
+		AckTimeout: cfg.AckTimeout, TenantRate: cfg.TenantRate, Log: rt.Log, Reg: rt.Metrics,
+	})
+	rt.Ready.Set("tenant directory", tenant.ErrNotLoaded)
+	g.Add("tenant directory", directory.Run)
+	g.Add("readiness", func(ctx context.Context) error {
+		watchDirectory(ctx, rt, directory)
+		return nil
+	})
+	g.Add("http", func(ctx context.Context) error {
+		defer pool.Close()
+		rt.Ready.Set("http", nil)
+		stop := context.AfterFunc(ctx, func() { rt.Ready.Set("http", errStopping) })
+		defer stop()
+		return server.Serve(ctx, ln)
+	})
+	rt.Log.Info("taking events", "role", RoleHTTP, "addr", ln.Addr().String())
+	return nil
+}
+
+// watchDirectory turns the process ready at the first load: before it every
+// request would be answered 503.
+func watchDirectory(ctx context.Context, rt *app.Runtime, d *tenant.Directory) {
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for !d.Loaded() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+	}
+	rt.Ready.Set("tenant directory", nil)
+	<-ctx.Done()
+}
