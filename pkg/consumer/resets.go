@@ -135,7 +135,7 @@ func (s *session) tryReset(ctx context.Context, r *Reset) error {
 		r.Tenants = tenants
 	}
 	_, err := s.c.cfg.Pool.Exec(ctx, `UPDATE neuronx.resets SET state = 'running', tenants = $3 WHERE consumer = $1 AND reset_id = $2`,
-		s.c.cfg.Name, r.ID, slices.Concat([]string{}, r.Tenants))
+		s.c.cfg.Name, r.ID, append([]string{}, r.Tenants...))
 	if err != nil {
 		return Transient(fmt.Errorf("record reset: %w", err))
 	}
