@@ -32,9 +32,11 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.DefaultUTCTimeZone(true),
 		cel.CrossTypeNumericComparisons(true),
 		// Versions are pinned: a newer library must not change what a published rule means.
-		ext.Strings(ext.StringsVersion(4), ext.StringsMaxPrecision(100)),
-		ext.Math(ext.MathVersion(2)),
-		ext.Encoders(),
+		// Version 5 of the strings is the first that charges for the length of texts.
+		ext.Strings(ext.StringsVersion(5), ext.StringsMaxPrecision(100)),
+		ext.Math(ext.MathVersion(3)),
+		ext.Encoders(ext.EncodersVersion(0)),
+		boundedText(),
 		cel.ParserRecursionLimit(64),
 		cel.ParserExpressionSizeLimit(MaxSource),
 		cel.ExpressionNodeLimit(10_000),
@@ -62,6 +64,8 @@ func orderedMacros() []cel.Macro {
 		parser.NewReceiverMacro("map", 2, over(parser.MakeMap)),
 		parser.NewReceiverMacro("map", 3, over(parser.MakeMap)),
 		parser.NewReceiverMacro("filter", 2, over(parser.MakeFilter)),
+		bounded("replace", 2), bounded("replace", 3), bounded("split", 1), bounded("split", 2), bounded("join", 0), bounded("join", 1),
+		bounded("format", 1),
 	}
 }
 

@@ -199,6 +199,8 @@ func (p *Program) evalError(ctx context.Context, err error) *EvalError {
 		code, head = CodeMissingKey, "no such key"
 	case strings.HasPrefix(msg, "no such overload"):
 		return &EvalError{CodeType, "no such overload: an operator or function was given a value of a kind it does not take; test for null first, as in data.x != null"}
+	case strings.HasPrefix(msg, tooLarge):
+		return &EvalError{CodeResult, fmt.Sprintf("%s: more than %d bytes or %d parts", tooLarge, MaxResultBytes, MaxResultNodes)}
 	case strings.HasPrefix(msg, "division by zero"), strings.HasPrefix(msg, "modulus by zero"):
 		return &EvalError{CodeArithmetic, head}
 	case strings.Contains(msg, "overflow"):
