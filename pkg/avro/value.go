@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -131,16 +132,36 @@ func (n *node) parseMoment(s string) (v int64, message string) {
 		return n.fromTime(t)
 	case logicalTimeMillis, logicalTimeMicros:
 		t, err := time.Parse("15:04:05", s)
-		if err != nil || len(s) < len("15:04:05") || len(s) > 8 && s[8] != '.' {
+		if err != nil || len(s) < len("15:04:05") || len(s) > len("15:04:05.123456789") || s[2] != ':' || len(s) > 8 && s[8] != '.' {
 			return 0, "must be a time of day, such as 15:04:05.25"
 		}
 		return n.fromTime(time.Date(1970, 1, 1, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC))
 	}
-	var t time.Time
-	if err := t.UnmarshalText([]byte(s)); err != nil { // stricter than time.Parse
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || !strictRFC3339(s) {
 		return 0, "must be an RFC 3339 timestamp, such as 2026-01-31T12:00:00Z"
 	}
 	return n.fromTime(t)
+}
+
+// strictRFC3339 refuses what time.Parse takes beyond the RFC: one digit for an hour, a comma for the point, more digits
+// than it keeps, zones of a day and more (go.dev/issue/54580).
+func strictRFC3339(s string) bool {
+	if len(s) < len("2006-01-02T15:04:05Z") || s[10] != 'T' || s[13] != ':' || s[16] != ':' {
+		return false
+	}
+	rest := s[19:]
+	if rest[0] == '.' {
+		digits := len(rest) - 1 - len(strings.TrimLeft(rest[1:], "0123456789"))
+		if digits < 1 || digits > 9 {
+			return false
+		}
+		rest = rest[1+digits:]
+	}
+	if rest == "Z" {
+		return true
+	}
+	return len(rest) == len("+01:00") && rest[1:3] <= "23" && rest[4:6] <= "59"
 }
 
 func (n *node) fromTime(t time.Time) (v int64, message string) {
