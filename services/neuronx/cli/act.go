@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/neuronx/engine/pkg/control"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// done is what a verb shows of the event it published.
+type done struct {
+	Tenant   string `json:"tenant_id"`
+	EventID  string `json:"event_id"`
+	Type     string `json:"type"`
+	Subject  string `json:"subject"`
+	Sequence string `json:"sequence"` // a string: it passes 2^53
+}
+
+// act publishes a signed event and waits until the sequencer has judged it.
+func (c *cli) act(ctx context.Context, tenant, typ, subject, id string, data map[string]any) (done, error) {
+	return c.actWith(ctx, tenant, func(pub *control.Publisher) (event.Event, error) {
+		return pub.Publish(ctx, tenant, typ, subject, id, data, control.WithSource("cli"))
+	})
+}
+
+// actWith is act for events that another package makes.
+func (c *cli) actWith(ctx context.Context, tenant string, publish func(*control.Publisher) (event.Event, error)) (done, error) {
+	if !event.ValidTenant(tenant) {
+		return done{}, usage("%q is not a tenant id", tenant).next("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
+	}
+	pub, err := c.publisher()
+	if err != nil {
+		return done{}, err
+	}
+	admin, err := c.admin()
+	if err != nil {
+		return done{}, err
+	}
+	watch, err := newWatch(ctx, admin, tenant)
+	if err != nil {
+		return done{}, failed("look at the log", err)
+	}
+	cfg, err := c.kafka()
+	if err != nil {
+		return done{}, err
+	}
+	e, err := publish(pub)
+	if err != nil {
+		return done{}, failed("publish the event", err)
+	}
+	c.note("published %s %s, waiting for the sequencer", e.Type, e.ID)
+	rec, err := watch.verdict(ctx, cfg, admin, e.ID)
+	if err != nil {
+		return done{}, err
+	}
+	return done{Tenant: tenant, EventID: e.ID, Type: e.Type, Subject: e.Subject, Sequence: strconv.FormatInt(rec.Sequence, 10)}, nil
+}
+
+// watch reads what is added to a tenant's partition of the log and of the dead
+// letters, from the moment it was made.
+type watch struct {
+	tenant    string
+	partition int32
+	next      map[string]int64 // by topic
+}
+
+func newWatch(ctx context.Context, admin *kafka.Admin, tenant string) (*watch, error) {
+	topics, err := admin.Topics(ctx, kafka.TopicEvents, kafka.TopicDeadLetter)
+	if err != nil {
+		return nil, err
+	}
+	n := topics[kafka.TopicEvents].Partitions
+	if n == 0 || topics[kafka.TopicDeadLetter].Partitions != n {
+		return nil, event.Refuse(event.CodeInvalidConfig, "the topics %s and %s are not there as declared", kafka.TopicEvents, kafka.TopicDeadLetter).
+			Hint("run `neuronx provision --execute`")
+	}
+	w := &watch{tenant: tenant, partition: kafka.PartitionFor([]byte(tenant), n), next: map[string]int64{}}
+	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
+	if err != nil {
+		return nil, err
+	}
+	for _, topic := range []string{kafka.TopicEvents, kafka.TopicDeadLetter} {
+		w.next[topic] = ends[kafka.TopicPartition{Topic: topic, Partition: w.partition}]
+	}
+	return w, nil
+}
+
+var errFound = errors.New("found")
+
+// verdict waits for the event in the log (returned) or in the dead letters (an
+// error with the reason).
+func (w *watch) verdict(ctx context.Context, cfg kafka.Config, admin *kafka.Admin, id string) (event.Recorded, error) {
+	var rec event.Recorded
+	var refused error
+	look := func(r *kafka.Record) error {
+		if string(r.Key) != w.tenant {
+			return nil
+		}
+		if got, _ := kafka.Header(r, "ce_id"); got != id {
+			return nil
+		}
+		if r.Topic == kafka.TopicDeadLetter {
+			refused = refusedBySequencer(r)
+			return errFound
+		}
+		var err error
+		if rec, err = kafka.ParseRecorded(r); err != nil {
+			return err
+		}
+		return errFound
+	}
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
+		if err != nil && ctx.Err() == nil {
+			return rec, failed("look at the log", err)
+		}
+		for topic, from := range w.next {
+			to, ok := ends[kafka.TopicPartition{Topic: topic, Partition: w.partition}]
+			if !ok || to <= from {
+				continue
+			}
+			switch err := kafka.ReadRange(ctx, cfg, topic, w.partition, from, to, look); {
+			case errors.Is(err, errFound):
+				return rec, refused
+			case err != nil && ctx.Err() == nil:
+				return rec, failed("read the log", err)
+			}
+			w.next[topic] = to
+		}
+		select {
+		case <-ctx.Done():
+			return rec, (&Error{Exit: exitFailed, What: "the sequencer has not judged event " + id + " in time"}).
+				why("it was published, and may still be admitted").
+				next("is ingest running? see `neuronx status`; the event is found with `neuronx events get --tenant %s %s`", w.tenant, id)
+		case <-poll.C:
+		}
+	}
+}
+
+func refusedBySequencer(r *kafka.Record) error {
+	code, _ := kafka.Header(r, "nx_error_code")
+	detail, _ := kafka.Header(r, "nx_error_detail")
+	e := &Error{Exit: exitFailed, What: "the engine refused it", Why: code + ": " + detail, Code: event.Code(code)}
+	switch event.Code(code) {
+	case event.CodeUnknownTenant:
+		e.Next = "`neuronx tenant create` makes a tenant; `neuronx tenant list` shows them"
+	case event.CodeTenantExists:
+		e.Next = "`neuronx tenant list` shows it; there is nothing to do"
+	case event.CodeInvalidSignature:
+		e.Next = "use the signing keys file of the running engine (" + envKeys + ")"
+	}
+	return e
+}
+
+// until polls cond every 100 ms; it is false at the end of ctx.
+func until(ctx context.Context, cond func() (bool, error)) (bool, error) {
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		ok, err := cond()
+		if ok || (err != nil && ctx.Err() == nil) {
+			return ok, err
+		}
+		select {
+		case <-ctx.Done():
+			return false, nil
+		case <-poll.C:
+		}
+	}
+}

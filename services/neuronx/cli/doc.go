@@ -1,0 +1,22 @@
+// Package cli is the operators' tool: `neuronx <noun> <verb>`.
+//
+// Data goes to stdout, as a table or as JSON (-o json, a stable form);
+// everything else, progress and errors, goes to stderr. Exit codes:
+//
+//	0  done
+//	1  failed
+//	2  called wrongly
+//	3  done in part (some items were refused)
+//	4  refused as unsafe
+//
+// Verbs that change what exists only show what they would do until --execute.
+// Verbs that only add (tenant create, key issue, publish, import) act at once.
+//
+// What is authoritative: the log. A verb that changes something publishes a
+// signed event through the one door and waits until it is seen; it writes to no
+// table. What is shown is read from Kafka and from the read models.
+//
+// Settings come from flags, then the environment (NEURONX_…), then the file that
+// --env-file names; `neuronx dev` leaves one in .neuronx/dev.env, which is read
+// when it is there.
+package cli

@@ -1,0 +1,230 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/services/neuronx/provision"
+)
+
+// finding is the result of one check.
+type finding struct {
+	Check  string `json:"check"`
+	Result string `json:"result"` // ok | warn | fail | skipped
+	Detail string `json:"detail"`
+	Next   string `json:"next,omitempty"`
+}
+
+const (
+	checkOK      = "ok"
+	checkWarn    = "warn"
+	checkFail    = "fail"
+	checkSkipped = "skipped"
+
+	// maxSkew is half of what the sequencer tolerates (60 s) before it pauses a partition.
+	maxSkew = 30 * time.Second
+)
+
+func (c *cli) doctor() *cobra.Command {
+	var laptop bool
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Check every part and say how to repair it", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			var found []finding
+			for _, check := range []struct {
+				name string
+				env  string
+				run  func(context.Context) finding
+			}{
+				{"kafka", envBrokers, c.checkKafka},
+				{"topics", envBrokers, func(ctx context.Context) finding { return c.checkTopics(ctx, laptop) }},
+				{"registry", envRegistry, c.checkRegistry},
+				{"postgres", envPostgres, c.checkPostgres},
+				{"migrations", envAdmin, c.checkMigrations},
+				{"clock: postgres", envPostgres, c.checkClock},
+				{"signing keys", envKeys, c.checkKeys},
+				{"http", envHTTP, c.checkHTTP},
+			} {
+				f := finding{Result: checkSkipped, Detail: check.env + " is not set"}
+				if c.value(check.env) != "" {
+					f = check.run(ctx)
+				}
+				f.Check = check.name
+				found = append(found, f)
+			}
+			if err := show(c, found, []string{"CHECK", "RESULT", "DETAIL", "NEXT"}, func(f finding) []any {
+				return []any{f.Check, f.Result, f.Detail, dash(f.Next)}
+			}); err != nil {
+				return err
+			}
+			bad := 0
+			for _, f := range found {
+				if f.Result == checkFail {
+					bad++
+				}
+			}
+			if bad > 0 {
+				return &Error{Exit: exitFailed, What: plural(bad, "check") + " failed"}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&laptop, "laptop", true, "accept one replica a topic")
+	return cmd
+}
+
+func fail(err error, next string) finding {
+	f := finding{Result: checkFail, Detail: err.Error(), Next: next}
+	var r *event.Refusal
+	if errors.As(err, &r) {
+		f.Detail = r.Detail
+		if r.Next != "" {
+			f.Next = r.Next
+		}
+	}
+	return f
+}
+
+func (c *cli) checkKafka(ctx context.Context) finding {
+	admin, err := c.admin()
+	if err == nil {
+		err = admin.Ping(ctx)
+	}
+	if err != nil {
+		return fail(err, "is Kafka running at "+c.value(envBrokers)+"?")
+	}
+	return finding{Result: checkOK, Detail: c.value(envBrokers)}
+}
+
+func (c *cli) checkTopics(ctx context.Context, laptop bool) finding {
+	cfg, err := c.kafka()
+	if err == nil {
+		err = kafka.CheckTopics(ctx, cfg, laptop)
+	}
+	if err != nil {
+		return fail(err, "neuronx provision --execute")
+	}
+	return finding{Result: checkOK, Detail: "as declared"}
+}
+
+func (c *cli) checkRegistry(ctx context.Context) finding {
+	reg, err := c.registry()
+	if err != nil {
+		return fail(err, "")
+	}
+	types, err := reg.Types(ctx)
+	if err != nil {
+		return fail(err, "is the registry running at "+c.value(envRegistry)+"?")
+	}
+	changes, err := provision.Schemas(ctx, reg, false)
+	switch {
+	case err != nil:
+		return fail(err, "neuronx schemas check")
+	case len(changes) > 0:
+		return finding{Result: checkWarn, Detail: fmt.Sprintf("%d types; %s of this version not pushed", len(types), plural(len(changes), "schema")), Next: "neuronx provision --execute"}
+	}
+	return finding{Result: checkOK, Detail: fmt.Sprintf("%d types", len(types))}
+}
+
+func (c *cli) checkPostgres(ctx context.Context) finding {
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return fail(err, "is Postgres running, and the URL right?")
+	}
+	var version int
+	var text string
+	if err := pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version')`).Scan(&version, &text); err != nil {
+		return fail(err, "")
+	}
+	if version < 150000 {
+		return finding{Result: checkFail, Detail: "version " + text, Next: "use Postgres 15 or newer"}
+	}
+	return finding{Result: checkOK, Detail: "version " + text}
+}
+
+func (c *cli) checkMigrations(ctx context.Context) finding {
+	pending, err := postgres.Pending(ctx, c.value(envAdmin), provision.Migrations()...)
+	switch {
+	case err != nil:
+		return fail(err, "is "+envAdmin+" right?")
+	case len(pending) > 0:
+		return finding{Result: checkFail, Detail: plural(len(pending), "migration") + " not applied: " + strings.Join(pending, ", "), Next: "neuronx provision --execute"}
+	}
+	return finding{Result: checkOK, Detail: "all applied"}
+}
+
+// checkClock compares clocks: keys, expiry and the 24 hours of the key window go
+// by them. Half of the round trip is taken off.
+func (c *cli) checkClock(ctx context.Context) finding {
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return fail(err, "")
+	}
+	before := c.now()
+	var there time.Time
+	if err := pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&there); err != nil {
+		return fail(err, "")
+	}
+	return skew(there.Sub(before.Add(c.now().Sub(before) / 2)))
+}
+
+func skew(d time.Duration) finding {
+	d = d.Round(time.Millisecond)
+	if d.Abs() > maxSkew {
+		return finding{Result: checkFail, Detail: "differs by " + d.String(), Next: "synchronise the clocks (NTP); beyond 60 s the sequencer pauses"}
+	}
+	if d.Abs() > 2*time.Second {
+		return finding{Result: checkWarn, Detail: "differs by " + d.String(), Next: "synchronise the clocks (NTP)"}
+	}
+	return finding{Result: checkOK, Detail: "differs by " + d.String()}
+}
+
+func (c *cli) checkKeys(context.Context) finding {
+	path := c.value(envKeys)
+	if _, err := event.LoadKeyring(path); err != nil {
+		return fail(err, "")
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fail(err, "")
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return finding{Result: checkFail, Detail: fmt.Sprintf("%s can be read by others (mode %04o)", path, info.Mode().Perm()), Next: "chmod 600 " + path}
+	}
+	return finding{Result: checkOK, Detail: path}
+}
+
+// checkHTTP asks for the API's description, and compares the answer's Date.
+func (c *cli) checkHTTP(ctx context.Context) finding {
+	url := strings.TrimRight(c.value(envHTTP), "/") + "/openapi.json"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fail(err, "")
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return fail(err, "is ingest running?")
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		return finding{Result: checkFail, Detail: url + " answers " + res.Status, Next: "is this the engine's HTTP door?"}
+	}
+	if at, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		if f := skew(at.Sub(c.now().Truncate(time.Second))); f.Result == checkFail {
+			return f
+		}
+	}
+	return finding{Result: checkOK, Detail: c.value(envHTTP)}
+}

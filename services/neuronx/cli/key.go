@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/tenant"
+)
+
+var secretPattern = regexp.MustCompile(`^secret://[A-Za-z0-9._-]{1,128}@[A-Za-z0-9._-]{1,64}$`)
+
+func secretRef(s string) bool { return secretPattern.MatchString(s) }
+
+func (c *cli) key() *cobra.Command {
+	return group("key", "API keys of a tenant: issue, list, revoke", c.keyIssue(), c.keyList(), c.keyRevoke())
+}
+
+func (c *cli) keyIssue() *cobra.Command {
+	var id, label string
+	var scopes []string
+	var expires time.Duration
+	cmd := &cobra.Command{
+		Use: "issue", Short: "Issue an API key; it is shown once", Args: noArgs,
+		Example: "  neuronx key issue --tenant acme\n  NEURONX_API_KEY=$(neuronx key issue --tenant acme -q) neuronx publish lead.created …",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required("tenant", id); err != nil {
+				return err
+			}
+			for _, s := range scopes {
+				if err := oneOf("scope", s, tenant.ScopeWrite, tenant.ScopeRead); err != nil {
+					return err
+				}
+			}
+			if expires < 0 {
+				return usage("--expires must be in the future")
+			}
+			if !event.ValidTenant(id) {
+				return usage("%q is not a tenant id", id)
+			}
+			key, err := tenant.NewKey(id)
+			if err != nil {
+				return failed("make a key", err)
+			}
+			data := map[string]any{
+				"key_id": key.ID, "secret_sha256": key.HashHex(), "scopes": anySlice(scopes), "label": orNil(label), "expires_at": nil,
+			}
+			if expires > 0 {
+				data["expires_at"] = c.now().Add(expires).UTC().Truncate(time.Microsecond)
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			if _, err := c.act(ctx, id, "tenant.key_issued", "tenant/"+id, "", data); err != nil {
+				return err
+			}
+			if err := c.awaitKey(cmd, id, key.ID, "active"); err != nil {
+				return err
+			}
+			c.note("this key is shown only once; it works at the HTTP door now")
+			if c.format == formatJSON {
+				return c.json(map[string]any{"tenant_id": id, "key_id": key.ID, "key": key.Reveal(), "scopes": scopes})
+			}
+			printf(c.out, "%s\n", key.Reveal())
+			return nil
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&id, "tenant", "", "the tenant")
+	fs.StringSliceVar(&scopes, "scope", []string{tenant.ScopeWrite, tenant.ScopeRead}, "what the key may do")
+	fs.StringVar(&label, "label", "", "what the key is for")
+	fs.DurationVar(&expires, "expires", 0, "time until the key ends, such as 720h; 0: never")
+	c.accept(cmd)
+	return cmd
+}
+
+// awaitKey waits until the read model shows the key's status.
+func (c *cli) awaitKey(cmd *cobra.Command, tenantID, keyID, want string) error {
+	if c.value(envPostgres) == "" {
+		return nil
+	}
+	ctx, cancel := c.bounded(cmd)
+	defer cancel()
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return err
+	}
+	ok, err := until(ctx, func() (bool, error) {
+		snap, err := tenant.FromPool(pool).Load(ctx)
+		if err != nil {
+			return false, err
+		}
+		k, ok := snap[tenantID].Keys[keyID]
+		return ok && keyStatus(k, c.now()) == want, nil
+	})
+	if err != nil {
+		return failed("read neuronx.api_keys", err)
+	}
+	if !ok {
+		return (&Error{Exit: exitPartial, What: "the change of key " + keyID + " is recorded, but its read model does not show it yet"}).
+			next("is the projector running? see `neuronx status`")
+	}
+	return nil
+}
+
+type keyRow struct {
+	Tenant  string     `json:"tenant_id"`
+	ID      string     `json:"key_id"`
+	Status  string     `json:"status"`
+	Scopes  []string   `json:"scopes"`
+	Label   string     `json:"label,omitempty"`
+	Expires *time.Time `json:"expires_at,omitempty"`
+}
+
+func (c *cli) keyList() *cobra.Command {
+	var id string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List API keys, without their secrets", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			snap, err := c.directory(ctx)
+			if err != nil {
+				return err
+			}
+			var rows []keyRow
+			for t, entry := range snap {
+				if id != "" && t != id {
+					continue
+				}
+				for _, k := range entry.Keys {
+					row := keyRow{Tenant: t, ID: k.ID, Status: keyStatus(k, c.now()), Scopes: k.Scopes, Label: k.Label}
+					if !k.ExpiresAt.IsZero() {
+						row.Expires = &k.ExpiresAt
+					}
+					rows = append(rows, row)
+				}
+			}
+			slices.SortFunc(rows, func(a, b keyRow) int {
+				return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.ID, b.ID))
+			})
+			return show(c, rows, []string{"TENANT", "KEY", "STATUS", "SCOPES", "LABEL", "EXPIRES"}, func(r keyRow) []any {
+				expires := "never"
+				if r.Expires != nil {
+					expires = stamp(*r.Expires)
+				}
+				return []any{r.Tenant, r.ID, r.Status, join(r.Scopes), dash(r.Label), expires}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&id, "tenant", "", "only this tenant's")
+	return cmd
+}
+
+func (c *cli) keyRevoke() *cobra.Command {
+	var id, reason string
+	var execute bool
+	cmd := &cobra.Command{
+		Use: "revoke <key id>", Short: "Revoke an API key", Args: args("key id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := required("tenant", id); err != nil {
+				return err
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			snap, err := c.directory(ctx)
+			if err != nil {
+				return err
+			}
+			k, ok := snap[id].Keys[args[0]]
+			switch {
+			case !ok:
+				return failed("revoke the key", event.Refuse(event.CodeNotFound, "tenant %s has no key %s", id, args[0]).Hint("neuronx key list --tenant "+id))
+			case k.Revoked:
+				c.note("key %s is already revoked", args[0])
+				return nil
+			case !execute:
+				c.note("would revoke key %s of %s", args[0], id)
+				c.dryRun()
+				return nil
+			}
+			d, err := c.act(ctx, id, "tenant.key_revoked", "tenant/"+id, "", map[string]any{"key_id": args[0], "reason": orNil(reason)})
+			if err != nil {
+				return err
+			}
+			if err := c.awaitKey(cmd, id, args[0], "revoked"); err != nil {
+				return err
+			}
+			c.note("the HTTP door forgets it within 10 seconds")
+			return c.showDone(d, "key %s revoked", args[0])
+		},
+	}
+	cmd.Flags().StringVar(&id, "tenant", "", "the tenant")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
+	return cmd
+}
+
+func anySlice(in []string) []any {
+	out := make([]any, len(in))
+	for i, s := range in {
+		out[i] = s
+	}
+	return out
+}

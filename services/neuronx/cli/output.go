@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+)
+
+const (
+	formatTable = "table"
+	formatJSON  = "json"
+)
+
+// show writes rows: as an array of the values in JSON, or as a table with the
+// cells of each.
+func show[T any](c *cli, rows []T, header []string, cells func(T) []any) error {
+	if c.format == formatJSON {
+		if rows == nil {
+			rows = []T{}
+		}
+		return c.json(rows)
+	}
+	t := table.NewWriter()
+	t.SetOutputMirror(c.out)
+	t.SetStyle(plain)
+	head := make(table.Row, len(header))
+	for i, h := range header {
+		head[i] = h
+	}
+	t.AppendHeader(head)
+	for _, r := range rows {
+		t.AppendRow(table.Row(cells(r)))
+	}
+	t.Render()
+	return nil
+}
+
+// plain has no borders, so that columns survive cut and awk.
+var plain = func() table.Style {
+	s := table.StyleDefault
+	s.Options = table.OptionsNoBordersAndSeparators
+	s.Box.PaddingLeft, s.Box.PaddingRight = "", "  "
+	return s
+}()
+
+// json writes one indented JSON document.
+func (c *cli) json(v any) error {
+	enc := json.NewEncoder(c.out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return failed("write the output", err)
+	}
+	return nil
+}
+
+// line writes one JSON document on one line, for streams.
+func (c *cli) line(v any) error {
+	enc := json.NewEncoder(c.out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return failed("write the output", err)
+	}
+	return nil
+}
+
+// note writes progress to stderr.
+func (c *cli) note(format string, args ...any) {
+	if !c.quiet {
+		fmt.Fprintf(c.err, format+"\n", args...)
+	}
+}
+
+// dryRun says that nothing was changed.
+func (c *cli) dryRun() { c.note("dry run: nothing was changed; add --execute to do it") }
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func printf(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }

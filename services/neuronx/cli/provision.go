@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"encoding/json"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/provision"
+)
+
+func (c *cli) provision() *cobra.Command {
+	var partitions int32
+	var replication int16
+	var laptop, execute bool
+	var passwords string
+	cmd := &cobra.Command{
+		Use: "provision", Short: "Create topics, roles, tables and schemas", Args: noArgs,
+		Long: `Create topics, roles, tables and schemas. It is idempotent, and the only thing that
+creates them: the services only check. Parts that are not configured are left out.
+
+The passwords file is JSON, role to password, such as {"neuronx_ingest": "…"}; roles
+that it does not name keep the password they have.`,
+		Example: "  neuronx provision\n  neuronx provision --execute --partitions 48 --replication 3 --passwords-file roles.json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opt := provision.Options{
+				Topics:  kafka.ProvisionOptions{Partitions: partitions, ReplicationFactor: replication, Laptop: laptop},
+				Execute: execute, AdminURL: app.Secret(c.value(envAdmin)),
+			}
+			if laptop {
+				opt.Topics.ReplicationFactor = 1
+				if !cmd.Flags().Changed("partitions") {
+					opt.Topics.Partitions = 6
+				}
+			}
+			if partitions < 1 || replication < 1 {
+				return usage("--partitions and --replication must be at least 1")
+			}
+			if c.value(envBrokers) != "" {
+				cfg, err := c.kafka()
+				if err != nil {
+					return err
+				}
+				opt.Kafka = cfg
+			}
+			if c.value(envRegistry) != "" {
+				reg, err := c.registry()
+				if err != nil {
+					return err
+				}
+				opt.Registry = reg
+			}
+			if opt.AdminURL == "" && len(opt.Kafka.Brokers) == 0 && opt.Registry == nil {
+				return usage("nothing is configured to provision").next("set %s, %s, %s", envAdmin, envBrokers, envRegistry)
+			}
+			if passwords != "" {
+				pw, err := readPasswords(passwords)
+				if err != nil {
+					return err
+				}
+				opt.Passwords = pw
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			changes, err := provision.Run(ctx, opt)
+			if showErr := show(c, changes, []string{"PART", "NAME", "ACTION", "DETAIL"}, func(ch provision.Change) []any {
+				return []any{ch.Part, ch.Name, ch.Action, dash(ch.Detail)}
+			}); showErr != nil {
+				return showErr
+			}
+			switch {
+			case err != nil:
+				return failed("provision", err).next("run it again when the cause is gone: it goes on where it stopped")
+			case !execute && len(changes) > 0:
+				c.dryRun()
+			case len(changes) == 0:
+				c.note("everything is as declared")
+			}
+			return nil
+		},
+	}
+	fs := cmd.Flags()
+	fs.Int32Var(&partitions, "partitions", 48, "partitions of every topic; fixed for life")
+	fs.Int16Var(&replication, "replication", 3, "replicas of every partition")
+	fs.BoolVar(&laptop, "laptop", false, "one broker: one replica, 6 partitions")
+	fs.StringVar(&passwords, "passwords-file", "", "JSON file of role passwords")
+	fs.BoolVar(&execute, "execute", false, "do it")
+	c.setting(fs, "postgres-admin-url", envAdmin, "Postgres URL of a superuser")
+	return cmd
+}
+
+func readPasswords(path string) (map[string]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, failed("read the passwords", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, unsafe("the passwords file can be read by others").why("%s has mode %04o", path, info.Mode().Perm()).next("chmod 600 %s", path)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, failed("read the passwords", err)
+	}
+	var pw map[string]string
+	if err := json.Unmarshal(b, &pw); err != nil {
+		return nil, usage("%s is not JSON of the form {role: password}", path)
+	}
+	return pw, nil
+}

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/tenant"
+)
+
+// apiKey finds the key for the HTTP door. It is not a flag: arguments end up in
+// the shell's history and in the process list.
+func (c *cli) apiKey(file, tenantID string) (string, error) {
+	if file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", failed("read the API key", err)
+		}
+		return checkKey(strings.TrimSpace(string(b)), tenantID)
+	}
+	if v := c.value(envAPIKey); v != "" {
+		return checkKey(v, tenantID)
+	}
+	if v := c.value(envDemoKey); v != "" {
+		if k, err := tenant.ParseKey(v); err == nil && (tenantID == "" || tenantID == k.Tenant) {
+			return v, nil
+		}
+	}
+	return "", (&Error{Exit: exitUsage, What: "no API key is configured", Code: event.CodeUnauthenticated}).
+		next("set %s or --api-key-file; `neuronx key issue --tenant …` makes one", envAPIKey)
+}
+
+func checkKey(text, tenantID string) (string, error) {
+	k, err := tenant.ParseKey(text)
+	if err != nil {
+		return "", (&Error{Exit: exitUsage, What: "the API key can't be used", Why: err.Error(), Code: event.CodeUnauthenticated})
+	}
+	if tenantID != "" && tenantID != k.Tenant {
+		return "", usage("the API key is of tenant %s, --tenant says %s", k.Tenant, tenantID)
+	}
+	return text, nil
+}
+
+func (c *cli) publish() *cobra.Command {
+	var tenantID, id, key, source, subject, when, data, origin, keyFile string
+	cmd := &cobra.Command{
+		Use: "publish <type>", Short: "Publish one event over HTTP", Args: args("type"),
+		Example: `  neuronx publish lead.created --subject lead/42 --data '{"lead_id":"42","email":"ada@example.com"}'
+  neuronx publish lead.scored --subject lead/42 --data @score.json --key nightly-42
+  echo '{"lead_id":"42"}' | neuronx publish lead.qualified --subject lead/42 --data -`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !event.ValidType(args[0]) {
+				return usage("%q is not an event type", args[0]).next("such as lead.created; `neuronx schemas check` lists the catalogue")
+			}
+			body, err := c.readData(data)
+			if err != nil {
+				return err
+			}
+			token, err := c.apiKey(keyFile, tenantID)
+			if err != nil {
+				return err
+			}
+			base, err := c.need(envHTTP, "the HTTP door")
+			if err != nil {
+				return err
+			}
+			if id == "" && key == "" {
+				v7, err := uuid.NewV7()
+				if err != nil {
+					return failed("make an event id", err)
+				}
+				id = v7.String()
+			}
+			if when == "" {
+				when = event.FormatTime(c.now())
+			}
+			ce := map[string]any{"specversion": "1.0", "type": args[0], "source": source, "time": when, "data": json.RawMessage(body)}
+			for name, v := range map[string]string{"id": id, "subject": subject, "origin": origin} {
+				if v != "" {
+					ce[name] = v
+				}
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			answer, err := c.postEvent(ctx, base, token, key, ce)
+			if err != nil {
+				return err
+			}
+			if c.format == formatJSON {
+				return c.json(answer)
+			}
+			printf(c.out, "%s\n", answer.ID)
+			return nil
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&tenantID, "tenant", "", "check that the API key is this tenant's")
+	fs.StringVar(&keyFile, "api-key-file", "", "file with the API key (default $"+envAPIKey+")")
+	fs.StringVar(&id, "id", "", "event id (default a new one)")
+	fs.StringVar(&key, "key", "", "Idempotency-Key: a repeat within 24 hours is dropped")
+	fs.StringVar(&source, "source", "/cli", "where the event comes from")
+	fs.StringVar(&subject, "subject", "", "what it is about, such as lead/42")
+	fs.StringVar(&when, "time", "", "when it happened, RFC 3339 (default now)")
+	fs.StringVar(&origin, "origin", "", "import or backfill: rules do not fire")
+	fs.StringVar(&data, "data", "{}", "JSON data; @file reads a file, - reads stdin")
+	c.accept(cmd)
+	return cmd
+}
+
+func (c *cli) readData(arg string) ([]byte, error) {
+	var b []byte
+	var err error
+	switch {
+	case arg == "-":
+		b, err = io.ReadAll(io.LimitReader(c.in, 2<<20))
+	case strings.HasPrefix(arg, "@"):
+		b, err = os.ReadFile(arg[1:])
+	default:
+		b = []byte(arg)
+	}
+	if err != nil {
+		return nil, failed("read the data", err)
+	}
+	if !json.Valid(b) {
+		return nil, usage("--data is not JSON")
+	}
+	return b, nil
+}
+
+type published struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
+}
+
+func (c *cli) postEvent(ctx context.Context, base, token, key string, ce map[string]any) (published, error) {
+	var out published
+	body, err := json.Marshal(ce)
+	if err != nil {
+		return out, failed("encode the event", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(base, "/")+"/v1/events", bytes.NewReader(body))
+	if err != nil {
+		return out, usage("%s %q is not a URL", envHTTP, base)
+	}
+	req.Header.Set("Content-Type", "application/cloudevents+json")
+	req.Header.Set("Authorization", "Bearer "+token)
+	if key != "" {
+		req.Header.Set("Idempotency-Key", `"`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key)+`"`)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return out, failed("publish the event", err).next("is ingest running at %s? publish again with the same --id or --key", base)
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return out, failed("read the answer", err)
+	}
+	if res.StatusCode != http.StatusAccepted {
+		return out, httpProblem(res.StatusCode, answer)
+	}
+	if err := json.Unmarshal(answer, &out); err != nil {
+		return out, failed("read the answer", err)
+	}
+	return out, nil
+}
+
+// httpProblem turns an RFC 9457 answer into an error for a terminal.
+func httpProblem(status int, body []byte) error {
+	var p struct {
+		Code   event.Code `json:"code"`
+		Title  string     `json:"title"`
+		Detail string     `json:"detail"`
+		Hint   string     `json:"hint"`
+		Errors []struct {
+			Location string `json:"location"`
+			Message  string `json:"message"`
+		} `json:"errors"`
+	}
+	e := &Error{Exit: exitFailed, What: "the event was not accepted"}
+	if json.Unmarshal(body, &p) != nil || p.Code == "" {
+		e.Why = "HTTP " + http.StatusText(status) + " from something that is not the engine's HTTP door"
+		return e
+	}
+	e.Code, e.Next = p.Code, p.Hint
+	lines := []string{string(p.Code) + ": " + p.Detail}
+	for _, f := range p.Errors {
+		lines = append(lines, f.Location+": "+f.Message)
+	}
+	e.Why = strings.Join(lines, "\n")
+	return e
+}
+
+const importHTTPTimeout = 60 * time.Second

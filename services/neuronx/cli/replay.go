@@ -1,0 +1,322 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/reset"
+)
+
+func (c *cli) replay() *cobra.Command {
+	return group("replay", "Replay: reset a group's offsets", c.replayOffsets())
+}
+
+// resetFlags are those of kafka-consumer-groups.sh --reset-offsets.
+type resetFlags struct {
+	group                                      string
+	topics                                     []string
+	allTopics, earliest, latest, current       bool
+	offset, shift                              int64
+	datetime, duration, file                   string
+	dryRun, execute, export, restart, resetCmd bool
+}
+
+func (c *cli) replayOffsets() *cobra.Command {
+	var f resetFlags
+	cmd := &cobra.Command{
+		Use: "offsets", Short: "Reset a consumer group's offsets, which each service gives its meaning", Args: noArgs,
+		Long: `Reset a consumer group's offsets. Flags, output and files are those of Kafka's own
+kafka-consumer-groups.sh --reset-offsets. What a reset does depends on the group:
+
+  neuronx.projector    back: tenants with progress beyond the offset are rebuilt and swapped
+  neuronx.archiver     back: what is read again is compared with the archive, an audit
+  neuronx.rules        back: outputs are derived again and compared; nothing is sent
+  neuronx.gohighlevel  back: redelivered to the ledger; nothing is sent twice
+  neuronx.sequencer    refused
+
+Forward, nothing is lost: what lies between comes from the archive. Kafka resets only a
+group without members; --restart stops the service and starts it again (neuronx dev).`,
+		Example: `  neuronx replay offsets --group neuronx.projector --topic neuronx.events --to-earliest
+  neuronx replay offsets --group neuronx.projector --all-topics --by-duration PT1H --execute --restart
+  neuronx replay offsets --group neuronx.archiver --topic neuronx.events:0 --to-offset 100 --export > plan.csv
+  neuronx replay offsets --group neuronx.archiver --from-file plan.csv --execute`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec, err := f.spec(cmd)
+			if err != nil {
+				return err
+			}
+			if f.group == kafka.GroupSequencer {
+				return unsafe("the sequencer's offsets can't be reset").
+					why("its position is part of its state: events would be admitted twice or lost").
+					next("reset one of %s", strings.Join(kafka.Groups()[1:], ", "))
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			admin, err := c.admin()
+			if err != nil {
+				return err
+			}
+			rows, warnings, err := reset.Plan(ctx, admin, spec)
+			if err != nil {
+				return failed("plan the reset", err)
+			}
+			for _, w := range warnings {
+				c.note("warning: %s", w)
+			}
+			switch {
+			case f.execute:
+				return c.executeReset(ctx, admin, f, rows)
+			case f.export:
+				return c.exportRows(rows)
+			}
+			if !f.dryRun {
+				c.note("warning: neither --execute nor --dry-run was given: this is a dry run")
+			}
+			return c.showRows(rows)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.group, "group", "", "the consumer group, such as neuronx.projector")
+	fs.StringArrayVar(&f.topics, "topic", nil, "a topic, or topic:0,1,2 for partitions; may be repeated")
+	fs.BoolVar(&f.allTopics, "all-topics", false, "every topic that the group has offsets for")
+	fs.BoolVar(&f.earliest, "to-earliest", false, "to the oldest record")
+	fs.BoolVar(&f.latest, "to-latest", false, "to the end")
+	fs.BoolVar(&f.current, "to-current", false, "to where the group is")
+	fs.Int64Var(&f.offset, "to-offset", 0, "to this offset")
+	fs.Int64Var(&f.shift, "shift-by", 0, "by so many records, back if negative")
+	fs.StringVar(&f.datetime, "to-datetime", "", "to the first record at or after yyyy-MM-ddTHH:mm:ss.SSS, UTC unless a zone follows")
+	fs.StringVar(&f.duration, "by-duration", "", "to the first record after now minus PnDTnHnMnS")
+	fs.StringVar(&f.file, "from-file", "", "to the offsets of a CSV file: topic,partition,offset or group,topic,partition,offset")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "only show (the default)")
+	fs.BoolVar(&f.execute, "execute", false, "do it")
+	fs.BoolVar(&f.export, "export", false, "print the plan as CSV for --from-file")
+	fs.BoolVar(&f.restart, "restart", false, "with --execute: stop the group's service before and start it after (neuronx dev)")
+	fs.BoolVar(&f.resetCmd, "reset-offsets", false, "accepted for those who know Kafka's tool")
+	_ = fs.MarkHidden("reset-offsets")
+	return cmd
+}
+
+// spec checks the flags against each other, before anything is asked.
+func (f *resetFlags) spec(cmd *cobra.Command) (reset.Spec, error) {
+	changed := func(name string) bool { return cmd.Flags().Changed(name) }
+	s := reset.Spec{Group: f.group, Topics: f.topics, AllTopics: f.allTopics, ToEarliest: f.earliest, ToLatest: f.latest, ToCurrent: f.current}
+	if err := required("group", f.group); err != nil {
+		return s, err
+	}
+	targets := 0
+	for name, set := range map[string]bool{
+		"to-earliest": f.earliest, "to-latest": f.latest, "to-current": f.current, "to-offset": changed("to-offset"),
+		"shift-by": changed("shift-by"), "to-datetime": changed("to-datetime"), "by-duration": changed("by-duration"), "from-file": changed("from-file"),
+	} {
+		if set && changed(name) {
+			targets++
+		}
+	}
+	const all = "--to-earliest, --to-latest, --to-current, --to-offset, --shift-by, --to-datetime, --by-duration, --from-file"
+	switch {
+	case targets != 1:
+		return s, usage("exactly one target is needed, %d were given", targets).next("one of %s", all)
+	case f.allTopics && len(f.topics) > 0:
+		return s, usage("--topic and --all-topics exclude each other")
+	case !f.allTopics && len(f.topics) == 0 && f.file == "":
+		return s, usage("a scope is needed").next("--topic <topic>[:0,1,2], --all-topics or --from-file")
+	case f.execute && f.dryRun, f.execute && f.export:
+		return s, usage("--execute excludes --dry-run and --export")
+	case f.restart && !f.execute:
+		return s, usage("--restart is for --execute")
+	}
+	for _, t := range f.topics {
+		if err := checkScope(t); err != nil {
+			return s, err
+		}
+	}
+	return s, f.target(&s, changed)
+}
+
+func (f *resetFlags) target(s *reset.Spec, changed func(string) bool) error {
+	switch {
+	case changed("to-offset"):
+		if f.offset < 0 {
+			return usage("--to-offset can't be negative")
+		}
+		s.ToOffset = &f.offset
+	case changed("shift-by"):
+		s.ShiftBy = &f.shift
+	case changed("to-datetime"):
+		t, err := parseDatetime(f.datetime)
+		if err != nil {
+			return err
+		}
+		s.ToDatetime = &t
+	case changed("by-duration"):
+		d, err := parseISODuration(f.duration)
+		if err != nil {
+			return err
+		}
+		s.ByDuration = &d
+	case changed("from-file"):
+		b, err := os.ReadFile(f.file)
+		if err != nil {
+			return failed("read the offsets", err)
+		}
+		s.FromFile = b
+	}
+	return nil
+}
+
+// checkScope refuses a malformed topic:0,1,2.
+func checkScope(text string) error {
+	topic, list, some := strings.Cut(text, ":")
+	if topic == "" {
+		return usage("--topic %q has no topic", text)
+	}
+	if !some {
+		return nil
+	}
+	for _, p := range strings.Split(list, ",") {
+		if n, err := strconv.ParseInt(p, 10, 32); err != nil || n < 0 {
+			return usage("--topic %q: %q is not a partition", text, p).next("topic:0,1,2")
+		}
+	}
+	return nil
+}
+
+func (c *cli) executeReset(ctx context.Context, admin *kafka.Admin, f resetFlags, rows []reset.Row) (err error) {
+	if f.restart {
+		service := strings.TrimPrefix(f.group, "neuronx.")
+		if err := c.service(ctx, service, "stop"); err != nil {
+			return err
+		}
+		defer func() {
+			// Even after Ctrl-C or a failure: a service that this command stopped must not stay down.
+			again, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+			defer cancel()
+			err = cmp.Or(err, c.service(again, service, "start"))
+		}()
+		if _, err := until(ctx, func() (bool, error) {
+			d, err := admin.DescribeGroup(ctx, f.group)
+			return err == nil && len(d.Members) == 0 && d.State != "PreparingRebalance", err
+		}); err != nil {
+			return failed("wait for the group to be empty", err)
+		}
+	}
+	session := uuid.NewString()
+	if err := reset.Execute(ctx, admin, rows, "nx-reset:"+session); err != nil {
+		e := failed("reset the offsets", err)
+		if d, derr := admin.DescribeGroup(ctx, f.group); derr == nil && len(d.Members) > 0 {
+			e = unsafe("the group is in use").why("Assignments can only be reset if the group '%s' is inactive, but the current state is %s.", f.group, d.State).
+				next("stop its service first, or add --restart under `neuronx dev`")
+		}
+		return e
+	}
+	c.note("reset %s as session %s; to undo: neuronx replay offsets --group %s --from-file … with the prior offsets below", f.group, session, f.group)
+	for _, r := range rows {
+		c.note("  %s,%d,%d", r.Topic, r.Partition, r.Prior)
+	}
+	return c.showRows(rows)
+}
+
+// service asks dev's admin port to stop or start a service.
+func (c *cli) service(ctx context.Context, name, verb string) error {
+	base, err := c.need(envAdminURL, "the admin port of `neuronx dev`")
+	if err != nil {
+		return err
+	}
+	url := strings.TrimRight(base, "/") + "/services/" + name + "/" + verb
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+	if err != nil {
+		return usage("%s %q is not a URL", envAdminURL, base)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return failed(verb+" "+name, err).next("--restart needs a running `neuronx dev`; elsewhere stop and start the service yourself")
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode/100 != 2 {
+		return failed(verb+" "+name, fmt.Errorf("%s answers %s", url, res.Status))
+	}
+	c.note("%s: %s", verb, name)
+	return nil
+}
+
+// showRows prints Kafka's columns; JSON adds the prior offset.
+func (c *cli) showRows(rows []reset.Row) error {
+	return show(c, rows, []string{"GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"}, func(r reset.Row) []any {
+		return []any{r.Group, r.Topic, r.Partition, r.NewOffset}
+	})
+}
+
+// exportRows prints what --from-file reads.
+func (c *cli) exportRows(rows []reset.Row) error {
+	var buf bytes.Buffer
+	w := csv.NewWriter(&buf)
+	for _, r := range rows {
+		_ = w.Write([]string{r.Topic, strconv.Itoa(int(r.Partition)), strconv.FormatInt(r.NewOffset, 10)}) // a Buffer takes everything
+	}
+	w.Flush()
+	printf(c.out, "%s", buf.String())
+	return nil
+}
+
+// parseDatetime reads Kafka's form, where milliseconds are required, and RFC
+// 3339 without them, which people write.
+func parseDatetime(s string) (time.Time, error) {
+	for _, layout := range []string{"2006-01-02T15:04:05.000", "2006-01-02T15:04:05.000Z07:00", "2006-01-02T15:04:05.000Z0700", "2006-01-02T15:04:05.000Z07", time.RFC3339Nano, "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, usage("--to-datetime %q is not a time", s).next("yyyy-MM-ddTHH:mm:ss.SSS, followed by Z or ±hh:mm, such as 2026-01-31T12:00:00.000Z")
+}
+
+// parseISODuration reads PnDTnHnMnS (ISO 8601), as Java's Duration does: days
+// are 24 hours, seconds may have decimals.
+func parseISODuration(s string) (time.Duration, error) {
+	bad := usage("--by-duration %q is not a duration", s).next("PnDTnHnMnS, such as PT1H or P1DT12H")
+	rest, ok := strings.CutPrefix(s, "P")
+	if !ok || rest == "" {
+		return 0, bad
+	}
+	days, clock, hasClock := strings.Cut(rest, "T")
+	if hasClock && clock == "" {
+		return 0, bad
+	}
+	var total float64
+	take := func(part, units string, seconds map[byte]float64) bool {
+		last := -1
+		for part != "" {
+			i := strings.IndexFunc(part, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
+			if i < 1 {
+				return false
+			}
+			n, err := strconv.ParseFloat(part[:i], 64)
+			at := strings.IndexByte(units, part[i])
+			if err != nil || at <= last || (strings.Contains(part[:i], ".") && part[i] != 'S') {
+				return false
+			}
+			last = at
+			total += n * seconds[part[i]]
+			part = part[i+1:]
+		}
+		return true
+	}
+	if !take(days, "D", map[byte]float64{'D': 86400}) || !take(clock, "HMS", map[byte]float64{'H': 3600, 'M': 60, 'S': 1}) {
+		return 0, bad
+	}
+	if total <= 0 || total > 100*365*86400 {
+		return 0, bad
+	}
+	return time.Duration(total * float64(time.Second)), nil
+}

@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// root builds the whole tree of commands.
+func (c *cli) root(extra ...*cobra.Command) *cobra.Command {
+	c.format = formatTable // until the flags are read
+	root := &cobra.Command{
+		Use:   "neuronx",
+		Short: "Operate a NeuronX engine",
+		Long: `Operate a NeuronX engine: tenants, keys, events, rules, projections, replay.
+
+Data goes to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed,
+2 called wrongly, 3 done in part, 4 refused as unsafe. What changes something is a
+dry run until --execute.`,
+		SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if c.format != formatTable && c.format != formatJSON {
+				bad := c.format
+				c.format = formatTable
+				return usage("-o %q is not an output format", bad).next("use -o table or -o json")
+			}
+			if c.timeout <= 0 {
+				return usage("--timeout must be more than zero")
+			}
+			return c.loadEnvFile()
+		},
+	}
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	root.SetIn(c.in)
+	fs := root.PersistentFlags()
+	fs.StringVarP(&c.format, "output", "o", formatTable, "table or json")
+	fs.StringVar(&c.envFile, "env-file", "", "file of NAME=value lines (default "+defaultEnv+", if it is there)")
+	fs.BoolVarP(&c.quiet, "quiet", "q", false, "no progress on stderr")
+	fs.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for the engine")
+	c.setting(fs, "kafka-brokers", envBrokers, "Kafka bootstrap servers, host:port, comma-separated")
+	c.setting(fs, "postgres-url", envPostgres, "Postgres URL of the operators' role")
+	c.setting(fs, "schema-registry-url", envRegistry, "schema registry URL")
+	c.setting(fs, "signing-keys-file", envKeys, "file of the engine's signing keys")
+	c.setting(fs, "http-url", envHTTP, "URL of the HTTP door")
+	c.setting(fs, "admin-url", envAdminURL, "URL of dev's admin port")
+
+	root.AddCommand(
+		c.provision(), c.status(), c.doctor(), c.tenant(), c.key(), c.publish(), c.importCmd(), c.events(), c.deadletter(),
+		c.effects(), c.projections(), c.rules(), c.schemas(), c.replay(), c.version(),
+	)
+	root.AddCommand(extra...)
+	strict(root)
+	return root
+}
+
+// strict makes every command refuse what it does not know, with a suggestion.
+// cobra alone would print help and succeed when a noun gets an unknown verb.
+func strict(cmd *cobra.Command) {
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		e := usage("%s", strings.TrimSuffix(err.Error(), "\n"))
+		if near := nearFlag(cmd, err.Error()); near != "" {
+			return e.next("did you mean %s? `%s --help` lists all", near, cmd.CommandPath())
+		}
+		return e.next("`%s --help` lists the flags", cmd.CommandPath())
+	})
+	if cmd.HasSubCommands() && cmd.RunE == nil && cmd.Run == nil {
+		cmd.Args = cobra.ArbitraryArgs
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				if cmd.HasParent() {
+					return usage("%s needs a verb", cmd.CommandPath()).next("%s", verbs(cmd))
+				}
+				return cmd.Help()
+			}
+			e := usage("unknown command %q for %s", args[0], cmd.CommandPath())
+			if cmd.SuggestionsMinimumDistance <= 0 {
+				cmd.SuggestionsMinimumDistance = 2
+			}
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				return e.next("did you mean `%s %s`?", cmd.CommandPath(), near[0])
+			}
+			return e.next("%s", verbs(cmd))
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		strict(sub)
+	}
+}
+
+func verbs(cmd *cobra.Command) string {
+	var names []string
+	for _, s := range cmd.Commands() {
+		if s.IsAvailableCommand() {
+			names = append(names, s.Name())
+		}
+	}
+	return "one of: " + strings.Join(names, ", ")
+}
+
+// nearFlag finds the flag that an unknown one was probably meant to be.
+func nearFlag(cmd *cobra.Command, message string) string {
+	_, name, ok := strings.Cut(message, "unknown flag: --")
+	if !ok {
+		return ""
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	best, distance := "", 3 // two typing errors at most
+	slices.Sort(names)
+	for _, n := range names {
+		if d := levenshtein(name, n); d < distance {
+			best, distance = "--"+n, d
+		}
+	}
+	return best
+}
+
+func levenshtein(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		previous := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			previous, row[j] = row[j], min(row[j]+1, row[j-1]+1, previous+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes no argument, got %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// args wants exactly these arguments.
+func args(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, got []string) error {
+		if len(got) == len(names) {
+			return nil
+		}
+		if len(got) > len(names) {
+			return usage("%s: unexpected argument %q", cmd.CommandPath(), got[len(names)])
+		}
+		return usage("%s needs <%s>", cmd.CommandPath(), names[len(got)]).next("%s", cmd.UseLine())
+	}
+}
+
+// group makes a noun of verbs.
+func group(use, short string, subs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short}
+	cmd.AddCommand(subs...)
+	return cmd
+}
+
+// oneOf checks a flag's value.
+func oneOf(flag, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return usage("--%s %q is not possible", flag, value).next("use %s", strings.Join(allowed, ", "))
+}
+
+// required says which flag is missing.
+func required(flag, value string) error {
+	if value == "" {
+		return usage("--%s is required", flag)
+	}
+	return nil
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,243 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/pkg/control"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules"
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+func (c *cli) rules() *cobra.Command {
+	return group("rules", "Rule files: validate, publish, list, reset", c.rulesValidate(), c.rulesPublish(), c.rulesList(), c.rulesReset())
+}
+
+// checkRules loads files and folders and shows everything that is wrong.
+func (c *cli) checkRules(ctx context.Context, paths []string, offline bool) ([]ruleset.File, error) {
+	files, err := ruleset.Load(paths...)
+	if err != nil {
+		return nil, failed("read the rule files", err)
+	}
+	var catalogue ruleset.Catalogue
+	if !offline && c.value(envRegistry) != "" {
+		if catalogue, err = c.registry(); err != nil {
+			return nil, err
+		}
+	} else if catalogue, err = ruleset.Embedded(); err != nil {
+		return nil, failed("read the built-in schemas", err)
+	}
+	problems, err := ruleset.Validate(ctx, files, catalogue)
+	if err != nil {
+		return nil, failed("check the rule files", err).next("--offline checks against the schemas of this version")
+	}
+	if err := show(c, problems, []string{"FILE", "LINE", "RULE", "LEVEL", "CODE", "PROBLEM"}, func(p ruleset.Problem) []any {
+		level := "error"
+		if p.Warning {
+			level = "warning"
+		}
+		return []any{p.File, p.Line, dash(p.Rule), level, p.Code, p.Message}
+	}); err != nil {
+		return nil, err
+	}
+	if problems.Err() != nil {
+		n := 0
+		for _, p := range problems {
+			if !p.Warning {
+				n++
+			}
+		}
+		return nil, &Error{Exit: exitFailed, What: plural(n, "problem") + " in the rule files", Code: event.CodeInvalidRule}
+	}
+	return files, nil
+}
+
+func (c *cli) rulesValidate() *cobra.Command {
+	var offline bool
+	cmd := &cobra.Command{
+		Use: "validate <file or folder>…", Short: "Check rule files", Args: someArgs("file or folder"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			files, err := c.checkRules(ctx, args, offline)
+			if err == nil {
+				c.note("%s, no errors", plural(len(files), "file"))
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&offline, "offline", false, "check against the schemas of this version, not the registry's")
+	return cmd
+}
+
+func someArgs(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, got []string) error {
+		if len(got) == 0 {
+			return usage("%s needs a <%s>", cmd.CommandPath(), name).next("%s", cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+func (c *cli) rulesPublish() *cobra.Command {
+	var tenantID, by string
+	var execute bool
+	cmd := &cobra.Command{
+		Use: "publish <file or folder>…", Short: "Replace a tenant's whole set of rules", Args: someArgs("file or folder"),
+		Long: `Replace a tenant's whole set of rules by the given files. It is an event in the
+tenant's stream: the switch happens at one sequence, and replay uses what was in force.`,
+		Example: "  neuronx rules publish rules/ --tenant acme\n  neuronx rules publish rules/ --tenant acme --execute",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := required("tenant", tenantID); err != nil {
+				return err
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			files, err := c.checkRules(ctx, args, false)
+			if err != nil {
+				return err
+			}
+			current, err := c.currentBundle(ctx, tenantID)
+			if err != nil {
+				return err
+			}
+			hash := ruleset.Hash(files)
+			if current.Hash == hash {
+				c.note("version %d is in force and is the same", current.Version)
+				return nil
+			}
+			next := current.Version + 1
+			if !execute {
+				c.note("would publish %s as version %d (hash %.12s) in place of version %d", plural(len(files), "file"), next, hash, current.Version)
+				c.dryRun()
+				return nil
+			}
+			d, err := c.actWith(ctx, tenantID, func(pub *control.Publisher) (event.Event, error) {
+				return rules.Publish(ctx, pub, tenantID, files, current.Version, by)
+			})
+			if err != nil {
+				return err
+			}
+			c.note("version %d is in force from sequence %s on", next, d.Sequence)
+			if c.format == formatJSON {
+				return c.json(map[string]any{"tenant_id": tenantID, "version": next, "hash": hash, "sequence": d.Sequence, "event_id": d.EventID})
+			}
+			return nil
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&tenantID, "tenant", "", "the tenant")
+	fs.StringVar(&by, "by", "", "who, for the record")
+	fs.BoolVar(&execute, "execute", false, "do it")
+	return cmd
+}
+
+type bundleRow struct {
+	Tenant    string    `json:"tenant_id"`
+	Version   int64     `json:"version"`
+	Sequence  string    `json:"sequence"`
+	Hash      string    `json:"hash"`
+	Files     int       `json:"files"`
+	By        string    `json:"by,omitempty"`
+	Published time.Time `json:"published_at"`
+	Tripped   []string  `json:"tripped"` // rules that are off
+}
+
+// currentBundle is the newest bundle of a tenant; version 0 is none.
+func (c *cli) currentBundle(ctx context.Context, tenantID string) (bundleRow, error) {
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return bundleRow{}, err
+	}
+	row := bundleRow{Tenant: tenantID}
+	err = pool.QueryRow(ctx, `SELECT version, hash FROM neuronx.rule_bundles WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1`, tenantID).Scan(&row.Version, &row.Hash)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return row, failed("read the rules in force", err)
+	}
+	return row, nil
+}
+
+func (c *cli) rulesList() *cobra.Command {
+	var tenantID string
+	var all bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the rules in force, and those that tripped", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			pool, err := c.pool(ctx)
+			if err != nil {
+				return err
+			}
+			rows, err := pool.Query(ctx, `SELECT b.tenant_id, b.version, b.sequence::text, b.hash, json_array_length(b.files), b.published_by, b.published_at,
+				coalesce((SELECT array_agg(h.rule ORDER BY h.rule) FROM neuronx.rule_health h WHERE h.tenant_id = b.tenant_id AND h.tripped <> ''), '{}')
+				FROM neuronx.rule_bundles b
+				WHERE ($1 = '' OR b.tenant_id = $1) AND ($2 OR b.sequence = (SELECT max(sequence) FROM neuronx.rule_bundles n WHERE n.tenant_id = b.tenant_id))
+				ORDER BY b.tenant_id, b.sequence DESC LIMIT 1000`, tenantID, all)
+			if err != nil {
+				return failed("list rules", err)
+			}
+			found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[bundleRow])
+			if err != nil {
+				return failed("list rules", err)
+			}
+			return show(c, found, []string{"TENANT", "VERSION", "SEQUENCE", "HASH", "FILES", "BY", "PUBLISHED", "TRIPPED"}, func(r bundleRow) []any {
+				return []any{r.Tenant, r.Version, r.Sequence, r.Hash[:min(12, len(r.Hash))], r.Files, dash(r.By), stamp(r.Published), join(r.Tripped)}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&tenantID, "tenant", "", "only this tenant's")
+	cmd.Flags().BoolVar(&all, "all", false, "earlier versions, too")
+	return cmd
+}
+
+func (c *cli) rulesReset() *cobra.Command {
+	var tenantID, reason, by string
+	var execute bool
+	cmd := &cobra.Command{
+		Use: "reset <rule>", Short: "Turn a rule on again that tripped", Args: args("rule"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := required("tenant", tenantID); err != nil {
+				return err
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			pool, err := c.pool(ctx)
+			if err != nil {
+				return err
+			}
+			var tripped string
+			err = pool.QueryRow(ctx, `SELECT tripped FROM neuronx.rule_health WHERE tenant_id = $1 AND rule = $2`, tenantID, args[0]).Scan(&tripped)
+			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				return failed("read the rule's state", err)
+			}
+			if tripped == "" {
+				c.note("rule %s of %s has not tripped", args[0], tenantID)
+				return nil
+			}
+			if !execute {
+				c.note("would turn rule %s of %s on again; it tripped: %s", args[0], tenantID, tripped)
+				c.dryRun()
+				return nil
+			}
+			d, err := c.actWith(ctx, tenantID, func(pub *control.Publisher) (event.Event, error) {
+				return rules.Reset(ctx, pub, tenantID, args[0], by, reason)
+			})
+			if err != nil {
+				return err
+			}
+			return c.showDone(d, "rule %s is on again", args[0])
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&tenantID, "tenant", "", "the tenant")
+	fs.StringVar(&reason, "reason", "", "why, for the record")
+	fs.StringVar(&by, "by", "", "who, for the record")
+	fs.BoolVar(&execute, "execute", false, "do it")
+	return cmd
+}

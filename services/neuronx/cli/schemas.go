@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sort"
+
+	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/schemas"
+)
+
+func (c *cli) schemas() *cobra.Command {
+	return group("schemas", "Schema files: check, push", c.schemasCheck(), c.schemasPush())
+}
+
+// schemaFiles reads files and folders; none means the built-in catalogue. A
+// file is known by its domain's folder and its name, which lint compares.
+func schemaFiles(paths []string) ([]schemas.File, error) {
+	if len(paths) == 0 {
+		files, err := schemas.Files()
+		if err != nil {
+			return nil, failed("read the built-in schemas", err)
+		}
+		return files, nil
+	}
+	var out []schemas.File
+	for _, p := range paths {
+		found := []string{p}
+		if info, err := os.Stat(p); err != nil {
+			return nil, failed("read the schemas", err)
+		} else if info.IsDir() {
+			found = nil
+			for _, pattern := range []string{"*.avsc", "*/*.avsc"} {
+				more, err := filepath.Glob(filepath.Join(p, pattern))
+				if err != nil {
+					return nil, failed("read the schemas", err)
+				}
+				found = append(found, more...)
+			}
+			if len(found) == 0 {
+				return nil, usage("%s has no .avsc file", p)
+			}
+			sort.Strings(found)
+		}
+		for _, f := range found {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				return nil, failed("read the schemas", err)
+			}
+			abs, err := filepath.Abs(f)
+			if err != nil {
+				return nil, failed("read the schemas", err)
+			}
+			out = append(out, schemas.File{Path: filepath.Base(filepath.Dir(abs)) + "/" + filepath.Base(f), Text: text})
+		}
+	}
+	return out, nil
+}
+
+type lintRow struct {
+	Path    string `json:"path"`
+	Result  string `json:"result"` // ok | error
+	Problem string `json:"problem,omitempty"`
+}
+
+func (c *cli) schemasCheck() *cobra.Command {
+	return &cobra.Command{
+		Use: "check [file or folder]…", Short: "Check schema files against the rules of the catalogue",
+		RunE: func(_ *cobra.Command, paths []string) error {
+			files, err := schemaFiles(paths)
+			if err != nil {
+				return err
+			}
+			var rows []lintRow
+			bad := 0
+			for _, f := range files {
+				problems := avro.Lint(f.Path, f.Text)
+				for _, p := range problems {
+					rows = append(rows, lintRow{Path: f.Path, Result: "error", Problem: p.Error()})
+				}
+				if len(problems) == 0 {
+					rows = append(rows, lintRow{Path: f.Path, Result: checkOK})
+				} else {
+					bad++
+				}
+			}
+			if err := show(c, rows, []string{"FILE", "RESULT", "PROBLEM"}, func(r lintRow) []any { return []any{r.Path, r.Result, dash(r.Problem)} }); err != nil {
+				return err
+			}
+			if bad > 0 {
+				return &Error{Exit: exitFailed, What: plural(bad, "schema") + " can't be used", Code: event.CodeInvalidSchema}
+			}
+			return nil
+		},
+	}
+}
+
+func (c *cli) schemasPush() *cobra.Command {
+	var execute bool
+	cmd := &cobra.Command{
+		Use: "push [file or folder]…", Short: "Register schemas; producers can use them within 60 seconds",
+		Example: "  neuronx schemas push lead/merged.v1.avsc\n  neuronx schemas push lead/merged.v1.avsc --execute",
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			files, err := schemaFiles(paths)
+			if err != nil {
+				return err
+			}
+			reg, err := c.registry()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			changes, err := reg.Push(ctx, files, execute)
+			if showErr := show(c, changes, []string{"FILE", "SUBJECT", "ACTION", "ID", "DETAIL"}, func(ch registry.Change) []any {
+				return []any{ch.Path, ch.Subject, ch.Action, ch.ID, dash(ch.Detail)}
+			}); showErr != nil {
+				return showErr
+			}
+			refused, todo := 0, 0
+			for _, ch := range changes {
+				switch ch.Action {
+				case registry.ActionRefused:
+					refused++
+				case registry.ActionRegister:
+					todo++
+				}
+			}
+			switch {
+			case errors.Is(err, registry.ErrUnavailable):
+				return failed("push schemas", err).next("is the registry running at %s?", c.value(envRegistry))
+			case err != nil && refused == 0:
+				return failed("push schemas", err)
+			case refused > 0:
+				return (&Error{Exit: exitFailed, What: plural(refused, "schema") + " refused; nothing was registered", Code: event.CodeIncompatibleSchema}).
+					next("within a major version a schema must read all earlier ones and be read by them; a breaking change is a new major version")
+			case !execute && todo > 0:
+				c.dryRun()
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
+	return cmd
+}

@@ -1,0 +1,267 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/tenant"
+)
+
+func (c *cli) tenant() *cobra.Command {
+	return group("tenant", "Tenants: create, list, suspend, resume, connect a CRM",
+		c.tenantCreate(), c.tenantList(), c.tenantSwitch("suspend", "tenant.suspended", tenant.StatusSuspended),
+		c.tenantSwitch("resume", "tenant.resumed", tenant.StatusActive), c.tenantCRM(), c.tenantEffects())
+}
+
+func (c *cli) tenantCreate() *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use: "create <tenant>", Short: "Create a tenant and wait until it can be used", Args: args("tenant"),
+		Example: "  neuronx tenant create acme --name 'Acme Inc.'\n  neuronx tenant create acme && neuronx key issue --tenant acme",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id := args[0]
+			if !event.ValidTenant(id) {
+				return usage("%q is not a tenant id", id).next("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			d, err := c.act(ctx, id, "tenant.created", "tenant/"+id, "", map[string]any{"name": orNil(name)})
+			if err != nil {
+				return err
+			}
+			if err := c.awaitTenant(ctx, id, tenant.StatusActive); err != nil {
+				return err
+			}
+			return c.showDone(d, "tenant %s created", id)
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "the tenant's name, for people")
+	c.accept(cmd)
+	return cmd
+}
+
+// accept takes --execute on verbs that act without it, so that a script may say
+// it always.
+func (c *cli) accept(cmd *cobra.Command) {
+	cmd.Flags().Bool("execute", true, "accepted for uniformity; this verb only adds and acts at once")
+	_ = cmd.Flags().MarkHidden("execute")
+}
+
+// awaitTenant waits until the read model shows the status, since the HTTP door
+// and `key issue` go by it.
+func (c *cli) awaitTenant(ctx context.Context, id string, want tenant.Status) error {
+	if c.value(envPostgres) == "" {
+		c.note("%s is not set: not waiting for the read model", envPostgres)
+		return nil
+	}
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return err
+	}
+	ok, err := until(ctx, func() (bool, error) {
+		snap, err := tenant.FromPool(pool).Load(ctx)
+		return snap[id].Status == want, err
+	})
+	if err != nil {
+		return failed("read neuronx.tenants", err)
+	}
+	if !ok {
+		return (&Error{Exit: exitPartial, What: "tenant " + id + " is recorded, but its read model does not show it yet"}).
+			next("is the projector running? see `neuronx status`")
+	}
+	return nil
+}
+
+func (c *cli) showDone(d done, format string, a ...any) error {
+	if c.format == formatJSON {
+		return c.json(d)
+	}
+	printf(c.out, format+" (sequence %s)\n", append(a, d.Sequence)...)
+	return nil
+}
+
+type tenantRow struct {
+	Tenant string `json:"tenant_id"`
+	Status string `json:"status"`
+	Keys   int    `json:"keys"` // that work now
+}
+
+func (c *cli) tenantList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List tenants", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			snap, err := c.directory(ctx)
+			if err != nil {
+				return err
+			}
+			var rows []tenantRow
+			for id, t := range snap {
+				row := tenantRow{Tenant: id, Status: string(t.Status)}
+				for _, k := range t.Keys {
+					if keyStatus(k, c.now()) == "active" {
+						row.Keys++
+					}
+				}
+				rows = append(rows, row)
+			}
+			slices.SortFunc(rows, func(a, b tenantRow) int { return cmp.Compare(a.Tenant, b.Tenant) })
+			return show(c, rows, []string{"TENANT", "STATUS", "KEYS"}, func(r tenantRow) []any { return []any{r.Tenant, r.Status, r.Keys} })
+		},
+	}
+}
+
+func (c *cli) directory(ctx context.Context) (tenant.Snapshot, error) {
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return loadDirectory(ctx, pool)
+}
+
+func loadDirectory(ctx context.Context, pool *pgxpool.Pool) (tenant.Snapshot, error) {
+	snap, err := tenant.FromPool(pool).Load(ctx)
+	if err != nil {
+		return nil, failed("list tenants", err).next("is the database provisioned? `neuronx provision`")
+	}
+	return snap, nil
+}
+
+func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command {
+	var reason string
+	var execute bool
+	cmd := &cobra.Command{
+		Use: verb + " <tenant>", Short: map[string]string{
+			"suspend": "Refuse a tenant's outside events", "resume": "Take a suspended tenant's events again",
+		}[verb], Args: args("tenant"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			snap, err := c.directory(ctx)
+			if err != nil {
+				return err
+			}
+			t, ok := snap[args[0]]
+			switch {
+			case !ok:
+				return (&Error{Exit: exitFailed, What: "there is no tenant " + args[0], Code: event.CodeUnknownTenant}).next("`neuronx tenant list`")
+			case t.Status == want:
+				c.note("tenant %s is already %s", args[0], want)
+				return nil
+			case !execute:
+				c.note("would %s tenant %s, which is %s", verb, args[0], t.Status)
+				c.dryRun()
+				return nil
+			}
+			d, err := c.act(ctx, args[0], typ, "tenant/"+args[0], "", map[string]any{"reason": orNil(reason)})
+			if err != nil {
+				return err
+			}
+			if err := c.awaitTenant(ctx, args[0], want); err != nil {
+				return err
+			}
+			return c.showDone(d, "tenant %s is %s", args[0], want)
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
+	return cmd
+}
+
+func (c *cli) tenantCRM() *cobra.Command {
+	var adapter, location, token, mode, base string
+	var execute bool
+	cmd := &cobra.Command{
+		Use: "connect-crm <tenant>", Short: "Connect a tenant to its CRM account", Args: args("tenant"),
+		Example: "  neuronx tenant connect-crm acme --location loc123 --token secret://acme-ghl@1 --mode record --execute",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := cmp.Or(required("location", location), required("token", token), oneOf("mode", mode, "off", "record", "send")); err != nil {
+				return err
+			}
+			if !secretRef(token) {
+				return usage("--token must name a secret, not be one").next("put the token into a file of NEURONX_SECRETS_DIR and give secret://<id>@<version>")
+			}
+			if !execute {
+				c.note("would connect %s to %s location %s in mode %s", args[0], adapter, location, mode)
+				c.dryRun()
+				return nil
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			d, err := c.act(ctx, args[0], "tenant.crm_connected", "tenant/"+args[0], "", map[string]any{
+				"adapter": adapter, "location": location, "token": token, "mode": mode, "base_url": orNil(base),
+			})
+			if err != nil {
+				return err
+			}
+			return c.showDone(d, "tenant %s is connected to %s in mode %s", args[0], location, mode)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&adapter, "adapter", "gohighlevel", "which CRM")
+	fs.StringVar(&location, "location", "", "the account's location id")
+	fs.StringVar(&token, "token", "", "secret://<id>@<version>, never the token itself")
+	fs.StringVar(&mode, "mode", "record", "off, record or send")
+	fs.StringVar(&base, "base-url", "", "the CRM's API, when it is not the vendor's")
+	fs.BoolVar(&execute, "execute", false, "do it")
+	return cmd
+}
+
+func (c *cli) tenantEffects() *cobra.Command {
+	var kind, mode, reason, by string
+	var execute bool
+	cmd := &cobra.Command{
+		Use: "effects-mode <tenant>", Short: "Set what happens to a tenant's effects: off, record, send", Args: args("tenant"),
+		Example: "  neuronx tenant effects-mode acme --mode record --reason 'holiday' --execute",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oneOf("mode", mode, "off", "record", "send"); err != nil {
+				return err
+			}
+			if !execute {
+				c.note("would set effects %s of %s to %s", kind, args[0], mode)
+				c.dryRun()
+				return nil
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			d, err := c.act(ctx, args[0], "tenant.effects_mode_set", "tenant/"+args[0], "", map[string]any{
+				"kind": kind, "mode": mode, "reason": orNil(reason), "by": orNil(by),
+			})
+			if err != nil {
+				return err
+			}
+			return c.showDone(d, "effects %s of %s are now %s", kind, args[0], mode)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&kind, "kind", "*", "one kind, such as crm.note.add, or * for all")
+	fs.StringVar(&mode, "mode", "", "off, record or send")
+	fs.StringVar(&reason, "reason", "", "why, for the record")
+	fs.StringVar(&by, "by", "", "who, for the record")
+	fs.BoolVar(&execute, "execute", false, "do it")
+	return cmd
+}
+
+func orNil(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func keyStatus(k tenant.StoredKey, now time.Time) string {
+	switch {
+	case k.Revoked:
+		return "revoked"
+	case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):
+		return "expired"
+	}
+	return "active"
+}
