@@ -178,8 +178,7 @@ func (a *Archiver) write(ctx context.Context, tx pgx.Tx, entries []entry) error 
 	}
 	tag, err := tx.Exec(ctx, moveLoad)
 	if err != nil {
-		a.learn(err)
-		return fmt.Errorf("archive events: %w", err)
+		return a.learn(fmt.Errorf("archive events: %w", err))
 	}
 	if tag.RowsAffected() != int64(len(entries)) {
 		return fmt.Errorf("archive events: %d rows written of %d", tag.RowsAffected(), len(entries))
@@ -226,9 +225,9 @@ func (a *Archiver) knownTenant(tenant string) bool {
 	return a.tenants[tenant]
 }
 
-// learn counts a row that exists already, and drops the hint when the database says that a row has no partition: it was restored to
-// before the table was made.
-func (a *Archiver) learn(err error) {
+// learn counts a row that exists already. When the database says that a row has no partition, it was restored to before the table
+// was made: the hint is dropped, and the next attempt makes it.
+func (a *Archiver) learn(err error) error {
 	var pg *pgconn.PgError
 	switch {
 	case !errors.As(err, &pg):
@@ -238,5 +237,7 @@ func (a *Archiver) learn(err error) {
 		a.mu.Lock()
 		clear(a.tenants)
 		a.mu.Unlock()
+		return consumer.Transient(err)
 	}
+	return err
 }

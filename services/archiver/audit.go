@@ -29,7 +29,11 @@ func (a *Archiver) Reset(ctx context.Context, r consumer.Reset) error {
 		return nil
 	}
 	audit := auditor{a: a}
-	if err := kafka.ReadRange(ctx, a.kafka, r.Topic, r.Partition, r.To, r.From, func(rec *kafka.Record) error { return audit.take(ctx, rec) }); err != nil {
+	from, err := a.firstOffset(ctx, r)
+	if err != nil {
+		return fmt.Errorf("audit %s/%d: %w", r.Topic, r.Partition, err)
+	}
+	if err := kafka.ReadRange(ctx, a.kafka, r.Topic, r.Partition, from, r.From, func(rec *kafka.Record) error { return audit.take(ctx, rec) }); err != nil {
 		return fmt.Errorf("audit %s/%d: %w", r.Topic, r.Partition, err)
 	}
 	if err := audit.flush(ctx); err != nil {
@@ -43,8 +47,25 @@ func (a *Archiver) Reset(ctx context.Context, r consumer.Reset) error {
 	}
 	if r.Report != nil {
 		r.Report.Examined, r.Report.Differences, r.Report.Detail = audit.examined, audit.differences, audit.first
+		if from > r.To && audit.first == "" {
+			r.Report.Detail = fmt.Sprintf("offsets below %d are trimmed from the log and were not compared", from)
+		}
 	}
 	return nil
+}
+
+// firstOffset is where the audit begins: the operator's offset, or the start of the log when that is later.
+func (a *Archiver) firstOffset(ctx context.Context, r consumer.Reset) (int64, error) {
+	admin, err := kafka.NewAdmin(a.kafka)
+	if err != nil {
+		return 0, err
+	}
+	defer admin.Close()
+	starts, err := admin.StartOffsets(ctx, r.Topic)
+	if err != nil {
+		return 0, consumer.Transient(err)
+	}
+	return min(max(r.To, starts[kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}]), r.From), nil
 }
 
 // auditor compares records of one partition, a batch at a time.
