@@ -1,0 +1,175 @@
+package sequencer
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// TestAdmit_KeepsItsInvariantsOverRandomHistories drives admission with random records in random transactions, some of which are
+// dropped and done again, and restores from the deltas and snapshots that it wrote.
+func TestAdmit_KeepsItsInvariantsOverRandomHistories(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { randomHistory(t, rand.New(rand.NewPCG(seed, 7))) })
+	}
+}
+
+func randomHistory(t *testing.T, rng *rand.Rand) {
+	d := newDoor(t)
+	keys := d.keys
+	s := d.s
+	l := &loader{topicID: s.topicID, partition: s.partition}
+	var stateOffset int64
+	record := func(b []byte) {
+		stateOffset++
+		if err := l.add(stateOffset, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type seen struct{ sequence, position, ms int64 }
+	tenants := map[string]*seen{}
+	admittedAt := map[string]int64{} // tenant and key → position time
+	numbers := map[string]int64{}
+	lastPosition, judged := int64(0), map[string]counts{}
+
+	for txn := 0; txn < 150; txn++ {
+		d.later(0)
+		d.ms += rng.Int64N(40 * 60 * 1000)
+		d.env.nowMS = d.ms
+		var ins []input
+		next := s.next
+		for range 1 + rng.IntN(30) {
+			e := randomEvent(rng, keys)
+			in := d.input(e)
+			in.offset = next + rng.Int64N(3) // markers leave holes
+			in.ms = d.ms - rng.Int64N(50_000)
+			next = in.offset + 1
+			ins = append(ins, in)
+		}
+		before := s.snapshot()
+		o, ds := judgeAll(d, s, ins)
+		if again, ds2 := judgeAll(d, s, ins); !bytes.Equal(o.delta(), again.delta()) || !reflect.DeepEqual(ds, ds2) {
+			t.Fatal("the same records from the same state gave something else")
+		}
+		if !reflect.DeepEqual(before, s.snapshot()) {
+			t.Fatal("staging changed the state")
+		}
+		if rng.IntN(4) == 0 {
+			continue // aborted: done again, with other records, from the untouched state
+		}
+		delta := o.delta()
+		s.merge(o, s.log.Next+o.log, s.dead.Next+o.dead)
+		record(delta)
+		if rng.IntN(20) == 0 {
+			for _, c := range s.snapshot() {
+				record(c)
+			}
+		}
+		for i, got := range ds {
+			c := judged[got.tenant]
+			switch got.outcome {
+			case admitted:
+				c.Admitted++
+				r := got.recorded
+				x := tenants[r.TenantID]
+				if x == nil {
+					x = &seen{}
+					tenants[r.TenantID] = x
+					if r.Type != typeTenantCreated {
+						t.Fatal("a tenant's first event is not tenant.created")
+					}
+				}
+				if r.Sequence != x.sequence+1 || r.Position <= lastPosition || r.Position <= x.position {
+					t.Fatalf("sequence %d after %d, position %d after %d", r.Sequence, x.sequence, r.Position, lastPosition)
+				}
+				x.sequence, x.position, lastPosition = r.Sequence, r.Position, r.Position
+				if r.Derived() {
+					k := r.TenantID + " " + r.Deriver
+					if r.DeriverNumber != numbers[k]+1 {
+						t.Fatalf("number %d after %d", r.DeriverNumber, numbers[k])
+					}
+					numbers[k]++
+					break
+				}
+				k := r.TenantID + " " + r.Key()
+				ms := event.PositionTime(r.Position)
+				if at, ok := admittedAt[k]; ok && ms-at < windowMS {
+					t.Fatalf("key %s admitted twice within %d ms", k, ms-at)
+				}
+				admittedAt[k] = ms
+			case refused:
+				c.Refused++
+				if e, _ := event.Parse(ins[i].key, ins[i].headers, nil); e.Derived() && got.code != event.CodeUnknownTenant && got.code != event.CodeDeriverConflict && tenants[e.TenantID] != nil {
+					numbers[e.TenantID+" "+e.Deriver]++
+				}
+			case duplicate:
+				c.Duplicates++
+			case ignored:
+				c.Ignored++
+			}
+			judged[got.tenant] = c
+		}
+	}
+	if l.s == nil || l.s.next != s.next || l.s.position != s.position || !reflect.DeepEqual(l.s.tenants, s.tenants) {
+		t.Fatalf("restored state differs:\n%+v\n%+v", l.s, s)
+	}
+	s.keys.each(func(h keyHash, v verdict) {
+		if got, ok := l.s.keys.get(h); !ok || got != v {
+			t.Fatalf("restored key %x: %+v, want %+v", h, got, v)
+		}
+	})
+	var all, want counts
+	add := func(to *counts, c counts) {
+		to.Admitted += c.Admitted
+		to.Refused += c.Refused
+		to.Duplicates += c.Duplicates
+		to.Ignored += c.Ignored
+	}
+	for _, x := range s.tenants {
+		add(&all, x.counts)
+	}
+	for _, c := range judged {
+		add(&want, c)
+	}
+	if all != want || all.Admitted == 0 || all.Refused == 0 || all.Duplicates == 0 || all.Ignored == 0 {
+		t.Fatalf("counted %+v, decided %+v", all, want)
+	}
+}
+
+func judgeAll(d *door, s *State, ins []input) (*overlay, []decision) {
+	o := newOverlay(s)
+	var ds []decision
+	for _, in := range ins {
+		ds = append(ds, admit(&d.env, o, in))
+	}
+	return o, ds
+}
+
+func randomEvent(rng *rand.Rand, keys *event.Keyring) *event.Event {
+	tenant := fmt.Sprintf("t%d", rng.IntN(4))
+	id := fmt.Sprint(rng.IntN(300))
+	switch rng.IntN(12) {
+	case 0:
+		return created(keys, tenant)
+	case 1:
+		return tenantEvent(keys, tenant, uuid.NewString(), []string{"tenant.suspended", "tenant.resumed", "tenant.resumed"}[rng.IntN(3)])
+	case 2, 3:
+		n := int64(1 + rng.IntN(60))
+		return derived(keys, tenant, fmt.Sprintf("d%d-%d", n, rng.IntN(20)/19), n, func(e *event.Event) { e.Hops = rng.IntN(18) })
+	case 4:
+		e := lead(tenant, id)
+		e.Value = append(e.Value, 0)
+		return e
+	case 5:
+		e := lead(tenant, id)
+		e.Value = testSchemas.value("lead.created", map[string]any{"lead_id": "other"})
+		return e
+	}
+	return lead(tenant, id)
+}
