@@ -4,7 +4,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +20,7 @@ func (c *cli) schemas() *cobra.Command {
 	return group("schemas", "Schema files: check, push", c.schemasCheck(), c.schemasPush())
 }
 
-// schemaFiles reads files and folders; none means the built-in catalogue. A
-// file is known by its domain's folder and its name, which lint compares.
+// schemaFiles reads files and folders; none means the built-in catalogue.
 func schemaFiles(paths []string) ([]schemas.File, error) {
 	if len(paths) == 0 {
 		files, err := schemas.Files()
@@ -52,14 +53,37 @@ func schemaFiles(paths []string) ([]schemas.File, error) {
 			if err != nil {
 				return nil, failed("read the schemas", err)
 			}
-			abs, err := filepath.Abs(f)
-			if err != nil {
-				return nil, failed("read the schemas", err)
-			}
-			out = append(out, schemas.File{Path: filepath.Base(filepath.Dir(abs)) + "/" + filepath.Base(f), Text: text})
+			out = append(out, schemas.File{Path: cataloguePath(f, text), Text: text})
 		}
 	}
 	return out, nil
+}
+
+var (
+	inCatalogue   = regexp.MustCompile(`(?:^|/)(schemas/[^/]+/[^/]+\.avsc)$`)
+	majorOfRecord = regexp.MustCompile(`\.(v[0-9]+)\.[^.]+$`)
+)
+
+// cataloguePath is the path of a schema within the catalogue, which lint
+// compares with what the schema says. A file that lies elsewhere gets the path
+// that its own type and record name ask for: `schemas push x.avsc` is all that a
+// new type needs.
+func cataloguePath(file string, text []byte) string {
+	if abs, err := filepath.Abs(file); err == nil {
+		if m := inCatalogue.FindStringSubmatch(filepath.ToSlash(abs)); m != nil {
+			return m[1]
+		}
+	}
+	s, err := avro.Parse(text)
+	if err != nil {
+		return file // lint says what is wrong with the text
+	}
+	domain, name, _ := strings.Cut(s.EventType(), ".")
+	major := majorOfRecord.FindStringSubmatch(s.FullName())
+	if name == "" || major == nil {
+		return file
+	}
+	return "schemas/" + domain + "/" + name + "." + major[1] + ".avsc"
 }
 
 type lintRow struct {
