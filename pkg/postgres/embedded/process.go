@@ -209,7 +209,8 @@ func (s *Server) settings() []string {
 		{"timezone", "UTC"}, {"log_timezone", "UTC"},
 	}
 	if s.opt.NoSync {
-		set = append(set, [][2]string{{"fsync", "off"}, {"synchronous_commit", "off"}, {"full_page_writes", "off"}, {"max_connections", "400"}}...)
+		set = append(set, [][2]string{{"fsync", "off"}, {"synchronous_commit", "off"}, {"full_page_writes", "off"},
+			{"max_connections", "1000"}, {"max_locks_per_transaction", "256"}}...)
 	} else {
 		set = append(set, [2]string{"fsync", "on"}, [2]string{"synchronous_commit", "on"})
 	}

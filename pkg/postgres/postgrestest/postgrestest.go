@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/postgres"
@@ -40,6 +41,9 @@ type DB struct {
 
 	name   string
 	server *embedded.Server
+
+	mu    sync.Mutex
+	pools map[string]*pgxpool.Pool // by role
 }
 
 // process holds what the tests of this process share.
@@ -63,10 +67,14 @@ func New(t testing.TB, sets ...postgres.Migrations) *DB {
 	if err != nil {
 		t.Fatalf("make the template database: %v", err)
 	}
-	db := &DB{server: server, name: fmt.Sprintf("test_%d_%d", os.Getpid(), process.count.Add(1))}
+	db := &DB{server: server, name: fmt.Sprintf("test_%d_%d", os.Getpid(), process.count.Add(1)), pools: map[string]*pgxpool.Pool{}}
 	db.AdminURL = withDatabase(server.AdminURL(), db.name)
 	err = maintain(ctx, server, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, "CREATE DATABASE "+db.name+" TEMPLATE "+template); err != nil {
+		err := whileBusy(ctx, func() error {
+			_, err := conn.Exec(ctx, "CREATE DATABASE "+db.name+" TEMPLATE "+template)
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("copy %s: %w", template, err)
 		}
 		return postgres.GuardDatabase(ctx, conn, db.name)
@@ -77,6 +85,11 @@ func New(t testing.TB, sets ...postgres.Migrations) *DB {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
+		db.mu.Lock()
+		defer db.mu.Unlock()
+		for _, pool := range db.pools {
+			pool.Close()
+		}
 		err := maintain(ctx, server, func(conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+db.name+" WITH (FORCE)")
 			return err
@@ -91,21 +104,46 @@ func New(t testing.TB, sets ...postgres.Migrations) *DB {
 // URL is the connection string of a role of pkg/postgres.
 func (d *DB) URL(role string) string { return withDatabase(d.server.URL(role), d.name) }
 
-// Pool opens a pool as the role ("" stands for the superuser) and closes it when the test ends.
+// Pool returns the pool of a role ("" stands for the superuser), opened once and closed when the test ends that made the database.
 func (d *DB) Pool(t testing.TB, role string) *pgxpool.Pool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if pool := d.pools[role]; pool != nil {
+		return pool
+	}
 	u, opts := d.AdminURL, []postgres.Option{postgres.AllowSuperuser()}
 	if role != "" {
 		u, opts = d.URL(role), nil
 	}
-	pool, err := postgres.Open(ctx, u, append(opts, postgres.Application("test"))...)
+	var pool *pgxpool.Pool
+	err := whileBusy(ctx, func() (err error) {
+		pool, err = postgres.Open(ctx, u, append(opts, postgres.Application("test"))...)
+		return err
+	})
 	if err != nil {
 		t.Fatalf("open a pool as %q: %v", role, err)
 	}
-	t.Cleanup(pool.Close)
+	d.pools[role] = pool
 	return pool
+}
+
+// whileBusy tries again while other tests use up the server's connections (53300), or still use the database (55006).
+func whileBusy(ctx context.Context, fn func() error) error {
+	for {
+		err := fn()
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || (pg.Code != "53300" && pg.Code != "55006") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 func withDatabase(s, database string) string {
@@ -145,7 +183,11 @@ func serve(ctx context.Context) (*embedded.Server, error) {
 
 // maintain runs fn on a connection to the maintenance database.
 func maintain(ctx context.Context, server *embedded.Server, fn func(*pgx.Conn) error) error {
-	conn, err := pgx.Connect(ctx, server.MaintenanceURL())
+	var conn *pgx.Conn
+	err := whileBusy(ctx, func() (err error) {
+		conn, err = pgx.Connect(ctx, server.MaintenanceURL())
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
@@ -204,25 +246,11 @@ func buildTemplate(ctx context.Context, conn *pgx.Conn, server *embedded.Server,
 		"ALTER DATABASE " + building + " RENAME TO " + name,
 		fmt.Sprintf("COMMENT ON DATABASE %s IS '%d'", name, time.Now().Unix()),
 	} {
-		if err := retryBusy(ctx, func() error { _, err := conn.Exec(ctx, sql); return err }); err != nil {
+		if err := whileBusy(ctx, func() error { _, err := conn.Exec(ctx, sql); return err }); err != nil {
 			return fmt.Errorf("keep template: %w", err)
 		}
 	}
 	return nil
-}
-
-func retryBusy(ctx context.Context, fn func() error) error {
-	for i := 0; ; i++ {
-		err := fn()
-		if err == nil || i == 50 || !strings.Contains(err.Error(), "being accessed by other users") {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }
 
 // sweep drops the databases of processes that are gone, and templates made more than six hours ago other than keep.
