@@ -71,16 +71,18 @@ type client struct {
 	leads []string
 }
 
+// run sends batches on a schedule. One that comes late because the last took long is sent at once, so that the rate holds over an
+// outage.
 func (c *client) run(ctx context.Context) error {
 	every := time.Duration(float64(time.Second) * float64(c.plan.Batch*c.plan.Clients) / float64(c.plan.Rate))
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+	next := time.Now().Add(time.Duration(c.rng.Int64N(int64(every))))
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(time.Until(next)):
 		}
+		next = next.Add(every)
 		if err := c.batch(ctx); err != nil {
 			return err
 		}

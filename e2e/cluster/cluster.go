@@ -1,0 +1,273 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/e2e/load"
+	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/control"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/postgres/embedded"
+	"github.com/neuronx/engine/services/neuronx/provision"
+)
+
+// Partitions of every topic of a test cluster.
+const Partitions = 6
+
+// Options of a cluster.
+type Options struct {
+	Tags  string // build tags of the services: a seeded bug
+	Doors int    // instances of ingest, each with both roles; 0: 2
+}
+
+// Cluster is a running engine.
+type Cluster struct {
+	Dir      string
+	Kafka    kafka.Config
+	Postgres *embedded.Server
+	Registry *registry.Client
+	Keys     *event.Keyring
+	Control  *control.Publisher
+	Ops      *pgxpool.Pool // as neuronx_ops
+	Admin    *pgxpool.Pool // as superuser: only the checker and the owner's acts use it
+
+	RegistryURL, CRMURL string
+	Doors               []string // URLs of the HTTP doors
+	Processes           map[string]*Process
+	order               []string
+	bin                 string
+}
+
+// Services are the names of the processes that faults are aimed at, in the order in which they start.
+func (c *Cluster) Services() []string {
+	var out []string
+	for _, n := range c.order {
+		if n != "registry" && n != "standin" {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// Start wipes the Kafka, builds the services, starts everything and waits until all is ready.
+func Start(t testing.TB, o Options) *Cluster {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	brokers, err := Brokers()
+	must(t, err)
+	if o.Doors == 0 {
+		o.Doors = 2
+	}
+	c := &Cluster{Dir: t.TempDir(), Kafka: kafka.Config{Brokers: brokers, ClientID: "e2e"}, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
+	must(t, os.Chmod(c.Dir, 0o755))
+	c.bin = build(t, o.Tags)
+	must(t, wipe(ctx, brokers))
+	c.Postgres, err = embedded.Start(ctx, embedded.Options{DataDir: filepath.Join(c.Dir, "postgres")})
+	must(t, err)
+	t.Cleanup(func() { _ = c.Postgres.Stop() })
+	_, err = provision.Run(ctx, provision.Options{
+		Kafka: c.Kafka, Topics: kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: 1, Laptop: true},
+		AdminURL: app.Secret(c.Postgres.AdminURL()), Passwords: c.Postgres.Passwords(), Execute: true,
+	})
+	must(t, err)
+	keys, err := json.Marshal(c.Keys)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(c.Dir, "keys.json"), keys, 0o600))
+	must(t, os.MkdirAll(filepath.Join(c.Dir, "secrets"), 0o700))
+	c.declare(t, o)
+	t.Cleanup(func() { c.stop(t) })
+	must(t, c.Processes["registry"].Start())
+	c.Registry, err = registry.NewClient(c.RegistryURL, slog.New(slog.DiscardHandler))
+	must(t, err)
+	must(t, Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
+		_, err := provision.Schemas(ctx, c.Registry, true)
+		return err
+	}))
+	for _, n := range c.order[1:] {
+		must(t, c.Processes[n].Start())
+	}
+	for _, n := range c.order[1:] {
+		must(t, c.Processes[n].Ready(ctx))
+	}
+	producer, err := kafka.NewProducer(c.Kafka, 0, nil)
+	must(t, err)
+	t.Cleanup(producer.Close)
+	c.Control = control.New(producer, c.Keys, c.Registry)
+	c.Ops = pool(t, c.Postgres.URL("neuronx_ops"))
+	c.Admin = pool(t, c.Postgres.AdminURL(), postgres.AllowSuperuser())
+	return c
+}
+
+func pool(t testing.TB, url string, opts ...postgres.Option) *pgxpool.Pool {
+	t.Helper()
+	p, err := postgres.Open(context.Background(), url, opts...)
+	must(t, err)
+	t.Cleanup(p.Close)
+	return p
+}
+
+// declare writes down every process with its settings; ports are free ones.
+func (c *Cluster) declare(t testing.TB, o Options) {
+	t.Helper()
+	add := func(name, program string, args []string, env ...string) *Process {
+		p := &Process{Name: name, path: filepath.Join(c.bin, program), args: args, env: env, log: filepath.Join(c.Dir, name+".log")}
+		c.Processes[name] = p
+		c.order = append(c.order, name)
+		return p
+	}
+	addr := freeAddr(t)
+	c.RegistryURL = "http://" + addr
+	add("registry", "registry", []string{addr, c.Kafka.Brokers[0]})
+	crm := freeAddr(t)
+	c.CRMURL = "http://" + crm
+	service := func(name, program, role string, args ...string) {
+		admin := freeAddr(t)
+		args = append(args, "--admin-addr", admin, "--log-level", "info")
+		p := add(name, "neuronx-"+program, args,
+			"NEURONX_KAFKA_BROKERS="+c.Kafka.Brokers[0], "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_"+role),
+			"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
+			"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"))
+		p.Admin = admin
+	}
+	service("standin", "standin", "ops", "--crm-addr", crm)
+	for i := range o.Doors {
+		door := freeAddr(t)
+		c.Doors = append(c.Doors, "http://"+door)
+		service(fmt.Sprintf("ingest-%d", i), "ingest", "ingest", "--http", door, "--slot", fmt.Sprint(i), "--laptop")
+	}
+	service("rules", "rules", "rules", "--laptop")
+	service("projector", "projector", "projector", "--laptop")
+	service("archiver", "archiver", "archiver", "--laptop")
+	service("gohighlevel", "gohighlevel", "gohighlevel", "--ghl-base-url", c.CRMURL, "--crm-timeout", "5s")
+}
+
+// stop ends every process; one that does not end by itself fails the test.
+func (c *Cluster) stop(t testing.TB) {
+	for i := len(c.order) - 1; i >= 0; i-- {
+		p := c.Processes[c.order[i]]
+		if err := p.Term(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("end of %s:\n%s", p.Name, p.Tail(12))
+		}
+	}
+}
+
+// build compiles the services once for each set of tags and returns the folder they are in.
+func build(t testing.TB, tags string) string {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	for err == nil {
+		if _, e := os.Stat(filepath.Join(root, "go.work")); e == nil {
+			break
+		}
+		if root == "/" {
+			t.Fatal("the repository's root is not above the test's folder")
+		}
+		root = filepath.Dir(root)
+	}
+	must(t, err)
+	dir := filepath.Join(root, "bin", "e2e"+tags)
+	must(t, os.MkdirAll(dir, 0o755))
+	for name, pkg := range map[string]string{
+		"neuronx-ingest": "./services/ingest/cmd", "neuronx-rules": "./services/rules/cmd", "neuronx-projector": "./services/projector/cmd",
+		"neuronx-archiver": "./services/archiver/cmd", "neuronx-gohighlevel": "./services/gohighlevel/cmd", "neuronx-standin": "./services/standin/cmd",
+		"neuronx": "./services/neuronx/cmd", "registry": "./e2e/cmd/registry",
+	} {
+		cmd := exec.Command("go", "build", "-tags", tags, "-o", filepath.Join(dir, name), pkg)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", name, err, out)
+		}
+	}
+	return dir
+}
+
+// CLI runs the operators' program against the cluster.
+func (c *Cluster) CLI(ctx context.Context, args ...string) (stdout, stderr string, code int) {
+	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "neuronx"), args...)
+	cmd.Env = append(os.Environ(), "NEURONX_KAFKA_BROKERS="+c.Kafka.Brokers[0], "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_ops"),
+		"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
+		"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"), "NEURONX_HTTP_URL="+c.Doors[0])
+	cmd.Dir = c.Dir
+	var out, errs writer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	_ = cmd.Run()
+	return string(out), string(errs), cmd.ProcessState.ExitCode()
+}
+
+type writer []byte
+
+func (w *writer) Write(b []byte) (int, error) { *w = append(*w, b...); return len(b), nil }
+
+// Tenants makes tenants named prefix-0 … and returns them with their keys; the first `connected` of them get a CRM location each.
+func (c *Cluster) Tenants(t testing.TB, prefix string, n, connected int) []load.Tenant {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	out := make([]load.Tenant, n)
+	for i := range out {
+		out[i] = c.tenant(t, ctx, fmt.Sprintf("%s-%d", prefix, i), i < connected)
+	}
+	must(t, Eventually(ctx, time.Minute, func(ctx context.Context) error {
+		var have int
+		err := c.Ops.QueryRow(ctx, `SELECT count(DISTINCT tenant_id) FROM neuronx.api_keys WHERE tenant_id LIKE $1 || '-%'`, prefix).Scan(&have)
+		if err == nil && have < n {
+			err = fmt.Errorf("%d of %d tenants have their key", have, n)
+		}
+		return err
+	}))
+	return out
+}
+
+// Eventually asks until the answer is nil or the time is up, and then returns the last answer.
+func Eventually(ctx context.Context, limit time.Duration, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var last error
+	for {
+		err := ask(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not within %s: %w", limit, last)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

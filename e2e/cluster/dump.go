@@ -1,0 +1,280 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/e2e/checker"
+	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/projector/fold"
+)
+
+// Log reads the whole log, by partition and offset.
+func (c *Cluster) Log(ctx context.Context) ([]event.Recorded, error) {
+	var out []event.Recorded
+	err := c.read(ctx, kafka.TopicEvents, func(r *kafka.Record) error {
+		rec, err := kafka.ParseRecorded(r)
+		if err != nil {
+			return fmt.Errorf("offset %d of partition %d: %w", r.Offset, r.Partition, err)
+		}
+		out = append(out, rec)
+		return nil
+	})
+	return out, err
+}
+
+// DeadLetters reads all dead letters.
+func (c *Cluster) DeadLetters(ctx context.Context) ([]checker.DeadLetter, error) {
+	var out []checker.DeadLetter
+	err := c.read(ctx, kafka.TopicDeadLetter, func(r *kafka.Record) error {
+		h := map[string]string{}
+		for _, x := range r.Headers {
+			h[x.Key] = string(x.Value)
+		}
+		d := checker.DeadLetter{Tenant: string(r.Key), ID: h["ce_id"], Code: h["nx_error_code"], Deriver: h["ce_deriver"]}
+		_, _ = fmt.Sscan(h["ce_derivernumber"], &d.Number)
+		out = append(out, d)
+		return nil
+	})
+	return out, err
+}
+
+func (c *Cluster) read(ctx context.Context, topic string, fn func(*kafka.Record) error) error {
+	adm, err := kafka.NewAdmin(c.Kafka)
+	if err != nil {
+		return err
+	}
+	defer adm.Close()
+	ends, err := adm.EndOffsets(ctx, kafka.ReadCommitted, topic)
+	if err != nil {
+		return err
+	}
+	for p := range int32(len(ends)) {
+		if err := kafka.ReadRange(ctx, c.Kafka, topic, p, 0, ends[kafka.TopicPartition{Topic: topic, Partition: p}], fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Dump collects everything that the checker looks at but the clients' histories.
+func (c *Cluster) Dump(ctx context.Context) (d checker.Dump, err error) {
+	if d.Log, err = c.Log(ctx); err != nil {
+		return d, err
+	}
+	if d.DeadLetters, err = c.DeadLetters(ctx); err != nil {
+		return d, err
+	}
+	if d.Archive, err = collect[checker.ArchiveRow](ctx, c, `SELECT tenant_id, sequence, event_id, payload FROM neuronx.tenant_events`); err != nil {
+		return d, err
+	}
+	d.Stored = c.Stored(ctx)
+	if d.Tables, d.Fold, err = c.Tables(ctx, d.Log); err != nil {
+		return d, err
+	}
+	if d.Effects, err = collect[checker.Effect](ctx, c, `SELECT tenant_id, effect_id, kind, class, status, attempts FROM neuronx.effects`); err != nil {
+		return d, err
+	}
+	d.Calls, err = c.Calls(ctx)
+	return d, err
+}
+
+// Durable collects what I10 is decided by: a group's committed offsets and what is on disk below them.
+func (c *Cluster) Durable(ctx context.Context, group string) (d checker.Dump, err error) {
+	adm, err := kafka.NewAdmin(c.Kafka)
+	if err != nil {
+		return d, err
+	}
+	defer adm.Close()
+	committed, err := adm.Committed(ctx, group)
+	if err != nil {
+		return d, err
+	}
+	offsets := map[int32]int64{}
+	for tp, o := range committed {
+		if tp.Topic == kafka.TopicEvents && o.Present {
+			offsets[tp.Partition] = o.Offset
+		}
+	}
+	d.Committed = map[string]map[int32]int64{group: offsets}
+	if d.Progress, err = collect[checker.Progress](ctx, c, `SELECT consumer, tenant_id, state, sequence FROM neuronx.progress WHERE state <> 'retired'`); err != nil {
+		return d, err
+	}
+	if d.Archive, err = collect[checker.ArchiveRow](ctx, c, `SELECT tenant_id, sequence, event_id, ''::bytea FROM neuronx.tenant_events`); err != nil {
+		return d, err
+	}
+	if d.Effects, err = collect[checker.Effect](ctx, c, `SELECT tenant_id, effect_id, kind, class, status, attempts FROM neuronx.effects`); err != nil {
+		return d, err
+	}
+	d.Log, err = c.Log(ctx)
+	return d, err
+}
+
+// Stored is stored() with the fingerprint looked up by the record's schema id.
+func (c *Cluster) Stored(ctx context.Context) func(event.Recorded) ([]byte, error) {
+	return func(r event.Recorded) ([]byte, error) {
+		id, _, err := event.Unframe(r.Value)
+		if err != nil {
+			return nil, err
+		}
+		s, err := c.Registry.SchemaByID(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return archive.Stored(r, s.Fingerprint())
+	}
+}
+
+// Tables returns what the read models hold and what they should hold by the log, a line a row.
+func (c *Cluster) Tables(ctx context.Context, log []event.Recorded) (have, want map[string][]string, err error) {
+	specs, err := fold.Declared()
+	if err != nil {
+		return nil, nil, err
+	}
+	dec := consumer.NewDecoder(c.Registry)
+	tables, err := fold.Tables(specs, log, func(r *event.Recorded) (map[string]any, error) { return dec.Decode(ctx, r) })
+	if err != nil {
+		return nil, nil, err
+	}
+	have, want = map[string][]string{}, map[string][]string{}
+	for _, s := range specs {
+		name := s.Schema + "." + s.Table
+		want[name] = []string{}
+		for id, row := range tables[name] {
+			tenant, _, _ := strings.Cut(id, "/")
+			line := tenant
+			for _, col := range s.Columns {
+				line += "|" + render(col.Type, row[col.Name])
+			}
+			want[name] = append(want[name], line)
+		}
+		if have[name], err = collect[string](ctx, c, tableQuery(s)); err != nil {
+			return nil, nil, err
+		}
+	}
+	return have, want, nil
+}
+
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+func render(t fold.Type, v any) string {
+	switch x := v.(type) {
+	case nil:
+		return ""
+	case time.Time:
+		return x.UTC().Format(timeLayout)
+	case []string:
+		return strings.Join(x, ",")
+	}
+	return fmt.Sprint(v)
+}
+
+// tableQuery selects a view's rows as lines of the same form as render's.
+func tableQuery(s *fold.Spec) string {
+	parts := []string{"tenant_id"}
+	for _, col := range s.Columns {
+		q := pgx.Identifier{col.Name}.Sanitize()
+		switch col.Type {
+		case fold.Timestamptz:
+			q = `to_char(` + q + ` AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+		case fold.TextArray:
+			q = `array_to_string(` + q + `, ',')`
+		default:
+			q += "::text"
+		}
+		parts = append(parts, "coalesce("+q+", '')")
+	}
+	return "SELECT " + strings.Join(parts, " || '|' || ") + " FROM " + pgx.Identifier{s.Schema, s.Table}.Sanitize()
+}
+
+// Calls asks the stand-in for the requests that it carried out.
+func (c *Cluster) Calls(ctx context.Context) ([]checker.Call, error) {
+	out := []checker.Call{}
+	for since := int64(0); ; {
+		body, code, err := get(ctx, fmt.Sprintf("%s/_standin/requests?limit=10000&since=%d", c.CRMURL, since))
+		if err != nil || code != http.StatusOK {
+			return nil, fmt.Errorf("ask the stand-in: %d %w", code, err)
+		}
+		var answer struct {
+			Requests []struct {
+				Location, Method, Path, Body string
+				Applied                      bool
+			} `json:"requests"`
+			Next int64 `json:"next_since"`
+		}
+		if err := json.Unmarshal([]byte(body), &answer); err != nil {
+			return nil, fmt.Errorf("read the stand-in's answer: %w", err)
+		}
+		for _, r := range answer.Requests {
+			if r.Applied {
+				out = append(out, checker.Call{Tenant: r.Location, Method: r.Method, Path: r.Path, Body: r.Body})
+			}
+		}
+		if len(answer.Requests) == 0 {
+			return out, nil
+		}
+		since = answer.Next
+	}
+}
+
+// collect reads rows as the superuser.
+func collect[T any](ctx context.Context, c *Cluster, query string) ([]T, error) {
+	rows, err := c.Admin.Query(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	var zero T
+	if _, ok := any(zero).(string); ok {
+		return pgx.CollectRows(rows, pgx.RowTo[T])
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+}
+
+// Settled waits until every consumer has everything that is in the log and every outbox and ledger is at rest.
+func (c *Cluster) Settled(ctx context.Context, limit time.Duration) error {
+	return Eventually(ctx, limit, func(ctx context.Context) error {
+		log, err := c.Log(ctx)
+		if err != nil {
+			return err
+		}
+		heads := map[string]int64{}
+		for i := range log {
+			heads[log[i].TenantID] = max(heads[log[i].TenantID], log[i].Sequence)
+		}
+		progress, err := collect[checker.Progress](ctx, c, `SELECT consumer, tenant_id, state, sequence FROM neuronx.progress WHERE state <> 'retired'`)
+		if err != nil {
+			return err
+		}
+		reached := map[[2]string]int64{}
+		for _, p := range progress {
+			if p.State == "stalled" {
+				return fmt.Errorf("%s is stalled for %s", p.Tenant, p.Consumer)
+			}
+			reached[[2]string{p.Consumer, p.Tenant}] = max(reached[[2]string{p.Consumer, p.Tenant}], p.Sequence)
+		}
+		for tenant, head := range heads {
+			for _, consumer := range []string{"archiver", "projector", "rules", "gohighlevel"} {
+				if n := reached[[2]string{consumer, tenant}]; n != head {
+					return fmt.Errorf("%s stands at %d of %d for %s", consumer, n, head, tenant)
+				}
+			}
+		}
+		var outbox, effects int
+		if err := c.Admin.QueryRow(ctx, `SELECT (SELECT count(*) FROM neuronx.outbox), (SELECT count(*) FROM neuronx.effects WHERE status IN ('pending', 'sending'))`).Scan(&outbox, &effects); err != nil {
+			return err
+		}
+		if outbox+effects > 0 {
+			return fmt.Errorf("%d rows in the outbox, %d effects under way", outbox, effects)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,112 @@
+package dev
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/control"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/tenant"
+	"github.com/neuronx/engine/services/neuronx/demo"
+	"github.com/neuronx/engine/services/rules"
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// demoToken is what the demo tenant's connection shows the stand-in CRM, which makes its location at first sight.
+const demoToken = "standin-demo"
+
+// prepareDemo makes the demo tenant, its key, its CRM connection and its rules, each by the event that anybody would make it with.
+// What is there already stays: every event has an id that a second start repeats, and the log is asked first.
+func (e *engine) prepareDemo(ctx context.Context, ops *pgxpool.Pool, client *registry.Client) error {
+	key, err := e.demoAPIKey()
+	if err != nil {
+		return err
+	}
+	e.demoKey = key.Reveal()
+	if err := e.folder.write("secrets/demo-crm@1", []byte(demoToken)); err != nil {
+		return err
+	}
+	producer, err := kafka.NewProducer(e.kafkaConfig("dev"), 0, nil)
+	if err != nil {
+		return err
+	}
+	defer producer.Close()
+	pub := control.New(producer, e.keys, client)
+	steps := []struct {
+		typ, subject, asks string
+		data               map[string]any
+	}{
+		{"tenant.created", "tenant/" + demo.Tenant, `SELECT EXISTS (SELECT FROM neuronx.tenants WHERE tenant_id = $1)`, map[string]any{"name": "Demo"}},
+		{"tenant.key_issued", "tenant/" + demo.Tenant, `SELECT EXISTS (SELECT FROM neuronx.api_keys WHERE tenant_id = $1 AND key_id = '` + key.ID + `')`,
+			map[string]any{"key_id": key.ID, "secret_sha256": key.HashHex(), "scopes": []any{tenant.ScopeWrite}, "label": "made by neuronx dev"}},
+		{"tenant.crm_connected", "tenant/" + demo.Tenant, `SELECT EXISTS (SELECT FROM neuronx.tenants WHERE tenant_id = $1 AND crm_adapter IS NOT NULL)`,
+			map[string]any{"adapter": "gohighlevel", "location": "demo", "token": "secret://demo-crm@1", "mode": "send"}},
+	}
+	for _, s := range steps {
+		id := event.DerivedID(demo.Tenant, "dev", s.typ, key.ID)
+		err := settle(ctx, ops, s.asks, func() error {
+			_, err := pub.Publish(ctx, demo.Tenant, s.typ, s.subject, id, s.data)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.typ, err)
+		}
+	}
+	files, err := demo.Rules()
+	if err != nil {
+		return err
+	}
+	var bundle []ruleset.File
+	for name, text := range files {
+		bundle = append(bundle, ruleset.File{Name: name, Text: text})
+	}
+	err = settle(ctx, ops, `SELECT EXISTS (SELECT FROM neuronx.rule_bundles WHERE tenant_id = $1)`, func() error {
+		_, err := rules.Publish(ctx, pub, demo.Tenant, bundle, 0, "neuronx dev")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("rules.published: %w", err)
+	}
+	return wait(ctx, "the HTTP door", 30*time.Second, func() error { return answers(ctx, e.http+"/openapi.json") })
+}
+
+// demoAPIKey returns the demo tenant's key, made at the first start.
+func (e *engine) demoAPIKey() (tenant.Key, error) {
+	text, err := e.folder.secret("demo.key", func() (string, error) {
+		k, err := tenant.NewKey(demo.Tenant)
+		if err != nil {
+			return "", err
+		}
+		return k.Reveal(), nil
+	})
+	if err != nil {
+		return tenant.Key{}, err
+	}
+	return tenant.ParseKey(text)
+}
+
+// settle does something whose effect is asked for, unless it is there already, and waits for it.
+func settle(ctx context.Context, ops *pgxpool.Pool, asks string, do func() error) error {
+	there := func() error {
+		var ok bool
+		if err := ops.QueryRow(ctx, asks, demo.Tenant).Scan(&ok); err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("not there yet")
+		}
+		return nil
+	}
+	if there() == nil {
+		return nil
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	return wait(ctx, "its effect", 30*time.Second, there)
+}

@@ -1,0 +1,60 @@
+package dev
+
+import (
+	"context"
+
+	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/services/archiver"
+	"github.com/neuronx/engine/services/gohighlevel"
+	"github.com/neuronx/engine/services/ingest"
+	"github.com/neuronx/engine/services/projector"
+	"github.com/neuronx/engine/services/rules"
+	"github.com/neuronx/engine/services/standin"
+)
+
+// addServices puts every service under supervision, with the settings that it would get from its environment in production. The
+// order is that of the stop, backwards: the door closes first.
+func (e *engine) addServices(sup *Supervisor) error {
+	settings := func(role string) app.Settings {
+		return app.Settings{
+			KafkaBrokers: e.kafka.Brokers(), PostgresURL: app.Secret(e.postgres.URL("neuronx_" + role)), RegistryURL: e.registryURL,
+			SigningKeysFile: e.folder.path("signing-keys.json"), SecretsDir: e.folder.path("secrets"),
+		}
+	}
+	// The two listeners are bound here once, so that their addresses are known and a taken port is an error at the start.
+	door, err := listen(e.cfg.HTTP, "http")
+	if err != nil {
+		return err
+	}
+	e.http = reachable(door.Addr())
+	door.Close()
+	crm, err := listen(loopback(e.cfg.CRMPort), "crm-port")
+	if err != nil {
+		return err
+	}
+	crmAddr := crm.Addr().String()
+	e.crmURL = "http://" + crmAddr
+	crm.Close()
+
+	sup.Add("standin", func(ctx context.Context, rt *app.Runtime) error {
+		return standin.Run(ctx, rt, standin.Config{Addr: crmAddr, DataDir: e.folder.path("crm"), AnyToken: true})
+	})
+	sup.Add("gohighlevel", func(ctx context.Context, rt *app.Runtime) error {
+		return gohighlevel.Run(ctx, rt, gohighlevel.Config{Settings: settings("gohighlevel"), BaseURL: e.crmURL})
+	})
+	sup.Add("archiver", func(ctx context.Context, rt *app.Runtime) error {
+		return archiver.Run(ctx, rt, archiver.Config{Settings: settings("archiver"), Laptop: true})
+	})
+	sup.Add("projector", func(ctx context.Context, rt *app.Runtime) error {
+		return projector.Run(ctx, rt, projector.Config{Settings: settings("projector"), Laptop: true})
+	})
+	sup.Add("rules", func(ctx context.Context, rt *app.Runtime) error {
+		return rules.Run(ctx, rt, rules.Config{Settings: settings("rules"), Laptop: true})
+	})
+	sup.Add("ingest", func(ctx context.Context, rt *app.Runtime) error {
+		cfg := ingest.Default()
+		cfg.Settings, cfg.HTTPAddr, cfg.Laptop = settings("ingest"), doorAddr(door.Addr(), e.cfg.HTTP), true
+		return ingest.Run(ctx, rt, cfg)
+	})
+	return nil
+}

@@ -1,0 +1,163 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/registry"
+)
+
+// stages are the consumers in the order in which they are shown.
+var stages = []string{"rules", "projector", "archiver", "gohighlevel"}
+
+// watcher follows the log and the consumers' progress and shows both.
+type watcher struct {
+	e       *engine
+	sup     *Supervisor
+	ops     *pgxpool.Pool
+	decoder *consumer.Decoder
+	began   time.Time
+
+	mu     sync.Mutex
+	travel *travel
+}
+
+func newWatcher(e *engine, sup *Supervisor, ops *pgxpool.Pool, client *registry.Client, began time.Time) *watcher {
+	return &watcher{e: e, sup: sup, ops: ops, decoder: consumer.NewDecoder(client), began: began, travel: newTravel(200)}
+}
+
+// follow feeds the log into the travel until ctx ends. The log is read from its start, so that totals are true.
+func (w *watcher) follow(ctx context.Context) error {
+	err := kafka.Follow(ctx, w.e.kafkaConfig("dev-view"), kafka.TopicEvents, true, func(rec *kafka.Record) error {
+		r, err := kafka.ParseRecorded(rec)
+		if err != nil {
+			return nil // somebody else's record; the consumers count and report it
+		}
+		var data map[string]any
+		if r.RecordedTime.After(w.began.Add(-time.Minute)) {
+			data, _ = w.decoder.Decode(ctx, &r)
+		}
+		w.mu.Lock()
+		w.travel.admitted(&r, data, time.Now())
+		w.mu.Unlock()
+		return nil
+	})
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// display shows the travel twice a second on a terminal; elsewhere it writes arrivals as they come and a summary every ten seconds.
+func (w *watcher) display(ctx context.Context) error {
+	v := newView(w.e.out)
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		s, arrived := w.snapshot(ctx)
+		if v.live {
+			v.draw(s)
+			continue
+		}
+		if n == 0 {
+			for _, a := range s.Addresses {
+				fmt.Fprintf(w.e.out, "%-9s %s\n", a[0], a[1])
+			}
+		}
+		for _, j := range arrived {
+			if !j.Finished.Before(w.began) {
+				fmt.Fprintln(w.e.out, arrival(j))
+			}
+		}
+		if n%20 == 19 {
+			fmt.Fprintln(w.e.out, summary(s))
+		}
+	}
+}
+
+func (w *watcher) snapshot(ctx context.Context) (snapshot, []*journey) {
+	done, tenants, err := w.progress(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	for key, sequence := range tenants {
+		w.travel.progressed(key[1], key[0], sequence, now)
+	}
+	s := snapshot{Up: now.Sub(w.began), Log: w.travel.head(), Addresses: w.addresses()}
+	if err == nil {
+		err = w.sup.Err()
+	}
+	if err != nil && ctx.Err() == nil {
+		s.Trouble = err.Error()
+	}
+	for _, name := range stages {
+		s.Stages = append(s.Stages, stage{Name: name, Done: done[name], Lag: max(0, s.Log-done[name])})
+	}
+	arrived := w.travel.arrivals()
+	for _, j := range w.travel.latest(8) {
+		c := *j
+		s.Leads = append(s.Leads, &c)
+	}
+	return s, arrived
+}
+
+// progress reads how far every consumer has come: in all, and by consumer and tenant.
+func (w *watcher) progress(ctx context.Context) (done map[string]int64, tenants map[[2]string]int64, err error) {
+	done, tenants = map[string]int64{}, map[[2]string]int64{}
+	rows, err := w.ops.Query(ctx, `SELECT consumer, tenant_id, max(sequence) FROM neuronx.progress WHERE state <> 'retired' GROUP BY consumer, tenant_id`)
+	if err != nil {
+		return done, tenants, err
+	}
+	var consumer, tenant string
+	var sequence int64
+	_, err = pgx.ForEachRow(rows, []any{&consumer, &tenant, &sequence}, func() error {
+		done[consumer] += sequence
+		tenants[[2]string{consumer, tenant}] = sequence
+		return nil
+	})
+	return done, tenants, err
+}
+
+func (w *watcher) addresses() [][2]string {
+	return [][2]string{
+		{"HTTP", w.e.http + "/v1/events   (key of tenant demo: NEURONX_DEMO_API_KEY in " + w.e.folder.path(envFile) + ")"},
+		{"Kafka", w.e.kafka.Brokers()[0] + "   registry " + w.e.registryURL},
+		{"Postgres", "127.0.0.1:" + strconv.Itoa(w.e.postgres.Port())},
+		{"CRM", w.e.crmURL + "   (stand-in)"},
+		{"metrics", w.e.adminURL + "/metrics"},
+	}
+}
+
+// reachable is the URL under which a listener's address can be reached from this machine.
+func reachable(a net.Addr) string {
+	_, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return "http://" + a.String()
+	}
+	return "http://" + net.JoinHostPort("127.0.0.1", port)
+}
+
+// doorAddr is the configured address with the port that was really bound.
+func doorAddr(bound net.Addr, configured string) string {
+	host, _, err := net.SplitHostPort(configured)
+	_, port, err2 := net.SplitHostPort(bound.String())
+	if err != nil || err2 != nil {
+		return configured
+	}
+	return net.JoinHostPort(host, port)
+}
