@@ -111,7 +111,7 @@ func (d *DB) Pool(t testing.TB, role string) *pgxpool.Pool {
 	defer cancel()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if pool := d.pools[role]; pool != nil {
+	if pool := d.pools[role]; pool != nil && pool.Ping(ctx) == nil { // a test may have closed it, as a process that dies does
 		return pool
 	}
 	u, opts := d.AdminURL, []postgres.Option{postgres.AllowSuperuser()}
@@ -120,7 +120,7 @@ func (d *DB) Pool(t testing.TB, role string) *pgxpool.Pool {
 	}
 	var pool *pgxpool.Pool
 	err := whileBusy(ctx, func() (err error) {
-		pool, err = postgres.Open(ctx, u, append(opts, postgres.Application("test"))...)
+		pool, err = postgres.Open(ctx, u, append(opts, postgres.Application("test"), postgres.MaxConns(16))...)
 		return err
 	})
 	if err != nil {
