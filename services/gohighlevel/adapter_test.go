@@ -82,7 +82,9 @@ func TestAdapter_NeverRepeatsANoteWhoseAnswerWasLost(t *testing.T) {
 			r.waitStatus(tag.ID, effect.Done) // an unknown effect does not block its subject
 			stop()
 			r.run(r.worker()) // nor does a restart send it
-			r.waitFor("two sweeps", func() bool { n, _ := r.sent("POST", "/notes"); return n == 1 })
+			later := r.tag("l1", "later")
+			r.apply(later)
+			r.waitStatus(later.ID, effect.Done)
 			if n, applied := r.sent("POST", "/notes"); n != 1 || applied > 1 {
 				t.Fatalf("%d requests, %d applied", n, applied)
 			}

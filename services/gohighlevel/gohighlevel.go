@@ -68,6 +68,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	defer schemas.Close()
 	kcfg := kafka.Config{Brokers: cfg.KafkaBrokers, ClientID: "neuronx-gohighlevel-" + rt.Slot}
 	admin, err := kafka.NewAdmin(kcfg)
 	if err != nil {
