@@ -48,7 +48,7 @@ func (s *Schema) encode(tree any) ([]byte, error) {
 	if len(e.problems) > 0 {
 		return nil, &InvalidError{Problems: e.problems}
 	}
-	body, err := s.encoder.BinaryFromNative(nil, native)
+	body, err := s.encoder.BinaryFromNative(make([]byte, 0, 512), native)
 	if err != nil {
 		return nil, invalid("", "goavro refused what was checked: "+err.Error())
 	}

@@ -16,6 +16,7 @@ import (
 // Server is the embedded registry: an http.Handler, whose Run must run beside it. It is safe for concurrent use.
 type Server struct {
 	cfg    kafka.Config
+	topic  string
 	log    *slog.Logger
 	routes http.Handler
 
@@ -28,7 +29,7 @@ type Server struct {
 // NewServer returns a registry over the topic _schemas of cfg, which must exist. It answers 500 with code 50001
 // until Run has read the topic to its end.
 func NewServer(cfg kafka.Config, log *slog.Logger) *Server {
-	s := &Server{cfg: cfg, log: log, broken: make(chan error, 1)}
+	s := &Server{cfg: cfg, topic: kafka.TopicSchemas, log: log, broken: make(chan error, 1)}
 	s.routes = s.mux()
 	return s
 }
@@ -41,7 +42,7 @@ func (s *Server) Ready() error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.session == nil {
-		return errors.New("registry: the topic " + kafka.TopicSchemas + " is not read yet")
+		return errors.New("registry: the topic " + s.topic + " is not read yet")
 	}
 	return nil
 }
@@ -61,7 +62,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, ErrFenced), errors.Is(err, errTopic):
-			return fmt.Errorf("registry: %w", err)
+			return fmt.Errorf("registry on %s: %w", s.topic, err)
 		}
 		s.log.Warn("registry reads its topic again", "error", err)
 		select {
@@ -74,7 +75,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // serve opens a session and returns when it broke or ctx is done.
 func (s *Server) serve(ctx context.Context) error {
-	session, state, err := open(ctx, s.cfg)
+	session, state, err := open(ctx, s.cfg, s.topic)
 	if err != nil {
 		return err
 	}

@@ -13,32 +13,32 @@ import (
 )
 
 // ErrFenced means that another embedded registry writes the same topic now.
-var ErrFenced = errors.New("another registry took over the topic " + kafka.TopicSchemas)
+var ErrFenced = errors.New("another embedded registry took over the topic")
 
 // errTopic means that the topic is not one that this registry can use; trying again would not help.
-var errTopic = errors.New("topic " + kafka.TopicSchemas + " can not be used")
+var errTopic = errors.New("topic can not be used")
 
 const (
-	// One writer at a time: whoever initialises this id fences all others (KIP-98).
-	transactionalID = "neuronx.registry"
-	writeTimeout    = 15 * time.Second
+	// One writer at a time: whoever initialises this id, with the topic's name, fences all others (KIP-98).
+	transactionalPrefix = "neuronx.registry."
+	writeTimeout        = 15 * time.Second
 )
 
 // session is the right to write the topic.
 type session struct {
 	client *kgo.Client
+	topic  string
 }
 
 // open takes the right to write from whoever had it, and then reads the topic to its end. In this order nothing can be
 // written behind the end that was read: the transaction of the earlier writer is ended by the initialisation.
-func open(ctx context.Context, cfg kafka.Config) (*session, *state, error) {
-	end, err := topicEnd(ctx, cfg) // first: it tells of a missing topic in words
-	if err != nil {
+func open(ctx context.Context, cfg kafka.Config, topic string) (*session, *state, error) {
+	if _, err := topicEnd(ctx, cfg, topic); err != nil { // first: it tells of a missing topic in words
 		return nil, nil, err
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
-		kgo.TransactionalID(transactionalID),
+		kgo.TransactionalID(transactionalPrefix + topic),
 		kgo.TransactionTimeout(10 * time.Second),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
@@ -56,19 +56,20 @@ func open(ctx context.Context, cfg kafka.Config) (*session, *state, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open writer: %w", err)
 	}
-	s := &session{client: client}
+	s := &session{client: client, topic: topic}
 	initCtx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	if _, _, err := client.ProducerID(initCtx); err != nil {
 		s.close()
 		return nil, nil, fmt.Errorf("fence earlier writers: %w", err)
 	}
-	if end, err = topicEnd(ctx, cfg); err != nil {
+	end, err := topicEnd(ctx, cfg, topic)
+	if err != nil {
 		s.close()
 		return nil, nil, err
 	}
 	st := newState()
-	err = kafka.ReadRange(ctx, cfg, kafka.TopicSchemas, 0, 0, end, func(r *kafka.Record) error {
+	err = kafka.ReadRange(ctx, cfg, topic, 0, 0, end, func(r *kafka.Record) error {
 		if err := st.fold(r.Key, r.Value); err != nil {
 			return fmt.Errorf("%w: record at offset %d: %w", errTopic, r.Offset, err)
 		}
@@ -76,13 +77,13 @@ func open(ctx context.Context, cfg kafka.Config) (*session, *state, error) {
 	})
 	if err != nil {
 		s.close()
-		return nil, nil, fmt.Errorf("read %s: %w", kafka.TopicSchemas, err)
+		return nil, nil, fmt.Errorf("read %s: %w", topic, err)
 	}
 	return s, st, nil
 }
 
 // topicEnd returns the high water mark of the only partition of the topic.
-func topicEnd(ctx context.Context, cfg kafka.Config) (int64, error) {
+func topicEnd(ctx context.Context, cfg kafka.Config, topic string) (int64, error) {
 	admin, err := kafka.NewAdmin(cfg)
 	if err != nil {
 		return 0, err
@@ -90,22 +91,22 @@ func topicEnd(ctx context.Context, cfg kafka.Config) (int64, error) {
 	defer admin.Close()
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	topics, err := admin.Topics(ctx, kafka.TopicSchemas)
+	topics, err := admin.Topics(ctx, topic)
 	if err != nil {
 		return 0, err
 	}
-	topic, ok := topics[kafka.TopicSchemas]
+	found, ok := topics[topic]
 	if !ok {
 		return 0, fmt.Errorf("%w: it does not exist; run: neuronx provision --execute", errTopic)
 	}
-	if topic.Partitions != 1 {
-		return 0, fmt.Errorf("%w: it has %d partitions, and ids have an order only in one", errTopic, topic.Partitions)
+	if found.Partitions != 1 {
+		return 0, fmt.Errorf("%w: it has %d partitions, and ids have an order only in one", errTopic, found.Partitions)
 	}
-	ends, err := admin.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicSchemas)
+	ends, err := admin.EndOffsets(ctx, kafka.ReadUncommitted, topic)
 	if err != nil {
 		return 0, err
 	}
-	return ends[kafka.TopicPartition{Topic: kafka.TopicSchemas}], nil
+	return ends[kafka.TopicPartition{Topic: topic}], nil
 }
 
 // write commits one version. After an error the outcome is unknown, and the session must not be used again.
@@ -119,7 +120,7 @@ func (s *session) write(v version) error {
 	if err := s.client.BeginTransaction(); err != nil {
 		return classify(err)
 	}
-	rec := &kgo.Record{Topic: kafka.TopicSchemas, Partition: 0, Key: key, Value: value}
+	rec := &kgo.Record{Topic: s.topic, Partition: 0, Key: key, Value: value}
 	if err := s.client.ProduceSync(ctx, rec).FirstErr(); err != nil {
 		return classify(err)
 	}
