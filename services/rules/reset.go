@@ -230,6 +230,7 @@ func (s *shadow) forgive(ctx context.Context, tenant string, expected map[string
 			return err
 		}
 		rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND event_id = ANY($3)
+			UNION SELECT event_id FROM neuronx.rule_storms WHERE tenant_id = $1 AND event_id = ANY($3)
 			UNION SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND event_id = ANY($3)`, tenant, Deriver, ids)
 		if err != nil {
 			return fmt.Errorf("look for refused events: %w", err)
