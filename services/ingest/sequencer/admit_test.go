@@ -98,7 +98,11 @@ func TestAdmit_Verdicts(t *testing.T) {
 			d.put(other(lead("a", "1")))
 			return d.put(other(lead("a", "1")))
 		}, duplicate, event.CodeConflict},
-		{"the first after a conflict", func(d *door) decision { d.put(lead("a", "1")); d.put(other(lead("a", "1"))); return d.put(lead("a", "1")) }, duplicate, ""},
+		{"the first after a conflict", func(d *door) decision {
+			d.put(lead("a", "1"))
+			d.put(other(lead("a", "1")))
+			return d.put(lead("a", "1"))
+		}, duplicate, ""},
 		{"a repeat within the day", func(d *door) decision {
 			d.put(lead("a", "1"))
 			return d.later(24*time.Hour - time.Second).put(lead("a", "1"))

@@ -1,0 +1,68 @@
+package kafkatest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// TxnFault is a way in which a transaction of the engine goes wrong at the broker.
+type TxnFault string
+
+// The faults.
+const (
+	EndTxnUnknown     TxnFault = "end_txn_unknown"      // the commit is answered with an unknown error and not done
+	EndTxnTimedOut    TxnFault = "end_txn_timed_out"    // the commit is answered with a time-out
+	OffsetsRefused    TxnFault = "offsets_refused"      // the offsets are refused: the member is of an old generation
+	OffsetsUnknown    TxnFault = "offsets_unknown"      // the offsets are answered with an unknown error
+	ProduceRefused    TxnFault = "produce_refused"      // a record of the log is refused
+	ProduceAfterWrite TxnFault = "produce_after_append" // a record of the log is answered with an error and is there
+)
+
+// TxnFaults lists them all.
+func TxnFaults() []TxnFault {
+	return []TxnFault{EndTxnUnknown, EndTxnTimedOut, OffsetsRefused, OffsetsUnknown, ProduceRefused, ProduceAfterWrite}
+}
+
+// FailTxn makes the broker fail the next n requests that a fault is about, and returns how many it has failed so far.
+func FailTxn(c *Cluster, f TxnFault, n int) (hits func() int) {
+	fault := kfake.Fault{Count: n}
+	switch f {
+	case EndTxnUnknown:
+		fault.Keys, fault.TopLevel, fault.Err = []kmsg.Key{kmsg.EndTxn}, true, kerr.UnknownServerError
+	case EndTxnTimedOut:
+		fault.Keys, fault.TopLevel, fault.Err = []kmsg.Key{kmsg.EndTxn}, true, kerr.RequestTimedOut
+	case OffsetsRefused:
+		fault.Keys, fault.Err = []kmsg.Key{kmsg.TxnOffsetCommit}, kerr.IllegalGeneration
+	case OffsetsUnknown:
+		fault.Keys, fault.Err = []kmsg.Key{kmsg.TxnOffsetCommit}, kerr.UnknownServerError
+	case ProduceRefused:
+		fault.Keys, fault.Topic, fault.Err = []kmsg.Key{kmsg.Produce}, "neuronx.events", kerr.InvalidRecord
+	case ProduceAfterWrite:
+		fault.Keys, fault.Topic, fault.Err = []kmsg.Key{kmsg.Produce}, "neuronx.events", kerr.NotEnoughReplicasAfterAppend
+	}
+	h := c.Fault(fault)
+	return func() int { return int(h.Hits()) }
+}
+
+// Misplace writes a record to the partition that it names, wherever its key belongs, as a client with another partitioner does.
+func Misplace(t testing.TB, cfg kafka.Config, r *kafka.Record) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatalf("open a test producer: %v", err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
+		t.Fatalf("produce to the test broker: %v", err)
+	}
+}
