@@ -254,3 +254,15 @@ func FuzzDecodeHeaders(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkParseStored(b *testing.B) {
+	stored, err := Stored(full(), [32]byte{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, _, err := ParseStored(stored); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
