@@ -36,7 +36,7 @@ type Call struct {
 	Body   string
 }
 
-// Progress is one row of neuronx.progress.
+// Progress is one row of neuronx.progress. A consumer is named as its group.
 type Progress struct {
 	Consumer, Tenant, State string
 	Sequence                int64
@@ -300,15 +300,14 @@ func checkDurable(r *report, d Dump) {
 			if e.Offset >= offsets[e.Partition] {
 				continue
 			}
-			consumer := group[len("neuronx."):]
-			p, ok := progress[[2]string{consumer, e.TenantID}]
+			p, ok := progress[[2]string{group, e.TenantID}]
 			if (!ok || p.Sequence < e.Sequence) && p.State != "stalled" && p.State != "catching-up" {
 				r.add("I10", "%s committed offset %d of partition %d, and its row of %s stands at %d below %d", group, offsets[e.Partition], e.Partition, e.TenantID, p.Sequence, e.Sequence)
 			}
-			if consumer == "archiver" && d.Archive != nil && archived[e.TenantID] < e.Sequence {
+			if group == "neuronx.archiver" && d.Archive != nil && archived[e.TenantID] < e.Sequence {
 				r.add("I10", "%s committed offset %d of partition %d, and %s %d is not in the archive", group, offsets[e.Partition], e.Partition, e.TenantID, e.Sequence)
 			}
-			if consumer == "gohighlevel" && d.Effects != nil && isCommand(e.Type) && !ledger[e.TenantID+"/"+e.ID] {
+			if group == "neuronx.gohighlevel" && d.Effects != nil && isCommand(e.Type) && !ledger[e.TenantID+"/"+e.ID] {
 				r.add("I10", "%s committed offset %d of partition %d, and command %s is not in the ledger", group, offsets[e.Partition], e.Partition, e.ID)
 			}
 		}

@@ -29,7 +29,7 @@ func good() Dump {
 		Effects:     []Effect{{Tenant: "t", EffectID: "d", Kind: "crm.note.add", Class: "once", Status: "done"}},
 		Calls:       []Call{{"t", "POST", "/contacts/1/notes", "hello"}},
 		Committed:   map[string]map[int32]int64{"neuronx.archiver": {0: 3}, "neuronx.gohighlevel": {0: 3}},
-		Progress:    []Progress{{"archiver", "t", "live", 3}, {"gohighlevel", "t", "live", 3}},
+		Progress:    []Progress{{"neuronx.archiver", "t", "live", 3}, {"neuronx.gohighlevel", "t", "live", 3}},
 	}
 	for _, e := range log {
 		b, _ := stored(e)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -126,6 +127,7 @@ func (w *watcher) progress(ctx context.Context) (done map[string]int64, tenants 
 	var consumer, tenant string
 	var sequence int64
 	_, err = pgx.ForEachRow(rows, []any{&consumer, &tenant, &sequence}, func() error {
+		consumer := strings.TrimPrefix(consumer, "neuronx.") // a consumer is named as its group
 		done[consumer] += sequence
 		tenants[[2]string{consumer, tenant}] = sequence
 		return nil
