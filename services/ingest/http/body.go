@@ -1,6 +1,7 @@
 package httpin
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"errors"
@@ -59,7 +60,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Pro
 	if encoding == "" {
 		return readAll(raw, limit)
 	}
-	zr, err := gzip.NewReader(raw)
+	br := bufio.NewReader(raw) // a ByteReader, so that gzip reads no further than its own end
+	zr, err := gzip.NewReader(br)
 	if err != nil {
 		return nil, bodyProblem(err, limit)
 	}
@@ -68,7 +70,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Pro
 	if p != nil {
 		return nil, p
 	}
-	if n, err := io.Copy(io.Discard, io.LimitReader(raw, 1)); n != 0 || err != nil {
+	if _, err := br.ReadByte(); !errors.Is(err, io.EOF) {
 		return nil, problem(event.CodeInvalidJSON, "bytes follow the end of the gzip data").hint("send one gzip member and nothing after it")
 	}
 	return body, nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -75,8 +76,7 @@ func newWatch(ctx context.Context, admin *kafka.Admin, tenant string) (*watch, e
 	}
 	n := topics[kafka.TopicEvents].Partitions
 	if n == 0 || topics[kafka.TopicDeadLetter].Partitions != n {
-		return nil, event.Refuse(event.CodeInvalidConfig, "the topics %s and %s are not there as declared", kafka.TopicEvents, kafka.TopicDeadLetter).
-			Hint("run `neuronx provision --execute`")
+		return nil, fmt.Errorf("the topics %s and %s are not there as declared; run `neuronx provision --execute`", kafka.TopicEvents, kafka.TopicDeadLetter)
 	}
 	w := &watch{tenant: tenant, partition: kafka.PartitionFor([]byte(tenant), n), next: map[string]int64{}}
 	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)

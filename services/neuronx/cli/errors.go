@@ -62,7 +62,7 @@ func failed(what string, err error) *Error {
 		switch r.Code {
 		case event.CodeUnsafe:
 			e.Exit = exitUnsafe
-		case event.CodeUsage:
+		case event.CodeUsage, event.CodeInvalidConfig:
 			e.Exit = exitUsage
 		}
 	case errors.Is(err, context.Canceled):

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,6 +69,16 @@ func strict(cmd *cobra.Command) {
 		}
 		return e.next("`%s --help` lists the flags", cmd.CommandPath())
 	})
+	if check := cmd.Args; check != nil { // commands of other packages use cobra's own checks
+		cmd.Args = func(cmd *cobra.Command, got []string) error {
+			err := check(cmd, got)
+			var e *Error
+			if err == nil || errors.As(err, &e) {
+				return err
+			}
+			return usage("%s", err)
+		}
+	}
 	if cmd.HasSubCommands() && cmd.RunE == nil && cmd.Run == nil {
 		cmd.Args = cobra.ArbitraryArgs
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
