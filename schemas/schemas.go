@@ -1,7 +1,8 @@
 // Package schemas embeds the catalogue: one Avro schema an event type, in schemas/<domain>/<name>.v<major>.avsc.
 //
 // A new event type is a new file and nothing else: it is found by its path, checked by pkg/avro (Lint), and pushed
-// to the registry by provision. A released file never changes except by adding fields with defaults; a breaking
+// to the registry by provision. `go test ./schemas -update` then writes golden/<type>.json, which keeps one record's
+// JSON and bytes for ever. A released file never changes except by adding fields with defaults; a breaking
 // change is a new major. How it fails: Files returns an error only when the embedded tree cannot be read.
 package schemas
 
