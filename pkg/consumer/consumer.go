@@ -91,17 +91,26 @@ func New(cfg Config, h Handler) (*Consumer, error) {
 
 // Run joins the group and reads until ctx is done (then it returns nil) or something is broken for good.
 func (c *Consumer) Run(ctx context.Context) error {
+	var failing time.Time
 	for {
+		begun := time.Now()
 		err := c.join(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !errors.Is(err, errTakenOver) {
+		if failing.IsZero() || time.Since(begun) > c.cfg.RetryBudget {
+			failing = begun
+		}
+		switch {
+		case errors.Is(err, errTakenOver):
+			c.metrics.takeovers.Inc()
+			c.cfg.Log.Warn("dropped a batch and joining anew: another member went on from here", "consumer", c.cfg.Name, "error", err)
+		case errors.Is(err, errResume) && !errors.Is(err, ErrTopicChanged) && time.Since(failing) < c.cfg.RetryBudget:
+			c.cfg.Log.Warn("could not resume, joining anew", "consumer", c.cfg.Name, "error", err)
+		default:
 			return err
 		}
-		c.metrics.takeovers.Inc()
-		c.cfg.Log.Warn("dropped a batch and joining anew: another member went on from here", "consumer", c.cfg.Name, "error", err)
-		sleep(ctx, time.Second)
+		sleep(ctx, time.Second/2)
 	}
 }
 

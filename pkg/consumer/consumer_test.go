@@ -256,7 +256,9 @@ func TestRun_DiesAfterTheRetryBudgetAndCommitsNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.write(f.next("acme", 5)...)
-	h := &recorder{before: func(context.Context, event.Recorded) error { return consumer.Transient(errors.New("registry unavailable")) }}
+	h := &recorder{before: func(context.Context, event.Recorded) error {
+		return consumer.Transient(errors.New("registry unavailable"))
+	}}
 	cfg := f.config()
 	cfg.RetryBudget = 300 * time.Millisecond
 	c, err := consumer.New(cfg, h)

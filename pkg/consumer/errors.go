@@ -17,6 +17,8 @@ import (
 var ErrTopicChanged = errors.New("the topic was made anew")
 
 var (
+	errResume    = errors.New("resume")
+	errCommit    = errors.New("commit batch")
 	errTakenOver = errors.New("another member moved the partition's row")
 	errRowMoved  = errors.New("a progress row was moved by somebody else")
 )

@@ -210,7 +210,9 @@ func (f *fixture) resetOffset(partition int32, to int64, metadata string) {
 	}
 }
 
-func partitionOf(tenant string) int32 { return kafka.PartitionFor([]byte(tenant), kafkatest.Partitions) }
+func partitionOf(tenant string) int32 {
+	return kafka.PartitionFor([]byte(tenant), kafkatest.Partitions)
+}
 
 // memoryArchive is an archive that tests can hold back.
 type memoryArchive struct {

@@ -21,14 +21,16 @@ func (s *session) process(ctx context.Context, b batch) error {
 	start := time.Now()
 	defer func() { s.c.metrics.batchSeconds.Observe(time.Since(start).Seconds()) }()
 	pause := 50 * time.Millisecond
+	uncertain := false // a COMMIT of this batch was sent, and its answer did not come
 	for attempt := 0; ; attempt++ {
-		err := s.attempt(ctx, b, attempt > 0)
+		err := s.attempt(ctx, b, uncertain)
 		if err == nil {
 			return nil
 		}
 		if errors.Is(err, errTakenOver) || ctx.Err() != nil {
 			return err
 		}
+		uncertain = uncertain || errors.Is(err, errCommit)
 		s.c.metrics.retries.Inc()
 		if time.Since(start) > s.c.cfg.RetryBudget {
 			return fmt.Errorf("batch not written in %s: %w", s.c.cfg.RetryBudget, err)
@@ -45,7 +47,7 @@ func (s *session) process(ctx context.Context, b batch) error {
 }
 
 // attempt is one transaction.
-func (s *session) attempt(ctx context.Context, b batch, again bool) error {
+func (s *session) attempt(ctx context.Context, b batch, uncertain bool) error {
 	s.c.writing.Lock()
 	defer s.c.writing.Unlock()
 	tx, err := s.begin(ctx)
@@ -53,7 +55,7 @@ func (s *session) attempt(ctx context.Context, b batch, again bool) error {
 		return err
 	}
 	defer rollback(tx)
-	if done, err := checkSpans(ctx, tx, s.c.cfg.Name, b.spans, again); err != nil || done {
+	if done, err := checkSpans(ctx, tx, s.c.cfg.Name, b.spans, uncertain); err != nil || done {
 		if done {
 			s.moved(b)
 		}
@@ -72,7 +74,7 @@ func (s *session) attempt(ctx context.Context, b batch, again bool) error {
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return fmt.Errorf("commit batch: %w", err)
+		return fmt.Errorf("%w: %w", errCommit, err)
 	}
 	s.moved(b)
 	s.account(b, result)

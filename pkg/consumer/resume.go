@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,11 +15,11 @@ import (
 // resume is called at every assignment. The rows say where to read on; what the group has committed is looked at only to see
 // whether an operator asked for something.
 func (s *session) resume(ctx context.Context, committed map[kafka.TopicPartition]kafka.Committed, topicIDs map[string][16]byte) (map[kafka.TopicPartition]int64, error) {
+	offsets := make(map[kafka.TopicPartition]int64, len(committed))
 	starts, err := s.admin.StartOffsets(ctx, s.topics...)
 	if err != nil {
-		return nil, fmt.Errorf("list start offsets: %w", err)
+		return nil, s.notResumed(fmt.Errorf("list start offsets: %w", err))
 	}
-	offsets := make(map[kafka.TopicPartition]int64, len(committed))
 	err = pgx.BeginFunc(ctx, s.c.cfg.Pool, func(tx pgx.Tx) error {
 		for tp, com := range committed {
 			at, fresh, err := s.place(ctx, tx, tp, topicIDs[tp.Topic], starts[tp])
@@ -36,15 +35,18 @@ func (s *session) resume(ctx context.Context, committed map[kafka.TopicPartition
 		return nil
 	})
 	if err != nil {
-		err = fmt.Errorf("resume %s: %w", s.c.cfg.Name, err)
-		if errors.Is(err, ErrTopicChanged) {
-			s.mu.Lock()
-			s.fatal = err // the group would only join again; the next tick ends the process
-			s.mu.Unlock()
-		}
-		return nil, err
+		return nil, s.notResumed(err)
 	}
 	return offsets, nil
+}
+
+// notResumed makes the next tick end this membership: left to itself, the client may sit without partitions for long.
+func (s *session) notResumed(err error) error {
+	err = fmt.Errorf("%w %s: %w", errResume, s.c.cfg.Name, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fatal = err
+	return err
 }
 
 // place is one partition's row.

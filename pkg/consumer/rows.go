@@ -135,7 +135,7 @@ type span struct {
 
 // checkSpans compares the partition rows with what a batch starts from. done is true when they already stand at its end: an
 // earlier attempt was committed although its answer was lost.
-func checkSpans(ctx context.Context, tx pgx.Tx, consumer string, spans []span, again bool) (done bool, err error) {
+func checkSpans(ctx context.Context, tx pgx.Tx, consumer string, spans []span, uncertain bool) (done bool, err error) {
 	at := 0
 	for _, s := range spans {
 		var next int64
@@ -145,13 +145,13 @@ func checkSpans(ctx context.Context, tx pgx.Tx, consumer string, spans []span, a
 		}
 		switch {
 		case next == s.from:
-		case again && next == s.to:
+		case uncertain && next == s.to:
 			at++
 		case !seedProgressWithoutCAS:
 			return false, fmt.Errorf("%s/%d: next offset is %d, not %d: %w", s.topic, s.partition, next, s.from, errTakenOver)
 		}
 	}
-	return again && at == len(spans) && at > 0, nil
+	return at > 0 && at == len(spans), nil
 }
 
 // moveSpans moves the partition rows, the fence against a member that was paused while another took over.

@@ -1,0 +1,237 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+)
+
+// published collects what a consumer announces.
+type published struct {
+	mu  sync.Mutex
+	ids map[string]string // id -> type and tenant
+}
+
+func (p *published) publish(_ context.Context, tenant, typ, _, id string, data map[string]any) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if data["replay_id"] == "" || data["group"] != kafka.GroupProjector {
+		return errors.New("incomplete announcement")
+	}
+	p.ids[id] = typ + " " + tenant
+	return nil
+}
+
+func (p *published) all() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []string
+	for _, v := range p.ids {
+		out = append(out, v)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestReset_IsARequestForTheSideJobAndTheRowWins(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, metadata, session string
+		to                      int64
+	}{
+		{"back, by Kafka's own tool", "", "", 0},
+		{"back, by our tool", "nx-reset:s-1", "s-1", 2},
+		{"forward", "", "", 1_000_000},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			p := partitionOf("acme")
+			f.write(f.next("acme", 6)...)
+			stop := f.start(f.config(), &recorder{})
+			f.await("acme", 1, 6, consumer.Live)
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+			f.resetOffset(p, tc.to, tc.metadata)
+
+			h, announced := &recorder{}, &published{ids: map[string]string{}}
+			cfg := f.config()
+			cfg.Publish, cfg.Meaning = announced.publish, "rebuild"
+			stop = f.start(cfg, h)
+			// Without any traffic the group's offset is the row's again, and the job is done once.
+			kafkatest.WaitFor(t, "offset put back", func(context.Context) bool { return f.committed(p).Ours() && f.committed(p).Offset == 6 })
+			kafkatest.WaitFor(t, "both announced", func(context.Context) bool { return len(announced.all()) == 2 })
+			if got := announced.all(); !slices.Equal(got, []string{"engine.replay.completed acme", "engine.replay.started acme"}) {
+				t.Errorf("announced %v", got)
+			}
+			r := h.seen()[0]
+			if r.From != 6 || r.To != tc.to || r.Session != tc.session || r.Topic != kafka.TopicEvents || r.Partition != p {
+				t.Errorf("reset %+v", r)
+			}
+			if want := r.Back(); want != slices.Equal(r.Tenants, []string{"acme"}) {
+				t.Errorf("tenants beyond the offset: %v", r.Tenants)
+			}
+			f.write(f.next("acme", 1)...)
+			f.await("acme", 1, 7, consumer.Live)
+			kafkatest.WaitFor(t, "acknowledged", func(ctx context.Context) bool {
+				var open int
+				err := f.admin.QueryRow(ctx, `SELECT count(*) FROM neuronx.resets WHERE NOT put_back OR state <> 'done'`).Scan(&open)
+				return err == nil && open == 0
+			})
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+			stop = f.start(f.config(), h)
+			f.write(f.next("acme", 1)...)
+			f.await("acme", 1, 8, consumer.Live)
+			f.wantApplied("acme", 1, 8)
+			if got := len(h.seen()); got != 1 {
+				t.Errorf("the job ran %d times", got)
+			}
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestReset_NamesOnlyTenantsBeyondTheOffset(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(f.next("acme", 3)...)
+	other := sameLogPartition("acme")
+	f.write(f.next(other, 3)...)
+	stop := f.start(f.config(), &recorder{})
+	f.await("acme", 1, 3, consumer.Live)
+	f.await(other, 1, 3, consumer.Live)
+	_ = stop()
+	f.resetOffset(partitionOf("acme"), 4, "")
+	h := &recorder{}
+	f.start(f.config(), h)
+	kafkatest.WaitFor(t, "reset", func(context.Context) bool { return len(h.seen()) == 1 })
+	if got := h.seen()[0].Tenants; !slices.Equal(got, []string{other}) {
+		t.Errorf("got %v, want only %s", got, other)
+	}
+}
+
+// sameLogPartition finds another tenant of the same partition.
+func sameLogPartition(tenant string) string {
+	for i := 'a'; ; i++ {
+		if name := "globex-" + string(i); partitionOf(name) == partitionOf(tenant) {
+			return name
+		}
+	}
+}
+
+func TestReset_InterruptedIsDoneAgainByTheNextOwner(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(f.next("acme", 3)...)
+	stop := f.start(f.config(), &recorder{})
+	f.await("acme", 1, 3, consumer.Live)
+	_ = stop()
+	f.resetOffset(partitionOf("acme"), 0, "")
+	h := &recorder{redo: func(ctx context.Context, _ consumer.Reset) error { <-ctx.Done(); return ctx.Err() }}
+	stop = f.start(f.config(), h)
+	kafkatest.WaitFor(t, "reset begun", func(context.Context) bool { return len(h.seen()) == 1 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := &recorder{}
+	f.start(f.config(), again)
+	kafkatest.WaitFor(t, "reset again", func(context.Context) bool { return len(again.seen()) == 1 })
+	if a, b := h.seen()[0].ID, again.seen()[0].ID; a != b {
+		t.Errorf("reset %s became %s", a, b)
+	}
+}
+
+func TestGeneration_IsBuiltFromTheArchiveBesideTheLiveOne(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(f.next("acme", 1200)...)
+	h := &recorder{}
+	f.start(f.config(), h)
+	f.await("acme", 1, 1200, consumer.Live)
+	for range 2 { // asked twice for the same reason, there is one
+		err := pgx.BeginFunc(context.Background(), f.pool, func(tx pgx.Tx) error {
+			g, err := consumer.NewGeneration(context.Background(), tx, kafka.GroupProjector, "acme", partitionOf("acme"), "reset 1")
+			if g != 2 {
+				t.Errorf("generation %d, want 2", g)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.write(f.next("acme", 10)...)
+	f.await("acme", 2, 1210, consumer.Live)
+	f.write(f.next("acme", 10)...)
+	f.await("acme", 2, 1220, consumer.Live)
+	f.await("acme", 1, 1220, consumer.Live)
+	f.wantApplied("acme", 1, 1220)
+	f.wantApplied("acme", 2, 1220)
+}
+
+func TestZombie_WritesNothingAfterATakeover(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(f.next("acme", 5)...)
+	f.start(f.config(), &recorder{})
+	f.await("acme", 1, 5, consumer.Live)
+
+	// A paused member holds a batch that begins at offset 5; meanwhile its successor goes on to 8.
+	arrived, wake := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	paused := &recorder{before: func(context.Context, event.Recorded) error {
+		once.Do(func() { close(arrived); <-wake })
+		return nil
+	}}
+	zombie := f.zombie(paused)
+	batch := f.next("acme", 3)
+	done := make(chan error, 1)
+	go func() { done <- zombie(batch) }()
+	<-arrived
+	f.write(batch...)
+	f.await("acme", 1, 8, consumer.Live)
+	f.exec(`DELETE FROM public.applied WHERE sequence > 5`) // so that the zombie's own rows would not be refused by the key
+	close(wake)
+	if err := <-done; !consumer.IsTakenOver(err) {
+		t.Errorf("the zombie got %v", err)
+	}
+	f.wantApplied("acme", 1, 5)
+	if row := f.row("acme", 1); row.Sequence != 8 {
+		t.Errorf("progress ran to %d", row.Sequence)
+	}
+	f.write(f.next("acme", 1)...)
+	f.await("acme", 1, 9, consumer.Live)
+}
+
+// zombie gives the batch step of a member that believes to own acme's partition at offset 5.
+func (f *fixture) zombie(h consumer.Handler) func([]event.Recorded) error {
+	f.t.Helper()
+	cfg := f.config()
+	c, err := consumer.New(cfg, h)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	tp := kafka.TopicPartition{Topic: kafka.TopicEvents, Partition: partitionOf("acme")}
+	return func(events []event.Recorded) error {
+		recs := make([]*kafka.Record, len(events))
+		for i := range events {
+			recs[i] = kafka.RecordedToRecord(&events[i])
+			recs[i].Partition, recs[i].Offset = tp.Partition, 5+int64(i)
+		}
+		return c.HandleAs(context.Background(), map[kafka.TopicPartition]int64{tp: 5}, recs)
+	}
+}
