@@ -138,20 +138,34 @@ func ensureRoles(ctx context.Context, tx pgx.Tx) error {
 	if super {
 		return nil
 	}
-	return ensureMember(ctx, tx, RoleOwner, pgx.Identifier{admin}.Sanitize())
+	// Since version 16 the maker of a role is a member that may grant it, but not act as it.
+	var acts bool
+	err = tx.QueryRow(ctx, `SELECT pg_has_role($1, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)`,
+		RoleOwner).Scan(&acts)
+	if err != nil {
+		return fmt.Errorf("look up membership of %s: %w", admin, err)
+	}
+	if acts {
+		return nil
+	}
+	return grantRole(ctx, tx, RoleOwner, admin)
 }
 
 func ensureMember(ctx context.Context, tx pgx.Tx, group, member string) error {
 	var is bool
 	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
-		JOIN pg_roles r ON r.oid = m.member WHERE g.rolname = $1 AND r.rolname = $2)`, group, strings.Trim(member, `"`)).Scan(&is)
+		JOIN pg_roles r ON r.oid = m.member WHERE g.rolname = $1 AND r.rolname = $2)`, group, member).Scan(&is)
 	if err != nil {
 		return fmt.Errorf("look up membership of %s: %w", member, err)
 	}
 	if is {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, "GRANT "+group+" TO "+member); err != nil {
+	return grantRole(ctx, tx, group, member)
+}
+
+func grantRole(ctx context.Context, tx pgx.Tx, group, member string) error {
+	if _, err := tx.Exec(ctx, "GRANT "+group+" TO "+pgx.Identifier{member}.Sanitize()); err != nil {
 		return fmt.Errorf("grant %s to %s: %w", group, member, err)
 	}
 	return nil

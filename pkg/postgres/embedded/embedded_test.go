@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -246,6 +247,40 @@ func TestParsePidFile(t *testing.T) {
 	}
 }
 
+// A managed server gives no superuser: an admin who may make roles and owns the database is enough.
+func migrateWithoutSuperuser(t *testing.T, s *Server) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), s.MaintenanceURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for _, sql := range []string{`CREATE ROLE "the admin" LOGIN CREATEROLE PASSWORD 'pw'`, `CREATE DATABASE managed OWNER "the admin"`} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	url := fmt.Sprintf("postgres://the%%20admin:pw@127.0.0.1:%d/managed?sslmode=disable", s.Port())
+	tables := postgres.Migrations{Name: "x", FS: fstest.MapFS{"00001_x.sql": {Data: []byte("-- +goose Up\nCREATE TABLE neuronx.x (id int);")}}}
+	for range 2 {
+		if _, err := postgres.Migrate(t.Context(), url, tables); err != nil {
+			t.Fatal(err)
+		}
+		if err := postgres.SetPasswords(t.Context(), url, s.Passwords()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := query(t, strings.Replace(s.URL(postgres.RoleOps), "/neuronx?", "/managed?", 1), `SELECT current_user::text`); got != postgres.RoleOps {
+		t.Fatal(got)
+	}
+}
+
+func TestMigrate_NeedsNoSuperuser(t *testing.T) {
+	s := start(t, Options{DataDir: open(t), NoSync: true})
+	defer stop(t, s)
+	migrateWithoutSuperuser(t, s)
+}
+
 // Downloading is tried where it is allowed: the CI sets the variable.
 func TestStart_WithDownloadedBinaries(t *testing.T) {
 	if os.Getenv("NEURONX_TEST_DOWNLOAD") == "" {
@@ -257,9 +292,7 @@ func TestStart_WithDownloadedBinaries(t *testing.T) {
 	if got := query(t, s.AdminURL(), `SHOW server_version_num`); s.Major() < 18 || !strings.HasPrefix(got, "18") {
 		t.Fatal(got)
 	}
-	if _, err := postgres.Migrate(t.Context(), s.AdminURL()); err != nil {
-		t.Fatal(err)
-	}
+	migrateWithoutSuperuser(t, s)
 	stop(t, s)
 	s = start(t, Options{DataDir: dir}) // an older installed one must not be tried on it
 	if s.Major() != 18 {

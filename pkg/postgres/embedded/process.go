@@ -17,6 +17,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// ErrNotStarted means that nothing runs on the cluster and that the server does not start on it.
+var ErrNotStarted = errors.New("the server does not start")
+
 // run leaves a server of our own answering: the living one, or a new one.
 func (s *Server) run(ctx context.Context) error {
 	adopted, err := s.adopt(ctx)
@@ -193,7 +196,7 @@ func (s *Server) launch(ctx context.Context) error {
 		"-o", strings.Join(s.settings(), " ")).CombinedOutput()
 	if err != nil {
 		log, _ := os.ReadFile(logFile)
-		return fmt.Errorf("start PostgreSQL %d: %w: %s %s", s.bin.Major, err, lastLines(out), lastLines(log))
+		return fmt.Errorf("%w (PostgreSQL %d): %w: %s %s", ErrNotStarted, s.bin.Major, err, lastLines(out), lastLines(log))
 	}
 	if err := s.ping(ctx); err != nil {
 		return errors.Join(fmt.Errorf("log in to the started server: %w", err), s.halt(context.WithoutCancel(ctx)))

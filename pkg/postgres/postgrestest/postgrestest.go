@@ -169,13 +169,14 @@ func serve(ctx context.Context) (*embedded.Server, error) {
 	}
 	opt := embedded.Options{DataDir: serverDir(), Shared: true, NoSync: true, Out: os.Stderr}
 	server, err := embedded.Start(ctx, opt)
-	if err != nil {
+	if errors.Is(err, embedded.ErrNotStarted) {
 		if rerr := embedded.Remove(ctx, opt.DataDir); rerr != nil {
 			return nil, errors.Join(err, rerr)
 		}
-		if server, err = embedded.Start(ctx, opt); err != nil {
-			return nil, err
-		}
+		server, err = embedded.Start(ctx, opt)
+	}
+	if err != nil {
+		return nil, err
 	}
 	process.server = server
 	return server, nil
