@@ -1,0 +1,211 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/archiver"
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// bench is the handler over a test database, without Kafka.
+type bench struct {
+	*testing.T
+	pool     *pgxpool.Pool
+	keys     *event.Keyring
+	registry registryClient
+	next     map[string]int64
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	db := postgrestest.New(t, consumer.Migrations(), archiver.Migrations(), outbox.Migrations(), Migrations())
+	return &bench{T: t, pool: db.Pool(t, postgres.RoleRules), keys: event.NewKeyring(), registry: catalogue(t), next: map[string]int64{}}
+}
+
+func (b *bench) handler() *handler {
+	return newHandler(outbox.New(Deriver, b.keys), b.registry, quiet(), newMetrics(nil))
+}
+
+func (b *bench) recorded(tenant, typ, subject string, data map[string]any) event.Recorded {
+	b.Helper()
+	b.next[tenant]++
+	n := b.next[tenant]
+	return event.Recorded{Event: event.Event{TenantID: tenant, ID: fmt.Sprintf("e%d", n), Source: "/test", Type: typ, Subject: subject, Time: recordedAt, Value: value(b, b.registry, typ, data)},
+		Sequence: n, Position: n << 20, RecordedTime: recordedAt, LogID: "log"}
+}
+
+func (b *bench) published(tenant string, version int64, files ...ruleset.File) event.Recorded {
+	return b.recorded(tenant, typePublished, "rules/"+tenant, ruleset.PublishedData(files, version, ""))
+}
+
+func runOf(events ...event.Recorded) consumer.Run {
+	return consumer.Run{TenantID: events[0].TenantID, Generation: 1, Events: events}
+}
+
+// apply applies runs in one transaction each, which ends with the error of end.
+func (b *bench) apply(h *handler, end error, runs ...consumer.Run) {
+	b.Helper()
+	err := pgx.BeginFunc(b.Context(), b.pool, func(tx pgx.Tx) error {
+		if err := h.ApplyBatch(b.Context(), tx, runs); err != nil {
+			return err
+		}
+		return end
+	})
+	if !errors.Is(err, end) || (err != nil && end == nil) {
+		b.Fatal(err)
+	}
+}
+
+// dump is everything that the service keeps, as text.
+func (b *bench) dump() string {
+	b.Helper()
+	var out strings.Builder
+	for _, q := range []string{
+		`SELECT tenant_id || ' ' || deriver || ' ' || number || ' ' || event_id || ' ' || encode(record, 'hex') FROM neuronx.outbox ORDER BY tenant_id, number`,
+		`SELECT tenant_id || ' ' || last FROM neuronx.outbox_numbers ORDER BY 1`,
+		`SELECT tenant_id || ' ' || subject || ' ' || state || ' ' || sequence FROM neuronx.rule_state ORDER BY 1`,
+		`SELECT tenant_id || ' ' || rule || ' ' || failures || ' ' || tripped || ' ' || tripped_at || ' ' || reset_at FROM neuronx.rule_health ORDER BY 1`,
+		`SELECT tenant_id || ' ' || sequence || ' ' || version || ' ' || hash FROM neuronx.rule_bundles ORDER BY tenant_id, sequence`,
+	} {
+		rows, err := b.pool.Query(b.Context(), q)
+		if err != nil {
+			b.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			b.Fatal(err)
+		}
+		out.WriteString(strings.Join(lines, "\n") + "\n--\n")
+	}
+	return out.String()
+}
+
+// story is a stretch of two tenants' streams that uses everything.
+func (b *bench) story() []consumer.Run {
+	counts := ruleFile("counts", "on: [lead.created, lead.updated]\nset: {n: 'has(state.n) ? state.n + 1 : 1'}")
+	var runs []consumer.Run
+	for _, tenant := range []string{"a", "b"} {
+		events := []event.Recorded{
+			b.recorded(tenant, "lead.created", "lead/0", lead("0")),
+			b.published(tenant, 1, score, counts, divides),
+			b.recorded(tenant, "lead.created", "lead/1", map[string]any{"lead_id": "1", "source": "0"}),
+			b.recorded(tenant, "lead.updated", "lead/1", lead("1")),
+			b.recorded(tenant, "lead.created", "lead/2", map[string]any{"lead_id": "2", "source": "2"}),
+			b.published(tenant, 2, counts),
+			b.recorded(tenant, "lead.updated", "lead/1", lead("1")),
+			b.recorded(tenant, typeReset, "rule/divides", map[string]any{"rule": "divides"}),
+		}
+		runs = append(runs, runOf(events...))
+	}
+	return runs
+}
+
+func TestApply_ACrashBeforeCommitLeavesNothingAndASecondRunGivesTheSameBytes(t *testing.T) {
+	if seedRandomIDs {
+		t.Log("ids are random in this build")
+	}
+	calm := newBench(t)
+	calm.apply(calm.handler(), nil, calm.story()...)
+	want := calm.dump()
+
+	crashed := errors.New("crashed before the commit")
+	torn := newBench(t)
+	empty := torn.dump()
+	for _, run := range torn.story() {
+		h := torn.handler()
+		for i := range run.Events {
+			before := torn.dump()
+			one := runOf(run.Events[i])
+			torn.apply(h, crashed, one)
+			if torn.dump() != before {
+				t.Fatalf("event %d left something behind although its transaction was rolled back", i)
+			}
+			h = torn.handler() // the process is new: what it kept in memory is gone
+			torn.apply(h, nil, one)
+		}
+	}
+	if got := torn.dump(); got != want || got == empty {
+		t.Errorf("event by event with a crash before each commit:\n%s\nin one batch:\n%s", got, want)
+	}
+}
+
+func TestApply_TripsAndResetsTakeEffectAtTheirSequence(t *testing.T) {
+	b := newBench(t)
+	h := b.handler()
+	fail := map[string]any{"rule": "divides", "version": int64(1), "cause_sequence": int64(2), "cause_id": "e2", "code": "x", "tripped": true}
+	created := func(id string) event.Recorded {
+		return b.recorded("a", "lead.created", "lead/"+id, map[string]any{"lead_id": id, "source": "1"})
+	}
+	b.apply(h, nil, runOf(
+		b.published("a", 1, divides),
+		created("2"),
+		b.recorded("a", typeFailed, "rule/divides", fail), // 3: trips
+		created("4"), // silent
+		b.recorded("a", typeReset, "rule/divides", map[string]any{"rule": "divides"}), // 5
+		b.recorded("a", typeFailed, "rule/divides", fail),                             // 6: from before the reset, must not undo it
+		created("7"),
+	))
+	rows, err := b.pool.Query(t.Context(), `SELECT event_id FROM neuronx.outbox ORDER BY number`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{event.DerivedID("a", "2", Deriver, "divides", "1", "0"), event.DerivedID("a", "7", Deriver, "divides", "1", "0")}
+	if !seedRandomIDs && fmt.Sprint(ids) != fmt.Sprint(want) {
+		t.Errorf("derived %v, want %v", ids, want)
+	}
+}
+
+func TestApply_ABundleOfNewerSemanticsStallsInsteadOfGuessing(t *testing.T) {
+	b := newBench(t)
+	data := ruleset.PublishedData([]ruleset.File{score}, 1, "")
+	data["semantics"] = ruleset.Semantics + 1
+	err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
+		return b.handler().Apply(t.Context(), tx, runOf(b.recorded("a", typePublished, "rules/a", data)))
+	})
+	if err == nil || consumer.IsTransient(err) || !strings.Contains(err.Error(), "upgrade") {
+		t.Errorf("got %v, want an error that stalls the tenant and says what to do", err)
+	}
+}
+
+func TestApplyDeadLetters_OneReportADeadLetterAndNoneForForgedOnes(t *testing.T) {
+	b := newBench(t)
+	h := b.handler()
+	refused := event.Event{TenantID: "a", ID: "r1", Source: Source, Type: "lead.updated", Time: recordedAt, ContentType: event.ContentTypeAvro, CausationID: "c", CorrelationID: "k", Hops: 17,
+		Origin: event.OriginLive, Deriver: Deriver, DeriverNumber: 5, Path: []string{"lead.updated<ping@3"}, Value: value(t, b.registry, "lead.updated", lead("1"))}
+	forged := refused
+	forged.ID, forged.DeriverNumber = "r2", 99
+	b.keys.Sign(&refused)
+	foreign := refused
+	foreign.Deriver = "gohighlevel"
+	b.keys.Sign(&foreign)
+	letters := []consumer.DeadLetter{{TenantID: "a", Event: refused, Code: "storm"}, {TenantID: "a", Event: forged, Code: "storm"}, {TenantID: "a", Event: foreign, Code: "storm"}}
+	for range 2 { // the dead letters are read again
+		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return h.ApplyDeadLetters(t.Context(), tx, letters) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n, number int64
+	var id string
+	if err := b.pool.QueryRow(t.Context(), `SELECT count(*), min(number), min(event_id) FROM neuronx.outbox`).Scan(&n, &number, &id); err != nil {
+		t.Fatal(err)
+	}
+	if n != 1 || number != 6 || id != stormID("a", "r1") {
+		t.Errorf("%d reports, number %d, id %s; want one, after the refused number 5", n, number, id)
+	}
+}
