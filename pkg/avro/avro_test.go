@@ -61,7 +61,8 @@ func of(types ...string) string {
 	return `{"type":"record","name":"R","namespace":"test.v1","fields":[` + b.String() + `]}`
 }
 
-// cheap fails the test when fn allocates more than mebibytes, or takes more than a second even once.
+// cheap fails the test when fn allocates more than mebibytes, or takes more than five seconds: what it guards against
+// takes minutes or the machine, and the machine of a test may be busy.
 func cheap(t *testing.T, mebibytes uint64, fn func()) {
 	t.Helper()
 	var before, after runtime.MemStats
@@ -73,7 +74,7 @@ func cheap(t *testing.T, mebibytes uint64, fn func()) {
 	if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > mebibytes {
 		t.Errorf("allocated %d MiB, more than %d", used, mebibytes)
 	}
-	if took > time.Second {
+	if took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}
 }

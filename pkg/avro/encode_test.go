@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func TestEncodeJSON_RendersBackWhatItWasGiven(t *testing.T) {
@@ -193,6 +194,10 @@ func TestEncodeJSON_RefusesHostileJSONCheaply(t *testing.T) {
 		"3 MB of text":        `{"f0":"` + strings.Repeat("a", 3<<20) + `"}`,
 		"long number":         `{"f1":[` + strings.Repeat("9", 1_000_000) + `]}`,
 		"long name":           `{"` + strings.Repeat("a", 1_000_000) + `":1}`,
+		"long name, NUL":      `{"` + strings.Repeat("ä", 500_000) + `":{"x":"\u0000"}}`,
+		"long name doubled":   `{"` + strings.Repeat("a", 1_000_000) + `":1,"` + strings.Repeat("a", 1_000_000) + `":1}`,
+		"long name, no JSON":  `{"` + strings.Repeat("a", 1_000_000) + `":{x`,
+		"array, comma":        `{"f1":[1,]}`,
 		"100,001 items":       `{"f1":[` + strings.Repeat("1,", MaxItems) + `1]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,6 +208,8 @@ func TestEncodeJSON_RefusesHostileJSONCheaply(t *testing.T) {
 					t.Errorf("got %x, %v", body, err)
 				} else if len(err.Error()) > 2_000 {
 					t.Errorf("the error is %d bytes long", len(err.Error()))
+				} else if !utf8.ValidString(err.Error()) {
+					t.Error("the error is not UTF-8")
 				}
 			})
 		})

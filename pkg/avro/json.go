@@ -116,8 +116,17 @@ func (r *jsonReader) refuse(message string) error {
 	return invalid(string(r.dec.StackPointer()), message)
 }
 
+// invalid returns an error of one problem. Both texts may quote a name from outside, so they are cut.
 func invalid(location, message string) *InvalidError {
-	return &InvalidError{Problems: []Problem{{Location: location, Message: message}}}
+	return &InvalidError{Problems: []Problem{{Location: cut(location), Message: cut(message)}}}
+}
+
+func cut(s string) string {
+	const most = 300
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 func jsonProblem(err error) error {

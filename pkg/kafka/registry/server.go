@@ -20,7 +20,8 @@ type Server struct {
 	log    *slog.Logger
 	routes http.Handler
 
-	mu      sync.RWMutex // state and session; held for writing while a registration is being written
+	writing sync.Mutex   // held during a registration, so that ids are given one by one; taken before mu
+	mu      sync.RWMutex // state and session; never held while Kafka is asked, so reading goes on meanwhile
 	state   *state
 	session *session // nil until the topic was read to its end, and after a write failed
 	broken  chan error
@@ -95,7 +96,14 @@ func (s *Server) serve(ctx context.Context) error {
 	}
 }
 
+// set waits for a registration on its way, so that its session is not closed under it.
 func (s *Server) set(session *session, state *state) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.put(session, state)
+}
+
+func (s *Server) put(session *session, state *state) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session, s.state = session, state
@@ -111,12 +119,12 @@ func (s *Server) read(fn func(*state) (any, error)) (any, error) {
 	return fn(s.state)
 }
 
-// register gives schema a version under subject, and returns when it is durable. The lock makes registrations queue:
-// ids are given one by one, and readers see a version only once it is committed.
+// register gives schema a version under subject, and returns when it is durable. Readers see a version only once it is
+// committed.
 func (s *Server) register(subject string, schema *avro.Schema) (version, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.session == nil {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.session == nil { // mu is needed to change it only: whoever changes it holds writing too
 		return version{}, refuse(codeStore, "the registry has not read its topic yet, or lost it; try again")
 	}
 	v, isNew, err := s.state.register(subject, schema)
@@ -125,11 +133,14 @@ func (s *Server) register(subject string, schema *avro.Schema) (version, error) 
 	}
 	// Not the request's context: a client that goes away must not leave the outcome of a write unknown.
 	if err := s.session.write(v); err != nil {
-		s.session, s.state = nil, nil
+		s.put(nil, nil)
 		s.broken <- err // has room: serve emptied it before the session was set
 		return version{}, fmt.Errorf("write schema: %w", err)
 	}
-	if err := s.state.add(v); err != nil {
+	s.mu.Lock()
+	err = s.state.add(v)
+	s.mu.Unlock()
+	if err != nil {
 		return version{}, err
 	}
 	s.log.Info("schema registered", "subject", subject, "version", v.Version, "id", v.ID)
