@@ -96,7 +96,8 @@ func plainOffsets(what string, listed kadm.ListedOffsets, err error) (map[TopicP
 }
 
 // Committed returns everything that a group has committed, with metadata; partitions without a commit are absent. Offsets
-// of a transaction that is still open are waited for (KIP-447), up to ctx.
+// of a transaction that is still open are waited for (KIP-447), and so is a coordinator that is moving or has just been made with
+// the first group of a cluster, both up to ctx.
 func (a *Admin) Committed(ctx context.Context, group string) (map[TopicPartition]Committed, error) {
 	for {
 		answer, err := a.kadm.FetchOffsets(kadm.RequireStable(ctx), group)
@@ -104,9 +105,10 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[TopicPartition
 			err = answer.Error()
 		}
 		switch {
-		case errors.Is(err, kerr.UnstableOffsetCommit):
-			if err := sleep(ctx, 50*time.Millisecond); err != nil {
-				return nil, fmt.Errorf("kafka: committed offsets of %s: a transaction is open: %w", group, err)
+		case errors.Is(err, kerr.UnstableOffsetCommit), errors.Is(err, kerr.CoordinatorNotAvailable),
+			errors.Is(err, kerr.CoordinatorLoadInProgress), errors.Is(err, kerr.NotCoordinator):
+			if sleep(ctx, 50*time.Millisecond) != nil {
+				return nil, fmt.Errorf("kafka: committed offsets of %s: %w", group, errors.Join(err, ctx.Err()))
 			}
 		case errors.Is(err, kerr.GroupIDNotFound):
 			return map[TopicPartition]Committed{}, nil

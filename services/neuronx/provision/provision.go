@@ -2,10 +2,12 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/outbox"
@@ -115,10 +117,15 @@ func Schemas(ctx context.Context, client *registry.Client, execute bool) ([]Chan
 	}
 	changes, err := client.Push(ctx, files, execute)
 	var out []Change
+	var refused []error
 	for _, c := range changes {
-		if c.Action != registry.ActionNone {
-			out = append(out, Change{Part: "registry", Name: c.Subject, Action: string(c.Action)})
+		switch c.Action {
+		case registry.ActionUnchanged:
+			continue
+		case registry.ActionRefused:
+			refused = append(refused, event.Refuse(event.CodeIncompatibleSchema, "%s", c.Detail).At(c.Path))
 		}
+		out = append(out, Change{Part: "registry", Name: c.Subject, Action: string(c.Action), Detail: c.Detail})
 	}
-	return out, err
+	return out, errors.Join(append(refused, err)...)
 }
