@@ -144,10 +144,18 @@ func download(ctx context.Context, major int, cacheDir string, out io.Writer) (B
 		return Binaries{}, err
 	}
 	unpacked := filepath.Join(scratch, "unpacked")
-	fetchErr := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().Version(version).Port(uint32(port)). //nolint:gosec // a port
-															CachePath(scratch).RuntimePath(filepath.Join(scratch, "runtime")).BinariesPath(unpacked).DataPath(decoy).Logger(io.Discard)).Start()
+	library := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().Version(version).Port(uint32(port)). //nolint:gosec // a port
+															CachePath(scratch).RuntimePath(filepath.Join(scratch, "runtime")).BinariesPath(unpacked).DataPath(decoy).Logger(io.Discard))
+	ended := make(chan error, 1)
+	go func() { ended <- library.Start() }() // it takes no context; whoever gives up waiting ends the process soon
+	var fetchErr error
+	select {
+	case fetchErr = <-ended:
+	case <-ctx.Done():
+		return Binaries{}, fmt.Errorf("download PostgreSQL %s: %w", version, ctx.Err())
+	}
 	if _, err := inspect(ctx, filepath.Join(unpacked, "bin")); err != nil {
-		return Binaries{}, fmt.Errorf("download PostgreSQL %s: %w", version, errors.Join(fetchErr, err))
+		return Binaries{}, fmt.Errorf("download PostgreSQL %s (or install PostgreSQL %d or newer): %w", version, minVersion, errors.Join(fetchErr, err))
 	}
 	if err := os.RemoveAll(home); err != nil {
 		return Binaries{}, fmt.Errorf("replace cache: %w", err)
