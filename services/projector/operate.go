@@ -43,17 +43,20 @@ type SkipOptions struct {
 // before the row moves: its id is derived, so a repeat after a crash between the two is the same event. It returns the rows as they
 // were.
 func Skip(ctx context.Context, pool *pgxpool.Pool, pub Publisher, opt SkipOptions) ([]consumer.Row, error) {
+	return skip(ctx, pool, archive.NewReader(pool), pub, opt)
+}
+
+func skip(ctx context.Context, pool *pgxpool.Pool, stored consumer.Archive, pub Publisher, opt SkipOptions) ([]consumer.Row, error) {
 	if opt.Reason == "" {
 		return nil, event.Refuse(event.CodeUsage, "a skip needs a reason")
 	}
-	reader := archive.NewReader(pool)
 	return consumer.Skip(ctx, pool, kafka.GroupProjector, opt.Tenant, opt.Generation, func(r consumer.Row) error {
 		skipped := r.Sequence + 1
 		data := map[string]any{"projection": kafka.GroupProjector, "generation": r.Generation, "skipped_sequence": skipped, "reason": opt.Reason}
 		if opt.By != "" {
 			data["by"] = opt.By
 		}
-		found, err := reader.Events(ctx, opt.Tenant, skipped, 1)
+		found, err := stored.Events(ctx, opt.Tenant, skipped, 1)
 		if err != nil && !errors.Is(err, archive.ErrDamaged) {
 			return fmt.Errorf("find the event to skip: %w", err)
 		}

@@ -1,0 +1,190 @@
+package fold
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+func spec(t *testing.T, name string) *Spec {
+	t.Helper()
+	specs, err := Declared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range specs {
+		if s.Name == name {
+			return s
+		}
+	}
+	t.Fatalf("no projection %s", name)
+	return nil
+}
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// apply folds events, given as type and data, one minute apart, into the one row that they touch.
+func apply(t *testing.T, s *Spec, steps ...any) Row {
+	t.Helper()
+	var row Row
+	for i := 0; i < len(steps); i += 2 {
+		n := int64(i/2 + 1)
+		r := event.Recorded{Event: event.Event{TenantID: "acme", Type: steps[i].(string), Time: noon.Add(time.Duration(n) * time.Minute)}, Sequence: n, RecordedTime: noon}
+		touch, err := s.Touches(r, steps[i+1].(map[string]any))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if touch == nil {
+			continue
+		}
+		if row, err = touch.Apply(row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return row
+}
+
+type data = map[string]any
+
+func lead(more data) data {
+	d := data{"lead_id": "42", "email": nil, "phone": nil, "source": nil, "channel": nil, "owner_id": nil, "status": nil, "reason": nil}
+	for k, v := range more {
+		d[k] = v
+	}
+	return d
+}
+
+func want(t *testing.T, row Row, expected data) {
+	t.Helper()
+	for k, v := range expected {
+		if row[k] != v {
+			t.Errorf("%s is %v, want %v", k, row[k], v)
+		}
+	}
+}
+
+func TestLeads_NullLeavesAColumnAndTheFirstCreationCounts(t *testing.T) {
+	row := apply(t, spec(t, "leads"),
+		"lead.created", lead(data{"email": "a@example.com", "source": "web"}),
+		"lead.scored", data{"lead_id": "42", "score": int64(70), "reason": nil},
+		"lead.updated", lead(data{"phone": "+1"}),
+		"lead.assigned", data{"lead_id": "42", "owner_id": "o-1", "team": nil},
+		"lead.qualified", data{"lead_id": "42", "reason": nil},
+		"lead.contacted", data{"lead_id": "42", "channel": nil, "direction": nil},
+		"activity.recorded", data{},
+		"lead.created", lead(data{"email": "b@example.com"}))
+	want(t, row, data{"lead_id": "42", "status": "qualified", "score": int64(70), "owner_id": "o-1", "source": "web", "email": "b@example.com",
+		"phone": "+1", "channel": nil, "created_at": noon.Add(time.Minute), "updated_at": noon.Add(8 * time.Minute), "sequence": int64(8)})
+}
+
+func TestLeads_AreContactedOnlyWhileNew(t *testing.T) {
+	row := apply(t, spec(t, "leads"), "lead.created", lead(nil), "lead.contacted", data{"lead_id": "42", "channel": nil, "direction": nil})
+	want(t, row, data{"status": "contacted"})
+}
+
+func TestOpportunities_CloseAndKeepWhatTheEventDoesNotCarry(t *testing.T) {
+	none := data{"opportunity_id": "7", "lead_id": nil, "name": nil, "stage": nil, "value": nil, "currency": nil, "segment": nil, "owner_id": nil, "reason": nil}
+	created := data{}
+	for k, v := range none {
+		created[k] = v
+	}
+	created["value"], created["currency"], created["stage"] = "12.5000", "EUR", "demo"
+	row := apply(t, spec(t, "opportunities"), "opportunity.created", created, "opportunity.won", none)
+	want(t, row, data{"status": "won", "value": "12.5000", "currency": "EUR", "stage": "demo",
+		"created_at": noon.Add(time.Minute), "closed_at": noon.Add(2 * time.Minute)})
+}
+
+func TestFunnel_AddsExactlyByUTCDateOfTheEvent(t *testing.T) {
+	s := spec(t, "funnel_daily")
+	won := func(v any) data { return data{"value": v} }
+	row := apply(t, s, "lead.created", data{}, "lead.created", data{}, "opportunity.won", won("0.1000"), "opportunity.won", won("0.2000"),
+		"opportunity.won", won(nil), "lead.lost", data{})
+	want(t, row, data{"day": "2026-11-23", "leads_created": int64(2), "opportunities_won": int64(3), "value_won": "0.3000", "lost": int64(1), "qualified": int64(0)})
+
+	late := event.Recorded{Event: event.Event{Type: "lead.created", Time: time.Date(2026, 11, 24, 1, 30, 0, 0, time.FixedZone("", 2*3600))}, RecordedTime: noon}
+	touch, err := s.Touches(late, data{})
+	if err != nil || touch.Key["day"] != "2026-11-23" {
+		t.Errorf("01:30 at +02:00 falls on %v, %v", touch.Key, err)
+	}
+}
+
+func TestActivities_HoldAppointmentsApart(t *testing.T) {
+	d := data{"appointment_id": "1", "lead_id": "42", "starts_at": noon, "ends_at": nil, "owner_id": nil, "location": nil}
+	row := apply(t, spec(t, "activities"), "appointment.booked", d, "appointment.missed", data{"appointment_id": "1", "lead_id": nil, "reason": "ill"})
+	want(t, row, data{"activity_id": "appointment:1", "kind": "appointment", "status": "missed", "outcome": "ill", "lead_id": "42", "starts_at": noon})
+}
+
+func TestApply_RefusesWhatAColumnCannotHold(t *testing.T) {
+	s := spec(t, "leads")
+	for name, d := range map[string]data{"NUL in text": lead(data{"email": "a\x00b"}), "number in text": lead(data{"email": int64(1)})} {
+		touch, err := s.Touches(event.Recorded{Event: event.Event{Type: "lead.created", Time: noon}}, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := touch.Apply(nil); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+	if _, err := s.Touches(event.Recorded{Event: event.Event{Type: "lead.lost"}}, data{"lead_id": nil}); err == nil {
+		t.Error("a null key was taken")
+	}
+}
+
+func TestParse_NamesEveryProblem(t *testing.T) {
+	const good = `
+apiVersion: neuronx/v1
+kind: Projection
+metadata: {name: x}
+spec:
+  table: x
+  key: [id]
+  columns: {id: text, n: bigint}
+  on:
+    lead.created: {key: {id: data.lead_id}, add: {n: "1"}}
+`
+	if _, err := Parse("x.yaml", []byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ from, to, want string }{
+		{"kind: Projection", "kind: Projection\nextra: 1", "extra"},
+		{"add: {n:", "sett: {n:", "sett"},
+		{"neuronx/v1", "neuronx/v2", "apiVersion"},
+		{"n: bigint", "n: int8", "unknown type"},
+		{"n: bigint", "sequence: bigint", "not declared"},
+		{"key: [id]", "key: [nope]", "not a column"},
+		{"key: [id]", "key: []", "rows need a key"},
+		{"add: {n:", "add: {m:", "not a declared column"},
+		{"add: {n:", "add: {id:", "part of the key"},
+		{"{id: data.lead_id}", "{id: row.id}", "row"},
+		{"{id: data.lead_id}", "{id: data.}", "Syntax"},
+		{"lead.created:", "LeadCreated:", "not an event type"},
+		{"table: x", "table: Robert'); DROP", "spec.table"},
+	} {
+		_, err := Parse("x.yaml", []byte(strings.Replace(good, tc.from, tc.to, 1)))
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: got %v, want something about %q", tc.to, err, tc.want)
+		}
+	}
+}
+
+func TestConvert_IsExact(t *testing.T) {
+	for _, tc := range []struct {
+		t    Type
+		in   any
+		want any
+		bad  bool
+	}{
+		{Numeric, "12.5000", "12.5000", false}, {Numeric, "-0.00001", "0.0000", false}, {Numeric, int64(3), "3.0000", false},
+		{Numeric, "99999999999999999999.9999", "99999999999999999999.9999", false}, {Numeric, "100000000000000000000", nil, true},
+		{Numeric, "1/3", nil, true}, {Numeric, "1e9", nil, true}, {Numeric, true, nil, true},
+		{BigInt, int64(5), int64(5), false}, {BigInt, 5.0, nil, true}, {Boolean, true, true, false}, {Date, noon, "2026-11-23", false},
+		{Date, "2026-13-01", nil, true}, {Timestamptz, noon.Add(1), noon, false}, {Timestamptz, "now", nil, true}, {Text, nil, nil, false},
+	} {
+		got, err := convert(tc.t, tc.in)
+		if got != tc.want || (err != nil) != tc.bad {
+			t.Errorf("convert(%s, %v) gives %v, %v", tc.t, tc.in, got, err)
+		}
+	}
+}
