@@ -75,6 +75,14 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	db := postgrestest.New(t, consumer.Migrations(), archiver.Migrations(), outbox.Migrations(), Migrations())
 	r := &rig{t: t, kafka: kafkatest.Start(t), pool: db.Pool(t, postgres.RoleRules), ops: db.Pool(t, postgres.RoleOps), keys: event.NewKeyring(), registry: catalogue(t)}
+	r.follow()
+	return r
+}
+
+// follow opens the producer and collects the log.
+func (r *rig) follow() {
+	t := r.t
+	t.Helper()
 	producer, err := kafka.NewProducer(r.kafka, 0, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +105,6 @@ func newRig(t *testing.T) *rig {
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-done })
-	return r
 }
 
 // start runs the sequencer and the rules service until the returned function is called.
