@@ -137,7 +137,7 @@ func (c *Client) list(ctx context.Context) (*catalogue, error) {
 				c.log.Warn("schema of the registry not usable", "subject", s.Subject, "version", s.Version, "error", err)
 				continue
 			}
-			c.byID[id] = schema
+			c.keep(id, schema)
 		}
 		e := entry{id: id, version: s.Version, schema: schema}
 		if _, ok := cat.byFingerprint[schema.Fingerprint()]; !ok {

@@ -30,6 +30,7 @@ const (
 	lookupTimeout  = 10 * time.Second // of all requests that one lookup makes
 	maxResponse    = 32 << 20         // bytes; a hostile registry must not fill the memory
 	unknownFor     = time.Minute      // how long an unknown id is remembered
+	notYetFor      = time.Second      // the same for an id above all known ones, which may be given to a schema any moment
 	maxUnknown     = 10_000           // ids remembered as unknown; they come from outside
 )
 
@@ -44,6 +45,7 @@ type Client struct {
 	mu      sync.RWMutex
 	byID    map[int32]*avro.Schema
 	unknown map[int32]refusal
+	highest int32 // id known
 	catalog *catalogue
 	nextTry time.Time // of a refresh, after one that failed
 }
@@ -111,7 +113,8 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // SchemaByID returns the schema with the id. The error is ErrUnknown or ErrUnavailable. A found schema is kept for
-// ever, because ids never change their meaning; an unknown id is remembered for a minute.
+// ever, because ids never change their meaning. An unknown id is remembered for a minute; one above all known ids for a
+// second: registries count up, and whoever asks for the next id before it is given must not delay its schema.
 func (c *Client) SchemaByID(ctx context.Context, id int32) (*avro.Schema, error) {
 	c.mu.RLock()
 	s, known := c.byID[id]
@@ -151,13 +154,23 @@ func (c *Client) learn(id int32, found sr.Schema, err error) (*avro.Schema, erro
 		if earlier, ok := c.byID[id]; ok {
 			return earlier, nil
 		}
-		c.byID[id] = s
-		delete(c.unknown, id)
+		c.keep(id, s)
 	case errors.Is(err, ErrUnknown):
 		c.forget()
-		c.unknown[id] = refusal{err: err, until: c.now().Add(unknownFor)}
+		keep := unknownFor
+		if id > c.highest {
+			keep = notYetFor
+		}
+		c.unknown[id] = refusal{err: err, until: c.now().Add(keep)}
 	}
 	return s, err
+}
+
+// keep remembers a schema for ever. c.mu is held.
+func (c *Client) keep(id int32, s *avro.Schema) {
+	c.byID[id] = s
+	c.highest = max(c.highest, id)
+	delete(c.unknown, id)
 }
 
 // forget makes room among the unknown ids: first the ones whose time is over, then all.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/sr"
+
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/schemas"
@@ -21,6 +23,7 @@ type front struct {
 	requests atomic.Int64
 	down     atomic.Bool
 	noList   atomic.Bool // GET /schemas is not there, as in older registries
+	hideTwo  atomic.Bool // there is no schema 2
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -28,6 +31,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case f.down.Load():
 		http.Error(w, "<html>bad gateway</html>", http.StatusBadGateway)
+	case f.hideTwo.Load() && r.URL.Path == "/schemas/ids/2":
+		answerError(w, refuse(codeSchemaNotFound, "hidden"))
 	case f.noList.Load() && r.URL.Path == "/schemas":
 		http.NotFound(w, r)
 	default:
@@ -165,37 +170,59 @@ func TestPush_RefusesEverythingWhenOneFileBreaksARule(t *testing.T) {
 	}
 }
 
-func TestClient_RemembersUnknownIDsForAMinute(t *testing.T) {
+func TestClient_RemembersUnknownIDs(t *testing.T) {
 	c, f, k := connect(t)
 	ctx := t.Context()
-	unknown := func() {
+	for _, name := range []string{"A", "B", "C"} {
+		register(t, f, name, record(name, "x"))
+	}
+	f.hideTwo.Store(true)
+	if _, err := c.SchemaByID(ctx, 3); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(id int32, requests int64) {
 		t.Helper()
-		if _, err := c.SchemaByID(ctx, 1); !errors.Is(err, ErrUnknown) {
-			t.Errorf("got %v", err)
-		}
-	}
-	unknown()
-	before := f.requests.Load()
-	k.advance(59 * time.Second)
-	unknown()
-	if got := f.requests.Load(); got != before {
-		t.Errorf("asked %d times again within the minute", got-before)
-	}
-	register(t, f, "a", record("A", "x"))
-	k.advance(2 * time.Second)
-	s, err := c.SchemaByID(ctx, 1)
-	if err != nil || s.FullName() != "test.v1.A" {
-		t.Fatalf("after a minute: %v (%v)", s, err)
-	}
-	before = f.requests.Load()
-	k.advance(1000 * time.Hour)
-	if _, err := c.SchemaByID(ctx, 1); err != nil || f.requests.Load() != before {
-		t.Errorf("a known id was asked for again (%v)", err)
-	}
-	for _, id := range []int32{0, -1} {
-		if _, err := c.SchemaByID(ctx, id); !errors.Is(err, ErrUnknown) || f.requests.Load() != before {
+		before := f.requests.Load()
+		if _, err := c.SchemaByID(ctx, id); !errors.Is(err, ErrUnknown) {
 			t.Errorf("id %d: %v", id, err)
 		}
+		if got := f.requests.Load() - before; got != requests {
+			t.Errorf("id %d: %d requests, want %d", id, got, requests)
+		}
+	}
+	ask(2, 1) // below the highest known: a minute
+	ask(4, 1) // above it: a second
+	k.advance(999 * time.Millisecond)
+	ask(4, 0)
+	k.advance(time.Millisecond)
+	ask(4, 1)
+	k.advance(58 * time.Second)
+	ask(2, 0)
+	k.advance(time.Second)
+	ask(2, 1)
+	ask(0, 0)
+	ask(-1, 0)
+
+	register(t, f, "D", record("D", "x"))
+	if s, err := c.SchemaByID(ctx, 4); err != nil || s.FullName() != "test.v1.D" {
+		t.Errorf("asked for too early, id 4 is %v (%v)", s, err)
+	}
+	before := f.requests.Load()
+	k.advance(1000 * time.Hour)
+	if _, err := c.SchemaByID(ctx, 4); err != nil || f.requests.Load() != before {
+		t.Errorf("a known id was asked for again (%v)", err)
+	}
+}
+
+func TestClient_BoundsWhatItRemembersAsUnknown(t *testing.T) {
+	c := &Client{unknown: map[int32]refusal{}, byID: map[int32]*avro.Schema{}, now: time.Now}
+	for id := int32(1); id <= 3*maxUnknown; id++ {
+		if _, err := c.learn(id, sr.Schema{}, ErrUnknown); !errors.Is(err, ErrUnknown) {
+			t.Fatal(err)
+		}
+	}
+	if len(c.unknown) > maxUnknown {
+		t.Errorf("%d ids remembered", len(c.unknown))
 	}
 }
 

@@ -13,7 +13,7 @@
 // # How it fails
 //
 //   - [ErrUnknown]: the registry answered that there is no such schema, or has one that pkg/avro refuses. Remembered
-//     for a minute, because producers repeat themselves.
+//     for a minute, because producers repeat themselves; for a second when the id may be given any moment.
 //   - [ErrUnavailable]: the registry did not answer, or with nonsense. Nothing is known; the caller waits or retries.
 //     Known schemas are still answered.
 //   - Two embedded registries on one Kafka: the younger one fences the older (one transactional id), whose Run then
