@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -27,7 +28,10 @@ type TxnConfig struct {
 	Group           string // consumer group, the fence of the transactions (KIP-447)
 	Topic           string // the one topic whose partitions the group shares
 	TransactionalID string // stable per slot, so that a restart ends what its predecessor left open
-	SessionTimeout  time.Duration
+	// InstanceID makes the member static (KIP-345): a process that died and comes back within SessionTimeout takes up its partitions at
+	// once, where a new member would wait for the dead one to expire. Empty means a dynamic member.
+	InstanceID     string
+	SessionTimeout time.Duration // default 10 s
 }
 
 // TxnOffset is what a transaction commits for one partition.
@@ -53,6 +57,24 @@ type TxnSession struct {
 	owned   *tracker
 	topicID [16]byte
 	began   time.Time
+	fenced  atomic.Bool // another process joined under our instance id
+}
+
+// OnGroupManageError is franz-go's hook for a membership that ended. It is called before the client joins again, which must not
+// happen when another process has our instance id: the two would throw each other out for ever.
+func (s *TxnSession) OnGroupManageError(err error) {
+	if errors.Is(err, kerr.FencedInstanceID) {
+		s.fenced.Store(true)
+		s.owned.signal()
+	}
+}
+
+// Fenced reports ErrFenced when another process has joined under this one's instance id.
+func (s *TxnSession) Fenced() error {
+	if s.fenced.Load() {
+		return fmt.Errorf("%w (group instance %s)", ErrFenced, s.cfg.InstanceID)
+	}
+	return nil
 }
 
 // OpenTxnSession fences and aborts what another session under the same transactional id left open, and joins the group.
@@ -61,7 +83,9 @@ func OpenTxnSession(ctx context.Context, cfg TxnConfig) (*TxnSession, error) {
 		cfg.SessionTimeout = 10 * time.Second
 	}
 	t := newTracker(cfg.Topic)
+	s := &TxnSession{cfg: cfg, owned: t}
 	opts, err := cfg.Config.options(
+		kgo.WithHooks(s),
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(cfg.Topic),
 		kgo.Balancers(t),
@@ -82,12 +106,13 @@ func OpenTxnSession(ctx context.Context, cfg TxnConfig) (*TxnSession, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, err := kgo.NewGroupTransactSession(opts...)
-	if err != nil {
+	if cfg.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(cfg.InstanceID))
+	}
+	if s.session, err = kgo.NewGroupTransactSession(opts...); err != nil {
 		return nil, fmt.Errorf("kafka: open transactional session: %w", err)
 	}
-	s := &TxnSession{cfg: cfg, session: session, owned: t}
-	client := session.Client()
+	client := s.session.Client()
 	client.PauseFetchTopics(cfg.Topic)
 	if err := s.init(ctx, client); err != nil {
 		s.Close()
@@ -124,6 +149,9 @@ func (s *TxnSession) TopicID() [16]byte { return s.topicID }
 // Assignment returns the partitions that are owned now, each with the number of its assignment: a partition that was away in between,
 // however briefly, has another number.
 func (s *TxnSession) Assignment() map[int32]int64 { return s.owned.snapshot() }
+
+// Joined reports whether the group has given this member an assignment yet, if only an empty one.
+func (s *TxnSession) Joined() bool { return s.owned.joined() }
 
 // Changed is signalled when Assignment may have changed.
 func (s *TxnSession) Changed() <-chan struct{} { return s.owned.changed }
@@ -226,6 +254,9 @@ func (s *TxnSession) classify(err error) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, kerr.FencedInstanceID) {
+		return fmt.Errorf("%w (group instance %s): %w", ErrFenced, s.cfg.InstanceID, err)
+	}
 	if (errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch)) && time.Since(s.began) < TxnTimeout-time.Second {
 		return fmt.Errorf("%w (%s): %w", ErrFenced, s.cfg.TransactionalID, err)
 	}
@@ -310,6 +341,25 @@ func stableOffset(ctx context.Context, client *kgo.Client, req *kmsg.OffsetFetch
 	return Committed{}, nil
 }
 
-// Close leaves the group and closes the connections. A transaction that is open is left to its time-out or to the next session under
-// the same id, which aborts it when it opens.
+// Leave gives up the membership at once. It is for a process that ends for good, just before Close: Close alone leaves a static
+// member's partitions to it until the session times out, for the case that it comes back.
+func (s *TxnSession) Leave(ctx context.Context) error {
+	client := s.session.Client()
+	member, _ := client.GroupMetadata()
+	if s.cfg.InstanceID == "" || member == "" {
+		return nil
+	}
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = s.cfg.Group
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID, m.InstanceID = member, &s.cfg.InstanceID
+	req.Members = append(req.Members, m)
+	if _, err := req.RequestWith(ctx, client); err != nil {
+		return fmt.Errorf("kafka: leave group %s: %w", s.cfg.Group, err)
+	}
+	return nil
+}
+
+// Close closes the connections. A transaction that is open is left to its time-out or to the next session under the same id, which
+// aborts it when it opens.
 func (s *TxnSession) Close() { s.session.CloseAllowingRebalance() }

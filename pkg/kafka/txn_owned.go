@@ -17,6 +17,7 @@ type tracker struct {
 	changed chan struct{}
 
 	mu    sync.Mutex
+	syncs int64
 	last  int64
 	owned map[int32]int64
 }
@@ -42,6 +43,7 @@ func (t *tracker) ParseSyncAssignment(b []byte) (map[string][]int32, error) {
 		return nil, err
 	}
 	t.mu.Lock()
+	t.syncs++
 	maps.DeleteFunc(t.owned, func(p int32, _ int64) bool { return !slices.Contains(assigned[t.topic], p) })
 	for _, p := range assigned[t.topic] {
 		if _, ok := t.owned[p]; !ok {
@@ -59,6 +61,12 @@ func (t *tracker) signal() {
 	case t.changed <- struct{}{}:
 	default:
 	}
+}
+
+func (t *tracker) joined() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.syncs > 0
 }
 
 func (t *tracker) snapshot() map[int32]int64 {

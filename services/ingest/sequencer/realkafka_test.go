@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -269,11 +270,13 @@ func readFrom(t *testing.T, ctx context.Context, cfg kafka.Config, admin *kafka.
 func TestRealKafka_ASecondProcessUnderTheSameSlotFencesTheFirst(t *testing.T) {
 	cfg := realKafka(t)
 	keys := event.NewKeyring()
-	first := start(t, testConfig(cfg, keys, "twin"))
+	twin := testConfig(cfg, keys, "twin")
+	twin.SessionTimeout = 6 * time.Second
+	first := start(t, twin)
 	tenant := fmt.Sprintf("f%x", rand.Uint32())
 	send(t, cfg, created(keys, tenant))
 	kafkatest.WaitFor(t, "the first to work", func(context.Context) bool { return len(logged(t, cfg)[tenant]) == 1 })
-	start(t, testConfig(cfg, keys, "twin"))
+	start(t, twin)
 	n := 0
 	kafkatest.WaitFor(t, "the first to give up", func(context.Context) bool {
 		send(t, cfg, lead(tenant, fmt.Sprint(n)))
@@ -290,4 +293,96 @@ func TestRealKafka_ASecondProcessUnderTheSameSlotFencesTheFirst(t *testing.T) {
 	}
 	kafkatest.WaitFor(t, "the second to admit the rest", func(context.Context) bool { return len(logged(t, cfg)[tenant]) == n+1 })
 	checkLog(t, map[string][]event.Recorded{tenant: logged(t, cfg)[tenant]})
+}
+
+// TestRealKafka_Rate admits a backlog and then a trickle, and says how fast; it asserts only that all of it is admitted, because the
+// machine is shared.
+func TestRealKafka_Rate(t *testing.T) {
+	cfg := realKafka(t)
+	keys := event.NewKeyring()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	p, err := kafka.NewProducer(cfg, 20*time.Millisecond, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	run := fmt.Sprintf("s%x", rand.Uint32())
+	const tenants, each = 50, 6000
+	for i := range tenants {
+		if err := p.Produce(ctx, kafka.ToRecord(kafka.TopicIngress, created(keys, fmt.Sprintf("%s-%d", run, i)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun := time.Now()
+	var all sync.WaitGroup
+	for j := range each {
+		for i := range tenants {
+			all.Add(1)
+			p.ProduceAsync(kafka.ToRecord(kafka.TopicIngress, lead(fmt.Sprintf("%s-%d", run, i), fmt.Sprint(j))), func(_ *kafka.Record, err error) {
+				all.Done()
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	t.Logf("produced %d records of %d bytes, %.0f/s", tenants*each, len(lead("x", "100").Value), tenants*each/time.Since(begun).Seconds())
+
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	c := testConfig(cfg, keys, "0")
+	c.SessionTimeout = 6 * time.Second
+	r := start(t, c)
+	admittedSoFar := func() float64 { return gather(t, r, "neuronx_admission_records_total") }
+	for admittedSoFar() == 0 && ctx.Err() == nil {
+		wait(ctx, time.Millisecond)
+	}
+	begun = time.Now()
+	first := admittedSoFar()
+	for admittedSoFar() < tenants*(each+1) && ctx.Err() == nil {
+		wait(ctx, 5*time.Millisecond)
+	}
+	took := time.Since(begun)
+	t.Logf("admitted a backlog of %.0f in %v: %.0f/s", admittedSoFar()-first, took.Round(time.Millisecond), (admittedSoFar()-first)/took.Seconds())
+
+	// Latency at about 200 events/s: from before produce until the record can be read committed.
+	follow, stop := context.WithCancel(ctx)
+	defer stop()
+	arrived := make(chan time.Time, 2000)
+	following := make(chan struct{})
+	go func() {
+		defer close(following)
+		_ = kafka.Follow(follow, cfg, kafka.TopicEvents, false, func(r *kafka.Record) error {
+			if bytes.HasPrefix(r.Key, []byte(run)) {
+				arrived <- time.Now()
+			}
+			return nil
+		})
+	}()
+	wait(ctx, 2*time.Second)
+	var ms []float64
+	quick, err := kafka.NewProducer(cfg, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer quick.Close()
+	for j := range 1000 {
+		at := time.Now()
+		quick.ProduceAsync(kafka.ToRecord(kafka.TopicIngress, lead(run+"-1", fmt.Sprintf("q%d", j))), func(*kafka.Record, error) {})
+		select {
+		case done := <-arrived:
+			ms = append(ms, float64(done.Sub(at).Microseconds())/1000)
+		case <-ctx.Done():
+			t.Fatal("not admitted")
+		}
+	}
+	stop()
+	<-following
+	slices.Sort(ms)
+	t.Logf("one event at a time: p50 %.1f ms, p99 %.1f ms", ms[len(ms)/2], ms[len(ms)*99/100])
 }

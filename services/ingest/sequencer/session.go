@@ -69,10 +69,11 @@ func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) 
 		return false, err
 	}
 	defer reader.Close()
+	id := "neuronx.sequencer." + s.cfg.Slot
 	open, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	txn, err := kafka.OpenTxnSession(open, kafka.TxnConfig{
-		Config: s.cfg.Kafka, Group: kafka.GroupSequencer, Topic: kafka.TopicIngress, TransactionalID: "neuronx.sequencer." + s.cfg.Slot,
+		Config: s.cfg.Kafka, Group: kafka.GroupSequencer, Topic: kafka.TopicIngress, TransactionalID: id, InstanceID: id,
 		SessionTimeout: s.cfg.SessionTimeout,
 	})
 	if err != nil {
@@ -84,10 +85,16 @@ func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) 
 	tasks, cancelTasks := context.WithCancel(ctx)
 	defer cancelTasks()
 	c.tasks.Go(func() { c.watchStable(tasks) })
-	s.log.Info("session opened", "transactional_id", "neuronx.sequencer."+s.cfg.Slot)
-	s.ready.Set("sequencer", nil)
+	s.log.Info("session opened", "transactional_id", id)
 	err = c.loop(ctx, tasks)
-	cancelTasks()
+	if ctx.Err() != nil {
+		// Stopped on purpose: others may have the partitions now.
+		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		if err := txn.Leave(leave); err != nil {
+			s.log.Warn("the group was not left; its partitions wait for the session time-out", "err", err)
+		}
+	}
 	return c.committed, err
 }
 
@@ -109,8 +116,15 @@ func (c *session) wakeUp() {
 }
 
 func (c *session) loop(ctx, tasks context.Context) error {
-	lastErrors := time.Now()
+	lastErrors, joined := time.Now(), false
 	for ctx.Err() == nil {
+		if err := c.txn.Fenced(); err != nil {
+			return err
+		}
+		if !joined && c.txn.Joined() {
+			joined = true
+			c.ready.Set("sequencer", nil)
+		}
 		c.reconcile(tasks)
 		c.collect()
 		c.revisit(tasks)
