@@ -161,8 +161,8 @@ func TestAdapter_ModesKeepCommandsFromBeingSent(t *testing.T) {
 
 func TestAdapter_SuspendedTenantsWait(t *testing.T) {
 	r := newRig(t)
-	r.connect(tenant, "send")
 	r.apply(r.event(tenant, "tenant.suspended", "tenant/"+tenant, map[string]any{}))
+	r.connect(tenant, "send") // signed, so it is admitted all the same
 	up := r.upsert("l1")
 	r.apply(up)
 	w := r.worker()

@@ -2,6 +2,7 @@ package gohighlevel
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,12 +61,14 @@ func TestWorker_PausedBeyondItsLeaseSendsNothingWhenItWakes(t *testing.T) {
 	paused.SweepEvery = time.Hour
 	paused.beforeSend = func(ledger.Effect) { <-asleep }
 	stop := r.run(paused)
+	wake := sync.OnceFunc(func() { close(asleep) })
+	t.Cleanup(wake)
 	r.waitStatus(note.ID, effect.Sending)
 	r.waitStatus(up.ID, effect.Sending)
 	r.run(r.worker()) // takes over when the lease is past
 	r.waitStatus(note.ID, effect.Unknown)
 	r.waitStatus(up.ID, effect.Done)
-	close(asleep)
+	wake()
 	stop()
 	if n, _ := r.sent("POST", "/notes"); n != 0 || r.get(note.ID).Status != effect.Unknown {
 		t.Fatalf("%d notes were sent", n)

@@ -22,7 +22,7 @@ func (w *worker) carryOut(ctx context.Context, stopping <-chan struct{}, j job) 
 	}
 	outcome := w.send(ctx, stopping, j)
 	j.account.done(outcome, time.Now())
-	w.finish(context.WithoutCancel(ctx), j, w.end(j, outcome))
+	w.finish(ctx, j, w.end(j, outcome))
 }
 
 // send makes the calls of an attempt. All bytes leave within two thirds of the lease or not at all: a worker that was paused for
@@ -99,16 +99,16 @@ func (w *worker) end(j job, o effect.Outcome) ledger.End {
 }
 
 // finish writes the end of an attempt and its outcome event in one transaction. While the lease lasts it is tried again; after that
-// the sweep has decided, and the ledger takes only an end that is known for sure.
+// the sweep has decided, and the ledger takes only an end that is known for sure. When ctx is over, the process is going down: one try.
 func (w *worker) finish(ctx context.Context, j job, end ledger.End) {
 	giveUp := j.started.Add(2 * w.lease())
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		applied, err := w.write(ctx, j.effect, end)
+		applied, err := w.write(context.WithoutCancel(ctx), j.effect, end)
 		if err == nil {
 			w.report(j, end, applied)
 			return
 		}
-		if time.Now().Add(wait).After(giveUp) {
+		if ctx.Err() != nil || time.Now().Add(wait).After(giveUp) {
 			w.log.Error("the end of an attempt could not be written", "tenant", j.effect.TenantID, "effect", j.effect.ID, "status", string(end.Status), "err", err)
 			return
 		}

@@ -42,7 +42,7 @@ func LoadTenant(ctx context.Context, q Querier, tenant string) (Tenant, error) {
 	case err != nil:
 		return t, fmt.Errorf("read connection: %w", err)
 	default:
-		t.Connected = true
+		t.Connected = t.Connection.Location != ""
 		t.Connection.Mode = effect.ParseMode(mode)
 	}
 	rows, err := q.Query(ctx, `SELECT kind, mode FROM neuronx.effect_modes WHERE tenant_id = $1`, tenant)
@@ -85,9 +85,12 @@ func SetMode(ctx context.Context, q Querier, tenant, kind string, mode effect.Mo
 	return nil
 }
 
-// Suspend folds tenant.suspended and tenant.resumed: a suspended tenant's effects wait, and may expire.
+// Suspend folds tenant.suspended and tenant.resumed: a suspended tenant's effects wait, and may expire. It may come before the
+// first connection; the row then has no location, which is no connection.
 func Suspend(ctx context.Context, q Querier, tenant string, suspended bool) error {
-	if _, err := q.Exec(ctx, `UPDATE neuronx.crm_connections SET suspended = $3, updated_at = now() WHERE tenant_id = $1 AND adapter = $2`,
+	if _, err := q.Exec(ctx, `INSERT INTO neuronx.crm_connections (tenant_id, adapter, location, token, mode, suspended, sequence)
+		VALUES ($1, $2, '', '', 'off', $3, 0)
+		ON CONFLICT (tenant_id, adapter) DO UPDATE SET suspended = excluded.suspended, updated_at = now()`,
 		tenant, effect.Adapter, suspended); err != nil {
 		return fmt.Errorf("save suspension: %w", err)
 	}
