@@ -89,6 +89,7 @@ func OpenTxnSession(ctx context.Context, cfg TxnConfig) (*TxnSession, error) {
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(cfg.Topic),
 		kgo.Balancers(t),
+		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(), // no assignment changes between Hold and Release
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.HeartbeatInterval(cfg.SessionTimeout/5),
@@ -155,6 +156,9 @@ func (s *TxnSession) Joined() bool { return s.owned.joined() }
 
 // Changed is signalled when Assignment may have changed.
 func (s *TxnSession) Changed() <-chan struct{} { return s.owned.changed }
+
+// Rebalance asks the group for a new assignment.
+func (s *TxnSession) Rebalance() { s.session.Client().ForceRebalance() }
 
 // Hold keeps the group from rebalancing this member until Release. It waits for a rebalance that is going on.
 func (s *TxnSession) Hold() {

@@ -85,6 +85,7 @@ func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) 
 	tasks, cancelTasks := context.WithCancel(ctx)
 	defer cancelTasks()
 	c.tasks.Go(func() { c.watchStable(tasks) })
+	c.tasks.Go(func() { c.watchOrphans(tasks) })
 	s.log.Info("session opened", "transactional_id", id)
 	err = c.loop(ctx, tasks)
 	if ctx.Err() != nil {
