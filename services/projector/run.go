@@ -48,6 +48,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	defer schemas.Close()
 	keys, err := event.LoadKeyring(cfg.SigningKeysFile)
 	if err != nil {
 		return err

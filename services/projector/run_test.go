@@ -1,0 +1,122 @@
+package projector
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/registry/registrytest"
+	"github.com/neuronx/engine/pkg/postgres"
+)
+
+// process runs the service as its main does, until stop.
+func (f *fixture) process(cfg Config) (stop func()) {
+	f.t.Helper()
+	reg := prometheus.NewRegistry()
+	rt := app.NewRuntime("projector", "0", slog.New(slog.DiscardHandler), reg)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Run(ctx, rt, cfg) }()
+	kafkatest.WaitFor(f.t, "it is ready", func(context.Context) bool {
+		select {
+		case err := <-done:
+			f.t.Fatalf("ended: %v", err)
+		default:
+		}
+		return rt.Ready.Err() == nil
+	})
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			f.t.Errorf("ended with %v", err)
+		}
+	}
+}
+
+func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.kafka = kafkatest.Start(t)
+	url, client := registrytest.Start(t, f.kafka)
+	keyring := event.NewKeyring()
+	keys, err := json.Marshal(keyring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(file, keys, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Laptop: true, Settings: app.Settings{KafkaBrokers: f.kafka.Brokers, PostgresURL: app.Secret(f.db.URL(postgres.RoleProjector)), RegistryURL: url, SigningKeysFile: file}}
+
+	e := f.event("acme", "lead.created", map[string]any{"lead_id": "1", "email": "a@example.com"})
+	id, schema, err := client.ByType(context.Background(), "lead.created")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := schema.EncodeMap(map[string]any{"lead_id": "1", "email": "a@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Value = event.Frame(id, body)
+	f.produce(e)
+	stop := f.process(cfg)
+	kafkatest.WaitFor(t, "the lead in read.leads", func(ctx context.Context) bool {
+		var email string
+		err := f.admin.QueryRow(ctx, `SELECT email FROM read.leads WHERE tenant_id = 'acme' AND lead_id = '1'`).Scan(&email)
+		return err == nil && email == "a@example.com"
+	})
+	stop()
+
+	admin, err := kafka.NewAdmin(f.kafka)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	err = admin.Commit(context.Background(), kafka.GroupProjector, map[kafka.TopicPartition]kafka.Committed{
+		{Topic: kafka.TopicEvents, Partition: kafka.PartitionFor([]byte("acme"), kafkatest.Partitions)}: {Offset: 100, Metadata: kafka.ResetMark + "s-9", Present: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop = f.process(cfg)
+	defer stop()
+	var announced []*kafka.Record
+	kafkatest.WaitFor(t, "both announcements at the door", func(context.Context) bool {
+		announced = kafkatest.Consume(t, f.kafka, kafka.TopicIngress)
+		return len(announced) == 2
+	})
+	for i, want := range []string{"engine.replay.started", "engine.replay.completed"} {
+		e, err := kafka.ParseRecord(announced[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if signed, err := keyring.Verify(&e); !signed || err != nil || e.Type != want || e.TenantID != "acme" || !strings.HasPrefix(e.Subject, "replay/") {
+			t.Errorf("announced %s of %s, signed %t, %v", e.Type, e.TenantID, signed, err)
+		}
+		data, err := Decode(context.Background(), client)(&event.Recorded{Event: e})
+		if err != nil || data["group"] != kafka.GroupProjector {
+			t.Errorf("%s: %v, %v", want, data, err)
+		}
+	}
+}
+
+func TestRun_RefusesADatabaseThatWasNotProvisioned(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(`DROP TABLE neuronx.goose_projector`)
+	rt := app.NewRuntime("projector", "0", slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	err := Run(context.Background(), rt, Config{Settings: app.Settings{PostgresURL: app.Secret(f.db.URL(postgres.RoleProjector))}})
+	if err == nil || !strings.Contains(err.Error(), "neuronx provision --execute") {
+		t.Errorf("Run gave %v", err)
+	}
+}
