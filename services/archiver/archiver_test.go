@@ -284,7 +284,7 @@ func (f failingTx) Begin(ctx context.Context) (pgx.Tx, error) {
 
 func (f failingTx) Commit(ctx context.Context) error {
 	if err := f.step(); err != nil {
-		return errors.Join(err, f.Tx.Rollback(ctx))
+		return errors.Join(err, f.Rollback(ctx))
 	}
 	return f.Tx.Commit(ctx)
 }
