@@ -25,6 +25,7 @@ const (
 	codeInvalidState   = "invalid_state"   // a value that state can't hold
 	codeTooLarge       = "too_large"       // body or state over the limit
 	codeInvalidBundle  = "invalid_bundle"  // a published bundle that can't be used
+	codeRate           = "rate"            // too many events derived from derived ones
 )
 
 // Types of the events that the service derives itself, and reads back.
@@ -93,9 +94,10 @@ func Evaluate(in Input) (Result, error) {
 	if in.State == nil {
 		in.State = State{}
 	}
-	vars := map[string]any{"event": expr.EventVars(in.Event), "data": in.Data, "state": map[string]any(in.State)}
+	vars := map[string]any{"event": expr.EventVars(in.Event), "data": in.Data, "state": map[string]any(visible(in.State))}
 	next := maps.Clone(in.State)
 	changed := false
+	rate := rateOf(in)
 	for _, r := range rules {
 		before := in.Health[r.Name]
 		if before.Tripped != "" || !r.FiresOn(in.Event.EffectiveOrigin()) {
@@ -103,6 +105,9 @@ func Evaluate(in Input) (Result, error) {
 		}
 		one := evaluation{in: in, rule: r, vars: vars}
 		outputs, set, err := one.run()
+		if err == nil {
+			err = rate.take(len(outputs))
+		}
 		if err == nil && len(set) > 0 {
 			candidate := next.with(set)
 			if err = candidate.check(); err == nil {
@@ -133,6 +138,10 @@ func Evaluate(in Input) (Result, error) {
 		default:
 			return Result{}, err
 		}
+	}
+	if rate.took > 0 && rate.counts {
+		next[rateKey] = []any{rate.minute, rate.used}
+		changed = true
 	}
 	if changed {
 		res.State = next
