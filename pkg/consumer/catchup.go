@@ -58,6 +58,10 @@ func (s *session) round(ctx context.Context) (busy bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	s.after = Row{}
+	if len(rows) == waitingRows { // the rest is next: tenants that wait for long must not hide the others
+		s.after, busy = rows[len(rows)-1], true
+	}
 	var problems []error
 	for _, r := range rows {
 		if ctx.Err() != nil {
@@ -80,7 +84,8 @@ func (s *session) waiting(ctx context.Context, owned []int32) ([]Row, error) {
 		return nil, nil
 	}
 	rows, err := s.c.cfg.Pool.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
-		WHERE consumer = $1 AND partition = ANY($2) AND state = 'catching-up' ORDER BY updated_at LIMIT $3`, s.c.cfg.Name, owned, waitingRows)
+		WHERE consumer = $1 AND partition = ANY($2) AND state = 'catching-up' AND (tenant_id, generation) > ($3, $4)
+		ORDER BY tenant_id, generation LIMIT $5`, s.c.cfg.Name, owned, s.after.TenantID, s.after.Generation, waitingRows)
 	if err != nil {
 		return nil, fmt.Errorf("list catching-up tenants: %w", err)
 	}

@@ -153,6 +153,7 @@ type session struct {
 	recent recent
 	woken  chan struct{}
 
+	after   Row                  // after which the catch-up looks on; of its goroutine
 	scanned map[string]time.Time // by tenant: when the log was last searched in vain; of the catch-up goroutine
 
 	mu      sync.Mutex // guards what the loop and the assignment share

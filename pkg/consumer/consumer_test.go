@@ -277,3 +277,29 @@ func TestRun_DiesAfterTheRetryBudgetAndCommitsNothing(t *testing.T) {
 	f.await("acme", 1, 5, consumer.Live)
 	f.wantApplied("acme", 1, 5)
 }
+
+func TestRun_SurvivesThatPostgresEndsItsConnections(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	h := &recorder{}
+	f.start(f.config(), h)
+	for range 10 {
+		f.write(append(f.next("acme", 3), f.next("globex", 3)...)...)
+		f.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'neuronx_projector'`)
+	}
+	f.await("acme", 1, 30, consumer.Live)
+	f.await("globex", 1, 30, consumer.Live)
+	f.wantApplied("acme", 1, 30)
+	f.wantApplied("globex", 1, 30)
+}
+
+func TestCatchUp_ManyTenantsThatWaitDoNotHideTheOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, seen, state)
+		SELECT 'neuronx.projector', 1, 'a-' || n, n % 6, 9, 'catching-up' FROM generate_series(1, 150) n`)
+	f.exec(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, seen, state) VALUES ('neuronx.projector', 1, 'zebra', $1, 3, 'catching-up')`, partitionOf("zebra"))
+	f.archive.add(f.next("zebra", 3)...)
+	f.start(f.config(), &recorder{})
+	f.await("zebra", 1, 3, consumer.Live)
+}

@@ -39,7 +39,7 @@ type catalogue struct {
 	down atomic.Bool
 }
 
-func newCatalogue(t *testing.T) *catalogue {
+func newCatalogue(t testing.TB) *catalogue {
 	t.Helper()
 	files, err := schemas.Files()
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *catalogue) SchemaByID(_ context.Context, id int32) (*avro.Schema, error
 
 // fixture is a database with the projector's tables, and a log in memory.
 type fixture struct {
-	t       *testing.T
+	t       testing.TB
 	db      *postgrestest.DB
 	pool    *pgxpool.Pool // as neuronx_projector
 	admin   *pgxpool.Pool

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/archive"
@@ -21,7 +22,8 @@ import (
 // that names the command that makes it.
 //
 //	Postgres, Kafka, registry checked ──> ready ──┬─> consumer loop ──> Projector
-//	                                              └─> purge of retired generations
+//	                                              ├─> purge of retired generations
+//	                                              └─> readiness: false while a partition is stopped
 func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	rt.Ready.Set("projector", errors.New("starting"))
 	specs, err := fold.Declared()
@@ -76,5 +78,18 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	actors := app.NewGroup()
 	actors.Add("consumer", c.Run)
 	actors.Add("purge", p.purge)
+	actors.Add("watch", func(ctx context.Context) error { return watch(ctx, c, rt.Ready) })
 	return actors.Run(ctx)
+}
+
+// watch makes the process not ready while one of its partitions is stopped: a person has to decide, and the others go on.
+func watch(ctx context.Context, c *consumer.Consumer, ready *app.Readiness) error {
+	for wait(ctx, time.Second) == nil {
+		var stopped []error
+		for _, err := range c.Stopped() {
+			stopped = append(stopped, err)
+		}
+		ready.Set("partitions", errors.Join(stopped...))
+	}
+	return nil
 }
