@@ -22,7 +22,7 @@ import (
 
 // What a round must reach to count.
 const (
-	roundRate    = 600 // events a second that are asked for
+	roundRate    = 800 // events a second that are asked for
 	minRate      = 500 // events a second that must be acknowledged
 	roundTenants = 50
 	roundCRMs    = 20
@@ -80,7 +80,7 @@ func runRound(t *testing.T, o cluster.Options, seed uint64, judge func([]checker
 	done := make(chan error, 1)
 	began := time.Now()
 	go func() {
-		done <- load.Run(ctx, load.Plan{URLs: r.c.Doors, Tenants: tenants, Rate: roundRate, Batch: 20, Clients: 12, History: h, Seed: seed}, &stats)
+		done <- load.Run(ctx, load.Plan{URLs: r.c.Doors, Tenants: tenants, Rate: roundRate, Batch: 20, Clients: 24, History: h, Seed: seed}, &stats)
 	}()
 	faults := r.plan()
 	for _, f := range faults {

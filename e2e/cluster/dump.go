@@ -178,11 +178,11 @@ func render(t fold.Type, v any) string {
 	return fmt.Sprint(v)
 }
 
-// tableQuery selects a view's rows as lines of the same form as render's.
+// tableQuery selects a table's active rows as lines of the same form as render's. It reads below the views, which leave columns out.
 func tableQuery(s *fold.Spec) string {
-	parts := []string{"tenant_id"}
+	parts := []string{"t.tenant_id"}
 	for _, col := range s.Columns {
-		q := pgx.Identifier{col.Name}.Sanitize()
+		q := pgx.Identifier{"t", col.Name}.Sanitize()
 		switch col.Type {
 		case fold.Timestamptz:
 			q = `to_char(` + q + ` AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
@@ -193,7 +193,8 @@ func tableQuery(s *fold.Spec) string {
 		}
 		parts = append(parts, "coalesce("+q+", '')")
 	}
-	return "SELECT " + strings.Join(parts, " || '|' || ") + " FROM " + pgx.Identifier{s.Schema, s.Table}.Sanitize()
+	return "SELECT " + strings.Join(parts, " || '|' || ") + " FROM " + pgx.Identifier{"projection", s.Table}.Sanitize() +
+		" t JOIN projection.active a ON a.tenant_id = t.tenant_id AND a.generation = t.generation"
 }
 
 // Calls asks the stand-in for the requests that it carried out.
