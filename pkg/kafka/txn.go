@@ -84,7 +84,9 @@ func OpenTxnSession(ctx context.Context, cfg TxnConfig) (*TxnSession, error) {
 	}
 	t := newTracker(cfg.Topic)
 	s := &TxnSession{cfg: cfg, owned: t}
-	opts, err := cfg.Config.options(
+	opts, err := cfg.Config.options(append(
+		// A transaction is produced whole and then flushed, which ends any linger: one request a broker.
+		producing(time.Second),
 		kgo.WithHooks(s),
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(cfg.Topic),
@@ -99,11 +101,8 @@ func OpenTxnSession(ctx context.Context, cfg TxnConfig) (*TxnSession, error) {
 		kgo.TransactionalID(cfg.TransactionalID),
 		kgo.TransactionTimeout(TxnTimeout),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchMaxBytesFn(MaxBatchBytes),
-		// A transaction is produced whole and then flushed, which ends any linger: one request a broker.
-		kgo.ProducerLinger(time.Second),
 		kgo.MaxBufferedRecords(100_000),
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}

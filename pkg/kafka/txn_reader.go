@@ -27,7 +27,7 @@ func NewPartitionReader(cfg Config, topic string) (*PartitionReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := kgo.NewClient(append(opts, kgo.FetchMaxWait(500*time.Millisecond))...)
+	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: read %s: %w", topic, err)
 	}

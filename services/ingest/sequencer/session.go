@@ -327,8 +327,7 @@ func (c *session) pollOnce(ctx context.Context, wait time.Duration, limit int) (
 			c.enter(p, stopped, "ingress_gap", err.Error(), retryStopped)
 			continue
 		}
-		c.log.Warn("reading failed; trying again", "partition", id, "err", err)
-		p.phase, p.retry = waiting, time.Now().Add(retryPaused)
+		c.enter(p, waiting, "ingress_unreadable", err.Error(), retryPaused)
 	}
 	return woken, nil
 }

@@ -12,6 +12,9 @@ import (
 // endTimeout bounds one transaction once it has begun, also when the process is asked to stop in the middle of it.
 const endTimeout = 15 * time.Second
 
+// maxBytes bounds the values of one transaction, so that 2,000 records of a megabyte are not held and written at once.
+const maxBytes = 16 << 20
+
 // batch is the staged work of one transaction.
 type batch struct {
 	parts []*staged
@@ -104,8 +107,9 @@ func (c *session) stage(start time.Time) *batch {
 
 func (c *session) stagePartition(env *env, p *partition, share int, deadline time.Time) *staged {
 	st := &staged{p: p, o: newOverlay(p.state), epoch: p.epoch}
+	bytes := 0
 	for i, r := range p.pending[:min(share, len(p.pending))] {
-		if i > 0 && i%64 == 0 && time.Now().After(deadline) {
+		if bytes += len(r.Value); i > 0 && (bytes > maxBytes/int(c.partitions) || i%64 == 0 && time.Now().After(deadline)) {
 			break
 		}
 		loads := c.schemas.generation()
@@ -141,7 +145,6 @@ func toRecord(topic string, o *output) *kafka.Record {
 func (c *session) pause(p *partition, d *decision, loads int) {
 	c.reader.Remove(p.id)
 	if d.loading {
-		c.leave(p)
 		p.phase, p.retry = waiting, time.Now().Add(retryPaused)
 		p.loading = loads // looked at again as soon as a look-up has ended
 		return
