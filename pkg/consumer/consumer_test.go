@@ -303,3 +303,36 @@ func TestCatchUp_ManyTenantsThatWaitDoNotHideTheOthers(t *testing.T) {
 	f.start(f.config(), &recorder{})
 	f.await("zebra", 1, 3, consumer.Live)
 }
+
+func TestRun_MembersComeAndGoWithoutLossOrRepeat(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	tenants := []string{"acme", "globex", "initech", "umbrella", "hooli", "stark"}
+	write := func() {
+		for _, tenant := range tenants {
+			f.write(f.next(tenant, 5)...)
+		}
+	}
+	write()
+	first := f.start(f.config(), &recorder{})
+	f.await("acme", 1, 5, consumer.Live)
+	write()
+	second := f.start(f.config(), &recorder{})
+	write()
+	f.await("stark", 1, 15, consumer.Live)
+	if err := first(); err != nil {
+		t.Fatal(err)
+	}
+	write()
+	third := f.start(f.config(), &recorder{})
+	write()
+	for _, tenant := range tenants {
+		f.await(tenant, 1, 25, consumer.Live)
+		f.wantApplied(tenant, 1, 25)
+	}
+	for _, stop := range []func() error{second, third} {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
