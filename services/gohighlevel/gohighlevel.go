@@ -90,7 +90,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	defer producer.Close()
 
 	start := time.Now()
-	heads, err := freezeIfRestored(ctx, admin, pool, event.PositionAt(start.UnixMilli()), rt.Log)
+	heads, err := freezeIfRestored(ctx, kcfg, admin, pool, event.PositionAt(start.UnixMilli()), rt.Log)
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
 
-// behind lists the partitions whose rows are older than what the group has committed. A commit follows its row, so in a database
-// that was not set back the row is never behind. Only our own commits count; an operator's reset says nothing about the ledger.
+// behind lists the partitions whose rows lie below what the group has committed. A commit follows its row, so in a database
+// that was not set back the row is behind by control records at most, which move the group's offset but no row. Only our own commits count; an operator's reset says nothing about the ledger.
 func behind(rows map[int32]int64, committed map[kafka.TopicPartition]kafka.Committed) []int32 {
 	var out []int32
 	for tp, c := range committed {
@@ -28,7 +28,7 @@ func behind(rows map[int32]int64, committed map[kafka.TopicPartition]kafka.Commi
 // freezeIfRestored finds out, before anything is read or sent, whether Kafka is ahead of the ledger, and freezes those partitions:
 // the consumer's next commit would wipe the only trace. It returns the end of each partition, up to which the log must be read
 // before effects are sent.
-func freezeIfRestored(ctx context.Context, admin *kafka.Admin, q ledger.Querier, position int64, log *slog.Logger) (map[int32]int64, error) {
+func freezeIfRestored(ctx context.Context, cfg kafka.Config, admin *kafka.Admin, q ledger.Querier, position int64, log *slog.Logger) (map[int32]int64, error) {
 	committed, err := admin.Committed(ctx, kafka.GroupGoHighLevel)
 	if err != nil {
 		return nil, err
@@ -38,6 +38,10 @@ func freezeIfRestored(ctx context.Context, admin *kafka.Admin, q ledger.Querier,
 		return nil, err
 	}
 	for _, p := range behind(rows, committed) {
+		upTo := committed[kafka.TopicPartition{Topic: kafka.TopicEvents, Partition: p}].Offset
+		if nothing, err := nothingBetween(ctx, cfg, p, rows[p], upTo); err == nil && nothing {
+			continue
+		} // a log that is trimmed there says nothing, and then the row counts as set back
 		n, err := ledger.Freeze(ctx, q, "", p, position, "kafka_offset_ahead")
 		if err != nil {
 			return nil, err
@@ -101,7 +105,7 @@ func (g *gate) open(ctx context.Context, owned []int32, log *slog.Logger) []int3
 		read := known && row >= g.heads[p]
 		if known && !read && row == g.last[p] {
 			// Standing still below the end: only control records may be left, which move no row.
-			read, err = g.nothingLeft(ctx, p, row)
+			read, err = nothingBetween(ctx, g.kafka, p, row, g.heads[p])
 			if err != nil {
 				log.Warn("can't see whether the log was read to its end; effects wait", "partition", p, "err", err)
 			}
@@ -115,15 +119,17 @@ func (g *gate) open(ctx context.Context, owned []int32, log *slog.Logger) []int3
 	return out
 }
 
-func (g *gate) nothingLeft(ctx context.Context, p int32, from int64) (bool, error) {
+// nothingBetween reports whether a partition of the log has no event from one offset up to, excluding, another: control records at
+// most.
+func nothingBetween(ctx context.Context, cfg kafka.Config, p int32, from, to int64) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	err := kafka.ReadRange(ctx, g.kafka, kafka.TopicEvents, p, from, g.heads[p], func(*kafka.Record) error { return errRecord })
+	err := kafka.ReadRange(ctx, cfg, kafka.TopicEvents, p, from, to, func(*kafka.Record) error { return errRecord })
 	if errors.Is(err, errRecord) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read the rest of partition %d: %w", p, err)
+		return false, fmt.Errorf("read partition %d from %d to %d: %w", p, from, to, err)
 	}
 	return true, nil
 }
