@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,8 +65,8 @@ var (
 )
 
 const (
-	refreshEvery = 10 * time.Second // K17
-	missEvery    = time.Second      // an unknown key asks the database at most this often
+	refreshEvery = 10 * time.Second       // K17
+	missEvery    = 100 * time.Millisecond // unknown keys ask the database at most this often
 )
 
 // Directory is the cached view of all tenants. It is safe for concurrent use.
@@ -79,13 +78,14 @@ type Directory struct {
 	current atomic.Pointer[Snapshot]
 	loaded  atomic.Int64 // Unix nanoseconds of the last good load
 
-	mu       sync.Mutex // one load at a time
-	lastMiss time.Time
+	turn  chan struct{} // holds one token: one load at a time
+	began time.Time     // of the last load, good or not; guarded by turn
+	loads atomic.Int64  // begun so far
 }
 
 // NewDirectory gives a directory that is empty until Run or Refresh loaded it.
 func NewDirectory(source Source, log *slog.Logger, reg prometheus.Registerer) *Directory {
-	d := &Directory{source: source, log: log, now: time.Now}
+	d := &Directory{source: source, log: log, now: time.Now, turn: make(chan struct{}, 1)}
 	newMetrics(reg, d)
 	return d
 }
@@ -114,14 +114,20 @@ func (d *Directory) Run(ctx context.Context) error {
 
 // Refresh loads the tables now.
 func (d *Directory) Refresh(ctx context.Context) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case d.turn <- struct{}{}:
+	}
+	defer func() { <-d.turn }()
 	return d.load(ctx)
 }
 
 func (d *Directory) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	d.began = d.now()
+	d.loads.Add(1)
 	snap, err := d.source.Load(ctx)
 	if err != nil {
 		return err
@@ -185,17 +191,29 @@ func known(snap Snapshot, key Key) bool {
 	return ok
 }
 
-// lookAgain refreshes for an unknown key, unless that was done a moment ago or
-// is being done: a flood of wrong keys must not become a flood of queries.
+// lookAgain reloads for an unknown key, at most every 100 ms over all callers: a
+// flood of wrong keys must not become a flood of queries. Callers queue here, and
+// one load serves all that came before it began.
 func (d *Directory) lookAgain(ctx context.Context) bool {
-	if !d.mu.TryLock() {
+	before := d.loads.Load()
+	select {
+	case <-ctx.Done():
 		return false
+	case d.turn <- struct{}{}:
 	}
-	defer d.mu.Unlock()
-	if d.now().Sub(d.lastMiss) < missEvery {
-		return false
+	defer func() { <-d.turn }()
+	if d.loads.Load() > before {
+		return true
 	}
-	d.lastMiss = d.now()
+	if wait := missEvery - d.now().Sub(d.began); wait > 0 {
+		pause := time.NewTimer(wait)
+		defer pause.Stop()
+		select {
+		case <-ctx.Done():
+			return false
+		case <-pause.C:
+		}
+	}
 	if err := d.load(ctx); err != nil {
 		d.log.Warn("the tenant directory could not be refreshed for an unknown key", "error", err)
 		return false

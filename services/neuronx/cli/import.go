@@ -133,7 +133,11 @@ func (c *cli) importDone(results []importer.Result, out *rejections, dry bool, e
 		return showErr
 	}
 	if err != nil {
-		return failed("import", err).next("run the same command again: it goes on where it stopped")
+		e := failed("import", err)
+		if e.Next == "" {
+			e.Next = "run the same command again: it goes on where it stopped"
+		}
+		return e
 	}
 	if dry {
 		c.note("dry run: nothing was sent")
