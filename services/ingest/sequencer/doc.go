@@ -30,6 +30,9 @@
 //
 //   - A transaction with any outcome but "committed" ends the session: all state in memory is dropped, a new session is opened under
 //     the same transactional id (which aborts what was open), and everything is restored. Nothing is guessed.
+//   - A killed process that comes back under its slot takes up its partitions at once (static membership); one that does not loses
+//     them to the others after the session time-out, and one that stops by itself gives them up then.
+//   - A rebalance that overlaps a commit aborts it; that costs a restore of this process's partitions and nothing else.
 //   - Another process with the same slot fences this one: Run returns kafka.ErrFenced and the process exits.
 //   - log, dead letters and state that do not agree stop the partition as log_torn. Others run.
 //   - An operator's reset of the group is undone and reported, because the group's offset is not the position.
