@@ -73,6 +73,9 @@ group without members; --restart stops the service and starts it again (neuronx 
 				return failed("plan the reset", err)
 			}
 			for _, w := range warnings {
+				if f.restart && strings.HasPrefix(string(w), "Assignments can only be reset") {
+					continue // that is what --restart is for
+				}
 				c.note("warning: %s", w)
 			}
 			switch {

@@ -1,0 +1,232 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/pkg/tenant"
+)
+
+// try runs the tool with an environment of its own.
+func try(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	c := &cli{
+		out: &out, err: &errs, in: strings.NewReader(""), now: time.Now, http: http.DefaultClient, settings: map[string]*string{},
+		getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+	}
+	code = c.run(context.Background(), args)
+	return code, out.String(), errs.String()
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Chdir(t.TempDir()) // no .neuronx/dev.env here
+	loose := filepath.Join(t.TempDir(), "pw.json")
+	if err := os.WriteFile(loose, []byte(`{}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const brokers = "--kafka-brokers=127.0.0.1:1"
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"", 0, ""},
+		{"--help", 0, ""},
+		{"version", 0, ""},
+		{"version -o json", 0, ""},
+		{"tenat list", 2, "did you mean `neuronx tenant`"},
+		{"tenant lst", 2, "did you mean `neuronx tenant list`"},
+		{"tenant", 2, "one of:"},
+		{"tenant create", 2, "needs <tenant>"},
+		{"tenant create a b", 2, "unexpected argument"},
+		{"tenant create NOPE", 2, "is not a tenant id"},
+		{"tenant suspend acme", 2, "NEURONX_POSTGRES_URL"},
+		{"tenant connect-crm acme --location l --token pit-123", 2, "must name a secret"},
+		{"tenant effects-mode acme --mode loud", 2, "off, record, send"},
+		{"key issue", 2, "--tenant is required"},
+		{"key issue --tenant acme --scope admin", 2, "events:write"},
+		{"status --kafka-broker x", 2, "did you mean --kafka-brokers"},
+		{"status extra", 2, "takes no argument"},
+		{"version -o yaml", 2, "-o table or -o json"},
+		{"version --timeout 0s", 2, "more than zero"},
+		{"version --timeout soon", 2, "--help"},
+		{"version --env-file nowhere", 1, "env file"},
+		{"publish", 2, "needs <type>"},
+		{"publish Lead", 2, "is not an event type"},
+		{"publish lead.created --data {", 2, "not JSON"},
+		{"publish lead.created", 2, "no API key"},
+		{"import nowhere.yaml", 1, "read the spec"},
+		{"events get x", 2, "--tenant is required"},
+		{"events tail --limit -1", 2, "can't be negative"},
+		{"deadletter show x", 2, "topic/partition/offset"},
+		{"deadletter list --state lost", 2, "open, retried"},
+		{"effects list --status lost", 2, "pending"},
+		{"effects resolve x --tenant acme", 2, "done, failed, resend"},
+		{"projections skip acme", 2, "--reason is required"},
+		{"rules validate", 2, "needs a"},
+		{"rules publish x.yaml", 2, "--tenant is required"},
+		{"provision", 2, "nothing is configured"},
+		{"provision --laptop " + brokers + " --passwords-file " + loose, 4, "chmod 600"},
+		{"replay", 2, "one of: offsets"},
+		{"replay offsets --to-earliest --topic t", 2, "--group is required"},
+		{"replay offsets --group g --topic t", 2, "0 were given"},
+		{"replay offsets --group g --topic t --to-earliest --to-offset 3", 2, "2 were given"},
+		{"replay offsets --group g --to-earliest", 2, "a scope is needed"},
+		{"replay offsets --group g --to-earliest --topic t --all-topics", 2, "exclude each other"},
+		{"replay offsets --group g --to-earliest --topic t:x", 2, "is not a partition"},
+		{"replay offsets --group g --to-offset -1 --topic t", 2, "can't be negative"},
+		{"replay offsets --group g --to-offset 99999999999999999999 --topic t", 2, ""},
+		{"replay offsets --group g --to-datetime yesterday --topic t", 2, "yyyy-MM-dd"},
+		{"replay offsets --group g --by-duration 1h --topic t", 2, "PnDTnHnMnS"},
+		{"replay offsets --group g --to-earliest --topic t --execute --dry-run", 2, "excludes"},
+		{"replay offsets --group g --to-earliest --topic t --restart", 2, "--restart is for --execute"},
+		{"replay offsets --group neuronx.sequencer --topic neuronx.ingress --to-earliest", 4, "can't be reset"},
+		{"replay offsets --group neuronx.sequencer --topic neuronx.ingress --to-earliest --execute", 4, "can't be reset"},
+		{"replay offsets –group g", 2, "takes no argument"}, // a dash that a word processor made
+	} {
+		code, stdout, stderr := try(t, nil, strings.Fields(c.args)...)
+		if code != c.code || !strings.Contains(stderr, c.says) {
+			t.Errorf("neuronx %s: exit %d, want %d with %q: %s", c.args, code, c.code, c.says, stderr)
+		}
+		if code != 0 && stdout != "" {
+			t.Errorf("neuronx %s: an error writes to stdout: %q", c.args, stdout)
+		}
+	}
+}
+
+func TestReport_ErrorsAreJSONWhenAsked(t *testing.T) {
+	t.Chdir(t.TempDir())
+	code, _, stderr := try(t, nil, "-o", "json", "publish", "lead.created")
+	var got struct {
+		Error struct {
+			Exit int    `json:"exit"`
+			What string `json:"what"`
+			Next string `json:"next"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal([]byte(stderr), &got); err != nil || got.Error.Exit != code || got.Error.What == "" || got.Error.Next == "" {
+		t.Errorf("%d %v %s", code, err, stderr)
+	}
+}
+
+func TestValue_FlagBeatsEnvironmentBeatsFile(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.MkdirAll(filepath.Join(dir, ".neuronx"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan string, 1)
+	srv := func(name string) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			seen <- name
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = w.Write([]byte(`{"id":"1","status":"accepted"}`))
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	key, err := tenant.NewKey("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := "# dev\nexport NEURONX_HTTP_URL='" + srv("file") + "'\nNEURONX_DEMO_API_KEY=" + key.Reveal() + "\n"
+	if err := os.WriteFile(filepath.Join(dir, ".neuronx", "dev.env"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{}
+	for _, c := range []struct {
+		want string
+		args []string
+	}{{"file", nil}, {"env", nil}, {"flag", []string{"--http-url", srv("flag")}}} {
+		if c.want == "env" {
+			env[envHTTP] = srv("env")
+		}
+		code, out, stderr := try(t, env, append([]string{"publish", "lead.created"}, c.args...)...)
+		if code != 0 || out != "1\n" {
+			t.Fatalf("%d %q %s", code, out, stderr)
+		}
+		if got := <-seen; got != c.want {
+			t.Errorf("the door of %s was used, want %s", got, c.want)
+		}
+	}
+}
+
+func TestPublish_ShowsEveryErrorOfTheDoor(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Idempotency-Key") != `"a\"b"` {
+			t.Errorf("key %q", r.Header.Get("Idempotency-Key"))
+		}
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_, _ = w.Write([]byte(`{"code":"invalid_body","detail":"2 errors","hint":"look","errors":[{"location":"/data/a","message":"m1"},{"location":"/data/b","message":"m2"}]}`))
+	}))
+	defer s.Close()
+	key, err := tenant.NewKey("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{envHTTP: s.URL, envAPIKey: key.Reveal()}
+	code, _, stderr := try(t, env, "publish", "lead.created", "--key", `a"b`)
+	for _, want := range []string{"invalid_body", "/data/a: m1", "/data/b: m2", "next: look"} {
+		if code != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("%d %q lacks %q", code, stderr, want)
+		}
+	}
+	if strings.Contains(stderr, key.Reveal()) {
+		t.Error("the key is shown")
+	}
+	if code, _, stderr := try(t, env, "publish", "lead.created", "--tenant", "globex"); code != 2 || !strings.Contains(stderr, "acme") {
+		t.Errorf("%d %s", code, stderr)
+	}
+}
+
+func TestParseISODuration(t *testing.T) {
+	for in, want := range map[string]time.Duration{
+		"PT1H": time.Hour, "P1D": 24 * time.Hour, "P1DT2H3M4S": 26*time.Hour + 3*time.Minute + 4*time.Second, "PT0.5S": 500 * time.Millisecond, "PT90M": 90 * time.Minute,
+	} {
+		if got, err := parseISODuration(in); err != nil || got != want {
+			t.Errorf("%s is %v, %v", in, got, err)
+		}
+	}
+	for _, bad := range []string{"", "P", "PT", "1h", "P1H", "PT1D", "PT1M1H", "PT1H1H", "PT-1H", "P1DT", "PT1.5H", "PT0S", "P99999999D", "pt1h", "PTS"} {
+		if got, err := parseISODuration(bad); err == nil {
+			t.Errorf("%q is %v", bad, got)
+		}
+	}
+}
+
+func TestParseDatetime(t *testing.T) {
+	want := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	for _, in := range []string{"2026-01-31T12:00:00.000", "2026-01-31T12:00:00.000Z", "2026-01-31T13:00:00.000+01:00", "2026-01-31T12:00:00Z", "2026-01-31T13:00:00.000+0100"} {
+		if got, err := parseDatetime(in); err != nil || !got.Equal(want) {
+			t.Errorf("%s is %v, %v", in, got, err)
+		}
+	}
+	for _, bad := range []string{"", "2026-01-31", "12:00", "2026-13-01T00:00:00.000", "now"} {
+		if _, err := parseDatetime(bad); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+func TestSkew_JudgesByWhatTheSequencerTolerates(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: checkOK, -time.Second: checkOK, 5 * time.Second: checkWarn, -31 * time.Second: checkFail} {
+		if got := skew(d).Result; got != want {
+			t.Errorf("%s is %s, want %s", d, got, want)
+		}
+	}
+}
+
+func FuzzParseEnv(f *testing.F) {
+	f.Add("A=1\nexport B='x y'\n# c\n")
+	f.Fuzz(func(_ *testing.T, s string) { _, _ = parseEnv(s) })
+}
