@@ -170,8 +170,10 @@ func (s *TxnSession) Hold() {
 // Release lets rebalances go on.
 func (s *TxnSession) Release() { s.session.AllowRebalance() }
 
-// Errors drains what went wrong in the background: group management and metadata. They are for the log; the client retries.
+// Errors drains what went wrong in the background: group management and metadata. They are for the log; the client retries. It must
+// not be called between Hold and Release.
 func (s *TxnSession) Errors() []error {
+	defer s.Release() // a poll that returns something, an error too, holds up rebalances
 	var out []error
 	for _, e := range s.session.PollFetches(nil).Errors() {
 		out = append(out, e.Err)
