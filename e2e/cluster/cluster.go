@@ -79,7 +79,10 @@ func Start(t testing.TB, o Options) *Cluster {
 	must(t, wipe(ctx, brokers))
 	c.Postgres, err = embedded.Start(ctx, embedded.Options{DataDir: filepath.Join(c.Dir, "postgres")})
 	must(t, err)
-	t.Cleanup(func() { _ = c.Postgres.Stop() })
+	t.Cleanup(func() {
+		_ = c.Postgres.Stop()
+		_ = embedded.Remove(context.Background(), filepath.Join(c.Dir, "postgres")) // the server's user may have it elsewhere
+	})
 	_, err = provision.Run(ctx, provision.Options{
 		Kafka: c.Kafka, Topics: kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: 1, Laptop: true},
 		AdminURL: app.Secret(c.Postgres.AdminURL()), Passwords: c.Postgres.Passwords(), Execute: true,
@@ -124,26 +127,12 @@ func pool(t testing.TB, url string, opts ...postgres.Option) *pgxpool.Pool {
 // declare writes down every process with its settings; ports are free ones.
 func (c *Cluster) declare(t testing.TB, o Options) {
 	t.Helper()
-	add := func(name, program string, args []string, env ...string) *Process {
-		p := &Process{Name: name, path: filepath.Join(c.bin, program), args: args, env: env, log: filepath.Join(c.Dir, name+".log")}
-		c.Processes[name] = p
-		c.order = append(c.order, name)
-		return p
-	}
 	addr := freeAddr(t)
 	c.RegistryURL = "http://" + addr
-	add("registry", "registry", []string{addr, c.Kafka.Brokers[0]})
+	c.add("registry", "registry", []string{addr, c.Kafka.Brokers[0]})
 	crm := freeAddr(t)
 	c.CRMURL = "http://" + crm
-	service := func(name, program, role string, args ...string) {
-		admin := freeAddr(t)
-		args = append(args, "--admin-addr", admin, "--log-level", "info")
-		p := add(name, "neuronx-"+program, args,
-			"NEURONX_KAFKA_BROKERS="+c.Kafka.Brokers[0], "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_"+role),
-			"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
-			"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"))
-		p.Admin = admin
-	}
+	service := func(name, program, role string, args ...string) { c.Service(t, name, program, role, args...) }
 	service("standin", "standin", "ops", "--crm-addr", crm)
 	for i := range o.Doors {
 		door := freeAddr(t)
@@ -154,6 +143,26 @@ func (c *Cluster) declare(t testing.TB, o Options) {
 	service("projector", "projector", "projector", "--laptop")
 	service("archiver", "archiver", "archiver", "--laptop")
 	service("gohighlevel", "gohighlevel", "gohighlevel", "--ghl-base-url", c.CRMURL, "--crm-timeout", "5s")
+}
+
+func (c *Cluster) add(name, program string, args []string, env ...string) *Process {
+	p := &Process{Name: name, path: filepath.Join(c.bin, program), args: args, env: env, log: filepath.Join(c.Dir, name+".log")}
+	c.Processes[name] = p
+	c.order = append(c.order, name)
+	return p
+}
+
+// Service declares one more process of a program, with the settings that all have. It is not started, but ended with the cluster.
+func (c *Cluster) Service(t testing.TB, name, program, role string, args ...string) *Process {
+	t.Helper()
+	admin := freeAddr(t)
+	args = append(args, "--admin-addr", admin, "--log-level", "info")
+	p := c.add(name, "neuronx-"+program, args,
+		"NEURONX_KAFKA_BROKERS="+c.Kafka.Brokers[0], "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_"+role),
+		"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
+		"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"))
+	p.Admin = admin
+	return p
 }
 
 // stop ends every process; one that does not end by itself fails the test.
@@ -199,13 +208,19 @@ func build(t testing.TB, tags string) string {
 	return dir
 }
 
-// CLI runs the operators' program against the cluster.
-func (c *Cluster) CLI(ctx context.Context, args ...string) (stdout, stderr string, code int) {
+// Command is the operators' program with settings for the cluster, ready to run.
+func (c *Cluster) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "neuronx"), args...)
 	cmd.Env = append(os.Environ(), "NEURONX_KAFKA_BROKERS="+c.Kafka.Brokers[0], "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_ops"),
 		"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
 		"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"), "NEURONX_HTTP_URL="+c.Doors[0])
 	cmd.Dir = c.Dir
+	return cmd
+}
+
+// CLI runs the operators' program against the cluster.
+func (c *Cluster) CLI(ctx context.Context, args ...string) (stdout, stderr string, code int) {
+	cmd := c.Command(ctx, args...)
 	var out, errs writer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	_ = cmd.Run()
