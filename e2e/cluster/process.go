@@ -110,6 +110,16 @@ func (p *Process) Tail(lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
+// PID is the process's id, 0 when it does not run.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
 // RSS is the process's resident memory in bytes, 0 when it does not run.
 func (p *Process) RSS() int64 {
 	p.mu.Lock()
