@@ -154,7 +154,8 @@ func (d *Directory) Authenticate(ctx context.Context, presented, scope string) (
 		return Principal{}, ErrNotLoaded
 	}
 	p, err := decide(*snap, key, scope, d.now())
-	if errors.Is(err, ErrUnauthorized) && !known(*snap, key) && d.lookAgain(ctx) {
+	stale := errors.Is(err, ErrSuspended) || errors.Is(err, ErrUnauthorized) && !known(*snap, key)
+	if stale && d.lookAgain(ctx) {
 		p, err = decide(*d.current.Load(), key, scope, d.now())
 	}
 	return p, err
@@ -191,8 +192,8 @@ func known(snap Snapshot, key Key) bool {
 	return ok
 }
 
-// lookAgain reloads for an unknown key, at most every 100 ms over all callers: a
-// flood of wrong keys must not become a flood of queries. Callers queue here, and
+// lookAgain reloads at most every 100 ms over all callers: a flood of wrong keys
+// must not become a flood of queries. Callers queue here, and
 // one load serves all that came before it began.
 func (d *Directory) lookAgain(ctx context.Context) bool {
 	before := d.loads.Load()
@@ -215,7 +216,7 @@ func (d *Directory) lookAgain(ctx context.Context) bool {
 		}
 	}
 	if err := d.load(ctx); err != nil {
-		d.log.Warn("the tenant directory could not be refreshed for an unknown key", "error", err)
+		d.log.Warn("the tenant directory could not be refreshed for a refused key", "error", err)
 		return false
 	}
 	return true

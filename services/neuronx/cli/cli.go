@@ -65,6 +65,12 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	return c.run(ctx, args, extra...)
 }
 
+// Root returns the tree of commands without running it, so that documents can be held against it.
+func Root(extra ...*cobra.Command) *cobra.Command {
+	c := &cli{out: io.Discard, err: io.Discard, getenv: os.LookupEnv, now: time.Now, settings: map[string]*string{}}
+	return c.root(extra...)
+}
+
 func (c *cli) run(ctx context.Context, args []string, extra ...*cobra.Command) int {
 	defer c.close()
 	root := c.root(extra...)

@@ -18,8 +18,8 @@ func (c *cli) rules() *cobra.Command {
 	return group("rules", "Rule files: validate, publish, list, reset", c.rulesValidate(), c.rulesPublish(), c.rulesList(), c.rulesReset())
 }
 
-// checkRules loads files and folders and shows everything that is wrong.
-func (c *cli) checkRules(ctx context.Context, paths []string, offline bool) ([]ruleset.File, error) {
+// checkRules loads files and folders and tells everything that is wrong.
+func (c *cli) checkRules(ctx context.Context, paths []string, offline bool, tell func(ruleset.Problems) error) ([]ruleset.File, error) {
 	files, err := ruleset.Load(paths...)
 	if err != nil {
 		return nil, failed("read the rule files", err)
@@ -36,13 +36,7 @@ func (c *cli) checkRules(ctx context.Context, paths []string, offline bool) ([]r
 	if err != nil {
 		return nil, failed("check the rule files", err).next("--offline checks against the schemas of this version")
 	}
-	if err := show(c, problems, []string{"FILE", "LINE", "RULE", "LEVEL", "CODE", "PROBLEM"}, func(p ruleset.Problem) []any {
-		level := "error"
-		if p.Warning {
-			level = "warning"
-		}
-		return []any{p.File, p.Line, dash(p.Rule), level, p.Code, p.Message}
-	}); err != nil {
+	if err := tell(problems); err != nil {
 		return nil, err
 	}
 	if problems.Err() != nil {
@@ -57,6 +51,19 @@ func (c *cli) checkRules(ctx context.Context, paths []string, offline bool) ([]r
 	return files, nil
 }
 
+func (c *cli) showRuleProblems(problems ruleset.Problems) error {
+	if len(problems) == 0 && c.format == formatTable {
+		return nil
+	}
+	return show(c, problems, []string{"FILE", "LINE", "RULE", "LEVEL", "CODE", "PROBLEM"}, func(p ruleset.Problem) []any {
+		level := "error"
+		if p.Warning {
+			level = "warning"
+		}
+		return []any{p.File, p.Line, dash(p.Rule), level, p.Code, p.Message}
+	})
+}
+
 func (c *cli) rulesValidate() *cobra.Command {
 	var offline bool
 	cmd := &cobra.Command{
@@ -64,7 +71,7 @@ func (c *cli) rulesValidate() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			files, err := c.checkRules(ctx, args, offline)
+			files, err := c.checkRules(ctx, args, offline, c.showRuleProblems)
 			if err == nil {
 				c.note("%s, no errors", plural(len(files), "file"))
 			}
@@ -98,7 +105,12 @@ tenant's stream: the switch happens at one sequence, and replay uses what was in
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			files, err := c.checkRules(ctx, args, false)
+			files, err := c.checkRules(ctx, args, false, func(problems ruleset.Problems) error {
+				for _, p := range problems { // stdout is for what was published
+					c.note("%s", p)
+				}
+				return nil
+			})
 			if err != nil {
 				return err
 			}
