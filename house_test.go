@@ -11,6 +11,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/services/neuronx/cli"
+	"github.com/neuronx/engine/services/neuronx/dev"
 )
 
 const module = "github.com/neuronx/engine"
@@ -149,6 +152,29 @@ func documents(t *testing.T) map[string]string {
 		}
 	}
 	return out
+}
+
+// TestDocumentsNameVerbsThatExist finds every `neuronx verb …` and every indented neuronx command in the documents among the tool's
+// commands and flags.
+func TestDocumentsNameVerbsThatExist(t *testing.T) {
+	root := cli.Root(dev.Command())
+	line := regexp.MustCompile("(?m)(?:`|^ {4})neuronx ((?:[a-z]+ ?)+)([^`\n]*)")
+	flag := regexp.MustCompile(`--([a-z][a-z-]*)`)
+	for doc, text := range documents(t) {
+		for _, m := range line.FindAllStringSubmatch(text, -1) {
+			words := strings.Fields(m[1])
+			cmd, rest, err := root.Find(words)
+			if err != nil || cmd == root || (cmd.HasSubCommands() && len(rest) > 0) {
+				t.Errorf("%s names neuronx %s, which is no command", doc, m[1])
+				continue
+			}
+			for _, f := range flag.FindAllStringSubmatch(m[2], -1) {
+				if cmd.Flags().Lookup(f[1]) == nil && cmd.InheritedFlags().Lookup(f[1]) == nil {
+					t.Errorf("%s gives neuronx %s the flag --%s, which it does not have", doc, m[1], f[1])
+				}
+			}
+		}
+	}
 }
 
 func TestDocumentsNameWhatExists(t *testing.T) {
