@@ -10,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
 // Roles of the service.
@@ -28,12 +29,18 @@ type Config struct {
 
 	AckTimeout time.Duration // how long a request waits for Kafka; 0: 10 s
 	TenantRate float64       // events a second and tenant at the HTTP role; 0: no limit
-	Laptop     bool          // accept one replica a topic
+	KeyWindow  time.Duration // how long the sequencer remembers an idempotency key; 0: sequencer.KeyWindow
+	Laptop     bool          // accept one replica a topic, and a short KeyWindow
+
+	Now func() time.Time // the sequencer's clock; nil: time.Now. Tests shift it
 }
+
+// maxKeyWindow bounds what the keys cost: 30 bytes each.
+const maxKeyWindow = 7 * 24 * time.Hour
 
 // Default is the configuration before flags.
 func Default() Config {
-	return Config{Roles: []string{RoleHTTP, RoleSequencer}, HTTPAddr: ":8080", AckTimeout: 10 * time.Second}
+	return Config{Roles: []string{RoleHTTP, RoleSequencer}, HTTPAddr: ":8080", AckTimeout: 10 * time.Second, KeyWindow: sequencer.KeyWindow}
 }
 
 func (c *Config) bind(fs *pflag.FlagSet) {
@@ -42,7 +49,8 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.HTTPAddr, "http", c.HTTPAddr, "address of the HTTP role")
 	fs.DurationVar(&c.AckTimeout, "ack-timeout", c.AckTimeout, "how long an HTTP request waits for Kafka")
 	fs.Float64Var(&c.TenantRate, "tenant-rate", c.TenantRate, "events a second and tenant at the HTTP role before 429; 0: no limit")
-	fs.BoolVar(&c.Laptop, "laptop", c.Laptop, "accept topics with one replica: one broker, no safety")
+	fs.DurationVar(&c.KeyWindow, "key-window", c.KeyWindow, "how long the sequencer remembers idempotency keys; the same at every instance")
+	fs.BoolVar(&c.Laptop, "laptop", c.Laptop, "accept topics with one replica, and a --key-window under 24h: no safety")
 }
 
 // Validate names everything that is wrong.
@@ -71,6 +79,9 @@ func (c *Config) Validate() error {
 	}
 	if c.TenantRate < 0 {
 		bad("--tenant-rate is negative", "0 is no limit")
+	}
+	if c.KeyWindow != 0 && (c.KeyWindow < time.Second || c.KeyWindow > maxKeyWindow || c.KeyWindow < sequencer.KeyWindow && !c.Laptop) {
+		bad("--key-window is out of range", "24h to 168h; from 1s with --laptop, where producers may see their retries admitted twice")
 	}
 	return errors.Join(append(errs, c.Require(needs...))...)
 }

@@ -36,8 +36,11 @@ type Config struct {
 	SessionTimeout time.Duration // of group membership, default 10 s
 	SnapshotEvery  time.Duration // default 10 min
 	SnapshotBytes  int           // of deltas since the last snapshot, default 64 MiB
+	KeyWindow      time.Duration // how long a key is remembered; the same at every instance. Default 24 h
 
-	now func() time.Time
+	// Now is the clock that append times are held against, and that stands in for them where the broker does not stamp. Default
+	// time.Now; tests shift it.
+	Now func() time.Time
 }
 
 var slotPattern = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
@@ -61,8 +64,11 @@ func (c *Config) setDefaults() {
 	if c.SnapshotBytes == 0 {
 		c.SnapshotBytes = 64 << 20
 	}
-	if c.now == nil {
-		c.now = time.Now
+	if c.KeyWindow == 0 {
+		c.KeyWindow = KeyWindow
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 }
 
@@ -83,6 +89,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxRecords < 0 || c.MaxRecords > 10_000 {
 		errs = append(errs, errors.New("records of a transaction: 1 to 10,000"))
+	}
+	if c.KeyWindow < 0 {
+		errs = append(errs, errors.New("key window: more than nothing"))
 	}
 	return errors.Join(errs...)
 }

@@ -99,7 +99,7 @@ func randomHistory(t *testing.T, rng *rand.Rand) {
 				}
 				k := r.TenantID + " " + r.Key()
 				ms := event.PositionTime(r.Position)
-				if at, ok := admittedAt[k]; ok && ms-at < windowMS {
+				if at, ok := admittedAt[k]; ok && ms-at < KeyWindow.Milliseconds() {
 					t.Fatalf("key %s admitted twice within %d ms", k, ms-at)
 				}
 				admittedAt[k] = ms

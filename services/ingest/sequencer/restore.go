@@ -105,6 +105,7 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 		} else if err := c.compare(ctx, state, topics); err != nil {
 			return err
 		}
+		state.keys.spanMS = c.cfg.KeyWindow.Milliseconds()
 		r.state = state
 		switch {
 		case !group.Present:

@@ -107,7 +107,7 @@ func (o *overlay) key(h keyHash, ms int64) (verdict, bool) {
 	if !ok {
 		v, ok = o.base.keys.get(h)
 	}
-	return v, ok && !v.expired(ms)
+	return v, ok && !o.base.keys.expired(v, ms)
 }
 
 func (o *overlay) put(h keyHash, v verdict) {

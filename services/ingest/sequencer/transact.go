@@ -79,7 +79,7 @@ func (c *session) stage(start time.Time) *batch {
 	slices.SortFunc(runnable, func(x, y *partition) int { return len(x.pending) - len(y.pending) })
 	env := &env{
 		topic: kafka.TopicIngress, partitions: c.partitions, partitionOf: kafka.PartitionFor, schema: c.schemas.get,
-		verify: c.cfg.Keys.Verify, sign: c.cfg.Keys.Sign, nowMS: c.cfg.now().UnixMilli(),
+		verify: c.cfg.Keys.Verify, sign: c.cfg.Keys.Sign, nowMS: c.cfg.Now().UnixMilli(),
 	}
 	for i, p := range runnable {
 		// Those with little come first; what they leave of their share goes to the others.

@@ -3,10 +3,11 @@ package sequencer
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"time"
 )
 
-// windowMS is how long a key is remembered, in milliseconds of position time, from its first admission.
-const windowMS = 24 * 60 * 60 * 1000
+// KeyWindow is how long a key is remembered if nothing else is configured, in position time, from its first admission.
+const KeyWindow = 24 * time.Hour
 
 // keyHash is the first 96 bits of the SHA-256 of tenant and key. A weaker hash would let one tenant craft keys that collide with
 // another's and so have its events taken for repeats; 96 bits keep accidental collisions below 1e-13 for 86 million keys.
@@ -31,10 +32,6 @@ type verdict struct {
 	number      int64 // the sequence, or the number of the refusal's code
 	ms          int64 // position time of the first admission or refusal
 }
-
-// expired reports whether the window of v is over at ms of position time. Kept times are cut to a second, so a key lives up to a
-// second longer than the window and never shorter.
-func (v verdict) expired(ms int64) bool { return ms-v.ms >= windowMS+1000 }
 
 const (
 	chunkKeys = 1024
@@ -63,6 +60,7 @@ type chunk struct {
 // window is a queue of keys in order of admission, with an open-addressing index over it. Expiry takes chunks from the front.
 // A key that is put again (refused first, admitted later) has its index slot moved to the new entry; the old one dies with its chunk.
 type window struct {
+	spanMS int64    // how long a key is remembered
 	chunks []*chunk // chunks[0] holds entries first*chunkKeys …
 	first  uint32   // number of chunks dropped so far, modulo chunkRing
 	index  []uint32 // entry number + 1; 0 is empty; length is a power of two
@@ -70,7 +68,13 @@ type window struct {
 	lastMS int64    // of the newest key; times never run back, so that a chunk's base bounds the chunk before it
 }
 
-func newWindow() *window { return &window{index: make([]uint32, 64)} }
+func newWindow() *window {
+	return &window{spanMS: KeyWindow.Milliseconds(), index: make([]uint32, 64)}
+}
+
+// expired reports whether v is over at ms of position time. Kept times are cut to a second, so a key lives up to a second longer than
+// the window and never shorter.
+func (w *window) expired(v verdict, ms int64) bool { return ms-v.ms >= w.spanMS+1000 }
 
 func (w *window) len() int { return w.live }
 
@@ -167,7 +171,7 @@ func (w *window) grow() {
 func (w *window) expire(ms int64) {
 	for len(w.chunks) > 1 {
 		// No key of this chunk is younger than the second in which the next one began.
-		if ms-w.chunks[1].baseMS < windowMS+2000 {
+		if ms-w.chunks[1].baseMS < w.spanMS+2000 {
 			return
 		}
 		c := w.chunks[0]

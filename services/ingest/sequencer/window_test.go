@@ -24,15 +24,15 @@ func TestWindow_RemembersEveryKeyForADayAndForgetsItAfter(t *testing.T) {
 	alive := 0
 	for h, want := range model {
 		got, ok := w.get(h)
-		if ms-want.ms < windowMS {
+		if ms-want.ms < w.spanMS {
 			alive++
-			if !ok || got.expired(ms) {
+			if !ok || w.expired(got, ms) {
 				t.Fatalf("key of %d ms ago is forgotten", ms-want.ms)
 			}
 			if got.number != want.number || got.fingerprint != want.fingerprint || got.refused != want.refused || want.ms-got.ms >= 1000 || want.ms < got.ms {
 				t.Fatalf("got %+v, want %+v", got, want)
 			}
-		} else if ok && ms-want.ms > windowMS+2000 && !got.expired(ms) {
+		} else if ok && ms-want.ms > w.spanMS+2000 && !w.expired(got, ms) {
 			t.Fatalf("key of %d ms ago is remembered", ms-want.ms)
 		}
 	}
@@ -66,5 +66,15 @@ func BenchmarkWindow_Put(b *testing.B) {
 		if _, ok := w.get(h); !ok {
 			w.put(h, verdict{number: int64(i), ms: int64(i)})
 		}
+	}
+}
+
+func TestWindow_ShorterSpanForgetsSooner(t *testing.T) {
+	w := newWindow()
+	w.spanMS = 1000
+	w.put(hashKey("t", "k"), verdict{number: 7, ms: 5_000})
+	v, ok := w.get(hashKey("t", "k"))
+	if !ok || w.expired(v, 6_999) || !w.expired(v, 7_000) {
+		t.Fatalf("%+v %v", v, ok)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -21,6 +22,8 @@ type Config struct {
 	Demo         bool
 	Reset        bool
 	LogLevel     string
+
+	Now func() time.Time // the sequencer's clock; nil: time.Now. Tests shift it
 }
 
 // Bind declares the flags.

@@ -54,6 +54,7 @@ func (e *engine) addServices(sup *Supervisor) error {
 	sup.Add("ingest", func(ctx context.Context, rt *app.Runtime) error {
 		cfg := ingest.Default()
 		cfg.Settings, cfg.HTTPAddr, cfg.Laptop = settings("ingest"), doorAddr(door.Addr(), e.cfg.HTTP), true
+		cfg.Now = e.cfg.Now
 		return ingest.Run(ctx, rt, cfg)
 	})
 	return nil
