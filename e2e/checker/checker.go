@@ -42,6 +42,17 @@ type Progress struct {
 	Sequence                int64
 }
 
+// Replay is what a tenant's stream says of an operator's reset of one partition.
+type Replay struct {
+	Tenant, ID, Group     string
+	Partition             int
+	Started, Completed    bool
+	Meaning, By           string
+	FromOffset, ToOffset  int64
+	Outcome, Detail       string
+	Examined, Differences int64
+}
+
 // Dump is everything that is looked at. What was not collected is nil, and the checks that need it say nothing.
 type Dump struct {
 	Ops         []Op
@@ -53,6 +64,7 @@ type Dump struct {
 	Fold        map[string][]string                  // what they should hold by the log
 	Effects     []Effect
 	Calls       []Call
+	Replays     []Replay
 	Progress    []Progress
 	Committed   map[string]map[int32]int64 // group → partition of the log → committed offset
 }
@@ -95,6 +107,7 @@ func Check(d Dump) []Violation {
 		checkEffects(r, d)
 	}
 	checkDerived(r, d)
+	checkReplays(r, d)
 	checkDurable(r, d)
 	out := make([]Violation, 0, len(r.found))
 	for _, v := range r.found {
@@ -270,6 +283,29 @@ func checkDerived(r *report, d Dump) {
 				break
 			}
 		}
+	}
+}
+
+// replayed are the invariants that a difference found by a group's reset breaks; those of other groups break I11.
+var replayed = map[string]string{"neuronx.rules": "I6", "neuronx.archiver": "I3", "neuronx.projector": "I4"}
+
+// checkReplays takes the engine at its word when its own second look, at what a reset asked for, found a difference. A replay that
+// began and did not end is a difference, too.
+func checkReplays(r *report, d Dump) {
+	for _, p := range d.Replays {
+		if p.Completed && p.Outcome != "failed" && p.Differences == 0 {
+			continue
+		}
+		invariant, ok := replayed[p.Group]
+		if !ok {
+			invariant = "I11"
+		}
+		if !p.Completed {
+			r.add("I11", "%s: the reset %s of %s (partition %d) did not end", p.Tenant, p.ID, p.Group, p.Partition)
+			continue
+		}
+		r.add(invariant, "%s: the reset %s of %s (partition %d) ended as %s with %d differences of %d: %s",
+			p.Tenant, p.ID, p.Group, p.Partition, p.Outcome, p.Differences, p.Examined, p.Detail)
 	}
 }
 

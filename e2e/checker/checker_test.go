@@ -28,6 +28,7 @@ func good() Dump {
 		Fold:        map[string][]string{"leads": {"b", "a"}},
 		Effects:     []Effect{{Tenant: "t", EffectID: "d", Kind: "crm.note.add", Class: "once", Status: "done"}},
 		Calls:       []Call{{"t", "POST", "/contacts/1/notes", "hello"}},
+		Replays:     []Replay{{Tenant: "t", ID: "r", Group: "neuronx.rules", Started: true, Completed: true, Outcome: "done"}},
 		Committed:   map[string]map[int32]int64{"neuronx.archiver": {0: 3}, "neuronx.gohighlevel": {0: 3}},
 		Progress:    []Progress{{"neuronx.archiver", "t", "live", 3}, {"neuronx.gohighlevel", "t", "live", 3}},
 	}
@@ -66,6 +67,10 @@ func TestCheck_NamesWhatIsBroken(t *testing.T) {
 		"note sent twice":             {func(d *Dump) { d.Calls = append(d.Calls, d.Calls[0]) }, "I5"},
 		"two rows for one command":    {func(d *Dump) { d.Effects = append(d.Effects, d.Effects[0]) }, "I5"},
 		"number given twice":          {func(d *Dump) { d.DeadLetters[1].Number = 1 }, "I6"},
+		"rules derive otherwise":      {func(d *Dump) { d.Replays[0].Differences = 1 }, "I6"},
+		"audit differs":               {func(d *Dump) { d.Replays[0].Group, d.Replays[0].Differences = "neuronx.archiver", 1 }, "I3"},
+		"rebuild failed":              {func(d *Dump) { d.Replays[0].Group, d.Replays[0].Outcome = "neuronx.projector", "failed" }, "I4"},
+		"replay without an end":       {func(d *Dump) { d.Replays[0].Completed = false }, "I11"},
 		"number missing":              {func(d *Dump) { d.DeadLetters[1].Number = 3 }, "I6"},
 		"committed before archived":   {func(d *Dump) { d.Archive = d.Archive[:2] }, "I10"},
 		"committed before progress":   {func(d *Dump) { d.Progress[0].Sequence = 2 }, "I10"},

@@ -30,8 +30,9 @@ const Partitions = 6
 
 // Options of a cluster.
 type Options struct {
-	Tags  string // build tags of the services: a seeded bug
-	Doors int    // instances of ingest, each with both roles; 0: 2
+	Tags   string   // build tags of the services: a seeded bug
+	Tagged []string // the programs that Tags are for, such as neuronx-rules; empty: all
+	Doors  int      // instances of ingest, each with both roles; 0: 2
 }
 
 // Cluster is a running engine.
@@ -49,7 +50,7 @@ type Cluster struct {
 	Doors               []string // URLs of the HTTP doors
 	Processes           map[string]*Process
 	order               []string
-	bin                 string
+	programs            map[string]string // where they are, by name
 }
 
 // Services are the names of the processes that faults are aimed at, in the order in which they start.
@@ -75,7 +76,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	}
 	c := &Cluster{Dir: t.TempDir(), Kafka: kafka.Config{Brokers: brokers, ClientID: "e2e"}, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
 	must(t, os.Chmod(c.Dir, 0o755))
-	c.bin = build(t, o.Tags)
+	c.programs = build(t, o.Tags, o.Tagged)
 	must(t, wipe(ctx, brokers))
 	c.Postgres, err = embedded.Start(ctx, embedded.Options{DataDir: filepath.Join(c.Dir, "postgres")})
 	must(t, err)
@@ -146,7 +147,7 @@ func (c *Cluster) declare(t testing.TB, o Options) {
 }
 
 func (c *Cluster) add(name, program string, args []string, env ...string) *Process {
-	p := &Process{Name: name, path: filepath.Join(c.bin, program), args: args, env: env, log: filepath.Join(c.Dir, name+".log")}
+	p := &Process{Name: name, path: c.programs[program], args: args, env: env, log: filepath.Join(c.Dir, name+".log")}
 	c.Processes[name] = p
 	c.order = append(c.order, name)
 	return p
@@ -178,39 +179,9 @@ func (c *Cluster) stop(t testing.TB) {
 	}
 }
 
-// build compiles the services once for each set of tags and returns the folder they are in.
-func build(t testing.TB, tags string) string {
-	t.Helper()
-	root, err := filepath.Abs("..")
-	for err == nil {
-		if _, e := os.Stat(filepath.Join(root, "go.work")); e == nil {
-			break
-		}
-		if root == "/" {
-			t.Fatal("the repository's root is not above the test's folder")
-		}
-		root = filepath.Dir(root)
-	}
-	must(t, err)
-	dir := filepath.Join(root, "bin", "e2e"+tags)
-	must(t, os.MkdirAll(dir, 0o755))
-	for name, pkg := range map[string]string{
-		"neuronx-ingest": "./services/ingest/cmd", "neuronx-rules": "./services/rules/cmd", "neuronx-projector": "./services/projector/cmd",
-		"neuronx-archiver": "./services/archiver/cmd", "neuronx-gohighlevel": "./services/gohighlevel/cmd", "neuronx-standin": "./services/standin/cmd",
-		"neuronx": "./services/neuronx/cmd", "registry": "./e2e/cmd/registry",
-	} {
-		cmd := exec.Command("go", "build", "-tags", tags, "-o", filepath.Join(dir, name), pkg)
-		cmd.Dir = root
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", name, err, out)
-		}
-	}
-	return dir
-}
-
 // Command is the operators' program with settings for the cluster, ready to run.
 func (c *Cluster) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "neuronx"), args...)
+	cmd := exec.CommandContext(ctx, c.programs["neuronx"], args...)
 	cmd.Env = append(os.Environ(), "NEURONX_KAFKA_BROKERS="+c.Kafka.Brokers[0], "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_ops"),
 		"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
 		"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"), "NEURONX_HTTP_URL="+c.Doors[0])

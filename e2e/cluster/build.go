@@ -1,0 +1,74 @@
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// programs are what a cluster is made of, and where their main packages lie.
+var programs = map[string]string{
+	"neuronx-ingest": "./services/ingest/cmd", "neuronx-rules": "./services/rules/cmd", "neuronx-projector": "./services/projector/cmd",
+	"neuronx-archiver": "./services/archiver/cmd", "neuronx-gohighlevel": "./services/gohighlevel/cmd", "neuronx-standin": "./services/standin/cmd",
+	"neuronx": "./services/neuronx/cmd", "registry": "./e2e/cmd/registry",
+}
+
+// built are the paths that this process has compiled: a test run with seven clusters compiles once.
+var built sync.Map
+
+// build compiles the programs and returns where they are. Build tags are for the programs named in tagged, for all when it is empty;
+// the others are the clean ones.
+func build(t testing.TB, tags string, tagged []string) map[string]string {
+	t.Helper()
+	root, err := repository()
+	must(t, err)
+	paths := map[string]string{}
+	var jobs sync.WaitGroup
+	errs := make(chan error, len(programs))
+	for name, pkg := range programs {
+		dir := "e2e"
+		with := ""
+		if tags != "" && (len(tagged) == 0 || slices.Contains(tagged, name)) {
+			dir, with = "e2e-"+tags, tags
+		}
+		path := filepath.Join(root, "bin", dir, name)
+		paths[name] = path
+		if _, done := built.Load(path); done {
+			continue
+		}
+		jobs.Go(func() {
+			cmd := exec.Command("go", "build", "-tags", with, "-o", path, pkg)
+			cmd.Dir = root
+			if out, err := cmd.CombinedOutput(); err != nil {
+				errs <- fmt.Errorf("build %s: %w\n%s", name, err, out)
+				return
+			}
+			built.Store(path, true)
+		})
+	}
+	jobs.Wait()
+	close(errs)
+	for err := range errs {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+// repository is the folder above the test's own that holds go.work.
+func repository() (string, error) {
+	dir, err := filepath.Abs(".")
+	for err == nil {
+		if _, e := os.Stat(filepath.Join(dir, "go.work")); e == nil {
+			return dir, nil
+		}
+		if dir == "/" {
+			return "", fmt.Errorf("the repository's root is not above the test's folder")
+		}
+		dir = filepath.Dir(dir)
+	}
+	return "", err
+}
