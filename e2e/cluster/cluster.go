@@ -47,10 +47,13 @@ type Cluster struct {
 	Admin    *pgxpool.Pool // as superuser: only the checker and the owner's acts use it
 
 	RegistryURL, CRMURL string
+	Secrets             string   // folder of the tenants' secrets
 	Doors               []string // URLs of the HTTP doors
 	Processes           map[string]*Process
 	order               []string
 	programs            map[string]string // where they are, by name
+	env                 []string          // of the operators' program
+	admin               string            // URL of Dev's admin port, else empty
 }
 
 // Services are the names of the processes that faults are aimed at, in the order in which they start.
@@ -92,7 +95,8 @@ func Start(t testing.TB, o Options) *Cluster {
 	keys, err := json.Marshal(c.Keys)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(c.Dir, "keys.json"), keys, 0o600))
-	must(t, os.MkdirAll(filepath.Join(c.Dir, "secrets"), 0o700))
+	c.Secrets = filepath.Join(c.Dir, "secrets")
+	must(t, os.MkdirAll(c.Secrets, 0o700))
 	c.declare(t, o)
 	t.Cleanup(func() { c.stop(t) })
 	must(t, c.Processes["registry"].Start())
@@ -112,6 +116,9 @@ func Start(t testing.TB, o Options) *Cluster {
 	must(t, err)
 	t.Cleanup(producer.Close)
 	c.Control = control.New(producer, c.Keys, c.Registry)
+	c.env = []string{"NEURONX_KAFKA_BROKERS=" + c.Kafka.Brokers[0], "NEURONX_POSTGRES_URL=" + c.Postgres.URL("neuronx_ops"),
+		"NEURONX_SCHEMA_REGISTRY_URL=" + c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE=" + filepath.Join(c.Dir, "keys.json"),
+		"NEURONX_SECRETS_DIR=" + c.Secrets, "NEURONX_HTTP_URL=" + c.Doors[0]}
 	c.Ops = pool(t, c.Postgres.URL("neuronx_ops"))
 	c.Admin = pool(t, c.Postgres.AdminURL(), postgres.AllowSuperuser())
 	return c
@@ -182,9 +189,7 @@ func (c *Cluster) stop(t testing.TB) {
 // Command is the operators' program with settings for the cluster, ready to run.
 func (c *Cluster) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.programs["neuronx"], args...)
-	cmd.Env = append(os.Environ(), "NEURONX_KAFKA_BROKERS="+c.Kafka.Brokers[0], "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_ops"),
-		"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
-		"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"), "NEURONX_HTTP_URL="+c.Doors[0])
+	cmd.Env = append(os.Environ(), c.env...)
 	cmd.Dir = c.Dir
 	return cmd
 }
