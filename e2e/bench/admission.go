@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/neuronx/engine/e2e/cluster"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+const (
+	groupRaw = "neuronx.bench.raw"
+	rawBatch = 10_000 // records between two commits of the raw limit
+	poll     = 20 * time.Millisecond
+)
+
+// admission measures how fast ingress is admitted to the log, on a backlog: the raw limit and the sequencer read the same records.
+func (b *bench) admission(ctx context.Context, r *report) error {
+	if err := b.warm(ctx); err != nil {
+		return err
+	}
+	var from, to map[int32]int64
+	prepare := func(ctx context.Context) (err error) {
+		from, to, err = b.fill(ctx, b.o.records)
+		return err
+	}
+	before := b.window
+	pairs, err := b.pairs(ctx, prepare,
+		func(ctx context.Context) (sample, error) { return b.rawCopy(ctx, from, to) },
+		func(ctx context.Context) (sample, error) { return b.sequence(ctx, from, to, b.process(b.sequencer)) })
+	if err != nil {
+		return err
+	}
+	r.throughput("admission", "events/s", fmt.Sprintf("a backlog of %d events a round, admitted by one neuronx-ingest --roles sequencer (deduplication against a window that grew from %d to %d keys, "+
+		"validation, numbering, exactly once), timed from when all partitions move to the last commit; raw limit: franz-go consumes the same records and produces them to another topic with "+
+		"acks=all, %d between commits, at least once", b.o.records, before, b.window, rawBatch), pairs)
+	return nil
+}
+
+// warm runs both sides once and forgets the numbers: the broker's JVM compiles what it runs often.
+func (b *bench) warm(ctx context.Context) error {
+	from, to, err := b.fill(ctx, min(b.o.records, 100_000))
+	if err != nil {
+		return err
+	}
+	if _, err := b.rawCopy(ctx, from, to); err != nil {
+		return err
+	}
+	_, err = b.sequence(ctx, from, to, b.process(b.sequencer))
+	return err
+}
+
+// rawCopy copies a range of ingress to the raw topic, at least once.
+func (b *bench) rawCopy(ctx context.Context, from, to map[int32]int64) (sample, error) {
+	var start kadm.Offsets
+	for p, o := range from {
+		start.AddOffset(kafka.TopicIngress, p, o, -1)
+	}
+	if err := b.adm.CommitAllOffsets(ctx, groupRaw, start); err != nil {
+		return sample{}, fmt.Errorf("set the raw copy's start: %w", err)
+	}
+	client, err := kgo.NewClient(producing(b.c.Kafka.Brokers, kgo.ConsumerGroup(groupRaw), kgo.ConsumeTopics(kafka.TopicIngress),
+		kgo.DisableAutoCommit(), kgo.MaxBufferedRecords(2*rawBatch), kgo.ProducerLinger(time.Millisecond))...)
+	if err != nil {
+		return sample{}, err
+	}
+	defer client.Close()
+	total, done := int(sum(to)-sum(from)), 0
+	var began time.Time
+	var cpu usage
+	for done < total {
+		fetches := client.PollRecords(ctx, rawBatch)
+		if err := errors.Join(fetches.Err(), ctx.Err()); err != nil {
+			return sample{}, fmt.Errorf("raw copy: %w", err)
+		}
+		if began.IsZero() {
+			began, cpu = time.Now(), b.meter.read(os.Getpid())
+		}
+		recs := fetches.Records()
+		failed := make(chan error, len(recs))
+		for _, r := range recs {
+			out := &kgo.Record{Topic: topicRaw, Partition: r.Partition, Key: r.Key, Headers: r.Headers, Value: r.Value}
+			client.Produce(ctx, out, func(_ *kgo.Record, err error) { failed <- err })
+		}
+		if err := client.Flush(ctx); err != nil {
+			return sample{}, fmt.Errorf("raw copy: %w", err)
+		}
+		for range recs {
+			if err := <-failed; err != nil {
+				return sample{}, fmt.Errorf("raw copy: %w", err)
+			}
+		}
+		if err := client.CommitRecords(ctx, recs...); err != nil {
+			return sample{}, fmt.Errorf("raw copy: %w", err)
+		}
+		done += len(recs)
+	}
+	return sample{n: float64(done), wall: time.Since(began), cpu: b.meter.read(os.Getpid()).since(cpu)}, nil
+}
+
+// runner starts what is measured and returns its process id, how to stop it, and how many events it says that it admitted.
+type runner func(ctx context.Context) (pid int, admitted func() (float64, error), stop func() error, err error)
+
+// sequence has a backlog admitted. Time and CPU count from the moment at which every partition has moved.
+func (b *bench) sequence(ctx context.Context, from, to map[int32]int64, run runner) (sample, error) {
+	pid, admitted, stop, err := run(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	s, err := b.follow(ctx, from, to, pid)
+	if err == nil {
+		err = cluster.Eventually(ctx, 5*time.Second, func(context.Context) error { // the metric follows the commit
+			n, err := admitted()
+			if err == nil && n != float64(sum(to)-sum(from)) {
+				err = fmt.Errorf("%.0f events were admitted of %d", n, sum(to)-sum(from))
+			}
+			return err
+		})
+	}
+	b.window += sum(to) - sum(from)
+	return s, errors.Join(err, stop())
+}
+
+// follow watches the group's offsets, which are committed in the transactions that write the log.
+func (b *bench) follow(ctx context.Context, from, to map[int32]int64, pid int) (sample, error) {
+	var began time.Time
+	var cpu usage
+	var first int64
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(poll) {
+		committed, err := b.admin.Committed(ctx, kafka.GroupSequencer)
+		if err != nil {
+			return sample{}, err
+		}
+		at, moving := int64(0), true
+		for p, o := range from {
+			c := committed[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p}]
+			moving = moving && (c.Offset > o || to[p] == o)
+			at += max(c.Offset, o)
+		}
+		if began.IsZero() && moving {
+			began, cpu, first = time.Now(), b.meter.read(pid), at
+			if at > sum(from)+(sum(to)-sum(from))*2/3 {
+				return sample{}, errors.New("the backlog is too short: most of it was admitted before all partitions moved")
+			}
+		}
+		if at >= sum(to) {
+			return sample{n: float64(at - first), wall: time.Since(began), cpu: b.meter.read(pid).since(cpu)}, nil
+		}
+	}
+	return sample{}, errors.New("the backlog was not admitted in 5 minutes")
+}
+
+// process runs the sequencer as the process that production runs.
+func (b *bench) process(p processLike) runner {
+	return func(ctx context.Context) (int, func() (float64, error), func() error, error) {
+		if err := p.Start(); err != nil {
+			return 0, nil, nil, err
+		}
+		admitted := func() (float64, error) {
+			return scrape(ctx, b.sequencer.Admin, `neuronx_admission_records_total{outcome="admitted"`)
+		}
+		return p.PID(), admitted, p.Term, nil
+	}
+}
+
+// processLike is a *cluster.Process.
+type processLike interface {
+	Start() error
+	PID() int
+	Term() error
+}
+
+// scrape adds up the metrics whose lines begin so.
+func scrape(ctx context.Context, admin, prefix string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	return addUp(resp.Body, prefix)
+}
+
+func addUp(metrics io.Reader, prefix string) (total float64, err error) {
+	for lines := bufio.NewScanner(metrics); lines.Scan(); {
+		if !strings.HasPrefix(lines.Text(), prefix) {
+			continue
+		}
+		f := strings.Fields(lines.Text())
+		v, err := strconv.ParseFloat(f[len(f)-1], 64)
+		if err != nil {
+			return 0, err
+		}
+		total += v
+	}
+	return total, nil
+}

@@ -1,0 +1,20 @@
+// Command bench measures the engine against raw limits of the same machine, in the same run: `make bench`.
+//
+// Every job is a number of rounds. A round runs the raw limit and the engine one after the other, in the other order every other
+// round, so that what drifts (a warm disk, a busy neighbour) falls on both; a ratio is taken inside a round, and what is reported is
+// the median of the rounds. Absolute numbers are those of this machine and are worth nothing elsewhere.
+//
+//	job             raw limit                                          engine
+//	admission       franz-go: consume, produce, acks=all, commit       neuronx-ingest --roles sequencer, on the same records
+//	admission_p50   franz-go: produce to visible, 200 events/s         produced to ingress, to visible committed in the log
+//	archive         COPY of the same rows, one connection              neuronx-archiver, Kafka to committed rows
+//	http_single     net/http + franz-go producing the same records     neuronx-ingest --roles http, one event a request
+//	http_batch_json the same, 100 events a request                     the same, 100 events a request
+//	end_to_end_p50  none                                               HTTP 202 to a row in read.leads, 200 events/s, whole engine
+//
+// The services are the real ones, each its own process (e2e/cluster). It needs a Kafka that it may empty:
+// NEURONX_TEST_KAFKA_BROKERS names it; without it, it starts kfake in its own process and says so, because a stand-in's numbers are
+// not comparable with Kafka's. Postgres is its own, with fsync.
+//
+// How it fails: a round in which not every event arrived, or one was refused, ends the run with an error; nothing is estimated.
+package main

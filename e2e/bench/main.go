@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are what a run is told.
+type options struct {
+	rounds   int
+	quick    bool
+	jobs     []string
+	records  int           // events of one round of admission
+	archived int           // events of one round of the archive
+	load     time.Duration // of one round at a steady rate
+	http     time.Duration // of one side of a round at the door
+	rate     int           // events a second of the latency jobs
+	profiles string        // folder for CPU profiles; then nothing is measured
+}
+
+const (
+	tenants = 50
+	clients = 16 // of the HTTP jobs
+)
+
+var allJobs = []string{"end_to_end", "admission_latency", "admission", "archive", "http"}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == bareVerb {
+		exit(serveBare(os.Args[2:]))
+	}
+	o := options{records: 600_000, archived: 300_000, load: 20 * time.Second, http: 8 * time.Second}
+	var jobs string
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of every job; the medians are reported")
+	flag.BoolVar(&o.quick, "quick", false, "small rounds, to see that the bench works; the numbers mean little")
+	flag.StringVar(&jobs, "jobs", strings.Join(allJobs, ","), "what to measure")
+	flag.IntVar(&o.records, "records", o.records, "events of one round of admission")
+	flag.IntVar(&o.archived, "archived", o.archived, "events of one round of the archive")
+	flag.IntVar(&o.rate, "rate", 200, "events a second of the latency jobs")
+	flag.StringVar(&o.profiles, "profile", "", "measure nothing: run sequencer and archiver in this process, write their CPU profiles to this folder")
+	flag.Parse()
+	o.jobs = strings.Split(jobs, ",")
+	for _, j := range o.jobs {
+		if !slices.Contains(allJobs, j) {
+			exit(fmt.Errorf("there is no job %q; there are %s", j, strings.Join(allJobs, ", ")))
+		}
+	}
+	if o.quick {
+		o.records, o.archived, o.load, o.http = 120_000, 20_000, 3*time.Second, time.Second
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	exit(run(ctx, o))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// run runs the jobs, prints the table and writes the file.
+func run(ctx context.Context, o options) (err error) {
+	root, err := repository()
+	if err != nil {
+		return err
+	}
+	r := &report{root: root}
+	err = scoped(func(t *scope) error {
+		b, err := open(ctx, t, o)
+		if err != nil {
+			return err
+		}
+		r.conditions = b.conditions
+		if o.profiles != "" {
+			return b.profile(ctx)
+		}
+		return b.measure(ctx, r)
+	})
+	if err != nil || o.profiles != "" {
+		return err
+	}
+	return r.publish(os.Stdout)
+}
+
+// measure runs the jobs in the order in which each finds what the one before has left: the whole engine first, while the log is
+// short; then the log is filled by admission, which the archive reads.
+func (b *bench) measure(ctx context.Context, r *report) error {
+	steps := []struct {
+		job string
+		do  func(context.Context, *report) error
+	}{
+		{"end_to_end", b.endToEnd}, {"", b.quiesce}, {"admission_latency", b.admissionLatency},
+		{"admission", b.admission}, {"archive", b.archive}, {"http", b.door},
+	}
+	for _, s := range steps {
+		if s.job != "" && !slices.Contains(b.o.jobs, s.job) {
+			continue
+		}
+		if s.job != "" {
+			b.say("%s", s.job)
+		}
+		if err := s.do(ctx, r); err != nil {
+			return fmt.Errorf("%s: %w", s.job, err)
+		}
+	}
+	return nil
+}
+
+// say prints progress; the table goes to the standard output alone.
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// pairs runs a job's rounds: raw and engine in alternating order, after what both need is prepared.
+func (b *bench) pairs(ctx context.Context, prepare func(context.Context) error, raw, ours func(context.Context) (sample, error)) ([]pair, error) {
+	var out []pair
+	for i := range b.o.rounds {
+		if prepare != nil {
+			if err := prepare(ctx); err != nil {
+				return nil, err
+			}
+		}
+		var p pair
+		sides := []func() error{
+			func() (err error) { p.raw, err = raw(ctx); return err },
+			func() (err error) { p.ours, err = ours(ctx); return err },
+		}
+		if i%2 == 1 {
+			slices.Reverse(sides)
+		}
+		for _, side := range sides {
+			runtime.GC() // garbage of the side before is not this one's
+			if err := side(); err != nil {
+				return nil, err
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, errors.New("interrupted")
+			}
+		}
+		b.say("  round %d: raw %s, engine %s", i+1, p.raw, p.ours)
+		out = append(out, p)
+	}
+	return out, nil
+}
