@@ -92,13 +92,19 @@ func (c *cli) setting(fs *pflag.FlagSet, flag, env, help string) {
 	c.settings[env] = fs.String(flag, "", help+" ["+env+"]")
 }
 
-// value is a setting's value: flag, environment, env file.
+// value is a setting's value: flag, environment, the file that <NAME>_FILE names (Postgres URLs only, as the services have it), env
+// file.
 func (c *cli) value(env string) string {
 	if p := c.settings[env]; p != nil && *p != "" {
 		return *p
 	}
 	if v, ok := c.getenv(env); ok {
 		return v
+	}
+	if path, ok := c.getenv(env + "_FILE"); ok && (env == envPostgres || env == envAdmin) {
+		if b, err := os.ReadFile(path); err == nil {
+			return strings.TrimSpace(string(b))
+		}
 	}
 	return c.fileEnv[env]
 }

@@ -15,15 +15,18 @@ func (c *cli) provision() *cobra.Command {
 	var partitions int32
 	var replication int16
 	var laptop, execute bool
-	var passwords string
+	var passwords, secrets string
 	cmd := &cobra.Command{
 		Use: "provision", Short: "Create topics, roles, tables and schemas", Args: noArgs,
 		Long: `Create topics, roles, tables and schemas. It is idempotent, and the only thing that
 creates them: the services only check. Parts that are not configured are left out.
 
 The passwords file is JSON, role to password, such as {"neuronx_ingest": "…"}; roles
-that it does not name keep the password they have.`,
-		Example: "  neuronx provision\n  neuronx provision --execute --partitions 48 --replication 3 --passwords-file roles.json",
+that it does not name keep the password they have. --write-secrets makes one, and
+the signing keys and a file <role>.url for NEURONX_POSTGRES_URL_FILE of each
+process, in a folder; what is there already stays.`,
+		Example: "  neuronx provision\n  neuronx provision --execute --partitions 48 --replication 3 --passwords-file roles.json\n" +
+			"  neuronx provision --execute --laptop --write-secrets /etc/neuronx",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opt := provision.Options{
 				Topics:  kafka.ProvisionOptions{Partitions: partitions, ReplicationFactor: replication, Laptop: laptop},
@@ -35,6 +38,10 @@ that it does not name keep the password they have.`,
 					opt.Topics.Partitions = 6
 				}
 			}
+			if secrets != "" && (passwords != "" || opt.AdminURL == "") {
+				return usage("--write-secrets needs the Postgres admin URL, and makes its own passwords file").next("set %s and leave --passwords-file out", envAdmin)
+			}
+			opt.Secrets = secrets
 			if partitions < 1 || replication < 1 {
 				return usage("--partitions and --replication must be at least 1")
 			}
@@ -86,6 +93,7 @@ that it does not name keep the password they have.`,
 	fs.Int16Var(&replication, "replication", 3, "replicas of every partition")
 	fs.BoolVar(&laptop, "laptop", false, "one broker: one replica, 6 partitions")
 	fs.StringVar(&passwords, "passwords-file", "", "JSON file of role passwords")
+	fs.StringVar(&secrets, "write-secrets", "", "folder in which to make signing keys, role passwords and URLs that are missing")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	c.setting(fs, "postgres-admin-url", envAdmin, "Postgres URL of a superuser")
 	return cmd

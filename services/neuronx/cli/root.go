@@ -51,7 +51,7 @@ dry run until --execute.`,
 	c.setting(fs, "admin-url", envAdminURL, "URL of dev's admin port")
 
 	root.AddCommand(
-		c.provision(), c.status(), c.doctor(), c.tenant(), c.key(), c.publish(), c.importCmd(), c.events(), c.deadletter(),
+		c.provision(), c.status(), c.doctor(), c.ready(), c.tenant(), c.key(), c.publish(), c.importCmd(), c.events(), c.deadletter(),
 		c.effects(), c.projections(), c.rules(), c.schemas(), c.replay(), c.version(),
 	)
 	root.AddCommand(extra...)

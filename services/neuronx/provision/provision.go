@@ -25,13 +25,14 @@ type Options struct {
 	Topics    kafka.ProvisionOptions
 	AdminURL  app.Secret        // a Postgres superuser or a role that may create roles; empty: no tables
 	Passwords map[string]string // role → password to set; a role that is not named keeps what it has
+	Secrets   string            // folder of keys, passwords and URLs, made where they are missing; its passwords are set, not Passwords
 	Registry  *registry.Client  // nil: no schemas
 	Execute   bool
 }
 
 // Change is one thing that was done, or would be.
 type Change struct {
-	Part   string `json:"part"` // postgres, kafka or registry
+	Part   string `json:"part"` // secrets, postgres, kafka or registry
 	Name   string `json:"name"`
 	Action string `json:"action"`
 	Detail string `json:"detail,omitempty"`
@@ -48,6 +49,13 @@ func Migrations() []postgres.Migrations {
 // Run provisions and returns the changes; without Execute it changes nothing.
 func Run(ctx context.Context, o Options) ([]Change, error) {
 	var out []Change
+	if o.Secrets != "" {
+		c, passwords, err := keepSecrets(o.Secrets, o.AdminURL.Reveal(), o.Execute)
+		if err != nil {
+			return c, fmt.Errorf("write the secrets: %w", err)
+		}
+		out, o.Passwords = append(out, c...), passwords
+	}
 	if o.AdminURL != "" {
 		c, err := tables(ctx, o)
 		if err != nil {
