@@ -18,6 +18,7 @@ import (
 	"github.com/neuronx/engine/e2e/checker"
 	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/e2e/load"
+	"github.com/neuronx/engine/pkg/kafka"
 )
 
 // What a round must reach to count.
@@ -37,10 +38,60 @@ type fault struct {
 
 // round is one cluster under load and faults.
 type round struct {
-	t      *testing.T
-	c      *cluster.Cluster
-	seed   uint64
-	landed []string
+	t        *testing.T
+	c        *cluster.Cluster
+	seed     uint64
+	tenants  []load.Tenant
+	patience time.Duration // how long the engine may take to come to rest
+	broken   bool          // with a bug on purpose: what goes wrong is for the checker to find
+	landed   []string
+	found    []checker.Violation // while a service was down
+}
+
+// begin starts a cluster and makes its tenants.
+func begin(t *testing.T, o cluster.Options, seed uint64, tenants, connected int) *round {
+	t.Helper()
+	r := &round{t: t, seed: seed, c: cluster.Start(t, o), patience: 3 * time.Minute, broken: o.Tags != ""}
+	r.tenants = r.c.Tenants(t, "t", tenants, connected)
+	return r
+}
+
+// complain is an error of the test, unless the engine is broken on purpose.
+func (r *round) complain(format string, args ...any) {
+	r.t.Helper()
+	if r.broken {
+		r.t.Logf(format, args...)
+		return
+	}
+	r.t.Errorf(format, args...)
+}
+
+func (r *round) history() string { return filepath.Join(r.c.Dir, "history.jsonl") }
+
+// under sends load while do runs, and returns what it came to and how long it took.
+func (r *round) under(p load.Plan, do func(context.Context)) (*load.Stats, time.Duration) {
+	r.t.Helper()
+	h, err := checker.CreateHistory(r.history())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	p.URLs, p.Tenants, p.History, p.Seed = r.c.Doors, r.tenants, h, r.seed
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var stats load.Stats
+	done := make(chan error, 1)
+	began := time.Now()
+	go func() { done <- load.Run(ctx, p, &stats) }()
+	do(ctx)
+	stop()
+	took := time.Since(began)
+	if err := <-done; err != nil {
+		r.t.Fatal(err)
+	}
+	if err := h.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	return &stats, took
 }
 
 func TestRounds(t *testing.T) {
@@ -59,60 +110,36 @@ func TestRounds(t *testing.T) {
 		}
 	}
 	for i := range n {
-		ok := t.Run(fmt.Sprintf("seed-%d", seed+uint64(i)), func(t *testing.T) { runRound(t, cluster.Options{}, seed+uint64(i), nil) })
+		ok := t.Run(fmt.Sprintf("seed-%d", seed+uint64(i)), func(t *testing.T) { runRound(t, cluster.Options{}, seed+uint64(i)) })
 		if !ok {
 			return
 		}
 	}
 }
 
-// runRound runs one round and returns what the checker found; judge nil means that finding anything fails the test.
-func runRound(t *testing.T, o cluster.Options, seed uint64, judge func([]checker.Violation)) {
-	r := &round{t: t, seed: seed, c: cluster.Start(t, o)}
-	tenants := r.c.Tenants(t, "t", roundTenants, roundCRMs)
-	h, err := checker.CreateHistory(filepath.Join(r.c.Dir, "history.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	var stats load.Stats
-	done := make(chan error, 1)
-	began := time.Now()
-	go func() {
-		done <- load.Run(ctx, load.Plan{URLs: r.c.Doors, Tenants: tenants, Rate: roundRate, Batch: 20, Clients: 24, History: h, Seed: seed}, &stats)
-	}()
+// runRound runs one round and fails for everything that the checker finds.
+func runRound(t *testing.T, o cluster.Options, seed uint64) {
+	r := begin(t, o, seed, roundTenants, roundCRMs)
 	faults := r.plan()
-	for _, f := range faults {
-		if err := f.do(ctx, r); err != nil {
-			t.Errorf("%s: %v", f.name, err)
-			continue
+	stats, took := r.under(load.Plan{Rate: roundRate, Batch: 20, Clients: 24}, func(ctx context.Context) {
+		for _, f := range faults {
+			if err := f.do(ctx, r); err != nil {
+				t.Errorf("%s: %v", f.name, err)
+				continue
+			}
+			r.landed = append(r.landed, f.name)
 		}
-		r.landed = append(r.landed, f.name)
-	}
-	stop()
-	took := time.Since(began)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Close(); err != nil {
-		t.Fatal(err)
-	}
+	})
 	rate := float64(stats.OK.Load()) / took.Seconds()
 	t.Logf("%d events acknowledged in %s: %.0f/s over %d tenants; %d unknown, %d retried requests, slowest %s; %d of %d faults landed",
-		stats.OK.Load(), took.Truncate(time.Second), rate, len(tenants), stats.Unknown.Load(), stats.Retries.Load(), time.Duration(stats.Slowest.Load()).Truncate(time.Millisecond), len(r.landed), len(faults))
+		stats.OK.Load(), took.Truncate(time.Second), rate, len(r.tenants), stats.Unknown.Load(), stats.Retries.Load(), time.Duration(stats.Slowest.Load()).Truncate(time.Millisecond), len(r.landed), len(faults))
 	if rate < minRate {
 		t.Errorf("a round with %.0f events/s is too quiet to prove anything, %d are wanted", rate, minRate)
 	}
 	if len(r.landed)*10 < len(faults)*9 {
 		t.Errorf("only %d of %d faults landed", len(r.landed), len(faults))
 	}
-	found := r.check(context.Background(), filepath.Join(r.c.Dir, "history.jsonl"))
-	if judge != nil {
-		judge(found)
-		return
-	}
-	for _, v := range found {
+	for _, v := range r.check(context.Background(), true) {
 		t.Error(v)
 	}
 }
@@ -157,7 +184,8 @@ func (r *round) kill(ctx context.Context, name string) error {
 		}
 		for _, v := range checker.Check(d) {
 			if v.Invariant == "I10" {
-				r.t.Errorf("while %s is down: %s", name, v)
+				v.Detail = "while " + name + " is down: " + v.Detail
+				r.found = append(r.found, v)
 			}
 		}
 	} else {
@@ -202,29 +230,69 @@ func (r *round) ready(ctx context.Context, name string) error {
 	return r.c.Processes[name].Ready(ctx)
 }
 
-// check waits until everything is at rest and lets the checker decide.
-func (r *round) check(ctx context.Context, history string) []checker.Violation {
+// check waits until everything is at rest and lets the checker decide. With again, the rules derive everything once more before
+// that, because an operator reset their group, and report what differs (I6).
+func (r *round) check(ctx context.Context, again bool) []checker.Violation {
 	r.t.Helper()
 	for name, p := range r.c.Processes {
 		if !p.Running() {
-			r.t.Errorf("%s ended by itself:\n%s", name, p.Tail(20))
+			r.complain("%s ended by itself:\n%s", name, p.Tail(20))
 			if err := p.Start(); err != nil {
 				r.t.Fatal(err)
 			}
 		}
 	}
-	if err := r.c.Settled(ctx, 3*time.Minute); err != nil {
-		r.t.Errorf("the engine did not come to rest: %v", err)
+	r.settle(ctx)
+	if again {
+		r.again(ctx)
+		r.settle(ctx)
 	}
 	d, err := r.c.Dump(ctx)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if d.Ops, err = checker.ReadHistory(history); err != nil {
+	if d.Ops, err = checker.ReadHistory(r.history()); err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Logf("checked %d events of the log, %d dead letters, %d effects, %d calls", len(d.Log), len(d.DeadLetters), len(d.Effects), len(d.Calls))
-	return checker.Check(d)
+	r.t.Logf("checked %d events of the log, %d dead letters, %d effects, %d calls, %d replays", len(d.Log), len(d.DeadLetters), len(d.Effects), len(d.Calls), len(d.Replays))
+	return append(r.found, checker.Check(d)...)
+}
+
+func (r *round) settle(ctx context.Context) {
+	r.t.Helper()
+	if err := r.c.Settled(ctx, r.patience); err != nil {
+		r.complain("the engine did not come to rest: %v", err)
+	}
+}
+
+// again resets the group of the rules to the earliest offsets and waits until every tenant's stream says what came of it.
+func (r *round) again(ctx context.Context) {
+	r.t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	reset, err := r.c.ResetGroup(ctx, kafka.GroupRules, cluster.ByKafka(kafka.GroupRules, "--to-earliest"))
+	if err != nil {
+		r.t.Errorf("reset the rules: %v", err)
+		return
+	}
+	replays, err := reset.Done(ctx, 2*time.Minute)
+	if err != nil {
+		r.t.Errorf("the rules did not derive everything again: %v", err)
+		return
+	}
+	examined := map[string]int64{}
+	total := int64(0)
+	for _, p := range replays {
+		if examined[p.ID] == 0 {
+			total += p.Examined
+		}
+		examined[p.ID] = p.Examined
+	}
+	r.t.Logf("%d events were derived again in %s", total, time.Since(began).Truncate(time.Second))
+	if total == 0 {
+		r.t.Error("nothing was derived, so nothing was compared")
+	}
 }
 
 // rest lets time pass: faults need it, there is nothing to wait for.

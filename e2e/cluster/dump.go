@@ -78,6 +78,9 @@ func (c *Cluster) Dump(ctx context.Context) (d checker.Dump, err error) {
 		return d, err
 	}
 	d.Stored = c.Stored(ctx)
+	if d.Replays, err = c.Replays(ctx, d.Log); err != nil {
+		return d, err
+	}
 	if d.Tables, d.Fold, err = c.Tables(ctx, d.Log); err != nil {
 		return d, err
 	}

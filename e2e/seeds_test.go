@@ -1,0 +1,208 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/e2e/checker"
+	"github.com/neuronx/engine/e2e/cluster"
+	"github.com/neuronx/engine/e2e/load"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// bug is one that a build tag plants in one program.
+type bug struct {
+	tag, program string
+	breaks       []string // the invariants that the checker must find broken
+	again        bool     // a reset of the rules is part of what provokes it
+	stalls       bool     // the engine does not come to rest with it: do not wait for long
+	provoke      func(context.Context, *round) error
+}
+
+// bugs are the five that a checker must find, each with the faults that bring it out.
+var bugs = []bug{
+	{tag: "seed_archiver_commits_first", program: "neuronx-archiver", breaks: []string{"I3", "I10"}, provoke: killArchiver},
+	{tag: "seed_projector_skips_decode_error", program: "neuronx-projector", breaks: []string{"I4"}, provoke: forgetSchemas},
+	{tag: "seed_sequencer_merges_before_commit", program: "neuronx-ingest", breaks: []string{"I1"}, stalls: true, provoke: abortTransactions},
+	{tag: "seed_random_derived_ids", program: "neuronx-rules", breaks: []string{"I6"}, again: true, provoke: nothing},
+	{tag: "seed_progress_without_cas", program: "neuronx-projector", breaks: []string{"I4"}, stalls: true, provoke: overtakeProjector},
+}
+
+const (
+	bugRate    = 300 // events a second
+	bugTenants = 12
+	bugCRMs    = 4
+)
+
+func TestSeededBugs(t *testing.T) {
+	plan := load.Plan{Rate: bugRate, Batch: 10, Clients: 8}
+	t.Run("clean", func(t *testing.T) {
+		r := begin(t, cluster.Options{}, 1, bugTenants, bugCRMs)
+		r.under(plan, func(ctx context.Context) {
+			for _, b := range bugs {
+				if err := b.provoke(ctx, r); err != nil {
+					t.Errorf("what provokes %s: %v", b.tag, err)
+				}
+			}
+		})
+		for _, v := range r.check(context.Background(), true) {
+			t.Error(v)
+		}
+	})
+	for _, b := range bugs {
+		t.Run(b.tag, func(t *testing.T) {
+			r := begin(t, cluster.Options{Tags: b.tag, Tagged: []string{b.program}}, 1, bugTenants, bugCRMs)
+			r.patience = time.Minute
+			if b.stalls {
+				r.patience = 15 * time.Second
+			}
+			r.under(plan, func(ctx context.Context) {
+				if err := b.provoke(ctx, r); err != nil {
+					t.Error(err)
+				}
+			})
+			found := r.check(context.Background(), b.again)
+			for _, v := range found {
+				t.Log(v)
+			}
+			for _, want := range b.breaks {
+				if !slices.ContainsFunc(found, func(v checker.Violation) bool { return v.Invariant == want }) {
+					t.Errorf("the checker did not find %s broken", want)
+				}
+			}
+		})
+	}
+}
+
+func nothing(ctx context.Context, _ *round) error {
+	rest(ctx, 5*time.Second)
+	return nil
+}
+
+// killArchiver kills the archiver in the middle of its work: what it has committed must be in the archive.
+func killArchiver(ctx context.Context, r *round) error {
+	rest(ctx, 4*time.Second)
+	if err := r.kill(ctx, "archiver"); err != nil {
+		return err
+	}
+	rest(ctx, time.Second)
+	return nil
+}
+
+// forgetSchemas starts the projector without the schemas that it knew, while the registry is away.
+func forgetSchemas(ctx context.Context, r *round) error {
+	rest(ctx, 2*time.Second)
+	registry, projector := r.c.Processes["registry"], r.c.Processes["projector"]
+	if err := registry.Kill9(); err != nil {
+		return err
+	}
+	if err := projector.Term(); err != nil { // a killed one would get its partitions only when the registry is back
+		return err
+	}
+	if err := projector.Start(); err != nil {
+		return err
+	}
+	rest(ctx, 7*time.Second)
+	return registry.Start()
+}
+
+// abortTransactions stops one sequencer after the other beyond the time-out of the transaction that it may be in, while clients
+// repeat what is not answered.
+func abortTransactions(ctx context.Context, r *round) error {
+	rest(ctx, 2*time.Second)
+	for _, name := range []string{"ingest-0", "ingest-1"} {
+		p := r.c.Processes[name]
+		if !p.Signal(syscall.SIGSTOP) {
+			return fmt.Errorf("%s does not run", name)
+		}
+		rest(ctx, kafka.TxnTimeout+4*time.Second)
+		if !p.Signal(syscall.SIGCONT) {
+			return fmt.Errorf("%s is gone", name)
+		}
+		rest(ctx, 4*time.Second)
+	}
+	return nil
+}
+
+// overtakeProjector stops the projector in the middle of a transaction, lets another one take over and go on, and then lets the first
+// finish what it was about to do.
+func overtakeProjector(ctx context.Context, r *round) error {
+	first := r.c.Processes["projector"]
+	second := r.c.Service(r.t, "projector-1", "projector", "projector", "--laptop", "--slot", "1")
+	if err := r.freeze(ctx, first); err != nil {
+		return err
+	}
+	stopped := time.Now()
+	if err := second.Start(); err != nil {
+		return err
+	}
+	at, err := r.projected(ctx)
+	if err != nil {
+		return err
+	}
+	// Postgres ends a transaction that stands still for 30 s: the first one must go on before.
+	err = cluster.Eventually(ctx, time.Until(stopped.Add(28*time.Second)), func(ctx context.Context) error {
+		now, err := r.projected(ctx)
+		if err == nil && now < at+2*bugRate {
+			err = fmt.Errorf("the second projector has not gone on: %d of the log were projected, now %d", at, now)
+		}
+		return err
+	})
+	r.t.Logf("the first projector stood still for %s", time.Since(stopped).Truncate(time.Millisecond))
+	first.Signal(syscall.SIGCONT)
+	if err != nil {
+		return err
+	}
+	rest(ctx, 3*time.Second)
+	return nil
+}
+
+// freeze stops a projector after it has read its rows and before it has written anything.
+func (r *round) freeze(ctx context.Context, p *cluster.Process) error {
+	within := func() (bool, error) {
+		var n int
+		err := r.c.Admin.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'neuronx-projector%'
+			AND state = 'idle in transaction' AND (query ILIKE 'savepoint%' OR query LIKE 'SELECT tenant_id, generation, partition%')`).Scan(&n)
+		return n > 0, err
+	}
+	until := time.Now().Add(20 * time.Second)
+	for tries := 1; time.Now().Before(until); tries++ {
+		// A batch of some size, so that there is something to be done twice.
+		p.Signal(syscall.SIGSTOP)
+		rest(ctx, time.Second)
+		p.Signal(syscall.SIGCONT)
+		for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
+			in, err := within()
+			if err != nil {
+				return err
+			}
+			if !in {
+				continue
+			}
+			p.Signal(syscall.SIGSTOP)
+			rest(ctx, 30*time.Millisecond) // a statement that was under way has ended by then
+			if in, err = within(); err != nil {
+				return err
+			}
+			if in {
+				r.t.Logf("the projector was stopped in the middle of a transaction at the %d. try", tries)
+				return nil
+			}
+			p.Signal(syscall.SIGCONT)
+		}
+	}
+	return fmt.Errorf("%s was not met in the middle of a transaction", p.Name)
+}
+
+// projected is how many records of the log the projectors have behind them.
+func (r *round) projected(ctx context.Context) (n int64, err error) {
+	err = r.c.Admin.QueryRow(ctx, `SELECT coalesce(sum(next_offset), 0) FROM neuronx.partition_progress WHERE consumer = $1 AND topic = $2`,
+		kafka.GroupProjector, kafka.TopicEvents).Scan(&n)
+	return n, err
+}
