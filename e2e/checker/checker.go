@@ -12,6 +12,7 @@ import (
 type DeadLetter struct {
 	Tenant, ID, Code, Deriver string
 	Number                    int64
+	Path                      []string // of a derived event: what it came from, the oldest first
 }
 
 // ArchiveRow is one row of neuronx.tenant_events.

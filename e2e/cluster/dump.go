@@ -42,6 +42,9 @@ func (c *Cluster) DeadLetters(ctx context.Context) ([]checker.DeadLetter, error)
 		}
 		d := checker.DeadLetter{Tenant: string(r.Key), ID: h["ce_id"], Code: h["nx_error_code"], Deriver: h["ce_deriver"]}
 		_, _ = fmt.Sscan(h["ce_derivernumber"], &d.Number)
+		if e, err := kafka.ParseRecord(r); err == nil {
+			d.Path = e.Path
+		}
 		out = append(out, d)
 		return nil
 	})

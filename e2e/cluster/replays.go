@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,7 +53,8 @@ type Reset struct {
 	c       *Cluster
 	group   string
 	before  map[string]bool // ids of replays that were there already
-	began   time.Time       // when the group's processes were started again
+	offsets map[kafka.TopicPartition]kafka.Committed
+	began   time.Time // when the group's processes were started again
 	tenants []string
 }
 
@@ -82,6 +82,9 @@ func (c *Cluster) ResetGroup(ctx context.Context, group string, do func(context.
 		if err := p.Term(); err != nil {
 			return nil, err
 		}
+	}
+	if r.offsets, err = c.committed(ctx, group); err != nil {
+		return nil, err
 	}
 	if err := do(ctx); err != nil {
 		return nil, err
@@ -164,27 +167,32 @@ func (r *Reset) Done(ctx context.Context, limit time.Duration) ([]checker.Replay
 	return found, err
 }
 
-// Back waits until the group's offsets are again ones that the service committed, and returns how long that took after its start.
+// Back waits until the group's offsets are again those that the service committed, and returns how long that took after its start.
 func (r *Reset) Back(ctx context.Context, limit time.Duration) (time.Duration, error) {
-	adm, err := kafka.NewAdmin(r.c.Kafka)
-	if err != nil {
-		return 0, err
-	}
-	defer adm.Close()
-	err = Eventually(ctx, limit, func(ctx context.Context) error {
-		committed, err := adm.Committed(ctx, r.group)
+	err := Eventually(ctx, limit, func(ctx context.Context) error {
+		now, err := r.c.committed(ctx, r.group)
 		if err != nil {
 			return err
 		}
-		if len(committed) == 0 {
-			return errors.New("the group has no offsets")
-		}
-		for tp, o := range committed {
-			if o.Present && !o.Ours() {
-				return fmt.Errorf("the offset %d of %s-%d is still the operator's", o.Offset, tp.Topic, tp.Partition)
+		for tp, was := range r.offsets {
+			if o := now[tp]; o.Offset < was.Offset || o.Offset > was.Offset && !o.Ours() {
+				return fmt.Errorf("the offset of %s-%d is %d (%q), it was %d", tp.Topic, tp.Partition, o.Offset, o.Metadata, was.Offset)
 			}
 		}
 		return nil
 	})
 	return time.Since(r.began), err
+}
+
+func (c *Cluster) committed(ctx context.Context, group string) (map[kafka.TopicPartition]kafka.Committed, error) {
+	adm, err := kafka.NewAdmin(c.Kafka)
+	if err != nil {
+		return nil, err
+	}
+	defer adm.Close()
+	out, err := adm.Committed(ctx, group)
+	if err == nil && len(out) == 0 {
+		err = fmt.Errorf("group %s has no offsets", group)
+	}
+	return out, err
 }

@@ -1,0 +1,269 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/e2e/checker"
+	"github.com/neuronx/engine/e2e/cluster"
+	"github.com/neuronx/engine/e2e/load"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/projector/fold"
+)
+
+// meanings are what each group makes of a reset.
+var meanings = map[string]string{
+	kafka.GroupProjector: "rebuild", kafka.GroupArchiver: "audit", kafka.GroupRules: "compare", kafka.GroupGoHighLevel: "redeliver",
+	kafka.GroupSequencer: "refused: undone",
+}
+
+const (
+	resetTenants = 6
+	resetCRMs    = 2
+	resetLimit   = time.Minute
+	backLimit    = 10 * time.Second // the offset is the service's again, without traffic
+)
+
+func TestResets(t *testing.T) {
+	ctx := context.Background()
+	r := begin(t, cluster.Options{}, 1, resetTenants, resetCRMs)
+	r.under(load.Plan{Rate: 300, Batch: 10, Clients: 4}, func(ctx context.Context) { rest(ctx, 6*time.Second) })
+	r.refused(ctx)
+	r.settle(ctx)
+	was := r.record(ctx)
+	if was.calls == 0 || len(was.deadLetters) == 0 {
+		t.Fatalf("%d calls and %d dead letters: too little to prove anything", was.calls, len(was.deadLetters))
+	}
+
+	r.empty(ctx, r.tenants[0].ID, r.tenants[len(r.tenants)-1].ID)
+	groups := []string{kafka.GroupProjector, kafka.GroupArchiver, kafka.GroupRules, kafka.GroupGoHighLevel, kafka.GroupSequencer}
+	for _, group := range groups {
+		r.reset(ctx, group, "earliest", cluster.ByKafka(group, "--to-earliest"))
+		was.compare(ctx, r)
+	}
+	for _, group := range groups {
+		r.reset(ctx, group, "latest", func(ctx context.Context) error {
+			if err := r.unread(ctx, group); err != nil {
+				return err
+			}
+			return cluster.ByKafka(group, "--to-latest")(ctx)
+		})
+		was.compare(ctx, r)
+	}
+	r.ownCommand(ctx)
+	was.compare(ctx, r)
+	r.requests(ctx)
+}
+
+// refused sends two events under one id, so that there are dead letters, whose groups are reset, too.
+func (r *round) refused(ctx context.Context) {
+	r.t.Helper()
+	for i, tenant := range r.tenants {
+		for _, company := range []string{"one", "another"} {
+			cmd := r.c.Command(ctx, "publish", "lead.created", "--id", "same", "--subject", "lead/same", "--data", fmt.Sprintf(`{"lead_id":"same","company":%q}`, company))
+			cmd.Env = append(cmd.Env, "NEURONX_API_KEY="+tenant.Key)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				r.t.Fatalf("publish event %d: %v\n%s", i, err, out)
+			}
+		}
+	}
+}
+
+// memory is what no reset may change.
+type memory struct {
+	heads       map[string]int64
+	archive     [32]byte // hash of the archive up to the heads
+	calls       int      // requests that the CRM got
+	deadLetters []string
+}
+
+func (r *round) record(ctx context.Context) memory {
+	r.t.Helper()
+	d, err := r.c.Dump(ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, v := range checker.Check(d) {
+		r.t.Error(v)
+	}
+	m := memory{heads: map[string]int64{}, calls: len(d.Calls)}
+	for i := range d.Log {
+		m.heads[d.Log[i].TenantID] = d.Log[i].Sequence
+	}
+	m.archive, m.deadLetters = m.of(d)
+	return m
+}
+
+// of hashes the archive up to the heads, and names the dead letters.
+func (m memory) of(d checker.Dump) (archive [32]byte, letters []string) {
+	var lines []string
+	for _, a := range d.Archive {
+		if a.Sequence <= m.heads[a.Tenant] {
+			lines = append(lines, fmt.Sprintf("%s %020d %s %x", a.Tenant, a.Sequence, a.EventID, a.Payload))
+		}
+	}
+	slices.Sort(lines)
+	for _, l := range d.DeadLetters {
+		letters = append(letters, l.Tenant+"/"+l.ID+"/"+l.Code)
+	}
+	slices.Sort(letters)
+	return sha256.Sum256([]byte(strings.Join(lines, "\n"))), letters
+}
+
+// compare waits for rest and requires that all that was is as it was, and that all that the checker knows holds: the tables equal
+// the fold of the log, and the archive stored(log).
+func (m memory) compare(ctx context.Context, r *round) {
+	r.t.Helper()
+	r.settle(ctx)
+	d, err := r.c.Dump(ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, v := range checker.Check(d) {
+		r.t.Error(v)
+	}
+	archive, letters := m.of(d)
+	if archive != m.archive {
+		r.t.Error("the archive of what was there before is not what it was")
+	}
+	if !slices.Equal(letters, m.deadLetters) {
+		r.t.Errorf("dead letters %v, were %v", letters, m.deadLetters)
+	}
+	if len(d.Calls) != m.calls {
+		r.t.Errorf("the CRM got %d requests, it had %d", len(d.Calls), m.calls)
+	}
+}
+
+// empty takes the rows of tenants out of every read model, as the owner of the database can.
+func (r *round) empty(ctx context.Context, tenants ...string) {
+	r.t.Helper()
+	specs, err := fold.Declared()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, s := range specs {
+		if _, err := r.c.Admin.Exec(ctx, `DELETE FROM projection.`+s.Table+` WHERE tenant_id = ANY($1)`, tenants); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// reset resets a group while its service is down and checks what the tenants' streams say of it.
+func (r *round) reset(ctx context.Context, group, target string, do func(context.Context) error) {
+	r.t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, 2*resetLimit)
+	defer cancel()
+	reset, err := r.c.ResetGroup(ctx, group, do)
+	if err != nil {
+		r.t.Fatalf("reset %s to %s: %v", group, target, err)
+	}
+	back, err := reset.Back(ctx, backLimit)
+	if err != nil {
+		r.t.Errorf("%s, reset to %s: %v", group, target, err)
+	}
+	replays, err := reset.Done(ctx, resetLimit)
+	if err != nil {
+		r.t.Errorf("%s, reset to %s: %v", group, target, err)
+	}
+	examined, partitions := int64(0), map[int]bool{}
+	for _, p := range replays {
+		if !partitions[p.Partition] {
+			examined += p.Examined
+		}
+		partitions[p.Partition] = true
+		if forward := p.ToOffset > p.FromOffset; p.Meaning != meanings[group] || forward != (target == "latest") {
+			r.t.Errorf("%s, reset to %s, is reported as %q from %d to %d", group, target, p.Meaning, p.FromOffset, p.ToOffset)
+		}
+		if want := map[bool]string{true: meanings[group], false: "done"}[group == kafka.GroupSequencer]; p.Outcome != want || p.Differences != 0 {
+			r.t.Errorf("%s, reset to %s, ended as %s with %d differences: %s", group, target, p.Outcome, p.Differences, p.Detail)
+		}
+	}
+	if target == "earliest" && examined == 0 && group != kafka.GroupSequencer {
+		r.t.Errorf("%s, reset to %s, looked at nothing", group, target)
+	}
+	r.t.Logf("%s to %s: offsets back %s after the start, %d events examined in %d partitions, %s in all",
+		group, target, back.Truncate(time.Millisecond), examined, len(partitions), time.Since(began).Truncate(time.Millisecond))
+}
+
+// unread brings every tenant events that the group, whose service is down, has not read, so that a reset to the end would jump over
+// them. The sequencer reads the door, the others the log.
+func (r *round) unread(ctx context.Context, group string) error {
+	name := strings.TrimPrefix(group, "neuronx.")
+	last := map[string]string{}
+	for _, tenant := range r.tenants {
+		for i := range 5 {
+			lead := fmt.Sprintf("%s-%d", name, i)
+			e, err := r.c.Control.Publish(ctx, tenant.ID, "lead.created", "lead/"+lead, "", map[string]any{"lead_id": lead, "source": "e2e"})
+			if err != nil {
+				return err
+			}
+			last[tenant.ID] = e.ID
+		}
+	}
+	if group == kafka.GroupSequencer {
+		return nil
+	}
+	return cluster.Eventually(ctx, 20*time.Second, func(ctx context.Context) error {
+		log, err := r.c.Log(ctx)
+		if err != nil {
+			return err
+		}
+		have := map[string]bool{}
+		for i := range log {
+			have[log[i].ID] = true
+		}
+		for tenant, id := range last {
+			if !have[id] {
+				return fmt.Errorf("the log lacks %s of %s", id, tenant)
+			}
+		}
+		return nil
+	})
+}
+
+// ownCommand resets by `neuronx replay offsets`, which refuses the sequencer.
+func (r *round) ownCommand(ctx context.Context) {
+	r.t.Helper()
+	offsets := func(group string, more ...string) (string, int) {
+		out, stderr, code := r.c.CLI(ctx, append([]string{"replay", "offsets", "--group", group, "--all-topics", "--to-earliest"}, more...)...)
+		return out + stderr, code
+	}
+	r.reset(ctx, kafka.GroupProjector, "earliest", func(context.Context) error {
+		if out, code := offsets(kafka.GroupProjector); code != 0 || !strings.Contains(out, kafka.TopicEvents) {
+			return fmt.Errorf("the dry run: exit %d\n%s", code, out)
+		}
+		out, code := offsets(kafka.GroupProjector, "--execute")
+		if code != 0 {
+			return fmt.Errorf("exit %d\n%s", code, out)
+		}
+		return nil
+	})
+	if out, code := offsets(kafka.GroupProjector, "--execute"); code != 4 {
+		r.t.Errorf("a group that is in use was reset: exit %d\n%s", code, out)
+	}
+	if out, code := offsets(kafka.GroupSequencer, "--execute"); code != 4 {
+		r.t.Errorf("the sequencer was reset: exit %d\n%s", code, out)
+	}
+}
+
+// requests looks at what the services noted of all resets, those of the dead letters' offsets included, which no stream tells of.
+func (r *round) requests(ctx context.Context) {
+	r.t.Helper()
+	var all, letters, bad int
+	err := r.c.Admin.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE topic = $1), count(*) FILTER (WHERE state <> 'done' OR differences <> 0 OR NOT put_back)
+		FROM neuronx.resets`, kafka.TopicDeadLetter).Scan(&all, &letters, &bad)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if all == 0 || letters == 0 || bad > 0 {
+		r.t.Errorf("%d resets were noted, %d of dead letters, %d of them not done, not put back or with differences", all, letters, bad)
+	}
+}
