@@ -117,6 +117,8 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	if err := srv.Shutdown(end); err != nil {
 		srv.Close()
 	}
-	<-done
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
 	return nil
 }

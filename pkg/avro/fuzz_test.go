@@ -123,7 +123,7 @@ func FuzzEncodeJSON(f *testing.F) {
 // FuzzParse: a schema is refused, or has a canonical text that is the same schema, and compilers of all codecs agree.
 func FuzzParse(f *testing.F) {
 	for _, s := range catalogued(f) {
-		f.Add([]byte(s.Text()))
+		f.Add(s.Text())
 	}
 	f.Add([]byte(everything))
 	f.Add([]byte(of(`{"type":"fixed","name":"F","size":16,"logicalType":"decimal","precision":38}`, `"F"`)))

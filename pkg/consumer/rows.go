@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka"
 )
 
 // Row is one row of neuronx.progress.
@@ -175,8 +174,4 @@ func moveSpans(ctx context.Context, tx pgx.Tx, consumer string, spans []span) er
 func (r Row) applied(e event.Recorded) Row {
 	r.Sequence, r.EventID, r.LogID, r.MissingSince = e.Sequence, e.ID, e.LogID, time.Time{}
 	return r
-}
-
-func tpOf(s span) kafka.TopicPartition {
-	return kafka.TopicPartition{Topic: s.topic, Partition: s.partition}
 }

@@ -165,7 +165,7 @@ func (e *Event) set(h Header) (int, error) {
 // setSystem reads a system attribute and returns its number, or 0 when name is none.
 func (e *Event) setSystem(name, v string) int {
 	ok := checkText(v, maxID) == nil
-	n := 0
+	var n int
 	switch name {
 	case hCausation:
 		n = 13

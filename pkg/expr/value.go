@@ -65,7 +65,7 @@ func (b *budget) native(v ref.Val) (any, error) {
 	case types.Bytes:
 		return []byte(v), b.spend(len(v))
 	case types.Timestamp:
-		return time.Time(v.Time).UTC(), b.spend(0)
+		return v.Time.UTC(), b.spend(0)
 	case traits.Mapper:
 		return b.object(v)
 	case traits.Lister:

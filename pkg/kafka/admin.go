@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,7 +82,7 @@ func (a *Admin) Topics(ctx context.Context, topics ...string) (map[string]Topic,
 	out := make(map[string]Topic, len(details))
 	for name, d := range details {
 		switch {
-		case d.Err == kerr.UnknownTopicOrPartition:
+		case errors.Is(d.Err, kerr.UnknownTopicOrPartition):
 		case d.Err != nil:
 			return nil, fmt.Errorf("kafka: describe topic %s: %w", name, d.Err)
 		default:
@@ -143,7 +144,7 @@ func (a *Admin) DescribeGroup(ctx context.Context, group string) (GroupDescripti
 	}
 	d := answer[group]
 	// Since DescribeGroups v6 (KIP-1043) an unknown group is an error; before, it was Dead.
-	if d.Err == kerr.GroupIDNotFound {
+	if errors.Is(d.Err, kerr.GroupIDNotFound) {
 		return GroupDescription{Group: group, State: "Dead"}, nil
 	}
 	if d.Err != nil {

@@ -333,7 +333,9 @@ func TestSender_SendsAgainWhatIsUnseenAndLeavesForeignPartitionsAlone(t *testing
 	pool := db.Pool(t, postgres.RoleRules)
 	box := New("rules", event.NewKeyring())
 	ctx := t.Context()
-	mustTx(t, pool, func(tx pgx.Tx) error { return box.Add(ctx, tx, derived("a", "a1"), derived("a", "a2"), derived("a", "a3")) })
+	mustTx(t, pool, func(tx pgx.Tx) error {
+		return box.Add(ctx, tx, derived("a", "a1"), derived("a", "a2"), derived("a", "a3"))
+	})
 	owned := []int32{}
 	d := &door{}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return owned }, Partitions: 1})

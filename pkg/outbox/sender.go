@@ -33,10 +33,9 @@ type SenderConfig struct {
 
 // Sender produces the rows of the tenants whose partitions are owned.
 type Sender struct {
-	box   *Outbox
-	cfg   SenderConfig
-	sent  map[string]*cursor // by tenant; only a hint, see the package comment
-	owned map[int32]bool
+	box  *Outbox
+	cfg  SenderConfig
+	sent map[string]*cursor // by tenant; only a hint, see the package comment
 }
 
 // cursor is what a sender remembers of a tenant.

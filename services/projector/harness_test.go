@@ -146,40 +146,38 @@ func (f *fixture) random(rng *rand.Rand, tenant string) event.Recorded {
 		maps.Copy(d, more)
 		return d
 	}
-	for {
-		typ, data := "", map[string]any(nil)
-		switch rng.IntN(16) {
-		case 0, 1:
-			typ, data = "lead.created", lead
-		case 2:
-			typ, data = "lead.updated", lead
-		case 3:
-			typ, data = "lead.scored", only("lead_id", map[string]any{"score": rng.IntN(100)})
-		case 4:
-			typ, data = "lead.assigned", only("lead_id", map[string]any{"owner_id": id("o")})
-		case 5:
-			typ, data = "lead.contacted", only("lead_id", nil)
-		case 6:
-			typ, data = "lead.qualified", only("lead_id", nil)
-		case 7:
-			typ, data = []string{"lead.lost", "lead.converted"}[rng.IntN(2)], only("lead_id", nil)
-		case 8, 9:
-			typ, data = "opportunity.created", opportunity
-		case 10:
-			typ, data = "opportunity.won", map[string]any{"opportunity_id": opportunity["opportunity_id"], "value": opportunity["value"]}
-		case 11:
-			typ, data = "opportunity.stage_changed", map[string]any{"opportunity_id": id("opp"), "stage": id("s")}
-		case 12:
-			typ, data = "activity.recorded", map[string]any{"activity_id": id("act"), "kind": "call", "duration_seconds": maybe(int64(rng.IntN(900)))}
-		case 13:
-			typ, data = "appointment.booked", map[string]any{"appointment_id": id("appo"), "starts_at": monday}
-		case 14:
-			typ, data = "appointment.missed", map[string]any{"appointment_id": id("appo"), "reason": maybe("ill")}
-		case 15:
-			typ, data = "tenant.key_issued", map[string]any{"key_id": id("k"), "secret_sha256": strings.Repeat("ab", 32), "scopes": []any{"events:write", "a,b"}}
-		}
-		return f.event(tenant, typ, data)
+	typ, data := "", map[string]any(nil)
+	switch rng.IntN(16) {
+	case 0, 1:
+		typ, data = "lead.created", lead
+	case 2:
+		typ, data = "lead.updated", lead
+	case 3:
+		typ, data = "lead.scored", only("lead_id", map[string]any{"score": rng.IntN(100)})
+	case 4:
+		typ, data = "lead.assigned", only("lead_id", map[string]any{"owner_id": id("o")})
+	case 5:
+		typ, data = "lead.contacted", only("lead_id", nil)
+	case 6:
+		typ, data = "lead.qualified", only("lead_id", nil)
+	case 7:
+		typ, data = []string{"lead.lost", "lead.converted"}[rng.IntN(2)], only("lead_id", nil)
+	case 8, 9:
+		typ, data = "opportunity.created", opportunity
+	case 10:
+		typ, data = "opportunity.won", map[string]any{"opportunity_id": opportunity["opportunity_id"], "value": opportunity["value"]}
+	case 11:
+		typ, data = "opportunity.stage_changed", map[string]any{"opportunity_id": id("opp"), "stage": id("s")}
+	case 12:
+		typ, data = "activity.recorded", map[string]any{"activity_id": id("act"), "kind": "call", "duration_seconds": maybe(int64(rng.IntN(900)))}
+	case 13:
+		typ, data = "appointment.booked", map[string]any{"appointment_id": id("appo"), "starts_at": monday}
+	case 14:
+		typ, data = "appointment.missed", map[string]any{"appointment_id": id("appo"), "reason": maybe("ill")}
+	case 15:
+		typ, data = "tenant.key_issued", map[string]any{"key_id": id("k"), "secret_sha256": strings.Repeat("ab", 32), "scopes": []any{"events:write", "a,b"}}
 	}
+	return f.event(tenant, typ, data)
 }
 
 // want compares every table, as it is shown, with the plain fold of the whole log.

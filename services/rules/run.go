@@ -112,5 +112,5 @@ func ingressPartitions(ctx context.Context, cfg kafka.Config) (int32, error) {
 	if n < 1 {
 		return 0, fmt.Errorf("there is no topic %s: run `neuronx provision --execute`", kafka.TopicIngress)
 	}
-	return int32(n), nil
+	return n, nil
 }

@@ -146,13 +146,13 @@ func (l *location) single(r request, id string) answer {
 		c.DateUpdated = r.now
 		l.put(c, r.now)
 		return answer{status: http.StatusOK, applied: true, contact: id, remote: id,
-			body: map[string]any{"succeded": true, "contact": c.render()}} // the vendor's spelling
+			body: map[string]any{"succeded": true, "contact": c.render()}} //nolint:misspell // the vendor's spelling
 	case http.MethodDelete:
 		if c == nil {
 			return missingContact(id)
 		}
 		l.remove(id, r.now)
-		return answer{status: http.StatusOK, applied: true, contact: id, body: map[string]any{"succeded": true}}
+		return answer{status: http.StatusOK, applied: true, contact: id, body: map[string]any{"succeded": true}} //nolint:misspell // the vendor's spelling
 	}
 	return refuse(http.StatusNotFound, "Cannot "+r.method+" "+r.path)
 }

@@ -69,6 +69,8 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	if srv.Shutdown(stop) != nil {
 		err = errors.Join(err, srv.Close())
 	}
-	<-failed
+	if end := <-failed; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, end)
+	}
 	return err
 }

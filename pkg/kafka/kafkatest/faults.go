@@ -49,7 +49,7 @@ func FailTxn(c *Cluster, f TxnFault, n int) (hits func() int) {
 		fault.Keys, fault.Topic, fault.Err = []kmsg.Key{kmsg.Produce}, "neuronx.events", kerr.NotEnoughReplicasAfterAppend
 	}
 	h := c.Fault(fault)
-	return func() int { return int(h.Hits()) }
+	return func() int { return h.Hits() }
 }
 
 // Misplace writes a record to the partition that it names, wherever its key belongs, as a client with another partitioner does.

@@ -82,7 +82,8 @@ func (s *Server) serve(ctx context.Context) error {
 	}
 	defer session.close()
 	select { // of the session before
-	case <-s.broken:
+	case err := <-s.broken:
+		s.log.Debug("a report of the session before", "err", err)
 	default:
 	}
 	s.log.Info("registry has read its topic", "subjects", len(state.subjects), "last_id", state.lastID)

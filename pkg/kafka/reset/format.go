@@ -80,7 +80,7 @@ func ParseCSV(b []byte, group string) ([]Row, error) {
 	seen := make(map[string]bool)
 	for {
 		rec, err := c.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

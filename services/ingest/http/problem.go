@@ -71,7 +71,7 @@ func fromError(err error) *Problem {
 	if errors.As(err, &r) {
 		p := problem(r.Code, r.Detail).hint(r.Next)
 		if r.Location != "" {
-			p.at(r.Location, r.Detail)
+			return p.at(r.Location, r.Detail)
 		}
 		return p
 	}

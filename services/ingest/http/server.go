@@ -2,6 +2,7 @@ package httpin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -146,7 +147,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.AckTimeout+5*time.Second)
 	defer cancel()
 	err := srv.Shutdown(drain)
-	<-served // http.ErrServerClosed, at once
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	if err != nil {
 		_ = srv.Close()
 		s.Log.Warn("HTTP requests were cut off at shutdown", "error", err)

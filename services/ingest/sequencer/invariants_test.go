@@ -32,7 +32,7 @@ func randomHistory(t *testing.T, rng *rand.Rand) {
 			t.Fatal(err)
 		}
 	}
-	type seen struct{ sequence, position, ms int64 }
+	type seen struct{ sequence, position int64 }
 	tenants := map[string]*seen{}
 	admittedAt := map[string]int64{} // tenant and key → position time
 	numbers := map[string]int64{}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -99,7 +100,7 @@ func (c *cli) deadletterShow() *cobra.Command {
 			err = pool.QueryRow(ctx, `SELECT coalesce(tenant_id, ''), reason, detail, event_id, event_type, recorded_at, state, key, headers, value
 				FROM neuronx.dead_letters WHERE topic = $1 AND partition = $2 AND "offset" = $3`, topic, partition, offset).
 				Scan(&v.Tenant, &v.Reason, &v.Detail, &v.ID, &v.Type, &v.Recorded, &v.State, &key, &headers, &value)
-			if err == pgx.ErrNoRows {
+			if errors.Is(err, pgx.ErrNoRows) {
 				return failed("show the dead letter", event.Refuse(event.CodeNotFound, "there is no dead letter %s", args[0]).Hint("neuronx deadletter list --state all"))
 			}
 			if err != nil {

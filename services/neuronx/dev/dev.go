@@ -180,9 +180,9 @@ func (e *engine) operate(ctx context.Context, sup *Supervisor, began time.Time) 
 	if _, err := provision.Schemas(ctx, client, true); err != nil {
 		return err
 	}
-	running := make(chan error, 1)
 	supCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	go func() { running <- sup.Run(supCtx) }()
+	running := make(chan struct{})
+	go func() { sup.Run(supCtx); close(running) }()
 	defer func() { stop(); <-running }()
 
 	fmt.Fprintln(e.out, "starting the services ...")

@@ -47,7 +47,7 @@ func (s *Supervisor) Add(name string, run func(ctx context.Context, rt *app.Runt
 }
 
 // Run starts every service and stops them all, in reverse order, when ctx ends.
-func (s *Supervisor) Run(ctx context.Context) error {
+func (s *Supervisor) Run(ctx context.Context) {
 	for _, u := range s.units {
 		s.start(u)
 	}
@@ -55,7 +55,6 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	for i := len(s.units) - 1; i >= 0; i-- {
 		s.stop(s.units[i])
 	}
-	return nil
 }
 
 func (s *Supervisor) find(name string) *unit {

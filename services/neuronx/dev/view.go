@@ -99,7 +99,7 @@ func (v *view) draw(s snapshot) {
 		b.WriteString(l + "\n")
 	}
 	v.drawn = len(lines)
-	io.WriteString(v.out, b.String())
+	fmt.Fprint(v.out, b.String())
 }
 
 // arrival writes the line of a lead that has arrived.
