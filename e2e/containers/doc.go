@@ -1,0 +1,6 @@
+// Package containers proves the engine on container images: apache/kafka and postgres started by testcontainers with services in the
+// process, and the repository's docker-compose.yml as a whole. Its tests need Docker, the compose plugin and the build tag containers;
+// without Docker they fail.
+//
+// NEURONX_IMAGE names an image of the engine that is built already; otherwise TestCompose builds one.
+package containers
