@@ -61,6 +61,13 @@ func (p *Process) Start() error {
 	return nil
 }
 
+// With adds arguments to the process's next start.
+func (p *Process) With(args ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.args = append(p.args, args...)
+}
+
 // Running reports whether the process is alive.
 func (p *Process) Running() bool {
 	p.mu.Lock()

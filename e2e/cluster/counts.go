@@ -1,0 +1,59 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Judged sums neuronx_admission_records_total by outcome over all sequencers. It counts since the start of each process.
+func (c *Cluster) Judged(ctx context.Context) (map[string]int64, error) {
+	admins := []string{}
+	if c.admin != "" {
+		admins = append(admins, c.admin)
+	}
+	for name, p := range c.Processes {
+		if strings.HasPrefix(name, "ingest-") && p.Running() {
+			admins = append(admins, "http://"+p.Admin)
+		}
+	}
+	sum := map[string]int64{}
+	for _, url := range admins {
+		body, _, err := get(ctx, url+"/metrics")
+		if err != nil {
+			return nil, fmt.Errorf("read metrics: %w", err)
+		}
+		for line := range strings.Lines(body) {
+			labels, ok := strings.CutPrefix(line, "neuronx_admission_records_total{")
+			if !ok {
+				continue
+			}
+			labels, value, _ := strings.Cut(labels, "} ")
+			_, outcome, _ := strings.Cut(labels, `outcome="`)
+			outcome, _, _ = strings.Cut(outcome, `"`)
+			var n float64
+			if _, err := fmt.Sscan(value, &n); err != nil {
+				return nil, fmt.Errorf("read metrics: %q: %w", line, err)
+			}
+			sum[outcome] += int64(n)
+		}
+	}
+	return sum, nil
+}
+
+// Requests is how many requests the stand-in CRM has in its log, at most 1,000; refused ones count too.
+func (c *Cluster) Requests(ctx context.Context) (int, error) {
+	body, code, err := get(ctx, c.CRMURL+"/_standin/requests")
+	if err != nil || code != http.StatusOK {
+		return 0, fmt.Errorf("ask the stand-in: %d %w", code, err)
+	}
+	var log struct {
+		Requests []json.RawMessage `json:"requests"`
+	}
+	if err := json.Unmarshal([]byte(body), &log); err != nil {
+		return 0, fmt.Errorf("read the stand-in's answer: %w", err)
+	}
+	return len(log.Requests), nil
+}
