@@ -1,7 +1,6 @@
 package event
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -105,15 +104,37 @@ func (e *Event) Key() string {
 	return "s:" + strconv.Itoa(len(e.Source)) + ":" + e.Source + e.ID
 }
 
-var tenantPattern = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
-
 // ValidTenant reports whether s is a tenant id: 1 to 63 of a-z, 0-9 and hyphen.
-func ValidTenant(s string) bool { return tenantPattern.MatchString(s) }
+func ValidTenant(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !lower(c) && !digit(c) && c != '-' {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= 63
+}
 
-var typePattern = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,7}$`)
+// ValidType reports whether s has the shape of an event type: two to eight lower-case words joined by dots. A word begins with a
+// letter and goes on with letters, digits and underscores.
+func ValidType(s string) bool {
+	words, begins := 1, true
+	for i := range len(s) {
+		switch c := s[i]; {
+		case lower(c):
+			begins = false
+		case begins:
+			return false
+		case c == '.':
+			words, begins = words+1, true
+		case !digit(c) && c != '_':
+			return false
+		}
+	}
+	return !begins && words >= 2 && words <= 8 && len(s) <= maxType
+}
 
-// ValidType reports whether s has the shape of an event type: two to eight lower-case words joined by dots.
-func ValidType(s string) bool { return len(s) <= maxType && typePattern.MatchString(s) }
+func lower(c byte) bool { return c >= 'a' && c <= 'z' }
+func digit(c byte) bool { return c >= '0' && c <= '9' }
 
 // Reserved reports whether only the engine may publish events of this type.
 func Reserved(typ string) bool {
@@ -135,13 +156,18 @@ func PositionAt(ms int64) int64 { return ms << 20 }
 func PositionTime(position int64) int64 { return position >> 20 }
 
 // FormatNumber writes a sequence or position as 20 zero-padded digits, so that it sorts as text.
-func FormatNumber(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	if len(s) >= 20 || n < 0 {
-		return s
+func FormatNumber(n int64) string { return string(appendNumber(nil, n)) }
+
+func appendNumber(b []byte, n int64) []byte {
+	var digits [20]byte
+	s := strconv.AppendInt(digits[:0], n, 10)
+	if n >= 0 {
+		b = append(b, "00000000000000000000"[:20-len(s)]...)
 	}
-	return "00000000000000000000"[:20-len(s)] + s
+	return append(b, s...)
 }
 
 // FormatTime writes a time the way the engine does everywhere: RFC 3339 in UTC with as many decimals as needed.
 func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+func appendTime(b []byte, t time.Time) []byte { return t.UTC().AppendFormat(b, time.RFC3339Nano) }

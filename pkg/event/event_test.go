@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,50 @@ func TestNumbersSortAsText(t *testing.T) {
 	}
 	if PositionTime(PositionAt(1700000000123)+5) != 1700000000123 {
 		t.Error("a position loses its time")
+	}
+}
+
+func TestShapesOfTenantAndTypeAreTheDocumentedOnes(t *testing.T) {
+	tenant := regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+	typ := regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,7}$`)
+	check := func(s string) {
+		t.Helper()
+		if got, want := ValidTenant(s), tenant.MatchString(s); got != want {
+			t.Errorf("ValidTenant(%q) = %v", s, got)
+		}
+		if got, want := ValidType(s), typ.MatchString(s); got != want {
+			t.Errorf("ValidType(%q) = %v", s, got)
+		}
+	}
+	check("")
+	check(strings.Repeat("a", 63))
+	check(strings.Repeat("a", 64))
+	for _, words := range []int{1, 2, 8, 9} {
+		check(strings.TrimSuffix(strings.Repeat("ab.", words), "."))
+	}
+	alphabet := []string{"a", "z", "0", "9", "_", "-", ".", "A", " ", "\n", "\x00", "ä", "\xff", "`", "{"}
+	var all func(s string, left int)
+	all = func(s string, left int) {
+		check(s)
+		for _, c := range alphabet {
+			if left > 0 {
+				all(s+c, left-1)
+			}
+		}
+	}
+	all("", 4)
+}
+
+func TestOneHeaderCanBeAppendedToWithoutChangingTheNext(t *testing.T) {
+	e := Event{TenantID: "t", ID: "i", Source: "/s", Type: "lead.created"}
+	headers := e.Headers()
+	for _, h := range headers {
+		_ = append(h.Value, "spill"...)
+	}
+	for i, h := range e.Headers() {
+		if string(headers[i].Value) != string(h.Value) {
+			t.Errorf("header %s became %q", h.Key, headers[i].Value)
+		}
 	}
 }
 

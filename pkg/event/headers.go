@@ -234,10 +234,42 @@ func readPath(v string) ([]string, bool) {
 
 // Headers writes the event's attributes as Kafka headers, in a fixed order, leaving out what is empty.
 func (e *Event) Headers() []Header {
-	out := make([]Header, 0, 16+len(e.Extra))
+	var w headerWriter
+	return w.event(e)
+}
+
+// Headers writes a recorded event's attributes: those of the event without its signature, and the sequencer's.
+func (r *Recorded) Headers() []Header {
+	e := r.Event
+	e.Signature = ""
+	var w headerWriter
+	w.event(&e)
+	w.end(hSequence, appendNumber(w.buf, r.Sequence))
+	w.end(hPosition, appendNumber(w.buf, r.Position))
+	w.end(hRecordedTime, appendTime(w.buf, r.RecordedTime))
+	w.add(hLogID, r.LogID)
+	return w.out
+}
+
+// headerWriter writes the values of many headers into one piece of memory: every event of the log is written by it.
+type headerWriter struct {
+	out []Header
+	buf []byte
+}
+
+func (w *headerWriter) add(name, value string) { w.end(name, append(w.buf, value...)) }
+
+// end makes a header of what buf has grown by. A value has no room behind it, so that appending to one can't change the next.
+func (w *headerWriter) end(name string, buf []byte) {
+	w.out = append(w.out, Header{name, buf[len(w.buf):len(buf):len(buf)]})
+	w.buf = buf
+}
+
+func (w *headerWriter) event(e *Event) []Header {
+	w.out, w.buf = make([]Header, 0, 20+len(e.Extra)), make([]byte, 0, 448)
 	add := func(name, value string) {
 		if value != "" {
-			out = append(out, Header{name, []byte(value)})
+			w.add(name, value)
 		}
 	}
 	add(hSpecVersion, "1.0")
@@ -246,7 +278,7 @@ func (e *Event) Headers() []Header {
 	add(hType, e.Type)
 	add(hSubject, e.Subject)
 	if !e.Time.IsZero() {
-		add(hTime, FormatTime(e.Time))
+		w.end(hTime, appendTime(w.buf, e.Time))
 	}
 	add(hTenant, e.TenantID)
 	add(hContentType, ContentTypeAvro)
@@ -256,18 +288,8 @@ func (e *Event) Headers() []Header {
 	add(hCorrelation, e.CorrelationID)
 	e.eachSystem(add)
 	add(hSignature, e.Signature)
-	return append(out, e.Extra...)
-}
-
-// Headers writes a recorded event's attributes: those of the event without its signature, and the sequencer's.
-func (r *Recorded) Headers() []Header {
-	e := r.Event
-	e.Signature = ""
-	return append(e.Headers(),
-		Header{hSequence, []byte(FormatNumber(r.Sequence))},
-		Header{hPosition, []byte(FormatNumber(r.Position))},
-		Header{hRecordedTime, []byte(FormatTime(r.RecordedTime))},
-		Header{hLogID, []byte(r.LogID)})
+	w.out = append(w.out, e.Extra...)
+	return w.out
 }
 
 // ParseRecorded reads a record of the log. Partition and Offset are left to the caller. A record without the sequencer's attributes

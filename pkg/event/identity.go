@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"hash"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -38,22 +37,17 @@ func FingerprintAvro(typ, subject, source string, schemaID int32, body []byte) s
 }
 
 func fingerprint(typ, subject, source, form string, body []byte) string {
-	h := sha256.New()
-	for _, s := range []string{typ, subject, source, form} {
-		writePart(h, s)
+	b := make([]byte, 0, 256)
+	for _, s := range [...]string{typ, subject, source, form} {
+		b = appendPart(b, s)
 	}
+	h := sha256.New()
+	h.Write(b)
 	h.Write(body)
-	return hex.EncodeToString(h.Sum(nil))
+	return hex.EncodeToString(h.Sum(b[:0]))
 }
 
 // appendPart length-prefixes s, so that no two lists of parts give the same bytes.
 func appendPart(b []byte, s string) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
-}
-
-func writePart(h hash.Hash, s string) {
-	var n [4]byte
-	binary.BigEndian.PutUint32(n[:], uint32(len(s)))
-	h.Write(n[:])
-	h.Write([]byte(s))
 }

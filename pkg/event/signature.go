@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"os"
 	"regexp"
 	"strconv"
@@ -113,19 +112,15 @@ func (k *Keyring) Verify(e *Event) (bool, error) {
 // mac is over a domain prefix, tenant, id, type, the set system attributes in sorted order and the SHA-256 of the value, all
 // length-prefixed.
 func mac(key []byte, e *Event) []byte {
-	h := hmac.New(sha256.New, key)
-	for _, s := range []string{"neuronx-sig v1", e.TenantID, e.ID, e.Type} {
-		writePart(h, s)
+	b := make([]byte, 0, 512)
+	for _, s := range [...]string{"neuronx-sig v1", e.TenantID, e.ID, e.Type} {
+		b = appendPart(b, s)
 	}
-	e.eachSystem(func(name, value string) { writeAttribute(h, name, value) })
+	e.eachSystem(func(name, value string) { b = appendPart(appendPart(b, name), value) })
 	sum := sha256.Sum256(e.Value)
-	h.Write(sum[:])
+	h := hmac.New(sha256.New, key)
+	h.Write(append(b, sum[:]...))
 	return h.Sum(nil)
-}
-
-func writeAttribute(h hash.Hash, name, value string) {
-	writePart(h, name)
-	writePart(h, value)
 }
 
 // eachSystem calls fn for every system attribute that is set, sorted by name.
