@@ -49,12 +49,16 @@ func TestResets(t *testing.T) {
 		was.compare(ctx, r)
 	}
 	for _, group := range groups {
-		r.reset(ctx, group, "latest", func(ctx context.Context) error {
-			if err := r.unread(ctx, group); err != nil {
+		var unread []string
+		r.reset(ctx, group, "latest", func(ctx context.Context) (err error) {
+			if unread, err = r.unread(ctx, group); err != nil {
 				return err
 			}
 			return cluster.ByKafka(group, "--to-latest")(ctx)
 		})
+		if err := r.logged(ctx, unread); err != nil {
+			t.Errorf("%s was reset to the end: %v", group, err)
+		}
 		was.compare(ctx, r)
 	}
 	r.ownCommand(ctx)
@@ -194,23 +198,27 @@ func (r *round) reset(ctx context.Context, group, target string, do func(context
 }
 
 // unread brings every tenant events that the group, whose service is down, has not read, so that a reset to the end would jump over
-// them. The sequencer reads the door, the others the log.
-func (r *round) unread(ctx context.Context, group string) error {
+// them. The sequencer reads the door, the others the log. It returns their ids.
+func (r *round) unread(ctx context.Context, group string) (ids []string, err error) {
 	name := strings.TrimPrefix(group, "neuronx.")
-	last := map[string]string{}
 	for _, tenant := range r.tenants {
 		for i := range 5 {
 			lead := fmt.Sprintf("%s-%d", name, i)
 			e, err := r.c.Control.Publish(ctx, tenant.ID, "lead.created", "lead/"+lead, "", map[string]any{"lead_id": lead, "source": "e2e"})
 			if err != nil {
-				return err
+				return nil, err
 			}
-			last[tenant.ID] = e.ID
+			ids = append(ids, e.ID)
 		}
 	}
 	if group == kafka.GroupSequencer {
-		return nil
+		return ids, nil
 	}
+	return ids, r.logged(ctx, ids)
+}
+
+// logged waits until events are in the log.
+func (r *round) logged(ctx context.Context, ids []string) error {
 	return cluster.Eventually(ctx, 20*time.Second, func(ctx context.Context) error {
 		log, err := r.c.Log(ctx)
 		if err != nil {
@@ -220,9 +228,9 @@ func (r *round) unread(ctx context.Context, group string) error {
 		for i := range log {
 			have[log[i].ID] = true
 		}
-		for tenant, id := range last {
+		for _, id := range ids {
 			if !have[id] {
-				return fmt.Errorf("the log lacks %s of %s", id, tenant)
+				return fmt.Errorf("the log lacks %s", id)
 			}
 		}
 		return nil
