@@ -39,6 +39,7 @@ const maxSkewMS = 60_000
 const (
 	maxIngress = 1<<20 - 4<<10
 	maxOutput  = 1<<20 + 128<<10 - 4<<10
+	maxAdded   = 8 << 10  // more than the sequencer's attributes and the defaults of a bare record can add
 	maxCut     = 64 << 10 // what a dead letter keeps of a value that does not fit
 )
 

@@ -417,6 +417,20 @@ func TestAdmit_CutsADeadLetterThatWouldNotFit(t *testing.T) {
 	}
 }
 
+func TestAdmit_AddsLessThanItAllowsFor(t *testing.T) {
+	tenant := strings.Repeat("t", 63)
+	d := newDoor(t).tenant(tenant)
+	bare := d.input(lead(tenant, "x"))
+	bare.headers = nil
+	got := d.raw(bare)
+	if got.outcome != admitted {
+		t.Fatalf("%+v", got)
+	}
+	if added := size(bare.key, got.recorded.Headers(), bare.value) - size(bare.key, bare.headers, bare.value); added > maxAdded/2 {
+		t.Fatalf("%d bytes were added, the bound is %d", added, maxAdded)
+	}
+}
+
 func TestAdmit_CountsEveryRecordOnce(t *testing.T) {
 	d := newDoor(t).tenant("a")
 	d.put(lead("a", "1"))
