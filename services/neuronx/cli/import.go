@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/tenant"
 	"github.com/neuronx/engine/services/neuronx/importer"
 )
@@ -32,13 +33,13 @@ archive holds is not sent again. After an interruption the same command goes on 
 stopped (the resume file lies beside the input).`,
 		Example: "  neuronx import leads.yaml --dir exports/ --dry-run\n  neuronx import leads.yaml --dir exports/",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := os.ReadFile(args[0])
+			text, err := readBounded(args[0])
 			if err != nil {
 				return failed("read the spec", err)
 			}
 			spec, err := importer.Parse(text)
 			if err != nil {
-				return &Error{Exit: exitUsage, What: "the spec " + args[0] + " can't be used", Why: err.Error()}
+				return &Error{Exit: exitUsage, What: "the spec " + args[0] + " can't be used", Why: err.Error(), Code: event.CodeInvalidImport}
 			}
 			if batch < 1 || batch > 1000 {
 				return usage("--batch must be 1 to 1000")
@@ -144,6 +145,7 @@ func (c *cli) importDone(results []importer.Result, out *rejections, dry bool, e
 	}
 	if out.n > 0 {
 		e := partial("%s refused", plural(out.n, "row or event"))
+		e.Code = event.CodeInvalidImport
 		if out.file == nil {
 			return e.next("--rejects <file> keeps them all; importing again after a repair sends only what is missing")
 		}

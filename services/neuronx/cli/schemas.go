@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,7 +50,7 @@ func schemaFiles(paths []string) ([]schemas.File, error) {
 			sort.Strings(found)
 		}
 		for _, f := range found {
-			text, err := os.ReadFile(f)
+			text, err := readBounded(f)
 			if err != nil {
 				return nil, failed("read the schemas", err)
 			}
@@ -57,6 +58,19 @@ func schemaFiles(paths []string) ([]schemas.File, error) {
 		}
 	}
 	return out, nil
+}
+
+// maxText is more than any schema or spec may have, and little enough to hold: a data file that was given by mistake is refused for
+// its size, not read whole.
+const maxText = 1 << 20
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, maxText))
 }
 
 var (

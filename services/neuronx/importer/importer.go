@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/neuronx/engine/pkg/event"
 )
 
 // Sender takes batches of events. *Door is one.
@@ -76,10 +78,11 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 	// All inputs are looked at before the first event is sent.
 	for _, in := range o.Spec.Inputs {
 		f, err := os.Open(filepath.Join(o.Dir, in.File))
-		if err == nil {
-			_, err = open(in, f)
-			_ = f.Close()
+		if err != nil {
+			return nil, event.Refuse(event.CodeInvalidImport, "the input can't be opened: %v", err).Hint("--dir names the folder of the inputs")
 		}
+		_, err = open(in, f)
+		_ = f.Close()
 		if err != nil {
 			return nil, fmt.Errorf("open the input: %w", err)
 		}

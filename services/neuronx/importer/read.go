@@ -144,6 +144,9 @@ func (j *ndjsonRows) Next() (Row, error) {
 		return row, nil
 	}
 	if err := j.sc.Err(); err != nil {
+		if errors.Is(err, bufio.ErrTooLong) {
+			return Row{}, event.Refuse(event.CodeInvalidImport, "line %d is over %d bytes", j.line+1, maxLine)
+		}
 		return Row{}, fmt.Errorf("line %d: %w", j.line+1, err)
 	}
 	return Row{}, io.EOF
