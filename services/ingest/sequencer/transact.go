@@ -85,7 +85,7 @@ func (c *session) stage(start time.Time) *batch {
 		// Those with little come first; what they leave of their share goes to the others.
 		share := max(1, (c.cfg.MaxRecords-b.n)/(len(runnable)-i))
 		deadline := start.Add(c.cfg.MaxDuration * time.Duration(i+1) / time.Duration(len(runnable)))
-		if st := c.stagePartition(env, p, share, deadline); st != nil {
+		if st := c.stagePartition(env, p, share, maxBytes/len(runnable), deadline); st != nil {
 			b.parts = append(b.parts, st)
 			b.n += len(st.decisions)
 			b.recs = append(b.recs, st.log...)
@@ -105,11 +105,11 @@ func (c *session) stage(start time.Time) *batch {
 	return b
 }
 
-func (c *session) stagePartition(env *env, p *partition, share int, deadline time.Time) *staged {
+func (c *session) stagePartition(env *env, p *partition, share, room int, deadline time.Time) *staged {
 	st := &staged{p: p, o: newOverlay(p.state), epoch: p.epoch}
 	bytes := 0
 	for i, r := range p.pending[:min(share, len(p.pending))] {
-		if bytes += len(r.Value); i > 0 && (bytes > maxBytes/int(c.partitions) || i%64 == 0 && time.Now().After(deadline)) {
+		if bytes += len(r.Value); i > 0 && (bytes > room || i%64 == 0 && time.Now().After(deadline)) {
 			break
 		}
 		loads := c.schemas.generation()
