@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/neuronx/engine/e2e/checker"
 	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/e2e/load"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -72,6 +73,11 @@ func TestPython_LeadsAreTheSameAsOverHTTP(t *testing.T) {
 		}
 	}
 	noError(t, c.Settled(ctx, time.Minute))
+	d, err := c.Dump(ctx)
+	noError(t, err)
+	for _, v := range checker.Check(d) {
+		t.Error(v)
+	}
 }
 
 // crcPartition is where librdkafka's default partitioner, consistent_random, puts a key.
