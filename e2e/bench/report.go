@@ -15,14 +15,16 @@ import (
 // sample is one side of one round: n events in wall time at a cost of CPU, or latencies.
 type sample struct {
 	n         float64
-	wall, cpu time.Duration
+	wall      time.Duration
+	cpu       usage
 	latencies []time.Duration // sorted
 }
 
 func (s sample) String() string {
 	out := ""
 	if s.wall > 0 {
-		out = fmt.Sprintf("%.0f/s, %.2f µs CPU ", s.rate(), s.cost())
+		per := func(d time.Duration) float64 { return float64(d.Microseconds()) / s.n }
+		out = fmt.Sprintf("%.0f/s, CPU %.1f µs (own %.1f, broker %.1f, Postgres %.1f) ", s.rate(), s.cost(), per(s.cpu.own), per(s.cpu.broker), per(s.cpu.postgres))
 	}
 	if s.latencies != nil {
 		out += fmt.Sprintf("p50 %.1f ms, p99 %.1f ms", ms(s.quantile(0.5)), ms(s.quantile(0.99)))
@@ -33,7 +35,7 @@ func (s sample) String() string {
 func (s sample) rate() float64 { return s.n / s.wall.Seconds() }
 
 // cost is CPU µs an event.
-func (s sample) cost() float64 { return float64(s.cpu.Microseconds()) / s.n }
+func (s sample) cost() float64 { return float64(s.cpu.total().Microseconds()) / s.n }
 
 func (s sample) quantile(q float64) time.Duration {
 	return s.latencies[min(len(s.latencies)-1, int(math.Ceil(q*float64(len(s.latencies))))-1)]
@@ -77,7 +79,7 @@ func (r *report) throughput(job, unit, what string, pairs []pair) {
 		wall = append(wall, p.ours.rate()/p.raw.rate())
 		value = append(value, p.ours.rate())
 		raw = append(raw, p.raw.rate())
-		if p.raw.cpu > 0 {
+		if p.raw.cpu.total() > 0 {
 			cpu = append(cpu, p.ours.cost()/p.raw.cost())
 		}
 	}
