@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sr"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -35,6 +36,11 @@ type entry struct {
 	id      int32
 	version int
 	schema  *avro.Schema
+}
+
+type subjectVersion struct {
+	subject string
+	version int
 }
 
 // subjects of a schema (TopicRecordNameStrategy).
@@ -165,30 +171,66 @@ func compare(a, b entry) int {
 	return cmp.Compare(a.version, b.version)
 }
 
-// all returns every version of every subject with the prefix: in one request where the registry can, else one by one.
+// all returns every version of every subject with the prefix: in one request where the registry can, else one by one. Older
+// registries have no such list, and Apicurio's (3.3, ccompat v7) leaves out subject, version and id.
 func (c *Client) all(ctx context.Context, prefix string) ([]sr.SubjectSchema, error) {
 	var found []sr.SubjectSchema
 	err := c.sr.Do(sr.WithParams(ctx, sr.SubjectPrefix(prefix)), http.MethodGet, "/schemas", nil, &found)
-	if err == nil {
+	if err == nil && !slices.ContainsFunc(found, func(s sr.SubjectSchema) bool { return s.Subject == "" }) {
 		return only(found, prefix), nil
 	}
-	refused, answered := errors.AsType[*sr.ResponseError](err)
-	if !answered || refused.StatusCode != http.StatusNotFound && refused.StatusCode != http.StatusMethodNotAllowed {
+	if refused, answered := errors.AsType[*sr.ResponseError](err); err != nil &&
+		(!answered || refused.StatusCode != http.StatusNotFound && refused.StatusCode != http.StatusMethodNotAllowed) {
 		return nil, c.classify(err)
 	}
 	subjects, err := c.sr.Subjects(sr.WithParams(ctx, sr.SubjectPrefix(prefix)))
 	if err != nil {
 		return nil, c.classify(err)
 	}
-	for _, subject := range subjects {
-		if !strings.HasPrefix(subject, prefix) {
-			continue
+	subjects = slices.DeleteFunc(subjects, func(s string) bool { return !strings.HasPrefix(s, prefix) })
+	return c.each(ctx, subjects)
+}
+
+// each returns every version of the subjects, asking for a few at a time. What a version of a subject is never changes, so it is asked
+// for once; a refresh that its deadline cut short has brought the next one further.
+func (c *Client) each(ctx context.Context, subjects []string) ([]sr.SubjectSchema, error) {
+	answers := make([][]sr.SubjectSchema, len(subjects))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i, subject := range subjects {
+		g.Go(func() (err error) {
+			if answers[i], err = c.versions(ctx, subject); err != nil {
+				return fmt.Errorf("subject %s: %w", subject, c.classify(err))
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(answers...), nil
+}
+
+func (c *Client) versions(ctx context.Context, subject string) ([]sr.SubjectSchema, error) {
+	numbers, err := c.sr.SubjectVersions(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]sr.SubjectSchema, len(numbers))
+	for i, n := range numbers {
+		key := subjectVersion{subject, n}
+		c.mu.RLock()
+		s, known := c.seen[key]
+		c.mu.RUnlock()
+		if !known {
+			if s, err = c.sr.SchemaByVersion(ctx, subject, n); err != nil {
+				return nil, err
+			}
+			c.mu.Lock()
+			c.seen[key] = s
+			c.mu.Unlock()
 		}
-		versions, err := c.sr.Schemas(ctx, subject)
-		if err != nil {
-			return nil, fmt.Errorf("subject %s: %w", subject, c.classify(err))
-		}
-		found = append(found, versions...)
+		found[i] = s
 	}
 	return found, nil
 }

@@ -47,7 +47,8 @@ type Client struct {
 	unknown map[int32]refusal
 	highest int32 // id known
 	catalog *catalogue
-	nextTry time.Time // of a refresh, after one that failed
+	seen    map[subjectVersion]sr.SubjectSchema // of registries that are read one by one
+	nextTry time.Time                           // of a refresh, after one that failed
 }
 
 // refusal is an answer that stays true for a while.
@@ -81,7 +82,7 @@ func NewClient(address string, log *slog.Logger) (*Client, error) {
 	}
 	return &Client{
 		sr: client, transport: transport, log: log, now: time.Now,
-		byID: map[int32]*avro.Schema{}, unknown: map[int32]refusal{},
+		byID: map[int32]*avro.Schema{}, unknown: map[int32]refusal{}, seen: map[subjectVersion]sr.SubjectSchema{},
 	}, nil
 }
 

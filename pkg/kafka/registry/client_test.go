@@ -23,6 +23,7 @@ type front struct {
 	requests atomic.Int64
 	down     atomic.Bool
 	noList   atomic.Bool // GET /schemas is not there, as in older registries
+	bareList atomic.Bool // GET /schemas tells the text only, as Apicurio's does
 	hideTwo  atomic.Bool // there is no schema 2
 }
 
@@ -35,6 +36,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerError(w, refuse(codeSchemaNotFound, "hidden"))
 	case f.noList.Load() && r.URL.Path == "/schemas":
 		http.NotFound(w, r)
+	case f.bareList.Load() && r.URL.Path == "/schemas":
+		answer(w, http.StatusOK, []map[string]string{{"schema": `{"type":"record","name":"X","fields":[]}`}})
 	default:
 		f.Handler.ServeHTTP(w, r)
 	}
@@ -124,6 +127,37 @@ func TestPush_RegistersTheCatalogueOnceUnderBothSubjects(t *testing.T) {
 		if found, _, err := c.ByFingerprint(ctx, s.Fingerprint()); err != nil || found != id {
 			t.Errorf("%s by fingerprint: id %d (%v), want %d", name, found, err, id)
 		}
+	}
+}
+
+func TestClient_ReadsTheSubjectsOneByOneWhereTheListDoesNotNameThem(t *testing.T) {
+	c, f, k := connect(t)
+	f.bareList.Store(true)
+	files := catalogueFiles(t)
+	done, err := c.Push(t.Context(), files, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	types, err := c.Types(t.Context())
+	if err != nil || len(types) != len(files) {
+		t.Fatalf("%d types of %d files: %v", len(types), len(files), err)
+	}
+	ids := map[int32]bool{}
+	for _, change := range done {
+		ids[change.ID] = true
+	}
+	for _, name := range types {
+		if id, _, err := c.ByType(t.Context(), name); err != nil || !ids[id] {
+			t.Errorf("%s: id %d (%v) is none of those pushed", name, id, err)
+		}
+	}
+	k.advance(2 * freshFor)
+	before := f.requests.Load()
+	if _, err := c.Types(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if asked, most := f.requests.Load()-before, int64(len(files)+2); asked > most {
+		t.Errorf("a refresh makes %d requests, want at most %d: a version is asked for once", asked, most)
 	}
 }
 
