@@ -115,7 +115,7 @@ func (c *Client) current(ctx context.Context, age time.Duration) (*catalogue, er
 	if now.Before(nextTry) {
 		return cat, fmt.Errorf("%w: asked again in %v", ErrUnavailable, nextTry.Sub(now).Round(time.Millisecond))
 	}
-	fresh, err := share(ctx, &c.flights, "list", c.list)
+	fresh, err := share(ctx, &c.flights, "list", listTimeout, c.list)
 	if err != nil {
 		return cat, err
 	}

@@ -28,6 +28,7 @@ var (
 const (
 	requestTimeout = 5 * time.Second
 	lookupTimeout  = 10 * time.Second // of all requests that one lookup makes
+	listTimeout    = 30 * time.Second // of all that reading the catalogue makes: dozens, where it is read one by one
 	maxResponse    = 32 << 20         // bytes; a hostile registry must not fill the memory
 	unknownFor     = time.Minute      // how long an unknown id is remembered
 	notYetFor      = time.Second      // the same for an id above all known ones, which may be given to a schema any moment
@@ -130,7 +131,7 @@ func (c *Client) SchemaByID(ctx context.Context, id int32) (*avro.Schema, error)
 	if id < 1 {
 		return nil, fmt.Errorf("schema id %d: %w", id, ErrUnknown)
 	}
-	return share(ctx, &c.flights, "id "+strconv.Itoa(int(id)), func(ctx context.Context) (*avro.Schema, error) {
+	return share(ctx, &c.flights, "id "+strconv.Itoa(int(id)), lookupTimeout, func(ctx context.Context) (*avro.Schema, error) {
 		text, err := c.sr.SchemaByID(ctx, int(id))
 		if err != nil {
 			err = c.classify(err)
@@ -217,11 +218,11 @@ func (c *Client) classify(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-// share runs fn once for all who ask for the same key at the same time. It runs to its own deadline, not to that of
+// share runs fn once for all who ask for the same key at the same time. It runs to the limit, not to the deadline of
 // whoever asked first; each waits only as long as its own context.
-func share[T any](ctx context.Context, flights *singleflight.Group, key string, fn func(context.Context) (T, error)) (T, error) {
+func share[T any](ctx context.Context, flights *singleflight.Group, key string, limit time.Duration, fn func(context.Context) (T, error)) (T, error) {
 	done := flights.DoChan(key, func() (any, error) {
-		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		defer cancel()
 		return fn(own)
 	})
