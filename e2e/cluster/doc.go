@@ -2,5 +2,6 @@
 // Kafka whose brokers NEURONX_TEST_KAFKA_BROKERS names, a real Postgres of its own, a registry process, the stand-in CRM.
 //
 // A cluster owns the Kafka: it deletes every topic and group of the engine when it starts, so two clusters can't share one. Faults
-// are signals to processes and NEURONX_TEST_KAFKA_BOUNCE, a shell command that restarts the broker.
+// are signals to processes and NEURONX_TEST_KAFKA_BOUNCE, a shell command that restarts the broker. Resets are made with Kafka's own
+// tool: NEURONX_TEST_KAFKA_GROUPS is a shell command that runs kafka-consumer-groups.sh against the brokers, with the arguments added.
 package cluster
