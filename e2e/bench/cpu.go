@@ -23,7 +23,9 @@ type meter struct {
 // usage is CPU time used so far.
 type usage struct{ own, broker, postgres time.Duration }
 
-func (u usage) since(v usage) usage { return usage{u.own - v.own, u.broker - v.broker, u.postgres - v.postgres} }
+func (u usage) since(v usage) usage {
+	return usage{u.own - v.own, u.broker - v.broker, u.postgres - v.postgres}
+}
 
 func (u usage) total() time.Duration { return u.own + u.broker + u.postgres }
 

@@ -46,7 +46,7 @@ func main() {
 	flag.IntVar(&o.records, "records", o.records, "events of one round of admission")
 	flag.IntVar(&o.archived, "archived", o.archived, "events of one round of the archive")
 	flag.IntVar(&o.rate, "rate", 200, "events a second of the latency jobs")
-	flag.StringVar(&o.profiles, "profile", "", "measure nothing: run sequencer and archiver in this process, write their CPU profiles to this folder")
+	flag.StringVar(&o.profiles, "profile", "", "measure nothing: run sequencer, archiver and door in this process, write their CPU profiles to this folder")
 	flag.Parse()
 	o.jobs = strings.Split(jobs, ",")
 	for _, j := range o.jobs {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
@@ -13,13 +14,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/archiver"
+	"github.com/neuronx/engine/services/ingest"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
-// profile runs sequencer and archiver inside of this process and writes their CPU profiles. Nothing is reported: what is measured
+// profile runs sequencer, archiver and door inside of this process and writes their CPU profiles. Nothing is reported: what is measured
 // runs alone in its process.
 func (b *bench) profile(ctx context.Context) error {
 	if err := b.quiesce(ctx, nil); err != nil {
@@ -39,16 +42,53 @@ func (b *bench) profile(ctx context.Context) error {
 		return err
 	}
 	b.say("admission, in this process: %s", s)
+	if err := b.profileArchiver(ctx); err != nil {
+		return err
+	}
+	return b.profileDoor(ctx)
+}
+
+func (b *bench) profileArchiver(ctx context.Context) error {
 	_, _, stop, err := b.inside("archive.pprof", func(ctx context.Context, rt *app.Runtime) error {
-		return archiver.Run(ctx, rt, archiver.Config{Laptop: true, Settings: app.Settings{
-			KafkaBrokers: b.c.Kafka.Brokers, PostgresURL: app.Secret(b.c.Postgres.URL("neuronx_archiver")), RegistryURL: b.c.RegistryURL,
-			SigningKeysFile: filepath.Join(b.c.Dir, "keys.json"),
-		}})
+		return archiver.Run(ctx, rt, archiver.Config{Laptop: true, Settings: b.settings("neuronx_archiver")})
 	})(ctx)
 	if err != nil {
 		return err
 	}
 	return errors.Join(wait(ctx, time.Now().Add(b.o.load)), stop())
+}
+
+// profileDoor has the load in its profile, too: look at what is below the server's handler.
+func (b *bench) profileDoor(ctx context.Context) error {
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	for name, batch := range map[string]int{"http_single.pprof": 1, "http_batch_json.pprof": batchSize} {
+		cfg := ingest.Default()
+		cfg.Settings, cfg.Roles, cfg.HTTPAddr, cfg.Laptop = b.settings("neuronx_ingest"), []string{ingest.RoleHTTP}, address, true
+		pid, _, stop, err := b.inside(name, func(ctx context.Context, rt *app.Runtime) error { return ingest.Run(ctx, rt, cfg) })(ctx)
+		if err != nil {
+			return err
+		}
+		err = cluster.Eventually(ctx, 20*time.Second, func(ctx context.Context) error {
+			return post(ctx, http.DefaultClient, "http://"+address, mediaOne, b.tenants[0], appendEvent(nil, b.maker.id()))
+		})
+		if err == nil {
+			_, err = b.closed(ctx, address, batch, pid)
+		}
+		if err := errors.Join(err, stop()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) settings(role string) app.Settings {
+	return app.Settings{
+		KafkaBrokers: b.c.Kafka.Brokers, PostgresURL: app.Secret(b.c.Postgres.URL(role)), RegistryURL: b.c.RegistryURL,
+		SigningKeysFile: filepath.Join(b.c.Dir, "keys.json"),
+	}
 }
 
 // inside runs a service in this process under a CPU profile.
