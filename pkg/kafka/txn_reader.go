@@ -80,11 +80,26 @@ func (r *PartitionReader) Poll(ctx context.Context, limit int) (recs []*Record, 
 			failed[e.Partition] = &StoppedError{TopicPartition: tp, Next: next, Err: e.Err, Reason: explainOutOfRange(ectx, kadm.NewClient(r.client), tp, next)}
 			cancel()
 		}
+		if fat, ok := errors.AsType[*kgo.ErrDecompressTooLarge](e.Err); ok {
+			failed[e.Partition] = &OversizeError{TopicPartition: tp, Offset: fat.Offset, Next: fat.NextOffset}
+		}
 	}
 	for p := range failed {
 		r.Remove(p)
 	}
 	return recs, failed
+}
+
+// OversizeError says that a batch inflates to more than a reader takes (H32). What it holds is not known; reading can go on behind it.
+type OversizeError struct {
+	TopicPartition
+	Offset int64 // of its first record
+	Next   int64 // behind its last one
+}
+
+// Error implements error.
+func (e *OversizeError) Error() string {
+	return fmt.Sprintf("the batch of the offsets %d to %d inflates to more than %d bytes", e.Offset, e.Next-1, maxDecompressed)
 }
 
 // Partitions returns the partitions that are read, sorted.

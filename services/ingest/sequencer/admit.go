@@ -64,6 +64,7 @@ type input struct {
 	key     []byte
 	headers []event.Header
 	value   []byte
+	unread  string // why the batch that ends here could not be read; empty: it was
 }
 
 // env is what admission may ask besides the state.
@@ -164,6 +165,9 @@ type admission struct {
 }
 
 func (a *admission) judge() decision {
+	if a.in.unread != "" {
+		return a.refuse(event.CodeTooLarge, a.in.unread)
+	}
 	var err error
 	if a.e, err = event.Parse(a.in.key, a.in.headers, a.in.value); err != nil {
 		return a.refuseErr(err)

@@ -449,3 +449,14 @@ func TestAdmit_CountsEveryRecordOnce(t *testing.T) {
 		t.Fatalf("%+v, %d tenants kept", c, len(d.s.tenants))
 	}
 }
+
+func TestAdmit_RefusesABatchThatCouldNotBeReadAsAWhole(t *testing.T) {
+	d := newDoor(t).tenant("acme")
+	got := d.raw(input{unread: "the batch of the offsets 7 to 9 inflates to more than allowed"})
+	if got.outcome != refused || got.code != event.CodeTooLarge || got.dead == nil || len(got.dead.value) != 0 {
+		t.Errorf("%+v", got)
+	}
+	if got := d.put(lead("acme", "1")); got.outcome != admitted {
+		t.Errorf("the next event: %+v", got)
+	}
+}

@@ -30,7 +30,7 @@ type Config struct {
 	Schemas   Schemas
 	Publisher Publisher // optional: reports undone resets into the tenants' streams
 
-	MaxRecords     int           // of one transaction, default 2,000
+	MaxRecords     int           // of one transaction, default 10,000: a transaction costs the brokers some 10 ms, however much is in it
 	MaxDuration    time.Duration // of judging one transaction's records, default 100 ms
 	Pace           time.Duration // between the end of a transaction and the start of the next at low load, default 8 ms
 	SessionTimeout time.Duration // of group membership, default 10 s
@@ -50,7 +50,7 @@ func (c *Config) setDefaults() {
 		c.Slot = "0"
 	}
 	if c.MaxRecords == 0 {
-		c.MaxRecords = 2000
+		c.MaxRecords = 10_000
 	}
 	if c.MaxDuration == 0 {
 		c.MaxDuration = 100 * time.Millisecond

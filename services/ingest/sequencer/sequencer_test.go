@@ -3,6 +3,7 @@ package sequencer
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -54,5 +55,57 @@ func TestRun_GoesOnAfterARestart(t *testing.T) {
 	checkLog(t, log)
 	if log["a"][0].LogID != log["a"][3].LogID {
 		t.Fatal("the log id changed")
+	}
+}
+
+func TestSession_ReadsNoFurtherAheadThanOneTransactionTakes(t *testing.T) {
+	c := &session{sequencer: &sequencer{cfg: Config{MaxRecords: 100}}, parts: map[int32]*partition{
+		0: {phase: running}, 1: {phase: waiting, pending: []*kafka.Record{{Value: make([]byte, maxBytes)}}},
+	}}
+	if c.enough(99) || !c.enough(100) {
+		t.Error("the bound on records does not hold")
+	}
+	for range 16 {
+		c.parts[0].pending = append(c.parts[0].pending, &kafka.Record{Value: make([]byte, maxBytes/16)})
+	}
+	if !c.enough(16) {
+		t.Error("the bound on bytes does not hold")
+	}
+	c.parts[0].pending = c.parts[0].pending[1:]
+	if c.enough(15) {
+		t.Error("too little is enough")
+	}
+}
+
+func TestStage_TakesNoMoreOfAPartitionThanOneStateRecordHolds(t *testing.T) {
+	tenant := "a"
+	for kafka.PartitionFor([]byte(tenant), 6) != 0 {
+		tenant += "a"
+	}
+	d := newDoor(t).tenant(tenant)
+	p := &partition{phase: running, state: d.s}
+	for i := range 3 * maxShare {
+		in := d.input(lead(tenant, fmt.Sprint(i)))
+		r := &kafka.Record{Topic: kafka.TopicIngress, Offset: d.s.next + int64(i), Key: in.key, Value: in.value, Timestamp: time.UnixMilli(in.ms)}
+		for _, h := range in.headers {
+			r.Headers = append(r.Headers, kafka.RecordHeader(h))
+		}
+		p.pending = append(p.pending, r)
+	}
+	schemas := newSchemaCache(testSchemas)
+	defer schemas.close()
+	id, _, err := event.Unframe(p.pending[0].Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if schemas.found[id], err = testSchemas.get(id); err != nil {
+		t.Fatal(err)
+	}
+	c := &session{parts: map[int32]*partition{0: p}, sequencer: &sequencer{partitions: 6, schemas: schemas, cfg: Config{
+		MaxRecords: 10_000, MaxDuration: time.Minute, Keys: d.keys, Now: func() time.Time { return time.UnixMilli(d.ms) },
+	}}}
+	b := c.stage(time.Now())
+	if b.n != maxShare || len(b.parts) != 1 || len(b.parts[0].log) != maxShare {
+		t.Fatalf("%d records of one partition in a transaction", b.n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -40,9 +41,10 @@ type partition struct {
 	reason     string    // what was announced: of waiting and stopped, as the metric's label has it
 	state      *State
 	reset      *Reset
-	pending    []*kafka.Record // read, not judged yet
-	tail       int64           // ingress offset after the last one of pending
-	epoch      int32           // leader epoch of the last record judged
+	pending    []*kafka.Record  // read, not judged yet
+	tail       int64            // ingress offset after the last one of pending
+	unread     map[int64]string // why the batch that ends at this ingress offset could not be read
+	epoch      int32            // leader epoch of the last record judged
 
 	deltaBytes   int // written since the last snapshot
 	lastSnapshot time.Time
@@ -322,6 +324,11 @@ func (c *session) pollOnce(ctx context.Context, wait time.Duration, limit int) (
 		if p == nil {
 			continue
 		}
+		var fat *kafka.OversizeError
+		if errors.As(err, &fat) {
+			c.skipUnread(p, fat)
+			continue
+		}
 		var gap *kafka.StoppedError
 		if errors.As(err, &gap) {
 			c.enter(p, stopped, "ingress_gap", err.Error(), retryStopped)
@@ -330,6 +337,21 @@ func (c *session) pollOnce(ctx context.Context, wait time.Duration, limit int) (
 		c.enter(p, waiting, "ingress_unreadable", err.Error(), retryPaused)
 	}
 	return woken, nil
+}
+
+// skipUnread lets a batch that is a decompression bomb be refused as a whole, in the order of the partition, under its last offset:
+// waiting for a person would let one producer stop every tenant of the partition. It counts as one refusal, because nobody can look
+// inside how many records it has.
+func (c *session) skipUnread(p *partition, fat *kafka.OversizeError) {
+	if p.unread == nil {
+		p.unread = map[int64]string{}
+	}
+	maps.DeleteFunc(p.unread, func(offset int64, _ string) bool { return offset < p.state.next })
+	p.unread[fat.Next-1] = fat.Error()
+	p.pending = append(p.pending, &kafka.Record{Topic: kafka.TopicIngress, Partition: p.id, Offset: fat.Next - 1})
+	p.tail = fat.Next
+	c.reader.Add(p.id, fat.Next)
+	c.log.Warn("a batch is refused unread", "partition", p.id, "err", fat)
 }
 
 // ready4txn counts the records at hand of partitions that run.

@@ -113,7 +113,9 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 			break
 		}
 		loads := c.schemas.generation()
-		d := admit(env, st.o, asInput(r))
+		in := asInput(r)
+		in.unread = p.unread[r.Offset]
+		d := admit(env, st.o, in)
 		if d.outcome == paused {
 			c.pause(p, &d, loads)
 			break
