@@ -62,6 +62,7 @@ type Kafka struct {
 	Copies  int     `yaml:"copies"`  // of the record in the one batch; 0 is 1
 	Batches int     `yaml:"batches"` // so often; 0 is 1
 	Codec   string  `yaml:"codec"`   // gzip, snappy, lz4 or zstd
+	Whole   bool    `yaml:"whole"`   // the batch is refused as one, under its last offset
 	First   *Record `yaml:"first"`   // a good record, produced and admitted before
 }
 

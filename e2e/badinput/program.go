@@ -11,7 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
+	"time"
 
 	"github.com/neuronx/engine/pkg/event"
 )
@@ -69,15 +69,40 @@ func (p *Player) call(ctx context.Context, args []string) (stdout, stderr string
 	cmd := p.Command(ctx, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err = cmd.Run()
+	if err := cmd.Start(); err != nil {
+		return "", "", 0, fmt.Errorf("neuronx %s: %w", strings.Join(args, " "), err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	p.ProgramKB = max(p.ProgramKB, watchMemory(cmd.Process.Pid, ended, &err))
 	var failed *exec.ExitError
 	if err != nil && (!errors.As(err, &failed) || ctx.Err() != nil) {
 		return "", "", 0, fmt.Errorf("neuronx %s: %w %s", strings.Join(args, " "), err, errs.String())
 	}
-	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		p.ProgramKB = max(p.ProgramKB, u.Maxrss)
-	}
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode(), nil
+}
+
+// watchMemory waits for the end of a process and returns the most memory that it was seen with, in KiB. What wait4 tells is of no use:
+// on Linux it begins with what the parent had.
+func watchMemory(pid int, ended <-chan error, result *error) int64 {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	var most int64
+	for {
+		if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
+			var kb int64
+			if _, value, ok := strings.Cut(string(status), "VmHWM:"); ok {
+				if _, err := fmt.Sscan(value, &kb); err == nil {
+					most = max(most, kb)
+				}
+			}
+		}
+		select {
+		case *result = <-ended:
+			return most
+		case <-tick.C:
+		}
+	}
 }
 
 // Idle returns what the operators' program needs to say its version, in KiB.

@@ -43,6 +43,9 @@ func (p *Player) kafka(ctx context.Context, in *Kafka, want Expect) error {
 		if err := p.produce(ctx, in.Codec, batch...); err != nil {
 			return err
 		}
+		if in.Whole {
+			batch = batch[len(batch)-1:]
+		}
 		for _, r := range batch {
 			place := byPlace(r.Partition, r.Offset)
 			if in.Misplaced && len(r.Key) > 0 { // it is refused at home, under another offset

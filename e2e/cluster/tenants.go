@@ -60,7 +60,7 @@ func (c *Cluster) tenant(t testing.TB, ctx context.Context, id string, connected
 	publish("tenant.created", map[string]any{"name": id})
 	publish("tenant.key_issued", map[string]any{"key_id": key.ID, "secret_sha256": key.HashHex(), "scopes": []any{tenant.ScopeWrite, tenant.ScopeRead}})
 	if connected {
-		must(t, os.WriteFile(filepath.Join(c.Dir, "secrets", "crm-"+id+"@1"), []byte("standin-"+id), 0o600))
+		must(t, os.WriteFile(filepath.Join(c.Secrets, "crm-"+id+"@1"), []byte("standin-"+id), 0o600))
 		publish("tenant.crm_connected", map[string]any{"adapter": "gohighlevel", "location": id, "token": "secret://crm-" + id + "@1", "mode": "send"})
 	}
 	files := []ruleset.File{{Name: "qualify.yaml", Text: qualifyRule}}
