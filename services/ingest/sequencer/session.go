@@ -279,7 +279,7 @@ func (c *session) poll(ctx context.Context) error {
 	wait := pollWait
 	for {
 		n := c.ready4txn()
-		if n >= c.cfg.MaxRecords {
+		if c.enough(n) {
 			return nil
 		}
 		if n > 0 {
@@ -363,6 +363,17 @@ func (c *session) ready4txn() int {
 		}
 	}
 	return n
+}
+
+// enough reports whether n records at hand fill a transaction. What is read further ahead than that only takes memory.
+func (c *session) enough(n int) bool {
+	bytes := 0
+	for _, p := range c.parts {
+		for i := 0; p.phase == running && i < len(p.pending) && bytes < maxBytes; i++ {
+			bytes += len(p.pending[i].Value)
+		}
+	}
+	return n >= c.cfg.MaxRecords || bytes >= maxBytes
 }
 
 func label(partition int32) string { return fmt.Sprint(partition) }

@@ -12,8 +12,11 @@ import (
 // endTimeout bounds one transaction once it has begun, also when the process is asked to stop in the middle of it.
 const endTimeout = 15 * time.Second
 
-// maxBytes bounds the values of one transaction, so that 2,000 records of a megabyte are not held and written at once.
+// maxBytes bounds the values of one transaction, so that thousands of records of a megabyte are not held and written at once.
 const maxBytes = 16 << 20
+
+// maxShare bounds the records of one partition in one transaction: what they change is one state record, which has a size limit.
+const maxShare = 2000
 
 // batch is the staged work of one transaction.
 type batch struct {
@@ -83,7 +86,7 @@ func (c *session) stage(start time.Time) *batch {
 	}
 	for i, p := range runnable {
 		// Those with little come first; what they leave of their share goes to the others.
-		share := max(1, (c.cfg.MaxRecords-b.n)/(len(runnable)-i))
+		share := min(maxShare, max(1, (c.cfg.MaxRecords-b.n)/(len(runnable)-i)))
 		deadline := start.Add(c.cfg.MaxDuration * time.Duration(i+1) / time.Duration(len(runnable)))
 		if st := c.stagePartition(env, p, share, maxBytes/len(runnable), deadline); st != nil {
 			b.parts = append(b.parts, st)
