@@ -173,9 +173,6 @@ func (c *session) drop(p *partition) {
 	if p.cancel != nil {
 		p.cancel()
 	}
-	if mergesBeforeCommit && p.state != nil {
-		c.carried[p.id] = p.state
-	}
 	c.reader.Remove(p.id)
 	c.leave(p)
 	c.m.keys.DeleteLabelValues(label(p.id))
@@ -229,6 +226,9 @@ func (c *session) collect() {
 			if errors.As(r.err, &stop) {
 				c.enter(p, stopped, stop.code, stop.detail, retryStopped)
 				continue
+			}
+			if mergesBeforeCommit {
+				delete(c.carried, p.id)
 			}
 			p.state, p.reset, p.deltaBytes, p.snapshots, p.lastSnapshot = r.state, r.reset, r.bytes, r.snapshots, time.Now()
 			p.phase, p.retry = undoing, time.Time{}

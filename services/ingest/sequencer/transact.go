@@ -160,9 +160,6 @@ func (c *session) pause(p *partition, d *decision, loads int) {
 // commit writes the batch in one transaction with the offsets of all partitions that it touches, and merges it when, and only when,
 // the commit is confirmed.
 func (c *session) commit(ctx context.Context, b *batch) error {
-	if mergesBeforeCommit {
-		c.merge(b)
-	}
 	// A stop of the process lets the transaction finish.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
@@ -170,10 +167,14 @@ func (c *session) commit(ctx context.Context, b *batch) error {
 	for _, st := range b.parts {
 		offsets[st.p.id] = kafka.TxnOffset{Next: st.o.next, Epoch: st.epoch, Metadata: c.metadata(st.p.state.logID), Assignment: st.p.assignment}
 	}
-	if err := c.write(ctx, b.recs, offsets); err != nil {
-		return err
-	}
-	if !mergesBeforeCommit {
+	if mergesBeforeCommit {
+		if err := c.commitLate(b, func() error { return c.write(ctx, b.recs, offsets) }); err != nil {
+			return err
+		}
+	} else {
+		if err := c.write(ctx, b.recs, offsets); err != nil {
+			return err
+		}
 		c.merge(b)
 	}
 	for _, st := range b.parts {
