@@ -37,13 +37,12 @@ var bugs = []bug{
 const (
 	bugRate    = 300 // events a second
 	bugTenants = 12
-	bugCRMs    = 4
 )
 
 func TestSeededBugs(t *testing.T) {
 	plan := load.Plan{Rate: bugRate, Batch: 10, Clients: 8}
 	t.Run("clean", func(t *testing.T) {
-		r := begin(t, cluster.Options{}, 1, bugTenants, bugCRMs)
+		r := begin(t, cluster.Options{}, 1, bugTenants, 0)
 		r.under(plan, func(ctx context.Context) {
 			for _, b := range bugs {
 				if err := b.provoke(ctx, r); err != nil {
@@ -57,7 +56,7 @@ func TestSeededBugs(t *testing.T) {
 	})
 	for _, b := range bugs {
 		t.Run(b.tag, func(t *testing.T) {
-			r := begin(t, cluster.Options{Tags: b.tag, Tagged: []string{b.program}}, 1, bugTenants, bugCRMs)
+			r := begin(t, cluster.Options{Tags: b.tag, Tagged: []string{b.program}}, 1, bugTenants, 0)
 			r.patience = time.Minute
 			if b.stalls {
 				r.patience = 15 * time.Second
@@ -152,6 +151,7 @@ func abortTransactions(ctx context.Context, r *round) error {
 // overtakeProjector stops the projector in the middle of a transaction, lets another one take over and go on, and then lets the first
 // finish what it was about to do.
 func overtakeProjector(ctx context.Context, r *round) error {
+	rest(ctx, 3*time.Second)
 	first := r.c.Processes["projector"]
 	second := r.c.Service(r.t, "projector-1", "projector", "projector", "--laptop", "--slot", "1")
 	if err := r.freeze(ctx, first); err != nil {
