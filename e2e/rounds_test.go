@@ -247,6 +247,13 @@ func (r *round) check(ctx context.Context, again bool) []checker.Violation {
 		r.again(ctx)
 		r.settle(ctx)
 	}
+	var freezes int
+	if err := r.c.Admin.QueryRow(ctx, `SELECT count(*) FROM neuronx.effect_freezes`).Scan(&freezes); err != nil {
+		r.t.Fatal(err)
+	}
+	if freezes > 0 {
+		r.complain("the adapter took its ledger for a restored one %d times, and it was not", freezes)
+	}
 	d, err := r.c.Dump(ctx)
 	if err != nil {
 		r.t.Fatal(err)
