@@ -81,20 +81,31 @@ func (r *PartitionReader) Poll(ctx context.Context, limit int) (recs []*Record, 
 			cancel()
 		}
 		if fat, ok := errors.AsType[*kgo.ErrDecompressTooLarge](e.Err); ok {
-			failed[e.Partition] = &OversizeError{TopicPartition: tp, Offset: fat.Offset, Next: fat.NextOffset}
+			failed[e.Partition] = &OversizeError{TopicPartition: tp, Offset: fat.Offset, Next: fat.NextOffset, epoch: fat.Epoch}
 		}
 	}
-	for p := range failed {
-		r.Remove(p)
+	for p, err := range failed {
+		if _, ok := errors.AsType[*OversizeError](err); !ok {
+			r.Remove(p)
+		}
 	}
 	return recs, failed
 }
 
-// OversizeError says that a batch inflates to more than a reader takes (H32). What it holds is not known; reading can go on behind it.
+// Skip reads on behind a batch that Poll reported, at once: a partition that is removed and added joins the fetch under way only at
+// its end, half a second later.
+func (r *PartitionReader) Skip(fat *OversizeError) {
+	r.next[fat.Partition] = fat.Next
+	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{r.topic: {fat.Partition: {Epoch: fat.epoch, Offset: fat.Next}}})
+}
+
+// OversizeError says that a batch inflates to more than a reader takes (H32). What it holds is not known. The partition stands there
+// until Skip or Remove.
 type OversizeError struct {
 	TopicPartition
 	Offset int64 // of its first record
 	Next   int64 // behind its last one
+	epoch  int32
 }
 
 // Error implements error.

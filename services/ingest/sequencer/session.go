@@ -350,7 +350,7 @@ func (c *session) skipUnread(p *partition, fat *kafka.OversizeError) {
 	p.unread[fat.Next-1] = fat.Error()
 	p.pending = append(p.pending, &kafka.Record{Topic: kafka.TopicIngress, Partition: p.id, Offset: fat.Next - 1})
 	p.tail = fat.Next
-	c.reader.Add(p.id, fat.Next)
+	c.reader.Skip(fat)
 	c.log.Warn("a batch is refused unread", "partition", p.id, "err", fat)
 }
 
