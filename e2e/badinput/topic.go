@@ -34,6 +34,7 @@ func (p *Player) kafka(ctx context.Context, in *Kafka, want Expect) error {
 	if err != nil {
 		return err
 	}
+	var sent []*kgo.Record
 	for range max(in.Batches, 1) {
 		batch := make([]*kgo.Record, max(in.Copies, 1))
 		for i := range batch {
@@ -46,15 +47,16 @@ func (p *Player) kafka(ctx context.Context, in *Kafka, want Expect) error {
 		if in.Whole {
 			batch = batch[len(batch)-1:]
 		}
-		for _, r := range batch {
-			place := byPlace(r.Partition, r.Offset)
-			if in.Misplaced && len(r.Key) > 0 { // it is refused at home, under another offset
-				id, _ := kafka.Header(r, "ce_id")
-				place = byID(id)
-			}
-			if err := p.Tape.refused(ctx, place, want.Code); err != nil {
-				return err
-			}
+		sent = append(sent, batch...)
+	}
+	for _, r := range sent {
+		place := byPlace(r.Partition, r.Offset)
+		if in.Misplaced && len(r.Key) > 0 { // it is refused at home, under another offset
+			id, _ := kafka.Header(r, "ce_id")
+			place = byID(id)
+		}
+		if err := p.Tape.refused(ctx, place, want.Code); err != nil {
+			return err
 		}
 	}
 	return nil
