@@ -38,7 +38,7 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == bareVerb {
 		exit(serveBare(os.Args[2:]))
 	}
-	o := options{records: 600_000, archived: 300_000, load: 20 * time.Second, http: 8 * time.Second}
+	o := options{records: 600_000, archived: 300_000, load: 15 * time.Second, http: 5 * time.Second}
 	var jobs string
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of every job; the medians are reported")
 	flag.BoolVar(&o.quick, "quick", false, "small rounds, to see that the bench works; the numbers mean little")
