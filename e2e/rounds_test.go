@@ -52,6 +52,9 @@ type round struct {
 func begin(t *testing.T, o cluster.Options, seed uint64, tenants, connected int) *round {
 	t.Helper()
 	r := &round{t: t, seed: seed, c: cluster.Start(t, o), patience: 3 * time.Minute, broken: o.Tags != ""}
+	if err := r.c.Joined(context.Background(), kafka.GroupSequencer, len(r.c.Doors)); err != nil { // joining aborts transactions, too
+		t.Fatal(err)
+	}
 	r.tenants = r.c.Tenants(t, "t", tenants, connected)
 	return r
 }

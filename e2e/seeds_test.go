@@ -107,27 +107,11 @@ func forgetSchemas(ctx context.Context, r *round) error {
 	if err := projector.Start(); err != nil {
 		return err
 	}
-	if err := r.joined(ctx, kafka.GroupProjector); err != nil {
+	if err := r.c.Joined(ctx, kafka.GroupProjector, 1); err != nil {
 		return err
 	}
 	rest(ctx, 3*time.Second)
 	return registry.Start()
-}
-
-// joined waits until a group has members and all of them their partitions.
-func (r *round) joined(ctx context.Context, group string) error {
-	adm, err := kafka.NewAdmin(r.c.Kafka)
-	if err != nil {
-		return err
-	}
-	defer adm.Close()
-	return cluster.Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
-		g, err := adm.DescribeGroup(ctx, group)
-		if err == nil && (g.State != "Stable" || len(g.Members) == 0) {
-			err = fmt.Errorf("%s is %s with %d members", group, g.State, len(g.Members))
-		}
-		return err
-	})
 }
 
 // abortTransactions stops one sequencer after the other beyond the time-out of the transaction that it may be in, while clients

@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/neuronx/engine/pkg/kafka"
 )
 
 // Brokers are those of NEURONX_TEST_KAFKA_BROKERS; without it the end-to-end tests can't run, which is an error.
@@ -98,4 +100,27 @@ func ConsumerGroups(ctx context.Context, args ...string) (string, error) {
 		return string(out), fmt.Errorf("kafka-consumer-groups %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out), nil
+}
+
+// Joined waits until a group has so many members, each with its share of the partitions, and all partitions have an owner.
+func (c *Cluster) Joined(ctx context.Context, group string, members int) error {
+	adm, err := kafka.NewAdmin(c.Kafka)
+	if err != nil {
+		return err
+	}
+	defer adm.Close()
+	return Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
+		g, err := adm.DescribeGroup(ctx, group)
+		if err != nil {
+			return err
+		}
+		owned, least := 0, Partitions
+		for _, m := range g.Members {
+			owned, least = owned+len(m.Partitions), min(least, len(m.Partitions))
+		}
+		if g.State != "Stable" || len(g.Members) != members || owned < Partitions || least < Partitions/members {
+			return fmt.Errorf("%s is %s: %d members own %d partitions", group, g.State, len(g.Members), owned)
+		}
+		return nil
+	})
 }
