@@ -88,10 +88,10 @@ func run(ctx context.Context, o options) (err error) {
 		}
 		return b.measure(ctx, r)
 	})
-	if err != nil || o.profiles != "" {
-		return err
+	if len(r.results) > 0 { // also when a later job has failed: what was measured was measured
+		err = errors.Join(err, r.publish(os.Stdout))
 	}
-	return r.publish(os.Stdout)
+	return err
 }
 
 // measure runs the jobs in the order in which each finds what the one before has left: the whole engine first, while the log is
