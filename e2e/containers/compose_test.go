@@ -93,7 +93,7 @@ func TestCompose_ALeadTravelsFromTheDoorToReadModelAndCRM(t *testing.T) {
 		}
 	})
 	began := time.Now()
-	c.run(ctx, "up", "-d", "--wait", "--wait-timeout", "240")
+	c.run(ctx, "up", "-d", "--wait", "--wait-timeout", "420")
 	t.Logf("everything is healthy after %s", time.Since(began).Round(time.Second))
 
 	c.neuronx(ctx, "doctor")

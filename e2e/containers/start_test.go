@@ -6,11 +6,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,12 +93,23 @@ func runTopicsScript(ctx context.Context, t *testing.T, c testcontainers.Contain
 // root is the repository, seen from this package.
 const root = "../.."
 
+// lastPort goes round from anywhere below the ports that outgoing connections take (32768 and up on Linux): between its choice and
+// its use nobody but a server takes one.
+var lastPort atomic.Uint32
+
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	const first, count = 20_000, 10_000
+	lastPort.CompareAndSwap(0, 1+rand.Uint32N(count))
+	for range count {
+		port := int(first + lastPort.Add(1)%count)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			must(t, l.Close())
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 // eventually asks until the answer is nil or the time is up.
