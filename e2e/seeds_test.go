@@ -157,12 +157,21 @@ func overtakeProjector(ctx context.Context, r *round) error {
 		}
 		return err
 	})
-	r.t.Logf("the first projector stood still for %s", time.Since(stopped).Truncate(time.Millisecond))
-	first.Signal(syscall.SIGCONT)
 	if err != nil {
+		first.Signal(syscall.SIGCONT)
 		return err
 	}
-	rest(ctx, 3*time.Second)
+	// With the second one at work the two would block each other, and the first might be the one whose transaction is ended for it.
+	if err := second.Term(); err != nil {
+		return err
+	}
+	r.t.Logf("the first projector stood still for %s", time.Since(stopped).Truncate(time.Millisecond))
+	first.Signal(syscall.SIGCONT)
+	rest(ctx, time.Second)
+	if err := second.Start(); err != nil {
+		return err
+	}
+	rest(ctx, 2*time.Second)
 	return nil
 }
 
