@@ -149,7 +149,7 @@ func (c *Cluster) declare(t testing.TB, o Options) {
 	service("rules", "rules", "rules", "--laptop")
 	service("projector", "projector", "projector", "--laptop")
 	service("archiver", "archiver", "archiver", "--laptop")
-	service("gohighlevel", "gohighlevel", "gohighlevel", "--ghl-base-url", c.CRMURL, "--crm-timeout", "5s")
+	service("gohighlevel", "gohighlevel", "gohighlevel", "--ghl-base-url", c.CRMURL, "--crm-timeout", "5s", "--laptop")
 }
 
 func (c *Cluster) add(name, program string, args []string, env ...string) *Process {

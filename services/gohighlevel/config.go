@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/services/gohighlevel/vendorapi"
 )
 
@@ -16,7 +17,7 @@ const DefaultBaseURL = "https://services.leadconnectorhq.com"
 
 // Config configures the adapter.
 type Config struct {
-	app.Settings
+	consumer.Settings
 
 	BaseURL         string        // the CRM's API; default DefaultBaseURL
 	AllowTenantURL  bool          // honour base_url of a tenant's connection, public addresses only
@@ -28,11 +29,10 @@ type Config struct {
 	ShutdownTimeout time.Duration // how long requests under way may take at the end; default 20 s
 }
 
-var needs = []app.Setting{app.KafkaBrokers, app.PostgresURL, app.RegistryURL, app.SigningKeysFile, app.SecretsDir}
-
 // Bind declares the flags.
 func (c *Config) Bind(fs *pflag.FlagSet) {
-	c.Settings.Bind(fs, needs...)
+	c.Settings.Bind(fs)
+	c.Settings.Settings.Bind(fs, app.SecretsDir)
 	fs.StringVar(&c.BaseURL, "ghl-base-url", DefaultBaseURL, "base URL of the CRM's API")
 	fs.BoolVar(&c.AllowTenantURL, "ghl-allow-tenant-base-url", false, "honour the base_url of a tenant's connection (public addresses only)")
 	fs.DurationVar(&c.Timeout, "crm-timeout", 30*time.Second, "time-out of one exchange with the CRM")
@@ -43,7 +43,7 @@ func (c *Config) Bind(fs *pflag.FlagSet) {
 // Validate names all problems at once.
 func (c *Config) Validate() error {
 	d := c.withDefaults()
-	errs := []error{c.Require(needs...)}
+	errs := []error{c.Settings.Validate(), c.Require(app.SecretsDir)}
 	if err := vendorapi.CheckBaseURL(d.BaseURL); err != nil {
 		errs = append(errs, fmt.Errorf("--ghl-base-url: %w", err))
 	}

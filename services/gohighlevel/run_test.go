@@ -68,7 +68,8 @@ func newSystem(t *testing.T) *system {
 	if err := os.WriteFile(keys, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.cfg.Settings = app.Settings{KafkaBrokers: s.kafka.Brokers, PostgresURL: app.Secret(r.db.URL("neuronx_gohighlevel")), RegistryURL: web.URL,
+	s.cfg.Laptop = true
+	s.cfg.Settings.Settings = app.Settings{KafkaBrokers: s.kafka.Brokers, PostgresURL: app.Secret(r.db.URL("neuronx_gohighlevel")), RegistryURL: web.URL,
 		SigningKeysFile: keys, SecretsDir: r.secrets}
 	return s
 }
