@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
@@ -91,7 +92,7 @@ func postEvent(ctx context.Context, door, key, body string) error {
 	answer, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
 	if err == nil && resp.StatusCode != http.StatusAccepted && resp.StatusCode != http.StatusUnprocessableEntity {
-		err = &http.ProtocolError{ErrorString: resp.Status + " " + string(answer)}
+		err = fmt.Errorf("%s: %s", resp.Status, answer)
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package badinput
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -41,8 +42,7 @@ func (t *Tape) Run(ctx context.Context, cfg kafka.Config) error {
 	err := <-done
 	t.change(func() { t.failed = err })
 	cancel()
-	<-done
-	return err
+	return errors.Join(err, <-done)
 }
 
 func (t *Tape) change(fn func()) {
