@@ -32,6 +32,10 @@ func (b *bench) door(ctx context.Context, r *report) error {
 	}
 	ours := b.c.Service(b.t, "bench-door", "ingest", "ingest", "--roles", "http", "--http", address, "--laptop")
 	file := filepath.Join(b.c.Dir, "bare.gob")
+	from, err := b.ends(ctx, kafka.TopicIngress)
+	if err != nil {
+		return err
+	}
 	if err := b.sampleDoor(ctx, ours, address, file); err != nil {
 		return err
 	}
@@ -63,7 +67,13 @@ func (b *bench) door(ctx context.Context, r *report) error {
 		r.throughput(job.name, "events/s", what, pairs)
 		r.latency(job.name, "time of a request; "+what, pairs)
 	}
-	return nil
+	// What the door took is admitted, so that no job after this one finds it in its way; and every event of it must be.
+	to, err := b.ends(ctx, kafka.TopicIngress)
+	if err != nil {
+		return err
+	}
+	_, err = b.sequence(ctx, from, to, b.process(b.sequencer))
+	return err
 }
 
 // stored is a record as the door wrote it.
