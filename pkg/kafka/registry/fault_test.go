@@ -43,6 +43,40 @@ func TestServer_ReadsItsTopicAgainWhenACommitFails(t *testing.T) {
 	}
 }
 
+// A record that the broker refuses as out of its turn was not written: the registry reads its topic again and writes it, and the
+// client notices nothing.
+func TestServer_WritesAgainWhatTheBrokerTookForOutOfTurn(t *testing.T) {
+	cfg, cluster := kafkatest.StartCluster(t)
+	s, _ := start(t, cfg)
+	first := register(t, s, "a", record("A", "x"))
+	var failed atomic.Bool
+	cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if failed.Swap(true) {
+			return nil, nil, false
+		}
+		produce := req.(*kmsg.ProduceRequest)
+		resp := req.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range produce.Topics {
+			t := kmsg.NewProduceResponseTopic()
+			t.Topic, t.TopicID = topic.Topic, topic.TopicID
+			for _, part := range topic.Partitions {
+				p := kmsg.NewProduceResponseTopicPartition()
+				p.Partition, p.ErrorCode = part.Partition, kerr.OutOfOrderSequenceNumber.Code
+				t.Partitions = append(t.Partitions, p)
+			}
+			resp.Topics = append(resp.Topics, t)
+		}
+		return resp, nil, true
+	})
+	if got := register(t, s, "b", record("B", "x")); got != first+1 {
+		t.Errorf("id %d, want %d", got, first+1)
+	}
+	if !failed.Load() {
+		t.Error("nothing was refused")
+	}
+}
+
 func TestState_RefusesRecordsThatContradictEachOther(t *testing.T) {
 	key := func(subject string, version string) []byte {
 		return []byte(`{"keytype":"SCHEMA","subject":"` + subject + `","version":` + version + `,"magic":1}`)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/kafka"
 )
@@ -120,9 +122,32 @@ func (s *Server) read(fn func(*state) (any, error)) (any, error) {
 	return fn(s.state)
 }
 
-// register gives schema a version under subject, and returns when it is durable. Readers see a version only once it is
-// committed.
+// register is tryRegister, tried again in a new session when the broker took the record for one out of its turn: then nothing was
+// written. kfake does so now and then when a transaction follows another at once.
 func (s *Server) register(subject string, schema *avro.Schema) (version, error) {
+	for attempt := 1; ; attempt++ {
+		v, err := s.tryRegister(subject, schema)
+		if !errors.Is(err, kerr.OutOfOrderSequenceNumber) || attempt == 3 || !s.reopened() {
+			return v, err
+		}
+	}
+}
+
+// reopened waits until the topic was read again, and reports whether that was soon.
+func (s *Server) reopened() bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(5 * reopenWait); time.Now().Before(end); <-tick.C {
+		if s.Ready() == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// tryRegister gives schema a version under subject, and returns when it is durable. Readers see a version only once it is
+// committed.
+func (s *Server) tryRegister(subject string, schema *avro.Schema) (version, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.session == nil { // mu is needed to change it only: whoever changes it holds writing too
