@@ -122,27 +122,29 @@ func (s *Server) read(fn func(*state) (any, error)) (any, error) {
 	return fn(s.state)
 }
 
-// register is tryRegister, tried again in a new session when the broker took the record for one out of its turn: then nothing was
-// written. kfake does so now and then when a transaction follows another at once.
+// register is tryRegister, tried again in a new session when the broker took the record for one out of its turn or did not commit it:
+// then nothing was written.
 func (s *Server) register(subject string, schema *avro.Schema) (version, error) {
 	for attempt := 1; ; attempt++ {
+		s.awaitSession() // what is registered meanwhile by others may be what broke it
 		v, err := s.tryRegister(subject, schema)
-		if !errors.Is(err, kerr.OutOfOrderSequenceNumber) || attempt == 3 || !s.reopened() {
+		var p *problem
+		again := errors.Is(err, kerr.OutOfOrderSequenceNumber) || errors.Is(err, errNotCommitted) || errors.As(err, &p) && p.Code == codeStore
+		if !again || attempt == 3 {
 			return v, err
 		}
 	}
 }
 
-// reopened waits until the topic was read again, and reports whether that was soon.
-func (s *Server) reopened() bool {
+// awaitSession waits until the topic was read, for a few seconds at most.
+func (s *Server) awaitSession() {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(5 * reopenWait); time.Now().Before(end); <-tick.C {
 		if s.Ready() == nil {
-			return true
+			return
 		}
 	}
-	return false
 }
 
 // tryRegister gives schema a version under subject, and returns when it is durable. Readers see a version only once it is

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,15 @@ const (
 // session is the right to write the topic.
 type session struct {
 	client *kgo.Client
+	cfg    kafka.Config
 	topic  string
 }
+
+// errNotCommitted says that a transaction ended well and its record can't be read all the same.
+var errNotCommitted = errors.New("the record is not committed")
+
+// readBackTimeout bounds the wait for the end of a transaction to reach the topic's partition.
+const readBackTimeout = 3 * time.Second
 
 // open takes the right to write from whoever had it, and then reads the topic to its end. In this order nothing can be
 // written behind the end that was read: the transaction of the earlier writer is ended by the initialisation.
@@ -56,7 +64,7 @@ func open(ctx context.Context, cfg kafka.Config, topic string) (*session, *state
 	if err != nil {
 		return nil, nil, fmt.Errorf("open writer: %w", err)
 	}
-	s := &session{client: client, topic: topic}
+	s := &session{client: client, cfg: cfg, topic: topic}
 	initCtx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	if _, _, err := client.ProducerID(initCtx); err != nil {
@@ -124,7 +132,26 @@ func (s *session) write(v version) error {
 	if err := s.client.ProduceSync(ctx, rec).FirstErr(); err != nil {
 		return classify(err)
 	}
-	return classify(s.client.EndTransaction(ctx, kgo.TryCommit))
+	if err := s.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return classify(err)
+	}
+	return s.readBack(ctx, rec)
+}
+
+// readBack reads the record as others will. Ids are given for ever, so an answer rests on what was read and not on what was said: kfake
+// was seen to call a transaction committed whose record the next one took with it when it was aborted.
+func (s *session) readBack(ctx context.Context, rec *kgo.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, readBackTimeout)
+	defer cancel()
+	found := false
+	err := kafka.ReadRange(ctx, s.cfg, s.topic, 0, rec.Offset, rec.Offset+1, func(r *kafka.Record) error {
+		found = bytes.Equal(r.Value, rec.Value)
+		return nil
+	})
+	if err != nil || !found {
+		return fmt.Errorf("%w: offset %d: %v", errNotCommitted, rec.Offset, err) //nolint:errorlint // the cause is for the log only
+	}
+	return nil
 }
 
 func classify(err error) error {
