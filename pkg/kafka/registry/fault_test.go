@@ -77,6 +77,34 @@ func TestServer_WritesAgainWhatTheBrokerTookForOutOfTurn(t *testing.T) {
 	}
 }
 
+// A commit that is answered well and did not happen: the id must not be told before the record can be read.
+func TestServer_WritesAgainWhatWasCalledCommittedAndIsNot(t *testing.T) {
+	cfg, cluster := kafkatest.StartCluster(t)
+	s, stop := start(t, cfg)
+	first := register(t, s, "a", record("A", "x"))
+	var lied atomic.Bool
+	cluster.ControlKey(int16(kmsg.EndTxn), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if lied.Swap(true) {
+			return nil, nil, false
+		}
+		end := req.(*kmsg.EndTxnRequest)
+		resp := req.ResponseKind().(*kmsg.EndTxnResponse)
+		resp.ProducerID, resp.ProducerEpoch = end.ProducerID, end.ProducerEpoch
+		return resp, nil, true
+	})
+	if got := register(t, s, "b", record("B", "x")); got != first+1 || !lied.Load() {
+		t.Errorf("id %d, want %d", got, first+1)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	s, _ = start(t, cfg)
+	if status, body := call(t, s, "GET", "/subjects/b/versions/1", nil); status != 200 {
+		t.Errorf("what was answered is gone after a restart: %d %v", status, body)
+	}
+}
+
 func TestState_RefusesRecordsThatContradictEachOther(t *testing.T) {
 	key := func(subject string, version string) []byte {
 		return []byte(`{"keytype":"SCHEMA","subject":"` + subject + `","version":` + version + `,"magic":1}`)
