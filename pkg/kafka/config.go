@@ -33,10 +33,6 @@ type Config struct {
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// maxDecompressed bounds what one fetched batch may inflate to. The largest batch we write is MaxBatchBytes; the library's
-// own bound is 1 GiB, which a kilobyte of zeros reaches (H32).
-const maxDecompressed = 32 << 20
-
 // options are what every client of the engine shares; a role adds its own. This is the only place where clients are
 // configured, so that what was learnt the hard way is written once.
 func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
@@ -49,7 +45,6 @@ func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
 		// for one that did not exist when it started (the library's default is five minutes).
 		kgo.MetadataMaxAge(10 * time.Second),
 		kgo.MetadataMinAge(250 * time.Millisecond),
-		kgo.MaxDecompressBatchBytes(maxDecompressed),
 	}
 	if c.ClientID != "" {
 		opts = append(opts, kgo.ClientID(c.ClientID))
@@ -79,7 +74,10 @@ func producing(linger time.Duration) []kgo.Opt {
 // resumes at whatever is left (H22). NoResetOffset alone would begin at the end when there is no offset at all (H23), so
 // the start is always said too.
 func consuming(start kgo.Offset) []kgo.Opt {
+	bounded := newInflater()
 	return []kgo.Opt{
+		kgo.WithDecompressor(bounded),
+		kgo.WithHooks(bounded),
 		kgo.ConsumeStartOffset(start),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),

@@ -83,7 +83,8 @@ func (g *Group) poll(ctx context.Context, deadline time.Time) *batch {
 func (g *Group) fetchError(ctx context.Context, tp TopicPartition, err error) {
 	var session *kgo.ErrGroupSession
 	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed),
+		errors.Is(err, errInflateBudget):
 		return
 	case errors.As(err, &session):
 		// Unknown member, illegal generation: this member was silent for too long (paused, or the broker was away) and has

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -95,7 +96,7 @@ func Follow(ctx context.Context, cfg Config, topic string, fromStart bool, fn fu
 
 // readError returns the first error of a poll by a reader without a group; every one of them ends the reading.
 func readError(ctx context.Context, client *kgo.Client, tp TopicPartition, next int64, fetches kgo.Fetches) error {
-	errs := fetches.Errors()
+	errs := slices.DeleteFunc(fetches.Errors(), func(e kgo.FetchError) bool { return errors.Is(e.Err, errInflateBudget) })
 	if len(errs) == 0 {
 		return nil
 	}

@@ -67,7 +67,7 @@ func (r *PartitionReader) Poll(ctx context.Context, limit int) (recs []*Record, 
 	}
 	for _, e := range fetches.Errors() {
 		next, ok := r.next[e.Partition]
-		if e.Topic != r.topic || !ok {
+		if e.Topic != r.topic || !ok || errors.Is(e.Err, errInflateBudget) {
 			continue
 		}
 		if failed == nil {
@@ -110,7 +110,7 @@ type OversizeError struct {
 
 // Error implements error.
 func (e *OversizeError) Error() string {
-	return fmt.Sprintf("the batch of the offsets %d to %d inflates to more than %d bytes", e.Offset, e.Next-1, maxDecompressed)
+	return fmt.Sprintf("the batch of the offsets %d to %d inflates to more than %d bytes", e.Offset, e.Next-1, maxInflated)
 }
 
 // Partitions returns the partitions that are read, sorted.

@@ -20,7 +20,15 @@ type Reset struct {
 	Truth     int64 // the offset that counts, and is restored
 	Operator  int64 // the offset that was set
 	Tenants   []string
+
+	began    time.Time     // of the report
+	reported chan struct{} // closed at its end
 }
+
+const (
+	reportWait  = 3 * time.Second
+	retryReport = 5 * time.Millisecond
+)
 
 func newReset(s *State, operator int64, session string) *Reset {
 	r := &Reset{ID: session, Partition: s.partition, Truth: s.next, Operator: operator}
@@ -36,8 +44,14 @@ func newReset(s *State, operator int64, session string) *Reset {
 	return r
 }
 
-// undo sets the group's offset back to the state's, before anything else is committed for the partition, and reports it.
+// undo reports an operator's reset and sets the group's offset back to the state's, before anything else is committed for the partition.
+// The report comes first, so that a crash in between repeats it instead of losing it; an unreachable Kafka or registry does not hold
+// the partition up for longer than reportWait.
 func (c *session) undo(p *partition) {
+	if p.reset != nil && c.cfg.Publisher != nil && !p.reportedOrLate(c) {
+		p.retry = time.Now().Add(retryReport)
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	o := kafka.TxnOffset{Next: p.state.next, Epoch: -1, Metadata: c.metadata(p.state.logID), Assignment: p.assignment}
@@ -50,12 +64,28 @@ func (c *session) undo(p *partition) {
 		c.m.resets.Inc()
 		c.log.Warn("an operator's reset of this group was undone: the sequencer's position is its own state, not the group's offset",
 			"partition", r.Partition, "operator_offset", r.Operator, "restored_offset", r.Truth, "reset", r.ID)
-		if c.cfg.Publisher != nil {
-			c.reports.Go(func() { c.report(*r) })
-		}
 	}
 	p.reset = nil
 	c.run(p)
+}
+
+// reportedOrLate starts the report at the first call and says whether it is written, or nobody waits for it any longer.
+func (p *partition) reportedOrLate(c *session) bool {
+	if p.reset.reported == nil {
+		p.reset.reported, p.reset.began = make(chan struct{}), time.Now()
+		r := *p.reset
+		c.reports.Go(func() {
+			c.report(r)
+			close(r.reported)
+			c.wakeUp()
+		})
+	}
+	select {
+	case <-p.reset.reported:
+		return true
+	default:
+		return time.Since(p.reset.began) > reportWait
+	}
 }
 
 // report records the reset in the stream of every tenant of the partition.

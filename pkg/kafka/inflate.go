@@ -1,0 +1,219 @@
+package kafka
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const (
+	// maxInflated bounds what one fetched batch may inflate to. The largest batch we write is MaxBatchBytes; the library's own bound is
+	// 1 GiB, which a kilobyte of zeros reaches (H32).
+	maxInflated = 16 << 20
+	// inflateBudget bounds what all batches of a client that nobody has polled yet may inflate to: a fetch of one MiB holds thirty
+	// batches of 30 KiB that inflate to maxInflated each.
+	inflateBudget = 2 * maxInflated
+	// inflateQuiet is how long after the last batch nothing of it can be under way any more, neither buffered nor polled.
+	inflateQuiet = 250 * time.Millisecond
+	// inflateFirst is what is inflated before a batch's whole size is counted.
+	inflateFirst = 1 << 20
+)
+
+// errInflateBudget says that a batch has to wait until what was inflated before it is polled. The client asks for the batch again,
+// so it is no failure of the partition.
+var errInflateBudget = errors.New("kafka: more is inflated than was polled; the batch is fetched again")
+
+// inflater decompresses the batches of one client within a budget. It counts what the client has buffered by the client's hooks, and
+// begins anew when all of it was polled.
+type inflater struct {
+	mu       sync.Mutex
+	out      int // bytes inflated since nothing was buffered
+	buffered int // records that wait to be polled
+	last     time.Time
+}
+
+func newInflater() *inflater { return &inflater{} }
+
+// OnFetchRecordBuffered implements kgo.HookFetchRecordBuffered.
+func (i *inflater) OnFetchRecordBuffered(*kgo.Record) {
+	i.mu.Lock()
+	i.buffered++
+	i.mu.Unlock()
+}
+
+// OnFetchRecordUnbuffered implements kgo.HookFetchRecordUnbuffered.
+func (i *inflater) OnFetchRecordUnbuffered(*kgo.Record, bool) {
+	i.mu.Lock()
+	if i.buffered--; i.buffered == 0 {
+		i.out = 0
+	}
+	i.mu.Unlock()
+}
+
+// Decompress implements kgo.Decompressor. A batch beyond maxInflated is kgo.ErrMaxDecompress, one beyond the budget errInflateBudget.
+func (i *inflater) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	if codec == kgo.CodecNone {
+		return src, nil
+	}
+	room := i.room()
+	out, err := inflate(src, codec, min(room, maxInflated))
+	if errors.Is(err, kgo.ErrMaxDecompress) && room < maxInflated {
+		return nil, errInflateBudget
+	}
+	if err != nil {
+		return nil, err
+	}
+	i.mu.Lock()
+	i.out += len(out)
+	i.last = time.Now()
+	i.mu.Unlock()
+	return out, nil
+}
+
+// room is how many bytes may be inflated now.
+func (i *inflater) room() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.buffered == 0 && time.Since(i.last) > inflateQuiet {
+		i.out = 0 // of batches without a record for us: aborted ones, or ones that we had already
+	}
+	return inflateBudget - i.out
+}
+
+// inflate decompresses a batch's records to at most limit bytes, without ever holding more than those and inflateFirst.
+func inflate(src []byte, codec kgo.CompressionCodecType, limit int) ([]byte, error) {
+	switch codec {
+	case kgo.CodecSnappy:
+		return inflateSnappy(src, limit)
+	case kgo.CodecGzip, kgo.CodecLz4, kgo.CodecZstd:
+	default:
+		return nil, fmt.Errorf("kafka: unknown compression codec %d", codec)
+	}
+	scratch := scratches.Get().(*bytes.Buffer)
+	defer scratches.Put(scratch)
+	scratch.Reset()
+	size, whole := 0, false
+	err := streamed(src, codec, func(r io.Reader) error {
+		n, err := io.CopyN(scratch, r, int64(min(limit, inflateFirst))+1)
+		if size = int(n); errors.Is(err, io.EOF) {
+			whole = true
+			return nil
+		}
+		if err != nil || size > limit {
+			return err
+		}
+		rest, err := io.Copy(io.Discard, io.LimitReader(r, int64(limit-size)+1))
+		size += int(rest)
+		return err
+	})
+	switch {
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return nil, fmt.Errorf("%w: %w", kgo.ErrMaxDecompress, err)
+	case err != nil:
+		return nil, err
+	case size > limit:
+		return nil, kgo.ErrMaxDecompress
+	case whole:
+		return bytes.Clone(scratch.Bytes()), nil
+	}
+	out := make([]byte, size) // known now: a second pass is cheaper than a buffer that grows to twice the size
+	err = streamed(src, codec, func(r io.Reader) error {
+		_, err := io.ReadFull(r, out)
+		return err
+	})
+	return out, err
+}
+
+var (
+	scratches = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, 64<<10)) }}
+	gzips     = sync.Pool{New: func() any { return new(gzip.Reader) }}
+	lz4s      = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
+	zstds     = sync.Pool{New: func() any {
+		r, err := zstd.NewReader(nil, zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
+		if err != nil {
+			panic(err) // the options are constants
+		}
+		return r
+	}}
+)
+
+// streamed hands a reader of the decompressed bytes to read.
+func streamed(src []byte, codec kgo.CompressionCodecType, read func(io.Reader) error) error {
+	in := bytes.NewReader(src)
+	switch codec {
+	case kgo.CodecGzip:
+		r := gzips.Get().(*gzip.Reader)
+		defer gzips.Put(r)
+		if err := r.Reset(in); err != nil {
+			return err
+		}
+		return read(r)
+	case kgo.CodecLz4:
+		r := lz4s.Get().(*lz4.Reader)
+		defer lz4s.Put(r)
+		r.Reset(in)
+		return read(r)
+	default:
+		r := zstds.Get().(*zstd.Decoder)
+		defer zstds.Put(r)
+		if err := r.Reset(in); err != nil {
+			return err
+		}
+		return read(r)
+	}
+}
+
+// xerialHeader begins the snappy framing of Kafka's Java clients (org.xerial.snappy): eight bytes of magic, two versions of four, then
+// blocks, each behind its length.
+var xerialHeader = []byte{130, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
+
+// inflateSnappy trusts no claimed length beyond limit; one block or Java's framing of many.
+func inflateSnappy(src []byte, limit int) ([]byte, error) {
+	blocks := [][]byte{src}
+	if len(src) >= 16 && bytes.HasPrefix(src, xerialHeader) {
+		blocks = nil
+		for rest := src[16:]; len(rest) > 0; {
+			if len(rest) < 4 {
+				return nil, errXerial
+			}
+			n := binary.BigEndian.Uint32(rest)
+			if rest = rest[4:]; uint64(n) > uint64(len(rest)) {
+				return nil, errXerial
+			}
+			blocks = append(blocks, rest[:n])
+			rest = rest[n:]
+		}
+	}
+	size := 0
+	for _, b := range blocks {
+		n, err := s2.DecodedLen(b)
+		if err != nil {
+			return nil, err
+		}
+		if n > limit-size {
+			return nil, kgo.ErrMaxDecompress
+		}
+		size += n
+	}
+	out := make([]byte, 0, size)
+	for _, b := range blocks {
+		n, _ := s2.DecodedLen(b) // as above
+		if _, err := s2.Decode(out[len(out):len(out)+n], b); err != nil {
+			return nil, err
+		}
+		out = out[:len(out)+n]
+	}
+	return out, nil
+}
+
+var errXerial = errors.New("kafka: malformed framing of snappy blocks")
