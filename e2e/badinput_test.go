@@ -66,11 +66,15 @@ func TestBadInputs(t *testing.T) {
 	m := newFootprints(c)
 	running.Go(func() { m.sample(following) })
 
-	began := time.Now()
+	began, slowestAt := time.Now(), ""
 	for _, in := range inputs {
 		t.Run(in.Family+"/"+in.File, func(t *testing.T) {
+			was := w.slowest
 			if err := w.during(ctx, func() error { return p.Play(ctx, in) }); err != nil {
 				t.Errorf("%s: %v", in.Name, err)
+			}
+			if w.slowest > was {
+				slowestAt = in.File
 			}
 			for name, proc := range c.Processes {
 				if !proc.Running() {
@@ -82,7 +86,8 @@ func TestBadInputs(t *testing.T) {
 			t.Fatal(ctx.Err())
 		}
 	}
-	t.Logf("%d bad inputs in %s; %d events of the witness meanwhile, the slowest in the log after %s", len(inputs), time.Since(began).Truncate(time.Second), w.n, w.slowest.Truncate(time.Millisecond))
+	t.Logf("%d bad inputs in %s; %d events of the witness meanwhile, the slowest, beside %s, in the log after %s", len(inputs), time.Since(began).Truncate(time.Second), w.n,
+		slowestAt, w.slowest.Truncate(time.Millisecond))
 	if got := p.Tape.Outside(badinput.Victim) - outside; got != p.Admitted {
 		t.Errorf("%d events of the victim are in the log, of which %d are good", got, p.Admitted)
 	}

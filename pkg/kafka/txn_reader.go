@@ -21,9 +21,12 @@ type PartitionReader struct {
 	next   map[int32]int64 // of the partitions that are read
 }
 
+// readerWait bounds a fetch without data. A partition that is added, or read on behind a bomb, joins the fetch under way at its end.
+const readerWait = 250 * time.Millisecond
+
 // NewPartitionReader opens a reader that reads nothing yet.
 func NewPartitionReader(cfg Config, topic string) (*PartitionReader, error) {
-	opts, err := cfg.options(consuming(kgo.NoResetOffset().AtStart())...)
+	opts, err := cfg.options(append(consuming(kgo.NoResetOffset().AtStart()), kgo.FetchMaxWait(readerWait))...)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +96,7 @@ func (r *PartitionReader) Poll(ctx context.Context, limit int) (recs []*Record, 
 }
 
 // Skip reads on behind a batch that Poll reported, at once: a partition that is removed and added joins the fetch under way only at
-// its end, half a second later.
+// its end.
 func (r *PartitionReader) Skip(fat *OversizeError) {
 	r.next[fat.Partition] = fat.Next
 	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{r.topic: {fat.Partition: {Epoch: fat.epoch, Offset: fat.Next}}})
