@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 	"github.com/neuronx/engine/services/standin"
@@ -252,4 +253,55 @@ func TestAdapter_WaitsForAMissingTokenAndRefusesAForeignURL(t *testing.T) {
 		e, _, _ := ledger.Get(context.Background(), r.pool, "zeta", bad.ID, false)
 		return e.Code == "account" && e.Attempts == 0
 	})
+}
+
+func TestAdapter_AChangedAddressMakesNoSecondContact(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	change := func(lead, email string) event.Recorded {
+		return r.event(tenant, "crm.contact.upsert.requested", "lead/"+lead, map[string]any{"lead_id": lead, "email": email, "company": "Initech"})
+	}
+	first, other := r.upsert("l1"), r.upsert("l2")
+	r.apply(first, other)
+	r.run(r.worker())
+	id := r.waitStatus(first.ID, effect.Done).RemoteID
+	r.waitStatus(other.ID, effect.Done)
+
+	moved := change("l1", "new@example.com")
+	r.apply(moved)
+	if e := r.waitStatus(moved.ID, effect.Done); e.RemoteID != id || e.Kind != effect.KindUpsert || e.Class != effect.Repeatable {
+		t.Fatalf("%+v, want contact %s", e, id)
+	}
+	if n, _ := r.sent("PUT", "/contacts/"+id); n != 1 {
+		t.Fatalf("%d updates by id", n)
+	}
+	emails := func() map[string]string {
+		out := map[string]string{}
+		for _, c := range r.crm.Contacts("loc-acme") {
+			out[c.ID] = c.Fields["email"]
+		}
+		return out
+	}
+	if got := emails(); len(got) != 2 || got[id] != "new@example.com" {
+		t.Fatalf("contacts %v, want two, and %s with the new address", got, id)
+	}
+
+	// An address that is another contact's leaves both as they are.
+	taken := change("l1", "l2@example.com")
+	r.apply(taken)
+	if e := r.waitStatus(taken.ID, effect.Failed); e.Code != effect.CodeContactTaken {
+		t.Fatalf("%+v", e)
+	}
+	if got := emails(); len(got) != 2 || got[id] != "new@example.com" {
+		t.Fatalf("contacts %v", got)
+	}
+
+	// A contact that a person deleted is made anew.
+	r.delete(id)
+	again := change("l1", "third@example.com")
+	r.apply(again)
+	e := r.waitStatus(again.ID, effect.Done)
+	if got := emails(); e.RemoteID == id || len(got) != 2 || got[e.RemoteID] != "third@example.com" {
+		t.Fatalf("contacts %v, effect %+v", got, e)
+	}
 }

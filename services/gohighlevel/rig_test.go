@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -252,6 +253,25 @@ func (r *rig) sent(method, suffix string) (requests, applied int) {
 		}
 	}
 	return requests, applied
+}
+
+// delete removes a contact as a person does in the CRM.
+func (r *rig) delete(contact string) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodDelete, r.crmURL+"/contacts/"+contact, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer tok-acme")
+	req.Header.Set("Version", "2021-07-28")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		r.t.Fatalf("delete contact: %s", res.Status)
+	}
 }
 
 func (r *rig) fault(f standin.Fault) {

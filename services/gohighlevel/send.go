@@ -1,6 +1,7 @@
 package gohighlevel
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"strings"
@@ -32,22 +33,19 @@ func (w *worker) send(ctx context.Context, stopping <-chan struct{}, j job) effe
 	defer cancel()
 	outcome := effect.Outcome{Verdict: effect.VerdictDone}
 	for _, call := range j.calls {
-		if !w.turn(ctx, stopping, j.account) {
-			return effect.Outcome{Verdict: effect.VerdictRetry, Code: codeNotSent, Detail: "stopped before the request was sent"}
+		answer, o := w.call(ctx, stopping, j, call)
+		if o.Code == effect.CodeContactUnknown && call.IfGone != nil {
+			call = *call.IfGone
+			answer, o = w.call(ctx, stopping, j, call)
 		}
-		began := time.Now()
-		answer := w.client.Do(ctx, j.baseURL, j.token, call)
-		w.metrics.request(call.Endpoint, answer.Status, time.Since(began))
-		j.account.learn(answer, w.DailyReserve, time.Now())
-		o := effect.Classify(j.effect.Kind, answer)
 		if o.Verdict != effect.VerdictDone {
 			return o
 		}
 		if o.RemoteID != "" {
 			outcome.RemoteID = o.RemoteID
 		}
-		if o.Detail != "" {
-			outcome.Detail = o.Detail
+		if o.Detail != "" || call.Lacks != "" {
+			outcome.Detail = cmp.Or(o.Detail, call.Lacks)
 		}
 		if j.effect.Kind == effect.KindUpsert && o.Detail == "" {
 			if dropped := effect.Dropped(j.effect.Command, answer.Body); len(dropped) > 0 {
@@ -56,6 +54,18 @@ func (w *worker) send(ctx context.Context, stopping <-chan struct{}, j job) effe
 		}
 	}
 	return outcome
+}
+
+// call makes one request when it is its turn.
+func (w *worker) call(ctx context.Context, stopping <-chan struct{}, j job, call effect.Call) (effect.Answer, effect.Outcome) {
+	if !w.turn(ctx, stopping, j.account) {
+		return effect.Answer{}, effect.Outcome{Verdict: effect.VerdictRetry, Code: codeNotSent, Detail: "stopped before the request was sent"}
+	}
+	began := time.Now()
+	answer := w.client.Do(ctx, j.baseURL, j.token, call)
+	w.metrics.request(call.Endpoint, answer.Status, time.Since(began))
+	j.account.learn(answer, w.DailyReserve, time.Now())
+	return answer, effect.ClassifyCall(j.effect.Kind, call, answer)
 }
 
 // turn waits for the account's token bucket; false: no byte may be sent any more.

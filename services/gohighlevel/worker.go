@@ -235,10 +235,16 @@ func (w *worker) door(ten ledger.Tenant) (base, token, problem string) {
 }
 
 func intent(calls []effect.Call) string {
-	parts := make([]string, len(calls))
-	for i, c := range calls {
+	var parts []string
+	say := func(c effect.Call, why string) {
 		sum := sha256.Sum256(c.Body)
-		parts[i] = c.Method + " " + c.Path + " sha256:" + hex.EncodeToString(sum[:])
+		parts = append(parts, why+c.Method+" "+c.Path+" sha256:"+hex.EncodeToString(sum[:]))
+	}
+	for _, c := range calls {
+		say(c, "")
+		if c.IfGone != nil {
+			say(*c.IfGone, "if gone: ")
+		}
 	}
 	return strings.Join(parts, "\n")
 }

@@ -56,6 +56,7 @@ const (
 //	2xx that can be read and names what was made        done              done
 //	2xx that can't be read                              retry             unknown
 //	400 duplicate contact with meta.contactId (upsert)  done              -
+//	the same to an update of a known contact            failed            -
 //	401 version header                                  failed            failed
 //	401, 403 about token, scope or location             retry, pause      retry, pause
 //	404 "Cannot POST …", 400/404 contact not found      failed            failed
@@ -64,7 +65,10 @@ const (
 //
 // Only refusals that are given before the request is acted upon let a once effect be sent again: a 4xx alone proves nothing (a
 // create was seen to answer 422 and store the contact).
-func Classify(kind string, a Answer) Outcome {
+func Classify(kind string, a Answer) Outcome { return ClassifyCall(kind, Call{}, a) }
+
+// ClassifyCall is Classify where it matters which call of the kind was made.
+func ClassifyCall(kind string, c Call, a Answer) Outcome {
 	once := ClassOf(kind) == Once
 	unsure := func(code, detail string) Outcome { // what a lost answer means
 		if once {
@@ -89,6 +93,9 @@ func Classify(kind string, a Answer) Outcome {
 	case s == http.StatusTooManyRequests:
 		after := retryAfter(a.Header)
 		return Outcome{Verdict: VerdictRetry, Code: "rate_limited", Detail: detail, After: after, Pause: after}
+	case s == http.StatusBadRequest && c.Endpoint == endpointUpdate && e.contactID != "":
+		// Taking over the other contact's id would turn the lead into somebody else.
+		return Outcome{Verdict: VerdictFailed, Code: CodeContactTaken, Detail: "the e-mail address or phone number belongs to another contact"}
 	case s == http.StatusBadRequest && kind == KindUpsert && e.contactID != "":
 		return Outcome{Verdict: VerdictDone, RemoteID: e.contactID, Detail: "the contact was there already"}
 	case s == http.StatusUnauthorized && strings.Contains(strings.ToLower(e.message), "version header"):

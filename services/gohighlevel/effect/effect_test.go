@@ -145,6 +145,20 @@ func TestCalls_NeverSendTagsInAnUpsert(t *testing.T) {
 	}
 }
 
+func TestCalls_UpdateAKnownContactByItsID(t *testing.T) {
+	calls := Calls(State{Kind: KindUpsert, Location: "loc", ContactID: "c1", Command: Command{LeadID: "l", Email: "new@b.co", FirstName: "Ann"}})
+	if len(calls) != 1 || calls[0].Method != "PUT" || calls[0].Path != "/contacts/c1" || string(calls[0].Body) != `{"email":"new@b.co","firstName":"Ann"}` {
+		t.Fatalf("%+v", calls)
+	}
+	if gone := calls[0].IfGone; gone == nil || gone.Path != "/contacts/upsert" || string(gone.Body) != `{"locationId":"loc","email":"new@b.co","firstName":"Ann"}` {
+		t.Fatalf("%+v", gone)
+	}
+	taken := Answer{Status: 400, Body: []byte(`{"message":"This location does not allow duplicated contacts.","meta":{"contactId":"other"}}`)}
+	if o := ClassifyCall(KindUpsert, calls[0], taken); o.Verdict != VerdictFailed || o.Code != CodeContactTaken || o.RemoteID != "" {
+		t.Fatalf("an address of another contact turns the lead into it: %+v", o)
+	}
+}
+
 func TestCalls_PutNoRemoteIDIntoThePathUnescaped(t *testing.T) {
 	calls := Calls(State{Kind: KindNote, ContactID: "a/../b?c", Command: Command{LeadID: "l", Body: "z"}})
 	if got := calls[0].Path; got != "/contacts/a%2F..%2Fb%3Fc/notes" {

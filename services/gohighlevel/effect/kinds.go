@@ -95,6 +95,7 @@ func ModeFor(kind string, set map[string]Mode, connection Mode) Mode {
 const (
 	CodeExpired        = "expired"
 	CodeContactUnknown = "contact_unknown"
+	CodeContactTaken   = "contact_taken"
 	CodeInvalidCommand = "invalid_command"
 	CodeRejected       = "rejected"
 	CodeRedirected     = "redirected"

@@ -84,7 +84,12 @@ type Call struct {
 	Method   string
 	Path     string
 	Body     []byte
+	IfGone   *Call  // made instead when the answer says that the contact is not there any more
+	Lacks    string // what the command asks for and this call can't carry; for people
 }
+
+// endpointUpdate is the one call of an upsert that names its contact.
+const endpointUpdate = "contact_update"
 
 // Next decides about one effect that is due. The mode comes first: what must not be sent needs no verdict.
 func Next(s State, now time.Time) Step {
@@ -111,21 +116,29 @@ func Next(s State, now time.Time) Step {
 }
 
 // Calls turns a command into requests. An upsert never holds tags, because the vendor would replace all tags by them; empty
-// fields are left out, because unknown or null ones may be refused or clear what a person wrote.
+// fields are left out, because unknown or null ones may be refused or clear what a person wrote. The contact of a lead that is known
+// is updated by its id: the vendor finds contacts by e-mail address and phone number, and an upsert under a new address would make a
+// second one. Where a person deleted it, the upsert makes it anew.
 func Calls(s State) []Call {
 	contact := "/contacts/" + url.PathEscape(s.ContactID)
 	switch s.Kind {
 	case KindUpsert:
 		c := s.Command
-		return []Call{call("contact_upsert", http.MethodPost, "/contacts/upsert", struct {
-			LocationID  string `json:"locationId"`
-			Email       string `json:"email,omitempty"`
-			Phone       string `json:"phone,omitempty"`
-			FirstName   string `json:"firstName,omitempty"`
-			LastName    string `json:"lastName,omitempty"`
-			CompanyName string `json:"companyName,omitempty"`
-			Source      string `json:"source,omitempty"`
-		}{s.Location, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source})}
+		f := fields{c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source}
+		upsert := call("contact_upsert", http.MethodPost, "/contacts/upsert", struct {
+			LocationID string `json:"locationId"`
+			fields
+		}{s.Location, f})
+		if s.ContactID == "" {
+			return []Call{upsert}
+		}
+		lacks := ""
+		if f.CompanyName != "" {
+			f.CompanyName, lacks = "", "the CRM takes no company in an update" // it refuses the whole request for a field it does not list
+		}
+		update := call(endpointUpdate, http.MethodPut, contact, f)
+		update.IfGone, update.Lacks = &upsert, lacks
+		return []Call{update}
 	case KindTag:
 		type tags struct {
 			Tags []string `json:"tags"`
@@ -144,6 +157,16 @@ func Calls(s State) []Call {
 		}{s.Command.Body})}
 	}
 	return nil
+}
+
+// fields of a contact, as the vendor names them.
+type fields struct {
+	Email       string `json:"email,omitempty"`
+	Phone       string `json:"phone,omitempty"`
+	FirstName   string `json:"firstName,omitempty"`
+	LastName    string `json:"lastName,omitempty"`
+	CompanyName string `json:"companyName,omitempty"`
+	Source      string `json:"source,omitempty"`
 }
 
 func call(endpoint, method, path string, body any) Call {
