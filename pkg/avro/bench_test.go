@@ -2,6 +2,8 @@ package avro
 
 import (
 	"testing"
+
+	"github.com/neuronx/engine/pkg/jsonscan"
 )
 
 // event is a lead.created of about 300 bytes, the size of event that the engine's goals are stated for.
@@ -56,6 +58,46 @@ func BenchmarkEncodeJSON(b *testing.B) {
 	s, data, _ := event(b)
 	for b.Loop() {
 		if _, err := s.EncodeJSON(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkEncodeJSONByTree is what BenchmarkEncodeJSON was before the transcoder.
+func BenchmarkEncodeJSONByTree(b *testing.B) {
+	s, data, _ := event(b)
+	for b.Loop() {
+		if _, err := s.encodeTree(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDoor is what the HTTP door does with the data of one event: scan, encode, canonical form.
+func BenchmarkDoor(b *testing.B) {
+	s, data, _ := event(b)
+	var doc jsonscan.Doc
+	var coder Transcoder
+	var body, canonical []byte
+	for b.Loop() {
+		taken := doc.Scan(data, MaxDepth)
+		if taken {
+			body, canonical, taken = coder.Append(body[:0], append(canonical[:0], "x"...), s, &doc, 0)
+		}
+		if !taken {
+			b.Fatal("not taken")
+		}
+	}
+}
+
+// BenchmarkDoorByTree is what the door did before.
+func BenchmarkDoorByTree(b *testing.B) {
+	s, data, _ := event(b)
+	for b.Loop() {
+		if _, err := s.encodeTree(data); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := CanonicalJSON(data); err != nil {
 			b.Fatal(err)
 		}
 	}

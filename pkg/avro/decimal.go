@@ -1,6 +1,7 @@
 package avro
 
 import (
+	"bytes"
 	"fmt"
 	"math/big"
 	"math/bits"
@@ -70,6 +71,59 @@ func (d *decimal) parse(s string) (b []byte, message string) {
 		unscaled.Neg(unscaled)
 	}
 	return twosComplement(unscaled), ""
+}
+
+// parseSmall does what parse does, without allocating, for digits that fit in 18 with the scale's; ok is false for others and
+// for what parse refuses.
+func (d *decimal) parseSmall(s []byte) (unscaled int64, ok bool) {
+	negative := len(s) > 0 && s[0] == '-'
+	if negative {
+		s = s[1:]
+	}
+	whole, fraction, dotted := bytes.Cut(s, []byte{'.'})
+	if len(whole) == 0 || len(whole)+d.scale > 18 || len(whole) > 1 && whole[0] == '0' || dotted && len(fraction) == 0 {
+		return 0, false
+	}
+	for _, c := range whole {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		unscaled = unscaled*10 + int64(c-'0')
+	}
+	for i := range max(d.scale, len(fraction)) {
+		c := byte('0')
+		if i < len(fraction) {
+			c = fraction[i]
+		}
+		if c < '0' || c > '9' || i >= d.scale && c != '0' {
+			return 0, false
+		}
+		if i < d.scale {
+			unscaled = unscaled*10 + int64(c-'0')
+		}
+	}
+	if d.high == 0 && uint64(unscaled) >= d.low {
+		return 0, false
+	}
+	if negative {
+		unscaled = -unscaled
+	}
+	return unscaled, true
+}
+
+// appendInt appends the two's complement of v: the shortest form, as twosComplement gives it, or size bytes if that is longer.
+func appendInt(dst []byte, v int64, size int) []byte {
+	shortest := 1
+	for rest := v; rest < -128 || rest > 127; rest >>= 8 {
+		shortest++
+	}
+	for range size - shortest {
+		dst = append(dst, byte(v>>63))
+	}
+	for i := shortest - 1; i >= 0; i-- {
+		dst = append(dst, byte(v>>(8*i)))
+	}
+	return dst
 }
 
 func allDigits(s string) bool {

@@ -17,7 +17,10 @@
 //   - A body that does not decode exactly is refused by Check with a [*BodyError] that holds the offset and the field.
 //   - JSON that does not fit is refused by [Schema.EncodeJSON] with an [*InvalidError] that holds every problem found.
 //
-// goavro encodes trees that were checked here before, and nothing else: it must never decode bytes or JSON from
+// JSON is encoded by [Transcoder] straight from its tokens; what that does not take goes by way of Go values and goavro, which
+// is also what names all that is wrong. The two are held against each other by FuzzTranscode, byte for byte.
+//
+// goavro encodes defaults, and trees that were checked here before, and nothing else: it must never decode bytes or JSON from
 // outside, because a few bytes make it allocate gigabytes. twmb/avro decodes bodies that Check accepted, and answers
 // whether two schemas are compatible.
 package avro

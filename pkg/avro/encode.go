@@ -19,6 +19,15 @@ const maxProblems = 50 // further ones are counted only
 // are RFC 3339, unions are plain values. The error is an [*InvalidError] with every problem found. Equal data gives
 // equal bytes.
 func (s *Schema) EncodeJSON(data []byte) ([]byte, error) {
+	if body, taken := s.transcode(data); taken {
+		return body, nil
+	}
+	return s.encodeTree(data)
+}
+
+// encodeTree is EncodeJSON by way of Go values and goavro: the reference that the transcoder is held against, and what names
+// all that is wrong with data which that did not take.
+func (s *Schema) encodeTree(data []byte) ([]byte, error) {
 	tree, err := readJSON(data, dataBounds)
 	if err != nil {
 		return nil, err
@@ -39,6 +48,9 @@ func (s *Schema) EncodeMap(v map[string]any) ([]byte, error) {
 func (s *Schema) encode(tree any) ([]byte, error) {
 	e := &encoder{}
 	native := e.value(s.root, tree)
+	if e.fields > MaxBody {
+		e.problem(fmt.Sprintf("takes more than %d bytes", MaxBody))
+	}
 	if e.items > MaxItems {
 		e.problem(fmt.Sprintf("arrays have more than %d items", MaxItems))
 	}
@@ -66,6 +78,7 @@ type encoder struct {
 	problems []Problem
 	dropped  int
 	items    int
+	fields   int // of all records, those left out too
 }
 
 // problem records a problem at the current place, and returns nil in place of the value.
@@ -130,6 +143,9 @@ func (e *encoder) record(n *node, v any) any {
 	members, ok := v.(map[string]any)
 	if !ok {
 		return e.problem("must be an object")
+	}
+	if e.fields += len(n.fields); e.fields > MaxBody {
+		return nil // each takes at least a byte; encode says so once
 	}
 	native := make(map[string]any, len(n.fields))
 	known := 0

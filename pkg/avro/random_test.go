@@ -142,6 +142,7 @@ func TestCodecs_AgreeOnMadeUpSchemas(t *testing.T) {
 			t.Fatalf("seed %d: %s under %s: %v", seed, data, text, err)
 		}
 		agree(t, s, body)
+		transcodersAgree(t, s, data)
 		for range 60 {
 			bad := append([]byte(nil), body...)
 			if len(bad) == 0 {

@@ -37,6 +37,7 @@ type Schema struct {
 	eventType   string
 	root        *node
 	program     []op
+	plan        *plan
 	personal    []PersonalField
 	encoder     *goavro.Codec // of the wire schema: kinds only, no logical types, no defaults
 	decoder     *twmb.Schema  // of the wire schema
@@ -78,6 +79,9 @@ func Parse(text []byte) (*Schema, error) {
 	wire := wireSchema(root)
 	if s.encoder, err = goavro.NewCodec(wire); err != nil {
 		return nil, &SchemaError{Message: fmt.Sprintf("goavro: %v", err)}
+	}
+	if s.plan, err = planOf(root, map[*node]*plan{}); err != nil {
+		return nil, err
 	}
 	if s.decoder, err = twmb.Parse(wire); err != nil {
 		return nil, &SchemaError{Message: fmt.Sprintf("twmb/avro: %v", err)}
