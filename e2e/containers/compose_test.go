@@ -96,7 +96,7 @@ func TestCompose_ALeadTravelsFromTheDoorToReadModelAndCRM(t *testing.T) {
 	c.run(ctx, "up", "-d", "--wait", "--wait-timeout", "420")
 	t.Logf("everything is healthy after %s", time.Since(began).Round(time.Second))
 
-	c.neuronx(ctx, "doctor")
+	c.neuronx(ctx, "doctor", "--laptop")
 	c.neuronx(ctx, "tenant", "create", "demo")
 	key := c.neuronx(ctx, "key", "issue", "--tenant", "demo", "-q")
 	c.neuronx(ctx, "tenant", "connect-crm", "demo", "--location", "demo", "--token", "secret://demo-crm@1", "--mode", "send", "--execute")

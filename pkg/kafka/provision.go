@@ -91,29 +91,6 @@ func Provision(ctx context.Context, cfg Config, opt ProvisionOptions) ([]Change,
 	})
 }
 
-// CheckTopics fails, naming the command that helps, unless the declared topics exist as declared and with equal partition
-// counts. laptop accepts one replica. Services call it at their start and create nothing themselves.
-func CheckTopics(ctx context.Context, cfg Config, laptop bool) error {
-	changes, err := withAdmin(cfg, func(a *Admin) ([]Change, error) {
-		c, declared, err := a.cluster(ctx)
-		if err != nil {
-			return nil, err
-		}
-		// The count that the cluster was provisioned with is the door's.
-		opt := ProvisionOptions{Partitions: c.topics[TopicIngress].Partitions, Laptop: laptop}.filled()
-		return planTopics(declared, c, opt), nil
-	})
-	if err != nil || len(changes) == 0 {
-		return err
-	}
-	problems := make([]string, len(changes))
-	for i, c := range changes {
-		problems[i] = c.Topic + ": " + c.Detail
-	}
-	return fmt.Errorf("kafka: the topics are not as declared (%s); run `neuronx provision` to see what would change, and `neuronx provision --execute` to do it",
-		strings.Join(problems, "; "))
-}
-
 func withAdmin(cfg Config, fn func(*Admin) ([]Change, error)) ([]Change, error) {
 	a, err := NewAdmin(cfg)
 	if err != nil {

@@ -33,7 +33,7 @@ func TestProvision_IsIdempotentAndAPlanChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	// One replica is no production cluster.
-	if err := kafka.CheckTopics(ctx, cfg, false); err == nil || !strings.Contains(err.Error(), "replication factor 1 instead of 3") || !strings.Contains(err.Error(), "min.insync.replicas=2") {
+	if err := kafka.CheckTopics(ctx, cfg, false); err == nil || !strings.Contains(err.Error(), "replication factor 1 instead of 3") || !strings.Contains(err.Error(), "min.insync.replicas 1 instead of 2") {
 		t.Fatalf("strict check of a laptop: %v", err)
 	}
 	admin, err := kafka.NewAdmin(cfg)
@@ -96,7 +96,7 @@ func TestCheckTopics_ComparesPartitionCounts(t *testing.T) { // K25
 	if err := c.CreateTopic(kafka.TopicDeadLetter, 3, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := kafka.CheckTopics(ctx, cfg, true); err == nil || !strings.Contains(err.Error(), "neuronx.deadletter: has 3 partitions instead of 6") {
+	if err := kafka.CheckTopics(ctx, cfg, true); err == nil || !strings.Contains(err.Error(), "neuronx.deadletter: has partitions 3 instead of 6") {
 		t.Fatal(err)
 	}
 }

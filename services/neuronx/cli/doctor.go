@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
@@ -42,27 +41,34 @@ func (c *cli) doctor() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
+			if !cmd.Flags().Changed("laptop") {
+				laptop = c.value(envAdminURL) != "" // only dev has one
+			}
 			var found []finding
 			for _, check := range []struct {
 				name string
 				env  string
-				run  func(context.Context) finding
+				run  func(context.Context) []finding
 			}{
-				{"kafka", envBrokers, c.checkKafka},
-				{"topics", envBrokers, func(ctx context.Context) finding { return c.checkTopics(ctx, laptop) }},
-				{"registry", envRegistry, c.checkRegistry},
-				{"postgres", envPostgres, c.checkPostgres},
-				{"migrations", envAdmin, c.checkMigrations},
-				{"clock: postgres", envPostgres, c.checkClock},
-				{"signing keys", envKeys, c.checkKeys},
-				{"http", envHTTP, c.checkHTTP},
+				{"kafka", envBrokers, one(c.checkKafka)},
+				{"topics and brokers", envBrokers, func(ctx context.Context) []finding { return c.checkSafety(ctx, laptop) }},
+				{"registry", envRegistry, one(c.checkRegistry)},
+				{"postgres", envPostgres, one(c.checkPostgres)},
+				{"postgres: durability", envPostgres, func(ctx context.Context) []finding { return c.checkDurability(ctx, laptop) }},
+				{"postgres: walls", envPostgres, c.checkWalls},
+				{"migrations", envAdmin, one(c.checkMigrations)},
+				{"clock: postgres", envPostgres, one(c.checkClock)},
+				{"signing keys", envKeys, one(c.checkKeys)},
+				{"http", envHTTP, one(c.checkHTTP)},
 			} {
-				f := finding{Result: checkSkipped, Detail: check.env + " is not set"}
+				results := []finding{{Result: checkSkipped, Detail: check.env + " is not set"}}
 				if c.value(check.env) != "" {
-					f = check.run(ctx)
+					results = check.run(ctx)
 				}
-				f.Check = check.name
-				found = append(found, f)
+				for _, f := range results {
+					f.Check = check.name
+					found = append(found, f)
+				}
 			}
 			if err := show(c, found, []string{"CHECK", "RESULT", "DETAIL", "NEXT"}, func(f finding) []any {
 				return []any{f.Check, f.Result, f.Detail, dash(f.Next)}
@@ -81,7 +87,7 @@ func (c *cli) doctor() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&laptop, "laptop", true, "accept one replica a topic")
+	cmd.Flags().BoolVar(&laptop, "laptop", false, "accept what one machine can't have: replicas, a Postgres that syncs (default: yes for neuronx dev)")
 	return cmd
 }
 
@@ -105,18 +111,11 @@ func (c *cli) checkKafka(ctx context.Context) finding {
 	if err != nil {
 		return fail(err, "is Kafka running at "+c.value(envBrokers)+"?")
 	}
-	return finding{Result: checkOK, Detail: c.value(envBrokers)}
-}
-
-func (c *cli) checkTopics(ctx context.Context, laptop bool) finding {
-	cfg, err := c.kafka()
-	if err == nil {
-		err = kafka.CheckTopics(ctx, cfg, laptop)
-	}
+	versions, err := admin.Versions(ctx)
 	if err != nil {
-		return fail(err, "neuronx provision --execute")
+		return fail(err, "")
 	}
-	return finding{Result: checkOK, Detail: "as declared"}
+	return brokerVersions(c.value(envBrokers), versions)
 }
 
 func (c *cli) checkRegistry(ctx context.Context) finding {
