@@ -5,7 +5,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
@@ -32,7 +31,7 @@ const businessColumns = `SELECT concat_ws('|', lead_id, coalesce(status, ''), co
 func TestPython_LeadsAreTheSameAsOverHTTP(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
-	python := pythonEnv(t, ctx)
+	python := pythonProgram(t, ctx)[0]
 	leads := leadsOf(t, olistDir(t))
 	input := jsonLines(t, leads)
 	c := cluster.Start(t, cluster.Options{})
@@ -115,30 +114,6 @@ func jsonLines(t *testing.T, events []importer.Event) []byte {
 		noError(t, json.NewEncoder(&b).Encode(e))
 	}
 	return b.Bytes()
-}
-
-// pythonEnv makes a virtual environment with the pinned packages, once for each version of requirements.txt, and returns its Python.
-func pythonEnv(t *testing.T, ctx context.Context) string {
-	t.Helper()
-	requirements, err := filepath.Abs("python/requirements.txt")
-	noError(t, err)
-	text, err := os.ReadFile(requirements)
-	noError(t, err)
-	cache, err := os.UserCacheDir()
-	noError(t, err)
-	dir := filepath.Join(cache, "neuronx-e2e", fmt.Sprintf("python-%.6x", sha256.Sum256(text)))
-	python, whole := filepath.Join(dir, "bin", "python"), filepath.Join(dir, "whole")
-	if _, err := os.Stat(whole); err == nil {
-		return python
-	}
-	noError(t, os.RemoveAll(dir))
-	for _, args := range [][]string{{"python3", "-m", "venv", dir}, {python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements}} {
-		if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
-	noError(t, os.WriteFile(whole, nil, 0o644))
-	return python
 }
 
 // produce runs the Python producer over the leads.
