@@ -48,6 +48,7 @@ func (s *Secret) Type() string { return "secret" }
 // Settings are those that more than one service has.
 type Settings struct {
 	KafkaBrokers    []string
+	KafkaSecurity   KafkaSecurity
 	PostgresURL     Secret
 	RegistryURL     string
 	SigningKeysFile string
@@ -72,6 +73,7 @@ func (s *Settings) Bind(fs *pflag.FlagSet, needs ...Setting) {
 		switch n {
 		case KafkaBrokers:
 			fs.StringSliceVar(&s.KafkaBrokers, string(n), s.KafkaBrokers, "Kafka bootstrap servers, host:port, comma-separated")
+			s.KafkaSecurity.Bind(fs)
 		case PostgresURL:
 			fs.Var(&s.PostgresURL, string(n), "Postgres URL of this service's own role")
 		case RegistryURL:
@@ -94,6 +96,9 @@ func (s *Settings) Require(needs ...Setting) error {
 		}[n]
 		if empty {
 			errs = append(errs, event.Refuse(event.CodeInvalidConfig, "--%s is not set", n).Hint("set the flag or "+EnvName(string(n))))
+		}
+		if n == KafkaBrokers {
+			errs = append(errs, s.KafkaSecurity.Validate())
 		}
 	}
 	return errors.Join(errs...)

@@ -71,7 +71,7 @@ type Base struct {
 // command that makes it. Tables are those of sets and of this package.
 func Open(ctx context.Context, rt *app.Runtime, s Settings, sets ...postgres.Migrations) (_ *Base, err error) {
 	rt.Ready.Set(rt.Name, errors.New("starting"))
-	b := &Base{rt: rt, settings: s, Kafka: kafka.Config{Brokers: s.KafkaBrokers, ClientID: "neuronx-" + rt.Name + "-" + rt.Slot}}
+	b := &Base{rt: rt, settings: s, Kafka: kafka.FromSettings(s.Settings, "neuronx-"+rt.Name+"-"+rt.Slot)}
 	defer func() {
 		if err != nil {
 			b.Close()

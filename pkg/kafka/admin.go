@@ -14,7 +14,8 @@ import (
 
 // Admin reads and changes what a cluster knows about topics, offsets and groups. It is safe for concurrent use.
 type Admin struct {
-	kadm *kadm.Client
+	client *kgo.Client
+	kadm   *kadm.Client
 }
 
 // Topic is what the cluster says about one topic.
@@ -51,7 +52,7 @@ func NewAdmin(cfg Config) (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: open admin client: %w", err)
 	}
-	return &Admin{kadm: kadm.NewClient(client)}, nil
+	return &Admin{client: client, kadm: kadm.NewClient(client)}, nil
 }
 
 // Close closes the client.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/neuronx/engine/pkg/app"
 )
 
 // Record is one Kafka record. It is franz-go's own, so that nothing is copied on the way.
@@ -29,6 +31,7 @@ func (tp TopicPartition) String() string { return fmt.Sprintf("%s-%d", tp.Topic,
 type Config struct {
 	Brokers  []string // host:port, at least one
 	ClientID string   // <service>-<slot>; shows in broker logs and quotas
+	Security app.KafkaSecurity
 	// Dialer replaces the network in tests (kfake's virtual one, or a lossy one). Nil means TCP.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -52,7 +55,11 @@ func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
 	if c.Dialer != nil {
 		opts = append(opts, kgo.Dialer(c.Dialer))
 	}
-	return append(opts, role...), nil
+	security, err := c.security()
+	if err != nil {
+		return nil, err
+	}
+	return append(append(opts, security...), role...), nil
 }
 
 // producing are the options of every producer, transactional ones included.

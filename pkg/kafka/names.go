@@ -1,5 +1,11 @@
 package kafka
 
+import (
+	"strings"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
 // Topics of the engine. They are declared in topics.yaml, and only provisioning creates them.
 const (
 	TopicIngress    = "neuronx.ingress"
@@ -18,6 +24,25 @@ const (
 	GroupArchiver    = "neuronx.archiver"
 	GroupGoHighLevel = "neuronx.gohighlevel"
 )
+
+// GroupLanding shares out the landing topics among the forwarders. What it commits is explained in services/ingest/landing; it is none of
+// Groups, because its offsets are no operator's handle: a reset of it is undone.
+const GroupLanding = "neuronx.landing"
+
+// landingPrefix begins the names of the topics to which tenants produce under their own credentials.
+const landingPrefix = TopicIngress + "."
+
+// LandingTopic is the topic that takes what one tenant produces under its own credentials.
+func LandingTopic(tenant string) string { return landingPrefix + tenant }
+
+// LandingTenant is the tenant of a landing topic; false for every other topic. The name alone says whose the records are.
+func LandingTenant(topic string) (tenant string, ok bool) {
+	tenant, ok = strings.CutPrefix(topic, landingPrefix)
+	return tenant, ok && event.ValidTenant(tenant)
+}
+
+// LandingUser is the user under which a tenant's own producers log in. No user of the engine has a hyphen in its name.
+func LandingUser(tenant string) string { return "tenant-" + tenant }
 
 // Groups lists the engine's consumer groups, in the order in which events flow through them.
 func Groups() []string {

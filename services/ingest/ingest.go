@@ -44,7 +44,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("use the schema registry: %w", err)
 	}
-	brokers := kafka.Config{Brokers: cfg.KafkaBrokers, ClientID: "ingest-" + rt.Slot}
+	brokers := kafka.FromSettings(cfg.Settings, "ingest-"+rt.Slot)
 	if err := kafka.CheckTopics(ctx, brokers, cfg.Laptop); err != nil {
 		return fmt.Errorf("check the topics: %w", err)
 	}

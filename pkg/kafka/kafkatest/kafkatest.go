@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -137,4 +138,25 @@ func openAdmin(t testing.TB, cfg kafka.Config) *kafka.Admin {
 		t.Fatal(err)
 	}
 	return admin
+}
+
+// StartSecure is StartCluster with passwords and rights: the configuration is a superuser's, as(user, password) another one's.
+func StartSecure(t testing.TB) (cfg kafka.Config, as func(user, password string) kafka.Config) {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond),
+		kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser(app.SASLScram512, "admin", "admin-password"))
+	if err != nil {
+		t.Fatalf("start a test broker: %v", err)
+	}
+	t.Cleanup(c.Close)
+	as = func(user, password string) kafka.Config {
+		return kafka.Config{Brokers: c.ListenAddrs(), ClientID: "test-" + user, Security: app.KafkaSecurity{Username: user, Password: app.Secret(password)}}
+	}
+	cfg = as("admin", "admin-password")
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if _, err := kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Partitions: Partitions, Laptop: true}); err != nil {
+		t.Fatalf("provision the test broker: %v", err)
+	}
+	return cfg, as
 }

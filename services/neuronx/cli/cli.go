@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +43,16 @@ type cli struct {
 
 // Names of the settings, as DESIGN and dev.env have them.
 const (
-	envBrokers   = "NEURONX_KAFKA_BROKERS"
+	envBrokers = "NEURONX_KAFKA_BROKERS"
+
+	envKafkaTLS       = "NEURONX_KAFKA_TLS"
+	envKafkaCA        = "NEURONX_KAFKA_TLS_CA_FILE"
+	envKafkaCert      = "NEURONX_KAFKA_TLS_CERT_FILE"
+	envKafkaKey       = "NEURONX_KAFKA_TLS_KEY_FILE"
+	envKafkaMechanism = "NEURONX_KAFKA_SASL_MECHANISM"
+	envKafkaUser      = "NEURONX_KAFKA_SASL_USERNAME"
+	envKafkaPassword  = "NEURONX_KAFKA_SASL_PASSWORD" //nolint:gosec // a name, not a password
+
 	envPostgres  = "NEURONX_POSTGRES_URL"
 	envAdmin     = "NEURONX_POSTGRES_ADMIN_URL"
 	envRegistry  = "NEURONX_SCHEMA_REGISTRY_URL"
@@ -92,7 +102,7 @@ func (c *cli) setting(fs *pflag.FlagSet, flag, env, help string) {
 	c.settings[env] = fs.String(flag, "", help+" ["+env+"]")
 }
 
-// value is a setting's value: flag, environment, the file that <NAME>_FILE names (Postgres URLs only, as the services have it), env
+// value is a setting's value: flag, environment, the file that <NAME>_FILE names (secrets only, as the services have it), env
 // file.
 func (c *cli) value(env string) string {
 	if p := c.settings[env]; p != nil && *p != "" {
@@ -101,7 +111,7 @@ func (c *cli) value(env string) string {
 	if v, ok := c.getenv(env); ok {
 		return v
 	}
-	if path, ok := c.getenv(env + "_FILE"); ok && (env == envPostgres || env == envAdmin) {
+	if path, ok := c.getenv(env + "_FILE"); ok && (env == envPostgres || env == envAdmin || env == envKafkaPassword) {
 		if b, err := os.ReadFile(path); err == nil {
 			return strings.TrimSpace(string(b))
 		}
@@ -170,7 +180,19 @@ func (c *cli) kafka() (kafka.Config, error) {
 	if err != nil {
 		return kafka.Config{}, err
 	}
-	return kafka.Config{Brokers: strings.Split(v, ","), ClientID: "neuronx-cli"}, nil
+	security := app.KafkaSecurity{
+		CAFile: c.value(envKafkaCA), CertFile: c.value(envKafkaCert), KeyFile: c.value(envKafkaKey),
+		Mechanism: c.value(envKafkaMechanism), Username: c.value(envKafkaUser), Password: app.Secret(c.value(envKafkaPassword)),
+	}
+	if on := c.value(envKafkaTLS); on != "" {
+		if security.TLS, err = strconv.ParseBool(on); err != nil {
+			return kafka.Config{}, usage("%s is %q, not true or false", envKafkaTLS, on)
+		}
+	}
+	if err := security.Validate(); err != nil {
+		return kafka.Config{}, failed("connect to Kafka", err)
+	}
+	return kafka.Config{Brokers: strings.Split(v, ","), ClientID: "neuronx-cli", Security: security}, nil
 }
 
 func (c *cli) admin() (*kafka.Admin, error) {

@@ -14,7 +14,7 @@ import (
 func (c *cli) provision() *cobra.Command {
 	var partitions int32
 	var replication int16
-	var laptop, execute bool
+	var laptop, execute, users bool
 	var passwords, secrets string
 	cmd := &cobra.Command{
 		Use: "provision", Short: "Create topics, roles, tables and schemas", Args: noArgs,
@@ -24,7 +24,12 @@ creates them: the services only check. Parts that are not configured are left ou
 The passwords file is JSON, role to password, such as {"neuronx_ingest": "…"}; roles
 that it does not name keep the password they have. --write-secrets makes one, and
 the signing keys and a file <role>.url for NEURONX_POSTGRES_URL_FILE of each
-process, in a folder; what is there already stays.`,
+process, in a folder; what is there already stays.
+
+--kafka-users makes the services' users in Kafka (SCRAM-SHA-512) with the rights that
+each needs, and no others; their passwords are kept in the same folder, one file
+<user>.kafka-password for NEURONX_KAFKA_SASL_PASSWORD_FILE of each process. An
+administrator of the Kafka cluster has to run it.`,
 		Example: "  neuronx provision\n  neuronx provision --execute --partitions 48 --replication 3 --passwords-file roles.json\n" +
 			"  neuronx provision --execute --laptop --write-secrets /etc/neuronx",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,7 +43,11 @@ process, in a folder; what is there already stays.`,
 					opt.Topics.Partitions = 6
 				}
 			}
-			if secrets != "" && (passwords != "" || opt.AdminURL == "") {
+			if users && (secrets == "" || c.value(envBrokers) == "") {
+				return usage("--kafka-users needs Kafka, and a folder for the passwords").next("set %s and --write-secrets", envBrokers)
+			}
+			opt.Users = users
+			if secrets != "" && (passwords != "" || opt.AdminURL == "" && !users) {
 				return usage("--write-secrets needs the Postgres admin URL, and makes its own passwords file").next("set %s and leave --passwords-file out", envAdmin)
 			}
 			opt.Secrets = secrets
@@ -94,6 +103,7 @@ process, in a folder; what is there already stays.`,
 	fs.BoolVar(&laptop, "laptop", false, "one broker: one replica, 6 partitions")
 	fs.StringVar(&passwords, "passwords-file", "", "JSON file of role passwords")
 	fs.StringVar(&secrets, "write-secrets", "", "folder in which to make signing keys, role passwords and URLs that are missing")
+	fs.BoolVar(&users, "kafka-users", false, "make the services' users and rights in Kafka; passwords go into the folder of --write-secrets")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	c.setting(fs, "postgres-admin-url", envAdmin, "Postgres URL of a superuser")
 	return cmd

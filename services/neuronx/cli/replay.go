@@ -62,6 +62,11 @@ group without members; --restart stops the service and starts it again (neuronx 
 					why("its position is part of its state: events would be admitted twice or lost").
 					next("reset one of %s", strings.Join(kafka.Groups()[1:], ", "))
 			}
+			if f.group == kafka.GroupLanding {
+				return unsafe("the forwarder's offsets can't be reset").
+					why("what was forwarded is at the door already, and what was not must not be passed over").
+					next("reset one of %s", strings.Join(kafka.Groups()[1:], ", "))
+			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
 			admin, err := c.admin()

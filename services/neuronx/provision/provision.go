@@ -26,6 +26,7 @@ type Options struct {
 	AdminURL  app.Secret        // a Postgres superuser or a role that may create roles; empty: no tables
 	Passwords map[string]string // role → password to set; a role that is not named keeps what it has
 	Secrets   string            // folder of keys, passwords and URLs, made where they are missing; its passwords are set, not Passwords
+	Users     bool              // make the engine's users in Kafka too, with passwords kept in Secrets and the rights of access.yaml
 	Registry  *registry.Client  // nil: no schemas
 	Execute   bool
 }
@@ -49,7 +50,7 @@ func Migrations() []postgres.Migrations {
 // Run provisions and returns the changes; without Execute it changes nothing.
 func Run(ctx context.Context, o Options) ([]Change, error) {
 	var out []Change
-	if o.Secrets != "" {
+	if o.Secrets != "" && o.AdminURL != "" {
 		c, passwords, err := keepSecrets(o.Secrets, o.AdminURL.Reveal(), o.Execute)
 		if err != nil {
 			return c, fmt.Errorf("write the secrets: %w", err)
@@ -69,6 +70,13 @@ func Run(ctx context.Context, o Options) ([]Change, error) {
 			return out, fmt.Errorf("provision Kafka: %w", err)
 		}
 		out = append(out, c...)
+		if o.Users {
+			c, err := users(ctx, o)
+			out = append(out, c...)
+			if err != nil {
+				return out, fmt.Errorf("provision Kafka's users: %w", err)
+			}
+		}
 	}
 	if o.Registry != nil {
 		c, err := Schemas(ctx, o.Registry, o.Execute)

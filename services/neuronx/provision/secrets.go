@@ -26,7 +26,11 @@ const (
 // a crash in between, the next run sets the same ones. Two runs at once on an empty folder may leave a file that Postgres does not
 // agree with; the next run repairs it.
 func keepSecrets(dir, adminURL string, execute bool) ([]Change, map[string]string, error) {
-	have, err := readSecrets(dir)
+	names := []string{KeysFile, PasswordsFile}
+	for _, role := range postgres.Roles() {
+		names = append(names, role+".url")
+	}
+	have, err := readSecrets(dir, names)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -109,11 +113,7 @@ func roleURL(adminURL, role, password string) (string, error) {
 }
 
 // readSecrets reads the folder's own files. One that others can read is refused: it is no secret any more.
-func readSecrets(dir string) (map[string][]byte, error) {
-	names := []string{KeysFile, PasswordsFile}
-	for _, role := range postgres.Roles() {
-		names = append(names, role+".url")
-	}
+func readSecrets(dir string, names []string) (map[string][]byte, error) {
 	have := map[string][]byte{}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
