@@ -159,7 +159,7 @@ func documents(t *testing.T) map[string]string {
 // commands and flags.
 func TestDocumentsNameVerbsThatExist(t *testing.T) {
 	root := cli.Root(dev.Command())
-	line := regexp.MustCompile("(?m)(?:`|^ {4})neuronx ((?:[a-z]+ ?)+)([^`\n]*)")
+	line := regexp.MustCompile("(?m)(?:`|^ {4})neuronx ((?:[a-z]+(?:-[a-z]+)* ?)+)([^`\n]*)")
 	flag := regexp.MustCompile(`--([a-z][a-z-]*)`)
 	for doc, text := range documents(t) {
 		for _, m := range line.FindAllStringSubmatch(text, -1) {
