@@ -151,8 +151,10 @@ func (b *Base) Serve(ctx context.Context, c *Consumer, more func(*app.Group)) er
 func (b *Base) watch(ctx context.Context, c *Consumer) error {
 	for sleep(ctx, time.Second) {
 		var stopped []error
-		for _, err := range c.Stopped() {
+		c.metrics.stopped.Reset()
+		for tp, err := range c.Stopped() {
 			stopped = append(stopped, err)
+			c.metrics.stopped.WithLabelValues(tp.Topic, fmt.Sprint(tp.Partition)).Set(1)
 		}
 		b.rt.Ready.Set("partitions", errors.Join(stopped...))
 	}

@@ -20,11 +20,11 @@ type metrics struct {
 	conflicts    prometheus.Counter
 	resets       prometheus.Counter
 	snapshots    prometheus.Counter
-	stableAge    prometheus.Gauge
 	owned        prometheus.Gauge
+	*gauges
 }
 
-// newMetrics registers the sequencer's metrics. None has a tenant label.
+// newMetrics registers the sequencer's metrics. None has a tenant label but that of misrouting producers, which is bounded.
 func newMetrics(reg prometheus.Registerer) *metrics {
 	p := []string{"partition"}
 	return &metrics{
@@ -54,10 +54,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Offset resets of the group neuronx.sequencer that were undone."})),
 		snapshots: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_snapshots_total",
 			Help: "Snapshots written to the state topic."})),
-		stableAge: register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: "neuronx_ingress_last_stable_age_seconds",
-			Help: "How long the oldest open transaction on an owned ingress partition has held up its readers."})),
 		owned: register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: "neuronx_sequencer_partitions",
 			Help: "Partitions that this process sequences."})),
+		gauges: newGauges(reg),
 	}
 }
 
@@ -79,6 +78,9 @@ func (m *metrics) count(d *decision) {
 	}
 	if d.badSig {
 		m.badSignature.Inc()
+	}
+	if d.forward != nil {
+		m.forward(d.tenant, d.forward.headers)
 	}
 	if d.code == "deriver_conflict" && d.outcome == refused {
 		m.conflicts.Inc()

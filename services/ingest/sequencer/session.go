@@ -176,6 +176,7 @@ func (c *session) drop(p *partition) {
 	c.reader.Remove(p.id)
 	c.leave(p)
 	c.m.keys.DeleteLabelValues(label(p.id))
+	c.m.forget(p.id)
 	delete(c.parts, p.id)
 }
 
@@ -248,6 +249,7 @@ func (c *session) run(p *partition) {
 	c.reader.Add(p.id, p.state.next)
 	took := time.Since(p.assigned)
 	c.m.restore.Observe(took.Seconds())
+	c.m.restoredIn(p, took)
 	c.m.keys.WithLabelValues(label(p.id)).Set(float64(p.state.keys.len()))
 	c.log.Info("partition restored", "partition", p.id, "log_id", p.state.logID, "next", p.state.next, "tenants", len(p.state.tenants), "keys", p.state.keys.len(), "took", took)
 }

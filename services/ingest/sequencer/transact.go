@@ -182,6 +182,7 @@ func (c *session) commit(ctx context.Context, b *batch) error {
 			c.m.count(&st.decisions[i])
 		}
 		c.m.keys.WithLabelValues(label(st.p.id)).Set(float64(st.p.state.keys.len()))
+		c.m.stateWritten(st.p)
 	}
 	return nil
 }
@@ -258,6 +259,7 @@ func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
 	}
 	c.m.snapshots.Inc()
 	p.deltaBytes, p.lastSnapshot = 0, time.Now()
+	c.m.stateWritten(p)
 	p.snapshots = append(p.snapshots, recs[0].Offset)
 	if n := len(p.snapshots); n > 2 {
 		p.snapshots = p.snapshots[n-2:]

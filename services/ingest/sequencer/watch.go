@@ -9,13 +9,35 @@ import (
 
 const watchEvery = 5 * time.Second
 
-// watchStable measures how long an open transaction has held up the readers of an owned ingress partition.
-func (c *session) watchStable(ctx context.Context) {
-	type seen struct {
-		at    int64
-		since time.Time
+// watchedTopics are what the sequencer reads and writes: an open transaction on any of them holds somebody up.
+var watchedTopics = []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState}
+
+// stableWatch remembers where the last stable offset of a partition stood still, and since when.
+type stableWatch map[kafka.TopicPartition]stableSeen
+
+type stableSeen struct {
+	at    int64
+	since time.Time
+}
+
+// age says for how many seconds an open transaction has held up a partition's readers. What was not seen before counts as no time.
+func (w stableWatch) age(topic string, partition int32, stable, end int64, now time.Time) float64 {
+	tp := kafka.TopicPartition{Topic: topic, Partition: partition}
+	s, ok := w[tp]
+	switch {
+	case stable >= end:
+		delete(w, tp)
+	case !ok || s.at != stable:
+		w[tp] = stableSeen{stable, now}
+	default:
+		return now.Sub(s.since).Seconds()
 	}
-	stuck := map[int32]seen{}
+	return 0
+}
+
+// watchStable measures how long an open transaction has held up the readers of an owned partition.
+func (c *session) watchStable(ctx context.Context) {
+	seen := stableWatch{}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
@@ -25,28 +47,23 @@ func (c *session) watchStable(ctx context.Context) {
 		case <-tick.C:
 		}
 		// Stable first: what is written in between may look like an open transaction for one tick, which counts as no time.
-		stable, err := c.admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicIngress)
+		stable, err := c.admin.EndOffsets(ctx, kafka.ReadCommitted, watchedTopics...)
 		if err != nil {
 			continue
 		}
-		end, err := c.admin.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicIngress)
+		end, err := c.admin.EndOffsets(ctx, kafka.ReadUncommitted, watchedTopics...)
 		if err != nil {
 			continue
 		}
-		age := 0.0
-		for id := range c.txn.Assignment() {
-			tp := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: id}
-			s, ok := stuck[id]
-			switch {
-			case stable[tp] >= end[tp]:
-				delete(stuck, id)
-			case !ok || s.at != stable[tp]:
-				stuck[id] = seen{stable[tp], time.Now()}
-			default:
-				age = max(age, time.Since(s.since).Seconds())
+		now := time.Now()
+		for _, topic := range watchedTopics {
+			age := 0.0
+			for id := range c.txn.Assignment() {
+				tp := kafka.TopicPartition{Topic: topic, Partition: id}
+				age = max(age, seen.age(topic, id, stable[tp], end[tp], now))
 			}
+			c.m.stableAge.WithLabelValues(topic).Set(age)
 		}
-		c.m.stableAge.Set(age)
 	}
 }
 

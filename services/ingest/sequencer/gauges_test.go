@@ -1,0 +1,76 @@
+package sequencer
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+func TestGauges_NameAMisroutingProducerAndStayBounded(t *testing.T) {
+	g := newGauges(prometheus.NewRegistry())
+	source := func(s string) []event.Header {
+		return []event.Header{{Key: "ce_id", Value: []byte("1")}, {Key: "ce_source", Value: []byte(s)}}
+	}
+	g.forward("acme", source("/billing"))
+	g.forward("acme", source("/billing"))
+	if n := testutil.ToFloat64(g.misrouted.WithLabelValues("acme", "/billing")); n != 2 {
+		t.Errorf("/billing of acme has %v misrouted records, want 2", n)
+	}
+	g.forward("acme", source(strings.Repeat("é", 1000)))
+	for i := range 5_000 {
+		g.forward(fmt.Sprintf("t%d", i), source("/x"))
+	}
+	if n := testutil.CollectAndCount(g.misrouted); n > maxMisrouted+1 {
+		t.Errorf("%d series", n)
+	}
+	if n := testutil.ToFloat64(g.misrouted.WithLabelValues(otherProducers, otherProducers)); n < 4_000 {
+		t.Errorf("%v records of others were counted", n)
+	}
+	g.forward("acme", source("/billing"))
+	if n := testutil.ToFloat64(g.misrouted.WithLabelValues("acme", "/billing")); n != 3 {
+		t.Errorf("a known producer lost its series: %v", n)
+	}
+}
+
+func TestGauges_OfAPartitionThatLeftAreGone(t *testing.T) {
+	g := newGauges(prometheus.NewRegistry())
+	p := &partition{id: 3, deltaBytes: 77, lastSnapshot: time.Now()}
+	g.restoredIn(p, 2*time.Second)
+	if restored, deltas := testutil.ToFloat64(g.restored.WithLabelValues("3")), testutil.ToFloat64(g.deltas.WithLabelValues("3")); restored != 2 || deltas != 77 {
+		t.Errorf("restored in %v s, %v bytes of deltas", restored, deltas)
+	}
+	g.forget(3)
+	if n := testutil.CollectAndCount(g.restored) + testutil.CollectAndCount(g.snapshotAt) + testutil.CollectAndCount(g.deltas); n != 0 {
+		t.Errorf("%d series of a partition that another process has", n)
+	}
+}
+
+func TestStableAges_AnOpenTransactionShowsOnItsTopicOnly(t *testing.T) {
+	w := stableWatch{}
+	at := time.Unix(1000, 0)
+	look := func(stable int64, later time.Duration) float64 { return w.age("a", 0, stable, 20, at.Add(later)) }
+	if got := look(10, 0); got != 0 {
+		t.Errorf("the first look is no time: %v", got)
+	}
+	if got := look(10, 5*time.Second); got != 5 {
+		t.Errorf("held up for 5 s: %v", got)
+	}
+	if got := w.age("b", 0, 20, 20, at.Add(5*time.Second)); got != 0 {
+		t.Errorf("another topic: %v", got)
+	}
+	if got := look(12, 10*time.Second); got != 0 {
+		t.Errorf("it moved, so another transaction is the oldest: %v", got)
+	}
+	if got := look(20, 15*time.Second); got != 0 {
+		t.Errorf("it ended: %v", got)
+	}
+	if got := look(10, 20*time.Second); got != 0 {
+		t.Errorf("what ended is forgotten: %v", got)
+	}
+}
