@@ -7,7 +7,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/neuronx/engine/pkg/kafka"
@@ -55,10 +54,7 @@ func FailTxn(c *Cluster, f TxnFault, n int) (hits func() int) {
 // Misplace writes a record to the partition that it names, wherever its key belongs, as a client with another partitioner does.
 func Misplace(t testing.TB, cfg kafka.Config, r *kafka.Record) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatalf("open a test producer: %v", err)
-	}
+	client := manual(t, cfg)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -56,10 +56,7 @@ func StartEmpty(t testing.TB) (kafka.Config, *Cluster) {
 // that it names, any other where its key belongs.
 func Produce(t testing.TB, cfg kafka.Config, recs ...*kafka.Record) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatalf("open a test producer: %v", err)
-	}
+	client := manual(t, cfg)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -82,6 +79,20 @@ func Produce(t testing.TB, cfg kafka.Config, recs ...*kafka.Record) {
 	if err := client.ProduceSync(ctx, recs...).FirstErr(); err != nil {
 		t.Fatalf("produce to the test broker: %v", err)
 	}
+}
+
+// manual opens a producer whose records name their partition.
+func manual(t testing.TB, cfg kafka.Config) *kgo.Client {
+	t.Helper()
+	opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner())}
+	if cfg.Dialer != nil {
+		opts = append(opts, kgo.Dialer(cfg.Dialer))
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatalf("open a test producer: %v", err)
+	}
+	return client
 }
 
 // Consume returns the committed records that a topic holds now, by partition and offset.

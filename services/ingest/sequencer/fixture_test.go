@@ -131,13 +131,18 @@ type process struct {
 
 func start(t testing.TB, cfg Config) *process {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &process{stop: cancel, done: make(chan struct{}), reg: prometheus.NewRegistry(), ready: app.NewReadiness()}
 	level := slog.LevelWarn
 	if os.Getenv("NEURONX_TEST_LOG") != "" {
 		level = slog.LevelInfo
 	}
-	rt := &app.Runtime{Name: "ingest", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), Metrics: r.reg, Ready: r.ready}
+	return startLogged(t, cfg, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
+}
+
+func startLogged(t testing.TB, cfg Config, log *slog.Logger) *process {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &process{stop: cancel, done: make(chan struct{}), reg: prometheus.NewRegistry(), ready: app.NewReadiness()}
+	rt := &app.Runtime{Name: "ingest", Log: log, Metrics: r.reg, Ready: r.ready}
 	go func() {
 		defer close(r.done)
 		r.err = Run(ctx, rt, cfg)

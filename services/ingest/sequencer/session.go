@@ -291,7 +291,7 @@ func (c *session) poll(ctx context.Context) error {
 			}
 		}
 		woken, err := c.pollOnce(ctx, wait, c.cfg.MaxRecords-n)
-		if err != nil || woken || n == 0 && c.ready4txn() == 0 {
+		if err != nil || woken || ctx.Err() != nil || n == 0 && c.ready4txn() == 0 {
 			return err
 		}
 	}
