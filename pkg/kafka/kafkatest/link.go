@@ -73,7 +73,7 @@ func (l *Link) Dial(ctx context.Context, network, addr string) (net.Conn, error)
 	l.conns[out] = struct{}{}
 	l.mu.Unlock()
 	if err := l.usable(addr); err != nil { // it died meanwhile
-		out.Close()
+		_ = out.Close()
 		return nil, err
 	}
 	return out, nil
@@ -169,7 +169,7 @@ func (l *Link) cut(which func(*conn) bool) {
 	}
 	l.mu.Unlock()
 	for _, c := range cs {
-		c.Close()
+		_ = c.Close()
 	}
 }
 
@@ -208,7 +208,7 @@ func (c *conn) Write(b []byte) (int, error) {
 			t.Do()
 		}
 		if t.CutBefore {
-			c.Close()
+			_ = c.Close()
 			return 0, errCut
 		}
 		c.mu.Lock()
@@ -238,7 +238,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		}
 	}
 	if cut {
-		c.Close()
+		_ = c.Close()
 		return 0, errCut
 	}
 	return n, nil
