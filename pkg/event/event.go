@@ -65,6 +65,7 @@ type Event struct {
 	Path          []string // neuronx-path: how it was derived, entries `type<rule@version`
 	Fingerprint   string   // neuronx-fingerprint: hex SHA-256 that tells a conflict from a repeat
 	Forwarded     string   // neuronx-fwd: `<topic id>/<partition>/<offset>` of the record that was forwarded
+	Receipt       string   // neuronx-receipt: who waits for the verdict; stays out of log and dead letters
 
 	Signature string   // neuronx-sig
 	Extra     []Header // every other header, in the order received

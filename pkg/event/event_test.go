@@ -17,7 +17,7 @@ func full() Event {
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", TraceState: "a=b",
 		IdempotencyKey: "key", CorrelationID: "corr", CausationID: "cause", Hops: 3, Origin: OriginRedrive,
 		Deriver: "rules", DeriverNumber: 7, Path: []string{"lead.scored<score@1", "lead.qualified<q@2"},
-		Fingerprint: strings.Repeat("ab", 32), Forwarded: "t/1/2", Signature: "v1,k1,x",
+		Fingerprint: strings.Repeat("ab", 32), Forwarded: "t/1/2", Receipt: "Wait_er-1", Signature: "v1,k1,x",
 		Extra: []Header{{"ce_partner", []byte("p")}}, Value: Frame(9, []byte{1, 2}),
 	}
 }
@@ -36,7 +36,7 @@ func TestHeadersAndParseAreInverse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Signature = "" // the log carries no signatures
+	r.Signature, r.Receipt = "", "" // the log carries no signatures, and nobody who waits
 	if !reflect.DeepEqual(back, r) {
 		t.Fatalf("got  %+v\nwant %+v", back, r)
 	}
@@ -49,7 +49,7 @@ func TestSignatureCoversEverySystemAttributeAndTheValue(t *testing.T) {
 		"cause": func(e *Event) { e.CausationID = "x" }, "hops": func(e *Event) { e.Hops = 0 }, "origin": func(e *Event) { e.Origin = OriginLive },
 		"deriver": func(e *Event) { e.Deriver = "gohighlevel" }, "number": func(e *Event) { e.DeriverNumber++ },
 		"path": func(e *Event) { e.Path = e.Path[:1] }, "fingerprint": func(e *Event) { e.Fingerprint = "" },
-		"forwarded": func(e *Event) { e.Forwarded = "x" }, "value": func(e *Event) { e.Value = Frame(9, []byte{1, 3}) },
+		"forwarded": func(e *Event) { e.Forwarded = "x" }, "receipt": func(e *Event) { e.Receipt = "x" }, "value": func(e *Event) { e.Value = Frame(9, []byte{1, 3}) },
 		"malformed": func(e *Event) { e.malformed = []string{hHops} },
 	}
 	for name, change := range changes {
@@ -98,7 +98,7 @@ func TestKeyringAcceptsOldKeysAndHidesAll(t *testing.T) {
 func TestStripSystemKeepsOnlyOriginsThatReduceEffects(t *testing.T) {
 	e := full()
 	got := e.StripSystem()
-	if len(got) != 8 || e.Hops != 0 || e.Deriver != "" || e.Origin != "" || e.Fingerprint != "" {
+	if len(got) != 9 || e.Receipt != "" || e.Hops != 0 || e.Deriver != "" || e.Origin != "" || e.Fingerprint != "" {
 		t.Errorf("stripped %v, left %+v", got, e)
 	}
 	e = Event{Origin: OriginImport}
@@ -142,7 +142,7 @@ func TestParseRefusesByCode(t *testing.T) {
 }
 
 func TestMalformedSystemAttributesAreStrippedNotRefused(t *testing.T) {
-	for name, v := range map[string]string{hHops: "-1", hDeriverNumber: "0x1", hOrigin: "magic", hPath: strings.Repeat("a\n", 40) + "b", hFingerprint: "short"} {
+	for name, v := range map[string]string{hHops: "-1", hDeriverNumber: "0x1", hOrigin: "magic", hPath: strings.Repeat("a\n", 40) + "b", hFingerprint: "short", hReceipt: strings.Repeat("w", 65)} {
 		e, err := Parse([]byte("acme"), []Header{{name, []byte(v)}}, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -239,6 +239,21 @@ func TestIdentitiesDoNotCollideByJoining(t *testing.T) {
 	}
 	if FingerprintAvro("t", "", "s", 1, []byte("x")) == FingerprintJSON("t", "", "s", []byte("x")) {
 		t.Error("JSON and Avro bodies share fingerprints")
+	}
+}
+
+func TestReceiptIsLettersDigitsHyphensAndUnderscores(t *testing.T) {
+	for v, want := range map[string]bool{"aZ09-_": true, strings.Repeat("w", 64): true, strings.Repeat("w", 65): false, "": false, "a b": false, "a.b": false, "é": false, "@": false, "[": false} {
+		if validReceipt(v) != want {
+			t.Errorf("%q: %v", v, !want)
+		}
+	}
+	r := Receipt{ID: "1", Tenant: "a", Outcome: OutcomeAdmitted, Sequence: 1, Position: 1 << 60}
+	if got := string(r.Encode()); got != `{"id":"1","tenant":"a","outcome":"admitted","sequence":"1","position":"1152921504606846976"}` {
+		t.Error(got)
+	}
+	if back, err := ParseReceipt(r.Encode()); err != nil || back != r {
+		t.Errorf("%+v %v", back, err)
 	}
 }
 

@@ -33,6 +33,7 @@ const (
 	hPath           = "neuronx-path"
 	hFingerprint    = "neuronx-fingerprint"
 	hForwarded      = "neuronx-fwd"
+	hReceipt        = "neuronx-receipt"
 	hSignature      = "neuronx-sig"
 )
 
@@ -46,6 +47,7 @@ const (
 	maxSubject     = 512
 	maxTrace       = 512
 	maxPathBytes   = 4096
+	maxReceipt     = 64
 	maxExtra       = 4096 // one extension's value
 )
 
@@ -207,6 +209,10 @@ func (e *Event) setSystem(name, v string) int {
 		if ok {
 			e.Forwarded = v
 		}
+	case hReceipt:
+		if n, ok = 21, validReceipt(v); ok {
+			e.Receipt = v
+		}
 	default:
 		return 0
 	}
@@ -214,6 +220,16 @@ func (e *Event) setSystem(name, v string) int {
 		e.malformed = append(e.malformed, name)
 	}
 	return n
+}
+
+// validReceipt reports whether v is 1 to 64 letters, digits, hyphens and underscores.
+func validReceipt(v string) bool {
+	for i := range len(v) {
+		if c := v[i]; !lower(c|0x20) && !digit(c) && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return v != "" && len(v) <= maxReceipt
 }
 
 // formatPath joins path entries by a line feed, which can't be in one.
@@ -238,10 +254,11 @@ func (e *Event) Headers() []Header {
 	return w.event(e)
 }
 
-// Headers writes a recorded event's attributes: those of the event without its signature, and the sequencer's.
+// Headers writes a recorded event's attributes: those of the event without its signature and who waited for its receipt, and the
+// sequencer's.
 func (r *Recorded) Headers() []Header {
 	e := r.Event
-	e.Signature = ""
+	e.Signature, e.Receipt = "", ""
 	var w headerWriter
 	w.event(&e)
 	w.end(hSequence, appendNumber(w.buf, r.Sequence))

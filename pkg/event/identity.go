@@ -20,6 +20,9 @@ func DerivedID(tenant string, parts ...string) string {
 	return uuid.NewSHA1(namespace, b).String()
 }
 
+// KeyID is the id of an event that brought an Idempotency-Key and no id, whichever door it came through: a retry names the same event.
+func KeyID(tenant, key string) string { return DerivedID(tenant, key) }
+
 // RecordID is the id of a bare Kafka record that brought none: its topic's id, partition and offset decide.
 func RecordID(tenant string, topicID [16]byte, partition int32, offset int64) string {
 	return DerivedID(tenant, "record", string(topicID[:]), strconv.Itoa(int(partition)), strconv.FormatInt(offset, 10))

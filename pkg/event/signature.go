@@ -149,6 +149,9 @@ func (e *Event) eachSystem(fn func(name, value string)) {
 	if len(e.Path) > 0 {
 		fn(hPath, formatPath(e.Path))
 	}
+	if e.Receipt != "" {
+		fn(hReceipt, e.Receipt)
+	}
 }
 
 // StripSystem removes what counts only under a signature from an unsigned event and returns the names of what it removed. The
@@ -165,6 +168,6 @@ func (e *Event) StripSystem() []string {
 			stripped = append(stripped, name)
 		}
 	})
-	e.CausationID, e.Deriver, e.DeriverNumber, e.Hops, e.Origin, e.Fingerprint, e.Forwarded, e.Path = "", "", 0, 0, keep, "", "", nil
+	e.CausationID, e.Deriver, e.DeriverNumber, e.Hops, e.Origin, e.Fingerprint, e.Forwarded, e.Path, e.Receipt = "", "", 0, 0, keep, "", "", nil, ""
 	return stripped
 }

@@ -32,10 +32,17 @@ type StoredKey struct {
 	Revoked   bool
 }
 
+// Limits are the rates set for one tenant; 0: the service's own default holds.
+type Limits struct {
+	EventsPerSecond int64
+	BytesPerSecond  int64
+}
+
 // Entry is one tenant with its keys by key id.
 type Entry struct {
 	Tenant string
 	Status Status
+	Limits Limits
 	Keys   map[string]StoredKey
 }
 
@@ -52,6 +59,7 @@ type Principal struct {
 	Tenant string
 	KeyID  string
 	Scopes []string
+	Limits Limits
 }
 
 // Reasons for which a key is not accepted. Unknown tenant, unknown key, wrong
@@ -184,7 +192,7 @@ func decide(snap Snapshot, key Key, scope string, now time.Time) (Principal, err
 	if !slices.Contains(stored.Scopes, scope) {
 		return Principal{}, ErrScope
 	}
-	return Principal{Tenant: key.Tenant, KeyID: key.ID, Scopes: stored.Scopes}, nil
+	return Principal{Tenant: key.Tenant, KeyID: key.ID, Scopes: stored.Scopes, Limits: entry.Limits}, nil
 }
 
 func known(snap Snapshot, key Key) bool {

@@ -38,13 +38,14 @@ func (t *Tables) Load(ctx context.Context) (Snapshot, error) {
 }
 
 func loadTenants(ctx context.Context, tx pgx.Tx, snap Snapshot) error {
-	rows, err := tx.Query(ctx, `SELECT tenant_id, status FROM neuronx.tenants`)
+	rows, err := tx.Query(ctx, `SELECT tenant_id, status, coalesce(events_per_second, 0), coalesce(bytes_per_second, 0) FROM neuronx.tenants`)
 	if err != nil {
 		return err
 	}
 	var id, status string
-	_, err = pgx.ForEachRow(rows, []any{&id, &status}, func() error {
-		snap[id] = Entry{Tenant: id, Status: Status(status), Keys: map[string]StoredKey{}}
+	var limits Limits
+	_, err = pgx.ForEachRow(rows, []any{&id, &status, &limits.EventsPerSecond, &limits.BytesPerSecond}, func() error {
+		snap[id] = Entry{Tenant: id, Status: Status(status), Limits: limits, Keys: map[string]StoredKey{}}
 		return nil
 	})
 	return err

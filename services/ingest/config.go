@@ -10,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
+	httpin "github.com/neuronx/engine/services/ingest/http"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
@@ -28,7 +29,7 @@ type Config struct {
 	Listener net.Listener
 
 	AckTimeout time.Duration // how long a request waits for Kafka; 0: 10 s
-	TenantRate float64       // events a second and tenant at the HTTP role; 0: no limit
+	Quotas     httpin.Quotas // of a tenant at the HTTP role for which nothing else is set
 	KeyWindow  time.Duration // how long the sequencer remembers an idempotency key; 0: sequencer.KeyWindow
 	Laptop     bool          // accept one replica a topic, and a short KeyWindow
 
@@ -38,9 +39,13 @@ type Config struct {
 // maxKeyWindow bounds what the keys cost: 30 bytes each.
 const maxKeyWindow = 7 * 24 * time.Hour
 
+// maxRate of a tenant, events a second. What is not a number is out of range, too.
+const maxRate = 1e9
+
 // Default is the configuration before flags.
 func Default() Config {
-	return Config{Roles: []string{RoleHTTP, RoleSequencer}, HTTPAddr: ":8080", AckTimeout: 10 * time.Second, KeyWindow: sequencer.KeyWindow}
+	return Config{Roles: []string{RoleHTTP, RoleSequencer}, HTTPAddr: ":8080", AckTimeout: 10 * time.Second, KeyWindow: sequencer.KeyWindow,
+		Quotas: httpin.Quotas{Burst: 2 * time.Second}}
 }
 
 func (c *Config) bind(fs *pflag.FlagSet) {
@@ -48,7 +53,9 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&c.Roles, "roles", c.Roles, "roles to run: http, sequencer")
 	fs.StringVar(&c.HTTPAddr, "http", c.HTTPAddr, "address of the HTTP role")
 	fs.DurationVar(&c.AckTimeout, "ack-timeout", c.AckTimeout, "how long an HTTP request waits for Kafka")
-	fs.Float64Var(&c.TenantRate, "tenant-rate", c.TenantRate, "events a second and tenant at the HTTP role before 429; 0: no limit")
+	fs.Float64Var(&c.Quotas.Events, "tenant-rate", c.Quotas.Events, "events a second and tenant at the HTTP role before 429; 0: no limit")
+	fs.Float64Var(&c.Quotas.Bytes, "tenant-bytes", c.Quotas.Bytes, "bytes of bodies a second and tenant at the HTTP role before 429; 0: no limit")
+	fs.DurationVar(&c.Quotas.Burst, "tenant-burst", c.Quotas.Burst, "how much of its rates a tenant may send at once; never less than a full batch")
 	fs.DurationVar(&c.KeyWindow, "key-window", c.KeyWindow, "how long the sequencer remembers idempotency keys; the same at every instance")
 	fs.BoolVar(&c.Laptop, "laptop", c.Laptop, "accept topics with one replica, and a --key-window under 24h: no safety")
 }
@@ -77,8 +84,14 @@ func (c *Config) Validate() error {
 	if c.AckTimeout < 0 || c.AckTimeout > 5*time.Minute {
 		bad("--ack-timeout is out of range", "up to 5m")
 	}
-	if c.TenantRate < 0 {
-		bad("--tenant-rate is negative", "0 is no limit")
+	if !(c.Quotas.Events >= 0 && c.Quotas.Events <= maxRate) {
+		bad("--tenant-rate is out of range", "events a second, up to 1e9; 0 is no limit")
+	}
+	if !(c.Quotas.Bytes >= 0 && c.Quotas.Bytes <= maxRate*1000) {
+		bad("--tenant-bytes is out of range", "bytes a second, up to 1e12; 0 is no limit")
+	}
+	if c.Quotas.Burst < 0 || c.Quotas.Burst > time.Hour {
+		bad("--tenant-burst is out of range", "up to 1h; 0 is 2s")
 	}
 	if c.KeyWindow != 0 && (c.KeyWindow < time.Second || c.KeyWindow > maxKeyWindow || c.KeyWindow < sequencer.KeyWindow && !c.Laptop) {
 		bad("--key-window is out of range", "24h to 168h; from 1s with --laptop, where producers may see their retries admitted twice")

@@ -58,7 +58,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 
 	g := app.NewGroup()
 	if cfg.has(RoleHTTP) {
-		if err := addHTTP(ctx, g, rt, cfg, httpParts{keys, schemas, producer}); err != nil {
+		if err := addHTTP(ctx, g, rt, cfg, httpParts{keys, schemas, producer, brokers}); err != nil {
 			return err
 		}
 	}
@@ -77,12 +77,13 @@ type httpParts struct {
 	keys     *event.Keyring
 	schemas  *registry.Client
 	producer *kafka.Producer
+	brokers  kafka.Config
 }
 
 var errStopping = errors.New("stopping")
 
-// addHTTP binds the port and adds the HTTP role's two actors: the tenant
-// directory's refresh and the server.
+// addHTTP binds the port and adds the HTTP role's actors: the tenant directory's
+// refresh, the reader of receipts and the server.
 func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, parts httpParts) error {
 	pool, err := postgres.Open(ctx, cfg.PostgresURL.Reveal(), postgres.Application("neuronx-ingest"))
 	if err != nil {
@@ -98,10 +99,11 @@ func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, par
 	directory := tenant.NewDirectory(tenant.FromPool(pool), rt.Log, rt.Metrics)
 	server := httpin.New(httpin.Config{
 		Producer: parts.producer, Auth: directory, Schemas: parts.schemas, Keys: parts.keys, Finder: httpin.NewFinder(pool),
-		AckTimeout: cfg.AckTimeout, TenantRate: cfg.TenantRate, Log: rt.Log, Reg: rt.Metrics,
+		AckTimeout: cfg.AckTimeout, Quotas: cfg.Quotas, Log: rt.Log, Reg: rt.Metrics,
 	})
 	rt.Ready.Set("tenant directory", tenant.ErrNotLoaded)
 	g.Add("tenant directory", directory.Run)
+	g.Add("receipts", func(ctx context.Context) error { return server.FollowReceipts(ctx, parts.brokers) })
 	g.Add("readiness", func(ctx context.Context) error {
 		watchDirectory(ctx, rt, directory)
 		return nil

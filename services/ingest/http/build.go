@@ -26,6 +26,9 @@ type request struct {
 	traceparent string
 	tracestate  string
 	now         time.Time
+	quota       *quota
+	wait        time.Duration // for the verdict; 0: not at all
+	receipt     string        // who waits for the verdict; "" when nobody does
 }
 
 // build judges an envelope and makes the signed event of it, or a *Problem that
@@ -65,7 +68,7 @@ func attributes(env envelope, req request) (e event.Event, ignored []string, fau
 	faults = env.faults
 	e = event.Event{
 		TenantID: req.tenant, Time: req.now, IdempotencyKey: req.key,
-		TraceParent: req.traceparent, TraceState: req.tracestate, Origin: event.OriginLive,
+		TraceParent: req.traceparent, TraceState: req.tracestate, Origin: event.OriginLive, Receipt: req.receipt,
 	}
 	need := func(name string) string {
 		if env.attrs[name] == "" {
@@ -84,7 +87,7 @@ func attributes(env envelope, req request) (e event.Event, ignored []string, fau
 	case e.ID != "":
 	case req.key != "":
 		// A retry must name the same event (REVIEW 15b).
-		e.ID = event.DerivedID(req.tenant, req.key)
+		e.ID = event.KeyID(req.tenant, req.key)
 	default:
 		faults = append(faults, FieldError{Location: "id", Message: "required, unless there is an Idempotency-Key"})
 	}

@@ -2,32 +2,40 @@ package httpin
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/tenant"
 )
 
-// accepted is the answer to one event.
-type accepted struct {
-	ID     string `json:"id"`
-	Status string `json:"status"`
+// answer is the answer to one event: what is known of it.
+type answer struct {
+	ID       string `json:"id"`
+	Status   string `json:"status"`             // accepted, or with a verdict admitted or duplicate
+	Sequence string `json:"sequence,omitempty"` // admitted; a string, because it passes 2^53
+	Position string `json:"position,omitempty"` // admitted
+	Of       string `json:"of,omitempty"`       // duplicate: the sequence that the first one got
 }
 
 // itemAnswer is the answer to one event of a batch.
 type itemAnswer struct {
-	Index   int      `json:"index"`
-	ID      string   `json:"id,omitempty"`
-	Status  string   `json:"status"` // accepted | refused | unknown
-	Problem *Problem `json:"problem,omitempty"`
+	Index    int      `json:"index"`
+	ID       string   `json:"id,omitempty"`
+	Status   string   `json:"status"` // accepted | admitted | duplicate | refused | unknown
+	Sequence string   `json:"sequence,omitempty"`
+	Position string   `json:"position,omitempty"`
+	Of       string   `json:"of,omitempty"`
+	Problem  *Problem `json:"problem,omitempty"`
 }
 
 const (
-	statusAccepted = "accepted"
-	statusRefused  = "refused"
-	statusUnknown  = "unknown"
+	statusAccepted  = "accepted"
+	statusAdmitted  = event.OutcomeAdmitted
+	statusDuplicate = event.OutcomeDuplicate
+	statusRefused   = event.OutcomeRefused
+	statusUnknown   = "unknown"
 )
 
 // postEvents takes one event or a batch.
@@ -44,7 +52,12 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 	if p != nil {
 		return p
 	}
-	req := request{tenant: who.Tenant, now: s.now().UTC()}
+	req := request{tenant: who.Tenant, now: s.now().UTC(), wait: preferredWait(r.Header), quota: s.rates.of(who.Tenant, who.Limits)}
+	if p = req.quota.enter(media == mediaBatch, r.ContentLength, req.now); p != nil {
+		s.metrics.event(statusRefused, event.CodeRateLimited)
+		req.quota.tell(w.Header(), req.now)
+		return p
+	}
 	req.traceparent, req.tracestate, _ = trace(r.Header)
 	if req.key, p = idempotencyKey(r.Header); p != nil {
 		return p
@@ -56,7 +69,7 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 		}
 		return s.postBatch(r, w, req)
 	}
-	body, p := readBody(w, r, MaxBody)
+	body, p := s.readBody(w, r, MaxBody, req)
 	if p != nil {
 		return p
 	}
@@ -71,22 +84,46 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 	return s.postOne(r.Context(), w, env, req)
 }
 
+// readBody reads the body, charges the tenant's quota for it, and tells what is left of that.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, req request) ([]byte, *Problem) {
+	body, p := readBody(w, r, limit)
+	req.quota.read(len(body), r.ContentLength, s.now())
+	req.quota.tell(w.Header(), s.now())
+	return body, p
+}
+
 func (s *Server) postOne(ctx context.Context, w http.ResponseWriter, env envelope, req request) error {
+	v := s.waitFor(req, 1)
+	defer v.leave()
+	req.receipt = v.waiter(0)
 	e, err := s.build(ctx, env, req)
 	if err != nil {
 		return err
 	}
-	if p := s.admit(req.tenant, []event.Event{e}); p != nil {
+	v.expect(0, e.ID)
+	events := []event.Event{e}
+	if p := s.admit(events); p != nil {
 		return p
 	}
-	if err := s.store(ctx, []event.Event{e})[0]; err != nil {
+	if err := s.store(ctx, events)[0]; err != nil {
 		return s.unknown(err)
 	}
 	s.metrics.event(statusAccepted, "")
 	if s.Finder != nil {
 		w.Header().Set("Location", "/v1/events/"+url.PathEscape(e.ID))
 	}
-	writeJSON(w, http.StatusAccepted, accepted{ID: e.ID, Status: statusAccepted})
+	out, status := answer{ID: e.ID, Status: statusAccepted}, http.StatusAccepted
+	if v != nil {
+		receipts, all := s.verdicts(ctx, v, 1, req)
+		preferenceApplied(w, req.wait)
+		if p := refusedBy(receipts[0]); p != nil {
+			return p
+		}
+		if all {
+			out, status = answerOf(receipts[0]), http.StatusOK
+		}
+	}
+	writeJSON(w, status, out)
 	return nil
 }
 
@@ -94,7 +131,7 @@ func (s *Server) postOne(ctx context.Context, w http.ResponseWriter, env envelop
 // the outcome of one is unknown the whole answer is 503, because the client then
 // must send something again, and sending all again is safe.
 func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) error {
-	body, p := readBody(w, r, MaxBatchBody)
+	body, p := s.readBody(w, r, MaxBatchBody, req)
 	if p != nil {
 		return p
 	}
@@ -102,11 +139,20 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 	if p != nil {
 		return p
 	}
+	p = req.quota.batch(len(envs), s.now())
+	req.quota.tell(w.Header(), s.now())
+	if p != nil {
+		s.metrics.event(statusRefused, event.CodeRateLimited)
+		return p
+	}
+	v := s.waitFor(req, len(envs))
+	defer v.leave()
 	answers := make([]itemAnswer, len(envs))
 	events := make([]event.Event, 0, len(envs))
 	index := make([]int, 0, len(envs))
 	for i, env := range envs {
 		answers[i] = itemAnswer{Index: i, ID: clip(env.attrs["id"]), Status: statusRefused}
+		req.receipt = v.waiter(i)
 		e, err := s.build(r.Context(), env, req)
 		if err != nil {
 			p := fromError(err)
@@ -116,10 +162,11 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 			answers[i].Problem = p
 			continue
 		}
+		v.expect(i, e.ID)
 		events, index = append(events, e), append(index, i)
 		answers[i].ID = e.ID
 	}
-	if p := s.admit(req.tenant, events); p != nil {
+	if p := s.admit(events); p != nil {
 		return p
 	}
 	var lost error
@@ -137,7 +184,17 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 		return p
 	}
 	status := http.StatusAccepted
-	if len(events) == 0 && len(envs) > 0 {
+	if v != nil {
+		receipts, all := s.verdicts(r.Context(), v, len(events), req)
+		preferenceApplied(w, req.wait)
+		for i, receipt := range receipts {
+			answers[i].verdict(receipt)
+		}
+		if all {
+			status = http.StatusOK
+		}
+	}
+	if len(envs) > 0 && !slices.ContainsFunc(answers, func(a itemAnswer) bool { return a.Status != statusRefused }) {
 		status = http.StatusUnprocessableEntity
 	}
 	writeJSON(w, status, answers)
@@ -157,16 +214,9 @@ func (s *Server) build(ctx context.Context, env envelope, req request) (event.Ev
 	return e, nil
 }
 
-// admit applies the tenant's rate and the bound on waiting records.
-func (s *Server) admit(tenant string, events []event.Event) *Problem {
-	if len(events) == 0 {
-		return nil
-	}
-	if wait := s.rates.take(tenant, len(events), s.now()); wait > 0 {
-		s.metrics.event(statusRefused, event.CodeRateLimited)
-		return problem(event.CodeRateLimited, fmt.Sprintf("the tenant is over %g events a second", s.TenantRate)).retry(wait)
-	}
-	if !s.gate.enter(events) {
+// admit applies the bound on waiting records.
+func (s *Server) admit(events []event.Event) *Problem {
+	if len(events) > 0 && !s.gate.enter(events) {
 		s.metrics.event(statusRefused, event.CodeUnavailable)
 		return problem(event.CodeUnavailable, "too many events wait to be stored; nothing of this request was").retry(2)
 	}

@@ -122,7 +122,7 @@ func TestPost_RetryWithTheSameKeyNamesTheSameEventAndFingerprint(t *testing.T) {
 		if w.Code != http.StatusAccepted {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
-		ids = append(ids, decode[accepted](t, w).ID)
+		ids = append(ids, decode[answer](t, w).ID)
 		prints = append(prints, parsed(t, f.producer.taken()[i]).Fingerprint)
 	}
 	if ids[0] != ids[1] || ids[0] != event.DerivedID("acme", "order-7") {
@@ -132,7 +132,7 @@ func TestPost_RetryWithTheSameKeyNamesTheSameEventAndFingerprint(t *testing.T) {
 		t.Errorf("fingerprints %v: a retry must be equal, another payload must not", prints)
 	}
 	w := f.call("POST", "/v1/events", f.keys["globex"], []byte(first), "Content-Type", mediaStructured, "Idempotency-Key", "order-7")
-	if id := decode[accepted](t, w).ID; id == ids[0] {
+	if id := decode[answer](t, w).ID; id == ids[0] {
 		t.Error("two tenants with the same key got the same event id")
 	}
 }
@@ -249,7 +249,7 @@ func TestPost_FullGateSays503BeforeProducing(t *testing.T) {
 }
 
 func TestPost_RateIsPerTenant(t *testing.T) {
-	f := newFixture(t, func(c *Config) { c.TenantRate = 0.5 })
+	f := newFixture(t, func(c *Config) { c.Quotas.Events = 0.5 })
 	statuses := map[int]int{}
 	for i := range maxBatchItems + 1 {
 		statuses[f.structured(with("id", fmt.Sprint(i))).Code]++

@@ -15,9 +15,11 @@ type metrics struct {
 	durations *prometheus.HistogramVec
 	events    *prometheus.CounterVec
 	ignored   *prometheus.CounterVec
+	waits     *prometheus.CounterVec
+	lookups   *prometheus.CounterVec
 }
 
-func newMetrics(reg prometheus.Registerer, g *gate) *metrics {
+func newMetrics(reg prometheus.Registerer, g *gate, d *desk) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "neuronx_http_requests_total", Help: "HTTP requests by route, method and status code.",
@@ -32,9 +34,18 @@ func newMetrics(reg prometheus.Registerer, g *gate) *metrics {
 		ignored: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "neuronx_http_ignored_attributes_total", Help: "System attributes that clients tried to set and that were dropped.",
 		}, []string{"attribute"}),
+		waits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "neuronx_http_waits_total", Help: "Requests that asked to wait for the verdict: answered in time, late, or no_room (too many wait, or receipts are not followed).",
+		}, []string{"outcome"}),
+		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "neuronx_http_lookups_total", Help: "Events asked for by id, by where they were found: archive, log, ingress, receipts, nowhere, or undecided (a bound was reached).",
+		}, []string{"found"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.durations, m.events, m.ignored,
+		reg.MustRegister(m.requests, m.durations, m.events, m.ignored, m.waits, m.lookups,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "neuronx_http_waiting_verdicts", Help: "Events for whose verdict a client waits now.",
+			}, func() float64 { return float64(d.size()) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "neuronx_http_waiting_records", Help: "Records handed to Kafka and not acknowledged yet.",
 			}, func() float64 { return float64(g.records.Load()) }))

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,8 @@ const (
 	MaxBody      = 1 << 20 // one event
 	MaxBatchBody = 8 << 20
 	maxHeader    = 32 << 10
+
+	readTimeout = 30 * time.Second // 8 MiB in 30 s is 2.2 Mbit/s
 )
 
 // Producer stores records with acks=all and never cancels one (H09).
@@ -48,7 +51,7 @@ type Config struct {
 	Finder   Finder // nil: the route GET /v1/events/{id} does not exist
 
 	AckTimeout time.Duration // how long a request waits for Kafka; 0: 10 s
-	TenantRate float64       // events a second and tenant before 429; 0: no limit
+	Quotas     Quotas        // of a tenant for which nothing else is set
 	Log        *slog.Logger
 	Reg        prometheus.Registerer
 }
@@ -59,7 +62,12 @@ type Server struct {
 	metrics *metrics
 	gate    *gate
 	rates   *rates
+	desk    *desk
+	repeats *repeats
 	now     func() time.Time
+
+	stopping chan struct{} // closed when nobody may wait for a verdict any longer
+	stopOnce sync.Once
 }
 
 // New makes a server.
@@ -67,8 +75,10 @@ func New(cfg Config) *Server {
 	if cfg.AckTimeout <= 0 {
 		cfg.AckTimeout = 10 * time.Second
 	}
-	s := &Server{Config: cfg, gate: &gate{}, rates: newRates(cfg.TenantRate), now: time.Now}
-	s.metrics = newMetrics(cfg.Reg, s.gate)
+	s := &Server{
+		Config: cfg, gate: &gate{}, rates: newRates(cfg.Quotas), desk: newDesk(), repeats: newRepeats(), now: time.Now, stopping: make(chan struct{}),
+	}
+	s.metrics = newMetrics(cfg.Reg, s.gate, s.desk)
 	return s
 }
 
@@ -124,15 +134,16 @@ func (s *Server) route(pattern, method string, h handler) http.Handler {
 	})
 }
 
-// Serve serves on ln until ctx ends, then drains: no new connection, requests
-// under way finish within the ack timeout and a little more. Slow clients are
+// Serve serves on ln until ctx ends, then drains: no new connection, nobody waits
+// for a verdict any longer, requests under way finish within the ack timeout and a
+// little more. Slow clients are
 // cut by the timeouts (Slowloris).
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second, // 8 MiB in 30 s is 2.2 Mbit/s
-		WriteTimeout:      30*time.Second + s.AckTimeout + 5*time.Second,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      s.writeTimeout(),
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
@@ -144,6 +155,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("serve HTTP on %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
+	s.stopWaiting()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.AckTimeout+5*time.Second)
 	defer cancel()
 	err := srv.Shutdown(drain)

@@ -2,12 +2,7 @@ package httpin
 
 import (
 	"context"
-	"math"
-	"sync"
 	"sync/atomic"
-	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -83,38 +78,4 @@ func (g *gate) enter(events []event.Event) bool {
 func (g *gate) leave(size int64) {
 	g.records.Add(-1)
 	g.bytes.Add(-size)
-}
-
-// rates holds one token bucket a tenant. It is bounded by the number of
-// tenants, since only authenticated ones come here.
-type rates struct {
-	limit   rate.Limit
-	mu      sync.Mutex
-	buckets map[string]*rate.Limiter
-}
-
-func newRates(perSecond float64) *rates {
-	return &rates{limit: rate.Limit(perSecond), buckets: map[string]*rate.Limiter{}}
-}
-
-// take returns 0 when n events may pass, else the seconds to wait.
-func (r *rates) take(tenant string, n int, now time.Time) int {
-	if r.limit <= 0 {
-		return 0
-	}
-	r.mu.Lock()
-	b := r.buckets[tenant]
-	if b == nil {
-		// Two seconds' worth, and never less than a full batch, which could not pass at all otherwise.
-		b = rate.NewLimiter(r.limit, max(int(2*r.limit), maxBatchItems))
-		r.buckets[tenant] = b
-	}
-	r.mu.Unlock()
-	res := b.ReserveN(now, n)
-	delay := res.DelayFrom(now)
-	if delay <= 0 {
-		return 0
-	}
-	res.CancelAt(now)
-	return max(1, int(math.Ceil(delay.Seconds())))
 }

@@ -89,6 +89,7 @@ type decision struct {
 	loading  bool // a pause that ends when a schema that is being looked up is there
 	tenant   string
 	eventID  string
+	receipt  string // who waits for this verdict; empty: nobody
 
 	recorded *event.Recorded // admitted
 	dead     *output         // refused
@@ -120,6 +121,9 @@ func admit(env *env, o *overlay, in input) decision {
 	}
 	o.next = in.offset + 1
 	d.stripped, d.badSig, d.tenant, d.eventID = a.stripped, a.badSig, a.e.TenantID, a.e.ID
+	if d.outcome != forwarded { // a forward carries it on: who judges writes the receipt
+		d.receipt = a.e.Receipt
+	}
 	who := nobody
 	if o.tenant(a.e.TenantID) != nil {
 		who = a.e.TenantID
@@ -212,7 +216,7 @@ func (a *admission) fillIn() {
 	}
 	if e.ID == "" {
 		if e.IdempotencyKey != "" {
-			e.ID = event.DerivedID(e.TenantID, "key", e.IdempotencyKey)
+			e.ID = event.KeyID(e.TenantID, e.IdempotencyKey)
 		} else {
 			e.ID = event.RecordID(e.TenantID, a.o.base.topicID, a.o.base.partition, a.in.offset)
 		}

@@ -10,7 +10,7 @@
 //	           ingress p ──┐ read from the state's offset, committed records only
 //	                       v
 //	state p ── restore ──> State ── admit + overlay ──> one Kafka transaction: events p, deadletter p, ingress q (misrouted),
-//	   ^                     ^                          state p, and the offset of p in group neuronx.sequencer (KIP-447)
+//	   ^                     ^                          receipts p, state p, and the offset of p in group neuronx.sequencer (KIP-447)
 //	   |                     |                                   |
 //	   └─────────────────────┼───────────────────────────────────┤
 //	                         └── merge, only after a confirmed commit

@@ -22,6 +22,8 @@ const (
 	hdrOffset    = "__connect.errors.offset"
 	hdrTenant    = "ce_tenantid"
 	hdrRecorded  = "ce_recordedtime"
+	hdrReceipt   = "neuronx-receipt"
+	hdrSignature = "neuronx-sig"
 	hdrUnsigned  = "nx_unsigned_" // prefix of system attributes that nobody signed
 )
 
@@ -116,8 +118,15 @@ func (a *admission) deadLetter(code event.Code, detail string) *output {
 	add := func(k, v string) { out = append(out, event.Header{Key: k, Value: []byte(v)}) }
 	for _, h := range a.in.headers {
 		switch h.Key {
-		case hdrCode, hdrDetail, hdrCut, hdrTopic, hdrPartition, hdrOffset, hdrTenant, hdrRecorded:
+		case hdrCode, hdrDetail, hdrCut, hdrTopic, hdrPartition, hdrOffset, hdrTenant, hdrRecorded, hdrReceipt:
 			continue
+		case hdrSignature:
+			if a.verified && a.e.Receipt != "" { // it covers what was just left out
+				e := a.e
+				e.Receipt = ""
+				a.env.sign(&e)
+				h.Value = []byte(e.Signature)
+			}
 		}
 		if systemHeaders[h.Key] && !a.verified && !(h.Key == "ce_origin" && a.parsed && a.e.Origin != "") {
 			h.Key = hdrUnsigned + h.Key

@@ -75,7 +75,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 
 // checkTopics compares the partition counts of the topics that are written side by side (K25).
 func (s *sequencer) checkTopics(ctx context.Context) error {
-	names := []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState}
+	names := []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicReceipts, kafka.TopicState}
 	topics, err := s.admin.Topics(ctx, names...)
 	if err != nil {
 		return fmt.Errorf("topics: %w", err)

@@ -31,6 +31,7 @@ type staged struct {
 	o         *overlay
 	decisions []decision
 	log, dead []*kafka.Record
+	receipts  []*kafka.Record
 	delta     int
 	epoch     int32
 }
@@ -93,6 +94,7 @@ func (c *session) stage(start time.Time) *batch {
 			b.n += len(st.decisions)
 			b.recs = append(b.recs, st.log...)
 			b.recs = append(b.recs, st.dead...)
+			b.recs = append(b.recs, st.receipts...)
 		}
 	}
 	for _, st := range b.parts {
@@ -129,6 +131,9 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 			st.log = append(st.log, kafka.RecordedToRecord(d.recorded))
 		case d.dead != nil:
 			st.dead = append(st.dead, toRecord(kafka.TopicDeadLetter, d.dead))
+		}
+		if r := receiptOf(&d, p.id); r != nil {
+			st.receipts = append(st.receipts, r)
 		}
 		st.decisions = append(st.decisions, d)
 	}
