@@ -49,7 +49,7 @@ func TestMigrations_MatchTheDeclaredColumns(t *testing.T) {
 	for _, s := range f.specs {
 		var base []string
 		rows, err := f.admin.Query(context.Background(), `SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
-			WHERE attrelid = ('projection.' || $1)::regclass AND attnum > 0 ORDER BY attnum`, s.Table)
+			WHERE attrelid = ('projection.' || $1)::regclass AND attnum > 0`, s.Table)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,10 @@ func TestMigrations_MatchTheDeclaredColumns(t *testing.T) {
 			}
 			want = append(want, c.Name+" "+typ)
 		}
-		if want = append(want, "sequence bigint"); !slices.Equal(base, want) {
+		want = append(want, "sequence bigint")
+		slices.Sort(base) // a column that came with a later migration is the last one of its table
+		slices.Sort(want)
+		if !slices.Equal(base, want) {
 			t.Errorf("projection.%s has\n  %v, declared are\n  %v", s.Table, base, want)
 		}
 	}
@@ -89,8 +92,10 @@ func TestViews_KeepTenantsApart(t *testing.T) {
 			f.event(name, "tenant.key_issued", map[string]any{"key_id": "k1", "secret_sha256": "00", "scopes": []any{"events:write"}}),
 			f.event(name, "lead.created", map[string]any{"lead_id": "1"}),
 			f.event(name, "opportunity.created", map[string]any{"opportunity_id": "1"}),
+			f.event(name, "tenant.limits_set", map[string]any{"events_per_second": int64(50), "bytes_per_second": int64(7)}),
 		}})
 	}
+	runs[1].Events = append(runs[1].Events, f.event("globex", "tenant.limits_set", map[string]any{"events_per_second": int64(0)}))
 	if err := f.inTx(func(tx pgx.Tx) error { return p.ApplyBatch(context.Background(), tx, runs) }); err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +134,9 @@ func TestViews_KeepTenantsApart(t *testing.T) {
 	snap, err := tenant.FromPool(f.db.Pool(t, postgres.RoleIngest)).Load(context.Background())
 	if err != nil || len(snap) != 2 || snap["acme"].Status != tenant.StatusActive {
 		t.Errorf("the directory reads %+v, %v", snap, err)
+	}
+	if a, g := snap["acme"].Limits, snap["globex"].Limits; a != (tenant.Limits{EventsPerSecond: 50, BytesPerSecond: 7}) || g != (tenant.Limits{BytesPerSecond: 7}) {
+		t.Errorf("limits of acme %+v, of globex %+v", a, g)
 	}
 }
 

@@ -242,7 +242,9 @@ func TestDesk_ManyAtOnce(t *testing.T) {
 				v.expect(1, id)
 				var hands sync.WaitGroup
 				for k := range 2 {
-					hands.Go(func() { d.hand(v.waiter(k), event.Receipt{Tenant: tenant, ID: id, Outcome: "admitted", Sequence: int64(k + 1)}) })
+					hands.Go(func() {
+						d.hand(v.waiter(k), event.Receipt{Tenant: tenant, ID: id, Outcome: "admitted", Sequence: int64(k + 1)})
+					})
 				}
 				got, ok := v.collect(context.Background(), nil, 2)
 				hands.Wait()

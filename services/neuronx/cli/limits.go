@@ -69,7 +69,7 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 				return nil
 			}
 			d, err := c.act(ctx, args[0], "tenant.limits_set", "tenant/"+args[0], "", map[string]any{
-				"events_per_second": limitData(want.EventsPerSecond), "bytes_per_second": limitData(want.BytesPerSecond), "reason": orNil(reason), "by": orNil(by),
+				"events_per_second": want.EventsPerSecond, "bytes_per_second": want.BytesPerSecond, "reason": orNil(reason), "by": orNil(by),
 			})
 			if err != nil {
 				return err
@@ -114,13 +114,6 @@ func orDefault(n int64) *int64 {
 		return nil
 	}
 	return &n
-}
-
-func limitData(n int64) any {
-	if n == 0 {
-		return nil
-	}
-	return n
 }
 
 func limitText(n *int64) string {

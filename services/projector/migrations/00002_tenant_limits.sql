@@ -1,5 +1,5 @@
 -- +goose Up
--- Rates of a tenant at the doors; null is the doors' default.
+-- Rates of a tenant at the doors; null or 0 is the doors' default.
 ALTER TABLE projection.tenants ADD COLUMN events_per_second bigint, ADD COLUMN bytes_per_second bigint;
 CREATE OR REPLACE VIEW neuronx.tenants WITH (security_invoker = true) AS
     SELECT t.tenant_id, t.name, t.status, t.crm_adapter, t.crm_location, t.crm_token, t.crm_mode, t.crm_base_url, t.created_at, t.updated_at, t.sequence,
