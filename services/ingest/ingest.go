@@ -96,9 +96,14 @@ func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, par
 			return fmt.Errorf("listen for HTTP: %w (choose another --http)", err)
 		}
 	}
+	finder, err := httpin.NewTail(httpin.NewFinder(pool), parts.brokers)
+	if err != nil {
+		pool.Close()
+		return err
+	}
 	directory := tenant.NewDirectory(tenant.FromPool(pool), rt.Log, rt.Metrics)
 	server := httpin.New(httpin.Config{
-		Producer: parts.producer, Auth: directory, Schemas: parts.schemas, Keys: parts.keys, Finder: httpin.NewFinder(pool),
+		Producer: parts.producer, Auth: directory, Schemas: parts.schemas, Keys: parts.keys, Finder: finder,
 		AckTimeout: cfg.AckTimeout, Quotas: cfg.Quotas, Log: rt.Log, Reg: rt.Metrics,
 	})
 	rt.Ready.Set("tenant directory", tenant.ErrNotLoaded)
@@ -110,6 +115,7 @@ func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, par
 	})
 	g.Add("http", func(ctx context.Context) error {
 		defer pool.Close()
+		defer finder.Close()
 		rt.Ready.Set("http", nil)
 		stop := context.AfterFunc(ctx, func() { rt.Ready.Set("http", errStopping) })
 		defer stop()

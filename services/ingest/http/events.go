@@ -36,6 +36,7 @@ const (
 	statusDuplicate = event.OutcomeDuplicate
 	statusRefused   = event.OutcomeRefused
 	statusUnknown   = "unknown"
+	statusPending   = "pending"
 )
 
 // postEvents takes one event or a batch.

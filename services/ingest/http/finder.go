@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
 )
 
@@ -25,7 +26,7 @@ func NewFinder(pool *pgxpool.Pool) *Records { return &Records{pool: pool} }
 const maxFates = 20
 
 // Find lists what became of the tenant's event: refusals, then what is
-// recorded, each in the order of time, so that the last one is what holds.
+// admitted, each in the order of time, so that the last one is what holds.
 func (f *Records) Find(ctx context.Context, tenant, id string) ([]Fate, error) {
 	var out []Fate
 	err := pgx.BeginTxFunc(ctx, f.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
@@ -39,7 +40,8 @@ func (f *Records) Find(ctx context.Context, tenant, id string) ([]Fate, error) {
 			return err
 		}
 		var at time.Time
-		refused := Fate{ID: id, Status: "refused"}
+		yes := true
+		refused := Fate{ID: id, Status: statusRefused, Archived: &yes}
 		if _, err := pgx.ForEachRow(rows, []any{&refused.Type, &at, &refused.Code, &refused.Detail}, func() error {
 			fate := refused
 			moment := at.UTC()
@@ -59,8 +61,8 @@ func (f *Records) Find(ctx context.Context, tenant, id string) ([]Fate, error) {
 		_, err = pgx.ForEachRow(rows, []any{&typ, &sequence, &position, &at}, func() error {
 			moment := at.UTC()
 			out = append(out, Fate{
-				ID: id, Status: "recorded", Type: typ, Sequence: strconv.FormatInt(sequence, 10),
-				Position: strconv.FormatInt(position, 10), RecordedTime: &moment,
+				ID: id, Status: statusAdmitted, Type: typ, Sequence: strconv.FormatInt(sequence, 10),
+				Position: strconv.FormatInt(position, 10), RecordedTime: &moment, Archived: &yes,
 			})
 			return nil
 		})
@@ -68,6 +70,22 @@ func (f *Records) Find(ctx context.Context, tenant, id string) ([]Fate, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find event: %w", err)
+	}
+	return out, nil
+}
+
+// Archived implements Archive. A partition of which nothing is archived yet begins at 0.
+func (f *Records) Archived(ctx context.Context, partition int32) (map[string]int64, error) {
+	rows, err := f.pool.Query(ctx, `SELECT DISTINCT ON (topic) topic, next_offset FROM neuronx.partition_progress
+		WHERE consumer = $1 AND partition = $2 ORDER BY topic, generation DESC`, kafka.GroupArchiver, partition)
+	if err != nil {
+		return nil, fmt.Errorf("read how far the archive is: %w", err)
+	}
+	out := map[string]int64{}
+	var topic string
+	var next int64
+	if _, err := pgx.ForEachRow(rows, []any{&topic, &next}, func() error { out[topic] = next; return nil }); err != nil {
+		return nil, fmt.Errorf("read how far the archive is: %w", err)
 	}
 	return out, nil
 }

@@ -15,17 +15,20 @@ import (
 // there can be several.
 type Fate struct {
 	ID           string     `json:"id"`
-	Status       string     `json:"status"` // recorded | refused
+	Status       string     `json:"status"` // admitted | refused | pending | duplicate
 	Type         string     `json:"type,omitempty"`
 	Sequence     string     `json:"sequence,omitempty"` // a string: it passes 2^53
 	Position     string     `json:"position,omitempty"`
 	RecordedTime *time.Time `json:"recordedtime,omitempty"`
+	Archived     *bool      `json:"archived,omitempty"`     // of what was admitted or refused: whether the archive holds it already
+	DuplicateOf  string     `json:"duplicate_of,omitempty"` // of a duplicate: the sequence that the first one got
 	Code         event.Code `json:"code,omitempty"` // of a refusal
 	Detail       string     `json:"detail,omitempty"`
 }
 
-// getEvent answers from the archive, then from the dead letters. Both follow the
-// log with a delay, so a 404 right after a 202 says "not yet".
+// getEvent answers from the archive and its dead letters, and for what is not
+// archived yet from where it stands. A duplicate leaves no trace but its receipt:
+// it is told when this process saw that.
 func (s *Server) getEvent(r *http.Request, w http.ResponseWriter) error {
 	token, ok := bearer(r.Header)
 	if !ok {
@@ -39,24 +42,50 @@ func (s *Server) getEvent(r *http.Request, w http.ResponseWriter) error {
 	if err != nil {
 		return authProblem(err)
 	}
+	id := r.PathValue("id")
+	if len(id) > maxEventID {
+		return problem(event.CodeInvalidAttribute, "no event has an id of that length").at("id", "longer than 256 bytes")
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
-	fates, err := s.Finder.Find(ctx, who.Tenant, r.PathValue("id"))
+	fates, err := s.Finder.Find(ctx, who.Tenant, id)
 	if err != nil {
+		s.metrics.lookups.WithLabelValues("undecided").Inc()
+		if p := (*Problem)(nil); errors.As(err, &p) {
+			return p
+		}
 		p := problem(event.CodeUnavailable, "the archive does not answer").retry(5)
 		p.cause = err
 		return p
 	}
-	if len(fates) == 0 {
-		return problem(event.CodeNotFound, "no event with this id is recorded or refused").
-			hint("right after a 202 it may take a moment; a duplicate is found under the id of the first")
+	if of := s.repeats.find(who.Tenant, id); len(fates) == 0 && of != "" {
+		fates = []Fate{{ID: id, Status: statusDuplicate, DuplicateOf: of}}
 	}
+	if len(fates) == 0 {
+		s.metrics.lookups.WithLabelValues("nowhere").Inc()
+		return problem(event.CodeNotFound, "no event with this id was admitted, refused, or waits").
+			hint("a duplicate is found under the id of the first")
+	}
+	s.metrics.lookups.WithLabelValues(fates[len(fates)-1].where()).Inc()
 	last := fates[len(fates)-1]
 	writeJSON(w, http.StatusOK, struct {
 		Fate
 		Earlier []Fate `json:"earlier,omitempty"`
 	}{last, fates[:len(fates)-1]})
 	return nil
+}
+
+// where says where it was found, for metrics.
+func (f *Fate) where() string {
+	switch {
+	case f.Status == statusPending:
+		return "ingress"
+	case f.Status == statusDuplicate:
+		return "receipts"
+	case f.Archived != nil && *f.Archived:
+		return "archive"
+	}
+	return "log"
 }
 
 //go:embed openapi.json
