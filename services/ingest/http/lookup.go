@@ -22,7 +22,7 @@ type Fate struct {
 	RecordedTime *time.Time `json:"recordedtime,omitempty"`
 	Archived     *bool      `json:"archived,omitempty"`     // of what was admitted or refused: whether the archive holds it already
 	DuplicateOf  string     `json:"duplicate_of,omitempty"` // of a duplicate: the sequence that the first one got
-	Code         event.Code `json:"code,omitempty"` // of a refusal
+	Code         event.Code `json:"code,omitempty"`         // of a refusal
 	Detail       string     `json:"detail,omitempty"`
 }
 
