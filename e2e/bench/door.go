@@ -39,16 +39,9 @@ func (b *bench) door(ctx context.Context, r *report) error {
 	if err := b.sampleDoor(ctx, ours, address, file); err != nil {
 		return err
 	}
-	for _, job := range []struct {
-		name  string
-		batch int
-		what  string
-	}{
-		{"http_single", 1, "one event a request"},
-		{"http_batch_json", batchSize, fmt.Sprintf("%d events a request", batchSize)},
-	} {
+	for _, job := range b.doorJobs() {
 		pairs, err := b.pairs(ctx, nil,
-			func(ctx context.Context) (sample, error) { return b.bare(ctx, file, job.batch) },
+			func(ctx context.Context) (sample, error) { return b.bare(ctx, file, job) },
 			func(ctx context.Context) (s sample, err error) {
 				if err := ours.Start(); err != nil {
 					return s, err
@@ -57,12 +50,12 @@ func (b *bench) door(ctx context.Context, r *report) error {
 				if err := ours.Ready(ctx); err != nil {
 					return s, err
 				}
-				return b.closed(ctx, address, job.batch, ours.PID())
+				return b.closed(ctx, address, job, ours.PID())
 			})
 		if err != nil {
 			return err
 		}
-		what := fmt.Sprintf("JSON in, Avro records in neuronx.ingress acknowledged before 202, %s, %d clients on keep-alive connections, each one request after the other, for %s a round; "+
+		what := fmt.Sprintf("%s, Avro records in neuronx.ingress acknowledged before 202, %d clients on keep-alive connections, each one request after the other, for %s a round; "+
 			"raw limit: net/http reads the same request and franz-go (acks=all, linger 0) writes records that the door has made", job.what, clients, b.o.http)
 		r.throughput(job.name, "events/s", what, pairs)
 		r.latency(job.name, "time of a request; "+what, pairs)
@@ -75,6 +68,25 @@ func (b *bench) door(ctx context.Context, r *report) error {
 	_, err = b.sequence(ctx, from, to, b.process(b.sequencer))
 	return err
 }
+
+// doorJob is one way to send events.
+type doorJob struct {
+	name  string
+	batch int // events of a request
+	media string
+	what  string
+	body  func(dst []byte, rng *rand.Rand, n int) []byte
+}
+
+func (b *bench) doorJobs() []doorJob {
+	return []doorJob{
+		{"http_single", 1, mediaOne, "JSON in, one event a request", one},
+		{"http_batch_json", batchSize, mediaBatch, fmt.Sprintf("JSON in, %d events a request", batchSize), appendBatch},
+		{"http_batch_avro", batchSize, mediaBatch, fmt.Sprintf("Avro in data_base64 in, %d events a request", batchSize), b.maker.appendAvroBatch},
+	}
+}
+
+func one(dst []byte, rng *rand.Rand, _ int) []byte { return appendEvent(dst, randomID(rng)) }
 
 // stored is a record as the door wrote it.
 type stored struct {
@@ -122,7 +134,7 @@ func (b *bench) sampleDoor(ctx context.Context, ours processLike, address, file 
 }
 
 // bare measures the raw limit, in a process of its own.
-func (b *bench) bare(ctx context.Context, file string, batch int) (s sample, err error) {
+func (b *bench) bare(ctx context.Context, file string, job doorJob) (s sample, err error) {
 	address, err := freeAddress()
 	if err != nil {
 		return s, err
@@ -131,7 +143,7 @@ func (b *bench) bare(ctx context.Context, file string, batch int) (s sample, err
 	if err != nil {
 		return s, err
 	}
-	cmd := exec.Command(self, bareVerb, address, b.c.Kafka.Brokers[0], file, fmt.Sprint(batch))
+	cmd := exec.Command(self, bareVerb, address, b.c.Kafka.Brokers[0], file, fmt.Sprint(job.batch))
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -151,11 +163,11 @@ func (b *bench) bare(ctx context.Context, file string, batch int) (s sample, err
 			return s, err
 		}
 	}
-	return b.closed(ctx, address, batch, cmd.Process.Pid)
+	return b.closed(ctx, address, job, cmd.Process.Pid)
 }
 
 // closed runs the clients against a server for a while, after a settling time.
-func (b *bench) closed(ctx context.Context, address string, batch, pid int) (sample, error) {
+func (b *bench) closed(ctx context.Context, address string, job doorJob, pid int) (sample, error) {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	defer client.CloseIdleConnections()
 	began := time.Now()
@@ -173,14 +185,9 @@ func (b *bench) closed(ctx context.Context, address string, batch, pid int) (sam
 			var err error
 			for err == nil && time.Now().Before(end) {
 				t := b.tenants[rng.IntN(len(b.tenants))]
-				media := mediaOne
-				if batch == 1 {
-					body = appendEvent(body[:0], randomID(rng))
-				} else {
-					media, body = mediaBatch, appendBatch(body[:0], rng, batch)
-				}
+				body = job.body(body[:0], rng, job.batch)
 				sent := time.Now()
-				if err = post(ctx, client, "http://"+address, media, t, body); err == nil && sent.After(from) {
+				if err = post(ctx, client, "http://"+address, job.media, t, body); err == nil && sent.After(from) {
 					mine = append(mine, time.Since(sent))
 				}
 			}
@@ -199,7 +206,7 @@ func (b *bench) closed(ctx context.Context, address string, batch, pid int) (sam
 		return sample{}, failed
 	}
 	s := latencies(all)
-	s.n, s.wall, s.cpu = float64(len(all)*batch), wall, used
+	s.n, s.wall, s.cpu = float64(len(all)*job.batch), wall, used
 	return s, nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -100,6 +101,23 @@ func appendBatch(dst []byte, rng *rand.Rand, n int) []byte {
 func appendEvent(dst []byte, id string) []byte {
 	return fmt.Appendf(dst, `{"specversion":"1.0","id":"%s","source":"/bench","type":"lead.created","subject":"lead/%s","time":"%s",`+
 		`"data":{"lead_id":"%s","source":"web","channel":"form","campaign":"spring-2027","country":"DE"}}`, id, id, time.Now().UTC().Format(time.RFC3339Nano), id)
+}
+
+// appendAvroBatch appends n events in the batch form of CloudEvents, each with its body in Avro behind the registry's frame, as base64.
+func (m *maker) appendAvroBatch(dst []byte, rng *rand.Rand, n int) []byte {
+	value := bytes.Clone(m.value)
+	dst = append(dst, '[')
+	for i := range n {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		id := randomID(rng)
+		copy(value[m.at:], id)
+		dst = fmt.Appendf(dst, `{"specversion":"1.0","id":"%s","source":"/bench","type":"lead.created","subject":"lead/%s","time":"%s",`+
+			`"datacontenttype":"application/avro","data_base64":"`, id, id, time.Now().UTC().Format(time.RFC3339Nano))
+		dst = append(base64.StdEncoding.AppendEncode(dst, value), `"}`...)
+	}
+	return append(dst, ']')
 }
 
 // producing are the options of everything raw that writes: acks=all, idempotent, to the partition that the record names, and

@@ -64,10 +64,10 @@ func (b *bench) profileDoor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for name, batch := range map[string]int{"http_single.pprof": 1, "http_batch_json.pprof": batchSize} {
+	for _, job := range b.doorJobs() {
 		cfg := ingest.Default()
 		cfg.Settings, cfg.Roles, cfg.HTTPAddr, cfg.Laptop = b.settings("neuronx_ingest"), []string{ingest.RoleHTTP}, address, true
-		pid, _, stop, err := b.inside(name, func(ctx context.Context, rt *app.Runtime) error { return ingest.Run(ctx, rt, cfg) })(ctx)
+		pid, _, stop, err := b.inside(job.name+".pprof", func(ctx context.Context, rt *app.Runtime) error { return ingest.Run(ctx, rt, cfg) })(ctx)
 		if err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (b *bench) profileDoor(ctx context.Context) error {
 			return post(ctx, http.DefaultClient, "http://"+address, mediaOne, b.tenants[0], appendEvent(nil, b.maker.id()))
 		})
 		if err == nil {
-			_, err = b.closed(ctx, address, batch, pid)
+			_, err = b.closed(ctx, address, job, pid)
 		}
 		if err := errors.Join(err, stop()); err != nil {
 			return err

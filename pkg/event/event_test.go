@@ -70,7 +70,7 @@ func TestKeyringAcceptsOldKeysAndHidesAll(t *testing.T) {
 	e := full()
 	old.Sign(&e)
 	fresh := NewKeyring()
-	rotated := &Keyring{primary: "k2", keys: map[string][]byte{"k1": old.keys["k1"], "k2": fresh.keys["k1"]}}
+	rotated := &Keyring{primary: "k2", keys: map[string]*signingKey{"k1": old.keys["k1"], "k2": fresh.keys["k1"]}}
 	b, err := json.Marshal(rotated)
 	if err != nil {
 		t.Fatal(err)

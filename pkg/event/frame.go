@@ -15,6 +15,11 @@ func Frame(schemaID int32, body []byte) []byte {
 	return out
 }
 
+// AppendFrame appends that header to dst, for a body to follow.
+func AppendFrame(dst []byte, schemaID int32) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, 0), uint32(schemaID))
+}
+
 // Unframe splits a value into schema id and Avro body, which shares the value's memory. A value that is empty or not framed is a
 // *Refusal.
 func Unframe(value []byte) (schemaID int32, body []byte, err error) {

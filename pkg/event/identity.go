@@ -40,14 +40,23 @@ func FingerprintAvro(typ, subject, source string, schemaID int32, body []byte) s
 }
 
 func fingerprint(typ, subject, source, form string, body []byte) string {
-	b := make([]byte, 0, 256)
+	var room [1024]byte // of most events, on the stack
+	b := room[:0]
 	for _, s := range [...]string{typ, subject, source, form} {
 		b = appendPart(b, s)
 	}
-	h := sha256.New()
-	h.Write(b)
-	h.Write(body)
-	return hex.EncodeToString(h.Sum(b[:0]))
+	var sum [sha256.Size]byte
+	if len(b)+len(body) <= len(room) {
+		sum = sha256.Sum256(append(b, body...))
+	} else {
+		h := sha256.New()
+		h.Write(b)
+		h.Write(body)
+		h.Sum(sum[:0])
+	}
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // appendPart length-prefixes s, so that no two lists of parts give the same bytes.

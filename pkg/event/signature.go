@@ -7,17 +7,34 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"os"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Keyring holds the engine's signing keys: one primary that signs, many that are accepted, so that keys can be rotated.
 // It prints nothing of its keys.
 type Keyring struct {
 	primary string
-	keys    map[string][]byte
+	keys    map[string]*signingKey
+}
+
+// signingKey is a key, and what it takes to sign with it, kept for the next event.
+type signingKey struct {
+	secret []byte
+	macs   sync.Pool // of *macer
+}
+
+type macer struct {
+	hash hash.Hash
+	buf  []byte
+}
+
+func newSigningKey(secret []byte) *signingKey {
+	return &signingKey{secret: secret, macs: sync.Pool{New: func() any { return &macer{hash: hmac.New(sha256.New, secret)} }}}
 }
 
 type keyringFile struct {
@@ -31,7 +48,7 @@ var keyIDPattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 func NewKeyring() *Keyring {
 	b := make([]byte, 32)
 	rand.Read(b) // never fails (crypto/rand since Go 1.24)
-	return &Keyring{primary: "k1", keys: map[string][]byte{"k1": b}}
+	return &Keyring{primary: "k1", keys: map[string]*signingKey{"k1": newSigningKey(b)}}
 }
 
 // LoadKeyring reads the file that NEURONX_SIGNING_KEYS_FILE names.
@@ -56,13 +73,13 @@ func ParseKeyring(b []byte) (*Keyring, error) {
 	if err := json.Unmarshal(b, &f); err != nil {
 		return nil, Refuse(CodeInvalidConfig, "the signing keys are not JSON of the form {primary, keys}")
 	}
-	k := &Keyring{primary: f.Primary, keys: map[string][]byte{}}
+	k := &Keyring{primary: f.Primary, keys: map[string]*signingKey{}}
 	for id, s := range f.Keys {
 		key, err := base64.StdEncoding.DecodeString(s)
 		if err != nil || len(key) < 32 || !keyIDPattern.MatchString(id) {
 			return nil, Refuse(CodeInvalidConfig, "signing key %q is not base64 of at least 32 bytes under a name of a-z, 0-9 and hyphen", id)
 		}
-		k.keys[id] = key
+		k.keys[id] = newSigningKey(key)
 	}
 	if k.keys[k.primary] == nil {
 		return nil, Refuse(CodeInvalidConfig, "the primary signing key %q is not among the keys", k.primary)
@@ -74,7 +91,7 @@ func ParseKeyring(b []byte) (*Keyring, error) {
 func (k *Keyring) MarshalJSON() ([]byte, error) {
 	f := keyringFile{Primary: k.primary, Keys: map[string]string{}}
 	for id, key := range k.keys {
-		f.Keys[id] = base64.StdEncoding.EncodeToString(key)
+		f.Keys[id] = base64.StdEncoding.EncodeToString(key.secret)
 	}
 	return json.Marshal(f)
 }
@@ -87,7 +104,10 @@ func (k *Keyring) GoString() string { return k.String() }
 
 // Sign sets the event's signature: `v1,<key id>,<base64 HMAC-SHA256>`. Events are signed when sent, not when stored.
 func (k *Keyring) Sign(e *Event) {
-	e.Signature = "v1," + k.primary + "," + base64.StdEncoding.EncodeToString(mac(k.keys[k.primary], e))
+	var sum [sha256.Size]byte
+	var room [128]byte
+	b := append(append(append(room[:0], "v1,"...), k.primary...), ',')
+	e.Signature = string(base64.StdEncoding.AppendEncode(b, k.keys[k.primary].mac(sum[:0], e)))
 }
 
 // Verify reports whether the event carries a valid signature of one of the accepted keys. No signature is false and no error;
@@ -102,25 +122,31 @@ func (k *Keyring) Verify(e *Event) (bool, error) {
 		return false, Refuse(CodeInvalidSignature, "neuronx-sig is not v1,<key id>,<base64>")
 	}
 	key := k.keys[id]
+	var want [sha256.Size]byte
 	got, err := base64.StdEncoding.DecodeString(sum)
-	if key == nil || err != nil || len(e.malformed) > 0 || !hmac.Equal(got, mac(key, e)) {
+	if key == nil || err != nil || len(e.malformed) > 0 || !hmac.Equal(got, key.mac(want[:0], e)) {
 		return false, Refuse(CodeInvalidSignature, "neuronx-sig does not match the event")
 	}
 	return true, nil
 }
 
-// mac is over a domain prefix, tenant, id, type, the set system attributes in sorted order and the SHA-256 of the value, all
-// length-prefixed.
-func mac(key []byte, e *Event) []byte {
-	b := make([]byte, 0, 512)
+// mac appends the HMAC over a domain prefix, tenant, id, type, the set system attributes in sorted order and the SHA-256 of the
+// value, all length-prefixed.
+func (k *signingKey) mac(dst []byte, e *Event) []byte {
+	m := k.macs.Get().(*macer)
+	b := m.buf[:0]
 	for _, s := range [...]string{"neuronx-sig v1", e.TenantID, e.ID, e.Type} {
 		b = appendPart(b, s)
 	}
 	e.eachSystem(func(name, value string) { b = appendPart(appendPart(b, name), value) })
 	sum := sha256.Sum256(e.Value)
-	h := hmac.New(sha256.New, key)
-	h.Write(append(b, sum[:]...))
-	return h.Sum(nil)
+	b = append(b, sum[:]...)
+	m.hash.Reset()
+	m.hash.Write(b)
+	dst = m.hash.Sum(dst)
+	m.buf = b
+	k.macs.Put(m) // attributes are bounded, and so is buf
+	return dst
 }
 
 // eachSystem calls fn for every system attribute that is set, sorted by name.

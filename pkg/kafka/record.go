@@ -7,14 +7,28 @@ import (
 // ToRecord makes the record of an event: key = tenant, binary CloudEvents headers, value as framed. Its partition is left
 // to the producer.
 func ToRecord(topic string, e *event.Event) *Record {
-	return &Record{Topic: topic, Key: []byte(e.TenantID), Headers: toHeaders(e.Headers()), Value: e.Value}
+	return &Record{Topic: topic, Key: []byte(e.TenantID), Headers: event.HeadersAs[RecordHeader](e), Value: e.Value}
+}
+
+// ToRecords makes the records of events in one piece of memory.
+func ToRecords(topic string, events []event.Event) []Record {
+	recs := make([]Record, len(events))
+	var key []byte
+	for i := range events {
+		e := &events[i]
+		if string(key) != e.TenantID {
+			key = []byte(e.TenantID)
+		}
+		recs[i] = Record{Topic: topic, Key: key, Headers: event.HeadersAs[RecordHeader](e), Value: e.Value}
+	}
+	return recs
 }
 
 // RecordedToRecord makes the log's record of an admitted event, for the partition that the event names.
 func RecordedToRecord(r *event.Recorded) *Record {
 	return &Record{
 		Topic: TopicEvents, Partition: r.Partition,
-		Key: []byte(r.TenantID), Headers: toHeaders(r.Headers()), Value: r.Value,
+		Key: []byte(r.TenantID), Headers: event.RecordedHeadersAs[RecordHeader](r), Value: r.Value,
 	}
 }
 
@@ -40,14 +54,6 @@ func Header(r *Record, name string) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-func toHeaders(hs []event.Header) []RecordHeader {
-	out := make([]RecordHeader, len(hs))
-	for i, h := range hs {
-		out[i] = RecordHeader(h)
-	}
-	return out
 }
 
 func fromHeaders(hs []RecordHeader) []event.Header {

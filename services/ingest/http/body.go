@@ -58,7 +58,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Pro
 	}
 	raw := http.MaxBytesReader(w, r.Body, limit)
 	if encoding == "" {
-		return readAll(raw, limit)
+		return readAll(raw, r.ContentLength, limit)
 	}
 	br := bufio.NewReader(raw) // a ByteReader, so that gzip reads no further than its own end
 	zr, err := gzip.NewReader(br)
@@ -66,7 +66,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Pro
 		return nil, bodyProblem(err, limit)
 	}
 	zr.Multistream(false) // one member: concatenated ones are a way to hide a second body
-	body, p := readAll(zr, limit)
+	body, p := readAll(zr, 0, limit)
 	if p != nil {
 		return nil, p
 	}
@@ -92,8 +92,13 @@ func contentEncoding(h http.Header) (string, *Problem) {
 	return "", problem(event.CodeUnsupportedMedia, "this Content-Encoding is not supported").hint("gzip, once, or none")
 }
 
-func readAll(src io.Reader, limit int64) ([]byte, *Problem) {
+// announced bounds how much memory a Content-Length alone gets, in bytes.
+const announced = 64 << 10
+
+// readAll reads to the end. length is what the sender says that it is, if it says so.
+func readAll(src io.Reader, length, limit int64) ([]byte, *Problem) {
 	var buf bytes.Buffer
+	buf.Grow(int(min(max(length, 0), announced)) + bytes.MinRead) // so much must be free for the end to be seen
 	n, err := io.Copy(&buf, io.LimitReader(src, limit+1))
 	if err != nil {
 		return nil, bodyProblem(err, limit)

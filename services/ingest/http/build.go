@@ -29,13 +29,14 @@ type request struct {
 	quota       *quota
 	wait        time.Duration // for the verdict; 0: not at all
 	receipt     string        // who waits for the verdict; "" when nobody does
+	scratch     *scratch
 }
 
 // build judges an envelope and makes the signed event of it, or a *Problem that
 // names everything that is wrong at once. It does no I/O but for the registry.
 func build(ctx context.Context, env envelope, req request, schemas Catalogue, keys *event.Keyring) (event.Event, []string, error) {
 	e, ignored, faults := attributes(env, req)
-	if tenant, ok := env.attrs["tenantid"]; ok && tenant != req.tenant {
+	if tenant, ok := env.attrs.lookup("tenantid"); ok && tenant != req.tenant {
 		return e, nil, problem(event.CodeTenantMismatch, "tenantid is not the tenant of the API key").
 			at("tenantid", "the tenant is the one of the API key").hint("leave the attribute out, or use that tenant's key")
 	}
@@ -43,7 +44,7 @@ func build(ctx context.Context, env envelope, req request, schemas Catalogue, ke
 		return e, nil, problem(event.CodeReservedType, fmt.Sprintf("%.128s is published by the engine only", e.Type)).
 			at("type", "reserved").hint("tenant.*, rules.*, engine.*, timer.* and crm.*.requested|succeeded|failed are the engine's own; use the CLI")
 	}
-	code, dataFaults, err := encode(ctx, &e, env, schemas)
+	code, dataFaults, err := encode(ctx, &e, &env, req.scratch, schemas)
 	if err != nil {
 		return e, nil, err
 	}
@@ -56,11 +57,17 @@ func build(ctx context.Context, env envelope, req request, schemas Catalogue, ke
 	}
 	keys.Sign(&e)
 	// A record that is too fat must be refused here: the broker would refuse the whole batch it lies in.
+	if len(e.Value) < surelyFits {
+		return e, ignored, nil
+	}
 	if rec := kafka.ToRecord(kafka.TopicIngress, &e); !kafka.Fits(rec) {
 		return e, nil, problem(event.CodeTooLarge, fmt.Sprintf("the event takes %d bytes as a record, %d are possible", kafka.BatchSize(rec), kafka.MaxBatchBytes(kafka.TopicIngress)))
 	}
 	return e, ignored, nil
 }
+
+// surelyFits is a size of values, in bytes, that fits in a record with any attributes: those are bounded by 32 KiB.
+const surelyFits = 512 << 10
 
 // attributes fills the event from its attributes. ignored names the system
 // attributes that a client can't set; they are dropped, and counted.
@@ -71,10 +78,11 @@ func attributes(env envelope, req request) (e event.Event, ignored []string, fau
 		TraceParent: req.traceparent, TraceState: req.tracestate, Origin: event.OriginLive, Receipt: req.receipt,
 	}
 	need := func(name string) string {
-		if env.attrs[name] == "" {
+		value := env.attrs.get(name)
+		if value == "" {
 			faults = append(faults, FieldError{Location: name, Message: "required"})
 		}
-		return env.attrs[name]
+		return value
 	}
 	if v := need("specversion"); v != "" && v != "1.0" {
 		faults = append(faults, FieldError{Location: "specversion", Message: "must be 1.0", Value: clip(v)})
@@ -83,7 +91,7 @@ func attributes(env envelope, req request) (e event.Event, ignored []string, fau
 	if e.Type != "" && !event.ValidType(e.Type) {
 		faults = append(faults, FieldError{Location: "type", Message: "not an event type: lower-case words joined by dots, such as lead.created", Value: clip(e.Type)})
 	}
-	switch e.ID = env.attrs["id"]; {
+	switch e.ID = env.attrs.get("id"); {
 	case e.ID != "":
 	case req.key != "":
 		// A retry must name the same event (REVIEW 15b).
@@ -91,8 +99,8 @@ func attributes(env envelope, req request) (e event.Event, ignored []string, fau
 	default:
 		faults = append(faults, FieldError{Location: "id", Message: "required, unless there is an Idempotency-Key"})
 	}
-	for name, value := range env.attrs {
-		switch name {
+	for _, a := range env.attrs {
+		switch name, value := a.name, a.value; name {
 		case "specversion", "id", "source", "type", "tenantid":
 		case "subject":
 			e.Subject = value
@@ -121,8 +129,8 @@ func attributes(env envelope, req request) (e event.Event, ignored []string, fau
 		}
 	}
 	sortHeaders(e.Extra)
-	if parent := env.attrs["traceparent"]; validTraceparent(parent) {
-		e.TraceParent, e.TraceState = parent, env.attrs["tracestate"]
+	if parent := env.attrs.get("traceparent"); validTraceparent(parent) {
+		e.TraceParent, e.TraceState = parent, env.attrs.get("tracestate")
 	}
 	return e, ignored, faults
 }
@@ -130,7 +138,7 @@ func attributes(env envelope, req request) (e event.Event, ignored []string, fau
 // encode sets the event's value and fingerprint. The code says what a fault of
 // the data alone would be; the error is one that ends the request or the item at
 // once.
-func encode(ctx context.Context, e *event.Event, env envelope, schemas Catalogue) (event.Code, []FieldError, error) {
+func encode(ctx context.Context, e *event.Event, env *envelope, w *scratch, schemas Catalogue) (event.Code, []FieldError, error) {
 	switch {
 	case env.form == dataNone:
 		return event.CodeEmptyValue, []FieldError{{Location: "data", Message: "required"}}, nil
@@ -146,6 +154,9 @@ func encode(ctx context.Context, e *event.Event, env envelope, schemas Catalogue
 	}
 	if err != nil {
 		return "", nil, registryDown(err)
+	}
+	if w.transcode(e, env, id, schema) {
+		return "", nil, nil
 	}
 	body, err := schema.EncodeJSON(env.data)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/jsonscan"
 )
 
 // dataForm says how the data of an event was sent.
@@ -27,8 +28,10 @@ const (
 
 // envelope is one event as HTTP carried it: read, not yet judged.
 type envelope struct {
-	attrs  map[string]string // CloudEvents attributes by name, specversion among them
+	attrs  attrs // CloudEvents attributes, specversion among them
 	data   []byte
+	doc    *jsonscan.Doc // where data lies as tokens, at a token; nil when it was not scanned
+	at     uint32
 	form   dataForm
 	faults []FieldError // what is there and can't be read
 }
@@ -46,7 +49,7 @@ const (
 // readBinary reads the binary content mode (CloudEvents HTTP binding 3.1):
 // attributes are ce- headers, the body is the data.
 func readBinary(h http.Header, media string, body []byte) envelope {
-	env := envelope{attrs: map[string]string{}, data: body, form: dataJSON}
+	env := envelope{data: body, form: dataJSON}
 	if media == mediaAvro {
 		env.form = dataAvro
 	}
@@ -75,7 +78,7 @@ func readBinary(h http.Header, media string, body []byte) envelope {
 				env.fault(location, "%s", err)
 				continue
 			}
-			env.attrs[attr] = value
+			env.attrs.set(attr, value)
 		}
 	}
 	return env
@@ -184,7 +187,7 @@ var errNotObject = errors.New("an event is a JSON object")
 // readObject reads one event. Its errors mean that the JSON can't be parsed on;
 // faults of single attributes are kept in the envelope.
 func readObject(dec *jsontext.Decoder) (envelope, error) {
-	env := envelope{attrs: map[string]string{}}
+	env := envelope{}
 	tok, err := dec.ReadToken()
 	if err != nil {
 		return env, err
@@ -208,11 +211,7 @@ func readObject(dec *jsontext.Decoder) (envelope, error) {
 			data = value.Clone()
 		case name == "data_base64":
 			base64Data = value.Clone()
-		case len(env.attrs) == maxAttributes:
-			env.fault("/", "more than %d attributes", maxAttributes)
-		case !attributeName(name):
-			env.fault("/", "an attribute's name is lower-case letters and digits, at most %d", maxAttributeName)
-		default:
+		case env.takes(name):
 			env.attribute(name, value)
 		}
 	}
@@ -221,6 +220,19 @@ func readObject(dec *jsontext.Decoder) (envelope, error) {
 	}
 	env.setData(data, base64Data)
 	return env, nil
+}
+
+// takes tells whether another attribute of that name is possible.
+func (e *envelope) takes(name string) bool {
+	switch {
+	case len(e.attrs) == maxAttributes:
+		e.fault("/", "more than %d attributes", maxAttributes)
+	case !attributeName(name):
+		e.fault("/", "an attribute's name is lower-case letters and digits, at most %d", maxAttributeName)
+	default:
+		return true
+	}
+	return false
 }
 
 // attribute takes the JSON types of the CloudEvents JSON format 2.2: string,
@@ -234,24 +246,24 @@ func (e *envelope) attribute(name string, value jsontext.Value) {
 			e.fault("/"+name, "not a valid string")
 			return
 		}
-		e.attrs[name] = string(text)
+		e.attrs.set(name, string(text))
 	case 't', 'f':
-		e.attrs[name] = string(value)
+		e.attrs.set(name, string(value))
 	case '0':
 		n, err := strconv.ParseInt(string(value), 10, 32)
 		if err != nil {
 			e.fault("/"+name, "a number must be an integer of 32 bits")
 			return
 		}
-		e.attrs[name] = strconv.FormatInt(n, 10)
+		e.attrs.set(name, strconv.FormatInt(n, 10))
 	default:
 		e.fault("/"+name, "an attribute is a string, a boolean or an integer")
 	}
 }
 
 func (e *envelope) setData(data, base64Data jsontext.Value) {
-	media := strings.ToLower(strings.TrimSpace(strings.SplitN(e.attrs["datacontenttype"], ";", 2)[0]))
-	delete(e.attrs, "datacontenttype")
+	media := baseType(e.attrs.get("datacontenttype"))
+	e.attrs.remove("datacontenttype")
 	switch media {
 	case "", mediaJSON:
 		e.form = dataJSON
@@ -268,16 +280,31 @@ func (e *envelope) setData(data, base64Data jsontext.Value) {
 	case data != nil:
 		e.data = data
 	case base64Data != nil:
-		text, err := jsontext.AppendUnquote(nil, base64Data)
-		if err == nil {
-			e.data, err = base64.StdEncoding.Strict().DecodeString(string(text))
-		}
-		if err != nil {
+		if !e.decode(base64Data) {
 			e.fault("/data_base64", "not base64 (RFC 4648, 4)")
 		}
 	default:
 		e.form = dataNone
 	}
+}
+
+// decode sets the data from a JSON string of base64.
+func (e *envelope) decode(quoted jsontext.Value) bool {
+	text := []byte(quoted)
+	if quoted.Kind() != '"' {
+		return false
+	}
+	if text = text[1 : len(text)-1]; bytes.IndexByte(text, '\\') >= 0 {
+		var err error
+		if text, err = jsontext.AppendUnquote(nil, quoted); err != nil {
+			return false
+		}
+	}
+	data, err := base64.StdEncoding.Strict().AppendDecode(make([]byte, 0, base64.StdEncoding.DecodedLen(len(text))), text)
+	if err == nil {
+		e.data = data
+	}
+	return err == nil
 }
 
 func atEnd(dec *jsontext.Decoder) error {

@@ -53,7 +53,8 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 	if p != nil {
 		return p
 	}
-	req := request{tenant: who.Tenant, now: s.now().UTC(), wait: preferredWait(r.Header), quota: s.rates.of(who.Tenant, who.Limits)}
+	req := request{tenant: who.Tenant, now: s.now().UTC(), wait: preferredWait(r.Header), quota: s.rates.of(who.Tenant, who.Limits), scratch: scratches.Get().(*scratch)}
+	defer req.scratch.release()
 	if p = req.quota.enter(media == mediaBatch, r.ContentLength, req.now); p != nil {
 		s.metrics.event(statusRefused, event.CodeRateLimited)
 		req.quota.tell(w.Header(), req.now)
@@ -76,8 +77,11 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 	}
 	var env envelope
 	if media == mediaStructured {
-		if env, p = readStructured(body); p != nil {
-			return p
+		var plain bool
+		if env, plain = req.scratch.scanOne(body); !plain {
+			if env, p = readStructured(body); p != nil {
+				return p
+			}
 		}
 	} else {
 		env = readBinary(r.Header, media, body)
@@ -109,7 +113,7 @@ func (s *Server) postOne(ctx context.Context, w http.ResponseWriter, env envelop
 	if err := s.store(ctx, events)[0]; err != nil {
 		return s.unknown(err)
 	}
-	s.metrics.event(statusAccepted, "")
+	s.metrics.stored(1)
 	if s.Finder != nil {
 		w.Header().Set("Location", "/v1/events/"+url.PathEscape(e.ID))
 	}
@@ -136,9 +140,11 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 	if p != nil {
 		return p
 	}
-	envs, p := readBatch(body)
-	if p != nil {
-		return p
+	envs, plain := req.scratch.scanBatch(body)
+	if !plain {
+		if envs, p = readBatch(body); p != nil {
+			return p
+		}
 	}
 	p = req.quota.batch(len(envs), s.now())
 	req.quota.tell(w.Header(), s.now())
@@ -152,7 +158,7 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 	events := make([]event.Event, 0, len(envs))
 	index := make([]int, 0, len(envs))
 	for i, env := range envs {
-		answers[i] = itemAnswer{Index: i, ID: clip(env.attrs["id"]), Status: statusRefused}
+		answers[i] = itemAnswer{Index: i, ID: clip(env.attrs.get("id")), Status: statusRefused}
 		req.receipt = v.waiter(i)
 		e, err := s.build(r.Context(), env, req)
 		if err != nil {
@@ -171,14 +177,16 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 		return p
 	}
 	var lost error
+	stored := 0
 	for k, err := range s.store(r.Context(), events) {
 		a := &answers[index[k]]
 		if a.Status = statusAccepted; err != nil {
 			a.Status, lost = statusUnknown, err
 			continue
 		}
-		s.metrics.event(statusAccepted, "")
+		stored++
 	}
+	s.metrics.stored(stored)
 	if lost != nil {
 		p := s.unknown(lost)
 		p.Items = answers

@@ -62,6 +62,9 @@ func (m *metrics) event(outcome string, code event.Code) {
 	m.events.WithLabelValues(outcome, string(code)).Inc()
 }
 
+// stored counts n events that were accepted.
+func (m *metrics) stored(n int) { m.events.WithLabelValues(statusAccepted, "").Add(float64(n)) }
+
 // knownMethod keeps invented methods from making new series (the class of
 // CVE-2022-21698).
 func knownMethod(m string) string {

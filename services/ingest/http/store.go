@@ -2,7 +2,10 @@ package httpin
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -14,34 +17,59 @@ import (
 // was given up stay on their way: cancelling an idempotent produce can lose a
 // later record (franz-go before 1.22.2) and never un-sends one.
 func (s *Server) store(ctx context.Context, events []event.Event) []error {
-	wait, cancel := context.WithTimeout(ctx, s.AckTimeout)
-	defer cancel()
-	type result struct {
-		i   int
-		err error
+	if len(events) == 0 {
+		return nil
 	}
-	results := make(chan result, len(events)) // buffered: a late acknowledgement finds room though nobody waits
-	for i := range events {
-		rec := kafka.ToRecord(kafka.TopicIngress, &events[i])
+	a := newAcks(len(events))
+	recs := kafka.ToRecords(kafka.TopicIngress, events)
+	for i := range recs {
 		size := int64(len(events[i].Value))
-		s.Producer.ProduceAsync(rec, func(_ *kafka.Record, err error) {
+		s.Producer.ProduceAsync(&recs[i], func(_ *kafka.Record, err error) {
 			s.gate.leave(size)
-			results <- result{i, err}
+			a.take(i, err)
 		})
 	}
-	out := make([]error, len(events))
-	for i := range out {
-		out[i] = context.DeadlineExceeded
+	timer := time.NewTimer(s.AckTimeout)
+	defer timer.Stop()
+	select {
+	case <-a.all:
+	case <-timer.C:
+	case <-ctx.Done():
 	}
-	for range events {
-		select {
-		case res := <-results:
-			out[res.i] = res.err
-		case <-wait.Done():
-			return out
-		}
+	return a.soFar()
+}
+
+// acks collects the acknowledgements of one request. Only the last one wakes the request up.
+type acks struct {
+	all chan struct{} // closed by the last one
+
+	mu   sync.Mutex
+	errs []error
+	left int
+}
+
+func newAcks(n int) *acks {
+	a := &acks{all: make(chan struct{}), errs: make([]error, n), left: n}
+	for i := range a.errs {
+		a.errs[i] = context.DeadlineExceeded
 	}
-	return out
+	return a
+}
+
+// take takes the acknowledgement of record i, or its failure. It never blocks for long, also when nobody waits any more.
+func (a *acks) take(i int, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.errs[i] = err
+	if a.left--; a.left == 0 {
+		close(a.all)
+	}
+}
+
+func (a *acks) soFar() []error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.errs)
 }
 
 // Bounds on what waits for Kafka. They lie below the client's own buffer, in

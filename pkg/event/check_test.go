@@ -1,0 +1,136 @@
+package event
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// slowCheck is CheckAttributes without its shortcut.
+func slowCheck(e *Event) error {
+	long := *e
+	long.malformed = append(long.malformed, "x") // which no plain event has, and which nobody reads
+	return long.CheckAttributes()
+}
+
+func TestCheckAttributes_ShortcutTakesOnlyWhatTheLongWayTakes(t *testing.T) {
+	base := Event{
+		TenantID: "acme", ID: "1", Source: "/crm", Type: "lead.created", Subject: "lead/42", Time: time.Date(2026, 1, 31, 12, 0, 0, 1000, time.UTC),
+		Origin: OriginLive, Fingerprint: strings.Repeat("ab", 32), Extra: []Header{{"ce_partner", []byte("p")}},
+	}
+	if !base.plain() || base.CheckAttributes() != nil {
+		t.Fatal("an ordinary event is not plain")
+	}
+	long := func(n int) string { return strings.Repeat("x", n) }
+	texts := map[string]*string{
+		"id": &base.ID, "source": &base.Source, "type": &base.Type, "subject": &base.Subject, "tenant": &base.TenantID, "traceparent": &base.TraceParent,
+		"tracestate": &base.TraceState, "key": &base.IdempotencyKey, "correlation": &base.CorrelationID, "fingerprint": &base.Fingerprint,
+	}
+	plain, refused := 0, 0
+	try := func(what string) {
+		t.Helper()
+		err := slowCheck(&base)
+		if err != nil {
+			refused++
+			if base.plain() {
+				t.Errorf("%s is plain, and refused: %v", what, err)
+			}
+		} else if base.plain() {
+			plain++
+		}
+		if got := base.CheckAttributes(); (got == nil) != (err == nil) || got != nil && got.Error() != err.Error() {
+			t.Errorf("%s: %v, want %v", what, got, err)
+		}
+	}
+	for name, text := range texts {
+		was := *text
+		for _, v := range []string{"", "a", "a\x00", "a\n", "\x7f", "ä", "\xff", "a.b", "A.B", long(63), long(64), long(128), long(129), long(256), long(257), long(512), long(513), long(1024), long(1025)} {
+			*text = v
+			try(name + " " + v)
+		}
+		*text = was
+	}
+	for _, extra := range [][]Header{
+		nil, {{"ce_a", nil}}, {{"", []byte("x")}}, {{"a b", []byte("x")}}, {{"ä", []byte("x")}}, {{long(64), []byte("x")}}, {{long(65), []byte("x")}},
+		{{"x", []byte(long(4095))}}, {{"x", []byte(long(4097))}}, {{hID, []byte("2")}}, {{hSequence, []byte("2")}}, {{hPath, []byte("a<b")}}, {{hHops, []byte("x")}},
+		{{"ce_a", []byte("1")}, {"ce_a", []byte("2")}}, make([]Header, 90), make([]Header, 17),
+	} {
+		base.Extra = extra
+		try("extensions")
+	}
+	base.Extra = nil
+	for _, at := range []time.Time{{}, time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1, 1, 1, 0, 0, 0, 0, time.FixedZone("", 3600)), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		base.Time = at
+		try("time")
+	}
+	if base.Time, base.Origin = (time.Time{}), "magic"; base.plain() {
+		t.Error("an unknown origin is plain")
+	}
+	if plain < 40 || refused < 40 {
+		t.Errorf("%d plain, %d refused: the test has lost its teeth", plain, refused)
+	}
+}
+
+func TestSignature_IsTheHMACThatItSays(t *testing.T) {
+	k := NewKeyring()
+	for _, e := range []Event{full(), {TenantID: "a"}, full()} { // a signing key keeps its memory from one event to the next
+		k.Sign(&e)
+		b := []byte{}
+		for _, s := range []string{"neuronx-sig v1", e.TenantID, e.ID, e.Type} {
+			b = appendPart(b, s)
+		}
+		e.eachSystem(func(name, value string) { b = appendPart(appendPart(b, name), value) })
+		sum := sha256.Sum256(e.Value)
+		h := hmac.New(sha256.New, k.keys["k1"].secret)
+		h.Write(append(b, sum[:]...))
+		if want := "v1,k1," + base64.StdEncoding.EncodeToString(h.Sum(nil)); e.Signature != want {
+			t.Errorf("%s, want %s", e.Signature, want)
+		}
+		if ok, err := k.Verify(&e); !ok || err != nil {
+			t.Errorf("%v %v", ok, err)
+		}
+	}
+}
+
+func TestFingerprint_DoesNotDependOnLength(t *testing.T) {
+	for _, n := range []int{0, 1, 900, 1000, 1024, 1025, 5000} {
+		body := []byte(strings.Repeat("b", n))
+		b := []byte{}
+		for _, s := range []string{"t.a", "s", "/x", "json"} {
+			b = appendPart(b, s)
+		}
+		sum := sha256.Sum256(append(b, body...))
+		if got := FingerprintJSON("t.a", "s", "/x", body); got != hex.EncodeToString(sum[:]) {
+			t.Errorf("%d bytes: %s", n, got)
+		}
+	}
+}
+
+func TestKeyring_KeepsBadSignaturesOut(t *testing.T) {
+	k, e := NewKeyring(), full()
+	k.Sign(&e)
+	e.Value = append(e.Value, 0)
+	var r *Refusal
+	if ok, err := k.Verify(&e); ok || !errors.As(err, &r) {
+		t.Errorf("%v %v", ok, err)
+	}
+}
+
+func TestHeaders_TakeTwoPiecesOfMemory(t *testing.T) {
+	e := full()
+	if n, size := e.room(); n < len(e.Headers()) || size < 300 {
+		t.Errorf("room for %d headers of %d bytes", n, size)
+	}
+	r := Recorded{Event: Event{TenantID: "acme", ID: "1", Source: "/x", Type: "a.b", Time: time.Now()}, Sequence: 1, Position: 1 << 60, RecordedTime: time.Now(), LogID: "log"}
+	if n := testing.AllocsPerRun(100, func() { _ = HeadersAs[Header](&e) }); n > 5 { // three more for the numbers and the path
+		t.Errorf("%v allocations for an event that was derived", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { _ = RecordedHeadersAs[Header](&r) }); n > 2 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -1,0 +1,169 @@
+package httpin
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/jsonscan"
+)
+
+// attr is one CloudEvents attribute.
+type attr struct{ name, value string }
+
+// attrs are the attributes of one event, each name once, in the order received.
+type attrs []attr
+
+func (a attrs) lookup(name string) (string, bool) {
+	for i := range a {
+		if a[i].name == name {
+			return a[i].value, true
+		}
+	}
+	return "", false
+}
+
+func (a attrs) get(name string) string {
+	value, _ := a.lookup(name)
+	return value
+}
+
+func (a *attrs) set(name, value string) {
+	for i := range *a {
+		if (*a)[i].name == name {
+			(*a)[i].value = value
+			return
+		}
+	}
+	*a = append(*a, attr{name, value})
+}
+
+func (a *attrs) remove(name string) {
+	for i := range *a {
+		if (*a)[i].name == name {
+			*a = append((*a)[:i], (*a)[i+1:]...)
+			return
+		}
+	}
+}
+
+// scratch is the memory that reading one request needs and the next one can use again.
+type scratch struct {
+	doc   jsonscan.Doc // of the whole body
+	data  jsonscan.Doc // of the data of one event, where that came in another form
+	coder avro.Transcoder
+	body  []byte // framed Avro of one event
+	canon []byte // canonical JSON of one event
+}
+
+var scratches = sync.Pool{New: func() any { return &scratch{canon: make([]byte, 0, 512)} }}
+
+// Bounds on the memory that a pooled scratch may hold on to, in tokens and bytes.
+const (
+	keepTokens = 16 << 10
+	keepBytes  = 64 << 10
+)
+
+// release gives the scratch back. Nothing that was read with it may be in use: tokens are overwritten.
+func (w *scratch) release() {
+	w.doc.Text, w.data.Text = nil, nil
+	if cap(w.doc.Tokens) <= keepTokens && cap(w.data.Tokens) <= keepTokens && cap(w.body) <= keepBytes && cap(w.canon) <= keepBytes {
+		scratches.Put(w)
+	}
+}
+
+// Levels of arrays and objects around the data of an event.
+const (
+	aroundOne   = 1
+	aroundBatch = 2
+)
+
+// scanOne reads one event in the JSON format, if it is what most are: strict, and nothing about its form in doubt. Else
+// readStructured finds out.
+func (w *scratch) scanOne(body []byte) (envelope, bool) {
+	if len(body) > avro.MaxJSON || !w.doc.Scan(body, avro.MaxDepth+aroundOne) || w.doc.Tokens[0].Kind != '{' {
+		return envelope{}, false
+	}
+	return w.envelope(0, string(body), make(attrs, 0, w.doc.Tokens[0].Len)), true
+}
+
+// scanBatch is scanOne for a batch; what it leaves is for readBatch.
+func (w *scratch) scanBatch(body []byte) ([]envelope, bool) {
+	if !w.doc.Scan(body, avro.MaxDepth+aroundBatch) {
+		return nil, false
+	}
+	tokens := w.doc.Tokens
+	if tokens[0].Kind != '[' || tokens[0].Len > maxBatchItems {
+		return nil, false
+	}
+	members := 0
+	for at := uint32(1); int(at) < len(tokens); at = tokens[at].Next {
+		if tokens[at].Kind != '{' {
+			return nil, false
+		}
+		members += int(tokens[at].Len)
+	}
+	out := make([]envelope, 0, tokens[0].Len)
+	room := make(attrs, members) // of all events, in one piece
+	text := string(body)         // of which every attribute is a part
+	for at := uint32(1); int(at) < len(tokens); at = tokens[at].Next {
+		n := tokens[at].Len
+		out = append(out, w.envelope(at, text, room[:0:n]))
+		room = room[n:]
+	}
+	return out, true
+}
+
+// envelope reads the event whose object is at a token. text is the scanned text, room has place for its attributes.
+func (w *scratch) envelope(at uint32, text string, room attrs) envelope {
+	env := envelope{attrs: room}
+	var data, base64Data jsontext.Value
+	for name := at + 1; name < w.doc.Tokens[at].Next; name = w.doc.Tokens[name+1].Next {
+		key, value := w.doc.Tokens[name], w.doc.Tokens[name+1]
+		start, end := value.Start, value.End
+		if value.Kind == '"' {
+			start, end = start-1, end+1
+		}
+		raw := jsontext.Value(w.doc.Text[start:end])
+		switch called := text[key.Start:key.End]; {
+		case called == "data":
+			data, env.doc, env.at = raw, &w.doc, name+1
+		case called == "data_base64":
+			base64Data = raw
+		case !env.takes(called):
+		case value.Kind == '"' && !value.Escaped:
+			env.attrs.set(called, text[value.Start:value.End])
+		default:
+			env.attribute(called, raw)
+		}
+	}
+	env.setData(data, base64Data)
+	return env
+}
+
+// transcode encodes the data of an event under a schema and takes its fingerprint. false says that encode must find out
+// what is wrong, if anything is.
+func (w *scratch) transcode(e *event.Event, env *envelope, id int32, schema *avro.Schema) bool {
+	doc, at := env.doc, env.at
+	if doc == nil {
+		if doc, at = &w.data, 0; !doc.Scan(env.data, avro.MaxDepth) {
+			return false
+		}
+	}
+	body, canonical, taken := w.coder.Append(event.AppendFrame(w.body[:0], id), w.canon[:0], schema, doc, at)
+	if w.body, w.canon = body, canonical; !taken {
+		return false
+	}
+	e.Value = append(make([]byte, 0, len(body)), body...)
+	e.Fingerprint = event.FingerprintJSON(e.Type, e.Subject, e.Source, canonical)
+	return true
+}
+
+// baseType returns a media type without its parameters, in lower case.
+func baseType(media string) string {
+	media, _, _ = strings.Cut(media, ";")
+	return strings.ToLower(strings.TrimSpace(media))
+}
