@@ -27,27 +27,28 @@ type Transcoder struct {
 	text  []byte   // of one string without its backslashes
 }
 
-// Append appends the encoding of the value at a token of doc to dst and, when canon is not nil, its canonical form (see
-// CanonicalJSON) to canon. taken is false when it is not known whether EncodeJSON takes the value; then ask that. The result
-// shares no memory with doc. Marks of doc are overwritten.
-func (t *Transcoder) Append(dst, canon []byte, s *Schema, doc *jsonscan.Doc, at uint32) (body, canonical []byte, taken bool) {
+// Append appends the encoding of the value at a token of doc to dst. taken is false when it is not known whether EncodeJSON
+// takes the value; then ask that. The result shares no memory with doc. Marks of doc are overwritten.
+func (t *Transcoder) Append(dst []byte, s *Schema, doc *jsonscan.Doc, at uint32) (body []byte, taken bool) {
 	if tok := &doc.Tokens[at]; tok.End-tok.Start > MaxJSON {
-		return dst, canon, false
+		return dst, false
 	}
 	t.doc, t.out, t.slots, t.items = doc, dst, t.slots[:0], 0
 	taken = t.value(s.plan, at)
-	body, t.doc, t.out = t.out, nil, nil
+	body, t.out = t.out, nil
 	// What is written must be readable: the walk costs a fraction of the encoding, and is a second opinion.
 	if !taken || s.Check(body[len(dst):]) != nil {
-		return dst, canon, false
+		return dst, false
 	}
-	if canon == nil {
-		return body, nil, true
-	}
-	t.doc, t.out = doc, canon
+	return body, true
+}
+
+// AppendCanonical appends the canonical form (see CanonicalJSON) of the value that Append took last, with the same arguments.
+func (t *Transcoder) AppendCanonical(dst []byte, s *Schema, doc *jsonscan.Doc, at uint32) []byte {
+	t.doc, t.out = doc, dst
 	t.canonical(s.plan, at)
-	canonical, t.doc, t.out = t.out, nil, nil
-	return body, canonical, true
+	dst, t.out = t.out, nil
+	return dst
 }
 
 // scratch is what one EncodeJSON needs.
@@ -70,9 +71,9 @@ func (s *Schema) transcode(data []byte) ([]byte, bool) {
 	var body []byte
 	taken := w.doc.Scan(data, MaxDepth)
 	if taken {
-		body, _, taken = w.coder.Append(make([]byte, 0, len(data)), nil, s, &w.doc, 0)
+		body, taken = w.coder.Append(make([]byte, 0, len(data)), s, &w.doc, 0)
 	}
-	w.doc.Text = nil // belongs to the caller
+	w.doc.Text, w.coder.doc = nil, nil // belong to the caller
 	if cap(w.doc.Tokens) <= maxScratch && cap(w.coder.text) <= maxScratch {
 		scratches.Put(w)
 	}

@@ -59,7 +59,7 @@ type scratch struct {
 	canon []byte // canonical JSON of one event
 }
 
-var scratches = sync.Pool{New: func() any { return &scratch{canon: make([]byte, 0, 512)} }}
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // Bounds on the memory that a pooled scratch may hold on to, in tokens and bytes.
 const (
@@ -130,7 +130,7 @@ func (w *scratch) envelope(at uint32, text string, room attrs) envelope {
 		raw := jsontext.Value(w.doc.Text[start:end])
 		switch called := text[key.Start:key.End]; {
 		case called == "data":
-			data, env.doc, env.at = raw, &w.doc, name+1
+			data, env.at = raw, name+1
 		case called == "data_base64":
 			base64Data = raw
 		case !env.takes(called):
@@ -140,7 +140,9 @@ func (w *scratch) envelope(at uint32, text string, room attrs) envelope {
 			env.attribute(called, raw)
 		}
 	}
-	env.setData(data, base64Data)
+	if env.setData(data, base64Data); data != nil && base64Data == nil && env.form == dataJSON {
+		env.doc = &w.doc
+	}
 	return env
 }
 
@@ -153,12 +155,13 @@ func (w *scratch) transcode(e *event.Event, env *envelope, id int32, schema *avr
 			return false
 		}
 	}
-	body, canonical, taken := w.coder.Append(event.AppendFrame(w.body[:0], id), w.canon[:0], schema, doc, at)
-	if w.body, w.canon = body, canonical; !taken {
+	var taken bool
+	if w.body, taken = w.coder.Append(event.AppendFrame(w.body[:0], id), schema, doc, at); !taken {
 		return false
 	}
-	e.Value = append(make([]byte, 0, len(body)), body...)
-	e.Fingerprint = event.FingerprintJSON(e.Type, e.Subject, e.Source, canonical)
+	w.canon = w.coder.AppendCanonical(w.canon[:0], schema, doc, at)
+	e.Value = append(make([]byte, 0, len(w.body)), w.body...)
+	e.Fingerprint = event.FingerprintJSON(e.Type, e.Subject, e.Source, w.canon)
 	return true
 }
 
