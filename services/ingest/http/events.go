@@ -53,7 +53,10 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 	if p != nil {
 		return p
 	}
-	req := request{tenant: who.Tenant, now: s.now().UTC(), wait: preferredWait(r.Header), quota: s.rates.of(who.Tenant, who.Limits), scratch: scratches.Get().(*scratch)}
+	req := request{
+		tenant: who.Tenant, now: s.now().UTC(), wait: preferredWait(r.Header), quota: s.rates.of(who.Tenant, who.Limits),
+		scratch: scratches.Get().(*scratch),
+	}
 	defer req.scratch.release()
 	if p = req.quota.enter(media == mediaBatch, r.ContentLength, req.now); p != nil {
 		s.metrics.event(statusRefused, event.CodeRateLimited)
