@@ -147,7 +147,7 @@ func encode(ctx context.Context, e *event.Event, env *envelope, w *scratch, sche
 	case !event.ValidType(e.Type):
 		return event.CodeInvalidAttribute, nil, nil // already a fault; without a type there is no schema to check by
 	}
-	id, schema, err := schemas.ByType(ctx, e.Type)
+	id, schema, err := w.byType(ctx, schemas, e.Type)
 	if errors.Is(err, registry.ErrUnknown) {
 		return "", nil, problem(event.CodeUnknownType, fmt.Sprintf("no schema is registered for the type %.128s", e.Type)).
 			at("type", "unknown").hint("`neuronx schemas push` registers one; it works within 60 seconds")

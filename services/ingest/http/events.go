@@ -209,7 +209,7 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 	if len(envs) > 0 && !slices.ContainsFunc(answers, func(a itemAnswer) bool { return a.Status != statusRefused }) {
 		status = http.StatusUnprocessableEntity
 	}
-	writeJSON(w, status, answers)
+	writeAnswers(w, status, answers)
 	return nil
 }
 

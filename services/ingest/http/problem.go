@@ -161,6 +161,10 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	if err != nil { // only fixed structs come here; keep the connection's framing right anyway
 		status, body = http.StatusInternalServerError, []byte(`{"code":"internal"}`)
 	}
+	writeBody(w, status, body)
+}
+
+func writeBody(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	if h.Get("Content-Type") == "" {
 		h.Set("Content-Type", "application/json")

@@ -1,6 +1,7 @@
 package httpin
 
 import (
+	"context"
 	"strings"
 	"sync"
 
@@ -57,6 +58,10 @@ type scratch struct {
 	coder avro.Transcoder
 	body  []byte // framed Avro of one event
 	canon []byte // canonical JSON of one event
+
+	typ    string // the type that was looked up last in this request, and its schema
+	id     int32
+	schema *avro.Schema
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -69,7 +74,7 @@ const (
 
 // release gives the scratch back. Nothing that was read with it may be in use: tokens are overwritten.
 func (w *scratch) release() {
-	w.doc.Text, w.data.Text = nil, nil
+	w.doc.Text, w.data.Text, w.typ, w.schema = nil, nil, "", nil
 	if cap(w.doc.Tokens) <= keepTokens && cap(w.data.Tokens) <= keepTokens && cap(w.body) <= keepBytes && cap(w.canon) <= keepBytes {
 		scratches.Put(w)
 	}
@@ -144,6 +149,18 @@ func (w *scratch) envelope(at uint32, text string, room attrs) envelope {
 		env.doc = &w.doc
 	}
 	return env
+}
+
+// byType looks a type up, once for events of one type that follow each other.
+func (w *scratch) byType(ctx context.Context, schemas Catalogue, typ string) (int32, *avro.Schema, error) {
+	if w.schema != nil && w.typ == typ {
+		return w.id, w.schema, nil
+	}
+	id, schema, err := schemas.ByType(ctx, typ)
+	if err == nil {
+		w.typ, w.id, w.schema = typ, id, schema
+	}
+	return id, schema, err
 }
 
 // transcode encodes the data of an event under a schema and takes its fingerprint. false says that encode must find out

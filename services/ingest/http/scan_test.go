@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -96,6 +97,25 @@ func TestScan_ReadsWhatTheStrictReaderReads(t *testing.T) {
 	}
 	if big := "[" + strings.Repeat(good+",", maxBatchItems) + good + "]"; scanAgrees(t, []byte(big)) {
 		t.Error("a batch over its limit was taken")
+	}
+}
+
+func TestWriteAnswers_WritesWhatJSONWould(t *testing.T) {
+	answers := []itemAnswer{
+		{Index: 0, ID: "018f3c1e-7b2a", Status: statusAccepted}, {Index: 999, ID: "a b", Status: statusUnknown}, {Index: 2, Status: statusRefused},
+		{Index: 3, ID: "<&>\"\\", Status: statusAccepted}, {Index: 4, ID: "ä\u2028\x7f", Status: statusAccepted}, {Index: 5, ID: "x", Status: statusAdmitted, Sequence: "1", Position: "2"},
+		{Index: 6, ID: "y", Status: statusDuplicate, Of: "x"}, {Index: 7, ID: "z", Status: statusRefused, Problem: problem(event.CodeInvalidBody, "bad").at("/data", "x")},
+	}
+	if n := reflect.TypeFor[itemAnswer]().NumField(); n != 7 {
+		t.Errorf("an answer has %d fields: append must know of them", n)
+	}
+	for n := range len(answers) + 1 {
+		got, want := httptest.NewRecorder(), httptest.NewRecorder()
+		writeAnswers(got, http.StatusAccepted, answers[:n])
+		writeJSON(want, http.StatusAccepted, answers[:n])
+		if got.Body.String() != want.Body.String() || got.Code != want.Code || !reflect.DeepEqual(got.Header(), want.Header()) {
+			t.Errorf("%d %s, want %d %s", got.Code, got.Body, want.Code, want.Body)
+		}
 	}
 }
 
