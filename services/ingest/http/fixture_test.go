@@ -105,6 +105,8 @@ func (s source) Load(context.Context) (tenant.Snapshot, error) { return s.snap, 
 
 type fixture struct {
 	*Server
+	t         testing.TB
+	contract  *contract // every answer is held against the document
 	producer  *recorder
 	catalogue *catalogue
 	handler   http.Handler
@@ -135,6 +137,10 @@ func newFixture(t testing.TB, change func(*Config)) *fixture {
 	}
 	issue("acme", "acme", tenant.StatusActive, nil)
 	issue("globex", "globex", tenant.StatusActive, nil)
+	issue("witness", "witness", tenant.StatusActive, nil)
+	witness := snap["witness"]
+	witness.Limits = tenant.Limits{EventsPerSecond: 100_000}
+	snap["witness"] = witness
 	issue("suspended", "initech", tenant.StatusSuspended, nil)
 	issue("expired", "acme", tenant.StatusActive, func(k *tenant.StoredKey) { k.ExpiresAt = time.Now().Add(-time.Hour) })
 	issue("revoked", "acme", tenant.StatusActive, func(k *tenant.StoredKey) { k.Revoked = true })
@@ -145,7 +151,7 @@ func newFixture(t testing.TB, change func(*Config)) *fixture {
 	if err := directory.Refresh(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{producer: &recorder{}, catalogue: newCatalogue(t), reg: prometheus.NewRegistry(), keys: keys}
+	f := &fixture{t: t, contract: readContract(t), producer: &recorder{}, catalogue: newCatalogue(t), reg: prometheus.NewRegistry(), keys: keys}
 	cfg := Config{
 		Producer: f.producer, Auth: directory, Schemas: f.catalogue, Keys: event.NewKeyring(), Log: log, Reg: f.reg,
 		AckTimeout: 5 * time.Second,
@@ -169,6 +175,9 @@ func (f *fixture) call(method, path, key string, body []byte, headers ...string)
 	}
 	w := httptest.NewRecorder()
 	f.handler.ServeHTTP(w, r)
+	if f.contract != nil {
+		f.contract.holds(f.t, r, w)
+	}
 	return w
 }
 

@@ -13,12 +13,14 @@ import (
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/schemas"
+	"github.com/neuronx/engine/services/neuronx/asyncapi"
 )
 
 func (c *cli) schemas() *cobra.Command {
-	return group("schemas", "Schema files: check, push", c.schemasCheck(), c.schemasPush())
+	return group("schemas", "Schema files: check, push, describe", c.schemasCheck(), c.schemasPush(), c.schemasAsyncAPI())
 }
 
 // schemaFiles reads files and folders; none means the built-in catalogue.
@@ -134,6 +136,28 @@ func (c *cli) schemasCheck() *cobra.Command {
 				return &Error{Exit: exitFailed, What: plural(bad, "schema") + " can't be used", Code: event.CodeInvalidSchema}
 			}
 			return nil
+		},
+	}
+}
+
+func (c *cli) schemasAsyncAPI() *cobra.Command {
+	return &cobra.Command{
+		Use: "asyncapi", Short: "Print the AsyncAPI 3 document of topics and event types", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			topics, err := kafka.DeclaredTopics()
+			if err != nil {
+				return failed("read the list of topics", err)
+			}
+			files, err := schemas.Files()
+			if err != nil {
+				return failed("read the built-in schemas", err)
+			}
+			doc, err := asyncapi.Document(topics, files)
+			if err != nil {
+				return failed("describe topics and schemas", err)
+			}
+			_, err = c.out.Write(doc)
+			return err
 		},
 	}
 }
