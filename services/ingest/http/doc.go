@@ -12,8 +12,24 @@
 // not here: 202 says that Kafka holds the record on every in-sync replica, and
 // no more.
 //
-// The role signs what it built, because two attributes count only under a
-// signature: the fingerprint, which must be over the body as the client sent it
+// A client that sends Prefer: wait=N is told that verdict, if it comes in time.
+// The event then carries a waiter, a name of this process, and the sequencer
+// writes the verdict to neuronx.receipts under it, in the transaction of the
+// verdict. One reader a process follows that topic from its end and hands each
+// receipt to the request that waits; another process's waiters mean nothing here.
+// While the topic can't be read, or too many wait, the answer is 202 at once.
+//
+//	sequencer ─> neuronx.receipts ─> follow ─> desk ─> visit of a request ─> 200 | 422
+//
+// GET /v1/events/{id} asks the archive, then searches the partition of the tenant
+// behind it: log and dead letters from where the archiver stands, ingress from
+// where the sequencer does. A search that reaches its bounds is 503, never 404.
+//
+// A tenant over its quota gets 429 before its body is read, so that a flood costs
+// no more than headers.
+//
+// The role signs what it built, because three attributes count only under a
+// signature: who waits, the fingerprint, which must be over the body as the client sent it
 // (an encoder's output may differ between two tries of one client), and the
 // origin. It refuses reserved types itself, since the signature would open the
 // sequencer's door to them.
