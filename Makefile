@@ -39,7 +39,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 bench: ## measure, as ratios to raw limits in the same run; writes .bench/latest.json
 	cd e2e && $(GO) run ./bench
 
-e2e: build ## the proof on a real Kafka: NEURONX_TEST_KAFKA_BROKERS names its brokers
+e2e: build ## the proof on a real Kafka: NEURONX_TEST_KAFKA_BROKERS names its brokers, NEURONX_TEST_KAFKA_SASL_* those of one with passwords
 	cd e2e && $(GO) test -tags e2e -count=1 -timeout 25m ./...
 
 soak: build ## the same in long rounds (SOAK_ROUNDS, default 20)

@@ -17,7 +17,7 @@ func full() Event {
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", TraceState: "a=b",
 		IdempotencyKey: "key", CorrelationID: "corr", CausationID: "cause", Hops: 3, Origin: OriginRedrive,
 		Deriver: "rules", DeriverNumber: 7, Path: []string{"lead.scored<score@1", "lead.qualified<q@2"},
-		Fingerprint: strings.Repeat("ab", 32), Forwarded: "t/1/2", Receipt: "Wait_er-1", Signature: "v1,k1,x",
+		Fingerprint: strings.Repeat("ab", 32), Forwarded: "t/1/2", Receipt: "Wait_er-1", Refused: "too_large: x", Signature: "v1,k1,x",
 		Extra: []Header{{"ce_partner", []byte("p")}}, Value: Frame(9, []byte{1, 2}),
 	}
 }
@@ -49,7 +49,7 @@ func TestSignatureCoversEverySystemAttributeAndTheValue(t *testing.T) {
 		"cause": func(e *Event) { e.CausationID = "x" }, "hops": func(e *Event) { e.Hops = 0 }, "origin": func(e *Event) { e.Origin = OriginLive },
 		"deriver": func(e *Event) { e.Deriver = "gohighlevel" }, "number": func(e *Event) { e.DeriverNumber++ },
 		"path": func(e *Event) { e.Path = e.Path[:1] }, "fingerprint": func(e *Event) { e.Fingerprint = "" },
-		"forwarded": func(e *Event) { e.Forwarded = "x" }, "receipt": func(e *Event) { e.Receipt = "x" }, "value": func(e *Event) { e.Value = Frame(9, []byte{1, 3}) },
+		"forwarded": func(e *Event) { e.Forwarded = "x" }, "refused": func(e *Event) { e.Refused = "" }, "receipt": func(e *Event) { e.Receipt = "x" }, "value": func(e *Event) { e.Value = Frame(9, []byte{1, 3}) },
 		"malformed": func(e *Event) { e.malformed = []string{hHops} },
 	}
 	for name, change := range changes {
@@ -98,7 +98,7 @@ func TestKeyringAcceptsOldKeysAndHidesAll(t *testing.T) {
 func TestStripSystemKeepsOnlyOriginsThatReduceEffects(t *testing.T) {
 	e := full()
 	got := e.StripSystem()
-	if len(got) != 9 || e.Receipt != "" || e.Hops != 0 || e.Deriver != "" || e.Origin != "" || e.Fingerprint != "" {
+	if len(got) != 10 || e.Refused != "" || e.Receipt != "" || e.Hops != 0 || e.Deriver != "" || e.Origin != "" || e.Fingerprint != "" {
 		t.Errorf("stripped %v, left %+v", got, e)
 	}
 	e = Event{Origin: OriginImport}

@@ -34,6 +34,7 @@ const (
 	hFingerprint    = "neuronx-fingerprint"
 	hForwarded      = "neuronx-fwd"
 	hReceipt        = "neuronx-receipt"
+	hRefused        = "neuronx-refused"
 	hSignature      = "neuronx-sig"
 )
 
@@ -48,6 +49,7 @@ const (
 	maxTrace       = 512
 	maxPathBytes   = 4096
 	maxReceipt     = 64
+	maxRefused     = 1024
 	maxExtra       = 4096 // one extension's value
 )
 
@@ -213,6 +215,10 @@ func (e *Event) setSystem(name, v string) int {
 		if n, ok = 21, validReceipt(v); ok {
 			e.Receipt = v
 		}
+	case hRefused:
+		if n, ok = 22, checkText(v, maxRefused) == nil; ok {
+			e.Refused = v
+		}
 	default:
 		return 0
 	}
@@ -231,6 +237,9 @@ func validReceipt(v string) bool {
 	}
 	return v != "" && len(v) <= maxReceipt
 }
+
+// IsSystem reports whether a header is a system attribute or the signature under which such count.
+func IsSystem(name string) bool { return name == hSignature || (&Event{}).setSystem(name, "") > 0 }
 
 // formatPath joins path entries by a line feed, which can't be in one.
 func formatPath(path []string) string { return strings.Join(path, "\n") }

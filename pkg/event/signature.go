@@ -178,6 +178,9 @@ func (e *Event) eachSystem(fn func(name, value string)) {
 	if e.Receipt != "" {
 		fn(hReceipt, e.Receipt)
 	}
+	if e.Refused != "" {
+		fn(hRefused, e.Refused)
+	}
 }
 
 // StripSystem removes what counts only under a signature from an unsigned event and returns the names of what it removed. The
@@ -195,5 +198,6 @@ func (e *Event) StripSystem() []string {
 		}
 	})
 	e.CausationID, e.Deriver, e.DeriverNumber, e.Hops, e.Origin, e.Fingerprint, e.Forwarded, e.Path, e.Receipt = "", "", 0, 0, keep, "", "", nil, ""
+	e.Refused = ""
 	return stripped
 }

@@ -213,24 +213,28 @@ func (s *TxnSession) Produce(ctx context.Context, recs []*Record) error {
 // Commit commits the transaction together with the offsets, of which there must be at least one. Only nil means committed. With an
 // error it may be committed or not: the session must be closed, and what is true must be read from the topics.
 func (s *TxnSession) Commit(ctx context.Context, offsets map[int32]TxnOffset) error {
-	if len(offsets) == 0 {
+	rt := kmsg.NewTxnOffsetCommitRequestTopic()
+	rt.Topic, rt.TopicID = s.cfg.Topic, s.topicID
+	for p, o := range offsets {
+		rt.Partitions = append(rt.Partitions, o.commit(p))
+	}
+	return s.commit(ctx, offsets, []kmsg.TxnOffsetCommitRequestTopic{rt})
+}
+
+// commit ends the transaction with the offsets of topics, unless one of owned, partitions of the session's own topic, is not owned as it
+// was when the work began.
+func (s *TxnSession) commit(ctx context.Context, owned map[int32]TxnOffset, topics []kmsg.TxnOffsetCommitRequestTopic) error {
+	if len(owned) == 0 {
 		return errors.New("kafka: a transaction without offsets is not fenced")
 	}
 	sent := false
 	ctx = kgo.PreTxnCommitFnContext(ctx, func(req *kmsg.TxnOffsetCommitRequest) error {
 		// The generation in req was read before this check. If the check passes, the partitions were owned all the time up to
 		// now, so in that generation too; if the generation changes after it, the broker refuses the request.
-		if !s.owned.still(offsets) {
+		if !s.owned.still(owned) {
 			return ErrNotOwned
 		}
-		rt := kmsg.NewTxnOffsetCommitRequestTopic()
-		rt.Topic, rt.TopicID = s.cfg.Topic, s.topicID
-		for p, o := range offsets {
-			rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-			rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata = p, o.Next, o.Epoch, &o.Metadata
-			rt.Partitions = append(rt.Partitions, rp)
-		}
-		req.Topics = []kmsg.TxnOffsetCommitRequestTopic{rt}
+		req.Topics = topics
 		sent = true
 		return nil
 	})

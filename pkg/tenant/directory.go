@@ -175,6 +175,15 @@ func (d *Directory) Suspended(tenant string) bool {
 	return snap != nil && (*snap)[tenant].Status == StatusSuspended
 }
 
+// Limits are the rates set for a tenant; none are known of one before the first load.
+func (d *Directory) Limits(tenant string) Limits {
+	snap := d.current.Load()
+	if snap == nil {
+		return Limits{}
+	}
+	return (*snap)[tenant].Limits
+}
+
 // decide is the whole rule of authentication.
 func decide(snap Snapshot, key Key, scope string, now time.Time) (Principal, error) {
 	entry, found := snap[key.Tenant]

@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	httpin "github.com/neuronx/engine/services/ingest/http"
+	"github.com/neuronx/engine/services/ingest/landing"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
@@ -18,6 +19,7 @@ import (
 const (
 	RoleHTTP      = "http"
 	RoleSequencer = "sequencer"
+	RoleLanding   = "landing"
 )
 
 // Config of the ingest service.
@@ -28,10 +30,11 @@ type Config struct {
 	// Listener replaces HTTPAddr when the caller has bound the port already (dev, tests). Run closes it.
 	Listener net.Listener
 
-	AckTimeout time.Duration // how long a request waits for Kafka; 0: 10 s
-	Quotas     httpin.Quotas // of a tenant at the HTTP role for which nothing else is set
-	KeyWindow  time.Duration // how long the sequencer remembers an idempotency key; 0: sequencer.KeyWindow
-	Laptop     bool          // accept one replica a topic, and a short KeyWindow
+	AckTimeout time.Duration  // how long a request waits for Kafka; 0: 10 s
+	Quotas     httpin.Quotas  // of a tenant at the HTTP role for which nothing else is set
+	KeyWindow  time.Duration  // how long the sequencer remembers an idempotency key; 0: sequencer.KeyWindow
+	Landing    landing.Limits // of each tenant at its landing topic, where nothing else is set; zero: no limit
+	Laptop     bool           // accept one replica a topic, and a short KeyWindow
 
 	Now func() time.Time // the sequencer's clock; nil: time.Now. Tests shift it
 }
@@ -44,19 +47,21 @@ const maxRate = 1e9
 
 // Default is the configuration before flags.
 func Default() Config {
-	return Config{Roles: []string{RoleHTTP, RoleSequencer}, HTTPAddr: ":8080", AckTimeout: 10 * time.Second, KeyWindow: sequencer.KeyWindow,
+	return Config{Roles: []string{RoleHTTP, RoleSequencer, RoleLanding}, HTTPAddr: ":8080", AckTimeout: 10 * time.Second, KeyWindow: sequencer.KeyWindow,
 		Quotas: httpin.Quotas{Burst: 2 * time.Second}}
 }
 
 func (c *Config) bind(fs *pflag.FlagSet) {
 	c.Bind(fs, app.KafkaBrokers, app.PostgresURL, app.RegistryURL, app.SigningKeysFile)
-	fs.StringSliceVar(&c.Roles, "roles", c.Roles, "roles to run: http, sequencer")
+	fs.StringSliceVar(&c.Roles, "roles", c.Roles, "roles to run: http, sequencer, landing")
 	fs.StringVar(&c.HTTPAddr, "http", c.HTTPAddr, "address of the HTTP role")
 	fs.DurationVar(&c.AckTimeout, "ack-timeout", c.AckTimeout, "how long an HTTP request waits for Kafka")
 	fs.Float64Var(&c.Quotas.Events, "tenant-rate", c.Quotas.Events, "events a second and tenant at the HTTP role before 429; 0: no limit")
 	fs.Float64Var(&c.Quotas.Bytes, "tenant-bytes", c.Quotas.Bytes, "bytes of bodies a second and tenant at the HTTP role before 429; 0: no limit")
 	fs.DurationVar(&c.Quotas.Burst, "tenant-burst", c.Quotas.Burst, "how much of its rates a tenant may send at once; never less than a full batch")
 	fs.DurationVar(&c.KeyWindow, "key-window", c.KeyWindow, "how long the sequencer remembers idempotency keys; the same at every instance")
+	fs.Float64Var(&c.Landing.Events, "landing-rate", c.Landing.Events, "events a second and tenant that are taken from its landing topic; 0: no limit")
+	fs.Float64Var(&c.Landing.Bytes, "landing-bytes", c.Landing.Bytes, "bytes a second and tenant that are taken from its landing topic; 0: no limit")
 	fs.BoolVar(&c.Laptop, "laptop", c.Laptop, "accept topics with one replica, and a --key-window under 24h: no safety")
 }
 
@@ -67,11 +72,11 @@ func (c *Config) Validate() error {
 		errs = append(errs, event.Refuse(event.CodeInvalidConfig, "%s", detail).Hint(next))
 	}
 	if len(c.Roles) == 0 {
-		bad("--roles is empty", "http, sequencer or both")
+		bad("--roles is empty", "http, sequencer, landing")
 	}
 	for _, r := range c.Roles {
-		if r != RoleHTTP && r != RoleSequencer {
-			bad("--roles has an unknown role "+r, "http, sequencer or both")
+		if r != RoleHTTP && r != RoleSequencer && r != RoleLanding {
+			bad("--roles has an unknown role "+r, "http, sequencer, landing")
 		}
 	}
 	needs := []app.Setting{app.KafkaBrokers, app.RegistryURL, app.SigningKeysFile}
@@ -92,6 +97,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Quotas.Burst < 0 || c.Quotas.Burst > time.Hour {
 		bad("--tenant-burst is out of range", "up to 1h; 0 is 2s")
+	}
+	if c.Landing.Events < 0 || c.Landing.Bytes < 0 {
+		bad("--landing-rate or --landing-bytes is negative", "0 is no limit")
 	}
 	if c.KeyWindow != 0 && (c.KeyWindow < time.Second || c.KeyWindow > maxKeyWindow || c.KeyWindow < sequencer.KeyWindow && !c.Laptop) {
 		bad("--key-window is out of range", "24h to 168h; from 1s with --laptop, where producers may see their retries admitted twice")

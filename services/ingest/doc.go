@@ -1,9 +1,14 @@
-// Package ingest is the engine's door: an HTTP role that takes CloudEvents, and
-// the sequencer that alone writes the log.
+// Package ingest is the engine's door: an HTTP role that takes CloudEvents, a
+// forwarder of what tenants produce under their own Kafka credentials, and the
+// sequencer that alone writes the log.
 //
 //	           ┌──────────── roles: http ────────────┐
 //	clients ──>│ services/ingest/http                 │──> neuronx.ingress
 //	           └──────────────────────────────────────┘          │
+//	           ┌────────── roles: landing ───────────┐           │
+//	tenants ──>│ services/ingest/landing              │──────────>│
+//	           │   neuronx.ingress.<tenant>           │           │
+//	           └──────────────────────────────────────┘           │
 //	           ┌──────── roles: sequencer ───────────┐           │
 //	           │ services/ingest/sequencer            │<──────────┘
 //	           │   admits, numbers, refuses           │──> neuronx.events

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/app"
@@ -17,6 +18,7 @@ import (
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/tenant"
 	httpin "github.com/neuronx/engine/services/ingest/http"
+	"github.com/neuronx/engine/services/ingest/landing"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
@@ -57,9 +59,19 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	defer producer.Close() // after every actor: it waits for the records that are still on their way
 
 	g := app.NewGroup()
-	if cfg.has(RoleHTTP) {
-		if err := addHTTP(ctx, g, rt, cfg, httpParts{keys, schemas, producer, brokers}); err != nil {
-			return err
+	var directory *tenant.Directory
+	if cfg.has(RoleHTTP) || cfg.has(RoleLanding) && cfg.PostgresURL != "" {
+		pool, err := postgres.Open(ctx, cfg.PostgresURL.Reveal(), postgres.Application("neuronx-ingest"))
+		if err != nil {
+			return fmt.Errorf("connect to Postgres: %w", err)
+		}
+		defer pool.Close()
+		directory = tenant.NewDirectory(tenant.FromPool(pool), rt.Log, rt.Metrics)
+		g.Add("tenant directory", directory.Run)
+		if cfg.has(RoleHTTP) {
+			if err := addHTTP(ctx, g, rt, cfg, httpParts{keys, schemas, producer, brokers, pool, directory}); err != nil {
+				return err
+			}
 		}
 	}
 	if cfg.has(RoleSequencer) {
@@ -67,6 +79,13 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 			return sequencer.Run(ctx, rt, sequencer.Config{
 				Kafka: brokers, Slot: rt.Slot, Keys: keys, Schemas: schemas, Publisher: control.New(producer, keys, schemas),
 				KeyWindow: cfg.KeyWindow, Now: cfg.Now,
+			})
+		})
+	}
+	if cfg.has(RoleLanding) {
+		g.Add("landing", func(ctx context.Context) error {
+			return landing.Run(ctx, rt, landing.Config{
+				Kafka: brokers, Slot: rt.Slot, Sign: keys.Sign, Rates: cfg.landingRates(directory),
 			})
 		})
 	}
@@ -78,43 +97,57 @@ type httpParts struct {
 	schemas  *registry.Client
 	producer *kafka.Producer
 	brokers  kafka.Config
+
+	pool      *pgxpool.Pool
+	directory *tenant.Directory
 }
 
 var errStopping = errors.New("stopping")
 
-// addHTTP binds the port and adds the HTTP role's actors: the tenant directory's
-// refresh, the reader of receipts and the server.
-func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, parts httpParts) error {
-	pool, err := postgres.Open(ctx, cfg.PostgresURL.Reveal(), postgres.Application("neuronx-ingest"))
-	if err != nil {
-		return fmt.Errorf("connect to Postgres: %w", err)
+// landingRates are what `neuronx tenant limits` set for a tenant, else the process's own. While the directory is not loaded, or where
+// there is none (a process of this role alone, without Postgres), the process's own hold.
+func (c *Config) landingRates(directory *tenant.Directory) func(string) landing.Limits {
+	return func(id string) landing.Limits {
+		l := c.Landing
+		if directory == nil {
+			return l
+		}
+		set := directory.Limits(id)
+		if set.EventsPerSecond > 0 {
+			l.Events = float64(set.EventsPerSecond)
+		}
+		if set.BytesPerSecond > 0 {
+			l.Bytes = float64(set.BytesPerSecond)
+		}
+		return l
 	}
+}
+
+// addHTTP binds the port and adds the HTTP role's actors: the reader of receipts and the server.
+func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, parts httpParts) error {
 	ln := cfg.Listener
 	if ln == nil {
+		var err error
 		if ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.HTTPAddr); err != nil {
-			pool.Close()
 			return fmt.Errorf("listen for HTTP: %w (choose another --http)", err)
 		}
 	}
-	finder, err := httpin.NewTail(httpin.NewFinder(pool), parts.brokers)
+	finder, err := httpin.NewTail(httpin.NewFinder(parts.pool), parts.brokers)
 	if err != nil {
-		pool.Close()
 		return err
 	}
-	directory := tenant.NewDirectory(tenant.FromPool(pool), rt.Log, rt.Metrics)
+	directory := parts.directory
 	server := httpin.New(httpin.Config{
 		Producer: parts.producer, Auth: directory, Schemas: parts.schemas, Keys: parts.keys, Finder: finder,
 		AckTimeout: cfg.AckTimeout, Quotas: cfg.Quotas, Log: rt.Log, Reg: rt.Metrics,
 	})
 	rt.Ready.Set("tenant directory", tenant.ErrNotLoaded)
-	g.Add("tenant directory", directory.Run)
 	g.Add("receipts", func(ctx context.Context) error { return server.FollowReceipts(ctx, parts.brokers) })
 	g.Add("readiness", func(ctx context.Context) error {
 		watchDirectory(ctx, rt, directory)
 		return nil
 	})
 	g.Add("http", func(ctx context.Context) error {
-		defer pool.Close()
 		defer finder.Close()
 		rt.Ready.Set("http", nil)
 		stop := context.AfterFunc(ctx, func() { rt.Ready.Set("http", errStopping) })

@@ -182,6 +182,10 @@ func (a *admission) judge() decision {
 	if home := a.env.partitionOf(a.in.key, a.env.partitions); home != a.o.base.partition {
 		return a.forward(home)
 	}
+	if a.e.Refused != "" { // signed, else it was stripped: the forwarder of landing topics could not let it through
+		code, detail, _ := strings.Cut(a.e.Refused, ": ")
+		return a.refuse(event.Code(code), detail)
+	}
 
 	t := a.o.tenant(a.e.TenantID)
 	if t == nil && !(a.trusted && (a.e.Type == typeTenantCreated || a.e.Type == "")) {

@@ -36,7 +36,8 @@ const maxDetail = 1 << 10
 // systemHeaders are attributes that readers of dead letters act on (the outbox of a deriver): unsigned ones must not keep their name.
 var systemHeaders = map[string]bool{
 	"ce_causationid": true, "ce_hops": true, "ce_origin": true, "ce_deriver": true, "ce_derivernumber": true,
-	"neuronx-path": true, "neuronx-fingerprint": true, "neuronx-fwd": true, "neuronx-sig": true,
+	"neuronx-path": true, "neuronx-fingerprint": true, "neuronx-fwd": true, "neuronx-refused": true,
+	"neuronx-sig": true,
 }
 
 // admit gives the event its number and position.

@@ -1,0 +1,119 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Bounds of what a TopicsReader has fetched and nobody has polled, in bytes as on the wire; what it inflates to is bounded by the budget
+// of every reader.
+const (
+	topicsFetchBytes     = 16 << 20
+	topicsPartitionBytes = 512 << 10
+)
+
+// TopicsReader reads committed records of partitions of many topics, named one by one, from given offsets and without a group. Each
+// partition ends at its own last stable offset, so a transaction left open in one topic holds up that one alone. It is for one
+// goroutine.
+type TopicsReader struct {
+	client *kgo.Client
+	next   map[TopicPartition]int64 // of the partitions that are read
+}
+
+// NewTopicsReader opens a reader that reads nothing yet.
+func NewTopicsReader(cfg Config) (*TopicsReader, error) {
+	opts, err := cfg.options(append(consuming(kgo.NoResetOffset().AtStart()),
+		kgo.FetchMaxWait(readerWait), kgo.FetchMaxBytes(topicsFetchBytes), kgo.FetchMaxPartitionBytes(topicsPartitionBytes))...)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: open reader: %w", err)
+	}
+	return &TopicsReader{client: client, next: map[TopicPartition]int64{}}, nil
+}
+
+// Add starts to read a partition at an offset.
+func (r *TopicsReader) Add(tp TopicPartition, offset int64) {
+	r.Remove(tp)
+	r.next[tp] = offset
+	r.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{tp.Topic: {tp.Partition: kgo.NoResetOffset().At(offset)}})
+}
+
+// Remove stops to read a partition and drops what is buffered of it.
+func (r *TopicsReader) Remove(tp TopicPartition) {
+	if _, ok := r.next[tp]; !ok {
+		return
+	}
+	delete(r.next, tp)
+	r.client.RemoveConsumePartitions(map[string][]int32{tp.Topic: {tp.Partition}})
+}
+
+// Poll returns up to limit records, in order of offset in each partition, or none when ctx ends first. failed names partitions that
+// can't be read on: they are removed, but for an *OversizeError, which Skip passes over. A trimmed beginning is such a failure, never a jump.
+func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, failed map[TopicPartition]error) {
+	fetches := r.client.PollRecords(ctx, limit)
+	fetches.EachRecord(func(rec *Record) {
+		tp := TopicPartition{rec.Topic, rec.Partition}
+		next, ok := r.next[tp]
+		if !ok || rec.Offset < next {
+			return
+		}
+		r.next[tp] = rec.Offset + 1
+		if !rec.Attrs.IsControl() {
+			recs = append(recs, rec)
+		}
+	})
+	if ctx.Err() != nil {
+		return recs, nil
+	}
+	for _, e := range fetches.Errors() {
+		tp := TopicPartition{e.Topic, e.Partition}
+		next, ok := r.next[tp]
+		if !ok || errors.Is(e.Err, errInflateBudget) {
+			continue
+		}
+		if failed == nil {
+			failed = map[TopicPartition]error{}
+		}
+		failed[tp] = r.explain(ctx, tp, next, e.Err)
+	}
+	for tp, err := range failed {
+		if _, ok := errors.AsType[*OversizeError](err); !ok {
+			r.Remove(tp)
+		}
+	}
+	return recs, failed
+}
+
+func (r *TopicsReader) explain(ctx context.Context, tp TopicPartition, next int64, err error) error {
+	var loss *kgo.ErrDataLoss
+	switch {
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		return &StoppedError{TopicPartition: tp, Next: next, Err: err, Reason: explainOutOfRange(ctx, kadm.NewClient(r.client), tp, next)}
+	case errors.As(err, &loss):
+		return &StoppedError{TopicPartition: tp, Next: next, Err: err, Reason: "the log was truncated below what was read"}
+	}
+	if fat, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok {
+		return &OversizeError{TopicPartition: tp, Offset: fat.Offset, Next: fat.NextOffset, epoch: fat.Epoch}
+	}
+	return fmt.Errorf("kafka: read %s: %w", tp, err)
+}
+
+// Skip reads on behind a batch that Poll reported as an *OversizeError.
+func (r *TopicsReader) Skip(fat *OversizeError) {
+	r.next[fat.TopicPartition] = fat.Next
+	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{fat.Topic: {fat.Partition: {Epoch: fat.epoch, Offset: fat.Next}}})
+}
+
+// Close closes the connections.
+func (r *TopicsReader) Close() { r.client.Close() }
