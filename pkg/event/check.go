@@ -26,7 +26,7 @@ const plainExtra = 16
 // plain tells that all attributes surely pass, without writing them as headers first. false says nothing: what an event from
 // outside hardly has is not looked at here.
 func (e *Event) plain() bool {
-	if e.CausationID != "" || e.Deriver != "" || e.DeriverNumber != 0 || e.Hops != 0 || e.Forwarded != "" || len(e.Path) > 0 || len(e.malformed) > 0 {
+	if e.CausationID != "" || e.Deriver != "" || e.DeriverNumber != 0 || e.Hops != 0 || e.Forwarded != "" || e.Refused != "" || len(e.Path) > 0 || len(e.malformed) > 0 {
 		return false
 	}
 	if !ValidTenant(e.TenantID) || !ValidType(e.Type) || e.Origin != "" && !e.Origin.Valid() || e.Fingerprint != "" && len(e.Fingerprint) != 64 {
@@ -75,7 +75,7 @@ func visible(s string) bool {
 func known(name string) bool {
 	switch name {
 	case hSpecVersion, hID, hSource, hType, hSubject, hTime, hTenant, hCorrelation, hCausation, hHops, hOrigin, hDeriver, hDeriverNumber, hSequence, hPosition,
-		hRecordedTime, hLogID, hContentType, hTraceParent, hTraceState, hIdempotencyKey, hPath, hFingerprint, hForwarded, hReceipt, hSignature:
+		hRecordedTime, hLogID, hContentType, hTraceParent, hTraceState, hIdempotencyKey, hPath, hFingerprint, hForwarded, hReceipt, hRefused, hSignature:
 		return true
 	}
 	return false

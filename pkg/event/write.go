@@ -88,7 +88,7 @@ func (e *Event) room() (headers, size int) {
 	headers, size = 4+len(e.Extra), len("1.0")+len(e.TenantID)+len(ContentTypeAvro)+len(time.RFC3339Nano)
 	for _, value := range [...]string{
 		e.ID, e.Source, e.Type, e.Subject, e.TraceParent, e.TraceState, e.IdempotencyKey, e.CorrelationID,
-		e.CausationID, string(e.Origin), e.Deriver, e.Fingerprint, e.Forwarded, e.Receipt, e.Signature,
+		e.CausationID, string(e.Origin), e.Deriver, e.Fingerprint, e.Forwarded, e.Receipt, e.Refused, e.Signature,
 	} {
 		if value != "" {
 			headers, size = headers+1, size+len(value)
