@@ -19,6 +19,7 @@
 //
 //   - Kafka away: rows stay, neuronx_outbox_pending and neuronx_outbox_oldest_seconds grow, the deriver goes on.
 //   - A record fails to be produced: that tenant stops at it and is tried again from there; other tenants go on.
+//   - A row of a newer build's format: its tenant waits at it, ErrNewer in the log, until a sender of that build owns the partition.
 //   - Two senders at once, after a pause: both send the same rows, the sequencer drops the second copies.
 //   - Another event under our number (after a restore whose replay differs): ErrConflict, a metric and an error in the log. The
 //     row stays until its own event is seen: the sequencer refuses it as deriver_conflict, so it ends in the dead letters.

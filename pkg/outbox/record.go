@@ -12,6 +12,9 @@ import (
 // the binary that wrote them.
 const recordVersion = 1
 
+// ErrNewer says that a row was written by a newer build than this one, in a format that it does not know.
+var ErrNewer = errors.New("outbox: the record was written by a newer build")
+
 // MaxRecord is the largest stored record, in bytes: what ingress takes (1 MiB), less its framing and the signature.
 const MaxRecord = 1<<20 - 2048
 
@@ -39,8 +42,11 @@ var errRecord = errors.New("not a stored record")
 
 // decodeRecord reads what encodeRecord wrote.
 func decodeRecord(tenant string, b []byte) (event.Event, error) {
-	if len(b) == 0 || b[0] != recordVersion {
-		return event.Event{}, fmt.Errorf("%w: version is not %d", errRecord, recordVersion)
+	switch {
+	case len(b) == 0 || b[0] == 0:
+		return event.Event{}, fmt.Errorf("%w: it has no version", errRecord)
+	case b[0] > recordVersion:
+		return event.Event{}, fmt.Errorf("%w: format %d, this one reads up to %d; the row waits for a sender of that build", ErrNewer, b[0], recordVersion)
 	}
 	count, b, err := readUvarint(b[1:])
 	if err != nil || count > uint64(len(b)) {

@@ -210,10 +210,14 @@ var errUnsent = errors.New("not acknowledged")
 // all went well.
 func (s *Sender) send(ctx context.Context, batch []*row) bool {
 	var wg sync.WaitGroup
+	unread := map[string]bool{}
 	for _, r := range batch {
+		if unread[r.tenant] {
+			continue // behind one that is not sent: the sequencer would ignore the jump
+		}
 		e, err := decodeRecord(r.tenant, r.record)
 		if err != nil {
-			r.err = err
+			r.err, unread[r.tenant] = err, true
 			continue
 		}
 		s.box.keys.Sign(&e) // now, not when stored: keys are rotated while rows wait

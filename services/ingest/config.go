@@ -33,6 +33,7 @@ type Config struct {
 	AckTimeout time.Duration  // how long a request waits for Kafka; 0: 10 s
 	Quotas     httpin.Quotas  // of a tenant at the HTTP role for which nothing else is set
 	KeyWindow  time.Duration  // how long the sequencer remembers an idempotency key; 0: sequencer.KeyWindow
+	KeyMemory  int64          // bytes that the sequencer's keys may take; 0: sequencer.DefaultKeyMemory
 	Landing    landing.Limits // of each tenant at its landing topic, where nothing else is set; zero: no limit
 	Laptop     bool           // accept one replica a topic, and a short KeyWindow
 
@@ -44,6 +45,9 @@ const maxKeyWindow = 7 * 24 * time.Hour
 
 // maxRate of a tenant, events a second. What is not a number is out of range, too.
 const maxRate = 1e9
+
+// minKeyMemory is what the windows of some partitions take when there is hardly anything in them.
+const minKeyMemory = 1 << 20
 
 // Default is the configuration before flags.
 func Default() Config {
@@ -60,6 +64,7 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.Float64Var(&c.Quotas.Bytes, "tenant-bytes", c.Quotas.Bytes, "bytes of bodies a second and tenant at the HTTP role before 429; 0: no limit")
 	fs.DurationVar(&c.Quotas.Burst, "tenant-burst", c.Quotas.Burst, "how much of its rates a tenant may send at once; never less than a full batch")
 	fs.DurationVar(&c.KeyWindow, "key-window", c.KeyWindow, "how long the sequencer remembers idempotency keys; the same at every instance")
+	fs.Int64Var(&c.KeyMemory, "key-memory", c.KeyMemory, "bytes that the sequencer's idempotency keys may take, about 30 a key; 0: a third of the memory limit")
 	fs.Float64Var(&c.Landing.Events, "landing-rate", c.Landing.Events, "events a second and tenant that are taken from its landing topic; 0: no limit")
 	fs.Float64Var(&c.Landing.Bytes, "landing-bytes", c.Landing.Bytes, "bytes a second and tenant that are taken from its landing topic; 0: no limit")
 	fs.BoolVar(&c.Laptop, "laptop", c.Laptop, "accept topics with one replica, and a --key-window under 24h: no safety")
@@ -103,6 +108,9 @@ func (c *Config) Validate() error {
 	}
 	if c.KeyWindow != 0 && (c.KeyWindow < time.Second || c.KeyWindow > maxKeyWindow || c.KeyWindow < sequencer.KeyWindow && !c.Laptop) {
 		bad("--key-window is out of range", "24h to 168h; from 1s with --laptop, where producers may see their retries admitted twice")
+	}
+	if c.KeyMemory != 0 && c.KeyMemory < minKeyMemory {
+		bad("--key-memory is too small", "at least 1048576 bytes; 0 is a third of the memory limit")
 	}
 	return errors.Join(append(errs, c.Require(needs...))...)
 }

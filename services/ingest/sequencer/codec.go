@@ -35,6 +35,13 @@ const (
 
 var errState = errors.New("malformed state record")
 
+// newerStateError says that a record was written by a build that is newer than this one.
+type newerStateError struct{ version byte }
+
+func (e *newerStateError) Error() string {
+	return fmt.Sprintf("format %d of the state was written by a newer build; this one reads formats up to %d", e.version, stateVersion)
+}
+
 // stateRecord is one decoded record of the state topic.
 type stateRecord struct {
 	kind      byte
@@ -48,17 +55,18 @@ type stateRecord struct {
 	chunk     int
 	chunks    int
 	tenants   []namedTenant
-	keys      []keyVerdict
+	keys      packedKeys
+}
+
+// packedKeys are keys as they stand in a record: there may be millions, so nothing is made of them but what becomes of each.
+type packedKeys struct {
+	n int
+	b []byte
 }
 
 type namedTenant struct {
 	name string
 	*tenant
-}
-
-type keyVerdict struct {
-	keyHash
-	verdict
 }
 
 // delta is the state record of a transaction.
@@ -71,8 +79,9 @@ func (o *overlay) delta() []byte {
 	for _, name := range slices.Sorted(maps.Keys(o.tenants)) {
 		r.tenants = append(r.tenants, namedTenant{name, o.tenants[name]})
 	}
+	r.keys.b = make([]byte, 0, len(o.order)*28)
 	for _, h := range o.order {
-		r.keys = append(r.keys, keyVerdict{h, o.keys[h]})
+		r.keys.add(h, o.keys[h], r.position)
 	}
 	return r.encode()
 }
@@ -101,7 +110,7 @@ func (s *State) snapshot() [][]byte {
 		add(n)
 	}
 	s.keys.each(func(h keyHash, v verdict) {
-		cur.keys = append(cur.keys, keyVerdict{h, v})
+		cur.keys.add(h, v, s.position)
 		add(32)
 	})
 	parts = append(parts, cur)
@@ -114,7 +123,7 @@ func (s *State) snapshot() [][]byte {
 }
 
 func (r *stateRecord) encode() []byte {
-	b := make([]byte, 0, 128+len(r.tenants)*96+len(r.keys)*28)
+	b := make([]byte, 0, 128+len(r.tenants)*96+len(r.keys.b))
 	b = append(b, 'N', 'X', stateVersion, r.kind)
 	b = append(b, r.topicID[:]...)
 	b = binary.AppendUvarint(b, uint64(r.partition))
@@ -136,21 +145,65 @@ func (r *stateRecord) encode() []byte {
 			b = binary.AppendUvarint(b, uint64(t.derivers[d]))
 		}
 	}
-	b = binary.AppendUvarint(b, uint64(len(r.keys)))
-	for _, k := range r.keys {
-		b = binary.BigEndian.AppendUint64(b, k.hi)
-		b = binary.BigEndian.AppendUint32(b, k.lo)
-		b = binary.BigEndian.AppendUint32(b, k.fingerprint)
-		flag := byte(0)
-		if k.refused {
-			flag = 1
-		}
-		b = append(b, flag)
-		b = binary.AppendUvarint(b, uint64(k.number))
-		b = binary.AppendVarint(b, k.ms-event.PositionTime(r.position))
-	}
-	return b
+	b = binary.AppendUvarint(b, uint64(r.keys.n))
+	return append(b, r.keys.b...)
 }
+
+// add writes a key of a record whose position is given.
+func (k *packedKeys) add(h keyHash, v verdict, position int64) {
+	b := binary.BigEndian.AppendUint64(k.b, h.hi)
+	b = binary.BigEndian.AppendUint32(b, h.lo)
+	b = binary.BigEndian.AppendUint32(b, v.fingerprint)
+	flag := byte(0)
+	if v.refused {
+		flag = 1
+	}
+	b = append(b, flag)
+	b = binary.AppendUvarint(b, uint64(v.number))
+	k.b = binary.AppendVarint(b, v.ms-event.PositionTime(position))
+	k.n++
+}
+
+// keyBatch is how many keys are handed on at a time: enough that the memory that each of them needs is fetched at once.
+const keyBatch = 64
+
+// each calls fn for the keys of a record whose position is given, in their order, some at a time. After an error, some were given.
+func (k packedKeys) each(position int64, fn func([]keyHash, []verdict)) error {
+	b, base := k.b, event.PositionTime(position)
+	var hashes [keyBatch]keyHash
+	var verdicts [keyBatch]verdict
+	full := 0
+	for range k.n {
+		if len(b) < minKey {
+			return errState
+		}
+		h := keyHash{binary.BigEndian.Uint64(b), binary.BigEndian.Uint32(b[8:])}
+		v := verdict{fingerprint: binary.BigEndian.Uint32(b[12:]), refused: b[16] == 1}
+		number, n := binary.Uvarint(b[17:])
+		if b[16] > 1 || n <= 0 || number > maxNumber || n > 1 && b[16+n] == 0 {
+			return errState
+		}
+		b = b[17+n:]
+		ms, m := binary.Varint(b)
+		v.number, v.ms = int64(number), ms+base
+		if m <= 0 || m > 1 && b[m-1] == 0 || v.ms < 0 {
+			return errState
+		}
+		b = b[m:]
+		hashes[full], verdicts[full] = h, v
+		if full++; full == keyBatch {
+			fn(hashes[:], verdicts[:])
+			full = 0
+		}
+	}
+	fn(hashes[:full], verdicts[:full])
+	if len(b) > 0 {
+		return errState
+	}
+	return nil
+}
+
+const minKey = 19 // bytes
 
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
@@ -186,23 +239,14 @@ func (d *decoder) number(limit int64) int64 {
 // count reads how many items of at least size bytes follow.
 func (d *decoder) count(size int) int { return int(d.number(int64(len(d.b) / size))) }
 
-func (d *decoder) signed() int64 {
-	v, n := binary.Varint(d.b)
-	if d.bad || n <= 0 || n > 1 && d.b[n-1] == 0 {
-		d.bad = true
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
 func (d *decoder) text(limit int) string {
 	return string(d.bytes(int(d.number(int64(limit)))))
 }
 
 const maxInt = 1<<63 - 1
 
-// parseState reads one record of the state topic. It allocates no more than a small multiple of the input's length.
+// parseState reads one record of the state topic, but not its keys, which share the input's memory. It allocates no more than a small
+// multiple of the input's length.
 func parseState(b []byte) (stateRecord, error) {
 	d := decoder{b: b}
 	head := d.bytes(4)
@@ -210,7 +254,7 @@ func parseState(b []byte) (stateRecord, error) {
 		return stateRecord{}, fmt.Errorf("%w: not a state record", errState)
 	}
 	if head[2] != stateVersion {
-		return stateRecord{}, fmt.Errorf("%w: format %d is of a newer build", errState, head[2])
+		return stateRecord{}, &newerStateError{head[2]}
 	}
 	r := stateRecord{kind: head[3]}
 	copy(r.topicID[:], d.bytes(16))
@@ -245,87 +289,10 @@ func parseState(b []byte) (stateRecord, error) {
 		}
 		r.tenants = append(r.tenants, t)
 	}
-	for range d.count(19) {
-		var k keyVerdict
-		k.hi, k.lo = binary.BigEndian.Uint64(d.bytes(8)), binary.BigEndian.Uint32(d.bytes(4))
-		k.fingerprint = binary.BigEndian.Uint32(d.bytes(4))
-		flag := d.bytes(1)[0]
-		k.refused = flag == 1
-		k.number = d.number(maxNumber)
-		k.ms = d.signed() + event.PositionTime(r.position)
-		if flag > 1 || k.ms < 0 {
-			d.bad = true
-		}
-		r.keys = append(r.keys, k)
-	}
-	if d.bad || len(d.b) != 0 {
+	r.keys.n = d.count(minKey)
+	r.keys.b = d.b
+	if d.bad {
 		return stateRecord{}, fmt.Errorf("%w: %d bytes", errState, len(b))
 	}
 	return r, nil
-}
-
-// loader folds the records of a state partition, in order, into a State.
-type loader struct {
-	topicID   [16]byte
-	partition int32
-	trimmed   bool   // the topic's beginning was deleted, so a snapshot must come first
-	s         *State // nil until the first record
-	pending   int    // snapshot chunks still to come
-	snapshots []int64
-	fresh     *State
-}
-
-// add folds one record that stands at offset. What does not follow from what came before is an error: a record is missing.
-func (l *loader) add(offset int64, value []byte) error {
-	r, err := parseState(value)
-	if err != nil {
-		return fmt.Errorf("state record at offset %d: %w", offset, err)
-	}
-	if r.topicID != l.topicID || r.partition != l.partition {
-		return fmt.Errorf("state record at offset %d is of ingress topic %x partition %d, not of %x partition %d: the ingress topic was made anew", offset, r.topicID, r.partition, l.topicID, l.partition)
-	}
-	if r.kind == kindSnapshot {
-		return l.addSnapshot(offset, r)
-	}
-	if l.pending > 0 {
-		return fmt.Errorf("state record at offset %d: %d chunks of a snapshot are missing before it", offset, l.pending)
-	}
-	if l.s == nil {
-		if l.trimmed {
-			return fmt.Errorf("state record at offset %d: what came before it is missing", offset)
-		}
-		l.s = newState(r.topicID, r.partition, r.logID)
-		l.s.next = r.from
-	}
-	if r.from != l.s.next || r.logID != l.s.logID || r.position < l.s.position {
-		return fmt.Errorf("state record at offset %d begins at ingress offset %d, the one before it ended at %d", offset, r.from, l.s.next)
-	}
-	l.s.apply(r)
-	return nil
-}
-
-func (l *loader) addSnapshot(offset int64, r stateRecord) error {
-	if r.chunk == 0 && l.pending == 0 {
-		l.fresh, l.pending = newState(r.topicID, r.partition, r.logID), r.chunks
-		l.snapshots = append(l.snapshots, offset)
-	}
-	if l.fresh == nil || l.pending != r.chunks-r.chunk || l.s != nil && (r.next != l.s.next || r.logID != l.s.logID) {
-		return fmt.Errorf("state record at offset %d: chunk %d of %d of a snapshot does not follow", offset, r.chunk, r.chunks)
-	}
-	l.fresh.apply(r)
-	if l.pending--; l.pending == 0 {
-		l.s, l.fresh = l.fresh, nil
-	}
-	return nil
-}
-
-func (s *State) apply(r stateRecord) {
-	s.next, s.position, s.log, s.dead = r.next, r.position, r.log, r.dead
-	for _, t := range r.tenants {
-		s.tenants[t.name] = t.tenant
-	}
-	for _, k := range r.keys {
-		s.keys.put(k.keyHash, k.verdict)
-	}
-	s.keys.expire(event.PositionTime(s.position))
 }

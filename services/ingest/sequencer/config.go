@@ -37,6 +37,7 @@ type Config struct {
 	SnapshotEvery  time.Duration // default 10 min
 	SnapshotBytes  int           // of deltas since the last snapshot, default 64 MiB
 	KeyWindow      time.Duration // how long a key is remembered; the same at every instance. Default 24 h
+	KeyMemory      int64         // bytes that the key windows of this process may take. Default DefaultKeyMemory
 
 	// Now is the clock that append times are held against, and that stands in for them where the broker does not stamp. Default
 	// time.Now; tests shift it.
@@ -67,6 +68,9 @@ func (c *Config) setDefaults() {
 	if c.KeyWindow == 0 {
 		c.KeyWindow = KeyWindow
 	}
+	if c.KeyMemory == 0 {
+		c.KeyMemory = DefaultKeyMemory()
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -92,6 +96,9 @@ func (c *Config) Validate() error {
 	}
 	if c.KeyWindow < 0 {
 		errs = append(errs, errors.New("key window: more than nothing"))
+	}
+	if c.KeyMemory < 0 {
+		errs = append(errs, errors.New("key memory: more than nothing"))
 	}
 	return errors.Join(errs...)
 }

@@ -120,7 +120,11 @@ func randomHistory(t *testing.T, rng *rand.Rand) {
 		t.Fatalf("restored state differs:\n%+v\n%+v", l.s, s)
 	}
 	s.keys.each(func(h keyHash, v verdict) {
-		if got, ok := l.s.keys.get(h); !ok || got != v {
+		got, ok := l.s.keys.get(h)
+		if !ok && s.keys.expired(v, event.PositionTime(s.position)) {
+			return // when what is over is forgotten depends on where chunks begin
+		}
+		if !ok || got != v {
 			t.Fatalf("restored key %x: %+v, want %+v", h, got, v)
 		}
 	})

@@ -13,6 +13,8 @@ type metrics struct {
 	txnRecords   prometheus.Histogram
 	restore      prometheus.Histogram
 	keys         *prometheus.GaugeVec
+	keyBytes     *prometheus.GaugeVec
+	keyLimit     prometheus.Gauge
 	stopped      *prometheus.GaugeVec
 	paused       *prometheus.GaugeVec
 	stripped     *prometheus.CounterVec
@@ -40,10 +42,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Time from the assignment of a partition until its first record can be judged.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 13)})),
 		keys: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_window_keys",
 			Help: "Idempotency keys remembered."}, p)),
+		keyBytes: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_window_bytes",
+			Help: "Memory that the remembered idempotency keys take."}, p)),
+		keyLimit: register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: "neuronx_sequencer_window_limit_bytes",
+			Help: "Memory that all key windows of this process may take (--key-memory); partitions that need more are paused."})),
 		stopped: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_stopped_partitions",
 			Help: "1 for a partition that is not sequenced until its cause is repaired."}, []string{"partition", "reason"})),
 		paused: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_paused_partitions",
-			Help: "1 for a partition that waits for the registry or the clock."}, []string{"partition", "reason"})),
+			Help: "1 for a partition that waits for the registry, the clock or memory for its keys."}, []string{"partition", "reason"})),
 		stripped: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_attributes_stripped_total",
 			Help: "System attributes removed from records that the engine did not sign."}, []string{"attribute"})),
 		badSignature: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_bad_signatures_total",
@@ -68,6 +74,12 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 		}
 	}
 	return c
+}
+
+// window tells the size of a partition's key window.
+func (m *metrics) window(p *partition) {
+	m.keys.WithLabelValues(label(p.id)).Set(float64(p.state.keys.len()))
+	m.keyBytes.WithLabelValues(label(p.id)).Set(float64(p.state.keys.bytes()))
 }
 
 // count adds one decision of a committed transaction.

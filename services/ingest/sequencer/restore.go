@@ -16,6 +16,7 @@ const (
 	stopTorn     = "log_torn"        // state, log, dead letters or ingress do not agree
 	stopOffset   = "offset_mismatch" // the group's offset, written by us, is not the state's
 	stopUnstable = "state_unstable"  // a transaction on the state topic does not end
+	stopNewer    = "state_newer"     // the state was written in a format of a newer build
 )
 
 const (
@@ -54,7 +55,10 @@ func (c *session) startRestore(tasks context.Context, p *partition) {
 	c.tasks.Go(func() {
 		for {
 			r := restored{partition: id, assignment: assignment}
-			if r.err = c.restore(ctx, &r); ctx.Err() != nil {
+			if r.err = c.restore(ctx, &r); r.err != nil || ctx.Err() != nil {
+				c.memory.forget(id)
+			}
+			if ctx.Err() != nil {
 				return
 			}
 			var stop *stopError
@@ -105,7 +109,6 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 		} else if err := c.compare(ctx, state, topics); err != nil {
 			return err
 		}
-		state.keys.spanMS = c.cfg.KeyWindow.Milliseconds()
 		r.state = state
 		switch {
 		case !group.Present:
@@ -170,11 +173,14 @@ func (c *session) read(ctx context.Context, topic string, partition int32, from,
 // load folds the state topic; nil is an empty one.
 func (c *session) load(ctx context.Context, r *restored, topics bounds) (*State, error) {
 	start, end := topics.of(kafka.TopicState, r.partition)
-	l := loader{topicID: c.txn.TopicID(), partition: r.partition, trimmed: start > 0}
+	l := loader{
+		topicID: c.txn.TopicID(), partition: r.partition, trimmed: start > 0, spanMS: c.cfg.KeyWindow.Milliseconds(),
+		room: func(w *window, keys int) error { return c.memory.restore(r.partition, w, keys) },
+	}
 	r.bytes = 0
 	err := c.read(ctx, kafka.TopicState, r.partition, start, end, func(rec *kafka.Record) error {
 		if err := l.add(rec.Offset, rec.Value); err != nil {
-			return &stopError{stopTorn, err.Error()}
+			return stopOf(err)
 		}
 		if r.bytes += len(rec.Value); len(l.snapshots) > 0 && l.pending > 0 {
 			r.bytes = 0
@@ -194,6 +200,19 @@ func (c *session) load(ctx context.Context, r *restored, topics bounds) (*State,
 	return l.s, nil
 }
 
+// stopOf is what a record that can't be folded means for the partition.
+func stopOf(err error) error {
+	var stop *stopError
+	var newer *newerStateError
+	switch {
+	case errors.As(err, &stop):
+		return stop
+	case errors.As(err, &newer):
+		return &stopError{stopNewer, err.Error() + ". Nothing is lost: run the newer build again, which goes on from there"}
+	}
+	return &stopError{stopTorn, err.Error()}
+}
+
 // begin makes the first state of a partition, which is right only if nothing was ever written for it. Otherwise all consumers would
 // take the new events, numbered from 1 again, for ones that they have applied.
 func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*State, error) {
@@ -209,6 +228,7 @@ func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*S
 	}
 	s := newState(c.txn.TopicID(), partition, uuid.NewString())
 	s.next, _ = topics.of(kafka.TopicIngress, partition)
+	s.keys.spanMS = c.cfg.KeyWindow.Milliseconds()
 	return s, nil
 }
 

@@ -101,7 +101,7 @@ func TestStage_TakesNoMoreOfAPartitionThanOneStateRecordHolds(t *testing.T) {
 	if schemas.found[id], err = testSchemas.get(id); err != nil {
 		t.Fatal(err)
 	}
-	c := &session{parts: map[int32]*partition{0: p}, sequencer: &sequencer{partitions: 6, schemas: schemas, cfg: Config{
+	c := &session{parts: map[int32]*partition{0: p}, memory: newKeyMemory(1 << 30), sequencer: &sequencer{partitions: 6, schemas: schemas, cfg: Config{
 		MaxRecords: 10_000, MaxDuration: time.Minute, Keys: d.keys, Now: func() time.Time { return time.UnixMilli(d.ms) },
 	}}}
 	b := c.stage(time.Now())

@@ -59,6 +59,7 @@ type session struct {
 	parts     map[int32]*partition
 	restored  chan restored
 	wake      chan struct{}
+	memory    *keyMemory
 	tasks     sync.WaitGroup
 	lastEnd   time.Time
 	committed bool
@@ -81,7 +82,7 @@ func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	c := &session{sequencer: s, txn: txn, reader: reader, parts: map[int32]*partition{}, restored: make(chan restored, s.partitions), wake: make(chan struct{}, 1)}
+	c := &session{sequencer: s, txn: txn, reader: reader, parts: map[int32]*partition{}, restored: make(chan restored, s.partitions), wake: make(chan struct{}, 1), memory: newKeyMemory(s.cfg.KeyMemory)}
 	defer c.close()
 	s.schemas.onLoaded(c.wakeUp)
 	tasks, cancelTasks := context.WithCancel(ctx)
@@ -177,6 +178,8 @@ func (c *session) drop(p *partition) {
 	c.leave(p)
 	c.m.keys.DeleteLabelValues(label(p.id))
 	c.m.forget(p.id)
+	c.m.keyBytes.DeleteLabelValues(label(p.id))
+	c.memory.forget(p.id)
 	delete(c.parts, p.id)
 }
 
@@ -250,7 +253,7 @@ func (c *session) run(p *partition) {
 	took := time.Since(p.assigned)
 	c.m.restore.Observe(took.Seconds())
 	c.m.restoredIn(p, took)
-	c.m.keys.WithLabelValues(label(p.id)).Set(float64(p.state.keys.len()))
+	c.m.window(p)
 	c.log.Info("partition restored", "partition", p.id, "log_id", p.state.logID, "next", p.state.next, "tenants", len(p.state.tenants), "keys", p.state.keys.len(), "took", took)
 }
 

@@ -2,6 +2,7 @@ package sequencer
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/neuronx/engine/pkg/event"
 )
@@ -122,8 +123,12 @@ func (o *overlay) put(h keyHash, v verdict) {
 func (s *State) merge(o *overlay, logNext, deadNext int64) {
 	s.next, s.position = o.next, o.position
 	maps.Copy(s.tenants, o.tenants)
-	for _, h := range o.order {
-		s.keys.put(h, o.keys[h])
+	var verdicts [keyBatch]verdict
+	for hashes := range slices.Chunk(o.order, keyBatch) {
+		for i, h := range hashes {
+			verdicts[i] = o.keys[h]
+		}
+		s.keys.putAll(hashes, verdicts[:len(hashes)])
 	}
 	if o.log > 0 {
 		s.log = ends{Next: logNext}

@@ -2,6 +2,7 @@ package sequencer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -88,6 +89,9 @@ func (c *session) stage(start time.Time) *batch {
 	for i, p := range runnable {
 		// Those with little come first; what they leave of their share goes to the others.
 		share := min(maxShare, max(1, (c.cfg.MaxRecords-b.n)/(len(runnable)-i)))
+		if !c.remembers(p, min(share, len(p.pending))) {
+			continue
+		}
 		deadline := start.Add(c.cfg.MaxDuration * time.Duration(i+1) / time.Duration(len(runnable)))
 		if st := c.stagePartition(env, p, share, maxBytes/len(runnable), deadline); st != nil {
 			b.parts = append(b.parts, st)
@@ -151,6 +155,24 @@ func toRecord(topic string, o *output) *kafka.Record {
 	return &kafka.Record{Topic: topic, Partition: o.partition, Key: o.key, Headers: headers, Value: o.value}
 }
 
+// remembers reports whether the keys of n more records fit into memory; otherwise it pauses the partition: what is not remembered must
+// not be admitted. Waiting does not help, because the window ages by what is admitted, but another instance or a restart with more
+// memory does.
+func (c *session) remembers(p *partition, n int) bool {
+	err := c.memory.admit(p.id, p.state.keys, n)
+	if err == nil {
+		return true
+	}
+	detail := err.Error()
+	var stop *stopError
+	if errors.As(err, &stop) {
+		detail = stop.detail
+	}
+	c.reader.Remove(p.id)
+	c.enter(p, waiting, stopKeys, detail, retryPaused)
+	return false
+}
+
 // pause keeps a partition from being read on until its next record can be judged.
 func (c *session) pause(p *partition, d *decision, loads int) {
 	c.reader.Remove(p.id)
@@ -186,8 +208,8 @@ func (c *session) commit(ctx context.Context, b *batch) error {
 		for i := range st.decisions {
 			c.m.count(&st.decisions[i])
 		}
-		c.m.keys.WithLabelValues(label(st.p.id)).Set(float64(st.p.state.keys.len()))
 		c.m.stateWritten(st.p)
+		c.m.window(st.p)
 	}
 	return nil
 }

@@ -35,15 +35,21 @@ type verdict struct {
 
 const (
 	chunkKeys = 1024
-	chunkRing = 1 << 21 // chunks that entry numbers can tell apart
-	// The packed verdict of an entry: 1 bit refused, 17 bits seconds since the chunk's first key, 46 bits number.
-	numberBits  = 46
-	maxSeconds  = 1<<17 - 1
-	maxNumber   = 1<<numberBits - 1
-	refusedFlag = 1 << 63
+	// Entries are numbered around a ring. Half of it is never in use, so that the index can be cleaned of the numbers of forgotten
+	// entries long before they are given out again.
+	refBits   = 27
+	refMask   = 1<<refBits - 1
+	chunkRing = 1 << refBits / chunkKeys
+	maxChunks = chunkRing / 2 // 67 million keys, 2 GB
+	// The packed verdict of an entry: 1 bit refused, 1 bit superseded, 16 bits seconds since the chunk's first key, 46 bits number.
+	numberBits     = 46
+	maxSeconds     = 1<<16 - 1
+	maxNumber      = 1<<numberBits - 1
+	refusedFlag    = 1 << 63
+	supersededFlag = 1 << 62
 )
 
-// entry is 24 bytes; with its share of the index a key costs about 30.
+// entry is 24 bytes; with its share of the index a key costs about 29.
 type entry struct {
 	hi          uint64
 	lo          uint32
@@ -51,26 +57,28 @@ type entry struct {
 	packed      uint64
 }
 
+// chunk is a run of entries in order of admission. Its array is of a size that the allocator has, so nothing is lost by rounding up.
 type chunk struct {
-	baseMS int64
-	n      int
-	keys   [chunkKeys]entry
+	baseMS     int64
+	n          int
+	superseded int // of the n: put again later
+	keys       []entry
 }
 
-// window is a queue of keys in order of admission, with an open-addressing index over it. Expiry takes chunks from the front.
+// window is a queue of keys in order of admission, with an index over it. Expiry takes whole chunks from the front, in no time: what the
+// index holds of them is recognised by its number and replaced later. Nothing that is done in one put grows with the number of keys.
 // A key that is put again (refused first, admitted later) has its index slot moved to the new entry; the old one dies with its chunk.
 type window struct {
 	spanMS int64    // how long a key is remembered
 	chunks []*chunk // chunks[0] holds entries first*chunkKeys …
 	first  uint32   // number of chunks dropped so far, modulo chunkRing
-	index  []uint32 // entry number + 1; 0 is empty; length is a power of two
-	live   int      // used slots of index
-	lastMS int64    // of the newest key; times never run back, so that a chunk's base bounds the chunk before it
+	index  index
+	live   int     // keys
+	lastMS int64   // of the newest key; times never run back, so that a chunk's base bounds the chunk before it
+	spare  []entry // of a dropped chunk, for the next new one
 }
 
-func newWindow() *window {
-	return &window{spanMS: KeyWindow.Milliseconds(), index: make([]uint32, 64)}
-}
+func newWindow() *window { return &window{spanMS: KeyWindow.Milliseconds()} }
 
 // expired reports whether v is over at ms of position time. Kept times are cut to a second, so a key lives up to a second longer than
 // the window and never shorter.
@@ -78,36 +86,59 @@ func (w *window) expired(v verdict, ms int64) bool { return ms-v.ms >= w.spanMS+
 
 func (w *window) len() int { return w.live }
 
-// ref is the index value of entry k of chunks[n]. Entry numbers wrap after 2^31, far more than can be alive.
-func (w *window) ref(n, k int) uint32 {
-	return (w.first+uint32(n))%chunkRing*chunkKeys + uint32(k) + 1
+// bytes is the memory that the window takes.
+func (w *window) bytes() int64 {
+	const perChunk = chunkKeys*24 + 64 // the chunk's own fields, and the pointer to it
+	n := int64(len(w.chunks)) * perChunk
+	if w.spare != nil {
+		n += perChunk
+	}
+	return n + w.index.bytes()
 }
 
-func (w *window) at(ref uint32) (*chunk, *entry) {
-	n := ref - 1
-	c := w.chunks[(n/chunkKeys-w.first)%chunkRing]
+// keyBytes bounds what a further key takes, with its share of an index that has just grown; keySlack comes to it once.
+const keyBytes, keySlack = 32, 2 * chunkKeys * 24
+
+// full reports whether n more keys could pass the bound on one window that the numbering of entries sets.
+func (w *window) full(n int) bool { return len(w.chunks)+n/chunkKeys+2 > maxChunks }
+
+// head is the number of the first entry; numbers of entries that are gone lie outside of [head, head+span), modulo the ring.
+func (w *window) head() uint32 { return w.first * chunkKeys & refMask }
+func (w *window) span() uint32 { return uint32(len(w.chunks)) * chunkKeys }
+
+// at returns entry number n and its chunk, or nil when it is gone.
+func (w *window) at(n uint32) (*chunk, *entry) {
+	k := (n - w.head()) & refMask
+	if k >= w.span() {
+		return nil, nil
+	}
+	c := w.chunks[k/chunkKeys]
 	return c, &c.keys[n%chunkKeys]
 }
 
-func (w *window) slot(h keyHash) (int, bool) {
-	mask := len(w.index) - 1
-	for i := int(h.lo) & mask; ; i = (i + 1) & mask {
-		ref := w.index[i]
-		if ref == 0 {
-			return i, false
+// find returns the living entry of h.
+func (w *window) find(h keyHash) (*chunk, *entry) {
+	s := w.index.shard(h)
+	if len(s.slots) == 0 {
+		return nil, nil
+	}
+	tag := h.tag()
+	for i := s.home(h.lo); s.slots[i] != 0; i = s.after(i) {
+		if s.slots[i]>>refBits != tag {
+			continue
 		}
-		if _, e := w.at(ref); e.hi == h.hi && e.lo == h.lo {
-			return i, true
+		if c, e := w.at(s.slots[i] & refMask); e != nil && e.hi == h.hi && e.lo == h.lo {
+			return c, e
 		}
 	}
+	return nil, nil
 }
 
 func (w *window) get(h keyHash) (verdict, bool) {
-	i, ok := w.slot(h)
-	if !ok {
+	c, e := w.find(h)
+	if e == nil {
 		return verdict{}, false
 	}
-	c, e := w.at(w.index[i])
 	return e.verdict(c), true
 }
 
@@ -120,6 +151,19 @@ func (e *entry) verdict(c *chunk) verdict {
 	}
 }
 
+// putAll puts some keys, in their order. It looks at all of their places in the index first: these reads are misses of the cache that
+// don't wait for one another, while those of put do.
+func (w *window) putAll(hashes []keyHash, verdicts []verdict) {
+	for _, h := range hashes {
+		if s := w.index.shard(h); len(s.slots) > 0 {
+			w.index.touched ^= s.slots[s.home(h.lo)]
+		}
+	}
+	for i, h := range hashes {
+		w.put(h, verdicts[i])
+	}
+}
+
 func (w *window) put(h keyHash, v verdict) {
 	v.ms = max(v.ms, w.lastMS)
 	w.lastMS = v.ms
@@ -129,42 +173,21 @@ func (w *window) put(h keyHash, v verdict) {
 	}
 	if c == nil || c.n == chunkKeys || v.ms-c.baseMS > maxSeconds*1000 {
 		// Whole seconds, so that cutting a time that a snapshot has cut already changes nothing.
-		c = &chunk{baseMS: v.ms / 1000 * 1000}
+		c = &chunk{baseMS: v.ms / 1000 * 1000, keys: w.spare}
+		if w.spare = nil; c.keys == nil {
+			c.keys = make([]entry, chunkKeys)
+		}
 		w.chunks = append(w.chunks, c)
+		w.tidy()
 	}
 	packed := uint64(v.number)&maxNumber | uint64((v.ms-c.baseMS)/1000)<<numberBits
 	if v.refused {
 		packed |= refusedFlag
 	}
 	c.keys[c.n] = entry{h.hi, h.lo, v.fingerprint, packed}
-	ref := w.ref(len(w.chunks)-1, c.n)
+	ref := w.head() + uint32(len(w.chunks)-1)*chunkKeys + uint32(c.n)
 	c.n++
-
-	if (w.live+1)*5 > len(w.index)*4 {
-		w.grow()
-	}
-	i, ok := w.slot(h)
-	if !ok {
-		w.live++
-	}
-	w.index[i] = ref
-}
-
-func (w *window) grow() {
-	old := w.index
-	w.index = make([]uint32, len(old)*2)
-	mask := len(w.index) - 1
-	for _, ref := range old {
-		if ref == 0 {
-			continue
-		}
-		_, e := w.at(ref)
-		i := int(e.lo) & mask
-		for w.index[i] != 0 {
-			i = (i + 1) & mask
-		}
-		w.index[i] = ref
-	}
+	w.point(h, ref&refMask)
 }
 
 // expire forgets whole chunks of which every key is over at ms.
@@ -175,46 +198,20 @@ func (w *window) expire(ms int64) {
 			return
 		}
 		c := w.chunks[0]
-		for k := range c.n {
-			w.remove(keyHash{c.keys[k].hi, c.keys[k].lo}, w.ref(0, k))
-		}
+		w.live -= c.n - c.superseded
+		w.spare = c.keys
 		w.chunks[0] = nil
 		w.chunks = w.chunks[1:]
 		w.first = (w.first + 1) % chunkRing
 	}
 }
 
-// remove frees h's slot if it still points to ref, and closes the hole by moving later entries of the run back.
-func (w *window) remove(h keyHash, ref uint32) {
-	i, ok := w.slot(h)
-	if !ok || w.index[i] != ref {
-		return
-	}
-	mask := len(w.index) - 1
-	for j := i; ; {
-		j = (j + 1) & mask
-		if w.index[j] == 0 {
-			break
-		}
-		_, e := w.at(w.index[j])
-		home := int(e.lo) & mask
-		if (j-home)&mask >= (j-i)&mask {
-			w.index[i] = w.index[j]
-			i = j
-		}
-	}
-	w.index[i] = 0
-	w.live--
-}
-
-// each calls fn for every living key in order of admission.
+// each calls fn for every key in order of admission.
 func (w *window) each(fn func(keyHash, verdict)) {
-	for n, c := range w.chunks {
+	for _, c := range w.chunks {
 		for k := range c.n {
-			e := &c.keys[k]
-			h := keyHash{e.hi, e.lo}
-			if i, ok := w.slot(h); ok && w.index[i] == w.ref(n, k) {
-				fn(h, e.verdict(c))
+			if e := &c.keys[k]; e.packed&supersededFlag == 0 {
+				fn(keyHash{e.hi, e.lo}, e.verdict(c))
 			}
 		}
 	}

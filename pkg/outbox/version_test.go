@@ -1,0 +1,84 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+)
+
+func TestRecord_OfANewerBuildIsToldFromGarbage(t *testing.T) {
+	e := derived("t1", "x")
+	b, err := encodeRecord(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[0] = recordVersion + 1
+	if _, err := decodeRecord("t1", b); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "format 2") {
+		t.Errorf("a newer record: %v", err)
+	}
+	for _, bad := range [][]byte{nil, {0}} {
+		if _, err := decodeRecord("t1", bad); err == nil || errors.Is(err, ErrNewer) {
+			t.Errorf("%v: %v", bad, err)
+		}
+	}
+}
+
+func TestSender_LeavesRowsOfANewerBuildToItAndLosesNothing(t *testing.T) {
+	db := postgrestest.New(t, Migrations())
+	pool := db.Pool(t, postgres.RoleRules)
+	var text strings.Builder
+	box := New("rules", event.NewKeyring(), WithLog(slog.New(slog.NewTextHandler(&text, nil))))
+	ctx := t.Context()
+	for _, tenant := range []string{"a", "b"} {
+		mustTx(t, pool, func(tx pgx.Tx) error {
+			return box.Add(ctx, tx, derived(tenant, tenant+"1"), derived(tenant, tenant+"2"), derived(tenant, tenant+"3"))
+		})
+	}
+	version := func(v int) { // as the build after this one would have written the row
+		mustTx(t, pool, func(tx pgx.Tx) error {
+			var record []byte
+			if err := tx.QueryRow(ctx, `SELECT record FROM neuronx.outbox WHERE tenant_id = 'a' AND number = 2`).Scan(&record); err != nil {
+				return err
+			}
+			record[0] = byte(v)
+			if _, err := tx.Exec(ctx, `DELETE FROM neuronx.outbox WHERE tenant_id = 'a' AND number = 2`); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record) VALUES ('a', 'rules', 2, 'a2', $1)`, record)
+			return err
+		})
+	}
+	version(recordVersion + 1)
+	d := &door{}
+	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0, 1, 2} }, Partitions: 3, Resend: time.Hour})
+	for range 2 {
+		if _, err := s.pass(ctx, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(d.list("a"), d.list("b")); got != "[1] [1 2 3]" {
+		t.Fatalf("sent %s; the tenant must wait at the row that can't be read, the other must not", got)
+	}
+	if got := fmt.Sprint(numbers(t, pool, "a")); got != "[1 2 3]" {
+		t.Fatalf("rows of a: %s", got)
+	}
+	if !strings.Contains(text.String(), "newer build") {
+		t.Fatalf("not said: %s", text.String())
+	}
+	version(recordVersion) // a build that reads it has the partition now
+	if _, err := s.pass(ctx, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(d.list("a")); got != "[1 2 3]" {
+		t.Fatalf("sent %s", got)
+	}
+}

@@ -1,0 +1,145 @@
+package sequencer
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// stopKeys is the reason for which a partition is paused, or not restored, whose keys would not fit into memory. Admitting an event
+// without remembering its key would admit its repeat, too.
+const stopKeys = "key_window_full"
+
+// keyMemory bounds what the key windows of a process take together. Half of it is for whoever needs it, the other half is set aside in
+// equal parts, one a partition, so that a tenant that fills its partition's window does not stop the other partitions.
+type keyMemory struct {
+	limit int64
+
+	mu   sync.Mutex
+	used map[int32]int64 // bytes by partition
+}
+
+func newKeyMemory(limit int64) *keyMemory { return &keyMemory{limit: limit, used: map[int32]int64{}} }
+
+// fits reports whether partition p may take n bytes more, when it and the others have used so much.
+func fits(limit int64, used map[int32]int64, p int32, n int64) bool {
+	parts := int64(len(used))
+	if _, ok := used[p]; !ok {
+		parts++
+	}
+	own := limit / 2 / parts
+	if used[p]+n <= own {
+		return true
+	}
+	shared := max(0, used[p]+n-own)
+	for other, b := range used {
+		if other != p {
+			shared += max(0, b-own)
+		}
+	}
+	return shared <= limit/2
+}
+
+// admit reports whether partition p, which has used so much, may put n more keys.
+func (m *keyMemory) admit(p int32, w *window, keys int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used[p] = w.bytes()
+	if w.full(keys) || !fits(m.limit, m.used, p, int64(keys)*keyBytes+keySlack) {
+		return m.refusal(w, keys)
+	}
+	return nil
+}
+
+// restore is admit for a window that is being restored: it had all of these keys before, so it may have whatever is left.
+func (m *keyMemory) restore(p int32, w *window, keys int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.used, p)
+	need := w.bytes() + int64(keys)*keyBytes
+	all := need
+	for _, b := range m.used {
+		all += b
+	}
+	if w.full(keys) || all > m.limit {
+		return m.refusal(w, keys)
+	}
+	m.used[p] = need
+	return nil
+}
+
+// forget is for a partition that left, or whose restore failed.
+func (m *keyMemory) forget(p int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.used, p)
+}
+
+func (m *keyMemory) refusal(w *window, more int) error {
+	var all int64
+	for _, b := range m.used {
+		all += b
+	}
+	return &stopError{stopKeys, fmt.Sprintf("%d idempotency keys of this partition are remembered and %d more would not fit: the key windows of this process take %d MiB of --key-memory, %d MiB. "+
+		"Raise --key-memory (and the memory limit to three times that), run more instances, or shorten --key-window at every instance",
+		w.len(), more, all>>20, m.limit>>20)}
+}
+
+// DefaultKeyMemory is a third of the memory that the process may use, in bytes: of GOMEMLIMIT, else of the container's limit, else of
+// the machine's. Another third is for garbage that waits for its collection, and one for everything else. Where none of them can be
+// read it is 1 GiB.
+func DefaultKeyMemory() int64 {
+	limit := debug.SetMemoryLimit(-1) // only asks
+	if limit == math.MaxInt64 {
+		limit = leastOf(readLimit("/sys/fs/cgroup/memory.max"), readLimit("/sys/fs/cgroup/memory/memory.limit_in_bytes"), readMachine("/proc/meminfo"))
+	}
+	if limit == math.MaxInt64 {
+		return 1 << 30
+	}
+	return limit / 3
+}
+
+func leastOf(limits ...int64) int64 {
+	least := int64(math.MaxInt64)
+	for _, l := range limits {
+		if l > 0 {
+			least = min(least, l)
+		}
+	}
+	return least
+}
+
+// readLimit reads a file of the control group (v2: a number or "max"; v1: a number, enormous for none). 0 is none.
+func readLimit(path string) int64 {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// readMachine reads how much memory the machine has. 0 is unknown.
+func readMachine(path string) int64 {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "MemTotal:" {
+			kib, err := strconv.ParseInt(f[1], 10, 64)
+			if err != nil {
+				return 0
+			}
+			return kib << 10
+		}
+	}
+	return 0
+}
