@@ -32,7 +32,7 @@ const (
 	clients = 16 // of the HTTP jobs
 )
 
-var allJobs = []string{"end_to_end", "admission_latency", "admission", "archive", "http"}
+var allJobs = []string{"end_to_end", "admission_latency", "admission", "archive", "http", "key_window", "restore"}
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == bareVerb {
@@ -104,6 +104,7 @@ func (b *bench) measure(ctx context.Context, r *report) error {
 	}{
 		{"end_to_end", b.endToEnd}, {"", b.quiesce}, {"admission_latency", b.admissionLatency},
 		{"http", b.door}, {"admission", b.admission}, {"archive", b.archive},
+		{"key_window", b.keyWindow}, {"restore", b.restoreKeys},
 	}
 	for _, s := range steps {
 		if s.job != "" && !slices.Contains(b.o.jobs, s.job) {

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"unsafe"
+
 	"github.com/neuronx/engine/pkg/event"
 )
 
@@ -26,22 +28,26 @@ func ToRecords(topic string, events []event.Event) []Record {
 
 // RecordedToRecord makes the log's record of an admitted event, for the partition that the event names.
 func RecordedToRecord(r *event.Recorded) *Record {
-	return &Record{
-		Topic: TopicEvents, Partition: r.Partition,
-		Key: []byte(r.TenantID), Headers: event.RecordedHeadersAs[RecordHeader](r), Value: r.Value,
-	}
+	rec := new(Record)
+	FillRecorded(rec, r, []byte(r.TenantID))
+	return rec
+}
+
+// FillRecorded is RecordedToRecord for a record that is there already and a key that needs no copy: the tenant's id.
+func FillRecorded(rec *Record, r *event.Recorded, key []byte) {
+	*rec = Record{Topic: TopicEvents, Partition: r.Partition, Key: key, Headers: event.RecordedHeadersAs[RecordHeader](r), Value: r.Value}
 }
 
 // ParseRecord reads an event from a record of ingress (or of a topic with the same form). What is wrong is a
 // *event.Refusal. Value and extra headers share the record's memory, which pins the batch it was fetched in: copy what
 // is kept.
 func ParseRecord(r *Record) (event.Event, error) {
-	return event.Parse(r.Key, fromHeaders(r.Headers), r.Value)
+	return event.Parse(r.Key, FromHeaders(r.Headers), r.Value)
 }
 
 // ParseRecorded reads an event from a record of the log.
 func ParseRecorded(r *Record) (event.Recorded, error) {
-	rec, err := event.ParseRecorded(r.Key, fromHeaders(r.Headers), r.Value)
+	rec, err := event.ParseRecorded(r.Key, FromHeaders(r.Headers), r.Value)
 	rec.Partition, rec.Offset = r.Partition, r.Offset
 	return rec, err
 }
@@ -56,10 +62,10 @@ func Header(r *Record, name string) (string, bool) {
 	return "", false
 }
 
-func fromHeaders(hs []RecordHeader) []event.Header {
-	out := make([]event.Header, len(hs))
-	for i, h := range hs {
-		out[i] = event.Header(h)
-	}
-	return out
+// FromHeaders gives a record's headers the other name, without copying: every record passes here on its way in. The two types are
+// convertible (which the compiler checks below), so they are laid out alike.
+func FromHeaders(hs []RecordHeader) []event.Header {
+	return unsafe.Slice((*event.Header)(unsafe.Pointer(unsafe.SliceData(hs))), len(hs)) //nolint:gosec // see above
 }
+
+var _ = event.Header(RecordHeader{})

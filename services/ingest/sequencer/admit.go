@@ -76,6 +76,8 @@ type env struct {
 	verify      func(*event.Event) (bool, error)
 	sign        func(*event.Event)
 	nowMS       int64
+
+	work admission // of the record that is being judged; it means nothing between two of them
 }
 
 // decision is the verdict on one record and what is to be written for it.
@@ -107,7 +109,8 @@ type output struct {
 // admit judges one ingress record against the state under o and stages the effect in o. It is a function of its arguments: the same
 // record, state and answers of env give the same decision and the same staged work. A pause stages nothing.
 func admit(env *env, o *overlay, in input) decision {
-	a := admission{env: env, o: o, in: in}
+	a := &env.work
+	*a = admission{env: env, o: o, in: in}
 	a.ms = in.ms
 	if !in.stamped {
 		a.ms = env.nowMS // nobody but the own clock can be believed (kfake does not stamp)

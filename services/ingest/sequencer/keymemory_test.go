@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -207,27 +206,4 @@ func TestRun_StopsAtStateOfANewerBuildAndWritesNothing(t *testing.T) {
 	if !r.named("newer build") || total(logged(t, cfg)) != 2 {
 		t.Fatalf("%v, %d events", r.ready.Err(), total(logged(t, cfg)))
 	}
-}
-
-func BenchmarkRestore(b *testing.B) {
-	s, _ := goldenState()
-	const n = 1_000_000
-	for i := range uint64(n) {
-		s.keys.put(spread(i), verdict{fingerprint: uint32(i), number: int64(i) / 50, ms: event.PositionTime(s.position) - int64(n-i)*80})
-	}
-	chunks := s.snapshot()
-	b.ResetTimer()
-	began := time.Now()
-	for b.Loop() {
-		l := &loader{topicID: s.topicID, partition: 3}
-		for i, c := range chunks {
-			if err := l.add(int64(i), c); err != nil {
-				b.Fatal(err)
-			}
-		}
-		if l.s.keys.len() < n {
-			b.Fatal(l.s.keys.len())
-		}
-	}
-	b.ReportMetric(float64(b.N)*n/time.Since(began).Seconds(), "keys/s")
 }

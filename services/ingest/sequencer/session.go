@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -385,9 +384,6 @@ func label(partition int32) string { return fmt.Sprint(partition) }
 
 // asInput is an ingress record as admission sees it.
 func asInput(r *kafka.Record) input {
-	headers := make([]event.Header, len(r.Headers))
-	for i, h := range r.Headers {
-		headers[i] = event.Header(h)
-	}
+	headers := kafka.FromHeaders(r.Headers)
 	return input{offset: r.Offset, ms: r.Timestamp.UnixMilli(), stamped: r.Attrs.TimestampType() == 1, key: r.Key, headers: headers, value: r.Value}
 }

@@ -73,8 +73,14 @@ type overlay struct {
 	dead     int64     // and for the dead letters
 }
 
-func newOverlay(s *State) *overlay {
-	return &overlay{base: s, next: s.next, position: s.position, tenants: map[string]*tenant{}, keys: map[keyHash]verdict{}}
+func newOverlay(s *State) *overlay { return newOverlayFor(s, 0) }
+
+// newOverlayFor is newOverlay with room for n records.
+func newOverlayFor(s *State, n int) *overlay {
+	return &overlay{
+		base: s, next: s.next, position: s.position,
+		tenants: map[string]*tenant{}, keys: make(map[keyHash]verdict, n), order: make([]keyHash, 0, n),
+	}
 }
 
 // tenant looks a tenant up; nil is unknown.

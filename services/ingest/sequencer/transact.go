@@ -115,9 +115,11 @@ func (c *session) stage(start time.Time) *batch {
 }
 
 func (c *session) stagePartition(env *env, p *partition, share, room int, deadline time.Time) *staged {
-	st := &staged{p: p, o: newOverlay(p.state), epoch: p.epoch}
+	n := min(share, len(p.pending))
+	st := &staged{p: p, o: newOverlayFor(p.state, n), epoch: p.epoch, decisions: make([]decision, 0, n), log: make([]*kafka.Record, 0, n)}
+	recs := make([]kafka.Record, n) // of the log, in one piece of memory
 	bytes := 0
-	for i, r := range p.pending[:min(share, len(p.pending))] {
+	for i, r := range p.pending[:n] {
 		if bytes += len(r.Value); i > 0 && (bytes > room || i%64 == 0 && time.Now().After(deadline)) {
 			break
 		}
@@ -132,7 +134,9 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 		st.epoch = r.LeaderEpoch
 		switch {
 		case d.recorded != nil:
-			st.log = append(st.log, kafka.RecordedToRecord(d.recorded))
+			rec := &recs[len(st.log)]
+			kafka.FillRecorded(rec, d.recorded, in.key)
+			st.log = append(st.log, rec)
 		case d.dead != nil:
 			st.dead = append(st.dead, toRecord(kafka.TopicDeadLetter, d.dead))
 		}
@@ -205,9 +209,7 @@ func (c *session) commit(ctx context.Context, b *batch) error {
 		c.merge(b)
 	}
 	for _, st := range b.parts {
-		for i := range st.decisions {
-			c.m.count(&st.decisions[i])
-		}
+		c.m.count(st.decisions)
 		c.m.stateWritten(st.p)
 		c.m.window(st.p)
 	}

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
-	"time"
 )
 
 func TestWindow_RemembersEveryKeyForADayAndForgetsItAfter(t *testing.T) {
@@ -207,15 +206,8 @@ func spread(i uint64) keyHash {
 }
 
 func TestWindow_TakesAtMostThirtyBytesAKeyWhileItGrowsAndWhileItAges(t *testing.T) {
-	heap := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
 	const top, samples = 1_000_000, 20
-	w, before := newWindow(), heap()
+	w, before := newWindow(), heapBytes()
 	ms, key := int64(1_700_000_000_000), uint64(0)
 	average := func(n int, what string) {
 		var sum float64
@@ -226,7 +218,7 @@ func TestWindow_TakesAtMostThirtyBytesAKeyWhileItGrowsAndWhileItAges(t *testing.
 				w.expire(ms)
 				key++
 			}
-			real := heap() - before
+			real := heapBytes() - before
 			if counted := w.bytes(); real > counted+counted/50+64<<10 || real < counted-counted/33-64<<10 {
 				t.Errorf("%s: bytes says %d, the heap %d", what, counted, real)
 			}
@@ -253,25 +245,6 @@ func TestWindow_NoPutTakesLong(t *testing.T) {
 	if moved > 3*shardKeys {
 		t.Fatalf("one put moved %d keys", moved)
 	}
-}
-
-func BenchmarkWindow_Grow(b *testing.B) {
-	const n = 1_000_000
-	b.ReportAllocs()
-	var longest time.Duration
-	for b.Loop() {
-		w := newWindow()
-		for i := range uint64(n) {
-			h := spread(i)
-			began := time.Now()
-			if _, ok := w.get(h); !ok {
-				w.put(h, verdict{number: int64(i), ms: int64(i)})
-			}
-			longest = max(longest, time.Since(began))
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/key")
-	b.ReportMetric(float64(longest.Microseconds()), "µs-longest")
 }
 
 func BenchmarkWindow_Age(b *testing.B) {
