@@ -76,14 +76,7 @@ func cpuTime(b *testing.B) time.Duration {
 
 func BenchmarkRestore(b *testing.B) {
 	n := benchKeys(b)
-	s := newState([16]byte{1}, 3, "6f1f6b5e-6c1c-4d53-9a2e-5b1f0a7f3c11")
-	s.position = 1_764_000_000_000 << 20
-	span := s.keys.spanMS
-	for i := range n {
-		s.keys.put(spread(uint64(i)), verdict{fingerprint: uint32(i), number: int64(i) / 50, ms: event.PositionTime(s.position) - span + span*int64(i)/int64(n)})
-	}
-	chunks := s.snapshot()
-	s = nil
+	chunks := packedSnapshot(n)
 	runtime.GC()
 	var wall, cpu time.Duration
 	for b.Loop() {
@@ -103,6 +96,17 @@ func BenchmarkRestore(b *testing.B) {
 	keys := float64(b.N) * float64(n)
 	b.ReportMetric(keys/wall.Seconds(), "keys/s")
 	b.ReportMetric(keys/cpu.Seconds(), "keys/cpu-s")
+}
+
+// packedSnapshot is a snapshot of n keys of one day.
+func packedSnapshot(n int) [][]byte {
+	s := newState([16]byte{1}, 3, "6f1f6b5e-6c1c-4d53-9a2e-5b1f0a7f3c11")
+	s.position = 1_764_000_000_000 << 20
+	span := s.keys.spanMS
+	for i := range n {
+		s.keys.put(spread(uint64(i)), verdict{fingerprint: uint32(i), number: int64(i) / 50, ms: event.PositionTime(s.position) - span + span*int64(i)/int64(n)})
+	}
+	return s.snapshot()
 }
 
 // BenchmarkStage is what the sequencer does with a record besides reading and writing it.

@@ -84,12 +84,14 @@ func (m *metrics) window(p *partition) {
 
 // count adds the decisions of a committed transaction. Nearly all have the same outcome, so runs of one are added at once.
 func (m *metrics) count(ds []decision) {
-	for from, to := 0, 0; from < len(ds); from = to {
-		first := &ds[from]
-		for to = from; to < len(ds) && ds[to].outcome == first.outcome && ds[to].code == first.code; to++ {
-			m.countRest(&ds[to])
+	for len(ds) > 0 {
+		first, n := &ds[0], 0
+		for n < len(ds) && ds[n].outcome == first.outcome && ds[n].code == first.code {
+			m.countRest(&ds[n])
+			n++
 		}
-		m.records.WithLabelValues(string(first.outcome), string(first.code)).Add(float64(to - from))
+		m.records.WithLabelValues(string(first.outcome), string(first.code)).Add(float64(n))
+		ds = ds[n:]
 	}
 }
 
