@@ -36,6 +36,9 @@ const ContentTypeAvro = "application/avro"
 // MaxHops is the largest number of derivations since the last outside fact; a derived event beyond it is refused as a storm.
 const MaxHops = 16
 
+// QuietStorm marks a fact over the rate of its subject: it is recorded as any other, and no rule and no effect answers it.
+const QuietStorm = "storm"
+
 // Header is one attribute on the wire; it has the shape of a Kafka record header.
 type Header struct {
 	Key   string
@@ -82,6 +85,7 @@ type Recorded struct {
 	Position     int64     // ce_position: rises with the sequence; ms since 1970 << 20 and a counter
 	RecordedTime time.Time // ce_recordedtime: append time of the ingress record, UTC
 	LogID        string    // ce_logid: identity of the log partition
+	Quiet        string    // ce_quiet: why the event shall trigger nothing (QuietStorm); empty: it may
 
 	Partition int32 // where in the log it stands
 	Offset    int64

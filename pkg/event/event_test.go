@@ -31,7 +31,7 @@ func TestHeadersAndParseAreInverse(t *testing.T) {
 	if !reflect.DeepEqual(got, e) {
 		t.Fatalf("got  %+v\nwant %+v", got, e)
 	}
-	r := Recorded{Event: e, Sequence: 12, Position: PositionAt(1700000000000) + 3, RecordedTime: e.Time, LogID: "log"}
+	r := Recorded{Event: e, Sequence: 12, Position: PositionAt(1700000000000) + 3, RecordedTime: e.Time, LogID: "log", Quiet: QuietStorm}
 	back, err := ParseRecorded([]byte("acme"), r.Headers(), e.Value)
 	if err != nil {
 		t.Fatal(err)
@@ -149,6 +149,18 @@ func TestMalformedSystemAttributesAreStrippedNotRefused(t *testing.T) {
 		}
 		if got := e.StripSystem(); len(got) != 1 || got[0] != name {
 			t.Errorf("%s: stripped %v", name, got)
+		}
+	}
+}
+
+func TestAProducerCannotQuietAnEvent(t *testing.T) {
+	e, err := Parse([]byte("acme"), []Header{{hID, []byte("1")}, {hQuiet, []byte(QuietStorm)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range e.Headers() {
+		if h.Key == hQuiet {
+			t.Error("ce_quiet of a producer goes on")
 		}
 	}
 }

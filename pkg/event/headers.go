@@ -26,6 +26,7 @@ const (
 	hPosition       = "ce_position"
 	hRecordedTime   = "ce_recordedtime"
 	hLogID          = "ce_logid"
+	hQuiet          = "ce_quiet"
 	hContentType    = "content-type"
 	hTraceParent    = "traceparent"
 	hTraceState     = "tracestate"
@@ -165,7 +166,7 @@ func (e *Event) set(h Header, v string) (int, error) {
 		return text(11, &e.CorrelationID, maxID)
 	case hSignature:
 		return text(12, &e.Signature, maxTrace)
-	case hSequence, hPosition, hRecordedTime, hLogID:
+	case hSequence, hPosition, hRecordedTime, hLogID, hQuiet:
 		return -1, nil // the sequencer's own; on ingress they mean nothing
 	}
 	if n := e.setSystem(h.Key, v); n > 0 {
@@ -292,6 +293,11 @@ func ParseRecorded(key []byte, headers []Header, value []byte) (Recorded, error)
 			r.RecordedTime, err = time.Parse(time.RFC3339Nano, v)
 		case hLogID:
 			r.LogID = v
+		case hQuiet:
+			if ferr := checkText(v, maxType); ferr != nil {
+				return r, ferr.At("header " + h.Key)
+			}
+			r.Quiet = v
 		}
 		if err != nil {
 			return r, Refuse(CodeInvalidAttribute, "not readable").At("header " + h.Key)

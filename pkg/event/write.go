@@ -27,12 +27,13 @@ func HeadersAs[H shape](e *Event) []H {
 func RecordedHeadersAs[H shape](r *Recorded) []H {
 	e := r.Event
 	e.Signature, e.Receipt = "", ""
-	w := headerWriter[H]{more: 4, moreBytes: 20 + 20 + len(time.RFC3339Nano) + len(r.LogID)}
+	w := headerWriter[H]{more: 5, moreBytes: 20 + 20 + len(time.RFC3339Nano) + len(r.LogID) + len(r.Quiet)}
 	w.event(&e)
 	w.end(hSequence, appendNumber(w.buf, r.Sequence))
 	w.end(hPosition, appendNumber(w.buf, r.Position))
 	w.end(hRecordedTime, appendTime(w.buf, r.RecordedTime))
 	w.add(hLogID, r.LogID)
+	w.add(hQuiet, r.Quiet)
 	return w.out
 }
 

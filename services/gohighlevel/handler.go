@@ -66,7 +66,7 @@ func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded) error
 	case "engine.effect.resolved":
 		return h.resolved(ctx, tx, r)
 	}
-	if kind, is := effect.KindOf(r.Type); is && known(kind) {
+	if kind, is := effect.KindOf(r.Type); is && known(kind) && r.Quiet == "" {
 		_, err := h.record(ctx, tx, r, kind, false)
 		return err
 	}

@@ -36,7 +36,7 @@ func (h *handler) Reset(ctx context.Context, r consumer.Reset) error {
 			return nil
 		}
 		kind, is := effect.KindOf(ev.Type)
-		if !is || !known(kind) {
+		if !is || !known(kind) || ev.Quiet != "" {
 			return nil
 		}
 		return pgx.BeginFunc(ctx, h.pool, func(tx pgx.Tx) error {

@@ -35,7 +35,8 @@ type Config struct {
 	KeyWindow  time.Duration  // how long the sequencer remembers an idempotency key; 0: sequencer.KeyWindow
 	KeyMemory  int64          // bytes that the sequencer's keys may take; 0: sequencer.DefaultKeyMemory
 	Landing    landing.Limits // of each tenant at its landing topic, where nothing else is set; zero: no limit
-	Laptop     bool           // accept one replica a topic, and a short KeyWindow
+	Rates      sequencer.Rates
+	Laptop     bool // accept one replica a topic, and a short KeyWindow
 
 	Now func() time.Time // the sequencer's clock; nil: time.Now. Tests shift it
 }
@@ -67,6 +68,11 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.Int64Var(&c.KeyMemory, "key-memory", c.KeyMemory, "bytes that the sequencer's idempotency keys may take, about 30 a key; 0: a third of the memory limit")
 	fs.Float64Var(&c.Landing.Events, "landing-rate", c.Landing.Events, "events a second and tenant that are taken from its landing topic; 0: no limit")
 	fs.Float64Var(&c.Landing.Bytes, "landing-bytes", c.Landing.Bytes, "bytes a second and tenant that are taken from its landing topic; 0: no limit")
+	fs.DurationVar(&c.Rates.Window, "storm-window", c.Rates.Window, "what the --storm settings are counted over (0: 1h)")
+	fs.IntVar(&c.Rates.Rule, "storm-rule", c.Rates.Rule, "events of hop 2 and more that one rule of a tenant may derive, beside what its facts allow (0: 1000)")
+	fs.IntVar(&c.Rates.Subject, "storm-subject", c.Rates.Subject, "such events about one subject (0: 500)")
+	fs.IntVar(&c.Rates.PerFact, "storm-per-fact", c.Rates.PerFact, "what each fact of the tenant allows more (0: 3)")
+	fs.IntVar(&c.Rates.Facts, "storm-facts", c.Rates.Facts, "facts about one subject before they trigger nothing (0: 1200)")
 	fs.BoolVar(&c.Laptop, "laptop", c.Laptop, "accept topics with one replica, and a --key-window under 24h: no safety")
 }
 
@@ -111,6 +117,9 @@ func (c *Config) Validate() error {
 	}
 	if c.KeyMemory != 0 && c.KeyMemory < minKeyMemory {
 		bad("--key-memory is too small", "at least 1048576 bytes; 0 is a third of the memory limit")
+	}
+	if detail := c.Rates.Problem(); detail != "" {
+		bad("--storm: "+detail, "see docs/operations.md")
 	}
 	return errors.Join(append(errs, c.Require(needs...))...)
 }

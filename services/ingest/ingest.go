@@ -78,7 +78,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		g.Add("sequencer", func(ctx context.Context) error {
 			return sequencer.Run(ctx, rt, sequencer.Config{
 				Kafka: brokers, Slot: rt.Slot, Keys: keys, Schemas: schemas, Publisher: control.New(producer, keys, schemas),
-				KeyWindow: cfg.KeyWindow, KeyMemory: cfg.KeyMemory, Now: cfg.Now,
+				KeyWindow: cfg.KeyWindow, KeyMemory: cfg.KeyMemory, Rates: cfg.Rates, Now: cfg.Now,
 			})
 		})
 	}

@@ -71,7 +71,7 @@ func (f *fold) apply(ctx context.Context, r *event.Recorded) error {
 			return err
 		}
 	}
-	if f.bundle == nil || len(f.bundle.Set.For(r.Type)) == 0 || r.EffectiveOrigin() == event.OriginEcho {
+	if f.bundle == nil || len(f.bundle.Set.For(r.Type)) == 0 || r.EffectiveOrigin() == event.OriginEcho || r.Quiet != "" {
 		return nil
 	}
 	if f.bundle.Semantics > ruleset.Semantics {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -113,6 +114,7 @@ func (h *handler) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []con
 		if l.Code != string(event.CodeStorm) {
 			continue
 		}
+		h.metrics.storms.Inc()
 		if err := h.reportStorm(ctx, tx, l.Event); err != nil {
 			return err
 		}
@@ -136,11 +138,10 @@ func (h *handler) reportStorm(ctx context.Context, tx pgx.Tx, refused event.Even
 	} else if err != nil {
 		return err
 	}
-	first, err := noteStorm(ctx, tx, refused.TenantID, refused.ID)
+	first, err := noteStorm(ctx, tx, refused.TenantID, strings.TrimPrefix(e.Subject, "rule/"), refused.ID)
 	if err != nil || !first {
 		return err
 	}
-	h.metrics.storms.Inc()
 	return h.box.Add(ctx, tx, &e)
 }
 

@@ -66,6 +66,7 @@ type rig struct {
 	registry registryClient
 	producer *kafka.Producer
 	n        int
+	rates    sequencer.Rates
 
 	mu     sync.Mutex
 	events []event.Recorded
@@ -133,7 +134,7 @@ func (r *rig) start() (stop func()) {
 		}()
 	}
 	run("sequencer", func(ctx context.Context) error {
-		return sequencer.Run(ctx, app.NewRuntime("ingest", "0", quiet(), prometheus.NewRegistry()), sequencer.Config{Kafka: r.kafka, Keys: r.keys, Schemas: r.registry})
+		return sequencer.Run(ctx, app.NewRuntime("ingest", "0", quiet(), prometheus.NewRegistry()), sequencer.Config{Kafka: r.kafka, Keys: r.keys, Schemas: r.registry, Rates: r.rates})
 	})
 	run("rules", loop.Run)
 	run("sender", sender.Run)

@@ -172,10 +172,15 @@ func save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 	return nil
 }
 
-// noteStorm records that a dead letter was answered, and reports whether it is the first time.
-func noteStorm(ctx context.Context, tx pgx.Tx, tenant, eventID string) (bool, error) {
+// noteStorm records that a storm of a rule was answered, and reports whether it is the first since the rule's reset: what was under way
+// when the rule was tripped is refused too, and is the same storm. A dead letter that is read again is none.
+func noteStorm(ctx context.Context, tx pgx.Tx, tenant, rule, eventID string) (bool, error) {
 	var one int
-	err := tx.QueryRow(ctx, `INSERT INTO neuronx.rule_storms (tenant_id, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1`, tenant, eventID).Scan(&one)
+	err := tx.QueryRow(ctx, `WITH current AS (
+			SELECT coalesce((SELECT reset_at FROM neuronx.rule_health WHERE tenant_id = $1 AND rule = $2), 0) AS reset_at)
+		INSERT INTO neuronx.rule_storms (tenant_id, event_id, rule, reset_at) SELECT $1, $3, $2, reset_at FROM current
+		WHERE NOT EXISTS (SELECT 1 FROM neuronx.rule_storms s WHERE s.tenant_id = $1 AND s.rule = $2 AND s.reset_at = current.reset_at)
+		ON CONFLICT DO NOTHING RETURNING 1`, tenant, rule, eventID).Scan(&one)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}

@@ -76,6 +76,7 @@ type env struct {
 	verify      func(*event.Event) (bool, error)
 	sign        func(*event.Event)
 	nowMS       int64
+	rates       Rates
 
 	work admission // of the record that is being judged; it means nothing between two of them
 }
@@ -93,7 +94,7 @@ type decision struct {
 	eventID  string
 	receipt  string // who waits for this verdict; empty: nobody
 
-	recorded *event.Recorded // admitted
+	recorded *event.Recorded // admitted; Quiet when it is over its subject's rate
 	dead     *output         // refused
 	forward  *output         // forwarded, and to which partition
 }
@@ -305,7 +306,10 @@ func (a *admission) judgeBody(t *tenant) decision {
 	case len(a.in.value) > event.MaxValue:
 		return a.refuse(event.CodeTooLarge, "the value is over "+strconv.Itoa(event.MaxValue)+" bytes")
 	case a.e.Derived() && a.e.Hops > event.MaxHops:
-		return a.refuse(event.CodeStorm, strconv.Itoa(a.e.Hops)+" derivations since the last outside fact: "+strings.Join(append(a.e.Path, a.e.Type), " → "))
+		return a.refuse(event.CodeStorm, strconv.Itoa(a.e.Hops)+" derivations since the last outside fact: "+a.path())
+	}
+	if over := a.storm(); over != "" {
+		return a.refuse(event.CodeStorm, over)
 	}
 	if err := schema.Check(body); err != nil {
 		return a.refuse(event.CodeInvalidBody, err.Error())

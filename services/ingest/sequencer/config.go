@@ -39,6 +39,8 @@ type Config struct {
 	KeyWindow      time.Duration // how long a key is remembered; the same at every instance. Default 24 h
 	KeyMemory      int64         // bytes that the key windows of this process may take. Default DefaultKeyMemory
 
+	Rates Rates // of derived events, see there
+
 	// Now is the clock that append times are held against, and that stands in for them where the broker does not stamp. Default
 	// time.Now; tests shift it.
 	Now func() time.Time
@@ -71,6 +73,7 @@ func (c *Config) setDefaults() {
 	if c.KeyMemory == 0 {
 		c.KeyMemory = DefaultKeyMemory()
 	}
+	c.Rates.setDefaults()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -99,6 +102,9 @@ func (c *Config) Validate() error {
 	}
 	if c.KeyMemory < 0 {
 		errs = append(errs, errors.New("key memory: more than nothing"))
+	}
+	if detail := c.Rates.Problem(); detail != "" {
+		errs = append(errs, errors.New(detail))
 	}
 	return errors.Join(errs...)
 }

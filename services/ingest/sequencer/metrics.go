@@ -20,6 +20,7 @@ type metrics struct {
 	stripped     *prometheus.CounterVec
 	badSignature prometheus.Counter
 	conflicts    prometheus.Counter
+	quiet        prometheus.Counter
 	resets       prometheus.Counter
 	snapshots    prometheus.Counter
 	owned        prometheus.Gauge
@@ -56,6 +57,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Records with a signature that does not match."})),
 		conflicts: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_deriver_conflicts_total",
 			Help: "Derived events whose number was used by another event: a deriver's numbering is broken."})),
+		quiet: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_quiet_facts_total",
+			Help: "Facts over the rate of their subject: admitted, and marked to trigger nothing."})),
 		resets: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_resets_undone_total",
 			Help: "Offset resets of the group neuronx.sequencer that were undone."})),
 		snapshots: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_snapshots_total",
@@ -99,6 +102,9 @@ func (m *metrics) count(ds []decision) {
 func (m *metrics) countRest(d *decision) {
 	for _, a := range d.stripped {
 		m.stripped.WithLabelValues(a).Inc()
+	}
+	if d.recorded != nil && d.recorded.Quiet != "" {
+		m.quiet.Inc()
 	}
 	if d.badSig {
 		m.badSignature.Inc()

@@ -59,6 +59,7 @@ func (a *admission) admit() decision {
 	if size(a.in.key, a.in.headers, a.in.value) > maxOutput-maxAdded && size(a.in.key, r.Headers(), a.in.value) > maxOutput {
 		return a.refuse(event.CodeTooLarge, "with the sequencer's attributes the record is over "+strconv.Itoa(maxOutput)+" bytes")
 	}
+	r.Quiet = a.quiet()
 	et := a.o.edit(a.e.TenantID)
 	et.sequence = sequence
 	switch a.e.Type {

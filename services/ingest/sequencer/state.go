@@ -55,10 +55,11 @@ type State struct {
 	log, dead ends
 	tenants   map[string]*tenant
 	keys      *window
+	rates     *rates // working state, not restored
 }
 
 func newState(topicID [16]byte, partition int32, logID string) *State {
-	return &State{topicID: topicID, partition: partition, logID: logID, tenants: map[string]*tenant{}, keys: newWindow()}
+	return &State{topicID: topicID, partition: partition, logID: logID, tenants: map[string]*tenant{}, keys: newWindow(), rates: newRates()}
 }
 
 // overlay is the staging of one transaction over a State, which it never changes: dropping the overlay drops the work.
@@ -71,6 +72,7 @@ type overlay struct {
 	order    []keyHash // keys in the order they were put, so that the delta is deterministic
 	log      int64     // data records staged for the log
 	dead     int64     // and for the dead letters
+	rates    rateStage
 }
 
 func newOverlay(s *State) *overlay { return newOverlayFor(s, 0) }
@@ -142,5 +144,6 @@ func (s *State) merge(o *overlay, logNext, deadNext int64) {
 	if o.dead > 0 {
 		s.dead = ends{Next: deadNext}
 	}
+	s.rates.merge(&o.rates)
 	s.keys.expire(event.PositionTime(s.position))
 }

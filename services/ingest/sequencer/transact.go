@@ -85,6 +85,7 @@ func (c *session) stage(start time.Time) *batch {
 	env := &env{
 		topic: kafka.TopicIngress, partitions: c.partitions, partitionOf: kafka.PartitionFor, schema: c.schemas.get,
 		verify: c.cfg.Keys.Verify, sign: c.cfg.Keys.Sign, nowMS: c.cfg.Now().UnixMilli(),
+		rates: c.cfg.Rates,
 	}
 	for i, p := range runnable {
 		// Those with little come first; what they leave of their share goes to the others.

@@ -1,0 +1,119 @@
+package sequencer
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// judgedHops is the first hop that answers a derived event.
+const judgedHops = 2
+
+// rated says what the event counts as: a fact, an event of the first hop, or one that is judged. Events of the engine about itself
+// trigger nothing and count as nothing; imports trigger nothing by default, and give no credit.
+func (a *admission) rated() (fact, first, judged bool) {
+	e := &a.e
+	if strings.HasPrefix(e.Type, "engine.") || e.EffectiveOrigin() != event.OriginLive {
+		return false, false, false
+	}
+	if e.Deriver == "" {
+		return !a.trusted, false, false
+	}
+	return false, e.Deriver == derivesRules && e.Hops < judgedHops, e.Deriver == derivesRules && e.Hops >= judgedHops
+}
+
+func (a *admission) rateKey(kind rateKind, name string) rateKey {
+	r := a.o.base.rates
+	return r.hash(a.o.rates.epoch(r, a.e.TenantID), a.e.TenantID, kind, name)
+}
+
+func (a *admission) rate(kind rateKind, name string) int64 {
+	key := a.rateKey(kind, name)
+	return a.o.base.rates.count(key, kind, a.windowMS(), a.env.rates.Window.Milliseconds()) + a.o.rates.counts[key]
+}
+
+// storm says why a derived event is over its rates; "" when it is not.
+func (a *admission) storm() string {
+	_, _, judged := a.rated()
+	r, limits := a.o.base.rates, &a.env.rates
+	cause := a.e.Time.UnixMilli() // of a derived event: when its cause was recorded (K13)
+	if !judged || limits.Window == 0 || r.start == 0 || cause < r.since || cause < a.windowMS()-limits.Window.Milliseconds() {
+		return ""
+	}
+	room := int64(limits.PerFact) * a.rate(ratedCredit, "")
+	rule := a.rule()
+	over := func(kind rateKind, name, what string, free int) string {
+		if limit := int64(free) + room; a.rate(kind, name) >= limit {
+			return fmt.Sprintf("%s: over %d derived events in %s, with what the tenant's facts allow: %s", what, limit, limits.Window, a.path())
+		}
+		return ""
+	}
+	if s := over(ratedRule, rule, "rule "+rule, limits.Rule); s != "" || a.e.Subject == "" {
+		return s
+	}
+	return over(ratedSubject, a.e.Subject, "subject "+a.e.Subject, limits.Subject)
+}
+
+// path is how the event came about: `lead.created<score@3 → …`.
+func (a *admission) path() string {
+	return strings.Join(append(a.e.Path[:len(a.e.Path):len(a.e.Path)], a.e.Type), " → ")
+}
+
+// rule is the name of the rule that derived the event, from the last entry of its path, type<rule@version: a new version is the same rule.
+func (a *admission) rule() string {
+	if len(a.e.Path) == 0 {
+		return ""
+	}
+	_, rule, _ := strings.Cut(a.e.Path[len(a.e.Path)-1], "<")
+	if i := strings.LastIndexByte(rule, '@'); i >= 0 {
+		rule = rule[:i]
+	}
+	return rule
+}
+
+// quiet counts an event that is being admitted, and says whether it shall trigger nothing.
+func (a *admission) quiet() string {
+	if a.env.rates.Window == 0 {
+		return ""
+	}
+	ms, stage := a.windowMS(), &a.o.rates
+	stage.window = a.env.rates.Window.Milliseconds()
+	if a.e.Type == typeRuleReset && a.trusted {
+		if stage.resets == nil {
+			stage.resets = map[string]uint32{}
+		}
+		// An operator has looked: the tenant begins anew, or the rule that was brought back would be cut again at once.
+		stage.resets[a.e.TenantID] = stage.epoch(a.o.base.rates, a.e.TenantID) + 1
+		return ""
+	}
+	fact, first, judged := a.rated()
+	switch {
+	case fact && a.e.Subject != "":
+		if a.rate(ratedFacts, a.e.Subject) >= int64(a.env.rates.Facts) {
+			return event.QuietStorm // and gives no credit
+		}
+		stage.add(a.rateKey(ratedFacts, a.e.Subject), ratedFacts, ms)
+		fallthrough
+	case fact, first:
+		stage.add(a.rateKey(ratedCredit, ""), ratedCredit, ms)
+	case judged:
+		stage.add(a.rateKey(ratedRule, a.rule()), ratedRule, ms)
+		if a.e.Subject != "" {
+			stage.add(a.rateKey(ratedSubject, a.e.Subject), ratedSubject, ms)
+		}
+	}
+	return ""
+}
+
+// Problem tells what is wrong with configured rates; "" is nothing.
+func (r *Rates) Problem() string {
+	switch {
+	case r.Window < 0 || r.Window > 24*time.Hour:
+		return "rate window: up to 24h"
+	case r.Rule < 0 || r.Subject < 0 || r.PerFact < 0 || r.Facts < 0:
+		return "rates: not negative"
+	}
+	return ""
+}

@@ -1,0 +1,272 @@
+package sequencer
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// rated is a door with rates of tens instead of thousands.
+func rated(t testing.TB) *door {
+	d := newDoor(t)
+	d.env.rates = Rates{Window: time.Hour, Rule: 20, Subject: 10, PerFact: 2, Facts: 30}
+	return d.tenant("a").later(time.Second)
+}
+
+// step is a derived event of a rule at a hop, whose cause was recorded just now.
+func (d *door) step(n int64, hops int, rule, subject string, change ...func(*event.Event)) decision {
+	return d.put(derived(d.keys, "a", fmt.Sprint("d", n), n, append([]func(*event.Event){func(e *event.Event) {
+		e.Hops, e.Subject, e.Time = hops, subject, time.UnixMilli(d.ms).UTC()
+		for range hops {
+			e.Path = append(e.Path, "lead.created<"+rule+"@1")
+		}
+	}}, change...)...))
+}
+
+func (d *door) fact(n int, subject string) decision {
+	e := lead("a", fmt.Sprint("f", n))
+	e.Subject = subject
+	return d.put(e)
+}
+
+func TestStorm_ADripSequenceIsNone(t *testing.T) {
+	d := rated(t)
+	d.fact(0, "lead/1")
+	for week := range int64(52) {
+		d.later(7 * 24 * time.Hour)
+		if got := d.step(week+1, 2, "drip", "lead/1"); got.outcome != admitted {
+			t.Fatalf("week %d: %+v", week, got)
+		}
+	}
+}
+
+func TestStorm_ABulkThatTriggersAChainOnceALeadIsNone(t *testing.T) {
+	d := rated(t)
+	for i := range 10_000 {
+		if got := d.fact(i, fmt.Sprint("lead/", i)); got.outcome != admitted || got.recorded.Quiet != "" {
+			t.Fatalf("fact %d: %+v", i, got)
+		}
+	}
+	n := int64(0)
+	for hop := 1; hop <= 3; hop++ { // the rules answer when they come to it, hop by hop
+		d.later(10 * time.Minute)
+		for i := range 10_000 {
+			n++
+			subject := fmt.Sprint("lead/", i)
+			if hop == 3 {
+				subject = "campaign/7" // all of them tell one subject
+			}
+			if got := d.step(n, hop, fmt.Sprint("rule", hop), subject); got.outcome != admitted {
+				t.Fatalf("hop %d of lead %d: %+v", hop, i, got)
+			}
+		}
+	}
+}
+
+// fanOut plays a rule that answers each of its events with three, each about another subject, until nothing more is admitted.
+func fanOut(d *door, subject func(n int64) string) (through int, last decision) {
+	d.fact(0, subject(0))
+	wave, n := 1, int64(0)
+	for hop := 1; hop <= 16 && wave > 0; hop++ {
+		next := 0
+		for range min(wave*3, 5000) {
+			n++
+			if last = d.step(n, hop, "fan", subject(n)); last.outcome == admitted {
+				next++
+			}
+		}
+		through += next
+		wave = next
+	}
+	return through, last
+}
+
+func TestStorm_AFanOutIsCutWhateverSubjectsItNames(t *testing.T) {
+	for name, subject := range map[string]func(int64) string{
+		"one subject":            func(int64) string { return "lead/1" },
+		"another one each":       func(n int64) string { return fmt.Sprint("lead/", n) },
+		"none":                   func(int64) string { return "" },
+		"another, long and same": func(n int64) string { return strings.Repeat("x", 400) + fmt.Sprint(n) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := rated(t)
+			through, last := fanOut(d, subject)
+			if most := 3 + 20 + 2*4; through > most {
+				t.Errorf("%d events went through, want at most %d: three of hop 1, 20 for nothing, and 2 for each of fact and hop 1", through, most)
+			}
+			if last.outcome != refused || last.code != event.CodeStorm || !strings.Contains(last.detail, "lead.created<fan@1 → ") {
+				t.Errorf("the last one is %+v", last)
+			}
+			// Its number is used up: the outbox goes on.
+			if d.s.tenants["a"].derivers["rules"] == 0 {
+				t.Error("the refused event left its number unused")
+			}
+		})
+	}
+}
+
+func TestStorm_ASubjectIsCutThoughEachRuleIsBelowItsRate(t *testing.T) {
+	d := rated(t)
+	for n := int64(1); n <= 11; n++ {
+		got := d.step(n, 2, fmt.Sprint("rule", n), "lead/1")
+		if n == 1 && got.outcome != admitted {
+			t.Fatalf("%+v", got)
+		}
+		if n == 11 && (got.code != event.CodeStorm || !strings.Contains(got.detail, "subject lead/1")) {
+			t.Fatalf("the eleventh about one subject: %+v", got)
+		}
+	}
+	if got := d.step(12, 2, "rule12", "lead/2"); got.outcome != admitted {
+		t.Errorf("another subject: %+v", got)
+	}
+}
+
+func TestStorm_OtherTenantsAndRulesAreNotTouched(t *testing.T) {
+	d := rated(t)
+	d.tenant("b")
+	fanOut(d, func(n int64) string { return fmt.Sprint("lead/", n) })
+	n := d.s.tenants["a"].derivers["rules"]
+	if got := d.step(n+1, 2, "calm", "lead/9"); got.outcome != admitted {
+		t.Errorf("another rule: %+v", got)
+	}
+	if got := d.step(n+2, 2, "fan", "lead/9"); got.code != event.CodeStorm {
+		t.Errorf("the rule itself: %+v", got)
+	}
+	other := derived(d.keys, "b", "1", 1, func(e *event.Event) {
+		e.Hops, e.Path, e.Time = 2, []string{"x.y<fan@1", "lead.created<fan@1"}, time.UnixMilli(d.ms).UTC()
+	})
+	if got := d.put(other); got.outcome != admitted {
+		t.Errorf("another tenant's rule of that name: %+v", got)
+	}
+}
+
+func TestStorm_EndsWithItsWindowAndWithAReset(t *testing.T) {
+	storm := func() (*door, int64) {
+		d := rated(t)
+		fanOut(d, func(n int64) string { return fmt.Sprint("lead/", n) })
+		return d, d.s.tenants["a"].derivers["rules"]
+	}
+	d, n := storm()
+	if got := d.later(30*time.Minute).step(n+1, 2, "fan", "lead/x"); got.code != event.CodeStorm {
+		t.Errorf("half a window later: %+v", got)
+	}
+	if got := d.later(2*time.Hour).step(n+2, 2, "fan", "lead/x"); got.outcome != admitted {
+		t.Errorf("two windows later: %+v", got)
+	}
+	d, n = storm()
+	reset := made("a", "reset", "engine.rule.reset", map[string]any{"rule": "fan"})
+	reset.Subject = "rule/fan"
+	if got := d.put(signed(d.keys, reset)); got.outcome != admitted {
+		t.Fatalf("%+v", got)
+	}
+	if got := d.step(n+1, 2, "fan", "lead/x"); got.outcome != admitted {
+		t.Errorf("after a reset: %+v", got)
+	}
+}
+
+func TestStorm_WhatWasNotCountedIsNotJudged(t *testing.T) {
+	d := rated(t)
+	for n := int64(1); n <= 100; n++ { // the rules catch up on what lies further back than the window
+		got := d.step(n, 2, "late", fmt.Sprint("lead/", n), func(e *event.Event) { e.Time = e.Time.Add(-2 * time.Hour) })
+		if got.outcome != admitted {
+			t.Fatalf("%d: %+v", n, got)
+		}
+	}
+	d = rated(t)
+	fanOut(d, func(n int64) string { return fmt.Sprint("lead/", n) })
+	n, cause := d.s.tenants["a"].derivers["rules"], d.ms
+	d.s.rates = newRates() // restored
+	d.later(time.Second).fact(1, "lead/y")
+	if got := d.step(n+1, 2, "fan", "lead/x", func(e *event.Event) { e.Time = time.UnixMilli(cause).UTC() }); got.outcome != admitted {
+		t.Errorf("a cause from before the restore: %+v", got)
+	}
+}
+
+func TestStorm_FactsOverTheirRateAreAdmittedQuietly(t *testing.T) {
+	d := rated(t)
+	for i := range 40 {
+		got := d.fact(i, "lead/1")
+		if got.outcome != admitted || (got.recorded.Quiet != "") != (i >= 30) {
+			t.Fatalf("fact %d: %+v", i, got)
+		}
+	}
+	if got := d.fact(41, "lead/2"); got.recorded.Quiet != "" {
+		t.Error("another subject is quiet")
+	}
+	if got := d.fact(42, ""); got.recorded.Quiet != "" {
+		t.Error("a fact without a subject is quiet")
+	}
+	outcome := derived(d.keys, "a", "o", 1, func(e *event.Event) { e.Deriver, e.Subject = "gohighlevel", "lead/1" })
+	if got := d.put(outcome); got.outcome != admitted || got.recorded.Quiet != "" {
+		t.Errorf("an outcome tells what happened: %+v", got)
+	}
+	e := lead("a", "forged")
+	e.Subject = "lead/3"
+	e.Extra = []event.Header{{Key: "ce_quiet", Value: []byte("storm")}}
+	if got := d.put(e); got.recorded.Quiet != "" {
+		t.Error("a producer can make its event quiet")
+	}
+	if got := d.later(3*time.Hour).fact(43, "lead/1"); got.recorded.Quiet != "" {
+		t.Error("the subject stays quiet for ever")
+	}
+}
+
+func TestStorm_ADroppedOverlayCountsNothing(t *testing.T) {
+	d := rated(t)
+	for range 100 {
+		o := newOverlay(d.s)
+		e := lead("a", "1")
+		e.Subject = "lead/1"
+		if got := admit(&d.env, o, d.input(e)); got.recorded == nil || got.recorded.Quiet != "" {
+			t.Fatalf("%+v", got)
+		}
+	}
+}
+
+func TestRates_ForgetTheSmallestAndNeverCountTooMuch(t *testing.T) {
+	r := newRates()
+	r.maxKeys = 100
+	exact := map[rateKey]int64{}
+	hot := r.hash(0, "a", ratedRule, "hot")
+	for i := range 10_000 {
+		stage := rateStage{window: 3_600_000}
+		key := r.hash(0, "a", ratedSubject, fmt.Sprint(i))
+		stage.add(key, ratedSubject, 1000)
+		exact[key]++
+		stage.add(hot, ratedRule, 1000)
+		exact[hot]++
+		r.merge(&stage)
+		if len(r.now) > r.maxKeys {
+			t.Fatalf("%d keys", len(r.now))
+		}
+	}
+	for key, n := range exact {
+		if got := r.count(key, ratedSubject, 1000, 3_600_000); got > n {
+			t.Fatalf("counted %d, were %d", got, n)
+		}
+	}
+	if got := r.count(hot, ratedRule, 1000, 3_600_000); got != 10_000 {
+		t.Errorf("the busy one counts %d, were 10,000", got)
+	}
+}
+
+func TestRates_AWindowSlides(t *testing.T) {
+	const window = int64(1000)
+	r := newRates()
+	key := r.hash(0, "a", ratedRule, "x")
+	for range 10 {
+		r.merge(&rateStage{window: window, steps: []rateStep{{key, ratedRule, 5000}}})
+	}
+	for ms, want := range map[int64]int64{5000: 10, 5999: 10, 6000: 10, 6500: 5, 6999: 0, 7000: 0, 99_000: 0} {
+		if got := r.count(key, ratedRule, ms, window); got != want {
+			t.Errorf("at %d: %d, want %d", ms, got, want)
+		}
+	}
+	r.merge(&rateStage{window: window, steps: []rateStep{{key, ratedRule, 6100}}})
+	if got := r.count(key, ratedRule, 6500, window); got != 1+5 {
+		t.Errorf("over two windows: %d, want 6", got)
+	}
+}
