@@ -75,7 +75,8 @@ func visible(s string) bool {
 func known(name string) bool {
 	switch name {
 	case hSpecVersion, hID, hSource, hType, hSubject, hTime, hTenant, hCorrelation, hCausation, hHops, hOrigin, hDeriver, hDeriverNumber, hSequence, hPosition,
-		hRecordedTime, hLogID, hContentType, hTraceParent, hTraceState, hIdempotencyKey, hPath, hFingerprint, hForwarded, hReceipt, hRefused, hSignature:
+		hRecordedTime, hLogID, hQuiet, hContentType, hTraceParent, hTraceState, hIdempotencyKey, hPath, hFingerprint, hForwarded, hReceipt, hRefused,
+		hSignature:
 		return true
 	}
 	return false
