@@ -41,6 +41,9 @@ const (
 	CodeInvalidImport      Code = "invalid_import"
 	CodeInvalidProjection  Code = "invalid_projection"
 	CodeInvalidConfig      Code = "invalid_config"
+	CodeAlreadyRetried     Code = "already_retried"
+	CodeAlreadyDropped     Code = "already_dropped"
+	CodeNotRetriable       Code = "not_retriable"
 	CodeUsage              Code = "usage"
 	CodeUnsafe             Code = "unsafe"
 )

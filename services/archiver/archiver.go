@@ -17,6 +17,8 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/services/archiver/deadletter"
 )
 
 // Archiver writes runs of events and dead letters in the transactions that pkg/consumer opens.
@@ -24,6 +26,7 @@ type Archiver struct {
 	pool    *pgxpool.Pool
 	kafka   kafka.Config
 	schemas *schemaBook
+	box     *outbox.Outbox // of deriver deadletter
 	log     *slog.Logger
 	m       *metrics
 
@@ -38,8 +41,8 @@ var (
 	_ consumer.ResetHandler      = (*Archiver)(nil)
 )
 
-func newArchiver(pool *pgxpool.Pool, cfg kafka.Config, schemas consumer.Schemas, log *slog.Logger, m *metrics) *Archiver {
-	return &Archiver{pool: pool, kafka: cfg, schemas: newSchemaBook(schemas, pool), log: log, m: m, tenants: map[string]bool{}}
+func newArchiver(pool *pgxpool.Pool, cfg kafka.Config, schemas consumer.Schemas, box *outbox.Outbox, log *slog.Logger, m *metrics) *Archiver {
+	return &Archiver{pool: pool, kafka: cfg, schemas: newSchemaBook(schemas, pool), box: box, log: log, m: m, tenants: map[string]bool{}}
 }
 
 // entry is one row to be.
@@ -61,7 +64,32 @@ func (a *Archiver) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.Ru
 		a.writeLater(entries)
 		return nil
 	}
-	return a.write(ctx, tx, entries)
+	if err := a.write(ctx, tx, entries); err != nil {
+		return err
+	}
+	return a.decisions(ctx, tx, runs)
+}
+
+// decisions takes in what the runs tell about dead letters.
+func (a *Archiver) decisions(ctx context.Context, tx pgx.Tx, runs []consumer.Run) error {
+	for _, run := range runs {
+		if err := deadletter.Fold(ctx, tx, a.box, a.decode, a.log, run.Events); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Archiver) decode(ctx context.Context, r *event.Recorded) (map[string]any, error) {
+	id, body, err := event.Unframe(r.Value)
+	if err != nil {
+		return nil, err
+	}
+	schema, err := a.schemas.byID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return schema.schema.Decode(body)
 }
 
 // Apply writes one tenant's run, after its batch failed: what fails now is this tenant's own.
@@ -71,6 +99,9 @@ func (a *Archiver) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error
 		return err
 	}
 	err = a.tryWrite(ctx, tx, entries)
+	if err == nil {
+		return a.decisions(ctx, tx, []consumer.Run{run})
+	}
 	if !refusedByJSON(err) {
 		return err
 	}
@@ -81,7 +112,10 @@ func (a *Archiver) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error
 		entries[i].data = nil
 	}
 	a.m.unrendered.Add(float64(len(entries)))
-	return a.tryWrite(ctx, tx, entries)
+	if err := a.tryWrite(ctx, tx, entries); err != nil {
+		return err
+	}
+	return a.decisions(ctx, tx, []consumer.Run{run})
 }
 
 func (a *Archiver) tryWrite(ctx context.Context, tx pgx.Tx, entries []entry) error {

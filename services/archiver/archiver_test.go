@@ -22,8 +22,10 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/archiver/deadletter"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,9 +58,11 @@ func parsed(t testing.TB) *avro.Schema {
 	return s
 }
 
+func testBox() *outbox.Outbox { return outbox.New(deadletter.Deriver, event.NewKeyring()) }
+
 func testArchiver(t testing.TB, pool *pgxpool.Pool) *Archiver {
 	t.Helper()
-	return newArchiver(pool, kafka.Config{}, &fakeSchemas{schema: parsed(t)}, slog.New(slog.DiscardHandler), newMetrics(nil))
+	return newArchiver(pool, kafka.Config{}, &fakeSchemas{schema: parsed(t)}, testBox(), slog.New(slog.DiscardHandler), newMetrics(nil))
 }
 
 func recorded(tenant string, sequence int64) event.Recorded {
@@ -122,7 +126,7 @@ func checkArchive(t testing.TB, db *postgrestest.DB, tenant string, want []event
 }
 
 func TestApplyBatch_ArchivesAndTheReaderGivesBackTheLog(t *testing.T) {
-	db := postgrestest.New(t, Migrations())
+	db := postgrestest.New(t, outbox.Migrations(), Migrations())
 	pool := db.Pool(t, postgres.RoleArchiver)
 	a := testArchiver(t, pool)
 	acme, beta := run("acme", 1, 5), run("beta", 1, 2)
@@ -167,7 +171,7 @@ func TestApplyBatch_ArchivesAndTheReaderGivesBackTheLog(t *testing.T) {
 }
 
 func TestReader_NamesADamagedRow(t *testing.T) {
-	db := postgrestest.New(t, Migrations())
+	db := postgrestest.New(t, outbox.Migrations(), Migrations())
 	pool := db.Pool(t, postgres.RoleArchiver)
 	a := testArchiver(t, pool)
 	applyAll(t, a, pool, run("acme", 1, 3))
@@ -186,7 +190,7 @@ func TestReader_NamesADamagedRow(t *testing.T) {
 }
 
 func TestApply_ARowThatExistsIsAConflict(t *testing.T) {
-	db := postgrestest.New(t, Migrations())
+	db := postgrestest.New(t, outbox.Migrations(), Migrations())
 	pool := db.Pool(t, postgres.RoleArchiver)
 	a := testArchiver(t, pool)
 	applyAll(t, a, pool, run("acme", 1, 3))
@@ -206,7 +210,7 @@ func TestApply_ARowThatExistsIsAConflict(t *testing.T) {
 }
 
 func TestApply_WhatCannotBeRenderedIsArchivedAllTheSame(t *testing.T) {
-	db := postgrestest.New(t, Migrations())
+	db := postgrestest.New(t, outbox.Migrations(), Migrations())
 	pool := db.Pool(t, postgres.RoleArchiver)
 	a := testArchiver(t, pool)
 	r := run("acme", 1, 2)
@@ -220,7 +224,7 @@ func TestApply_WhatCannotBeRenderedIsArchivedAllTheSame(t *testing.T) {
 }
 
 func TestApplyBatch_SchemaTroubleIsToldApart(t *testing.T) {
-	db := postgrestest.New(t, Migrations())
+	db := postgrestest.New(t, outbox.Migrations(), Migrations())
 	pool := db.Pool(t, postgres.RoleArchiver)
 	a := testArchiver(t, pool)
 	unknown := run("acme", 1, 1)
@@ -228,7 +232,7 @@ func TestApplyBatch_SchemaTroubleIsToldApart(t *testing.T) {
 	if err := applyErr(t.Context(), a, pool, unknown); err == nil || consumer.IsTransient(err) {
 		t.Errorf("unknown schema: %v", err)
 	}
-	down := newArchiver(pool, kafka.Config{}, &fakeSchemas{err: registry.ErrUnavailable}, slog.New(slog.DiscardHandler), newMetrics(nil))
+	down := newArchiver(pool, kafka.Config{}, &fakeSchemas{err: registry.ErrUnavailable}, testBox(), slog.New(slog.DiscardHandler), newMetrics(nil))
 	if err := applyErr(t.Context(), down, pool, run("acme", 1, 1)); !consumer.IsTransient(err) {
 		t.Errorf("registry down: %v", err)
 	}
@@ -307,7 +311,7 @@ func TestApply_FailEachWriteInTurn(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			db := postgrestest.New(t, Migrations())
+			db := postgrestest.New(t, outbox.Migrations(), Migrations())
 			pool := db.Pool(t, postgres.RoleArchiver)
 			letters := []consumer.DeadLetter{deadLetter(1), deadLetter(2)}
 			for n := 1; ; n++ {

@@ -13,12 +13,13 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/outbox"
 )
 
 // errOtherLetter means that another dead letter is kept of the same refused record: a log that was made anew, or a forged one.
 var errOtherLetter = errors.New("another dead letter is kept under the same topic, partition and offset")
 
-// ApplyDeadLetters keeps dead letters. One that is kept already is compared, not overwritten: an operator may have decided on it.
+// ApplyDeadLetters keeps dead letters. One that is kept already is compared, not overwritten.
 func (a *Archiver) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []consumer.DeadLetter) error {
 	for i := range letters {
 		row := letterRow(&letters[i])
@@ -28,6 +29,10 @@ func (a *Archiver) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []co
 			ON CONFLICT (topic, partition, "offset") DO NOTHING`, row.args()...)
 		if err != nil {
 			return fmt.Errorf("keep dead letter of %s/%d/%d: %w", row.topic, row.partition, row.offset, err)
+		}
+		// A redrive that was refused again has used up its number.
+		if _, err := a.box.Refused(ctx, tx, &letters[i].Event); err != nil && !errors.Is(err, outbox.ErrConflict) {
+			return err
 		}
 		if tag.RowsAffected() == 1 {
 			a.m.deadLetters.WithLabelValues(row.reason).Inc()

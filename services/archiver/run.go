@@ -5,23 +5,33 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/services/archiver/deadletter"
 )
 
 // Run archives until ctx ends (then it returns nil) or something is broken for good. It creates nothing: what is missing is an error
 // that names the command that makes it.
 //
-//	Postgres, Kafka, registry checked ──> ready ──> consumer loop ──> Archiver
+//	Postgres, Kafka, registry checked ──> ready ──┬──> consumer loop ──> Archiver
+//	                                              ├──> desk: what operators ask about dead letters ──> outbox rows
+//	                                              └──> outbox sender of the partitions that the loop owns ──> ingress
 func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
-	base, err := consumer.Open(ctx, rt, cfg, Migrations())
+	base, err := consumer.Open(ctx, rt, cfg, outbox.Migrations(), Migrations())
 	if err != nil {
 		return err
 	}
 	defer base.Close()
 	loop := base.Config("audit")
 	loop.DeadLetters = true
-	c, err := consumer.New(loop, newArchiver(base.Pool, base.Kafka, base.Schemas, rt.Log, newMetrics(rt.Metrics)))
+	box := outbox.New(deadletter.Deriver, base.Keys, outbox.WithLog(rt.Log), outbox.WithMetrics(rt.Metrics))
+	c, err := consumer.New(loop, newArchiver(base.Pool, base.Kafka, base.Schemas, box, rt.Log, newMetrics(rt.Metrics)))
 	if err != nil {
 		return err
 	}
-	return base.Serve(ctx, c, nil)
+	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions})
+	desk := &deadletter.Desk{Pool: base.Pool, Box: box, Keys: base.Keys, Schemas: base.Schemas, Log: rt.Log}
+	return base.Serve(ctx, c, func(g *app.Group) {
+		g.Add("outbox sender", sender.Run)
+		g.Add("dead letter desk", desk.Run)
+	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 )
@@ -105,7 +106,7 @@ func TestConfig_NamesEveryProblemAtOnce(t *testing.T) {
 }
 
 func BenchmarkApplyBatch(b *testing.B) {
-	db := postgrestest.New(b, Migrations())
+	db := postgrestest.New(b, outbox.Migrations(), Migrations())
 	pool := db.Pool(b, postgres.RoleArchiver)
 	a := testArchiver(b, pool)
 	const batch = 2_000

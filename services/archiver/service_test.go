@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 )
@@ -32,7 +33,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, kafka: kafkatest.Start(t), db: postgrestest.New(t, consumer.Migrations(), Migrations())}
+	r := &rig{t: t, kafka: kafkatest.Start(t), db: postgrestest.New(t, consumer.Migrations(), outbox.Migrations(), Migrations())}
 	r.pool, r.admin = r.db.Pool(t, postgres.RoleArchiver), r.db.Pool(t, "")
 	return r
 }
@@ -41,7 +42,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) start() (stop func()) {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	a := newArchiver(r.pool, r.kafka, &fakeSchemas{schema: parsed(r.t)}, slog.New(slog.DiscardHandler), newMetrics(nil))
+	a := newArchiver(r.pool, r.kafka, &fakeSchemas{schema: parsed(r.t)}, testBox(), slog.New(slog.DiscardHandler), newMetrics(nil))
 	c, err := consumer.New(consumer.Config{Name: kafka.GroupArchiver, Slot: "0", Kafka: r.kafka, Pool: r.pool, DeadLetters: true, MaxBatch: 50,
 		Meaning: "audit", PollEvery: 50 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}, a)
 	if err != nil {
@@ -226,7 +227,7 @@ func TestReset_BelowTheStartOfTheLogIsClamped(t *testing.T) {
 	if err := admin.DeleteRecords(t.Context(), map[kafka.TopicPartition]int64{{Topic: kafka.TopicEvents, Partition: p}: 15}); err != nil {
 		t.Fatal(err)
 	}
-	a := newArchiver(r.pool, r.kafka, &fakeSchemas{schema: parsed(t)}, slog.New(slog.DiscardHandler), newMetrics(nil))
+	a := newArchiver(r.pool, r.kafka, &fakeSchemas{schema: parsed(t)}, testBox(), slog.New(slog.DiscardHandler), newMetrics(nil))
 	report := &consumer.ResetReport{}
 	if err := a.Reset(t.Context(), consumer.Reset{Topic: kafka.TopicEvents, Partition: p, From: 20, To: 0, Report: report}); err != nil {
 		t.Fatal(err)
@@ -241,7 +242,7 @@ func TestReset_BelowTheStartOfTheLogIsClamped(t *testing.T) {
 
 // The migration file is a contract with dashboards and auditors: the columns they rely on exist.
 func TestMigrations_HaveTheColumnsOfTheOutsideContract(t *testing.T) {
-	db := postgrestest.New(t, Migrations())
+	db := postgrestest.New(t, outbox.Migrations(), Migrations())
 	if _, err := db.Pool(t, postgres.RoleOps).Exec(t.Context(), `SELECT tenant_id, sequence, position, event_id, event_type, subject, source, occurred_at, recorded_at,
 		correlation_id, causation_id, schema_id, payload, data FROM neuronx.tenant_events`); err != nil {
 		t.Error(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 )
@@ -20,7 +21,7 @@ import (
 // twoTenants is a database whose archive holds three events of acme and two of beta.
 func twoTenants(t *testing.T) (*postgrestest.DB, *Archiver, *pgxpool.Pool) {
 	t.Helper()
-	db := postgrestest.New(t, consumer.Migrations(), Migrations())
+	db := postgrestest.New(t, consumer.Migrations(), outbox.Migrations(), Migrations())
 	pool := db.Pool(t, postgres.RoleArchiver)
 	a := testArchiver(t, pool)
 	applyAll(t, a, pool, run("acme", 1, 3), run("beta", 1, 2))
@@ -65,6 +66,10 @@ func TestArchive_NoRoleCanRewriteHistory(t *testing.T) {
 		"DELETE FROM neuronx.schemas",
 		"DELETE FROM neuronx.dead_letters",
 		"UPDATE neuronx.dead_letters SET value = ''",
+		"DELETE FROM neuronx.dead_letter_decisions",
+		"UPDATE neuronx.dead_letter_decisions SET kind = 'dropped'",
+		"UPDATE neuronx.dead_letter_requests SET action = 'retry', value = ''",
+		"INSERT INTO neuronx.dead_letter_requests (id, topic, partition, \"offset\", action, origin, state) VALUES (gen_random_uuid(), '', 0, 0, 'drop', 'live', 'done')",
 		"DELETE FROM neuronx.tenant_leaves",
 		"UPDATE neuronx.tenant_leaves SET tenant_id = 'x'",
 		"SELECT pg_read_file('PG_VERSION')",
@@ -127,7 +132,7 @@ func TestArchive_TheCatalogueHoldsTheWalls(t *testing.T) {
 		strings.Replace(tables, "WHERE", "CROSS JOIN LATERAL aclexplode(c.relacl) a WHERE", 1)+`AND c.relispartition AND a.grantee <> c.relowner`)
 	bad("privileges that rewrite", `SELECT c.relname || ' ' || a.privilege_type || ' to ' || coalesce(nullif(a.grantee, 0)::regrole::text, 'PUBLIC')`+
 		strings.Replace(tables, "WHERE", "CROSS JOIN LATERAL aclexplode(c.relacl) a WHERE", 1)+
-		`AND c.relname IN ('tenant_events', 'schemas', 'dead_letters', 'tenant_leaves') AND a.grantee <> c.relowner AND a.privilege_type NOT IN ('SELECT', 'INSERT')`)
+		`AND c.relname IN ('tenant_events', 'schemas', 'dead_letters', 'dead_letter_decisions', 'tenant_leaves') AND a.grantee <> c.relowner AND a.privilege_type NOT IN ('SELECT', 'INSERT')`)
 	bad("functions of the owner that PUBLIC may call", `SELECT p.proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 		WHERE n.nspname = 'neuronx' AND has_function_privilege('public', p.oid, 'EXECUTE')`)
 	bad("SECURITY DEFINER without a fixed search_path", `SELECT p.proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -196,7 +201,7 @@ func TestEnsureTenant_DoesNotWaitForReadersAndWriters(t *testing.T) {
 }
 
 func TestEnsureTenant_AtOnceFromManyMakesOneTable(t *testing.T) {
-	db := postgrestest.New(t, Migrations())
+	db := postgrestest.New(t, outbox.Migrations(), Migrations())
 	pool := db.Pool(t, postgres.RoleArchiver)
 	names := make(chan string, 8)
 	for range cap(names) {

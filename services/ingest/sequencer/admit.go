@@ -314,6 +314,9 @@ func (a *admission) judgeBody(t *tenant) decision {
 	if err := schema.Check(body); err != nil {
 		return a.refuse(event.CodeInvalidBody, err.Error())
 	}
+	if sequence := a.sentAgain(); sequence > 0 {
+		return a.refuse(event.CodeConflict, "the refused event was sent again by its producer, and admitted as sequence "+strconv.FormatInt(sequence, 10))
+	}
 	if a.e.Type == typeTenantCreated && t != nil {
 		return a.refuse(event.CodeTenantExists, "the tenant exists")
 	}

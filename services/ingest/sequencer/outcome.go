@@ -70,6 +70,7 @@ func (a *admission) admit() decision {
 	}
 	a.o.position = r.Position
 	a.remember(verdict{fingerprint: a.print, number: sequence, ms: event.PositionTime(r.Position)})
+	a.claim(sequence, event.PositionTime(r.Position))
 	return decision{outcome: admitted, recorded: r}
 }
 

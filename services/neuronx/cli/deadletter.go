@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"context"
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,14 +13,18 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/archiver/deadletter"
 )
 
 func (c *cli) deadletter() *cobra.Command {
-	return group("deadletter", "What the sequencer refused: list, show", c.deadletterList(), c.deadletterShow())
+	return group("deadletter", "What the sequencer refused: list, show, retry, edit, drop",
+		c.deadletterList(), c.deadletterShow(), c.deadletterRetry(), c.deadletterEdit(), c.deadletterDrop())
 }
 
 type letterRow struct {
@@ -29,19 +36,75 @@ type letterRow struct {
 	Type     string    `json:"event_type"`
 	Recorded time.Time `json:"recorded_at"`
 	State    string    `json:"state"`
+	Next     string    `json:"next_ref,omitempty"` // of refused_again
+}
+
+func rowOf(l *deadletter.Letter) letterRow {
+	return letterRow{l.Ref(), l.Tenant, l.Reason, l.Detail, l.EventID, l.Type, l.Recorded, l.State, l.Next}
+}
+
+// letterFilter is the flags that choose letters.
+type letterFilter struct {
+	deadletter.Filter
+	since, until string
+}
+
+func (f *letterFilter) bind(fs *pflag.FlagSet, code string, limit int) {
+	fs.StringVar(&f.Tenant, "tenant", "", "only this tenant's")
+	fs.StringVar(&f.Reason, code, "", "only refused as this, such as invalid_body")
+	fs.StringVar(&f.Type, "type", "", "only of this event type")
+	fs.StringVar(&f.since, "since", "", "only recorded at this time or later, RFC 3339")
+	fs.StringVar(&f.until, "until", "", "only recorded before this time, RFC 3339")
+	fs.IntVarP(&f.Limit, "limit", "n", limit, "at most so many")
+}
+
+func (f *letterFilter) check() error {
+	if f.Limit < 1 {
+		return usage("--limit must be at least 1")
+	}
+	for _, t := range []struct {
+		flag, text string
+		to         *time.Time
+	}{{"since", f.since, &f.Since}, {"until", f.until, &f.Until}} {
+		if t.text == "" {
+			continue
+		}
+		at, err := event.ParseTime(t.text)
+		if err != nil {
+			return usage("--%s %q is not a time", t.flag, t.text).next("such as 2026-01-31T12:00:00Z")
+		}
+		*t.to = at
+	}
+	return nil
+}
+
+type letterCount struct {
+	Name   string    `json:"name"`
+	Count  int64     `json:"count"`
+	Oldest time.Time `json:"oldest"`
+	Newest time.Time `json:"newest"`
 }
 
 func (c *cli) deadletterList() *cobra.Command {
-	var tenantID, reason, state string
-	var limit int
+	var f letterFilter
+	var state, by string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List dead letters, newest first", Args: noArgs,
+		Use: "list", Short: "List dead letters, newest first, or count them", Args: noArgs,
+		Example: "  neuronx deadletter list --by reason\n  neuronx deadletter list --tenant acme --reason invalid_body --since 2026-01-31T00:00:00Z",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf("state", state, "open", "retried", "dropped", "all"); err != nil {
+			if err := oneOf("state", state, "open", "retried", "resolved", "refused_again", "dropped", "all"); err != nil {
 				return err
 			}
-			if limit < 1 {
-				return usage("--limit must be at least 1")
+			if by != "" {
+				if err := oneOf("by", by, "reason", "tenant", "type", "state"); err != nil {
+					return err
+				}
+			}
+			if err := f.check(); err != nil {
+				return err
+			}
+			if f.State = state; state == "all" {
+				f.State = ""
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
@@ -49,44 +112,69 @@ func (c *cli) deadletterList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows, err := pool.Query(ctx, `SELECT topic || '/' || partition || '/' || "offset", coalesce(tenant_id, ''), reason, detail, event_id, event_type, recorded_at, state
-				FROM neuronx.dead_letters
-				WHERE ($1 = '' OR tenant_id = $1) AND ($2 = '' OR reason = $2) AND ($3 = 'all' OR state = $3)
-				ORDER BY recorded_at DESC, topic, partition, "offset" DESC LIMIT $4`, tenantID, reason, state, limit)
+			if by != "" {
+				return c.countLetters(ctx, pool, by, f.Filter)
+			}
+			found, err := deadletter.List(ctx, pool, f.Filter)
 			if err != nil {
 				return failed("list dead letters", err)
 			}
-			found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[letterRow])
-			if err != nil {
-				return failed("list dead letters", err)
+			rows := make([]letterRow, len(found))
+			for i := range found {
+				rows[i] = rowOf(&found[i])
 			}
-			return show(c, found, []string{"REF", "TENANT", "REASON", "TYPE", "ID", "RECORDED", "STATE"}, func(r letterRow) []any {
-				return []any{r.Ref, dash(r.Tenant), r.Reason, dash(r.Type), dash(r.ID), stamp(r.Recorded), r.State}
-			})
+			return c.showLetters(rows)
 		},
 	}
-	fs := cmd.Flags()
-	fs.StringVar(&tenantID, "tenant", "", "only this tenant's")
-	fs.StringVar(&reason, "reason", "", "only this reason, such as invalid_body")
-	fs.StringVar(&state, "state", "open", "open, retried, dropped or all")
-	fs.IntVarP(&limit, "limit", "n", defaultLimit, "at most so many")
+	f.bind(cmd.Flags(), "reason", defaultLimit)
+	cmd.Flags().StringVar(&state, "state", "open", "open, retried, resolved, refused_again, dropped or all")
+	cmd.Flags().StringVar(&by, "by", "", "count them by reason, tenant, type or state instead")
 	return cmd
+}
+
+func (c *cli) showLetters(rows []letterRow) error {
+	return show(c, rows, []string{"REF", "TENANT", "REASON", "TYPE", "ID", "RECORDED", "STATE"}, func(r letterRow) []any {
+		return []any{r.Ref, dash(r.Tenant), r.Reason, dash(r.Type), dash(r.ID), stamp(r.Recorded), r.State}
+	})
+}
+
+func (c *cli) countLetters(ctx context.Context, pool *pgxpool.Pool, by string, f deadletter.Filter) error {
+	counts, err := deadletter.Counts(ctx, pool, by, f)
+	if err != nil {
+		return failed("count dead letters", err)
+	}
+	rows := make([]letterCount, len(counts))
+	for i, n := range counts {
+		rows[i] = letterCount(n)
+	}
+	return show(c, rows, []string{strings.ToUpper(by), "COUNT", "OLDEST", "NEWEST"}, func(r letterCount) []any {
+		return []any{dash(r.Name), r.Count, stamp(r.Oldest), stamp(r.Newest)}
+	})
 }
 
 type letterView struct {
 	letterRow
 	Key     string            `json:"key"`
 	Headers map[string]string `json:"headers"`
-	Value   string            `json:"value_base64"`
+	Data    json.RawMessage   `json:"data,omitempty"`         // when the schema is known and the body fits it
+	Hex     string            `json:"value_hex,omitempty"`    // else its beginning
+	Value   string            `json:"value_base64,omitempty"` // all of it, when asked for or not decoded and short
 	Bytes   int               `json:"value_bytes"`
+	Cut     bool              `json:"value_cut,omitempty"`
 }
 
+// Bounds of what is shown of a value that can't be decoded, in bytes.
+const (
+	shownHex    = 256
+	shownBase64 = 4096
+)
+
 func (c *cli) deadletterShow() *cobra.Command {
-	return &cobra.Command{
+	var raw bool
+	cmd := &cobra.Command{
 		Use: "show <topic/partition/offset>", Short: "Show one dead letter with what was received", Args: args("topic/partition/offset"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			topic, partition, offset, err := parseRef(args[0])
-			if err != nil {
+			if _, _, _, err := parseRef(args[0]); err != nil {
 				return err
 			}
 			ctx, cancel := c.bounded(cmd)
@@ -95,29 +183,78 @@ func (c *cli) deadletterShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var v letterView
-			var key, headers, value []byte
-			err = pool.QueryRow(ctx, `SELECT coalesce(tenant_id, ''), reason, detail, event_id, event_type, recorded_at, state, key, headers, value
-				FROM neuronx.dead_letters WHERE topic = $1 AND partition = $2 AND "offset" = $3`, topic, partition, offset).
-				Scan(&v.Tenant, &v.Reason, &v.Detail, &v.ID, &v.Type, &v.Recorded, &v.State, &key, &headers, &value)
-			if errors.Is(err, pgx.ErrNoRows) {
-				return failed("show the dead letter", event.Refuse(event.CodeNotFound, "there is no dead letter %s", args[0]).Hint("neuronx deadletter list --state all"))
-			}
+			l, err := c.letter(ctx, pool, args[0])
 			if err != nil {
-				return failed("show the dead letter", err)
+				return err
 			}
-			hs, err := archive.DecodeHeaders(headers)
-			if err != nil {
-				return failed("read the headers", err)
-			}
-			v.Ref, v.Key, v.Value, v.Bytes = args[0], printableText(key), base64.StdEncoding.EncodeToString(value), len(value)
-			v.Headers = map[string]string{}
-			for _, h := range hs {
+			v := letterView{letterRow: rowOf(l), Key: printableText(l.Key), Headers: map[string]string{}, Bytes: len(l.Value)}
+			for _, h := range l.Headers {
 				v.Headers[printableText([]byte(h.Key))] = printableText(h.Value)
+			}
+			if v.Data = c.decoded(ctx, pool, l.Value); v.Data == nil {
+				v.Hex = hex.EncodeToString(l.Value[:min(len(l.Value), shownHex)])
+				v.Value = base64.StdEncoding.EncodeToString(l.Value[:min(len(l.Value), shownBase64)])
+				v.Cut = len(l.Value) > shownBase64
+			}
+			if raw {
+				v.Value, v.Cut = base64.StdEncoding.EncodeToString(l.Value), false
 			}
 			return c.json(v)
 		},
 	}
+	cmd.Flags().BoolVar(&raw, "raw", false, "with the whole value as received, in base64")
+	return cmd
+}
+
+func (c *cli) letter(ctx context.Context, pool *pgxpool.Pool, ref string) (*deadletter.Letter, error) {
+	topic, partition, offset, err := parseRef(ref)
+	if err != nil {
+		return nil, err
+	}
+	l, err := deadletter.Load(ctx, pool, topic, partition, offset)
+	if err != nil {
+		return nil, failed("look for the dead letter", err)
+	}
+	return l, nil
+}
+
+// decoded renders a value under its schema, as the archive knows it or else the registry; nil when that can't be.
+func (c *cli) decoded(ctx context.Context, pool *pgxpool.Pool, value []byte) json.RawMessage {
+	id, body, err := event.Unframe(value)
+	if err != nil {
+		return nil
+	}
+	schema := c.schemaByID(ctx, pool, id)
+	if schema == nil || schema.Check(body) != nil {
+		return nil
+	}
+	text, err := schema.RenderJSON(body)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+func (c *cli) schemaByID(ctx context.Context, pool *pgxpool.Pool, id int32) *avro.Schema {
+	var text string
+	err := pool.QueryRow(ctx, `SELECT schema FROM neuronx.schemas WHERE schema_id = $1 ORDER BY seen_at DESC LIMIT 1`, id).Scan(&text)
+	if err == nil {
+		if s, err := avro.Parse([]byte(text)); err == nil {
+			return s
+		}
+	}
+	if !errors.Is(err, pgx.ErrNoRows) || c.value(envRegistry) == "" {
+		return nil
+	}
+	reg, err := c.registry()
+	if err != nil {
+		return nil
+	}
+	s, err := reg.SchemaByID(ctx, id)
+	if err != nil {
+		return nil
+	}
+	return s
 }
 
 func parseRef(ref string) (topic string, partition int32, offset int64, err error) {

@@ -146,7 +146,7 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, o *overview) {
 		o.Outbox, err = pgx.CollectRows(rows, pgx.RowToStructByPos[outboxRow])
 	}
 	try("outbox", err)
-	o.DeadLetter, err = counts(ctx, pool, `SELECT reason, count(*) FROM neuronx.dead_letters WHERE state = 'open' GROUP BY reason`)
+	o.DeadLetter, err = counts(ctx, pool, `SELECT reason, count(*) FROM neuronx.dead_letter_states WHERE state = 'open' GROUP BY reason`)
 	try("dead letters", err)
 	effects, err := ledger.Counts(ctx, pool, "")
 	try("effects", err)

@@ -1,0 +1,40 @@
+package sequencer
+
+import "github.com/neuronx/engine/pkg/event"
+
+// derivesDeadLetter is the deriver of events that a person had sent again.
+const derivesDeadLetter = "deadletter"
+
+// refusedKey is the key of the event that this one is sent in place of: its Idempotency-Key, else its source and its id, which is the
+// cause. Only what came from outside has one.
+func (a *admission) refusedKey() (keyHash, bool) {
+	e := &a.e
+	if e.Deriver != derivesDeadLetter || e.Fingerprint == "" {
+		return keyHash{}, false
+	}
+	was := event.Event{Source: e.Source, ID: e.CausationID, IdempotencyKey: e.IdempotencyKey}
+	return hashKey(e.TenantID, was.Key()), true
+}
+
+// sentAgain is the sequence under which the producer's own repeat of the refused event was admitted meanwhile; 0: it was not.
+func (a *admission) sentAgain() int64 {
+	if key, ok := a.refusedKey(); ok {
+		if v, found := a.o.key(key, a.windowMS()); found && !v.refused {
+			return v.number
+		}
+	}
+	return 0
+}
+
+// claim makes the producer's repeat of the refused event a duplicate of this one.
+func (a *admission) claim(sequence, ms int64) {
+	key, ok := a.refusedKey()
+	if !ok {
+		return
+	}
+	print := shortPrint(a.e.Fingerprint)
+	if v, found := a.o.key(key, a.windowMS()); found {
+		print = v.fingerprint
+	}
+	a.o.put(key, verdict{fingerprint: print, number: sequence, ms: ms})
+}
