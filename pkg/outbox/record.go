@@ -40,6 +40,9 @@ func encodeRecord(e *event.Event) ([]byte, error) {
 
 var errRecord = errors.New("not a stored record")
 
+// Decode reads the event of a row's record, as it will be sent but for the signature.
+func Decode(tenant string, record []byte) (event.Event, error) { return decodeRecord(tenant, record) }
+
 // decodeRecord reads what encodeRecord wrote.
 func decodeRecord(tenant string, b []byte) (event.Event, error) {
 	switch {

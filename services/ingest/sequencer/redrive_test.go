@@ -1,0 +1,88 @@
+package sequencer
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// redriven is a refused fact that a person had sent again.
+func redriven(d *door, refused *event.Event, number int64, change ...func(*event.Event)) *event.Event {
+	e := *refused
+	e.ID, e.CausationID, e.Deriver, e.DeriverNumber, e.Origin = "again-"+refused.ID, refused.ID, derivesDeadLetter, number, event.OriginRedrive
+	id, body, err := event.Unframe(refused.Value)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	e.Fingerprint = event.FingerprintAvro(refused.Type, refused.Subject, refused.Source, id, body)
+	for _, c := range change {
+		c(&e)
+	}
+	return signed(d.keys, &e)
+}
+
+func TestRedrive_AndTheProducersRepeatAreOne(t *testing.T) {
+	suspend := func(d *door, on bool) {
+		typ := "tenant.resumed"
+		if on {
+			typ = "tenant.suspended"
+		}
+		if got := d.put(tenantEvent(d.keys, "a", typ+"-1", typ)); got.outcome != admitted {
+			t.Fatalf("%+v", got)
+		}
+	}
+	refusal := func() (*door, *event.Event) {
+		d := newDoor(t).tenant("a")
+		suspend(d, true)
+		e := lead("a", "1")
+		if got := d.put(e); got.code != event.CodeTenantSuspended {
+			t.Fatalf("%+v", got)
+		}
+		return d, e
+	}
+
+	d, e := refusal()
+	if got := d.put(redriven(d, e, 1)); got.code != event.CodeTenantSuspended {
+		t.Errorf("a suspended tenant is open to what comes again: %+v", got)
+	}
+	suspend(d, false)
+	got := d.put(redriven(d, e, 2))
+	if got.outcome != admitted || got.recorded.Origin != event.OriginRedrive || got.recorded.CausationID != "1" {
+		t.Fatalf("it is not admitted: %+v", got)
+	}
+	if got := d.put(redriven(d, e, 2)); got.outcome != duplicate {
+		t.Errorf("its outbox sends it twice: %+v", got)
+	}
+	if again := d.put(e); again.outcome != duplicate || again.of != got.recorded.Sequence {
+		t.Errorf("the producer repeats it: %+v, want a duplicate of %d", again, got.recorded.Sequence)
+	}
+
+	d, e = refusal()
+	suspend(d, false)
+	first := d.put(e)
+	if first.outcome != admitted {
+		t.Fatalf("%+v", first)
+	}
+	late := d.put(redriven(d, e, 1))
+	if late.code != event.CodeConflict || !strings.Contains(late.detail, "sent again by its producer") {
+		t.Errorf("the producer was first: %+v", late)
+	}
+	if d.s.tenants["a"].derivers[derivesDeadLetter] != 1 {
+		t.Error("the number is not used up: the outbox stands still")
+	}
+}
+
+func TestRedrive_IsNoWayIntoReservedTypes(t *testing.T) {
+	d := newDoor(t).tenant("a")
+	forged := made("a", "1", "tenant.suspended", map[string]any{})
+	if got := d.put(forged); got.code != event.CodeReservedType {
+		t.Fatalf("%+v", got)
+	}
+	if got := d.put(redriven(d, forged, 1)); got.code != event.CodeReservedType {
+		t.Errorf("what an outsider may not say is said for him: %+v", got)
+	}
+	if d.s.tenants["a"].status != statusActive {
+		t.Error("the tenant is suspended")
+	}
+}
