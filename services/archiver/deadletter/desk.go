@@ -33,7 +33,7 @@ type Desk struct {
 }
 
 const (
-	atOnce   = 100                // requests of one transaction
+	atOnce   = 100                 // requests of one transaction
 	keptDays = 30 * 24 * time.Hour // decided requests; what they did is in the log
 )
 

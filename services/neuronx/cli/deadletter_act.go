@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 
@@ -298,7 +297,7 @@ func (c *cli) editor(ctx context.Context, text []byte) ([]byte, error) {
 		return nil, failed("make a file to edit", werr)
 	}
 	run := exec.CommandContext(ctx, "sh", "-c", name+` "$1"`, "sh", f.Name()) //nolint:gosec // the user's own editor
-	run.Stdin, run.Stdout, run.Stderr = c.in, io.Writer(c.err), c.err
+	run.Stdin, run.Stdout, run.Stderr = c.in, c.err, c.err
 	if file, ok := c.out.(*os.File); ok {
 		run.Stdout = file
 	}
