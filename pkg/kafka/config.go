@@ -55,7 +55,7 @@ func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
 	if c.Dialer != nil {
 		opts = append(opts, kgo.Dialer(c.Dialer))
 	}
-	security, err := c.security()
+	security, err := c.SecurityOptions()
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,9 @@ func FromSettings(s app.Settings, clientID string) Config {
 	return Config{Brokers: s.KafkaBrokers, ClientID: clientID, Security: s.KafkaSecurity}
 }
 
-// security are the options for TLS and SASL. The files are read anew for every client that is opened.
-func (c Config) security() ([]kgo.Opt, error) {
+// SecurityOptions are those for TLS and SASL, for packages below pkg/kafka that open a client of their own. The files are read anew
+// for every client.
+func (c Config) SecurityOptions() ([]kgo.Opt, error) {
 	k := c.Security
 	if err := k.Validate(); err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)

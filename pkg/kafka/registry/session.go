@@ -60,7 +60,11 @@ func open(ctx context.Context, cfg kafka.Config, topic string) (*session, *state
 	if cfg.Dialer != nil {
 		opts = append(opts, kgo.Dialer(cfg.Dialer))
 	}
-	client, err := kgo.NewClient(opts...)
+	security, err := cfg.SecurityOptions()
+	if err != nil {
+		return nil, nil, fmt.Errorf("open writer: %w", err)
+	}
+	client, err := kgo.NewClient(append(opts, security...)...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open writer: %w", err)
 	}
