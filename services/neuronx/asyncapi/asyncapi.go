@@ -190,6 +190,7 @@ func attributes() object {
 		"ce_sequence": "On neuronx.events: the tenant's number, 1, 2, 3 … without gap, 20 digits.",
 		"ce_position": "On neuronx.events: orders all tenants, 20 digits.", "ce_recordedtime": "On neuronx.events: when it was appended, RFC 3339.",
 		"ce_logid": "On neuronx.events: identity of the log's partition.",
+		"ce_quiet": "On neuronx.events: storm, on a fact over the rate of its subject, which triggers nothing.",
 	} {
 		properties[name] = object{"type": "string", "description": doc}
 	}
