@@ -30,7 +30,7 @@ func newTracker(topic string) *tracker {
 // thrown out) is given up before the join is sent, so before anybody else can be given it in the generation that the join begins.
 func (t *tracker) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
 	t.mu.Lock()
-	maps.DeleteFunc(t.owned, func(p int32, _ int64) bool { return !slices.Contains(current[t.topic], p) })
+	t.keep(current[t.topic])
 	t.mu.Unlock()
 	t.signal()
 	return t.GroupBalancer.JoinGroupMetadata(topics, current, generation)
@@ -44,16 +44,30 @@ func (t *tracker) ParseSyncAssignment(b []byte) (map[string][]int32, error) {
 	}
 	t.mu.Lock()
 	t.syncs++
-	maps.DeleteFunc(t.owned, func(p int32, _ int64) bool { return !slices.Contains(assigned[t.topic], p) })
-	for _, p := range assigned[t.topic] {
+	if t.keep(assigned[t.topic]); !trustsCallbacks {
+		t.own(assigned[t.topic])
+	}
+	t.mu.Unlock()
+	t.signal()
+	return assigned, nil
+}
+
+// keep drops all other partitions. The caller holds mu.
+func (t *tracker) keep(partitions []int32) {
+	if trustsCallbacks {
+		return
+	}
+	maps.DeleteFunc(t.owned, func(p int32, _ int64) bool { return !slices.Contains(partitions, p) })
+}
+
+// own gives partitions that were not owned their numbers. The caller holds mu.
+func (t *tracker) own(partitions []int32) {
+	for _, p := range partitions {
 		if _, ok := t.owned[p]; !ok {
 			t.last++
 			t.owned[p] = t.last
 		}
 	}
-	t.mu.Unlock()
-	t.signal()
-	return assigned, nil
 }
 
 func (t *tracker) signal() {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -49,6 +50,13 @@ func StartVirtual(t testing.TB, brokers int, partitions int32) *Virtual {
 	}
 	t.Cleanup(c.Close)
 	v.Cluster = c
+	// Clients push metrics to a broker that asks for them, compressed anew each time: more work than all the rest of a seed.
+	c.ControlKey(int16(kmsg.GetTelemetrySubscriptions), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		resp := req.ResponseKind().(*kmsg.GetTelemetrySubscriptionsResponse)
+		resp.ErrorCode = kerr.UnsupportedVersion.Code
+		return resp, nil, true
+	})
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if _, err := kafka.Provision(ctx, v.Config(v.Link(nil)), kafka.ProvisionOptions{Partitions: partitions, Laptop: true}); err != nil {

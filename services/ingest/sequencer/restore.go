@@ -113,7 +113,7 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 		switch {
 		case !group.Present:
 			return nil // new, or expired: the first transaction commits one
-		case group.Offset == state.next:
+		case group.Offset == state.next, restoresTo == kafka.ReadCommitted && group.Ours():
 			return nil
 		case !group.Ours():
 			session, _ := group.ResetSession()
@@ -151,7 +151,7 @@ func (b bounds) of(topic string, p int32) (start, end int64) {
 // last transaction and number its events again (KAFKA-10167 was the same mistake).
 func (c *session) ends(ctx context.Context) (bounds, error) {
 	names := []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState}
-	end, err := c.admin.EndOffsets(ctx, kafka.ReadUncommitted, names...)
+	end, err := c.admin.EndOffsets(ctx, restoresTo, names...)
 	if err != nil {
 		return bounds{}, err
 	}

@@ -54,6 +54,9 @@ func (c *session) transact(ctx context.Context) error {
 	}
 	if err := c.commit(ctx, b); err != nil {
 		c.m.transactions.WithLabelValues("failed").Inc()
+		if keepsAbortedBatch && c.keepAborted(ctx, b, err) {
+			return nil
+		}
 		return err
 	}
 	c.lastEnd = time.Now()

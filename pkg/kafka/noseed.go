@@ -1,0 +1,5 @@
+//go:build !seed_txn_trusts_callbacks
+
+package kafka
+
+const trustsCallbacks = false

@@ -1,0 +1,5 @@
+//go:build !seed_sequencer_keeps_aborted_batch
+
+package sequencer
+
+const keepsAbortedBatch = false
