@@ -99,6 +99,10 @@ func (p *simProducer) run(ctx context.Context) {
 	}
 	defer producer.Close()
 	for n := 0; ctx.Err() == nil; n++ {
+		if p.s.quiet.Load() {
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
 		x := p.next(n)
 		if x.misplaced {
 			p.misplace(x)

@@ -96,6 +96,7 @@ type sim struct {
 	slots   []*simSlot
 	hist    *history
 	calm    atomic.Bool
+	quiet   atomic.Bool // nobody produces
 	harsh   float64 // how likely trouble is, 0 to 1
 	lag     func(time.Duration)
 	stopLag func()
@@ -277,6 +278,9 @@ func (s *sim) run() []string {
 		s.act()
 	}
 	s.later.Wait()
+	if s.rng.IntN(3) == 0 {
+		s.joinInTurn()
+	}
 	s.calm.Store(true)
 	s.tell("calm")
 	s.lag(0)
@@ -345,6 +349,27 @@ func (s *sim) act() {
 		s.tell("slot %s loses its connections", x.name)
 		x.link.Cut()
 	}
+}
+
+// joinInTurn lets one process have all partitions, and others join one after the other while there is nothing to do: the client tells
+// a member that ends no transaction in between only of the first partitions that it loses.
+func (s *sim) joinInTurn() {
+	s.quiet.Store(true)
+	defer s.quiet.Store(false)
+	s.tell("nobody produces, and slots join in turn")
+	for _, x := range s.slots[1:] {
+		x.stop()
+	}
+	if first := s.slots[0]; first.up == nil || first.ended() {
+		first.start()
+	}
+	time.Sleep(8 * time.Second)
+	for _, x := range s.slots[1:] {
+		x.start()
+		time.Sleep(8 * time.Second)
+	}
+	s.quiet.Store(false)
+	time.Sleep(s.between(time.Second, 5*time.Second))
 }
 
 // settle waits until everything in ingress is judged, and checks.
