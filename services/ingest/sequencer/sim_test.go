@@ -97,7 +97,7 @@ type sim struct {
 	hist    *history
 	calm    atomic.Bool
 	quiet   atomic.Bool // nobody produces
-	harsh   float64 // how likely trouble is, 0 to 1
+	harsh   float64     // how likely trouble is, 0 to 1
 	lag     func(time.Duration)
 	stopLag func()
 	later   sync.WaitGroup
