@@ -165,7 +165,8 @@ func (c *session) read(ctx context.Context, topic string, partition int32, from,
 	defer cancel()
 	err := kafka.ReadRange(rctx, c.cfg.Kafka, topic, partition, from, to, fn)
 	if err != nil && rctx.Err() != nil && ctx.Err() == nil {
-		return &stopError{stopUnstable, err.Error()}
+		return &stopError{stopUnstable, fmt.Sprintf("a transaction on %s-%d does not end, though its time-out is long over: %v. "+
+			"If `kafka-transactions.sh find-hanging` names it, its coordinator has forgotten it, and `kafka-transactions.sh abort` ends it", topic, partition, err)}
 	}
 	return err
 }
