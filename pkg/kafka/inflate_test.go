@@ -44,7 +44,7 @@ func TestInflate_GivesBackWhatWasCompressed(t *testing.T) {
 
 func TestInflate_RefusesBombsOfEveryCodecAndHoldsLittle(t *testing.T) {
 	for _, c := range codecs {
-		src, codec := squeezed(t, c, make([]byte, maxInflated+1))
+		src, codec := squeezed(t, c, make([]byte, 4*maxInflated))
 		const times = 10
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -54,8 +54,8 @@ func TestInflate_RefusesBombsOfEveryCodecAndHoldsLittle(t *testing.T) {
 			}
 		}
 		runtime.ReadMemStats(&after)
-		// The race detector makes pools forget, and a reader of lz4 is 8 MiB.
-		if n := (after.TotalAlloc - before.TotalAlloc) / times; n > maxInflated {
+		// The race detector makes pools forget, and a reader of lz4 takes up to 16 MiB.
+		if n := (after.TotalAlloc - before.TotalAlloc) / times; n > 2*maxInflated {
 			t.Errorf("codec %d: %d bytes allocated to refuse a bomb", codec, n)
 		}
 	}
