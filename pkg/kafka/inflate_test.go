@@ -92,7 +92,8 @@ func TestInflate_RefusesWhatIsNotCompressed(t *testing.T) {
 func TestInflater_KeepsToItsBudgetUntilTheRecordsArePolled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInflater()
-		src, codec := squeezed(t, kgo.ZstdCompression(), make([]byte, maxInflated-1))
+		// Not zstd, whose pooled readers hold channels that must not leave this bubble.
+		src, codec := squeezed(t, kgo.GzipCompression(), make([]byte, maxInflated-1))
 		take := func(want error) {
 			t.Helper()
 			if _, err := i.Decompress(src, codec); !errors.Is(err, want) {
