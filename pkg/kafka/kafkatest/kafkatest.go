@@ -5,6 +5,7 @@ package kafkatest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -112,18 +113,29 @@ func Consume(t testing.TB, cfg kafka.Config, topic string) []*kafka.Record {
 	}
 	var out []*kafka.Record
 	for tp, end := range ends {
-		err := kafka.ReadRange(ctx, cfg, topic, tp.Partition, starts[tp], end, func(r *kafka.Record) error {
-			out = append(out, r)
-			return nil
-		})
+		recs, err := readAll(ctx, cfg, tp, starts[tp], end)
+		for stopped := new(kafka.StoppedError); errors.As(err, &stopped); { // trimmed meanwhile
+			if starts, err = admin.StartOffsets(ctx, topic); err == nil {
+				recs, err = readAll(ctx, cfg, tp, starts[tp], end)
+			}
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		out = append(out, recs...)
 	}
 	slices.SortFunc(out, func(a, b *kafka.Record) int {
 		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 	})
 	return out
+}
+
+func readAll(ctx context.Context, cfg kafka.Config, tp kafka.TopicPartition, from, to int64) (out []*kafka.Record, err error) {
+	err = kafka.ReadRange(ctx, cfg, tp.Topic, tp.Partition, from, to, func(r *kafka.Record) error {
+		out = append(out, r)
+		return nil
+	})
+	return out, err
 }
 
 // WaitFor polls until cond is true, or fails the test after 30 s with what was awaited.

@@ -196,6 +196,14 @@ func (c *session) load(ctx context.Context, r *restored, topics bounds) (*State,
 	}
 	r.snapshots = l.snapshots[max(0, len(l.snapshots)-2):]
 	if l.s == nil && start > 0 {
+		// Whoever was away between the two questions for the bounds, and is the owner no more, sees a newer beginning behind an older end.
+		now, err := c.ends(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if _, later := now.of(kafka.TopicState, r.partition); later != end {
+			return nil, fmt.Errorf("the state topic was written and trimmed meanwhile: it ended at %d, and ends at %d now", end, later)
+		}
 		return nil, torn("the state topic was trimmed to nothing")
 	}
 	return l.s, nil
