@@ -122,7 +122,10 @@ func (w *worker) finish(ctx context.Context, j job, end ledger.End) {
 			w.log.Error("the end of an attempt could not be written", "tenant", j.effect.TenantID, "effect", j.effect.ID, "status", string(end.Status), "err", err)
 			return
 		}
-		time.Sleep(wait)
+		select {
+		case <-ctx.Done(): // the one try that is left is made at once
+		case <-time.After(wait):
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -74,7 +73,7 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 			if err != nil {
 				return err
 			}
-			if err := c.awaitLimits(ctx, args[0], want); err != nil {
+			if err := c.awaitTenant(ctx, args[0], func(e tenant.Entry) bool { return e.Limits == want }); err != nil {
 				return err
 			}
 			return c.showDone(d, "tenant %s may send %s events/s and %s bytes/s",
@@ -88,25 +87,6 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 	fs.StringVar(&by, "by", "", "who, for the record")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	return cmd
-}
-
-func (c *cli) awaitLimits(ctx context.Context, id string, want tenant.Limits) error {
-	pool, err := c.pool(ctx)
-	if err != nil {
-		return err
-	}
-	ok, err := until(ctx, func() (bool, error) {
-		snap, err := tenant.FromPool(pool).Load(ctx)
-		return snap[id].Limits == want, err
-	})
-	if err != nil {
-		return failed("read neuronx.tenants", err)
-	}
-	if !ok {
-		return (&Error{Exit: exitPartial, What: "the limits of " + id + " are recorded, but its read model does not show them yet"}).
-			next("is the projector running? see `neuronx status`")
-	}
-	return nil
 }
 
 func orDefault(n int64) *int64 {

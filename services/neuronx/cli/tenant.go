@@ -35,7 +35,7 @@ func (c *cli) tenantCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.awaitTenant(ctx, id, tenant.StatusActive); err != nil {
+			if err := c.awaitTenant(ctx, id, withStatus(tenant.StatusActive)); err != nil {
 				return err
 			}
 			return c.showDone(d, "tenant %s created", id)
@@ -53,9 +53,13 @@ func (c *cli) accept(cmd *cobra.Command) {
 	_ = cmd.Flags().MarkHidden("execute")
 }
 
-// awaitTenant waits until the read model shows the status, since the HTTP door
+func withStatus(want tenant.Status) func(tenant.Entry) bool {
+	return func(e tenant.Entry) bool { return e.Status == want }
+}
+
+// awaitTenant waits until the read model shows what was recorded, since the HTTP door
 // and `key issue` go by it.
-func (c *cli) awaitTenant(ctx context.Context, id string, want tenant.Status) error {
+func (c *cli) awaitTenant(ctx context.Context, id string, shown func(tenant.Entry) bool) error {
 	if c.value(envPostgres) == "" {
 		c.note("%s is not set: not waiting for the read model", envPostgres)
 		return nil
@@ -66,13 +70,13 @@ func (c *cli) awaitTenant(ctx context.Context, id string, want tenant.Status) er
 	}
 	ok, err := until(ctx, func() (bool, error) {
 		snap, err := tenant.FromPool(pool).Load(ctx)
-		return snap[id].Status == want, err
+		return shown(snap[id]), err
 	})
 	if err != nil {
 		return failed("read neuronx.tenants", err)
 	}
 	if !ok {
-		return (&Error{Exit: exitPartial, What: "tenant " + id + " is recorded, but its read model does not show it yet"}).
+		return (&Error{Exit: exitPartial, What: "the change of tenant " + id + " is recorded, but its read model does not show it yet"}).
 			next("is the projector running? see `neuronx status`")
 	}
 	return nil
@@ -164,7 +168,7 @@ func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command 
 			if err != nil {
 				return err
 			}
-			if err := c.awaitTenant(ctx, args[0], want); err != nil {
+			if err := c.awaitTenant(ctx, args[0], withStatus(want)); err != nil {
 				return err
 			}
 			return c.showDone(d, "tenant %s is %s", args[0], want)
