@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/neuronx/engine/e2e/checker"
 	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/e2e/load"
@@ -145,17 +147,38 @@ func (m memory) compare(ctx context.Context, r *round) {
 	}
 }
 
-// empty takes the rows of tenants out of every read model, as the owner of the database can.
+// empty takes the rows of tenants out of every read model, as the owner of the tables can: row security is forced on it, too, so it
+// has to lift that first.
 func (r *round) empty(ctx context.Context, tenants ...string) {
 	r.t.Helper()
 	specs, err := fold.Declared()
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	for _, s := range specs {
-		if _, err := r.c.Admin.Exec(ctx, `DELETE FROM projection.`+s.Table+` WHERE tenant_id = ANY($1)`, tenants); err != nil {
-			r.t.Fatal(err)
+	err = pgx.BeginFunc(ctx, r.c.Admin, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL ROLE neuronx_owner`); err != nil {
+			return err
 		}
+		for _, s := range specs {
+			table := pgx.Identifier{"projection", s.Table}.Sanitize()
+			for _, force := range []string{"NO FORCE", "FORCE"} {
+				if _, err := tx.Exec(ctx, `ALTER TABLE `+table+` `+force+` ROW LEVEL SECURITY`); err != nil {
+					return err
+				}
+				if force == "FORCE" {
+					continue
+				}
+				tag, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE tenant_id = ANY($1)`, tenants)
+				if err != nil {
+					return err
+				}
+				r.t.Logf("%d rows of %d tenants emptied from %s", tag.RowsAffected(), len(tenants), s.Table)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
 	}
 }
 

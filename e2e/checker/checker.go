@@ -104,6 +104,11 @@ func Check(d Dump) []Violation {
 	for name := range d.Fold {
 		checkTable(r, name, d.Tables[name], d.Fold[name])
 	}
+	for name := range d.Tables {
+		if d.Fold[name] == nil {
+			r.add("I4", "nobody has folded the log into %s", name)
+		}
+	}
 	if d.Effects != nil {
 		checkEffects(r, d)
 	}

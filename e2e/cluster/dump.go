@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,21 +148,14 @@ func (c *Cluster) Tables(ctx context.Context, log []event.Recorded) (have, want 
 		return nil, nil, err
 	}
 	dec := consumer.NewDecoder(c.Registry)
-	tables, err := fold.Tables(specs, log, func(r *event.Recorded) (map[string]any, error) { return dec.Decode(ctx, r) })
-	if err != nil {
+	if want, err = checker.Models(log, func(r *event.Recorded) (map[string]any, error) { return dec.Decode(ctx, r) }); err != nil {
 		return nil, nil, err
 	}
-	have, want = map[string][]string{}, map[string][]string{}
+	have = map[string][]string{}
 	for _, s := range specs {
 		name := s.Schema + "." + s.Table
-		want[name] = []string{}
-		for id, row := range tables[name] {
-			tenant, _, _ := strings.Cut(id, "/")
-			line := tenant
-			for _, col := range s.Columns {
-				line += "|" + render(col.Type, row[col.Name])
-			}
-			want[name] = append(want[name], line)
+		if !slices.EqualFunc(s.Columns, checker.Columns[name], func(c fold.Column, column string) bool { return c.Name == column }) {
+			return nil, nil, fmt.Errorf("the columns of %s are not those that the checker folds", name)
 		}
 		if have[name], err = collect[string](ctx, c, tableQuery(s)); err != nil {
 			return nil, nil, err
@@ -170,21 +164,7 @@ func (c *Cluster) Tables(ctx context.Context, log []event.Recorded) (have, want 
 	return have, want, nil
 }
 
-const timeLayout = "2006-01-02T15:04:05.000000Z"
-
-func render(t fold.Type, v any) string {
-	switch x := v.(type) {
-	case nil:
-		return ""
-	case time.Time:
-		return x.UTC().Format(timeLayout)
-	case []string:
-		return strings.Join(x, ",")
-	}
-	return fmt.Sprint(v)
-}
-
-// tableQuery selects a table's active rows as lines of the same form as render's. It reads below the views, which leave columns out.
+// tableQuery selects a table's active rows as lines of the form of checker.Models. It reads below the views, which leave columns out.
 func tableQuery(s *fold.Spec) string {
 	parts := []string{"t.tenant_id"}
 	for _, col := range s.Columns {
