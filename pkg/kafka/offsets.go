@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
+	"unicode/utf16"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -74,6 +76,24 @@ func (a *Admin) OffsetsAfter(ctx context.Context, t time.Time, topics ...string)
 		return nil, fmt.Errorf("kafka: list offsets by time: %w", failed)
 	}
 	return out, nil
+}
+
+// OffsetsPartition is where a group's offsets are kept: the hash of its name, as Java has it, over the partitions of __consumer_offsets.
+func (a *Admin) OffsetsPartition(ctx context.Context, group string) (TopicPartition, error) {
+	const offsets = "__consumer_offsets"
+	topics, err := a.Topics(ctx, offsets)
+	if err != nil {
+		return TopicPartition{}, err
+	}
+	n := topics[offsets].Partitions
+	if n == 0 {
+		return TopicPartition{}, fmt.Errorf("kafka: topic %s does not exist", offsets)
+	}
+	var h int32
+	for _, c := range utf16.Encode([]rune(group)) {
+		h = 31*h + int32(c)
+	}
+	return TopicPartition{offsets, (h & math.MaxInt32) % n}, nil
 }
 
 func plainOffsets(what string, listed kadm.ListedOffsets, err error) (map[TopicPartition]int64, error) {

@@ -323,7 +323,7 @@ func (s *TxnSession) StableOffset(ctx context.Context, partition int32) (Committ
 			return c, err
 		}
 		if serr := sleep(ctx, 20*time.Millisecond); serr != nil {
-			return c, fmt.Errorf("kafka: committed offset of %s-%d: %w", s.cfg.Topic, partition, err)
+			return c, fmt.Errorf("kafka: committed offset of %s-%d: %w: %w", s.cfg.Topic, partition, err, serr)
 		}
 	}
 }

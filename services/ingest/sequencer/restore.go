@@ -15,13 +15,14 @@ import (
 const (
 	stopTorn     = "log_torn"        // state, log, dead letters or ingress do not agree
 	stopOffset   = "offset_mismatch" // the group's offset, written by us, is not the state's
-	stopUnstable = "state_unstable"  // a transaction on the state topic does not end
+	stopUnstable = "state_unstable"  // a transaction on the partition or its offset does not end
 	stopNewer    = "state_newer"     // the state was written in a format of a newer build
 )
 
 const (
-	// settle bounds the waiting for open transactions of the partition's last owner: its time-out, and some.
-	settle       = kafka.TxnTimeout + 10*time.Second
+	// settle bounds the waiting for open transactions of the partition's last owner: its time-out, and enough for watchStable to end
+	// one that hangs, so that the partition need not be stopped for it.
+	settle       = kafka.TxnTimeout + 25*time.Second
 	retryRestore = 500 * time.Millisecond
 )
 
@@ -131,10 +132,35 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 	}
 }
 
+// settledOffset is the group's offset without open transactions; one that hangs is ended (watchStable sees to the partition's topics).
 func (c *session) settledOffset(ctx context.Context, partition int32) (kafka.Committed, error) {
-	ctx, cancel := context.WithTimeout(ctx, settle)
+	const last = 10 * time.Second
+	group, err := c.stableOffset(ctx, partition, settle-last)
+	if err == nil || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return group, err
+	}
+	offsets, err := c.admin.OffsetsPartition(ctx, kafka.GroupSequencer)
+	if err != nil {
+		return group, err
+	}
+	c.endHanging(ctx, offsets)
+	if group, err = c.stableOffset(ctx, partition, last); errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = unstable(offsets, err)
+	}
+	return group, err
+}
+
+func (c *session) stableOffset(ctx context.Context, partition int32, wait time.Duration) (kafka.Committed, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	return c.txn.StableOffset(ctx, partition)
+}
+
+// unstable is a transaction that has been open for longer than it may. The session's watch ends those that hang on the partition's
+// topics, so that a later look finds it gone; what is left has a coordinator that can't write its markers, or may not be ended by us.
+func unstable(tp kafka.TopicPartition, err error) error {
+	return &stopError{stopUnstable, fmt.Sprintf("a transaction on %s-%d does not end, though its time-out is long over (%v). "+
+		"One that hangs is aborted by itself if this process may (Alter on the cluster); else by: neuronx log hanging --execute", tp.Topic, tp.Partition, err)}
 }
 
 // bounds are the first and the next offset of each partition of the sequencer's topics.
@@ -165,8 +191,7 @@ func (c *session) read(ctx context.Context, topic string, partition int32, from,
 	defer cancel()
 	err := kafka.ReadRange(rctx, c.cfg.Kafka, topic, partition, from, to, fn)
 	if err != nil && rctx.Err() != nil && ctx.Err() == nil {
-		return &stopError{stopUnstable, fmt.Sprintf("a transaction on %s-%d does not end, though its time-out is long over: %v. "+
-			"If `kafka-transactions.sh find-hanging` names it, its coordinator has forgotten it, and `kafka-transactions.sh abort` ends it", topic, partition, err)}
+		return unstable(kafka.TopicPartition{Topic: topic, Partition: partition}, err)
 	}
 	return err
 }

@@ -35,7 +35,8 @@ func (w stableWatch) age(topic string, partition int32, stable, end int64, now t
 	return 0
 }
 
-// watchStable measures how long an open transaction has held up the readers of an owned partition.
+// watchStable measures how long an open transaction has held up the readers of an owned partition, and ends one that its coordinator
+// will not end: nothing that waits for it would ever go on, and no restart would help.
 func (c *session) watchStable(ctx context.Context) {
 	seen := stableWatch{}
 	tick := time.NewTicker(watchEvery)
@@ -56,14 +57,37 @@ func (c *session) watchStable(ctx context.Context) {
 			continue
 		}
 		now := time.Now()
+		var stuck []kafka.TopicPartition
 		for _, topic := range watchedTopics {
-			age := 0.0
+			oldest := 0.0
 			for id := range c.txn.Assignment() {
 				tp := kafka.TopicPartition{Topic: topic, Partition: id}
-				age = max(age, seen.age(topic, id, stable[tp], end[tp], now))
+				age := seen.age(topic, id, stable[tp], end[tp], now)
+				if oldest = max(oldest, age); age > kafka.TxnTimeout.Seconds() {
+					stuck = append(stuck, tp)
+				}
 			}
-			c.m.stableAge.WithLabelValues(topic).Set(age)
+			c.m.stableAge.WithLabelValues(topic).Set(oldest)
 		}
+		c.endHanging(ctx, stuck...)
+	}
+}
+
+// endHanging ends the hanging transactions on partitions. Those that a coordinator still works for are left alone.
+func (c *session) endHanging(ctx context.Context, partitions ...kafka.TopicPartition) {
+	found, err := c.admin.HangingTxns(ctx, partitions...)
+	if err != nil && ctx.Err() == nil {
+		c.log.Warn("can't look for hanging transactions", "partitions", partitions, "err", err)
+	}
+	for _, t := range found {
+		attrs := []any{"topic", t.Topic, "partition", t.Partition, "transactional_id", t.TransactionalID, "producer_id", t.ProducerID,
+			"producer_epoch", t.ProducerEpoch, "start_offset", t.StartOffset, "last_write", t.LastWrite, "reason", t.Reason}
+		if err := c.admin.EndHangingTxn(ctx, t); err != nil {
+			c.log.Error("a hanging transaction holds up all readers", append(attrs, "err", err)...)
+			continue
+		}
+		c.m.hangingEnded.Inc()
+		c.log.Warn("a hanging transaction was aborted", attrs...)
 	}
 }
 

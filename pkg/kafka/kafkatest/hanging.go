@@ -1,0 +1,124 @@
+package kafkatest
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// LeaveHanging makes hanging transactions of a transactional id: a record on each partition, and a group's offset for the first of
+// offsets, all of a transaction that its coordinator does not know to be open. A killed broker was seen to leave such; here the broker
+// is told not to look, as none did before KIP-890, so it has to be a real one.
+func LeaveHanging(t testing.TB, cfg kafka.Config, id string, partitions []kafka.TopicPartition, group string, offset kafka.TopicPartition) {
+	t.Helper()
+	// Produce v11: with v12 the broker adds the partition to the transaction by itself.
+	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.MaxVersions(kversion.V3_9_0()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	h := hanger{t, client, id, kmsg.NewPtrInitProducerIDResponse()}
+	defer h.verify("true")
+	h.verify("false")
+	begin := kmsg.NewPtrInitProducerIDRequest()
+	begin.TransactionalID, begin.TransactionTimeoutMillis = &id, int32(kafka.TxnTimeout.Milliseconds())
+	WaitFor(t, "the coordinator", func(ctx context.Context) bool {
+		h.producer, err = begin.RequestWith(ctx, client)
+		return err == nil && h.producer.ErrorCode == 0
+	})
+	for _, tp := range partitions {
+		h.write(tp)
+	}
+	h.commit(group, offset)
+}
+
+type hanger struct {
+	t        testing.TB
+	client   *kgo.Client
+	id       string
+	producer *kmsg.InitProducerIDResponse
+}
+
+// verify says whether the broker asks the coordinator about each write of a transaction.
+func (h hanger) verify(value string) {
+	h.t.Helper()
+	change := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "transaction.partition.verification.enable", Value: &value}}
+	answer, err := kadm.NewClient(h.client).AlterBrokerConfigs(context.Background(), change)
+	if err != nil || len(answer) == 0 || answer[0].Err != nil {
+		h.t.Fatalf("broker configuration: %v %v", answer, err)
+	}
+}
+
+func (h hanger) write(tp kafka.TopicPartition) {
+	h.t.Helper()
+	topics, err := kadm.NewClient(h.client).ListTopics(h.t.Context(), tp.Topic)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	req := kmsg.NewPtrProduceRequest()
+	req.TransactionID, req.Acks, req.TimeoutMillis = &h.id, -1, 10_000
+	rt := kmsg.NewProduceRequestTopic()
+	rt.Topic, rt.TopicID = tp.Topic, topics[tp.Topic].ID
+	rp := kmsg.NewProduceRequestTopicPartition()
+	rp.Partition, rp.Records = tp.Partition, transactionalBatch(h.producer.ProducerID, h.producer.ProducerEpoch)
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	// A dynamic configuration takes a moment to arrive.
+	WaitFor(h.t, "a late write", func(ctx context.Context) bool {
+		answer, err := h.client.Broker(int(topics[tp.Topic].Partitions[tp.Partition].Leader)).RetriableRequest(ctx, req)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		err = kerr.ErrorForCode(answer.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
+		if err != nil && !errors.Is(err, kerr.TransactionAbortable) {
+			h.t.Fatalf("the late write to %v was refused: %v", tp, err)
+		}
+		return err == nil
+	})
+}
+
+func (h hanger) commit(group string, tp kafka.TopicPartition) {
+	h.t.Helper()
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch = h.id, group, h.producer.ProducerID, h.producer.ProducerEpoch
+	rt := kmsg.NewTxnOffsetCommitRequestTopic()
+	rt.Topic = tp.Topic
+	rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+	rp.Partition, rp.Offset = tp.Partition, 1_000_000
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	answer, err := req.RequestWith(h.t.Context(), h.client)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := kerr.ErrorForCode(answer.Topics[0].Partitions[0].ErrorCode); err != nil {
+		h.t.Fatalf("the late offset was refused: %v", err)
+	}
+}
+
+// transactionalBatch is a record batch (format 2) of one record in a transaction.
+func transactionalBatch(producer int64, epoch int16) []byte {
+	now := time.Now().UnixMilli()
+	record := kmsg.Record{Value: []byte("left behind")}
+	record.Length = int32(len(record.AppendTo(nil)) - 1) // of what follows the length, a varint of one byte
+	b := kmsg.RecordBatch{
+		PartitionLeaderEpoch: -1, Magic: 2, Attributes: 1 << 4, FirstTimestamp: now, MaxTimestamp: now,
+		ProducerID: producer, ProducerEpoch: epoch, NumRecords: 1, Records: record.AppendTo(nil),
+	}
+	raw := b.AppendTo(nil)
+	const length, afterLength, crc, afterCRC = 8, 12, 17, 21 // bytes
+	binary.BigEndian.PutUint32(raw[length:], uint32(len(raw)-afterLength))
+	binary.BigEndian.PutUint32(raw[crc:], crc32.Checksum(raw[afterCRC:], crc32.MakeTable(crc32.Castagnoli)))
+	return raw
+}

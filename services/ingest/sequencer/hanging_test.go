@@ -1,0 +1,48 @@
+//go:build realkafka
+
+package sequencer
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+)
+
+func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T) {
+	cfg := realKafka(t)
+	keys := event.NewKeyring()
+	tenant := fmt.Sprintf("h%x", rand.Uint32())
+	slot := tenant
+	config := testConfig(cfg, keys, slot)
+	config.SessionTimeout = 6 * time.Second // a broker's least
+	first := start(t, config)
+	send(t, cfg, created(keys, tenant), lead(tenant, "1"))
+	kafkatest.WaitFor(t, "the first two events", func(context.Context) bool { return len(logged(t, cfg)[tenant]) == 2 })
+	first.halt()
+
+	p := kafka.PartitionFor([]byte(tenant), kafkatest.Partitions)
+	at := func(topic string) kafka.TopicPartition { return kafka.TopicPartition{Topic: topic, Partition: p} }
+	kafkatest.LeaveHanging(t, cfg, "neuronx.sequencer."+slot, []kafka.TopicPartition{at(kafka.TopicState), at(kafka.TopicEvents)}, kafka.GroupSequencer, at(kafka.TopicIngress))
+
+	begun := time.Now()
+	second := start(t, config)
+	send(t, cfg, lead(tenant, "2"))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for len(logged(t, cfg)[tenant]) < 3 {
+		if wait(ctx, 500*time.Millisecond); ctx.Err() != nil {
+			t.Fatalf("the partition stands still; ready: %v", second.ready.Err())
+		}
+	}
+	t.Logf("the third event came %v after the start", time.Since(begun).Round(time.Second))
+	if n := gather(t, second, "neuronx_sequencer_hanging_transactions_ended_total"); n != 3 {
+		t.Errorf("%v hanging transactions ended, want those of the log, the state and the offset", n)
+	}
+	checkLog(t, map[string][]event.Recorded{tenant: logged(t, cfg)[tenant]})
+}
