@@ -41,8 +41,8 @@ func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T)
 		}
 	}
 	t.Logf("the third event came %v after the start", time.Since(begun).Round(time.Second))
-	if n := gather(t, second, "neuronx_sequencer_hanging_transactions_ended_total"); n != 3 {
-		t.Errorf("%v hanging transactions ended, want those of the log, the state and the offset", n)
+	if n := gather(t, second, "neuronx_sequencer_hanging_transactions_ended_total"); n < 3 {
+		t.Errorf("%v hanging transactions ended, want at least those of the log, the state and the offset", n)
 	}
 	checkLog(t, map[string][]event.Recorded{tenant: logged(t, cfg)[tenant]})
 }

@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+func (c *cli) logCmd() *cobra.Command {
+	return group("log", "The log itself", c.logHanging())
+}
+
+// hangingRow is a hanging transaction as it is shown.
+type hangingRow struct {
+	Topic           string    `json:"topic"`
+	Partition       int32     `json:"partition"`
+	StartOffset     int64     `json:"start_offset"`
+	TransactionalID string    `json:"transactional_id,omitempty"`
+	ProducerID      int64     `json:"producer_id"`
+	ProducerEpoch   int16     `json:"producer_epoch"`
+	LastWrite       time.Time `json:"last_write"`
+	Reason          string    `json:"reason"`
+	Ended           bool      `json:"ended"`
+}
+
+func (c *cli) logHanging() *cobra.Command {
+	var execute bool
+	cmd := &cobra.Command{
+		Use: "hanging", Short: "Find transactions that nobody will end, and abort them", Args: noArgs,
+		Long: `Find hanging transactions (KIP-664) on the engine's topics and on its groups' offsets:
+open ones that their coordinator does not know, or knows to be over. Readers of such a
+partition wait for ever. With --execute they are aborted, as kafka-transactions.sh abort
+does. The sequencer does so by itself on its own topics where its Kafka user may.`,
+		Example: "  neuronx log hanging\n  neuronx log hanging --execute",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			cfg, err := c.kafka()
+			if err != nil {
+				return err
+			}
+			admin, err := kafka.NewAdmin(cfg)
+			if err != nil {
+				return failed("open Kafka", err)
+			}
+			defer admin.Close()
+			found, err := hangingTxns(ctx, admin)
+			if err != nil {
+				return failed("look for hanging transactions", err).next("it needs Read on the topics and Describe on the transactional ids")
+			}
+			var failures error
+			rows := make([]hangingRow, 0, len(found))
+			for _, t := range found {
+				r := hangingRow{Topic: t.Topic, Partition: t.Partition, StartOffset: t.StartOffset, TransactionalID: t.TransactionalID,
+					ProducerID: t.ProducerID, ProducerEpoch: t.ProducerEpoch, LastWrite: t.LastWrite.UTC(), Reason: t.Reason}
+				if execute {
+					err := admin.EndHangingTxn(ctx, t)
+					failures = errors.Join(failures, err)
+					r.Ended = err == nil
+				}
+				rows = append(rows, r)
+			}
+			if err := show(c, rows, []string{"TOPIC", "PARTITION", "START OFFSET", "TRANSACTIONAL ID", "LAST WRITE", "REASON", "ENDED"}, func(r hangingRow) []any {
+				return []any{r.Topic, r.Partition, r.StartOffset, dash(r.TransactionalID), stamp(r.LastWrite), r.Reason, r.Ended}
+			}); err != nil {
+				return err
+			}
+			switch {
+			case failures != nil:
+				return failed("end hanging transactions", failures).next("run it as a user with Alter on the cluster")
+			case len(found) > 0 && !execute:
+				c.dryRun()
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&execute, "execute", false, "abort them")
+	return cmd
+}
+
+// hangingTxns looks at every topic that the engine's transactions write to.
+func hangingTxns(ctx context.Context, admin *kafka.Admin) ([]kafka.HangingTxn, error) {
+	topics, err := admin.Topics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []kafka.TopicPartition
+	for name, t := range topics {
+		for p := range t.Partitions {
+			if strings.HasPrefix(name, "neuronx.") || name == "_schemas" {
+				all = append(all, kafka.TopicPartition{Topic: name, Partition: p})
+			}
+		}
+	}
+	for _, g := range []string{kafka.GroupSequencer, kafka.GroupLanding} {
+		// The topic of offsets exists once the first group has come.
+		if tp, err := admin.OffsetsPartition(ctx, g); err == nil {
+			all = append(all, tp)
+		}
+	}
+	return admin.HangingTxns(ctx, all...)
+}
+
+// checkTransactions names what holds up readers for good.
+func (c *cli) checkTransactions(ctx context.Context) []finding {
+	cfg, err := c.kafka()
+	if err != nil {
+		return []finding{fail(err, "")}
+	}
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		return []finding{fail(err, "")}
+	}
+	defer admin.Close()
+	found, err := hangingTxns(ctx, admin)
+	if err != nil {
+		return []finding{fail(err, "doctor needs Read on the topics and Describe on the transactional ids")}
+	}
+	if len(found) == 0 {
+		return []finding{{Result: checkOK, Detail: "none hangs"}}
+	}
+	var out []finding
+	for _, t := range found {
+		out = append(out, finding{Result: checkFail, Next: "neuronx log hanging --execute",
+			Detail: fmt.Sprintf("%s-%d: readers wait at offset %d for a transaction (%s) that nobody will end: %s", t.Topic, t.Partition, t.StartOffset, dash(t.TransactionalID), t.Reason)})
+	}
+	return out
+}
