@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -45,6 +46,35 @@ func TestMetrics_OfDevAreClean(t *testing.T) {
 		}
 	}
 	t.Fatal("dev does not say where its admin port is")
+}
+
+// TestAlerts_NameMetricsThatExist holds the alerts against promtool and against the sources.
+func TestAlerts_NameMetricsThatExist(t *testing.T) {
+	const path = "../deploy/observability/alerts.yml"
+	if out, err := exec.Command(findPromtool(t), "check", "rules", path).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := ""
+	for _, file := range []string{"../services/ingest/sequencer/metrics.go", "../services/ingest/sequencer/gauges.go", "../pkg/consumer/metrics.go", "../pkg/outbox/metrics.go"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source += strings.ReplaceAll(string(b), `gauge("oldest_seconds"`, `"neuronx_outbox_oldest_seconds"`)
+	}
+	names := regexp.MustCompile(`neuronx_[a-z_]+`).FindAllString(string(text), -1)
+	for _, name := range names {
+		if !strings.Contains(source, `"`+name+`"`) {
+			t.Errorf("no metric is named %s", name)
+		}
+	}
+	if len(names) < 10 {
+		t.Errorf("%d names", len(names))
+	}
 }
 
 func findPromtool(t *testing.T) string {

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,21 +25,32 @@ var ErrDamaged = errors.New("the archive's row is damaged")
 // concurrent use.
 type Reader struct {
 	pool *pgxpool.Pool
+
+	mu     sync.Mutex
+	moves  Moves
+	looked time.Time
 }
+
+// movesFor is how long moved schemas are taken for known: a reseed stops all services but the HTTP door and the tools.
+const movesFor = time.Minute
 
 // NewReader reads through a pool of a role that may select from the archive: any service's, neuronx_reader or neuronx_ops.
 func NewReader(pool *pgxpool.Pool) *Reader { return &Reader{pool: pool} }
 
 // Events returns at most limit events of the tenant whose sequence is at least from, ascending, as far as they are there. Values
-// are framed as in the log; Partition and Offset say where the record was read.
+// are framed as in the log of now; Partition and Offset say where the record was read.
 func (r *Reader) Events(ctx context.Context, tenant string, from int64, limit int) ([]event.Recorded, error) {
+	moves, err := r.moved(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var out []event.Recorded
-	err := r.read(ctx, tenant, func(tx pgx.Tx) error {
+	err = r.read(ctx, tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectEvents+` AND sequence >= $2 ORDER BY sequence LIMIT $3`, tenant, from, limit)
 		if err != nil {
 			return err
 		}
-		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (event.Recorded, error) { return scanEvent(row, tenant) })
+		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (event.Recorded, error) { return scanEvent(row, tenant, moves) })
 		return err
 	})
 	if err != nil {
@@ -46,16 +59,35 @@ func (r *Reader) Events(ctx context.Context, tenant string, from int64, limit in
 	return out, nil
 }
 
+// moved returns the moved schemas, read anew when what is known is old.
+func (r *Reader) moved(ctx context.Context) (Moves, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.moves != nil && time.Since(r.looked) < movesFor {
+		return r.moves, nil
+	}
+	m, err := LoadMoves(ctx, r.pool)
+	if err != nil {
+		return nil, err
+	}
+	r.moves, r.looked = m, time.Now()
+	return m, nil
+}
+
 // ByID returns the tenant's event of that id; of several (a producer may use an id again after a day) the first. ErrNotFound if
 // there is none.
 func (r *Reader) ByID(ctx context.Context, tenant, id string) (event.Recorded, error) {
+	moves, err := r.moved(ctx)
+	if err != nil {
+		return event.Recorded{}, err
+	}
 	var out event.Recorded
-	err := r.read(ctx, tenant, func(tx pgx.Tx) error {
+	err = r.read(ctx, tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectEvents+` AND event_id = $2 ORDER BY sequence LIMIT 1`, tenant, id)
 		if err != nil {
 			return err
 		}
-		out, err = pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (event.Recorded, error) { return scanEvent(row, tenant) })
+		out, err = pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (event.Recorded, error) { return scanEvent(row, tenant, moves) })
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrNotFound
 		}
@@ -104,7 +136,7 @@ func (r *Reader) read(ctx context.Context, tenant string, fn func(pgx.Tx) error)
 
 const selectEvents = `SELECT sequence, log_partition, log_offset, payload, hash FROM neuronx.tenant_events WHERE tenant_id = $1`
 
-func scanEvent(row pgx.CollectableRow, tenant string) (event.Recorded, error) {
+func scanEvent(row pgx.CollectableRow, tenant string, moves Moves) (event.Recorded, error) {
 	var sequence, offset int64
 	var partition int32
 	var payload, hash []byte
@@ -114,13 +146,13 @@ func scanEvent(row pgx.CollectableRow, tenant string) (event.Recorded, error) {
 	if sum := sha256.Sum256(payload); !bytes.Equal(sum[:], hash) {
 		return event.Recorded{}, fmt.Errorf("%w: sequence %d: the payload is not what was hashed", ErrDamaged, sequence)
 	}
-	r, _, err := ParseStored(payload)
+	r, fingerprint, err := ParseStored(payload)
 	if err != nil {
 		return event.Recorded{}, fmt.Errorf("%w: sequence %d: %w", ErrDamaged, sequence, err)
 	}
 	if r.TenantID != tenant || r.Sequence != sequence {
 		return event.Recorded{}, fmt.Errorf("%w: sequence %d: the payload is %s/%d", ErrDamaged, sequence, r.TenantID, r.Sequence)
 	}
-	r.Partition, r.Offset = partition, offset
+	r.Partition, r.Offset, r.Value = partition, offset, moves.Reframe(r.Value, fingerprint)
 	return r, nil
 }

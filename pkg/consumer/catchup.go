@@ -232,7 +232,7 @@ func (s *session) scan(ctx context.Context, r Row) ([]event.Recorded, error) {
 			return nil
 		}
 		e, err := kafka.ParseRecorded(rec)
-		if err != nil || e.Sequence <= r.Sequence || r.LogID != "" && e.LogID != r.LogID {
+		if err != nil || e.Sequence <= r.Sequence || !s.logs.continues(r.LogID, r.Sequence, &e) {
 			return nil // what is no event was reported by the loop
 		}
 		if e.Sequence != r.Sequence+1+int64(len(events)) {

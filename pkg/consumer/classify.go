@@ -47,15 +47,15 @@ type decision struct {
 }
 
 // classify decides over the events of one tenant, in the order of the log, for one generation. It is pure.
-func classify(r Row, events []event.Recorded) decision {
+func classify(r Row, events []event.Recorded, logs lineage) decision {
 	if r.State != Live {
-		return pass(r, events)
+		return pass(r, events, logs)
 	}
 	var d decision
 	sequence, id, logID := r.Sequence, r.EventID, r.LogID
 	for i, e := range events {
 		switch {
-		case logID != "" && e.LogID != logID:
+		case !logs.continues(logID, sequence, &events[i]):
 			d.logChanged(fmt.Sprintf("sequence %d is of log %s, applied were events of log %s", e.Sequence, e.LogID, logID), len(events)-i)
 			return d
 		case e.Sequence == sequence && id != "" && e.ID != id:
@@ -75,10 +75,10 @@ func classify(r Row, events []event.Recorded) decision {
 }
 
 // pass leaves the events to whoever feeds the generation from the archive, and remembers how far the log goes.
-func pass(r Row, events []event.Recorded) decision {
+func pass(r Row, events []event.Recorded, logs lineage) decision {
 	var d decision
 	for i, e := range events {
-		if r.State == CatchingUp && r.LogID != "" && e.LogID != r.LogID {
+		if r.State == CatchingUp && !logs.continues(r.LogID, r.Sequence, &events[i]) {
 			d.logChanged(fmt.Sprintf("sequence %d is of log %s, applied were events of log %s", e.Sequence, e.LogID, r.LogID), len(events)-i)
 			return d
 		}

@@ -58,7 +58,7 @@ func TestClassify_DecidesPerGeneration(t *testing.T) {
 		{name: "an empty generation takes any log", row: at(0, CatchingUp), events: changed(logEvents(6), 0, otherLog), passed: 1, seen: 6},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			d := classify(tc.row, tc.events)
+			d := classify(tc.row, tc.events, nil)
 			if len(d.apply) != tc.apply || d.skipped != tc.skipped || d.passed != tc.passed || d.seen != tc.seen ||
 				d.gapFrom != tc.gapFrom || d.stall != tc.stall {
 				t.Errorf("got apply %d, skipped %d, passed %d, seen %d, gap from %d, stall %q; want %d, %d, %d, %d, %d, %q",

@@ -152,6 +152,7 @@ type session struct {
 	group  *kafka.Group
 	recent recent
 	woken  chan struct{}
+	logs   lineage // a reseed needs an empty group, so it does not change under a member
 
 	after   Row                  // after which the catch-up looks on; of its goroutine
 	scanned map[string]time.Time // by tenant: when the log was last searched in vain; of the catch-up goroutine
@@ -181,6 +182,9 @@ func (c *Consumer) join(ctx context.Context) error {
 		c: c, log: c.cfg.Log.With("consumer", c.cfg.Name), topics: []string{kafka.TopicEvents}, admin: admin,
 		recent: recent{events: map[string][]event.Recorded{}}, woken: make(chan struct{}, 1), scanned: map[string]time.Time{},
 		next: map[kafka.TopicPartition]int64{}, logIDs: map[kafka.TopicPartition]string{}, putBack: map[kafka.TopicPartition]bool{},
+	}
+	if s.logs, err = loadLineage(ctx, c.cfg.Pool); err != nil {
+		return fmt.Errorf("%w %s: %w", errResume, c.cfg.Name, err)
 	}
 	if c.cfg.DeadLetters {
 		s.topics = append(s.topics, kafka.TopicDeadLetter)

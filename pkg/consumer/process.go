@@ -148,7 +148,7 @@ func (s *session) write(ctx context.Context, tx pgx.Tx, b batch) ([]*job, error)
 func (s *session) decide(ctx context.Context, j *job) error {
 	j.next = j.row
 	for {
-		j.d = classify(j.row, j.events)
+		j.d = classify(j.row, j.events, s.logs)
 		if j.d.gapFrom == 0 {
 			break
 		}

@@ -71,7 +71,7 @@ func (s *session) place(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartition,
 		return place{}, false, fmt.Errorf("load partition progress: %w", err)
 	}
 	if have != id {
-		return place{}, false, fmt.Errorf("%s has id %s, the rows of %s are of %s: %w", tp.Topic, id, s.c.cfg.Name, have, ErrTopicChanged)
+		return place{}, false, fmt.Errorf("%s has id %s, the rows of %s are of %s: %w; `neuronx log reseed --from-archive` builds the log from the archive", tp.Topic, id, s.c.cfg.Name, have, ErrTopicChanged)
 	}
 	return p, tag.RowsAffected() == 1, nil
 }

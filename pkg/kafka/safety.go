@@ -65,7 +65,7 @@ func findTopics(declared []Declared, have cluster, laptop bool) []Finding {
 		}
 		if !laptop && t.ReplicationFactor < minReplicas {
 			out = append(out, Finding{d.Name, "replication factor", fmt.Sprint(t.ReplicationFactor), fmt.Sprint(minReplicas),
-				"a broker's disk takes acknowledged records with it", "kafka-reassign-partitions.sh --execute --reassignment-json-file FILE, with " + fmt.Sprint(minReplicas) + " replicas for each partition of " + d.Name})
+				"a broker's disk takes acknowledged records with it", moreReplicas(d.Name)})
 		}
 		out = append(out, findSettings(d, have.configs[d.Name], t.ReplicationFactor, laptop)...)
 	}
@@ -96,9 +96,14 @@ func findSettings(d Declared, have map[string]string, replicas int16, laptop boo
 	insync, err := strconv.Atoi(have["min.insync.replicas"])
 	if err == nil && !laptop && replicas >= minReplicas && insync >= int(replicas) {
 		out = append(out, Finding{d.Name, "min.insync.replicas", fmt.Sprint(insync), fmt.Sprint(minInsync),
-			"with as many in-sync replicas wanted as there are, one broker's restart stops every write", alterTopic(d.Name, "min.insync.replicas", strconv.Itoa(minInsync))})
+			"with as many in-sync replicas wanted as there are, one broker's restart stops every write",
+			alterTopic(d.Name, "min.insync.replicas", strconv.Itoa(minInsync))})
 	}
 	return out
+}
+
+func moreReplicas(topic string) string {
+	return fmt.Sprintf("kafka-reassign-partitions.sh --execute --reassignment-json-file FILE, with %d replicas for each partition of %s", minReplicas, topic)
 }
 
 func alterTopic(topic, key, value string) string {
@@ -121,12 +126,19 @@ func findBrokers(b brokers, laptop bool) []Finding {
 		}
 		if v := have["auto.create.topics.enable"]; v == "true" && !laptop {
 			out = append(out, Finding{where, "auto.create.topics.enable", v, "false",
-				"a wrong name, or a topic that was lost, comes back as an empty one with other settings, and nobody notices", file("auto.create.topics.enable", "false")})
+				"a wrong name, or a topic that was lost, comes back as an empty one with other settings, and nobody notices",
+				file("auto.create.topics.enable", "false")})
 		}
 		atLeast := func(key string, least int64, unit time.Duration, why string) {
 			n, err := strconv.ParseInt(have[key], 10, 64)
 			if err == nil && n < least {
-				out = append(out, Finding{where, key, fmt.Sprintf("%d (%s)", n, time.Duration(n)*unit), fmt.Sprintf("at least %d (%s)", least, time.Duration(least)*unit), why, file(key, fmt.Sprint(least))})
+				in := func(n int64) string {
+					if unit == 1 {
+						return fmt.Sprint(n)
+					}
+					return fmt.Sprintf("%d (%s)", n, time.Duration(n)*unit)
+				}
+				out = append(out, Finding{where, key, in(n), "at least " + in(least), why, file(key, fmt.Sprint(least))})
 			}
 		}
 		atLeast("transaction.max.timeout.ms", TxnTimeout.Milliseconds(), time.Millisecond, "the sequencer's transactions are refused, so nothing is admitted")
@@ -139,7 +151,7 @@ func findBrokers(b brokers, laptop bool) []Finding {
 	for _, name := range slices.Sorted(maps.Keys(b.internal)) {
 		if t := b.internal[name]; !laptop && t.ReplicationFactor < minReplicas {
 			out = append(out, Finding{name, "replication factor", fmt.Sprint(t.ReplicationFactor), fmt.Sprint(minReplicas),
-				"offsets and transactions are as safe as this topic", "kafka-reassign-partitions.sh --execute --reassignment-json-file FILE, with " + fmt.Sprint(minReplicas) + " replicas for each partition of " + name})
+				"offsets and transactions are as safe as this topic", moreReplicas(name)})
 		}
 	}
 	return out
@@ -223,6 +235,6 @@ func CheckTopics(ctx context.Context, cfg Config, laptop bool) error {
 	for i, f := range found {
 		lines[i] = f.String()
 	}
-	return fmt.Errorf("kafka: the topics are not as declared, and data may be lost (%s); `neuronx provision` shows what would change, `neuronx provision --execute` does it, "+
-		"`neuronx doctor` lists everything; --laptop accepts a single replica", strings.Join(lines, " | "))
+	return fmt.Errorf("kafka: the topics are not as declared, and data may be lost (%s); `neuronx provision` shows what would change, "+
+		"`neuronx provision --execute` does it, `neuronx doctor` lists everything; --laptop accepts a single replica", strings.Join(lines, " | "))
 }

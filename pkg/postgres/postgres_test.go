@@ -162,3 +162,23 @@ func TestRoles_CanMakeNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestMigrate_GuardsADatabaseThatIsOpenToEverybody(t *testing.T) {
+	ctx := t.Context()
+	db := postgrestest.New(t)
+	pool := db.Pool(t, "")
+	var name string
+	if err := pool.QueryRow(ctx, `SELECT current_database()`).Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(ctx, "GRANT CONNECT, TEMPORARY ON DATABASE "+name+" TO PUBLIC"); err != nil { // as a copy is made
+		t.Fatal(err)
+	}
+	if _, err := postgres.Migrate(ctx, db.AdminURL); err != nil {
+		t.Fatal(err)
+	}
+	var open int
+	if err := pool.QueryRow(ctx, `SELECT count(*) FROM pg_database, aclexplode(datacl) a WHERE datname = current_database() AND a.grantee = 0`).Scan(&open); err != nil || open != 0 {
+		t.Errorf("%d rights of PUBLIC are left, %v", open, err)
+	}
+}

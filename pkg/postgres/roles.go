@@ -185,13 +185,21 @@ func ensureSchemas(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	if len(missing) == 0 {
-		return nil
+		var open bool // to everybody: a copy or a restored database
+		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) a
+			WHERE datname = current_database() AND a.grantee = 0)`).Scan(&open)
+		if err != nil {
+			return fmt.Errorf("look who may connect: %w", err)
+		}
+		if !open {
+			return nil
+		}
 	}
 	return GuardDatabase(ctx, tx, database)
 }
 
 // GuardDatabase lets nobody but the roles of this package connect to the database, and only services make temporary tables.
-// Migrate does it for a new database; a copy made with CREATE DATABASE … TEMPLATE has lost it, and needs it again.
+// Migrate does it for a new database, and for a copy (CREATE DATABASE … TEMPLATE, pg_restore), which has lost it.
 func GuardDatabase(ctx context.Context, db interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }, database string) error {

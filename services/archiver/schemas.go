@@ -69,7 +69,8 @@ func (b *schemaBook) byID(ctx context.Context, id int32) (knownSchema, error) {
 // kept reads a schema of the archive. It is not remembered: the registry is asked again for the next batch.
 func (b *schemaBook) kept(ctx context.Context, id int32) (knownSchema, error) {
 	var text string
-	err := b.pool.QueryRow(ctx, `SELECT schema FROM neuronx.schemas WHERE schema_id = $1 ORDER BY seen_at DESC LIMIT 1`, id).Scan(&text)
+	err := b.pool.QueryRow(ctx, `SELECT s.schema FROM neuronx.schemas s LEFT JOIN neuronx.schema_moves m USING (fingerprint)
+		WHERE coalesce(m.schema_id, s.schema_id) = $1 ORDER BY s.seen_at DESC LIMIT 1`, id).Scan(&text)
 	if err != nil {
 		return knownSchema{}, err
 	}

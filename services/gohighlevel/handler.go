@@ -133,6 +133,15 @@ func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 	case e.Class == effect.Once && (again || r.Position <= frozen):
 		e.Status, e.Code = effect.Unknown, "ledger_restored"
 		e.LastError = "the ledger did not know this command, though it was read before; it may have been carried out: resolve it"
+	case e.Class == effect.Once:
+		twin, err := ledger.LostTwin(ctx, tx, e)
+		if err != nil {
+			return false, err
+		}
+		if twin {
+			e.Status, e.Code = effect.Unknown, "lost_twin"
+			e.LastError = "the same was asked for by a command that was lost with the tail of the log, and may have been carried out: resolve it"
+		}
 	}
 	inserted, err = ledger.Record(ctx, tx, e)
 	if inserted && e.Status == effect.Pending && h.wake != nil {

@@ -50,6 +50,11 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	if err := kafka.CheckTopics(ctx, brokers, cfg.Laptop); err != nil {
 		return fmt.Errorf("check the topics: %w", err)
 	}
+	if cfg.PostgresURL != "" {
+		if err := checkLog(ctx, cfg.PostgresURL.Reveal(), brokers); err != nil {
+			return fmt.Errorf("compare log and archive: %w", err)
+		}
+	}
 	// One producer, without linger: a request waits for its acknowledgement, so waiting for company would only add to it; under
 	// load requests that arrive while one is in flight share a batch anyway.
 	producer, err := kafka.NewProducer(brokers, 0, rt.Metrics)

@@ -132,7 +132,8 @@ func (c *cli) checkWalls(ctx context.Context) []finding {
 	}
 	out := make([]finding, 0, len(broken)+1)
 	for _, w := range broken {
-		out = append(out, finding{Result: checkFail, Detail: w.what + " " + w.name, Next: "as the database's owner take it back; `neuronx provision --execute` makes missing roles"})
+		out = append(out, finding{Result: checkFail, Detail: w.what + " " + w.name,
+			Next: "as the database's owner take it back; `neuronx provision --execute` makes missing roles"})
 	}
 	if len(out) == 0 {
 		out = append(out, finding{Result: checkOK, Detail: "security is forced on every table, and no service's role stands above it"})

@@ -1,0 +1,163 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/schemas"
+	"github.com/neuronx/engine/services/neuronx/provision"
+)
+
+// KillAll kills every service at once, in the middle of whatever it does. The stand-in CRM lives on: it is the outside world.
+func (c *Cluster) KillAll() error {
+	for _, n := range c.Services() {
+		if err := c.Processes[n].Kill9(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StopAll asks every service to stop, in the order against the flow of events. Their groups are empty at once.
+func (c *Cluster) StopAll() error {
+	names := c.Services()
+	for i := len(names) - 1; i >= 0; i-- {
+		if err := c.Processes[names[i]].Term(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StartAll starts every service and waits until it is ready.
+func (c *Cluster) StartAll(ctx context.Context) error {
+	for _, n := range c.Services() {
+		if err := c.Processes[n].Start(); err != nil {
+			return err
+		}
+	}
+	for _, n := range c.Services() {
+		if err := c.Processes[n].Ready(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoseKafka wipes Kafka, registry included, and provisions it anew. The schemas get other numbers than they had. Services must be
+// down.
+func (c *Cluster) LoseKafka(ctx context.Context) error {
+	if err := c.Processes["registry"].Kill9(); err != nil {
+		return err
+	}
+	if err := wipe(ctx, c.Kafka.Brokers); err != nil {
+		return err
+	}
+	if _, err := kafka.Provision(ctx, c.Kafka, kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: 1, Laptop: true}); err != nil {
+		return err
+	}
+	if err := c.Processes["registry"].Start(); err != nil {
+		return err
+	}
+	c.Registry.Close()
+	var err error
+	if c.Registry, err = registry.NewClient(c.RegistryURL, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	files, err := schemas.Files()
+	if err != nil {
+		return err
+	}
+	slices.Reverse(files)
+	return Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
+		if _, err := c.Registry.Push(ctx, files, true); err != nil {
+			return err
+		}
+		_, err := provision.Schemas(ctx, c.Registry, true)
+		return err
+	})
+}
+
+// StoredAs is Stored for a log that was built anew: events of the logs before keep, in the archive, the numbers that their schemas had.
+func (c *Cluster) StoredAs(ctx context.Context) (func(event.Recorded) ([]byte, error), error) {
+	then := map[string]int32{} // event → number in the archive
+	rows, err := c.Admin.Query(ctx, `SELECT tenant_id || '/' || sequence, schema_id FROM neuronx.tenant_events`)
+	if err != nil {
+		return nil, err
+	}
+	var name string
+	var id int32
+	if _, err := pgx.ForEachRow(rows, []any{&name, &id}, func() error { then[name] = id; return nil }); err != nil {
+		return nil, err
+	}
+	return func(r event.Recorded) ([]byte, error) {
+		now, body, err := event.Unframe(r.Value)
+		if err != nil {
+			return nil, err
+		}
+		s, err := c.Registry.SchemaByID(ctx, now)
+		if err != nil {
+			return nil, err
+		}
+		if id := then[fmt.Sprintf("%s/%d", r.TenantID, r.Sequence)]; id != 0 {
+			r.Value = event.Frame(id, body)
+		}
+		return archive.Stored(r, s.Fingerprint())
+	}, nil
+}
+
+const backup = "neuronx_backup"
+
+// Backup copies the database as it is now. Services must be down.
+func (c *Cluster) Backup(ctx context.Context) error {
+	return c.maintain(ctx, `CREATE DATABASE `+backup+` TEMPLATE neuronx`)
+}
+
+// Restore puts the copy in the database's place. Services must be down.
+func (c *Cluster) Restore(ctx context.Context) error {
+	if err := c.maintain(ctx, `DROP DATABASE neuronx WITH (FORCE)`, `ALTER DATABASE `+backup+` RENAME TO neuronx`); err != nil {
+		return err
+	}
+	_, err := postgres.Migrate(ctx, c.Postgres.AdminURL(), provision.Migrations()...) // as provisioning does: it guards the copy
+	return err
+}
+
+// maintain runs statements while nobody is connected to the database.
+func (c *Cluster) maintain(ctx context.Context, statements ...string) error {
+	conn, err := pgx.Connect(ctx, c.Postgres.MaintenanceURL())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	c.Ops.Reset()
+	c.Admin.Reset()
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'neuronx'`); err != nil {
+			return err
+		}
+		if err := Eventually(ctx, 20*time.Second, func(ctx context.Context) error { _, err := conn.Exec(ctx, sql); return err }); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return nil
+}
+
+// AdminEnv is the setting of the operators' program for acts of the database's owner.
+func (c *Cluster) AdminEnv() string { return "NEURONX_POSTGRES_ADMIN_URL=" + c.Postgres.AdminURL() }
+
+// Must fails the test for an error.
+func Must(t testing.TB, err error) {
+	t.Helper()
+	must(t, err)
+}

@@ -1,0 +1,51 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// ProduceAtomically writes records, each to the partition that it names, in one transaction under an id of its own: all of them are
+// there afterwards, or none. An error after the commit was asked for leaves it unknown which.
+func ProduceAtomically(ctx context.Context, cfg Config, transactionalID string, recs []*Record) error {
+	opts, err := cfg.options(append(producing(0), kgo.TransactionalID(transactionalID), kgo.TransactionTimeout(TxnTimeout),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		return err
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return fmt.Errorf("kafka: open transactional producer: %w", err)
+	}
+	defer client.Close()
+	if err := client.BeginTransaction(); err != nil {
+		return fmt.Errorf("kafka: begin transaction: %w", err)
+	}
+	if err := client.ProduceSync(ctx, recs...).FirstErr(); err != nil {
+		return errors.Join(fmt.Errorf("kafka: produce in a transaction: %w", err), client.EndTransaction(ctx, kgo.TryAbort))
+	}
+	if err := client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return fmt.Errorf("kafka: commit transaction: %w", err)
+	}
+	return nil
+}
+
+// DeleteGroup removes a group without members and all that it has committed. One that does not exist is none; one that has members is
+// ErrGroupActive.
+func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
+	answer, err := a.kadm.DeleteGroup(ctx, group)
+	if err == nil {
+		err = answer.Err
+	}
+	switch {
+	case err == nil, errors.Is(err, kerr.GroupIDNotFound):
+		return nil
+	case errors.Is(err, kerr.NonEmptyGroup):
+		return fmt.Errorf("kafka: delete group %s: %w", group, ErrGroupActive)
+	}
+	return fmt.Errorf("kafka: delete group %s: %w", group, err)
+}

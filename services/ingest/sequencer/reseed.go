@@ -1,0 +1,100 @@
+package sequencer
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// Seed makes the state of one partition whose log was built anew from the archive: what admission would know had it admitted these
+// events itself. What only ingress and the lost state knew is gone: counts of duplicates, refusals and forwards begin at zero, and
+// keys that were refused are judged anew, as they would be anyway.
+type Seed struct{ s *State }
+
+// NewSeed makes an empty one. next is the first offset of the new ingress partition, window how long a key is remembered (0: the
+// default; the same as the services').
+func NewSeed(ingressTopicID [16]byte, partition int32, logID string, next int64, window time.Duration) *Seed {
+	s := newState(ingressTopicID, partition, logID)
+	s.next = next
+	if window > 0 {
+		s.keys.spanMS = window.Milliseconds()
+	}
+	return &Seed{s}
+}
+
+// Add folds one event of the log, in the order of the log. Its value must be framed with the number that its schema has in the
+// registry of now: a producer's retry is compared with it.
+func (d *Seed) Add(e *event.Recorded) {
+	t := d.tenant(e.TenantID)
+	t.sequence = e.Sequence
+	t.counts.Admitted++
+	switch e.Type {
+	case typeTenantSuspended:
+		t.status = statusSuspended
+	case typeTenantCreated, typeTenantResumed:
+		t.status = statusActive
+	}
+	d.s.position = max(d.s.position, e.Position)
+	var key, print string
+	if e.Derived() && e.DeriverNumber > 0 {
+		d.Refused(e.TenantID, e.Deriver, e.DeriverNumber)
+		key = "d:" + e.Deriver + ":" + strconv.FormatInt(e.DeriverNumber, 10)
+	} else {
+		key, print = e.Key(), e.Fingerprint
+	}
+	v := verdict{number: e.Sequence, ms: event.PositionTime(e.Position)}
+	switch {
+	case key == "":
+		return
+	case e.Derived() && e.DeriverNumber > 0:
+		v.fingerprint = print32(e.ID)
+	default:
+		if print == "" {
+			id, body, err := event.Unframe(e.Value)
+			if err != nil {
+				return // no value that was ever admitted
+			}
+			print = event.FingerprintAvro(e.Type, e.Subject, e.Source, id, body)
+		}
+		v.fingerprint = shortPrint(print)
+	}
+	d.s.keys.put(hashKey(e.TenantID, key), v)
+	d.s.keys.expire(event.PositionTime(d.s.position))
+}
+
+func (d *Seed) tenant(id string) *tenant {
+	t := d.s.tenants[id]
+	if t == nil {
+		t = &tenant{status: statusActive}
+		d.s.tenants[id] = t
+	}
+	return t
+}
+
+// Refused uses up a deriver's number without an event: it lies in the dead letters. The caller has verified that the engine signed it.
+func (d *Seed) Refused(tenant, deriver string, number int64) {
+	t := d.tenant(tenant)
+	if t.derivers == nil {
+		t.derivers = map[string]int64{}
+	}
+	t.derivers[deriver] = max(t.derivers[deriver], number)
+}
+
+// Last is the last number of a deriver that is used up; 0: none.
+func (d *Seed) Last(tenant, deriver string) int64 {
+	if t := d.s.tenants[tenant]; t != nil {
+		return t.derivers[deriver]
+	}
+	return 0
+}
+
+// Keys is how many keys are remembered.
+func (d *Seed) Keys() int { return d.s.keys.len() }
+
+// Records returns the values of the state's snapshot, for one transaction on neuronx.sequencer.state. logNext and deadNext are the ends
+// of the partition of the log and of the dead letters.
+func (d *Seed) Records(logNext, deadNext int64) [][]byte {
+	d.s.log, d.s.dead = ends{Next: logNext}, ends{Next: deadNext}
+	return d.s.snapshot()
+}

@@ -1,0 +1,296 @@
+package reseed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/services/rules"
+)
+
+// loadRows reads the progress of every consumer, each row with what the archive holds under its sequence.
+func loadRows(ctx context.Context, q querier, tenants []string) ([]row, error) {
+	rows, err := q.Query(ctx, `SELECT p.consumer, p.generation, p.tenant_id, p.partition, p.sequence, p.event_id, p.log_id, p.state, p.seen,
+			coalesce(e.event_id, ''), coalesce(e.log_id, '')
+		FROM neuronx.progress p LEFT JOIN neuronx.tenant_events e ON e.tenant_id = p.tenant_id AND e.sequence = p.sequence
+		WHERE p.state <> 'retired' AND (cardinality($1::text[]) = 0 OR p.tenant_id = ANY($1)) ORDER BY 1, 3, 2`, tenants)
+	if err != nil {
+		return nil, fmt.Errorf("read progress: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	if err != nil {
+		return nil, fmt.Errorf("read progress: %w", err)
+	}
+	return out, nil
+}
+
+// loadHeads reads where each tenant's events end in the archive.
+func loadHeads(ctx context.Context, q querier, tenants []string, partitions int32) ([]head, error) {
+	rows, err := q.Query(ctx, `SELECT l.tenant_id, e.log_partition, e.sequence, e.event_id, e.log_id FROM neuronx.tenant_leaves l
+		CROSS JOIN LATERAL (SELECT * FROM neuronx.tenant_events e WHERE e.tenant_id = l.tenant_id ORDER BY sequence DESC LIMIT 1) e
+		WHERE cardinality($1::text[]) = 0 OR l.tenant_id = ANY($1) ORDER BY 1`, tenants)
+	if err != nil {
+		return nil, fmt.Errorf("read the archive's heads: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[head])
+	if err != nil {
+		return nil, fmt.Errorf("read the archive's heads: %w", err)
+	}
+	for _, h := range out {
+		if home := kafka.PartitionFor([]byte(h.Tenant), partitions); home != h.Partition {
+			return nil, refuse("tenant %s was archived from partition %d and belongs to partition %d of %d: the topics must have as many partitions as before",
+				h.Tenant, h.Partition, home, partitions)
+		}
+	}
+	return out, nil
+}
+
+// rewrite is the one transaction that makes Postgres fit the new log.
+func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []head, report *Report) error {
+	byTenant := map[string]head{}
+	archived := map[string]int64{}
+	for _, h := range heads {
+		byTenant[h.Tenant], archived[h.Tenant] = h, h.Sequence
+	}
+	return pgx.BeginFunc(ctx, r.db, func(tx pgx.Tx) error {
+		rows, err := loadRows(ctx, tx, r.opt.Tenants)
+		if err != nil {
+			return err
+		}
+		if err := check(rows, archived); err != nil {
+			return err
+		}
+		report.Lost = findLost(rows, archived)
+		if err := r.places(ctx, tx, report.Partitions); err != nil {
+			return err
+		}
+		kept, err := r.outboxes(ctx, tx, report)
+		if err != nil {
+			return err
+		}
+		for _, x := range rows {
+			h := byTenant[x.Tenant]
+			var err error
+			switch {
+			case judge(x, h.Sequence) == keep:
+				_, err = tx.Exec(ctx, `UPDATE neuronx.progress SET log_id = CASE WHEN sequence = 0 THEN '' ELSE $4 END, seen = least(seen, $5),
+					missing_since = NULL WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`, x.Consumer, x.Tenant, x.Generation, x.ArchiveLog, h.Sequence)
+			case x.Consumer == kafka.GroupProjector:
+				err = r.rebuild(ctx, tx, x, h)
+			default:
+				if x.Consumer == kafka.GroupRules {
+					var ids []string
+					box := outbox.New(rules.Deriver, r.opt.Keys)
+					if ids, err = rules.Refold(ctx, tx, x.Tenant, h.Sequence, reader, r.opt.Registry, box, r.opt.Log); err != nil {
+						return err
+					}
+					report.Again += len(ids)
+					kept[x.Tenant] = append(kept[x.Tenant], ids...)
+				}
+				_, err = tx.Exec(ctx, `UPDATE neuronx.progress SET sequence = $4, event_id = $5, log_id = $6, seen = 0, missing_since = NULL, updated_at = now(),
+					state = CASE WHEN state = 'stalled' THEN 'live' ELSE state END, reason = '' WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`,
+					x.Consumer, x.Tenant, x.Generation, h.Sequence, h.EventID, h.LogID)
+			}
+			if err != nil {
+				return fmt.Errorf("set the row of %s for %s: %w", x.Consumer, x.Tenant, err)
+			}
+		}
+		for _, x := range rows {
+			if x.Consumer == kafka.GroupGoHighLevel && judge(x, archived[x.Tenant]) == ahead {
+				n, err := setAside(ctx, tx, x.Tenant, archived[x.Tenant], kept[x.Tenant], r.mark())
+				if err != nil {
+					return err
+				}
+				report.Aside += n
+			}
+		}
+		_, err = tx.Exec(ctx, `UPDATE neuronx.reseeds SET state = 'rows' WHERE topic_id = $1`, uuid.UUID(r.ids[kafka.TopicEvents]))
+		return err
+	})
+}
+
+// rebuild has the projector make a tenant's tables anew.
+func (r *run) rebuild(ctx context.Context, tx pgx.Tx, x row, h head) error {
+	if _, err := tx.Exec(ctx, `UPDATE neuronx.progress SET state = 'retired', reason = '', updated_at = now() WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`,
+		x.Consumer, x.Tenant, x.Generation); err != nil {
+		return err
+	}
+	g, err := consumer.NewGeneration(ctx, tx, x.Consumer, x.Tenant, x.Partition, "reseed "+r.mark())
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE neuronx.progress SET seen = $4 WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`, x.Consumer, x.Tenant, g, h.Sequence)
+	return err
+}
+
+// mark names this reseed where several could meet.
+func (r *run) mark() string {
+	id := r.ids[kafka.TopicEvents]
+	return uuid.UUID(id).String()
+}
+
+// places makes the rows of partitions fit the new topics. What was asked of the old ones is void.
+func (r *run) places(ctx context.Context, tx pgx.Tx, parts []Partition) error {
+	events, letters := uuid.UUID(r.ids[kafka.TopicEvents]), uuid.UUID(r.ids[kafka.TopicDeadLetter])
+	for _, p := range parts {
+		for _, name := range r.consumers {
+			if _, err := tx.Exec(ctx, `UPDATE neuronx.partition_progress SET topic_id = $4, next_offset = $5, log_id = $6, updated_at = now()
+				WHERE consumer = $1 AND topic = $2 AND partition = $3`, name, kafka.TopicEvents, p.Partition, events, p.next[name], p.LogID); err != nil {
+				return fmt.Errorf("set the offset of %s: %w", name, err)
+			}
+		}
+		if _, err := tx.Exec(ctx, `UPDATE neuronx.partition_progress SET topic_id = $3, next_offset = $4, updated_at = now() WHERE topic = $1 AND partition = $2`,
+			kafka.TopicDeadLetter, p.Partition, letters, r.starts[kafka.TopicPartition{Topic: kafka.TopicDeadLetter, Partition: p.Partition}]); err != nil {
+			return fmt.Errorf("set offsets of dead letters: %w", err)
+		}
+		if p.Predecessor == "" {
+			continue
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO neuronx.log_lineage (log_id, predecessor, partition, topic_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+			p.LogID, p.Predecessor, p.Partition, events); err != nil {
+			return fmt.Errorf("note the log's lineage: %w", err)
+		}
+	}
+	// Dead letters are named by the place of what was refused; the new ingress counts from 0 again.
+	for _, table := range []string{"dead_letters", "dead_letter_decisions", "dead_letter_requests"} {
+		if _, err := tx.Exec(ctx, `UPDATE neuronx.`+table+` SET topic = topic || '@' || $2 WHERE topic = ANY($1)`,
+			[]string{kafka.TopicIngress, kafka.TopicDeadLetter}, "before-"+r.mark()[:8]); err != nil {
+			return fmt.Errorf("rename dead letters: %w", err)
+		}
+	}
+	_, err := tx.Exec(ctx, `UPDATE neuronx.resets SET state = CASE WHEN state IN ('requested', 'running') THEN 'failed' ELSE state END, put_back = true,
+		detail = CASE WHEN state IN ('requested', 'running') THEN 'the log was built anew' ELSE detail END WHERE NOT put_back OR state IN ('requested', 'running')`)
+	return err
+}
+
+// outboxes numbers what waits to be sent behind what the archive has, and drops what was derived from events that are gone. It returns
+// the ids that are kept, by tenant.
+func (r *run) outboxes(ctx context.Context, tx pgx.Tx, report *Report) (map[string][]string, error) {
+	kept := map[string][]string{}
+	for _, p := range report.Partitions {
+		for key, last := range p.derivers {
+			tenant, deriver := key[0], key[1]
+			ids, dropped, err := outbox.Renumber(ctx, tx, tenant, deriver, last, func(e *event.Event) (bool, error) { return r.waiting(ctx, tx, deriver, e) })
+			if err != nil {
+				return nil, fmt.Errorf("number the outbox of %s for %s: %w", deriver, tenant, err)
+			}
+			kept[tenant] = append(kept[tenant], ids...)
+			report.Dropped += dropped
+		}
+	}
+	return kept, nil
+}
+
+// waiting decides over one event of an outbox, and gives its schema the number of now.
+func (r *run) waiting(ctx context.Context, tx pgx.Tx, deriver string, e *event.Event) (bool, error) {
+	if id, body, err := event.Unframe(e.Value); err == nil && r.numbers[id] != 0 {
+		e.Value = event.Frame(r.numbers[id], body)
+	}
+	if e.CausationID == "" || deriver == "deadletter" { // a retry's cause is no event of the log
+		return true, nil
+	}
+	var there bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM neuronx.tenant_events WHERE tenant_id = $1 AND event_id = $2)`, e.TenantID, e.CausationID).Scan(&there)
+	if err != nil {
+		return false, fmt.Errorf("look for a cause: %w", err)
+	}
+	return there, nil
+}
+
+// setAside takes effects of commands that are gone out of the way of new ones, whose ids may be the same. A command that is derived
+// again keeps its effect, and so is not carried out twice.
+func setAside(ctx context.Context, tx pgx.Tx, tenant string, archived int64, again []string, mark string) (int, error) {
+	// The sequence will be another one. 0 lets the command fill it in when it comes.
+	if _, err := tx.Exec(ctx, `UPDATE neuronx.effects SET command_sequence = 0, updated_at = now()
+		WHERE tenant_id = $1 AND command_sequence > $2 AND effect_id = ANY($3)`, tenant, archived, again); err != nil {
+		return 0, fmt.Errorf("keep effects of %s: %w", tenant, err)
+	}
+	for _, sql := range []string{`UPDATE neuronx.crm_connections SET sequence = least(sequence, $2) WHERE tenant_id = $1`,
+		`UPDATE neuronx.effect_modes SET sequence = least(sequence, $2) WHERE tenant_id = $1`} {
+		if _, err := tx.Exec(ctx, sql, tenant, archived); err != nil {
+			return 0, fmt.Errorf("set back settings of %s: %w", tenant, err)
+		}
+	}
+	rows, err := tx.Query(ctx, `SELECT effect_id FROM neuronx.effects WHERE tenant_id = $1 AND command_sequence > $2
+		AND effect_id NOT LIKE '%~lost-%'`, tenant, archived)
+	if err != nil {
+		return 0, fmt.Errorf("list effects of %s: %w", tenant, err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return 0, fmt.Errorf("list effects of %s: %w", tenant, err)
+	}
+	for _, id := range ids {
+		aside := id + "~lost-" + mark[:8]
+		for _, sql := range []string{
+			`INSERT INTO neuronx.effects SELECT (jsonb_populate_record(f, jsonb_build_object('effect_id', $3::text, 'code', 'command_lost', 'lease_until', NULL,
+				'status', CASE WHEN f.status IN ('pending', 'sending') THEN 'unknown' ELSE f.status END,
+				'last_error', 'the command was lost with the tail of the log; see neuronx log reseed'))).* FROM neuronx.effects f WHERE tenant_id = $1 AND effect_id = $2`,
+			`UPDATE neuronx.effect_attempts SET effect_id = $3 WHERE tenant_id = $1 AND effect_id = $2`,
+		} {
+			if _, err := tx.Exec(ctx, sql, tenant, id, aside); err != nil {
+				return 0, fmt.Errorf("set effect %s aside: %w", id, err)
+			}
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM neuronx.effects WHERE tenant_id = $1 AND effect_id = $2`, tenant, id); err != nil {
+			return 0, fmt.Errorf("set effect %s aside: %w", id, err)
+		}
+	}
+	return len(ids), nil
+}
+
+// schemas registers what the archive knows and returns the number of now for each number of then.
+func (r *run) schemas(ctx context.Context) error {
+	moves, err := r.currentMoves(ctx)
+	if err != nil {
+		return err
+	}
+	numbers := map[int32]int32{}
+	for _, m := range moves {
+		id, err := r.opt.Registry.Ensure(ctx, m.schema)
+		if err != nil {
+			return fmt.Errorf("register %s, which was schema %d: %w", m.schema.FullName(), m.then, err)
+		}
+		numbers[m.then] = id
+		fp := m.schema.Fingerprint()
+		if _, err := r.db.Exec(ctx, `INSERT INTO neuronx.schema_moves (fingerprint, schema_id) VALUES ($1, $2)
+			ON CONFLICT (fingerprint) DO UPDATE SET schema_id = excluded.schema_id, moved_at = now()`, fp[:], id); err != nil {
+			return fmt.Errorf("keep the number of %s: %w", m.schema.FullName(), err)
+		}
+	}
+	r.numbers = numbers
+	return nil
+}
+
+// tenantsLeftOut lists tenants of the archive that were not chosen.
+func tenantsLeftOut(ctx context.Context, q querier, chosen []string) ([]string, error) {
+	if len(chosen) == 0 {
+		return nil, nil
+	}
+	rows, err := q.Query(ctx, `SELECT tenant_id FROM neuronx.tenant_leaves WHERE NOT tenant_id = ANY($1) ORDER BY 1`, chosen)
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+var errTenant = errors.New("not in the archive")
+
+func chosen(heads []head, tenants []string) error {
+	for _, t := range tenants {
+		if !slices.ContainsFunc(heads, func(h head) bool { return h.Tenant == t }) {
+			return fmt.Errorf("tenant %s: %w", strings.TrimSpace(t), errTenant)
+		}
+	}
+	return nil
+}

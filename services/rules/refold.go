@@ -1,0 +1,83 @@
+package rules
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/outbox"
+)
+
+// Refold makes a tenant's rule state anew from its events 1 to through, in tx: for a log that was built anew and ends before what the
+// rules had applied. Derived events that have a cause up to there and are neither among those events, in the outbox nor in the dead
+// letters stood in the tail that is gone: they are put into the outbox again, under their ids. It returns their ids. The service must
+// not run, and the transaction's role must see its tables.
+func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archive consumer.Archive, reg *registry.Client, box *outbox.Outbox,
+	log *slog.Logger) ([]string, error) {
+	for _, table := range []string{"rule_state", "rule_health", "rule_bundles"} {
+		if _, err := tx.Exec(ctx, `DELETE FROM neuronx.`+table+` WHERE tenant_id = $1`, tenant); err != nil {
+			return nil, fmt.Errorf("empty %s of %s: %w", table, tenant, err)
+		}
+	}
+	s := &shadow{archive: archive, registry: reg, log: log}
+	f := newFold(tenant, &replayed{shadow: s, decoder: consumer.NewDecoder(reg)}, nil, nil)
+	there := map[string]bool{}
+	for from := int64(1); from <= through; {
+		events, err := archive.Events(ctx, tenant, from, shadowPage)
+		if err != nil {
+			return nil, err
+		}
+		if len(events) == 0 {
+			return nil, fmt.Errorf("the archive of %s lacks sequence %d", tenant, from)
+		}
+		for i := range events {
+			r := &events[i]
+			if r.Sequence != from {
+				return nil, fmt.Errorf("the archive of %s lacks sequence %d", tenant, from)
+			}
+			if from > through {
+				break
+			}
+			from++
+			if r.Deriver == Deriver {
+				there[r.ID] = true
+			}
+			if err := f.apply(ctx, r); err != nil {
+				return nil, fmt.Errorf("evaluate %s/%d again: %w", tenant, r.Sequence, err)
+			}
+		}
+	}
+	if err := save(ctx, tx, []*fold{f}); err != nil {
+		return nil, err
+	}
+	return again(ctx, tx, tenant, f.outputs, there, box)
+}
+
+// again puts those outputs into the outbox that are nowhere.
+func again(ctx context.Context, tx pgx.Tx, tenant string, outputs []event.Event, there map[string]bool, box *outbox.Outbox) ([]string, error) {
+	rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2
+		UNION SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND deriver = $2`, tenant, Deriver)
+	if err != nil {
+		return nil, fmt.Errorf("look for derived events: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for derived events: %w", err)
+	}
+	for _, id := range found {
+		there[id] = true
+	}
+	var lost []*event.Event
+	var ids []string
+	for i := range outputs {
+		if !there[outputs[i].ID] {
+			lost, ids = append(lost, &outputs[i]), append(ids, outputs[i].ID)
+		}
+	}
+	return ids, box.Add(ctx, tx, lost...)
+}
