@@ -139,7 +139,7 @@ func (c *Cluster) maintain(ctx context.Context, statements ...string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	c.Ops.Reset()
 	c.Admin.Reset()
 	for _, sql := range statements {
