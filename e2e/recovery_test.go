@@ -144,7 +144,11 @@ func standStill(ctx context.Context, t *testing.T, c *cluster.Cluster) {
 // runReseed runs the documented command.
 func runReseed(ctx context.Context, c *cluster.Cluster, args ...string) (string, int) {
 	cmd := c.Command(ctx, append([]string{"log", "reseed", "--from-archive", "-o", "json"}, args...)...)
-	cmd.Env = append(cmd.Env, c.AdminEnv())
+	admin, err := c.AdminEnv(ctx)
+	if err != nil {
+		return err.Error(), -1
+	}
+	cmd.Env = append(cmd.Env, admin)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	_ = cmd.Run()
@@ -154,34 +158,38 @@ func runReseed(ctx context.Context, c *cluster.Cluster, args ...string) (string,
 	return out.String(), 0
 }
 
+// mustReseed runs the documented command and returns its report.
+func mustReseed(ctx context.Context, t *testing.T, c *cluster.Cluster, args ...string) (report reseed.Report) {
+	t.Helper()
+	out, code := runReseed(ctx, c, args...)
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 0 {
+		t.Fatalf("reseed %v: exit %d, %v\n%s", args, code, err, out)
+	}
+	return report
+}
+
 // reseedLog looks first, is killed in the middle of the act, goes on, and finds nothing to do after it.
 func reseedLog(ctx context.Context, t *testing.T, c *cluster.Cluster) reseed.Report {
 	t.Helper()
-	run := func(args ...string) (report reseed.Report) {
-		t.Helper()
-		out, code := runReseed(ctx, c, args...)
-		if err := json.Unmarshal([]byte(out), &report); err != nil || code != 0 {
-			t.Fatalf("reseed %v: exit %d, %v\n%s", args, code, err, out)
-		}
-		return report
-	}
-	dry := run()
+	dry := mustReseed(ctx, t, c)
 	if log, err := c.Log(ctx); err != nil || len(log) > 0 {
 		t.Fatalf("a dry run wrote %d events, %v", len(log), err)
 	}
 	killed := c.Command(ctx, "log", "reseed", "--from-archive", "--execute")
-	killed.Env = append(killed.Env, c.AdminEnv())
+	admin, err := c.AdminEnv(ctx)
+	cluster.Must(t, err)
+	killed.Env = append(killed.Env, admin)
 	progress, err := killed.StderrPipe()
 	cluster.Must(t, err)
 	cluster.Must(t, killed.Start())
 	bufio.NewScanner(progress).Scan() // the first partition is written
 	_ = killed.Process.Kill()
 	_ = killed.Wait()
-	done := run("--execute")
+	done := mustReseed(ctx, t, c, "--execute")
 	if len(done.Lost) != len(dry.Lost) || written(dry) != written(done) {
 		t.Errorf("the dry run promised %d events and %d rows ahead, it became %d and %d", written(dry), len(dry.Lost), written(done), len(done.Lost))
 	}
-	if again := run("--execute"); !again.Done {
+	if again := mustReseed(ctx, t, c, "--execute"); !again.Done {
 		t.Errorf("a second reseed found something to do: %+v", again)
 	}
 	return done

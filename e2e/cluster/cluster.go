@@ -79,7 +79,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	c := &Cluster{Dir: t.TempDir(), Kafka: kafka.Config{Brokers: brokers, ClientID: "e2e"}, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
 	must(t, os.Chmod(c.Dir, 0o755))
 	c.programs = build(t, o.Tags, o.Tagged)
-	must(t, wipe(ctx, brokers))
+	must(t, wipe(ctx, brokers, false))
 	c.Postgres, err = embedded.Start(ctx, embedded.Options{DataDir: filepath.Join(c.Dir, "postgres")})
 	must(t, err)
 	t.Cleanup(func() {

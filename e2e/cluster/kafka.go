@@ -25,8 +25,9 @@ func Brokers() ([]string, error) {
 	return strings.Split(s, ","), nil
 }
 
-// wipe deletes every topic and group of the engine and waits until they are gone.
-func wipe(ctx context.Context, brokers []string) error {
+// wipe deletes every topic and group of the engine and waits until they are gone. What others write, landing topics and the
+// registry's, may be left.
+func wipe(ctx context.Context, brokers []string, onlyOwn bool) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return fmt.Errorf("wipe Kafka: %w", err)
@@ -40,7 +41,7 @@ func wipe(ctx context.Context, brokers []string) error {
 		}
 		var names []string
 		for _, t := range topics.Names() {
-			if strings.HasPrefix(t, "neuronx.") || t == "_schemas" {
+			if _, landing := kafka.LandingTenant(t); strings.HasPrefix(t, "neuronx.") && !(onlyOwn && landing) || t == kafka.TopicSchemas && !onlyOwn {
 				names = append(names, t)
 			}
 		}
@@ -50,7 +51,7 @@ func wipe(ctx context.Context, brokers []string) error {
 		}
 		var ours []string
 		for _, g := range groups.Groups() {
-			if strings.HasPrefix(g, "neuronx.") {
+			if strings.HasPrefix(g, "neuronx.") && !(onlyOwn && g == kafka.GroupLanding) {
 				ours = append(ours, g)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"testing"
 	"time"
@@ -55,16 +56,30 @@ func (c *Cluster) StartAll(ctx context.Context) error {
 	return nil
 }
 
+// LoseLog wipes the engine's own topics, as one does whose log is torn, and provisions them anew. Landing topics and the registry
+// survive. Services must be down.
+func (c *Cluster) LoseLog(ctx context.Context) error {
+	if err := wipe(ctx, c.Kafka.Brokers, true); err != nil {
+		return err
+	}
+	return c.provision(ctx)
+}
+
+func (c *Cluster) provision(ctx context.Context) error {
+	_, err := kafka.Provision(ctx, c.Kafka, kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: 1, Laptop: true})
+	return err
+}
+
 // LoseKafka wipes Kafka, registry included, and provisions it anew. The schemas get other numbers than they had. Services must be
 // down.
 func (c *Cluster) LoseKafka(ctx context.Context) error {
 	if err := c.Processes["registry"].Kill9(); err != nil {
 		return err
 	}
-	if err := wipe(ctx, c.Kafka.Brokers); err != nil {
+	if err := wipe(ctx, c.Kafka.Brokers, false); err != nil {
 		return err
 	}
-	if _, err := kafka.Provision(ctx, c.Kafka, kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: 1, Laptop: true}); err != nil {
+	if err := c.provision(ctx); err != nil {
 		return err
 	}
 	if err := c.Processes["registry"].Start(); err != nil {
@@ -153,8 +168,24 @@ func (c *Cluster) maintain(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// AdminEnv is the setting of the operators' program for acts of the database's owner.
-func (c *Cluster) AdminEnv() string { return "NEURONX_POSTGRES_ADMIN_URL=" + c.Postgres.AdminURL() }
+// AdminEnv is the setting of the operators' program for acts of the database's owner: a role that may do what docs/operations.md says a
+// reseed needs, and no more.
+func (c *Cluster) AdminEnv(ctx context.Context) (string, error) {
+	for _, sql := range []string{
+		`DO $$ BEGIN CREATE ROLE reseeder LOGIN BYPASSRLS PASSWORD 'test'; EXCEPTION WHEN duplicate_object THEN END $$`,
+		`GRANT neuronx_owner TO reseeder`, `GRANT CONNECT ON DATABASE neuronx TO reseeder`,
+	} {
+		if _, err := c.Admin.Exec(ctx, sql); err != nil {
+			return "", err
+		}
+	}
+	u, err := url.Parse(c.Postgres.AdminURL())
+	if err != nil {
+		return "", err
+	}
+	u.User = url.UserPassword("reseeder", "test")
+	return "NEURONX_POSTGRES_ADMIN_URL=" + u.String(), nil
+}
 
 // Must fails the test for an error.
 func Must(t testing.TB, err error) {

@@ -52,19 +52,11 @@ func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded) error
 			return err
 		}
 	}
-	switch r.Type {
-	case "tenant.suspended", "tenant.resumed":
-		return ledger.Suspend(ctx, tx, r.TenantID, r.Type == "tenant.suspended")
-	case "tenant.crm_connected":
-		return h.connected(ctx, tx, r)
-	case "tenant.effects_mode_set":
-		data, err := h.decoder.Decode(ctx, r)
-		if err != nil {
-			return err
-		}
-		return ledger.SetMode(ctx, tx, r.TenantID, text(data, "kind"), effect.ParseMode(text(data, "mode")), r.Sequence)
-	case "engine.effect.resolved":
+	if r.Type == "engine.effect.resolved" {
 		return h.resolved(ctx, tx, r)
+	}
+	if is, err := foldSetting(ctx, tx, h.decoder, r); is || err != nil {
+		return err
 	}
 	if kind, is := effect.KindOf(r.Type); is && known(kind) && r.Quiet == "" {
 		_, err := h.record(ctx, tx, r, kind, false)
@@ -85,15 +77,25 @@ func known(kind string) bool {
 
 func text(data map[string]any, key string) string { s, _ := data[key].(string); return s }
 
-func (h *handler) connected(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
-	data, err := h.decoder.Decode(ctx, r)
-	if err != nil {
-		return err
+// foldSetting folds an event that says what is in force for a tenant. is reports whether it was one.
+func foldSetting(ctx context.Context, tx pgx.Tx, d decoder, r *event.Recorded) (is bool, err error) {
+	switch r.Type {
+	case "tenant.suspended", "tenant.resumed":
+		return true, ledger.Suspend(ctx, tx, r.TenantID, r.Type == "tenant.suspended")
+	case "tenant.crm_connected", "tenant.effects_mode_set":
+	default:
+		return false, nil
 	}
-	if text(data, "adapter") != effect.Adapter {
-		return nil
+	data, err := d.Decode(ctx, r)
+	switch {
+	case err != nil:
+		return true, err
+	case r.Type == "tenant.effects_mode_set":
+		return true, ledger.SetMode(ctx, tx, r.TenantID, text(data, "kind"), effect.ParseMode(text(data, "mode")), r.Sequence)
+	case text(data, "adapter") != effect.Adapter:
+		return true, nil
 	}
-	return ledger.Connect(ctx, tx, r.TenantID, ledger.Connection{
+	return true, ledger.Connect(ctx, tx, r.TenantID, ledger.Connection{
 		Location: text(data, "location"), Token: text(data, "token"), Mode: effect.ParseMode(text(data, "mode")), BaseURL: text(data, "base_url"),
 	}, r.Sequence)
 }
@@ -133,21 +135,20 @@ func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 	case e.Class == effect.Once && (again || r.Position <= frozen):
 		e.Status, e.Code = effect.Unknown, "ledger_restored"
 		e.LastError = "the ledger did not know this command, though it was read before; it may have been carried out: resolve it"
-	case e.Class == effect.Once:
-		twin, err := ledger.LostTwin(ctx, tx, e)
-		if err != nil {
-			return false, err
-		}
-		if twin {
-			e.Status, e.Code = effect.Unknown, "lost_twin"
-			e.LastError = "the same was asked for by a command that was lost with the tail of the log, and may have been carried out: resolve it"
+	}
+	if inserted, err = ledger.Record(ctx, tx, e); err != nil || !inserted || e.Status != effect.Pending {
+		return inserted, err
+	}
+	if e.Class == effect.Once {
+		twin, err := ledger.MeetTwin(ctx, tx, e)
+		if err != nil || twin {
+			return inserted, err
 		}
 	}
-	inserted, err = ledger.Record(ctx, tx, e)
-	if inserted && e.Status == effect.Pending && h.wake != nil {
+	if h.wake != nil {
 		h.wake()
 	}
-	return inserted, err
+	return inserted, nil
 }
 
 // own sees an outcome of this adapter in the log: its outbox row has done its work. Usually the ledger knows all about it; when it

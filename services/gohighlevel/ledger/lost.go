@@ -3,20 +3,42 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 )
 
-// LostTwin reports whether an effect that asked for the very same stands aside, because its command was lost with the tail of a log
-// that was built anew, and was or may have been carried out. A producer that sends the lost fact again makes a new command of it.
-func LostTwin(ctx context.Context, q Querier, e Effect) (is bool, err error) {
+// Codes of effects around a log that was built anew without its tail.
+const (
+	CodeLost = "command_lost" // the command is gone
+	codeMet  = "command_met"  // and the same was asked for again
+	codeTwin = "lost_twin"    // this is what was asked for again
+)
+
+// MeetTwin makes a new effect unknown if one that asked for the very same stands aside, because its command was lost with the tail of a
+// log that was built anew, and was or may have been carried out: a producer that sends the lost fact again makes a new command of it.
+// Each that stands aside is met once; a later one is a wish of its own.
+func MeetTwin(ctx context.Context, q Querier, e Effect) (is bool, err error) {
 	request, err := json.Marshal(e.Command)
 	if err != nil {
 		return false, fmt.Errorf("look for a lost twin: %w", err)
 	}
-	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM neuronx.effects WHERE tenant_id = $1 AND kind = $2 AND subject = $3 AND request = $4::jsonb
-		AND code = 'command_lost' AND status IN ('done', 'unknown'))`, e.TenantID, e.Kind, e.Subject, request).Scan(&is)
+	const lost = `SELECT effect_id FROM neuronx.effects WHERE tenant_id = $1 AND kind = $3 AND subject = $4 AND request = $5::jsonb
+		AND code = $6 AND status IN ('done', 'unknown') ORDER BY command_sequence, effect_id LIMIT 1`
+	var twin string
+	err = q.QueryRow(ctx, `UPDATE neuronx.effects SET status = 'unknown', code = $7, last_error = $8, updated_at = now()
+		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending' AND attempts = 0 AND EXISTS (`+lost+`) RETURNING (`+lost+`)`,
+		e.TenantID, e.ID, e.Kind, e.Subject, request, CodeLost, codeTwin,
+		"the same was asked for by a command that was lost with the tail of the log, and may have been carried out: resolve it").Scan(&twin)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err == nil {
+		_, err = q.Exec(ctx, `UPDATE neuronx.effects SET code = $3, updated_at = now() WHERE tenant_id = $1 AND effect_id = $2`, e.TenantID, twin, codeMet)
+	}
 	if err != nil {
 		return false, fmt.Errorf("look for a lost twin: %w", err)
 	}
-	return is, nil
+	return true, nil
 }

@@ -5,10 +5,9 @@ import "github.com/neuronx/engine/pkg/event"
 // derivesDeadLetter is the deriver of events that a person had sent again.
 const derivesDeadLetter = "deadletter"
 
-// refusedKey is the key of the event that this one is sent in place of: its Idempotency-Key, else its source and its id, which is the
+// refusedKeyOf is the key of the event that this one is sent in place of: its Idempotency-Key, else its source and its id, which is the
 // cause. Only what came from outside has one.
-func (a *admission) refusedKey() (keyHash, bool) {
-	e := &a.e
+func refusedKeyOf(e *event.Event) (keyHash, bool) {
 	if e.Deriver != derivesDeadLetter || e.Fingerprint == "" {
 		return keyHash{}, false
 	}
@@ -18,7 +17,7 @@ func (a *admission) refusedKey() (keyHash, bool) {
 
 // sentAgain is the sequence under which the producer's own repeat of the refused event was admitted meanwhile; 0: it was not.
 func (a *admission) sentAgain() int64 {
-	if key, ok := a.refusedKey(); ok {
+	if key, ok := refusedKeyOf(&a.e); ok {
 		if v, found := a.o.key(key, a.windowMS()); found && !v.refused {
 			return v.number
 		}
@@ -28,7 +27,7 @@ func (a *admission) sentAgain() int64 {
 
 // claim makes the producer's repeat of the refused event a duplicate of this one.
 func (a *admission) claim(sequence, ms int64) {
-	key, ok := a.refusedKey()
+	key, ok := refusedKeyOf(&a.e)
 	if !ok {
 		return
 	}

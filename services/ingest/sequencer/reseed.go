@@ -60,6 +60,10 @@ func (d *Seed) Add(e *event.Recorded) {
 		v.fingerprint = shortPrint(print)
 	}
 	d.s.keys.put(hashKey(e.TenantID, key), v)
+	if refused, ok := refusedKeyOf(&e.Event); ok {
+		v.fingerprint = shortPrint(e.Fingerprint)
+		d.s.keys.put(refused, v)
+	}
 	d.s.keys.expire(event.PositionTime(d.s.position))
 }
 

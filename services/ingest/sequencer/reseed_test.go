@@ -86,3 +86,17 @@ func TestSeed_ANumberInTheDeadLettersIsUsedUp(t *testing.T) {
 		t.Error("last numbers")
 	}
 }
+
+func TestSeed_ARetriedDeadLetterKeepsItsProducersRepeatAway(t *testing.T) {
+	d := newDoor(t).tenant("a")
+	refused := lead("a", "1")
+	put := d.put(redriven(d, refused, 1))
+	if put.outcome != admitted {
+		t.Fatalf("%+v", put)
+	}
+	create := created(d.keys, "a")
+	reseeded(t, d, []*event.Recorded{{Event: *create, Sequence: 1, Position: 1}, put.recorded})
+	if again := d.put(refused); again.outcome != duplicate || again.of != put.recorded.Sequence {
+		t.Errorf("the producer repeats it: %+v, want a duplicate of %d", again, put.recorded.Sequence)
+	}
+}

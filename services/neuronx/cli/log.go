@@ -41,7 +41,7 @@ A run that was interrupted is started again and goes on.`,
 			}
 			var err error
 			if adminURL == "" {
-				if adminURL, err = c.need(envAdmin, "the Postgres superuser"); err != nil {
+				if adminURL, err = c.need(envAdmin, "a Postgres role that sees all rows"); err != nil {
 					return err
 				}
 			}
@@ -75,7 +75,7 @@ A run that was interrupted is started again and goes on.`,
 	fs.StringSliceVar(&o.Tenants, "tenant", nil, "only these tenants; the others are left out of the new log for good")
 	fs.DurationVar(&o.KeyWindow, "key-window", 24*time.Hour, "how long idempotency keys are remembered: as neuronx-ingest has it")
 	fs.BoolVar(&o.Execute, "execute", false, "do it")
-	fs.StringVar(&adminURL, "postgres-admin-url", "", "Postgres URL of a superuser ["+envAdmin+"]")
+	fs.StringVar(&adminURL, "postgres-admin-url", "", "Postgres URL of a superuser, or of a role with BYPASSRLS in neuronx_owner ["+envAdmin+"]")
 	return cmd
 }
 

@@ -24,7 +24,7 @@ import (
 // Options of a reseed.
 type Options struct {
 	Kafka     kafka.Config
-	AdminURL  app.Secret // a superuser: rows of every service are changed
+	AdminURL  app.Secret // a superuser, or BYPASSRLS and neuronx_owner: rows of every service are changed
 	Registry  *registry.Client
 	Keys      *event.Keyring
 	Tenants   []string      // empty: all. The others are left out of the new log, and the door refuses them
@@ -50,6 +50,9 @@ type run struct {
 	consumers []string
 	numbers   map[int32]int32 // of schemas: then to now
 }
+
+// groups are all that move when the services run.
+func groups() []string { return append(kafka.Groups(), kafka.GroupLanding) }
 
 var topics = []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState}
 
@@ -81,9 +84,6 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	if err := chosen(heads, o.Tenants); err != nil {
 		return nil, err
-	}
-	if len(heads) == 0 {
-		return nil, refuse("the archive is empty: there is nothing to build a log from")
 	}
 	rows, err := loadRows(ctx, db, o.Tenants)
 	if err != nil {
@@ -124,14 +124,14 @@ func (r *run) lock(ctx context.Context) (func(), error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to Postgres: %w", err)
 	}
-	var super, locked bool
-	err = conn.QueryRow(ctx, `SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
-		pg_try_advisory_lock(hashtextextended('neuronx log reseed', 0))`).Scan(&super, &locked)
+	var sees, locked bool
+	err = conn.QueryRow(ctx, `SELECT (SELECT rolsuper OR rolbypassrls AND pg_has_role('neuronx_owner', 'USAGE') FROM pg_roles WHERE rolname = current_user),
+		pg_try_advisory_lock(hashtextextended('neuronx log reseed', 0))`).Scan(&sees, &locked)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("lock: %w", err)
-	case !super:
-		err = refuse("the role is no superuser: row-level security hides the rows that have to fit the new log")
+	case !sees:
+		err = refuse("row-level security hides the rows that have to fit the new log: the role must be a superuser, or have BYPASSRLS and be a member of neuronx_owner")
 	case !locked:
 		err = refuse("another reseed is running")
 	}
@@ -150,7 +150,7 @@ func (r *run) look(ctx context.Context) (err error) {
 	if err := kafka.CheckTopics(ctx, r.opt.Kafka, true); err != nil {
 		return refuse("%v", err)
 	}
-	for _, group := range kafka.Groups() {
+	for _, group := range groups() {
 		g, err := r.admin.DescribeGroup(ctx, group)
 		if err != nil {
 			return err
@@ -158,7 +158,7 @@ func (r *run) look(ctx context.Context) (err error) {
 		if !g.Inactive() {
 			return refuse("group %s is %s with %d members: stop every service", group, g.State, len(g.Members))
 		}
-		if group != kafka.GroupSequencer {
+		if group != kafka.GroupSequencer && group != kafka.GroupLanding {
 			r.consumers = append(r.consumers, group)
 		}
 	}
@@ -267,8 +267,9 @@ func (r *run) execute(ctx context.Context, report *Report, heads []head, rows []
 			return err
 		}
 	}
-	// What the old groups committed are places in a log that is gone; the sequencer would wait for them in vain.
-	for _, group := range kafka.Groups() {
+	// What the old groups committed are places in a log that is gone; the sequencer would wait for them in vain. Landing topics that are
+	// left are forwarded from their beginnings: what was lost behind the door is still in them, the rest is a duplicate by its id.
+	for _, group := range groups() {
 		if err := r.admin.DeleteGroup(ctx, group); err != nil {
 			return err
 		}
@@ -282,8 +283,9 @@ func (r *run) execute(ctx context.Context, report *Report, heads []head, rows []
 
 // state gives the sequencer its state, of all partitions at once: from then on services may run.
 func (r *run) state(ctx context.Context, report *Report) error {
-	if r.filled(kafka.TopicState) > 0 {
-		return nil // an earlier run came this far: nobody else could have written it
+	done, err := r.stated(ctx)
+	if err != nil || done {
+		return err // an earlier run came this far: nobody else could have written it
 	}
 	var recs []*kafka.Record
 	for _, p := range report.Partitions {
@@ -295,6 +297,21 @@ func (r *run) state(ctx context.Context, report *Report) error {
 		return nil
 	}
 	return kafka.ProduceAtomically(ctx, r.opt.Kafka, "neuronx.reseed", recs)
+}
+
+// stated reports whether the state is there. Offsets alone do not say it: an earlier run may have died in its transaction.
+func (r *run) stated(ctx context.Context) (is bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, kafka.TxnTimeout+20*time.Second) // such a transaction is aborted by the broker by then
+	defer cancel()
+	for tp, end := range r.ends {
+		if tp.Topic != kafka.TopicState {
+			continue
+		}
+		if err := kafka.ReadRange(ctx, r.opt.Kafka, tp.Topic, tp.Partition, r.starts[tp], end, func(*kafka.Record) error { is = true; return nil }); err != nil {
+			return false, fmt.Errorf("look for the sequencer's state: %w", err)
+		}
+	}
+	return is, nil
 }
 
 // known is a schema that the archive keeps.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,6 +16,8 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/services/archiver/deadletter"
+	"github.com/neuronx/engine/services/gohighlevel"
 	"github.com/neuronx/engine/services/rules"
 )
 
@@ -71,6 +74,9 @@ func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []head,
 			return err
 		}
 		report.Lost = findLost(rows, archived)
+		if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil { // folding a large tenant anew takes its time
+			return fmt.Errorf("begin: %w", err)
+		}
 		if err := r.places(ctx, tx, report.Partitions); err != nil {
 			return err
 		}
@@ -108,6 +114,9 @@ func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []head,
 		for _, x := range rows {
 			if x.Consumer == kafka.GroupGoHighLevel && judge(x, archived[x.Tenant]) == ahead {
 				n, err := setAside(ctx, tx, x.Tenant, archived[x.Tenant], kept[x.Tenant], r.mark())
+				if err == nil {
+					err = gohighlevel.Refold(ctx, tx, x.Tenant, archived[x.Tenant], reader, consumer.NewDecoder(r.opt.Registry))
+				}
 				if err != nil {
 					return err
 				}
@@ -139,6 +148,12 @@ func (r *run) mark() string {
 	return uuid.UUID(id).String()
 }
 
+// letterTopics are where dead letters are from: a refused record of ingress, or what nobody could read among the dead letters.
+var letterTopics = []string{kafka.TopicIngress, kafka.TopicDeadLetter}
+
+// before ends the names under which dead letters of the lost Kafka are known from now on.
+func (r *run) before() string { return "@before-" + r.mark()[:8] }
+
 // places makes the rows of partitions fit the new topics. What was asked of the old ones is void.
 func (r *run) places(ctx context.Context, tx pgx.Tx, parts []Partition) error {
 	events, letters := uuid.UUID(r.ids[kafka.TopicEvents]), uuid.UUID(r.ids[kafka.TopicDeadLetter])
@@ -163,8 +178,7 @@ func (r *run) places(ctx context.Context, tx pgx.Tx, parts []Partition) error {
 	}
 	// Dead letters are named by the place of what was refused; the new ingress counts from 0 again.
 	for _, table := range []string{"dead_letters", "dead_letter_decisions", "dead_letter_requests"} {
-		if _, err := tx.Exec(ctx, `UPDATE neuronx.`+table+` SET topic = topic || '@' || $2 WHERE topic = ANY($1)`,
-			[]string{kafka.TopicIngress, kafka.TopicDeadLetter}, "before-"+r.mark()[:8]); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE neuronx.`+table+` SET topic = topic || $2 WHERE topic = ANY($1)`, letterTopics, r.before()); err != nil {
 			return fmt.Errorf("rename dead letters: %w", err)
 		}
 	}
@@ -176,17 +190,27 @@ func (r *run) places(ctx context.Context, tx pgx.Tx, parts []Partition) error {
 // outboxes numbers what waits to be sent behind what the archive has, and drops what was derived from events that are gone. It returns
 // the ids that are kept, by tenant.
 func (r *run) outboxes(ctx context.Context, tx pgx.Tx, report *Report) (map[string][]string, error) {
-	kept := map[string][]string{}
+	kept, last := map[string][]string{}, map[[2]string]int64{}
 	for _, p := range report.Partitions {
-		for key, last := range p.derivers {
-			tenant, deriver := key[0], key[1]
-			ids, dropped, err := outbox.Renumber(ctx, tx, tenant, deriver, last, func(e *event.Event) (bool, error) { return r.waiting(ctx, tx, deriver, e) })
-			if err != nil {
-				return nil, fmt.Errorf("number the outbox of %s for %s: %w", deriver, tenant, err)
-			}
-			kept[tenant] = append(kept[tenant], ids...)
-			report.Dropped += dropped
+		maps.Copy(last, p.derivers)
+	}
+	// Tenants of whom the archive has nothing begin at 1 if they are made again.
+	rows, err := tx.Query(ctx, `SELECT tenant_id, deriver FROM neuronx.outbox_numbers WHERE cardinality($1::text[]) = 0 OR tenant_id = ANY($1)`, r.opt.Tenants)
+	if err != nil {
+		return nil, fmt.Errorf("list outboxes: %w", err)
+	}
+	var key [2]string
+	if _, err := pgx.ForEachRow(rows, []any{&key[0], &key[1]}, func() error { last[key] += 0; return nil }); err != nil {
+		return nil, fmt.Errorf("list outboxes: %w", err)
+	}
+	for key, last := range last {
+		tenant, deriver := key[0], key[1]
+		ids, dropped, err := outbox.Renumber(ctx, tx, tenant, deriver, last, func(e *event.Event) (bool, error) { return r.waiting(ctx, tx, deriver, e) })
+		if err != nil {
+			return nil, fmt.Errorf("number the outbox of %s for %s: %w", deriver, tenant, err)
 		}
+		kept[tenant] = append(kept[tenant], ids...)
+		report.Dropped += dropped
 	}
 	return kept, nil
 }
@@ -196,7 +220,10 @@ func (r *run) waiting(ctx context.Context, tx pgx.Tx, deriver string, e *event.E
 	if id, body, err := event.Unframe(e.Value); err == nil && r.numbers[id] != 0 {
 		e.Value = event.Frame(r.numbers[id], body)
 	}
-	if e.CausationID == "" || deriver == "deadletter" { // a retry's cause is no event of the log
+	if deriver == deadletter.Deriver { // a retry's cause is no event of the log
+		return true, r.renamed(ctx, e)
+	}
+	if e.CausationID == "" {
 		return true, nil
 	}
 	var there bool
@@ -207,6 +234,33 @@ func (r *run) waiting(ctx context.Context, tx pgx.Tx, deriver string, e *event.E
 	return there, nil
 }
 
+// renamed gives a decision about a dead letter that waits to be sent the letter's name of now.
+func (r *run) renamed(ctx context.Context, e *event.Event) error {
+	if !strings.HasPrefix(e.Type, "engine.dead_letter.") {
+		return nil
+	}
+	id, body, err := event.Unframe(e.Value)
+	if err != nil {
+		return fmt.Errorf("decision %s: %w", e.ID, err)
+	}
+	schema, err := r.opt.Registry.SchemaByID(ctx, id)
+	if err != nil {
+		return fmt.Errorf("decision %s: %w", e.ID, err)
+	}
+	data, err := schema.Decode(body)
+	if err != nil {
+		return fmt.Errorf("decision %s: %w", e.ID, err)
+	}
+	if topic, _ := data["topic"].(string); slices.Contains(letterTopics, topic) {
+		data["topic"] = topic + r.before()
+		if body, err = schema.EncodeMap(data); err != nil {
+			return fmt.Errorf("decision %s: %w", e.ID, err)
+		}
+		e.Value = event.Frame(id, body)
+	}
+	return nil
+}
+
 // setAside takes effects of commands that are gone out of the way of new ones, whose ids may be the same. A command that is derived
 // again keeps its effect, and so is not carried out twice.
 func setAside(ctx context.Context, tx pgx.Tx, tenant string, archived int64, again []string, mark string) (int, error) {
@@ -214,12 +268,6 @@ func setAside(ctx context.Context, tx pgx.Tx, tenant string, archived int64, aga
 	if _, err := tx.Exec(ctx, `UPDATE neuronx.effects SET command_sequence = 0, updated_at = now()
 		WHERE tenant_id = $1 AND command_sequence > $2 AND effect_id = ANY($3)`, tenant, archived, again); err != nil {
 		return 0, fmt.Errorf("keep effects of %s: %w", tenant, err)
-	}
-	for _, sql := range []string{`UPDATE neuronx.crm_connections SET sequence = least(sequence, $2) WHERE tenant_id = $1`,
-		`UPDATE neuronx.effect_modes SET sequence = least(sequence, $2) WHERE tenant_id = $1`} {
-		if _, err := tx.Exec(ctx, sql, tenant, archived); err != nil {
-			return 0, fmt.Errorf("set back settings of %s: %w", tenant, err)
-		}
 	}
 	rows, err := tx.Query(ctx, `SELECT effect_id FROM neuronx.effects WHERE tenant_id = $1 AND command_sequence > $2
 		AND effect_id NOT LIKE '%~lost-%'`, tenant, archived)
@@ -234,7 +282,7 @@ func setAside(ctx context.Context, tx pgx.Tx, tenant string, archived int64, aga
 		aside := id + "~lost-" + mark[:8]
 		for _, sql := range []string{
 			`INSERT INTO neuronx.effects SELECT (jsonb_populate_record(f, jsonb_build_object('effect_id', $3::text, 'code', 'command_lost', 'lease_until', NULL,
-				'status', CASE WHEN f.status IN ('pending', 'sending') THEN 'unknown' ELSE f.status END,
+				'status', CASE WHEN f.status = 'pending' AND f.attempts = 0 THEN 'failed' WHEN f.status IN ('pending', 'sending') THEN 'unknown' ELSE f.status END,
 				'last_error', 'the command was lost with the tail of the log; see neuronx log reseed'))).* FROM neuronx.effects f WHERE tenant_id = $1 AND effect_id = $2`,
 			`UPDATE neuronx.effect_attempts SET effect_id = $3 WHERE tenant_id = $1 AND effect_id = $2`,
 		} {

@@ -11,7 +11,10 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/archiver/deadletter"
+	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/rules"
 )
 
 const (
@@ -212,7 +215,7 @@ func (r *run) seal(ctx context.Context, p *Partition, seed *sequencer.Seed, head
 }
 
 // derivers have numbered outboxes (K14).
-var derivers = []string{"rules", "gohighlevel", "deadletter"}
+var derivers = []string{rules.Deriver, effect.Adapter, deadletter.Deriver}
 
 // refusedNumbers are the highest numbers of derived events that lie in the dead letters under the engine's own signature: they are used
 // up, though the log does not show them.
