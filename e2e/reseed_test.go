@@ -88,6 +88,19 @@ func TestReseed_SomeTenantsThenAll(t *testing.T) {
 	r.inLog(ctx, "late", 20)
 	r.settle(ctx)
 	t.Logf("%d events of 3 tenants written again in %s", written(report), took.Truncate(time.Millisecond))
+	sent := func(tenant, id string) {
+		history = append(history, checker.Op{At: began, Client: "reseed", Tenant: tenant, ID: id, Type: "lead.created", Subject: "lead/" + id, Outcome: checker.OK})
+	}
+	for i := range 20 {
+		sent("t-0", fmt.Sprintf("early-%d", i))
+		sent("t-0", fmt.Sprintf("late-%d", i))
+	}
+	for i, tenant := range r.tenants {
+		sent(tenant.ID, fmt.Sprintf("again-%d", i))
+		if i < 2 {
+			sent(tenant.ID, fmt.Sprintf("after-%d", i))
+		}
+	}
 	r.proves(ctx, history)
 }
 

@@ -13,10 +13,6 @@ import (
 	"github.com/neuronx/engine/services/neuronx/reseed"
 )
 
-func (c *cli) logCmd() *cobra.Command {
-	return group("log", "The log itself", c.logReseed())
-}
-
 func (c *cli) logReseed() *cobra.Command {
 	var o reseed.Options
 	var fromArchive bool

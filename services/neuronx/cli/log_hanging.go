@@ -13,7 +13,7 @@ import (
 )
 
 func (c *cli) logCmd() *cobra.Command {
-	return group("log", "The log itself", c.logHanging())
+	return group("log", "The log itself", c.logHanging(), c.logReseed())
 }
 
 // hangingRow is a hanging transaction as it is shown.

@@ -9,12 +9,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
@@ -142,6 +140,11 @@ func TestRun_RefusesARoleThatDoesNotSeeEveryRowWhileServicesRunAndALogThatIsNotE
 	root := l.opt.AdminURL
 	for role, may := range map[string]bool{"reseed_reader": false, "reseed_member": false, "reseed_agent": true} {
 		l.exec(t, `DO $$ BEGIN CREATE ROLE `+role+` LOGIN PASSWORD 'test'; EXCEPTION WHEN duplicate_object THEN ALTER ROLE `+role+` PASSWORD 'test'; END $$`)
+		t.Cleanup(func() {
+			if _, err := l.pool.Exec(context.Background(), `DROP OWNED BY `+role+`; DROP ROLE `+role); err != nil {
+				t.Error(err)
+			}
+		})
 		if role != "reseed_reader" {
 			l.exec(t, `GRANT neuronx_owner TO `+role)
 		}
@@ -167,19 +170,9 @@ func TestRun_RefusesARoleThatDoesNotSeeEveryRowWhileServicesRunAndALogThatIsNotE
 	}
 	l.opt.AdminURL = root
 	for _, group := range []string{kafka.GroupProjector, kafka.GroupLanding} {
-		client, err := kgo.NewClient(kgo.SeedBrokers(l.opt.Kafka.Brokers...), kgo.ConsumerGroup(group), kgo.ConsumeTopics(kafka.TopicEvents))
-		if err != nil {
-			t.Fatal(err)
-		}
-		kafkatest.WaitFor(t, group+" to be there", func(ctx context.Context) bool {
-			short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-			defer cancel()
-			client.PollFetches(short)
-			_, generation := client.GroupMetadata()
-			return generation >= 0
-		})
+		leave := kafkatest.Join(t, l.opt.Kafka, group, kafka.TopicEvents)
 		refused(group, "group "+group+" is")
-		client.Close()
+		leave()
 	}
 	kafkatest.Produce(t, l.opt.Kafka, &kafka.Record{Topic: kafka.TopicEvents, Value: []byte("x")})
 	refused("something in the log", "a reseed needs it empty")
@@ -200,15 +193,7 @@ func TestState_IsWrittenThoughAnEarlierRunDiedInItsTransaction(t *testing.T) {
 		}
 		return r
 	}
-	dead, err := kgo.NewClient(kgo.SeedBrokers(l.opt.Kafka.Brokers...), kgo.TransactionalID("neuronx.reseed"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dead.Close()
-	if err := errors.Join(dead.BeginTransaction(), dead.ProduceSync(t.Context(), &kafka.Record{Topic: kafka.TopicState, Value: []byte("half")}).FirstErr(),
-		dead.EndTransaction(t.Context(), kgo.TryAbort)); err != nil {
-		t.Fatal(err)
-	}
+	kafkatest.Abort(t, l.opt.Kafka, "neuronx.reseed", &kafka.Record{Topic: kafka.TopicState, Value: []byte("half")})
 	report := &Report{Partitions: []Partition{{Partition: 2, records: [][]byte{[]byte("a"), []byte("b")}}}}
 	for range 2 {
 		if err := open().state(t.Context(), report); err != nil {
