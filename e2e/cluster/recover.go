@@ -66,8 +66,11 @@ func (c *Cluster) LoseLog(ctx context.Context) error {
 }
 
 func (c *Cluster) provision(ctx context.Context) error {
-	_, err := kafka.Provision(ctx, c.Kafka, kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: 1, Laptop: true})
-	return err
+	// Again: a broker whose answer came too late has made a topic that the next try finds.
+	return Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
+		_, err := kafka.Provision(ctx, c.Kafka, kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: 1, Laptop: true})
+		return err
+	})
 }
 
 // LoseKafka wipes Kafka, registry included, and provisions it anew. The schemas get other numbers than they had. Services must be
