@@ -14,6 +14,7 @@ import (
 
 // Admin reads and changes what a cluster knows about topics, offsets and groups. It is safe for concurrent use.
 type Admin struct {
+	cfg    Config
 	client *kgo.Client
 	kadm   *kadm.Client
 }
@@ -52,7 +53,7 @@ func NewAdmin(cfg Config) (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: open admin client: %w", err)
 	}
-	return &Admin{client: client, kadm: kadm.NewClient(client)}, nil
+	return &Admin{cfg: cfg, client: client, kadm: kadm.NewClient(client)}, nil
 }
 
 // Close closes the client.

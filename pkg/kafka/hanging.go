@@ -13,7 +13,9 @@ import (
 )
 
 // HangingTxn is an open transaction on one partition that its coordinator will never end, so that the last stable offset stands still
-// for good (KIP-664): a write that landed after the transaction was over, or a coordinator that lost the transaction.
+// for good (KIP-664). Two kinds were seen: a write that landed after its transaction was over, and, on Kafka 4.3 with one broker that
+// was killed and came back before its session ended, a coordinator that took a transaction in PrepareCommit for complete without
+// having written one marker.
 type HangingTxn struct {
 	TopicPartition
 	TransactionalID  string // as its coordinator knows the producer now; empty when no coordinator does
@@ -23,7 +25,18 @@ type HangingTxn struct {
 	StartOffset      int64     // of the transaction's first record
 	LastWrite        time.Time // its last record's timestamp
 	Reason           string    // why nobody ends it
+	Outcome          TxnOutcome
 }
+
+// TxnOutcome is how a transaction has to end: what its coordinator decided before it forgot the markers.
+type TxnOutcome string
+
+// TxnUnknown is when the coordinator's log does not reach back, or may not be read; such a transaction is left alone.
+const (
+	TxnCommit  TxnOutcome = "commit"
+	TxnAbort   TxnOutcome = "abort"
+	TxnUnknown TxnOutcome = "unknown"
+)
 
 // ErrMayNotEndTxn says that this client may look at hanging transactions, but not end them.
 var ErrMayNotEndTxn = errors.New("kafka: ending a hanging transaction needs Alter or ClusterAction on the cluster; an administrator does it with: neuronx log hanging --execute")
@@ -71,7 +84,8 @@ func hanging(now time.Time, open []HangingTxn, known map[int64]coordinatedTxn) [
 }
 
 // HangingTxns finds the transactions on partitions that nobody will end. It needs Read on the topics and Describe on the transactional
-// ids; an id that it may not describe looks forgotten, and counts only after 15 minutes.
+// ids; an id that it may not describe looks forgotten, and counts only after 15 minutes. Without Read on __transaction_state every
+// outcome is unknown.
 func (a *Admin) HangingTxns(ctx context.Context, partitions ...TopicPartition) ([]HangingTxn, error) {
 	set := kadm.TopicsSet{}
 	for _, tp := range partitions {
@@ -103,7 +117,13 @@ func (a *Admin) HangingTxns(ctx context.Context, partitions ...TopicPartition) (
 			known[d.ProducerID] = c
 		}
 	}
-	return hanging(time.Now(), open, known), nil
+	found := hanging(time.Now(), open, known)
+	for i := range found {
+		if found[i].Outcome, err = a.txnOutcome(ctx, found[i]); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // openTxns asks the partitions' leaders for producers with an open transaction.
@@ -133,13 +153,15 @@ func (a *Admin) openTxns(ctx context.Context, set kadm.TopicsSet) (open []Hangin
 	return open, slices.Compact(producers), nil
 }
 
-// EndHangingTxn aborts a transaction that HangingTxns found, as kafka-transactions.sh abort does. It can't be one that was committed
-// elsewhere: a coordinator leaves PrepareCommit only when the markers are on every partition that it lists.
+// EndHangingTxn writes the marker that the coordinator owes for a transaction that HangingTxns found.
 func (a *Admin) EndHangingTxn(ctx context.Context, t HangingTxn) error {
+	if t.Outcome != TxnCommit && t.Outcome != TxnAbort {
+		return fmt.Errorf("kafka: the hanging transaction of producer %d on %s-%d: %s does not say how it ended", t.ProducerID, t.Topic, t.Partition, txnStateTopic)
+	}
 	set := kadm.TopicsSet{}
 	set.Add(t.Topic, t.Partition)
 	answer, err := a.kadm.WriteTxnMarkers(ctx, kadm.TxnMarkers{
-		ProducerID: t.ProducerID, ProducerEpoch: t.ProducerEpoch,
+		ProducerID: t.ProducerID, ProducerEpoch: t.ProducerEpoch, Commit: t.Outcome == TxnCommit,
 		CoordinatorEpoch: max(t.CoordinatorEpoch, 0), // -1 when the producer never had a marker here
 		Topics:           set,
 	})

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -38,6 +39,49 @@ func TestHanging_IsOnlyWhatNoCoordinatorWillEnd(t *testing.T) {
 		}
 		if len(got) == 1 && (got[0].StartOffset != 42 || got[0].Reason == "" || (got[0].TransactionalID == "slot-0") != (c.known != nil)) {
 			t.Errorf("%s: told as %+v", name, got[0])
+		}
+	}
+}
+
+func TestTxnHistory_DecidesAsTheCoordinatorDid(t *testing.T) {
+	wrote := time.Unix(10_000, 0)
+	tp, other := TopicPartition{"log", 4}, TopicPartition{"log", 5}
+	entry := func(seconds int, status int8, epoch int16, tps ...TopicPartition) txnEntry {
+		return txnEntry{at: wrote.Add(time.Duration(seconds) * time.Second), producer: 4, epoch: epoch, status: status, version: txnVersion2, partitions: tps}
+	}
+	// As a single broker left it that was killed after the second entry: complete, and no marker anywhere.
+	killed := []txnEntry{
+		entry(-1, txnCompleteCommit, 1313), entry(0, txnOngoing, 1313, tp), entry(0, txnPrepareCommit, 1314, tp), entry(16, txnCompleteCommit, 1314),
+		entry(20, txnOngoing, 1314, other), entry(20, txnPrepareAbort, 1315, other), entry(20, txnCompleteAbort, 1315),
+	}
+	old := slices.Clone(killed)
+	for i := range old {
+		old[i].version = 1
+	}
+	foreign := entry(-1, txnOngoing, 1313, tp)
+	foreign.producer = 3
+	for name, c := range map[string]struct {
+		history []txnEntry
+		want    TxnOutcome
+	}{
+		"committed, then an abort elsewhere":           {killed, TxnCommit},
+		"committed, but epochs are shared":             {old, TxnUnknown},
+		"aborted":                                      {[]txnEntry{entry(0, txnOngoing, 1313, tp), entry(1, txnPrepareAbort, 1314, tp)}, TxnAbort},
+		"fenced by the next process":                   {[]txnEntry{entry(0, txnOngoing, 1313, tp), entry(1, txnEpochFence, 1314, tp)}, TxnAbort},
+		"only the end is left of a commit":             {[]txnEntry{entry(0, txnOngoing, 1313, tp), entry(1, txnCompleteCommit, 1314)}, TxnCommit},
+		"committed without this partition: late write": {[]txnEntry{entry(-1, txnOngoing, 1313, other), entry(-1, txnPrepareCommit, 1314, other)}, TxnAbort},
+		"never part of a transaction":                  {[]txnEntry{entry(-5, txnEmpty, 1313)}, TxnAbort},
+		"of an earlier producer":                       {[]txnEntry{foreign, entry(0, txnPrepareCommit, 1314, tp)}, TxnAbort},
+		"still open":                                   {[]txnEntry{entry(0, txnOngoing, 1313, tp)}, TxnUnknown},
+		"the log does not reach back":                  {[]txnEntry{entry(30, txnCompleteCommit, 1400)}, TxnUnknown},
+		"nothing is left":                              {nil, TxnUnknown},
+	} {
+		h := txnHistory{t: HangingTxn{TopicPartition: tp, ProducerID: 4, ProducerEpoch: 1313, LastWrite: wrote}}
+		for _, e := range c.history {
+			h.add(e)
+		}
+		if got := h.end(); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
 }

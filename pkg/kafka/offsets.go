@@ -78,22 +78,26 @@ func (a *Admin) OffsetsAfter(ctx context.Context, t time.Time, topics ...string)
 	return out, nil
 }
 
-// OffsetsPartition is where a group's offsets are kept: the hash of its name, as Java has it, over the partitions of __consumer_offsets.
+// OffsetsPartition is where a group's offsets are kept.
 func (a *Admin) OffsetsPartition(ctx context.Context, group string) (TopicPartition, error) {
-	const offsets = "__consumer_offsets"
-	topics, err := a.Topics(ctx, offsets)
+	return a.internalPartition(ctx, "__consumer_offsets", group)
+}
+
+// internalPartition is where one of Kafka's own topics keeps a name: its hash, as Java has it, over the number of partitions.
+func (a *Admin) internalPartition(ctx context.Context, topic, name string) (TopicPartition, error) {
+	topics, err := a.Topics(ctx, topic)
 	if err != nil {
 		return TopicPartition{}, err
 	}
-	n := topics[offsets].Partitions
+	n := topics[topic].Partitions
 	if n == 0 {
-		return TopicPartition{}, fmt.Errorf("kafka: topic %s does not exist", offsets)
+		return TopicPartition{}, fmt.Errorf("kafka: topic %s does not exist", topic)
 	}
 	var h int32
-	for _, c := range utf16.Encode([]rune(group)) {
+	for _, c := range utf16.Encode([]rune(name)) {
 		h = 31*h + int32(c)
 	}
-	return TopicPartition{offsets, (h & math.MaxInt32) % n}, nil
+	return TopicPartition{topic, (h & math.MaxInt32) % n}, nil
 }
 
 func plainOffsets(what string, listed kadm.ListedOffsets, err error) (map[TopicPartition]int64, error) {

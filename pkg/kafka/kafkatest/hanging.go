@@ -17,11 +17,20 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// LeaveHanging makes hanging transactions of a transactional id: a record on each partition, and a group's offset for the first of
-// offsets, all of a transaction that its coordinator does not know to be open. A killed broker was seen to leave such; here the broker
-// is told not to look, as none did before KIP-890, so it has to be a real one.
-func LeaveHanging(t testing.TB, cfg kafka.Config, id string, partitions []kafka.TopicPartition, group string, offset kafka.TopicPartition) {
+// Hanging says which open transactions are left behind: a record on each partition, and a group's offset for one if Group is set.
+type Hanging struct {
+	ID         string // transactional
+	Partitions []kafka.TopicPartition
+	Group      string
+	Offset     kafka.TopicPartition
+	Committed  bool // the coordinator's log says that the transaction was committed on Partitions
+}
+
+// LeaveHanging makes hanging transactions that their coordinator does not know to be open. A killed broker was seen to leave such; here
+// the broker is told not to look, as none did before KIP-890, so it has to be a real one.
+func LeaveHanging(t testing.TB, cfg kafka.Config, left Hanging) {
 	t.Helper()
+	id := left.ID
 	// Produce v11: with v12 the broker adds the partition to the transaction by itself.
 	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.MaxVersions(kversion.V3_9_0()))
 	if err != nil {
@@ -37,10 +46,53 @@ func LeaveHanging(t testing.TB, cfg kafka.Config, id string, partitions []kafka.
 		h.producer, err = begin.RequestWith(ctx, client)
 		return err == nil && h.producer.ErrorCode == 0
 	})
-	for _, tp := range partitions {
+	for _, tp := range left.Partitions {
 		h.write(tp)
 	}
-	h.commit(group, offset)
+	if left.Group != "" {
+		h.commit(left.Group, left.Offset)
+	}
+	if left.Committed {
+		h.remember(cfg, left.Partitions)
+	}
+}
+
+// remember puts into the coordinator's log what it writes of a transaction that is committed; it must be told that it is an
+// administrator's client to be let in.
+func (h hanger) remember(cfg kafka.Config, partitions []kafka.TopicPartition) {
+	h.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.ClientID("__admin_client"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer client.Close()
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer admin.Close()
+	at, err := admin.TxnStatePartition(h.t.Context(), h.id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	key := kmsg.TxnMetadataKey{TransactionalID: h.id}
+	for _, e := range []struct {
+		status kmsg.TransactionState
+		epoch  int16
+	}{{kmsg.TransactionStateOngoing, h.producer.ProducerEpoch}, {kmsg.TransactionStatePrepareCommit, h.producer.ProducerEpoch + 1}, {kmsg.TransactionStateCompleteCommit, h.producer.ProducerEpoch + 1}} {
+		v := kmsg.NewTxnMetadataValue()
+		v.Version, v.ProducerID, v.ProducerEpoch, v.TimeoutMillis = 1, h.producer.ProducerID, e.epoch, int32(kafka.TxnTimeout.Milliseconds())
+		v.PreviousProducerID, v.ClientTransactionVersion, v.State = h.producer.ProducerID, 2, e.status
+		for _, tp := range partitions {
+			if e.status != kmsg.TransactionStateCompleteCommit {
+				v.Topics = append(v.Topics, kmsg.TxnMetadataValueTopic{Topic: tp.Topic, Partitions: []int32{tp.Partition}})
+			}
+		}
+		r := &kgo.Record{Topic: at.Topic, Partition: at.Partition, Key: key.AppendTo(nil), Value: v.AppendTo(nil)}
+		if err := client.ProduceSync(h.t.Context(), r).FirstErr(); err != nil {
+			h.t.Fatalf("write to %v: %v", at, err)
+		}
+	}
 }
 
 type hanger struct {

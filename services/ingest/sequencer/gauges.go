@@ -47,7 +47,7 @@ func newGauges(reg prometheus.Registerer) *gauges {
 		stableAge: gauge("neuronx_sequencer_last_stable_age_seconds",
 			"How long the oldest open transaction on an owned partition of the topic has held up its readers.", []string{"topic"}),
 		hangingEnded: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_hanging_transactions_ended_total",
-			Help: "Open transactions that no coordinator would have ended (KIP-664), aborted so that readers go on."})),
+			Help: "Open transactions that no coordinator would have ended (KIP-664), ended as it had decided so that readers go on."})),
 		misrouted: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_misrouted_total",
 			Help: "Records found in a partition that is not their key's, and forwarded, by tenant and ce_source: their producer's partitioner is not murmur2. " +
 				"The first 100 pairs have series of their own."}, []string{"tenant", "source"})),

@@ -28,7 +28,10 @@ func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T)
 
 	p := kafka.PartitionFor([]byte(tenant), kafkatest.Partitions)
 	at := func(topic string) kafka.TopicPartition { return kafka.TopicPartition{Topic: topic, Partition: p} }
-	kafkatest.LeaveHanging(t, cfg, "neuronx.sequencer."+slot, []kafka.TopicPartition{at(kafka.TopicState), at(kafka.TopicEvents)}, kafka.GroupSequencer, at(kafka.TopicIngress))
+	kafkatest.LeaveHanging(t, cfg, kafkatest.Hanging{
+		ID: "neuronx.sequencer." + slot, Partitions: []kafka.TopicPartition{at(kafka.TopicState), at(kafka.TopicEvents)},
+		Group: kafka.GroupSequencer, Offset: at(kafka.TopicIngress),
+	})
 
 	begun := time.Now()
 	second := start(t, config)
@@ -45,4 +48,40 @@ func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T)
 		t.Errorf("%v hanging transactions ended, want at least those of the log, the state and the offset", n)
 	}
 	checkLog(t, map[string][]event.Recorded{tenant: logged(t, cfg)[tenant]})
+}
+
+func TestRealKafka_AHangingTransactionThatWasCommittedIsCommitted(t *testing.T) {
+	cfg := realKafka(t)
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	id := fmt.Sprintf("neuronx.sequencer.c%x", rand.Uint32())
+	tp := kafka.TopicPartition{Topic: kafka.TopicReceipts, Partition: 5}
+	kafkatest.LeaveHanging(t, cfg, kafkatest.Hanging{ID: id, Partitions: []kafka.TopicPartition{tp}, Committed: true})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var found []kafka.HangingTxn
+	for len(found) == 0 {
+		if wait(ctx, 500*time.Millisecond); ctx.Err() != nil {
+			t.Fatal("not found")
+		}
+		if found, err = admin.HangingTxns(ctx, tp); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(found) != 1 || found[0].Outcome != kafka.TxnCommit || found[0].TransactionalID != id {
+		t.Fatalf("found %+v", found)
+	}
+	if err := admin.EndHangingTxn(ctx, found[0]); err != nil {
+		t.Fatal(err)
+	}
+	records := 0
+	if err := kafka.ReadRange(ctx, cfg, tp.Topic, tp.Partition, found[0].StartOffset, found[0].StartOffset+1, func(r *kafka.Record) error {
+		records++
+		return nil
+	}); err != nil || records != 1 {
+		t.Fatalf("%d records can be read committed: %v", records, err)
+	}
 }

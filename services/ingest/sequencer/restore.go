@@ -120,6 +120,11 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 			session, _ := group.ResetSession()
 			r.commit, r.reset = true, newReset(state, group.Offset, session)
 			return nil
+		case time.Now().After(deadline) && group.Offset < state.next:
+			// A transaction whose markers were lost: the state's was written later, the offset's was taken for aborted.
+			c.log.Warn("the group's offset is behind the state's for good; it is set again", "partition", r.partition, "group", group.Offset, "state", state.next)
+			r.commit = true
+			return nil
 		case time.Now().After(deadline):
 			return &stopError{stopOffset, fmt.Sprintf("the group's offset is %d (%s), the state's is %d", group.Offset, group.Metadata, state.next)}
 		}
@@ -160,7 +165,7 @@ func (c *session) stableOffset(ctx context.Context, partition int32, wait time.D
 // topics, so that a later look finds it gone; what is left has a coordinator that can't write its markers, or may not be ended by us.
 func unstable(tp kafka.TopicPartition, err error) error {
 	return &stopError{stopUnstable, fmt.Sprintf("a transaction on %s-%d does not end, though its time-out is long over (%v). "+
-		"One that hangs is aborted by itself if this process may (Alter on the cluster); else by: neuronx log hanging --execute", tp.Topic, tp.Partition, err)}
+		"One that hangs is ended by itself if this process may (Alter on the cluster); else by: neuronx log hanging --execute", tp.Topic, tp.Partition, err)}
 }
 
 // bounds are the first and the next offset of each partition of the sequencer's topics.

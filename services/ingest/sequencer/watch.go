@@ -81,13 +81,13 @@ func (c *session) endHanging(ctx context.Context, partitions ...kafka.TopicParti
 	}
 	for _, t := range found {
 		attrs := []any{"topic", t.Topic, "partition", t.Partition, "transactional_id", t.TransactionalID, "producer_id", t.ProducerID,
-			"producer_epoch", t.ProducerEpoch, "start_offset", t.StartOffset, "last_write", t.LastWrite, "reason", t.Reason}
+			"producer_epoch", t.ProducerEpoch, "start_offset", t.StartOffset, "last_write", t.LastWrite, "reason", t.Reason, "outcome", t.Outcome}
 		if err := c.admin.EndHangingTxn(ctx, t); err != nil {
 			c.log.Error("a hanging transaction holds up all readers", append(attrs, "err", err)...)
 			continue
 		}
 		c.m.hangingEnded.Inc()
-		c.log.Warn("a hanging transaction was aborted", attrs...)
+		c.log.Warn("a hanging transaction was ended", attrs...)
 	}
 }
 

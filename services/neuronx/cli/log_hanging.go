@@ -26,17 +26,20 @@ type hangingRow struct {
 	ProducerEpoch   int16     `json:"producer_epoch"`
 	LastWrite       time.Time `json:"last_write"`
 	Reason          string    `json:"reason"`
+	Outcome         string    `json:"outcome"`
 	Ended           bool      `json:"ended"`
 }
 
 func (c *cli) logHanging() *cobra.Command {
 	var execute bool
 	cmd := &cobra.Command{
-		Use: "hanging", Short: "Find transactions that nobody will end, and abort them", Args: noArgs,
+		Use: "hanging", Short: "Find transactions that nobody will end, and end them", Args: noArgs,
 		Long: `Find hanging transactions (KIP-664) on the engine's topics and on its groups' offsets:
 open ones that their coordinator does not know, or knows to be over. Readers of such a
-partition wait for ever. With --execute they are aborted, as kafka-transactions.sh abort
-does. The sequencer does so by itself on its own topics where its Kafka user may.`,
+partition wait for ever. With --execute they are ended as their coordinator had decided,
+by its own log (__transaction_state): committed or aborted. kafka-transactions.sh abort
+always aborts, which tears a transaction that was committed elsewhere. The sequencer
+does the same by itself on its own topics where its Kafka user may.`,
 		Example: "  neuronx log hanging\n  neuronx log hanging --execute",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := c.bounded(cmd)
@@ -58,7 +61,7 @@ does. The sequencer does so by itself on its own topics where its Kafka user may
 			rows := make([]hangingRow, 0, len(found))
 			for _, t := range found {
 				r := hangingRow{Topic: t.Topic, Partition: t.Partition, StartOffset: t.StartOffset, TransactionalID: t.TransactionalID,
-					ProducerID: t.ProducerID, ProducerEpoch: t.ProducerEpoch, LastWrite: t.LastWrite.UTC(), Reason: t.Reason}
+					ProducerID: t.ProducerID, ProducerEpoch: t.ProducerEpoch, LastWrite: t.LastWrite.UTC(), Reason: t.Reason, Outcome: string(t.Outcome)}
 				if execute {
 					err := admin.EndHangingTxn(ctx, t)
 					failures = errors.Join(failures, err)
@@ -66,21 +69,21 @@ does. The sequencer does so by itself on its own topics where its Kafka user may
 				}
 				rows = append(rows, r)
 			}
-			if err := show(c, rows, []string{"TOPIC", "PARTITION", "START OFFSET", "TRANSACTIONAL ID", "LAST WRITE", "REASON", "ENDED"}, func(r hangingRow) []any {
-				return []any{r.Topic, r.Partition, r.StartOffset, dash(r.TransactionalID), stamp(r.LastWrite), r.Reason, r.Ended}
+			if err := show(c, rows, []string{"TOPIC", "PARTITION", "START OFFSET", "TRANSACTIONAL ID", "LAST WRITE", "REASON", "OUTCOME", "ENDED"}, func(r hangingRow) []any {
+				return []any{r.Topic, r.Partition, r.StartOffset, dash(r.TransactionalID), stamp(r.LastWrite), r.Reason, r.Outcome, r.Ended}
 			}); err != nil {
 				return err
 			}
 			switch {
 			case failures != nil:
-				return failed("end hanging transactions", failures).next("run it as a user with Alter on the cluster")
+				return failed("end hanging transactions", failures).next("run it as a user with Alter on the cluster and Read on __transaction_state; of an unknown outcome, see docs/operations.md")
 			case len(found) > 0 && !execute:
 				c.dryRun()
 			}
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&execute, "execute", false, "abort them")
+	cmd.Flags().BoolVar(&execute, "execute", false, "end them")
 	return cmd
 }
 

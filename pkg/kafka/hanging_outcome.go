@@ -1,0 +1,138 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const txnStateTopic = "__transaction_state"
+
+// TransactionStatus of the coordinator's log.
+const (
+	txnEmpty          = 0
+	txnOngoing        = 1
+	txnPrepareCommit  = 2
+	txnPrepareAbort   = 3
+	txnCompleteCommit = 4
+	txnCompleteAbort  = 5
+	txnDead           = 6
+	txnEpochFence     = 7
+)
+
+// txnVersion2 is the protocol in which each transaction has an epoch of its own (KIP-890).
+const txnVersion2 = 2
+
+// txnEntry is one record of the coordinator's log about one transactional id.
+type txnEntry struct {
+	at         time.Time
+	producer   int64
+	epoch      int16
+	status     int8
+	version    int16
+	partitions []TopicPartition // while the transaction is open or being ended
+}
+
+// txnHistory reads the coordinator's log for how one transaction ended.
+type txnHistory struct {
+	t       HangingTxn
+	covered bool // the log reaches back to the transaction
+	open    bool // the last entry has it ongoing
+	outcome TxnOutcome
+}
+
+func (h *txnHistory) add(e txnEntry) {
+	h.covered = h.covered || !e.at.After(h.t.LastWrite)
+	if e.producer != h.t.ProducerID {
+		return
+	}
+	switch e.status {
+	case txnOngoing:
+		h.open = e.epoch == h.t.ProducerEpoch && slices.Contains(e.partitions, h.t.TopicPartition)
+		return
+	case txnPrepareCommit, txnCompleteCommit:
+		if h.open {
+			// Where transactions share an epoch, it may be an earlier one that was committed, and this a late write.
+			if h.outcome = TxnCommit; e.version < txnVersion2 {
+				h.outcome = TxnUnknown
+			}
+		}
+	case txnEmpty, txnPrepareAbort, txnCompleteAbort, txnDead, txnEpochFence:
+		if h.open {
+			h.outcome = TxnAbort
+		}
+	}
+	h.open = false
+}
+
+// end is the verdict: what was decided for the transaction, abort if it was never part of one.
+func (h *txnHistory) end() TxnOutcome {
+	switch {
+	case h.open: // or the coordinator would be working for it
+		return TxnUnknown
+	case h.outcome != "":
+		return h.outcome
+	case h.covered:
+		return TxnAbort
+	}
+	return TxnUnknown
+}
+
+// txnOutcome asks the coordinator's log how a transaction has to end. The log is compacted, but not in its youngest segment.
+func (a *Admin) txnOutcome(ctx context.Context, t HangingTxn) (TxnOutcome, error) {
+	if t.TransactionalID == "" {
+		return TxnUnknown, nil
+	}
+	tp, err := a.TxnStatePartition(ctx, t.TransactionalID)
+	if err != nil {
+		return "", err
+	}
+	h := txnHistory{t: t}
+	err = a.readTxnState(ctx, tp, t.TransactionalID, h.add)
+	if errors.Is(err, kerr.TopicAuthorizationFailed) {
+		return TxnUnknown, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("kafka: how the transaction of %s ended: %w", t.TransactionalID, err)
+	}
+	return h.end(), nil
+}
+
+// TxnStatePartition is where the coordinator's log keeps a transactional id.
+func (a *Admin) TxnStatePartition(ctx context.Context, id string) (TopicPartition, error) {
+	return a.internalPartition(ctx, txnStateTopic, id)
+}
+
+func (a *Admin) readTxnState(ctx context.Context, tp TopicPartition, id string, add func(txnEntry)) error {
+	starts, err := a.StartOffsets(ctx, tp.Topic)
+	if err != nil {
+		return err
+	}
+	ends, err := a.EndOffsets(ctx, ReadUncommitted, tp.Topic)
+	if err != nil {
+		return err
+	}
+	return ReadRange(ctx, a.cfg, tp.Topic, tp.Partition, starts[tp], ends[tp], func(r *Record) error {
+		var key kmsg.TxnMetadataKey
+		if err := key.ReadFrom(r.Key); err != nil || key.TransactionalID != id || len(r.Value) == 0 {
+			return nil //nolint:nilerr // a key of another kind is not ours
+		}
+		var v kmsg.TxnMetadataValue
+		if err := v.ReadFrom(r.Value); err != nil {
+			return fmt.Errorf("%v offset %d: %w", tp, r.Offset, err)
+		}
+		e := txnEntry{at: r.Timestamp, producer: v.ProducerID, epoch: v.ProducerEpoch, status: int8(v.State), version: v.ClientTransactionVersion}
+		for _, topic := range v.Topics {
+			for _, p := range topic.Partitions {
+				e.partitions = append(e.partitions, TopicPartition{topic.Topic, p})
+			}
+		}
+		add(e)
+		return nil
+	})
+}

@@ -1,0 +1,55 @@
+//go:build synctests
+
+package sequencer
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+)
+
+// TestSimulation_AnOffsetOfOursBesideTheState is about transactions whose markers were lost, so that their offset and their state did not end
+// alike. Behind the state's, the group's offset is only late: the state is the truth. Ahead of it, the state may have lost its end.
+func TestSimulation_AnOffsetOfOursBesideTheState(t *testing.T) {
+	for name, by := range map[string]int64{"behind": -1, "ahead": 1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := kafkatest.StartVirtual(t, 1, 1)
+				cfg, keys := v.Config(v.Link(nil)), event.NewKeyring()
+				admin, err := kafka.NewAdmin(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := start(t, testConfig(cfg, keys, "0"))
+				send(t, cfg, created(keys, "a"), lead("a", "1"))
+				waitLogged(t, cfg, 2)
+				r.halt()
+				tp := kafka.TopicPartition{Topic: kafka.TopicIngress}
+				truth := committed(t, admin)[tp]
+				kafkatest.WaitFor(t, "the offset to be taken", func(ctx context.Context) bool {
+					return admin.Commit(ctx, kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{tp: {Offset: truth.Offset + by, Metadata: truth.Metadata}}) == nil
+				})
+				r = start(t, testConfig(cfg, keys, "0"))
+				send(t, cfg, lead("a", "2"))
+				time.Sleep(settle + 10*time.Second)
+				after := logged(t, cfg)
+				checkLog(t, after)
+				switch err := r.ready.Err(); {
+				case by < 0 && (err != nil || total(after) != 3 || committed(t, admin)[tp].Offset != truth.Offset+1):
+					t.Errorf("%d events, the group's offset is %+v, ready: %v", total(after), committed(t, admin)[tp], err)
+				case by > 0 && (err == nil || !strings.Contains(err.Error(), stopOffset) || total(after) != 2):
+					t.Errorf("%d events, ready: %v", total(after), err)
+				}
+				r.halt()
+				admin.Close()
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
