@@ -42,8 +42,9 @@ bench: ## measure, as ratios to raw limits in the same run; writes .bench/latest
 e2e: build ## the proof on a real Kafka: NEURONX_TEST_KAFKA_BROKERS names its brokers, NEURONX_TEST_KAFKA_SASL_* those of one with passwords
 	cd e2e && $(GO) test -tags e2e -count=1 -timeout 25m ./...
 
-soak: build ## the same in long rounds (SOAK_ROUNDS, default 20)
-	cd e2e && NEURONX_TEST_ROUNDS=$(or $(SOAK_ROUNDS),20) $(GO) test -tags e2e -count=1 -timeout 12h -run TestRounds ./...
+soak: build ## the same in long rounds (SOAK_ROUNDS, default 20), then SOAK_MINUTES (30) of load and faults on three brokers
+	cd e2e && NEURONX_TEST_ROUNDS=$(or $(SOAK_ROUNDS),20) NEURONX_TEST_SOAK=$(or $(SOAK_MINUTES),30) \
+		$(GO) test -tags e2e -count=1 -timeout 12h -run '^(TestRounds|TestSoakCluster)$$' -v .
 
 clean: ## remove built programs; data of `make run` stays
 	rm -rf bin .bench

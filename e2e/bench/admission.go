@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,16 +36,36 @@ func (b *bench) admission(ctx context.Context, r *report) error {
 		from, to, err = b.fill(ctx, b.o.records)
 		return err
 	}
-	before := b.window
-	pairs, err := b.pairs(ctx, prepare,
+	sides := []func(context.Context) (sample, error){
 		func(ctx context.Context) (sample, error) { return b.rawCopy(ctx, from, to) },
-		func(ctx context.Context) (sample, error) { return b.sequence(ctx, from, to, b.process(b.sequencer)) })
+		func(ctx context.Context) (sample, error) { return b.sequence(ctx, from, to, b.process(b.sequencer)) },
+	}
+	if slices.Contains(b.o.jobs, jobStreams) {
+		peer, err := b.newStreams(ctx)
+		if err != nil {
+			return err
+		}
+		sides = append(sides, func(ctx context.Context) (sample, error) { return peer.admit(ctx, from, to) })
+	}
+	before := b.window
+	all, err := b.rounds(ctx, prepare, sides...)
 	if err != nil {
 		return err
+	}
+	pairs, peers := make([]pair, len(all)), make([]pair, 0, len(all))
+	for i, round := range all {
+		pairs[i] = pair{round[0], round[1]}
+		if len(round) > 2 {
+			peers = append(peers, pair{round[0], round[2]})
+		}
 	}
 	r.throughput("admission", "events/s", fmt.Sprintf("a backlog of %d events a round, admitted by one neuronx-ingest --roles sequencer (deduplication against a window that grew from %d to %d keys, "+
 		"validation, numbering, exactly once), timed from when all partitions move (at the latest from the half) to the last commit; raw limit: franz-go consumes the same records and produces them to another topic with "+
 		"acks=all, %d between commits, at least once", b.o.records, before, b.window, rawBatch), pairs)
+	if len(peers) > 0 {
+		r.throughput(jobStreams, "events/s", fmt.Sprintf("the same records in the same rounds, admitted by a Kafka Streams 4.3 program in one JVM: exactly_once_v2, commits every 100 ms, as many threads "+
+			"as cores, stores in %s with changelogs; drops repeats of 24 h, numbers, and checks nothing else", b.o.store), peers)
+	}
 	return nil
 }
 
@@ -118,7 +139,7 @@ func (b *bench) sequence(ctx context.Context, from, to map[int32]int64, run runn
 	if err != nil {
 		return sample{}, err
 	}
-	s, err := b.follow(ctx, from, to, pid)
+	s, err := b.follow(ctx, kafka.GroupSequencer, from, to, pid)
 	if err == nil {
 		err = cluster.Eventually(ctx, 5*time.Second, func(context.Context) error { // the metric follows the commit
 			n, err := admitted()
@@ -132,13 +153,13 @@ func (b *bench) sequence(ctx context.Context, from, to map[int32]int64, run runn
 	return s, errors.Join(err, stop())
 }
 
-// follow watches the group's offsets, which are committed in the transactions that write the log.
-func (b *bench) follow(ctx context.Context, from, to map[int32]int64, pid int) (sample, error) {
+// follow watches a group's offsets, which are committed in the transactions that write the log.
+func (b *bench) follow(ctx context.Context, group string, from, to map[int32]int64, pid int) (sample, error) {
 	var began time.Time
 	var cpu usage
 	var first int64
 	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(poll) {
-		committed, err := b.admin.Committed(ctx, kafka.GroupSequencer)
+		committed, err := b.admin.Committed(ctx, group)
 		if err != nil {
 			return sample{}, err
 		}

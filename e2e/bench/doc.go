@@ -6,6 +6,7 @@
 //
 //	job             raw limit                                          engine
 //	admission       franz-go: consume, produce, acks=all, commit       neuronx-ingest --roles sequencer, on the same records
+//	admission_kafka_streams  the same, same records and rounds        a Kafka Streams program, exactly_once_v2 (folder streams)
 //	admission_p50   franz-go: produce to visible, 200 events/s         produced to ingress, to visible committed in the log
 //	archive         COPY of the same rows, one connection              neuronx-archiver, Kafka to committed rows
 //	http_single     net/http + franz-go producing the same records     neuronx-ingest --roles http, one event a request

@@ -24,6 +24,7 @@ type options struct {
 	load     time.Duration // of one round at a steady rate
 	http     time.Duration // of one side of a round at the door
 	rate     int           // events a second of the latency jobs
+	store    string        // of Kafka Streams: memory or rocksdb
 	profiles string        // folder for CPU profiles; then nothing is measured
 }
 
@@ -32,7 +33,10 @@ const (
 	clients = 16 // of the HTTP jobs
 )
 
-var allJobs = []string{"end_to_end", "admission_latency", "admission", "archive", "http", "key_window", "restore"}
+var allJobs = []string{"end_to_end", "admission_latency", "admission", jobStreams, "archive", "http", "key_window", "restore"}
+
+// jobStreams is measured in the rounds of admission.
+const jobStreams = "admission_kafka_streams"
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == bareVerb {
@@ -46,6 +50,7 @@ func main() {
 	flag.IntVar(&o.records, "records", o.records, "events of one round of admission")
 	flag.IntVar(&o.archived, "archived", o.archived, "events of one round of the archive")
 	flag.IntVar(&o.rate, "rate", 200, "events a second of the latency jobs")
+	flag.StringVar(&o.store, "streams-store", "memory", "where the Kafka Streams program keeps its state: memory or rocksdb")
 	flag.StringVar(&o.profiles, "profile", "", "measure nothing: run sequencer, archiver and door in this process, write their CPU profiles to this folder")
 	flag.Parse()
 	o.jobs = strings.Split(jobs, ",")
@@ -53,6 +58,9 @@ func main() {
 		if !slices.Contains(allJobs, j) {
 			exit(fmt.Errorf("there is no job %q; there are %s", j, strings.Join(allJobs, ", ")))
 		}
+	}
+	if slices.Contains(o.jobs, jobStreams) && !slices.Contains(o.jobs, "admission") {
+		o.jobs = append(o.jobs, "admission") // whose rounds it is measured in
 	}
 	if o.quick {
 		o.records, o.archived, o.load, o.http = 120_000, 20_000, 3*time.Second, time.Second
@@ -127,32 +135,42 @@ func (b *bench) say(format string, args ...any) {
 
 // pairs runs a job's rounds: raw and engine in alternating order, after what both need is prepared.
 func (b *bench) pairs(ctx context.Context, prepare func(context.Context) error, raw, ours func(context.Context) (sample, error)) ([]pair, error) {
-	var out []pair
+	all, err := b.rounds(ctx, prepare, raw, ours)
+	out := make([]pair, len(all))
+	for i, round := range all {
+		out[i] = pair{round[0], round[1]}
+	}
+	return out, err
+}
+
+// rounds runs the sides of a job one after the other, the raw limit first and the engine second, in the other order every other round.
+func (b *bench) rounds(ctx context.Context, prepare func(context.Context) error, sides ...func(context.Context) (sample, error)) ([][]sample, error) {
+	var out [][]sample
+	names := []string{"raw", "engine", "Kafka Streams"}
 	for i := range b.o.rounds {
 		if prepare != nil {
 			if err := prepare(ctx); err != nil {
 				return nil, err
 			}
 		}
-		var p pair
-		sides := []func() error{
-			func() (err error) { p.raw, err = raw(ctx); return err },
-			func() (err error) { p.ours, err = ours(ctx); return err },
-		}
-		if i%2 == 1 {
-			slices.Reverse(sides)
-		}
-		for _, side := range sides {
+		round, said := make([]sample, len(sides)), make([]string, len(sides))
+		for n := range sides {
+			at := n
+			if i%2 == 1 {
+				at = len(sides) - 1 - n
+			}
 			runtime.GC() // garbage of the side before is not this one's
-			if err := side(); err != nil {
+			var err error
+			if round[at], err = sides[at](ctx); err != nil {
 				return nil, err
 			}
 			if err := ctx.Err(); err != nil {
 				return nil, errors.New("interrupted")
 			}
+			said[at] = names[at] + " " + round[at].String()
 		}
-		b.say("  round %d: raw %s, engine %s", i+1, p.raw, p.ours)
-		out = append(out, p)
+		b.say("  round %d: %s", i+1, strings.Join(said, ", "))
+		out = append(out, round)
 	}
 	return out, nil
 }

@@ -115,6 +115,10 @@ func Check(d Dump) []Violation {
 	checkDerived(r, d)
 	checkReplays(r, d)
 	checkDurable(r, d)
+	return r.sorted()
+}
+
+func (r *report) sorted() []Violation {
 	out := make([]Violation, 0, len(r.found))
 	for _, v := range r.found {
 		out = append(out, *v)

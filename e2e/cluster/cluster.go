@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type Options struct {
 	Tags   string   // build tags of the services: a seeded bug
 	Tagged []string // the programs that Tags are for, such as neuronx-rules; empty: all
 	Doors  int      // instances of ingest, each with both roles; 0: 2
+	Ingest []string // more arguments of theirs
 }
 
 // Cluster is a running engine.
@@ -69,7 +71,7 @@ func (c *Cluster) Services() []string {
 // Start wipes the Kafka, builds the services, starts everything and waits until all is ready.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	brokers, err := Brokers()
 	must(t, err)
@@ -87,7 +89,7 @@ func Start(t testing.TB, o Options) *Cluster {
 		_ = embedded.Remove(context.Background(), filepath.Join(c.Dir, "postgres")) // the server's user may have it elsewhere
 	})
 	_, err = provision.Run(ctx, provision.Options{
-		Kafka: c.Kafka, Topics: kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: 1, Laptop: true},
+		Kafka: c.Kafka, Topics: kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: c.replicas(), Laptop: c.replicas() < 3},
 		AdminURL: app.Secret(c.Postgres.AdminURL()), Passwords: c.Postgres.Passwords(), Execute: true,
 	})
 	must(t, err)
@@ -101,7 +103,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	must(t, c.Processes["registry"].Start())
 	c.Registry, err = registry.NewClient(c.RegistryURL, slog.New(slog.DiscardHandler))
 	must(t, err)
-	must(t, Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
+	must(t, Eventually(ctx, 2*time.Minute, func(ctx context.Context) error {
 		_, err := provision.Schemas(ctx, c.Registry, true)
 		return err
 	}))
@@ -115,7 +117,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	must(t, err)
 	t.Cleanup(producer.Close)
 	c.Control = control.New(producer, c.Keys, c.Registry)
-	c.env = []string{"NEURONX_KAFKA_BROKERS=" + c.Kafka.Brokers[0], "NEURONX_POSTGRES_URL=" + c.Postgres.URL("neuronx_ops"),
+	c.env = []string{"NEURONX_KAFKA_BROKERS=" + strings.Join(c.Kafka.Brokers, ","), "NEURONX_POSTGRES_URL=" + c.Postgres.URL("neuronx_ops"),
 		"NEURONX_SCHEMA_REGISTRY_URL=" + c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE=" + filepath.Join(c.Dir, "keys.json"),
 		"NEURONX_SECRETS_DIR=" + c.Secrets, "NEURONX_HTTP_URL=" + c.Doors[0]}
 	c.Ops = pool(t, c.Postgres.URL("neuronx_ops"))
@@ -136,7 +138,7 @@ func (c *Cluster) declare(t testing.TB, o Options) {
 	t.Helper()
 	addr := freeAddr(t)
 	c.RegistryURL = "http://" + addr
-	c.add("registry", "registry", []string{addr, c.Kafka.Brokers[0]})
+	c.add("registry", "registry", []string{addr, strings.Join(c.Kafka.Brokers, ",")})
 	crm := freeAddr(t)
 	c.CRMURL = "http://" + crm
 	service := func(name, program, role string, args ...string) { c.Service(t, name, program, role, args...) }
@@ -144,12 +146,28 @@ func (c *Cluster) declare(t testing.TB, o Options) {
 	for i := range o.Doors {
 		door := freeAddr(t)
 		c.Doors = append(c.Doors, "http://"+door)
-		service(fmt.Sprintf("ingest-%d", i), "ingest", "ingest", "--http", door, "--slot", fmt.Sprint(i), "--laptop")
+		service(fmt.Sprintf("ingest-%d", i), "ingest", "ingest", append(c.laptop("--http", door, "--slot", fmt.Sprint(i)), o.Ingest...)...)
 	}
-	service("rules", "rules", "rules", "--laptop")
-	service("projector", "projector", "projector", "--laptop")
-	service("archiver", "archiver", "archiver", "--laptop")
-	service("gohighlevel", "gohighlevel", "gohighlevel", "--ghl-base-url", c.CRMURL, "--crm-timeout", "5s", "--laptop")
+	service("rules", "rules", "rules", c.laptop()...)
+	service("projector", "projector", "projector", c.laptop()...)
+	service("archiver", "archiver", "archiver", c.laptop()...)
+	service("gohighlevel", "gohighlevel", "gohighlevel", c.laptop("--ghl-base-url", c.CRMURL, "--crm-timeout", "5s")...)
+}
+
+// replicas of every topic: three where there are three brokers.
+func (c *Cluster) replicas() int16 {
+	if len(c.Kafka.Brokers) < 3 {
+		return 1
+	}
+	return 3
+}
+
+// laptop adds the flag that accepts topics with one replica where they have one.
+func (c *Cluster) laptop(args ...string) []string {
+	if c.replicas() == 1 {
+		args = append(args, "--laptop")
+	}
+	return args
 }
 
 func (c *Cluster) add(name, program string, args []string, env ...string) *Process {
@@ -165,7 +183,7 @@ func (c *Cluster) Service(t testing.TB, name, program, role string, args ...stri
 	admin := freeAddr(t)
 	args = append(args, "--admin-addr", admin, "--log-level", "info")
 	p := c.add(name, "neuronx-"+program, args,
-		"NEURONX_KAFKA_BROKERS="+c.Kafka.Brokers[0], "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_"+role),
+		"NEURONX_KAFKA_BROKERS="+strings.Join(c.Kafka.Brokers, ","), "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_"+role),
 		"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
 		"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"))
 	p.Admin = admin

@@ -113,7 +113,7 @@ func (c *Cluster) Durable(ctx context.Context, group string) (d checker.Dump, er
 		}
 	}
 	d.Committed = map[string]map[int32]int64{group: offsets}
-	if d.Progress, err = collect[checker.Progress](ctx, c, `SELECT consumer, tenant_id, state, sequence FROM neuronx.progress WHERE state <> 'retired'`); err != nil {
+	if d.Progress, err = c.Progress(ctx); err != nil {
 		return d, err
 	}
 	if d.Archive, err = collect[checker.ArchiveRow](ctx, c, `SELECT tenant_id, sequence, event_id, ''::bytea FROM neuronx.tenant_events`); err != nil {
@@ -226,6 +226,11 @@ func collect[T any](ctx context.Context, c *Cluster, query string) ([]T, error) 
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[T])
 }
 
+// Progress reads the rows that say how far each consumer is.
+func (c *Cluster) Progress(ctx context.Context) ([]checker.Progress, error) {
+	return collect[checker.Progress](ctx, c, `SELECT consumer, tenant_id, state, sequence FROM neuronx.progress WHERE state <> 'retired'`)
+}
+
 // Settled waits until every consumer has everything that is in the log and every outbox and ledger is at rest.
 func (c *Cluster) Settled(ctx context.Context, limit time.Duration) error {
 	return Eventually(ctx, limit, func(ctx context.Context) error {
@@ -237,31 +242,36 @@ func (c *Cluster) Settled(ctx context.Context, limit time.Duration) error {
 		for i := range log {
 			heads[log[i].TenantID] = max(heads[log[i].TenantID], log[i].Sequence)
 		}
-		progress, err := collect[checker.Progress](ctx, c, `SELECT consumer, tenant_id, state, sequence FROM neuronx.progress WHERE state <> 'retired'`)
-		if err != nil {
-			return err
-		}
-		reached := map[[2]string]int64{}
-		for _, p := range progress {
-			if p.State == "stalled" {
-				return fmt.Errorf("%s is stalled for %s", p.Tenant, p.Consumer)
-			}
-			reached[[2]string{p.Consumer, p.Tenant}] = max(reached[[2]string{p.Consumer, p.Tenant}], p.Sequence)
-		}
-		for tenant, head := range heads {
-			for _, consumer := range []string{"neuronx.archiver", "neuronx.projector", "neuronx.rules", "neuronx.gohighlevel"} {
-				if n := reached[[2]string{consumer, tenant}]; n != head {
-					return fmt.Errorf("%s stands at %d of %d for %s", consumer, n, head, tenant)
-				}
-			}
-		}
-		var outbox, effects int
-		if err := c.Admin.QueryRow(ctx, `SELECT (SELECT count(*) FROM neuronx.outbox), (SELECT count(*) FROM neuronx.effects WHERE status IN ('pending', 'sending'))`).Scan(&outbox, &effects); err != nil {
-			return err
-		}
-		if outbox+effects > 0 {
-			return fmt.Errorf("%d rows in the outbox, %d effects under way", outbox, effects)
-		}
-		return nil
+		return c.AtRest(ctx, heads)
 	})
+}
+
+// AtRest is nil when every consumer stands at the heads, the last sequence of each tenant, and every outbox and ledger is at rest.
+func (c *Cluster) AtRest(ctx context.Context, heads map[string]int64) error {
+	progress, err := c.Progress(ctx)
+	if err != nil {
+		return err
+	}
+	reached := map[[2]string]int64{}
+	for _, p := range progress {
+		if p.State == "stalled" {
+			return fmt.Errorf("%s is stalled for %s", p.Tenant, p.Consumer)
+		}
+		reached[[2]string{p.Consumer, p.Tenant}] = max(reached[[2]string{p.Consumer, p.Tenant}], p.Sequence)
+	}
+	for tenant, head := range heads {
+		for _, consumer := range []string{"neuronx.archiver", "neuronx.projector", "neuronx.rules", "neuronx.gohighlevel"} {
+			if n := reached[[2]string{consumer, tenant}]; n != head {
+				return fmt.Errorf("%s stands at %d of %d for %s", consumer, n, head, tenant)
+			}
+		}
+	}
+	var outbox, effects int
+	if err := c.Admin.QueryRow(ctx, `SELECT (SELECT count(*) FROM neuronx.outbox), (SELECT count(*) FROM neuronx.effects WHERE status IN ('pending', 'sending'))`).Scan(&outbox, &effects); err != nil {
+		return err
+	}
+	if outbox+effects > 0 {
+		return fmt.Errorf("%d rows in the outbox, %d effects under way", outbox, effects)
+	}
+	return nil
 }

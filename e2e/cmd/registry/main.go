@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/neuronx/engine/pkg/app"
@@ -17,7 +18,7 @@ import (
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: registry LISTEN BROKER")
+		fmt.Fprintln(os.Stderr, "usage: registry LISTEN BROKER,...")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -28,12 +29,12 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, addr, broker string) error {
+func run(ctx context.Context, addr, brokers string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
-	srv := registry.NewServer(kafka.Config{Brokers: []string{broker}, ClientID: "registry"}, slog.Default())
+	srv := registry.NewServer(kafka.Config{Brokers: strings.Split(brokers, ","), ClientID: "registry"}, slog.Default())
 	g := app.NewGroup()
 	g.Add("store", srv.Run)
 	g.Add("http", func(ctx context.Context) error { return app.Serve(ctx, l, srv) })

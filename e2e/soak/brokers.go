@@ -1,0 +1,202 @@
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/neuronx/engine/e2e/cluster"
+)
+
+// Where the coordinators of groups and of transactions keep their state: who leads a partition of it is coordinator of what lies in it.
+const (
+	OffsetsTopic      = "__consumer_offsets"
+	TransactionsTopic = "__transaction_state"
+)
+
+// Brokers kills and starts brokers by the shell commands of NEURONX_TEST_KAFKA_KILL9 and NEURONX_TEST_KAFKA_START, which get a broker's
+// node id as $1, and asks the cluster how it is.
+type Brokers struct {
+	kill9, start string
+	client       *kgo.Client
+	adm          *kadm.Client
+}
+
+// OpenBrokers connects to a cluster of at least three.
+func OpenBrokers(seeds []string) (*Brokers, error) {
+	b := &Brokers{kill9: os.Getenv("NEURONX_TEST_KAFKA_KILL9"), start: os.Getenv("NEURONX_TEST_KAFKA_START")}
+	if len(seeds) < 3 || b.kill9 == "" || b.start == "" {
+		return nil, errors.New("NEURONX_TEST_KAFKA_BROKERS must name three brokers; NEURONX_TEST_KAFKA_KILL9 and NEURONX_TEST_KAFKA_START are the shell " +
+			"commands that kill one, whose number they get as $1, and bring it back")
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.MetadataMinAge(100*time.Millisecond))
+	if err != nil {
+		return nil, err
+	}
+	b.client, b.adm = client, kadm.NewClient(client)
+	return b, nil
+}
+
+// Close closes the connections.
+func (b *Brokers) Close() { b.client.Close() }
+
+func shell(ctx context.Context, script string, node int32) error {
+	out, err := exec.CommandContext(ctx, "bash", "-c", script, "broker", fmt.Sprint(node)).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s (broker %d): %w\n%s", script, node, err, out)
+	}
+	return nil
+}
+
+// Whole is nil when every partition of the cluster has all its replicas in sync.
+func (b *Brokers) Whole(ctx context.Context) error {
+	topics, err := b.adm.ListTopicsWithInternal(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range topics {
+		for _, p := range t.Partitions {
+			if p.Err != nil || len(p.ISR) < len(p.Replicas) {
+				return fmt.Errorf("partition %d of %s has %d of %d replicas in sync (%v)", p.Partition, t.Topic, len(p.ISR), len(p.Replicas), p.Err)
+			}
+		}
+	}
+	return nil
+}
+
+// Leader is the node that leads a partition.
+func (b *Brokers) Leader(ctx context.Context, topic string, partition int32) (int32, error) {
+	topics, err := b.adm.ListTopicsWithInternal(ctx, topic)
+	if err != nil {
+		return -1, err
+	}
+	p, ok := topics[topic].Partitions[partition]
+	if !ok || p.Leader < 0 {
+		return -1, fmt.Errorf("partition %d of %s has no leader", partition, topic)
+	}
+	return p.Leader, nil
+}
+
+// PartitionOf is where a coordinators' topic keeps a group or a transactional id: Java's hash of the string.
+func (b *Brokers) PartitionOf(ctx context.Context, topic, id string) (int32, error) {
+	topics, err := b.adm.ListTopicsWithInternal(ctx, topic)
+	if err != nil {
+		return 0, err
+	}
+	n := len(topics[topic].Partitions)
+	if n == 0 {
+		return 0, fmt.Errorf("there is no %s", topic)
+	}
+	var h int32
+	for _, c := range id {
+		h = 31*h + c
+	}
+	return (h & 0x7fffffff) % int32(n), nil
+}
+
+// Kill kills the leader of a partition, calls struck when another one leads it, brings the killed one back after down, and waits until
+// every replica is in sync again.
+func (b *Brokers) Kill(ctx context.Context, topic string, partition int32, down time.Duration, struck func(string)) error {
+	leader, err := b.Leader(ctx, topic, partition)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := shell(ctx, b.kill9, leader); err != nil {
+		return err
+	}
+	moved := cluster.Eventually(ctx, 40*time.Second, func(ctx context.Context) error {
+		now, err := b.Leader(ctx, topic, partition)
+		if err == nil && now == leader {
+			err = fmt.Errorf("partition %d of %s is led by the killed broker %d", partition, topic, leader)
+		}
+		return err
+	})
+	if moved == nil {
+		struck(fmt.Sprintf("broker %d, led partition %d of %s, another one led %s later", leader, partition, topic, time.Since(began).Truncate(time.Millisecond)))
+	}
+	pause(ctx, down)
+	last := context.WithoutCancel(ctx) // a run that ends must not leave a broker dead
+	if err := shell(last, b.start, leader); err != nil {
+		return errors.Join(moved, err)
+	}
+	return errors.Join(moved, cluster.Eventually(last, 2*time.Minute, b.Whole))
+}
+
+// Move gives the leadership of a partition to another replica without killing anything: the replicas are given another order, and the
+// first of them is elected, as kafka-reassign-partitions and kafka-leader-election do.
+func (b *Brokers) Move(ctx context.Context, topic string, partition int32, rng *rand.Rand, struck func(string)) error {
+	topics, err := b.adm.ListTopicsWithInternal(ctx, topic)
+	if err != nil {
+		return err
+	}
+	p := topics[topic].Partitions[partition]
+	replicas := slices.Clone(p.Replicas)
+	at := slices.Index(replicas, p.Leader)
+	if len(replicas) < 2 || at < 0 {
+		return fmt.Errorf("partition %d of %s has %d replicas", partition, topic, len(replicas))
+	}
+	next := (at + 1 + rng.IntN(len(replicas)-1)) % len(replicas)
+	replicas = append(slices.Clone(replicas[next:]), replicas[:next]...)
+	var plan kadm.AlterPartitionAssignmentsReq
+	plan.Assign(topic, partition, replicas)
+	answer, err := b.adm.AlterPartitionAssignments(ctx, plan)
+	if err == nil {
+		err = answer.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("reorder the replicas of partition %d of %s: %w", partition, topic, err)
+	}
+	err = cluster.Eventually(ctx, 20*time.Second, func(ctx context.Context) error {
+		var set kadm.TopicsSet
+		set.Add(topic, partition)
+		if _, err := b.adm.ElectLeaders(ctx, kadm.ElectPreferredReplica, set); err != nil {
+			return err
+		}
+		now, err := b.Leader(ctx, topic, partition)
+		if err == nil && now != replicas[0] {
+			err = fmt.Errorf("partition %d of %s is led by %d, not %d", partition, topic, now, replicas[0])
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	struck(fmt.Sprintf("partition %d of %s from broker %d to %d", partition, topic, p.Leader, replicas[0]))
+	return cluster.Eventually(ctx, time.Minute, b.Whole)
+}
+
+// Cut resets TCP connections to a port of this machine, by the kernel: ss -K. It needs root, and a kernel that can.
+func Cut(ctx context.Context, port string, struck func(string)) error {
+	out, err := exec.CommandContext(ctx, "ss", "-K", "-H", "-t", "-n", "state", "established", "dport", "=", ":"+port).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("ss -K: %w\n%s", err, out)
+	}
+	n := 0
+	for _, c := range out {
+		if c == '\n' {
+			n++
+		}
+	}
+	if n == 0 {
+		return fmt.Errorf("ss -K has cut no connection to port %s", port)
+	}
+	struck(fmt.Sprintf("%d connections to port %s", n, port))
+	return nil
+}
+
+// pause lets time pass, or less if ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,358 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/e2e/checker"
+	"github.com/neuronx/engine/e2e/cluster"
+	"github.com/neuronx/engine/e2e/load"
+	"github.com/neuronx/engine/e2e/soak"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// What a soak is.
+const (
+	soakTenants  = 200
+	soakRate     = 1000 // events a second that must be acknowledged, all clients together
+	soakSpare    = 1.15 // what is asked for is more, because an outage is not made up for at its end
+	faultEvery   = 10 * time.Second
+	recoverLimit = 2 * time.Minute
+)
+
+// soakShares are the clients' parts of the load.
+var soakShares = map[string]float64{"http": 0.5, "python": 0.2, "java": 0.2, "landing": 0.1}
+
+// TestSoakCluster sends events from HTTP, Python, Java and landing topics to a cluster of three brokers for NEURONX_TEST_SOAK minutes,
+// with a fault every ten seconds, asks the checker while things are down and at the end, and keeps what the clients saw, with seed
+// and commit, in a folder. Without NEURONX_TEST_SOAK it does nothing.
+func TestSoakCluster(t *testing.T) {
+	if os.Getenv("NEURONX_TEST_SOAK") == "" {
+		t.Log("NEURONX_TEST_SOAK is not set: it is for how many minutes to run, on three brokers")
+		return
+	}
+	minutes, err := strconv.ParseFloat(os.Getenv("NEURONX_TEST_SOAK"), 64)
+	noError(t, err)
+	s := &soaked{t: t, rate: soakRate, report: soakReport{Seed: uint64(time.Now().Unix()), Commit: commit(t), Minutes: minutes, Started: time.Now().UTC()}}
+	for name, into := range map[string]*uint64{"NEURONX_TEST_SEED": &s.report.Seed, "NEURONX_TEST_SOAK_RATE": &s.rate} {
+		if v := os.Getenv(name); v != "" {
+			*into, err = strconv.ParseUint(v, 10, 64)
+			noError(t, err)
+		}
+	}
+	s.run(time.Duration(minutes * float64(time.Minute)))
+}
+
+// soakReport is what is written beside the histories.
+type soakReport struct {
+	Seed       uint64                  `json:"seed"`
+	Commit     string                  `json:"commit"`
+	Started    time.Time               `json:"started"`
+	Minutes    float64                 `json:"minutes"`
+	Clients    map[string]clientReport `json:"clients"`
+	Rate       float64                 `json:"acknowledged_per_second"`
+	Faults     []soak.Struck           `json:"faults"`
+	Kinds      map[string]soak.Summary `json:"recovery_by_fault"`
+	Landed     int                     `json:"landed"`
+	Ledger     checker.Ledger          `json:"ledger"`
+	Violations []string                `json:"violations"`
+}
+
+type clientReport struct {
+	OK       int64   `json:"ok"`
+	Fail     int64   `json:"fail"`
+	Unknown  int64   `json:"unknown"`
+	Retries  int64   `json:"retries"`
+	SlowestS float64 `json:"slowest_s"`
+}
+
+// soaked is one cluster under load and faults.
+type soaked struct {
+	t       *testing.T
+	rate    uint64
+	dir     string
+	c       *cluster.Cluster
+	tenants []load.Tenant
+	brokers *soak.Brokers
+	watch   *soak.Watch
+	encode  func(map[string]string) ([]byte, error)
+	admin   *kafka.Admin
+	report  soakReport
+	stats   map[string]*load.Stats
+}
+
+func (s *soaked) run(lasts time.Duration) {
+	t, ctx := s.t, context.Background()
+	seeds, err := cluster.Brokers()
+	noError(t, err)
+	s.brokers, err = soak.OpenBrokers(seeds)
+	noError(t, err)
+	defer s.brokers.Close()
+	s.dir = keptIn(t, s.report)
+	python, java := pythonProgram(t, ctx), javaProgram(t, ctx)
+	s.c = cluster.Start(t, cluster.Options{Ingest: soakRoles})
+	defer s.keepLogs()
+	s.open(ctx)
+	defer s.admin.Close()
+	defer s.watch.Close()
+
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	var background, clients sync.WaitGroup
+	background.Go(func() { s.watch.Read(reading) })
+	loading, end := context.WithTimeout(ctx, lasts)
+	defer end()
+	began := time.Now()
+	background.Go(func() { noErrorLater(t, s.watch.Probe(loading)) })
+	for name, run := range s.clients(python, java) {
+		stats := &load.Stats{}
+		s.stats[name] = stats
+		h, err := checker.CreateHistory(filepath.Join(s.dir, "history-"+name+".jsonl"))
+		noError(t, err)
+		clients.Go(func() {
+			defer h.Close()
+			noErrorLater(t, run(loading, h, stats))
+		})
+	}
+	nemesis := soak.Nemesis{Faults: s.faults(), Every: faultEvery, Seed: s.report.Seed, Watch: s.watch, Limit: recoverLimit, Struck: s.during, Log: t.Logf}
+	s.report.Faults = nemesis.Run(loading)
+	clients.Wait()
+	took := lasts
+	t.Logf("load and faults ended after %s", time.Since(began).Truncate(time.Second))
+	s.judge(ctx, took)
+	stop()
+	background.Wait()
+}
+
+// open makes the tenants and what looks at the cluster.
+func (s *soaked) open(ctx context.Context) {
+	t := s.t
+	noError(t, s.c.Joined(ctx, kafka.GroupSequencer, len(s.c.Doors)))
+	s.tenants = s.c.Tenants(t, "t", soakTenants, 0)
+	s.stats = map[string]*load.Stats{}
+	id, schema, err := s.c.Registry.ByType(ctx, "lead.created")
+	noError(t, err)
+	s.encode = func(data map[string]string) ([]byte, error) {
+		values := map[string]any{}
+		for k, v := range data {
+			values[k] = v
+		}
+		body, err := schema.EncodeMap(values)
+		return event.Frame(id, body), err
+	}
+	s.admin, err = kafka.NewAdmin(s.c.Kafka)
+	noError(t, err)
+	h, err := checker.CreateHistory(filepath.Join(s.dir, "history-probe.jsonl"))
+	noError(t, err)
+	t.Cleanup(func() { _ = h.Close() })
+	var names []string
+	for _, x := range s.tenants {
+		names = append(names, x.ID)
+	}
+	s.watch, err = soak.NewWatch(soak.WatchConfig{Brokers: s.c.Kafka.Brokers, Tenants: names, History: h, Encode: s.encode, Seed: s.report.Seed})
+	noError(t, err)
+}
+
+// clients are the load: what each of them runs.
+func (s *soaked) clients(python, java []string) map[string]func(context.Context, *checker.History, *load.Stats) error {
+	whole := 1.0
+	if len(soakRoles) == 0 {
+		whole -= soakShares["landing"]
+	}
+	rate := func(name string) int { return int(float64(s.rate) * soakSpare * soakShares[name] / whole) }
+	env := []string{"NEURONX_KAFKA_BROKERS=" + strings.Join(s.c.Kafka.Brokers, ","), "NEURONX_SCHEMA_REGISTRY_URL=" + s.c.RegistryURL}
+	program := func(name string, command []string) func(context.Context, *checker.History, *load.Stats) error {
+		return func(ctx context.Context, h *checker.History, stats *load.Stats) error {
+			return load.Program{Command: command, Env: env, Log: filepath.Join(s.dir, name+".log")}.Run(ctx,
+				load.Feed{Name: name, Tenants: s.tenants, Rate: rate(name), History: h, Seed: s.report.Seed, Stats: stats})
+		}
+	}
+	all := map[string]func(context.Context, *checker.History, *load.Stats) error{
+		"python": program("python", python),
+		"java":   program("java", java),
+		"http": func(ctx context.Context, h *checker.History, stats *load.Stats) error {
+			return load.Run(ctx, load.Plan{URLs: s.c.Doors, Tenants: s.tenants, Rate: rate("http"), Batch: 20, Clients: 24, History: h, Seed: s.report.Seed}, stats)
+		},
+	}
+	if len(soakRoles) > 0 {
+		all["landing"] = func(ctx context.Context, h *checker.History, stats *load.Stats) error {
+			return s.landing(ctx, load.Feed{Name: "landing", Rate: rate("landing"), History: h, Seed: s.report.Seed, Stats: stats})
+		}
+	}
+	return all
+}
+
+// during is asked after every fault has struck, while what it took away is away: what is committed is durable, what is in the log is whole.
+func (s *soaked) during(ctx context.Context) error {
+	sequencer, err := s.committed(ctx, kafka.GroupSequencer, kafka.TopicIngress)
+	if err != nil {
+		return err
+	}
+	if err := s.watch.Judged(ctx, sequencer, time.Minute); err != nil {
+		return err
+	}
+	for _, group := range groups {
+		offsets, err := s.committed(ctx, group, kafka.TopicEvents)
+		if err != nil {
+			return err
+		}
+		progress, err := s.c.Progress(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.watch.Ask(func(w *checker.Witness) { w.Covered(group, offsets, progress) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *soaked) committed(ctx context.Context, group, topic string) (map[int32]int64, error) {
+	out := map[int32]int64{}
+	err := cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error { // a coordinator may be away
+		all, err := s.admin.Committed(ctx, group)
+		for tp, o := range all {
+			if tp.Topic == topic && o.Present {
+				out[tp.Partition] = o.Offset
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+// judge waits until all is at rest and lets the checker decide, with what every client saw.
+func (s *soaked) judge(ctx context.Context, took time.Duration) {
+	t, r := s.t, &s.report
+	noErrorLater(t, s.settled(ctx))
+	noErrorLater(t, s.during(ctx))
+	d, err := s.c.Dump(ctx)
+	noError(t, err)
+	acknowledged := int64(0)
+	r.Clients = map[string]clientReport{}
+	for name, x := range s.stats {
+		r.Clients[name] = clientReport{x.OK.Load(), x.Fail.Load(), x.Unknown.Load(), x.Retries.Load(), time.Duration(x.Slowest.Load()).Seconds()}
+		acknowledged += x.OK.Load()
+		if x.OK.Load() == 0 {
+			t.Errorf("nothing of %s was acknowledged", name)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(s.dir, "history-*.jsonl"))
+	noError(t, err)
+	for _, f := range files {
+		ops, err := checker.ReadHistory(f)
+		noError(t, err)
+		d.Ops = append(d.Ops, ops...)
+	}
+	found := checker.Check(d)
+	noErrorLater(t, s.watch.Ask(func(w *checker.Witness) {
+		r.Ledger = w.Ended()
+		found = append(found, w.Found()...)
+	}))
+	for _, v := range found {
+		t.Error(v)
+		r.Violations = append(r.Violations, v.String())
+	}
+	r.Rate = float64(acknowledged) / took.Seconds()
+	r.Landed, r.Kinds = soak.Summarize(r.Faults)
+	text, err := json.MarshalIndent(r, "", "  ")
+	noError(t, err)
+	noError(t, os.WriteFile(filepath.Join(s.dir, "report.json"), append(text, '\n'), 0o644))
+	t.Logf("%d events acknowledged in %s: %.0f/s over %d tenants; %d of %d faults landed; %d events of the log and %d dead letters checked; %+v\n%s",
+		acknowledged, took, r.Rate, len(s.tenants), r.Landed, len(r.Faults), len(d.Log), len(d.DeadLetters), r.Ledger, soak.Table(r.Kinds))
+	t.Logf("kept in %s", s.dir)
+	if r.Rate < float64(s.rate) {
+		t.Errorf("%.0f events/s are too few to prove anything, %d are wanted", r.Rate, s.rate)
+	}
+	if r.Landed*10 < len(r.Faults)*9 || len(r.Faults) < int(took/faultEvery)*9/10 {
+		t.Errorf("%d of %d faults landed, %d were due", r.Landed, len(r.Faults), int(took/faultEvery))
+	}
+}
+
+// settled waits until every consumer has all that the log holds, which the watch has read along.
+func (s *soaked) settled(ctx context.Context) error {
+	return cluster.Eventually(ctx, 10*time.Minute, func(ctx context.Context) error {
+		ends, err := s.admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicIngress)
+		if err != nil {
+			return err
+		}
+		at, err := s.committed(ctx, kafka.GroupSequencer, kafka.TopicIngress)
+		if err != nil {
+			return err
+		}
+		for tp, end := range ends {
+			if at[tp.Partition] < end {
+				return fmt.Errorf("the sequencer stands at %d of %d of partition %d", at[tp.Partition], end, tp.Partition)
+			}
+		}
+		if err := s.watch.Judged(ctx, at, time.Minute); err != nil {
+			return err
+		}
+		var heads map[string]int64
+		if err := s.watch.Ask(func(w *checker.Witness) { heads = w.Heads() }); err != nil {
+			return err
+		}
+		return s.c.AtRest(ctx, heads)
+	})
+}
+
+// keepLogs keeps the processes' logs beside the histories when something is wrong.
+func (s *soaked) keepLogs() {
+	if !s.t.Failed() {
+		return
+	}
+	logs, _ := filepath.Glob(filepath.Join(s.c.Dir, "*.log"))
+	for _, f := range logs {
+		if text, err := os.ReadFile(f); err == nil {
+			_ = os.WriteFile(filepath.Join(s.dir, filepath.Base(f)), text, 0o644)
+		}
+	}
+}
+
+// keptIn makes the folder that the run is kept in, below that of NEURONX_TEST_SOAK_DIR or the repository's .soak.
+func keptIn(t *testing.T, r soakReport) string {
+	t.Helper()
+	above := os.Getenv("NEURONX_TEST_SOAK_DIR")
+	if above == "" {
+		above = filepath.Join("..", ".soak")
+	}
+	dir, err := filepath.Abs(filepath.Join(above, fmt.Sprintf("%s-seed-%d-%s", r.Started.Format("20060102T150405Z"), r.Seed, r.Commit)))
+	noError(t, err)
+	noError(t, os.MkdirAll(dir, 0o755))
+	return dir
+}
+
+// commit is what is checked out, with a mark if something differs from it.
+func commit(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").Output()
+	if err != nil {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			t.Logf("git describe: %s", failed.Stderr)
+		}
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// noErrorLater is noError for goroutines, and for what must not end the test.
+func noErrorLater(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
