@@ -23,41 +23,41 @@ func (s *soaked) faults() []soak.Fault {
 	doors := []*cluster.Process{s.c.Processes["ingest-0"], s.c.Processes["ingest-1"]}
 	extra := s.c.Service(s.t, "ingest-extra", "ingest", "ingest", "--roles", "sequencer", "--slot", "extra")
 	return []soak.Fault{
-		{Kind: "leader kill -9", Takes: []string{"brokers"}, Do: func(ctx context.Context, rng *rand.Rand, struck func(string)) error {
+		{Kind: "leader kill -9", Takes: []string{"brokers"}, Do: func(ctx context.Context, rng *rand.Rand, struck soak.Hit) error {
 			topic := []string{kafka.TopicIngress, kafka.TopicEvents}[rng.IntN(2)]
 			return s.brokers.Kill(ctx, topic, s.watch.Busiest(), time.Duration(1+rng.IntN(4))*time.Second, struck)
 		}},
-		{Kind: "coordinator kill -9", Takes: []string{"brokers"}, Do: func(ctx context.Context, rng *rand.Rand, struck func(string)) error {
+		{Kind: "coordinator kill -9", Takes: []string{"brokers"}, Do: func(ctx context.Context, rng *rand.Rand, struck soak.Hit) error {
 			topic, partition, err := s.coordinator(ctx, rng)
 			if err != nil {
 				return err
 			}
 			return s.brokers.Kill(ctx, topic, partition, time.Duration(1+rng.IntN(4))*time.Second, struck)
 		}},
-		{Kind: "coordinator move", Takes: []string{"brokers"}, Do: func(ctx context.Context, rng *rand.Rand, struck func(string)) error {
+		{Kind: "coordinator move", Takes: []string{"brokers"}, Do: func(ctx context.Context, rng *rand.Rand, struck soak.Hit) error {
 			topic, partition, err := s.coordinator(ctx, rng)
 			if err != nil {
 				return err
 			}
 			return s.brokers.Move(ctx, topic, partition, rng, struck)
 		}},
-		{Kind: "ingest kill -9", Takes: []string{"ingest"}, Do: func(ctx context.Context, rng *rand.Rand, struck func(string)) error {
+		{Kind: "ingest kill -9", Takes: []string{"ingest"}, Do: func(ctx context.Context, rng *rand.Rand, struck soak.Hit) error {
 			p := doors[rng.IntN(len(doors))]
-			pid := p.PID()
+			pid, at := p.PID(), time.Now()
 			if err := p.Kill9(); err != nil {
 				return err
 			}
-			struck(fmt.Sprintf("%s, process %d", p.Name, pid)) // looks while it is down
+			struck(at, fmt.Sprintf("%s, process %d", p.Name, pid)) // looks while it is down
 			return s.startAgain(ctx, p)
 		}},
-		{Kind: "sequencer stopped", Takes: []string{"ingest"}, Do: func(ctx context.Context, rng *rand.Rand, struck func(string)) error {
+		{Kind: "sequencer stopped", Takes: []string{"ingest"}, Do: func(ctx context.Context, rng *rand.Rand, struck soak.Hit) error {
 			return s.stop(ctx, doors[rng.IntN(len(doors))], struck)
 		}},
-		{Kind: "rebalance churn", Takes: []string{"extra"}, Do: func(ctx context.Context, rng *rand.Rand, struck func(string)) error {
+		{Kind: "rebalance churn", Takes: []string{"extra"}, Do: func(ctx context.Context, rng *rand.Rand, struck soak.Hit) error {
 			return s.churn(ctx, extra, rng, struck)
 		}},
-		{Kind: "connections reset", Takes: []string{"connections"}, Do: func(ctx context.Context, rng *rand.Rand, struck func(string)) error {
-			return soak.Cut(ctx, s.port(rng), struck)
+		{Kind: "connections reset", Takes: []string{"connections"}, Do: func(ctx context.Context, rng *rand.Rand, struck soak.Hit) error {
+			return soak.Cut(ctx, s.ports(rng), struck)
 		}},
 	}
 }
@@ -73,7 +73,7 @@ func (s *soaked) coordinator(ctx context.Context, rng *rand.Rand) (topic string,
 }
 
 // stop stops a process beyond its session and the time-out of its transaction, and lets it go on.
-func (s *soaked) stop(ctx context.Context, p *cluster.Process, struck func(string)) error {
+func (s *soaked) stop(ctx context.Context, p *cluster.Process, struck soak.Hit) error {
 	if !p.Signal(syscall.SIGSTOP) {
 		return fmt.Errorf("%s does not run", p.Name)
 	}
@@ -86,7 +86,7 @@ func (s *soaked) stop(ctx context.Context, p *cluster.Process, struck func(strin
 		return err
 	})
 	if err == nil {
-		struck(fmt.Sprintf("%s for %s", p.Name, pausedFor))
+		struck(stopped, fmt.Sprintf("%s for %s", p.Name, pausedFor))
 	}
 	rest(ctx, time.Until(stopped.Add(pausedFor)))
 	if !p.Signal(syscall.SIGCONT) {
@@ -98,7 +98,7 @@ func (s *soaked) stop(ctx context.Context, p *cluster.Process, struck func(strin
 }
 
 // churn lets one more sequencer take its share of the partitions and leave again, politely or not.
-func (s *soaked) churn(ctx context.Context, p *cluster.Process, rng *rand.Rand, struck func(string)) error {
+func (s *soaked) churn(ctx context.Context, p *cluster.Process, rng *rand.Rand, struck soak.Hit) error {
 	if err := p.Start(); err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (s *soaked) churn(ctx context.Context, p *cluster.Process, rng *rand.Rand, 
 		return fmt.Errorf("the extra sequencer owns nothing; the group is %s with %d members", g.State, len(g.Members))
 	})
 	if err == nil {
-		struck(proof)
+		struck(time.Now(), proof)
 	}
 	rest(ctx, time.Duration(1+rng.IntN(5))*time.Second)
 	end := p.Term
@@ -145,14 +145,17 @@ func (s *soaked) startAgain(ctx context.Context, p *cluster.Process) error {
 	return p.Ready(ctx)
 }
 
-// port is that of a broker or of a door.
-func (s *soaked) port(rng *rand.Rand) string {
+// ports are those of the brokers and the doors, in a random order.
+func (s *soaked) ports(rng *rand.Rand) []string {
 	all := append([]string(nil), s.c.Kafka.Brokers...)
 	for _, d := range s.c.Doors {
 		if u, err := url.Parse(d); err == nil {
 			all = append(all, u.Host)
 		}
 	}
-	_, port, _ := net.SplitHostPort(all[rng.IntN(len(all))])
-	return port
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for i := range all {
+		_, all[i], _ = net.SplitHostPort(all[i])
+	}
+	return all
 }

@@ -9,10 +9,26 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// soakRoles are arguments of the doors. As long as they name no role that forwards landing topics, the soak goes without them.
-var soakRoles []string
+const landingTenants = 20 // have a landing topic
 
-const landingTenants = 10 // have a landing topic
+// makeLandings makes landing topics as `neuronx tenant kafka-access` does, without users and rights: these brokers have no authorizer.
+func (s *soaked) makeLandings(ctx context.Context) error {
+	configs, err := s.admin.TopicConfigs(ctx, kafka.TopicIngress)
+	if err != nil {
+		return err
+	}
+	as := map[string]*string{}
+	for _, k := range []string{"cleanup.policy", "retention.ms", "message.timestamp.type", "max.message.bytes", "min.insync.replicas"} {
+		v := configs[kafka.TopicIngress][k]
+		as[k] = &v
+	}
+	for _, t := range s.tenants[:landingTenants] {
+		if err := s.brokers.Make(ctx, kafka.LandingTopic(t.ID), as); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // landing writes to the landing topics of a few tenants, as their own producers would.
 func (s *soaked) landing(ctx context.Context, f load.Feed) error {

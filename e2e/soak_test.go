@@ -26,15 +26,16 @@ import (
 
 // What a soak is.
 const (
-	soakTenants  = 200
-	soakRate     = 1000 // events a second that must be acknowledged, all clients together
-	soakSpare    = 1.15 // what is asked for is more, because an outage is not made up for at its end
-	faultEvery   = 10 * time.Second
-	recoverLimit = 2 * time.Minute
+	soakTenants   = 200
+	soakConnected = 10   // of them have a CRM, and one in a hundred of their events asks for a note in it
+	soakRate      = 1000 // events a second that must be acknowledged, all clients together
+	soakSpare     = 1.15 // what is asked for is more, because an outage is not made up for at its end
+	faultEvery    = 10 * time.Second
+	recoverLimit  = 2 * time.Minute
 )
 
 // soakShares are the clients' parts of the load.
-var soakShares = map[string]float64{"http": 0.5, "python": 0.2, "java": 0.2, "landing": 0.1}
+var soakShares = map[string]float64{"http": 0.6, "python": 0.1, "java": 0.1, "landing": 0.2}
 
 // TestSoakCluster sends events from HTTP, Python, Java and landing topics to a cluster of three brokers for NEURONX_TEST_SOAK minutes,
 // with a fault every ten seconds, asks the checker while things are down and at the end, and keeps what the clients saw, with seed
@@ -103,7 +104,7 @@ func (s *soaked) run(lasts time.Duration) {
 	defer s.brokers.Close()
 	s.dir = keptIn(t, s.report)
 	python, java := pythonProgram(t, ctx), javaProgram(t, ctx)
-	s.c = cluster.Start(t, cluster.Options{Ingest: soakRoles})
+	s.c = cluster.Start(t, cluster.Options{Tags: os.Getenv("NEURONX_TEST_SOAK_TAGS"), Tagged: []string{"neuronx-ingest"}})
 	defer s.keepLogs()
 	s.open(ctx)
 	defer s.admin.Close()
@@ -116,7 +117,9 @@ func (s *soaked) run(lasts time.Duration) {
 	loading, end := context.WithTimeout(ctx, lasts)
 	defer end()
 	began := time.Now()
-	background.Go(func() { noErrorLater(t, s.watch.Probe(loading)) })
+	probing, enough := context.WithCancel(ctx) // goes on until the last fault has healed: its recovery is told by probes
+	defer enough()
+	background.Go(func() { noErrorLater(t, s.watch.Probe(probing)) })
 	for name, run := range s.clients(python, java) {
 		stats := &load.Stats{}
 		s.stats[name] = stats
@@ -127,12 +130,15 @@ func (s *soaked) run(lasts time.Duration) {
 			noErrorLater(t, run(loading, h, stats))
 		})
 	}
-	nemesis := soak.Nemesis{Faults: s.faults(), Every: faultEvery, Seed: s.report.Seed, Watch: s.watch, Limit: recoverLimit, Struck: s.during, Log: t.Logf}
+	nemesis := soak.Nemesis{Faults: s.faults(), Every: faultEvery, Seed: s.report.Seed, Watch: s.watch, Limit: recoverLimit, Struck: s.during,
+		Log: func(format string, args ...any) {
+			t.Logf("%4.0f s: "+format, append([]any{time.Since(began).Seconds()}, args...)...)
+		}}
 	s.report.Faults = nemesis.Run(loading)
+	enough()
 	clients.Wait()
-	took := lasts
 	t.Logf("load and faults ended after %s", time.Since(began).Truncate(time.Second))
-	s.judge(ctx, took)
+	s.judge(ctx, lasts)
 	stop()
 	background.Wait()
 }
@@ -141,7 +147,7 @@ func (s *soaked) run(lasts time.Duration) {
 func (s *soaked) open(ctx context.Context) {
 	t := s.t
 	noError(t, s.c.Joined(ctx, kafka.GroupSequencer, len(s.c.Doors)))
-	s.tenants = s.c.Tenants(t, "t", soakTenants, 0)
+	s.tenants = s.c.Tenants(t, "t", soakTenants, soakConnected)
 	s.stats = map[string]*load.Stats{}
 	id, schema, err := s.c.Registry.ByType(ctx, "lead.created")
 	noError(t, err)
@@ -155,6 +161,7 @@ func (s *soaked) open(ctx context.Context) {
 	}
 	s.admin, err = kafka.NewAdmin(s.c.Kafka)
 	noError(t, err)
+	noError(t, s.makeLandings(ctx))
 	h, err := checker.CreateHistory(filepath.Join(s.dir, "history-probe.jsonl"))
 	noError(t, err)
 	t.Cleanup(func() { _ = h.Close() })
@@ -168,11 +175,7 @@ func (s *soaked) open(ctx context.Context) {
 
 // clients are the load: what each of them runs.
 func (s *soaked) clients(python, java []string) map[string]func(context.Context, *checker.History, *load.Stats) error {
-	whole := 1.0
-	if len(soakRoles) == 0 {
-		whole -= soakShares["landing"]
-	}
-	rate := func(name string) int { return int(float64(s.rate) * soakSpare * soakShares[name] / whole) }
+	rate := func(name string) int { return int(float64(s.rate) * soakSpare * soakShares[name]) }
 	env := []string{"NEURONX_KAFKA_BROKERS=" + strings.Join(s.c.Kafka.Brokers, ","), "NEURONX_SCHEMA_REGISTRY_URL=" + s.c.RegistryURL}
 	program := func(name string, command []string) func(context.Context, *checker.History, *load.Stats) error {
 		return func(ctx context.Context, h *checker.History, stats *load.Stats) error {
@@ -180,19 +183,16 @@ func (s *soaked) clients(python, java []string) map[string]func(context.Context,
 				load.Feed{Name: name, Tenants: s.tenants, Rate: rate(name), History: h, Seed: s.report.Seed, Stats: stats})
 		}
 	}
-	all := map[string]func(context.Context, *checker.History, *load.Stats) error{
+	return map[string]func(context.Context, *checker.History, *load.Stats) error{
 		"python": program("python", python),
 		"java":   program("java", java),
 		"http": func(ctx context.Context, h *checker.History, stats *load.Stats) error {
 			return load.Run(ctx, load.Plan{URLs: s.c.Doors, Tenants: s.tenants, Rate: rate("http"), Batch: 20, Clients: 24, History: h, Seed: s.report.Seed}, stats)
 		},
-	}
-	if len(soakRoles) > 0 {
-		all["landing"] = func(ctx context.Context, h *checker.History, stats *load.Stats) error {
+		"landing": func(ctx context.Context, h *checker.History, stats *load.Stats) error {
 			return s.landing(ctx, load.Feed{Name: "landing", Rate: rate("landing"), History: h, Seed: s.report.Seed, Stats: stats})
-		}
+		},
 	}
-	return all
 }
 
 // during is asked after every fault has struck, while what it took away is away: what is committed is durable, what is in the log is whole.
@@ -309,11 +309,8 @@ func (s *soaked) settled(ctx context.Context) error {
 	})
 }
 
-// keepLogs keeps the processes' logs beside the histories when something is wrong.
+// keepLogs keeps the processes' logs beside the histories.
 func (s *soaked) keepLogs() {
-	if !s.t.Failed() {
-		return
-	}
 	logs, _ := filepath.Glob(filepath.Join(s.c.Dir, "*.log"))
 	for _, f := range logs {
 		if text, err := os.ReadFile(f); err == nil {

@@ -33,7 +33,6 @@ type Options struct {
 	Tags   string   // build tags of the services: a seeded bug
 	Tagged []string // the programs that Tags are for, such as neuronx-rules; empty: all
 	Doors  int      // instances of ingest, each with both roles; 0: 2
-	Ingest []string // more arguments of theirs
 }
 
 // Cluster is a running engine.
@@ -146,7 +145,7 @@ func (c *Cluster) declare(t testing.TB, o Options) {
 	for i := range o.Doors {
 		door := freeAddr(t)
 		c.Doors = append(c.Doors, "http://"+door)
-		service(fmt.Sprintf("ingest-%d", i), "ingest", "ingest", append(c.laptop("--http", door, "--slot", fmt.Sprint(i)), o.Ingest...)...)
+		service(fmt.Sprintf("ingest-%d", i), "ingest", "ingest", c.laptop("--http", door, "--slot", fmt.Sprint(i))...)
 	}
 	service("rules", "rules", "rules", c.laptop()...)
 	service("projector", "projector", "projector", c.laptop()...)

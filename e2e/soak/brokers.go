@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ const (
 	OffsetsTopic      = "__consumer_offsets"
 	TransactionsTopic = "__transaction_state"
 )
+
+const replicas = 3 // of every topic
 
 // Brokers kills and starts brokers by the shell commands of NEURONX_TEST_KAFKA_KILL9 and NEURONX_TEST_KAFKA_START, which get a broker's
 // node id as $1, and asks the cluster how it is.
@@ -52,6 +55,15 @@ func shell(ctx context.Context, script string, node int32) error {
 	out, err := exec.CommandContext(ctx, "bash", "-c", script, "broker", fmt.Sprint(node)).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s (broker %d): %w\n%s", script, node, err, out)
+	}
+	return nil
+}
+
+// Make makes a topic of one partition with all brokers as its replicas.
+func (b *Brokers) Make(ctx context.Context, topic string, configs map[string]*string) error {
+	_, err := b.adm.CreateTopic(ctx, 1, replicas, configs, topic)
+	if err != nil {
+		return fmt.Errorf("make %s: %w", topic, err)
 	}
 	return nil
 }
@@ -104,7 +116,7 @@ func (b *Brokers) PartitionOf(ctx context.Context, topic, id string) (int32, err
 
 // Kill kills the leader of a partition, calls struck when another one leads it, brings the killed one back after down, and waits until
 // every replica is in sync again.
-func (b *Brokers) Kill(ctx context.Context, topic string, partition int32, down time.Duration, struck func(string)) error {
+func (b *Brokers) Kill(ctx context.Context, topic string, partition int32, down time.Duration, struck Hit) error {
 	leader, err := b.Leader(ctx, topic, partition)
 	if err != nil {
 		return err
@@ -121,7 +133,7 @@ func (b *Brokers) Kill(ctx context.Context, topic string, partition int32, down 
 		return err
 	})
 	if moved == nil {
-		struck(fmt.Sprintf("broker %d, led partition %d of %s, another one led %s later", leader, partition, topic, time.Since(began).Truncate(time.Millisecond)))
+		struck(began, fmt.Sprintf("broker %d, led partition %d of %s, another one led %s later", leader, partition, topic, time.Since(began).Truncate(time.Millisecond)))
 	}
 	pause(ctx, down)
 	last := context.WithoutCancel(ctx) // a run that ends must not leave a broker dead
@@ -133,7 +145,7 @@ func (b *Brokers) Kill(ctx context.Context, topic string, partition int32, down 
 
 // Move gives the leadership of a partition to another replica without killing anything: the replicas are given another order, and the
 // first of them is elected, as kafka-reassign-partitions and kafka-leader-election do.
-func (b *Brokers) Move(ctx context.Context, topic string, partition int32, rng *rand.Rand, struck func(string)) error {
+func (b *Brokers) Move(ctx context.Context, topic string, partition int32, rng *rand.Rand, struck Hit) error {
 	topics, err := b.adm.ListTopicsWithInternal(ctx, topic)
 	if err != nil {
 		return err
@@ -170,27 +182,24 @@ func (b *Brokers) Move(ctx context.Context, topic string, partition int32, rng *
 	if err != nil {
 		return err
 	}
-	struck(fmt.Sprintf("partition %d of %s from broker %d to %d", partition, topic, p.Leader, replicas[0]))
+	struck(time.Now(), fmt.Sprintf("partition %d of %s from broker %d to %d", partition, topic, p.Leader, replicas[0]))
 	return cluster.Eventually(ctx, time.Minute, b.Whole)
 }
 
-// Cut resets TCP connections to a port of this machine, by the kernel: ss -K. It needs root, and a kernel that can.
-func Cut(ctx context.Context, port string, struck func(string)) error {
-	out, err := exec.CommandContext(ctx, "ss", "-K", "-H", "-t", "-n", "state", "established", "dport", "=", ":"+port).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("ss -K: %w\n%s", err, out)
-	}
-	n := 0
-	for _, c := range out {
-		if c == '\n' {
-			n++
+// Cut resets TCP connections to a port of this machine, the first of ports that has any, by the kernel: ss -K. It needs root, and a
+// kernel that can.
+func Cut(ctx context.Context, ports []string, struck Hit) error {
+	for _, port := range ports {
+		out, err := exec.CommandContext(ctx, "ss", "-K", "-H", "-t", "-n", "state", "established", "dport", "=", ":"+port).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("ss -K: %w\n%s", err, out)
+		}
+		if n := bytes.Count(out, []byte("\n")); n > 0 {
+			struck(time.Now(), fmt.Sprintf("%d connections to port %s", n, port))
+			return nil
 		}
 	}
-	if n == 0 {
-		return fmt.Errorf("ss -K has cut no connection to port %s", port)
-	}
-	struck(fmt.Sprintf("%d connections to port %s", n, port))
-	return nil
+	return fmt.Errorf("ss -K has cut no connection to any of %v", ports)
 }
 
 // pause lets time pass, or less if ctx ends.

@@ -15,10 +15,13 @@ import (
 type Fault struct {
 	Kind  string
 	Takes []string // what it needs for itself while it lasts
-	// Do does it. It calls struck, with what proves it, when it has hit; the checker is asked before that returns, so that it looks while
-	// the thing is down. Then it heals, and returns.
-	Do func(ctx context.Context, rng *rand.Rand, struck func(proof string)) error
+	// Do does it. It calls struck, with when it has hit and what proves it; the checker is asked before that returns, so that it looks
+	// while the thing is down. Then it heals, and returns.
+	Do func(ctx context.Context, rng *rand.Rand, struck Hit) error
 }
+
+// Hit says that a fault has struck.
+type Hit func(at time.Time, proof string)
 
 // Struck is what came of one fault.
 type Struck struct {
@@ -27,6 +30,7 @@ type Struck struct {
 	Landed    bool      `json:"landed"`
 	Proof     string    `json:"proof,omitempty"`
 	RecoveryS float64   `json:"recovery_s,omitempty"` // until what is sent after it was acknowledged and in the log, on every partition
+	AskedS    float64   `json:"asked_s,omitempty"`    // how long the checker took, while it lasted
 	LastedS   float64   `json:"lasted_s"`             // until it was healed
 	Beside    []string  `json:"beside,omitempty"`     // other faults that lasted when it struck
 	Error     string    `json:"error,omitempty"`
@@ -110,12 +114,11 @@ func (n *Nemesis) do(ctx context.Context, f Fault, rng *rand.Rand) {
 	slices.Sort(s.Beside)
 	began := time.Now()
 	recovered := make(chan error, 1)
-	err := f.Do(ctx, rng, func(proof string) {
+	err := f.Do(ctx, rng, func(at time.Time, proof string) {
 		if s.Landed {
 			return
 		}
 		s.Landed, s.Proof = true, proof
-		at := time.Now()
 		go func() {
 			took, err := n.Watch.Recovered(ctx, at, n.Limit)
 			if err == nil {
@@ -123,9 +126,11 @@ func (n *Nemesis) do(ctx context.Context, f Fault, rng *rand.Rand) {
 			}
 			recovered <- err
 		}()
+		asked := time.Now()
 		if err := n.Struck(ctx); err != nil {
 			s.Error = err.Error()
 		}
+		s.AskedS = time.Since(asked).Seconds()
 	})
 	if err != nil {
 		s.Error = strings.TrimSpace(s.Error + " " + err.Error())
@@ -141,7 +146,7 @@ func (n *Nemesis) do(ctx context.Context, f Fault, rng *rand.Rand) {
 			s.Error = strings.TrimSpace(s.Error + " not recovered: " + err.Error())
 		}
 	}
-	n.Log("%s: %s: landed %t, recovered after %.1f s, healed after %.1f s; beside %v %s", f.Kind, s.Proof, s.Landed, s.RecoveryS, s.LastedS, s.Beside, s.Error)
+	n.Log("%s: %s: landed %t, recovered after %.1f s, asked for %.1f s, healed after %.1f s; beside %v %s", f.Kind, s.Proof, s.Landed, s.RecoveryS, s.AskedS, s.LastedS, s.Beside, s.Error)
 }
 
 // Summary is the recovery after one kind of fault, in seconds.
