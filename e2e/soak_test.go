@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -68,6 +67,7 @@ type soakReport struct {
 	Faults     []soak.Struck           `json:"faults"`
 	Kinds      map[string]soak.Summary `json:"recovery_by_fault"`
 	Landed     int                     `json:"landed"`
+	Checked    int                     `json:"events_checked"`
 	Ledger     checker.Ledger          `json:"ledger"`
 	Violations []string                `json:"violations"`
 }
@@ -201,7 +201,7 @@ func (s *soaked) during(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.watch.Judged(ctx, sequencer, time.Minute); err != nil {
+	if err := s.watch.Judged(ctx, sequencer, recoverLimit); err != nil {
 		return err
 	}
 	for _, group := range groups {
@@ -232,91 +232,6 @@ func (s *soaked) committed(ctx context.Context, group, topic string) (map[int32]
 		return err
 	})
 	return out, err
-}
-
-// judge waits until all is at rest and lets the checker decide, with what every client saw.
-func (s *soaked) judge(ctx context.Context, took time.Duration) {
-	t, r := s.t, &s.report
-	noErrorLater(t, s.settled(ctx))
-	noErrorLater(t, s.during(ctx))
-	d, err := s.c.Dump(ctx)
-	noError(t, err)
-	acknowledged := int64(0)
-	r.Clients = map[string]clientReport{}
-	for name, x := range s.stats {
-		r.Clients[name] = clientReport{x.OK.Load(), x.Fail.Load(), x.Unknown.Load(), x.Retries.Load(), time.Duration(x.Slowest.Load()).Seconds()}
-		acknowledged += x.OK.Load()
-		if x.OK.Load() == 0 {
-			t.Errorf("nothing of %s was acknowledged", name)
-		}
-	}
-	files, err := filepath.Glob(filepath.Join(s.dir, "history-*.jsonl"))
-	noError(t, err)
-	for _, f := range files {
-		ops, err := checker.ReadHistory(f)
-		noError(t, err)
-		d.Ops = append(d.Ops, ops...)
-	}
-	found := checker.Check(d)
-	noErrorLater(t, s.watch.Ask(func(w *checker.Witness) {
-		r.Ledger = w.Ended()
-		found = append(found, w.Found()...)
-	}))
-	for _, v := range found {
-		t.Error(v)
-		r.Violations = append(r.Violations, v.String())
-	}
-	r.Rate = float64(acknowledged) / took.Seconds()
-	r.Landed, r.Kinds = soak.Summarize(r.Faults)
-	text, err := json.MarshalIndent(r, "", "  ")
-	noError(t, err)
-	noError(t, os.WriteFile(filepath.Join(s.dir, "report.json"), append(text, '\n'), 0o644))
-	t.Logf("%d events acknowledged in %s: %.0f/s over %d tenants; %d of %d faults landed; %d events of the log and %d dead letters checked; %+v\n%s",
-		acknowledged, took, r.Rate, len(s.tenants), r.Landed, len(r.Faults), len(d.Log), len(d.DeadLetters), r.Ledger, soak.Table(r.Kinds))
-	t.Logf("kept in %s", s.dir)
-	if r.Rate < float64(s.rate) {
-		t.Errorf("%.0f events/s are too few to prove anything, %d are wanted", r.Rate, s.rate)
-	}
-	if r.Landed*10 < len(r.Faults)*9 || len(r.Faults) < int(took/faultEvery)*9/10 {
-		t.Errorf("%d of %d faults landed, %d were due", r.Landed, len(r.Faults), int(took/faultEvery))
-	}
-}
-
-// settled waits until every consumer has all that the log holds, which the watch has read along.
-func (s *soaked) settled(ctx context.Context) error {
-	return cluster.Eventually(ctx, 10*time.Minute, func(ctx context.Context) error {
-		ends, err := s.admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicIngress)
-		if err != nil {
-			return err
-		}
-		at, err := s.committed(ctx, kafka.GroupSequencer, kafka.TopicIngress)
-		if err != nil {
-			return err
-		}
-		for tp, end := range ends {
-			if at[tp.Partition] < end {
-				return fmt.Errorf("the sequencer stands at %d of %d of partition %d", at[tp.Partition], end, tp.Partition)
-			}
-		}
-		if err := s.watch.Judged(ctx, at, time.Minute); err != nil {
-			return err
-		}
-		var heads map[string]int64
-		if err := s.watch.Ask(func(w *checker.Witness) { heads = w.Heads() }); err != nil {
-			return err
-		}
-		return s.c.AtRest(ctx, heads)
-	})
-}
-
-// keepLogs keeps the processes' logs beside the histories.
-func (s *soaked) keepLogs() {
-	logs, _ := filepath.Glob(filepath.Join(s.c.Dir, "*.log"))
-	for _, f := range logs {
-		if text, err := os.ReadFile(f); err == nil {
-			_ = os.WriteFile(filepath.Join(s.dir, filepath.Base(f)), text, 0o644)
-		}
-	}
 }
 
 // keptIn makes the folder that the run is kept in, below that of NEURONX_TEST_SOAK_DIR or the repository's .soak.

@@ -19,10 +19,10 @@ import (
 	"github.com/neuronx/engine/services/projector/fold"
 )
 
-// Log reads the whole log, by partition and offset.
-func (c *Cluster) Log(ctx context.Context) ([]event.Recorded, error) {
+// Log reads the log, by partition and offset: of some partitions, of all when none is named.
+func (c *Cluster) Log(ctx context.Context, partitions ...int32) ([]event.Recorded, error) {
 	var out []event.Recorded
-	err := c.read(ctx, kafka.TopicEvents, func(r *kafka.Record) error {
+	err := c.read(ctx, kafka.TopicEvents, partitions, func(r *kafka.Record) error {
 		rec, err := kafka.ParseRecorded(r)
 		if err != nil {
 			return fmt.Errorf("offset %d of partition %d: %w", r.Offset, r.Partition, err)
@@ -33,10 +33,10 @@ func (c *Cluster) Log(ctx context.Context) ([]event.Recorded, error) {
 	return out, err
 }
 
-// DeadLetters reads all dead letters.
-func (c *Cluster) DeadLetters(ctx context.Context) ([]checker.DeadLetter, error) {
+// DeadLetters reads the dead letters, of some partitions, of all when none is named.
+func (c *Cluster) DeadLetters(ctx context.Context, partitions ...int32) ([]checker.DeadLetter, error) {
 	var out []checker.DeadLetter
-	err := c.read(ctx, kafka.TopicDeadLetter, func(r *kafka.Record) error {
+	err := c.read(ctx, kafka.TopicDeadLetter, partitions, func(r *kafka.Record) error {
 		h := map[string]string{}
 		for _, x := range r.Headers {
 			h[x.Key] = string(x.Value)
@@ -52,7 +52,7 @@ func (c *Cluster) DeadLetters(ctx context.Context) ([]checker.DeadLetter, error)
 	return out, err
 }
 
-func (c *Cluster) read(ctx context.Context, topic string, fn func(*kafka.Record) error) error {
+func (c *Cluster) read(ctx context.Context, topic string, partitions []int32, fn func(*kafka.Record) error) error {
 	adm, err := kafka.NewAdmin(c.Kafka)
 	if err != nil {
 		return err
@@ -63,6 +63,9 @@ func (c *Cluster) read(ctx context.Context, topic string, fn func(*kafka.Record)
 		return err
 	}
 	for p := range int32(len(ends)) {
+		if len(partitions) > 0 && !slices.Contains(partitions, p) {
+			continue
+		}
 		if err := kafka.ReadRange(ctx, c.Kafka, topic, p, 0, ends[kafka.TopicPartition{Topic: topic, Partition: p}], fn); err != nil {
 			return err
 		}
@@ -70,30 +73,49 @@ func (c *Cluster) read(ctx context.Context, topic string, fn func(*kafka.Record)
 	return nil
 }
 
-// Dump collects everything that the checker looks at but the clients' histories.
-func (c *Cluster) Dump(ctx context.Context) (d checker.Dump, err error) {
-	if d.Log, err = c.Log(ctx); err != nil {
+// Dump collects everything that the checker looks at but the clients' histories: of the tenants of some partitions, of all when none is
+// named. A partition's tenants can be judged by themselves, in a fraction of the memory.
+func (c *Cluster) Dump(ctx context.Context, partitions ...int32) (d checker.Dump, err error) {
+	tenants, err := c.tenantsOf(ctx, partitions)
+	if err != nil {
 		return d, err
 	}
-	if d.DeadLetters, err = c.DeadLetters(ctx); err != nil {
+	if d.Log, err = c.Log(ctx, partitions...); err != nil {
 		return d, err
 	}
-	if d.Archive, err = collect[checker.ArchiveRow](ctx, c, `SELECT tenant_id, sequence, event_id, payload FROM neuronx.tenant_events`); err != nil {
+	if d.DeadLetters, err = c.DeadLetters(ctx, partitions...); err != nil {
+		return d, err
+	}
+	if d.Archive, err = collect[checker.ArchiveRow](ctx, c, `SELECT tenant_id, sequence, event_id, payload FROM neuronx.tenant_events`+whose("tenant_id"), tenants); err != nil {
 		return d, err
 	}
 	d.Stored = c.Stored(ctx)
 	if d.Replays, err = c.Replays(ctx, d.Log); err != nil {
 		return d, err
 	}
-	if d.Tables, d.Fold, err = c.Tables(ctx, d.Log); err != nil {
+	if d.Tables, d.Fold, err = c.Tables(ctx, d.Log, tenants); err != nil {
 		return d, err
 	}
-	if d.Effects, err = collect[checker.Effect](ctx, c, `SELECT tenant_id, effect_id, kind, class, status, attempts FROM neuronx.effects`); err != nil {
+	if d.Effects, err = collect[checker.Effect](ctx, c, `SELECT tenant_id, effect_id, kind, class, status, attempts FROM neuronx.effects`+whose("tenant_id"), tenants); err != nil {
 		return d, err
 	}
-	d.Calls, err = c.Calls(ctx)
+	if d.Calls, err = c.Calls(ctx); tenants != nil {
+		d.Calls = slices.DeleteFunc(d.Calls, func(call checker.Call) bool { return !slices.Contains(tenants, call.Tenant) })
+	}
 	return d, err
 }
+
+// tenantsOf returns the tenants that any consumer knows in some partitions; nil, for all, when none is named.
+func (c *Cluster) tenantsOf(ctx context.Context, partitions []int32) ([]string, error) {
+	if len(partitions) == 0 {
+		return nil, nil
+	}
+	all, err := collect[string](ctx, c, `SELECT DISTINCT tenant_id FROM neuronx.progress`)
+	return slices.DeleteFunc(all, func(t string) bool { return !slices.Contains(partitions, kafka.PartitionFor([]byte(t), Partitions)) }), err
+}
+
+// whose ends a query that is asked with tenantsOf.
+func whose(column string) string { return ` WHERE $1::text[] IS NULL OR ` + column + ` = ANY ($1)` }
 
 // Durable collects what I10 is decided by: a group's committed offsets and what is on disk below them.
 func (c *Cluster) Durable(ctx context.Context, group string) (d checker.Dump, err error) {
@@ -141,8 +163,8 @@ func (c *Cluster) Stored(ctx context.Context) func(event.Recorded) ([]byte, erro
 	}
 }
 
-// Tables returns what the read models hold and what they should hold by the log, a line a row.
-func (c *Cluster) Tables(ctx context.Context, log []event.Recorded) (have, want map[string][]string, err error) {
+// Tables returns what the read models hold of tenants, of all when tenants is nil, and what they should hold by the log, a line a row.
+func (c *Cluster) Tables(ctx context.Context, log []event.Recorded, tenants []string) (have, want map[string][]string, err error) {
 	specs, err := fold.Declared()
 	if err != nil {
 		return nil, nil, err
@@ -157,7 +179,7 @@ func (c *Cluster) Tables(ctx context.Context, log []event.Recorded) (have, want 
 		if !slices.EqualFunc(s.Columns, checker.Columns[name], func(c fold.Column, column string) bool { return c.Name == column }) {
 			return nil, nil, fmt.Errorf("the columns of %s are not those that the checker folds", name)
 		}
-		if have[name], err = collect[string](ctx, c, tableQuery(s)); err != nil {
+		if have[name], err = collect[string](ctx, c, tableQuery(s)+whose("t.tenant_id"), tenants); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -214,8 +236,8 @@ func (c *Cluster) Calls(ctx context.Context) ([]checker.Call, error) {
 }
 
 // collect reads rows as the superuser.
-func collect[T any](ctx context.Context, c *Cluster, query string) ([]T, error) {
-	rows, err := c.Admin.Query(ctx, query)
+func collect[T any](ctx context.Context, c *Cluster, query string, args ...any) ([]T, error) {
+	rows, err := c.Admin.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

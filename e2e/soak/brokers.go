@@ -76,8 +76,11 @@ func (b *Brokers) Whole(ctx context.Context) error {
 	}
 	for _, t := range topics {
 		for _, p := range t.Partitions {
-			if p.Err != nil || len(p.ISR) < len(p.Replicas) {
-				return fmt.Errorf("partition %d of %s has %d of %d replicas in sync (%v)", p.Partition, t.Topic, len(p.ISR), len(p.Replicas), p.Err)
+			if p.Err != nil {
+				return fmt.Errorf("partition %d of %s: %w", p.Partition, t.Topic, p.Err)
+			}
+			if len(p.ISR) < len(p.Replicas) {
+				return fmt.Errorf("partition %d of %s has %d of %d replicas in sync", p.Partition, t.Topic, len(p.ISR), len(p.Replicas))
 			}
 		}
 	}

@@ -30,7 +30,8 @@ type Struck struct {
 	Landed    bool      `json:"landed"`
 	Proof     string    `json:"proof,omitempty"`
 	RecoveryS float64   `json:"recovery_s,omitempty"` // until what is sent after it was acknowledged and in the log, on every partition
-	AskedS    float64   `json:"asked_s,omitempty"`    // how long the checker took, while it lasted
+	Asked     bool      `json:"asked"`                // the checker was asked, while it lasted
+	AskedS    float64   `json:"asked_s,omitempty"`    // for so long
 	LastedS   float64   `json:"lasted_s"`             // until it was healed
 	Beside    []string  `json:"beside,omitempty"`     // other faults that lasted when it struck
 	Error     string    `json:"error,omitempty"`
@@ -129,6 +130,8 @@ func (n *Nemesis) do(ctx context.Context, f Fault, rng *rand.Rand) {
 		asked := time.Now()
 		if err := n.Struck(ctx); err != nil {
 			s.Error = err.Error()
+		} else {
+			s.Asked = true
 		}
 		s.AskedS = time.Since(asked).Seconds()
 	})
@@ -151,10 +154,11 @@ func (n *Nemesis) do(ctx context.Context, f Fault, rng *rand.Rand) {
 
 // Summary is the recovery after one kind of fault, in seconds.
 type Summary struct {
-	Planned int     `json:"planned"`
-	Landed  int     `json:"landed"`
-	Median  float64 `json:"median_s"`
-	Worst   float64 `json:"worst_s"`
+	Planned   int     `json:"planned"`
+	Landed    int     `json:"landed"`
+	Recovered int     `json:"recovered"`
+	Median    float64 `json:"median_s"` // of the recoveries
+	Worst     float64 `json:"worst_s"`
 }
 
 // Summarize counts what landed and sums up the recoveries by kind.
@@ -167,7 +171,10 @@ func Summarize(all []Struck) (landed int, by map[string]Summary) {
 		if s.Landed {
 			landed++
 			sum.Landed++
-			times[s.Kind] = append(times[s.Kind], s.RecoveryS)
+			if s.RecoveryS > 0 {
+				sum.Recovered++
+				times[s.Kind] = append(times[s.Kind], s.RecoveryS)
+			}
 		}
 		by[s.Kind] = sum
 	}
@@ -185,7 +192,7 @@ func Table(by map[string]Summary) string {
 	var b strings.Builder
 	for _, kind := range slices.Sorted(maps.Keys(by)) {
 		s := by[kind]
-		fmt.Fprintf(&b, "  %-24s %3d of %3d landed, recovery median %5.1f s, worst %5.1f s\n", kind, s.Landed, s.Planned, s.Median, s.Worst)
+		fmt.Fprintf(&b, "  %-24s %3d of %3d landed, %3d recovered, median %5.1f s, worst %5.1f s\n", kind, s.Landed, s.Planned, s.Recovered, s.Median, s.Worst)
 	}
 	return b.String()
 }
