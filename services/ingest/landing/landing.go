@@ -84,29 +84,10 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	looking := make(chan struct{})
 	go func() { defer close(looking); f.discover(ctx) }()
 	defer func() { <-looking }()
-	failures := 0
-	for {
-		committed, err := f.runSession(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if committed {
-			failures = 0
-		}
-		f.ready.Set("landing", err)
-		if errors.Is(err, kafka.ErrFenced) {
-			f.log.Error("another process runs under this slot and has fenced this one; giving up", "err", err)
-			return fmt.Errorf("landing: slot %s: %w", cfg.Slot, err)
-		}
-		failures++
-		wait := min(100*time.Millisecond<<min(failures, 6), 5*time.Second)
-		f.log.Warn("session ended; what was read is read again in a new one", "err", err, "backoff", wait)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
+	if err := kafka.Sessions(ctx, f.log, cfg.Slot, func(err error) { f.ready.Set("landing", err) }, f.runSession); err != nil {
+		return fmt.Errorf("landing: %w", err)
 	}
+	return nil
 }
 
 // discover keeps the list of landing topics.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -46,32 +45,16 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	defer s.reports.Wait()
 	defer s.schemas.close()
 	s.ready.Set("sequencer", errors.New("joining the group"))
-	failures := 0
-	for {
-		err := s.checkTopics(ctx)
-		if err == nil {
-			var committed bool
-			if committed, err = s.runSession(ctx); committed {
-				failures = 0
-			}
+	err = kafka.Sessions(ctx, s.log, cfg.Slot, func(err error) { s.ready.Set("sequencer", err) }, func(ctx context.Context) (bool, error) {
+		if err := s.checkTopics(ctx); err != nil {
+			return false, err
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		s.ready.Set("sequencer", err)
-		if errors.Is(err, kafka.ErrFenced) {
-			s.log.Error("another process runs under this slot and has fenced this one; giving up", "err", err)
-			return fmt.Errorf("sequencer: slot %s: %w", cfg.Slot, err)
-		}
-		failures++
-		wait := min(100*time.Millisecond<<min(failures, 6), 5*time.Second)
-		s.log.Warn("session ended; all state is dropped and restored in a new one", "err", err, "backoff", wait)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
+		return s.runSession(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("sequencer: %w", err)
 	}
+	return nil
 }
 
 // checkTopics compares the partition counts of the topics that are written side by side (K25).
