@@ -34,8 +34,10 @@ func (s *soaked) judge(ctx context.Context, took time.Duration) {
 		}
 	}
 	found := s.check(ctx)
+	counted, err := s.c.Counted(ctx)
+	noErrorLater(t, err)
 	noErrorLater(t, s.watch.Ask(func(w *checker.Witness) {
-		r.Ledger = w.Ended()
+		r.Ledger = w.Ended(counted)
 		found = append(found, w.Found()...)
 	}))
 	for _, v := range found {

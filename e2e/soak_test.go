@@ -30,7 +30,7 @@ const (
 	soakRate      = 1000 // events a second that must be acknowledged, all clients together
 	soakSpare     = 1.15 // what is asked for is more, because an outage is not made up for at its end
 	faultEvery    = 10 * time.Second
-	recoverLimit  = 2 * time.Minute
+	recoverLimit  = 4 * time.Minute
 )
 
 // soakShares are the clients' parts of the load.

@@ -164,37 +164,59 @@ func (w *Witness) Heads() map[string]int64 {
 	return out
 }
 
-// Ledger is what became of the records of the door, all tenants together.
+// Ledger is what became of the records of the door.
 type Ledger struct {
 	Entered, Admitted, Refused, Repeats, Forwarded int
 }
 
-// Ended checks I9 when all is at rest: every record of the door is in the log or in the dead letters or repeats one that is, and nothing
-// is there that never came in.
-func (w *Witness) Ended() Ledger {
-	var sum Ledger
-	admitted, refused, repeats := map[string]int{}, map[string]int{}, map[string]int{}
+// Ended checks I9 when all is at rest: every record of the door is in the log or in the dead letters or repeats one that is, nothing
+// is there that never came in, and the engine's own counts, by tenant, say the same. Entered is not theirs to say. It returns the sums.
+func (w *Witness) Ended(engine map[string]Ledger) (sum Ledger) {
+	tenants := map[string]*Ledger{}
+	of := func(tenant string) *Ledger {
+		if tenants[tenant] == nil {
+			tenants[tenant] = &Ledger{}
+		}
+		return tenants[tenant]
+	}
 	for key, f := range w.seen {
+		l := of(key[0])
 		switch {
 		case f.logged+f.refused == 0:
 			w.found.add("I9", "%s/%s came in %d times and is neither in the log nor in the dead letters", key[0], key[1], f.entered)
 		case f.entered == 0:
 			w.found.add("I9", "%s/%s is in the log %d times, in the dead letters %d times, and never came in", key[0], key[1], f.logged, f.refused)
 		default:
-			repeats[key[0]] += f.entered - 1
+			l.Repeats += f.entered - 1
 		}
-		admitted[key[0]] += f.logged
-		refused[key[0]] += f.refused
+		l.Admitted += f.logged
+		l.Refused += f.refused
 	}
-	for tenant, n := range w.entered {
-		if n != admitted[tenant]+refused[tenant]+repeats[tenant] {
-			w.found.add("I9", "%s: %d records came in, %d are admitted, %d refused, %d repeats", tenant, n, admitted[tenant], refused[tenant], repeats[tenant])
+	for tenant := range w.strayed {
+		of(tenant)
+	}
+	for tenant, l := range tenants {
+		l.Entered, l.Forwarded = w.entered[tenant], w.strayed[tenant]
+		if l.Entered != l.Admitted+l.Refused+l.Repeats {
+			w.found.add("I9", "%s: %d records came in, %d are admitted, %d refused, %d repeats", tenant, l.Entered, l.Admitted, l.Refused, l.Repeats)
 		}
-		sum.Entered += n
-		sum.Admitted += admitted[tenant]
-		sum.Refused += refused[tenant]
-		sum.Repeats += repeats[tenant]
-		sum.Forwarded += w.strayed[tenant]
+		counted := engine[tenant]
+		counted.Entered, counted.Forwarded = l.Entered, l.Forwarded // that one may be counted where the tenant is not known
+		if counted != *l {
+			w.found.add("I9", "%s: the engine has counted %+v, %+v is true", tenant, counted, *l)
+		}
+		sum.Entered += l.Entered
+		sum.Admitted += l.Admitted
+		sum.Refused += l.Refused
+		sum.Repeats += l.Repeats
+		sum.Forwarded += l.Forwarded
+	}
+	forwarded := 0
+	for _, l := range engine {
+		forwarded += l.Forwarded
+	}
+	if forwarded != sum.Forwarded {
+		w.found.add("I9", "the engine has counted %d as forwarded, %d were", forwarded, sum.Forwarded)
 	}
 	return sum
 }

@@ -32,6 +32,11 @@ func watched(change func(*event.Recorded)) *Witness {
 
 func unchanged(*event.Recorded) {}
 
+// counted is what the engine has counted in the good world.
+func byEngine() map[string]Ledger {
+	return map[string]Ledger{"t": {Admitted: 3, Refused: 1, Repeats: 1}}
+}
+
 func TestWitness_FindsNothingInAGoodWorld(t *testing.T) {
 	w := watched(unchanged)
 	if left := w.Unjudged(map[int32]int64{0: 5}); len(left) > 0 {
@@ -39,7 +44,7 @@ func TestWitness_FindsNothingInAGoodWorld(t *testing.T) {
 	}
 	w.Covered("g", map[int32]int64{0: 3}, []Progress{{"g", "t", "live", 2}})
 	w.Covered("g", map[int32]int64{0: 5}, []Progress{{"g", "t", "live", 3}})
-	if got, want := w.Ended(), (Ledger{Entered: 5, Admitted: 3, Refused: 1, Repeats: 1}); got != want {
+	if got, want := w.Ended(byEngine()), (Ledger{Entered: 5, Admitted: 3, Refused: 1, Repeats: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if v := w.Found(); len(v) > 0 {
@@ -80,9 +85,24 @@ func TestWitness_NamesWhatIsBroken(t *testing.T) {
 		if x.then != nil {
 			x.then(x.w)
 		}
-		x.w.Ended()
+		x.w.Ended(byEngine())
 		if !slices.ContainsFunc(x.w.Found(), func(v Violation) bool { return v.Invariant == x.want }) {
 			t.Errorf("%s: %v, want %s", name, x.w.Found(), x.want)
+		}
+	}
+}
+
+func TestWitness_HoldsTheEnginesOwnCountsAgainstWhatItSaw(t *testing.T) {
+	for name, wrong := range map[string]map[string]Ledger{
+		"nothing counted":  {},
+		"a repeat too few": {"t": {Admitted: 3, Refused: 1}},
+		"counted twice":    {"t": {Admitted: 4, Refused: 1, Repeats: 1}},
+		"forwarded":        {"t": {Admitted: 3, Refused: 1, Repeats: 1}, "": {Forwarded: 1}},
+	} {
+		w := watched(unchanged)
+		w.Ended(wrong)
+		if v := w.Found(); len(v) != 1 || v[0].Invariant != "I9" {
+			t.Errorf("%s: %v", name, v)
 		}
 	}
 }

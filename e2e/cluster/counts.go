@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/neuronx/engine/e2e/checker"
+	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
 // Judged sums neuronx_admission_records_total by outcome over all sequencers. It counts since the start of each process.
@@ -41,6 +44,17 @@ func (c *Cluster) Judged(ctx context.Context) (map[string]int64, error) {
 		}
 	}
 	return sum, nil
+}
+
+// Counted is what the sequencers' state says of every tenant's records. A derived event that came before its turn counts as a repeat: it
+// is sent again.
+func (c *Cluster) Counted(ctx context.Context) (map[string]checker.Ledger, error) {
+	ledgers, err := sequencer.Ledgers(ctx, c.Kafka)
+	out := map[string]checker.Ledger{}
+	for tenant, l := range ledgers {
+		out[tenant] = checker.Ledger{Admitted: int(l.Admitted), Refused: int(l.Refused), Repeats: int(l.Duplicates + l.Ignored), Forwarded: int(l.Forwarded)}
+	}
+	return out, err
 }
 
 // Requests is how many requests the stand-in CRM has in its log, at most 1,000; refused ones count too.

@@ -1,7 +1,9 @@
 package sequencer
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -37,6 +39,17 @@ func TestRun_AdmitsRefusesAndDropsRepeatsEndToEnd(t *testing.T) {
 	if code, _ := kafka.Header(dead[0], hdrCode); code != string(event.CodeUnknownTenant) {
 		t.Fatalf("dead letter for %s", code)
 	}
+	want := map[string]Ledger{"": {Refused: 1}}
+	for i := range 5 {
+		want[fmt.Sprintf("t%d", i)] = Ledger{Admitted: 21, Duplicates: 1}
+	}
+	kafkatest.WaitFor(t, "every record in the ledger", func(ctx context.Context) bool {
+		got, err := Ledgers(ctx, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return maps.Equal(got, want)
+	})
 }
 
 func TestRun_GoesOnAfterARestart(t *testing.T) {
