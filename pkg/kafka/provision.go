@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // ProvisionOptions size a cluster.
@@ -188,7 +189,12 @@ func (a *Admin) apply(ctx context.Context, c Change, opt ProvisionOptions) error
 		for k, v := range c.configs {
 			configs[k] = kadm.StringPtr(v)
 		}
-		if _, err := a.kadm.CreateTopic(ctx, c.partitions, opt.ReplicationFactor, configs, c.Topic); err != nil {
+		_, err := a.kadm.CreateTopic(ctx, c.partitions, opt.ReplicationFactor, configs, c.Topic)
+		// A broker whose answer came late or was lost is asked again, and says so; or somebody else provisions at the same time.
+		if errors.Is(err, kerr.TopicAlreadyExists) {
+			err = a.madeAlready(ctx, c, opt)
+		}
+		if err != nil {
 			return fmt.Errorf("kafka: create topic %s: %w", c.Topic, err)
 		}
 		return a.waitForTopic(ctx, c.Topic, c.partitions)
@@ -206,6 +212,36 @@ func (a *Admin) apply(ctx context.Context, c Change, opt ProvisionOptions) error
 		}
 	}
 	return nil
+}
+
+// madeAlready is nil if the topic that a change is to create is there just as the change would have made it.
+func (a *Admin) madeAlready(ctx context.Context, c Change, opt ProvisionOptions) error {
+	for { // the broker that is asked may hear of it later
+		topics, err := a.Topics(ctx, c.Topic)
+		if err != nil {
+			return err
+		}
+		t, ok := topics[c.Topic]
+		if !ok {
+			if sleep(ctx, 50*time.Millisecond) != nil {
+				return ctx.Err()
+			}
+			continue
+		}
+		have, err := a.TopicConfigs(ctx, c.Topic)
+		if err != nil {
+			return err
+		}
+		if t.Partitions != c.partitions || t.ReplicationFactor != opt.ReplicationFactor {
+			return fmt.Errorf("it was made meanwhile, with %d partitions and replication factor %d", t.Partitions, t.ReplicationFactor)
+		}
+		for k, v := range c.configs {
+			if have[c.Topic][k] != v {
+				return fmt.Errorf("it was made meanwhile, with %s=%s", k, have[c.Topic][k])
+			}
+		}
+		return nil
+	}
 }
 
 // waitForTopic waits until a new topic is known everywhere and all its partitions have leaders: creation answers earlier, and

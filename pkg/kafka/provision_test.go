@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/neuronx/engine/pkg/kafka"
@@ -44,6 +45,30 @@ func TestProvision_IsIdempotentAndAPlanChangesNothing(t *testing.T) {
 	topics, err := admin.Topics(ctx)
 	if err != nil || topics[kafka.TopicState].Partitions != 6 || topics[kafka.TopicSchemas].Partitions != 1 {
 		t.Fatalf("topics %v, %v", topics, err)
+	}
+}
+
+// As after a broker's answer that came too late, upon which the client asks it again.
+func TestProvision_ATopicThatIsThereWhenItIsCreatedMustBeAsDeclared(t *testing.T) {
+	for partitions, want := range map[int32]string{6: "", 3: "made meanwhile, with 3 partitions"} {
+		ctx := context.Background()
+		cfg, _ := kafkatest.StartEmpty(t)
+		var once sync.Once
+		late := cfg
+		late.Dialer = kafkatest.NewLink(func(r kafkatest.Request) (none kafkatest.Trouble) {
+			if r == kafkatest.ReqCreateTopics {
+				once.Do(func() {
+					if _, err := kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Laptop: true, Partitions: partitions}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			return none
+		}).Dial
+		_, err := kafka.Provision(ctx, late, laptop)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%d partitions: %v", partitions, err)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 	ReqInitProducer = Request(kmsg.InitProducerID)
 	ReqTxnOffsets   = Request(kmsg.TxnOffsetCommit)
 	ReqEndTxn       = Request(kmsg.EndTxn)
+	ReqCreateTopics = Request(kmsg.CreateTopics)
 )
 
 // String is the request's name.
