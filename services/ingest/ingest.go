@@ -50,10 +50,14 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	if err := kafka.CheckTopics(ctx, brokers, cfg.Laptop); err != nil {
 		return fmt.Errorf("check the topics: %w", err)
 	}
+	var first func(context.Context) error
 	if cfg.PostgresURL != "" {
-		if err := checkLog(ctx, cfg.PostgresURL.Reveal(), brokers); err != nil {
+		first = func(ctx context.Context) error { return checkLog(ctx, cfg.PostgresURL.Reveal(), brokers) }
+		if err := first(ctx); err != nil {
 			return fmt.Errorf("compare log and archive: %w", err)
 		}
+	} else {
+		rt.Log.Warn("without a Postgres URL nobody compares the log with the archive: a Kafka that was wiped would be taken for a new one")
 	}
 	// One producer, without linger: a request waits for its acknowledgement, so waiting for company would only add to it; under
 	// load requests that arrive while one is in flight share a batch anyway.
@@ -83,7 +87,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		g.Add("sequencer", func(ctx context.Context) error {
 			return sequencer.Run(ctx, rt, sequencer.Config{
 				Kafka: brokers, Slot: rt.Slot, Keys: keys, Schemas: schemas, Publisher: control.New(producer, keys, schemas),
-				KeyWindow: cfg.KeyWindow, KeyMemory: cfg.KeyMemory, Rates: cfg.Rates, Now: cfg.Now,
+				KeyWindow: cfg.KeyWindow, KeyMemory: cfg.KeyMemory, Rates: cfg.Rates, Now: cfg.Now, First: first,
 			})
 		})
 	}

@@ -10,11 +10,12 @@ import (
 
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
 // checkLog compares the log that is there with the one that was archived. A Kafka that was wiped looks like a new one to the sequencer:
-// it would number from 1 again and refuse every tenant, while the archive holds them. It opens a pool of its own, for one question,
-// because a process without the HTTP role has none.
+// it would number from 1 again and refuse every tenant, while the archive holds them. The error is then sequencer.ErrOtherLog. It opens a
+// pool of its own, for one question, because a process without the HTTP role has none.
 func checkLog(ctx context.Context, url string, cfg kafka.Config) error {
 	pool, err := postgres.Open(ctx, url, postgres.Application("neuronx-ingest"), postgres.MaxConns(1))
 	if err != nil {
@@ -54,9 +55,8 @@ func archivedTopics(ctx context.Context, pool *pgxpool.Pool) ([]uuid.UUID, error
 func sameTopic(there uuid.UUID, archived []uuid.UUID) error {
 	for _, id := range archived {
 		if id != there {
-			return fmt.Errorf("%s has id %s, the archive was filled from %s: the topic was made anew, and the log is lost; "+
-				"`neuronx log reseed --from-archive` builds it from the archive",
-				kafka.TopicEvents, there, id)
+			return fmt.Errorf("%s has id %s, the archive was filled from %s: %w; `neuronx log reseed --from-archive` builds it from the archive",
+				kafka.TopicEvents, there, id, sequencer.ErrOtherLog)
 		}
 	}
 	return nil

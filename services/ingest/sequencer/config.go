@@ -30,6 +30,10 @@ type Config struct {
 	Schemas   Schemas
 	Publisher Publisher // optional: reports undone resets into the tenants' streams
 
+	// First is asked before a partition of which nothing was ever written gets its first state. ErrOtherLog says that something was, in
+	// a Kafka that is lost: the partition is stopped. Any other error is asked again. Nil: nobody knows.
+	First func(context.Context) error
+
 	MaxRecords     int           // of one transaction, default 10,000: a transaction costs the brokers some 10 ms, however much is in it
 	MaxDuration    time.Duration // of judging one transaction's records, default 100 ms
 	Pace           time.Duration // between the end of a transaction and the start of the next at low load, default 8 ms
@@ -45,6 +49,9 @@ type Config struct {
 	// time.Now; tests shift it.
 	Now func() time.Time
 }
+
+// ErrOtherLog is that the topics are not those from which the archive was filled.
+var ErrOtherLog = errors.New("the topics were made anew, and the log is lost")
 
 var slotPattern = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
 

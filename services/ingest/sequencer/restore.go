@@ -265,6 +265,14 @@ func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*S
 			return nil, torn("the state topic is empty, but %s-%d holds %d records and begins at %d: its state is lost (neuronx log reseed --from-archive)", topic, partition, n, start)
 		}
 	}
+	if c.cfg.First != nil {
+		switch err := c.cfg.First(ctx); {
+		case errors.Is(err, ErrOtherLog):
+			return nil, torn("%v", err)
+		case err != nil:
+			return nil, err
+		}
+	}
 	s := newState(c.txn.TopicID(), partition, uuid.NewString())
 	s.next, _ = topics.of(kafka.TopicIngress, partition)
 	s.keys.spanMS = c.cfg.KeyWindow.Milliseconds()
