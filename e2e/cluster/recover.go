@@ -68,7 +68,7 @@ func (c *Cluster) LoseLog(ctx context.Context) error {
 func (c *Cluster) provision(ctx context.Context) error {
 	// Again: a broker whose answer came too late has made a topic that the next try finds.
 	return Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
-		_, err := kafka.Provision(ctx, c.Kafka, kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: 1, Laptop: true})
+		_, err := kafka.Provision(ctx, c.Kafka, kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: c.replicas(), Laptop: c.replicas() < 3})
 		return err
 	})
 }
