@@ -98,7 +98,7 @@ func (c *Cluster) LoseKafka(ctx context.Context) error {
 		return err
 	}
 	slices.Reverse(files)
-	return Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
+	return Eventually(ctx, 2*time.Minute, func(ctx context.Context) error {
 		if _, err := c.Registry.Push(ctx, files, true); err != nil {
 			return err
 		}
