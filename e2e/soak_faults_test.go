@@ -64,12 +64,13 @@ func (s *soaked) faults() []soak.Fault {
 
 // coordinator is where the sequencers' group, or the transactions of one of them, are coordinated.
 func (s *soaked) coordinator(ctx context.Context, rng *rand.Rand) (topic string, partition int32, err error) {
-	topic, id := soak.OffsetsTopic, kafka.GroupSequencer
+	var tp kafka.TopicPartition
 	if rng.IntN(2) == 0 {
-		topic, id = soak.TransactionsTopic, fmt.Sprintf("neuronx.sequencer.%d", rng.IntN(len(s.c.Doors)))
+		tp, err = s.admin.TxnStatePartition(ctx, fmt.Sprintf("neuronx.sequencer.%d", rng.IntN(len(s.c.Doors))))
+	} else {
+		tp, err = s.admin.OffsetsPartition(ctx, kafka.GroupSequencer)
 	}
-	partition, err = s.brokers.PartitionOf(ctx, topic, id)
-	return topic, partition, err
+	return tp.Topic, tp.Partition, err
 }
 
 // stop stops a process beyond its session and the time-out of its transaction, and lets it go on.

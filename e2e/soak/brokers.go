@@ -17,12 +17,6 @@ import (
 	"github.com/neuronx/engine/e2e/cluster"
 )
 
-// Where the coordinators of groups and of transactions keep their state: who leads a partition of it is coordinator of what lies in it.
-const (
-	OffsetsTopic      = "__consumer_offsets"
-	TransactionsTopic = "__transaction_state"
-)
-
 const replicas = 3 // of every topic
 
 // Brokers kills and starts brokers by the shell commands of NEURONX_TEST_KAFKA_KILL9 and NEURONX_TEST_KAFKA_START, which get a broker's
@@ -98,23 +92,6 @@ func (b *Brokers) Leader(ctx context.Context, topic string, partition int32) (in
 		return -1, fmt.Errorf("partition %d of %s has no leader", partition, topic)
 	}
 	return p.Leader, nil
-}
-
-// PartitionOf is where a coordinators' topic keeps a group or a transactional id: Java's hash of the string.
-func (b *Brokers) PartitionOf(ctx context.Context, topic, id string) (int32, error) {
-	topics, err := b.adm.ListTopicsWithInternal(ctx, topic)
-	if err != nil {
-		return 0, err
-	}
-	n := len(topics[topic].Partitions)
-	if n == 0 {
-		return 0, fmt.Errorf("there is no %s", topic)
-	}
-	var h int32
-	for _, c := range id {
-		h = 31*h + c
-	}
-	return (h & 0x7fffffff) % int32(n), nil
 }
 
 // Kill kills the leader of a partition, calls struck when another one leads it, brings the killed one back after down, and waits until
