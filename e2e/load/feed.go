@@ -48,7 +48,7 @@ type sink interface {
 	Close() error
 }
 
-const tick = 50 * time.Millisecond
+const tick = 200 * time.Millisecond
 
 // run feeds the sink at the feed's rate until ctx ends, and then waits for outcomes for at most last. What is made late because too much
 // was open is made as soon as it can be, so that the rate holds over an outage.

@@ -68,7 +68,9 @@ func NewWatch(c WatchConfig) (*Watch, error) {
 		}
 	}
 	var err error
-	if w.reader, err = kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.ConsumePartitions(topics), kgo.FetchIsolationLevel(kgo.ReadCommitted())); err != nil {
+	// It is in no hurry, and every answer to a fetch costs a broker as much as one with more in it.
+	if w.reader, err = kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.ConsumePartitions(topics), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMinBytes(256<<10), kgo.FetchMaxWait(200*time.Millisecond)); err != nil {
 		return nil, err
 	}
 	if w.producer, err = kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.DefaultProduceTopic(kafka.TopicIngress), kgo.ProducerLinger(0)); err != nil {

@@ -35,7 +35,7 @@ type Config struct {
 	First func(context.Context) error
 
 	MaxRecords     int           // of one transaction, default 10,000: a transaction costs the brokers some 10 ms, however much is in it
-	MaxDuration    time.Duration // of judging one transaction's records, default 100 ms
+	MaxDuration    time.Duration // of judging one transaction's records, default 100 ms; more, up to a second, where commits take longer than that
 	Pace           time.Duration // between the end of a transaction and the start of the next at low load, default 8 ms
 	SessionTimeout time.Duration // of group membership, default 10 s
 	SnapshotEvery  time.Duration // default 10 min

@@ -90,6 +90,18 @@ func TestSession_ReadsNoFurtherAheadThanOneTransactionTakes(t *testing.T) {
 	}
 }
 
+// On three busy brokers a commit took 0.6 s, and a tenth of a second's judging before each left a backlog for minutes.
+func TestStage_JudgesForAsLongAsACommitTakes(t *testing.T) {
+	for last, want := range map[time.Duration]time.Duration{
+		0: 100 * time.Millisecond, 20 * time.Millisecond: 100 * time.Millisecond, 600 * time.Millisecond: 600 * time.Millisecond, time.Minute: time.Second,
+	} {
+		c := &session{sequencer: &sequencer{cfg: Config{MaxDuration: 100 * time.Millisecond}}, lastCommit: last}
+		if got := c.judging(); got != want {
+			t.Errorf("after a commit of %s: %s, want %s", last, got, want)
+		}
+	}
+}
+
 func TestStage_TakesNoMoreOfAPartitionThanOneStateRecordHolds(t *testing.T) {
 	tenant := "a"
 	for kafka.PartitionFor([]byte(tenant), 6) != 0 {

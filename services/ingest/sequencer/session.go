@@ -53,15 +53,16 @@ type partition struct {
 // session is one membership of the group and all state that was built under it.
 type session struct {
 	*sequencer
-	txn       *kafka.TxnSession
-	reader    *kafka.PartitionReader
-	parts     map[int32]*partition
-	restored  chan restored
-	wake      chan struct{}
-	memory    *keyMemory
-	tasks     sync.WaitGroup
-	lastEnd   time.Time
-	committed bool
+	txn        *kafka.TxnSession
+	reader     *kafka.PartitionReader
+	parts      map[int32]*partition
+	restored   chan restored
+	wake       chan struct{}
+	memory     *keyMemory
+	tasks      sync.WaitGroup
+	lastEnd    time.Time
+	lastCommit time.Duration // how long the last commit took
+	committed  bool
 }
 
 // runSession opens a session and works until something fails or ctx ends. committed says whether any transaction succeeded.

@@ -19,6 +19,16 @@ const maxBytes = 16 << 20
 // maxShare bounds the records of one partition in one transaction: what they change is one state record, which has a size limit.
 const maxShare = 2000
 
+// maxJudging bounds what MaxDuration may become, well below the transaction's time-out.
+const maxJudging = time.Second
+
+// judging is how long the records of one transaction may be judged: at least MaxDuration, and as long as the last commit took. Where a
+// commit takes long, because brokers or cores are busy, short transactions would spend nearly all the time on commits, and a backlog
+// that has come up in an outage would not go away.
+func (c *session) judging() time.Duration {
+	return max(c.cfg.MaxDuration, min(c.lastCommit, maxJudging))
+}
+
 // batch is the staged work of one transaction.
 type batch struct {
 	parts []*staged
@@ -52,6 +62,7 @@ func (c *session) transact(ctx context.Context) error {
 	if b.n == 0 {
 		return nil
 	}
+	committing := time.Now()
 	if err := c.commit(ctx, b); err != nil {
 		c.m.transactions.WithLabelValues("failed").Inc()
 		if keepsAbortedBatch && c.keepAborted(ctx, b, err) {
@@ -60,6 +71,7 @@ func (c *session) transact(ctx context.Context) error {
 		return err
 	}
 	c.lastEnd = time.Now()
+	c.lastCommit = c.lastEnd.Sub(committing)
 	c.m.txnSeconds.Observe(time.Since(start).Seconds())
 	c.m.txnRecords.Observe(float64(b.n))
 	return nil
@@ -90,13 +102,14 @@ func (c *session) stage(start time.Time) *batch {
 		verify: c.cfg.Keys.Verify, sign: c.cfg.Keys.Sign, nowMS: c.cfg.Now().UnixMilli(),
 		rates: c.cfg.Rates,
 	}
+	judging := c.judging()
 	for i, p := range runnable {
 		// Those with little come first; what they leave of their share goes to the others.
 		share := min(maxShare, max(1, (c.cfg.MaxRecords-b.n)/(len(runnable)-i)))
 		if !c.remembers(p, min(share, len(p.pending))) {
 			continue
 		}
-		deadline := start.Add(c.cfg.MaxDuration * time.Duration(i+1) / time.Duration(len(runnable)))
+		deadline := start.Add(judging * time.Duration(i+1) / time.Duration(len(runnable)))
 		if st := c.stagePartition(env, p, share, maxBytes/len(runnable), deadline); st != nil {
 			b.parts = append(b.parts, st)
 			b.n += len(st.decisions)
