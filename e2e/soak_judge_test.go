@@ -116,7 +116,7 @@ func (s *soaked) settled(ctx context.Context) error {
 				return fmt.Errorf("the sequencer stands at %d of %d of partition %d", at[tp.Partition], end, tp.Partition)
 			}
 		}
-		if err := s.watch.Judged(ctx, at, recoverLimit); err != nil {
+		if err := s.watch.Judged(ctx, at, judgeLimit); err != nil {
 			return err
 		}
 		var heads map[string]int64
