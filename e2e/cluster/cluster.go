@@ -33,6 +33,7 @@ type Options struct {
 	Tags   string   // build tags of the services: a seeded bug
 	Tagged []string // the programs that Tags are for, such as neuronx-rules; empty: all
 	Doors  int      // instances of ingest, each with both roles; 0: 2
+	Secure bool     // on the Kafka with passwords and rights: every process under the user that is declared for it
 }
 
 // Cluster is a running engine.
@@ -50,6 +51,7 @@ type Cluster struct {
 	Secrets             string   // folder of the tenants' secrets
 	Doors               []string // URLs of the HTTP doors
 	Processes           map[string]*Process
+	secure              bool
 	order               []string
 	programs            map[string]string // where they are, by name
 	env                 []string          // of the operators' program
@@ -72,15 +74,15 @@ func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
-	brokers, err := Brokers()
+	at, err := broker(o.Secure)
 	must(t, err)
 	if o.Doors == 0 {
 		o.Doors = 2
 	}
-	c := &Cluster{Dir: t.TempDir(), Kafka: kafka.Config{Brokers: brokers, ClientID: "e2e"}, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
+	c := &Cluster{Dir: t.TempDir(), Kafka: at, secure: o.Secure, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
 	must(t, os.Chmod(c.Dir, 0o755))
 	c.programs = build(t, o.Tags, o.Tagged)
-	must(t, wipe(ctx, brokers, false))
+	must(t, wipe(ctx, c.Kafka, false))
 	c.Postgres, err = embedded.Start(ctx, embedded.Options{DataDir: filepath.Join(c.Dir, "postgres")})
 	must(t, err)
 	t.Cleanup(func() {
@@ -92,6 +94,12 @@ func Start(t testing.TB, o Options) *Cluster {
 		AdminURL: app.Secret(c.Postgres.AdminURL()), Passwords: c.Postgres.Passwords(), Execute: true,
 	})
 	must(t, err)
+	if c.secure {
+		_, err = provision.Run(ctx, provision.Options{
+			Kafka: c.Kafka, Topics: kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: 1, Laptop: true}, Secrets: c.Dir, Users: true, Execute: true,
+		})
+		must(t, err)
+	}
 	keys, err := json.Marshal(c.Keys)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(c.Dir, "keys.json"), keys, 0o600))
@@ -116,9 +124,9 @@ func Start(t testing.TB, o Options) *Cluster {
 	must(t, err)
 	t.Cleanup(producer.Close)
 	c.Control = control.New(producer, c.Keys, c.Registry)
-	c.env = []string{"NEURONX_KAFKA_BROKERS=" + strings.Join(c.Kafka.Brokers, ","), "NEURONX_POSTGRES_URL=" + c.Postgres.URL("neuronx_ops"),
-		"NEURONX_SCHEMA_REGISTRY_URL=" + c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE=" + filepath.Join(c.Dir, "keys.json"),
-		"NEURONX_SECRETS_DIR=" + c.Secrets, "NEURONX_HTTP_URL=" + c.Doors[0]}
+	c.env = append(c.kafkaEnv("neuronx_ops"), "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_ops"),
+		"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
+		"NEURONX_SECRETS_DIR="+c.Secrets, "NEURONX_HTTP_URL="+c.Doors[0])
 	c.Ops = pool(t, c.Postgres.URL("neuronx_ops"))
 	c.Admin = pool(t, c.Postgres.AdminURL(), postgres.AllowSuperuser())
 	return c
@@ -137,7 +145,7 @@ func (c *Cluster) declare(t testing.TB, o Options) {
 	t.Helper()
 	addr := freeAddr(t)
 	c.RegistryURL = "http://" + addr
-	c.add("registry", "registry", []string{addr, strings.Join(c.Kafka.Brokers, ",")})
+	c.add("registry", "registry", []string{addr, strings.Join(c.Kafka.Brokers, ",")}, c.KafkaAdminEnv()...)
 	crm := freeAddr(t)
 	c.CRMURL = "http://" + crm
 	service := func(name, program, role string, args ...string) { c.Service(t, name, program, role, args...) }
@@ -176,15 +184,32 @@ func (c *Cluster) add(name, program string, args []string, env ...string) *Proce
 	return p
 }
 
+// kafkaEnv is how a process under a declared user reaches Kafka.
+func (c *Cluster) kafkaEnv(user string) []string {
+	env := []string{"NEURONX_KAFKA_BROKERS=" + strings.Join(c.Kafka.Brokers, ",")}
+	if c.secure {
+		env = append(env, "NEURONX_KAFKA_SASL_USERNAME="+user, "NEURONX_KAFKA_SASL_PASSWORD_FILE="+filepath.Join(c.Dir, user+".kafka-password"))
+	}
+	return env
+}
+
+// KafkaAdminEnv is how a process reaches Kafka as its administrator.
+func (c *Cluster) KafkaAdminEnv() []string {
+	if !c.secure {
+		return nil
+	}
+	return []string{"NEURONX_KAFKA_SASL_USERNAME=" + c.Kafka.Security.Username, "NEURONX_KAFKA_SASL_PASSWORD=" + c.Kafka.Security.Password.Reveal(),
+		"NEURONX_KAFKA_SASL_MECHANISM=" + c.Kafka.Security.Mechanism}
+}
+
 // Service declares one more process of a program, with the settings that all have. It is not started, but ended with the cluster.
 func (c *Cluster) Service(t testing.TB, name, program, role string, args ...string) *Process {
 	t.Helper()
 	admin := freeAddr(t)
 	args = append(args, "--admin-addr", admin, "--log-level", "info")
-	p := c.add(name, "neuronx-"+program, args,
-		"NEURONX_KAFKA_BROKERS="+strings.Join(c.Kafka.Brokers, ","), "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_"+role),
+	p := c.add(name, "neuronx-"+program, args, append(c.kafkaEnv("neuronx_"+role), "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_"+role),
 		"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
-		"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"))
+		"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"))...)
 	p.Admin = admin
 	return p
 }

@@ -9,10 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -25,15 +24,34 @@ func Brokers() ([]string, error) {
 	return strings.Split(s, ","), nil
 }
 
+// broker is the Kafka of a cluster, as its administrator.
+func broker(secure bool) (kafka.Config, error) {
+	cfg := kafka.Config{ClientID: "e2e"}
+	if !secure {
+		var err error
+		cfg.Brokers, err = Brokers()
+		return cfg, err
+	}
+	env := map[string]string{"BROKERS": "", "USERNAME": "", "PASSWORD": ""}
+	for name := range env {
+		if env[name] = os.Getenv("NEURONX_TEST_KAFKA_SASL_" + name); env[name] == "" {
+			return cfg, fmt.Errorf("NEURONX_TEST_KAFKA_SASL_%s is not set: this test needs a real Kafka with SASL and an authorizer, and its administrator (PLAIN)", name)
+		}
+	}
+	cfg.Brokers = strings.Split(env["BROKERS"], ",")
+	cfg.Security = app.KafkaSecurity{Username: env["USERNAME"], Password: app.Secret(env["PASSWORD"]), Mechanism: app.SASLPlain}
+	return cfg, nil
+}
+
 // wipe deletes every topic and group of the engine and waits until they are gone. What others write, landing topics and the
 // registry's, may be left.
-func wipe(ctx context.Context, brokers []string, onlyOwn bool) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+func wipe(ctx context.Context, cfg kafka.Config, onlyOwn bool) error {
+	admin, err := kafka.NewAdmin(cfg)
 	if err != nil {
 		return fmt.Errorf("wipe Kafka: %w", err)
 	}
-	defer cl.Close()
-	adm := kadm.NewClient(cl)
+	defer admin.Close()
+	adm := admin.KAdm()
 	for {
 		topics, err := adm.ListTopics(ctx)
 		if err != nil {

@@ -59,7 +59,7 @@ func (c *Cluster) StartAll(ctx context.Context) error {
 // LoseLog wipes the engine's own topics, as one does whose log is torn, and provisions them anew. Landing topics and the registry
 // survive. Services must be down.
 func (c *Cluster) LoseLog(ctx context.Context) error {
-	if err := wipe(ctx, c.Kafka.Brokers, true); err != nil {
+	if err := wipe(ctx, c.Kafka, true); err != nil {
 		return err
 	}
 	return c.provision(ctx)
@@ -79,7 +79,7 @@ func (c *Cluster) LoseKafka(ctx context.Context) error {
 	if err := c.Processes["registry"].Kill9(); err != nil {
 		return err
 	}
-	if err := wipe(ctx, c.Kafka.Brokers, false); err != nil {
+	if err := wipe(ctx, c.Kafka, false); err != nil {
 		return err
 	}
 	if err := c.provision(ctx); err != nil {

@@ -34,7 +34,9 @@ func run(ctx context.Context, addr, brokers string) error {
 	if err != nil {
 		return err
 	}
-	srv := registry.NewServer(kafka.Config{Brokers: strings.Split(brokers, ","), ClientID: "registry"}, slog.Default())
+	srv := registry.NewServer(kafka.Config{Brokers: strings.Split(brokers, ","), ClientID: "registry", Security: app.KafkaSecurity{
+		Username: os.Getenv("NEURONX_KAFKA_SASL_USERNAME"), Password: app.Secret(os.Getenv("NEURONX_KAFKA_SASL_PASSWORD")), Mechanism: os.Getenv("NEURONX_KAFKA_SASL_MECHANISM"),
+	}}, slog.Default())
 	g := app.NewGroup()
 	g.Add("store", srv.Run)
 	g.Add("http", func(ctx context.Context) error { return app.Serve(ctx, l, srv) })
