@@ -95,20 +95,13 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 		if err != nil {
 			return err
 		}
-		state, err := c.load(ctx, r, topics)
+		state, err := c.agreed(ctx, r, topics)
 		if err != nil {
 			return err
 		}
 		if mergesBeforeCommit && c.carried[r.partition] != nil {
 			r.state = c.carried[r.partition]
 			return nil
-		}
-		if state == nil {
-			if state, err = c.begin(ctx, r.partition, topics); err != nil {
-				return err
-			}
-		} else if err := c.compare(ctx, state, topics); err != nil {
-			return err
 		}
 		r.state = state
 		switch {
@@ -135,6 +128,32 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// agreed is the state of the partition, which agrees with log, dead letters and ingress. A finding against it stands only if the bounds
+// that it was made with are still the ones: they come from several brokers, at several moments, and whoever was away between two of the
+// answers, and is the owner no more, sees some from before and some from after the next owner's work.
+func (c *session) agreed(ctx context.Context, r *restored, topics bounds) (*State, error) {
+	state, err := c.load(ctx, r, topics)
+	switch {
+	case err != nil:
+	case state == nil:
+		state, err = c.begin(ctx, r.partition, topics)
+	default:
+		err = c.compare(ctx, state, topics)
+	}
+	var stop *stopError
+	if !errors.As(err, &stop) {
+		return state, err
+	}
+	now, again := c.ends(ctx)
+	switch {
+	case again != nil:
+		return nil, fmt.Errorf("%w; whether it still is so was not answered: %s", again, stop.Error())
+	case now.written(r.partition) != topics.written(r.partition):
+		return nil, fmt.Errorf("somebody else wrote or trimmed meanwhile; what was found between: %s", stop.Error())
+	}
+	return nil, err
 }
 
 // settledOffset is the group's offset without open transactions; one that hangs is ended (watchStable sees to the partition's topics).
@@ -176,6 +195,14 @@ type bounds struct {
 func (b bounds) of(topic string, p int32) (start, end int64) {
 	tp := kafka.TopicPartition{Topic: topic, Partition: p}
 	return b.start[tp], b.end[tp]
+}
+
+// written are the bounds of what an owner of the partition writes: ingress is its producers'.
+func (b bounds) written(p int32) (of [6]int64) {
+	for i, topic := range []string{kafka.TopicState, kafka.TopicEvents, kafka.TopicDeadLetter} {
+		of[2*i], of[2*i+1] = b.of(topic, p)
+	}
+	return of
 }
 
 // ends asks for high waters, not for last stable offsets: those lag a commit by milliseconds, and a restore up to them would miss the
@@ -226,14 +253,6 @@ func (c *session) load(ctx context.Context, r *restored, topics bounds) (*State,
 	}
 	r.snapshots = l.snapshots[max(0, len(l.snapshots)-2):]
 	if l.s == nil && start > 0 {
-		// Whoever was away between the two questions for the bounds, and is the owner no more, sees a newer beginning behind an older end.
-		now, err := c.ends(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if _, later := now.of(kafka.TopicState, r.partition); later != end {
-			return nil, fmt.Errorf("the state topic was written and trimmed meanwhile: it ended at %d, and ends at %d now", end, later)
-		}
 		return nil, torn("the state topic was trimmed to nothing")
 	}
 	return l.s, nil

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -87,38 +89,82 @@ func TestRun_AResetIsUndoneOnlyAfterItsReportSoThatAKillInBetweenLosesNone(t *te
 	h.mu.Unlock()
 }
 
-func TestLoad_AsksAgainForBoundsThatAnotherOwnerMovedInBetween(t *testing.T) {
+func TestAgreed_AFindingBetweenTwoMomentsOfAnotherOwnersWorkStopsNothing(t *testing.T) {
 	cfg := kafkatest.Start(t)
+	c := restorer(t, cfg)
+	const partition = 2
+	state := kafka.TopicPartition{Topic: kafka.TopicState, Partition: partition}
+	trim := func(to int64) {
+		t.Helper()
+		if err := c.admin.DeleteRecords(t.Context(), map[kafka.TopicPartition]int64{state: to}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ends := func() bounds {
+		t.Helper()
+		b, err := c.ends(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	agreed := func(b bounds) error {
+		_, err := c.agreed(t.Context(), &restored{partition: partition}, b)
+		return err
+	}
+	transient := func(what string, err error) {
+		t.Helper()
+		if stop := (*stopError)(nil); err == nil || errors.As(err, &stop) || !strings.Contains(err.Error(), "meanwhile") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	stops := func(what string, err error) {
+		t.Helper()
+		if stop := (*stopError)(nil); !errors.As(err, &stop) || stop.code != stopTorn {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+
+	// The state's end is asked after the other owner's transaction, that of its dead letters before.
+	before := ends()
+	s := newState(c.txn.TopicID(), partition, uuid.NewString())
+	s.dead.Count = 1
+	for _, chunk := range s.snapshot() {
+		kafkatest.Produce(t, cfg, &kafka.Record{Topic: state.Topic, Partition: partition, Value: chunk})
+	}
+	kafkatest.Produce(t, cfg, &kafka.Record{Topic: kafka.TopicDeadLetter, Partition: partition, Headers: []kafka.RecordHeader{{Key: hdrCode, Value: []byte("x")}}})
+	between := ends()
+	dead := kafka.TopicPartition{Topic: kafka.TopicDeadLetter, Partition: partition}
+	between.end[dead] = before.end[dead]
+	transient("dead letters of a transaction that the state knows were not there yet", agreed(between))
+	if err := agreed(ends()); err != nil {
+		t.Errorf("all of one moment: %v", err)
+	}
+
+	// The end is asked before the other owner wrote and trimmed, the beginning after.
+	earlier := ends()
+	kafkatest.Produce(t, cfg, &kafka.Record{Topic: state.Topic, Partition: partition, Value: []byte("of another owner")})
+	last := ends().end[state]
+	trim(last)
+	earlier.start[state] = last
+	transient("written and trimmed between the two questions", agreed(earlier))
+	stops("trimmed to nothing", agreed(ends()))
+}
+
+// restorer is a session of the sequencer that only restores.
+func restorer(t *testing.T, cfg kafka.Config) *session {
+	t.Helper()
 	admin, err := kafka.NewAdmin(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	t.Cleanup(admin.Close)
 	txn, err := kafka.OpenTxnSession(t.Context(), kafka.TxnConfig{Config: cfg, Group: kafka.GroupSequencer, Topic: kafka.TopicIngress, TransactionalID: "neuronx.sequencer.0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer txn.Close()
+	t.Cleanup(txn.Close)
 	config := testConfig(cfg, event.NewKeyring(), "0")
 	config.setDefaults()
-	c := &session{sequencer: &sequencer{cfg: config, log: slog.New(slog.DiscardHandler), admin: admin}, txn: txn, memory: newKeyMemory(config.KeyMemory)}
-	tp := kafka.TopicPartition{Topic: kafka.TopicState, Partition: 2}
-	for range 5 {
-		kafkatest.Produce(t, cfg, &kafka.Record{Topic: tp.Topic, Partition: tp.Partition, Value: []byte("of another owner")})
-	}
-	load := func(start, end int64) error {
-		t.Helper()
-		if err := admin.DeleteRecords(t.Context(), map[kafka.TopicPartition]int64{tp: start}); err != nil {
-			t.Fatal(err)
-		}
-		_, err := c.load(t.Context(), &restored{partition: tp.Partition}, bounds{start: map[kafka.TopicPartition]int64{tp: start}, end: map[kafka.TopicPartition]int64{tp: end}})
-		return err
-	}
-	var stop *stopError
-	if err := load(4, 3); err == nil || errors.As(err, &stop) || !strings.Contains(err.Error(), "meanwhile") {
-		t.Errorf("it was written and trimmed between the two questions: %v", err)
-	}
-	if err := load(5, 5); !errors.As(err, &stop) || stop.code != stopTorn {
-		t.Errorf("it was trimmed to nothing: %v", err)
-	}
+	return &session{sequencer: &sequencer{cfg: config, log: slog.New(slog.DiscardHandler), admin: admin}, txn: txn, memory: newKeyMemory(config.KeyMemory)}
 }
