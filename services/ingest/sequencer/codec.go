@@ -69,12 +69,21 @@ type namedTenant struct {
 	*tenant
 }
 
-// delta is the state record of a transaction.
-func (o *overlay) delta() []byte {
+// delta is the state record of a transaction. What lay under it must be merged: the record says where that one's outputs end.
+func (o *overlay) delta() []byte { return o.finish(o.record()) }
+
+// finish completes its record.
+func (o *overlay) finish(r stateRecord) []byte {
+	r.log.Next, r.dead.Next = o.base.log.Next, o.base.dead.Next
+	return r.encode()
+}
+
+// record is the delta but for where log and dead letters stand.
+func (o *overlay) record() stateRecord {
 	s := o.base
 	r := stateRecord{
-		kind: kindDelta, topicID: s.topicID, partition: s.partition, logID: s.logID, from: s.next, next: o.next, position: o.position,
-		log: ends{s.log.Next, o.log}, dead: ends{s.dead.Next, o.dead}, chunks: 1,
+		kind: kindDelta, topicID: s.topicID, partition: s.partition, logID: s.logID, from: o.from, next: o.next, position: o.position,
+		log: ends{Count: o.log}, dead: ends{Count: o.dead}, chunks: 1,
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.tenants)) {
 		r.tenants = append(r.tenants, namedTenant{name, o.tenants[name]})
@@ -83,7 +92,7 @@ func (o *overlay) delta() []byte {
 	for _, h := range o.order {
 		r.keys.add(h, o.keys[h], r.position)
 	}
-	return r.encode()
+	return r
 }
 
 // snapshot writes all of the state as chunks for one transaction.

@@ -15,6 +15,9 @@
 //	   └─────────────────────┼───────────────────────────────────┤
 //	                         └── merge, only after a confirmed commit
 //
+// While a transaction is in flight, the next records are judged in an overlay over its own (ADR 15): it is sent off when that one is merged,
+// and dropped with it when that one fails.
+//
 // The decision itself, admit, is a function of record, state, schemas and signing keys; all I/O is around it.
 //
 // # A partition's life

@@ -146,8 +146,81 @@ func randomHistory(t *testing.T, rng *rand.Rand) {
 	}
 }
 
+// TestAdmit_JudgesAheadOfACommitAsItWouldAfterIt judges each transaction's records once over the one before that is not merged yet, as
+// while it is in flight, and once after it.
+func TestAdmit_JudgesAheadOfACommitAsItWouldAfterIt(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 11))
+			d := newDoor(t)
+			d.env.rates = Rates{Facts: 5} // of which some are quiet
+			d.env.rates.setDefaults()
+			ahead, after := d.s, cloneOf(d.s)
+			after.rates.seed = ahead.rates.seed
+			merged := func(s *State, o *overlay) {
+				o.settle()
+				s.merge(o, s.log.Next+o.log, s.dead.Next+o.dead)
+			}
+			outcomes := map[outcome]int{}
+			var flying *overlay
+			offset := ahead.next
+			for range 200 {
+				d.later(0)
+				d.ms += rng.Int64N(60_000)
+				d.env.nowMS = d.ms
+				var ins []input
+				for range 1 + rng.IntN(30) {
+					in := d.input(randomEvent(rng, d.keys))
+					in.offset = offset
+					offset++
+					ins = append(ins, in)
+				}
+				o, ds := judgeOver(d, newOverlayFor(ahead, flying, len(ins)), ins)
+				if flying != nil {
+					merged(ahead, flying)
+				}
+				o.settle()
+				want, wantDs := judgeOver(d, newOverlay(after), ins)
+				if !reflect.DeepEqual(ds, wantDs) {
+					t.Fatal("judged ahead, the same records are judged otherwise")
+				}
+				if !bytes.Equal(o.delta(), want.delta()) {
+					t.Fatal("judged ahead, the same records change the state otherwise")
+				}
+				merged(after, want)
+				flying = o
+				for _, x := range ds {
+					outcomes[x.outcome]++
+					if x.recorded != nil && x.recorded.Quiet != "" {
+						outcomes["quiet"]++
+					}
+				}
+			}
+			for _, o := range []outcome{admitted, duplicate, refused, ignored, "quiet"} {
+				if outcomes[o] == 0 {
+					t.Errorf("nothing was %s", o)
+				}
+			}
+		})
+	}
+}
+
+// cloneOf is a state that is equal at its beginning.
+func cloneOf(s *State) *State {
+	c := newState(s.topicID, s.partition, s.logID)
+	c.next, c.position, c.log, c.dead = s.next, s.position, s.log, s.dead
+	for name, t := range s.tenants {
+		c.tenants[name] = t.clone()
+	}
+	c.keys.spanMS = s.keys.spanMS
+	return c
+}
+
 func judgeAll(d *door, s *State, ins []input) (*overlay, []decision) {
-	o := newOverlay(s)
+	return judgeOver(d, newOverlay(s), ins)
+}
+
+func judgeOver(d *door, o *overlay, ins []input) (*overlay, []decision) {
 	var ds []decision
 	for _, in := range ins {
 		ds = append(ds, admit(&d.env, o, in))

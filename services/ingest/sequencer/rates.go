@@ -167,11 +167,17 @@ type rateStage struct {
 	resets map[string]uint32
 }
 
-func (s *rateStage) epoch(r *rates, tenant string) uint32 {
-	if e, ok := s.resets[tenant]; ok {
+// rateEpoch says how often a tenant's counts have begun anew.
+func (o *overlay) rateEpoch(tenant string) uint32 {
+	if e, ok := o.rates.resets[tenant]; ok {
 		return e
 	}
-	return r.resets[tenant]
+	if o.under != nil {
+		if e, ok := o.under.rates.resets[tenant]; ok {
+			return e
+		}
+	}
+	return o.base.rates.resets[tenant]
 }
 
 func (s *rateStage) add(key rateKey, kind rateKind, ms int64) {

@@ -129,7 +129,7 @@ func TestStage_TakesNoMoreOfAPartitionThanOneStateRecordHolds(t *testing.T) {
 	c := &session{parts: map[int32]*partition{0: p}, memory: newKeyMemory(1 << 30), sequencer: &sequencer{partitions: 6, schemas: schemas, cfg: Config{
 		MaxRecords: 10_000, MaxDuration: time.Minute, Keys: d.keys, Now: func() time.Time { return time.UnixMilli(d.ms) },
 	}}}
-	b := c.stage(time.Now())
+	b := c.stage()
 	if b.n != maxShare || len(b.parts) != 1 || len(b.parts[0].log) != maxShare {
 		t.Fatalf("%d records of one partition in a transaction", b.n)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -43,7 +42,8 @@ type partition struct {
 	pending    []*kafka.Record  // read, not judged yet
 	tail       int64            // ingress offset after the last one of pending
 	unread     map[int64]string // why the batch that ends at this ingress offset could not be read
-	epoch      int32            // leader epoch of the last record judged
+	epoch      int32            // leader epoch of the last record that the state has
+	flying     *staged          // what the transaction in flight has of it
 
 	deltaBytes   int // written since the last snapshot
 	lastSnapshot time.Time
@@ -60,8 +60,10 @@ type session struct {
 	wake       chan struct{}
 	memory     *keyMemory
 	tasks      sync.WaitGroup
-	lastEnd    time.Time
-	lastCommit time.Duration // how long the last commit took
+	flight     *flight       // nil: none
+	lastEnd    time.Time     // of the last commit
+	lastCommit time.Duration // how long it took
+	lastErrors time.Time
 	committed  bool
 }
 
@@ -108,7 +110,7 @@ func (c *session) close() {
 	for _, p := range c.parts {
 		c.drop(p)
 	}
-	c.tasks.Wait()
+	c.tasks.Wait() // for a transaction in flight, too
 	c.txn.Close()
 }
 
@@ -120,7 +122,7 @@ func (c *session) wakeUp() {
 }
 
 func (c *session) loop(ctx, tasks context.Context) error {
-	lastErrors, joined := time.Now(), false
+	joined := false
 	for ctx.Err() == nil {
 		if err := c.txn.Fenced(); err != nil {
 			return err
@@ -132,23 +134,44 @@ func (c *session) loop(ctx, tasks context.Context) error {
 		c.reconcile(tasks)
 		c.collect()
 		c.revisit(tasks)
-		if err := c.poll(ctx); err != nil {
-			return err
-		}
-		if err := c.transact(ctx); err != nil {
-			return err
-		}
-		if err := c.snapshotDue(ctx, tasks); err != nil {
-			return err
-		}
-		if time.Since(lastErrors) > time.Second {
-			lastErrors = time.Now()
-			for _, err := range c.txn.Errors() {
-				c.log.Warn("group membership", "err", err)
+		if c.flight == nil || c.hasLanded() {
+			if err := c.land(ctx, tasks); err != nil {
+				return err
 			}
 		}
+		if !c.poll(ctx) {
+			continue
+		}
+		if err := c.transact(ctx, tasks); err != nil {
+			return err
+		}
+	}
+	// The transaction in flight ends as it would have; what was judged over it is dropped.
+	if err := c.land(ctx, tasks); err != nil {
+		return err
 	}
 	return ctx.Err()
+}
+
+// undoDue sets back what an operator's reset, or a lost marker, made of the group's offset. It must not be called while a transaction is in
+// flight.
+func (c *session) undoDue() {
+	for _, p := range c.parts {
+		if p.phase == undoing && !time.Now().Before(p.retry) {
+			c.undo(p)
+		}
+	}
+}
+
+// reportErrors logs what went wrong in the background. It must not be called while the group is held.
+func (c *session) reportErrors() {
+	if time.Since(c.lastErrors) < time.Second {
+		return
+	}
+	c.lastErrors = time.Now()
+	for _, err := range c.txn.Errors() {
+		c.log.Warn("group membership", "err", err)
+	}
 }
 
 // reconcile compares the partitions at hand with the assignment: what is gone, or was away, is forgotten; what is new is restored.
@@ -265,8 +288,6 @@ func (c *session) revisit(tasks context.Context) {
 			continue
 		}
 		switch p.phase {
-		case undoing:
-			c.undo(p)
 		case waiting:
 			// Judged again by the next transaction; it is paused again if nothing has changed. What was read ahead is kept, what
 			// was not read yet is read from behind it.
@@ -279,112 +300,4 @@ func (c *session) revisit(tasks context.Context) {
 	}
 }
 
-// poll reads records until there is enough for a transaction, or it is time for one.
-func (c *session) poll(ctx context.Context) error {
-	wait := pollWait
-	for {
-		n := c.ready4txn()
-		if c.enough(n) {
-			return nil
-		}
-		if n > 0 {
-			// A transaction right after another waits for the other's markers anyway: better to collect meanwhile.
-			if wait = time.Until(c.lastEnd.Add(c.cfg.Pace)); wait <= 0 {
-				return nil
-			}
-		}
-		woken, err := c.pollOnce(ctx, wait, c.cfg.MaxRecords-n)
-		if err != nil || woken || ctx.Err() != nil || n == 0 && c.ready4txn() == 0 {
-			return err
-		}
-	}
-}
-
-// pollOnce reads once, up to limit records, and returns early, with woken, when the assignment changed or a task finished.
-func (c *session) pollOnce(ctx context.Context, wait time.Duration, limit int) (woken bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-c.wake:
-			woken = true
-		case <-c.txn.Changed():
-			woken = true
-		case <-ctx.Done():
-		}
-		cancel()
-	}()
-	recs, failed := c.reader.Poll(ctx, limit)
-	cancel()
-	<-done
-	for _, r := range recs {
-		if p := c.parts[r.Partition]; p != nil && r.Offset >= p.tail {
-			p.pending = append(p.pending, r)
-			p.tail = r.Offset + 1
-		}
-	}
-	for id, err := range failed {
-		p := c.parts[id]
-		if p == nil {
-			continue
-		}
-		var fat *kafka.OversizeError
-		if errors.As(err, &fat) {
-			c.skipUnread(p, fat)
-			continue
-		}
-		var gap *kafka.StoppedError
-		if errors.As(err, &gap) {
-			c.enter(p, stopped, "ingress_gap", err.Error(), retryStopped)
-			continue
-		}
-		c.enter(p, waiting, "ingress_unreadable", err.Error(), retryPaused)
-	}
-	return woken, nil
-}
-
-// skipUnread lets a batch that is a decompression bomb be refused as a whole, in the order of the partition, under its last offset:
-// waiting for a person would let one producer stop every tenant of the partition. It counts as one refusal, because nobody can look
-// inside how many records it has.
-func (c *session) skipUnread(p *partition, fat *kafka.OversizeError) {
-	if p.unread == nil {
-		p.unread = map[int64]string{}
-	}
-	maps.DeleteFunc(p.unread, func(offset int64, _ string) bool { return offset < p.state.next })
-	p.unread[fat.Next-1] = fat.Error()
-	p.pending = append(p.pending, &kafka.Record{Topic: kafka.TopicIngress, Partition: p.id, Offset: fat.Next - 1})
-	p.tail = fat.Next
-	c.reader.Skip(fat)
-	c.log.Warn("a batch is refused unread", "partition", p.id, "err", fat)
-}
-
-// ready4txn counts the records at hand of partitions that run.
-func (c *session) ready4txn() int {
-	n := 0
-	for _, p := range c.parts {
-		if p.phase == running {
-			n += len(p.pending)
-		}
-	}
-	return n
-}
-
-// enough reports whether n records at hand fill a transaction. What is read further ahead than that only takes memory.
-func (c *session) enough(n int) bool {
-	bytes := 0
-	for _, p := range c.parts {
-		for i := 0; p.phase == running && i < len(p.pending) && bytes < maxBytes; i++ {
-			bytes += len(p.pending[i].Value)
-		}
-	}
-	return n >= c.cfg.MaxRecords || bytes >= maxBytes
-}
-
 func label(partition int32) string { return fmt.Sprint(partition) }
-
-// asInput is an ingress record as admission sees it.
-func asInput(r *kafka.Record) input {
-	headers := kafka.FromHeaders(r.Headers)
-	return input{offset: r.Offset, ms: r.Timestamp.UnixMilli(), stamped: r.Attrs.TimestampType() == 1, key: r.Key, headers: headers, value: r.Value}
-}

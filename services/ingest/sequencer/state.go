@@ -62,9 +62,12 @@ func newState(topicID [16]byte, partition int32, logID string) *State {
 	return &State{topicID: topicID, partition: partition, logID: logID, tenants: map[string]*tenant{}, keys: newWindow(), rates: newRates()}
 }
 
-// overlay is the staging of one transaction over a State, which it never changes: dropping the overlay drops the work.
+// overlay is the staging of one transaction over a State, which it never changes: dropping the overlay drops the work. Under it may lie
+// that of a transaction that is being committed: what is staged then stands only if that one is committed first.
 type overlay struct {
 	base     *State
+	under    *overlay // nil once it is merged
+	from     int64    // ingress offset of the first record to judge
 	next     int64
 	position int64
 	tenants  map[string]*tenant
@@ -75,21 +78,39 @@ type overlay struct {
 	rates    rateStage
 }
 
-func newOverlay(s *State) *overlay { return newOverlayFor(s, 0) }
+func newOverlay(s *State) *overlay { return newOverlayFor(s, nil, 0) }
 
-// newOverlayFor is newOverlay with room for n records.
-func newOverlayFor(s *State, n int) *overlay {
-	return &overlay{
-		base: s, next: s.next, position: s.position,
+// newOverlayFor is newOverlay with room for n records, over a transaction that is not merged yet; nil is none.
+func newOverlayFor(s *State, under *overlay, n int) *overlay {
+	o := &overlay{
+		base: s, under: under, from: s.next, position: s.position,
 		tenants: map[string]*tenant{}, keys: make(map[keyHash]verdict, n), order: make([]keyHash, 0, n),
 	}
+	if under != nil {
+		o.from, o.position = under.next, under.position
+	}
+	o.next = o.from
+	return o
+}
+
+// settle is called when what lay under it is merged.
+func (o *overlay) settle() { o.under = nil }
+
+// below looks a tenant up as it was before this transaction.
+func (o *overlay) below(id string) *tenant {
+	if o.under != nil {
+		if t := o.under.tenants[id]; t != nil {
+			return t
+		}
+	}
+	return o.base.tenants[id]
 }
 
 // tenant looks a tenant up; nil is unknown.
 func (o *overlay) tenant(id string) *tenant {
 	t := o.tenants[id]
 	if t == nil {
-		t = o.base.tenants[id]
+		t = o.below(id)
 	}
 	if t == nil || t.status == 0 {
 		return nil
@@ -103,7 +124,7 @@ func (o *overlay) edit(id string) *tenant {
 		return t
 	}
 	t := &tenant{}
-	if b := o.base.tenants[id]; b != nil {
+	if b := o.below(id); b != nil {
 		t = b.clone()
 	}
 	o.tenants[id] = t
@@ -113,6 +134,9 @@ func (o *overlay) edit(id string) *tenant {
 // key looks a key up that has not expired at ms.
 func (o *overlay) key(h keyHash, ms int64) (verdict, bool) {
 	v, ok := o.keys[h]
+	if !ok && o.under != nil {
+		v, ok = o.under.keys[h]
+	}
 	if !ok {
 		v, ok = o.base.keys.get(h)
 	}

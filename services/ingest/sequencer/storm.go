@@ -25,13 +25,16 @@ func (a *admission) rated() (fact, first, judged bool) {
 }
 
 func (a *admission) rateKey(kind rateKind, name string) rateKey {
-	r := a.o.base.rates
-	return r.hash(a.o.rates.epoch(r, a.e.TenantID), a.e.TenantID, kind, name)
+	return a.o.base.rates.hash(a.o.rateEpoch(a.e.TenantID), a.e.TenantID, kind, name)
 }
 
 func (a *admission) rate(kind rateKind, name string) int64 {
 	key := a.rateKey(kind, name)
-	return a.o.base.rates.count(key, kind, a.windowMS(), a.env.rates.Window.Milliseconds()) + a.o.rates.counts[key]
+	n := a.o.base.rates.count(key, kind, a.windowMS(), a.env.rates.Window.Milliseconds()) + a.o.rates.counts[key]
+	if a.o.under != nil {
+		n += a.o.under.rates.counts[key]
+	}
+	return n
 }
 
 // storm says why a derived event is over its rates; "" when it is not.
@@ -85,7 +88,7 @@ func (a *admission) quiet() string {
 			stage.resets = map[string]uint32{}
 		}
 		// An operator has looked: the tenant begins anew, or the rule that was brought back would be cut again at once.
-		stage.resets[a.e.TenantID] = stage.epoch(a.o.base.rates, a.e.TenantID) + 1
+		stage.resets[a.e.TenantID] = a.o.rateEpoch(a.e.TenantID) + 1
 		return ""
 	}
 	fact, first, judged := a.rated()

@@ -1,0 +1,161 @@
+package sequencer
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// maxBytes bounds the values of one transaction, so that thousands of records of a megabyte are not held and written at once.
+const maxBytes = 16 << 20
+
+// maxShare bounds the records of one partition in one transaction: what they change is one state record, which has a size limit.
+const maxShare = 2000
+
+// maxJudging bounds what MaxDuration may become, well below the transaction's time-out.
+const maxJudging = time.Second
+
+// judging is how long the records of one transaction may be judged: at least MaxDuration, and as long as the last commit took. Where a
+// commit takes long, because brokers or cores are busy, short transactions would spend nearly all the time on commits, and a backlog
+// that has come up in an outage would not go away.
+func (c *session) judging() time.Duration {
+	return max(c.cfg.MaxDuration, min(c.lastCommit, maxJudging))
+}
+
+// batch is the staged work of one transaction.
+type batch struct {
+	parts []*staged
+	n     int // records judged
+	began time.Time
+}
+
+// staged is the work on one partition.
+type staged struct {
+	p         *partition
+	o         *overlay
+	decisions []decision
+	log, dead []*kafka.Record
+	receipts  []*kafka.Record
+	record    stateRecord // its delta, but for where log and dead letters stand
+	delta     int         // bytes of it
+	epoch     int32
+}
+
+// stage judges records of all running partitions, in fair shares, until the transaction is full or its time is over. A transaction may be
+// in flight meanwhile: what is staged lies over it, and is written after it or never.
+func (c *session) stage() *batch {
+	start := time.Now()
+	b := &batch{began: start}
+	var runnable []*partition
+	for _, p := range c.parts {
+		if p.phase == running && len(p.pending) > 0 {
+			runnable = append(runnable, p)
+		}
+	}
+	slices.SortFunc(runnable, func(x, y *partition) int { return len(x.pending) - len(y.pending) })
+	env := &env{
+		topic: kafka.TopicIngress, partitions: c.partitions, partitionOf: kafka.PartitionFor, schema: c.schemas.get,
+		verify: c.cfg.Keys.Verify, sign: c.cfg.Keys.Sign, nowMS: c.cfg.Now().UnixMilli(),
+		rates: c.cfg.Rates,
+	}
+	judging := c.judging()
+	for i, p := range runnable {
+		// Those with little come first; what they leave of their share goes to the others.
+		share := min(maxShare, max(1, (c.cfg.MaxRecords-b.n)/(len(runnable)-i)))
+		if !c.remembers(p, min(share, len(p.pending))) {
+			continue
+		}
+		deadline := start.Add(judging * time.Duration(i+1) / time.Duration(len(runnable)))
+		if st := c.stagePartition(env, p, share, maxBytes/len(runnable), deadline); st != nil {
+			b.parts = append(b.parts, st)
+			b.n += len(st.decisions)
+		}
+	}
+	return b
+}
+
+func (c *session) stagePartition(env *env, p *partition, share, room int, deadline time.Time) *staged {
+	n := min(share, len(p.pending))
+	st := &staged{p: p, epoch: p.epoch, decisions: make([]decision, 0, n), log: make([]*kafka.Record, 0, n)}
+	var under *overlay
+	if p.flying != nil {
+		under, st.epoch = p.flying.o, p.flying.epoch
+	}
+	st.o = newOverlayFor(p.state, under, n)
+	recs := make([]kafka.Record, n) // of the log, in one piece of memory
+	bytes := 0
+	for i, r := range p.pending[:n] {
+		if bytes += len(r.Value); i > 0 && (bytes > room || i%64 == 0 && time.Now().After(deadline)) {
+			break
+		}
+		loads := c.schemas.generation()
+		in := asInput(r)
+		in.unread = p.unread[r.Offset]
+		d := admit(env, st.o, in)
+		if d.outcome == paused {
+			c.pause(p, &d, loads)
+			break
+		}
+		st.epoch = r.LeaderEpoch
+		switch {
+		case d.recorded != nil:
+			rec := &recs[len(st.log)]
+			kafka.FillRecorded(rec, d.recorded, in.key)
+			st.log = append(st.log, rec)
+		case d.dead != nil:
+			st.dead = append(st.dead, toRecord(kafka.TopicDeadLetter, d.dead))
+		}
+		if r := receiptOf(&d, p.id); r != nil {
+			st.receipts = append(st.receipts, r)
+		}
+		st.decisions = append(st.decisions, d)
+	}
+	if len(st.decisions) == 0 {
+		return nil
+	}
+	p.pending = p.pending[len(st.decisions):]
+	st.record = st.o.record()
+	return st
+}
+
+func toRecord(topic string, o *output) *kafka.Record {
+	headers := make([]kafka.RecordHeader, len(o.headers))
+	for i, h := range o.headers {
+		headers[i] = kafka.RecordHeader(h)
+	}
+	return &kafka.Record{Topic: topic, Partition: o.partition, Key: o.key, Headers: headers, Value: o.value}
+}
+
+// remembers reports whether the keys of n more records fit into memory; otherwise it pauses the partition: what is not remembered must
+// not be admitted. Waiting does not help, because the window ages by what is admitted, but another instance or a restart with more
+// memory does.
+func (c *session) remembers(p *partition, n int) bool {
+	if p.flying != nil {
+		n += len(p.flying.o.order)
+	}
+	err := c.memory.admit(p.id, p.state.keys, n)
+	if err == nil {
+		return true
+	}
+	detail := err.Error()
+	var stop *stopError
+	if errors.As(err, &stop) {
+		detail = stop.detail
+	}
+	c.reader.Remove(p.id)
+	c.enter(p, waiting, stopKeys, detail, retryPaused)
+	return false
+}
+
+// pause keeps a partition from being read on until its next record can be judged.
+func (c *session) pause(p *partition, d *decision, loads int) {
+	c.reader.Remove(p.id)
+	if d.loading {
+		p.phase, p.retry = waiting, time.Now().Add(retryPaused)
+		p.loading = loads // looked at again as soon as a look-up has ended
+		return
+	}
+	c.enter(p, waiting, string(d.code), d.detail, retryPaused)
+}
