@@ -83,7 +83,7 @@ func (a *Admin) OffsetsPartition(ctx context.Context, group string) (TopicPartit
 	return a.internalPartition(ctx, "__consumer_offsets", group)
 }
 
-// internalPartition is where one of Kafka's own topics keeps a name: its hash, as Java has it, over the number of partitions.
+// internalPartition is where one of Kafka's own topics keeps a name.
 func (a *Admin) internalPartition(ctx context.Context, topic, name string) (TopicPartition, error) {
 	topics, err := a.Topics(ctx, topic)
 	if err != nil {
@@ -93,11 +93,20 @@ func (a *Admin) internalPartition(ctx context.Context, topic, name string) (Topi
 	if n == 0 {
 		return TopicPartition{}, fmt.Errorf("kafka: topic %s does not exist", topic)
 	}
+	return TopicPartition{topic, hashPartition(name, n)}, nil
+}
+
+// hashPartition is a name's partition of n as Kafka's coordinators have it: the absolute value of Java's String.hashCode, 0 for the one that has
+// none (Utils.abs), over n.
+func hashPartition(name string, n int32) int32 {
 	var h int32
 	for _, c := range utf16.Encode([]rune(name)) {
 		h = 31*h + int32(c)
 	}
-	return TopicPartition{topic, (h & math.MaxInt32) % n}, nil
+	if h == math.MinInt32 {
+		return 0
+	}
+	return max(h, -h) % n
 }
 
 func plainOffsets(what string, listed kadm.ListedOffsets, err error) (map[TopicPartition]int64, error) {

@@ -21,9 +21,10 @@ func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T)
 	slot := tenant
 	config := testConfig(cfg, keys, slot)
 	config.SessionTimeout = 6 * time.Second // a broker's least
+	of := logFromNow(t, cfg)
 	first := start(t, config)
 	send(t, cfg, created(keys, tenant), lead(tenant, "1"))
-	kafkatest.WaitFor(t, "the first two events", func(context.Context) bool { return len(logged(t, cfg)[tenant]) == 2 })
+	kafkatest.WaitFor(t, "the first two events", func(ctx context.Context) bool { return len(of(ctx, tenant)) == 2 })
 	first.halt()
 
 	p := kafka.PartitionFor([]byte(tenant), kafkatest.Partitions)
@@ -38,7 +39,7 @@ func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T)
 	send(t, cfg, lead(tenant, "2"))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	for len(logged(t, cfg)[tenant]) < 3 {
+	for len(of(ctx, tenant)) < 3 {
 		if wait(ctx, 500*time.Millisecond); ctx.Err() != nil {
 			t.Fatalf("the partition stands still; ready: %v", second.ready.Err())
 		}
@@ -47,7 +48,7 @@ func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T)
 	if n := gather(t, second, "neuronx_sequencer_hanging_transactions_ended_total"); n < 3 {
 		t.Errorf("%v hanging transactions ended, want at least those of the log, the state and the offset", n)
 	}
-	checkLog(t, map[string][]event.Recorded{tenant: logged(t, cfg)[tenant]})
+	checkLog(t, map[string][]event.Recorded{tenant: of(t.Context(), tenant)})
 }
 
 func TestRealKafka_AHangingTransactionThatWasCommittedIsCommitted(t *testing.T) {

@@ -267,15 +267,34 @@ func readFrom(t *testing.T, ctx context.Context, cfg kafka.Config, admin *kafka.
 	return out
 }
 
+// logFromNow returns a function that reads what the log has got of a tenant since: the log of a broker that is used for hours is long.
+func logFromNow(t *testing.T, cfg kafka.Config) func(ctx context.Context, tenant string) []event.Recorded {
+	t.Helper()
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(admin.Close)
+	from, err := admin.EndOffsets(t.Context(), kafka.ReadUncommitted, kafka.TopicEvents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(ctx context.Context, tenant string) []event.Recorded {
+		t.Helper()
+		return readFrom(t, ctx, cfg, admin, from, tenant)[tenant]
+	}
+}
+
 func TestRealKafka_ASecondProcessUnderTheSameSlotFencesTheFirst(t *testing.T) {
 	cfg := realKafka(t)
 	keys := event.NewKeyring()
 	twin := testConfig(cfg, keys, "twin")
 	twin.SessionTimeout = 6 * time.Second
+	of := logFromNow(t, cfg)
 	first := start(t, twin)
 	tenant := fmt.Sprintf("f%x", rand.Uint32())
 	send(t, cfg, created(keys, tenant))
-	kafkatest.WaitFor(t, "the first to work", func(context.Context) bool { return len(logged(t, cfg)[tenant]) == 1 })
+	kafkatest.WaitFor(t, "the first to work", func(ctx context.Context) bool { return len(of(ctx, tenant)) == 1 })
 	start(t, twin)
 	n := 0
 	kafkatest.WaitFor(t, "the first to give up", func(context.Context) bool {
@@ -291,8 +310,8 @@ func TestRealKafka_ASecondProcessUnderTheSameSlotFencesTheFirst(t *testing.T) {
 	if !errors.Is(first.err, kafka.ErrFenced) {
 		t.Fatalf("the first ended with %v", first.err)
 	}
-	kafkatest.WaitFor(t, "the second to admit the rest", func(context.Context) bool { return len(logged(t, cfg)[tenant]) == n+1 })
-	checkLog(t, map[string][]event.Recorded{tenant: logged(t, cfg)[tenant]})
+	kafkatest.WaitFor(t, "the second to admit the rest", func(ctx context.Context) bool { return len(of(ctx, tenant)) == n+1 })
+	checkLog(t, map[string][]event.Recorded{tenant: of(t.Context(), tenant)})
 }
 
 // TestRealKafka_Rate admits a backlog and then a trickle, and says how fast; it asserts only that all of it is admitted, because the
