@@ -34,6 +34,10 @@ const (
 	simTenants    = 4
 	simSlots      = 3
 	simProducers  = 2
+
+	// simLatency is how long every answer takes. Without it, who asks again and again in the same moment for what only comes later would stop
+	// the clock.
+	simLatency = 500 * time.Microsecond
 )
 
 // TestSimulation_NoScheduleOfFaultsBreaksAnInvariant runs sequencers and producers against a cluster in memory, in virtual time, under
@@ -219,6 +223,7 @@ func (s *sim) trouble(whose string) func(kafkatest.Request) kafkatest.Trouble {
 	h.Write([]byte(whose))
 	rng := rand.New(rand.NewPCG(s.seed, h.Sum64()))
 	return func(r kafkatest.Request) (t kafkatest.Trouble) {
+		t.Delay = simLatency
 		if s.calm.Load() {
 			return t
 		}
@@ -240,7 +245,7 @@ func (s *sim) trouble(whose string) func(kafkatest.Request) kafkatest.Trouble {
 			t.CutBefore = true
 			s.tell("%s: cut before %s", whose, r)
 		case n < p*2:
-			t.Delay = time.Duration(rng.IntN(3000)) * time.Millisecond
+			t.Delay += time.Duration(rng.IntN(3000)) * time.Millisecond
 		}
 		return t
 	}
