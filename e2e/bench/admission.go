@@ -48,7 +48,7 @@ func (b *bench) admission(ctx context.Context, r *report) error {
 		sides = append(sides, func(ctx context.Context) (sample, error) { return peer.admit(ctx, from, to) })
 	}
 	before := b.window
-	all, err := b.rounds(ctx, prepare, sides...)
+	all, err := b.rounds(ctx, []string{"raw", "engine", "Kafka Streams"}, prepare, sides...)
 	if err != nil {
 		return err
 	}

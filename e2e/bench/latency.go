@@ -18,7 +18,7 @@ const settle = time.Second
 // admissionLatency measures produce → visible at a steady rate: through the sequencer to the log, and raw to a plain topic.
 func (b *bench) admissionLatency(ctx context.Context, r *report) error {
 	pairs, err := b.pairs(ctx, nil,
-		func(ctx context.Context) (sample, error) { return b.steady(ctx, topicRaw, topicRaw) },
+		func(ctx context.Context) (sample, error) { return b.produced(ctx, topicRaw, topicRaw) },
 		func(ctx context.Context) (s sample, err error) {
 			if err := b.sequencer.Start(); err != nil {
 				return s, err
@@ -27,7 +27,7 @@ func (b *bench) admissionLatency(ctx context.Context, r *report) error {
 			if err := b.sequencer.Ready(ctx); err != nil {
 				return s, err
 			}
-			return b.steady(ctx, kafka.TopicIngress, kafka.TopicEvents)
+			return b.produced(ctx, kafka.TopicIngress, kafka.TopicEvents)
 		})
 	if err != nil {
 		return err
@@ -37,8 +37,26 @@ func (b *bench) admissionLatency(ctx context.Context, r *report) error {
 	return nil
 }
 
-// steady produces to one topic at the steady rate and waits for the same events in another.
-func (b *bench) steady(ctx context.Context, in, out string) (sample, error) {
+// produced produces to one topic at the steady rate and waits for the same events in another.
+func (b *bench) produced(ctx context.Context, in, out string) (sample, error) {
+	producer, err := kgo.NewClient(producing(b.c.Kafka.Brokers, kgo.ProducerLinger(0))...)
+	if err != nil {
+		return sample{}, err
+	}
+	defer producer.Close()
+	s, err := b.steady(ctx, out, func(id string, done func(error)) {
+		r := b.maker.record(b.maker.tenant(), id)
+		r.Topic = in
+		producer.Produce(ctx, r, func(_ *kgo.Record, err error) { done(err) })
+	})
+	if in == kafka.TopicIngress {
+		b.window += int64(s.n)
+	}
+	return s, err
+}
+
+// steady sends events at the steady rate and waits for the same events in a topic. send does not block, and calls done once.
+func (b *bench) steady(ctx context.Context, out string, send func(id string, done func(error))) (sample, error) {
 	ends, err := b.ends(ctx, out)
 	if err != nil {
 		return sample{}, err
@@ -53,19 +71,14 @@ func (b *bench) steady(ctx context.Context, in, out string) (sample, error) {
 		return sample{}, err
 	}
 	defer consumer.Close()
-	producer, err := kgo.NewClient(producing(b.c.Kafka.Brokers, kgo.ProducerLinger(0))...)
-	if err != nil {
-		return sample{}, err
-	}
-	defer producer.Close()
 
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	var mu sync.Mutex
 	sent := map[string]time.Time{}
-	var failed error
 	n := int((settle + b.o.load).Seconds() * float64(b.o.rate))
-	sending := make(chan struct{})
-	go func() {
-		defer close(sending)
+	var open sync.WaitGroup
+	open.Go(func() {
 		began := time.Now()
 		for i := range n {
 			at := began.Add(time.Duration(i) * time.Second / time.Duration(b.o.rate))
@@ -73,57 +86,59 @@ func (b *bench) steady(ctx context.Context, in, out string) (sample, error) {
 				return
 			}
 			id := b.maker.id()
-			r := b.maker.record(b.maker.tenant(), id)
-			r.Topic = in
 			mu.Lock()
 			sent[id] = time.Now()
 			mu.Unlock()
-			producer.Produce(ctx, r, func(_ *kgo.Record, err error) {
+			open.Add(1)
+			send(id, func(err error) {
+				defer open.Done()
 				if err != nil {
-					mu.Lock()
-					failed = err
-					mu.Unlock()
+					fail(err)
 				}
 			})
 		}
-	}()
-	all, err := b.arrivals(ctx, consumer, n, &mu, sent)
-	<-sending
-	mu.Lock()
-	defer mu.Unlock()
-	if in == kafka.TopicIngress {
-		b.window += int64(n)
+	})
+	s, err := b.arrivals(ctx, consumer, n, &mu, sent)
+	if err != nil {
+		fail(err)
 	}
-	return latencies(all), errors.Join(err, failed)
+	open.Wait()
+	return s, context.Cause(ctx)
 }
 
-// arrivals collects the latencies of n events, but for those sent while the load settled.
-func (b *bench) arrivals(ctx context.Context, consumer *kgo.Client, n int, mu *sync.Mutex, sent map[string]time.Time) (all []time.Duration, err error) {
+// arrivals collects the latencies of n events, but for those sent while the load settled, and counts what else arrives after that.
+func (b *bench) arrivals(ctx context.Context, consumer *kgo.Client, n int, mu *sync.Mutex, sent map[string]time.Time) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, settle+b.o.load+30*time.Second)
 	defer cancel()
-	began := time.Now()
+	var all []time.Duration
+	counted, others := time.Now().Add(settle), 0
 	for seen := 0; seen < n; {
 		fetches := consumer.PollFetches(ctx)
 		now := time.Now()
-		if err := errors.Join(fetches.Err(), ctx.Err()); err != nil {
-			return nil, fmt.Errorf("%d of %d events arrived: %w", seen, n, err)
+		if err := errors.Join(fetches.Err(), context.Cause(ctx)); err != nil {
+			return sample{}, fmt.Errorf("%d of %d events arrived: %w", seen, n, err)
 		}
 		mu.Lock()
 		for it := fetches.RecordIter(); !it.Done(); {
 			id, _ := kafka.Header(it.Next(), "ce_id")
 			at, ok := sent[id]
 			if !ok {
+				if now.After(counted) {
+					others++
+				}
 				continue
 			}
 			seen++
 			delete(sent, id)
-			if at.Sub(began) >= settle {
+			if !at.Before(counted) {
 				all = append(all, now.Sub(at))
 			}
 		}
 		mu.Unlock()
 	}
-	return all, nil
+	s := latencies(all)
+	s.others = float64(others) / time.Since(counted).Seconds()
+	return s, nil
 }
 
 func wait(ctx context.Context, until time.Time) error {

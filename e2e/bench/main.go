@@ -33,7 +33,7 @@ const (
 	clients = 16 // of the HTTP jobs
 )
 
-var allJobs = []string{"end_to_end", "admission_latency", "admission", jobStreams, "archive", "http", "key_window", "restore"}
+var allJobs = []string{"end_to_end", "admission_latency", "admission", jobStreams, "archive", "http", jobFairHTTP, jobFairLanding, "key_window", "restore"}
 
 // jobStreams is measured in the rounds of admission.
 const jobStreams = "admission_kafka_streams"
@@ -41,6 +41,9 @@ const jobStreams = "admission_kafka_streams"
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == bareVerb {
 		exit(serveBare(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == floodVerb {
+		exit(serveFlood(os.Args[2:]))
 	}
 	o := options{records: 600_000, archived: 300_000, load: 15 * time.Second, http: 5 * time.Second}
 	var jobs string
@@ -117,8 +120,8 @@ func (b *bench) measure(ctx context.Context, r *report) error {
 		job string
 		do  func(context.Context, *report) error
 	}{
-		{"end_to_end", b.endToEnd}, {"", b.quiesce}, {"admission_latency", b.admissionLatency},
-		{"http", b.door}, {"admission", b.admission}, {"archive", b.archive},
+		{"end_to_end", b.endToEnd}, {"", b.limitOne}, {"", b.quiesce}, {"admission_latency", b.admissionLatency},
+		{jobFairHTTP, b.fairHTTP}, {jobFairLanding, b.fairLanding}, {"http", b.door}, {"admission", b.admission}, {"archive", b.archive},
 		{"key_window", b.keyWindow}, {"restore", b.restoreKeys},
 	}
 	for _, s := range steps {
@@ -142,7 +145,7 @@ func (b *bench) say(format string, args ...any) {
 
 // pairs runs a job's rounds: raw and engine in alternating order, after what both need is prepared.
 func (b *bench) pairs(ctx context.Context, prepare func(context.Context) error, raw, ours func(context.Context) (sample, error)) ([]pair, error) {
-	all, err := b.rounds(ctx, prepare, raw, ours)
+	all, err := b.rounds(ctx, []string{"raw", "engine"}, prepare, raw, ours)
 	out := make([]pair, len(all))
 	for i, round := range all {
 		out[i] = pair{round[0], round[1]}
@@ -150,10 +153,9 @@ func (b *bench) pairs(ctx context.Context, prepare func(context.Context) error, 
 	return out, err
 }
 
-// rounds runs the sides of a job one after the other, the raw limit first and the engine second, in the other order every other round.
-func (b *bench) rounds(ctx context.Context, prepare func(context.Context) error, sides ...func(context.Context) (sample, error)) ([][]sample, error) {
+// rounds runs the sides of a job one after the other, in the other order every other round.
+func (b *bench) rounds(ctx context.Context, names []string, prepare func(context.Context) error, sides ...func(context.Context) (sample, error)) ([][]sample, error) {
 	var out [][]sample
-	names := []string{"raw", "engine", "Kafka Streams"}
 	for i := range b.o.rounds {
 		if prepare != nil {
 			if err := prepare(ctx); err != nil {

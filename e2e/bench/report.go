@@ -18,6 +18,7 @@ type sample struct {
 	wall      time.Duration
 	cpu       usage
 	latencies []time.Duration // sorted
+	others    float64         // events a second of others that arrived meanwhile
 }
 
 func (s sample) String() string {

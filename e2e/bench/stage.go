@@ -37,7 +37,8 @@ type bench struct {
 	conditions string
 	sequencer  *cluster.Process
 	archiver   *cluster.Process
-	window     int64 // idempotency keys that admission has made so far
+	flooder    load.Tenant // has a quota; only where a fairness job is measured
+	window     int64       // idempotency keys that admission has made so far
 }
 
 // open starts Kafka if none is named, and the whole engine with its tenants.

@@ -1,0 +1,191 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/e2e/cluster"
+	"github.com/neuronx/engine/e2e/load"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/tenant"
+)
+
+// TestLimits_WhatAnOperatorSetsIsWhatTheDoorLetsIn sets a tenant's quota with the operators' program and lifts it again.
+func TestLimits_WhatAnOperatorSetsIsWhatTheDoorLetsIn(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	c := cluster.Start(t, cluster.Options{Doors: 1})
+	began := time.Now()
+	l := &limited{t: t, c: c, tenants: c.Tenants(t, "limits", 2, 0)}
+	id := l.tenants[0].ID
+
+	l.open(ctx)
+	l.cli(ctx, "tenant", "limits", id, "--events", "5", "--reason", "floods us", "--by", "ada") // without --execute
+	if got := l.cli(ctx, "tenant", "limits", id, "-o", "json"); !strings.Contains(got, `"events_per_second": null`) {
+		t.Errorf("a dry run sets a limit: %s", got)
+	}
+	l.cli(ctx, "tenant", "limits", id, "--events", "5", "--reason", "floods us", "--by", "ada", "--execute")
+	if got := l.cli(ctx, "tenant", "limits", id, "-o", "json"); !strings.Contains(got, `"events_per_second": 5`) {
+		t.Errorf("tenant limits shows %s", got)
+	}
+	l.recorded(ctx, id)
+
+	l.await(ctx, `"events";q=1000;w=200`)
+	l.batch(ctx, l.tenants[0], http.StatusAccepted) // what may come at once is used up
+	from := time.Now()
+	passed := 0
+	for time.Since(from) < 2*time.Second {
+		resp, body := l.single(ctx, l.tenants[0])
+		switch resp.StatusCode {
+		case http.StatusAccepted:
+			passed++
+		case http.StatusTooManyRequests:
+			var p struct{ Code event.Code }
+			if err := json.Unmarshal(body, &p); err != nil || p.Code != event.CodeRateLimited {
+				t.Fatalf("%s %v", body, err)
+			}
+			if h := resp.Header; h.Get("Retry-After") != "1" || h.Get("RateLimit-Policy") != `"events";q=1000;w=200` || !strings.HasPrefix(h.Get("RateLimit"), `"events";r=0;t=`) {
+				t.Fatalf("%v", h)
+			}
+		default:
+			t.Fatalf("%s %s", resp.Status, body)
+		}
+	}
+	// The batch before has begun to be made up for while it was stored.
+	if may := 5 * time.Since(from).Seconds(); float64(passed) > may+6 || float64(passed) < may-3 {
+		t.Errorf("%d events passed in %s at 5 a second", passed, time.Since(from))
+	}
+	l.batch(ctx, l.tenants[0], http.StatusTooManyRequests)
+	l.batch(ctx, l.tenants[1], http.StatusAccepted)
+
+	l.cli(ctx, "tenant", "limits", id, "--events", "0", "--reason", "calm again", "--execute")
+	l.await(ctx, "")
+	l.open(ctx)
+	t.Logf("%d events in two seconds of a limit of 5; all of it in %s", passed, time.Since(began))
+}
+
+// limited is a cluster with two tenants, the first of which gets a limit.
+type limited struct {
+	t       *testing.T
+	c       *cluster.Cluster
+	tenants []load.Tenant
+	sent    int
+}
+
+// open sends more than any limit lets in at once, and all of it must pass.
+func (l *limited) open(ctx context.Context) {
+	l.t.Helper()
+	for range 2 {
+		if h := l.batch(ctx, l.tenants[0], http.StatusAccepted); h.Get("RateLimit")+h.Get("RateLimit-Policy") != "" {
+			l.t.Errorf("the door tells of a limit that nobody set: %v", h)
+		}
+	}
+}
+
+// await waits until the door goes by a limit, as it says itself. A key that it does not know makes it look at once.
+func (l *limited) await(ctx context.Context, policy string) {
+	l.t.Helper()
+	noError(l.t, cluster.Eventually(ctx, 20*time.Second, func(ctx context.Context) error {
+		unknown, err := tenant.NewKey("nobody")
+		if err != nil {
+			return err
+		}
+		if resp, body := l.single(ctx, load.Tenant{Key: unknown.Reveal()}); resp.StatusCode != http.StatusUnauthorized {
+			return errors.New(resp.Status + string(body))
+		}
+		resp, body := l.single(ctx, l.tenants[0])
+		if resp.StatusCode != http.StatusAccepted && policy == "" || resp.Header.Get("RateLimit-Policy") != policy {
+			return fmt.Errorf("%s %v %s", resp.Status, resp.Header, body)
+		}
+		return nil
+	}))
+}
+
+// recorded looks for who set the limit, and why, in the tenant's log.
+func (l *limited) recorded(ctx context.Context, id string) {
+	l.t.Helper()
+	_, schema, err := l.c.Registry.ByType(ctx, "tenant.limits_set")
+	noError(l.t, err)
+	log, err := l.c.Log(ctx)
+	noError(l.t, err)
+	var found []string
+	for i := range log {
+		e := &log[i]
+		if e.TenantID != id || e.Type != "tenant.limits_set" {
+			continue
+		}
+		_, body, err := event.Unframe(e.Value)
+		noError(l.t, err)
+		text, err := schema.RenderJSON(body)
+		noError(l.t, err)
+		found = append(found, string(text))
+	}
+	var got struct {
+		Events     int64 `json:"events_per_second"`
+		Reason, By string
+	}
+	if len(found) != 1 {
+		l.t.Fatalf("%d events set a limit: %s", len(found), found)
+	}
+	noError(l.t, json.Unmarshal([]byte(found[0]), &got))
+	if got.Events != 5 || got.Reason != "floods us" || got.By != "ada" {
+		l.t.Errorf("%s", found[0])
+	}
+}
+
+func (l *limited) cli(ctx context.Context, args ...string) string {
+	l.t.Helper()
+	out, errs, code := l.c.CLI(ctx, args...)
+	if code != 0 {
+		l.t.Fatalf("neuronx %s: exit %d\n%s", strings.Join(args, " "), code, errs)
+	}
+	return out
+}
+
+func (l *limited) lead() string {
+	l.sent++
+	return fmt.Sprintf(`{"specversion":"1.0","id":"limits-%d","source":"/e2e","type":"lead.created","data":{"lead_id":"limits-%d"}}`, l.sent, l.sent)
+}
+
+func (l *limited) single(ctx context.Context, as load.Tenant) (*http.Response, []byte) {
+	l.t.Helper()
+	return l.post(ctx, as, "application/cloudevents+json", l.lead())
+}
+
+// batch sends as many events as the door takes at once.
+func (l *limited) batch(ctx context.Context, as load.Tenant, status int) http.Header {
+	l.t.Helper()
+	leads := make([]string, 1000)
+	for i := range leads {
+		leads[i] = l.lead()
+	}
+	resp, body := l.post(ctx, as, "application/cloudevents-batch+json", "["+strings.Join(leads, ",")+"]")
+	if resp.StatusCode != status || bytes.Contains(body, []byte(`"status":"refused"`)) {
+		l.t.Fatalf("a batch gets %s, not %d: %.300s", resp.Status, status, body)
+	}
+	return resp.Header
+}
+
+func (l *limited) post(ctx context.Context, as load.Tenant, media, body string) (*http.Response, []byte) {
+	l.t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.c.Doors[0]+"/v1/events", strings.NewReader(body))
+	noError(l.t, err)
+	req.Header.Set("Content-Type", media)
+	req.Header.Set("Authorization", "Bearer "+as.Key)
+	resp, err := http.DefaultClient.Do(req)
+	noError(l.t, err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	noError(l.t, err)
+	return resp, answer
+}
