@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -69,4 +70,26 @@ func BenchmarkPostBatchAvro(b *testing.B) {
 	}
 	one := benchEvent(`"datacontenttype":"application/avro","data_base64":"` + base64.StdEncoding.EncodeToString(event.Frame(id, body)) + `"`)
 	benchmarkPost(b, mediaBatch, perBatch, benchBatch(one))
+}
+
+// BenchmarkPostRefused is what a request over the quota costs, but for net/http.
+func BenchmarkPostRefused(b *testing.B) {
+	f := newFixture(b, func(c *Config) { c.Producer = prompt{}; c.Quotas = Quotas{Events: 1e-3} })
+	post := func() int {
+		r := httptest.NewRequest(http.MethodPost, "/v1/events", strings.NewReader(benchJSON()))
+		r.Header.Set("Authorization", "Bearer "+f.keys["acme"])
+		r.Header.Set("Content-Type", mediaStructured)
+		w := httptest.NewRecorder()
+		f.handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	for range maxBatchItems { // what may come at once
+		post()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if code := post(); code != http.StatusTooManyRequests {
+			b.Fatal(code)
+		}
+	}
 }
