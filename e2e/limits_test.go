@@ -3,10 +3,8 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -92,12 +90,11 @@ func (l *limited) await(ctx context.Context, policy string) {
 		if err != nil {
 			return err
 		}
-		if resp, body := l.single(ctx, load.Tenant{Key: unknown.Reveal()}); resp.StatusCode != http.StatusUnauthorized {
-			return errors.New(resp.Status + string(body))
+		if a := l.single(ctx, load.Tenant{Key: unknown.Reveal()}); a.status != http.StatusUnauthorized {
+			return fmt.Errorf("%+v", a)
 		}
-		resp, body := l.single(ctx, l.tenants[0])
-		if resp.StatusCode != http.StatusAccepted && policy == "" || resp.Header.Get("RateLimit-Policy") != policy {
-			return fmt.Errorf("%s %v %s", resp.Status, resp.Header, body)
+		if a := l.single(ctx, l.tenants[0]); a.status != http.StatusAccepted && policy == "" || a.header.Get("RateLimit-Policy") != policy {
+			return fmt.Errorf("%+v", a)
 		}
 		return nil
 	}))
@@ -149,7 +146,7 @@ func (l *limited) lead() string {
 	return fmt.Sprintf(`{"specversion":"1.0","id":"limits-%d","source":"/e2e","type":"lead.created","data":{"lead_id":"limits-%d"}}`, l.sent, l.sent)
 }
 
-func (l *limited) single(ctx context.Context, as load.Tenant) (*http.Response, []byte) {
+func (l *limited) single(ctx context.Context, as load.Tenant) answered {
 	l.t.Helper()
 	return l.post(ctx, as, "application/cloudevents+json", l.lead())
 }
@@ -157,15 +154,15 @@ func (l *limited) single(ctx context.Context, as load.Tenant) (*http.Response, [
 // passes sends one event of the limited tenant and reports whether it is let in. If not, the answer must say why and until when.
 func (l *limited) passes(ctx context.Context) bool {
 	l.t.Helper()
-	resp, body := l.single(ctx, l.tenants[0])
-	if resp.StatusCode == http.StatusAccepted {
+	a := l.single(ctx, l.tenants[0])
+	if a.status == http.StatusAccepted {
 		return true
 	}
 	var p struct{ Code event.Code }
-	if err := json.Unmarshal(body, &p); err != nil || resp.StatusCode != http.StatusTooManyRequests || p.Code != event.CodeRateLimited {
-		l.t.Fatalf("%s %s %v", resp.Status, body, err)
+	if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.status != http.StatusTooManyRequests || p.Code != event.CodeRateLimited {
+		l.t.Fatalf("%+v %v", a, err)
 	}
-	if h := resp.Header; h.Get("Retry-After") != "1" || h.Get("RateLimit-Policy") != `"events";q=1000;w=200` || !strings.HasPrefix(h.Get("RateLimit"), `"events";r=0;t=`) {
+	if h := a.header; h.Get("Retry-After") != "1" || h.Get("RateLimit-Policy") != `"events";q=1000;w=200` || !strings.HasPrefix(h.Get("RateLimit"), `"events";r=0;t=`) {
 		l.t.Fatalf("%v", h)
 	}
 	return false
@@ -177,14 +174,21 @@ func (l *limited) batch(ctx context.Context, as load.Tenant, n, status int) http
 	for i := range leads {
 		leads[i] = l.lead()
 	}
-	resp, body := l.post(ctx, as, "application/cloudevents-batch+json", "["+strings.Join(leads, ",")+"]")
-	if resp.StatusCode != status || bytes.Contains(body, []byte(`"status":"refused"`)) {
-		l.t.Fatalf("a batch gets %s, not %d: %.300s", resp.Status, status, body)
+	a := l.post(ctx, as, "application/cloudevents-batch+json", "["+strings.Join(leads, ",")+"]")
+	if a.status != status || strings.Contains(a.body, `"status":"refused"`) {
+		l.t.Fatalf("a batch gets %d, not %d: %.300s", a.status, status, a.body)
 	}
-	return resp.Header
+	return a.header
 }
 
-func (l *limited) post(ctx context.Context, as load.Tenant, media, body string) (*http.Response, []byte) {
+// answered is what the door said.
+type answered struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (l *limited) post(ctx context.Context, as load.Tenant, media, body string) answered {
 	l.t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.c.Doors[0]+"/v1/events", strings.NewReader(body))
 	noError(l.t, err)
@@ -195,5 +199,5 @@ func (l *limited) post(ctx context.Context, as load.Tenant, media, body string) 
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	noError(l.t, err)
-	return resp, answer
+	return answered{resp.StatusCode, resp.Header, string(answer)}
 }

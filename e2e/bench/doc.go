@@ -11,11 +11,17 @@
 //	archive         COPY of the same rows, one connection              neuronx-archiver, Kafka to committed rows
 //	http_single     net/http + franz-go producing the same records     neuronx-ingest --roles http, one event a request
 //	http_batch_json the same, 100 events a request                     the same, 100 events a request
+//	fairness_http   200 events/s of 50 tenants, alone                  the same beside a tenant at 100 times its quota
+//	fairness_landing  the same of 20 tenants' landing topics           the same, through neuronx-ingest --roles landing,sequencer
 //	end_to_end_p50  none                                               HTTP 202 to a row in read.leads, 200 events/s, whole engine
 //
 // The services are the real ones, each its own process (e2e/cluster). It needs a Kafka that it may empty:
 // NEURONX_TEST_KAFKA_BROKERS names it; without it, it starts kfake in its own process and says so, because a stand-in's numbers are
 // not comparable with Kafka's. Postgres is its own, with fsync.
 //
-// How it fails: a round in which not every event arrived, or one was refused, ends the run with an error; nothing is estimated.
+// A flood is made by a process of its own, at nice 19, so that making it does not take the cores from what is measured.
+//
+// How it fails: a round in which not every event arrived, or one was refused, ends the run with an error, and so does one in
+// which a flood reached less than half of its rate, or its tenant got less than half or more than 1.2 times its quota; nothing is
+// estimated.
 package main

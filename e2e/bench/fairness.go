@@ -53,6 +53,9 @@ func (b *bench) fairHTTP(ctx context.Context, r *report) error {
 	var accepted [2][]sample
 	witness := func(ctx context.Context, side int) (sample, error) {
 		visible, answers, err := b.posted(ctx, address)
+		if err == nil {
+			b.say("  answered: %s", answers)
+		}
 		accepted[side] = append(accepted[side], answers)
 		return visible, err
 	}
@@ -197,16 +200,24 @@ func (b *bench) beside(ctx context.Context, ours *cluster.Process, witness func(
 		return nil, "", err
 	}
 	var sent, refused, admitted, dials []float64
+	var busy [2][]float64 // ms of CPU a second
+	measured := func(ctx context.Context, side int) (sample, error) {
+		cpu, began := b.meter.read(ours.PID()), time.Now()
+		s, err := witness(ctx, side)
+		used := b.meter.read(ours.PID()).since(cpu)
+		busy[side] = append(busy[side], ms(used.own)/time.Since(began).Seconds())
+		return s, err
+	}
 	all, err := b.rounds(ctx, []string{"alone", "beside the flood"}, nil,
 		func(ctx context.Context) (sample, error) {
-			s, err := witness(ctx, 0)
+			s, err := measured(ctx, 0)
 			if err == nil && s.others > floodQuota/10. {
 				err = fmt.Errorf("%.1f events/s of somebody else arrived while the tenants should be alone", s.others)
 			}
 			return s, err
 		},
 		func(ctx context.Context) (sample, error) {
-			t, s, err := b.flooded(ctx, d, func(ctx context.Context) (sample, error) { return witness(ctx, 1) })
+			t, s, err := b.flooded(ctx, d, func(ctx context.Context) (sample, error) { return measured(ctx, 1) })
 			if err != nil {
 				return s, err
 			}
@@ -224,7 +235,8 @@ func (b *bench) beside(ctx context.Context, ours *cluster.Process, witness func(
 	to, err := b.ends(ctx, kafka.TopicIngress)
 	b.window += sum(to) - sum(from)
 	return pairs, fmt.Sprintf("for %s a round, while another one with a quota of %d events/s is sent for at %d by a process of its own at nice 19: "+
-		"%.0f/s were sent and %.0f/s refused with 429, %.1f/s admitted, %.0f connections closed (medians)", b.o.load, floodQuota, floodRate, median(sent), median(refused), median(admitted), median(dials)), err
+		"%.0f/s were sent and %.0f/s refused with 429, %.1f/s admitted, %.0f connections closed; neuronx-ingest took %.0f ms of CPU a second alone and %.0f beside the flood (medians)",
+		b.o.load, floodQuota, floodRate, median(sent), median(refused), median(admitted), median(dials), median(busy[0]), median(busy[1])), err
 }
 
 // flooded measures while a flood goes on.

@@ -40,7 +40,8 @@ type OffsetAt struct {
 // ErrGroupActive says that offsets were not committed because the group has members.
 var ErrGroupActive = errors.New("kafka: the group has active members")
 
-// StartOffsets returns the first offset that each partition still holds.
+// StartOffsets returns the first offset that each partition still holds. With an error, which may be of one topic that is gone, it returns
+// those that are known.
 func (a *Admin) StartOffsets(ctx context.Context, topics ...string) (map[TopicPartition]int64, error) {
 	listed, err := a.kadm.ListStartOffsets(ctx, topics...)
 	return plainOffsets("start", listed, err)
@@ -123,7 +124,7 @@ func plainOffsets(what string, listed kadm.ListedOffsets, err error) (map[TopicP
 		out[TopicPartition{o.Topic, o.Partition}] = o.Offset
 	})
 	if failed != nil {
-		return nil, fmt.Errorf("kafka: list %s offsets: %w", what, failed)
+		return out, fmt.Errorf("kafka: list %s offsets: %w", what, failed)
 	}
 	return out, nil
 }

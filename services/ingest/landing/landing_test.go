@@ -228,6 +228,38 @@ func TestRun_ARateHoldsUpOneTenantOnly(t *testing.T) {
 	kafkatest.WaitFor(t, "the throttle to show", func(context.Context) bool { return testutil.ToFloat64(m.throttled) == 1 })
 }
 
+func TestRun_ATopicThatIsDeletedHoldsUpNoOther(t *testing.T) {
+	w := start(t, "acme", "gone")
+	var fail atomic.Bool
+	w.forward("0", func(c *Config) {
+		c.Discover = time.Hour // it stays on the list
+		c.BeforeCommit = func() error {
+			if fail.CompareAndSwap(true, false) {
+				return errors.New("the session ends")
+			}
+			return nil
+		}
+	})
+	w.send("acme", 0, 10)
+	w.send("gone", 0, 10)
+	w.arrives("acme", 10)
+	w.arrives("gone", 10)
+	a, err := kafka.NewAdmin(w.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if _, err := a.KAdm().DeleteTopic(t.Context(), kafka.LandingTopic("gone")); err != nil {
+		t.Fatal(err)
+	}
+	fail.Store(true)
+	w.send("acme", 10, 10)
+	w.arrives("acme", 20)
+	if fail.Load() {
+		t.Error("no session ended: the topics were not opened again")
+	}
+}
+
 func TestRun_AResetOfTheGroupDoublesNothingThatTheDoorWouldNotKnow(t *testing.T) {
 	w := start(t, "acme")
 	ctx := t.Context()

@@ -211,7 +211,7 @@ func (s *session) openParts(ctx context.Context) error {
 	}
 	starts, err := s.admin.StartOffsets(ctx, topics...)
 	if err != nil {
-		// A topic that has just been deleted: the next look at the topics drops it.
+		// A topic that has just been deleted: the next look at the topics drops it, and the others don't wait for that.
 		s.log.Warn("beginnings of landing topics not known", "err", err)
 	}
 	for tp, p := range parts {
