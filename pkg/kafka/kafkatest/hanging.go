@@ -83,6 +83,7 @@ func (h hanger) remember(cfg kafka.Config, partitions []kafka.TopicPartition) {
 		v := kmsg.NewTxnMetadataValue()
 		v.Version, v.ProducerID, v.ProducerEpoch, v.TimeoutMillis = 1, h.producer.ProducerID, e.epoch, int32(kafka.TxnTimeout.Milliseconds())
 		v.PreviousProducerID, v.ClientTransactionVersion, v.State = h.producer.ProducerID, 2, e.status
+		v.Topics = []kmsg.TxnMetadataValueTopic{} // null is for an id without transaction: a broker that finds it here loads none of the ids behind it
 		for _, tp := range partitions {
 			if e.status != kmsg.TransactionStateCompleteCommit {
 				v.Topics = append(v.Topics, kmsg.TxnMetadataValueTopic{Topic: tp.Topic, Partitions: []int32{tp.Partition}})
