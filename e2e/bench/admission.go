@@ -141,16 +141,21 @@ func (b *bench) sequence(ctx context.Context, from, to map[int32]int64, run runn
 	}
 	s, err := b.follow(ctx, kafka.GroupSequencer, from, to, pid)
 	if err == nil {
-		err = cluster.Eventually(ctx, 5*time.Second, func(context.Context) error { // the metric follows the commit
-			n, err := admitted()
-			if err == nil && n != float64(sum(to)-sum(from)) {
-				err = fmt.Errorf("%.0f events were admitted of %d", n, sum(to)-sum(from))
-			}
-			return err
-		})
+		err = admittedAll(ctx, admitted, sum(to)-sum(from))
 	}
 	b.window += sum(to) - sum(from)
 	return s, errors.Join(err, stop())
+}
+
+// admittedAll waits until a sequencer says that it has admitted so many events: its metric follows the commit.
+func admittedAll(ctx context.Context, admitted func() (float64, error), want int64) error {
+	return cluster.Eventually(ctx, 5*time.Second, func(context.Context) error {
+		n, err := admitted()
+		if err == nil && n != float64(want) {
+			err = fmt.Errorf("%.0f events were admitted of %d", n, want)
+		}
+		return err
+	})
 }
 
 // follow watches a group's offsets, which are committed in the transactions that write the log.

@@ -103,7 +103,7 @@ func (b *bench) archiving(ctx context.Context, n int) (s sample, err error) {
 		case began.IsZero():
 			began, cpu, first = time.Now(), b.meter.read(pid), at
 		case at >= first+int64(n):
-			return sample{n: float64(at - first), wall: time.Since(began), cpu: b.meter.read(pid).since(cpu)}, nil
+			return sample{n: float64(at - first), wall: time.Since(began), cpu: b.meter.read(pid).since(cpu), peak: peakMemory(pid)}, nil
 		}
 	}
 	return s, fmt.Errorf("%d events were not archived in 5 minutes:\n%s", n, b.archiver.Tail(10))

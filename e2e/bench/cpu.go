@@ -97,6 +97,18 @@ func treeCPU(pid int) time.Duration {
 	return sum
 }
 
+// peakMemory is the most resident memory that a process has had, in bytes; 0 when it is gone.
+func peakMemory(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := strings.Cut(string(b), "\nVmHWM:")
+	line, _, _ := strings.Cut(after, " kB")
+	kb, _ := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
+	return kb << 10
+}
+
 func processes() []int {
 	entries, _ := os.ReadDir("/proc")
 	var out []int

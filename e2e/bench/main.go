@@ -24,6 +24,7 @@ type options struct {
 	load     time.Duration // of one round at a steady rate
 	http     time.Duration // of one side of a round at the door
 	rate     int           // events a second of the latency jobs
+	scaling  int           // events of the scaling jobs' base
 	store    string        // of Kafka Streams: memory or rocksdb
 	profiles string        // folder for CPU profiles; then nothing is measured
 }
@@ -38,6 +39,9 @@ var allJobs = []string{"end_to_end", "admission_latency", "admission", jobStream
 // jobStreams is measured in the rounds of admission.
 const jobStreams = "admission_kafka_streams"
 
+// moreJobs are measured only when they are named: their rounds take minutes, and they leave no log behind.
+var moreJobs = []string{jobScaling, jobScalingArchive}
+
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == bareVerb {
 		exit(serveBare(os.Args[2:]))
@@ -45,21 +49,22 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == floodVerb {
 		exit(serveFlood(os.Args[2:]))
 	}
-	o := options{records: 600_000, archived: 300_000, load: 15 * time.Second, http: 5 * time.Second}
+	o := options{records: 600_000, archived: 300_000, scaling: 60_000, load: 15 * time.Second, http: 5 * time.Second}
 	var jobs string
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of every job; the medians are reported")
 	flag.BoolVar(&o.quick, "quick", false, "small rounds, to see that the bench works; the numbers mean little")
-	flag.StringVar(&jobs, "jobs", strings.Join(allJobs, ","), "what to measure")
+	flag.StringVar(&jobs, "jobs", strings.Join(allJobs, ","), "what to measure; "+strings.Join(moreJobs, " and ")+" only when named")
 	flag.IntVar(&o.records, "records", o.records, "events of one round of admission")
 	flag.IntVar(&o.archived, "archived", o.archived, "events of one round of the archive")
 	flag.IntVar(&o.rate, "rate", 200, "events a second of the latency jobs")
+	flag.IntVar(&o.scaling, "scaling-events", o.scaling, "events of the scaling jobs' base, of which they measure ten times as many, too")
 	flag.StringVar(&o.store, "streams-store", "memory", "where the Kafka Streams program keeps its state: memory or rocksdb")
 	flag.StringVar(&o.profiles, "profile", "", "measure nothing: run sequencer, archiver and door in this process, write their CPU profiles to this folder")
 	flag.Parse()
 	o.jobs = strings.Split(jobs, ",")
 	for _, j := range o.jobs {
-		if !slices.Contains(allJobs, j) {
-			exit(fmt.Errorf("there is no job %q; there are %s", j, strings.Join(allJobs, ", ")))
+		if !slices.Contains(allJobs, j) && !slices.Contains(moreJobs, j) {
+			exit(fmt.Errorf("there is no job %q; there are %s", j, strings.Join(slices.Concat(allJobs, moreJobs), ", ")))
 		}
 	}
 	if os.Getenv("NEURONX_TEST_KAFKA_BROKERS") == "" && slices.Contains(o.jobs, jobStreams) {
@@ -73,7 +78,7 @@ func main() {
 		o.jobs = append(o.jobs, "admission") // whose rounds it is measured in
 	}
 	if o.quick {
-		o.records, o.archived, o.load, o.http = 120_000, 20_000, 3*time.Second, time.Second
+		o.records, o.archived, o.scaling, o.load, o.http = 120_000, 20_000, 6_000, 3*time.Second, time.Second
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -114,7 +119,7 @@ func run(ctx context.Context, o options) (err error) {
 
 // measure runs the jobs in the order in which each finds what the one before has left: the whole engine first, while the log is
 // short; then the log is filled by admission, which the archive reads. The archive is last, because Postgres cleans up after it
-// for minutes.
+// for minutes; only the scaling jobs come after it, which begin each measurement with nothing.
 func (b *bench) measure(ctx context.Context, r *report) error {
 	steps := []struct {
 		job string
@@ -123,6 +128,7 @@ func (b *bench) measure(ctx context.Context, r *report) error {
 		{"end_to_end", b.endToEnd}, {"", b.limitOne}, {"", b.quiesce}, {"admission_latency", b.admissionLatency},
 		{jobFairHTTP, b.fairHTTP}, {jobFairLanding, b.fairLanding}, {"http", b.door}, {"admission", b.admission}, {"archive", b.archive},
 		{"key_window", b.keyWindow}, {"restore", b.restoreKeys},
+		{jobScaling, b.scaling}, {jobScalingArchive, b.scalingArchive},
 	}
 	for _, s := range steps {
 		if s.job != "" && !slices.Contains(b.o.jobs, s.job) {

@@ -25,17 +25,18 @@ const eventSize = 326
 // maker makes events of the type lead.created as an outside producer writes them to neuronx.ingress: binary CloudEvents with an id, a
 // subject, a source and a time each, an Avro body behind the registry's frame, and no signature.
 type maker struct {
-	tenants []load.Tenant
-	value   []byte // framed body with the placeholder for the lead's id
-	at      int    // where in it
-	rng     *rand.Rand
-	size    int
+	tenants    []load.Tenant
+	partitions int32  // of the topics
+	value      []byte // framed body with the placeholder for the lead's id
+	at         int    // where in it
+	rng        *rand.Rand
+	size       int
 }
 
 var placeholder = strings.Repeat("x", 36)
 
 func newMaker(ctx context.Context, schemas *registry.Client, all []load.Tenant) (*maker, error) {
-	m := &maker{tenants: all, rng: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 7))}
+	m := &maker{tenants: all, partitions: cluster.Partitions, rng: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 7))}
 	id, schema, err := schemas.ByType(ctx, "lead.created")
 	if err != nil {
 		return nil, err
@@ -81,8 +82,32 @@ func (m *maker) record(tenant, id string) *kgo.Record {
 	r := kafka.ToRecord(kafka.TopicIngress, &event.Event{
 		TenantID: tenant, ID: id, Type: "lead.created", Source: "/bench", Subject: "lead/" + id, Time: time.Now().UTC().Truncate(time.Microsecond), Value: value,
 	})
-	r.Partition = kafka.PartitionFor(r.Key, cluster.Partitions)
+	r.Partition = kafka.PartitionFor(r.Key, m.partitions)
 	return r
+}
+
+// write produces n events of random tenants and waits until all are acknowledged.
+func (m *maker) write(ctx context.Context, client *kgo.Client, n int) error {
+	failed := make(chan error, 1)
+	for range n {
+		client.Produce(ctx, m.record(m.tenant(), m.id()), func(_ *kgo.Record, err error) {
+			if err != nil {
+				select {
+				case failed <- err:
+				default:
+				}
+			}
+		})
+	}
+	if err := client.Flush(ctx); err != nil {
+		return err
+	}
+	select {
+	case err := <-failed:
+		return fmt.Errorf("fill ingress: %w", err)
+	default:
+		return nil
+	}
 }
 
 // appendBatch appends n events in the batch form of CloudEvents.
@@ -136,24 +161,8 @@ func (b *bench) fill(ctx context.Context, n int) (from, to map[int32]int64, err 
 		return nil, nil, err
 	}
 	defer client.Close()
-	failed := make(chan error, 1)
-	for range n {
-		client.Produce(ctx, b.maker.record(b.maker.tenant(), b.maker.id()), func(_ *kgo.Record, err error) {
-			if err != nil {
-				select {
-				case failed <- err:
-				default:
-				}
-			}
-		})
-	}
-	if err := client.Flush(ctx); err != nil {
+	if err := b.maker.write(ctx, client, n); err != nil {
 		return nil, nil, err
-	}
-	select {
-	case err := <-failed:
-		return nil, nil, fmt.Errorf("fill ingress: %w", err)
-	default:
 	}
 	if to, err = b.ends(ctx, kafka.TopicIngress); err != nil {
 		return nil, nil, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ func (b *bench) profile(ctx context.Context) error {
 	if err := b.quiesce(ctx, nil); err != nil {
 		return err
 	}
+	if slices.Contains(b.o.jobs, jobScaling) {
+		return b.profileScaling(ctx)
+	}
 	if err := b.warm(ctx); err != nil {
 		return err
 	}
@@ -35,9 +39,7 @@ func (b *bench) profile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := b.sequence(ctx, from, to, b.inside("admission.pprof", func(ctx context.Context, rt *app.Runtime) error {
-		return sequencer.Run(ctx, rt, sequencer.Config{Kafka: kafka.Config{Brokers: b.c.Kafka.Brokers, ClientID: "bench"}, Slot: "0", Keys: b.c.Keys, Schemas: b.c.Registry})
-	}))
+	s, err := b.sequence(ctx, from, to, b.sequencerInside("admission"))
 	if err != nil {
 		return err
 	}
@@ -46,6 +48,24 @@ func (b *bench) profile(ctx context.Context) error {
 		return err
 	}
 	return b.profileDoor(ctx)
+}
+
+func (b *bench) sequencerInside(name string) runner {
+	return b.inside(name+".pprof", func(ctx context.Context, rt *app.Runtime) error {
+		return sequencer.Run(ctx, rt, sequencer.Config{Kafka: kafka.Config{Brokers: b.c.Kafka.Brokers, ClientID: "bench"}, Slot: "0", Keys: b.c.Keys, Schemas: b.c.Registry})
+	})
+}
+
+// profileScaling profiles admission at every point, with what warms it up, and nothing else.
+func (b *bench) profileScaling(ctx context.Context) error {
+	for _, p := range b.points(100) {
+		s, err := b.scale(ctx, p, b.sequencerInside("scaling_"+p.String()))
+		if err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+		b.say("%s, in this process: %s", p, s.sample)
+	}
+	return nil
 }
 
 func (b *bench) profileArchiver(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -17,6 +18,7 @@ type sample struct {
 	n         float64
 	wall      time.Duration
 	cpu       usage
+	peak      int64           // bytes of the process's resident memory, where it is measured
 	latencies []time.Duration // sorted
 	others    float64         // events a second of others that arrived meanwhile
 }
@@ -71,6 +73,13 @@ type report struct {
 	root       string
 	conditions string
 	results    []result
+	tables     []table // printed below that of the results
+}
+
+// table has a heading, a line of column names and lines of values.
+type table struct {
+	heading string
+	lines   [][]string
 }
 
 // throughput adds a job: rates as a ratio to the raw rate (more is better), CPU an event as a ratio to the raw cost (less is better).
@@ -147,7 +156,19 @@ func (r *report) publish(w io.Writer) error {
 	for _, x := range r.results {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", x.Job, x.Rounds, number(x.Value), orDash(x.raw), x.Unit, ratio(x.RatioWall), x.spread, ratio(x.RatioCPU))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, extra := range r.tables {
+		fmt.Fprintf(w, "\n%s\n\n", extra.heading)
+		for _, line := range extra.lines {
+			fmt.Fprintln(t, strings.Join(line, "\t")+"\t")
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func number(v float64) string {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -69,6 +70,24 @@ func (c *Cluster) provision(ctx context.Context) error {
 	// Again: a broker whose answer came too late has made a topic that the next try finds.
 	return Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
 		_, err := kafka.Provision(ctx, c.Kafka, kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: c.replicas(), Laptop: c.replicas() < 3})
+		return err
+	})
+}
+
+// Anew wipes the engine's own topics and the database and provisions both, the topics with so many partitions: an engine in which nothing
+// has happened, beside the registry, which runs on. Services must be down.
+func (c *Cluster) Anew(ctx context.Context, partitions int32) error {
+	if err := wipe(ctx, c.Kafka, true); err != nil {
+		return err
+	}
+	if err := c.maintain(ctx, `DROP DATABASE neuronx WITH (FORCE)`, `CREATE DATABASE neuronx TEMPLATE template0 ENCODING 'UTF8'`); err != nil {
+		return err
+	}
+	return Eventually(ctx, time.Minute, func(ctx context.Context) error {
+		_, err := provision.Run(ctx, provision.Options{
+			Kafka: c.Kafka, Topics: kafka.ProvisionOptions{Partitions: partitions, ReplicationFactor: c.replicas(), Laptop: c.replicas() < 3},
+			AdminURL: app.Secret(c.Postgres.AdminURL()), Passwords: c.Postgres.Passwords(), Execute: true,
+		})
 		return err
 	})
 }
