@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func (b *bench) archive(ctx context.Context, r *report) error {
 		}
 		have += n
 	}
-	if _, err := b.archiving(ctx, min(b.o.archived, 50_000)); err != nil { // warms up, and gives the rows to repeat
+	if _, err := b.archiving(ctx, min(b.o.archived, 50_000), math.MaxInt64); err != nil { // warms up, and gives the rows to repeat
 		return err
 	}
 	rows, err := b.rows(ctx)
@@ -49,7 +50,7 @@ func (b *bench) archive(ctx context.Context, r *report) error {
 	}
 	pairs, err := b.pairs(ctx, nil,
 		func(ctx context.Context) (sample, error) { return b.rawRows(ctx, rows, b.o.archived) },
-		func(ctx context.Context) (sample, error) { return b.archiving(ctx, b.o.archived) })
+		func(ctx context.Context) (sample, error) { return b.archiving(ctx, b.o.archived, math.MaxInt64) })
 	if err != nil {
 		return err
 	}
@@ -76,8 +77,8 @@ func (b *bench) archived(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// archiving runs the archiver until it has archived n more events. Time and CPU count from its first commit.
-func (b *bench) archiving(ctx context.Context, n int) (s sample, err error) {
+// archiving runs the archiver until it has archived n more events, or last in all. Time and CPU count from its first commit.
+func (b *bench) archiving(ctx context.Context, n int, last int64) (s sample, err error) {
 	if _, err := b.c.Admin.Exec(ctx, `CHECKPOINT`); err != nil {
 		return s, err
 	}
@@ -102,7 +103,7 @@ func (b *bench) archiving(ctx context.Context, n int) (s sample, err error) {
 		case at == start:
 		case began.IsZero():
 			began, cpu, first = time.Now(), b.meter.read(pid), at
-		case at >= first+int64(n):
+		case at >= min(first+int64(n), last):
 			return sample{n: float64(at - first), wall: time.Since(began), cpu: b.meter.read(pid).since(cpu), peak: peakMemory(pid)}, nil
 		}
 	}

@@ -15,7 +15,7 @@ func (b *bench) scalingArchive(ctx context.Context, r *report) error {
 	points := b.points(10)
 	all, err := b.atPoints(ctx, points, b.scaleArchive)
 	if err == nil {
-		r.scaling(jobScalingArchive, "one neuronx-archiver from a backlog of the log to committed rows, nine tenths of the events; the tables of all tenants are there and hold "+
+		r.scaling(jobScalingArchive, "one neuronx-archiver from a backlog of the log to committed rows, from its first commit on; the tables of all tenants are there and hold "+
 			"as many rows as are archived at the base", points, all)
 	}
 	return err
@@ -32,7 +32,7 @@ func (b *bench) scaleArchive(ctx context.Context, p point) (out scaled, err erro
 	if err := b.admitAndArchive(ctx, l); err != nil {
 		return out, err
 	}
-	out.sample, err = b.archiving(ctx, p.events/10*9)
+	out.sample, err = b.archiving(ctx, p.events, sum(l.all))
 	return out, err
 }
 
