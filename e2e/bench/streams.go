@@ -68,7 +68,9 @@ func (s *streams) admit(ctx context.Context, from, to map[int32]int64) (sample, 
 	for p, o := range from {
 		start.AddOffset(kafka.TopicIngress, p, o, -1)
 	}
-	if err := s.b.adm.CommitAllOffsets(ctx, groupStreams, start); err != nil {
+	// The member of the round before may be in the group still.
+	err := cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error { return s.b.adm.CommitAllOffsets(ctx, groupStreams, start) })
+	if err != nil {
 		return sample{}, fmt.Errorf("set the start of Kafka Streams: %w", err)
 	}
 	var out, errs bytes.Buffer
