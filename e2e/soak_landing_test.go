@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 
+	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/e2e/load"
 	"github.com/neuronx/engine/pkg/kafka"
 )
@@ -13,14 +14,9 @@ const landingTenants = 20 // have a landing topic
 
 // makeLandings makes landing topics as `neuronx tenant kafka-access` does, without users and rights: these brokers have no authorizer.
 func (s *soaked) makeLandings(ctx context.Context) error {
-	configs, err := s.admin.TopicConfigs(ctx, kafka.TopicIngress)
+	as, err := cluster.LandingConfigs(ctx, s.admin)
 	if err != nil {
 		return err
-	}
-	as := map[string]*string{}
-	for _, k := range []string{"cleanup.policy", "retention.ms", "message.timestamp.type", "max.message.bytes", "min.insync.replicas"} {
-		v := configs[kafka.TopicIngress][k]
-		as[k] = &v
 	}
 	for _, t := range s.tenants[:landingTenants] {
 		if err := s.brokers.Make(ctx, kafka.LandingTopic(t.ID), as); err != nil {

@@ -164,14 +164,9 @@ func (b *bench) fairLanding(ctx context.Context, r *report) error {
 
 // makeLanding makes a landing topic as `neuronx tenant kafka-access` does, without user and rights: this broker has no authorizer.
 func (b *bench) makeLanding(ctx context.Context, t load.Tenant) error {
-	configs, err := b.admin.TopicConfigs(ctx, kafka.TopicIngress)
+	as, err := cluster.LandingConfigs(ctx, b.admin)
 	if err != nil {
 		return err
-	}
-	as := map[string]*string{}
-	for _, k := range []string{"cleanup.policy", "retention.ms", "message.timestamp.type", "max.message.bytes", "min.insync.replicas"} {
-		v := configs[kafka.TopicIngress][k]
-		as[k] = &v
 	}
 	if _, err := b.adm.CreateTopic(ctx, 1, 1, as, kafka.LandingTopic(t.ID)); err != nil {
 		return fmt.Errorf("make %s: %w", kafka.LandingTopic(t.ID), err)

@@ -3,10 +3,14 @@ package sequencer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
@@ -132,5 +136,44 @@ func TestStage_TakesNoMoreOfAPartitionThanOneStateRecordHolds(t *testing.T) {
 	b := c.stage()
 	if b.n != maxShare || len(b.parts) != 1 || len(b.parts[0].log) != maxShare {
 		t.Fatalf("%d records of one partition in a transaction", b.n)
+	}
+}
+
+func TestRemembers_CountsTheKeysOfTheTransactionInFlight(t *testing.T) {
+	d := newDoor(t)
+	const room = 1000
+	c := &session{memory: newKeyMemory(2 * (d.s.keys.bytes() + room*keyBytes + keySlack))} // half of it is one partition's, half whoever's needs it
+	c.sequencer = &sequencer{log: slog.New(slog.DiscardHandler), m: newMetrics(prometheus.NewRegistry()), ready: app.NewReadiness()}
+	c.reader = &kafka.PartitionReader{}
+	p := &partition{phase: running, state: d.s}
+	most := 1
+	for c.memory.admit(0, d.s.keys, most+1) == nil {
+		most++
+	}
+	if !c.remembers(p, most) {
+		t.Fatal("what fits is not taken")
+	}
+	p.flying = &staged{o: newOverlay(d.s)}
+	p.flying.o.put(keyHash{1, 2}, verdict{})
+	if c.remembers(p, most) || p.phase != waiting {
+		t.Error("the keys of the transaction in flight are not counted")
+	}
+}
+
+func TestBatch_WritesNothingOfAPartitionThatLeftWhileItWasJudged(t *testing.T) {
+	d := newDoor(t)
+	of := func(id int32, n int) *staged {
+		o := newOverlay(d.s)
+		return &staged{p: &partition{id: id, state: d.s}, o: o, record: o.record(), decisions: make([]decision, n), log: []*kafka.Record{{Topic: kafka.TopicEvents, Partition: id}}}
+	}
+	b := &batch{parts: []*staged{of(1, 3), of(2, 4)}, n: 7}
+	b.keep(func(st *staged) bool { return st.p.id == 2 })
+	for _, r := range b.records() {
+		if r.Partition == 1 {
+			t.Errorf("%s of partition 1 is written", r.Topic)
+		}
+	}
+	if b.n != 4 || len(b.parts) != 1 {
+		t.Errorf("%d records of %d partitions", b.n, len(b.parts))
 	}
 }
