@@ -69,6 +69,9 @@ func TestBadInputs(t *testing.T) {
 	began, slowestAt := time.Now(), ""
 	for _, in := range inputs {
 		t.Run(in.Family+"/"+in.File, func(t *testing.T) {
+			if err := p.Prepare(in); err != nil {
+				t.Fatal(err)
+			}
 			was := w.slowest
 			if err := w.during(ctx, func() error { return p.Play(ctx, in) }); err != nil {
 				t.Errorf("%s: %v", in.Name, err)

@@ -34,13 +34,14 @@ type Player struct {
 
 	stranger *event.Keyring
 	clients  map[string]*kgo.Client
+	bombs    map[*Kafka]*bomb
 	calls    int
 }
 
 // verdictIn is how long the engine may take to decide.
 const verdictIn = 10 * time.Second
 
-// Play plays one input and returns nil when it was refused as its file says.
+// Play plays one input, which was prepared, and returns nil when it was refused as its file says.
 func (p *Player) Play(ctx context.Context, in Input) error {
 	ctx, cancel := context.WithTimeout(ctx, verdictIn)
 	defer cancel()

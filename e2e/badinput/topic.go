@@ -11,7 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// maxProduced lets a batch be made that is a bomb: the broker bounds what is sent, not what it inflates to.
+// maxProduced lets a record be made whose value is far beyond a batch's size: the broker bounds what is sent, not what it inflates to.
 const maxProduced = 256 << 20
 
 // kafka produces one batch, or several, and waits for the verdict on every record.
@@ -36,12 +36,8 @@ func (p *Player) kafka(ctx context.Context, in *Kafka, want Expect) error {
 	}
 	var sent []*kgo.Record
 	for range max(in.Batches, 1) {
-		batch := make([]*kgo.Record, max(in.Copies, 1))
-		for i := range batch {
-			again := *r
-			batch[i] = &again
-		}
-		if err := p.produce(ctx, in.Codec, batch...); err != nil {
+		batch, err := p.batch(ctx, in, r)
+		if err != nil {
 			return err
 		}
 		if in.Whole {
@@ -59,6 +55,36 @@ func (p *Player) kafka(ctx context.Context, in *Kafka, want Expect) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// batch produces one batch of an input whose record is r.
+func (p *Player) batch(ctx context.Context, in *Kafka, r *kgo.Record) ([]*kgo.Record, error) {
+	if b := p.bombs[in]; b != nil {
+		client, err := p.client("")
+		if err != nil {
+			return nil, err
+		}
+		return b.throw(ctx, client)
+	}
+	again := *r
+	return []*kgo.Record{&again}, p.produce(ctx, in.Codec, &again)
+}
+
+// Prepare makes what takes long to make and would take the cores away while the input is played.
+func (p *Player) Prepare(in Input) error {
+	if in.Kafka == nil || in.Kafka.Copies < 2 {
+		return nil
+	}
+	r, err := p.record(&in.Kafka.Record)
+	if err != nil {
+		return err
+	}
+	b, err := makeBomb(r, in.Kafka.Copies, in.Kafka.Codec)
+	if err != nil {
+		return err
+	}
+	p.bombs = map[*Kafka]*bomb{in.Kafka: b} // no other is played any more
 	return nil
 }
 

@@ -5,12 +5,11 @@ func (e *Event) CheckAttributes() error {
 	if e.plain() {
 		return nil
 	}
-	hs := e.Headers()
-	again := Event{TenantID: e.TenantID}
 	if !ValidTenant(e.TenantID) {
 		return Refuse(CodeInvalidAttribute, "not a tenant id").At("tenant")
 	}
-	if err := again.readHeaders(hs); err != nil {
+	again, err := Parse([]byte(e.TenantID), e.Headers(), nil)
+	if err != nil {
 		return err
 	}
 	if len(again.malformed) > 0 {

@@ -103,11 +103,15 @@ func (e *Event) EffectiveOrigin() Origin {
 }
 
 // Key is what makes a repeat: the Idempotency-Key, else source and id (length-prefixed, so that no two pairs collide).
-func (e *Event) Key() string {
+func (e *Event) Key() string { return string(e.AppendKey(nil)) }
+
+// AppendKey appends the key to b.
+func (e *Event) AppendKey(b []byte) []byte {
 	if e.IdempotencyKey != "" {
-		return "k:" + e.IdempotencyKey
+		return append(append(b, "k:"...), e.IdempotencyKey...)
 	}
-	return "s:" + strconv.Itoa(len(e.Source)) + ":" + e.Source + e.ID
+	b = append(strconv.AppendInt(append(b, "s:"...), int64(len(e.Source)), 10), ':')
+	return append(append(b, e.Source...), e.ID...)
 }
 
 // ValidTenant reports whether s is a tenant id: 1 to 63 of a-z, 0-9 and hyphen.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Header names. CloudEvents attributes have the prefix ce_ (Kafka protocol binding 3.2.3); the rest are plain.
@@ -59,43 +60,58 @@ const (
 //
 // System attributes that can't be read are remembered, not refused: without a valid signature they would not count anyway.
 func Parse(key []byte, headers []Header, value []byte) (Event, error) {
-	e := Event{TenantID: string(key), Value: value}
-	if len(key) == 0 {
-		return e, Refuse(CodeMissingAttribute, "the record has no key").At("key").Hint("the key is the tenant id")
-	}
-	if !ValidTenant(e.TenantID) {
-		e.TenantID = ""
-		return e, Refuse(CodeInvalidAttribute, "the key is not a tenant id").At("key").Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
-	}
-	if err := e.readHeaders(headers); err != nil {
-		return e, err
-	}
-	return e, nil
+	var e Event
+	err := e.parse(string(key), headers, ownText(headers), value)
+	return e, err
 }
 
-func (e *Event) readHeaders(headers []Header) error {
+// ParseInPlace is Parse into e, whatever e was, without allocating: key, headers and value must not change for as long as e or a copy of one
+// of its attributes is used, which keep their memory from being freed.
+func (e *Event) ParseInPlace(key []byte, headers []Header, value []byte) error {
+	return e.parse(textOf(key), headers, "", value)
+}
+
+// textOf is b as a string, for as long as b does not change.
+func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // see above
+
+// ownText is the headers' values in one string, of which each attribute becomes a part: one allocation instead of one a header.
+func ownText(headers []Header) string {
+	total := 0
+	var few [1024]byte
+	values := few[:0]
+	for i, h := range headers {
+		if total += len(h.Key) + len(h.Value); total > maxHeaderBytes || i == maxHeaders {
+			break // it is refused
+		}
+		values = append(values, h.Value...)
+	}
+	return string(values)
+}
+
+// parse reads the headers' values from own, which has them one after the other, or where they are if it is empty.
+func (e *Event) parse(tenant string, headers []Header, own string, value []byte) error {
+	*e = Event{TenantID: tenant, Value: value}
+	if tenant == "" {
+		return Refuse(CodeMissingAttribute, "the record has no key").At("key").Hint("the key is the tenant id")
+	}
+	if !ValidTenant(tenant) {
+		e.TenantID = ""
+		return Refuse(CodeInvalidAttribute, "the key is not a tenant id").At("key").Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
+	}
 	if len(headers) > maxHeaders {
 		return Refuse(CodeTooLarge, "%d headers, at most %d are allowed", len(headers), maxHeaders)
 	}
 	total := 0
 	var seen uint32
-	// The values become one string, of which each attribute is a part: one allocation instead of one a header.
-	var few [1024]byte
-	values := few[:0]
-	for _, h := range headers {
-		if total += len(h.Key) + len(h.Value); total > maxHeaderBytes {
-			break
-		}
-		values = append(values, h.Value...)
-	}
-	rest := string(values)
-	total = 0
-	for _, h := range headers {
+	for i := range headers {
+		h := &headers[i]
 		if total += len(h.Key) + len(h.Value); total > maxHeaderBytes {
 			return Refuse(CodeTooLarge, "the headers are over %d bytes", maxHeaderBytes)
 		}
-		v := rest[:len(h.Value)]
-		rest = rest[len(h.Value):]
+		v := textOf(h.Value)
+		if own != "" {
+			v, own = own[:len(h.Value)], own[len(h.Value):]
+		}
 		known, err := e.set(h, v)
 		if err != nil {
 			return err
@@ -112,7 +128,7 @@ func (e *Event) readHeaders(headers []Header) error {
 }
 
 // set reads one header, whose value is v, and returns its number among the known ones, or -1.
-func (e *Event) set(h Header, v string) (int, error) {
+func (e *Event) set(h *Header, v string) (int, error) {
 	text := func(n int, dst *string, limit int) (int, error) {
 		if err := checkText(v, limit); err != nil {
 			return n, err.At("header " + h.Key)
@@ -151,7 +167,7 @@ func (e *Event) set(h Header, v string) (int, error) {
 		}
 		return 6, nil
 	case hContentType:
-		if media, _, _ := strings.Cut(strings.ToLower(v), ";"); strings.TrimSpace(media) != ContentTypeAvro {
+		if media, _, _ := strings.Cut(strings.ToLower(v), ";"); v != ContentTypeAvro && strings.TrimSpace(media) != ContentTypeAvro {
 			return 7, Refuse(CodeUnsupportedMedia, "content type is not %s", ContentTypeAvro).At("header " + h.Key)
 		}
 		e.ContentType = ContentTypeAvro
@@ -175,7 +191,7 @@ func (e *Event) set(h Header, v string) (int, error) {
 	if len(h.Value) > maxExtra || len(h.Key) > 64 || !printable(h.Key) {
 		return -1, Refuse(CodeInvalidAttribute, "the header's name or value is too long or not printable").At("header")
 	}
-	e.Extra = append(e.Extra, h)
+	e.Extra = append(e.Extra, *h)
 	return -1, nil
 }
 
@@ -331,13 +347,17 @@ func checkText(s string, limit int) *Refusal {
 		return Refuse(CodeInvalidAttribute, "empty")
 	case len(s) > limit:
 		return Refuse(CodeInvalidAttribute, "longer than %d bytes", limit)
-	case !utf8.ValidString(s):
+	}
+	control, ascii := false, true
+	for i := range len(s) { // the control characters are ASCII
+		control = control || s[i] < 0x20 || s[i] == 0x7f
+		ascii = ascii && s[i] < utf8.RuneSelf
+	}
+	if !ascii && !utf8.ValidString(s) {
 		return Refuse(CodeInvalidAttribute, "not UTF-8")
 	}
-	for _, r := range s {
-		if r < 0x20 || r == 0x7f {
-			return Refuse(CodeInvalidAttribute, "has a control character")
-		}
+	if control {
+		return Refuse(CodeInvalidAttribute, "has a control character")
 	}
 	return nil
 }

@@ -31,29 +31,37 @@ func RecordID(tenant string, topicID [16]byte, partition int32, offset int64) st
 // FingerprintJSON tells a repeat from a conflict for an event that came as JSON: hex SHA-256 over type, subject, source and the
 // data in canonical form (RFC 8785), as received and not as encoded.
 func FingerprintJSON(typ, subject, source string, canonical []byte) string {
-	return fingerprint(typ, subject, source, "json", canonical)
+	sum := fingerprint(typ, subject, source, "json", canonical)
+	return hexOf(&sum)
 }
 
 // FingerprintAvro is the same for an event that came as Avro: over the schema id and the body as received.
 func FingerprintAvro(typ, subject, source string, schemaID int32, body []byte) string {
-	return fingerprint(typ, subject, source, "avro:"+strconv.Itoa(int(schemaID)), body)
+	sum := SumAvro(typ, subject, source, schemaID, body)
+	return hexOf(&sum)
 }
 
-func fingerprint(typ, subject, source, form string, body []byte) string {
+// SumAvro is FingerprintAvro before it becomes text.
+func SumAvro(typ, subject, source string, schemaID int32, body []byte) [sha256.Size]byte {
+	var room [len("avro:-2147483648")]byte
+	form := strconv.AppendInt(append(room[:0], "avro:"...), int64(schemaID), 10)
+	return fingerprint(typ, subject, source, textOf(form), body)
+}
+
+func fingerprint(typ, subject, source, form string, body []byte) (sum [sha256.Size]byte) {
 	var room [1024]byte // of most events, on the stack
-	b := room[:0]
-	for _, s := range [...]string{typ, subject, source, form} {
-		b = appendPart(b, s)
-	}
-	var sum [sha256.Size]byte
+	b := appendPart(appendPart(appendPart(appendPart(room[:0], typ), subject), source), form)
 	if len(b)+len(body) <= len(room) {
-		sum = sha256.Sum256(append(b, body...))
-	} else {
-		h := sha256.New()
-		h.Write(b)
-		h.Write(body)
-		h.Sum(sum[:0])
+		return sha256.Sum256(append(b, body...))
 	}
+	h := sha256.New()
+	h.Write(b)
+	h.Write(body)
+	h.Sum(sum[:0])
+	return sum
+}
+
+func hexOf(sum *[sha256.Size]byte) string {
 	var text [2 * sha256.Size]byte
 	hex.Encode(text[:], sum[:])
 	return string(text[:])

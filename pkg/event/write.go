@@ -1,6 +1,9 @@
 package event
 
-import "time"
+import (
+	"time"
+	"unsafe"
+)
 
 // Headers writes the event's attributes as Kafka headers, in a fixed order, leaving out what is empty.
 func (e *Event) Headers() []Header { return HeadersAs[Header](e) }
@@ -19,35 +22,65 @@ type shape interface {
 
 // HeadersAs is Headers as a client's own type, so that nothing is copied from one to the other.
 func HeadersAs[H shape](e *Event) []H {
-	var w headerWriter[H]
-	return w.event(e)
+	n, size := e.room()
+	w := headerWriter[H]{out: make([]H, 0, n), buf: make([]byte, 0, size)}
+	w.event(e, false)
+	return w.out
 }
 
 // RecordedHeadersAs is the same for a recorded event.
 func RecordedHeadersAs[H shape](r *Recorded) []H {
-	e := r.Event
-	e.Signature, e.Receipt = "", ""
-	w := headerWriter[H]{more: 5, moreBytes: 20 + 20 + len(time.RFC3339Nano) + len(r.LogID) + len(r.Quiet)}
-	w.event(&e)
-	w.end(hSequence, appendNumber(w.buf, r.Sequence))
-	w.end(hPosition, appendNumber(w.buf, r.Position))
-	w.end(hRecordedTime, appendTime(w.buf, r.RecordedTime))
-	w.add(hLogID, r.LogID)
-	w.add(hQuiet, r.Quiet)
+	n, size := r.room()
+	w := headerWriter[H]{out: make([]H, 0, n+5), buf: make([]byte, 0, size+20+20+len(time.RFC3339Nano)+len(r.LogID)+len(r.Quiet))}
+	w.recorded(r)
 	return w.out
+}
+
+// Pages has the headers of many events in few pieces of memory, for who writes many of them. Attributes are not copied into it, so its headers'
+// values must not be changed. The zero value is ready.
+type Pages[H shape] struct {
+	w headerWriter[H]
+}
+
+const (
+	pageHeaders = 1024
+	pageBytes   = 16 << 10
+	maxOwn      = 128 // bytes of the values that are made here: two times, two numbers
+	maxNamed    = 32  // headers besides an event's extra ones
+)
+
+// Recorded is RecordedHeadersAs in these pages.
+func (p *Pages[H]) Recorded(r *Recorded) []H {
+	w := &p.w
+	w.share = true
+	if n := maxNamed + len(r.Extra); cap(w.out)-len(w.out) < n {
+		w.out = make([]H, 0, max(n, pageHeaders))
+	}
+	if cap(w.buf)-len(w.buf) < maxOwn {
+		w.buf = make([]byte, 0, pageBytes)
+	}
+	began := len(w.out)
+	w.recorded(r)
+	return w.out[began:len(w.out):len(w.out)]
 }
 
 // headerWriter writes the values of many headers into one piece of memory: every event of the log is written by it.
 type headerWriter[H shape] struct {
-	out []H
-	buf []byte
+	out   []H
+	buf   []byte
+	share bool // the memory of attributes
 
-	more, moreBytes int // headers that follow those of the event, and their bytes
+	ms   int64  // of the last recorded time, which the events of a batch have in common,
+	text []byte // and how it is written
 }
 
 // add writes a header, if it is not empty.
 func (w *headerWriter[H]) add(name, value string) {
-	if value != "" {
+	switch {
+	case value == "":
+	case w.share:
+		w.out = append(w.out, H(Header{name, unsafe.Slice(unsafe.StringData(value), len(value))})) //nolint:gosec // see Pages
+	default:
 		w.end(name, append(w.buf, value...))
 	}
 }
@@ -58,9 +91,24 @@ func (w *headerWriter[H]) end(name string, buf []byte) {
 	w.buf = buf
 }
 
-func (w *headerWriter[H]) event(e *Event) []H {
-	n, size := e.room()
-	w.out, w.buf = make([]H, 0, n+w.more), make([]byte, 0, size+w.moreBytes)
+func (w *headerWriter[H]) recorded(r *Recorded) {
+	w.event(&r.Event, true)
+	w.end(hSequence, appendNumber(w.buf, r.Sequence))
+	w.end(hPosition, appendNumber(w.buf, r.Position))
+	if ms := r.RecordedTime.UnixMilli(); w.text != nil && ms == w.ms && r.RecordedTime.Nanosecond()%1e6 == 0 {
+		w.out = append(w.out, H(Header{hRecordedTime, w.text}))
+	} else {
+		w.end(hRecordedTime, appendTime(w.buf, r.RecordedTime))
+		if r.RecordedTime.Nanosecond()%1e6 == 0 {
+			w.ms, w.text = ms, Header(w.out[len(w.out)-1]).Value
+		}
+	}
+	w.add(hLogID, r.LogID)
+	w.add(hQuiet, r.Quiet)
+}
+
+// event writes the attributes of an event as it is sent, or as it is recorded: without those that are only for the door.
+func (w *headerWriter[H]) event(e *Event, recorded bool) {
 	w.add(hSpecVersion, "1.0")
 	w.add(hID, e.ID)
 	w.add(hSource, e.Source)
@@ -75,12 +123,17 @@ func (w *headerWriter[H]) event(e *Event) []H {
 	w.add(hTraceState, e.TraceState)
 	w.add(hIdempotencyKey, e.IdempotencyKey)
 	w.add(hCorrelation, e.CorrelationID)
-	e.eachSystem(w.add)
-	w.add(hSignature, e.Signature)
+	e.eachSystem(func(name, value string) {
+		if !recorded || name != hReceipt {
+			w.add(name, value)
+		}
+	})
+	if !recorded {
+		w.add(hSignature, e.Signature)
+	}
 	for _, h := range e.Extra {
 		w.out = append(w.out, H(h))
 	}
-	return w.out
 }
 
 // room tells how many headers an event has, and how many bytes their values take, or a little more: memory for headers is most of what

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -36,28 +37,30 @@ var errInflateBudget = errors.New("kafka: more is inflated than was polled; the 
 // inflater decompresses the batches of one client within a budget. It counts what the client has buffered by the client's hooks, and
 // begins anew when all of it was polled.
 type inflater struct {
-	mu       sync.Mutex
-	out      int // bytes inflated since nothing was buffered
-	buffered int // records that wait to be polled
-	last     time.Time
+	buffered atomic.Int64 // records that wait to be polled; counted without the lock, because it is done twice a record
+
+	mu   sync.Mutex
+	out  int // bytes inflated since nothing was buffered
+	last time.Time
 }
 
 func newInflater() *inflater { return &inflater{} }
 
 // OnFetchRecordBuffered implements kgo.HookFetchRecordBuffered.
 func (i *inflater) OnFetchRecordBuffered(*kgo.Record) {
-	i.mu.Lock()
-	i.buffered++
-	i.mu.Unlock()
+	i.buffered.Add(1)
 }
 
 // OnFetchRecordUnbuffered implements kgo.HookFetchRecordUnbuffered.
 func (i *inflater) OnFetchRecordUnbuffered(*kgo.Record, bool) {
+	if i.buffered.Add(-1) > 0 {
+		return
+	}
 	i.mu.Lock()
-	if i.buffered--; i.buffered == 0 {
+	defer i.mu.Unlock()
+	if i.buffered.Load() == 0 { // more may have come meanwhile
 		i.out = 0
 	}
-	i.mu.Unlock()
 }
 
 // Decompress implements kgo.Decompressor. A batch beyond maxInflated is kgo.ErrMaxDecompress, one beyond the budget errInflateBudget.
@@ -84,7 +87,7 @@ func (i *inflater) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byt
 func (i *inflater) room() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.buffered == 0 && time.Since(i.last) > inflateQuiet {
+	if i.buffered.Load() == 0 && time.Since(i.last) > inflateQuiet {
 		i.out = 0 // of batches without a record for us: aborted ones, or ones that we had already
 	}
 	return inflateBudget - i.out

@@ -28,14 +28,16 @@ func ToRecords(topic string, events []event.Event) []Record {
 
 // RecordedToRecord makes the log's record of an admitted event, for the partition that the event names.
 func RecordedToRecord(r *event.Recorded) *Record {
-	rec := new(Record)
-	FillRecorded(rec, r, []byte(r.TenantID))
-	return rec
+	return &Record{Topic: TopicEvents, Partition: r.Partition, Key: []byte(r.TenantID), Headers: event.RecordedHeadersAs[RecordHeader](r), Value: r.Value}
 }
 
-// FillRecorded is RecordedToRecord for a record that is there already and a key that needs no copy: the tenant's id.
-func FillRecorded(rec *Record, r *event.Recorded, key []byte) {
-	*rec = Record{Topic: TopicEvents, Partition: r.Partition, Key: key, Headers: event.RecordedHeadersAs[RecordHeader](r), Value: r.Value}
+// Pages has the headers of many records.
+type Pages = event.Pages[RecordHeader]
+
+// FillRecorded is RecordedToRecord for a record that is there already and a key that needs no copy: the tenant's id. The record shares the
+// memory of the event's attributes.
+func FillRecorded(rec *Record, r *event.Recorded, key []byte, pages *Pages) {
+	*rec = Record{Topic: TopicEvents, Partition: r.Partition, Key: key, Headers: pages.Recorded(r), Value: r.Value}
 }
 
 // ParseRecord reads an event from a record of ingress (or of a topic with the same form). What is wrong is a

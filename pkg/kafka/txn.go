@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -193,22 +194,27 @@ func (s *TxnSession) Begin() error {
 // Produce writes records to the partitions that they name and returns when all are acknowledged; their offsets are set then. On any
 // error the transaction must not be committed.
 func (s *TxnSession) Produce(ctx context.Context, recs []*Record) error {
+	var answers sync.WaitGroup
+	var first atomic.Pointer[error]
+	answers.Add(len(recs))
+	answered := func(_ *Record, err error) {
+		if err != nil {
+			failed := err // err itself would be on the heap for every record
+			first.CompareAndSwap(nil, &failed)
+		}
+		answers.Done()
+	}
 	// One context for all that is never cancelled: cancelling an idempotent produce can lose a later record. Waiting is what ends.
-	errs := make(chan error, len(recs))
+	forGood := context.WithoutCancel(ctx)
 	for _, r := range recs {
-		s.session.Produce(context.WithoutCancel(ctx), r, func(_ *Record, err error) { errs <- err })
+		s.session.Produce(forGood, r, answered)
 	}
 	if err := s.session.Client().Flush(ctx); err != nil {
 		return fmt.Errorf("kafka: flush transaction: %w", err)
 	}
-	var failed error
-	for range recs {
-		if err := <-errs; err != nil && failed == nil {
-			failed = err
-		}
-	}
-	if failed != nil {
-		return s.classify(fmt.Errorf("kafka: produce in transaction: %w", failed))
+	answers.Wait() // after a flush, for no record any more
+	if failed := first.Load(); failed != nil {
+		return s.classify(fmt.Errorf("kafka: produce in transaction: %w", *failed))
 	}
 	return nil
 }

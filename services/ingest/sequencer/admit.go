@@ -78,7 +78,8 @@ type env struct {
 	nowMS       int64
 	rates       Rates
 
-	work admission // of the record that is being judged; it means nothing between two of them
+	work  admission       // of the record that is being judged; it means nothing between two of them
+	reuse *event.Recorded // memory for all decisions' events, each of which is then gone with the next admit; nil: each has its own
 }
 
 // decision is the verdict on one record and what is to be written for it.
@@ -111,7 +112,11 @@ type output struct {
 // record, state and answers of env give the same decision and the same staged work. A pause stages nothing.
 func admit(env *env, o *overlay, in input) decision {
 	a := &env.work
-	*a = admission{env: env, o: o, in: in}
+	*a = admission{env: env, o: o, in: in, r: env.reuse}
+	if a.r == nil {
+		a.r = new(event.Recorded)
+	}
+	a.e = &a.r.Event
 	a.ms = in.ms
 	if !in.stamped {
 		a.ms = env.nowMS // nobody but the own clock can be believed (kfake does not stamp)
@@ -157,7 +162,8 @@ type admission struct {
 	in  input
 	ms  int64 // append time
 
-	e        event.Event
+	r        *event.Recorded
+	e        *event.Event // of r; its strings share the record's memory: clone what the state keeps
 	parsed   bool
 	verified bool // the signature holds, so that system attributes count
 	trusted  bool // the engine made it; a record that was only forwarded under our signature is not
@@ -174,10 +180,10 @@ type admission struct {
 
 func (a *admission) judge() decision {
 	if a.in.unread != "" {
+		*a.e = event.Event{}
 		return a.refuse(event.CodeTooLarge, a.in.unread)
 	}
-	var err error
-	if a.e, err = event.Parse(a.in.key, a.in.headers, a.in.value); err != nil {
+	if err := a.e.ParseInPlace(a.in.key, a.in.headers, a.in.value); err != nil {
 		return a.refuseErr(err)
 	}
 	a.parsed = true
@@ -205,7 +211,7 @@ func (a *admission) judge() decision {
 
 // authenticate decides which claims count, and strips the others.
 func (a *admission) authenticate() {
-	ok, err := a.env.verify(&a.e)
+	ok, err := a.env.verify(a.e)
 	a.verified, a.badSig = ok, err != nil
 	if !ok {
 		a.stripped = a.e.StripSystem()
@@ -218,7 +224,7 @@ func (a *admission) authenticate() {
 // fillIn gives a bare record its defaults (K08). They are made at the first touch and carried by a forward, because the position in
 // the topic that the id is made of changes then.
 func (a *admission) fillIn() {
-	e := &a.e
+	e := a.e
 	if e.Source == "" {
 		e.Source = "/kafka/" + a.env.topic
 	}
@@ -250,14 +256,14 @@ func (a *admission) turn(t *tenant) (decision, bool) {
 		return a.refuse(event.CodeUnknownTenant, "no such tenant"), true
 	}
 	last := t.derivers[a.e.Deriver]
-	a.key = hashKey(a.e.TenantID, "d:"+a.e.Deriver+":"+strconv.FormatInt(a.e.DeriverNumber, 10))
+	a.key = hashKey(a.e.TenantID, "d:", a.e.Deriver, ":", strconv.FormatInt(a.e.DeriverNumber, 10))
 	a.print = print32(a.e.ID)
 	first, found := a.o.key(a.key, a.windowMS())
 	switch n := a.e.DeriverNumber; {
 	case n > last+1:
 		return decision{outcome: ignored, detail: "number " + strconv.FormatInt(n, 10) + " of " + a.e.Deriver + " after " + strconv.FormatInt(last, 10)}, true
 	case n <= last && found && first.fingerprint != a.print:
-		a.key = hashKey(a.e.TenantID, "d!"+a.e.Deriver+":"+strconv.FormatInt(n, 10)+":"+a.e.ID)
+		a.key = hashKey(a.e.TenantID, "d!", a.e.Deriver, ":", strconv.FormatInt(n, 10), ":", a.e.ID)
 		a.first, a.repeat = a.o.key(a.key, a.windowMS())
 		a.known = true
 		return a.refuse(event.CodeDeriverConflict, "number "+strconv.FormatInt(n, 10)+" of deriver "+a.e.Deriver+" was used by another event"), true
@@ -342,12 +348,13 @@ func (a *admission) identify(schemaID int32, body []byte) {
 	if a.numbered {
 		return
 	}
-	print := a.e.Fingerprint
-	if print == "" {
-		print = event.FingerprintAvro(a.e.Type, a.e.Subject, a.e.Source, schemaID, body)
+	if a.e.Fingerprint != "" {
+		a.print = shortPrint(a.e.Fingerprint)
+	} else {
+		sum := event.SumAvro(a.e.Type, a.e.Subject, a.e.Source, schemaID, body)
+		a.print = binary.BigEndian.Uint32(sum[:])
 	}
-	a.print = shortPrint(print)
-	a.key = hashKey(a.e.TenantID, a.e.Key())
+	a.key = hashOwnKey(a.e)
 	a.first, a.repeat = a.o.key(a.key, a.windowMS())
 	a.known = true
 }
@@ -363,7 +370,7 @@ func (a *admission) repeated() (decision, bool) {
 	}
 	of := a.first.number
 	// The admitted verdict stays with the key; this refusal is remembered under key and fingerprint.
-	a.key = hashKey(a.e.TenantID, "!"+strconv.FormatUint(uint64(a.print), 16)+a.e.Key())
+	a.key = hashKey(a.e.TenantID, "!", strconv.FormatUint(uint64(a.print), 16), a.e.Key())
 	a.first, a.repeat = a.o.key(a.key, a.windowMS())
 	return a.refuse(event.CodeConflict, "the key was used by another event, sequence "+strconv.FormatInt(of, 10)), true
 }

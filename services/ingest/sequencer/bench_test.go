@@ -118,8 +118,10 @@ func BenchmarkStage(b *testing.B) {
 	schemas := newSchemaCache(testSchemas)
 	defer schemas.close()
 	p := &partition{phase: running, state: s}
-	for i := range maxShare {
+	const records = 10_000
+	for i := range records {
 		e := lead("a", fmt.Sprintf("0191f7c2-6f1f-4d53-9a2e-%012d", i))
+		e.Subject = fmt.Sprint("lead/", i)
 		e.CorrelationID, e.TraceParent = e.ID, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 		r := kafka.ToRecord(kafka.TopicIngress, e)
 		r.Offset, r.Timestamp = int64(i), time.UnixMilli(testNow)
@@ -132,8 +134,10 @@ func BenchmarkStage(b *testing.B) {
 	if schemas.found[id], err = testSchemas.get(id); err != nil {
 		b.Fatal(err)
 	}
+	var rates Rates
+	rates.setDefaults()
 	c := &session{parts: map[int32]*partition{0: p}, memory: newKeyMemory(1 << 30), sequencer: &sequencer{partitions: 1, schemas: schemas, cfg: Config{
-		MaxRecords: 10_000, MaxDuration: time.Minute, Keys: keys, Now: func() time.Time { return time.UnixMilli(testNow) },
+		MaxRecords: 10_000, MaxDuration: time.Minute, Keys: keys, Rates: rates, Now: func() time.Time { return time.UnixMilli(testNow) },
 	}}}
 	pending := p.pending
 	b.ReportAllocs()
@@ -144,7 +148,7 @@ func BenchmarkStage(b *testing.B) {
 		n += batch.n
 		p.pending = pending
 	}
-	if n != b.N*maxShare {
+	if n != b.N*records {
 		b.Fatalf("%d records", n)
 	}
 	b.ReportMetric(float64((cpuTime(b)-began).Nanoseconds())/float64(n), "cpu-ns/record")

@@ -31,6 +31,11 @@ const (
 	kindSnapshot = 2
 
 	maxChunk = 512 << 10 // target size of a snapshot chunk, bytes
+
+	// What a part of a record takes at most, in bytes, besides its name.
+	maxTenantBytes  = 1 + 1 + 7*binary.MaxVarintLen64
+	maxDeriverBytes = 1 + binary.MaxVarintLen64
+	maxKeyBytes     = 12 + 4 + 1 + 2*binary.MaxVarintLen64
 )
 
 var errState = errors.New("malformed state record")
@@ -88,9 +93,9 @@ func (o *overlay) record() stateRecord {
 	for _, name := range slices.Sorted(maps.Keys(o.tenants)) {
 		r.tenants = append(r.tenants, namedTenant{name, o.tenants[name]})
 	}
-	r.keys.b = make([]byte, 0, len(o.order)*28)
-	for _, h := range o.order {
-		r.keys.add(h, o.keys[h], r.position)
+	r.keys.b = make([]byte, 0, len(o.keys.entries)*28)
+	for _, k := range o.keys.entries {
+		r.keys.add(k.hash, k.verdict, r.position)
 	}
 	return r
 }
@@ -177,10 +182,9 @@ func (k *packedKeys) add(h keyHash, v verdict, position int64) {
 const keyBatch = 64
 
 // each calls fn for the keys of a record whose position is given, in their order, some at a time. After an error, some were given.
-func (k packedKeys) each(position int64, fn func([]keyHash, []verdict)) error {
+func (k packedKeys) each(position int64, fn func([]keyed)) error {
 	b, base := k.b, event.PositionTime(position)
-	var hashes [keyBatch]keyHash
-	var verdicts [keyBatch]verdict
+	var some [keyBatch]keyed
 	full := 0
 	for range k.n {
 		if len(b) < minKey {
@@ -199,13 +203,13 @@ func (k packedKeys) each(position int64, fn func([]keyHash, []verdict)) error {
 			return errState
 		}
 		b = b[m:]
-		hashes[full], verdicts[full] = h, v
+		some[full] = keyed{h, v}
 		if full++; full == keyBatch {
-			fn(hashes[:], verdicts[:])
+			fn(some[:])
 			full = 0
 		}
 	}
-	fn(hashes[:full], verdicts[:full])
+	fn(some[:full])
 	if len(b) > 0 {
 		return errState
 	}

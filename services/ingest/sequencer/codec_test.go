@@ -135,9 +135,9 @@ func FuzzParseState(f *testing.F) {
 		}
 		copied := r
 		copied.keys = packedKeys{}
-		if err := r.keys.each(r.position, func(hs []keyHash, vs []verdict) {
-			for i, h := range hs {
-				copied.keys.add(h, vs[i], r.position)
+		if err := r.keys.each(r.position, func(ks []keyed) {
+			for _, k := range ks {
+				copied.keys.add(k.hash, k.verdict, r.position)
 			}
 		}); err != nil {
 			return

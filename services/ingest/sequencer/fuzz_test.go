@@ -22,7 +22,7 @@ func FuzzAdmit(f *testing.F) {
 			t.Fatalf("%+v", got)
 		}
 		if got.outcome == paused {
-			if o.next != d.s.next || len(o.tenants) != 0 || len(o.order) != 0 {
+			if o.next != d.s.next || len(o.tenants) != 0 || len(o.keys.entries) != 0 {
 				t.Fatal("a pause left something")
 			}
 			return
@@ -34,7 +34,7 @@ func FuzzAdmit(f *testing.F) {
 		}
 		r, err := parseState(o.delta())
 		if err == nil {
-			err = r.keys.each(r.position, func([]keyHash, []verdict) {})
+			err = r.keys.each(r.position, func([]keyed) {})
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -84,7 +84,7 @@ func (g *gauges) forward(tenant string, headers []event.Header) {
 	source = strings.ToValidUTF8(source[:min(len(source), maxSourceLabel)], "")
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	pair := [2]string{tenant, source}
+	pair := [2]string{strings.Clone(tenant), source} // which is of the record's memory
 	if !g.known[pair] && len(g.known) >= maxMisrouted {
 		pair = [2]string{otherProducers, otherProducers}
 	} else {

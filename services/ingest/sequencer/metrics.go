@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neuronx/engine/pkg/event"
 )
 
 type metrics struct {
@@ -85,34 +87,54 @@ func (m *metrics) window(p *partition) {
 	m.keyBytes.WithLabelValues(label(p.id)).Set(float64(p.state.keys.bytes()))
 }
 
-// count adds the decisions of a committed transaction. Nearly all have the same outcome, so runs of one are added at once.
-func (m *metrics) count(ds []decision) {
-	for len(ds) > 0 {
-		first, n := &ds[0], 0
-		for n < len(ds) && ds[n].outcome == first.outcome && ds[n].code == first.code {
-			m.countRest(&ds[n])
-			n++
-		}
-		m.records.WithLabelValues(string(first.outcome), string(first.code)).Add(float64(n))
-		ds = ds[n:]
+// tally is what the decisions of a transaction count as, once it is committed.
+type tally struct {
+	runs      []tallied // nearly all decisions have the same outcome
+	stripped  []string
+	forwards  []*decision
+	quiet     int
+	badSig    int
+	conflicts int
+}
+
+type tallied struct {
+	outcome outcome
+	code    event.Code
+	n       int
+}
+
+func (t *tally) add(d *decision) {
+	if n := len(t.runs); n == 0 || t.runs[n-1].outcome != d.outcome || t.runs[n-1].code != d.code {
+		t.runs = append(t.runs, tallied{outcome: d.outcome, code: d.code})
+	}
+	t.runs[len(t.runs)-1].n++
+	t.stripped = append(t.stripped, d.stripped...)
+	if d.forward != nil {
+		t.forwards = append(t.forwards, &decision{tenant: d.tenant, forward: d.forward})
+	}
+	if d.recorded != nil && d.recorded.Quiet != "" {
+		t.quiet++
+	}
+	if d.badSig {
+		t.badSig++
+	}
+	if d.code == event.CodeDeriverConflict && d.outcome == refused {
+		t.conflicts++
 	}
 }
 
-// countRest counts what few decisions have.
-func (m *metrics) countRest(d *decision) {
-	for _, a := range d.stripped {
+// count adds the tally of a committed transaction.
+func (m *metrics) count(t *tally) {
+	for _, r := range t.runs {
+		m.records.WithLabelValues(string(r.outcome), string(r.code)).Add(float64(r.n))
+	}
+	for _, a := range t.stripped {
 		m.stripped.WithLabelValues(a).Inc()
 	}
-	if d.recorded != nil && d.recorded.Quiet != "" {
-		m.quiet.Inc()
-	}
-	if d.badSig {
-		m.badSignature.Inc()
-	}
-	if d.forward != nil {
+	for _, d := range t.forwards {
 		m.forward(d.tenant, d.forward.headers)
 	}
-	if d.code == "deriver_conflict" && d.outcome == refused {
-		m.conflicts.Inc()
-	}
+	m.quiet.Add(float64(t.quiet))
+	m.badSignature.Add(float64(t.badSig))
+	m.conflicts.Add(float64(t.conflicts))
 }

@@ -47,14 +47,10 @@ func (a *admission) admit() decision {
 	if t != nil {
 		sequence = t.sequence + 1
 	}
-	r := &event.Recorded{
-		Event:        a.e,
-		Sequence:     sequence,
-		Position:     max(a.o.position+1, event.PositionAt(a.ms)),
-		RecordedTime: time.UnixMilli(a.ms).UTC(),
-		LogID:        a.o.base.logID,
-		Partition:    a.o.base.partition,
-	}
+	r := a.r
+	r.Sequence, r.Position = sequence, max(a.o.position+1, event.PositionAt(a.ms))
+	r.RecordedTime = time.UnixMilli(a.ms).UTC()
+	r.LogID, r.Partition = a.o.base.logID, a.o.base.partition
 	// Written out twice only where it could be too much: making the headers costs a tenth of an admission.
 	if size(a.in.key, a.in.headers, a.in.value) > maxOutput-maxAdded && size(a.in.key, r.Headers(), a.in.value) > maxOutput {
 		return a.refuse(event.CodeTooLarge, "with the sequencer's attributes the record is over "+strconv.Itoa(maxOutput)+" bytes")
@@ -81,7 +77,8 @@ func (a *admission) remember(v verdict) {
 		if t.derivers == nil {
 			t.derivers = map[string]int64{}
 		}
-		t.derivers[a.e.Deriver] = a.e.DeriverNumber
+		t.derivers[strings.Clone(a.e.Deriver)] = a.e.DeriverNumber
+		a.o.size += maxDeriverBytes + len(a.e.Deriver)
 	}
 	a.o.put(a.key, v)
 }
@@ -125,7 +122,7 @@ func (a *admission) deadLetter(code event.Code, detail string) *output {
 			continue
 		case hdrSignature:
 			if a.verified && a.e.Receipt != "" { // it covers what was just left out
-				e := a.e
+				e := *a.e
 				e.Receipt = ""
 				a.env.sign(&e)
 				h.Value = []byte(e.Signature)
@@ -166,7 +163,7 @@ func (a *admission) forward(home int32) decision {
 	if a.verified && a.e.Forwarded != "" {
 		return a.refuse(event.CodeMisrouted, "forwarded here by "+a.e.Forwarded+", but belongs to partition "+strconv.Itoa(int(home))+": two builds disagree about the number of partitions")
 	}
-	e := a.e
+	e := *a.e
 	e.Forwarded = fmt.Sprintf("%s/%d/%d", hex.EncodeToString(a.o.base.topicID[:]), a.o.base.partition, a.in.offset)
 	if a.trusted {
 		e.Forwarded += fwdSigned

@@ -88,15 +88,15 @@ func newRates() *rates {
 	}
 }
 
+// ratedThing is what is counted, before it is hashed.
+type ratedThing struct {
+	tenant, name string
+	epoch        uint32
+	kind         rateKind
+}
+
 func (r *rates) hash(epoch uint32, tenant string, kind rateKind, name string) rateKey {
-	var h maphash.Hash
-	h.SetSeed(r.seed)
-	_, _ = h.WriteString(tenant) // has no byte of the separators
-	_ = h.WriteByte(0xff)
-	_ = h.WriteByte(byte(kind))
-	_, _ = h.Write([]byte{byte(epoch), byte(epoch >> 8), byte(epoch >> 16), byte(epoch >> 24)})
-	_, _ = h.WriteString(name)
-	return rateKey(h.Sum64())
+	return rateKey(maphash.Comparable(r.seed, ratedThing{tenant, name, epoch, kind}))
 }
 
 // turn makes ms lie in the window that is counted. Time that runs back counts in the window that there is.
@@ -129,9 +129,9 @@ func (r *rates) count(key rateKey, kind rateKind, ms, window int64) int64 {
 	return int64(now) + int64(before)*(window-into)/window
 }
 
-func (r *rates) add(key rateKey, kind rateKind) {
+func (r *rates) add(key rateKey, kind rateKind, n uint32) {
 	if kind == ratedCredit {
-		r.credit[0][key]++
+		r.credit[0][key] += n
 		return
 	}
 	if len(r.now) >= r.maxKeys {
@@ -139,7 +139,7 @@ func (r *rates) add(key rateKey, kind rateKind) {
 			r.forget()
 		}
 	}
-	r.now[key]++
+	r.now[key] += n
 }
 
 // forget drops the smallest counts until half of the room is free.
@@ -152,19 +152,71 @@ func (r *rates) forget() {
 	}
 }
 
-// rateStep is one thing that was counted, staged until the transaction is committed.
+// rateStep is one thing that was counted in one window, staged until the transaction is committed.
 type rateStep struct {
-	key  rateKey
-	kind rateKind
-	ms   int64
+	key    rateKey
+	ms     int64 // when it was counted first
+	n      uint32
+	before uint32 // of this key in steps before this one
+	kind   rateKind
 }
 
-// rateStage is what an overlay counted over the rates of its state, which it never changes.
+// rateStage is what an overlay counted over the rates of its state, which it never changes. The last step of a key is found by an index with
+// open addressing: the key is a hash.
 type rateStage struct {
 	window int64 // ms
 	steps  []rateStep
-	counts map[rateKey]int64
+	slots  []int32 // one more than the place in steps; 0 is free; a power of two of them, at most half in use
+	used   int     // slots
 	resets map[string]uint32
+}
+
+// slot is where key is, or would be put.
+func (s *rateStage) slot(key rateKey) *int32 {
+	mask := uint64(len(s.slots) - 1)
+	for i := uint64(key) & mask; ; i = (i + 1) & mask {
+		if n := s.slots[i]; n == 0 || s.steps[n-1].key == key {
+			return &s.slots[i]
+		}
+	}
+}
+
+func (s *rateStage) count(key rateKey) int64 {
+	if len(s.slots) == 0 {
+		return 0
+	}
+	n := *s.slot(key)
+	if n == 0 {
+		return 0
+	}
+	return int64(s.steps[n-1].n) + int64(s.steps[n-1].before)
+}
+
+func (s *rateStage) add(key rateKey, kind rateKind, ms int64) {
+	if 2*(s.used+1) > len(s.slots) {
+		s.grow()
+	}
+	slot := s.slot(key)
+	next := rateStep{key: key, kind: kind, ms: ms, n: 1}
+	if *slot == 0 {
+		s.used++
+	} else {
+		last := &s.steps[*slot-1]
+		if last.ms/s.window == ms/s.window { // windows begin at multiples of their length
+			last.n++
+			return
+		}
+		next.before = last.before + last.n
+	}
+	s.steps = append(s.steps, next)
+	*slot = int32(len(s.steps))
+}
+
+func (s *rateStage) grow() {
+	s.slots = make([]int32, max(64, 2*len(s.slots)))
+	for i := range s.steps { // a later step of a key takes the place of the one before
+		*s.slot(s.steps[i].key) = int32(i + 1)
+	}
 }
 
 // rateEpoch says how often a tenant's counts have begun anew.
@@ -180,19 +232,11 @@ func (o *overlay) rateEpoch(tenant string) uint32 {
 	return o.base.rates.resets[tenant]
 }
 
-func (s *rateStage) add(key rateKey, kind rateKind, ms int64) {
-	if s.counts == nil {
-		s.counts = map[rateKey]int64{}
-	}
-	s.counts[key]++
-	s.steps = append(s.steps, rateStep{key, kind, ms})
-}
-
 // merge makes what was staged the state.
 func (r *rates) merge(s *rateStage) {
 	for _, step := range s.steps {
 		r.turn(step.ms, s.window)
-		r.add(step.key, step.kind)
+		r.add(step.key, step.kind, step.n)
 	}
 	maps.Copy(r.resets, s.resets)
 }

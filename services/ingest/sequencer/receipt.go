@@ -9,10 +9,11 @@ import (
 // in the partition of the ingress record and is written in the transaction of the verdict, so that no receipt speaks of what was not
 // committed.
 func receiptOf(d *decision, partition int32) *kafka.Record {
+	if d.receipt == "" {
+		return nil
+	}
 	r := event.Receipt{ID: d.eventID, Tenant: d.tenant, Code: d.code, Detail: clean(d.detail)}
 	switch {
-	case d.receipt == "":
-		return nil
 	case d.outcome == admitted:
 		r.Outcome, r.Sequence, r.Position = event.OutcomeAdmitted, d.recorded.Sequence, d.recorded.Position
 	case d.outcome == duplicate:

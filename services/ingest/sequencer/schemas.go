@@ -72,6 +72,22 @@ func (c *schemaCache) get(id int32) (Schema, error) {
 	return nil, errors.Join(errUnavailable, errLoading)
 }
 
+// lookups is get for one transaction, which does not lock again for the schema that it was asked for last.
+func (c *schemaCache) lookups() func(int32) (Schema, error) {
+	var last Schema
+	var lastID int32
+	return func(id int32) (Schema, error) {
+		if last != nil && id == lastID {
+			return last, nil
+		}
+		s, err := c.get(id)
+		if err == nil {
+			last, lastID = s, id
+		}
+		return s, err
+	}
+}
+
 func (c *schemaCache) load(id int32) {
 	ctx, cancel := context.WithTimeout(c.ctx, schemaTimeout)
 	defer cancel()

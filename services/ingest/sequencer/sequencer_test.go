@@ -107,35 +107,48 @@ func TestStage_JudgesForAsLongAsACommitTakes(t *testing.T) {
 }
 
 func TestStage_TakesNoMoreOfAPartitionThanOneStateRecordHolds(t *testing.T) {
-	tenant := "a"
-	for kafka.PartitionFor([]byte(tenant), 6) != 0 {
-		tenant += "a"
-	}
-	d := newDoor(t).tenant(tenant)
-	p := &partition{phase: running, state: d.s}
-	for i := range 3 * maxShare {
-		in := d.input(lead(tenant, fmt.Sprint(i)))
-		r := &kafka.Record{Topic: kafka.TopicIngress, Offset: d.s.next + int64(i), Key: in.key, Value: in.value, Timestamp: time.UnixMilli(in.ms)}
-		for _, h := range in.headers {
-			r.Headers = append(r.Headers, kafka.RecordHeader(h))
-		}
-		p.pending = append(p.pending, r)
-	}
-	schemas := newSchemaCache(testSchemas)
-	defer schemas.close()
-	id, _, err := event.Unframe(p.pending[0].Value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if schemas.found[id], err = testSchemas.get(id); err != nil {
-		t.Fatal(err)
-	}
-	c := &session{parts: map[int32]*partition{0: p}, memory: newKeyMemory(1 << 30), sequencer: &sequencer{partitions: 6, schemas: schemas, cfg: Config{
-		MaxRecords: 10_000, MaxDuration: time.Minute, Keys: d.keys, Now: func() time.Time { return time.UnixMilli(d.ms) },
-	}}}
-	b := c.stage()
-	if b.n != maxShare || len(b.parts) != 1 || len(b.parts[0].log) != maxShare {
-		t.Fatalf("%d records of one partition in a transaction", b.n)
+	const records = 10_000
+	for name, tt := range map[string]struct {
+		tenants int
+		want    func(n int) bool
+	}{
+		"one tenant":                     {1, func(n int) bool { return n == records }},
+		"as many tenants as are records": {records, func(n int) bool { return n > records/3 && n < records }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoor(t)
+			p := &partition{phase: running, state: d.s}
+			for i := range records {
+				name := fmt.Sprintf("%063d", i%tt.tenants)
+				d.s.tenants[name] = &tenant{status: statusActive, sequence: maxInt - records, derivers: map[string]int64{"rules": maxInt, "gohighlevel": maxInt, "deadletter": maxInt}}
+				in := d.input(lead(name, fmt.Sprint(i)))
+				r := &kafka.Record{Topic: kafka.TopicIngress, Offset: d.s.next + int64(i), Key: in.key, Value: in.value, Timestamp: time.UnixMilli(in.ms)}
+				for _, h := range in.headers {
+					r.Headers = append(r.Headers, kafka.RecordHeader(h))
+				}
+				p.pending = append(p.pending, r)
+			}
+			schemas := newSchemaCache(testSchemas)
+			defer schemas.close()
+			id, _, err := event.Unframe(p.pending[0].Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if schemas.found[id], err = testSchemas.get(id); err != nil {
+				t.Fatal(err)
+			}
+			c := &session{parts: map[int32]*partition{0: p}, memory: newKeyMemory(1 << 30), sequencer: &sequencer{partitions: 1, schemas: schemas, cfg: Config{
+				MaxRecords: records, MaxDuration: time.Minute, Keys: d.keys, Now: func() time.Time { return time.UnixMilli(d.ms) },
+			}}}
+			b := c.stage()
+			if len(b.parts) != 1 || len(b.parts[0].log) != b.n || !tt.want(b.n) {
+				t.Fatalf("%d records of one partition in a transaction", b.n)
+			}
+			b.records()
+			if got := b.parts[0].delta; got > maxDelta || got > b.parts[0].o.size {
+				t.Errorf("a state record of %d bytes, thought to be at most %d", got, b.parts[0].o.size)
+			}
+		})
 	}
 }
 
@@ -164,7 +177,7 @@ func TestBatch_WritesNothingOfAPartitionThatLeftWhileItWasJudged(t *testing.T) {
 	d := newDoor(t)
 	of := func(id int32, n int) *staged {
 		o := newOverlay(d.s)
-		return &staged{p: &partition{id: id, state: d.s}, o: o, record: o.record(), decisions: make([]decision, n), log: []*kafka.Record{{Topic: kafka.TopicEvents, Partition: id}}}
+		return &staged{p: &partition{id: id, state: d.s}, o: o, record: o.record(), n: n, log: []*kafka.Record{{Topic: kafka.TopicEvents, Partition: id}}}
 	}
 	b := &batch{parts: []*staged{of(1, 3), of(2, 4)}, n: 7}
 	b.keep(func(st *staged) bool { return st.p.id == 2 })

@@ -5,14 +5,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
 // maxBytes bounds the values of one transaction, so that thousands of records of a megabyte are not held and written at once.
 const maxBytes = 16 << 20
 
-// maxShare bounds the records of one partition in one transaction: what they change is one state record, which has a size limit.
-const maxShare = 2000
+// maxDelta is how large the state record of one partition and transaction may become, in bytes; a record's changes come on top of it. The topic
+// takes 1 MiB and 128 KiB.
+const maxDelta = 1 << 20
 
 // maxJudging bounds what MaxDuration may become, well below the transaction's time-out.
 const maxJudging = time.Second
@@ -35,9 +37,11 @@ type batch struct {
 type staged struct {
 	p         *partition
 	o         *overlay
-	decisions []decision
+	n         int // records judged
+	tally     tally
 	log, dead []*kafka.Record
 	receipts  []*kafka.Record
+	forwards  []*kafka.Record
 	record    stateRecord // its delta, but for where log and dead letters stand
 	delta     int         // bytes of it
 	epoch     int32
@@ -56,21 +60,21 @@ func (c *session) stage() *batch {
 	}
 	slices.SortFunc(runnable, func(x, y *partition) int { return len(x.pending) - len(y.pending) })
 	env := &env{
-		topic: kafka.TopicIngress, partitions: c.partitions, partitionOf: kafka.PartitionFor, schema: c.schemas.get,
+		topic: kafka.TopicIngress, partitions: c.partitions, partitionOf: kafka.PartitionFor, schema: c.schemas.lookups(),
 		verify: c.cfg.Keys.Verify, sign: c.cfg.Keys.Sign, nowMS: c.cfg.Now().UnixMilli(),
-		rates: c.cfg.Rates,
+		rates: c.cfg.Rates, reuse: new(event.Recorded),
 	}
 	judging := c.judging()
 	for i, p := range runnable {
 		// Those with little come first; what they leave of their share goes to the others.
-		share := min(maxShare, max(1, (c.cfg.MaxRecords-b.n)/(len(runnable)-i)))
+		share := max(1, (c.cfg.MaxRecords-b.n)/(len(runnable)-i))
 		if !c.remembers(p, min(share, len(p.pending))) {
 			continue
 		}
 		deadline := start.Add(judging * time.Duration(i+1) / time.Duration(len(runnable)))
 		if st := c.stagePartition(env, p, share, maxBytes/len(runnable), deadline); st != nil {
 			b.parts = append(b.parts, st)
-			b.n += len(st.decisions)
+			b.n += st.n
 		}
 	}
 	return b
@@ -78,21 +82,23 @@ func (c *session) stage() *batch {
 
 func (c *session) stagePartition(env *env, p *partition, share, room int, deadline time.Time) *staged {
 	n := min(share, len(p.pending))
-	st := &staged{p: p, epoch: p.epoch, decisions: make([]decision, 0, n), log: make([]*kafka.Record, 0, n)}
+	st := &staged{p: p, epoch: p.epoch, log: make([]*kafka.Record, 0, n)}
 	var under *overlay
 	if p.flying != nil {
 		under, st.epoch = p.flying.o, p.flying.epoch
 	}
 	st.o = newOverlayFor(p.state, under, n)
 	recs := make([]kafka.Record, n) // of the log, in one piece of memory
-	bytes := 0
+	var pages kafka.Pages
+	bytes, loads := 0, c.schemas.generation()
 	for i, r := range p.pending[:n] {
-		if bytes += len(r.Value); i > 0 && (bytes > room || i%64 == 0 && time.Now().After(deadline)) {
+		if bytes += len(r.Value); i > 0 && (bytes > room || st.o.size > maxDelta || i%64 == 0 && time.Now().After(deadline)) {
 			break
 		}
-		loads := c.schemas.generation()
 		in := asInput(r)
-		in.unread = p.unread[r.Offset]
+		if len(p.unread) > 0 {
+			in.unread = p.unread[r.Offset]
+		}
 		d := admit(env, st.o, in)
 		if d.outcome == paused {
 			c.pause(p, &d, loads)
@@ -102,20 +108,23 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 		switch {
 		case d.recorded != nil:
 			rec := &recs[len(st.log)]
-			kafka.FillRecorded(rec, d.recorded, in.key)
+			kafka.FillRecorded(rec, d.recorded, in.key, &pages)
 			st.log = append(st.log, rec)
 		case d.dead != nil:
 			st.dead = append(st.dead, toRecord(kafka.TopicDeadLetter, d.dead))
+		case d.forward != nil:
+			st.forwards = append(st.forwards, toRecord(kafka.TopicIngress, d.forward))
 		}
 		if r := receiptOf(&d, p.id); r != nil {
 			st.receipts = append(st.receipts, r)
 		}
-		st.decisions = append(st.decisions, d)
+		st.tally.add(&d)
+		st.n++
 	}
-	if len(st.decisions) == 0 {
+	if st.n == 0 {
 		return nil
 	}
-	p.pending = p.pending[len(st.decisions):]
+	p.pending = p.pending[st.n:]
 	st.record = st.o.record()
 	return st
 }
@@ -133,7 +142,7 @@ func toRecord(topic string, o *output) *kafka.Record {
 // memory does.
 func (c *session) remembers(p *partition, n int) bool {
 	if p.flying != nil {
-		n += len(p.flying.o.order)
+		n += len(p.flying.o.keys.entries)
 	}
 	err := c.memory.admit(p.id, p.state.keys, n)
 	if err == nil {

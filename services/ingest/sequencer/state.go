@@ -3,6 +3,7 @@ package sequencer
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/neuronx/engine/pkg/event"
 )
@@ -71,11 +72,14 @@ type overlay struct {
 	next     int64
 	position int64
 	tenants  map[string]*tenant
-	keys     map[keyHash]verdict
-	order    []keyHash // keys in the order they were put, so that the delta is deterministic
-	log      int64     // data records staged for the log
-	dead     int64     // and for the dead letters
+	keys     keyTable
+	size     int   // what its delta takes at most, in bytes
+	log      int64 // data records staged for the log
+	dead     int64 // and for the dead letters
 	rates    rateStage
+
+	lastID string  // of the tenant that was looked at last,
+	last   *tenant // and its copy in tenants; nil: none
 }
 
 func newOverlay(s *State) *overlay { return newOverlayFor(s, nil, 0) }
@@ -84,7 +88,7 @@ func newOverlay(s *State) *overlay { return newOverlayFor(s, nil, 0) }
 func newOverlayFor(s *State, under *overlay, n int) *overlay {
 	o := &overlay{
 		base: s, under: under, from: s.next, position: s.position,
-		tenants: map[string]*tenant{}, keys: make(map[keyHash]verdict, n), order: make([]keyHash, 0, n),
+		tenants: map[string]*tenant{}, keys: newKeyTable(n),
 	}
 	if under != nil {
 		o.from, o.position = under.next, under.position
@@ -108,7 +112,7 @@ func (o *overlay) below(id string) *tenant {
 
 // tenant looks a tenant up; nil is unknown.
 func (o *overlay) tenant(id string) *tenant {
-	t := o.tenants[id]
+	t := o.own(id)
 	if t == nil {
 		t = o.below(id)
 	}
@@ -118,24 +122,40 @@ func (o *overlay) tenant(id string) *tenant {
 	return t
 }
 
+// own looks up the overlay's own copy of a tenant; nil: there is none.
+func (o *overlay) own(id string) *tenant {
+	if o.last == nil || o.lastID != id {
+		if t := o.tenants[id]; t != nil {
+			o.lastID, o.last = id, t
+		} else {
+			return nil
+		}
+	}
+	return o.last
+}
+
 // edit returns the overlay's own copy of a tenant, made on first use.
 func (o *overlay) edit(id string) *tenant {
-	if t := o.tenants[id]; t != nil {
+	if t := o.own(id); t != nil {
 		return t
 	}
 	t := &tenant{}
 	if b := o.below(id); b != nil {
 		t = b.clone()
 	}
-	o.tenants[id] = t
+	o.tenants[strings.Clone(id)] = t
+	o.size += maxTenantBytes + len(id)
+	for d := range t.derivers {
+		o.size += maxDeriverBytes + len(d)
+	}
 	return t
 }
 
 // key looks a key up that has not expired at ms.
 func (o *overlay) key(h keyHash, ms int64) (verdict, bool) {
-	v, ok := o.keys[h]
+	v, ok := o.keys.get(h)
 	if !ok && o.under != nil {
-		v, ok = o.under.keys[h]
+		v, ok = o.under.keys.get(h)
 	}
 	if !ok {
 		v, ok = o.base.keys.get(h)
@@ -144,10 +164,8 @@ func (o *overlay) key(h keyHash, ms int64) (verdict, bool) {
 }
 
 func (o *overlay) put(h keyHash, v verdict) {
-	if _, ok := o.keys[h]; !ok {
-		o.order = append(o.order, h)
-	}
-	o.keys[h] = v
+	o.keys.put(h, v)
+	o.size += maxKeyBytes // a key that is put again is counted again
 }
 
 // merge makes the staged work the state. logNext and deadNext are the offsets after the last acknowledged data record of this
@@ -155,12 +173,8 @@ func (o *overlay) put(h keyHash, v verdict) {
 func (s *State) merge(o *overlay, logNext, deadNext int64) {
 	s.next, s.position = o.next, o.position
 	maps.Copy(s.tenants, o.tenants)
-	var verdicts [keyBatch]verdict
-	for hashes := range slices.Chunk(o.order, keyBatch) {
-		for i, h := range hashes {
-			verdicts[i] = o.keys[h]
-		}
-		s.keys.putAll(hashes, verdicts[:len(hashes)])
+	for entries := range slices.Chunk(o.keys.entries, keyBatch) {
+		s.keys.putAll(entries)
 	}
 	if o.log > 0 {
 		s.log = ends{Next: logNext}

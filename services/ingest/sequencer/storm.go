@@ -14,7 +14,7 @@ const judgedHops = 2
 // rated says what the event counts as: a fact, an event of the first hop, or one that is judged. Events of the engine about itself
 // trigger nothing and count as nothing; imports trigger nothing by default, and give no credit.
 func (a *admission) rated() (fact, first, judged bool) {
-	e := &a.e
+	e := a.e
 	if strings.HasPrefix(e.Type, "engine.") || e.EffectiveOrigin() != event.OriginLive {
 		return false, false, false
 	}
@@ -28,11 +28,10 @@ func (a *admission) rateKey(kind rateKind, name string) rateKey {
 	return a.o.base.rates.hash(a.o.rateEpoch(a.e.TenantID), a.e.TenantID, kind, name)
 }
 
-func (a *admission) rate(kind rateKind, name string) int64 {
-	key := a.rateKey(kind, name)
-	n := a.o.base.rates.count(key, kind, a.windowMS(), a.env.rates.Window.Milliseconds()) + a.o.rates.counts[key]
+func (a *admission) rate(kind rateKind, key rateKey) int64 {
+	n := a.o.base.rates.count(key, kind, a.windowMS(), a.env.rates.Window.Milliseconds()) + a.o.rates.count(key)
 	if a.o.under != nil {
-		n += a.o.under.rates.counts[key]
+		n += a.o.under.rates.count(key)
 	}
 	return n
 }
@@ -45,10 +44,10 @@ func (a *admission) storm() string {
 	if !judged || limits.Window == 0 || r.start == 0 || cause < r.since || cause < a.windowMS()-limits.Window.Milliseconds() {
 		return ""
 	}
-	room := int64(limits.PerFact) * a.rate(ratedCredit, "")
+	room := int64(limits.PerFact) * a.rate(ratedCredit, a.rateKey(ratedCredit, ""))
 	rule := a.rule()
 	over := func(kind rateKind, name, what string, free int) string {
-		if limit := int64(free) + room; a.rate(kind, name) >= limit {
+		if limit := int64(free) + room; a.rate(kind, a.rateKey(kind, name)) >= limit {
 			return fmt.Sprintf("%s: over %d derived events in %s, with what the tenant's facts allow: %s", what, limit, limits.Window, a.path())
 		}
 		return ""
@@ -88,16 +87,17 @@ func (a *admission) quiet() string {
 			stage.resets = map[string]uint32{}
 		}
 		// An operator has looked: the tenant begins anew, or the rule that was brought back would be cut again at once.
-		stage.resets[a.e.TenantID] = a.o.rateEpoch(a.e.TenantID) + 1
+		stage.resets[strings.Clone(a.e.TenantID)] = a.o.rateEpoch(a.e.TenantID) + 1
 		return ""
 	}
 	fact, first, judged := a.rated()
 	switch {
 	case fact && a.e.Subject != "":
-		if a.rate(ratedFacts, a.e.Subject) >= int64(a.env.rates.Facts) {
+		key := a.rateKey(ratedFacts, a.e.Subject)
+		if a.rate(ratedFacts, key) >= int64(a.env.rates.Facts) {
 			return event.QuietStorm // and gives no credit
 		}
-		stage.add(a.rateKey(ratedFacts, a.e.Subject), ratedFacts, ms)
+		stage.add(key, ratedFacts, ms)
 		fallthrough
 	case fact, first:
 		stage.add(a.rateKey(ratedCredit, ""), ratedCredit, ms)

@@ -258,15 +258,54 @@ func TestRates_AWindowSlides(t *testing.T) {
 	r := newRates()
 	key := r.hash(0, "a", ratedRule, "x")
 	for range 10 {
-		r.merge(&rateStage{window: window, steps: []rateStep{{key, ratedRule, 5000}}})
+		r.merge(&rateStage{window: window, steps: []rateStep{{key: key, kind: ratedRule, ms: 5000, n: 1}}})
 	}
 	for ms, want := range map[int64]int64{5000: 10, 5999: 10, 6000: 10, 6500: 5, 6999: 0, 7000: 0, 99_000: 0} {
 		if got := r.count(key, ratedRule, ms, window); got != want {
 			t.Errorf("at %d: %d, want %d", ms, got, want)
 		}
 	}
-	r.merge(&rateStage{window: window, steps: []rateStep{{key, ratedRule, 6100}}})
+	r.merge(&rateStage{window: window, steps: []rateStep{{key: key, kind: ratedRule, ms: 6100, n: 1}}})
 	if got := r.count(key, ratedRule, 6500, window); got != 1+5 {
 		t.Errorf("over two windows: %d, want 6", got)
+	}
+}
+
+func TestRateStage_CountsAsTheRatesDoOverTwoWindows(t *testing.T) {
+	const window = int64(1000)
+	once, one := newRates(), newRates()
+	one.seed = once.seed
+	stage := rateStage{window: window}
+	for i := range int64(3000) { // time rises over three windows; 100 keys and one that is always there
+		ms := 5000 + i
+		for _, name := range []string{fmt.Sprint(i % 100), "busy"} {
+			key := once.hash(0, "a", ratedFacts, name)
+			stage.add(key, ratedFacts, ms)
+			single := rateStage{window: window}
+			single.add(key, ratedFacts, ms)
+			one.merge(&single)
+		}
+	}
+	busy := once.hash(0, "a", ratedFacts, "busy")
+	if got := stage.count(busy); got != 3000 {
+		t.Errorf("%d staged of the one that is always there", got)
+	}
+	if got := stage.count(once.hash(0, "a", ratedFacts, "never")); got != 0 {
+		t.Errorf("%d staged of what was not counted", got)
+	}
+	if len(stage.steps) != 3*101 {
+		t.Errorf("%d steps of 101 keys in three windows", len(stage.steps))
+	}
+	once.merge(&stage)
+	for i := range 101 {
+		key := once.hash(0, "a", ratedFacts, fmt.Sprint(i))
+		if i == 100 {
+			key = busy
+		}
+		for _, ms := range []int64{7000, 7999, 8200} {
+			if got, want := once.count(key, ratedFacts, ms, window), one.count(key, ratedFacts, ms, window); got != want {
+				t.Errorf("key %d at %d: %d in one stage, %d one by one", i, ms, got, want)
+			}
+		}
 	}
 }

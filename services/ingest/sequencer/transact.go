@@ -125,7 +125,7 @@ func (c *session) merge(b *batch) {
 		p.flying = nil
 		p.epoch = st.epoch
 		p.deltaBytes += st.delta
-		c.m.count(st.decisions)
+		c.m.count(&st.tally)
 		if c.parts[p.id] != p {
 			continue // lost meanwhile
 		}
@@ -154,7 +154,7 @@ func (b *batch) keep(fn func(*staged) bool) {
 	for _, st := range b.parts {
 		if fn(st) {
 			kept = append(kept, st)
-			b.n += len(st.decisions)
+			b.n += st.n
 		}
 	}
 	b.parts = kept
@@ -168,11 +168,7 @@ func (b *batch) records() []*kafka.Record {
 		recs = append(recs, st.log...)
 		recs = append(recs, st.dead...)
 		recs = append(recs, st.receipts...)
-		for i := range st.decisions {
-			if f := st.decisions[i].forward; f != nil {
-				recs = append(recs, toRecord(kafka.TopicIngress, f))
-			}
-		}
+		recs = append(recs, st.forwards...)
 		delta := st.o.finish(st.record)
 		st.record, st.delta = stateRecord{}, len(delta)
 		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: st.p.id, Value: delta})

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
+
+	"github.com/neuronx/engine/pkg/event"
 )
 
 // KeyWindow is how long a key is remembered if nothing else is configured, in position time, from its first admission.
@@ -16,11 +18,23 @@ type keyHash struct {
 	lo uint32
 }
 
-func hashKey(tenant, key string) keyHash {
-	var buf [512]byte
-	b := append(buf[:0], byte(len(tenant)))
-	b = append(b, tenant...)
-	b = append(b, key...)
+// hashKey is the hash of a key that consists of parts.
+func hashKey(tenant string, parts ...string) keyHash {
+	var room [512]byte
+	b := append(append(room[:0], byte(len(tenant))), tenant...)
+	for _, p := range parts {
+		b = append(b, p...)
+	}
+	return hashed(b)
+}
+
+// hashOwnKey is hashKey of what makes a repeat of the event.
+func hashOwnKey(e *event.Event) keyHash {
+	var room [512]byte
+	return hashed(e.AppendKey(append(append(room[:0], byte(len(e.TenantID))), e.TenantID...)))
+}
+
+func hashed(b []byte) keyHash {
 	s := sha256.Sum256(b)
 	return keyHash{binary.BigEndian.Uint64(s[:]), binary.BigEndian.Uint32(s[8:])}
 }
@@ -153,14 +167,15 @@ func (e *entry) verdict(c *chunk) verdict {
 
 // putAll puts some keys, in their order. It looks at all of their places in the index first: these reads are misses of the cache that
 // don't wait for one another, while those of put do.
-func (w *window) putAll(hashes []keyHash, verdicts []verdict) {
-	for _, h := range hashes {
+func (w *window) putAll(some []keyed) {
+	for i := range some {
+		h := some[i].hash
 		if s := w.index.shard(h); len(s.slots) > 0 {
 			w.index.touched ^= s.slots[s.home(h.lo)]
 		}
 	}
-	for i, h := range hashes {
-		w.put(h, verdicts[i])
+	for i := range some {
+		w.put(some[i].hash, some[i].verdict)
 	}
 }
 

@@ -1,0 +1,35 @@
+package sequencer
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestKeyTable_IsAMapInOrder(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, room := range []int{0, 1, 3000} {
+		table, want, order := newKeyTable(room), map[keyHash]verdict{}, []keyHash(nil)
+		for i := range 6000 {
+			h := keyHash{uint64(rng.IntN(3)) << 40, uint32(rng.IntN(1500))} // nearly all begin at the same slots
+			got, ok := table.get(h)
+			if v, there := want[h]; ok != there || got != v {
+				t.Fatalf("room %d, step %d: %v, %v; want %v, %v", room, i, got, ok, v, there)
+			}
+			if !ok {
+				order = append(order, h)
+			}
+			want[h] = verdict{number: int64(i)}
+			table.put(h, want[h])
+		}
+		if len(table.entries) != len(want) || len(slices.Collect(maps.Keys(want))) != len(order) {
+			t.Fatalf("%d entries, want %d", len(table.entries), len(want))
+		}
+		for i, e := range table.entries {
+			if e.hash != order[i] || e.verdict != want[e.hash] {
+				t.Fatalf("entry %d is %v", i, e)
+			}
+		}
+	}
+}
