@@ -49,20 +49,44 @@ const (
 	maxNamed    = 32  // headers besides an event's extra ones
 )
 
+// PagesFor are pages with room for these events and no more.
+func PagesFor[H shape](events []Event) Pages[H] {
+	headers := maxNamed
+	for i := range events {
+		n, _ := events[i].room()
+		headers += n
+	}
+	return Pages[H]{headerWriter[H]{out: make([]H, 0, headers), buf: make([]byte, 0, len(events)*len(time.RFC3339Nano)+maxOwn)}}
+}
+
+// Event is HeadersAs in these pages.
+func (p *Pages[H]) Event(e *Event) []H {
+	began := p.turn(len(e.Extra))
+	p.w.event(e, false)
+	return p.w.since(began)
+}
+
 // Recorded is RecordedHeadersAs in these pages.
 func (p *Pages[H]) Recorded(r *Recorded) []H {
+	began := p.turn(len(r.Extra))
+	p.w.recorded(r)
+	return p.w.since(began)
+}
+
+// turn makes room for one more event, and says where it begins.
+func (p *Pages[H]) turn(extra int) int {
 	w := &p.w
 	w.share = true
-	if n := maxNamed + len(r.Extra); cap(w.out)-len(w.out) < n {
+	if n := maxNamed + extra; cap(w.out)-len(w.out) < n {
 		w.out = make([]H, 0, max(n, pageHeaders))
 	}
 	if cap(w.buf)-len(w.buf) < maxOwn {
 		w.buf = make([]byte, 0, pageBytes)
 	}
-	began := len(w.out)
-	w.recorded(r)
-	return w.out[began:len(w.out):len(w.out)]
+	return len(w.out)
 }
+
+func (w *headerWriter[H]) since(began int) []H { return w.out[began:len(w.out):len(w.out)] }
 
 // headerWriter writes the values of many headers into one piece of memory: every event of the log is written by it.
 type headerWriter[H shape] struct {

@@ -12,16 +12,16 @@ func ToRecord(topic string, e *event.Event) *Record {
 	return &Record{Topic: topic, Key: []byte(e.TenantID), Headers: event.HeadersAs[RecordHeader](e), Value: e.Value}
 }
 
-// ToRecords makes the records of events in one piece of memory.
+// ToRecords makes the records of events in one piece of memory. They share that of the events' attributes.
 func ToRecords(topic string, events []event.Event) []Record {
-	recs := make([]Record, len(events))
+	recs, pages := make([]Record, len(events)), event.PagesFor[RecordHeader](events)
 	var key []byte
 	for i := range events {
 		e := &events[i]
 		if string(key) != e.TenantID {
 			key = []byte(e.TenantID)
 		}
-		recs[i] = Record{Topic: topic, Key: key, Headers: event.HeadersAs[RecordHeader](e), Value: e.Value}
+		recs[i] = Record{Topic: topic, Key: key, Headers: pages.Event(e), Value: e.Value}
 	}
 	return recs
 }

@@ -32,38 +32,38 @@ type request struct {
 	scratch     *scratch
 }
 
-// build judges an envelope and makes the signed event of it, or a *Problem that
+// build judges an envelope and makes the signed event e of it, or a *Problem that
 // names everything that is wrong at once. It does no I/O but for the registry.
-func build(ctx context.Context, env envelope, req request, schemas Catalogue, keys *event.Keyring) (event.Event, []string, error) {
-	e, ignored, faults := attributes(env, req)
+func build(ctx context.Context, e *event.Event, env *envelope, req *request, schemas Catalogue, keys *event.Keyring) (ignored []string, err error) {
+	ignored, faults := attributes(e, env, req)
 	if tenant, ok := env.attrs.lookup("tenantid"); ok && tenant != req.tenant {
-		return e, nil, problem(event.CodeTenantMismatch, "tenantid is not the tenant of the API key").
+		return nil, problem(event.CodeTenantMismatch, "tenantid is not the tenant of the API key").
 			at("tenantid", "the tenant is the one of the API key").hint("leave the attribute out, or use that tenant's key")
 	}
 	if event.Reserved(e.Type) {
-		return e, nil, problem(event.CodeReservedType, fmt.Sprintf("%.128s is published by the engine only", e.Type)).
+		return nil, problem(event.CodeReservedType, fmt.Sprintf("%.128s is published by the engine only", e.Type)).
 			at("type", "reserved").hint("tenant.*, rules.*, engine.*, timer.* and crm.*.requested|succeeded|failed are the engine's own; use the CLI")
 	}
-	code, dataFaults, err := encode(ctx, &e, &env, req.scratch, schemas)
+	code, dataFaults, err := encode(ctx, e, env, req.scratch, schemas)
 	if err != nil {
-		return e, nil, err
+		return nil, err
 	}
 	if faults = append(faults, dataFaults...); len(faults) > 0 {
-		return e, nil, refusal(code, faults, len(dataFaults))
+		return nil, refusal(code, faults, len(dataFaults))
 	}
 	// The engine's own bounds on lengths and characters, the same as at the Kafka door.
 	if err := e.CheckAttributes(); err != nil {
-		return e, nil, attributeProblem(err)
+		return nil, attributeProblem(err)
 	}
-	keys.Sign(&e)
+	keys.Sign(e)
 	// A record that is too fat must be refused here: the broker would refuse the whole batch it lies in.
 	if len(e.Value) < surelyFits {
-		return e, ignored, nil
+		return ignored, nil
 	}
-	if rec := kafka.ToRecord(kafka.TopicIngress, &e); !kafka.Fits(rec) {
-		return e, nil, problem(event.CodeTooLarge, fmt.Sprintf("the event takes %d bytes as a record, %d are possible", kafka.BatchSize(rec), kafka.MaxBatchBytes(kafka.TopicIngress)))
+	if rec := kafka.ToRecord(kafka.TopicIngress, e); !kafka.Fits(rec) {
+		return nil, problem(event.CodeTooLarge, fmt.Sprintf("the event takes %d bytes as a record, %d are possible", kafka.BatchSize(rec), kafka.MaxBatchBytes(kafka.TopicIngress)))
 	}
-	return e, ignored, nil
+	return ignored, nil
 }
 
 // surelyFits is a size of values, in bytes, that fits in a record with any attributes: those are bounded by 32 KiB.
@@ -71,9 +71,9 @@ const surelyFits = 512 << 10
 
 // attributes fills the event from its attributes. ignored names the system
 // attributes that a client can't set; they are dropped, and counted.
-func attributes(env envelope, req request) (e event.Event, ignored []string, faults []FieldError) {
+func attributes(e *event.Event, env *envelope, req *request) (ignored []string, faults []FieldError) {
 	faults = env.faults
-	e = event.Event{
+	*e = event.Event{
 		TenantID: req.tenant, Time: req.now, IdempotencyKey: req.key,
 		TraceParent: req.traceparent, TraceState: req.tracestate, Origin: event.OriginLive, Receipt: req.receipt,
 	}
@@ -132,7 +132,7 @@ func attributes(env envelope, req request) (e event.Event, ignored []string, fau
 	if parent := env.attrs.get("traceparent"); validTraceparent(parent) {
 		e.TraceParent, e.TraceState = parent, env.attrs.get("tracestate")
 	}
-	return e, ignored, faults
+	return ignored, faults
 }
 
 // encode sets the event's value and fingerprint. The code says what a fault of

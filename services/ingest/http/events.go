@@ -104,12 +104,12 @@ func (s *Server) postOne(ctx context.Context, w http.ResponseWriter, env envelop
 	v := s.waitFor(req, 1)
 	defer v.leave()
 	req.receipt = v.waiter(0)
-	e, err := s.build(ctx, env, req)
-	if err != nil {
+	events := make([]event.Event, 1)
+	e := &events[0]
+	if err := s.build(ctx, e, &env, &req); err != nil {
 		return err
 	}
 	v.expect(0, e.ID)
-	events := []event.Event{e}
 	if p := s.admit(events); p != nil {
 		return p
 	}
@@ -158,13 +158,13 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 	v := s.waitFor(req, len(envs))
 	defer v.leave()
 	answers := make([]itemAnswer, len(envs))
-	events := make([]event.Event, 0, len(envs))
+	events := req.scratch.room(len(envs))
 	index := make([]int, 0, len(envs))
-	for i, env := range envs {
+	for i := range envs {
+		env, e := &envs[i], &events[len(index)]
 		answers[i] = itemAnswer{Index: i, ID: clip(env.attrs.get("id")), Status: statusRefused}
 		req.receipt = v.waiter(i)
-		e, err := s.build(r.Context(), env, req)
-		if err != nil {
+		if err := s.build(r.Context(), e, env, &req); err != nil {
 			p := fromError(err)
 			if p.Status >= http.StatusInternalServerError {
 				return p // the registry is away: nothing was produced yet, so refuse the request as a whole
@@ -173,9 +173,10 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 			continue
 		}
 		v.expect(i, e.ID)
-		events, index = append(events, e), append(index, i)
+		index = append(index, i)
 		answers[i].ID = e.ID
 	}
+	events = events[:len(index)]
 	if p := s.admit(events); p != nil {
 		return p
 	}
@@ -214,16 +215,16 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 }
 
 // build builds one event and counts what happens to it.
-func (s *Server) build(ctx context.Context, env envelope, req request) (event.Event, error) {
-	e, ignored, err := build(ctx, env, req, s.Schemas, s.Keys)
+func (s *Server) build(ctx context.Context, e *event.Event, env *envelope, req *request) error {
+	ignored, err := build(ctx, e, env, req, s.Schemas, s.Keys)
 	if err != nil {
 		s.metrics.event(statusRefused, fromError(err).Code)
-		return e, err
+		return err
 	}
 	for _, name := range ignored {
 		s.metrics.ignored.WithLabelValues(name).Inc()
 	}
-	return e, nil
+	return nil
 }
 
 // admit applies the bound on waiting records.

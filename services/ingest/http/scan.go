@@ -2,6 +2,7 @@ package httpin
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -59,6 +60,10 @@ type scratch struct {
 	body  []byte // framed Avro of one event
 	canon []byte // canonical JSON of one event
 
+	envs   []envelope    // of a batch
+	attrs  attrs         // of all of its events
+	events []event.Event // that were made of them
+
 	typ    string // the type that was looked up last in this request, and its schema
 	id     int32
 	schema *avro.Schema
@@ -70,12 +75,17 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 const (
 	keepTokens = 16 << 10
 	keepBytes  = 64 << 10
+	keepEvents = 256 // and so many times ten attributes
 )
 
 // release gives the scratch back. Nothing that was read with it may be in use: tokens are overwritten.
 func (w *scratch) release() {
 	w.doc.Text, w.data.Text, w.typ, w.schema = nil, nil, "", nil
-	if cap(w.doc.Tokens) <= keepTokens && cap(w.data.Tokens) <= keepTokens && cap(w.body) <= keepBytes && cap(w.canon) <= keepBytes {
+	clear(w.envs)
+	clear(w.attrs)
+	clear(w.events)
+	if cap(w.doc.Tokens) <= keepTokens && cap(w.data.Tokens) <= keepTokens && cap(w.body) <= keepBytes && cap(w.canon) <= keepBytes &&
+		cap(w.envs) <= keepEvents && cap(w.events) <= keepEvents && cap(w.attrs) <= 10*keepEvents {
 		scratches.Put(w)
 	}
 }
@@ -111,15 +121,21 @@ func (w *scratch) scanBatch(body []byte) ([]envelope, bool) {
 		}
 		members += int(tokens[at].Len)
 	}
-	out := make([]envelope, 0, tokens[0].Len)
-	room := make(attrs, members) // of all events, in one piece
-	text := string(body)         // of which every attribute is a part
+	w.envs = slices.Grow(w.envs[:0], int(tokens[0].Len))
+	w.attrs = slices.Grow(w.attrs[:0], members)[:members]
+	room, text := w.attrs, string(body) // of which every attribute is a part
 	for at := uint32(1); int(at) < len(tokens); at = tokens[at].Next {
 		n := tokens[at].Len
-		out = append(out, w.envelope(at, text, room[:0:n]))
+		w.envs = append(w.envs, w.envelope(at, text, room[:0:n]))
 		room = room[n:]
 	}
-	return out, true
+	return w.envs, true
+}
+
+// room is memory for the events of a batch.
+func (w *scratch) room(n int) []event.Event {
+	w.events = slices.Grow(w.events[:0], n)[:n]
+	return w.events
 }
 
 // envelope reads the event whose object is at a token. text is the scanned text, room has place for its attributes.

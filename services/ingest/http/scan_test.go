@@ -156,7 +156,8 @@ func TestBuild_IsTheSameFromAScan(t *testing.T) {
 			t.Fatal(p)
 		}
 		req := request{tenant: "acme", now: now, scratch: &w}
-		e, ignored, err := build(context.Background(), env, req, c, keys)
+		var e event.Event
+		ignored, err := build(context.Background(), &e, &env, &req, c, keys)
 		req.scratch = &scratch{}
 		slow, slowIgnored, slowErr := buildByTree(want, req, c, keys)
 		if !reflect.DeepEqual(err, slowErr) || !reflect.DeepEqual(ignored, slowIgnored) {
@@ -179,7 +180,9 @@ func buildByTree(env envelope, req request, c Catalogue, keys *event.Keyring) (e
 	if env.form == dataJSON && env.data != nil {
 		env.data = bytes.Replace(env.data, []byte(`"lead_id"`), []byte(`"lead_\u0069d"`), 1)
 	}
-	return build(context.Background(), env, req, c, keys)
+	var e event.Event
+	ignored, err := build(context.Background(), &e, &env, &req, c, keys)
+	return e, ignored, err
 }
 
 func TestPostBatch_TakesAvroBodies(t *testing.T) {
