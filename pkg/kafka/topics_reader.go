@@ -26,10 +26,16 @@ type TopicsReader struct {
 	next   map[TopicPartition]int64 // of the partitions that are read
 }
 
+// readerWait bounds a fetch without data. A partition that is added, or read on behind a bomb, joins the fetch under way at its end.
+const readerWait = 250 * time.Millisecond
+
 // NewTopicsReader opens a reader that reads nothing yet.
 func NewTopicsReader(cfg Config) (*TopicsReader, error) {
-	opts, err := cfg.options(append(consuming(kgo.NoResetOffset().AtStart()),
-		kgo.FetchMaxWait(readerWait), kgo.FetchMaxBytes(topicsFetchBytes), kgo.FetchMaxPartitionBytes(topicsPartitionBytes))...)
+	return newReader(cfg, kgo.FetchMaxBytes(topicsFetchBytes), kgo.FetchMaxPartitionBytes(topicsPartitionBytes))
+}
+
+func newReader(cfg Config, bounds ...kgo.Opt) (*TopicsReader, error) {
+	opts, err := cfg.options(append(append(consuming(kgo.NoResetOffset().AtStart()), kgo.FetchMaxWait(readerWait)), bounds...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +64,9 @@ func (r *TopicsReader) Remove(tp TopicPartition) {
 
 // Poll returns up to limit records, in order of offset in each partition, or none when ctx ends first. failed names partitions that
 // can't be read on: they are removed, but for an *OversizeError, which Skip passes over. A trimmed beginning is such a failure, never a jump.
+//
+// The client says once that it reads a partition no more. So what a poll has brought counts although ctx has ended meanwhile: else that
+// partition would stand still without a word.
 func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, failed map[TopicPartition]error) {
 	fetches := r.client.PollRecords(ctx, limit)
 	fetches.EachRecord(func(rec *Record) {
@@ -71,9 +80,6 @@ func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, fai
 			recs = append(recs, rec)
 		}
 	})
-	if ctx.Err() != nil {
-		return recs, nil
-	}
 	for _, e := range fetches.Errors() {
 		tp := TopicPartition{e.Topic, e.Partition}
 		next, ok := r.next[tp]
@@ -97,7 +103,7 @@ func (r *TopicsReader) explain(ctx context.Context, tp TopicPartition, next int6
 	var loss *kgo.ErrDataLoss
 	switch {
 	case errors.Is(err, kerr.OffsetOutOfRange):
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		return &StoppedError{TopicPartition: tp, Next: next, Err: err, Reason: explainOutOfRange(ctx, kadm.NewClient(r.client), tp, next)}
 	case errors.As(err, &loss):
@@ -109,10 +115,25 @@ func (r *TopicsReader) explain(ctx context.Context, tp TopicPartition, next int6
 	return fmt.Errorf("kafka: read %s: %w", tp, err)
 }
 
-// Skip reads on behind a batch that Poll reported as an *OversizeError.
+// Skip reads on behind a batch that Poll reported as an *OversizeError, at once: a partition that is removed and added joins the fetch under
+// way only at its end.
 func (r *TopicsReader) Skip(fat *OversizeError) {
 	r.next[fat.TopicPartition] = fat.Next
 	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{fat.Topic: {fat.Partition: {Epoch: fat.epoch, Offset: fat.Next}}})
+}
+
+// OversizeError says that a batch inflates to more than a reader takes (H32). What it holds is not known. The partition stands there
+// until Skip or Remove.
+type OversizeError struct {
+	TopicPartition
+	Offset int64 // of its first record
+	Next   int64 // behind its last one
+	epoch  int32
+}
+
+// Error implements error.
+func (e *OversizeError) Error() string {
+	return fmt.Sprintf("the batch of the offsets %d to %d inflates to more than %d bytes", e.Offset, e.Next-1, maxInflated)
 }
 
 // Close closes the connections.
