@@ -48,7 +48,9 @@ func mediaType(h http.Header) (string, *Problem) {
 
 // readBody reads at most limit bytes, counted before and after decompression,
 // so that neither a fat body nor a gzip bomb costs more memory than that.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Problem) {
+//
+// It lies in the memory of buf afterwards.
+func readBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer, limit int64) ([]byte, *Problem) {
 	encoding, p := contentEncoding(r.Header)
 	if p != nil {
 		return nil, p
@@ -58,7 +60,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Pro
 	}
 	raw := http.MaxBytesReader(w, r.Body, limit)
 	if encoding == "" {
-		return readAll(raw, r.ContentLength, limit)
+		return readAll(raw, buf, r.ContentLength, limit)
 	}
 	br := bufio.NewReader(raw) // a ByteReader, so that gzip reads no further than its own end
 	zr, err := gzip.NewReader(br)
@@ -66,7 +68,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Pro
 		return nil, bodyProblem(err, limit)
 	}
 	zr.Multistream(false) // one member: concatenated ones are a way to hide a second body
-	body, p := readAll(zr, 0, limit)
+	body, p := readAll(zr, buf, 0, limit)
 	if p != nil {
 		return nil, p
 	}
@@ -95,11 +97,11 @@ func contentEncoding(h http.Header) (string, *Problem) {
 // announced bounds how much memory a Content-Length alone gets, in bytes.
 const announced = 64 << 10
 
-// readAll reads to the end. length is what the sender says that it is, if it says so.
-func readAll(src io.Reader, length, limit int64) ([]byte, *Problem) {
-	var buf bytes.Buffer
+// readAll reads to the end, into buf. length is what the sender says that it is, if it says so.
+func readAll(src io.Reader, buf *bytes.Buffer, length, limit int64) ([]byte, *Problem) {
+	buf.Reset()
 	buf.Grow(int(min(max(length, 0), announced)) + bytes.MinRead) // so much must be free for the end to be seen
-	n, err := io.Copy(&buf, io.LimitReader(src, limit+1))
+	n, err := io.Copy(buf, io.LimitReader(src, limit+1))
 	if err != nil {
 		return nil, bodyProblem(err, limit)
 	}

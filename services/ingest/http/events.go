@@ -1,6 +1,7 @@
 package httpin
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"net/url"
@@ -74,7 +75,7 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 		}
 		return s.postBatch(r, w, req)
 	}
-	body, p := s.readBody(w, r, MaxBody, req)
+	body, p := s.readBody(w, r, new(bytes.Buffer), MaxBody, req) // new: an Avro body becomes the value itself
 	if p != nil {
 		return p
 	}
@@ -93,8 +94,8 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 }
 
 // readBody reads the body, charges the tenant's quota for it, and tells what is left of that.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, req request) ([]byte, *Problem) {
-	body, p := readBody(w, r, limit)
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer, limit int64, req request) ([]byte, *Problem) {
+	body, p := readBody(w, r, buf, limit)
 	req.quota.read(len(body), r.ContentLength, s.now())
 	req.quota.tell(w.Header(), s.now())
 	return body, p
@@ -139,7 +140,7 @@ func (s *Server) postOne(ctx context.Context, w http.ResponseWriter, env envelop
 // the outcome of one is unknown the whole answer is 503, because the client then
 // must send something again, and sending all again is safe.
 func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) error {
-	body, p := s.readBody(w, r, MaxBatchBody, req)
+	body, p := s.readBody(w, r, &req.scratch.batch, MaxBatchBody, req)
 	if p != nil {
 		return p
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,43 @@ func TestPost_LateAcknowledgementIsUnknownAndTheRecordStaysOnItsWay(t *testing.T
 	w = f.call("POST", "/v1/events", f.keys["acme"], []byte("["+with("type", "no.such")+","+with("id", "2")+"]"), "Content-Type", mediaBatch)
 	if p := decode[Problem](t, w); w.Code != http.StatusServiceUnavailable || len(p.Items) != 2 || p.Items[0].Status != "refused" || p.Items[1].Status != "unknown" {
 		t.Errorf("%d %+v", w.Code, p)
+	}
+}
+
+func TestPostBatch_RecordsThatAreStillOnTheirWayDoNotChangeWithLaterRequests(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.AckTimeout = time.Millisecond })
+	f.producer.silent = true
+	id := f.catalogue.byType["lead.created"]
+	post := func(n int) {
+		body, err := f.catalogue.byID[id].EncodeMap(map[string]any{"lead_id": strings.Repeat(fmt.Sprint(n), 10)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch := "[" + strings.Join([]string{
+			with("id", fmt.Sprint(n, "json"), "subject", fmt.Sprint("lead/", n)),
+			with("id", fmt.Sprint(n, "avro"), "data", nil, "datacontenttype", mediaAvro, "data_base64", base64.StdEncoding.EncodeToString(event.Frame(id, body))),
+		}, ",") + "]"
+		if n%2 == 1 { // a way to write it that the scan leaves to the strict reader
+			batch = strings.Replace(batch, `"source"`, `"sour\u0063e"`, 1)
+		}
+		if w := f.call("POST", "/v1/events", f.keys["acme"], []byte(batch), "Content-Type", mediaBatch); w.Code != http.StatusServiceUnavailable {
+			t.Fatal(w.Code, w.Body)
+		}
+	}
+	written := func() (all []string) {
+		for _, r := range f.producer.taken()[:4] {
+			all = append(all, fmt.Sprintf("%s %q %q", r.Key, r.Headers, r.Value))
+		}
+		return all
+	}
+	post(0)
+	post(1)
+	want := written()
+	for n := range 50 {
+		post(n + 2)
+	}
+	if got := written(); !slices.Equal(got, want) {
+		t.Errorf("records became\n%s\nwere\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -1,6 +1,7 @@
 package httpin
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -60,6 +61,7 @@ type scratch struct {
 	body  []byte // framed Avro of one event
 	canon []byte // canonical JSON of one event
 
+	batch  bytes.Buffer  // the body of one, of which no event keeps anything
 	envs   []envelope    // of a batch
 	attrs  attrs         // of all of its events
 	events []event.Event // that were made of them
@@ -75,6 +77,7 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 const (
 	keepTokens = 16 << 10
 	keepBytes  = 64 << 10
+	keepBatch  = 256 << 10
 	keepEvents = 256 // and so many times ten attributes
 )
 
@@ -84,7 +87,7 @@ func (w *scratch) release() {
 	clear(w.envs)
 	clear(w.attrs)
 	clear(w.events)
-	if cap(w.doc.Tokens) <= keepTokens && cap(w.data.Tokens) <= keepTokens && cap(w.body) <= keepBytes && cap(w.canon) <= keepBytes &&
+	if cap(w.doc.Tokens) <= keepTokens && cap(w.data.Tokens) <= keepTokens && cap(w.body) <= keepBytes && cap(w.canon) <= keepBytes && w.batch.Cap() <= keepBatch &&
 		cap(w.envs) <= keepEvents && cap(w.events) <= keepEvents && cap(w.attrs) <= 10*keepEvents {
 		scratches.Put(w)
 	}

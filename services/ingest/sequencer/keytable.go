@@ -1,5 +1,7 @@
 package sequencer
 
+import "math/bits"
+
 // keyed is a key and what became of it.
 type keyed struct {
 	hash    keyHash
@@ -11,11 +13,13 @@ type keyed struct {
 type keyTable struct {
 	entries []keyed
 	slots   []int32 // one more than the place in entries; 0 is free; a power of two of them, at most half in use
+	factor  uint64  // odd and secret: a tenant can choose keys of which the hashes begin alike, but not where they lie here
+	shift   int
 }
 
 // newKeyTable is a table with room for n keys.
-func newKeyTable(n int) keyTable {
-	t := keyTable{entries: make([]keyed, 0, n)}
+func newKeyTable(n int, factor uint64) keyTable {
+	t := keyTable{entries: make([]keyed, 0, n), factor: factor | 1}
 	if n > 0 {
 		t.index(n)
 	}
@@ -24,11 +28,8 @@ func newKeyTable(n int) keyTable {
 
 // index makes the slots anew, with room for n keys.
 func (t *keyTable) index(n int) {
-	size := 16
-	for size < 2*n {
-		size *= 2
-	}
-	t.slots = make([]int32, size)
+	width := max(4, bits.Len(uint(2*n-1)))
+	t.slots, t.shift = make([]int32, 1<<width), 64-width
 	for i := range t.entries {
 		*t.slot(t.entries[i].hash) = int32(i + 1)
 	}
@@ -37,7 +38,7 @@ func (t *keyTable) index(n int) {
 // slot is where h is, or would be put.
 func (t *keyTable) slot(h keyHash) *int32 {
 	mask := uint64(len(t.slots) - 1)
-	for i := h.hi & mask; ; i = (i + 1) & mask {
+	for i := (h.hi ^ uint64(h.lo)) * t.factor >> t.shift; ; i = (i + 1) & mask {
 		if n := t.slots[i]; n == 0 || t.entries[n-1].hash == h {
 			return &t.slots[i]
 		}

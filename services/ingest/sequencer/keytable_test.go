@@ -10,7 +10,7 @@ import (
 func TestKeyTable_IsAMapInOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, room := range []int{0, 1, 3000} {
-		table, want, order := newKeyTable(room), map[keyHash]verdict{}, []keyHash(nil)
+		table, want, order := newKeyTable(room, rng.Uint64()), map[keyHash]verdict{}, []keyHash(nil)
 		for i := range 6000 {
 			h := keyHash{uint64(rng.IntN(3)) << 40, uint32(rng.IntN(1500))} // nearly all begin at the same slots
 			got, ok := table.get(h)

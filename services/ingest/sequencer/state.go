@@ -2,6 +2,7 @@ package sequencer
 
 import (
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -57,10 +58,11 @@ type State struct {
 	tenants   map[string]*tenant
 	keys      *window
 	rates     *rates // working state, not restored
+	factor    uint64 // of the tables of keys of its transactions
 }
 
 func newState(topicID [16]byte, partition int32, logID string) *State {
-	return &State{topicID: topicID, partition: partition, logID: logID, tenants: map[string]*tenant{}, keys: newWindow(), rates: newRates()}
+	return &State{topicID: topicID, partition: partition, logID: logID, tenants: map[string]*tenant{}, keys: newWindow(), rates: newRates(), factor: rand.Uint64()}
 }
 
 // overlay is the staging of one transaction over a State, which it never changes: dropping the overlay drops the work. Under it may lie
@@ -88,7 +90,7 @@ func newOverlay(s *State) *overlay { return newOverlayFor(s, nil, 0) }
 func newOverlayFor(s *State, under *overlay, n int) *overlay {
 	o := &overlay{
 		base: s, under: under, from: s.next, position: s.position,
-		tenants: map[string]*tenant{}, keys: newKeyTable(n),
+		tenants: map[string]*tenant{}, keys: newKeyTable(n, s.factor),
 	}
 	if under != nil {
 		o.from, o.position = under.next, under.position
