@@ -3,8 +3,10 @@ package sequencer
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -249,4 +251,37 @@ func randomEvent(rng *rand.Rand, keys *event.Keyring) *event.Event {
 		return e
 	}
 	return lead(tenant, id)
+}
+
+// A name that was a part of a record would keep the whole fetch that the record came in, or change with it.
+func TestAdmit_TheStateKeepsNoneOfARecordsMemory(t *testing.T) {
+	d := newDoor(t)
+	d.env.rates.setDefaults()
+	var used [][]byte
+	put := func(e *event.Event) {
+		t.Helper()
+		in := d.input(e)
+		if got := d.raw(in); got.outcome != admitted {
+			t.Fatalf("%+v", got)
+		}
+		used = append(used, in.key, in.value)
+		for _, h := range in.headers {
+			used = append(used, h.Value)
+		}
+	}
+	for _, name := range []string{"a", "b"} {
+		put(created(d.keys, name))
+		put(lead(name, "1"))
+		put(derived(d.keys, name, "d1", 1))
+		put(signed(d.keys, made(name, "reset", typeRuleReset, map[string]any{"rule": "r"})))
+	}
+	before := d.s.snapshot()
+	for _, b := range used {
+		for i := range b {
+			b[i] = '#'
+		}
+	}
+	if !reflect.DeepEqual(d.s.snapshot(), before) || d.s.tenants["a"] == nil || d.s.rates.resets["b"] != 1 {
+		t.Errorf("tenants %v, resets %v", slices.Sorted(maps.Keys(d.s.tenants)), d.s.rates.resets)
+	}
 }
