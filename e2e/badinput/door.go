@@ -29,7 +29,7 @@ func (p *Player) http(ctx context.Context, name string, in *HTTP, want Expect) e
 		if err := json.Unmarshal(answer, &taken); err != nil || status != want.Status {
 			return fmt.Errorf("the door answered %d %.300s", status, answer)
 		}
-		return p.Tape.refused(ctx, byID(taken.ID), want.Code)
+		return p.Tape.refused(ctx, want.Code, byID(taken.ID))
 	}
 	got, err := problemOf(answer)
 	if err != nil || status != want.Status || got != want.Code {

@@ -17,22 +17,25 @@ import (
 var corpus embed.FS
 
 // Families are the folders of the corpus.
-func Families() []string { return []string{"http", "kafka", "schema", "rule", "import", "cli"} }
+func Families() []string {
+	return []string{"http", "kafka", "landing", "schema", "rule", "import", "cli"}
+}
 
 // Input is one file of the corpus: exactly one of the ways in is set, that of its folder.
 type Input struct {
 	Family string `yaml:"-"`
 	File   string `yaml:"-"` // its name without .yaml
 
-	Name   string   `yaml:"name"`
-	Why    string   `yaml:"why"` // what it would do to an engine that is not careful
-	HTTP   *HTTP    `yaml:"http"`
-	Kafka  *Kafka   `yaml:"kafka"`
-	Schema *Program `yaml:"schema"`
-	Rule   *Program `yaml:"rule"`
-	Import *Program `yaml:"import"`
-	CLI    *Program `yaml:"cli"`
-	Expect Expect   `yaml:"expect"`
+	Name    string   `yaml:"name"`
+	Why     string   `yaml:"why"` // what it would do to an engine that is not careful
+	HTTP    *HTTP    `yaml:"http"`
+	Kafka   *Kafka   `yaml:"kafka"`
+	Landing *Landing `yaml:"landing"`
+	Schema  *Program `yaml:"schema"`
+	Rule    *Program `yaml:"rule"`
+	Import  *Program `yaml:"import"`
+	CLI     *Program `yaml:"cli"`
+	Expect  Expect   `yaml:"expect"`
 }
 
 // Expect is the refusal.
@@ -64,6 +67,12 @@ type Kafka struct {
 	Codec   string  `yaml:"codec"`   // gzip, snappy, lz4 or zstd
 	Whole   bool    `yaml:"whole"`   // the batch is refused as one, under its last offset
 	First   *Record `yaml:"first"`   // a good record, produced and admitted before
+}
+
+// Landing is one batch of records produced to a tenant's landing topic, which has one partition.
+type Landing struct {
+	Kafka `yaml:",inline"`
+	Of    string `yaml:"of"` // the topic's tenant; victim unless said. A record there has no key unless one is given.
 }
 
 // Record is a record of neuronx.ingress.
@@ -134,7 +143,7 @@ func parse(text []byte) (Input, error) {
 }
 
 func (in *Input) check() error {
-	ways := map[string]bool{"http": in.HTTP != nil, "kafka": in.Kafka != nil, "schema": in.Schema != nil, "rule": in.Rule != nil, "import": in.Import != nil, "cli": in.CLI != nil}
+	ways := map[string]bool{"http": in.HTTP != nil, "kafka": in.Kafka != nil, "landing": in.Landing != nil, "schema": in.Schema != nil, "rule": in.Rule != nil, "import": in.Import != nil, "cli": in.CLI != nil}
 	for family, there := range ways {
 		if there != (family == in.Family) {
 			return fmt.Errorf("it is in the folder %s and must have that way in, and no other", in.Family)
@@ -147,7 +156,7 @@ func (in *Input) check() error {
 		return fmt.Errorf("it names no code")
 	case in.HTTP != nil && in.Expect.Status == 0:
 		return fmt.Errorf("it names no HTTP status")
-	case in.HTTP == nil && in.Kafka == nil && in.Expect.Exit == 0:
+	case in.HTTP == nil && in.Kafka == nil && in.Landing == nil && in.Expect.Exit == 0:
 		return fmt.Errorf("it names no exit code")
 	}
 	return nil

@@ -35,6 +35,8 @@ type Player struct {
 	stranger *event.Keyring
 	clients  map[string]*kgo.Client
 	bombs    map[*Kafka]*bomb
+	topicIDs map[string]string // of landing topics, as hex
+	marks    int
 	calls    int
 }
 
@@ -50,6 +52,8 @@ func (p *Player) Play(ctx context.Context, in Input) error {
 		return p.http(ctx, in.File, in.HTTP, in.Expect)
 	case in.Kafka != nil:
 		return p.kafka(ctx, in.Kafka, in.Expect)
+	case in.Landing != nil:
+		return p.landing(ctx, in.Landing, in.Expect)
 	case in.Schema != nil:
 		if err := p.register(ctx, in.Schema.Text, in.Expect.Registry); err != nil {
 			return err

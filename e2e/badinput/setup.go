@@ -75,6 +75,7 @@ func NewPlayer(ctx context.Context, c *cluster.Cluster) (p *Player, witness stri
 		p.issue(ctx, c, "witness", witness, nil, tenant.ScopeWrite),
 		p.forge(),
 		p.end(ctx, c),
+		p.openLandings(ctx, c),
 	)
 }
 
@@ -135,5 +136,5 @@ func (p *Player) Ready(ctx context.Context) error {
 			return fmt.Errorf("the key %s gets %d %s, not %d: %w", key, status, answer, want, err)
 		}
 	}
-	return nil
+	return p.landingsReady(ctx)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,14 +66,18 @@ func (t *Tape) event(r *kafka.Record) error {
 
 func byID(id string) string                        { return "id " + id }
 func byPlace(partition int32, offset int64) string { return fmt.Sprintf("%d/%d", partition, offset) }
+func byOrigin(forwarded string) string             { return "from " + forwarded }
+func byMark(mark string) string                    { return "mark " + mark }
 
 func (t *Tape) letter(r *kafka.Record) error {
 	code, _ := kafka.Header(r, "nx_error_code")
 	partition, _ := kafka.Header(r, "__connect.errors.partition")
 	offset, _ := kafka.Header(r, "__connect.errors.offset")
 	id, _ := kafka.Header(r, "ce_id")
+	from, _ := kafka.Header(r, "neuronx-fwd")
+	mark, _ := kafka.Header(r, marker)
 	t.change(func() {
-		for _, k := range []string{partition + "/" + offset, byID(id)} {
+		for _, k := range []string{partition + "/" + offset, byID(id), byOrigin(from), byMark(mark)} {
 			if t.refusals[k] == nil {
 				t.refusals[k] = map[string]bool{}
 			}
@@ -123,12 +128,19 @@ func (t *Tape) Outside(tenant string) int {
 	return n
 }
 
-// refused waits for a dead letter under the key and compares its code.
-func (t *Tape) refused(ctx context.Context, key string, want event.Code) error {
+// refused waits for a dead letter under one of the keys and compares its code.
+func (t *Tape) refused(ctx context.Context, want event.Code, keys ...string) error {
 	var codes map[string]bool
-	err := t.wait(ctx, func() bool { codes = t.refusals[key]; return len(codes) > 0 })
+	err := t.wait(ctx, func() bool {
+		for _, k := range keys {
+			if codes = t.refusals[k]; len(codes) > 0 {
+				return true
+			}
+		}
+		return false
+	})
 	if err != nil {
-		return fmt.Errorf("no dead letter of %s: %w", key, err)
+		return fmt.Errorf("no dead letter of %s: %w", strings.Join(keys, ", "), err)
 	}
 	if !codes[string(want)] {
 		return fmt.Errorf("refused as %v, want %s", codes, want)

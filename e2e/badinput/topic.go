@@ -51,7 +51,7 @@ func (p *Player) kafka(ctx context.Context, in *Kafka, want Expect) error {
 			id, _ := kafka.Header(r, "ce_id")
 			place = byID(id)
 		}
-		if err := p.Tape.refused(ctx, place, want.Code); err != nil {
+		if err := p.Tape.refused(ctx, want.Code, place); err != nil {
 			return err
 		}
 	}
@@ -73,18 +73,22 @@ func (p *Player) batch(ctx context.Context, in *Kafka, r *kgo.Record) ([]*kgo.Re
 
 // Prepare makes what takes long to make and would take the cores away while the input is played.
 func (p *Player) Prepare(in Input) error {
-	if in.Kafka == nil || in.Kafka.Copies < 2 {
+	k, make := in.Kafka, p.record
+	if in.Landing != nil {
+		k, make = &in.Landing.Kafka, in.Landing.record(p)
+	}
+	if k == nil || k.Copies < 2 {
 		return nil
 	}
-	r, err := p.record(&in.Kafka.Record)
+	r, err := make(&k.Record)
 	if err != nil {
 		return err
 	}
-	b, err := makeBomb(r, in.Kafka.Copies, in.Kafka.Codec)
+	b, err := makeBomb(r, k.Copies, k.Codec)
 	if err != nil {
 		return err
 	}
-	p.bombs = map[*Kafka]*bomb{in.Kafka: b} // no other is played any more
+	p.bombs = map[*Kafka]*bomb{k: b} // no other is played any more
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -132,5 +133,35 @@ func TestHeaders_TakeTwoPiecesOfMemory(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { _ = RecordedHeadersAs[Header](&r) }); n > 2 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestPages_HoldWhatHeadersAre(t *testing.T) {
+	full := Event{TenantID: "acme", ID: "1", Source: "/s", Type: "lead.created", Subject: "lead/1", Time: time.Date(2026, 1, 31, 12, 0, 0, 123456000, time.UTC),
+		TraceParent: "00-a-b-01", TraceState: "x=y", IdempotencyKey: "k", CorrelationID: "c", CausationID: "0", Hops: 3, Origin: OriginEcho, Deriver: "rules", DeriverNumber: 7,
+		Path: []string{"a.b<r@1", "c.d<r@2"}, Fingerprint: "f", Forwarded: "t/0/1", Receipt: "r", Refused: "x: y", Signature: "v1,k,s", Extra: []Header{{"ce_x", []byte("1")}, {"ce_y", []byte("2")}}}
+	many := full
+	many.Extra = make([]Header, 2*pageHeaders)
+	events := []Event{{TenantID: "a", ID: "2"}, full, many, full}
+	sized, grown := PagesFor[Header](events), Pages[Header]{}
+	var recorded Pages[Header]
+	for round := range 200 { // over many pages
+		for i := range events {
+			e := events[i]
+			e.Extra = e.Extra[:min(len(e.Extra), 2+round%3*1000)]
+			if want := e.Headers(); !reflect.DeepEqual(grown.Event(&e), want) || !reflect.DeepEqual(sized.Event(&e), want) {
+				t.Fatalf("round %d: event %d is not written as its headers", round, i)
+			}
+			r := Recorded{Event: e, Sequence: int64(round), Position: 1 << 40, RecordedTime: full.Time.Add(time.Duration(round/10) * time.Millisecond), LogID: "log", Quiet: QuietStorm}
+			if i == 3 {
+				r.RecordedTime = r.RecordedTime.Truncate(time.Millisecond)
+			}
+			if got, want := recorded.Recorded(&r), r.Headers(); !reflect.DeepEqual(got, want) {
+				t.Fatalf("round %d: recorded event %d is written as\n%q, want\n%q", round, i, got, want)
+			}
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { p := PagesFor[Header](events[:1]); p.Event(&events[0]) }); n > 2 {
+		t.Errorf("%v allocations for the pages of one event", n)
 	}
 }

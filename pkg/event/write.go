@@ -46,41 +46,42 @@ const (
 	pageHeaders = 1024
 	pageBytes   = 16 << 10
 	maxOwn      = 128 // bytes of the values that are made here: two times, two numbers
-	maxNamed    = 32  // headers besides an event's extra ones
+	maxNamed    = 32  // headers of a recorded event besides its extra ones
 )
 
 // PagesFor are pages with room for these events and no more.
 func PagesFor[H shape](events []Event) Pages[H] {
-	headers := maxNamed
+	headers := 0
 	for i := range events {
 		n, _ := events[i].room()
 		headers += n
 	}
-	return Pages[H]{headerWriter[H]{out: make([]H, 0, headers), buf: make([]byte, 0, len(events)*len(time.RFC3339Nano)+maxOwn)}}
+	return Pages[H]{headerWriter[H]{out: make([]H, 0, headers), buf: make([]byte, 0, len(events)*len(time.RFC3339Nano))}}
 }
 
 // Event is HeadersAs in these pages.
 func (p *Pages[H]) Event(e *Event) []H {
-	began := p.turn(len(e.Extra))
+	n, _ := e.room()
+	began := p.turn(n, len(time.RFC3339Nano))
 	p.w.event(e, false)
 	return p.w.since(began)
 }
 
 // Recorded is RecordedHeadersAs in these pages.
 func (p *Pages[H]) Recorded(r *Recorded) []H {
-	began := p.turn(len(r.Extra))
+	began := p.turn(maxNamed+len(r.Extra), maxOwn)
 	p.w.recorded(r)
 	return p.w.since(began)
 }
 
-// turn makes room for one more event, and says where it begins.
-func (p *Pages[H]) turn(extra int) int {
+// turn makes room for one more event's headers and the bytes that are made here, and says where they begin.
+func (p *Pages[H]) turn(headers, size int) int {
 	w := &p.w
 	w.share = true
-	if n := maxNamed + extra; cap(w.out)-len(w.out) < n {
-		w.out = make([]H, 0, max(n, pageHeaders))
+	if cap(w.out)-len(w.out) < headers {
+		w.out = make([]H, 0, max(headers, pageHeaders))
 	}
-	if cap(w.buf)-len(w.buf) < maxOwn {
+	if cap(w.buf)-len(w.buf) < size {
 		w.buf = make([]byte, 0, pageBytes)
 	}
 	return len(w.out)
