@@ -9,10 +9,14 @@ import (
 
 func TestKeyTable_IsAMapInOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for _, room := range []int{0, 1, 3000} {
-		table, want, order := newKeyTable(room, rng.Uint64()), map[keyHash]verdict{}, []keyHash(nil)
+	for i, room := range []int{0, 1, 3000, 3000} {
+		factor := rng.Uint64()
+		if i == 3 {
+			factor = 0 // all begin at one slot, so that each is compared with each
+		}
+		table, want, order := newKeyTable(room, factor), map[keyHash]verdict{}, []keyHash(nil)
 		for i := range 6000 {
-			h := keyHash{uint64(rng.IntN(3)) << 40, uint32(rng.IntN(1500))} // nearly all begin at the same slots
+			h := keyHash{uint64(rng.IntN(3)) << 40, uint32(rng.IntN(1500))}
 			got, ok := table.get(h)
 			if v, there := want[h]; ok != there || got != v {
 				t.Fatalf("room %d, step %d: %v, %v; want %v, %v", room, i, got, ok, v, there)
