@@ -11,8 +11,8 @@ func refusedKeyOf(e *event.Event) (keyHash, bool) {
 	if e.Deriver != derivesDeadLetter || e.Fingerprint == "" {
 		return keyHash{}, false
 	}
-	was := event.Event{Source: e.Source, ID: e.CausationID, IdempotencyKey: e.IdempotencyKey}
-	return hashKey(e.TenantID, was.Key()), true
+	was := event.Event{TenantID: e.TenantID, Source: e.Source, ID: e.CausationID, IdempotencyKey: e.IdempotencyKey}
+	return hashOwnKey(&was), true
 }
 
 // sentAgain is the sequence under which the producer's own repeat of the refused event was admitted meanwhile; 0: it was not.
