@@ -61,6 +61,11 @@ type TxnSession struct {
 	fenced  atomic.Bool // another process joined under our instance id
 }
 
+// OnNewClient is franz-go's hook for a client that has not begun to work.
+func (s *TxnSession) OnNewClient(client *kgo.Client) {
+	s.owned.memberID = func() string { id, _ := client.GroupMetadata(); return id }
+}
+
 // OnGroupManageError is franz-go's hook for a membership that ended. It is called before the client joins again, which must not
 // happen when another process has our instance id: the two would throw each other out for ever.
 func (s *TxnSession) OnGroupManageError(err error) {
@@ -236,8 +241,9 @@ func (s *TxnSession) commit(ctx context.Context, owned map[int32]TxnOffset, topi
 	if len(owned) == 0 {
 		return errors.New("kafka: a transaction without offsets is not fenced")
 	}
-	sent := false
+	sent, member := false, ""
 	ctx = kgo.PreTxnCommitFnContext(ctx, func(req *kmsg.TxnOffsetCommitRequest) error {
+		member = req.MemberID
 		// The generation in req was read before this check. If the check passes, the partitions were owned all the time up to
 		// now, so in that generation too; if the generation changes after it, the broker refuses the request.
 		if !s.owned.still(owned) {
@@ -249,6 +255,9 @@ func (s *TxnSession) commit(ctx context.Context, owned map[int32]TxnOffset, topi
 	})
 	committed, err := s.session.End(ctx, kgo.TryCommit)
 	switch {
+	case errors.Is(err, kerr.FencedInstanceID) && s.owned.memberID() != member:
+		// Nobody else is to blame: this member was thrown out, and has joined again under its instance id, as another one.
+		return fmt.Errorf("kafka: end transaction: this process was out of the group for a while: %w", err)
 	case err != nil:
 		return s.classify(fmt.Errorf("kafka: end transaction: %w", err))
 	case !committed:

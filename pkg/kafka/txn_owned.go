@@ -13,13 +13,15 @@ import (
 // before End calls nobody).
 type tracker struct {
 	kgo.GroupBalancer
-	topic   string
-	changed chan struct{}
+	topic    string
+	memberID func() string // the id that the group gave, empty when it knows this member no more; set before the first join
+	changed  chan struct{}
 
-	mu    sync.Mutex
-	syncs int64
-	last  int64
-	owned map[int32]int64
+	mu     sync.Mutex
+	syncs  int64
+	synced string // the member id that got the last assignment
+	last   int64
+	owned  map[int32]int64
 }
 
 func newTracker(topic string) *tracker {
@@ -28,8 +30,14 @@ func newTracker(topic string) *tracker {
 
 // JoinGroupMetadata is called before each join with what the member still claims. What it does not claim (all of it, after it was
 // thrown out) is given up before the join is sent, so before anybody else can be given it in the generation that the join begins.
+//
+// A member that was thrown out between the answer that calls for a join and that join is refused as unknown, and the client joins at once
+// as a new member, with the claims of the old one. Others may have owned all of it meanwhile, and be gone: so a new member claims nothing.
 func (t *tracker) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
 	t.mu.Lock()
+	if t.synced != t.memberID() {
+		current = nil
+	}
 	t.keep(current[t.topic])
 	t.mu.Unlock()
 	t.signal()
@@ -44,6 +52,7 @@ func (t *tracker) ParseSyncAssignment(b []byte) (map[string][]int32, error) {
 	}
 	t.mu.Lock()
 	t.syncs++
+	t.synced = t.memberID()
 	if t.keep(assigned[t.topic]); !trustsCallbacks {
 		t.own(assigned[t.topic])
 	}

@@ -18,9 +18,14 @@ func assignment(partitions ...int32) []byte {
 func TestTracker_GivesAPartitionThatWasAwayAnotherNumber(t *testing.T) {
 	own := func(ps ...int32) map[string][]int32 { return map[string][]int32{"x": ps} }
 	tr := newTracker("x")
+	member := ""
+	tr.memberID = func() string { return member }
 	join := func(current map[string][]int32, assigned ...int32) {
 		t.Helper()
 		tr.JoinGroupMetadata([]string{"x"}, current, 1)
+		if member == "" {
+			member = "the first"
+		}
 		if _, err := tr.ParseSyncAssignment(assignment(assigned...)); err != nil {
 			t.Fatal(err)
 		}
@@ -54,5 +59,47 @@ func TestTracker_GivesAPartitionThatWasAwayAnotherNumber(t *testing.T) {
 	tr.JoinGroupMetadata([]string{"x"}, own(1), 2)
 	if tr.still(map[int32]TxnOffset{0: {Assignment: third[0]}}) {
 		t.Fatal("a partition that a join no longer claims is still owned")
+	}
+}
+
+// TestTracker_ANewMemberClaimsNothing: the client joins with the claims of the member that was thrown out.
+func TestTracker_ANewMemberClaimsNothing(t *testing.T) {
+	tr := newTracker("x")
+	member := ""
+	tr.memberID = func() string { return member }
+	claims := map[string][]int32{"x": {0, 1}}
+	claimed := func() int {
+		var m kmsg.ConsumerMemberMetadata
+		if err := m.ReadFrom(tr.JoinGroupMetadata([]string{"x"}, claims, 1)); err != nil {
+			t.Fatal(err)
+		}
+		return len(m.OwnedPartitions)
+	}
+	assigned := func() map[int32]int64 {
+		t.Helper()
+		if _, err := tr.ParseSyncAssignment(assignment(0, 1)); err != nil {
+			t.Fatal(err)
+		}
+		return tr.snapshot()
+	}
+	tr.JoinGroupMetadata([]string{"x"}, nil, -1)
+	member = "one"
+	first := assigned()
+	if claimed() != 1 || !maps.Equal(tr.snapshot(), first) {
+		t.Fatal("a member that joins again gives up what it has")
+	}
+	member = "" // the answer was UNKNOWN_MEMBER_ID
+	if claimed() != 0 || len(tr.snapshot()) != 0 {
+		t.Fatal("a new member claims what another was given, or keeps it")
+	}
+	member = "two"
+	second := assigned()
+	for p, n := range second {
+		if n == first[p] {
+			t.Fatalf("partition %d has the number of an assignment before: %v, was %v", p, second, first)
+		}
+	}
+	if tr.still(map[int32]TxnOffset{0: {Assignment: first[0]}}) {
+		t.Fatal("work that began before passes")
 	}
 }

@@ -17,6 +17,7 @@ type Request kmsg.Key
 // Requests that faults are about.
 const (
 	ReqProduce      = Request(kmsg.Produce)
+	ReqFetch        = Request(kmsg.Fetch)
 	ReqListOffsets  = Request(kmsg.ListOffsets)
 	ReqOffsetFetch  = Request(kmsg.OffsetFetch)
 	ReqJoinGroup    = Request(kmsg.JoinGroup)
