@@ -3,6 +3,9 @@ package kafkatest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,4 +44,49 @@ func Join(t testing.TB, cfg kafka.Config, group, topic string) (leave func()) {
 		return generation >= 0
 	})
 	return client.Close
+}
+
+// Raw tells every record of a topic in one line, aborted and open ones and the ends of transactions too, by partition and offset.
+func Raw(t testing.TB, cfg kafka.Config, topic string) (lines []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	admin := openAdmin(t, cfg)
+	defer admin.Close()
+	ends, err := admin.EndOffsets(ctx, kafka.ReadUncommitted, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}
+	if cfg.Dialer != nil {
+		opts = append(opts, kgo.Dialer(cfg.Dialer))
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	left := map[int32]int64{}
+	for tp, end := range ends {
+		if end > 0 {
+			left[tp.Partition] = end
+		}
+	}
+	byPartition := map[int32][]string{}
+	for len(left) > 0 && ctx.Err() == nil {
+		client.PollFetches(ctx).EachRecord(func(r *kafka.Record) {
+			what := fmt.Sprintf("data, key %s", r.Key)
+			if r.Attrs.IsControl() {
+				what = map[bool]string{true: "abort", false: "commit"}[len(r.Key) > 3 && r.Key[3] == 0]
+			}
+			byPartition[r.Partition] = append(byPartition[r.Partition], fmt.Sprintf("%s-%d@%d producer %x epoch %d leader %d: %s", topic, r.Partition, r.Offset, r.ProducerID, r.ProducerEpoch, r.LeaderEpoch, what))
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	for _, p := range slices.Sorted(maps.Keys(byPartition)) {
+		lines = append(lines, byPartition[p]...)
+	}
+	return lines
 }

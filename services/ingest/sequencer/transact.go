@@ -3,6 +3,7 @@ package sequencer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
@@ -117,8 +118,12 @@ func (c *session) transacted() {
 
 // merge makes the work of a transaction the state of its partitions.
 func (c *session) merge(b *batch) {
+	debug := c.log.Enabled(context.Background(), slog.LevelDebug)
 	for _, st := range b.parts {
 		p := st.p
+		if debug {
+			c.log.Debug("committed", "partition", p.id, "from", p.state.next, "next", st.o.next, "records", st.n, "log", after(st.log), "forwards", len(st.forwards))
+		}
 		if !mergesBeforeCommit {
 			p.state.merge(st.o, after(st.log), after(st.dead))
 		}
