@@ -35,7 +35,7 @@ func newTracker(topic string) *tracker {
 // as a new member, with the claims of the old one. Others may have owned all of it meanwhile, and be gone: so a new member claims nothing.
 func (t *tracker) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
 	t.mu.Lock()
-	if t.synced != t.memberID() {
+	if t.synced != t.memberID() && !claimsOfOthers {
 		current = nil
 	}
 	t.keep(current[t.topic])

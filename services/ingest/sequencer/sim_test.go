@@ -35,10 +35,6 @@ const (
 	simTenants    = 4
 	simSlots      = 3
 	simProducers  = 2
-
-	// simLatency is how long every answer takes. Without it, who asks again and again in the same moment for what only comes later would stop
-	// the clock.
-	simLatency = 500 * time.Microsecond
 )
 
 // TestSimulation_NoScheduleOfFaultsBreaksAnInvariant runs sequencers and producers against a cluster in memory, in virtual time, under

@@ -236,6 +236,11 @@ func TestThreeBrokers_APartitionThatLeavesWithoutACallbackIsForgotten(t *testing
 	}
 }
 
+func TestThreeBrokers_WhoWasThrownOutInTheMiddleOfARebalanceForgetsWhatItOwned(t *testing.T) {
+	c := realThree(t)
+	thrownOut(t, c.cfg, kafkatest.NewLink, c.slotConfig, 6*time.Second)
+}
+
 // TestThreeBrokers_AnAbortedBatchIsUndoneForAllItsPartitions is REVIEW 4c: one transaction spans all partitions, and is aborted because
 // the answer to its offsets does not get through, while no partition leaves.
 func TestThreeBrokers_AnAbortedBatchIsUndoneForAllItsPartitions(t *testing.T) {
