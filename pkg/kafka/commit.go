@@ -46,9 +46,10 @@ func (b *batch) lastTime(tp TopicPartition) time.Time {
 // owner reads again from the last commit, or it is still ours, and the next commit covers it.
 func (g *Group) commit(ctx context.Context, client *kgo.Client) {
 	offsets := make(map[string]map[int32]kgo.EpochOffset)
+	member, generation := client.GroupMetadata() // before stale is looked at, which is set before there is a new one
 	g.mu.Lock()
 	for tp, p := range g.owned {
-		if p.done.Offset >= 0 && p.done.Offset != p.committed && p.stopped == nil {
+		if !g.stale && p.done.Offset >= 0 && p.done.Offset != p.committed && p.stopped == nil {
 			if offsets[tp.Topic] == nil {
 				offsets[tp.Topic] = make(map[int32]kgo.EpochOffset)
 			}
@@ -59,7 +60,6 @@ func (g *Group) commit(ctx context.Context, client *kgo.Client) {
 	if len(offsets) == 0 {
 		return
 	}
-	member, generation := client.GroupMetadata()
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
 		if req.MemberID != member || req.Generation != generation {
 			return errRejoined

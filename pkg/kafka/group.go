@@ -56,8 +56,11 @@ type Group struct {
 	fetched      map[TopicPartition]Committed // what offsetsFetched saw; used by resume, which follows it
 	resumeClient *kgo.Client
 
+	member *membership
+
 	mu    sync.Mutex
 	owned map[TopicPartition]*partition
+	stale bool // what is owned was another member's (see membership): it is not committed
 }
 
 // NewGroup prepares a member; Run joins.
@@ -77,7 +80,7 @@ func NewGroup(cfg GroupConfig) (*Group, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Group{cfg: cfg, log: cfg.Log.With("group", cfg.Group), owned: make(map[TopicPartition]*partition)}
+	g := &Group{cfg: cfg, log: cfg.Log.With("group", cfg.Group), member: newMembership(), owned: make(map[TopicPartition]*partition)}
 	opts, err := cfg.options(consuming(kgo.NoResetOffset().AtStart())...)
 	if err != nil {
 		return nil, err
@@ -86,7 +89,8 @@ func NewGroup(cfg GroupConfig) (*Group, error) {
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(cfg.Topics...),
 		// Classic groups: KIP-848's commits race with its rebalances before Kafka 4.3 (H28).
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.Balancers(&balancer{g.member, g}),
+		kgo.WithHooks(g),
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/3)),
 		kgo.DisableAutoCommit(),
@@ -103,6 +107,9 @@ func NewGroup(cfg GroupConfig) (*Group, error) {
 	}
 	return g, nil
 }
+
+// OnNewClient is franz-go's hook for a client that has not begun to work.
+func (g *Group) OnNewClient(client *kgo.Client) { g.member.watch(client) }
 
 // Run joins the group and reads until ctx is done, which is no error, or handle fails. It may be called once.
 //

@@ -60,10 +60,18 @@ func (g *Group) assigned(ctx context.Context, client *kgo.Client, m map[string][
 	}
 }
 
-// revoked runs while the member still owns its partitions, so what it has handled can still be committed.
+// revoked runs while the member still owns its partitions, so what it has handled can still be committed, unless they were another's.
 func (g *Group) revoked(ctx context.Context, client *kgo.Client, m map[string][]int32) {
 	g.commit(ctx, client)
 	g.drop(ctx, m, "revoked")
+}
+
+// outlived is called when the member that owned the partitions is no more, and this process is a new one.
+func (g *Group) outlived() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stale = len(g.owned) > 0
+	g.log.Warn("this process was out of the group for longer than its session; it gives up its partitions and joins as a new member")
 }
 
 // lost runs when the group has given the partitions away already: a commit now could move another member's offset, and the
@@ -81,6 +89,7 @@ func (g *Group) drop(ctx context.Context, m map[string][]int32, how string) {
 	for _, tp := range tps {
 		delete(g.owned, tp)
 	}
+	g.stale = g.stale && len(g.owned) > 0
 	g.mu.Unlock()
 	g.log.Info("partitions "+how, "partitions", tps)
 	if g.cfg.Revoked != nil {

@@ -62,9 +62,7 @@ type TxnSession struct {
 }
 
 // OnNewClient is franz-go's hook for a client that has not begun to work.
-func (s *TxnSession) OnNewClient(client *kgo.Client) {
-	s.owned.memberID = func() string { id, _ := client.GroupMetadata(); return id }
-}
+func (s *TxnSession) OnNewClient(client *kgo.Client) { s.owned.watch(client) }
 
 // OnGroupManageError is franz-go's hook for a membership that ended. It is called before the client joins again, which must not
 // happen when another process has our instance id: the two would throw each other out for ever.

@@ -4,40 +4,34 @@ import (
 	"maps"
 	"slices"
 	"sync"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // tracker knows which partitions of one topic a member owns. It stands in the place of the balancer, through which every join and
 // every assignment goes; the client's callbacks are not relied on, because a transactional session skips them (a second revoke
 // before End calls nobody).
 type tracker struct {
-	kgo.GroupBalancer
-	topic    string
-	memberID func() string // the id that the group gave, empty when it knows this member no more; set before the first join
-	changed  chan struct{}
+	*membership
+	topic   string
+	changed chan struct{}
 
-	mu     sync.Mutex
-	syncs  int64
-	synced string // the member id that got the last assignment
-	last   int64
-	owned  map[int32]int64
+	mu    sync.Mutex
+	syncs int64
+	last  int64
+	owned map[int32]int64
 }
 
 func newTracker(topic string) *tracker {
-	return &tracker{GroupBalancer: kgo.CooperativeStickyBalancer(), topic: topic, changed: make(chan struct{}, 1), owned: map[int32]int64{}}
+	return &tracker{membership: newMembership(), topic: topic, changed: make(chan struct{}, 1), owned: map[int32]int64{}}
 }
 
 // JoinGroupMetadata is called before each join with what the member still claims. What it does not claim (all of it, after it was
 // thrown out) is given up before the join is sent, so before anybody else can be given it in the generation that the join begins.
-//
-// A member that was thrown out between the answer that calls for a join and that join is refused as unknown, and the client joins at once
-// as a new member, with the claims of the old one. Others may have owned all of it meanwhile, and be gone: so a new member claims nothing.
+// A new member claims nothing.
 func (t *tracker) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
-	t.mu.Lock()
-	if t.synced != t.memberID() && !claimsOfOthers {
+	if t.join(current) {
 		current = nil
 	}
+	t.mu.Lock()
 	t.keep(current[t.topic])
 	t.mu.Unlock()
 	t.signal()
@@ -50,9 +44,9 @@ func (t *tracker) ParseSyncAssignment(b []byte) (map[string][]int32, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.sync()
 	t.mu.Lock()
 	t.syncs++
-	t.synced = t.memberID()
 	if t.keep(assigned[t.topic]); !trustsCallbacks {
 		t.own(assigned[t.topic])
 	}

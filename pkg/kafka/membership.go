@@ -1,0 +1,71 @@
+package kafka
+
+import (
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// membership stands in the place of a member's balancer, through which every join and every assignment goes, and notices what the client
+// tells nobody: that it has become another member. A process that is stopped between the answer that calls for a join and that join, and
+// is thrown out of the group meanwhile, is refused as unknown, and the client joins at once as a new member with the claims of the old
+// one. If all others that have owned the partitions since are gone, it is given the same ones, and goes on as if it had never been away.
+type membership struct {
+	kgo.GroupBalancer
+	memberID func() string // the id that the group gave, empty when it knows this member no more; set before the first join
+
+	mu     sync.Mutex
+	synced string // the member id that got the last assignment
+	void   bool   // the last join's claims were another member's
+}
+
+func newMembership() *membership {
+	return &membership{GroupBalancer: kgo.CooperativeStickyBalancer()}
+}
+
+// watch is for a client that has not begun to work (kgo.HookNewClient).
+func (m *membership) watch(client *kgo.Client) {
+	m.memberID = func() string { id, _ := client.GroupMetadata(); return id }
+}
+
+// join reports whether the claims of a join are of a member that this one is no more.
+func (m *membership) join(claims map[string][]int32) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.void = len(claims) > 0 && m.synced != m.memberID() && !claimsOfOthers
+	return m.void
+}
+
+// sync is called at each assignment and reports whether the join before it was such a one.
+func (m *membership) sync() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	void := m.void
+	m.void, m.synced = false, m.memberID()
+	return void
+}
+
+// balancer is the one of a Group.
+type balancer struct {
+	*membership
+	g *Group
+}
+
+// JoinGroupMetadata is called before each join with what the member still claims.
+func (b *balancer) JoinGroupMetadata(topics []string, claims map[string][]int32, generation int32) []byte {
+	if b.join(claims) {
+		b.g.outlived()
+		claims = nil
+	}
+	return b.GroupBalancer.JoinGroupMetadata(topics, claims, generation)
+}
+
+// ParseSyncAssignment is called with each new assignment. A new member takes nothing at first: so the client gives up what it holds, joins
+// again, and asks where to resume.
+func (b *balancer) ParseSyncAssignment(raw []byte) (map[string][]int32, error) {
+	assigned, err := b.GroupBalancer.ParseSyncAssignment(raw)
+	if err == nil && b.sync() {
+		assigned = map[string][]int32{}
+	}
+	return assigned, err
+}

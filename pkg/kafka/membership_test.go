@@ -1,0 +1,55 @@
+package kafka_test
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+)
+
+// TestGroup_WhoBecomesAnotherMemberAsksWhereToResume stops a member between the answer that calls for a join and that join, until another
+// has read on and has left, and an operator has reset the group. The client joins as a new member, claims what the old one had, and is
+// given it, without a word.
+func TestGroup_WhoBecomesAnotherMemberAsksWhereToResume(t *testing.T) {
+	cfg, _, admin := broker(t, 1)
+	var armed, hit atomic.Bool
+	var link *kafkatest.Link
+	link = kafkatest.NewLink(func(r kafkatest.Request) (x kafkatest.Trouble) {
+		if r == kafkatest.ReqJoinGroup && armed.CompareAndSwap(true, false) {
+			hit.Store(true)
+			x.CutBefore, x.Do = true, link.Stall
+		}
+		return x
+	})
+	defer link.Resume()
+	behind := cfg
+	behind.Dialer = link.Dial
+	kafkatest.Produce(t, cfg, numbered(0, 0, 20)...)
+	a := join(t, kafka.GroupConfig{Config: behind, SessionTimeout: time.Second}, nil)
+	kafkatest.WaitFor(t, "the first to commit", func(context.Context) bool { return committed(t, admin, "g")[0].Offset == 20 })
+	armed.Store(true)
+	b := join(t, kafka.GroupConfig{Config: cfg, SessionTimeout: time.Second}, nil)
+	kafkatest.WaitFor(t, "the first to be stopped before it joins again", func(context.Context) bool { return hit.Load() })
+	kafkatest.Produce(t, cfg, numbered(0, 20, 20)...)
+	kafkatest.WaitFor(t, "the other to read on", func(context.Context) bool { return committed(t, admin, "g")[0].Offset == 40 })
+	b.leave(t)
+	const reset = 5
+	kafkatest.WaitFor(t, "the reset to be taken", func(ctx context.Context) bool {
+		return admin.Commit(ctx, "g", map[kafka.TopicPartition]kafka.Committed{{Topic: "t", Partition: 0}: {Offset: reset}}) == nil
+	})
+	link.Resume()
+	// What it reads before it has joined again is at least once.
+	again := upTo(reset, 40)
+	kafkatest.WaitFor(t, "the first to read from the reset", func(context.Context) bool {
+		seen := a.offsets(0)
+		return len(seen) >= 20+len(again) && slices.Equal(seen[len(seen)-len(again):], again)
+	})
+	kafkatest.WaitFor(t, "the group's offset", func(context.Context) bool {
+		c := committed(t, admin, "g")[0]
+		return c.Offset == 40 && c.Ours()
+	})
+}
