@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -34,6 +35,7 @@ type Config struct {
 	Security app.KafkaSecurity
 	// Dialer replaces the network in tests (kfake's virtual one, or a lossy one). Nil means TCP.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+	Log    *slog.Logger // gets what the client library says, at debug level; nil: nobody
 }
 
 // options are what every client of the engine shares; a role adds its own. This is the only place where clients are
@@ -54,6 +56,9 @@ func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
 	}
 	if c.Dialer != nil {
 		opts = append(opts, kgo.Dialer(c.Dialer))
+	}
+	if c.Log != nil {
+		opts = append(opts, kgo.WithLogger(clientLog{c.Log}))
 	}
 	security, err := c.SecurityOptions()
 	if err != nil {

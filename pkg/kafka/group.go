@@ -81,6 +81,7 @@ func NewGroup(cfg GroupConfig) (*Group, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	g := &Group{cfg: cfg, log: cfg.Log.With("group", cfg.Group), member: newMembership(), owned: make(map[TopicPartition]*partition)}
+	cfg.Config.Log = g.log
 	opts, err := cfg.options(consuming(kgo.NoResetOffset().AtStart())...)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package sequencer
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"time"
 
@@ -49,6 +50,7 @@ func (c *session) pollOnce(ctx context.Context, wait time.Duration, limit int) (
 	recs, failed := c.reader.Poll(ctx, limit)
 	cancel()
 	<-done
+	c.tellRead(ctx, recs)
 	for _, r := range recs {
 		if p := c.parts[r.Partition]; p != nil && r.Offset >= p.tail {
 			p.pending = append(p.pending, r)
@@ -73,6 +75,20 @@ func (c *session) pollOnce(ctx context.Context, wait time.Duration, limit int) (
 		c.enter(p, waiting, "ingress_unreadable", err.Error(), retryPaused)
 	}
 	return woken
+}
+
+// tellRead logs what was read, for those who look for a record that was not.
+func (c *session) tellRead(ctx context.Context, recs []*kafka.Record) {
+	if len(recs) == 0 || !c.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	from := 0
+	for i, r := range recs {
+		if i+1 == len(recs) || recs[i+1].Partition != r.Partition {
+			c.log.Debug("read", "partition", r.Partition, "from", recs[from].Offset, "to", r.Offset, "records", i+1-from)
+			from = i + 1
+		}
+	}
 }
 
 // skipUnread lets a batch that is a decompression bomb be refused as a whole, in the order of the partition, under its last offset:

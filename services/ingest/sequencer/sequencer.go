@@ -41,6 +41,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		cfg: cfg, log: rt.Log.With("role", "sequencer", "slot", cfg.Slot), ready: rt.Ready, m: newMetrics(rt.Metrics), admin: admin,
 		schemas: newSchemaCache(cfg.Schemas), carried: map[int32]*State{}, stop: ctx,
 	}
+	s.cfg.Kafka.Log = s.log
 	s.m.keyLimit.Set(float64(cfg.KeyMemory))
 	defer s.reports.Wait()
 	defer s.schemas.close()
