@@ -172,6 +172,11 @@ func (s *sim) raw() string {
 func (x *simSlot) Enabled(context.Context, slog.Level) bool { return true }
 
 func (x *simSlot) Handle(_ context.Context, r slog.Record) error {
+	for _, said := range []string{"flushing", "transact session", "producer state", "beginning transaction", "transaction session ending", "ending transaction", "metadata update triggered"} {
+		if strings.HasPrefix(r.Message, "client: ") && strings.Contains(r.Message, said) {
+			return nil // at every transaction
+		}
+	}
 	var b strings.Builder
 	r.Attrs(func(a slog.Attr) bool { fmt.Fprintf(&b, " %s=%v", a.Key, a.Value); return true })
 	x.sim.tell("slot %s says: %s%s", x.name, r.Message, b.String())
