@@ -100,4 +100,3 @@ func (x *simSlot) ended() bool {
 		return false
 	}
 }
-

@@ -16,7 +16,9 @@ func TestSimulation_WhoWasThrownOutInTheMiddleOfARebalanceForgetsWhatItOwned(t *
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v := kafkatest.StartVirtual(t, 1, simPartitions)
-				slot := func(keys *event.Keyring, slot string, l *kafkatest.Link) Config { return testConfig(v.Config(l), keys, slot) }
+				slot := func(keys *event.Keyring, slot string, l *kafkatest.Link) Config {
+					return testConfig(v.Config(l), keys, slot)
+				}
 				thrownOut(t, v.Config(v.Link(nil)), v.Link, slot, late)
 				time.Sleep(time.Minute) // closed clients end a last request
 			})
