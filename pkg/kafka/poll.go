@@ -53,8 +53,8 @@ func (g *Group) poll(ctx context.Context, deadline time.Time) *batch {
 		if p == nil || p.stopped != nil || len(ft.Records) == 0 {
 			return
 		}
-		if p.next >= 0 && ft.Records[0].Offset > p.next && ft.LogStartOffset > p.next {
-			g.stop(tp, p, &StoppedError{TopicPartition: tp, Next: p.next, Reason: trimmed(p.next, ft.LogStartOffset)})
+		if why := jumped(ft, p.next); p.next >= 0 && why != nil {
+			g.stop(tp, p, why)
 			return
 		}
 		p.end = max(p.end, ft.LastStableOffset)
@@ -151,6 +151,15 @@ func explainOutOfRange(ctx context.Context, adm *kadm.Client, tp TopicPartition,
 		}
 	}
 	return "the offset is outside the log"
+}
+
+// jumped says that the client has gone on behind records that were trimmed: where it lists offsets before it fetches, it moves one that
+// lies before the log's beginning there, and tells nobody.
+func jumped(ft kgo.FetchTopicPartition, next int64) *StoppedError {
+	if len(ft.Records) == 0 || ft.Records[0].Offset <= next || ft.LogStartOffset <= next {
+		return nil
+	}
+	return &StoppedError{TopicPartition: TopicPartition{ft.Topic, ft.Partition}, Next: next, Reason: trimmed(next, ft.LogStartOffset)}
 }
 
 func trimmed(next, start int64) string {

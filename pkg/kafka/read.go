@@ -41,21 +41,30 @@ func ReadRange(ctx context.Context, cfg Config, topic string, partition int32, f
 		if err := readError(ctx, client, TopicPartition{topic, partition}, next, fetches); err != nil {
 			return err
 		}
-		for it := fetches.RecordIter(); !it.Done() && next < to; {
-			r := it.Next()
-			if r.Offset < next {
-				continue
-			}
-			next = r.Offset + 1
-			if r.Offset >= to || r.Attrs.IsControl() {
-				continue
-			}
-			if err := fn(r); err != nil {
+		for _, ft := range partitions(fetches) {
+			if err := jumped(ft, next); err != nil {
 				return err
+			}
+			for _, r := range ft.Records {
+				if r.Offset < next {
+					continue
+				}
+				next = r.Offset + 1
+				if r.Offset >= to || r.Attrs.IsControl() {
+					continue
+				}
+				if err := fn(r); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return nil
+}
+
+func partitions(fetches kgo.Fetches) (out []kgo.FetchTopicPartition) {
+	fetches.EachPartition(func(ft kgo.FetchTopicPartition) { out = append(out, ft) })
+	return out
 }
 
 // Follow calls fn with the committed records of a topic, from its start or its end, until ctx is done (then it returns nil)

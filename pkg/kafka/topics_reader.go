@@ -69,27 +69,38 @@ func (r *TopicsReader) Remove(tp TopicPartition) {
 // partition would stand still without a word.
 func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, failed map[TopicPartition]error) {
 	fetches := r.client.PollRecords(ctx, limit)
-	fetches.EachRecord(func(rec *Record) {
-		tp := TopicPartition{rec.Topic, rec.Partition}
-		next, ok := r.next[tp]
-		if !ok || rec.Offset < next {
-			return
-		}
-		r.next[tp] = rec.Offset + 1
-		if !rec.Attrs.IsControl() {
-			recs = append(recs, rec)
-		}
-	})
-	for _, e := range fetches.Errors() {
-		tp := TopicPartition{e.Topic, e.Partition}
-		next, ok := r.next[tp]
-		if !ok || errors.Is(e.Err, errInflateBudget) {
-			continue
-		}
+	fail := func(tp TopicPartition, err error) {
 		if failed == nil {
 			failed = map[TopicPartition]error{}
 		}
-		failed[tp] = r.explain(ctx, tp, next, e.Err)
+		failed[tp] = err
+	}
+	fetches.EachPartition(func(ft kgo.FetchTopicPartition) {
+		tp := TopicPartition{ft.Topic, ft.Partition}
+		next, ok := r.next[tp]
+		if !ok {
+			return
+		}
+		if err := jumped(ft, next); err != nil {
+			fail(tp, err)
+			return
+		}
+		for _, rec := range ft.Records {
+			if rec.Offset < next {
+				continue
+			}
+			next = rec.Offset + 1
+			if !rec.Attrs.IsControl() {
+				recs = append(recs, rec)
+			}
+		}
+		r.next[tp] = next
+	})
+	for _, e := range fetches.Errors() {
+		tp := TopicPartition{e.Topic, e.Partition}
+		if next, ok := r.next[tp]; ok && !errors.Is(e.Err, errInflateBudget) && failed[tp] == nil {
+			fail(tp, r.explain(ctx, tp, next, e.Err))
+		}
 	}
 	for tp, err := range failed {
 		if _, ok := errors.AsType[*OversizeError](err); !ok {

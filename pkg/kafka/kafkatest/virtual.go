@@ -84,7 +84,7 @@ func (v *Virtual) LagStable(ctx context.Context) (set func(time.Duration), wait 
 		r := req.(*kmsg.ListOffsetsRequest)
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		if r.IsolationLevel != 1 || v.lag == 0 || len(v.history) == 0 {
+		if r.IsolationLevel != 1 || v.lag == 0 || len(v.history) == 0 || !latest(r) {
 			return nil, nil, false
 		}
 		return v.lagged(r), nil, true
@@ -122,6 +122,18 @@ func (v *Virtual) sample() {
 	if extra := len(v.history) - int(maxLag/sampleEvery) - 1; extra > 0 {
 		v.history = slices.Delete(v.history, 0, extra)
 	}
+}
+
+// latest reports whether a request asks for nothing but last stable offsets: where a log begins, a lag changes nothing.
+func latest(r *kmsg.ListOffsetsRequest) bool {
+	for _, t := range r.Topics {
+		for _, p := range t.Partitions {
+			if p.Timestamp != -1 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // lagged answers a request for last stable offsets with those of some time ago. The caller holds mu.
