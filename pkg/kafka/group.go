@@ -80,7 +80,8 @@ func NewGroup(cfg GroupConfig) (*Group, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Group{cfg: cfg, log: cfg.Log.With("group", cfg.Group), member: newMembership(), owned: make(map[TopicPartition]*partition)}
+	g := &Group{cfg: cfg, log: cfg.Log.With("group", cfg.Group), owned: make(map[TopicPartition]*partition)}
+	g.member = newMembership(g.log)
 	cfg.Config.Log = g.log
 	opts, err := cfg.options(consuming(kgo.NoResetOffset().AtStart())...)
 	if err != nil {

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"log/slog"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -12,6 +13,7 @@ import (
 // one. If all others that have owned the partitions since are gone, it is given the same ones, and goes on as if it had never been away.
 type membership struct {
 	kgo.GroupBalancer
+	log      *slog.Logger
 	memberID func() string // the id that the group gave, empty when it knows this member no more; set before the first join
 
 	mu     sync.Mutex
@@ -19,8 +21,11 @@ type membership struct {
 	void   bool   // the last join's claims were another member's
 }
 
-func newMembership() *membership {
-	return &membership{GroupBalancer: kgo.CooperativeStickyBalancer()}
+func newMembership(log *slog.Logger) *membership {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &membership{GroupBalancer: kgo.CooperativeStickyBalancer(), log: log}
 }
 
 // watch is for a client that has not begun to work (kgo.HookNewClient).
@@ -32,7 +37,9 @@ func (m *membership) watch(client *kgo.Client) {
 func (m *membership) join(claims map[string][]int32) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.void = len(claims) > 0 && m.synced != m.memberID() && !claimsOfOthers
+	if m.void = len(claims) > 0 && m.synced != m.memberID() && !claimsOfOthers; m.void {
+		m.log.Warn("this process was out of the group for longer than its session; it gives up its partitions and joins as a new member")
+	}
 	return m.void
 }
 

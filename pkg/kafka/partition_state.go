@@ -71,7 +71,6 @@ func (g *Group) outlived() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stale = len(g.owned) > 0
-	g.log.Warn("this process was out of the group for longer than its session; it gives up its partitions and joins as a new member")
 }
 
 // lost runs when the group has given the partitions away already: a commit now could move another member's offset, and the

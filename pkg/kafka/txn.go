@@ -86,7 +86,7 @@ func OpenTxnSession(ctx context.Context, cfg TxnConfig) (*TxnSession, error) {
 	if cfg.SessionTimeout == 0 {
 		cfg.SessionTimeout = 10 * time.Second
 	}
-	t := newTracker(cfg.Topic)
+	t := newTracker(cfg.Topic, cfg.Log)
 	s := &TxnSession{cfg: cfg, owned: t}
 	opts, err := cfg.Config.options(append(
 		// A transaction is produced whole and then flushed, which ends any linger: one request a broker.

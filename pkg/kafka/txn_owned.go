@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -20,8 +21,8 @@ type tracker struct {
 	owned map[int32]int64
 }
 
-func newTracker(topic string) *tracker {
-	return &tracker{membership: newMembership(), topic: topic, changed: make(chan struct{}, 1), owned: map[int32]int64{}}
+func newTracker(topic string, log *slog.Logger) *tracker {
+	return &tracker{membership: newMembership(log), topic: topic, changed: make(chan struct{}, 1), owned: map[int32]int64{}}
 }
 
 // JoinGroupMetadata is called before each join with what the member still claims. What it does not claim (all of it, after it was

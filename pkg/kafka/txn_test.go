@@ -17,7 +17,7 @@ func assignment(partitions ...int32) []byte {
 
 func TestTracker_GivesAPartitionThatWasAwayAnotherNumber(t *testing.T) {
 	own := func(ps ...int32) map[string][]int32 { return map[string][]int32{"x": ps} }
-	tr := newTracker("x")
+	tr := newTracker("x", nil)
 	member := ""
 	tr.memberID = func() string { return member }
 	join := func(current map[string][]int32, assigned ...int32) {
@@ -64,7 +64,7 @@ func TestTracker_GivesAPartitionThatWasAwayAnotherNumber(t *testing.T) {
 
 // TestTracker_ANewMemberClaimsNothing: the client joins with the claims of the member that was thrown out.
 func TestTracker_ANewMemberClaimsNothing(t *testing.T) {
-	tr := newTracker("x")
+	tr := newTracker("x", nil)
 	member := ""
 	tr.memberID = func() string { return member }
 	claims := map[string][]int32{"x": {0, 1}}
