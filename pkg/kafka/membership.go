@@ -37,10 +37,12 @@ func (m *membership) watch(client *kgo.Client) {
 func (m *membership) join(claims map[string][]int32) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.void = len(claims) > 0 && m.synced != m.memberID() && !claimsOfOthers; m.void {
+	void := len(claims) > 0 && m.synced != m.memberID() && !claimsOfOthers
+	if void && !m.void { // a new member may have to ask twice, first for its id
 		m.log.Warn("this process was out of the group for longer than its session; it gives up its partitions and joins as a new member")
 	}
-	return m.void
+	m.void = void
+	return void
 }
 
 // sync is called at each assignment and reports whether the join before it was such a one.
