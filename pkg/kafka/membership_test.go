@@ -1,8 +1,11 @@
 package kafka_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,4 +55,18 @@ func TestGroup_WhoBecomesAnotherMemberAsksWhereToResume(t *testing.T) {
 		c := committed(t, admin, "g")[0]
 		return c.Offset == 40 && c.Ours()
 	})
+}
+
+func TestGroup_SaysAtDebugLevelWhatItsClientSays(t *testing.T) {
+	cfg, _, _ := broker(t, 1)
+	kafkatest.Produce(t, cfg, numbered(0, 0, 1)...)
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo} {
+		var said bytes.Buffer
+		m := join(t, kafka.GroupConfig{Config: cfg, Group: level.String(), Log: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: level}))}, nil)
+		kafkatest.WaitFor(t, "a record", func(context.Context) bool { return m.count() == 1 })
+		m.leave(t)
+		if got := strings.Contains(said.String(), "client: joining group"); got != (level == slog.LevelDebug) {
+			t.Errorf("at level %v: %t\n%s", level, got, said.String())
+		}
+	}
 }

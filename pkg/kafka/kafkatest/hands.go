@@ -17,10 +17,7 @@ import (
 // Abort writes records to the partitions that they name, in a transaction that is aborted.
 func Abort(t testing.TB, cfg kafka.Config, transactionalID string, recs ...*kafka.Record) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.TransactionalID(transactionalID), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := open(t, cfg, kgo.TransactionalID(transactionalID), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -32,10 +29,7 @@ func Abort(t testing.TB, cfg kafka.Config, transactionalID string, recs ...*kafk
 // Join makes a member of a group, which is there until leave is called.
 func Join(t testing.TB, cfg kafka.Config, group, topic string) (leave func()) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic))
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := open(t, cfg, kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic))
 	WaitFor(t, "the group "+group+" to have a member", func(ctx context.Context) bool {
 		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		defer cancel()
@@ -57,14 +51,7 @@ func Raw(t testing.TB, cfg kafka.Config, topic string) (lines []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}
-	if cfg.Dialer != nil {
-		opts = append(opts, kgo.Dialer(cfg.Dialer))
-	}
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := open(t, cfg, kgo.ConsumeTopics(topic), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	defer client.Close()
 	left := map[int32]int64{}
 	for tp, end := range ends {

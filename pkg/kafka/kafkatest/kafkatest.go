@@ -85,13 +85,19 @@ func Produce(t testing.TB, cfg kafka.Config, recs ...*kafka.Record) {
 // manual opens a producer whose records name their partition.
 func manual(t testing.TB, cfg kafka.Config) *kgo.Client {
 	t.Helper()
-	opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner())}
+	return open(t, cfg, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+}
+
+// open opens a client that is none of the engine's.
+func open(t testing.TB, cfg kafka.Config, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	opts = append(opts, kgo.SeedBrokers(cfg.Brokers...))
 	if cfg.Dialer != nil {
 		opts = append(opts, kgo.Dialer(cfg.Dialer))
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
-		t.Fatalf("open a test producer: %v", err)
+		t.Fatalf("open a test client: %v", err)
 	}
 	return client
 }
