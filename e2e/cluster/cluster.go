@@ -259,9 +259,10 @@ func (c *Cluster) Tenants(t testing.TB, prefix string, n, connected int) []load.
 	}
 	must(t, Eventually(ctx, time.Minute, func(ctx context.Context) error {
 		var have int
-		err := c.Ops.QueryRow(ctx, `SELECT count(DISTINCT tenant_id) FROM neuronx.api_keys WHERE tenant_id LIKE $1 || '-%'`, prefix).Scan(&have)
+		err := c.Ops.QueryRow(ctx, `SELECT count(DISTINCT tenant_id) FROM neuronx.api_keys JOIN neuronx.rule_bundles USING (tenant_id)
+			WHERE tenant_id LIKE $1 || '-%'`, prefix).Scan(&have)
 		if err == nil && have < n {
-			err = fmt.Errorf("%d of %d tenants have their key", have, n)
+			err = fmt.Errorf("%d of %d tenants have their key and their rules", have, n)
 		}
 		return err
 	}))

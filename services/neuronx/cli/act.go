@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -156,6 +157,37 @@ func refusedBySequencer(r *kafka.Record) error {
 		e.Next = "use the signing keys file of the running engine (" + envKeys + ")"
 	}
 	return e
+}
+
+// takenBy waits until a consumer has taken in what was recorded: until then it goes by what was before.
+func (c *cli) takenBy(ctx context.Context, group string, d done) error {
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return err
+	}
+	want, err := strconv.ParseInt(d.Sequence, 10, 64)
+	if err != nil {
+		return failed("read the sequence", err)
+	}
+	var row consumer.Row // the newest generation's
+	ok, err := until(ctx, func() (bool, error) {
+		rows, err := consumer.Rows(ctx, pool, group, d.Tenant, "")
+		if len(rows) > 0 {
+			row = rows[len(rows)-1]
+		}
+		return row.Sequence >= want, err
+	})
+	if err != nil {
+		return failed("read the progress of "+group, err)
+	}
+	if ok {
+		return nil
+	}
+	e := partial("it is recorded as sequence %s, but %s has not taken it in yet", d.Sequence, group)
+	if row.State == consumer.Stalled {
+		return e.why("the tenant is stalled there at sequence %d: %s", row.Sequence+1, row.Reason).next("see `neuronx status`; this need not be done again")
+	}
+	return e.why("it has come to sequence %d", row.Sequence).next("is it running? see `neuronx status`; this need not be done again")
 }
 
 // until polls cond every 100 ms; it is false at the end of ctx.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
@@ -137,6 +138,9 @@ func (c *cli) effectsResolve() *cobra.Command {
 				"effect_id": row.ID, "resolution": as, "remote_id": orNil(remote), "by": orNil(by), "reason": orNil(reason),
 			})
 			if err != nil {
+				return err
+			}
+			if err := c.takenBy(ctx, kafka.GroupGoHighLevel, d); err != nil {
 				return err
 			}
 			return c.showDone(d, "effect %s is resolved as %s", row.ID, as)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -135,6 +137,9 @@ tenant's stream: the switch happens at one sequence, and replay uses what was in
 			if err != nil {
 				return err
 			}
+			if err := c.inForce(ctx, next, d); err != nil {
+				return err
+			}
 			c.note("version %d is in force from sequence %s on", next, d.Sequence)
 			if c.format == formatJSON {
 				return c.json(map[string]any{"tenant_id": tenantID, "version": next, "hash": hash, "sequence": d.Sequence, "event_id": d.EventID})
@@ -172,6 +177,36 @@ func (c *cli) currentBundle(ctx context.Context, tenantID string) (bundleRow, er
 		return row, failed("read the rules in force", err)
 	}
 	return row, nil
+}
+
+// inForce waits until the rules service has judged a published bundle: another one may have come first, or this build's rules service
+// may read it otherwise than the tool did.
+func (c *cli) inForce(ctx context.Context, version int64, d done) error {
+	if err := c.takenBy(ctx, kafka.GroupRules, d); err != nil {
+		return err
+	}
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return err
+	}
+	var used bool
+	err = pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM neuronx.rule_bundles WHERE tenant_id = $1 AND event_id = $2)`, d.Tenant, d.EventID).Scan(&used)
+	if err != nil {
+		return failed("read the rules in force", err)
+	}
+	if used {
+		return nil
+	}
+	current, err := c.currentBundle(ctx, d.Tenant)
+	if err != nil {
+		return err
+	}
+	e := failed(fmt.Sprintf("version %d was refused by the rules service", version), nil)
+	if current.Version >= version {
+		return e.why("version %d was published meanwhile", current.Version).
+			next("look at it with `neuronx rules list --tenant %s`; the same command again replaces it", d.Tenant)
+	}
+	return e.why("it can't use it; version %d stays in force", current.Version).next("`neuronx events tail --tenant %s --type engine.rule.failed` says why", d.Tenant)
 }
 
 func (c *cli) rulesList() *cobra.Command {
@@ -241,6 +276,9 @@ func (c *cli) rulesReset() *cobra.Command {
 				return rules.Reset(ctx, pub, tenantID, args[0], by, reason)
 			})
 			if err != nil {
+				return err
+			}
+			if err := c.takenBy(ctx, kafka.GroupRules, d); err != nil {
 				return err
 			}
 			return c.showDone(d, "rule %s is on again", args[0])
