@@ -35,7 +35,7 @@ type Config struct {
 	Security app.KafkaSecurity
 	// Dialer replaces the network in tests (kfake's virtual one, or a lossy one). Nil means TCP.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
-	Log    *slog.Logger // gets what the client library says, at debug level; nil: nobody
+	Log    *slog.Logger // gets what the client library says, at debug level, and what a reader finds it to have left out; nil: nobody
 }
 
 // options are what every client of the engine shares; a role adds its own. This is the only place where clients are

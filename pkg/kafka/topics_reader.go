@@ -1,9 +1,11 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -23,7 +25,8 @@ const (
 // goroutine.
 type TopicsReader struct {
 	client *kgo.Client
-	next   map[TopicPartition]int64 // of the partitions that are read
+	parts  map[TopicPartition]*stretch // that are read
+	log    *slog.Logger
 }
 
 // readerWait bounds a fetch without data. A partition that is added, or read on behind a bomb, joins the fetch under way at its end.
@@ -43,27 +46,28 @@ func newReader(cfg Config, bounds ...kgo.Opt) (*TopicsReader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: open reader: %w", err)
 	}
-	return &TopicsReader{client: client, next: map[TopicPartition]int64{}}, nil
+	return &TopicsReader{client: client, parts: map[TopicPartition]*stretch{}, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}, nil
 }
 
 // Add starts to read a partition at an offset.
 func (r *TopicsReader) Add(tp TopicPartition, offset int64) {
 	r.Remove(tp)
-	r.next[tp] = offset
+	r.parts[tp] = stretchFrom(offset)
 	r.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{tp.Topic: {tp.Partition: kgo.NoResetOffset().At(offset)}})
 }
 
 // Remove stops to read a partition and drops what is buffered of it.
 func (r *TopicsReader) Remove(tp TopicPartition) {
-	if _, ok := r.next[tp]; !ok {
+	if r.parts[tp] == nil {
 		return
 	}
-	delete(r.next, tp)
+	delete(r.parts, tp)
 	r.client.RemoveConsumePartitions(map[string][]int32{tp.Topic: {tp.Partition}})
 }
 
 // Poll returns up to limit records, in order of offset in each partition, or none when ctx ends first. failed names partitions that
 // can't be read on: they are removed, but for an *OversizeError, which Skip passes over. A trimmed beginning is such a failure, never a jump.
+// Records may be more than limit: those that were held behind a gap (see stretch) come with the next.
 //
 // The client says once that it reads a partition no more. So what a poll has brought counts although ctx has ended meanwhile: else that
 // partition would stand still without a word.
@@ -77,30 +81,37 @@ func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, fai
 	}
 	fetches.EachPartition(func(ft kgo.FetchTopicPartition) {
 		tp := TopicPartition{ft.Topic, ft.Partition}
-		next, ok := r.next[tp]
-		if !ok {
+		p := r.parts[tp]
+		if p == nil {
 			return
 		}
-		if err := jumped(ft, next); err != nil {
+		if err := jumped(ft, p.seen); err != nil {
 			fail(tp, err)
 			return
 		}
-		for _, rec := range ft.Records {
-			if rec.Offset < next {
-				continue
-			}
-			next = rec.Offset + 1
-			if !rec.Attrs.IsControl() {
-				recs = append(recs, rec)
-			}
+		out, again := p.take(ft.Records, ft.LastStableOffset)
+		recs = append(recs, out...)
+		if again {
+			r.again(tp, p)
 		}
-		r.next[tp] = next
+		if p.missed > 0 {
+			r.log.Error("the Kafka client or broker had left out committed records; they came when they were fetched again", "topic", tp.Topic, "partition", tp.Partition, "records", p.missed, "before", p.upTo)
+			p.missed = 0
+		}
 	})
 	for _, e := range fetches.Errors() {
 		tp := TopicPartition{e.Topic, e.Partition}
-		if next, ok := r.next[tp]; ok && !errors.Is(e.Err, errInflateBudget) && failed[tp] == nil {
-			fail(tp, r.explain(ctx, tp, next, e.Err))
+		p := r.parts[tp]
+		if p == nil || errors.Is(e.Err, errInflateBudget) || failed[tp] != nil {
+			continue
 		}
+		err := r.explain(ctx, tp, p.seen, e.Err)
+		if _, fat := errors.AsType[*OversizeError](err); fat && len(p.held) > 0 {
+			p.again() // what lies before the batch is handed on first
+			r.again(tp, p)
+			continue
+		}
+		fail(tp, err)
 	}
 	for tp, err := range failed {
 		if _, ok := errors.AsType[*OversizeError](err); !ok {
@@ -108,6 +119,11 @@ func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, fai
 		}
 	}
 	return recs, failed
+}
+
+// again fetches a partition once more from behind what was handed on, in a new fetch session.
+func (r *TopicsReader) again(tp TopicPartition, p *stretch) {
+	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{tp.Topic: {tp.Partition: {Epoch: -1, Offset: p.next}}})
 }
 
 func (r *TopicsReader) explain(ctx context.Context, tp TopicPartition, next int64, err error) error {
@@ -129,7 +145,7 @@ func (r *TopicsReader) explain(ctx context.Context, tp TopicPartition, next int6
 // Skip reads on behind a batch that Poll reported as an *OversizeError, at once: a partition that is removed and added joins the fetch under
 // way only at its end.
 func (r *TopicsReader) Skip(fat *OversizeError) {
-	r.next[fat.TopicPartition] = fat.Next
+	r.parts[fat.TopicPartition] = stretchFrom(fat.Next)
 	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{fat.Topic: {fat.Partition: {Epoch: fat.epoch, Offset: fat.Next}}})
 }
 

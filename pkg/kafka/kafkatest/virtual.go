@@ -109,6 +109,29 @@ func (v *Virtual) LagStable(ctx context.Context) (set func(time.Duration), wait 
 	}, done.Wait
 }
 
+// Stray lets a broker answer some fetches of a topic from further on than they ask, as one would whose fetch session is not the client's:
+// by as many offsets as by says, which is asked once for a partition and offset. LagStable must have been called.
+func (v *Virtual) Stray(topic string, by func() int64) {
+	id := v.Cluster.TopicInfo(topic).TopicID
+	asked := map[kafka.TopicPartition]int64{}
+	v.Cluster.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		v.Cluster.KeepControl()
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		for _, t := range req.(*kmsg.FetchRequest).Topics {
+			for i := range t.Partitions {
+				p, tp := &t.Partitions[i], kafka.TopicPartition{Topic: topic, Partition: t.Partitions[i].Partition}
+				if t.TopicID != id || p.FetchOffset <= asked[tp] || len(v.history) == 0 {
+					continue
+				}
+				asked[tp] = p.FetchOffset
+				p.FetchOffset = max(p.FetchOffset, min(p.FetchOffset+by(), v.history[len(v.history)-1].lso[tp]))
+			}
+		}
+		return nil, nil, false
+	})
+}
+
 func (v *Virtual) sample() {
 	s := stable{at: time.Now(), lso: map[kafka.TopicPartition]int64{}}
 	for _, topic := range []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState} {

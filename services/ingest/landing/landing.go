@@ -80,6 +80,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	f := &forwarder{
 		cfg: cfg, log: rt.Log.With("role", "landing", "slot", cfg.Slot), ready: rt.Ready, m: newMetrics(rt.Metrics), admin: admin, wake: make(chan struct{}, 1),
 	}
+	f.cfg.Kafka.Log = f.log
 	f.ready.Set("landing", errors.New("joining the group"))
 	looking := make(chan struct{})
 	go func() { defer close(looking); f.discover(ctx) }()

@@ -118,6 +118,15 @@ func newSim(t *testing.T, seed uint64) *sim {
 	ctx, cancel := context.WithCancel(context.Background())
 	set, wait := s.v.LagStable(ctx)
 	s.lag, s.stopLag = set, func() { cancel(); wait() }
+	stray := rand.New(rand.NewPCG(seed, 2))
+	s.v.Stray(kafka.TopicIngress, func() int64 {
+		if s.calm.Load() || stray.Float64() > 0.03*s.harsh {
+			return 0
+		}
+		by := 1 + stray.Int64N(12)
+		s.tell("a fetch of ingress is answered from up to %d further on", by)
+		return by
+	})
 	for i := range simSlots {
 		s.slots = append(s.slots, &simSlot{name: fmt.Sprint(i), sim: s})
 	}

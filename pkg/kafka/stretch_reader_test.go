@@ -1,0 +1,76 @@
+package kafka_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+)
+
+// TestTopicsReader_FetchesAgainWhatWasLeftOut: once, the broker answers from further on than it was asked, as one would whose fetch session
+// is not the client's.
+func TestTopicsReader_FetchesAgainWhatWasLeftOut(t *testing.T) {
+	cfg, c, _ := broker(t, 2)
+	var log bytes.Buffer
+	cfg.Log = slog.New(slog.NewJSONHandler(&log, nil))
+	for p := range int32(2) {
+		kafkatest.Produce(t, cfg, numbered(p, 0, 5)...)
+		kafkatest.Abort(t, cfg, "id", &kafka.Record{Topic: "t", Partition: p, Value: []byte("aborted")})
+		kafkatest.Produce(t, cfg, numbered(p, 5, 5)...)
+	}
+	var fetches, skips atomic.Int32
+	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		fetches.Add(1)
+		for _, rt := range req.(*kmsg.FetchRequest).Topics {
+			for i := range rt.Partitions {
+				if p := &rt.Partitions[i]; p.Partition == 0 && p.FetchOffset == 2 && skips.Add(1) == 1 {
+					p.FetchOffset = 9
+				}
+			}
+		}
+		return nil, nil, false
+	})
+	r, err := kafka.NewTopicsReader(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r.Add(kafka.TopicPartition{Topic: "t", Partition: 1}, 2) // nothing is left out but what is aborted
+	values := map[int32][]string{}
+	read := func(p int32) {
+		for len(values[p]) < 8 && ctx.Err() == nil {
+			recs, failed := r.Poll(ctx, 3)
+			if len(failed) > 0 {
+				t.Fatal(failed)
+			}
+			for _, rec := range recs {
+				values[rec.Partition] = append(values[rec.Partition], string(rec.Value))
+			}
+		}
+	}
+	read(1)
+	if n := fetches.Load(); n > 3 || log.Len() > 0 {
+		t.Errorf("%d fetches for what no fetch left out\n%s", n, &log)
+	}
+	r.Add(kafka.TopicPartition{Topic: "t", Partition: 0}, 2)
+	read(0)
+	want := []string{"2", "3", "4", "5", "6", "7", "8", "9"}
+	if !slices.Equal(values[0], want) || !slices.Equal(values[1], want) {
+		t.Errorf("read %v, want %v of both", values, want)
+	}
+	if skips.Load() < 2 || !strings.Contains(log.String(), "had left out committed records") {
+		t.Errorf("asked %d times; said:\n%s", skips.Load(), &log)
+	}
+}
