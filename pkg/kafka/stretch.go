@@ -25,14 +25,14 @@ func stretchFrom(offset int64) *stretch {
 	return &stretch{next: offset, seen: offset, believed: -1, upTo: -1}
 }
 
-// take adds what was fetched and returns the data records that may be handed on. again says that the partition must be fetched from next
+// take adds what was fetched, and to out the data records that may be handed on. again says that the partition must be fetched from next
 // on once more.
-func (s *stretch) take(fetched []*Record, stable int64) (out []*Record, again bool) {
+func (s *stretch) take(out, fetched []*Record, stable int64) (_ []*Record, again bool) {
 	for len(fetched) > 0 && fetched[0].Offset < s.seen { // a batch may begin before what was asked for
 		fetched = fetched[1:]
 	}
 	if len(fetched) == 0 {
-		return nil, false
+		return out, false
 	}
 	if s.stable = stable; len(s.held) > 0 {
 		fetched = append(s.held, fetched...)

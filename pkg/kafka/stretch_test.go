@@ -67,7 +67,7 @@ func TestStretch_HandsOnWhatIsExplainedAndFetchesTheRestAgain(t *testing.T) {
 			s := stretchFrom(0)
 			missed := 0
 			for i, f := range c.fetches {
-				recs, again := s.take(f.recs, f.stable)
+				recs, again := s.take(nil, f.recs, f.stable)
 				missed, s.missed = missed+s.missed, 0
 				var out []int64
 				for _, r := range recs {
@@ -89,7 +89,7 @@ func TestStretch_HoldsNoMoreThanItMay(t *testing.T) {
 	for offset := int64(1); ; offset++ {
 		r := at(offset)
 		r.Value = make([]byte, 1<<20)
-		if out, again := s.take([]*Record{r}, 1000); again {
+		if out, again := s.take(nil, []*Record{r}, 1000); again {
 			if offset < 8 || offset > maxHeld>>20 || s.held != nil || s.seen != 0 {
 				t.Errorf("given up with %d MiB held", offset)
 			}

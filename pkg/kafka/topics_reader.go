@@ -89,9 +89,8 @@ func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, fai
 			fail(tp, err)
 			return
 		}
-		out, again := p.take(ft.Records, ft.LastStableOffset)
-		recs = append(recs, out...)
-		if again {
+		var again bool
+		if recs, again = p.take(recs, ft.Records, ft.LastStableOffset); again {
 			r.again(tp, p)
 		}
 		if p.missed > 0 {
