@@ -32,13 +32,18 @@ func ReadRange(ctx context.Context, cfg Config, topic string, partition int32, f
 		return fmt.Errorf("kafka: read %s-%d: %w", topic, partition, err)
 	}
 	defer client.Close()
+	return readOn(ctx, client, TopicPartition{topic, partition}, from, to, fn)
+}
+
+// readOn is ReadRange with a client that reads nothing but that partition, from there.
+func readOn(ctx context.Context, client *kgo.Client, tp TopicPartition, from, to int64, fn func(*Record) error) error {
 	next := from
 	for next < to {
 		fetches := client.PollFetches(ctx)
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("kafka: read %s-%d: stopped at offset %d of %d: %w", topic, partition, next, to, err)
+			return fmt.Errorf("kafka: read %s: stopped at offset %d of %d: %w", tp, next, to, err)
 		}
-		if err := readError(ctx, client, TopicPartition{topic, partition}, next, fetches); err != nil {
+		if err := readError(ctx, client, tp, next, fetches); err != nil {
 			return err
 		}
 		for _, ft := range partitions(fetches) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,12 +22,13 @@ const (
 )
 
 // TopicsReader reads committed records of partitions of many topics, named one by one, from given offsets and without a group. Each
-// partition ends at its own last stable offset, so a transaction left open in one topic holds up that one alone. It is for one
-// goroutine.
+// partition ends at its own last stable offset, so a transaction left open in one topic holds up that one alone. The topics are not
+// compacted: what a fetch leaves out is looked at a second time. It is for one goroutine.
 type TopicsReader struct {
-	client *kgo.Client
-	parts  map[TopicPartition]*stretch // that are read
-	log    *slog.Logger
+	client  *kgo.Client
+	next    map[TopicPartition]int64 // of the partitions that are read
+	witness *witness
+	log     *slog.Logger
 }
 
 // readerWait bounds a fetch without data. A partition that is added, or read on behind a bomb, joins the fetch under way at its end.
@@ -46,28 +48,29 @@ func newReader(cfg Config, bounds ...kgo.Opt) (*TopicsReader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: open reader: %w", err)
 	}
-	return &TopicsReader{client: client, parts: map[TopicPartition]*stretch{}, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}, nil
+	return &TopicsReader{
+		client: client, next: map[TopicPartition]int64{}, witness: &witness{cfg: cfg}, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)),
+	}, nil
 }
 
 // Add starts to read a partition at an offset.
 func (r *TopicsReader) Add(tp TopicPartition, offset int64) {
 	r.Remove(tp)
-	r.parts[tp] = stretchFrom(offset)
+	r.next[tp] = offset
 	r.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{tp.Topic: {tp.Partition: kgo.NoResetOffset().At(offset)}})
 }
 
 // Remove stops to read a partition and drops what is buffered of it.
 func (r *TopicsReader) Remove(tp TopicPartition) {
-	if r.parts[tp] == nil {
+	if _, ok := r.next[tp]; !ok {
 		return
 	}
-	delete(r.parts, tp)
+	delete(r.next, tp)
 	r.client.RemoveConsumePartitions(map[string][]int32{tp.Topic: {tp.Partition}})
 }
 
 // Poll returns up to limit records, in order of offset in each partition, or none when ctx ends first. failed names partitions that
 // can't be read on: they are removed, but for an *OversizeError, which Skip passes over. A trimmed beginning is such a failure, never a jump.
-// Records may be more than limit: those that were held behind a gap (see stretch) come with the next.
 //
 // The client says once that it reads a partition no more. So what a poll has brought counts although ctx has ended meanwhile: else that
 // partition would stand still without a word.
@@ -81,36 +84,37 @@ func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, fai
 	}
 	fetches.EachPartition(func(ft kgo.FetchTopicPartition) {
 		tp := TopicPartition{ft.Topic, ft.Partition}
-		p := r.parts[tp]
-		if p == nil {
+		next, ok := r.next[tp]
+		if !ok {
 			return
 		}
-		if err := jumped(ft, p.seen); err != nil {
+		if err := jumped(ft, next); err != nil {
 			fail(tp, err)
 			return
 		}
-		var again bool
-		if recs, again = p.take(recs, ft.Records, ft.LastStableOffset); again {
-			r.again(tp, p)
+		for len(ft.Records) > 0 && ft.Records[0].Offset < next { // a batch may begin before what was asked for
+			ft.Records = ft.Records[1:]
 		}
-		if p.missed > 0 {
-			r.log.Error("the Kafka client or broker had left out committed records; they came when they were fetched again", "topic", tp.Topic, "partition", tp.Partition, "records", p.missed, "before", p.upTo)
-			p.missed = 0
+		upTo, err := r.leftOut(ctx, tp, gaps(next, ft.Records))
+		if err != nil {
+			fail(tp, err)
 		}
+		for _, rec := range ft.Records {
+			if rec.Offset >= upTo {
+				break
+			}
+			next = rec.Offset + 1
+			if !rec.Attrs.IsControl() {
+				recs = append(recs, rec)
+			}
+		}
+		r.next[tp] = next
 	})
 	for _, e := range fetches.Errors() {
 		tp := TopicPartition{e.Topic, e.Partition}
-		p := r.parts[tp]
-		if p == nil || errors.Is(e.Err, errInflateBudget) || failed[tp] != nil {
-			continue
+		if next, ok := r.next[tp]; ok && !errors.Is(e.Err, errInflateBudget) && failed[tp] == nil {
+			fail(tp, r.explain(ctx, tp, next, e.Err))
 		}
-		err := r.explain(ctx, tp, p.seen, e.Err)
-		if _, fat := errors.AsType[*OversizeError](err); fat && len(p.held) > 0 {
-			p.again() // what lies before the batch is handed on first
-			r.again(tp, p)
-			continue
-		}
-		fail(tp, err)
 	}
 	for tp, err := range failed {
 		if _, ok := errors.AsType[*OversizeError](err); !ok {
@@ -120,9 +124,21 @@ func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, fai
 	return recs, failed
 }
 
-// again fetches a partition once more from behind what was handed on, in a new fetch session.
-func (r *TopicsReader) again(tp TopicPartition, p *stretch) {
-	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{tp.Topic: {tp.Partition: {Epoch: -1, Offset: p.next}}})
+// leftOut looks again at what a fetch left out and returns the offset up to which nothing is missing. What comes behind is fetched anew.
+func (r *TopicsReader) leftOut(ctx context.Context, tp TopicPartition, spans []span) (upTo int64, err error) {
+	if len(spans) == 0 {
+		return math.MaxInt64, nil
+	}
+	missing, ok, err := r.witness.committed(ctx, tp, spans)
+	if err != nil {
+		return spans[0].from, fmt.Errorf("kafka: look again at what a fetch of %s left out from offset %d on: %w", tp, spans[0].from, err)
+	}
+	if !ok {
+		return math.MaxInt64, nil
+	}
+	r.log.Error("a fetch had left out committed records; they are fetched again", "topic", tp.Topic, "partition", tp.Partition, "from", missing.from, "to", missing.to-1)
+	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{tp.Topic: {tp.Partition: {Epoch: -1, Offset: missing.from}}})
+	return missing.from, nil
 }
 
 func (r *TopicsReader) explain(ctx context.Context, tp TopicPartition, next int64, err error) error {
@@ -144,7 +160,7 @@ func (r *TopicsReader) explain(ctx context.Context, tp TopicPartition, next int6
 // Skip reads on behind a batch that Poll reported as an *OversizeError, at once: a partition that is removed and added joins the fetch under
 // way only at its end.
 func (r *TopicsReader) Skip(fat *OversizeError) {
-	r.parts[fat.TopicPartition] = stretchFrom(fat.Next)
+	r.next[fat.TopicPartition] = fat.Next
 	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{fat.Topic: {fat.Partition: {Epoch: fat.epoch, Offset: fat.Next}}})
 }
 
@@ -163,4 +179,7 @@ func (e *OversizeError) Error() string {
 }
 
 // Close closes the connections.
-func (r *TopicsReader) Close() { r.client.Close() }
+func (r *TopicsReader) Close() {
+	r.client.Close()
+	r.witness.close()
+}

@@ -110,7 +110,8 @@ func (v *Virtual) LagStable(ctx context.Context) (set func(time.Duration), wait 
 }
 
 // Stray lets a broker answer some fetches of a topic from further on than they ask, as one would whose fetch session is not the client's:
-// by as many offsets as by says, which is asked once for a partition and offset. LagStable must have been called.
+// by as many offsets as by says, which is asked once for a partition and offset. Something is left to be answered: a client that is told
+// nothing asks for nothing else. LagStable must have been called.
 func (v *Virtual) Stray(topic string, by func() int64) {
 	id := v.Cluster.TopicInfo(topic).TopicID
 	asked := map[kafka.TopicPartition]int64{}
@@ -125,7 +126,7 @@ func (v *Virtual) Stray(topic string, by func() int64) {
 					continue
 				}
 				asked[tp] = p.FetchOffset
-				p.FetchOffset = max(p.FetchOffset, min(p.FetchOffset+by(), v.history[len(v.history)-1].lso[tp]))
+				p.FetchOffset = max(p.FetchOffset, min(p.FetchOffset+by(), v.history[len(v.history)-1].lso[tp]-1))
 			}
 		}
 		return nil, nil, false
