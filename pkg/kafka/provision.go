@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // ProvisionOptions size a cluster.
@@ -244,23 +245,49 @@ func (a *Admin) madeAlready(ctx context.Context, c Change, opt ProvisionOptions)
 	}
 }
 
-// waitForTopic waits until a new topic is known everywhere and all its partitions have leaders: creation answers earlier, and
-// a service that checks right after it would not find the topic.
+// waitForTopic waits until every broker that is up knows a new topic with leaders for all its partitions: creation answers earlier, and
+// a service that checks right after it may ask the one broker that has not heard of the topic.
 func (a *Admin) waitForTopic(ctx context.Context, topic string, partitions int32) error {
 	for {
-		details, err := a.kadm.ListTopicsWithInternal(ctx, topic)
-		if err == nil && details[topic].Err == nil && int32(len(details[topic].Partitions)) == partitions && led(details[topic]) {
-			return nil
+		missing, err := a.doNotKnow(ctx, topic, partitions)
+		if err == nil && len(missing) == 0 {
+			// The client itself may go by what it was told a moment before.
+			var told map[string]Topic
+			if told, err = a.Topics(ctx, topic); err == nil && told[topic].Partitions == partitions {
+				return nil
+			}
 		}
 		if sleep(ctx, 50*time.Millisecond) != nil {
-			return fmt.Errorf("kafka: topic %s was created but has no leaders yet: %w", topic, errors.Join(ctx.Err(), err))
+			return fmt.Errorf("kafka: topic %s was created but has no leaders yet, or brokers %v do not know it: %w", topic, missing, errors.Join(ctx.Err(), err))
 		}
 	}
 }
 
-func led(t kadm.TopicDetail) bool {
-	for _, p := range t.Partitions {
-		if p.Err != nil || p.Leader < 0 {
+// doNotKnow returns the brokers, by id, that do not know a topic as it was created.
+func (a *Admin) doNotKnow(ctx context.Context, topic string, partitions int32) (missing []int32, err error) {
+	brokers, err := a.kadm.ListBrokers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	req := kmsg.NewPtrMetadataRequest()
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = &topic
+	req.Topics = append(req.Topics, rt)
+	for _, b := range brokers {
+		answer, err := a.client.Broker(int(b.NodeID)).Request(ctx, req)
+		if err != nil {
+			return nil, fmt.Errorf("ask broker %d: %w", b.NodeID, err)
+		}
+		if topics := answer.(*kmsg.MetadataResponse).Topics; len(topics) != 1 || topics[0].ErrorCode != 0 || len(topics[0].Partitions) != int(partitions) || !led(topics[0].Partitions) {
+			missing = append(missing, b.NodeID)
+		}
+	}
+	return missing, nil
+}
+
+func led(partitions []kmsg.MetadataResponseTopicPartition) bool {
+	for _, p := range partitions {
+		if p.ErrorCode != 0 || p.Leader < 0 {
 			return false
 		}
 	}

@@ -7,6 +7,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
@@ -68,6 +71,39 @@ func TestProvision_ATopicThatIsThereWhenItIsCreatedMustBeAsDeclared(t *testing.T
 		_, err := kafka.Provision(ctx, late, laptop)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%d partitions: %v", partitions, err)
+		}
+	}
+}
+
+// TestProvision_EndsWhenEveryBrokerKnowsTheTopics: the last broker hears of each topic some requests later than the others.
+func TestProvision_EndsWhenEveryBrokerKnowsTheTopics(t *testing.T) {
+	cfg, c := kafkatest.StartBrokers(t, 3)
+	var mu sync.Mutex
+	asked := map[string]int{} // requests about each topic
+	hears := func(topic string) bool { asked[topic]++; return asked[topic] > 3 }
+	c.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		r := req.(*kmsg.MetadataRequest)
+		mu.Lock()
+		defer mu.Unlock()
+		if c.CurrentNode() != 2 || len(r.Topics) != 1 || r.Topics[0].Topic == nil || hears(*r.Topics[0].Topic) {
+			return nil, nil, false
+		}
+		resp := r.ResponseKind().(*kmsg.MetadataResponse)
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.ErrorCode = r.Topics[0].Topic, kerr.UnknownTopicOrPartition.Code
+		resp.Topics = append(resp.Topics, topic)
+		return resp, nil, true
+	})
+	done, err := kafka.Provision(t.Context(), cfg, laptop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, change := range done {
+		if asked[change.Topic] <= 3 {
+			t.Errorf("%s was not awaited on the last broker", change.Topic)
 		}
 	}
 }

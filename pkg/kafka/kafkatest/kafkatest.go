@@ -45,7 +45,13 @@ func StartCluster(t testing.TB) (kafka.Config, *Cluster) {
 // StartEmpty runs an in-memory broker without any topic.
 func StartEmpty(t testing.TB) (kafka.Config, *Cluster) {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	return StartBrokers(t, 1)
+}
+
+// StartBrokers is StartEmpty with so many brokers.
+func StartBrokers(t testing.TB, n int) (kafka.Config, *Cluster) {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(n), kfake.GroupMinSessionTimeout(100*time.Millisecond))
 	if err != nil {
 		t.Fatalf("start a test broker: %v", err)
 	}
