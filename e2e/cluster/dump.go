@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -251,49 +250,4 @@ func collect[T any](ctx context.Context, c *Cluster, query string, args ...any) 
 // Progress reads the rows that say how far each consumer is.
 func (c *Cluster) Progress(ctx context.Context) ([]checker.Progress, error) {
 	return collect[checker.Progress](ctx, c, `SELECT consumer, tenant_id, state, sequence FROM neuronx.progress WHERE state <> 'retired'`)
-}
-
-// Settled waits until every consumer has everything that is in the log and every outbox and ledger is at rest.
-func (c *Cluster) Settled(ctx context.Context, limit time.Duration) error {
-	return Eventually(ctx, limit, func(ctx context.Context) error {
-		log, err := c.Log(ctx)
-		if err != nil {
-			return err
-		}
-		heads := map[string]int64{}
-		for i := range log {
-			heads[log[i].TenantID] = max(heads[log[i].TenantID], log[i].Sequence)
-		}
-		return c.AtRest(ctx, heads)
-	})
-}
-
-// AtRest is nil when every consumer stands at the heads, the last sequence of each tenant, and every outbox and ledger is at rest.
-func (c *Cluster) AtRest(ctx context.Context, heads map[string]int64) error {
-	progress, err := c.Progress(ctx)
-	if err != nil {
-		return err
-	}
-	reached := map[[2]string]int64{}
-	for _, p := range progress {
-		if p.State == "stalled" {
-			return fmt.Errorf("%s is stalled for %s", p.Tenant, p.Consumer)
-		}
-		reached[[2]string{p.Consumer, p.Tenant}] = max(reached[[2]string{p.Consumer, p.Tenant}], p.Sequence)
-	}
-	for tenant, head := range heads {
-		for _, consumer := range []string{"neuronx.archiver", "neuronx.projector", "neuronx.rules", "neuronx.gohighlevel"} {
-			if n := reached[[2]string{consumer, tenant}]; n != head {
-				return fmt.Errorf("%s stands at %d of %d for %s", consumer, n, head, tenant)
-			}
-		}
-	}
-	var outbox, effects int
-	if err := c.Admin.QueryRow(ctx, `SELECT (SELECT count(*) FROM neuronx.outbox), (SELECT count(*) FROM neuronx.effects WHERE status IN ('pending', 'sending'))`).Scan(&outbox, &effects); err != nil {
-		return err
-	}
-	if outbox+effects > 0 {
-		return fmt.Errorf("%d rows in the outbox, %d effects under way", outbox, effects)
-	}
-	return nil
 }
