@@ -3,6 +3,7 @@ package sequencer
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math/rand/v2"
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -92,7 +93,9 @@ type window struct {
 	spare  []entry // of a dropped chunk, for the next new one
 }
 
-func newWindow() *window { return &window{spanMS: KeyWindow.Milliseconds()} }
+func newWindow() *window {
+	return &window{spanMS: KeyWindow.Milliseconds(), index: index{secret: [2]uint64{rand.Uint64(), rand.Uint64()}}}
+}
 
 // expired reports whether v is over at ms of position time. Kept times are cut to a second, so a key lives up to a second longer than
 // the window and never shorter.
@@ -132,12 +135,13 @@ func (w *window) at(n uint32) (*chunk, *entry) {
 
 // find returns the living entry of h.
 func (w *window) find(h keyHash) (*chunk, *entry) {
-	s := w.index.shard(h)
+	p := w.index.place(h)
+	s := w.index.shard(p)
 	if len(s.slots) == 0 {
 		return nil, nil
 	}
-	tag := h.tag()
-	for i := s.home(h.lo); s.slots[i] != 0; i = s.after(i) {
+	tag := p.tag()
+	for i := s.home(p); s.slots[i] != 0; i = s.after(i) {
 		if s.slots[i]>>refBits != tag {
 			continue
 		}
@@ -156,6 +160,8 @@ func (w *window) get(h keyHash) (verdict, bool) {
 	return e.verdict(c), true
 }
 
+func (e *entry) hash() keyHash { return keyHash{e.hi, e.lo} }
+
 func (e *entry) verdict(c *chunk) verdict {
 	return verdict{
 		fingerprint: e.fingerprint,
@@ -169,9 +175,9 @@ func (e *entry) verdict(c *chunk) verdict {
 // don't wait for one another, while those of put do.
 func (w *window) putAll(some []keyed) {
 	for i := range some {
-		h := some[i].hash
-		if s := w.index.shard(h); len(s.slots) > 0 {
-			w.index.touched ^= s.slots[s.home(h.lo)]
+		p := w.index.place(some[i].hash)
+		if s := w.index.shard(p); len(s.slots) > 0 {
+			w.index.touched ^= s.slots[s.home(p)]
 		}
 	}
 	for i := range some {
@@ -226,7 +232,7 @@ func (w *window) each(fn func(keyHash, verdict)) {
 	for _, c := range w.chunks {
 		for k := range c.n {
 			if e := &c.keys[k]; e.packed&supersededFlag == 0 {
-				fn(keyHash{e.hi, e.lo}, e.verdict(c))
+				fn(e.hash(), e.verdict(c))
 			}
 		}
 	}

@@ -12,13 +12,15 @@ import (
 // A slot holds the number of an entry, 27 bits, under a tag of 5 bits of its hash, which spares most looks at entries that are not it.
 type index struct {
 	shards  []shard
-	level   uint   // shards are told apart by level low bits of hi, those that are divided already by level+1
+	secret  [2]uint64
+	level   uint   // shards are told apart by level low bits of a place, those that are divided already by level+1
 	slots   int    // of all shards
 	turn    int    // the shard to be tidied next
 	filling bool   // as reserved: nothing is made smaller
 	touched uint32 // means nothing; it keeps the compiler from leaving out reads that only fetch memory
-	// For rebuilding: slots, and the parts of hashes that say where they go.
-	buffer, homes []uint32
+	// For rebuilding: slots, and their places.
+	buffer []uint32
+	places []place
 }
 
 type shard struct {
@@ -32,14 +34,25 @@ const (
 	minSlots  = 16
 )
 
-// tag is never 0.
-func (h keyHash) tag() uint32 { return uint32(h.hi>>59)%31 + 1 }
+// place says where a key lies in the index: its shard by the low bits, the slot where the search begins by those in the middle, and the
+// tag by the highest.
+type place uint64
 
-func (x *index) shard(h keyHash) *shard {
+// place mixes a hash with a secret of this index. A tenant can choose keys of which the hashes are alike in as many bits as it has time to
+// search for, but not keys that lie together here: they would make every search slow, also for others.
+func (x *index) place(h keyHash) place {
+	hi, lo := bits.Mul64(h.hi^x.secret[0], uint64(h.lo)*0x9e3779b97f4a7c15^x.secret[1])
+	return place(hi ^ lo)
+}
+
+// tag is never 0.
+func (p place) tag() uint32 { return uint32(p>>59)%31 + 1 }
+
+func (x *index) shard(p place) *shard {
 	if len(x.shards) == 0 {
 		x.shards = make([]shard, 1)
 	}
-	i := h.hi & (2<<x.level - 1)
+	i := uint64(p) & (2<<x.level - 1)
 	if i >= uint64(len(x.shards)) {
 		i &= 1<<x.level - 1
 	}
@@ -48,7 +61,7 @@ func (x *index) shard(h keyHash) *shard {
 
 func (x *index) bytes() int64 { return int64(x.slots)*4 + int64(cap(x.shards))*32 }
 
-func (s *shard) home(lo uint32) int { return int(uint64(lo) * uint64(len(s.slots)) >> 32) }
+func (s *shard) home(p place) int { return int(uint64(uint32(p>>27)) * uint64(len(s.slots)) >> 32) }
 
 func (s *shard) after(i int) int {
 	if i++; i == len(s.slots) {
@@ -69,14 +82,15 @@ func enough(slots, n int) bool { return slots >= max(minSlots, (n+1)*6/5) && slo
 
 // point makes h's slot hold ref, and marks the entry that it held before.
 func (w *window) point(h keyHash, ref uint32) {
-	s := w.index.shard(h)
+	p := w.index.place(h)
+	s := w.index.shard(p)
 	if s.crowded() {
 		w.rebuild(s, w.living(s))
 	}
-	tag, free := h.tag(), -1
+	tag, free := p.tag(), -1
 	ref |= tag << refBits
 	head, span := w.head(), w.span()
-	i := s.home(h.lo)
+	i := s.home(p)
 	for ; s.slots[i] != 0; i = s.after(i) {
 		v := s.slots[i]
 		if gone := v == vacant || (v-head)&refMask >= span; gone {
@@ -119,6 +133,12 @@ func (w *window) living(s *shard) []uint32 {
 	return out
 }
 
+// placed is the place of the living entry that a slot points to.
+func (w *window) placed(slot uint32) place {
+	_, e := w.at(slot & refMask)
+	return w.index.place(e.hash())
+}
+
 // rebuild makes s hold refs and nothing else, in as many slots as they need.
 func (w *window) rebuild(s *shard, refs []uint32) {
 	if have := len(s.slots); enough(have, len(refs)) {
@@ -130,14 +150,13 @@ func (w *window) rebuild(s *shard, refs []uint32) {
 	}
 	s.used = len(refs)
 	// All hashes first: entries lie anywhere in memory, and these reads don't wait for one another.
-	homes := slices.Grow(w.index.homes[:0], len(refs))
+	places := slices.Grow(w.index.places[:0], len(refs))
 	for _, v := range refs {
-		_, e := w.at(v & refMask)
-		homes = append(homes, e.lo)
+		places = append(places, w.placed(v))
 	}
-	w.index.homes = homes
+	w.index.places = places
 	for k, v := range refs {
-		i := s.home(homes[k])
+		i := s.home(places[k])
 		for s.slots[i] != 0 {
 			i = s.after(i)
 		}
@@ -150,10 +169,10 @@ func (w *window) divide() {
 	x := &w.index
 	n := len(x.shards)
 	x.shards = append(x.shards, shard{})
-	old, bit := &x.shards[n-1<<x.level], uint64(1)<<x.level
+	old, bit := &x.shards[n-1<<x.level], place(1)<<x.level
 	var stay, leave []uint32
 	for _, v := range w.living(old) {
-		if _, e := w.at(v & refMask); e.hi&bit == 0 {
+		if w.placed(v)&bit == 0 {
 			stay = append(stay, v)
 		} else {
 			leave = append(leave, v)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -181,18 +182,30 @@ func TestWindow_NumbersOfForgottenEntriesAreTakenOutOfTheIndexBeforeTheyComeAgai
 	}
 }
 
-func TestWindow_KeysOfOneShardOnlyMakeItLargerAndNothingElse(t *testing.T) {
+// A tenant has searched for keys of which the hashes are alike in 50 of their bits.
+func TestWindow_KeysThatSomebodyChoseDoNotLieTogether(t *testing.T) {
+	const keys = 50_000
 	w := newWindow()
-	for i := range 50_000 {
-		h := spread(uint64(i))
-		h.hi = h.hi>>30<<30 | 5
+	for i := range uint64(keys) {
+		h := spread(i)
+		h.hi = h.hi>>32<<32 | 5
+		h.lo = h.lo>>14 | 7<<18
 		w.put(h, verdict{number: int64(i), ms: 1000})
 	}
-	if len(w.index.shards) > 50_000/shardKeys+1 || w.bytes() > 50_000*33 {
-		t.Fatalf("%d shards, %d bytes", len(w.index.shards), w.bytes())
-	}
-	if w.len() != 50_000 {
+	if w.len() != keys {
 		t.Fatal(w.len())
+	}
+	run, longest := 0, 0 // of slots in use, which a search may have to go over
+	for i := range w.index.shards {
+		for _, v := range w.index.shards[i].slots {
+			if run++; v == 0 {
+				run = 0
+			}
+			longest = max(longest, run)
+		}
+	}
+	if largest := slices.MaxFunc(w.index.shards, func(a, b shard) int { return a.used - b.used }).used; largest > 3*shardKeys || longest > shardKeys {
+		t.Fatalf("%d of %d keys in one shard, and %d side by side", largest, keys, longest)
 	}
 }
 
