@@ -28,6 +28,7 @@ const (
 	CodeInvalidSignature   Code = "invalid_signature"
 	CodeConflict           Code = "conflict"
 	CodeDeriverConflict    Code = "deriver_conflict"
+	CodeDeriverForbidden   Code = "deriver_forbidden"
 	CodeStorm              Code = "storm"
 	CodeMisrouted          Code = "misrouted"
 	CodeUnauthenticated    Code = "unauthenticated"

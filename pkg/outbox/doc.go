@@ -15,8 +15,15 @@
 // outranks both: numbers are raised to any own number seen there, which is how a database that was restored from a backup catches
 // up.
 //
+// Whoever has the Postgres password of a deriver's role can write rows, and must not get anything signed by that. So Add gives each row
+// a seal, an HMAC of the engine's signing keys over the whole row, and the sender sends only what is sealed, is its deriver's, names its
+// own tenant, number and id, and is of a type that the deriver may derive (event.MayDerive). The sequencer checks the last again.
+//
 // # How it fails
 //
+//   - A row that must not be sent: a placeholder takes its place and number, the sequencer refuses that as deriver_forbidden, and the rows
+//     behind it go on. The row is kept in neuronx.outbox_forbidden; neuronx_outbox_forbidden_total counts it and the log names it.
+//   - A row sealed with a key that was taken out of the keyring: its tenant waits at it until the key is back.
 //   - Kafka away: rows stay, neuronx_outbox_pending and neuronx_outbox_oldest_seconds grow, the deriver goes on.
 //   - A record fails to be produced: that tenant stops at it and is tried again from there; other tenants go on.
 //   - A row of a newer build's format: its tenant waits at it, ErrNewer in the log, until a sender of that build owns the partition.

@@ -3,8 +3,8 @@ package outbox
 import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
-	added, sent, resent, failed, seen, conflicts prometheus.Counter
-	pending, oldest                              prometheus.Gauge
+	added, sent, resent, failed, seen, conflicts, forbidden prometheus.Counter
+	pending, oldest                                         prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer, deriver string) *metrics {
@@ -22,11 +22,12 @@ func newMetrics(reg prometheus.Registerer, deriver string) *metrics {
 		failed:    counter("send_failures_total", "Outbox rows that could not be sent."),
 		seen:      counter("seen_total", "Own events seen in the log or the dead letters."),
 		conflicts: counter("conflicts_total", "Other events seen under a number of this deriver. Any is an alarm."),
+		forbidden: counter("forbidden_total", "Outbox rows that were set aside unsent because no process of the engine wrote them or the deriver may not derive them. Any is an alarm."),
 		pending:   gauge("pending", "Outbox rows not yet seen in the log, of the owned partitions."),
 		oldest:    gauge("oldest_seconds", "Age of the oldest outbox row of the owned partitions."),
 	}
 	if reg != nil {
-		reg.MustRegister(m.added, m.sent, m.resent, m.failed, m.seen, m.conflicts, m.pending, m.oldest)
+		reg.MustRegister(m.added, m.sent, m.resent, m.failed, m.seen, m.conflicts, m.forbidden, m.pending, m.oldest)
 	}
 	return m
 }

@@ -73,24 +73,27 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error 
 		}
 	}
 	var last int64
-	err := tx.QueryRow(ctx, `INSERT INTO neuronx.outbox_numbers AS n (tenant_id, deriver, last) VALUES ($1, $2, $3)
-		ON CONFLICT (tenant_id, deriver) DO UPDATE SET last = n.last + excluded.last RETURNING last`,
-		tenant, o.deriver, len(evs)).Scan(&last)
+	// A row above the last number is not ours; its number is passed over, or this insert would fail for ever.
+	err := tx.QueryRow(ctx, `INSERT INTO neuronx.outbox_numbers AS n (tenant_id, deriver, last)
+		SELECT $1, $2, coalesce(max(number), 0) + $3 FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2
+		ON CONFLICT (tenant_id, deriver) DO UPDATE SET last = greatest(n.last, excluded.last - $3) + $3 RETURNING last`,
+		tenant, o.deriver, int64(len(evs))).Scan(&last)
 	if err != nil {
 		return fmt.Errorf("take outbox numbers: %w", err)
 	}
-	numbers, ids, records := make([]int64, len(evs)), make([]string, len(evs)), make([][]byte, len(evs))
+	numbers, ids, records, seals := make([]int64, len(evs)), make([]string, len(evs)), make([][]byte, len(evs)), make([]string, len(evs))
 	for i, e := range evs {
 		e.Deriver, e.DeriverNumber = o.deriver, last-int64(len(evs)-1-i)
 		numbers[i], ids[i] = e.DeriverNumber, e.ID
 		if records[i], err = encodeRecord(e); err != nil {
 			return err
 		}
+		seals[i] = seal(o.keys, tenant, o.deriver, numbers[i], ids[i], records[i])
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record)
-		SELECT $1, $2, r.number, r.event_id, r.record
-		  FROM unnest($3::bigint[], $4::text[], $5::bytea[]) AS r(number, event_id, record)`,
-		tenant, o.deriver, numbers, ids, records)
+	_, err = tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record, seal)
+		SELECT $1, $2, r.number, r.event_id, r.record, r.seal
+		  FROM unnest($3::bigint[], $4::text[], $5::bytea[], $6::text[]) AS r(number, event_id, record, seal)`,
+		tenant, o.deriver, numbers, ids, records, seals)
 	if err != nil {
 		return fmt.Errorf("insert outbox rows: %w", err)
 	}

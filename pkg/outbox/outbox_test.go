@@ -409,7 +409,7 @@ func TestRenumber_ClosesTheGapThatALostTailLeft(t *testing.T) {
 		return err
 	})
 	mustTx(t, pool, func(tx pgx.Tx) error {
-		kept, dropped, err := Renumber(t.Context(), tx, "a", "rules", 1, func(e *event.Event) (bool, error) { return e.ID != "a4", nil })
+		kept, dropped, err := box.Renumber(t.Context(), tx, "a", 1, func(e *event.Event) (bool, error) { return e.ID != "a4", nil })
 		if fmt.Sprint(kept) != "[a3 a5]" || dropped != 1 {
 			t.Errorf("kept %v, dropped %d", kept, dropped)
 		}

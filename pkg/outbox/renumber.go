@@ -1,8 +1,11 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,34 +14,43 @@ import (
 
 // Renumber gives the rows of one deriver and tenant above last, in their order, the numbers that follow last, and makes the next Add go
 // on behind them. It is for a log that was built anew and lacks its tail: numbers that stood there are free again, and the sequencer
-// would ignore a jump for ever. keep may change an event's value, and drops the row by answering false. It returns the ids of the
-// events that are kept, and how many were dropped. Nobody may send meanwhile.
-func Renumber(ctx context.Context, tx pgx.Tx, tenant, deriver string, last int64, keep func(*event.Event) (bool, error)) (kept []string, dropped int, err error) {
-	rows, err := tx.Query(ctx, `DELETE FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND number > $3 RETURNING number, record`, tenant, deriver, last)
+// would ignore a jump for ever. keep may change an event's value, and drops the row by answering false. Rows that must not be sent are
+// kept in neuronx.outbox_forbidden and count as dropped. It returns the ids of the events that are kept, and how many were dropped. Nobody
+// may send meanwhile.
+func (o *Outbox) Renumber(ctx context.Context, tx pgx.Tx, tenant string, last int64, keep func(*event.Event) (bool, error)) (kept []string, dropped int, err error) {
+	sealed, err := sealsRequired(ctx, tx)
+	if err != nil {
+		return nil, 0, err
+	}
+	deriver := o.deriver
+	rows, err := tx.Query(ctx, `DELETE FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND number > $3
+		RETURNING number, event_id, seal, created_at, octet_length(record), record`, tenant, deriver, last)
 	if err != nil {
 		return nil, 0, fmt.Errorf("take outbox rows: %w", err)
 	}
-	records := map[int64][]byte{}
-	var number int64
-	var record []byte
-	highest := last
-	if _, err := pgx.ForEachRow(rows, []any{&number, &record}, func() error {
-		records[number], highest = append([]byte(nil), record...), max(highest, number)
-		return nil
-	}); err != nil {
+	taken, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row, error) {
+		x := &row{tenant: tenant, deriver: deriver}
+		return x, r.Scan(&x.number, &x.eventID, &x.seal, &x.created, &x.size, &x.record)
+	})
+	if err != nil {
 		return nil, 0, fmt.Errorf("take outbox rows: %w", err)
 	}
+	slices.SortFunc(taken, func(a, b *row) int { return cmp.Compare(a.number, b.number) })
 	next := last
-	for n := last + 1; n <= highest; n++ {
-		b, ok := records[n]
-		if !ok {
+	for _, x := range taken {
+		e, err := vet(o.keys, x, sealed)
+		switch {
+		case errors.Is(err, ErrNewer), errors.Is(err, errUnknownKey):
+			return nil, 0, fmt.Errorf("outbox row %d of %s: %w", x.number, tenant, err)
+		case err != nil:
+			o.metrics.forbidden.Inc()
+			if err := keepForbidden(ctx, tx, x, err); err != nil {
+				return nil, 0, err
+			}
+			dropped++
 			continue
 		}
-		e, err := decodeRecord(tenant, b)
-		if err != nil {
-			return nil, 0, fmt.Errorf("outbox row %d of %s: %w", n, tenant, err)
-		}
-		ok, err = keep(&e)
+		ok, err := keep(&e)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -48,12 +60,8 @@ func Renumber(ctx context.Context, tx pgx.Tx, tenant, deriver string, last int64
 		}
 		next++
 		e.DeriverNumber = next
-		if b, err = encodeRecord(&e); err != nil {
+		if err := insertRow(ctx, tx, o.keys, &e); err != nil {
 			return nil, 0, err
-		}
-		if _, err := tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record) VALUES ($1, $2, $3, $4, $5)`,
-			tenant, deriver, next, e.ID, b); err != nil {
-			return nil, 0, fmt.Errorf("put outbox row back: %w", err)
 		}
 		kept = append(kept, e.ID)
 	}

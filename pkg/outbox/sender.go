@@ -2,15 +2,12 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -43,6 +40,7 @@ type cursor struct {
 	through int64     // highest number sent
 	low     int64     // lowest number in the outbox when last looked
 	since   time.Time // since when low is the lowest and sent
+	failing string    // what was said about the row that the tenant waits at; it is said once
 }
 
 // busyPoll is how often rows are looked for while transactions that added some may be committing: Add can't know when its
@@ -111,7 +109,7 @@ func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error)
 		owned[p] = true
 	}
 	next := make(map[string]*cursor, len(all))
-	room, pending, oldest := s.cfg.Batch, int64(0), now
+	room, bytes, pending, oldest := s.cfg.Batch, maxBatchBytes, int64(0), now
 	var batch []*row
 	for _, t := range all {
 		if !owned[kafka.PartitionFor([]byte(t.tenant), s.cfg.Partitions)] {
@@ -130,18 +128,31 @@ func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error)
 			more = true
 			continue
 		}
-		rows, err := s.load(ctx, t.tenant, c.through, room)
+		rows, err := s.load(ctx, t.tenant, c.through, room, bytes)
 		if err != nil {
 			return false, err
 		}
-		room -= len(rows)
+		for _, r := range rows {
+			bytes -= len(r.record)
+		}
+		if room -= len(rows); bytes <= 0 {
+			room = 0
+		}
 		more = more || (len(rows) > 0 && rows[len(rows)-1].number < t.high)
 		batch = append(batch, rows...)
 	}
 	s.sent = next
 	s.box.metrics.pending.Set(float64(pending))
 	s.box.metrics.oldest.Set(now.Sub(oldest).Seconds())
-	return s.send(ctx, batch) && more, ctx.Err()
+	if len(batch) == 0 {
+		return more, ctx.Err()
+	}
+	sealed, err := sealsRequired(ctx, s.cfg.Pool)
+	if err != nil {
+		return false, err
+	}
+	ok, aside := s.send(ctx, batch, sealed)
+	return ok && (more || aside), ctx.Err()
 }
 
 // advance brings a tenant's cursor up to what the outbox holds now.
@@ -178,84 +189,4 @@ func (s *Sender) survey(ctx context.Context) ([]tenantRows, error) {
 		return nil, fmt.Errorf("survey outbox: %w", err)
 	}
 	return all, nil
-}
-
-// row is one stored event on its way.
-type row struct {
-	tenant string
-	number int64
-	record []byte
-	err    error
-}
-
-func (s *Sender) load(ctx context.Context, tenant string, above int64, limit int) ([]*row, error) {
-	rows, err := s.cfg.Pool.Query(ctx, `SELECT number, record FROM neuronx.outbox
-		WHERE tenant_id = $1 AND deriver = $2 AND number > $3 ORDER BY number LIMIT $4`, tenant, s.box.deriver, above, limit)
-	if err != nil {
-		return nil, fmt.Errorf("load outbox rows: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row, error) {
-		x := &row{tenant: tenant, err: errUnsent}
-		return x, r.Scan(&x.number, &x.record)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("load outbox rows: %w", err)
-	}
-	return out, nil
-}
-
-var errUnsent = errors.New("not acknowledged")
-
-// send produces rows, waits for every acknowledgement and moves the cursors up to each tenant's first failure. It reports whether
-// all went well.
-func (s *Sender) send(ctx context.Context, batch []*row) bool {
-	var wg sync.WaitGroup
-	unread := map[string]bool{}
-	for _, r := range batch {
-		if unread[r.tenant] {
-			continue // behind one that is not sent: the sequencer would ignore the jump
-		}
-		e, err := decodeRecord(r.tenant, r.record)
-		if err != nil {
-			r.err, unread[r.tenant] = err, true
-			continue
-		}
-		s.box.keys.Sign(&e) // now, not when stored: keys are rotated while rows wait
-		wg.Add(1)
-		s.cfg.Producer.ProduceAsync(toRecord(&e), func(_ *kafka.Record, err error) {
-			r.err = err
-			wg.Done()
-		})
-	}
-	// Acknowledgements come or fail within the producer's own time-out, so this ends; leaving earlier would race with them.
-	wg.Wait()
-	ok, stopped, now := true, map[string]bool{}, time.Now()
-	for _, r := range batch {
-		if stopped[r.tenant] {
-			continue
-		}
-		c := s.sent[r.tenant]
-		if r.err != nil {
-			ok, stopped[r.tenant] = false, true
-			s.box.metrics.failed.Inc()
-			if ctx.Err() == nil {
-				s.box.log.Error("derived event could not be sent; its tenant waits", "tenant", r.tenant, "deriver", s.box.deriver, "number", r.number, "error", r.err)
-			}
-			continue
-		}
-		s.box.metrics.sent.Inc()
-		if r.number == c.low {
-			c.since = now
-		}
-		c.through = r.number
-	}
-	return ok
-}
-
-func toRecord(e *event.Event) *kafka.Record {
-	rec := &kafka.Record{Topic: kafka.TopicIngress, Key: []byte(e.TenantID), Value: e.Value}
-	for _, h := range e.Headers() {
-		rec.Headers = append(rec.Headers, kafka.RecordHeader{Key: h.Key, Value: h.Value})
-	}
-	return rec
 }

@@ -53,7 +53,8 @@ func TestSender_LeavesRowsOfANewerBuildToItAndLosesNothing(t *testing.T) {
 			if _, err := tx.Exec(ctx, `DELETE FROM neuronx.outbox WHERE tenant_id = 'a' AND number = 2`); err != nil {
 				return err
 			}
-			_, err := tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record) VALUES ('a', 'rules', 2, 'a2', $1)`, record)
+			_, err := tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record, seal) VALUES ('a', 'rules', 2, 'a2', $1, $2)`,
+				record, seal(box.keys, "a", "rules", 2, "a2", record))
 			return err
 		})
 	}

@@ -261,6 +261,9 @@ func redrive(l *Letter, e event.Event, engine bool, ask Ask) (*event.Event, *eve
 	if out.Type == "" {
 		return nil, event.Refuse(event.CodeNotRetriable, "nothing tells its type")
 	}
+	if !event.MayDerive(Deriver, out.Type) {
+		return nil, event.Refuse(event.CodeNotRetriable, "%s is a control event, which is not sent again: run its command again", out.Type)
+	}
 	switch {
 	case e.Deriver == Deriver && e.CausationID != "":
 		out.CausationID = e.CausationID // a redrive that was refused: the first refused event stays the cause

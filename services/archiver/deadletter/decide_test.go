@@ -111,9 +111,6 @@ func TestDecide_AnOutsiderNeverComesBackAsTheEngine(t *testing.T) {
 	for name, e := range map[string]*event.Event{
 		"unsigned":                 b.lead(),
 		"signed by another engine": b.lead(func(e *event.Event) { e.Hops = 3; event.NewKeyring().Sign(e) }),
-		"a reserved type": b.lead(func(e *event.Event) {
-			e.Type, e.Value = "tenant.suspended", b.value("tenant.suspended", `{}`)
-		}),
 		"forwarded under our signature": b.lead(func(e *event.Event) { e.Forwarded = "t/1/2"; b.keys.Sign(e) }),
 		"signed by the HTTP door":       b.lead(func(e *event.Event) { e.Fingerprint = strings.Repeat("ab", 32); b.keys.Sign(e) }),
 	} {
@@ -133,6 +130,13 @@ func TestDecide_AnOutsiderNeverComesBackAsTheEngine(t *testing.T) {
 	})
 	if got := b.decide(letterOf(ours), Ask{Action: Retry}); got.Fingerprint != "" || got.Hops != 1 || len(got.Path) != 1 {
 		t.Errorf("what the engine made: %+v, want one hop from a decision", got)
+	}
+	control := b.lead(func(e *event.Event) { e.Type, e.Value = "tenant.suspended", b.value("tenant.suspended", `{}`) })
+	for range 2 { // an outsider's, then the engine's own
+		if _, r := Decide(letterOf(control), Ask{Action: Retry}, b.world()); r == nil || r.Code != event.CodeNotRetriable {
+			t.Errorf("a control event is sent again under a deriver's number: %v", r)
+		}
+		b.keys.Sign(control)
 	}
 	if _, r := Decide(letterOf(ours), Ask{Action: Edit, Value: b.value("lead.created", `{"lead_id":"2"}`)}, b.world()); r == nil || r.Code != event.CodeNotRetriable {
 		t.Errorf("what the engine made is edited: %v", r)

@@ -1,9 +1,7 @@
 package sequencer
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"strconv"
 	"strings"
@@ -205,6 +203,9 @@ func (a *admission) judge() decision {
 		if d, done := a.turn(t); done {
 			return d
 		}
+		if r := a.derivable(); r != nil { // before the body, which a placeholder does not have
+			return a.refuseErr(r)
+		}
 	}
 	return a.judgeBody(t)
 }
@@ -289,6 +290,9 @@ func (a *admission) judgeBody(t *tenant) decision {
 	}
 	if err == nil && a.e.Type == "" && event.ValidType(schema.EventType()) {
 		a.e.Type = schema.EventType() // before the fingerprint, which is over the type
+		if r := a.derivable(); r != nil {
+			return a.refuseErr(r)
+		}
 	}
 	a.identify(id, body)
 	if d, done := a.repeated(); done {
@@ -380,21 +384,4 @@ func repeatOf(first verdict) decision {
 		return decision{outcome: duplicate, code: codeOf(first.number)}
 	}
 	return decision{outcome: duplicate, of: first.number}
-}
-
-func print32(s string) uint32 {
-	sum := sha256.Sum256([]byte(s))
-	return binary.BigEndian.Uint32(sum[:])
-}
-
-// shortPrint is the first 32 bits of a hex fingerprint; what is not hex is hashed.
-func shortPrint(s string) uint32 {
-	var b [4]byte
-	if len(s) < 8 {
-		return print32(s)
-	}
-	if _, err := hex.Decode(b[:], []byte(s[:8])); err != nil {
-		return print32(s)
-	}
-	return binary.BigEndian.Uint32(b[:])
 }

@@ -204,6 +204,7 @@ var codes = []event.Code{
 	event.CodeTenantExists, event.CodeEmptyValue, event.CodeInvalidFraming, event.CodeUnknownSchema, event.CodeInvalidSchema,
 	event.CodeTypeMismatch, event.CodeInvalidBody, event.CodeTooLarge, event.CodeReservedType, event.CodeInvalidSignature,
 	event.CodeConflict, event.CodeDeriverConflict, event.CodeStorm, event.CodeMisrouted, event.CodeUnsupportedMedia,
+	event.CodeDeriverForbidden,
 }
 
 func numberOf(c event.Code) int64 {

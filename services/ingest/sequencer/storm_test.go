@@ -199,7 +199,10 @@ func TestStorm_FactsOverTheirRateAreAdmittedQuietly(t *testing.T) {
 	if got := d.fact(42, ""); got.recorded.Quiet != "" {
 		t.Error("a fact without a subject is quiet")
 	}
-	outcome := derived(d.keys, "a", "o", 1, func(e *event.Event) { e.Deriver, e.Subject = "gohighlevel", "lead/1" })
+	outcome := derived(d.keys, "a", "o", 1, func(e *event.Event) {
+		e.Deriver, e.Subject, e.Type = "gohighlevel", "lead/1", "crm.note.add.succeeded"
+		e.Value = testSchemas.value(e.Type, map[string]any{"command_id": "c", "lead_id": "1", "adapter": "gohighlevel"})
+	})
 	if got := d.put(outcome); got.outcome != admitted || got.recorded.Quiet != "" {
 		t.Errorf("an outcome tells what happened: %+v", got)
 	}

@@ -205,7 +205,7 @@ func (r *run) outboxes(ctx context.Context, tx pgx.Tx, report *Report) (map[stri
 	}
 	for key, last := range last {
 		tenant, deriver := key[0], key[1]
-		ids, dropped, err := outbox.Renumber(ctx, tx, tenant, deriver, last, func(e *event.Event) (bool, error) { return r.waiting(ctx, tx, deriver, e) })
+		ids, dropped, err := outbox.New(deriver, r.opt.Keys).Renumber(ctx, tx, tenant, last, func(e *event.Event) (bool, error) { return r.waiting(ctx, tx, deriver, e) })
 		if err != nil {
 			return nil, fmt.Errorf("number the outbox of %s for %s: %w", deriver, tenant, err)
 		}

@@ -1,0 +1,66 @@
+package event
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// TypeSetAside is the type of the placeholder that uses up the number of an outbox row which must not be sent. No deriver may derive
+// it, so the sequencer always refuses it as deriver_forbidden, and the deriver goes on with the next number.
+const TypeSetAside = "engine.outbox.set_aside"
+
+// derivers is what each deriver may derive, and the only place that says so. A type that is not reserved may be derived where open is
+// set; a reserved one only if it is listed, where `crm.*.requested` stands for one with any words in between. Control types (tenant.*,
+// rules.*, timer.*, engine.replay.*, engine.rule.reset, engine.effect.resolved) are in no list: people and the engine's own jobs
+// publish them without a deriver's number.
+var derivers = map[string]struct {
+	open     bool
+	reserved []string
+}{
+	"rules": {open: true, reserved: []string{"crm.*.requested", "engine.rule.failed", "engine.storm.detected"}},
+	// Only outcomes: what an adapter learns from a CRM comes in at the HTTP API, under an API key.
+	"gohighlevel": {reserved: []string{"crm.*.succeeded", "crm.*.failed"}},
+	// What was refused is sent again under a number of this deriver, also what rules or an adapter had derived. A refused control event
+	// is not: its command is run again.
+	"deadletter": {open: true, reserved: []string{"engine.dead_letter.retried", "engine.dead_letter.edited", "engine.dead_letter.dropped",
+		"crm.*.requested", "crm.*.succeeded", "crm.*.failed", "engine.rule.failed", "engine.storm.detected"}},
+}
+
+// Derivers lists the derivers, sorted.
+func Derivers() []string { return slices.Sorted(maps.Keys(derivers)) }
+
+// MayDerive reports whether a deriver may derive events of a type. An unknown deriver may derive nothing.
+func MayDerive(deriver, typ string) bool {
+	d, known := derivers[deriver]
+	if !known {
+		return false
+	}
+	if !Reserved(typ) {
+		return d.open
+	}
+	for _, allowed := range d.reserved {
+		before, after, some := strings.Cut(allowed, "*")
+		if typ == allowed || some && len(typ) > len(before)+len(after) && strings.HasPrefix(typ, before) && strings.HasSuffix(typ, after) {
+			return true
+		}
+	}
+	return false
+}
+
+// CheckDerived refuses a derived event that its deriver may not derive: by its type (code deriver_forbidden), because it names itself as
+// its cause, or because it counts no hop although rules and adapters only answer other events (code invalid_attribute). The cause's own
+// hops are not known here, so a count that is too small but not zero passes. It says nothing about an event without a deriver.
+func (e *Event) CheckDerived() *Refusal {
+	switch {
+	case !e.Derived():
+		return nil
+	case !MayDerive(e.Deriver, e.Type):
+		return Refuse(CodeDeriverForbidden, "deriver %s may not derive %s", e.Deriver, e.Type)
+	case e.CausationID == e.ID:
+		return Refuse(CodeInvalidAttribute, "the event names itself as its cause").At("header " + hCausation)
+	case e.Hops == 0 && e.Deriver != "deadletter" && !strings.HasPrefix(e.Type, "engine."):
+		return Refuse(CodeInvalidAttribute, "an event that deriver %s derived is at least one hop from a fact", e.Deriver).At("header " + hHops)
+	}
+	return nil
+}

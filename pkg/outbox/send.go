@@ -1,0 +1,129 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// maxBatchBytes bounds the records that one pass holds in memory, but for the one that reaches the bound.
+const maxBatchBytes = 16 << 20
+
+// row is one stored event on its way.
+type row struct {
+	tenant  string
+	deriver string
+	number  int64
+	eventID string
+	seal    string
+	created time.Time
+	size    int    // of the record, in bytes
+	record  []byte // nil if it is larger than maxStored
+	err     error
+}
+
+// load reads rows of a tenant above a number, in order, of at most so many and so many bytes, but at least one.
+func (s *Sender) load(ctx context.Context, tenant string, above int64, limit, bytes int) ([]*row, error) {
+	rows, err := s.cfg.Pool.Query(ctx, `SELECT number, event_id, seal, created_at, size, CASE WHEN size <= $6 THEN record END
+		FROM (SELECT *, octet_length(record) AS size, sum(octet_length(record)) OVER (ORDER BY number) AS total
+			FROM (SELECT * FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND number > $3 ORDER BY number LIMIT $4) x) y
+		WHERE total - size < $5 ORDER BY number`, tenant, s.box.deriver, above, limit, int64(max(bytes, 1)), int64(maxStored))
+	if err != nil {
+		return nil, fmt.Errorf("load outbox rows: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row, error) {
+		x := &row{tenant: tenant, deriver: s.box.deriver, err: errUnsent}
+		return x, r.Scan(&x.number, &x.eventID, &x.seal, &x.created, &x.size, &x.record)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load outbox rows: %w", err)
+	}
+	return out, nil
+}
+
+var errUnsent = errors.New("not acknowledged")
+
+// send produces rows, waits for every acknowledgement and moves the cursors up to each tenant's first failure. A row that must not be
+// sent is replaced by a placeholder, which the next pass sends; aside tells that there is one. ok tells that all went well.
+func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (ok, aside bool) {
+	var wg sync.WaitGroup
+	unsent := map[string]bool{}
+	for _, r := range batch {
+		if unsent[r.tenant] {
+			continue // behind one that is not sent: the sequencer would ignore the jump
+		}
+		e, err := vet(s.box.keys, r, sealed)
+		if err != nil {
+			unsent[r.tenant] = true
+			if r.err = err; !errors.Is(err, ErrNewer) && !errors.Is(err, errUnknownKey) {
+				r.err = s.forbid(ctx, r, err)
+			}
+			continue
+		}
+		s.box.keys.Sign(&e) // now, not when stored: keys are rotated while rows wait
+		wg.Add(1)
+		s.cfg.Producer.ProduceAsync(toRecord(&e), func(_ *kafka.Record, err error) {
+			r.err = err
+			wg.Done()
+		})
+	}
+	// Acknowledgements come or fail within the producer's own time-out, so this ends; leaving earlier would race with them.
+	wg.Wait()
+	ok = true
+	stopped, now := map[string]bool{}, time.Now()
+	for _, r := range batch {
+		if stopped[r.tenant] {
+			continue
+		}
+		c := s.sent[r.tenant]
+		if errors.Is(r.err, errSetAside) {
+			aside, stopped[r.tenant] = true, true
+			continue
+		}
+		if r.err != nil {
+			ok, stopped[r.tenant] = false, true
+			s.box.metrics.failed.Inc()
+			if ctx.Err() == nil && c.failing != r.err.Error() {
+				c.failing = r.err.Error()
+				s.box.log.Error("derived event could not be sent; its tenant waits", "tenant", r.tenant, "deriver", s.box.deriver, "number", r.number, "error", r.err)
+			}
+			continue
+		}
+		c.failing = ""
+		s.box.metrics.sent.Inc()
+		if r.number == c.low {
+			c.since = now
+		}
+		c.through = r.number
+	}
+	return ok, aside
+}
+
+// errSetAside says that a placeholder stands in the row's place now.
+var errSetAside = errors.New("set aside")
+
+// forbid sets a row aside. It returns errSetAside, or why the row still stands there and its tenant has to wait.
+func (s *Sender) forbid(ctx context.Context, r *row, why error) error {
+	if err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error { return setAside(ctx, tx, s.box.keys, r, why) }); err != nil {
+		return fmt.Errorf("must not be sent (%w), and could not be set aside: %w", why, err)
+	}
+	s.box.metrics.forbidden.Inc()
+	s.box.log.Error("an outbox row must not be sent and was set aside; who has the password of this role? (neuronx doctor)",
+		"tenant", r.tenant, "deriver", s.box.deriver, "number", r.number, "event", r.eventID, "reason", why)
+	return errSetAside
+}
+
+func toRecord(e *event.Event) *kafka.Record {
+	rec := &kafka.Record{Topic: kafka.TopicIngress, Key: []byte(e.TenantID), Value: e.Value}
+	for _, h := range e.Headers() {
+		rec.Headers = append(rec.Headers, kafka.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return rec
+}
