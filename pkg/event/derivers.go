@@ -17,10 +17,11 @@ const TypeSetAside = "engine.outbox.set_aside"
 var derivers = map[string]struct {
 	open     bool
 	reserved []string
+	hops     bool // it only answers other events, so that what it derives is at least one hop from a fact
 }{
-	"rules": {open: true, reserved: []string{"crm.*.requested", "engine.rule.failed", "engine.storm.detected"}},
+	"rules": {open: true, hops: true, reserved: []string{"crm.*.requested", "engine.rule.failed", "engine.storm.detected"}},
 	// Only outcomes: what an adapter learns from a CRM comes in at the HTTP API, under an API key.
-	"gohighlevel": {reserved: []string{"crm.*.succeeded", "crm.*.failed"}},
+	"gohighlevel": {hops: true, reserved: []string{"crm.*.succeeded", "crm.*.failed"}},
 	// What was refused is sent again under a number of this deriver, also what rules or an adapter had derived. A refused control event
 	// is not: its command is run again.
 	"deadletter": {open: true, reserved: []string{"engine.dead_letter.retried", "engine.dead_letter.edited", "engine.dead_letter.dropped",
@@ -30,14 +31,12 @@ var derivers = map[string]struct {
 // Derivers lists the derivers, sorted.
 func Derivers() []string { return slices.Sorted(maps.Keys(derivers)) }
 
-// MayDerive reports whether a deriver may derive events of a type. An unknown deriver may derive nothing.
+// MayDerive reports whether a deriver may derive events of a type. One that is not listed, such as an adapter of a newer build, may
+// derive what anybody may publish, and no reserved type.
 func MayDerive(deriver, typ string) bool {
-	d, known := derivers[deriver]
-	if !known {
-		return false
-	}
+	d, listed := derivers[deriver]
 	if !Reserved(typ) {
-		return d.open
+		return d.open || !listed
 	}
 	for _, allowed := range d.reserved {
 		before, after, some := strings.Cut(allowed, "*")
@@ -59,7 +58,7 @@ func (e *Event) CheckDerived() *Refusal {
 		return Refuse(CodeDeriverForbidden, "deriver %s may not derive %s", e.Deriver, e.Type)
 	case e.CausationID == e.ID:
 		return Refuse(CodeInvalidAttribute, "the event names itself as its cause").At("header " + hCausation)
-	case e.Hops == 0 && e.Deriver != "deadletter" && !strings.HasPrefix(e.Type, "engine."):
+	case e.Hops == 0 && derivers[e.Deriver].hops && !strings.HasPrefix(e.Type, "engine."):
 		return Refuse(CodeInvalidAttribute, "an event that deriver %s derived is at least one hop from a fact", e.Deriver).At("header " + hHops)
 	}
 	return nil

@@ -109,8 +109,8 @@ func TestDecide_WhatIsSentAgainIsTheRefusedEventUnderANewID(t *testing.T) {
 func TestDecide_AnOutsiderNeverComesBackAsTheEngine(t *testing.T) {
 	b := newBench(t)
 	for name, e := range map[string]*event.Event{
-		"unsigned":                 b.lead(),
-		"signed by another engine": b.lead(func(e *event.Event) { e.Hops = 3; event.NewKeyring().Sign(e) }),
+		"unsigned":                      b.lead(),
+		"signed by another engine":      b.lead(func(e *event.Event) { e.Hops = 3; event.NewKeyring().Sign(e) }),
 		"forwarded under our signature": b.lead(func(e *event.Event) { e.Forwarded = "t/1/2"; b.keys.Sign(e) }),
 		"signed by the HTTP door":       b.lead(func(e *event.Event) { e.Fingerprint = strings.Repeat("ab", 32); b.keys.Sign(e) }),
 	} {

@@ -22,7 +22,7 @@ func TestAdmit_RefusesWhatADeriverMayNotDerive(t *testing.T) {
 		{"rules resume a tenant", "rules", value("tenant.resumed"), event.CodeDeriverForbidden},
 		{"an adapter resumes a tenant", "gohighlevel", value("tenant.resumed"), event.CodeDeriverForbidden},
 		{"a redrive resumes a tenant", "deadletter", value("tenant.resumed"), event.CodeDeriverForbidden},
-		{"an unknown deriver", "stranger", func(*event.Event) {}, event.CodeDeriverForbidden},
+		{"an unlisted deriver resumes a tenant", "stranger", value("tenant.resumed"), event.CodeDeriverForbidden},
 		{"an adapter states a fact", "gohighlevel", func(*event.Event) {}, event.CodeDeriverForbidden},
 		{"a placeholder of the outbox", "rules", func(e *event.Event) { e.Type, e.Value = event.TypeSetAside, nil }, event.CodeDeriverForbidden},
 		{"a type that only the schema tells", "rules", func(e *event.Event) { value("tenant.resumed")(e); e.Type = "" }, event.CodeDeriverForbidden},
