@@ -57,6 +57,8 @@ func (c *cli) doctor() *cobra.Command {
 				{"postgres", envPostgres, one(c.checkPostgres)},
 				{"postgres: durability", envPostgres, func(ctx context.Context) []finding { return c.checkDurability(ctx, laptop) }},
 				{"postgres: walls", envPostgres, c.checkWalls},
+				{"archive", envPostgres, c.checkArchive},
+				{"tables against the log", envPostgres, c.checkForged},
 				{"migrations", envAdmin, one(c.checkMigrations)},
 				{"clock: postgres", envPostgres, one(c.checkClock)},
 				{"signing keys", envKeys, one(c.checkKeys)},

@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A forgery is a row that says what the tenant's stream does not say: somebody wrote it with the password of the service that owns the
+// table. Only tables of which something is believed are looked at. What is not archived yet can't be compared and is left for the next look,
+// unless the archiver has caught up. Each query gives the tenant and the name of what differs.
+var forgeries = []struct{ what, next, query string }{
+	{"API key without its tenant.key_issued, or changed or revoked since", "reset the projector (docs/replay.md), and change the password of neuronx_projector",
+		`SELECT k.tenant_id, 'key ' || k.key_id FROM neuronx.api_keys k WHERE NOT EXISTS (
+			SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = k.tenant_id AND e.subject = 'tenant/' || k.tenant_id AND e.event_type = 'tenant.key_issued'
+			   AND e.data->>'key_id' = k.key_id AND e.data->>'secret_sha256' = k.secret_sha256
+			   AND to_jsonb(k.scopes) = e.data->'scopes' AND (k.expires_at IS NULL) = (coalesce(e.data->'expires_at', 'null') = 'null'))
+		OR k.revoked_at IS NULL AND EXISTS (
+			SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = k.tenant_id AND e.subject = 'tenant/' || k.tenant_id AND e.event_type = 'tenant.key_revoked'
+			   AND e.data->>'key_id' = k.key_id AND e.sequence <= k.sequence)`},
+	{"tenant whose status is not what its stream says", "reset the projector (docs/replay.md), and change the password of neuronx_projector",
+		`SELECT t.tenant_id, 'status ' || coalesce(t.status, 'none') FROM neuronx.tenants t LEFT JOIN LATERAL (
+			SELECT e.event_type FROM neuronx.tenant_events e WHERE e.tenant_id = t.tenant_id AND e.subject = 'tenant/' || t.tenant_id AND e.sequence <= t.sequence
+			   AND e.event_type IN ('tenant.created', 'tenant.suspended', 'tenant.resumed') ORDER BY e.sequence DESC LIMIT 1) e ON true
+		WHERE (t.status = 'suspended') <> (coalesce(e.event_type, '') = 'tenant.suspended') OR e.event_type IS NULL`},
+	{"bundle of rules that was not published so", "reset the rules service (docs/replay.md), and change the password of neuronx_rules",
+		`SELECT b.tenant_id, 'bundle ' || b.version || ' at sequence ' || b.sequence FROM neuronx.rule_bundles b
+		WHERE NOT EXISTS (SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = b.tenant_id AND e.sequence = b.sequence AND e.event_type = 'rules.published'
+			AND e.event_id = b.event_id AND e.data->>'hash' = b.hash AND (e.data->>'version')::bigint = b.version AND e.data->'files' = b.files::jsonb)`},
+	{"CRM connection that was not recorded so", "neuronx tenant connect-crm again, and change the password of neuronx_gohighlevel",
+		`SELECT c.tenant_id, c.adapter || ' ' || c.location FROM neuronx.crm_connections c LEFT JOIN LATERAL (
+			SELECT e.data FROM neuronx.tenant_events e WHERE e.tenant_id = c.tenant_id AND e.subject = 'tenant/' || c.tenant_id AND e.event_type = 'tenant.crm_connected'
+			   AND e.data->>'adapter' = c.adapter ORDER BY e.sequence DESC LIMIT 1) e ON true
+		WHERE (e.data->>'location', e.data->>'token', e.data->>'mode', coalesce(e.data->>'base_url', '')) IS DISTINCT FROM (c.location, c.token, c.mode, c.base_url)`},
+	{"decision about a dead letter that no event tells of", "neuronx deadletter list, and change the password of neuronx_archiver",
+		`SELECT d.tenant_id, d.kind || ' ' || d.topic || '/' || d.partition || '/' || d."offset" FROM neuronx.dead_letter_decisions d
+		WHERE d.tenant_id IS NOT NULL AND NOT EXISTS (SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = d.tenant_id AND e.sequence = d.sequence
+			AND (d.kind = 'admitted' AND e.event_id = d.redrive_id OR e.event_type = 'engine.dead_letter.' || d.kind
+				AND (e.data->>'topic', e.data->>'partition', e.data->>'offset') = (d.topic, d.partition::text, d."offset"::text)))`},
+	{"outbox row that was not sent because no process of the engine wrote it, or its deriver may not derive it", "see \"Who can do what with a stolen secret\" in docs/operations.md",
+		`SELECT tenant_id, deriver || ' ' || number || ': ' || reason FROM neuronx.outbox_forbidden WHERE found_at > now() - interval '7 days'`},
+	{"outbox with a hole, at which its deriver waits for ever", "see \"A hole in an outbox\" in docs/operations.md",
+		`SELECT tenant_id, deriver || ' between ' || min(number) || ' and ' || max(number) FROM neuronx.outbox GROUP BY tenant_id, deriver
+		HAVING max(number) - min(number) + 1 > count(*) AND min(created_at) < now() - interval '1 minute'`},
+	{"outbox whose rows are not seen in the log", "is ingest running, and may this deriver write? See \"A hole in an outbox\" in docs/operations.md",
+		`SELECT tenant_id, deriver || ' from ' || min(number) || ' on, for ' || date_trunc('second', now() - min(created_at)) FROM neuronx.outbox
+		GROUP BY tenant_id, deriver HAVING min(created_at) < now() - interval '5 minutes' OR min(created_at) > now() + interval '5 minutes'`},
+	{"number of an outbox that is below its rows", "see \"A hole in an outbox\" in docs/operations.md",
+		`SELECT o.tenant_id, o.deriver || ' ' || max(o.number) FROM neuronx.outbox o LEFT JOIN neuronx.outbox_numbers n USING (tenant_id, deriver)
+		GROUP BY o.tenant_id, o.deriver, n.last HAVING coalesce(n.last, 0) < max(o.number)`},
+}
+
+// forgeryLimit is how many rows of a kind are named.
+const forgeryLimit = 5
+
+// checkForged compares what services keep in tables of their own with what the tenants' streams say.
+func (c *cli) checkForged(ctx context.Context) []finding {
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return []finding{fail(err, "")}
+	}
+	var behind []string
+	rows, err := pool.Query(ctx, `SELECT DISTINCT p.tenant_id FROM neuronx.progress p LEFT JOIN neuronx.progress a
+		ON a.consumer = 'neuronx.archiver' AND a.tenant_id = p.tenant_id WHERE p.state <> 'retired' AND p.sequence > coalesce(a.sequence, 0) ORDER BY 1`)
+	if err == nil {
+		behind, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil {
+		return []finding{fail(err, "doctor needs the role neuronx_ops")}
+	}
+	waits := map[string]bool{}
+	for _, t := range behind {
+		waits[t] = true
+	}
+	var out []finding
+	for _, f := range forgeries {
+		rows, err := pool.Query(ctx, `SELECT tenant_id, left(name, 200) FROM (`+f.query+`) f(tenant_id, name) ORDER BY 1, 2 LIMIT $1`, forgeryLimit+1)
+		if err != nil {
+			return append(out, fail(err, "doctor needs the role neuronx_ops"))
+		}
+		var tenant, name string
+		n := 0
+		if _, err := pgx.ForEachRow(rows, []any{&tenant, &name}, func() error {
+			found := finding{Result: checkFail, Detail: fmt.Sprintf("%s: %s, %s", f.what, tenant, name), Next: f.next}
+			if n++; n > forgeryLimit {
+				found.Detail = f.what + ": and more"
+			}
+			if waits[tenant] {
+				found.Result, found.Detail = checkWarn, found.Detail+" (the archive is behind; look again when it has caught up)"
+			}
+			out = append(out, found)
+			return nil
+		}); err != nil {
+			return append(out, fail(err, "doctor needs the role neuronx_ops"))
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, finding{Result: checkOK, Detail: "keys, tenants, bundles, connections, decisions and outboxes are as the streams say"})
+	}
+	return out
+}
