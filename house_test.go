@@ -109,6 +109,55 @@ func TestFilesAreRooms(t *testing.T) {
 	}
 }
 
+// TestEveryHTTPServerIsGuarded: no http.Server of the product serves a handler that httpguard does not stand before.
+func TestEveryHTTPServerIsGuarded(t *testing.T) {
+	found := 0
+	for _, s := range sources(t) {
+		if strings.HasSuffix(s.path, "_test.go") || strings.HasPrefix(s.path, "e2e/") || strings.HasPrefix(s.path, "examples/") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.CallExpr:
+				if name := selector(n.Fun); name == "http.ListenAndServe" || name == "http.Serve" || name == "http.ListenAndServeTLS" || name == "http.ServeTLS" {
+					t.Errorf("%s calls %s, which nothing guards; see pkg/httpguard", s.path, name)
+				}
+			case *ast.CompositeLit:
+				if selector(n.Type) != "http.Server" {
+					return true
+				}
+				found++
+				for _, el := range n.Elts {
+					kv, ok := el.(*ast.KeyValueExpr)
+					if !ok {
+						continue
+					}
+					if key, ok := kv.Key.(*ast.Ident); ok && key.Name == "Handler" {
+						if call, ok := kv.Value.(*ast.CallExpr); ok && selector(call.Fun) == "httpguard.New" {
+							return true
+						}
+					}
+				}
+				t.Errorf("%s has an http.Server whose Handler is not httpguard.New(…)", s.path)
+			}
+			return true
+		})
+	}
+	if found < 3 {
+		t.Errorf("%d HTTP servers found: this test looks at the wrong thing", found)
+	}
+}
+
+// selector is pkg.Name of an expression, or "".
+func selector(e ast.Expr) string {
+	if sel, ok := e.(*ast.SelectorExpr); ok {
+		if pkg, ok := sel.X.(*ast.Ident); ok {
+			return pkg.Name + "." + sel.Sel.Name
+		}
+	}
+	return ""
+}
+
 func TestNothingIsLeftForLater(t *testing.T) {
 	words := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
 	sleeps := regexp.MustCompile(`time\.Sl` + `eep\(`)

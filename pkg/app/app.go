@@ -12,12 +12,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
+
+	"github.com/neuronx/engine/pkg/httpguard"
 )
 
 // Service is what a process runs.
 type Service struct {
 	Name         string                                       // such as "ingest"
-	DefaultAdmin string                                       // default admin address, such as ":9091"
+	DefaultAdmin string                                       // default admin address, such as "127.0.0.1:9091"
 	Flags        func(fs *pflag.FlagSet)                      // declares the flags; may be nil
 	Validate     func() error                                 // all problems at once; may be nil
 	Run          func(ctx context.Context, rt *Runtime) error // blocks until ctx ends
@@ -30,6 +32,8 @@ type Runtime struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // every metric carries the label service
 	Ready   *Readiness
+
+	AllowedHosts []string // --allowed-hosts: for httpguard, at every HTTP listener of the process
 }
 
 // NewRuntime makes the runtime of one service over the process's registry.
@@ -47,7 +51,8 @@ func Main(s *Service) { os.Exit(run(s, os.Args[1:], os.Stdout, os.Stderr)) }
 func run(s *Service, args []string, stdout, stderr io.Writer) int {
 	fs := pflag.NewFlagSet("neuronx-"+s.Name, pflag.ContinueOnError)
 	fs.SetOutput(stdout)
-	admin := fs.String("admin-addr", s.DefaultAdmin, "address of /metrics, /livez and /readyz")
+	admin := fs.String("admin-addr", s.DefaultAdmin, "address of /metrics, /livez and /readyz; for a Prometheus or a probe on another machine or in another container, such as 0.0.0.0:9091")
+	hosts := fs.StringSlice("allowed-hosts", nil, "host names, beside the usual ones, under which clients reach this process over HTTP; .example.com for all under it, * for every name")
 	slot := fs.String("slot", "0", "which instance of the service this is; unique among those that run")
 	level := fs.String("log-level", "info", "debug, info, warn or error")
 	format := fs.String("log-format", "json", "json or text")
@@ -67,6 +72,9 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	log, err := NewLogger(stderr, *level, *format)
+	if err == nil {
+		err = httpguard.CheckHosts(*hosts)
+	}
 	if err == nil && s.Validate != nil {
 		err = s.Validate()
 	}
@@ -76,10 +84,11 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 	}
 	reg := NewRegistry()
 	rt := NewRuntime(s.Name, *slot, log, reg)
+	rt.AllowedHosts = *hosts
 	ctx, stop := signals(rt.Log)
 	defer stop()
 	g := NewGroup()
-	g.Add("admin", func(ctx context.Context) error { return ServeAdmin(ctx, *admin, reg, rt.Ready, nil) })
+	g.Add("admin", func(ctx context.Context) error { return ServeAdmin(ctx, *admin, reg, rt.Ready, *hosts) })
 	g.Add(s.Name, func(ctx context.Context) error { return s.Run(ctx, rt) })
 	rt.Log.Info("starting", "version", Version(), "admin", *admin, "slot", *slot)
 	if err := g.Run(ctx); err != nil {

@@ -138,16 +138,18 @@ func (e *engine) serve(ctx context.Context, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	sup := NewSupervisor(e.log)
+	sup := NewSupervisor(e.log, e.cfg.AllowedHosts...)
 	if err := e.addServices(sup); err != nil {
 		return err
 	}
 	base := app.NewRegistry()
 	g := app.NewGroup()
 	g.Add("registry", e.registry.Run)
-	g.Add("registry http", func(ctx context.Context) error { return app.Serve(ctx, lis.registry, e.registry) })
+	g.Add("registry http", func(ctx context.Context) error {
+		return app.Serve(ctx, lis.registry, e.registry, e.cfg.AllowedHosts...)
+	})
 	g.Add("admin", func(ctx context.Context) error {
-		return app.Serve(ctx, lis.admin, app.AdminHandler(prometheus.Gatherers{base, sup}, sup, sup.Routes))
+		return app.Serve(ctx, lis.admin, app.AdminHandler(prometheus.Gatherers{base, sup}, sup, sup.Routes), e.cfg.AllowedHosts...)
 	})
 	g.Add("engine", func(ctx context.Context) error { return e.operate(ctx, sup, began) })
 	return g.Run(ctx)
