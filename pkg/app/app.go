@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/httpguard"
+	"github.com/neuronx/engine/pkg/safetext"
 )
 
 // Service is what a process runs.
@@ -49,6 +50,7 @@ func NewRuntime(name, slot string, log *slog.Logger, reg prometheus.Registerer) 
 func Main(s *Service) { os.Exit(run(s, os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(s *Service, args []string, stdout, stderr io.Writer) int {
+	stdout, stderr = safetext.NewWriter(stdout), safetext.NewWriter(stderr)
 	fs := pflag.NewFlagSet("neuronx-"+s.Name, pflag.ContinueOnError)
 	fs.SetOutput(stdout)
 	admin := fs.String("admin-addr", s.DefaultAdmin, "address of /metrics, /livez and /readyz; for a Prometheus or a probe on another machine or in another container, such as 0.0.0.0:9091")
@@ -118,13 +120,15 @@ func signals(log *slog.Logger) (context.Context, func()) {
 	return ctx, func() { signal.Stop(ch); close(ch); cancel() }
 }
 
-// NewLogger makes the process's logger. Payloads and secrets are never logged.
+// NewLogger makes the process's logger. Payloads and secrets are never logged. What tenants chose may stand in attributes: slog quotes
+// line feeds and C0 controls, safetext escapes the rest, so a line of the log is one line and a terminal only shows it.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("--log-level %q is not debug, info, warn or error", level)
 	}
 	opts := &slog.HandlerOptions{Level: l}
+	w = safetext.NewWriter(w)
 	switch format {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, opts)), nil

@@ -22,6 +22,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/postgres"
 	pgembedded "github.com/neuronx/engine/pkg/postgres/embedded"
+	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/demo"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
@@ -32,7 +33,7 @@ const partitions = 6
 // engine is what a running dev holds.
 type engine struct {
 	cfg    Config
-	out    io.Writer
+	out    *safetext.Writer
 	log    *slog.Logger
 	folder *folder
 	keys   *event.Keyring
@@ -52,7 +53,7 @@ type engine struct {
 //	folder, keys ─> Kafka and Postgres ─> provision ─> registry, schemas ─> stand-in CRM, services ─> tenant demo ─> dev.env, leads
 func Run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	began := time.Now()
-	e := &engine{cfg: cfg, out: out}
+	e := &engine{cfg: cfg, out: safetext.NewWriter(out)}
 	if e.folder, err = openFolder(cfg.DataDir); err != nil {
 		return err
 	}
