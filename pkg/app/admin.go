@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"sort"
 	"sync"
@@ -16,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/neuronx/engine/pkg/httpguard"
+	"github.com/neuronx/engine/pkg/safetext"
 )
 
 // Readiness collects what keeps a service from being ready. It is ready when every component that ever spoke is without error and
@@ -107,7 +110,8 @@ func ServeAdmin(ctx context.Context, addr string, reg prometheus.Gatherer, ready
 // Serve serves h on l until ctx ends, then lets requests under way finish for at most 10 s. httpguard keeps web pages away from it;
 // allowedHosts are host names beside those that are right on such a listener anyway.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, allowedHosts ...string) error {
-	srv := &http.Server{Handler: httpguard.New(l.Addr(), allowedHosts, h), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	complaints := log.New(safetext.NewWriter(os.Stderr), "", log.LstdFlags|log.LUTC)
+	srv := &http.Server{Handler: httpguard.New(l.Addr(), allowedHosts, h), ErrorLog: complaints, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	select {

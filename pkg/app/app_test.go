@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 )
@@ -111,6 +113,25 @@ func TestReadiness_IsFalseUntilEveryComponentIsFine(t *testing.T) {
 	r.Set("postgres", nil)
 	if get("/readyz") != 200 || get("/metrics") != 200 {
 		t.Error("not ready when all is fine")
+	}
+}
+
+func TestNewLogger_WritesHostileTextAsOneVisibleLine(t *testing.T) {
+	const hostile = "e\x1b[31m\u009b0m\u202egnp\u2028\r\nlevel=ERROR msg=forged\x7f\uffff\x9b"
+	for _, format := range []string{"json", "text"} {
+		var out bytes.Buffer
+		log, err := NewLogger(&out, "info", format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.With("tenant", hostile).WithGroup("g").Info(hostile, hostile, hostile, "err", errors.New(hostile), "list", []string{hostile})
+		text := out.String()
+		if strings.Count(text, "\n") != 1 || strings.ContainsAny(text, "\x1b\u009b\u202e\u2028\r\x7f\uffff") || !utf8.ValidString(text) {
+			t.Errorf("%s: %q", format, text)
+		}
+		if format == "json" && !json.Valid(out.Bytes()) {
+			t.Errorf("not JSON: %q", text)
+		}
 	}
 }
 

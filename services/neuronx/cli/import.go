@@ -182,7 +182,7 @@ func (r *rejections) add(rej importer.Rejection) {
 		r.c.note("refused: more follow, not shown")
 	}
 	if r.file != nil {
-		if err := json.NewEncoder(r.file).Encode(rej); err != nil {
+		if err := json.NewEncoder(safetext.NewWriter(r.file)).Encode(rej); err != nil {
 			r.c.note("the rejects file can't be written: %v", err)
 		}
 	}
