@@ -109,6 +109,90 @@ func TestFilesAreRooms(t *testing.T) {
 	}
 }
 
+// TestEveryHTTPServerIsGuarded: no http.Server of the product serves a handler that httpguard does not stand before.
+func TestEveryHTTPServerIsGuarded(t *testing.T) {
+	found := 0
+	for _, s := range sources(t) {
+		if strings.HasSuffix(s.path, "_test.go") || strings.HasPrefix(s.path, "e2e/") || strings.HasPrefix(s.path, "examples/") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.CallExpr:
+				if name := selector(n.Fun); name == "http.ListenAndServe" || name == "http.Serve" || name == "http.ListenAndServeTLS" || name == "http.ServeTLS" {
+					t.Errorf("%s calls %s, which nothing guards; see pkg/httpguard", s.path, name)
+				}
+			case *ast.CompositeLit:
+				if selector(n.Type) != "http.Server" {
+					return true
+				}
+				found++
+				for _, el := range n.Elts {
+					kv, ok := el.(*ast.KeyValueExpr)
+					if !ok {
+						continue
+					}
+					if key, ok := kv.Key.(*ast.Ident); ok && key.Name == "Handler" {
+						if call, ok := kv.Value.(*ast.CallExpr); ok && selector(call.Fun) == "httpguard.New" {
+							return true
+						}
+					}
+				}
+				t.Errorf("%s has an http.Server whose Handler is not httpguard.New(…)", s.path)
+			}
+			return true
+		})
+	}
+	if found < 3 {
+		t.Errorf("%d HTTP servers found: this test looks at the wrong thing", found)
+	}
+}
+
+// selector is pkg.Name of an expression, or "".
+func selector(e ast.Expr) string {
+	if sel, ok := e.(*ast.SelectorExpr); ok {
+		if pkg, ok := sel.X.(*ast.Ident); ok {
+			return pkg.Name + "." + sel.Sel.Name
+		}
+	}
+	return ""
+}
+
+// TestOutputGoesThroughOneWriter: what a person's terminal or a log gets was escaped by safetext. The standard streams are named where
+// they are wrapped, and nowhere else.
+func TestOutputGoesThroughOneWriter(t *testing.T) {
+	wrapped := map[string]bool{
+		"services/neuronx/cmd/main.go":              true, // cli.Main wraps them
+		"pkg/app/app.go":                            true, // run wraps them
+		"pkg/app/admin.go":                          true, // wrapped there
+		"pkg/postgres/postgrestest/postgrestest.go": true, // tests only
+	}
+	for _, s := range sources(t) {
+		if strings.HasSuffix(s.path, "_test.go") || strings.HasPrefix(s.path, "e2e/") || strings.HasPrefix(s.path, "examples/") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				name := selector(n)
+				if (name == "os.Stdout" || name == "os.Stderr") && !wrapped[s.path] || name == "slog.Default" || name == "log.Default" {
+					t.Errorf("%s uses %s; see pkg/safetext", s.path, name)
+				}
+			case *ast.CallExpr:
+				switch name := selector(n.Fun); name {
+				case "fmt.Print", "fmt.Printf", "fmt.Println", "log.Print", "log.Printf", "log.Println", "log.Fatal", "log.Fatalf", "slog.Info", "slog.Warn", "slog.Error":
+					t.Errorf("%s calls %s; see pkg/safetext", s.path, name)
+				case "slog.NewTextHandler", "slog.NewJSONHandler":
+					if s.path != "pkg/app/app.go" && s.path != "services/neuronx/cli/cli.go" {
+						t.Errorf("%s makes a handler of its own for logs; app.NewLogger escapes", s.path)
+					}
+				}
+			}
+			return true
+		})
+	}
+}
+
 func TestNothingIsLeftForLater(t *testing.T) {
 	words := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
 	sleeps := regexp.MustCompile(`time\.Sl` + `eep\(`)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"sort"
 	"sync"
@@ -14,6 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/neuronx/engine/pkg/httpguard"
+	"github.com/neuronx/engine/pkg/safetext"
 )
 
 // Readiness collects what keeps a service from being ready. It is ready when every component that ever spoke is without error and
@@ -93,18 +98,20 @@ func AdminHandler(reg prometheus.Gatherer, ready interface{ Err() error }, extra
 	return mux
 }
 
-// ServeAdmin serves AdminHandler at addr until ctx ends.
-func ServeAdmin(ctx context.Context, addr string, reg prometheus.Gatherer, ready interface{ Err() error }, extra func(*http.ServeMux)) error {
+// ServeAdmin serves AdminHandler at addr until ctx ends, for the host names that Serve allows.
+func ServeAdmin(ctx context.Context, addr string, reg prometheus.Gatherer, ready interface{ Err() error }, allowedHosts []string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listen for admin: %w (choose another --admin-addr)", err)
 	}
-	return Serve(ctx, l, AdminHandler(reg, ready, extra))
+	return Serve(ctx, l, AdminHandler(reg, ready, nil), allowedHosts...)
 }
 
-// Serve serves h on l until ctx ends, then lets requests under way finish for at most 10 s.
-func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+// Serve serves h on l until ctx ends, then lets requests under way finish for at most 10 s. httpguard keeps web pages away from it;
+// allowedHosts are host names beside those that are right on such a listener anyway.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, allowedHosts ...string) error {
+	complaints := log.New(safetext.NewWriter(os.Stderr), "", log.LstdFlags|log.LUTC)
+	srv := &http.Server{Handler: httpguard.New(l.Addr(), allowedHosts, h), ErrorLog: complaints, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	select {

@@ -12,12 +12,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
+
+	"github.com/neuronx/engine/pkg/httpguard"
+	"github.com/neuronx/engine/pkg/safetext"
 )
 
 // Service is what a process runs.
 type Service struct {
 	Name         string                                       // such as "ingest"
-	DefaultAdmin string                                       // default admin address, such as ":9091"
+	DefaultAdmin string                                       // default admin address, such as "127.0.0.1:9091"
 	Flags        func(fs *pflag.FlagSet)                      // declares the flags; may be nil
 	Validate     func() error                                 // all problems at once; may be nil
 	Run          func(ctx context.Context, rt *Runtime) error // blocks until ctx ends
@@ -30,6 +33,8 @@ type Runtime struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // every metric carries the label service
 	Ready   *Readiness
+
+	AllowedHosts []string // --allowed-hosts: for httpguard, at every HTTP listener of the process
 }
 
 // NewRuntime makes the runtime of one service over the process's registry.
@@ -45,9 +50,11 @@ func NewRuntime(name, slot string, log *slog.Logger, reg prometheus.Registerer) 
 func Main(s *Service) { os.Exit(run(s, os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(s *Service, args []string, stdout, stderr io.Writer) int {
+	stdout, stderr = safetext.NewWriter(stdout), safetext.NewWriter(stderr)
 	fs := pflag.NewFlagSet("neuronx-"+s.Name, pflag.ContinueOnError)
 	fs.SetOutput(stdout)
-	admin := fs.String("admin-addr", s.DefaultAdmin, "address of /metrics, /livez and /readyz")
+	admin := fs.String("admin-addr", s.DefaultAdmin, "address of /metrics, /livez and /readyz; for a Prometheus or a probe on another machine or in another container, such as 0.0.0.0:9091")
+	hosts := fs.StringSlice("allowed-hosts", nil, "host names, beside the usual ones, under which clients reach this process over HTTP; .example.com for all under it, * for every name")
 	slot := fs.String("slot", "0", "which instance of the service this is; unique among those that run")
 	level := fs.String("log-level", "info", "debug, info, warn or error")
 	format := fs.String("log-format", "json", "json or text")
@@ -67,6 +74,9 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	log, err := NewLogger(stderr, *level, *format)
+	if err == nil {
+		err = httpguard.CheckHosts(*hosts)
+	}
 	if err == nil && s.Validate != nil {
 		err = s.Validate()
 	}
@@ -76,10 +86,11 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 	}
 	reg := NewRegistry()
 	rt := NewRuntime(s.Name, *slot, log, reg)
+	rt.AllowedHosts = *hosts
 	ctx, stop := signals(rt.Log)
 	defer stop()
 	g := NewGroup()
-	g.Add("admin", func(ctx context.Context) error { return ServeAdmin(ctx, *admin, reg, rt.Ready, nil) })
+	g.Add("admin", func(ctx context.Context) error { return ServeAdmin(ctx, *admin, reg, rt.Ready, *hosts) })
 	g.Add(s.Name, func(ctx context.Context) error { return s.Run(ctx, rt) })
 	rt.Log.Info("starting", "version", Version(), "admin", *admin, "slot", *slot)
 	if err := g.Run(ctx); err != nil {
@@ -109,13 +120,15 @@ func signals(log *slog.Logger) (context.Context, func()) {
 	return ctx, func() { signal.Stop(ch); close(ch); cancel() }
 }
 
-// NewLogger makes the process's logger. Payloads and secrets are never logged.
+// NewLogger makes the process's logger. Payloads and secrets are never logged. What tenants chose may stand in attributes: slog quotes
+// line feeds and C0 controls, safetext escapes the rest, so a line of the log is one line and a terminal only shows it.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("--log-level %q is not debug, info, warn or error", level)
 	}
 	opts := &slog.HandlerOptions{Level: l}
+	w = safetext.NewWriter(w)
 	switch format {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, opts)), nil

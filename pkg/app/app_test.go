@@ -3,13 +3,17 @@ package app
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 )
@@ -110,6 +114,71 @@ func TestReadiness_IsFalseUntilEveryComponentIsFine(t *testing.T) {
 	if get("/readyz") != 200 || get("/metrics") != 200 {
 		t.Error("not ready when all is fine")
 	}
+}
+
+func TestNewLogger_WritesHostileTextAsOneVisibleLine(t *testing.T) {
+	const hostile = "e\x1b[31m\u009b0m\u202egnp\u2028\r\nlevel=ERROR msg=forged\x7f\uffff\x9b"
+	for _, format := range []string{"json", "text"} {
+		var out bytes.Buffer
+		log, err := NewLogger(&out, "info", format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.With("tenant", hostile).WithGroup("g").Info(hostile, hostile, hostile, "err", errors.New(hostile), "list", []string{hostile})
+		text := out.String()
+		if strings.Count(text, "\n") != 1 || strings.ContainsAny(text, "\x1b\u009b\u202e\u2028\r\x7f\uffff") || !utf8.ValidString(text) {
+			t.Errorf("%s: %q", format, text)
+		}
+		if format == "json" && !json.Valid(out.Bytes()) {
+			t.Errorf("not JSON: %q", text)
+		}
+	}
+}
+
+func TestServeAdmin_AnswersToNoPage(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := NewReadiness()
+	ready.Set("x", nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	stopped := false
+	go func() {
+		done <- Serve(ctx, l, AdminHandler(NewRegistry(), ready, func(mux *http.ServeMux) {
+			mux.HandleFunc("POST /services/{name}/stop", func(http.ResponseWriter, *http.Request) { stopped = true })
+		}), "engine.example.com")
+	}()
+	ask := func(method, path, host, site string) int {
+		req, _ := http.NewRequest(method, "http://"+l.Addr().String()+path, nil)
+		req.Host = host
+		if site != "" {
+			req.Header.Set("Sec-Fetch-Site", site)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	for _, c := range []struct {
+		method, path, host, site string
+		want                     int
+	}{
+		{"POST", "/services/ingest/stop", "evil.example", "cross-site", 421}, {"POST", "/services/ingest/stop", "", "cross-site", 403},
+		{"GET", "/metrics", "evil.example", "", 421}, {"GET", "/metrics", "engine.example.com", "", 200}, {"GET", "/readyz", "", "", 200},
+	} {
+		if got := ask(c.method, c.path, c.host, c.site); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil || stopped {
+		t.Errorf("%v, stopped %v", err, stopped)
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
 func TestRun_ExitCodes(t *testing.T) {

@@ -9,4 +9,4 @@ import (
 type Config = consumer.Settings
 
 // Service is the archiver as a process of its own.
-func Service() *app.Service { return consumer.Service("archiver", ":9094", Run) }
+func Service() *app.Service { return consumer.Service("archiver", "127.0.0.1:9094", Run) }

@@ -21,7 +21,7 @@ import (
 func Service() *app.Service {
 	cfg := &Config{}
 	return &app.Service{
-		Name: "gohighlevel", DefaultAdmin: ":9095",
+		Name: "gohighlevel", DefaultAdmin: "127.0.0.1:9095",
 		Flags: cfg.Bind, Validate: cfg.Validate,
 		Run: func(ctx context.Context, rt *app.Runtime) error { return Run(ctx, rt, *cfg) },
 	}

@@ -26,7 +26,7 @@ import (
 func Service() *app.Service {
 	cfg := Default()
 	return &app.Service{
-		Name: "ingest", DefaultAdmin: ":9091",
+		Name: "ingest", DefaultAdmin: "127.0.0.1:9091",
 		Flags:    func(fs *pflag.FlagSet) { cfg.bind(fs) },
 		Validate: cfg.Validate,
 		Run:      func(ctx context.Context, rt *app.Runtime) error { return Run(ctx, rt, cfg) },
@@ -148,7 +148,7 @@ func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, par
 	directory := parts.directory
 	server := httpin.New(httpin.Config{
 		Producer: parts.producer, Auth: directory, Schemas: parts.schemas, Keys: parts.keys, Finder: finder,
-		AckTimeout: cfg.AckTimeout, Quotas: cfg.Quotas, Log: rt.Log, Reg: rt.Metrics,
+		AckTimeout: cfg.AckTimeout, Quotas: cfg.Quotas, Log: rt.Log, Reg: rt.Metrics, AllowedHosts: rt.AllowedHosts,
 	})
 	rt.Ready.Set("tenant directory", tenant.ErrNotLoaded)
 	g.Add("receipts", func(ctx context.Context) error { return server.FollowReceipts(ctx, parts.brokers) })

@@ -9,4 +9,4 @@ import (
 type Config = consumer.Settings
 
 // Service is the projector as a process of its own.
-func Service() *app.Service { return consumer.Service("projector", ":9093", Run) }
+func Service() *app.Service { return consumer.Service("projector", "127.0.0.1:9093", Run) }

@@ -9,4 +9,4 @@ import (
 type Config = consumer.Settings
 
 // Service is the rules service as a process of its own.
-func Service() *app.Service { return consumer.Service("rules", ":9092", Run) }
+func Service() *app.Service { return consumer.Service("rules", "127.0.0.1:9092", Run) }

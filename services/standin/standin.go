@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -11,13 +12,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/httpguard"
 )
 
 // Service is the process neuronx-standin.
 func Service() *app.Service {
 	cfg := &Config{}
 	return &app.Service{
-		Name: "standin", DefaultAdmin: ":9096", Flags: cfg.Bind, Validate: cfg.Validate,
+		Name: "standin", DefaultAdmin: "127.0.0.1:9096", Flags: cfg.Bind, Validate: cfg.Validate,
 		Run: func(ctx context.Context, rt *app.Runtime) error { return Run(ctx, rt, *cfg) },
 	}
 }
@@ -48,7 +50,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen on %s (change it with --crm-addr): %w", addr, err), s.Close())
 	}
-	srv := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	srv := &http.Server{Handler: httpguard.New(l.Addr(), rt.AllowedHosts, s.Handler()), ErrorLog: slog.NewLogLogger(rt.Log.Handler(), slog.LevelDebug), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
 	url := "http://" + l.Addr().String()

@@ -2,6 +2,7 @@ package standin
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -11,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+
+	"github.com/neuronx/engine/pkg/app"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -328,4 +332,43 @@ func TestRequestLog_IsARing(t *testing.T) {
 	if len(got) != 10 || got[0].N != 6 || len(l.entries) != logEntries {
 		t.Fatalf("%d entries, first %d", len(l.entries), got[0].N)
 	}
+}
+
+func TestRun_PageChangesNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	url := make(chan string, 1)
+	done := make(chan error, 1)
+	go func() {
+		done <- Run(ctx, app.NewRuntime("standin", "0", slog.New(slog.DiscardHandler), prometheus.NewRegistry()), Config{Addr: "127.0.0.1:0", Ready: func(u string) { url <- u }})
+	}()
+	base := <-url
+	ask := func(method, path, host, origin string) int {
+		req, err := http.NewRequest(method, base+path, strings.NewReader(`{"location":"x"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if req.Host = host; origin != "" {
+			req.Header.Set("Origin", origin)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := ask("POST", "/_standin/reset", "", "https://evil.example"); got != 403 {
+		t.Errorf("a page resets the stand-in: %d", got)
+	}
+	if got := ask("GET", "/_standin/contacts?location=x", "evil.example", ""); got != 421 {
+		t.Errorf("a rebound name reads contacts: %d", got)
+	}
+	if got := ask("POST", "/_standin/locations", "", ""); got != 201 {
+		t.Errorf("a test's call: %d", got)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
 }

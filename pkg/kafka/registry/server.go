@@ -40,6 +40,11 @@ func NewServer(cfg kafka.Config, log *slog.Logger) *Server {
 // ServeHTTP answers the REST API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.routes.ServeHTTP(w, r) }
 
+// Refuse implements httpguard.Refuser: clients of a registry read errors as its JSON.
+func (s *Server) Refuse(w http.ResponseWriter, _ *http.Request, status int, why string) {
+	answerError(w, &problem{Code: status, Message: why})
+}
+
 // Ready returns nil when requests are answered.
 func (s *Server) Ready() error {
 	s.mu.RLock()

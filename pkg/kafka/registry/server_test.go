@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/neuronx/engine/pkg/httpguard"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
@@ -89,6 +91,39 @@ func register(t *testing.T, h http.Handler, subject, schema string) int {
 		t.Fatalf("register under %s: %d %v", subject, status, body)
 	}
 	return int(body["id"].(float64))
+}
+
+func TestServer_BehindTheGuardTakesNoSchemaFromAPage(t *testing.T) {
+	s, _ := start(t, kafkatest.Start(t))
+	h := httpguard.New(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 18081}, nil, s)
+	post := func(host string, header ...string) (int, map[string]any) {
+		body, _ := json.Marshal(map[string]string{"schema": record("A", "x")})
+		r := httptest.NewRequest("POST", "/subjects/a/versions", bytes.NewReader(body))
+		r.Host = host
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		out := map[string]any{}
+		if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
+			t.Fatalf("%v in %q", err, w.Body.String())
+		}
+		return w.Code, out
+	}
+	if status, body := post("127.0.0.1:18081", "Origin", "https://evil.example", "Content-Type", "text/plain"); status != 403 || body["error_code"] != 403.0 {
+		t.Errorf("a page's schema: %d %v", status, body)
+	}
+	if status, body := post("evil.example"); status != 421 || body["error_code"] != 421.0 {
+		t.Errorf("a rebound name: %d %v", status, body)
+	}
+	if v, err := s.read(func(st *state) (any, error) { return st.names(""), nil }); err != nil || len(v.([]string)) != 0 {
+		t.Errorf("subjects %v, %v", v, err)
+	}
+	// As Confluent's Java client sends it: no Origin.
+	if status, body := post("localhost:18081", "Content-Type", "application/vnd.schemaregistry.v1+json", "User-Agent", "Java/21.0.4"); status != 200 {
+		t.Errorf("a client's schema: %d %v", status, body)
+	}
 }
 
 func TestServer_GivesOneIDToOneSchemaUnderTwoSubjects(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -380,6 +381,48 @@ func TestTrace_IsCarriedOrStarted(t *testing.T) {
 	if e := parsed(t, recs[2]); !validTraceparent(e.TraceParent) {
 		t.Errorf("no trace was started: %q", e.TraceParent)
 	}
+}
+
+func TestServe_RefusesAPageOfAnotherSiteWithAProblem(t *testing.T) {
+	f := newFixture(t, nil)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- f.Serve(ctx, ln) }()
+	for _, c := range []struct {
+		host, origin string
+		want         int
+	}{
+		{"", "https://evil.example", 403}, {"evil.example", "", 421}, {"evil.example", "http://evil.example", 421}, {"", "", 202}, {"localhost", "", 202},
+	} {
+		req, err := http.NewRequest(http.MethodPost, "http://"+ln.Addr().String()+"/v1/events", strings.NewReader(good))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = c.host
+		req.Header.Set("Authorization", "Bearer "+f.keys["acme"])
+		req.Header.Set("Content-Type", mediaStructured)
+		if c.origin != "" {
+			req.Header.Set("Origin", c.origin)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if media := resp.Header.Get("Content-Type"); resp.StatusCode != c.want || c.want != 202 && (media != "application/problem+json" || !strings.Contains(string(body), `"code":"forbidden"`)) {
+			t.Errorf("Host %q, Origin %q: %s %s: %s", c.host, c.origin, resp.Status, media, body)
+		}
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
 func TestServe_FinishesRequestsUnderWayWhenStopped(t *testing.T) {

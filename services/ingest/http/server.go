@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/httpguard"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/tenant"
 )
@@ -52,8 +53,10 @@ type Config struct {
 
 	AckTimeout time.Duration // how long a request waits for Kafka; 0: 10 s
 	Quotas     Quotas        // of a tenant for which nothing else is set
-	Log        *slog.Logger
-	Reg        prometheus.Registerer
+
+	AllowedHosts []string // host names under which clients reach the API; none: every one, unless the listener is on loopback
+	Log          *slog.Logger
+	Reg          prometheus.Registerer
 }
 
 // Server is the HTTP door.
@@ -140,7 +143,7 @@ func (s *Server) route(pattern, method string, h handler) http.Handler {
 // cut by the timeouts (Slowloris).
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
-		Handler:           s.Handler(),
+		Handler:           httpguard.New(ln.Addr(), s.AllowedHosts, guarded{s.Handler()}, httpguard.Keyed()),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      s.writeTimeout(),
@@ -167,6 +170,17 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		s.Log.Warn("HTTP requests were cut off at shutdown", "error", err)
 	}
 	return nil
+}
+
+// guarded answers with problems, too, when the guard refuses.
+type guarded struct{ http.Handler }
+
+// Refuse implements httpguard.Refuser.
+func (guarded) Refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
+	p := problem(event.CodeForbidden, why)
+	p.Status, p.Title = status, http.StatusText(status)
+	_, _, traceID := trace(r.Header)
+	writeProblem(w, r, p, traceID)
 }
 
 // statusWriter remembers the status for metrics.

@@ -20,6 +20,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/safetext"
 )
 
 // cli is one run of the tool.
@@ -83,6 +84,7 @@ func Root(extra ...*cobra.Command) *cobra.Command {
 
 func (c *cli) run(ctx context.Context, args []string, extra ...*cobra.Command) int {
 	defer c.close()
+	c.out, c.err = safetext.NewWriter(c.out), safetext.NewWriter(c.err) // nothing is written but through these two
 	root := c.root(extra...)
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {

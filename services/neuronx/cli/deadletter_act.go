@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 )
 
@@ -298,8 +300,10 @@ func (c *cli) editor(ctx context.Context, text []byte) ([]byte, error) {
 	}
 	run := exec.CommandContext(ctx, "sh", "-c", name+` "$1"`, "sh", f.Name()) //nolint:gosec // the user's own editor
 	run.Stdin, run.Stdout, run.Stderr = c.in, c.err, c.err
-	if file, ok := c.out.(*os.File); ok {
-		run.Stdout = file
+	for w, to := range map[io.Writer]*io.Writer{c.out: &run.Stdout, c.err: &run.Stderr} {
+		if file := safetext.File(w); file != nil { // an editor draws on the terminal itself
+			*to = file
+		}
 	}
 	if err := run.Run(); err != nil {
 		return nil, failed("run "+name, err)

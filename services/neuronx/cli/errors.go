@@ -95,15 +95,20 @@ func report(w io.Writer, format string, err error) int {
 		b, _ := json.Marshal(map[string]any{"error": map[string]any{
 			"exit": e.Exit, "code": e.Code, "what": e.What, "why": e.Why, "next": e.Next,
 		}})
-		fmt.Fprintf(w, "%s\n", b)
+		_, _ = w.Write(append(b, '\n'))
 		return e.Exit
 	}
-	fmt.Fprintf(w, "error: %s\n", e.What)
-	if e.Why != "" {
-		fmt.Fprintf(w, "  why:  %s\n", strings.ReplaceAll(e.Why, "\n", "\n        "))
-	}
-	if e.Next != "" {
-		fmt.Fprintf(w, "  next: %s\n", strings.ReplaceAll(e.Next, "\n", "\n        "))
+	printf(w, "error: %s\n", e.What)
+	for _, part := range [][2]string{{"  why:  ", e.Why}, {"  next: ", e.Next}} {
+		if part[1] == "" {
+			continue
+		}
+		for i, line := range strings.Split(part[1], "\n") {
+			if i > 0 {
+				part[0] = "        "
+			}
+			printf(w, "%s%s\n", part[0], line)
+		}
 	}
 	return e.Exit
 }

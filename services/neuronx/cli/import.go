@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/pkg/tenant"
 	"github.com/neuronx/engine/services/neuronx/importer"
 )
@@ -181,7 +182,7 @@ func (r *rejections) add(rej importer.Rejection) {
 		r.c.note("refused: more follow, not shown")
 	}
 	if r.file != nil {
-		if err := json.NewEncoder(r.file).Encode(rej); err != nil {
+		if err := json.NewEncoder(safetext.NewWriter(r.file)).Encode(rej); err != nil {
 			r.c.note("the rejects file can't be written: %v", err)
 		}
 	}
@@ -204,8 +205,8 @@ type bar struct {
 }
 
 func newBar(c *cli) *bar {
-	f, ok := c.err.(*os.File)
-	return &bar{c: c, terminal: ok && term.IsTerminal(int(f.Fd())), began: c.now()}
+	f := safetext.File(c.err)
+	return &bar{c: c, terminal: f != nil && term.IsTerminal(int(f.Fd())), began: c.now()}
 }
 
 func (b *bar) show(file string, done, size int64, counts importer.Counts) {
@@ -233,14 +234,15 @@ func (b *bar) show(file string, done, size int64, counts importer.Counts) {
 			line[i] = '█'
 		}
 	}
-	end := "\n"
+	w := safetext.NewWriter(b.c.err)
 	if b.terminal {
-		printf(b.c.err, "\r\x1b[K")
-		end = ""
+		_ = w.Control("\r\x1b[K") // stderr is gone: nobody is left to tell
 	}
 	rate := float64(counts.Events) / max(0.001, now.Sub(b.began).Seconds())
-	printf(b.c.err, "%s %s %3.0f%%  %d events, %.0f/s%s", file, string(line), part*100, counts.Events, rate, end)
-	b.drawn = b.terminal
+	printf(w, "%s %s %3.0f%%  %d events, %.0f/s", file, string(line), part*100, counts.Events, rate)
+	if b.drawn = b.terminal; !b.drawn {
+		printf(w, "\n")
+	}
 }
 
 func (b *bar) end() {

@@ -142,17 +142,21 @@ func (c *cli) keyList() *cobra.Command {
 			slices.SortFunc(rows, func(a, b keyRow) int {
 				return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.ID, b.ID))
 			})
-			return show(c, rows, []string{"TENANT", "KEY", "STATUS", "SCOPES", "LABEL", "EXPIRES"}, func(r keyRow) []any {
-				expires := "never"
-				if r.Expires != nil {
-					expires = stamp(*r.Expires)
-				}
-				return []any{r.Tenant, r.ID, r.Status, join(r.Scopes), dash(r.Label), expires}
-			})
+			return c.showKeys(rows)
 		},
 	}
 	cmd.Flags().StringVar(&id, "tenant", "", "only this tenant's")
 	return cmd
+}
+
+func (c *cli) showKeys(rows []keyRow) error {
+	return show(c, rows, []string{"TENANT", "KEY", "STATUS", "SCOPES", "LABEL", "EXPIRES"}, func(r keyRow) []any {
+		expires := "never"
+		if r.Expires != nil {
+			expires = stamp(*r.Expires)
+		}
+		return []any{r.Tenant, r.ID, r.Status, join(r.Scopes), dash(r.Label), expires}
+	})
 }
 
 func (c *cli) keyRevoke() *cobra.Command {

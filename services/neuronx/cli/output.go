@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/neuronx/engine/pkg/safetext"
 )
 
 const (
@@ -32,7 +35,7 @@ func show[T any](c *cli, rows []T, header []string, cells func(T) []any) error {
 	}
 	t.AppendHeader(head)
 	for _, r := range rows {
-		t.AppendRow(table.Row(cells(r)))
+		t.AppendRow(table.Row(visible(cells(r))))
 	}
 	t.Render()
 	return nil
@@ -70,7 +73,7 @@ func (c *cli) line(v any) error {
 // note writes progress to stderr.
 func (c *cli) note(format string, args ...any) {
 	if !c.quiet {
-		fmt.Fprintf(c.err, format+"\n", args...)
+		printf(c.err, format+"\n", args...)
 	}
 }
 
@@ -91,4 +94,34 @@ func dash(s string) string {
 	return s
 }
 
-func printf(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
+// printf writes lines of the tool's own, with values in them that others may have chosen: each stays on its line.
+func printf(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format, visible(args)...)
+}
+
+// visible makes one line of visible text of each value that is text, an error or a list of texts; others stay.
+func visible(values []any) []any {
+	out := make([]any, len(values))
+	for i, v := range values {
+		switch v := v.(type) {
+		case string:
+			out[i] = safetext.Text(v)
+		case error:
+			out[i] = safetext.Text(v.Error())
+		case []string:
+			texts := make([]string, len(v))
+			for j, s := range v {
+				texts[j] = safetext.Text(s)
+			}
+			out[i] = texts
+		default:
+			out[i] = v
+			if s, ok := v.(fmt.Stringer); ok {
+				out[i] = safetext.Text(s.String())
+			} else if rv := reflect.ValueOf(v); rv.IsValid() && rv.Kind() == reflect.String { // a named type, such as event.Code
+				out[i] = safetext.Text(rv.String())
+			}
+		}
+	}
+	return out
+}

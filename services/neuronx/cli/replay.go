@@ -274,8 +274,8 @@ func (c *cli) exportRows(rows []reset.Row) error {
 		_ = w.Write([]string{r.Topic, strconv.Itoa(int(r.Partition)), strconv.FormatInt(r.NewOffset, 10)}) // a Buffer takes everything
 	}
 	w.Flush()
-	printf(c.out, "%s", buf.String())
-	return nil
+	_, err := buf.WriteTo(c.out)
+	return err
 }
 
 // parseDatetime reads Kafka's form, where milliseconds are required, and RFC

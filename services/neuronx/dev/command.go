@@ -18,7 +18,7 @@ func Command() *cobra.Command {
 with a tenant named demo whose leads travel through all of it. Data stays in --data-dir. Ctrl-C stops it.`,
 		Example: `  neuronx dev
   neuronx dev --demo=false --data-dir /tmp/nx
-  neuronx dev --http :0 --kafka-port 0 --postgres-port 0 --registry-port 0 --crm-port 0 --admin-addr 127.0.0.1:0`,
+  neuronx dev --http 127.0.0.1:0 --kafka-port 0 --postgres-port 0 --registry-port 0 --crm-port 0 --admin-addr 127.0.0.1:0`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := cfg.Validate(); err != nil {

@@ -8,13 +8,16 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/neuronx/engine/pkg/httpguard"
 )
 
-// Config of `neuronx dev`. Ports are on 127.0.0.1; 0 takes a free one.
+// Config of `neuronx dev`. Ports are on 127.0.0.1, that of HTTP unless it is told otherwise; 0 takes a free one.
 type Config struct {
 	DataDir      string
-	HTTP         string // listen address of the HTTP door
-	Admin        string // listen address of metrics, health and the services' switches; loopback only
+	HTTP         string   // listen address of the HTTP door
+	AllowedHosts []string // host names beside the usual ones, at every HTTP port
+	Admin        string   // listen address of metrics, health and the services' switches; loopback only
 	KafkaPort    int
 	PostgresPort int
 	RegistryPort int
@@ -29,7 +32,8 @@ type Config struct {
 // Bind declares the flags.
 func (c *Config) Bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.DataDir, "data-dir", ".neuronx", "folder of all data, keys and dev.env")
-	fs.StringVar(&c.HTTP, "http", ":8080", "listen address of the HTTP door")
+	fs.StringVar(&c.HTTP, "http", "127.0.0.1:8080", "listen address of the HTTP door")
+	fs.StringSliceVar(&c.AllowedHosts, "allowed-hosts", nil, "host names, beside the usual ones, under which clients reach the HTTP ports; .example.com for all under it, * for every name")
 	fs.StringVar(&c.Admin, "admin-addr", "127.0.0.1:9090", "loopback address of /metrics, /readyz and the services' switches")
 	fs.IntVar(&c.KafkaPort, "kafka-port", 19092, "port of Kafka, 0 = any")
 	fs.IntVar(&c.PostgresPort, "postgres-port", 15432, "port of Postgres, 0 = any")
@@ -52,8 +56,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	if _, _, err := net.SplitHostPort(c.HTTP); err != nil {
-		errs = append(errs, fmt.Errorf("--http %q is no address such as :8080", c.HTTP))
+		errs = append(errs, fmt.Errorf("--http %q is no address such as 127.0.0.1:8080", c.HTTP))
 	}
+	errs = append(errs, httpguard.CheckHosts(c.AllowedHosts))
 	host, _, err := net.SplitHostPort(c.Admin)
 	if ip := net.ParseIP(host); err != nil || (host != "localhost" && (ip == nil || !ip.IsLoopback())) {
 		errs = append(errs, fmt.Errorf("--admin-addr %q must be a loopback address: it can stop services", c.Admin))

@@ -22,6 +22,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/postgres"
 	pgembedded "github.com/neuronx/engine/pkg/postgres/embedded"
+	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/demo"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
@@ -32,7 +33,7 @@ const partitions = 6
 // engine is what a running dev holds.
 type engine struct {
 	cfg    Config
-	out    io.Writer
+	out    *safetext.Writer
 	log    *slog.Logger
 	folder *folder
 	keys   *event.Keyring
@@ -52,7 +53,7 @@ type engine struct {
 //	folder, keys ─> Kafka and Postgres ─> provision ─> registry, schemas ─> stand-in CRM, services ─> tenant demo ─> dev.env, leads
 func Run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	began := time.Now()
-	e := &engine{cfg: cfg, out: out}
+	e := &engine{cfg: cfg, out: safetext.NewWriter(out)}
 	if e.folder, err = openFolder(cfg.DataDir); err != nil {
 		return err
 	}
@@ -138,16 +139,18 @@ func (e *engine) serve(ctx context.Context, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	sup := NewSupervisor(e.log)
+	sup := NewSupervisor(e.log, e.cfg.AllowedHosts...)
 	if err := e.addServices(sup); err != nil {
 		return err
 	}
 	base := app.NewRegistry()
 	g := app.NewGroup()
 	g.Add("registry", e.registry.Run)
-	g.Add("registry http", func(ctx context.Context) error { return app.Serve(ctx, lis.registry, e.registry) })
+	g.Add("registry http", func(ctx context.Context) error {
+		return app.Serve(ctx, lis.registry, e.registry, e.cfg.AllowedHosts...)
+	})
 	g.Add("admin", func(ctx context.Context) error {
-		return app.Serve(ctx, lis.admin, app.AdminHandler(prometheus.Gatherers{base, sup}, sup, sup.Routes))
+		return app.Serve(ctx, lis.admin, app.AdminHandler(prometheus.Gatherers{base, sup}, sup, sup.Routes), e.cfg.AllowedHosts...)
 	})
 	g.Add("engine", func(ctx context.Context) error { return e.operate(ctx, sup, began) })
 	return g.Run(ctx)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/spf13/pflag"
 	"go.uber.org/goleak"
 
 	pgembedded "github.com/neuronx/engine/pkg/postgres/embedded"
@@ -115,6 +117,27 @@ func (r *running) found(ctx context.Context, email string) error {
 	return nil
 }
 
+func TestConfig_IsOnLoopbackUnlessTold(t *testing.T) {
+	var cfg Config
+	cfg.Bind(pflag.NewFlagSet("dev", pflag.ContinueOnError))
+	for _, addr := range []string{cfg.HTTP, cfg.Admin, loopback(cfg.KafkaPort), loopback(cfg.PostgresPort), loopback(cfg.RegistryPort), loopback(cfg.CRMPort)} {
+		if ap, err := netip.ParseAddrPort(addr); err != nil || !ap.Addr().IsLoopback() {
+			t.Errorf("%s is not on loopback", addr)
+		}
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+	cfg.Admin = "0.0.0.0:9090"
+	if cfg.Validate() == nil {
+		t.Error("the services' switches may be reached from outside")
+	}
+	cfg.Admin, cfg.AllowedHosts = "127.0.0.1:9090", []string{"https://engine.example"}
+	if cfg.Validate() == nil {
+		t.Error("a URL passes for a host name")
+	}
+}
+
 func TestDev_LeadTravelsToTheCRMAndSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()
 	t.Cleanup(func() { _ = pgembedded.Remove(context.Background(), filepath.Join(dir, "postgres")) })
@@ -151,6 +174,7 @@ func TestDev_LeadTravelsToTheCRMAndSurvivesARestart(t *testing.T) {
 		}
 	}
 	seen(r)
+	pageStopsNothing(t, client, r)
 	if err := r.stop(); err != nil {
 		t.Fatalf("the stop: %v", err)
 	}
@@ -171,6 +195,51 @@ func TestDev_LeadTravelsToTheCRMAndSurvivesARestart(t *testing.T) {
 	second := start2(dir)
 	if second == nil || !strings.Contains(second.Error(), "another `neuronx dev` runs") {
 		t.Errorf("a second dev on one folder: %v", second)
+	}
+}
+
+// pageStopsNothing sends what a page in a browser can send to every HTTP port, and what programs send.
+func pageStopsNothing(t *testing.T, client *http.Client, r *running) {
+	t.Helper()
+	foreign := map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example", "Content-Type": "text/plain"}
+	for _, c := range []struct {
+		port, method, path, body, host string
+		header                         map[string]string
+		want                           int
+	}{
+		{"ADMIN", "POST", "/services/projector/stop", "", "", foreign, 403},
+		{"ADMIN", "POST", "/services/projector/stop", "", "evil.example", nil, 421},
+		{"ADMIN", "GET", "/services/projector/stop", "", "", nil, 405},
+		{"ADMIN", "GET", "/metrics", "", "evil.example", nil, 421},
+		{"ADMIN", "GET", "/metrics", "", "localhost:9090", nil, 200},
+		{"SCHEMA_REGISTRY", "POST", "/subjects/evil-value/versions", `{"schema":"\"string\""}`, "", foreign, 403},
+		{"SCHEMA_REGISTRY", "GET", "/subjects", "", "evil.example", nil, 421},
+		{"SCHEMA_REGISTRY", "POST", "/subjects/lead.created-value/versions", `{"schema":"no schema"}`, "", map[string]string{"Content-Type": "application/vnd.schemaregistry.v1+json"}, 422},
+		{"CRM", "POST", "/_standin/reset", "", "", foreign, 403},
+		{"CRM", "GET", "/_standin/contacts?location=demo", "", "evil.example:18090", nil, 421},
+		{"HTTP", "POST", "/v1/events", "{}", "", foreign, 403},
+		{"HTTP", "GET", "/openapi.json", "", "evil.example", nil, 421},
+		{"HTTP", "POST", "/v1/events", "{}", "", nil, 401},
+		{"ADMIN", "POST", "/services/projector/stop", "", "", nil, 200}, // neuronx, curl
+		{"ADMIN", "POST", "/services/projector/start", "", "", nil, 200},
+	} {
+		req, err := http.NewRequest(c.method, r.env["NEURONX_"+c.port+"_URL"]+c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = c.host
+		for k, v := range c.header {
+			req.Header.Set(k, v)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != c.want {
+			t.Errorf("%s %s%s, Host %q, %v: %s, want %d: %s", c.method, c.port, c.path, c.host, c.header, resp.Status, c.want, answer)
+		}
 	}
 }
 

@@ -35,11 +35,14 @@ type unit struct {
 // only), and starts one again that failed.
 type Supervisor struct {
 	log   *slog.Logger
+	hosts []string
 	units []*unit
 }
 
-// NewSupervisor makes one without services.
-func NewSupervisor(log *slog.Logger) *Supervisor { return &Supervisor{log: log} }
+// NewSupervisor makes one without services, which get allowedHosts for their HTTP listeners.
+func NewSupervisor(log *slog.Logger, allowedHosts ...string) *Supervisor {
+	return &Supervisor{log: log, hosts: allowedHosts}
+}
 
 // Add adds a service; Run starts it.
 func (s *Supervisor) Add(name string, run func(ctx context.Context, rt *app.Runtime) error) {
@@ -85,6 +88,7 @@ func (s *Supervisor) keep(ctx context.Context, u *unit, done chan struct{}) {
 	for ctx.Err() == nil {
 		reg := prometheus.NewRegistry()
 		rt := app.NewRuntime(u.name, "0", s.log, reg)
+		rt.AllowedHosts = s.hosts
 		u.mu.Lock()
 		u.rt, u.reg = rt, reg
 		u.mu.Unlock()
@@ -161,7 +165,8 @@ func (s *Supervisor) Gather() ([]*dto.MetricFamily, error) {
 	return all.Gather()
 }
 
-// Routes adds POST /services/{name}/stop and /start, which only a loopback listener may serve.
+// Routes adds POST /services/{name}/stop and /start, which only a loopback listener behind httpguard may serve: app.Serve is one
+// when its listener is.
 func (s *Supervisor) Routes(mux *http.ServeMux) {
 	handle := func(verb string, do func(*unit)) {
 		mux.HandleFunc("POST /services/{name}/"+verb, func(w http.ResponseWriter, r *http.Request) {

@@ -1,10 +1,13 @@
 package dev
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/safetext"
 )
 
 func at(seq int64, typ, subject string) *event.Recorded {
@@ -45,5 +48,23 @@ func TestTravel_ForgetsTheOldestAndIgnoresImports(t *testing.T) {
 	tr.admitted(imported, nil, time.Unix(0, 0))
 	if got := tr.latest(5); len(got) != 2 || got[0].Subject != "lead/3" {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestView_ShowsHostileTextWithoutDoingWhatItSays(t *testing.T) {
+	const hostile = "e\x1b[31m\u009b0m\u202egnp\u2028\r\nforged\x7f"
+	s := snapshot{Leads: []*journey{{Subject: hostile, Name: hostile, SentID: hostile, Sent: true}}, Stages: []stage{{Name: hostile}}, Trouble: hostile}
+	var out bytes.Buffer
+	v := newView(safetext.NewWriter(&out))
+	v.draw(s)
+	for _, text := range []string{out.String(), arrival(s.Leads[0]), summary(s)} {
+		if strings.ContainsAny(text, "\x1b\u009b\u202e\u2028\r\x7f") || strings.Contains(text, "\nforged") {
+			t.Errorf("%q", text)
+		}
+	}
+	if before := out.Len(); !strings.Contains(out.String(), `\u202egnp`) {
+		t.Errorf("not shown: %q", out.String())
+	} else if v.draw(s); !strings.HasPrefix(out.String()[before:], "\x1b[") { // its own move of the cursor
+		t.Errorf("drawn below instead of over: %q", out.String()[before:])
 	}
 }

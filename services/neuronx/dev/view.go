@@ -2,12 +2,13 @@ package dev
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/neuronx/engine/pkg/safetext"
 )
 
 // snapshot is what the terminal shows at one moment.
@@ -29,14 +30,14 @@ type stage struct {
 
 // view writes snapshots: on a terminal a block that is drawn over itself, elsewhere plain lines.
 type view struct {
-	out   io.Writer
+	out   *safetext.Writer
 	live  bool
 	drawn int // lines of the block on the screen
 }
 
-func newView(out io.Writer) *view {
-	f, ok := out.(*os.File)
-	return &view{out: out, live: ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+func newView(out *safetext.Writer) *view {
+	f := safetext.File(out)
+	return &view{out: out, live: f != nil && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
 // block renders a snapshot for a terminal of the given width.
@@ -57,7 +58,8 @@ func block(s snapshot, width int) []string {
 		lines = append(lines, "", "  not ready: "+strings.ReplaceAll(s.Trouble, "\n", "; "))
 	}
 	for i, l := range lines {
-		if r := []rune(l); len(r) > width {
+		lines[i] = safetext.Text(l) // subjects, e-mail addresses and ids are the tenants'
+		if r := []rune(lines[i]); len(r) > width {
 			lines[i] = string(r[:width])
 		}
 	}
@@ -85,27 +87,23 @@ func row(j *journey) string {
 // draw shows a snapshot on a terminal.
 func (v *view) draw(s snapshot) {
 	width := 120
-	if f, ok := v.out.(*os.File); ok {
+	if f := safetext.File(v.out); f != nil {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 20 {
 			width = w
 		}
 	}
-	var b strings.Builder
 	if v.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA\x1b[J", v.drawn)
+		_ = v.out.Control(fmt.Sprintf("\x1b[%dA\x1b[J", v.drawn)) // the terminal is gone: nobody is left to tell
 	}
 	lines := block(s, width)
-	for _, l := range lines {
-		b.WriteString(l + "\n")
-	}
 	v.drawn = len(lines)
-	fmt.Fprint(v.out, b.String())
+	fmt.Fprintln(v.out, strings.Join(lines, "\n"))
 }
 
 // arrival writes the line of a lead that has arrived.
 func arrival(j *journey) string {
-	return fmt.Sprintf("%s: admitted #%d, scored %d, projected, archived, sent as contact %s (%d ms)", j.Subject, j.Sequence, j.Score, j.SentID,
-		j.Finished.Sub(j.Began).Milliseconds())
+	return safetext.Text(fmt.Sprintf("%s: admitted #%d, scored %d, projected, archived, sent as contact %s (%d ms)", j.Subject, j.Sequence, j.Score, j.SentID,
+		j.Finished.Sub(j.Began).Milliseconds()))
 }
 
 // summary writes a snapshot as one line.
@@ -117,5 +115,5 @@ func summary(s snapshot) string {
 	if s.Trouble != "" {
 		parts = append(parts, "not ready: "+strings.ReplaceAll(s.Trouble, "\n", "; "))
 	}
-	return strings.Join(parts, ", ")
+	return safetext.Text(strings.Join(parts, ", "))
 }
