@@ -82,8 +82,13 @@ func (m *measure) fits(v any) bool {
 type adapter struct{ types.Adapter }
 
 func (a adapter) NativeToValue(v any) ref.Val {
-	if _, ok := v.(TooLarge); ok {
+	switch v := v.(type) {
+	case TooLarge:
 		return types.NewErrFromString(unreadable)
+	case map[string]any: // what is in it comes through here, too
+		return types.NewStringInterfaceMap(a, v)
+	case []any:
+		return types.NewDynamicList(a, v)
 	}
 	return a.Adapter.NativeToValue(v)
 }

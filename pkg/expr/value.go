@@ -73,7 +73,7 @@ func (b *budget) native(v ref.Val) (any, error) {
 	case traits.Lister:
 		return b.array(v)
 	case *types.Err:
-		if strings.HasPrefix(v.Error(), unreadable) {
+		if strings.Contains(v.Error(), unreadable) {
 			return nil, fieldTooLarge()
 		}
 		return nil, &EvalError{CodeFailed, "the result holds an error"}
