@@ -202,7 +202,7 @@ func (f *fold) refuseBundle(ctx context.Context, r *event.Recorded, version int6
 	if err != nil {
 		return err
 	}
-	out, err := failed(Input{Event: *r, Version: version, Schemas: schemas}, "*", &ruleFailure{codeInvalidBundle, cause.Error()}, false)
+	out, err := failed(Input{Event: *r, Version: version, Schemas: schemas}, "*", &ruleFailure{code: codeInvalidBundle, detail: cause.Error()}, false)
 	if err != nil {
 		return consumer.Transient(err)
 	}
