@@ -118,7 +118,7 @@ func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips b
 	if in.Semantics >= 2 {
 		counts = f.budget == "" && h.meets(in.Event.Subject, f.code)
 	}
-	if f.budget != "" {
+	if !counts && f.budget != "" {
 		h.OverBudget++
 		h.LastBudget = f.budget
 	}
