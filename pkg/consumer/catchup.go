@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,12 +122,13 @@ func (s *session) advance(ctx context.Context, r Row) (more bool, err error) {
 	to := from
 	if len(events) == 0 && broken == nil { // the loop may have kept more since it was asked
 		events = s.recent.from(r.TenantID, from.Sequence+1)
-		events = events[:min(len(events), chunk)]
+		events = s.bounded(r, events)
 	}
 	if len(events) > 0 {
 		if to, err = s.applyRun(ctx, tx, from, Run{r.TenantID, r.Generation, events}); err != nil {
 			return false, err
 		}
+		s.took(r, len(events), int(to.Sequence-from.Sequence))
 	}
 	goal := target(rows[r.TenantID])
 	if broken != nil { // a damaged row of the archive is this tenant's trouble alone
@@ -171,6 +173,7 @@ func (s *session) accountCatchUp(from, to Row, goal int64) {
 	s.c.metrics.consumed(outcomeApplied, int(to.Sequence-from.Sequence))
 	switch to.State {
 	case Live:
+		delete(s.chunks, to.TenantID)
 		s.recent.trim(to.TenantID, to.Sequence)
 		s.c.metrics.built("live")
 		s.log.Info("tenant caught up", "tenant", to.TenantID, "generation", to.Generation, "sequence", to.Sequence)
@@ -185,17 +188,21 @@ func (s *session) accountCatchUp(from, to Row, goal int64) {
 
 // missing finds the events that follow a row: in the archive, in memory, and when they were waited for long enough, in the log.
 func (s *session) missing(ctx context.Context, r Row) ([]event.Recorded, error) {
+	// What the loop set aside a moment ago is here, in the order of the log.
+	if events := s.recent.from(r.TenantID, r.Sequence+1); len(events) > 0 && s.parts() {
+		return s.bounded(r, events), nil
+	}
 	if s.c.cfg.Archive != nil {
-		events, err := s.c.cfg.Archive.Events(ctx, r.TenantID, r.Sequence+1, chunk)
+		events, err := s.c.cfg.Archive.Events(ctx, r.TenantID, r.Sequence+1, s.chunkOf(r))
 		if err != nil {
 			return nil, fmt.Errorf("read archive: %w", err)
 		}
 		if events = consecutive(events, r.Sequence+1); len(events) > 0 {
-			return events, nil
+			return s.bounded(r, events), nil
 		}
 	}
 	if events := s.recent.from(r.TenantID, r.Sequence+1); len(events) > 0 {
-		return events[:min(len(events), chunk)], nil
+		return s.bounded(r, events), nil
 	}
 	wait := min(s.c.cfg.GapTimeout/2, 30*time.Second) // the archiver is usually a moment behind: a scan of the log can wait
 	if s.c.cfg.Archive != nil && (r.MissingSince.IsZero() || time.Since(r.MissingSince) < wait) {
@@ -212,6 +219,35 @@ func (s *session) missing(ctx context.Context, r Row) ([]event.Recorded, error) 
 		s.scanned[r.TenantID] = time.Now()
 	}
 	return events, err
+}
+
+// parts reports whether the handler decides how far a chunk goes.
+func (s *session) parts() bool {
+	_, ok := s.c.handler.(PartHandler)
+	return ok
+}
+
+// chunkOf is how many events the next transaction of a generation begins with.
+func (s *session) chunkOf(r Row) int {
+	if !s.parts() {
+		return chunk
+	}
+	return cmp.Or(s.chunks[r.TenantID], firstPart)
+}
+
+func (s *session) bounded(r Row, events []event.Recorded) []event.Recorded {
+	events = events[:min(len(events), s.chunkOf(r))]
+	if s.parts() {
+		events = within(events, partBytes)
+	}
+	return events
+}
+
+// took notes how far a chunk came.
+func (s *session) took(r Row, asked, applied int) {
+	if s.parts() {
+		s.chunks[r.TenantID] = nextChunk(asked, applied)
+	}
 }
 
 var errEnough = errors.New("enough")
@@ -239,7 +275,7 @@ func (s *session) scan(ctx context.Context, r Row) ([]event.Recorded, error) {
 			return errEnough
 		}
 		e.Partition, e.Offset = rec.Partition, rec.Offset
-		if events = append(events, e); len(events) == chunk {
+		if events = append(events, e); len(events) == s.chunkOf(r) {
 			return errEnough
 		}
 		return nil

@@ -156,6 +156,7 @@ type session struct {
 
 	after   Row                  // after which the catch-up looks on; of its goroutine
 	scanned map[string]time.Time // by tenant: when the log was last searched in vain; of the catch-up goroutine
+	chunks  map[string]int       // by tenant: see chunkOf; of the catch-up goroutine
 
 	mu      sync.Mutex // guards what the loop and the assignment share
 	next    map[kafka.TopicPartition]int64
@@ -180,7 +181,7 @@ func (c *Consumer) join(ctx context.Context) error {
 	defer admin.Close()
 	s := &session{
 		c: c, log: c.cfg.Log.With("consumer", c.cfg.Name), topics: []string{kafka.TopicEvents}, admin: admin,
-		recent: recent{events: map[string][]event.Recorded{}}, woken: make(chan struct{}, 1), scanned: map[string]time.Time{},
+		recent: recent{events: map[string][]event.Recorded{}}, woken: make(chan struct{}, 1), scanned: map[string]time.Time{}, chunks: map[string]int{},
 		next: map[kafka.TopicPartition]int64{}, logIDs: map[kafka.TopicPartition]string{}, putBack: map[kafka.TopicPartition]bool{},
 	}
 	if s.logs, err = loadLineage(ctx, c.cfg.Pool); err != nil {

@@ -216,6 +216,20 @@ func (s *session) applyAll(ctx context.Context, tx pgx.Tx, jobs []*job) error {
 	if len(runs) == 0 {
 		return nil
 	}
+	if h, ok := s.c.handler.(PartHandler); ok {
+		rows := make([]Row, len(with))
+		for i, j := range with {
+			rows[i] = j.next
+		}
+		rows, err := s.applyParts(ctx, tx, h, rows, runs)
+		if err != nil {
+			return err
+		}
+		for i, j := range with {
+			j.next = rows[i]
+		}
+		return nil
+	}
 	if h, ok := s.c.handler.(BatchHandler); ok {
 		err := savepoint(ctx, tx, func(tx pgx.Tx) error { return h.ApplyBatch(ctx, tx, runs) })
 		if err == nil {
@@ -241,6 +255,13 @@ func (s *session) applyAll(ctx context.Context, tx pgx.Tx, jobs []*job) error {
 // applyRun applies one run and returns the row as it stands after it: stalled before the first event that fails, if one does.
 // The error is a retriable one.
 func (s *session) applyRun(ctx context.Context, tx pgx.Tx, row Row, run Run) (Row, error) {
+	if h, ok := s.c.handler.(PartHandler); ok {
+		rows, err := s.applyParts(ctx, tx, h, []Row{row}, []Run{run})
+		if err != nil {
+			return row, err
+		}
+		return rows[0], nil
+	}
 	apply := func(events []event.Recorded) error {
 		return savepoint(ctx, tx, func(tx pgx.Tx) error {
 			return s.c.handler.Apply(ctx, tx, Run{run.TenantID, run.Generation, events})

@@ -10,6 +10,8 @@ import (
 const (
 	recentPerTenant = 2_000
 	recentTenants   = 200
+	recentBytes     = 4 << 20  // values of one tenant's events
+	recentAll       = 32 << 20 // values of all tenants' events
 )
 
 // recent keeps the newest events of tenants that are catching up. The archive is always a little behind this consumer, so a busy
@@ -17,6 +19,7 @@ const (
 type recent struct {
 	mu     sync.Mutex
 	events map[string][]event.Recorded
+	bytes  int
 }
 
 // keep adds events of the log, newest last.
@@ -27,15 +30,40 @@ func (r *recent) keep(tenant string, events []event.Recorded) {
 	if !ok && len(r.events) >= recentTenants {
 		return // the archive has them soon enough
 	}
+	r.bytes -= valueBytes(have)
 	for _, e := range events {
 		if n := len(have); n == 0 || e.Sequence > have[n-1].Sequence {
 			have = append(have, e)
 		}
 	}
-	if over := len(have) - recentPerTenant; over > 0 {
-		have = append([]event.Recorded(nil), have[over:]...)
+	if have = newest(have); r.bytes+valueBytes(have) > recentAll {
+		delete(r.events, tenant) // the archive has them soon enough
+		return
 	}
+	r.bytes += valueBytes(have)
 	r.events[tenant] = have
+}
+
+// newest copies as many of the last events as one tenant may have here, if not all.
+func newest(events []event.Recorded) []event.Recorded {
+	first, left := max(0, len(events)-recentPerTenant), recentBytes
+	for i := len(events) - 1; i >= first; i-- {
+		if left -= len(events[i].Value); left < 0 {
+			first = i + 1
+			break
+		}
+	}
+	if first == 0 {
+		return events
+	}
+	return append([]event.Recorded(nil), events[first:]...)
+}
+
+func valueBytes(events []event.Recorded) (n int) {
+	for i := range events {
+		n += len(events[i].Value)
+	}
+	return n
 }
 
 // from returns what follows a sequence without a gap.
@@ -50,6 +78,7 @@ func (r *recent) trim(tenant string, sequence int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if have := r.events[tenant]; len(have) > 0 && have[len(have)-1].Sequence <= sequence {
+		r.bytes -= valueBytes(have)
 		delete(r.events, tenant)
 	}
 }

@@ -8,8 +8,10 @@
 //
 //   - a source has at most MaxSource bytes, parses at most 64 levels deep and has at most 10,000 nodes after macros;
 //   - comprehensions nest at most three deep, regular expressions are RE2 with a bounded program;
-//   - an evaluation costs at most CostLimit units and is interrupted after Deadline of wall time, checked every 100
-//     iterations of a comprehension;
+//   - an evaluation costs at most CostLimit units. Every call is charged by the length of what it reads and writes, so that a unit
+//     stands for a bounded time (charge.go); texts are searched in linear time or for the product of text and pattern (search.go);
+//   - a caller that evaluates other people's data hides fields over MaxText or MaxValues from the expressions (Visible);
+//   - an evaluation is interrupted when its context ends, checked every 100 iterations of a comprehension;
 //   - a result has at most MaxResultNodes values and MaxResultBytes bytes of text.
 //
 // # How it fails
@@ -17,5 +19,5 @@
 // Compile answers *CompileError with every problem at its line and column. Eval answers *EvalError, whose code and text are a
 // function of the source and the values alone: they can be recorded in an event and derived again. Text that does not stand in
 // the source is left out, because it may be a person's data. The exception is CodeDeadline: it depends on the machine, so
-// callers must treat it as a fault of infrastructure (retry), never as an outcome.
+// callers must never record it as an outcome: the rules service sets the tenant aside, others try again.
 package expr

@@ -29,6 +29,7 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 			cel.Overload("ordered_list", []*cel.Type{listT}, listT, cel.UnaryBinding(orderedRange)),
 			cel.Overload("ordered_map", []*cel.Type{mapKV}, cel.ListType(cel.TypeParamType("K")), cel.UnaryBinding(orderedRange)),
 		),
+		cel.CustomTypeAdapter(adapter{types.DefaultTypeAdapter}),
 		cel.DefaultUTCTimeZone(true),
 		cel.CrossTypeNumericComparisons(true),
 		// Versions are pinned: a newer library must not change what a published rule means.
@@ -40,9 +41,8 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.ParserRecursionLimit(64),
 		cel.ParserExpressionSizeLimit(MaxSource),
 		cel.ExpressionNodeLimit(10_000),
-		cel.RegexProgramSizeLimit(1_000),
 		cel.ASTValidators(
-			cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals(),
+			cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(),
 			cel.ValidateComprehensionNestingLimit(3),
 		),
 	)
@@ -65,7 +65,13 @@ func orderedMacros() []cel.Macro {
 		parser.NewReceiverMacro("map", 3, over(parser.MakeMap)),
 		parser.NewReceiverMacro("filter", 2, over(parser.MakeFilter)),
 		bounded("replace", 2), bounded("replace", 3), bounded("split", 1), bounded("split", 2), bounded("join", 0), bounded("join", 1),
-		bounded("format", 1),
+		bounded("format", 1), bounded("indexOf", 1), bounded("indexOf", 2), bounded("lastIndexOf", 1), bounded("lastIndexOf", 2),
+		parser.NewReceiverMacro("matches", 1, func(eh parser.ExprHelper, target ast.Expr, args []ast.Expr) (ast.Expr, *common.Error) {
+			return matchMacro(eh, target, args[0])
+		}),
+		parser.NewGlobalMacro("matches", 2, func(eh parser.ExprHelper, _ ast.Expr, args []ast.Expr) (ast.Expr, *common.Error) {
+			return matchMacro(eh, args[0], args[1])
+		}),
 	}
 }
 
@@ -73,7 +79,10 @@ func orderedMacros() []cel.Macro {
 func orderedRange(v ref.Val) ref.Val {
 	m, isMap := v.(traits.Mapper)
 	if !isMap {
-		if _, isList := v.(traits.Lister); isList {
+		if l, isList := v.(traits.Lister); isList {
+			if isJoined(v) {
+				return flat(l)
+			}
 			return v
 		}
 		return types.MaybeNoSuchOverloadErr(v)

@@ -16,8 +16,9 @@ import (
 // Bounds of sources and evaluations.
 const (
 	MaxSource      = 8 << 10         // bytes of one expression
-	CostLimit      = 100_000         // CEL cost units of one evaluation (K40)
-	Deadline       = 5 * time.Second // wall time of one evaluation; a safety net far above what CostLimit allows
+	CostLimit      = 100_000         // cost units of one evaluation
+	BaseCost       = 10              // cost units that an evaluation takes at least
+	Deadline       = 5 * time.Second // wall time of one Eval; a safety net far above what CostLimit allows
 	MaxResultNodes = 10_000          // values in one result, nested ones counted
 	MaxResultBytes = 256 << 10       // bytes of text and bytes in one result
 )
@@ -48,6 +49,9 @@ type Program struct {
 	prg    cel.Program
 	result string
 	fields map[string][]string
+	scale  uint64 // what a unit of CEL's counts for; see scaleOf
+	least  uint64 // see Estimate
+	most   uint64
 }
 
 // Compile parses and checks a source whose only variables are vars. The variable "event" is a map from string; the others may
@@ -83,11 +87,15 @@ func Compile(src string, vars ...string) (*Program, error) {
 	if len(problems) > 0 {
 		return nil, &CompileError{problems}
 	}
-	prg, err := env.Program(checked, cel.CostLimit(CostLimit), cel.InterruptCheckFrequency(100))
+	prices := charger{joins: joins(checked.NativeRep())}
+	scale := scaleOf(checked.NativeRep())
+	prg, err := env.Program(checked, cel.CostTracking(prices), cel.CostLimit(CostLimit/scale), cel.InterruptCheckFrequency(100))
 	if err != nil {
 		return nil, &CompileError{[]Problem{{Message: "the expression cannot be planned: " + err.Error()}}}
 	}
-	return &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields}, nil
+	p := &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields, scale: scale}
+	p.least, p.most = estimate(env, checked, scale)
+	return p, nil
 }
 
 func compileError(issues *cel.Issues) *CompileError {
@@ -152,34 +160,66 @@ func (p *Program) ResultType() string { return p.result }
 // "score" for "data".
 func (p *Program) Fields(variable string) []string { return slices.Clone(p.fields[variable]) }
 
-// Eval runs the program. Values may be nil, bool, int, int64, float64, string, time.Time, []byte, []any and map[string]any; so
-// is the result (int64 for every integer). The error is *EvalError.
+// Eval runs the program within Deadline. Values may be nil, bool, int, int64, float64, string, time.Time, []byte, []any,
+// map[string]any and TooLarge; so is the result, but for the last (int64 for every integer). The error is *EvalError.
 func (p *Program) Eval(vars map[string]any) (any, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
 	defer cancel()
-	out, _, err := p.prg.ContextEval(ctx, vars)
+	v, _, err := p.Run(ctx, vars)
+	return v, err
+}
+
+// Run is Eval under the caller's deadline. It tells what the evaluation cost, in units, also when it failed; the cost is a function of
+// the source and the values, as the result is. When ctx ends first, the error has CodeDeadline.
+func (p *Program) Run(ctx context.Context, vars map[string]any) (any, uint64, error) {
+	out, details, err := p.prg.ContextEval(ctx, vars)
+	cost := uint64(BaseCost)
+	if n := details.ActualCost(); n != nil {
+		cost += min(*n, CostLimit) * p.scale
+	}
 	if err != nil {
-		return nil, p.evalError(ctx, err)
+		return nil, cost, p.evalError(ctx, err)
+	}
+	// An interrupted loop can hide behind || or &&, and the cost of what did not run is missing.
+	if ctx.Err() != nil {
+		return nil, cost, tooSlow()
 	}
 	b := budget{nodes: MaxResultNodes, bytes: MaxResultBytes}
 	v, err := b.native(out)
+	cost += uint64(MaxResultNodes-b.nodes) + uint64(MaxResultBytes-b.bytes)/bytesPerUnit
 	if err != nil {
-		return nil, err
+		return nil, cost, err
 	}
-	return v, nil
+	return v, cost, nil
+}
+
+func fieldTooLarge() *EvalError {
+	return &EvalError{CodeTooLarge, fmt.Sprintf("a field that the expression reads is too large: more than %d bytes of text or %d values", MaxText, MaxValues)}
+}
+
+func tooSlow() *EvalError {
+	return &EvalError{CodeDeadline, "the evaluation was interrupted before it ended"}
 }
 
 // Bool runs a program that must answer true or false. A null is not false: it is an error of code CodeType.
 func (p *Program) Bool(vars map[string]any) (bool, error) {
-	v, err := p.Eval(vars)
+	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
+	defer cancel()
+	b, _, err := p.RunBool(ctx, vars)
+	return b, err
+}
+
+// RunBool is Bool under the caller's deadline; it tells the cost as Run does.
+func (p *Program) RunBool(ctx context.Context, vars map[string]any) (bool, uint64, error) {
+	v, cost, err := p.Run(ctx, vars)
 	if err != nil {
-		return false, err
+		return false, cost, err
 	}
 	b, ok := v.(bool)
 	if !ok {
-		return false, &EvalError{CodeType, fmt.Sprintf("the expression must give true or false, it gave %s", kind(v))}
+		return false, cost, &EvalError{CodeType, fmt.Sprintf("the expression must give true or false, it gave %s", kind(v))}
 	}
-	return b, nil
+	return b, cost, nil
 }
 
 // evalError names the failure without repeating values: see the package comment.
@@ -189,7 +229,7 @@ func (p *Program) evalError(ctx context.Context, err error) *EvalError {
 		return &EvalError{CodeCost, fmt.Sprintf("the expression costs more than %d units; make it cheaper or split it", CostLimit)}
 	}
 	if ctx.Err() != nil {
-		return &EvalError{CodeDeadline, fmt.Sprintf("the expression ran longer than %s", Deadline)}
+		return tooSlow()
 	}
 	msg := err.Error()
 	head, tail, found := strings.Cut(msg, ": ")
@@ -199,6 +239,8 @@ func (p *Program) evalError(ctx context.Context, err error) *EvalError {
 		code, head = CodeMissingKey, "no such key"
 	case strings.HasPrefix(msg, "no such overload"):
 		return &EvalError{CodeType, "no such overload: an operator or function was given a value of a kind it does not take; test for null first, as in data.x != null"}
+	case strings.HasPrefix(msg, unreadable):
+		return fieldTooLarge()
 	case strings.HasPrefix(msg, tooLarge):
 		return &EvalError{CodeResult, fmt.Sprintf("%s: more than %d bytes or %d parts", tooLarge, MaxResultBytes, MaxResultNodes)}
 	case strings.HasPrefix(msg, "division by zero"), strings.HasPrefix(msg, "modulus by zero"):

@@ -40,6 +40,14 @@ func boundedText() cel.EnvOption {
 		cel.Function("@join",
 			cel.Overload("bounded_join", []*cel.Type{texts}, text, cel.FunctionBinding(join)),
 			cel.Overload("bounded_join_with", []*cel.Type{texts, text}, text, cel.FunctionBinding(join))),
+		cel.Function("@matches",
+			cel.Overload("bounded_matches", []*cel.Type{text, text}, cel.BoolType, cel.BinaryBinding(matches))),
+		cel.Function("@indexOf",
+			cel.Overload("linear_index_of", []*cel.Type{text, text}, number, cel.FunctionBinding(indexOf)),
+			cel.Overload("linear_index_of_from", []*cel.Type{text, text, number}, number, cel.FunctionBinding(indexOf))),
+		cel.Function("@lastIndexOf",
+			cel.Overload("linear_last_index_of", []*cel.Type{text, text}, number, cel.FunctionBinding(lastIndexOf)),
+			cel.Overload("linear_last_index_of_from", []*cel.Type{text, text, number}, number, cel.FunctionBinding(lastIndexOf))),
 	}
 	// What a call costs: reading its first argument, and writing its result.
 	for _, id := range []string{"bounded_replace", "bounded_replace_n", "bounded_split", "bounded_split_n", "bounded_join", "bounded_join_with",

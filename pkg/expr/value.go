@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -18,8 +19,9 @@ const (
 	CodeArithmetic = "arithmetic"  // division by zero, overflow
 	CodeCost       = "cost"        // over CostLimit
 	CodeResult     = "result"      // a result that is too large or can't be held
+	CodeTooLarge   = "too_large"   // a field that was read is larger than an expression may see
 	CodeFailed     = "failed"      // anything else a function refused
-	CodeDeadline   = "deadline"    // over Deadline: depends on the machine, must not be recorded as an outcome
+	CodeDeadline   = "deadline"    // interrupted: depends on the machine, must not be recorded as an outcome
 )
 
 // EvalError says why an evaluation gave nothing. Code is one of Code…; Message is fit to be recorded.
@@ -70,6 +72,11 @@ func (b *budget) native(v ref.Val) (any, error) {
 		return b.object(v)
 	case traits.Lister:
 		return b.array(v)
+	case *types.Err:
+		if strings.Contains(v.Error(), unreadable) {
+			return nil, fieldTooLarge()
+		}
+		return nil, &EvalError{CodeFailed, "the result holds an error"}
 	case types.Duration:
 		return nil, &EvalError{CodeType, "a duration can't be kept; use its seconds, as in int(d.getSeconds())"}
 	}

@@ -1,9 +1,11 @@
 package rules
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
@@ -13,8 +15,9 @@ import (
 
 // Limits of one evaluation.
 const (
-	FailureLimit = 5         // failures in a row of one rule that trip it
-	maxBody      = 512 << 10 // bytes of one derived event's body
+	FailureLimit  = 5               // failures in a row of one rule that trip it
+	EventDeadline = 5 * time.Second // wall time of all rules of one event; a safety net far above what EventCost allows
+	maxBody       = 512 << 10       // bytes of one derived event's body
 )
 
 // Codes of engine.rule.failed beside those of expr.EvalError.
@@ -26,6 +29,7 @@ const (
 	codeTooLarge       = "too_large"       // body or state over the limit
 	codeInvalidBundle  = "invalid_bundle"  // a published bundle that can't be used
 	codeRate           = "rate"            // too many events derived from derived ones
+	codeOverBudget     = "over_budget"     // over a budget of the rule or the event
 )
 
 // Types of the events that the service derives itself, and reads back.
@@ -47,10 +51,15 @@ type Schemas map[string]Schema
 
 // Health is how a rule does for a tenant.
 type Health struct {
-	Failures  int64  // in a row
+	Failures  int64  // in a row that count toward a trip
 	Tripped   string // why it is off: failures or storm; empty: it is on
 	TrippedAt int64  // sequence of the event that tripped it
 	ResetAt   int64  // sequence of the last engine.rule.reset
+
+	Subjects   []string // hashes of the subjects of the failures in a row, from semantics 2 on
+	OverBudget int64    // failures over a budget or a bound since the last reset
+	LastBudget string   // the budget of the last one
+	ReportedAt int64    // sequence of the last reported failure that does not count
 }
 
 // Input is everything that an evaluation depends on.
@@ -60,6 +69,10 @@ type Input struct {
 	State   State             // of (tenant, subject), before the event
 	Health  map[string]Health // of the tenant's rules; a rule that is missing is well
 	Version int64             // of the tenant's bundle
+
+	Semantics   int64 // the bundle was published under; 0 is 1
+	PublishedAt int64 // sequence of the bundle's rules.published
+
 	Set     *ruleset.Set
 	Schemas Schemas
 }
@@ -81,11 +94,31 @@ type Result struct {
 	Health  map[string]Health // changed ones only
 	Fired   int               // rules whose condition held
 	Failed  int               // rules that failed
+	Cost    uint64            // units spent
+	Bytes   int               // derived
+	Over    map[string]int    // failures over a budget, by its name; nil: none
+}
+
+// TooSlowError says that an evaluation was interrupted by the clock although its cost is within the budgets. It is no outcome, because it
+// depends on the machine: the tenant is set aside before the event, and retry or skip brings it back.
+type TooSlowError struct {
+	Rule  string
+	Where string
+}
+
+func (e *TooSlowError) Error() string {
+	return fmt.Sprintf("rule %s, %s: the evaluation of one event took longer than %s", e.Rule, e.Where, EventDeadline)
 }
 
 // Evaluate runs the rules that listen to an event. It is pure: the same input gives the same result, to the byte. The error is one of
-// the machine, not of a rule (an evaluation that ran out of wall time, a schema of engine.* that is missing): try again.
+// the machine, not of a rule: *TooSlowError after EventDeadline, anything else (a schema of engine.* that is missing) can be tried again.
 func Evaluate(in Input) (Result, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), EventDeadline)
+	defer cancel()
+	return evaluate(ctx, in)
+}
+
+func evaluate(ctx context.Context, in Input) (Result, error) {
 	res := Result{Health: map[string]Health{}}
 	rules := in.Set.For(in.Event.Type)
 	if len(rules) == 0 {
@@ -94,23 +127,32 @@ func Evaluate(in Input) (Result, error) {
 	if in.State == nil {
 		in.State = State{}
 	}
-	vars := map[string]any{"event": expr.EventVars(in.Event), "data": in.Data, "state": map[string]any(visible(in.State))}
+	data := in.Data
+	if in.Semantics >= 2 {
+		data = expr.Visible(data)
+	}
+	vars := map[string]any{"event": expr.EventVars(in.Event), "data": data, "state": map[string]any(visible(in.State))}
 	next := maps.Clone(in.State)
 	changed := false
 	rate := rateOf(in)
+	var spent spending
 	for _, r := range rules {
 		before := in.Health[r.Name]
 		if before.Tripped != "" || !r.FiresOn(in.Event.EffectiveOrigin()) {
 			continue
 		}
-		one := evaluation{in: in, rule: r, vars: vars}
+		one := evaluation{ctx: ctx, in: in, rule: r, vars: vars, spent: &spent}
 		outputs, set, err := one.run()
 		if err == nil {
 			err = rate.take(len(outputs))
 		}
 		if err == nil && len(set) > 0 {
 			candidate := next.with(set)
-			if err = candidate.check(); err == nil {
+			var size int
+			if size, err = candidate.check(); err == nil {
+				err = spent.write(size)
+			}
+			if err == nil {
 				changed = changed || !candidate.equal(next)
 				next = candidate
 			}
@@ -123,14 +165,24 @@ func Evaluate(in Input) (Result, error) {
 				res.Fired++
 			}
 			if before.Failures > 0 {
-				before.Failures = 0
-				res.Health[r.Name] = before
+				res.Health[r.Name] = before.succeeded()
 			}
 		case errors.As(err, &failure):
 			res.Failed++
-			before.Failures++
-			res.Health[r.Name] = before
-			out, err := failed(in, r.Name, failure, before.Failures >= FailureLimit)
+			spent.forget()
+			if failure.budget != "" {
+				if res.Over == nil {
+					res.Over = map[string]int{}
+				}
+				res.Over[failure.budget]++
+			}
+			after, report, trips := before.failedOn(in, failure)
+			res.Health[r.Name] = after
+			if !report {
+				continue
+			}
+			spent.cost += outputCost // also past the budget: that a rule was cut must be told
+			out, err := failed(in, r.Name, failure, trips)
 			if err != nil {
 				return Result{}, err
 			}
@@ -146,20 +198,26 @@ func Evaluate(in Input) (Result, error) {
 	if changed {
 		res.State = next
 	}
+	res.Cost, res.Bytes = spent.cost, spent.bytes
 	return res, nil
 }
 
 // ruleFailure is a failure that is an outcome: recorded, and derived again by a replay.
-type ruleFailure struct{ code, detail string }
+type ruleFailure struct {
+	code, detail string
+	budget       string // the bound that it ran into; empty when it has another cause
+}
 
 func (f *ruleFailure) Error() string { return f.code + ": " + f.detail }
 
 func fail(code, format string, args ...any) error {
-	return &ruleFailure{code, fmt.Sprintf(format, args...)}
+	return &ruleFailure{code: code, detail: fmt.Sprintf(format, args...), budget: budgetOf(code)}
 }
 
 // evaluation is one rule on one event.
 type evaluation struct {
+	ctx   context.Context // ends at the event's deadline
+	spent *spending
 	in    Input
 	rule  *ruleset.Rule
 	vars  map[string]any
@@ -167,10 +225,13 @@ type evaluation struct {
 }
 
 func (e *evaluation) run() ([]Output, map[string]any, error) {
+	if err := e.spent.begin(); err != nil {
+		return nil, nil, err
+	}
 	if e.rule.When != nil {
-		holds, err := e.rule.When.Bool(e.vars)
-		if err != nil {
-			return nil, nil, outcome("when", err)
+		holds, cost, err := e.rule.When.RunBool(e.ctx, e.vars)
+		if err := e.paid("when", cost, err); err != nil {
+			return nil, nil, err
 		}
 		if !holds {
 			return nil, nil, nil
@@ -187,9 +248,9 @@ func (e *evaluation) run() ([]Output, map[string]any, error) {
 	}
 	var set map[string]any
 	for _, a := range e.rule.Set {
-		v, err := a.Expr.Eval(e.vars)
-		if err != nil {
-			return nil, nil, outcome("set."+a.Key, err)
+		v, cost, err := a.Expr.Run(e.ctx, e.vars)
+		if err := e.paid("set."+a.Key, cost, err); err != nil {
+			return nil, nil, err
 		}
 		if set == nil {
 			set = map[string]any{}
@@ -203,9 +264,9 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 	where := fmt.Sprintf("emit[%d] %s", i, emit.Type)
 	subject := e.in.Event.Subject
 	if emit.Subject != nil {
-		v, err := emit.Subject.Eval(e.vars)
-		if err != nil {
-			return Output{}, outcome(where+" subject", err)
+		v, cost, err := emit.Subject.Run(e.ctx, e.vars)
+		if err := e.paid(where+" subject", cost, err); err != nil {
+			return Output{}, err
 		}
 		s, ok := v.(string)
 		if !ok {
@@ -215,9 +276,9 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 	}
 	data := make(map[string]any, len(emit.Data))
 	for _, a := range emit.Data {
-		v, err := a.Expr.Eval(e.vars)
-		if err != nil {
-			return Output{}, outcome(where+" data."+a.Key, err)
+		v, cost, err := a.Expr.Run(e.ctx, e.vars)
+		if err := e.paid(where+" data."+a.Key, cost, err); err != nil {
+			return Output{}, err
 		}
 		data[a.Key] = v
 	}
@@ -230,7 +291,13 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 		return Output{}, fail(codeInvalidData, "%s: %v", where, err)
 	}
 	if len(body) > maxBody {
-		return Output{}, fail(codeTooLarge, "%s: the data has %d bytes, more than %d", where, len(body), maxBody)
+		return Output{}, tooLarge(budgetRuleOutput, "%s: the data has %d bytes, more than %d", where, len(body), maxBody)
+	}
+	if err := e.spent.write(len(body)); err != nil {
+		return Output{}, err
+	}
+	if err := e.spent.pay(outputCost); err != nil {
+		return Output{}, err
 	}
 	out := Output{Rule: e.rule.Name, Version: e.in.Version, Index: fmt.Sprint(i), Type: emit.Type, Subject: subject, Value: event.Frame(schema.ID, body)}
 	if err := checkEnvelope(e.in.Event, out); err != nil {
@@ -245,11 +312,28 @@ func checkEnvelope(cause event.Recorded, out Output) error {
 	return e.CheckAttributes()
 }
 
-// outcome turns a failed expression into a failure of the rule, unless only the machine was too slow.
-func outcome(where string, err error) error {
+// tooLarge is a failure by size: of what a rule derives or keeps.
+func tooLarge(budget, format string, args ...any) error {
+	f := fail(codeTooLarge, format, args...).(*ruleFailure)
+	f.budget = budget
+	return f
+}
+
+// paid turns a failed expression into a failure of the rule, unless the clock interrupted it, and charges for it in any case.
+func (e *evaluation) paid(where string, cost uint64, err error) error {
+	over := e.spent.pay(cost)
+	if err == nil {
+		return over
+	}
 	var ee *expr.EvalError
-	if !errors.As(err, &ee) || ee.Code == expr.CodeDeadline {
+	if !errors.As(err, &ee) {
 		return fmt.Errorf("%s: %w", where, err)
+	}
+	switch ee.Code {
+	case expr.CodeDeadline:
+		return &TooSlowError{Rule: e.rule.Name, Where: where}
+	case expr.CodeTooLarge:
+		return tooLarge(budgetField, "%s: %s", where, ee.Message)
 	}
 	return fail(ee.Code, "%s: %s", where, ee.Message)
 }

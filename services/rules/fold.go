@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,14 +52,23 @@ type fold struct {
 	dirtyStates map[string]int64 // subject → sequence
 	outputs     []event.Event
 
-	evaluated, fired, failed int
+	evaluated, fired, failed, derived int
+	costs                             []uint64       // of the evaluated events, since they were counted
+	over                              map[string]int // failures over a budget, by its name
+
+	cost  uint64 // units spent so far beyond ordinaryCost an event
+	bytes int    // derived and kept so far beyond ordinaryOutput an event
+	size  int    // bytes of outputs
+
+	within time.Duration // wall time of one event; 0 is EventDeadline
 }
 
 func newFold(tenant string, w world, b *bundle, health map[string]Health) *fold {
 	if health == nil {
 		health = map[string]Health{}
 	}
-	return &fold{tenant: tenant, world: w, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{}}
+	return &fold{tenant: tenant, world: w, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{},
+		over: map[string]int{}}
 }
 
 // apply takes one event in: it switches the set, trips and resets rules, or evaluates. Derived events are appended to f.outputs.
@@ -89,13 +99,20 @@ func (f *fold) apply(ctx context.Context, r *event.Recorded) error {
 	if err != nil {
 		return err
 	}
-	res, err := Evaluate(Input{Event: *r, Data: data, State: state, Health: f.health, Version: f.bundle.Version, Set: f.bundle.Set, Schemas: schemas})
+	res, err := f.evaluate(ctx, Input{Event: *r, Data: data, State: state, Health: f.health, Version: f.bundle.Version, Set: f.bundle.Set,
+		Schemas: schemas, Semantics: f.bundle.Semantics, PublishedAt: f.bundle.Sequence})
 	if err != nil {
-		return consumer.Transient(fmt.Errorf("evaluate event %d: %w", r.Sequence, err))
+		return err
 	}
 	f.evaluated++
 	f.fired += res.Fired
 	f.failed += res.Failed
+	f.cost += res.Cost - min(res.Cost, ordinaryCost)
+	f.bytes += max(0, res.Bytes-ordinaryOutput)
+	f.costs = append(f.costs, res.Cost)
+	for budget, n := range res.Over {
+		f.over[budget] += n
+	}
 	for rule, h := range res.Health {
 		f.setHealth(rule, h)
 	}
@@ -104,9 +121,34 @@ func (f *fold) apply(ctx context.Context, r *event.Recorded) error {
 		f.dirtyStates[r.Subject] = r.Sequence
 	}
 	for _, out := range res.Outputs {
-		f.outputs = append(f.outputs, derive(*r, out))
+		f.derive(r, out)
 	}
 	return nil
+}
+
+func (f *fold) derive(r *event.Recorded, out Output) {
+	f.outputs = append(f.outputs, derive(*r, out))
+	f.size += len(out.Value)
+	f.derived++
+}
+
+// evaluate runs the rules within the event's wall time. A process that was stopped for a while meets the deadline without being slow, so it
+// tries once more; then the error is a *TooSlowError, which sets the tenant aside, and not one that is tried again with everybody's batch.
+func (f *fold) evaluate(ctx context.Context, in Input) (Result, error) {
+	within := cmp.Or(f.within, EventDeadline)
+	var slow *TooSlowError
+	for range 2 {
+		timed, cancel := context.WithTimeout(ctx, within)
+		res, err := evaluate(timed, in)
+		cancel()
+		if err == nil {
+			return res, nil
+		}
+		if ctx.Err() != nil || !errors.As(err, &slow) {
+			return Result{}, consumer.Transient(fmt.Errorf("evaluate event %d: %w", in.Event.Sequence, err))
+		}
+	}
+	return Result{}, slow
 }
 
 func (f *fold) state(ctx context.Context, subject string) (State, error) {
@@ -202,12 +244,12 @@ func (f *fold) refuseBundle(ctx context.Context, r *event.Recorded, version int6
 	if err != nil {
 		return err
 	}
-	out, err := failed(Input{Event: *r, Version: version, Schemas: schemas}, "*", &ruleFailure{codeInvalidBundle, cause.Error()}, false)
+	out, err := failed(Input{Event: *r, Version: version, Schemas: schemas}, "*", &ruleFailure{code: codeInvalidBundle, detail: cause.Error()}, false)
 	if err != nil {
 		return consumer.Transient(err)
 	}
 	f.failed++
-	f.outputs = append(f.outputs, derive(*r, out))
+	f.derive(r, out)
 	return nil
 }
 

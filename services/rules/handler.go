@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -32,68 +34,147 @@ type handler struct {
 	log      *slog.Logger
 	metrics  *metrics
 	sets     map[string]*ruleset.Set // by hash
+	within   time.Duration           // wall time of one event; 0 is EventDeadline
 }
 
 func newHandler(box *outbox.Outbox, reg registryClient, log *slog.Logger, m *metrics) *handler {
 	return &handler{box: box, registry: reg, decoder: consumer.NewDecoder(reg), log: log, metrics: m, sets: map[string]*ruleset.Set{}}
 }
 
-// Apply implements consumer.Handler.
+// Shares of a batch. A batch is what all tenants wait for, so it is bounded by what it costs, and what a tenant may spend in it is its share:
+// the rest of an expensive tenant's events is applied beside the loop, a share at a time (consumer.PartHandler). Only what an event costs
+// beyond an ordinary one counts: a batch full of a busy tenant's ordinary events is applied whole.
+const (
+	ordinaryCost   = 1_000     // units: a few rules fire and derive an event each
+	ordinaryOutput = 4 << 10   // bytes
+	batchCost      = 1_000_000 // units of one batch, divided by the tenants in it
+	batchOutput    = 8 << 20   // bytes that one batch derives and keeps, divided in the same way
+	tenantCost     = EventCost // units of one tenant in one batch at most
+	flushOutput    = 1 << 20   // bytes of derived events that are held before they are written
+)
+
+// share is what one tenant may spend in a batch.
+type share struct {
+	cost  uint64
+	bytes int
+}
+
+func shareOf(tenants int) share {
+	n := max(tenants, 1)
+	return share{cost: min(tenantCost, batchCost/uint64(n)), bytes: batchOutput / n}
+}
+
+// spent reports whether a fold has used up its share. It is asked between two events: each tenant gets one event further in any case.
+func (s share) spent(f *fold) bool { return f.cost >= s.cost || f.bytes >= s.bytes }
+
+// Apply implements consumer.Handler: the whole run, whatever it costs. The consumer prefers ApplyParts.
 func (h *handler) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error {
 	return h.ApplyBatch(ctx, tx, []consumer.Run{run})
 }
 
-// ApplyBatch implements consumer.BatchHandler: it loads what the runs need, folds, and writes state, outbox rows and what was seen.
+// ApplyBatch applies all of the runs, or fails.
 func (h *handler) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.Run) error {
+	parts, err := h.apply(ctx, tx, runs, share{cost: math.MaxUint64, bytes: math.MaxInt})
+	for _, p := range parts {
+		err = errors.Join(err, p.Err)
+	}
+	return err
+}
+
+// ApplyParts implements consumer.PartHandler.
+func (h *handler) ApplyParts(ctx context.Context, tx pgx.Tx, runs []consumer.Run) ([]consumer.Part, error) {
+	return h.apply(ctx, tx, runs, shareOf(len(runs)))
+}
+
+// apply loads what the runs need, folds each as far as its share goes, and writes what was seen, outbox rows and state.
+func (h *handler) apply(ctx context.Context, tx pgx.Tx, runs []consumer.Run, each share) ([]consumer.Part, error) {
 	before := map[string]int64{}
 	for _, run := range runs {
 		before[run.TenantID] = run.Events[0].Sequence
 	}
 	bundles, err := h.loadBundles(ctx, tx, before)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	health, err := loadHealth(ctx, tx, slices.Sorted(maps.Keys(before)))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	w := &database{handler: h, tx: tx}
 	if err := w.preload(ctx, runs, bundles); err != nil {
-		return err
+		return nil, err
 	}
-	var folds []*fold
-	var seen []outbox.Mark
-	for _, run := range runs {
+	// Seen first: a number of ours that stands in the log must be known before new numbers are taken. That holds for the events that are
+	// left for later, too: they stand in the log, and are noted once more then.
+	if err := h.box.SeenAll(ctx, tx, h.seen(runs)); err != nil && !errors.Is(err, outbox.ErrConflict) {
+		return nil, err
+	}
+	parts := make([]consumer.Part, len(runs))
+	folds := make([]*fold, len(runs))
+	for i, run := range runs {
 		f := newFold(run.TenantID, w, bundles[run.TenantID], health[run.TenantID])
-		for i := range run.Events {
-			r := &run.Events[i]
-			if h.box.Own(r) {
-				seen = append(seen, outbox.Mark{Tenant: r.TenantID, Number: r.DeriverNumber, EventID: r.ID})
-			}
-			if err := f.apply(ctx, r); err != nil {
-				return err
-			}
+		f.within = h.within
+		folds[i] = f
+		if parts[i], err = h.fold(ctx, tx, f, run, each); err != nil {
+			return nil, err
 		}
-		folds = append(folds, f)
 	}
-	// Seen first: a number of ours that stands in the log must be known before new numbers are taken.
-	if err := h.box.SeenAll(ctx, tx, seen); err != nil && !errors.Is(err, outbox.ErrConflict) {
-		return err
-	}
-	if err := save(ctx, tx, folds); err != nil {
-		return err
+	if err := save(ctx, tx, slices.Clone(folds)); err != nil {
+		return nil, err
 	}
 	for _, f := range folds {
 		h.metrics.count(f)
-		evs := make([]*event.Event, len(f.outputs))
-		for i := range f.outputs {
-			evs[i] = &f.outputs[i]
-		}
-		if err := h.box.Add(ctx, tx, evs...); err != nil {
-			return err
+	}
+	return parts, nil
+}
+
+func (h *handler) seen(runs []consumer.Run) (seen []outbox.Mark) {
+	for _, run := range runs {
+		for i := range run.Events {
+			if r := &run.Events[i]; h.box.Own(r) {
+				seen = append(seen, outbox.Mark{Tenant: r.TenantID, Number: r.DeriverNumber, EventID: r.ID})
+			}
 		}
 	}
-	return nil
+	return seen
+}
+
+// fold applies one run as far as its share goes. The error is one for everybody; what is wrong with the tenant alone stands in the part.
+func (h *handler) fold(ctx context.Context, tx pgx.Tx, f *fold, run consumer.Run, each share) (part consumer.Part, err error) {
+	for i := range run.Events {
+		if i > 0 && each.spent(f) {
+			h.metrics.postponed.Inc()
+			break
+		}
+		if err := f.apply(ctx, &run.Events[i]); err != nil {
+			var slow *TooSlowError
+			if !errors.As(err, &slow) {
+				return part, err
+			}
+			h.metrics.slow.Inc()
+			h.log.Error("tenant set aside: one evaluation took too long; the others go on", "tenant", run.TenantID, "rule", slow.Rule, "where", slow.Where,
+				"sequence", run.Events[i].Sequence, "event", run.Events[i].ID)
+			part.Err = err
+			break
+		}
+		part.Applied = i + 1
+		if f.size >= flushOutput {
+			if err := h.flush(ctx, tx, f); err != nil {
+				return part, err
+			}
+		}
+	}
+	return part, h.flush(ctx, tx, f)
+}
+
+// flush writes the derived events that a fold holds.
+func (h *handler) flush(ctx context.Context, tx pgx.Tx, f *fold) error {
+	evs := make([]*event.Event, len(f.outputs))
+	for i := range f.outputs {
+		evs[i] = &f.outputs[i]
+	}
+	f.outputs, f.size = nil, 0
+	return h.box.Add(ctx, tx, evs...)
 }
 
 // ApplyDeadLetters implements consumer.DeadLetterHandler: own events that were refused have used up their number, and one that was

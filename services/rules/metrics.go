@@ -6,6 +6,9 @@ type metrics struct {
 	evaluated, fired, failed, derived, published, storms prometheus.Counter
 	refused                                              *prometheus.CounterVec
 	differences, compared                                prometheus.Counter
+	over                                                 *prometheus.CounterVec
+	cost                                                 prometheus.Histogram
+	postponed, slow                                      prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -24,17 +27,32 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		compared:    counter("compared_total", "Derived events compared with the log after a reset of the group."),
 		differences: counter("differences_total", "Derived events that a reset's comparison found different. Any is an alarm."),
 	}
+	m.over = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_rules_over_budget_total",
+		Help: "Rules cut on an event because they ran into a budget or bound, by its name."}, []string{"budget"})
+	for _, b := range budgets {
+		m.over.WithLabelValues(b)
+	}
+	m.cost = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_rules_evaluation_cost",
+		Help: "Cost units that the rules of a tenant spent on one event.", Buckets: []float64{30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 200_000, EventCost}})
+	m.postponed = counter("postponed_total", "Runs of a tenant's events that ended early because they had used up their share; the rest is applied beside the loop.")
+	m.slow = counter("set_aside_total", "Tenants set aside because one evaluation ran into its wall time. Any is an alarm: what it costs is underestimated.")
 	if reg != nil {
-		reg.MustRegister(m.evaluated, m.fired, m.failed, m.derived, m.published, m.storms, m.refused, m.compared, m.differences)
+		reg.MustRegister(m.over, m.cost, m.postponed, m.slow, m.evaluated, m.fired, m.failed, m.derived, m.published, m.storms, m.refused, m.compared, m.differences)
 	}
 	return m
 }
 
-// count adds up a fold. The transaction may still roll back, so these count work done, not rows.
+// count adds up a fold, once it was written. The transaction may still roll back, so these count work done, not rows.
 func (m *metrics) count(f *fold) {
 	m.evaluated.Add(float64(f.evaluated))
 	m.fired.Add(float64(f.fired))
 	m.failed.Add(float64(f.failed))
-	m.derived.Add(float64(len(f.outputs)))
+	m.derived.Add(float64(f.derived))
 	m.published.Add(float64(len(f.published)))
+	for _, c := range f.costs {
+		m.cost.Observe(float64(c))
+	}
+	for budget, n := range f.over {
+		m.over.WithLabelValues(budget).Add(float64(n))
+	}
 }

@@ -123,7 +123,7 @@ func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error)
 			for _, e := range f.outputs {
 				expected[e.ID] = e
 			}
-			f.outputs = f.outputs[:0]
+			f.outputs, f.size, f.costs = f.outputs[:0], 0, nil
 			f.published = nil
 		}
 		if len(events) == shadowPage {

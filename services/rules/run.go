@@ -43,7 +43,7 @@ type service struct {
 }
 
 var (
-	_ consumer.BatchHandler      = (*service)(nil)
+	_ consumer.PartHandler       = (*service)(nil)
 	_ consumer.DeadLetterHandler = (*service)(nil)
 	_ consumer.ResetHandler      = (*service)(nil)
 )

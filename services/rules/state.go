@@ -37,19 +37,19 @@ func (s State) with(set map[string]any) State {
 
 func (s State) equal(o State) bool { return reflect.DeepEqual(s, o) }
 
-// check bounds the state; the error is a failure of the rule that set it.
-func (s State) check() error {
+// check bounds the state and returns its size in bytes; the error is a failure of the rule that set it.
+func (s State) check() (int, error) {
 	if len(s) > maxStateKeys {
-		return fail(codeTooLarge, "the state of the subject would have more than %d keys; set a key to null to remove it", maxStateKeys)
+		return 0, tooLarge(budgetState, "the state of the subject would have more than %d keys; set a key to null to remove it", maxStateKeys)
 	}
 	b, err := s.encode()
 	if err != nil {
-		return fail(codeInvalidState, "%v", err)
+		return 0, fail(codeInvalidState, "%v", err)
 	}
 	if len(b) > maxStateBytes {
-		return fail(codeTooLarge, "the state of the subject would have more than %d bytes", maxStateBytes)
+		return 0, tooLarge(budgetState, "the state of the subject would have more than %d bytes", maxStateBytes)
 	}
-	return nil
+	return len(b), nil
 }
 
 // Marks of values that JSON has no form for: {"$time": "…"}, {"$bytes": "…"}.

@@ -79,17 +79,21 @@ func (h *handler) compiled(ctx context.Context, tx pgx.Tx, tenant string, sequen
 }
 
 func loadHealth(ctx context.Context, tx pgx.Tx, tenants []string) (map[string]map[string]Health, error) {
-	rows, err := tx.Query(ctx, `SELECT tenant_id, rule, failures, tripped, tripped_at, reset_at FROM neuronx.rule_health WHERE tenant_id = ANY($1)`, tenants)
+	rows, err := tx.Query(ctx, `SELECT tenant_id, rule, failures, tripped, tripped_at, reset_at, subjects, over_budget, last_budget, reported_at
+		FROM neuronx.rule_health WHERE tenant_id = ANY($1)`, tenants)
 	if err != nil {
 		return nil, fmt.Errorf("load rule health: %w", err)
 	}
 	out := map[string]map[string]Health{}
 	var tenant, rule string
 	var health Health
-	_, err = pgx.ForEachRow(rows, []any{&tenant, &rule, &health.Failures, &health.Tripped, &health.TrippedAt, &health.ResetAt}, func() error {
+	into := []any{&tenant, &rule, &health.Failures, &health.Tripped, &health.TrippedAt, &health.ResetAt, &health.Subjects, &health.OverBudget,
+		&health.LastBudget, &health.ReportedAt}
+	_, err = pgx.ForEachRow(rows, into, func() error {
 		if out[tenant] == nil {
 			out[tenant] = map[string]Health{}
 		}
+		health.Subjects = slices.Clone(health.Subjects) // the next row is read into the same memory
 		out[tenant][rule] = health
 		return nil
 	})
@@ -139,10 +143,12 @@ func save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 		}
 		for _, rule := range slices.Sorted(maps.Keys(f.dirtyHealth)) {
 			h := f.health[rule]
-			b.Queue(`INSERT INTO neuronx.rule_health (tenant_id, rule, failures, tripped, tripped_at, reset_at) VALUES ($1, $2, $3, $4, $5, $6)
+			b.Queue(`INSERT INTO neuronx.rule_health (tenant_id, rule, failures, tripped, tripped_at, reset_at, subjects, over_budget,
+					last_budget, reported_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 				ON CONFLICT (tenant_id, rule) DO UPDATE SET failures = excluded.failures, tripped = excluded.tripped,
-				tripped_at = excluded.tripped_at, reset_at = excluded.reset_at, updated_at = now()`,
-				f.tenant, rule, h.Failures, h.Tripped, h.TrippedAt, h.ResetAt)
+				tripped_at = excluded.tripped_at, reset_at = excluded.reset_at, subjects = excluded.subjects, over_budget = excluded.over_budget,
+				last_budget = excluded.last_budget, reported_at = excluded.reported_at, updated_at = now()`,
+				f.tenant, rule, h.Failures, h.Tripped, h.TrippedAt, h.ResetAt, append([]string{}, h.Subjects...), h.OverBudget, h.LastBudget, h.ReportedAt)
 		}
 	}
 	var tenants, subjects, states []string

@@ -22,7 +22,12 @@ const (
 )
 
 // Semantics is the version of the evaluation's meaning that this build knows. A bundle names the one it was published under.
-const Semantics = 1
+//
+//	1  fields of any size are read; every failure counts toward a trip
+//	2  fields over expr.MaxText or expr.MaxValues fail as too_large; only failures on different subjects count, and none that a size caused
+//
+// The budgets of an event and what expressions cost hold under every version.
+const Semantics = 2
 
 // Variables are what expressions see.
 var variables = []string{"event", "data", "state"}

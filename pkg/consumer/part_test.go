@@ -1,0 +1,88 @@
+package consumer
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+func stretch(from, n int64) []event.Recorded {
+	events := make([]event.Recorded, n)
+	for i := range events {
+		events[i] = event.Recorded{Event: event.Event{TenantID: "a", ID: string(rune('a' + i)), Value: make([]byte, 100)}, Sequence: from + int64(i), LogID: "log"}
+	}
+	return events
+}
+
+func TestAfter_ATenantGoesAsFarAsItsPart(t *testing.T) {
+	live := Row{TenantID: "a", Generation: 1, Sequence: 10, State: Live}
+	waits := Row{TenantID: "a", Generation: 1, Sequence: 10, State: CatchingUp, Seen: 30}
+	run := Run{TenantID: "a", Generation: 1, Events: stretch(11, 5)}
+	for name, c := range map[string]struct {
+		row      Row
+		part     Part
+		sequence int64
+		seen     int64
+		state    State
+		reason   string
+	}{
+		"all of it":                              {live, Part{Applied: 5}, 15, 0, Live, ""},
+		"the rest is for later":                  {live, Part{Applied: 2}, 12, 15, CatchingUp, ""},
+		"an event that fails":                    {live, Part{Applied: 2, Err: errors.New("too slow")}, 12, 15, Stalled, "event 13: too slow"},
+		"the first event fails":                  {live, Part{Err: errors.New("too slow")}, 10, 15, Stalled, "event 11: too slow"},
+		"no progress and no reason is an error":  {live, Part{}, 10, 15, Stalled, "event 11: the handler took no event"},
+		"more than there was is an error":        {live, Part{Applied: 6}, 10, 15, Stalled, "event 11: the handler applied 6 of 5"},
+		"one that catches up goes on doing so":   {waits, Part{Applied: 2}, 12, 30, CatchingUp, ""},
+		"one that catches up can stall as well":  {waits, Part{Applied: 4, Err: errors.New("x")}, 14, 30, Stalled, "event 15: x"},
+		"a chunk that was applied to its end is": {waits, Part{Applied: 5}, 15, 30, CatchingUp, ""},
+	} {
+		got := c.row.after(run, c.part)
+		if got.Sequence != c.sequence || got.Seen != c.seen || got.State != c.state || !strings.HasPrefix(got.Reason, c.reason) || (c.reason == "") != (got.Reason == "") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestNextChunk_FollowsWhatTheLastOneDid(t *testing.T) {
+	for _, c := range [][3]int{{50, 50, 100}, {400, 400, 500}, {50, 7, 8}, {50, 0, 4}, {4, 1, 4}} {
+		if got := nextChunk(c[0], c[1]); got != c[2] {
+			t.Errorf("after %d of %d: %d, want %d", c[1], c[0], got, c[2])
+		}
+	}
+}
+
+func TestRecent_KeepsABoundedNumberOfBytes(t *testing.T) {
+	r := recent{events: map[string][]event.Recorded{}}
+	big := func(from int64, n int) []event.Recorded {
+		events := stretch(from, int64(n))
+		for i := range events {
+			events[i].Value = make([]byte, 1<<20)
+		}
+		return events
+	}
+	for i := range 30 {
+		tenant := string(rune('a' + i))
+		r.keep(tenant, big(1, 10))
+		r.keep(tenant, big(11, 3))
+		if got := r.events[tenant]; len(got) > 4 || (len(got) > 0 && got[len(got)-1].Sequence != 13) {
+			t.Fatalf("%d events of 1 MiB kept", len(got))
+		}
+	}
+	if r.bytes > recentAll || r.bytes < recentAll-recentBytes {
+		t.Errorf("%d bytes in all", r.bytes)
+	}
+	for i := range 30 {
+		r.trim(string(rune('a'+i)), 13)
+	}
+	if r.bytes != 0 || len(r.events) != 0 {
+		t.Errorf("%d bytes and %d tenants after all caught up", r.bytes, len(r.events))
+	}
+	if got := within(big(1, 10), partBytes); len(got) != 8 {
+		t.Errorf("a chunk begins with %d MiB", len(got))
+	}
+	if got := within(big(1, 3), 5); len(got) != 1 {
+		t.Errorf("%d events, want the first in any case", len(got))
+	}
+}

@@ -1,0 +1,294 @@
+package rules
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// hostileFiles are the rules of testdata/hostile, one a file: what an author would try who wants to stop the service.
+func hostileFiles(t *testing.T) []ruleset.File {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/hostile/*.yaml")
+	if err != nil || len(paths) < 25 {
+		t.Fatalf("%d files: %v", len(paths), err)
+	}
+	var files []ruleset.File
+	for _, p := range paths {
+		text, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, ruleset.File{Name: filepath.Base(p), Text: string(text)})
+	}
+	return files
+}
+
+// hostileData is the largest that an event can hold, in the shapes that cost most.
+func hostileData() map[string]any {
+	tags := make([]any, 20_000)
+	for i := range tags {
+		tags[i] = fmt.Sprint("tag", i)
+	}
+	wide := map[string]any{}
+	for i := range 20_000 {
+		wide[fmt.Sprint("key", i)] = int64(i)
+	}
+	deep := map[string]any{"bottom": true}
+	for range 2_000 {
+		deep = map[string]any{"x": deep, "y": "z"}
+	}
+	return leadData(map[string]any{"company": strings.Repeat("a", 900_000), "first_name": strings.Repeat("ä", 450_000), "phone": strings.Repeat("7", 900_000),
+		"source": strings.Repeat("(a?){9}", 100), "tags": tags, "wide": wide, "deep": deep})
+}
+
+func TestHostile_EveryRuleIsRefusedOrBounded(t *testing.T) {
+	long := hostileData()
+	short := leadData(map[string]any{"company": "Ada Ltd", "first_name": "Ada", "phone": "7", "source": "x", "tags": []any{"a"}, "wide": map[string]any{"k": int64(1)}, "deep": map[string]any{}})
+	for _, f := range hostileFiles(t) {
+		t.Run(strings.TrimSuffix(f.Name, ".yaml"), func(t *testing.T) {
+			set, problems := ruleset.Compile([]ruleset.File{f})
+			if problems.Err() != nil {
+				t.Logf("refused: %v", problems.Err())
+				return
+			}
+			for _, semantics := range []int64{1, 2} {
+				for name, data := range map[string]map[string]any{"long": long, "short": short} {
+					r, _ := happened("lead.created", nil)
+					in := Input{Event: r, Data: data, Version: 1, Set: set, Schemas: allSchemas(t, set), Semantics: semantics, Health: map[string]Health{}}
+					start := time.Now()
+					res, err := Evaluate(in)
+					took := time.Since(start)
+					if err != nil {
+						t.Fatalf("semantics %d, %s data: %v after %d units", semantics, name, err, res.Cost)
+					}
+					if testing.Verbose() {
+						t.Logf("semantics %d, %s: %s for %d units, %d bytes, over %v", semantics, name, took, res.Cost, res.Bytes, res.Over)
+					}
+					// One expression can go over a budget that was not used up before it.
+					if res.Cost > EventCost+110_000+outputCost || res.Bytes > EventOutput {
+						t.Errorf("semantics %d, %s data: %d units, %d bytes", semantics, name, res.Cost, res.Bytes)
+					}
+					total := 0
+					for _, o := range res.Outputs {
+						total += len(o.Value)
+					}
+					if total > EventOutput+1024 {
+						t.Errorf("semantics %d, %s data: %d bytes derived", semantics, name, total)
+					}
+					if again, err := Evaluate(in); err != nil || !reflect.DeepEqual(again, res) {
+						t.Errorf("semantics %d, %s data: evaluated again it gives something else (%v)", semantics, name, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Five hundred of a kind: the rules of an event share its budget, and the ones for which nothing is left say so.
+func TestHostile_RulesOfOneEventShareABudget(t *testing.T) {
+	var near ruleset.File
+	for _, f := range hostileFiles(t) {
+		if f.Name == "near-the-limit.yaml" {
+			near = f
+		}
+	}
+	var files []ruleset.File
+	for i := range 400 {
+		name := fmt.Sprintf("near-%03d", i)
+		files = append(files, ruleset.File{Name: name + ".yaml", Text: strings.Replace(near.Text, "near-the-limit", name, 1)})
+	}
+	set := compiled(t, files...)
+	r, data := happened("lead.created", leadData(nil))
+	in := Input{Event: r, Data: data, Version: 1, Set: set, Schemas: allSchemas(t, set), Semantics: 2, Health: map[string]Health{}}
+	res, err := Evaluate(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Fired < 2 || res.Fired > 10 || res.Over[budgetEventCost] != 400-res.Fired || res.Outputs[0].Rule != "near-000" || res.Outputs[0].Type != "lead.scored" {
+		t.Fatalf("%d fired, over %v", res.Fired, res.Over)
+	}
+	if res.Cost > EventCost+110_000+400*outputCost {
+		t.Errorf("%d units", res.Cost)
+	}
+	// What was cut is told once, not with every event.
+	in.Health = res.Health
+	in.Event.Sequence++
+	again, err := Evaluate(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(again.Outputs); n != res.Fired {
+		t.Errorf("%d events derived from the next one, want the %d that the budget allows and no report", n, res.Fired)
+	}
+	if h := again.Health["near-399"]; h.OverBudget != 2 || h.LastBudget != budgetEventCost || h.Failures != 0 {
+		t.Errorf("health %+v", h)
+	}
+	in.Event.Sequence += reportEvery
+	later, err := Evaluate(in)
+	if err != nil || len(later.Outputs) != 400 {
+		t.Errorf("%d events after %d others, want a report of every rule again (%v)", len(later.Outputs), reportEvery, err)
+	}
+}
+
+func TestFailedOn_DataNeverTripsARule(t *testing.T) {
+	set := compiled(t, ruleFile("r", "on: [lead.created]\nwhen: '[1,2,3,4,5,6].all(a, data.company.split(\"\").all(x, data.company.split(\"\").all(y, x != y || true)))'\nset: {a: '1'}"),
+		ruleFile("s", "on: [lead.created]\nset: {b: '100 / int(data.phone)'}"))
+	for _, c := range []struct {
+		name            string
+		data            map[string]any
+		subjects        int
+		wantR, wantS    bool
+		reportsR, reads int
+	}{
+		{"a long name, five times and more", map[string]any{"company": strings.Repeat("Ltd ", 4_500), "phone": "1"}, 20, false, false, 1, 0},
+		{"a name of a megabyte", map[string]any{"company": strings.Repeat("Ltd ", 250_000), "phone": "1"}, 20, false, false, 1, 0},
+		{"one lead that is sent again and again", map[string]any{"company": "x", "phone": "0"}, 1, false, false, 0, 0},
+		{"five leads that nothing is wrong with", map[string]any{"company": "x", "phone": "0"}, 20, false, true, 0, 0},
+	} {
+		health := map[string]Health{}
+		reports, tripped := map[string]int{}, map[string]bool{}
+		for i := range 20 {
+			r, data := happened("lead.created", leadData(c.data))
+			r.Subject, r.Sequence = fmt.Sprint("lead/", i%c.subjects), int64(20+i)
+			in := Input{Event: r, Data: data, Version: 1, Set: set, Schemas: allSchemas(t, set), Semantics: 2, Health: health, PublishedAt: 1}
+			res, err := Evaluate(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for rule, h := range res.Health {
+				health[rule] = h
+			}
+			for _, o := range res.Outputs {
+				_, body, err := event.Unframe(o.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				told, err := in.Schemas[typeFailed].Avro.Decode(body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				reports[o.Rule]++
+				tripped[o.Rule] = tripped[o.Rule] || told["tripped"] == true
+			}
+		}
+		if tripped["r"] != c.wantR || tripped["s"] != c.wantS || reports["r"] != c.reportsR {
+			t.Errorf("%s: tripped %v, reports %v, health %+v", c.name, tripped, reports, health)
+		}
+		if !c.wantS && reports["s"] > 2 {
+			t.Errorf("%s: %d reports of one lead", c.name, reports["s"])
+		}
+	}
+}
+
+// A batch with an expensive tenant in it is applied in parts: the others' events are, whole, and the first one's at its share.
+func TestApplyParts_AnExpensiveTenantGoesAtItsShareAndTheOthersGoOn(t *testing.T) {
+	b := newBench(t)
+	h := b.handler()
+	for i, f := range hostileFiles(t) {
+		if _, problems := ruleset.Compile([]ruleset.File{f}); problems.Err() != nil {
+			continue
+		}
+		bad, good := fmt.Sprintf("bad-%d", i), fmt.Sprintf("good-%d", i)
+		company := strings.Repeat("a", 200_000)
+		runs := []consumer.Run{
+			runOf(b.published(bad, 1, f)),
+			runOf(b.published(good, 1, score)),
+		}
+		b.apply(h, nil, runs...)
+		evil := consumer.Run{TenantID: bad, Generation: 1}
+		for n := range 6 {
+			evil.Events = append(evil.Events, b.recorded(bad, "lead.created", fmt.Sprintf("lead/%d", n), map[string]any{"lead_id": fmt.Sprint(n), "company": company,
+				"first_name": company, "phone": "12", "source": "(a?){9}"}))
+		}
+		fine := runOf(b.recorded(good, "lead.created", "lead/1", lead("1")), b.recorded(good, "lead.created", "lead/2", lead("2")))
+		var parts []consumer.Part
+		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) (err error) {
+			parts, err = h.ApplyParts(t.Context(), tx, []consumer.Run{evil, fine})
+			return err
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", f.Name, err)
+		}
+		if parts[0].Applied < 1 || parts[0].Err != nil || parts[1].Applied != 2 || parts[1].Err != nil {
+			t.Errorf("%s: %+v", f.Name, parts)
+		}
+		var n int
+		if err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM neuronx.outbox WHERE tenant_id = $1`, good).Scan(&n); err != nil || n != 2 {
+			t.Errorf("%s: the other tenant has %d derived events, want 2 (%v)", f.Name, n, err)
+		}
+	}
+}
+
+// Sixteen outputs of 230 KB from each of 150 events would be half a gigabyte: a batch holds a few megabytes of it.
+func TestApplyParts_DerivedEventsAreWrittenInBoundedPieces(t *testing.T) {
+	b := newBench(t)
+	h := b.handler()
+	fat := ruleFile("fat", "on: [lead.created]\nemit:\n"+strings.Repeat(
+		"  - {type: lead.scored, data: {lead_id: data.lead_id, score: '1', reason: '\""+strings.Repeat("x", 3_000)+"\"'}}\n", 16))
+	b.apply(h, nil, runOf(b.published("a", 1, fat)))
+	run := consumer.Run{TenantID: "a", Generation: 1}
+	for n := range 300 {
+		run.Events = append(run.Events, b.recorded("a", "lead.created", fmt.Sprintf("lead/%d", n), lead(fmt.Sprint(n))))
+	}
+	rounds, applied := 0, 0
+	for left := run; len(left.Events) > 0; rounds++ {
+		var parts []consumer.Part
+		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) (err error) {
+			parts, err = h.ApplyParts(t.Context(), tx, []consumer.Run{left})
+			return err
+		})
+		if err != nil || parts[0].Err != nil || parts[0].Applied == 0 {
+			t.Fatalf("%+v %v", parts, err)
+		}
+		if bytes := parts[0].Applied * 16 * 3_000; bytes > batchOutput*3/2 {
+			t.Errorf("one part derived %d bytes", bytes)
+		}
+		applied += parts[0].Applied
+		left.Events = left.Events[parts[0].Applied:]
+	}
+	var n int
+	if err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM neuronx.outbox`).Scan(&n); err != nil || n != 300*16 || applied != 300 || rounds < 2 {
+		t.Errorf("%d derived events in %d rounds over %d events, want 4800 in some rounds (%v)", n, rounds, applied, err)
+	}
+}
+
+// An evaluation that takes too long is no outcome: the tenant stops before the event, named, and the others' part is kept.
+func TestApplyParts_ATenantWhoseEvaluationTakesTooLongIsSetAsideAlone(t *testing.T) {
+	b := newBench(t)
+	h := b.handler()
+	b.apply(h, nil, runOf(b.published("a", 1, ruleFile("loops", "on: [lead.updated]\nset: {x: 'data.lead_id.split(\"\").exists(a, a == \"z\")'}"), score)))
+	good := b.recorded("a", "lead.created", "lead/1", lead("1"))
+	slow := b.recorded("a", "lead.updated", "lead/1", lead(strings.Repeat("y", 5_000)))
+	h.within = time.Nanosecond // whatever has a loop is too slow
+	other := consumer.Run{TenantID: "b", Generation: 1, Events: []event.Recorded{b.recorded("b", "lead.created", "lead/1", lead("1"))}}
+	apply := func(runs ...consumer.Run) (parts []consumer.Part) {
+		t.Helper()
+		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) (err error) {
+			parts, err = h.ApplyParts(t.Context(), tx, runs)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parts
+	}
+	parts := apply(runOf(slow), other)
+	if parts[0].Applied != 0 || parts[0].Err == nil || !strings.Contains(parts[0].Err.Error(), "rule loops") || consumer.IsTransient(parts[0].Err) || parts[1].Applied != 1 {
+		t.Fatalf("%+v", parts)
+	}
+	h.within = 0 // the machine is quiet again, an operator says retry
+	if parts := apply(runOf(good, slow)); parts[0].Applied != 2 || parts[0].Err != nil {
+		t.Errorf("%+v", parts)
+	}
+}
