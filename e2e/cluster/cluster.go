@@ -33,6 +33,7 @@ type Options struct {
 	Tags   string   // build tags of the services: a seeded bug
 	Tagged []string // the programs that Tags are for, such as neuronx-rules; empty: all
 	Doors  int      // instances of ingest, each with both roles; 0: 2
+	Memory int64    // bytes that each process may have, as its container would tell it by GOMEMLIMIT; 0: no limit
 	Secure bool     // on the Kafka with passwords and rights: every process under the user that is declared for it
 }
 
@@ -52,6 +53,7 @@ type Cluster struct {
 	Doors               []string // URLs of the HTTP doors
 	Processes           map[string]*Process
 	secure              bool
+	memory              int64
 	order               []string
 	programs            map[string]string // where they are, by name
 	env                 []string          // of the operators' program
@@ -79,7 +81,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	if o.Doors == 0 {
 		o.Doors = 2
 	}
-	c := &Cluster{Dir: t.TempDir(), Kafka: at, secure: o.Secure, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
+	c := &Cluster{Dir: t.TempDir(), Kafka: at, secure: o.Secure, memory: o.Memory, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
 	must(t, os.Chmod(c.Dir, 0o755))
 	c.programs = build(t, o.Tags, o.Tagged)
 	must(t, wipe(ctx, c.Kafka, false))
@@ -210,6 +212,9 @@ func (c *Cluster) Service(t testing.TB, name, program, role string, args ...stri
 	p := c.add(name, "neuronx-"+program, args, append(c.kafkaEnv("neuronx_"+role), "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_"+role),
 		"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
 		"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"))...)
+	if c.memory > 0 {
+		p.env = append(p.env, fmt.Sprintf("GOMEMLIMIT=%d", c.memory*9/10)) // room for what is not Go's heap
+	}
 	p.Admin = admin
 	return p
 }
