@@ -96,7 +96,10 @@ func newSiege(t *testing.T, o cluster.Options) *siege {
 	h.record, err = checker.CreateHistory(h.history)
 	noError(t, err)
 	t.Cleanup(func() { _ = h.record.Close() })
-	h.neighbour = &hostile.Neighbour{Door: h.c.Doors[0], Tenant: h.c.Tenants(t, "neighbour", 1, 0)[0], Pool: h.c.Admin, History: h.record, Rate: neighbourly}
+	neighbour := h.c.Tenants(t, "neighbour", 1, 0)[0]
+	noError(t, h.c.PublishRules(ctx, neighbour.ID, hostile.Good(), 1))
+	rest(ctx, 2*time.Second)
+	h.neighbour = &hostile.Neighbour{Door: h.c.Doors[0], Tenant: neighbour, Pool: h.c.Admin, History: h.record, Rate: neighbourly}
 	running, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -117,8 +120,8 @@ func newSiege(t *testing.T, o cluster.Options) *siege {
 	return h
 }
 
-// bound is how long the neighbour's leads may take in bad times.
-func (h *siege) bound() time.Duration { return max(2*h.quiet.P99, noticedBelow) }
+// bound is how long the neighbour's leads may take in bad times, of a delay of quiet times.
+func bound(quiet time.Duration) time.Duration { return max(2*quiet, noticedBelow) }
 
 // attack runs one attempt as a tenant of its own and then looks at what it did to the processes and to the neighbour.
 func (h *siege) attack(name string, do func(*struck)) {
@@ -134,10 +137,10 @@ func (h *siege) attack(name string, do func(*struck)) {
 		}
 		from := time.Now()
 		do(s)
-		delays := h.neighbour.Delays(ctx, from, 2*h.bound())
+		delays := h.neighbour.Delays(ctx, from, 3*bound(h.quiet.ScoredP99))
 		t.Logf("after %s: the neighbour: %s", time.Since(from).Truncate(time.Second), delays)
-		if delays.P99 > h.bound() || delays.Missing > 0 {
-			t.Errorf("the neighbour notices: %s; in quiet times %s, %s is allowed", delays, h.quiet, h.bound())
+		if row, score := bound(h.quiet.P99), bound(h.quiet.ScoredP99); delays.P99 > row || delays.ScoredP99 > score || delays.Missing+delays.Unscored > 0 {
+			t.Errorf("the neighbour notices it; a row may take %s and a score %s", row.Truncate(time.Millisecond), score.Truncate(time.Millisecond))
 		}
 		h.alive(t)
 	})

@@ -31,7 +31,7 @@ type Event struct {
 // pollEvery bounds how exactly a delay is measured.
 const pollEvery = 25 * time.Millisecond
 
-// Neighbour is a tenant that does nothing wrong.
+// Neighbour is a tenant that does nothing wrong. A rule of its own scores every lead.
 type Neighbour struct {
 	Door    string
 	Tenant  load.Tenant
@@ -40,33 +40,39 @@ type Neighbour struct {
 	Rate    int // leads a second
 
 	mu    sync.Mutex
-	open  map[string]time.Time // leads that are not in the read model yet, by id, and when they were first sent
-	seen  []delay
-	calls map[string]int // answers to POST that were no 202, by their first line
+	leads map[string]*lead
+	open  map[string]*lead // those that are not in the read model yet, or not scored
+	calls map[string]int   // answers to POST that were no 202, by their beginning
 }
 
-type delay struct {
-	sent time.Time
-	took time.Duration
+// lead is one lead: when it was first sent, and how long it then took to be a row of the read model, and to have a score there; 0 is not
+// yet.
+type lead struct {
+	sent        time.Time
+	row, scored time.Duration
 }
 
-// Delays sum up the leads that were sent in a span of time.
+// Delays sum up the leads that were sent in a span of time. What is not there yet counts with its age.
 type Delays struct {
-	Leads    int
-	P50, P99 time.Duration
-	Missing  int // of the leads: not in the read model yet; they count with their age
-	Refused  map[string]int
+	Leads             int
+	P50, P99          time.Duration // from the first POST to the row in read.leads
+	ScoredP50         time.Duration // likewise, to the score that the tenant's rule gives it
+	ScoredP99         time.Duration
+	Missing, Unscored int            // of the leads
+	Refused           map[string]int // answers that were no 202
 }
 
 func (d Delays) String() string {
-	return fmt.Sprintf("%d leads, p50 %s, p99 %s, %d missing, refused %v", d.Leads, d.P50.Truncate(time.Millisecond), d.P99.Truncate(time.Millisecond), d.Missing, d.Refused)
+	ms := func(d time.Duration) time.Duration { return d.Truncate(time.Millisecond) }
+	return fmt.Sprintf("%d leads: row p50 %s, p99 %s; score p50 %s, p99 %s; %d missing, %d unscored, refused %v",
+		d.Leads, ms(d.P50), ms(d.P99), ms(d.ScoredP50), ms(d.ScoredP99), d.Missing, d.Unscored, d.Refused)
 }
 
 // Run sends leads until ctx ends. A lead that is refused or not answered is sent again, as a client does, and its delay counts from the
 // first try.
 func (n *Neighbour) Run(ctx context.Context) error {
 	n.mu.Lock()
-	n.open, n.calls = map[string]time.Time{}, map[string]int{}
+	n.leads, n.open, n.calls = map[string]*lead{}, map[string]*lead{}, map[string]int{}
 	n.mu.Unlock()
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	defer client.CloseIdleConnections()
@@ -111,7 +117,8 @@ func (n *Neighbour) send(ctx context.Context, client *http.Client, id string) er
 		return err
 	}
 	n.mu.Lock()
-	n.open[id] = op.At
+	l := &lead{sent: op.At}
+	n.leads[id], n.open[id] = l, l
 	n.mu.Unlock()
 	for ctx.Err() == nil {
 		op.Tries++
@@ -145,9 +152,14 @@ func (n *Neighbour) watch(ctx context.Context) error {
 		if len(ids) == 0 {
 			continue
 		}
-		rows, err := n.Pool.Query(ctx, `SELECT lead_id FROM read.leads WHERE tenant_id = $1 AND lead_id = ANY ($2)`, n.Tenant.ID, ids)
+		type row struct {
+			ID     string
+			Scored bool
+		}
+		var found []row
+		rows, err := n.Pool.Query(ctx, `SELECT lead_id, score IS NOT NULL FROM read.leads WHERE tenant_id = $1 AND lead_id = ANY ($2)`, n.Tenant.ID, ids)
 		if err == nil {
-			ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[row])
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -157,9 +169,15 @@ func (n *Neighbour) watch(ctx context.Context) error {
 		}
 		now := time.Now()
 		n.mu.Lock()
-		for _, id := range ids {
-			n.seen = append(n.seen, delay{n.open[id], now.Sub(n.open[id])})
-			delete(n.open, id)
+		for _, r := range found {
+			l := n.open[r.ID]
+			if l.row == 0 {
+				l.row = now.Sub(l.sent)
+			}
+			if r.Scored {
+				l.scored = now.Sub(l.sent)
+				delete(n.open, r.ID)
+			}
 		}
 		n.mu.Unlock()
 	}
@@ -173,34 +191,38 @@ func (n *Neighbour) Delays(ctx context.Context, from time.Time, patience time.Du
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var all []time.Duration
-	for _, d := range n.seen {
-		if !d.sent.Before(from) && !d.sent.After(to) {
-			all = append(all, d.took)
-		}
-	}
+	var row, scored []time.Duration
 	d := Delays{Refused: n.calls}
 	n.calls = map[string]int{}
-	for _, sent := range n.open {
-		if !sent.Before(from) && !sent.After(to) {
-			all = append(all, time.Since(sent))
-			d.Missing++
+	for _, l := range n.leads {
+		if l.sent.Before(from) || l.sent.After(to) {
+			continue
 		}
+		took := func(d time.Duration, missing *int) time.Duration {
+			if d == 0 {
+				*missing++
+				d = time.Since(l.sent)
+			}
+			return d
+		}
+		row, scored = append(row, took(l.row, &d.Missing)), append(scored, took(l.scored, &d.Unscored))
 	}
-	d.Leads = len(all)
-	if len(all) > 0 {
-		slices.Sort(all)
-		d.P50, d.P99 = all[len(all)/2], all[len(all)*99/100]
+	if d.Leads = len(row); d.Leads > 0 {
+		slices.Sort(row)
+		slices.Sort(scored)
+		half, last := d.Leads/2, d.Leads*99/100
+		d.P50, d.P99, d.ScoredP50, d.ScoredP99 = row[half], row[last], scored[half], scored[last]
 	}
 	return d
 }
 
+// missing is how many leads first sent in a span of time are not in the read model with their score.
 func (n *Neighbour) missing(from, to time.Time) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m := 0
-	for _, sent := range n.open {
-		if !sent.Before(from) && !sent.After(to) {
+	for _, l := range n.open {
+		if !l.sent.Before(from) && !l.sent.After(to) {
 			m++
 		}
 	}

@@ -39,7 +39,7 @@ func SetAside() []Attempt {
 		fat[i] = emit("lead.scored", "lead_id: data.lead_id", `score: "1"`, "reason: "+yaml(tens(60)+".map(a, "+tens(60)+`.map(b, "`+strings.Repeat("x", 64)+`").join("")).join("")`))
 	}
 	return []Attempt{
-		{"size of a long text in a loop", []ruleset.File{rule("slow", company+" && "+loop("data.company.size() < 0"), scored("1"))}, leads(3, "size", spaces(900_000))},
+		{"size of a long text in a loop", []ruleset.File{rule("slow", company+" && "+loop("data.company.size() < 0"), scored("1"))}, leads(3, "size", strings.Repeat("é", 450_000))},
 		{"a costly regular expression", []ruleset.File{rule("slow", company+` && `+eighteen+`.exists(a, `+eighteen+`.exists(b, data.company.matches("[^x]{400}x")))`, scored("1"))},
 			leads(3, "regexp", strings.Repeat("a", 200_000))},
 		{"in over many items", []ruleset.File{rule("slow", company+` && data.company.split(",").exists(a, (a + "!") in data.company.split(","))`, scored("1"))},
