@@ -33,6 +33,9 @@ type Options struct {
 	Tags   string   // build tags of the services: a seeded bug
 	Tagged []string // the programs that Tags are for, such as neuronx-rules; empty: all
 	Doors  int      // instances of ingest, each with both roles; 0: 2
+	Memory int64    // bytes that each process may have, as its container would tell it by GOMEMLIMIT; 0: no limit
+	Broker string   // of the test's own; empty: that of NEURONX_TEST_KAFKA_BROKERS
+	Data   string   // folder for Postgres; empty: one in the cluster's
 	Secure bool     // on the Kafka with passwords and rights: every process under the user that is declared for it
 }
 
@@ -52,6 +55,8 @@ type Cluster struct {
 	Doors               []string // URLs of the HTTP doors
 	Processes           map[string]*Process
 	secure              bool
+	memory              int64
+	postgresDir         string
 	order               []string
 	programs            map[string]string // where they are, by name
 	env                 []string          // of the operators' program
@@ -74,20 +79,26 @@ func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
-	at, err := broker(o.Secure)
+	at, err := kafka.Config{ClientID: "e2e", Brokers: []string{o.Broker}}, error(nil)
+	if o.Broker == "" {
+		at, err = broker(o.Secure)
+	}
 	must(t, err)
 	if o.Doors == 0 {
 		o.Doors = 2
 	}
-	c := &Cluster{Dir: t.TempDir(), Kafka: at, secure: o.Secure, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
+	c := &Cluster{Dir: t.TempDir(), Kafka: at, secure: o.Secure, memory: o.Memory, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
 	must(t, os.Chmod(c.Dir, 0o755))
 	c.programs = build(t, o.Tags, o.Tagged)
 	must(t, wipe(ctx, c.Kafka, false))
-	c.Postgres, err = embedded.Start(ctx, embedded.Options{DataDir: filepath.Join(c.Dir, "postgres")})
+	if c.postgresDir = o.Data; o.Data == "" {
+		c.postgresDir = filepath.Join(c.Dir, "postgres")
+	}
+	c.Postgres, err = embedded.Start(ctx, embedded.Options{DataDir: c.postgresDir})
 	must(t, err)
 	t.Cleanup(func() {
 		_ = c.Postgres.Stop()
-		_ = embedded.Remove(context.Background(), filepath.Join(c.Dir, "postgres")) // the server's user may have it elsewhere
+		_ = embedded.Remove(context.Background(), c.postgresDir) // the server's user may have it elsewhere
 	})
 	_, err = provision.Run(ctx, provision.Options{
 		Kafka: c.Kafka, Topics: kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: c.replicas(), Laptop: c.replicas() < 3},
@@ -210,6 +221,9 @@ func (c *Cluster) Service(t testing.TB, name, program, role string, args ...stri
 	p := c.add(name, "neuronx-"+program, args, append(c.kafkaEnv("neuronx_"+role), "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_"+role),
 		"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
 		"NEURONX_SECRETS_DIR="+filepath.Join(c.Dir, "secrets"))...)
+	if c.memory > 0 {
+		p.env = append(p.env, fmt.Sprintf("GOMEMLIMIT=%d", c.memory*9/10)) // room for what is not Go's heap
+	}
 	p.Admin = admin
 	return p
 }

@@ -1,0 +1,399 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/e2e/checker"
+	"github.com/neuronx/engine/e2e/cluster"
+	"github.com/neuronx/engine/e2e/hostile"
+	"github.com/neuronx/engine/e2e/load"
+)
+
+// What one tenant may do to the others.
+const (
+	eachWithin   = 512 << 20        // bytes of resident memory of a process, at any time
+	neighbourly  = 20               // leads a second of the neighbour
+	quietFor     = 12 * time.Second // how long the neighbour is measured alone
+	noticedBelow = time.Second      // a delay that is no fault on a busy machine, even if it is more than twice that of quiet times
+	namedWithin  = time.Minute
+	endedWithin  = time.Minute
+)
+
+// TestHostile_OneTenantStopsNoOther lets a tenant try everything that was seen to stop all of them, each attempt as a tenant of its own,
+// beside a neighbour that goes on. NEURONX_TEST_HOSTILE=long plays all rule files, and each attack for longer.
+func TestHostile_OneTenantStopsNoOther(t *testing.T) {
+	long := os.Getenv("NEURONX_TEST_HOSTILE") == "long"
+	h := newSiege(t, cluster.Options{Doors: 1, Memory: eachWithin})
+	lasting, stall := 10*time.Second, 9*time.Second
+	if long {
+		lasting, stall = 65*time.Second, 30*time.Second
+	}
+	h.attack("bodies that inflate and stall", func(s *struck) {
+		ctx, cancel := context.WithTimeout(s.ctx, lasting)
+		defer cancel()
+		var stats hostile.StallStats
+		s.Stall(ctx, 60, stall, &stats)
+		s.t.Logf("%d stalled bodies, %d held for %s, %d answered: %s", stats.Opened.Load(), stats.Held.Load(), stall, stats.Answered.Load(), stats.Answers())
+		s.named()
+	})
+	h.attack("refusals that cost", func(s *struck) { s.refusals(lasting) })
+	for _, a := range hostile.SetAside() {
+		h.attack(a.Name, func(s *struck) {
+			if s.provoke(a) {
+				s.named()
+			}
+			s.ended()
+		})
+	}
+	h.attack(hostile.ByData().Name, func(s *struck) { s.byData() })
+	h.attack("an id that no index holds", func(s *struck) { s.longID() })
+	h.attack("a read model that fails", func(s *struck) { s.brokenModel() })
+	corpus := hostile.Corpus()
+	if !long {
+		corpus = corpus[len(corpus)-12:]
+	}
+	for _, a := range corpus {
+		h.attack(a.Name, func(s *struck) {
+			s.provoke(a)
+			s.ended()
+		})
+	}
+	h.judge()
+}
+
+// siege is a cluster with a neighbour, and what its quiet times were like.
+type siege struct {
+	t         *testing.T
+	ctx       context.Context
+	c         *cluster.Cluster
+	neighbour *hostile.Neighbour
+	history   string
+	record    *checker.History
+	quiet     hostile.Delays
+	pids      map[string]int
+	attacks   int
+	end       func() // of the neighbour
+}
+
+func newSiege(t *testing.T, o cluster.Options) *siege {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	t.Cleanup(cancel)
+	h := &siege{t: t, ctx: ctx, c: cluster.Start(t, o), pids: map[string]int{}}
+	h.history = filepath.Join(h.c.Dir, "hostile.jsonl")
+	var err error
+	h.record, err = checker.CreateHistory(h.history)
+	noError(t, err)
+	t.Cleanup(func() { _ = h.record.Close() })
+	neighbour := h.c.Tenants(t, "neighbour", 1, 0)[0]
+	noError(t, h.c.PublishRules(ctx, neighbour.ID, hostile.Good(), 1))
+	rest(ctx, 2*time.Second)
+	h.neighbour = &hostile.Neighbour{Door: h.c.Doors[0], Tenant: neighbour, Pool: h.c.Admin, History: h.record, Rate: neighbourly}
+	running, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := h.neighbour.Run(running); err != nil {
+			t.Errorf("the neighbour: %v", err)
+		}
+	})
+	h.end = sync.OnceFunc(func() { stop(); wg.Wait() })
+	t.Cleanup(h.end)
+	rest(ctx, 3*time.Second) // the first leads compile rules and schemas
+	from := time.Now()
+	rest(ctx, quietFor)
+	h.quiet = h.neighbour.Delays(ctx, from, 5*time.Second)
+	t.Logf("the neighbour in quiet times: %s", h.quiet)
+	for _, name := range h.c.Services() {
+		h.pids[name] = h.c.Processes[name].PID()
+	}
+	return h
+}
+
+// bound is how long the neighbour's leads may take in bad times, of a delay of quiet times.
+func bound(quiet time.Duration) time.Duration { return max(2*quiet, noticedBelow) }
+
+// attack runs one attempt as a tenant of its own and then looks at what it did to the processes and to the neighbour.
+func (h *siege) attack(name string, do func(*struck)) {
+	h.attacks++
+	prefix := fmt.Sprintf("attacker-%d", h.attacks)
+	h.t.Run(name, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(h.ctx, 4*time.Minute)
+		defer cancel()
+		tenant := h.c.Tenants(t, prefix, 1, 1)[0]
+		s := &struck{Attacker: &hostile.Attacker{Door: h.c.Doors[0], Tenant: tenant, History: h.record}, siege: h, t: t, ctx: ctx, version: 1}
+		for _, n := range h.c.Services() {
+			noError(t, h.c.Processes[n].ResetPeak())
+		}
+		from := time.Now()
+		do(s)
+		delays := h.neighbour.Delays(ctx, from, 3*bound(h.quiet.ScoredP99))
+		t.Logf("after %s: the neighbour: %s", time.Since(from).Truncate(time.Second), delays)
+		if row, score := bound(h.quiet.P99), bound(h.quiet.ScoredP99); delays.P99 > row || delays.ScoredP99 > score || delays.Missing+delays.Unscored > 0 {
+			t.Errorf("the neighbour notices it; a row may take %s and a score %s", row.Truncate(time.Millisecond), score.Truncate(time.Millisecond))
+		}
+		h.alive(t)
+	})
+}
+
+// alive fails the test for every process that ended or took too much memory, and starts again what ended.
+func (h *siege) alive(t *testing.T) {
+	t.Helper()
+	var most []string
+	for _, name := range h.c.Services() {
+		p := h.c.Processes[name]
+		if p.PID() != h.pids[name] {
+			t.Errorf("%s ended:\n%s", name, p.Tail(12))
+			if !p.Running() {
+				noError(t, p.Start())
+			}
+			h.pids[name] = p.PID()
+			continue
+		}
+		peak, err := p.Peak()
+		noError(t, err)
+		most = append(most, fmt.Sprintf("%s %d MiB", name, peak>>20))
+		if peak > eachWithin {
+			t.Errorf("%s took %d MiB, more than the %d MiB that it may have", name, peak>>20, int64(eachWithin)>>20)
+		}
+	}
+	t.Logf("most memory: %s", strings.Join(most, ", "))
+}
+
+// judge waits until all is at rest and holds the log against what was sent.
+func (h *siege) judge() {
+	h.t.Helper()
+	h.end()
+	if err := h.c.Settled(h.ctx, 2*time.Minute); err != nil {
+		h.t.Errorf("the engine does not come to rest: %v", err)
+	}
+	d, err := h.c.Dump(h.ctx)
+	noError(h.t, err)
+	d.Ops, err = checker.ReadHistory(h.history)
+	noError(h.t, err)
+	h.t.Logf("checked %d events of the log, %d dead letters, %d that were sent", len(d.Log), len(d.DeadLetters), len(d.Ops))
+	for _, v := range checker.Check(d) {
+		h.t.Error(v)
+	}
+}
+
+// struck is one attempt under way.
+type struck struct {
+	*hostile.Attacker
+	*siege
+	t       *testing.T
+	ctx     context.Context
+	version int64 // of the rules in force
+}
+
+// provoke has an attempt's rules published and sends its events. It reports whether the rules can be published at all.
+func (s *struck) provoke(a hostile.Attempt) bool {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	for _, f := range a.Rules {
+		noError(s.t, os.WriteFile(filepath.Join(dir, f.Name), []byte(f.Text), 0o600))
+	}
+	out, errs, code := s.cli("rules", "publish", dir, "--tenant", s.Tenant.ID, "--execute", "--timeout", "20s")
+	if code != 0 {
+		s.t.Logf("the rules are not published: exit %d %.400s%.400s", code, out, errs)
+		if strings.Contains(errs, "not within") || !strings.Contains(errs, "rule files") {
+			s.t.Errorf("rules that pass `rules validate` can't be published: exit %d\n%.600s", code, errs)
+		}
+		return false
+	}
+	s.version++
+	s.send(a.Events...)
+	return true
+}
+
+func (s *struck) send(events ...hostile.Event) (accepted int) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
+	defer cancel()
+	accepted, refusal, err := s.Send(ctx, events...)
+	if err != nil {
+		s.t.Error(err)
+	}
+	if accepted < len(events) {
+		s.t.Logf("%d of %d events accepted; the last refusal: %s", accepted, len(events), refusal)
+	}
+	return accepted
+}
+
+// named waits until `neuronx status` says whose fault it is.
+func (s *struck) named() {
+	s.t.Helper()
+	began := time.Now()
+	var out string
+	for time.Since(began) < namedWithin && s.ctx.Err() == nil {
+		if out, _, _ = s.cli("status"); strings.Contains(out, s.Tenant.ID) {
+			s.t.Logf("status named %s after %s: %s", s.Tenant.ID, time.Since(began).Truncate(time.Millisecond), lineWith(out, s.Tenant.ID))
+			return
+		}
+		rest(s.ctx, 2*time.Second)
+	}
+	s.t.Errorf("`neuronx status` does not name %s within %s:\n%s", s.Tenant.ID, namedWithin, out)
+}
+
+// ended ends the attack by the documented commands, and sees that an ordinary lead of the tenant is projected and scored then.
+func (s *struck) ended() {
+	s.t.Helper()
+	for _, verb := range []string{"retry", "skip", "skip", "skip"} {
+		if !s.unstall(verb) {
+			break
+		}
+	}
+	dir := s.t.TempDir()
+	for _, f := range hostile.Good() {
+		noError(s.t, os.WriteFile(filepath.Join(dir, f.Name), []byte(f.Text), 0o600))
+	}
+	if out, errs, code := s.cli("rules", "publish", dir, "--tenant", s.Tenant.ID, "--execute"); code != 0 {
+		s.t.Errorf("rules publish: exit %d\n%s%s", code, out, errs)
+	}
+	// What the good rules met before their turn may have stalled a consumer once more.
+	s.unstall("retry")
+	s.ordinary()
+}
+
+// unstall has one command said for every consumer that the tenant is stalled for, and reports whether there was one.
+func (s *struck) unstall(verb string) bool {
+	s.t.Helper()
+	stalled, err := s.c.StalledFor(s.ctx, s.Tenant.ID)
+	noError(s.t, err)
+	if len(stalled) == 0 {
+		return false
+	}
+	list, _, _ := s.cli("stalled", "list")
+	for _, consumer := range stalled {
+		if !strings.Contains(list, s.Tenant.ID) || !strings.Contains(list, strings.TrimPrefix(consumer, "neuronx.")) {
+			s.t.Errorf("`neuronx stalled list` does not say that %s is stalled for %s:\n%s", s.Tenant.ID, consumer, list)
+		}
+		out, errs, code := s.cli("stalled", verb, "--consumer", consumer, "--tenant", s.Tenant.ID, "--execute")
+		s.t.Logf("stalled %s --consumer %s: exit %d %.300s%.300s", verb, consumer, code, out, errs)
+	}
+	rest(s.ctx, 3*time.Second) // it goes on, or stalls again
+	return true
+}
+
+// ordinary sends a lead like any other and waits for its row and its score.
+func (s *struck) ordinary() {
+	s.t.Helper()
+	id := "ordinary-" + s.Tenant.ID
+	began := time.Now()
+	if s.send(hostile.Lead(id, map[string]any{"company": "Miller & Sons", "email": "m@example.com"})) != 1 {
+		s.t.Errorf("an ordinary lead of %s is refused", s.Tenant.ID)
+		return
+	}
+	err := cluster.Eventually(s.ctx, endedWithin, func(ctx context.Context) error {
+		var score int64
+		if err := s.c.Admin.QueryRow(ctx, `SELECT coalesce((SELECT score FROM read.leads WHERE tenant_id = $1 AND lead_id = $2), -1)`, s.Tenant.ID, id).Scan(&score); err != nil {
+			return err
+		}
+		if score != hostile.GoodScore {
+			return fmt.Errorf("its score is %d", score)
+		}
+		return nil
+	})
+	if err != nil {
+		s.t.Errorf("an ordinary lead of %s is not projected and scored: %v", s.Tenant.ID, err)
+		return
+	}
+	s.t.Logf("an ordinary lead was scored after %s", time.Since(began).Truncate(time.Millisecond))
+}
+
+// refusals sends bodies with many unknown fields, eight at a time. What is said of them must not be much more than they are.
+func (s *struck) refusals(lasting time.Duration) {
+	ctx, cancel := context.WithTimeout(s.ctx, lasting)
+	defer cancel()
+	var mu sync.Mutex
+	var worst hostile.Refused
+	n, statuses := 0, map[int]int{}
+	var running sync.WaitGroup
+	for range 8 {
+		running.Go(func() {
+			for ctx.Err() == nil {
+				r, err := s.Unknown(s.ctx, 700)
+				mu.Lock()
+				if err != nil {
+					s.t.Errorf("a body with unknown fields: %v", err)
+				}
+				n++
+				statuses[r.Status]++
+				if r.Out > worst.Out {
+					worst = r
+				}
+				mu.Unlock()
+				rest(ctx, 100*time.Millisecond)
+			}
+		})
+	}
+	running.Wait()
+	s.t.Logf("%d refusals, by status %v; the largest: %d bytes in, %d bytes out", n, statuses, worst.In, worst.Out)
+	if worst.Out > 4*worst.In {
+		s.t.Errorf("a body of %d bytes is answered with %d bytes", worst.In, worst.Out)
+	}
+	if statuses[http.StatusAccepted] > 0 || statuses[0] > 0 || n == 0 {
+		s.t.Errorf("%d refusals, by status %v", n, statuses)
+	}
+}
+
+// byData sends data that makes a rule dear. The rule must go on for ordinary data, with nobody doing anything about it.
+func (s *struck) byData() {
+	a := hostile.ByData()
+	if !s.provoke(a) {
+		s.t.Error("a rule that is cheap for ordinary data can't be published")
+		return
+	}
+	s.named()
+	s.ordinary()
+	if out, _, _ := s.cli("rules", "list", "--tenant", s.Tenant.ID, "-o", "json"); !noneTripped(out) {
+		s.t.Errorf("data tripped the rule for everybody: %s", out)
+	}
+}
+
+func noneTripped(list string) bool {
+	var rows []struct{ Tripped []string }
+	return json.Unmarshal([]byte(list), &rows) == nil && len(rows) == 1 && len(rows[0].Tripped) == 0
+}
+
+func (s *struck) cli(args ...string) (stdout, stderr string, code int) {
+	ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
+	defer cancel()
+	return s.c.CLI(ctx, args...)
+}
+
+func lineWith(text, word string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, word) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
+// answers asks the HTTP role as a key's owner until it answers with a status.
+func (s *struck) answers(as load.Tenant, status int, limit time.Duration) error {
+	probe := &hostile.Attacker{Door: s.Door, Tenant: as, History: s.record}
+	began := time.Now()
+	err := cluster.Eventually(s.ctx, limit, func(ctx context.Context) error {
+		got, err := probe.Probe(ctx)
+		if err == nil && got != status {
+			err = fmt.Errorf("it answers %d", got)
+		}
+		return err
+	})
+	if err == nil {
+		s.t.Logf("%d after %s", status, time.Since(began).Truncate(time.Millisecond))
+	}
+	return err
+}
