@@ -1,19 +1,90 @@
 package event
 
-// CheckAttributes applies the bounds of Parse to an event that was built from something else than Kafka headers (the HTTP door).
+import "strings"
+
+// CheckAttributes applies the bounds of Parse to an event that was built from something else than Kafka headers.
 func (e *Event) CheckAttributes() error {
+	_, err := e.reparse()
+	return err
+}
+
+// CheckOutside is CheckAttributes and CheckCharacters: for what a producer sends (the HTTP door, a dead letter that is retried).
+func (e *Event) CheckOutside() error {
+	again, err := e.reparse()
+	if err != nil || again == nil {
+		return err
+	}
+	return again.CheckCharacters()
+}
+
+// reparse is e as Parse reads it, nil when nothing about it can be wrong.
+func (e *Event) reparse() (*Event, error) {
 	if e.plain() {
-		return nil
+		return nil, nil
 	}
 	if !ValidTenant(e.TenantID) {
-		return Refuse(CodeInvalidAttribute, "not a tenant id").At("tenant")
+		return nil, Refuse(CodeInvalidAttribute, "not a tenant id").At("tenant")
 	}
 	again, err := Parse([]byte(e.TenantID), e.Headers(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(again.malformed) > 0 {
-		return Refuse(CodeInvalidAttribute, "out of bounds").At(again.malformed[0])
+		return nil, Refuse(CodeInvalidAttribute, "out of bounds").At(again.malformed[0])
+	}
+	return &again, nil
+}
+
+// CheckCharacters refuses an event of Parse one of whose attributes holds a character that CloudEvents forbids in them (C1 controls and
+// noncharacters; the C0 controls Parse itself refuses) or that shows a text as another one (bidi overrides, separators of lines
+// and paragraphs). It is for what comes from outside: logs of earlier versions have such attributes, so Parse reads them, and what is
+// derived from them goes on.
+func (e *Event) CheckCharacters() error {
+	if !e.wide {
+		return nil
+	}
+	for _, a := range [...]struct{ name, text string }{
+		{hID, e.ID}, {hSource, e.Source}, {hSubject, e.Subject}, {hTraceParent, e.TraceParent}, {hTraceState, e.TraceState},
+		{hIdempotencyKey, e.IdempotencyKey}, {hCorrelation, e.CorrelationID},
+	} {
+		if err := checkCharacters(a.text); err != nil {
+			return err.At("header " + a.name)
+		}
+	}
+	for _, h := range e.Extra {
+		if !strings.HasPrefix(h.Key, extensionPrefix) {
+			continue // not an attribute: any bytes
+		}
+		if v := string(h.Value); v != "" {
+			if err := checkText(v, maxExtra); err != nil {
+				return err.At("header " + h.Key)
+			}
+			if err := checkCharacters(v); err != nil {
+				return err.At("header " + h.Key)
+			}
+		}
+	}
+	return nil
+}
+
+func checkCharacters(s string) *Refusal {
+	for i, r := range s {
+		what := ""
+		switch {
+		case r < 0x80:
+			continue
+		case r < 0xa0:
+			what = "a control character"
+		case r == 0x2028, r == 0x2029:
+			what = "a line separator"
+		case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+			what = "which turns the direction of text"
+		case r >= 0xfdd0 && r <= 0xfdef, r&0xfffe == 0xfffe:
+			what = "no character"
+		default:
+			continue
+		}
+		return Refuse(CodeInvalidAttribute, "has %U, %s, at byte %d", r, what, i).Hint("leave it out; attributes are for identifiers, texts belong into the data")
 	}
 	return nil
 }
@@ -54,6 +125,9 @@ func (e *Event) plain() bool {
 	total := 0
 	for _, h := range e.Extra {
 		if total += len(h.Key) + len(h.Value); total > maxExtra || len(h.Key) > 64 || !printable(h.Key) || known(h.Key) {
+			return false
+		}
+		if strings.HasPrefix(h.Key, extensionPrefix) && !visible(textOf(h.Value)) {
 			return false
 		}
 	}

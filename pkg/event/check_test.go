@@ -165,3 +165,58 @@ func TestPages_HoldWhatHeadersAre(t *testing.T) {
 		t.Errorf("%v allocations for the pages of one event", n)
 	}
 }
+
+func TestCheckOutside_RefusesCharactersThatActAndNamesAttributeAndCodePoint(t *testing.T) {
+	base := func() *Event {
+		return &Event{TenantID: "acme", ID: "1", Source: "/crm", Type: "lead.created", Subject: "lead/42"}
+	}
+	set := map[string]func(*Event, string){
+		"ce_id": func(e *Event, v string) { e.ID = v }, "ce_source": func(e *Event, v string) { e.Source = v }, "ce_subject": func(e *Event, v string) { e.Subject = v },
+		"traceparent": func(e *Event, v string) { e.TraceParent = v }, "tracestate": func(e *Event, v string) { e.TraceState = v },
+		"idempotency-key": func(e *Event, v string) { e.IdempotencyKey = v }, "ce_correlationid": func(e *Event, v string) { e.CorrelationID = v },
+		"ce_partner": func(e *Event, v string) { e.Extra = []Header{{"ce_partner", []byte(v)}} },
+	}
+	for name, put := range set {
+		for text, point := range map[string]string{
+			"t22\u009b31m": "U+009B", "a\u0080": "U+0080", "\u202egnp.exe": "U+202E", "a\u2066b": "U+2066", "a\u2028": "U+2028", "a\u2029b": "U+2029", "\uffff": "U+FFFF", "\ufdd0": "U+FDD0",
+			"\U0001fffe": "U+1FFFE", "e\x1b[31m": "U+001B", "a\x7f": "U+007F", "a\nb": "U+000A",
+		} {
+			e := base()
+			put(e, text)
+			var r *Refusal
+			err := e.CheckOutside()
+			if !errors.As(err, &r) || r.Code != CodeInvalidAttribute || r.Location != "header "+name || !strings.Contains(r.Detail, point) || strings.ContainsAny(r.Error(), text[strings.IndexFunc(text, func(r rune) bool { return r > 0x7e || r < 0x20 }):][:1]) {
+				t.Errorf("%s %q: %v", name, text, err)
+			}
+		}
+		for _, text := range []string{"Zoë", "李", "🙂", "क्‍ष", "שלום", "a b"} {
+			e := base()
+			put(e, text)
+			if err := e.CheckOutside(); err != nil {
+				t.Errorf("%s %q: %v", name, text, err)
+			}
+		}
+	}
+	e := base()
+	e.Extra = []Header{{"b3", []byte("\x00\x9b")}} // another program's header, no attribute
+	if err := e.CheckOutside(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCheckCharacters_LeavesWhatIsInLogsReadable: what earlier versions admitted is read as before, and derived from.
+func TestCheckCharacters_LeavesWhatIsInLogsReadable(t *testing.T) {
+	e := Event{TenantID: "acme", ID: "t22\u009b31m", Source: "/crm", Type: "lead.created", Subject: "lead/\u202egnp.exe", Extra: []Header{{"ce_old", []byte("\x01")}}}
+	if err := e.CheckAttributes(); err != nil {
+		t.Errorf("a rule can't derive from it: %v", err)
+	}
+	r := Recorded{Event: e, Sequence: 1, Position: 1, RecordedTime: time.Unix(1, 0), LogID: "l"}
+	again, err := ParseRecorded([]byte("acme"), r.Headers(), nil)
+	if err != nil || again.ID != e.ID || again.Subject != e.Subject {
+		t.Errorf("%v %+v", err, again.Event)
+	}
+	parsed, err := Parse([]byte("acme"), e.Headers(), nil)
+	if err != nil || parsed.CheckCharacters() == nil {
+		t.Errorf("%v; passes at the sequencer", err)
+	}
+}

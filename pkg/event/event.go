@@ -76,6 +76,7 @@ type Event struct {
 	Value     []byte   // Avro in Confluent's framing
 
 	malformed []string // system attributes that could not be read; they never verify
+	wide      bool     // an attribute that producers set has characters beyond ASCII, or an extension control characters: see CheckCharacters
 }
 
 // Recorded is an event of the log: what the sequencer made of an admitted Event.

@@ -40,6 +40,9 @@ const (
 	hSignature      = "neuronx-sig"
 )
 
+// extensionPrefix begins the names of headers that are attributes.
+const extensionPrefix = "ce_"
+
 // Bounds on attributes, in bytes unless said otherwise.
 const (
 	maxHeaders     = 100 // headers of one record
@@ -130,10 +133,12 @@ func (e *Event) parse(tenant string, headers []Header, own string, value []byte)
 // set reads one header, whose value is v, and returns its number among the known ones, or -1.
 func (e *Event) set(h *Header, v string) (int, error) {
 	text := func(n int, dst *string, limit int) (int, error) {
-		if err := checkText(v, limit); err != nil {
+		wide, err := scanText(v, limit)
+		if err != nil {
 			return n, err.At("header " + h.Key)
 		}
 		*dst = v
+		e.wide = e.wide || wide
 		return n, nil
 	}
 	switch h.Key {
@@ -192,6 +197,7 @@ func (e *Event) set(h *Header, v string) (int, error) {
 		return -1, Refuse(CodeInvalidAttribute, "the header's name or value is too long or not printable").At("header")
 	}
 	e.Extra = append(e.Extra, *h)
+	e.wide = e.wide || strings.HasPrefix(h.Key, extensionPrefix) && !visible(v)
 	return -1, nil
 }
 
@@ -294,6 +300,7 @@ func ParseRecorded(key []byte, headers []Header, value []byte) (Recorded, error)
 	if err != nil {
 		return r, err
 	}
+	r.wide = false // it was admitted: nobody checks its characters any more
 	if len(e.malformed) > 0 {
 		return r, Refuse(CodeInvalidAttribute, "a system attribute can't be read").At("header " + e.malformed[0])
 	}
@@ -342,24 +349,31 @@ func ParseTime(s string) (time.Time, *Refusal) {
 }
 
 func checkText(s string, limit int) *Refusal {
+	_, err := scanText(s, limit)
+	return err
+}
+
+// scanText is checkText, and tells whether s has more than ASCII.
+func scanText(s string, limit int) (wide bool, err *Refusal) {
 	switch {
 	case s == "":
-		return Refuse(CodeInvalidAttribute, "empty")
+		return false, Refuse(CodeInvalidAttribute, "empty")
 	case len(s) > limit:
-		return Refuse(CodeInvalidAttribute, "longer than %d bytes", limit)
+		return false, Refuse(CodeInvalidAttribute, "longer than %d bytes", limit)
 	}
 	control, ascii := false, true
-	for i := range len(s) { // the control characters are ASCII
+	for i := range len(s) { // C0 and DEL; CheckCharacters has the rest
 		control = control || s[i] < 0x20 || s[i] == 0x7f
 		ascii = ascii && s[i] < utf8.RuneSelf
 	}
 	if !ascii && !utf8.ValidString(s) {
-		return Refuse(CodeInvalidAttribute, "not UTF-8")
+		return true, Refuse(CodeInvalidAttribute, "not UTF-8")
 	}
 	if control {
-		return Refuse(CodeInvalidAttribute, "has a control character")
+		at := strings.IndexFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
+		return !ascii, Refuse(CodeInvalidAttribute, "has %U, a control character, at byte %d", s[at], at)
 	}
-	return nil
+	return !ascii, nil
 }
 
 func printable(s string) bool {

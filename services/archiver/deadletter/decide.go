@@ -287,7 +287,11 @@ func redrive(l *Letter, e event.Event, engine bool, ask Ask) (*event.Event, *eve
 	} else if out.Fingerprint = e.Fingerprint; out.Fingerprint == "" {
 		out.Fingerprint = fingerprint(&e)
 	}
-	if err := out.CheckAttributes(); err != nil {
+	check := out.CheckAttributes
+	if !engine {
+		check = out.CheckOutside
+	}
+	if err := check(); err != nil {
 		return nil, event.Refuse(event.CodeNotRetriable, "%v", err)
 	}
 	return &out, nil

@@ -52,7 +52,7 @@ func build(ctx context.Context, e *event.Event, env *envelope, req *request, sch
 		return nil, refusal(code, faults, len(dataFaults))
 	}
 	// The engine's own bounds on lengths and characters, the same as at the Kafka door.
-	if err := e.CheckAttributes(); err != nil {
+	if err := e.CheckOutside(); err != nil {
 		return nil, attributeProblem(err)
 	}
 	keys.Sign(e)

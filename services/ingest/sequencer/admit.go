@@ -299,6 +299,8 @@ func (a *admission) judgeBody(t *tenant) decision {
 		return d
 	}
 	switch {
+	case !a.trusted && a.e.CheckCharacters() != nil: // a repeat of what an earlier version admitted is none the less a repeat
+		return a.refuseErr(a.e.CheckCharacters())
 	case t != nil && t.status == statusSuspended && !a.trusted:
 		return a.refuse(event.CodeTenantSuspended, "the tenant is suspended")
 	case errors.Is(err, errUnknownSchema):

@@ -122,6 +122,27 @@ func TestAdmit_Verdicts(t *testing.T) {
 			d.put(x)
 			return d.put(y)
 		}, duplicate, ""},
+		{"a C1 control in the id", func(d *door) decision { return d.put(lead("a", "t22\u009b31m")) }, refused, event.CodeInvalidAttribute},
+		{"a bidi override in the subject", func(d *door) decision {
+			e := lead("a", "1")
+			e.Subject = "lead/\u202egnp.exe"
+			return d.put(e)
+		}, refused, event.CodeInvalidAttribute},
+		{"a noncharacter in an extension", func(d *door) decision {
+			e := lead("a", "1")
+			e.Extra = []event.Header{{Key: "ce_partner", Value: []byte("\uffff")}}
+			return d.put(e)
+		}, refused, event.CodeInvalidAttribute},
+		{"another program's binary header", func(d *door) decision {
+			e := lead("a", "1")
+			e.Extra = []event.Header{{Key: "b3", Value: []byte("\x9b\x00")}}
+			return d.put(e)
+		}, admitted, ""},
+		{"what is derived from an old event with a C1 control", func(d *door) decision {
+			e := lead("a", "1")
+			e.Subject, e.CausationID = "lead/\u009b", "old\u009b"
+			return d.put(signed(d.keys, e))
+		}, admitted, ""},
 		{"an unknown tenant", func(d *door) decision { return d.put(lead("x", "1")) }, refused, event.CodeUnknownTenant},
 		{"an unsigned tenant.created", func(d *door) decision {
 			e := created(d.keys, "x")
