@@ -20,7 +20,7 @@ var bodies = []string{
 	good, with("id", nil), with("data", nil), with("data", nil, "data_base64", "eyJsZWFkX2lkIjoiNDIifQ=="), with("data_base64", "AA=="), with("data", nil, "data_base64", "AA\n=="),
 	with("datacontenttype", "Application/JSON; charset=utf-8"), with("datacontenttype", "application/avro"), with("datacontenttype", "text/plain"), with("time", "yesterday"),
 	with("data", nil, "data_base64", 7), with("data", nil, "data_base64", nil), with("x", true, "y", 12, "z", -1.5, "w", []int{1}, "v", nil), with("Bad-Name", "x", "good", "ä€😀"),
-	with("extension", "a\"b\\c\u2028\n"), with("data", map[string]any{"lead_id": "42", "unknown": 1}), with("data", []int{}), with("data", "text"), with("type", "crm.note.add.failed"),
+	with("extension", "a\"b\\c\u2028\n"), with("extension", "a\"b\\cä"), with("data", map[string]any{"lead_id": "42", "unknown": 1}), with("data", []int{}), with("data", "text"), with("type", "crm.note.add.failed"),
 	with("subject", strings.Repeat("long", 300)), with("tenantid", "globex"), with("hops", "3", "origin", "import"), with("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
 	strings.Replace(good, `"id":"1"`, `"id":"\u0031"`, 1), strings.Replace(good, `"id":"1"`, `"\u0069d":"1"`, 1), strings.Replace(good, `"id":"1"`, `"id":"1","id":"1"`, 1),
 	strings.Replace(good, `"42"`, `"42\u0000"`, 1), strings.Replace(good, `"data":{`, `"data":{"lead_id":"1",`, 1), good + " ", good + "x", good[:40], `{}`, `[]`, `null`, ``, `{"data":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
