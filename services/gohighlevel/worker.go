@@ -222,8 +222,11 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 func (w *worker) door(ten ledger.Tenant) (base, token, problem string) {
 	base = w.BaseURL
 	if own := ten.Connection.BaseURL; own != "" && strings.TrimSuffix(own, "/") != strings.TrimSuffix(base, "/") {
-		if !w.AllowTenantURL || vendorapi.CheckBaseURL(own) != nil {
+		if !w.AllowTenantURL {
 			return "", "", "the connection's base_url is not allowed here"
+		}
+		if err := vendorapi.CheckTenantURL(own); err != nil { // one that an earlier version recorded
+			return "", "", "the connection's base_url is refused: " + err.Error() + "; connect the CRM again without it"
 		}
 		base = own
 	}

@@ -58,6 +58,7 @@ const (
 	envAdmin     = "NEURONX_POSTGRES_ADMIN_URL"
 	envRegistry  = "NEURONX_SCHEMA_REGISTRY_URL"
 	envKeys      = "NEURONX_SIGNING_KEYS_FILE"
+	envSecrets   = "NEURONX_SECRETS_DIR"
 	envHTTP      = "NEURONX_HTTP_URL"
 	envAdminURL  = "NEURONX_ADMIN_URL"
 	envAPIKey    = "NEURONX_API_KEY"

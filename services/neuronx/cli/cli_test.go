@@ -51,6 +51,21 @@ func TestExitCodes(t *testing.T) {
 		{"tenant create NOPE", 2, "is not a tenant id"},
 		{"tenant suspend acme", 2, "NEURONX_POSTGRES_URL"},
 		{"tenant connect-crm acme --location l --token pit-123", 2, "must name a secret"},
+		{"tenant connect-crm acme --location l --token secret://.x@1", 2, "must name a secret"},
+		{"tenant connect-crm acme --location l/.. --token secret://x@1", 2, "--location"},
+		{"tenant connect-crm acme --location l --token secret://x@1 --adapter hubspot", 2, "gohighlevel"},
+		{"tenant connect-crm acme --location l --token secret://x@1 --base-url https://user:pass@crm.example.com", 2, "user or password"},
+		{"tenant connect-crm acme --location l --token secret://x@1 --base-url http://crm.example.com", 2, "in the clear"},
+		{"tenant connect-crm acme --location l --token secret://x@1 --base-url gopher://crm.example.com --execute", 2, "not https"},
+		{"tenant connect-crm acme --location l --token secret://x@1 --base-url https://169.254.169.254 --execute", 2, "not public"},
+		{"tenant connect-crm acme --location l --token secret://x@1 --base-url http://127.0.0.1:18090", 0, "would connect"},
+		{"tenant create acme --name a\u009bb", 2, "--name has characters"},
+		{"tenant suspend acme --reason " + strings.Repeat("x", 1001), 2, "longer than 1000"},
+		{"tenant effects-mode acme --mode off --kind crm.note.ad", 2, "crm.note.add"},
+		{"tenant kafka-access acme --rate 9223372036854775807", 2, "at most"},
+		{"key issue --tenant acme --expires 1ns", 2, "--expires"},
+		{"key issue --tenant acme --expires 2000000h", 2, "--expires"},
+		{"key issue --tenant acme --scope events:read,events:read", 2, "one twice"},
 		{"tenant effects-mode acme --mode loud", 2, "off, record, send"},
 		{"tenant limits acme --events -1", 2, "must be 0 to"},
 		{"tenant limits acme --bytes 99999999999999", 2, "must be 0 to"},
@@ -115,6 +130,20 @@ func TestExitCodes(t *testing.T) {
 		}
 		if code != 0 && stdout != "" {
 			t.Errorf("neuronx %s: an error writes to stdout: %q", c.args, stdout)
+		}
+	}
+}
+
+func TestConnectCRM_WarnsOfASecretThatCannotBeRead(t *testing.T) {
+	t.Chdir(t.TempDir())
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "acme@1"), []byte("tok"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for version, warned := range map[string]bool{"1": false, "2": true} {
+		code, _, stderr := try(t, map[string]string{envSecrets: dir}, "tenant", "connect-crm", "acme", "--location", "l", "--token", "secret://acme@"+version)
+		if code != 0 || strings.Contains(stderr, "warning: read secret secret://acme@"+version) != warned {
+			t.Errorf("version %s: exit %d: %s", version, code, stderr)
 		}
 	}
 }

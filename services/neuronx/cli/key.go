@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"time"
 
@@ -12,9 +11,11 @@ import (
 	"github.com/neuronx/engine/pkg/tenant"
 )
 
-var secretPattern = regexp.MustCompile(`^secret://[A-Za-z0-9._-]{1,128}@[A-Za-z0-9._-]{1,64}$`)
-
-func secretRef(s string) bool { return secretPattern.MatchString(s) }
+// A key's life is recorded for ever; what is out of these bounds is a slip of the finger.
+const (
+	minExpires = time.Minute
+	maxExpires = 10 * 365 * 24 * time.Hour
+)
 
 func (c *cli) key() *cobra.Command {
 	return group("key", "API keys of a tenant: issue, list, revoke", c.keyIssue(), c.keyList(), c.keyRevoke())
@@ -31,13 +32,16 @@ func (c *cli) keyIssue() *cobra.Command {
 			if err := required("tenant", id); err != nil {
 				return err
 			}
+			if once := slices.Sorted(slices.Values(scopes)); len(slices.Compact(once)) != len(scopes) || len(scopes) == 0 {
+				return usage("--scope names none, or one twice").next("use %s or %s, or both", tenant.ScopeWrite, tenant.ScopeRead)
+			}
 			for _, s := range scopes {
 				if err := oneOf("scope", s, tenant.ScopeWrite, tenant.ScopeRead); err != nil {
 					return err
 				}
 			}
-			if expires < 0 {
-				return usage("--expires must be in the future")
+			if expires != 0 && (expires < minExpires || expires > maxExpires) {
+				return usage("--expires must be 1m to %dh, or 0 for never", int(maxExpires.Hours()))
 			}
 			if !event.ValidTenant(id) {
 				return usage("%q is not a tenant id", id)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,7 +24,7 @@ Data goes to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed
 2 called wrongly, 3 done in part, 4 refused as unsafe. What changes something is a
 dry run until --execute.`,
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if c.format != formatTable && c.format != formatJSON {
 				bad := c.format
 				c.format = formatTable
@@ -32,7 +33,7 @@ dry run until --execute.`,
 			if c.timeout <= 0 {
 				return usage("--timeout must be more than zero")
 			}
-			return c.loadEnvFile()
+			return cmp.Or(checkRemarks(cmd.Flags()), c.loadEnvFile())
 		},
 	}
 	root.SetOut(c.out)

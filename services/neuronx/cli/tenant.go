@@ -11,6 +11,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/tenant"
+	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
 func (c *cli) tenant() *cobra.Command {
@@ -189,9 +190,10 @@ func (c *cli) tenantCRM() *cobra.Command {
 			if err := cmp.Or(required("location", location), required("token", token), oneOf("mode", mode, "off", "record", "send")); err != nil {
 				return err
 			}
-			if !secretRef(token) {
-				return usage("--token must name a secret, not be one").next("put the token into a file of NEURONX_SECRETS_DIR and give secret://<id>@<version>")
+			if err := checkConnection(adapter, location, token, base); err != nil {
+				return err
 			}
+			c.warnOfSecret(token)
 			if !execute {
 				c.note("would connect %s to %s location %s in mode %s", args[0], adapter, location, mode)
 				c.dryRun()
@@ -225,7 +227,7 @@ func (c *cli) tenantEffects() *cobra.Command {
 		Use: "effects-mode <tenant>", Short: "Set what happens to a tenant's effects: off, record, send", Args: args("tenant"),
 		Example: "  neuronx tenant effects-mode acme --mode record --reason 'holiday' --execute",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := oneOf("mode", mode, "off", "record", "send"); err != nil {
+			if err := cmp.Or(oneOf("mode", mode, "off", "record", "send"), oneOf("kind", kind, append([]string{"*"}, effect.Kinds()...)...)); err != nil {
 				return err
 			}
 			if !execute {

@@ -54,6 +54,8 @@ func (c *cli) kafkaAccess(cmd *cobra.Command, f accessFlags) error {
 		return usage("%q is not a tenant id", f.tenant).next("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
 	case f.rate < 0:
 		return usage("--rate must not be negative")
+	case f.rate > maxBytesPerSecond:
+		return usage("--rate must be at most %d bytes a second", int64(maxBytesPerSecond)).next("0 is no limit")
 	case f.revoke && (f.renew || f.rateGiven):
 		return usage("--revoke goes with neither --rate nor --new-password")
 	case f.reason != "" && !f.revoke:
