@@ -151,10 +151,7 @@ func (o *outages) slow(ctx context.Context) func() {
 }
 
 func (o *outages) run(ctx context.Context, t *testing.T, x outage) {
-	pids := map[string]int{}
-	for _, name := range o.c.Services() {
-		pids[name] = o.c.Processes[name].PID()
-	}
+	pids := o.running(ctx, t)
 	o.seed++
 	var stats load.Stats
 	loading, stop := context.WithCancel(ctx)
@@ -186,24 +183,40 @@ func (o *outages) run(ctx context.Context, t *testing.T, x outage) {
 	soon, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	for _, name := range o.c.Services() {
-		p := o.c.Processes[name]
-		if p.PID() == pids[name] {
-			if err := p.Ready(soon); err != nil {
-				t.Errorf("%s after the end of the outage: %v", time.Since(healed).Truncate(time.Second), err)
-			}
-		}
-		if p.PID() != pids[name] {
-			t.Errorf("%s ended:\n%s", name, p.Tail(8))
-			if !p.Running() {
-				noError(t, p.Start())
-			}
+		if err := o.c.Processes[name].Ready(soon); err != nil {
+			t.Errorf("%s after the end of the outage: %v", time.Since(healed).Truncate(time.Second), err)
 		}
 	}
 	t.Logf("all is ready %s after the end of the outage", time.Since(healed).Truncate(time.Millisecond))
-	rest(ctx, 2*time.Second)
+	rest(ctx, 3*time.Second)
 	stop()
 	noError(t, <-ended)
+	for _, name := range o.c.Services() {
+		if p := o.c.Processes[name]; p.PID() != pids[name] {
+			t.Errorf("%s ended:\n%s", name, p.Tail(3))
+		}
+	}
+	o.running(ctx, t)
 	o.judge(ctx, t, &stats)
+}
+
+// running starts what does not run, so that an outage is judged by itself, and returns the processes' ids.
+func (o *outages) running(ctx context.Context, t *testing.T) map[string]int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	pids := map[string]int{}
+	for _, name := range append([]string{"registry"}, o.c.Services()...) {
+		p := o.c.Processes[name]
+		if !p.Running() {
+			noError(t, p.Start())
+		}
+		if name != "registry" {
+			noError(t, p.Ready(ctx))
+		}
+		pids[name] = p.PID()
+	}
+	return pids
 }
 
 // readiness waits until a process says by 503 what it waits for.
