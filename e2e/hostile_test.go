@@ -265,7 +265,13 @@ func (s *struck) ended() {
 	s.ordinary()
 }
 
-// unstall has one command said for every consumer that the tenant is stalled for, and reports whether there was one.
+// stalledRow is one of `neuronx stalled list`.
+type stalledRow struct {
+	Consumer, Feed, Sequence string
+	Tenant                   string `json:"tenant_id"`
+}
+
+// unstall says one command for every consumer that the tenant is stalled for, and reports whether there was one.
 func (s *struck) unstall(verb string) bool {
 	s.t.Helper()
 	stalled, err := s.c.StalledFor(s.ctx, s.Tenant.ID)
@@ -273,13 +279,21 @@ func (s *struck) unstall(verb string) bool {
 	if len(stalled) == 0 {
 		return false
 	}
-	list, _, _ := s.cli("stalled", "list")
-	for _, consumer := range stalled {
-		if !strings.Contains(list, s.Tenant.ID) || !strings.Contains(list, strings.TrimPrefix(consumer, "neuronx.")) {
-			s.t.Errorf("`neuronx stalled list` does not say that %s is stalled for %s:\n%s", s.Tenant.ID, consumer, list)
+	list, errs, code := s.cli("stalled", "list", "--tenant", s.Tenant.ID, "-o", "json")
+	var rows []stalledRow
+	if err := json.Unmarshal([]byte(list), &rows); err != nil || len(rows) == 0 {
+		s.t.Errorf("`neuronx stalled list` does not say that %s is stalled for %v: exit %d, %v\n%.300s%.300s", s.Tenant.ID, stalled, code, err, list, errs)
+	}
+	for _, r := range rows {
+		args := []string{"stalled", verb, "--consumer", r.Consumer, "--feed", r.Feed, "--tenant", r.Tenant, "--execute"}
+		if verb == "skip" {
+			args = append(args, "--sequence", r.Sequence, "--reason", "it was sent to harm")
 		}
-		out, errs, code := s.cli("stalled", verb, "--consumer", consumer, "--tenant", s.Tenant.ID, "--execute")
-		s.t.Logf("stalled %s --consumer %s: exit %d %.300s%.300s", verb, consumer, code, out, errs)
+		out, errs, code := s.cli(args...)
+		s.t.Logf("%s: exit %d %.300s%.300s", strings.Join(args, " "), code, out, errs)
+		if code != 0 {
+			s.t.Errorf("stalled %s: exit %d", verb, code)
+		}
 	}
 	rest(s.ctx, 3*time.Second) // it goes on, or stalls again
 	return true
