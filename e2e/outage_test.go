@@ -65,7 +65,8 @@ func TestOutage_IsToldAndEndsByItself(t *testing.T) {
 	for _, x := range []outage{
 		{"Postgres hangs", postgres, consumers, true, hang, wake},
 		{"Postgres away", postgres, consumers, true, func(context.Context) error { return c.Postgres.Stop() }, c.StartPostgres},
-		{"Postgres full", postgres, consumers, true, func(context.Context) error { return disk.Fill() }, func(ctx context.Context) error {
+		// The adapter may find room in the pages that it has.
+		{"Postgres full", postgres, consumers[:3], true, func(context.Context) error { return disk.Fill() }, func(ctx context.Context) error {
 			if err := disk.Free(); err != nil {
 				return err
 			}
@@ -117,8 +118,17 @@ func (o *outages) healthy(ctx context.Context) {
 	o.baseline = map[string][]string{}
 	for _, verb := range verbs {
 		out, errs, _ := o.cli(ctx, verb)
-		o.baseline[verb] = strings.Split(out+errs, "\n")
+		o.baseline[verb] = wordsOf(out + errs)
 	}
+}
+
+// wordsOf are the lines of a table, without what only makes its columns straight.
+func wordsOf(text string) []string {
+	out := strings.Split(text, "\n")
+	for i, line := range out {
+		out[i] = strings.Join(strings.Fields(line), " ")
+	}
+	return out
 }
 
 func (o *outages) cli(ctx context.Context, verb string) (string, string, int) {
@@ -244,7 +254,7 @@ func (o *outages) told(ctx context.Context, t *testing.T, verb string, x outage,
 		var out, errs string
 		out, errs, code = o.cli(ctx, verb)
 		said = out + errs
-		for _, line := range strings.Split(said, "\n") {
+		for _, line := range wordsOf(said) {
 			if code != 0 && x.component.MatchString(line) && !slices.Contains(o.baseline[verb], line) {
 				t.Logf("%s was told by %s after %s: %.200s", x.name, verb, time.Since(struck).Truncate(100*time.Millisecond), line)
 				return
