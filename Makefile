@@ -39,8 +39,8 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 bench: ## measure, as ratios to raw limits in the same run; writes .bench/latest.json
 	cd e2e && $(GO) run ./bench
 
-e2e: build ## the proof on a real Kafka: NEURONX_TEST_KAFKA_BROKERS names its brokers, NEURONX_TEST_KAFKA_SASL_* those of one with passwords
-	cd e2e && $(GO) test -tags e2e -count=1 -timeout 25m ./...
+e2e: build ## the proof on a real Kafka: NEURONX_TEST_KAFKA_BROKERS names its brokers, NEURONX_TEST_KAFKA_SASL_* those of one with passwords, NEURONX_TEST_KAFKA_RUN a script that starts one
+	cd e2e && $(GO) test -tags e2e -count=1 -timeout 45m ./...
 
 rounds: build ## the proof's rounds of one fault each, many of them (ROUNDS, default 20)
 	cd e2e && NEURONX_TEST_ROUNDS=$(or $(ROUNDS),20) $(GO) test -tags e2e -count=1 -timeout 12h -run '^TestRounds$$' .

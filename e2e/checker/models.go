@@ -86,8 +86,14 @@ func stamp(t time.Time) string {
 	return t.UTC().Truncate(time.Microsecond).Format("2006-01-02T15:04:05.000000Z")
 }
 
+// maxKey is how many bytes a row's key may have. An event with a longer one touches no row of the table: no index would hold it.
+const maxKey = 1024
+
 // row finds a row or begins it.
 func (m models) row(table string, e *seen, key, id string) row {
+	if len(id) > maxKey {
+		return row{} // which nobody keeps
+	}
 	if m[table] == nil {
 		m[table] = map[string]row{}
 	}
