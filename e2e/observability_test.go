@@ -257,16 +257,20 @@ type promServer struct{ url string }
 // startPrometheus starts a real Prometheus that scrapes target as prometheus.yml does, only faster, with the committed alerts.
 func startPrometheus(t *testing.T, target string) *promServer {
 	t.Helper()
+	rules, err := filepath.Abs(filepath.Join(observability, "alerts.yml"))
+	cluster.Must(t, err)
+	return startPrometheusWith(t, fmt.Appendf(nil, "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\nrule_files: [%q]\nscrape_configs:\n"+
+		"  - {job_name: neuronx, honor_labels: true, scrape_timeout: 1s, static_configs: [{targets: [%q], labels: {service: dev}}]}\n", rules, strings.TrimPrefix(target, "http://")))
+}
+
+func startPrometheusWith(t *testing.T, config []byte) *promServer {
+	t.Helper()
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
 		t.Fatalf("%v: apt-get install -y --no-install-recommends prometheus, and do not start its service", err)
 	}
-	rules, err := filepath.Abs(filepath.Join(observability, "alerts.yml"))
-	cluster.Must(t, err)
 	dir := t.TempDir()
-	config := fmt.Sprintf("global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\nrule_files: [%q]\nscrape_configs:\n"+
-		"  - {job_name: neuronx, honor_labels: true, scrape_timeout: 1s, static_configs: [{targets: [%q], labels: {service: dev}}]}\n", rules, strings.TrimPrefix(target, "http://"))
-	cluster.Must(t, os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600))
+	cluster.Must(t, os.WriteFile(filepath.Join(dir, "prometheus.yml"), config, 0o600))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	cluster.Must(t, err)
 	addr := l.Addr().String()
