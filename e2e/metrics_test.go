@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -17,6 +16,9 @@ import (
 
 	"github.com/neuronx/engine/e2e/cluster"
 )
+
+// observability is where alerts, dashboards and the configuration of Prometheus are.
+const observability = "../deploy/observability"
 
 // known is what promtool finds in the metrics of kprom, whose names we don't choose: gauges that end like counters.
 var known = regexp.MustCompile(`^\S*buffered_(produce|fetch)_records_total non-counter metrics should not have "_total" suffix$`)
@@ -48,32 +50,19 @@ func TestMetrics_OfDevAreClean(t *testing.T) {
 	t.Fatal("dev does not say where its admin port is")
 }
 
-// TestAlerts_NameMetricsThatExist holds the alerts against promtool and against the sources.
-func TestAlerts_NameMetricsThatExist(t *testing.T) {
-	const path = "../deploy/observability/alerts.yml"
-	if out, err := exec.Command(findPromtool(t), "check", "rules", path).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	source := ""
-	for _, file := range []string{"../services/ingest/sequencer/metrics.go", "../services/ingest/sequencer/gauges.go", "../pkg/consumer/metrics.go", "../pkg/outbox/metrics.go"} {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+// TestAlerts_FireWhenTheyShould runs promtool's unit tests of the alerts, and its checks of their syntax and of what scrapes.
+func TestAlerts_FireWhenTheyShould(t *testing.T) {
+	promtool := findPromtool(t)
+	for _, args := range [][]string{
+		{"check", "rules", "alerts.yml"},
+		{"check", "config", "prometheus.yml"},
+		{"test", "rules", "alerts_test.yml"},
+	} {
+		cmd := exec.Command(promtool, args...)
+		cmd.Dir = observability
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
-		source += strings.ReplaceAll(string(b), `gauge("oldest_seconds"`, `"neuronx_outbox_oldest_seconds"`)
-	}
-	names := regexp.MustCompile(`neuronx_[a-z_]+`).FindAllString(string(text), -1)
-	for _, name := range names {
-		if !strings.Contains(source, `"`+name+`"`) {
-			t.Errorf("no metric is named %s", name)
-		}
-	}
-	if len(names) < 10 {
-		t.Errorf("%d names", len(names))
 	}
 }
 

@@ -9,10 +9,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/e2e/load"
 	"github.com/neuronx/engine/pkg/app"
@@ -61,7 +63,13 @@ type Cluster struct {
 	programs            map[string]string // where they are, by name
 	env                 []string          // of the operators' program
 	admin               string            // URL of Dev's admin port, else empty
+
+	metricsMu sync.Mutex
+	metrics   map[string]*prometheus.Registry // of Dev's services
 }
+
+// AdminURL is the URL of Dev's admin port, else empty.
+func (c *Cluster) AdminURL() string { return c.admin }
 
 // Services are the names of the processes that faults are aimed at, in the order in which they start.
 func (c *Cluster) Services() []string {

@@ -6,9 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
@@ -24,7 +28,7 @@ func Dev(t testing.TB, now func() time.Time) *Cluster {
 	t.Helper()
 	c := &Cluster{Dir: t.TempDir(), Processes: map[string]*Process{}, programs: build(t, "", nil)}
 	must(t, os.Chmod(c.Dir, 0o755))
-	cfg := dev.Config{DataDir: filepath.Join(c.Dir, "data"), HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", LogLevel: "info", Now: now}
+	cfg := dev.Config{DataDir: filepath.Join(c.Dir, "data"), HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", LogLevel: "info", Now: now, Registered: c.registered}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- dev.Run(ctx, cfg, io.Discard) }()
@@ -79,3 +83,47 @@ func Dev(t testing.TB, now func() time.Time) *Cluster {
 	c.Admin = pool(t, env["NEURONX_POSTGRES_ADMIN_URL"], postgres.AllowSuperuser())
 	return c
 }
+
+// registered keeps the newest metrics registry of each service.
+func (c *Cluster) registered(service string, reg *prometheus.Registry) {
+	c.metricsMu.Lock()
+	defer c.metricsMu.Unlock()
+	if c.metrics == nil {
+		c.metrics = map[string]*prometheus.Registry{}
+	}
+	c.metrics[service] = reg
+}
+
+// Metrics are the names of all metrics that Dev's services have registered, with their labels; also of those that have no series yet.
+func (c *Cluster) Metrics() map[string][]string {
+	c.metricsMu.Lock()
+	defer c.metricsMu.Unlock()
+	out := map[string][]string{}
+	for _, reg := range c.metrics {
+		descs := make(chan *prometheus.Desc)
+		go func() { reg.Describe(descs); close(descs) }()
+		for d := range descs {
+			// A description tells its parts only as text.
+			m := description.FindStringSubmatch(d.String())
+			if m == nil {
+				continue
+			}
+			labels := label.FindAllString(m[3], -1)
+			for _, l := range constant.FindAllStringSubmatch(m[2], -1) {
+				labels = append(labels, l[1])
+			}
+			for _, l := range labels {
+				if !slices.Contains(out[m[1]], l) {
+					out[m[1]] = append(out[m[1]], l)
+				}
+			}
+		}
+	}
+	return out
+}
+
+var (
+	description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", .*constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
+	constant    = regexp.MustCompile(`(\w+)="`)
+	label       = regexp.MustCompile(`\w+`)
+)

@@ -25,7 +25,7 @@ import (
 
 const (
 	kafkaImage    = "apache/kafka:4.3.0"
-	postgresImage = "postgres:18"
+	postgresImage = "postgres:18.6"
 )
 
 // startKafka starts one broker and returns it with its address. The address that a broker advertises has to be known before it

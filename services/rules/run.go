@@ -33,7 +33,10 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		return err
 	}
 	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions})
-	return base.Serve(ctx, c, func(g *app.Group) { g.Add("outbox sender", sender.Run) })
+	return base.Serve(ctx, c, func(g *app.Group) {
+		g.Add("outbox sender", sender.Run)
+		g.Add("tripped rules", newTripped(base.Pool, rt.Log, rt.Metrics).run)
+	})
 }
 
 // service is what the consumer drives: the handler for the log, the shadow for an operator's reset.

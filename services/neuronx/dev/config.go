@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/httpguard"
@@ -27,6 +28,10 @@ type Config struct {
 	LogLevel     string
 
 	Now func() time.Time // the sequencer's clock; nil: time.Now. Tests shift it
+
+	// Registered sees the metrics registry of each service before the service starts, again each time; nil: nobody looks. Tests ask it
+	// which metrics exist, also those that have no series yet.
+	Registered func(service string, reg *prometheus.Registry)
 }
 
 // Bind declares the flags.

@@ -140,6 +140,7 @@ func (e *engine) serve(ctx context.Context, began time.Time) error {
 		return err
 	}
 	sup := NewSupervisor(e.log, e.cfg.AllowedHosts...)
+	sup.registered = e.cfg.Registered
 	if err := e.addServices(sup); err != nil {
 		return err
 	}

@@ -37,6 +37,8 @@ type Supervisor struct {
 	log   *slog.Logger
 	hosts []string
 	units []*unit
+
+	registered func(service string, reg *prometheus.Registry) // Config.Registered
 }
 
 // NewSupervisor makes one without services, which get allowedHosts for their HTTP listeners.
@@ -87,6 +89,9 @@ func (s *Supervisor) keep(ctx context.Context, u *unit, done chan struct{}) {
 	defer close(done)
 	for ctx.Err() == nil {
 		reg := prometheus.NewRegistry()
+		if s.registered != nil {
+			s.registered(u.name, reg)
+		}
 		rt := app.NewRuntime(u.name, "0", s.log, reg)
 		rt.AllowedHosts = s.hosts
 		u.mu.Lock()
