@@ -236,6 +236,7 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 	by, _ := data["by"].(string) // absent is fine
 	f.bundle = &bundle{Sequence: r.Sequence, EventID: r.ID, Version: version, Semantics: semantics, By: by, At: r.RecordedTime, Files: files, Set: set}
 	f.published = append(f.published, f.bundle)
+	f.cost += compileCost * uint64(set.Expressions())
 	return nil
 }
 
