@@ -292,3 +292,42 @@ func TestApplyParts_ATenantWhoseEvaluationTakesTooLongIsSetAsideAlone(t *testing
 		t.Errorf("%+v", parts)
 	}
 }
+
+func TestBudget_AnExpensiveTenantCatchesUpAndAReplayDerivesTheSame(t *testing.T) {
+	r := newRig(t)
+	defer r.start()()
+	var rules []ruleset.File
+	for _, f := range hostileFiles(t) {
+		if f.Name == "near-the-limit.yaml" {
+			for i := range 8 { // six of them fit an event's budget
+				name := fmt.Sprint("near-", i)
+				rules = append(rules, ruleset.File{Name: name + ".yaml", Text: strings.Replace(f.Text, "near-the-limit", name, 1)})
+			}
+		}
+	}
+	for _, tenant := range []string{"dear", "good"} {
+		r.send(tenant, "tenant.created", "tenant/"+tenant, map[string]any{})
+	}
+	r.publish("dear", 1, rules...)
+	r.publish("good", 1, score)
+	for i := range 6 {
+		r.send("dear", "lead.created", fmt.Sprint("lead/", i), lead(fmt.Sprint(i)))
+		r.send("good", "lead.created", fmt.Sprint("lead/", i), lead(fmt.Sprint(i)))
+	}
+	r.wait("the other tenant's scores", func() bool { return r.count("good", "lead.scored") == 6 })
+	r.wait("the expensive tenant to catch up", func() bool { return r.count("dear", "lead.scored") == 6*6 })
+	r.wait("reports of the rules over the event's budget", func() bool { return r.count("dear", typeFailed) == 2 })
+	r.wait("what was derived to be seen", func() bool {
+		var applied, pending int
+		err := r.pool.QueryRow(t.Context(), `SELECT sequence, (SELECT count(*) FROM neuronx.outbox) FROM neuronx.progress WHERE tenant_id = 'dear'`).Scan(&applied, &pending)
+		return err == nil && pending == 0 && applied == len(r.log("dear"))
+	})
+	if n := r.count("dear", typeFailed); n != 2 {
+		t.Errorf("%d reports of rules over the event's budget, want one of each of the last two", n)
+	}
+	l, err := List(t.Context(), r.ops, "dear")
+	if err != nil || l.Semantics != ruleset.Semantics || l.Rules[7].OverBudget != 6 || l.Rules[7].LastBudget != budgetEventCost || l.Rules[7].Tripped != "" || l.Rules[0].OverBudget != 0 {
+		t.Errorf("%v %+v", err, l)
+	}
+	r.compareAll("dear", r.count("dear", "derived"))
+}
