@@ -49,7 +49,7 @@ const (
 	ordinaryCost   = 1_000     // units: a few rules fire and derive an event each
 	ordinaryOutput = 4 << 10   // bytes
 	compileCost    = 1_000     // units of an expression of a bundle that is published
-	batchCost      = 1_000_000 // units of one batch, divided by the tenants in it
+	batchCost      = 500_000   // units of one batch, divided by the tenants in it
 	batchOutput    = 8 << 20   // bytes that one batch derives and keeps, divided in the same way
 	tenantCost     = EventCost // units of one tenant in one batch at most
 	flushOutput    = 1 << 20   // bytes of derived events that are held before they are written

@@ -25,8 +25,8 @@ const (
 
 // Budgets of what rules may spend on one event, in cost units (see expr.CostLimit). Validate tells what can't fit them.
 const (
-	RuleCost   = 200_000 // units of one rule and event
-	EventCost  = 400_000 // units of all rules of one event
+	RuleCost   = 150_000 // units of one rule and event
+	EventCost  = 200_000 // units of all rules of one event
 	OutputCost = 200     // units of one derived event: it is encoded, signed, stored and sent
 )
 
