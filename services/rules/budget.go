@@ -125,6 +125,9 @@ func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips b
 	}
 	if counts {
 		h.Failures++
+		if in.Semantics >= 2 {
+			h.ReportedAt = in.Event.Sequence
+		}
 		return h, true, h.Failures >= FailureLimit
 	}
 	report = h.ReportedAt == 0 || h.ReportedAt < in.PublishedAt || in.Event.Sequence-h.ReportedAt >= reportEvery
