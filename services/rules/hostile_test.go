@@ -201,6 +201,9 @@ func TestFailedOn_DataNeverTripsARule(t *testing.T) {
 				health[rule] = h
 			}
 			for _, o := range res.Outputs {
+				if o.Type != typeFailed {
+					continue
+				}
 				_, body, err := event.Unframe(o.Value)
 				if err != nil {
 					t.Fatal(err)
