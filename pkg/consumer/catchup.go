@@ -17,6 +17,8 @@ import (
 const (
 	chunk       = 500 // events of one catch-up transaction
 	waitingRows = 64  // tenants looked at in one round
+
+	longestPause = 2 * time.Second // after a chunk that a PartHandler ended early
 )
 
 // catchUp feeds catching-up generations until ctx is done: from the archive, then from what the loop kept, then from the log. It
@@ -68,7 +70,12 @@ func (s *session) round(ctx context.Context) (busy bool, err error) {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
+		begun := time.Now()
+		s.early = false
 		more, err := s.advance(ctx, r)
+		if s.early { // the loop has waited for it: expensive tenants have a third of the time at most
+			sleep(ctx, min(2*time.Since(begun), longestPause))
+		}
 		if err != nil && !errors.Is(err, errRowMoved) {
 			problems = append(problems, fmt.Errorf("tenant %s: %w", r.TenantID, err))
 		}
@@ -247,6 +254,7 @@ func (s *session) bounded(r Row, events []event.Recorded) []event.Recorded {
 func (s *session) took(r Row, asked, applied int) {
 	if s.parts() {
 		s.chunks[r.TenantID] = nextChunk(asked, applied)
+		s.early = applied < asked
 	}
 }
 

@@ -157,6 +157,7 @@ type session struct {
 	after   Row                  // after which the catch-up looks on; of its goroutine
 	scanned map[string]time.Time // by tenant: when the log was last searched in vain; of the catch-up goroutine
 	chunks  map[string]int       // by tenant: see chunkOf; of the catch-up goroutine
+	early   bool                 // the last chunk was ended early; of the catch-up goroutine
 
 	mu      sync.Mutex // guards what the loop and the assignment share
 	next    map[kafka.TopicPartition]int64

@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"sort"
+	"strings"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -47,6 +48,35 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 		),
 	)
 })
+
+// envs are the environments with variables, by their names. A program has a handful of them, and making one takes longer than compiling.
+var envs sync.Map
+
+// envOf is the base with variables. "event" is a map from string; the others may hold any value.
+func envOf(vars []string) (*cel.Env, error) {
+	key := strings.Join(vars, "\x00")
+	if env, ok := envs.Load(key); ok {
+		return env.(*cel.Env), nil
+	}
+	base, err := baseEnv()
+	if err != nil {
+		return nil, fmt.Errorf("build CEL environment: %w", err)
+	}
+	opts := make([]cel.EnvOption, 0, len(vars))
+	for _, v := range vars {
+		t := cel.DynType
+		if v == "event" {
+			t = cel.MapType(cel.StringType, cel.DynType)
+		}
+		opts = append(opts, cel.Variable(v, t))
+	}
+	env, err := base.Extend(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("extend CEL environment: %w", err)
+	}
+	envs.Store(key, env)
+	return env, nil
+}
 
 // orderedMacros are CEL's own comprehensions over an ordered range. Without this, `m.map(k, k)` over a map would follow Go's
 // random map order, and two evaluations of one rule over one event would differ.

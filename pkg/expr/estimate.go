@@ -2,6 +2,7 @@ package expr
 
 import (
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/cost"
 )
 
@@ -12,7 +13,14 @@ const typical = 100
 // sizes implements cost.Estimator.
 type sizes struct{}
 
-func (sizes) EstimateSize(cost.AstNode) *cost.SizeEstimate {
+func (sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
+	if known := node.ComputedSize(); known != nil {
+		return known
+	}
+	if e := node.Expr(); e != nil && e.Kind() == ast.ListKind {
+		n := uint64(len(e.AsList().Elements()))
+		return &cost.SizeEstimate{Min: n, Max: n}
+	}
 	return &cost.SizeEstimate{Min: 0, Max: typical}
 }
 

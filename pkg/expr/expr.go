@@ -63,21 +63,9 @@ func Compile(src string, vars ...string) (*Program, error) {
 	if strings.TrimSpace(src) == "" {
 		return nil, &CompileError{[]Problem{{Message: "the expression is empty; write a CEL expression such as true or data.score >= 50"}}}
 	}
-	base, err := baseEnv()
+	env, err := envOf(vars)
 	if err != nil {
-		return nil, fmt.Errorf("build CEL environment: %w", err)
-	}
-	opts := make([]cel.EnvOption, 0, len(vars))
-	for _, v := range vars {
-		t := cel.DynType
-		if v == "event" {
-			t = cel.MapType(cel.StringType, cel.DynType)
-		}
-		opts = append(opts, cel.Variable(v, t))
-	}
-	env, err := base.Extend(opts...)
-	if err != nil {
-		return nil, fmt.Errorf("extend CEL environment: %w", err)
+		return nil, err
 	}
 	checked, issues := env.Compile(src)
 	if issues != nil && issues.Err() != nil {

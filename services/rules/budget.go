@@ -6,19 +6,20 @@ import (
 	"strconv"
 
 	"github.com/neuronx/engine/pkg/expr"
+	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
 // Budgets of what rules may spend on one event. They are counted in cost units (expr.CostLimit) and bytes and not in time, so that what is
 // over them is an outcome: a replay on any machine cuts the same rules at the same place. Rules run in the order of their names; what
 // an event's budget leaves nothing for fails as over_budget. A unit stands for 100 to 500 ns.
 const (
-	RuleCost    = 200_000 // units of one rule and event
-	EventCost   = 400_000 // units of all rules of one event
+	RuleCost    = ruleset.RuleCost
+	EventCost   = ruleset.EventCost
 	RuleOutput  = 1 << 20 // bytes that one rule derives from one event
 	EventOutput = 2 << 20 // bytes that all rules derive from one event
 
-	outputCost   = 200 // units of one derived event: it is encoded, signed, stored and sent
-	bytesPerUnit = 10  // bytes of a derived event or of state for one more unit
+	outputCost   = ruleset.OutputCost
+	bytesPerUnit = 10 // bytes of a derived event or of state for one more unit
 )
 
 // Names of budgets: labels of neuronx_rules_over_budget_total, and what stands in health and reports.
@@ -124,6 +125,9 @@ func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips b
 	}
 	if counts {
 		h.Failures++
+		if in.Semantics >= 2 {
+			h.ReportedAt = in.Event.Sequence
+		}
 		return h, true, h.Failures >= FailureLimit
 	}
 	report = h.ReportedAt == 0 || h.ReportedAt < in.PublishedAt || in.Event.Sequence-h.ReportedAt >= reportEvery

@@ -14,8 +14,13 @@
 // # How it fails
 //
 //   - A rule fails on an event (a missing key, a division by zero, data that does not fit the schema): nothing of that rule and event
-//     happens, engine.rule.failed is derived, the other rules and the tenant go on. After FailureLimit failures in a row the event
-//     says tripped, and when it is seen in the log, the rule is off for the tenant until engine.rule.reset.
+//     happens, engine.rule.failed is derived, the other rules and the tenant go on. After FailureLimit failures in a row, on different
+//     subjects, the event says tripped, and when it is seen in the log, the rule is off for the tenant until engine.rule.reset.
+//   - A rule runs into a budget (budget.go), or reads a field that is too large: the same, but it never trips, and the report comes once
+//     and then every reportEvery events. Budgets are counted in units and bytes, so that a replay cuts at the same place.
+//   - A tenant's events are expensive: a batch takes them as far as the tenant's share goes, the rest follows beside the loop.
+//   - An evaluation takes longer than EventDeadline although it is within its budgets, twice: no outcome, because that depends on the
+//     machine. The tenant is set aside before the event, alone and with the rule's name; retry or skip brings it back.
 //   - A published bundle that does not compile: the set in force stays, engine.rule.failed of the rule "*" says why.
 //   - A loop of rules: the sequencer refuses the event of hop 17 as a storm. The rule that derived it is named in
 //     engine.storm.detected, and tripped when that is seen in the log. Trips take effect at sequences of the log and nowhere else.

@@ -18,6 +18,7 @@ const (
 	FailureLimit  = 5               // failures in a row of one rule that trip it
 	EventDeadline = 5 * time.Second // wall time of all rules of one event; a safety net far above what EventCost allows
 	maxBody       = 512 << 10       // bytes of one derived event's body
+	longSubject   = 512             // bytes of a subject, over which its length is what is wrong with it
 )
 
 // Codes of engine.rule.failed beside those of expr.EvalError.
@@ -59,7 +60,7 @@ type Health struct {
 	Subjects   []string // hashes of the subjects of the failures in a row, from semantics 2 on
 	OverBudget int64    // failures over a budget or a bound since the last reset
 	LastBudget string   // the budget of the last one
-	ReportedAt int64    // sequence of the last reported failure that does not count
+	ReportedAt int64    // sequence of the last reported failure, from semantics 2 on and of those over a budget
 }
 
 // Input is everything that an evaluation depends on.
@@ -301,7 +302,11 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 	}
 	out := Output{Rule: e.rule.Name, Version: e.in.Version, Index: fmt.Sprint(i), Type: emit.Type, Subject: subject, Value: event.Frame(schema.ID, body)}
 	if err := checkEnvelope(e.in.Event, out); err != nil {
-		return Output{}, fail(codeInvalidSubject, "%s: the subject is not one: empty, too long, or with control characters", where)
+		failure := fail(codeInvalidSubject, "%s: the subject is not one: empty, too long, or with control characters", where).(*ruleFailure)
+		if len(out.Subject) > longSubject {
+			failure.budget = budgetField
+		}
+		return Output{}, failure
 	}
 	return out, nil
 }

@@ -236,6 +236,10 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 	by, _ := data["by"].(string) // absent is fine
 	f.bundle = &bundle{Sequence: r.Sequence, EventID: r.ID, Version: version, Semantics: semantics, By: by, At: r.RecordedTime, Files: files, Set: set}
 	f.published = append(f.published, f.bundle)
+	f.cost += compileCost * uint64(set.Expressions())
+	for _, file := range files {
+		f.bytes += len(file.Text) // held until the batch is written
+	}
 	return nil
 }
 

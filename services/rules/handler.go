@@ -34,6 +34,7 @@ type handler struct {
 	log      *slog.Logger
 	metrics  *metrics
 	sets     map[string]*ruleset.Set // by hash
+	held     int                     // expressions of sets
 	within   time.Duration           // wall time of one event; 0 is EventDeadline
 }
 
@@ -47,7 +48,8 @@ func newHandler(box *outbox.Outbox, reg registryClient, log *slog.Logger, m *met
 const (
 	ordinaryCost   = 1_000     // units: a few rules fire and derive an event each
 	ordinaryOutput = 4 << 10   // bytes
-	batchCost      = 1_000_000 // units of one batch, divided by the tenants in it
+	compileCost    = 1_000     // units of an expression of a bundle that is published
+	batchCost      = 500_000   // units of one batch, divided by the tenants in it
 	batchOutput    = 8 << 20   // bytes that one batch derives and keeps, divided in the same way
 	tenantCost     = EventCost // units of one tenant in one batch at most
 	flushOutput    = 1 << 20   // bytes of derived events that are held before they are written

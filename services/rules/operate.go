@@ -34,9 +34,12 @@ type ListedRule struct {
 	File      string   `json:"file"`
 	On        []string `json:"on"`
 	Emits     []string `json:"emits"`
-	Failures  int64    `json:"failures"`             // in a row
+	Failures  int64    `json:"failures"`             // in a row that count toward a trip
 	Tripped   string   `json:"tripped,omitempty"`    // why it is off: failures or storm
 	TrippedAt int64    `json:"tripped_at,omitempty"` // sequence at which it took effect
+
+	OverBudget int64  `json:"over_budget,omitempty"` // failures over a budget since the last reset
+	LastBudget string `json:"last_budget,omitempty"` // the budget of the last of them
 }
 
 // List reads what the rules service has taken into force for a tenant. The pool is one of neuronx_ops or neuronx_rules.
@@ -67,7 +70,8 @@ func List(ctx context.Context, pool *pgxpool.Pool, tenant string) (Listing, erro
 		}
 		for _, r := range set.Rules {
 			h := health[tenant][r.Name]
-			listed := ListedRule{Name: r.Name, File: r.File, On: r.On, Emits: []string{}, Failures: h.Failures, Tripped: h.Tripped, TrippedAt: h.TrippedAt}
+			listed := ListedRule{Name: r.Name, File: r.File, On: r.On, Emits: []string{}, Failures: h.Failures, Tripped: h.Tripped, TrippedAt: h.TrippedAt,
+				OverBudget: h.OverBudget, LastBudget: h.LastBudget}
 			for _, e := range r.Emit {
 				listed.Emits = append(listed.Emits, e.Type)
 			}

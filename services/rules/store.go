@@ -49,6 +49,9 @@ func (h *handler) loadBundles(ctx context.Context, tx pgx.Tx, before map[string]
 	return out, nil
 }
 
+// maxHeld is how many compiled expressions are kept, of 1 to 4 KB each.
+const maxHeld = 40_000
+
 // compiled finds a set by the hash of its texts. What was compiled stays compiled: it is the same for ever, whoever's it is.
 func (h *handler) compiled(ctx context.Context, tx pgx.Tx, tenant string, sequence int64, hash string) (*ruleset.Set, error) {
 	if set := h.sets[hash]; set != nil {
@@ -71,10 +74,12 @@ func (h *handler) compiled(ctx context.Context, tx pgx.Tx, tenant string, sequen
 	if set.Hash != hash {
 		return nil, fmt.Errorf("the rules that tenant %s published at %d have another hash than their row says", tenant, sequence)
 	}
-	if len(h.sets) > 4096 {
+	if len(h.sets) > 4096 || h.held > maxHeld {
 		clear(h.sets) // a bound on memory; what is in use comes back
+		h.held = 0
 	}
 	h.sets[hash] = set
+	h.held += set.Expressions()
 	return set, nil
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 func (c *cli) rules() *cobra.Command {
-	return group("rules", "Rule files: validate, publish, list, reset", c.rulesValidate(), c.rulesPublish(), c.rulesList(), c.rulesReset())
+	return group("rules", "Rule files: validate, publish, list, reset", c.rulesValidate(), c.rulesPublish(), c.rulesList(), c.rulesHealth(), c.rulesReset())
 }
 
 // checkRules loads files and folders and tells everything that is wrong.
@@ -121,7 +121,7 @@ tenant's stream: the switch happens at one sequence, and replay uses what was in
 				return err
 			}
 			hash := ruleset.Hash(files)
-			if current.Hash == hash {
+			if current.Hash == hash && current.Semantics == ruleset.Semantics { // the same files under newer semantics are another set
 				c.note("version %d is in force and is the same", current.Version)
 				return nil
 			}
@@ -159,6 +159,7 @@ type bundleRow struct {
 	Version   int64     `json:"version"`
 	Sequence  string    `json:"sequence"`
 	Hash      string    `json:"hash"`
+	Semantics int64     `json:"semantics"`
 	Files     int       `json:"files"`
 	By        string    `json:"by,omitempty"`
 	Published time.Time `json:"published_at"`
@@ -172,7 +173,8 @@ func (c *cli) currentBundle(ctx context.Context, tenantID string) (bundleRow, er
 		return bundleRow{}, err
 	}
 	row := bundleRow{Tenant: tenantID}
-	err = pool.QueryRow(ctx, `SELECT version, hash FROM neuronx.rule_bundles WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1`, tenantID).Scan(&row.Version, &row.Hash)
+	err = pool.QueryRow(ctx, `SELECT version, hash, semantics FROM neuronx.rule_bundles WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1`, tenantID).
+		Scan(&row.Version, &row.Hash, &row.Semantics)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return row, failed("read the rules in force", err)
 	}
@@ -221,7 +223,7 @@ func (c *cli) rulesList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows, err := pool.Query(ctx, `SELECT b.tenant_id, b.version, b.sequence::text, b.hash, json_array_length(b.files), b.published_by, b.published_at,
+			rows, err := pool.Query(ctx, `SELECT b.tenant_id, b.version, b.sequence::text, b.hash, b.semantics, json_array_length(b.files), b.published_by, b.published_at,
 				coalesce((SELECT array_agg(h.rule ORDER BY h.rule) FROM neuronx.rule_health h WHERE h.tenant_id = b.tenant_id AND h.tripped <> ''), '{}')
 				FROM neuronx.rule_bundles b
 				WHERE ($1 = '' OR b.tenant_id = $1) AND ($2 OR b.sequence = (SELECT max(sequence) FROM neuronx.rule_bundles n WHERE n.tenant_id = b.tenant_id))
@@ -233,8 +235,8 @@ func (c *cli) rulesList() *cobra.Command {
 			if err != nil {
 				return failed("list rules", err)
 			}
-			return show(c, found, []string{"TENANT", "VERSION", "SEQUENCE", "HASH", "FILES", "BY", "PUBLISHED", "TRIPPED"}, func(r bundleRow) []any {
-				return []any{r.Tenant, r.Version, r.Sequence, r.Hash[:min(12, len(r.Hash))], r.Files, dash(r.By), stamp(r.Published), join(r.Tripped)}
+			return show(c, found, []string{"TENANT", "VERSION", "SEQUENCE", "HASH", "SEMANTICS", "FILES", "BY", "PUBLISHED", "TRIPPED"}, func(r bundleRow) []any {
+				return []any{r.Tenant, r.Version, r.Sequence, r.Hash[:min(12, len(r.Hash))], r.Semantics, r.Files, dash(r.By), stamp(r.Published), join(r.Tripped)}
 			})
 		},
 	}

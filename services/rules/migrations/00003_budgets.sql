@@ -8,7 +8,7 @@ ALTER TABLE neuronx.rule_health
 COMMENT ON COLUMN neuronx.rule_health.subjects IS 'hashes of the subjects of the failures in a row';
 COMMENT ON COLUMN neuronx.rule_health.over_budget IS 'failures over a budget since the last reset';
 COMMENT ON COLUMN neuronx.rule_health.last_budget IS 'the budget of the last of them';
-COMMENT ON COLUMN neuronx.rule_health.reported_at IS 'sequence of the event whose failure was reported last, of those that do not count';
+COMMENT ON COLUMN neuronx.rule_health.reported_at IS 'sequence of the event whose failure was reported last';
 
 -- +goose Down
 ALTER TABLE neuronx.rule_health DROP COLUMN subjects, DROP COLUMN over_budget, DROP COLUMN last_budget, DROP COLUMN reported_at;

@@ -103,8 +103,9 @@ func Compile(files []File) (*Set, Problems) {
 	}
 	set := &Set{Hash: Hash(files), byType: map[string][]*Rule{}}
 	names := map[string]string{}
+	left := MaxExpressions
 	for _, f := range files {
-		rule, ps := parseFile(f)
+		rule, ps := parseFile(f, &left)
 		problems = append(problems, ps...)
 		if rule == nil || rule.Name == "" {
 			continue

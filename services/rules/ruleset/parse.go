@@ -18,9 +18,9 @@ type File struct {
 	Text string
 }
 
-// parseFile reads one file. The rule is nil when there is nothing to go on with.
-func parseFile(f File) (*Rule, Problems) {
-	r := &reader{file: f.Name}
+// parseFile reads one file of a bundle that may have left more expressions. The rule is nil when there is nothing to go on with.
+func parseFile(f File, left *int) (*Rule, Problems) {
+	r := &reader{file: f.Name, left: left}
 	root := r.document([]byte(f.Text))
 	if root == nil {
 		return nil, r.problems
@@ -162,6 +162,13 @@ func (r *reader) assignments(n *yaml.Node, where string, most int) []Assignment 
 func (r *reader) expression(n *yaml.Node, where, want string) *expr.Program {
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!timestamp" || n.Tag == "!!binary" {
 		r.problem(n.Line, CodeWrongKind, "%s must be one CEL expression; write a literal time as timestamp('2026-01-31T00:00:00Z')", where)
+		return nil
+	}
+	// Counted before it is compiled: half a megabyte holds fifty thousand expressions, which take long to compile and do not fit in memory.
+	if *r.left--; *r.left < 0 {
+		if *r.left == -1 {
+			r.problem(n.Line, CodeTooLarge, "the bundle has more than %d expressions; fewer rules or fields", MaxExpressions)
+		}
 		return nil
 	}
 	p, err := expr.Compile(n.Value, variables...)

@@ -34,6 +34,7 @@ const (
 	CodeLoop              = "loop"               // warning: rules that trigger each other
 	CodeStateUnset        = "state_unset"        // warning: state that is read and never set
 	CodeStateShared       = "state_shared"       // warning: two rules set the same key
+	CodeCostly            = "costly"             // more than the budgets of an event allow; a warning when it depends on the data
 )
 
 // Problem is one thing wrong with a bundle.

@@ -19,6 +19,15 @@ const (
 	MaxFields    = 200
 	maxProblems  = 100 // a file of nonsense need not be told everything
 	maxYAMLDepth = 16
+
+	MaxExpressions = 10_000 // of all rules of a bundle
+)
+
+// Budgets of what rules may spend on one event, in cost units (see expr.CostLimit). Validate tells what can't fit them.
+const (
+	RuleCost   = 150_000 // units of one rule and event
+	EventCost  = 200_000 // units of all rules of one event
+	OutputCost = 200     // units of one derived event: it is encoded, signed, stored and sent
 )
 
 // Semantics is the version of the evaluation's meaning that this build knows. A bundle names the one it was published under.
@@ -93,6 +102,14 @@ func (s *Set) EmitTypes() []string {
 	}
 	slices.Sort(types)
 	return slices.Compact(types)
+}
+
+// Expressions counts the expressions of all rules.
+func (s *Set) Expressions() (n int) {
+	for _, r := range s.Rules {
+		n += len(r.programs())
+	}
+	return n
 }
 
 // programs lists all expressions of a rule.

@@ -27,8 +27,9 @@ func Validate(ctx context.Context, files []File, catalogue Catalogue) (Problems,
 		// What could be read is checked against the schemas all the same: all problems at once.
 		set = &Set{byType: map[string][]*Rule{}}
 		if len(bounds(files)) == 0 {
+			left := MaxExpressions
 			for _, f := range files {
-				if r, _ := parseFile(f); r != nil {
+				if r, _ := parseFile(f, &left); r != nil {
 					set.Rules = append(set.Rules, r)
 				}
 			}
@@ -61,6 +62,7 @@ func Validate(ctx context.Context, files []File, catalogue Catalogue) (Problems,
 		}
 		problems = append(problems, v.problems...)
 	}
+	problems = append(problems, budgets(set)...)
 	return problems.sorted(), nil
 }
 

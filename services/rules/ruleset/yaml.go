@@ -18,6 +18,7 @@ type reader struct {
 	file     string
 	rule     string
 	problems Problems
+	left     *int // expressions that the bundle may still have
 }
 
 func (r *reader) problem(line int, code, format string, args ...any) {
