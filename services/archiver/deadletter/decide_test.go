@@ -231,7 +231,9 @@ func TestDecide_RefusesByStateAndByWhatCanBeSent(t *testing.T) {
 		"unreadable time": {with(func(l *Letter) { l.Headers = append(l.Headers, event.Header{Key: "ce_time", Value: []byte("x")}) }), b.world(), event.CodeNotRetriable, ""},
 		"cut": {with(func(l *Letter) { l.Headers = append(l.Headers, event.Header{Key: hdrCut, Value: []byte("x")}) }),
 			b.world(), event.CodeNotRetriable, ""},
-		"typeless garbage": {letterOf(&event.Event{TenantID: "acme", Value: []byte("junk")}), b.world(), event.CodeNotRetriable, ""},
+		"a bidi override": {letterOf(b.lead(func(e *event.Event) { e.Subject = "lead/\u202egnp.exe" })), b.world(), event.CodeNotRetriable, ""},
+		"what the engine derived from an old subject": {letterOf(b.lead(func(e *event.Event) { e.Subject = "lead/\u009b"; b.keys.Sign(e) })), b.world(), "", ""},
+		"typeless garbage":                            {letterOf(&event.Event{TenantID: "acme", Value: []byte("junk")}), b.world(), event.CodeNotRetriable, ""},
 	} {
 		code := func(ask Ask) event.Code {
 			if _, r := Decide(c.l, ask, c.w); r != nil {
