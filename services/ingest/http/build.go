@@ -30,6 +30,7 @@ type request struct {
 	wait        time.Duration // for the verdict; 0: not at all
 	receipt     string        // who waits for the verdict; "" when nobody does
 	scratch     *scratch
+	memory      *lease // of the request
 }
 
 // build judges an envelope and makes the signed event e of it, or a *Problem that
