@@ -31,6 +31,7 @@ type budget struct {
 
 	mu      sync.Mutex
 	used    int64
+	high    int64 // the most that was reserved
 	tenants map[string]int64
 }
 
@@ -70,6 +71,7 @@ func (b *budget) take(tenant string, holds, n int64) shortage {
 		return overLimit
 	}
 	b.used += n
+	b.high = max(b.high, b.used)
 	b.tenants[tenant] = mine + n
 	return enough
 }

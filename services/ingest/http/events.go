@@ -188,6 +188,9 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, in *intake, r
 		s.metrics.event(statusRefused, event.CodeRateLimited)
 		return p
 	}
+	if p = in.answers(len(envs)); p != nil {
+		return p
+	}
 	v := s.waitFor(req, len(envs))
 	defer v.leave()
 	answers := make([]itemAnswer, len(envs))

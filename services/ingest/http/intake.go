@@ -25,6 +25,7 @@ const (
 const (
 	requestCost = 16 << 10  // from its headers to its answer: goroutine, buffers of the connection, headers
 	gzipCost    = 112 << 10 // the window and tables of a decompressor, and an extra field of its header
+	answerCost  = 512       // for each event of a batch: its answer
 	textCost    = 2         // for each byte of a body: the attributes' text, and the values made of it
 	markCost    = 80        // for each comma, colon or bracket: tokens, attributes and headers of an event
 	maxMarks    = 200_000   // more tokens are not scanned
@@ -46,6 +47,7 @@ type intake struct {
 	want  int64     // bytes of the wire that end the window
 	limit int64     // bytes, of the wire and of the body
 	wire  int64     // bytes read
+	kept  int64     // bytes held until the answer
 	got   int64     // bytes of the body, decompressed
 	buf   []byte
 	work  *scratch // from parse to done
@@ -61,7 +63,7 @@ var intakes = sync.Pool{New: func() any { return new(intake) }}
 // open begins a request of the tenant. Close must follow, also when it was refused.
 func (b *budget) open(tenant string) (*intake, *Problem) {
 	in := intakes.Get().(*intake)
-	in.lease = lease{of: b, tenant: tenant}
+	in.lease, in.kept = lease{of: b, tenant: tenant}, requestCost
 	return in, in.take(requestCost)
 }
 
@@ -83,7 +85,7 @@ func (in *intake) done(own bool) {
 		in.work.release()
 		in.work = nil
 	}
-	in.keep(requestCost)
+	in.keep(in.kept)
 	if own || cap(in.buf) > keepBody {
 		in.buf = nil
 	}
@@ -199,6 +201,15 @@ func (in *intake) parse(body []byte) *Problem {
 		in.work = new(scratch)
 	}
 	return nil
+}
+
+// answers reserves what the answers to n events take.
+func (in *intake) answers(n int) *Problem {
+	p := in.take(answerCost * int64(n))
+	if p == nil {
+		in.kept += answerCost * int64(n)
+	}
+	return p
 }
 
 // marks bounds the tokens of a JSON text from above, except that more than maxMarks are not counted.
