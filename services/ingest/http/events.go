@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -147,8 +146,8 @@ func (s *Server) postOne(ctx context.Context, w http.ResponseWriter, in *intake,
 		return s.unknown(err)
 	}
 	s.metrics.stored(1)
-	if s.Finder != nil {
-		w.Header().Set("Location", "/v1/events/"+url.PathEscape(id))
+	if at := locationOf(id); s.Finder != nil && at != "" {
+		w.Header().Set("Location", at)
 	}
 	out, status := answer{ID: id, Status: statusAccepted}, http.StatusAccepted
 	if v != nil {
