@@ -167,8 +167,9 @@ func TestServe_ABodyThatDripsEndsAndOneThatComesSteadilyDoesNot(t *testing.T) {
 	}
 	var both sync.WaitGroup
 	both.Go(func() {
-		if status := send(1000, []byte(" "), 100*time.Millisecond); status != http.StatusRequestTimeout {
-			t.Errorf("a body that drips is answered %d", status)
+		began := time.Now()
+		if status := send(1000, []byte(" "), 100*time.Millisecond); status != http.StatusRequestTimeout || time.Since(began) >= readTimeout {
+			t.Errorf("a body that drips is answered %d after %s", status, time.Since(began))
 		}
 	})
 	both.Go(func() { // longer than a window, in which it brings enough
