@@ -105,6 +105,10 @@ func (l *lease) take(n int64) *Problem {
 	if l == nil || n <= 0 {
 		return nil
 	}
+	if l.holds+n > l.of.limit-l.of.limit/spareParts { // also when nothing else is in flight
+		return problem(event.CodeTooLarge, fmt.Sprintf("to read it would take more than the %d MiB that there are for requests", l.of.limit>>20)).
+			hint("send less in one event; `neuronx-ingest --body-memory` is the bound")
+	}
 	switch l.of.take(l.tenant, l.holds, n) {
 	case overShare:
 		return problem(event.CodeTenantMemoryFull, fmt.Sprintf("the tenant's requests in flight hold their share of memory, %d MiB; nothing of this one was stored", l.of.share>>20)).

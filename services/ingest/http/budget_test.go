@@ -64,8 +64,12 @@ func TestBudget_OneRequestAloneMayHoldMoreThanTheShare(t *testing.T) {
 	if p := second.take(1); p == nil || p.Status != http.StatusTooManyRequests || p.retryAfter == 0 {
 		t.Errorf("a second request beside it: %v", p)
 	}
-	if p := alone.take(300); p == nil || p.Status != http.StatusServiceUnavailable || p.retryAfter == 0 {
+	if p := alone.take(300); p == nil || p.Status != http.StatusRequestEntityTooLarge || p.retryAfter != 0 {
 		t.Errorf("one request takes what is kept for others: %v", p)
+	}
+	other := &lease{of: b, tenant: "b"}
+	if p := other.take(300); p == nil || p.Status != http.StatusServiceUnavailable || p.retryAfter == 0 {
+		t.Errorf("another takes what is kept for small ones: %v", p)
 	}
 }
 

@@ -43,12 +43,11 @@ type intake struct {
 	conn  deadliner // nil where reads have no deadline
 	src   io.Reader
 	began time.Time
-	mark  time.Time // when the window began
-	want  int64     // bytes of the wire that end the window
-	limit int64     // bytes, of the wire and of the body
-	wire  int64     // bytes read
-	kept  int64     // bytes held until the answer
-	got   int64     // bytes of the body, decompressed
+	want  int64 // bytes of the wire that end the window
+	limit int64 // bytes, of the wire and of the body
+	wire  int64 // bytes read
+	kept  int64 // bytes held until the answer
+	got   int64 // bytes of the body, decompressed
 	buf   []byte
 	work  *scratch // from parse to done
 }
@@ -103,9 +102,8 @@ func (in *intake) Read(p []byte) (int, error) {
 		return n, errBodyOver
 	}
 	if in.conn != nil && err == nil && in.wire >= in.want {
-		now := time.Now()
-		in.mark, in.want = now, in.wire+windowBytes
-		in.deadline(minTime(now.Add(bodyWindow), in.began.Add(readTimeout)))
+		in.want = in.wire + windowBytes
+		in.deadline(minTime(time.Now().Add(bodyWindow), in.began.Add(readTimeout)))
 	}
 	return n, err
 }
@@ -117,7 +115,7 @@ func minTime(a, b time.Time) time.Time {
 	return b
 }
 
-// deadline sets when the next read fails; zero is never. A connection that has no deadlines is left to the server's time-outs.
+// deadline sets when the next read fails. A connection that has no deadlines is left to the server's time-outs.
 func (in *intake) deadline(at time.Time) {
 	if in.conn != nil && in.conn.SetReadDeadline(at) != nil {
 		in.conn = nil
@@ -139,17 +137,11 @@ func (in *intake) body(w http.ResponseWriter, r *http.Request, limit int64) ([]b
 	}
 	in.src, in.limit, in.began = r.Body, limit, time.Now()
 	in.want = windowBytes
-	in.deadline(in.began.Add(bodyWindow))
-	var body []byte
+	in.deadline(in.began.Add(bodyWindow)) // net/http takes it back at the end of the body
 	if encoding == "" {
-		body, p = in.all(in, r.ContentLength)
-	} else {
-		body, p = in.inflate()
+		return in.all(in, r.ContentLength)
 	}
-	if p == nil {
-		in.deadline(time.Time{}) // or the wait for Kafka and for a verdict would end with it
-	}
-	return body, p
+	return in.inflate()
 }
 
 // all reads src to its end. length is what the sender says that it is, if it says so. The buffer grows with what was read.

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/pkg/avro"
 )
 
 // wrong is an event with n fields that its schema does not know.
@@ -96,6 +98,30 @@ func TestPost_WhatARequestAllocatesWasReserved(t *testing.T) {
 		t.Logf("%s: %d for %d bytes: reserved %d KiB, allocated %d KiB", name, w.Code, len(body), most>>10, took>>10)
 		if took > 3*most {
 			t.Errorf("%s: reserved %d bytes, allocated %d", name, most, took)
+		}
+	}
+}
+
+func TestPost_DataOfManyRecordsIsReadOnlyWithinTheMemoryThatIsLeft(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.BodyMemory = MinBodyMemory })
+	schema, err := avro.Parse([]byte(`{"type":"record","name":"ListMade","namespace":"neuronx.list.v1","fields":[{"name":"items","type":{"type":"array","items":
+		{"type":"record","name":"Item","fields":[{"name":"a","type":["null","int"]},{"name":"b","type":"int"}]}}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.catalogue.byType["list.made"], f.catalogue.byID[1000] = 1000, schema
+	body := []byte(strings.TrimSuffix(with("type", "list.made", "data", nil), "}") + `,"data":{"items":[` + strings.TrimSuffix(strings.Repeat(`{"b":1.5},`, 90_000), ",") + `]}}`)
+	for _, c := range []struct {
+		limit, others int64
+		status        int
+	}{{MinBodyMemory, 0, 413}, {1 << 30, 1<<30 - 1<<27 - 1<<25, 503}, {1 << 30, 0, 422}} {
+		*f.memory = budget{limit: c.limit, share: c.limit / shareParts, used: c.others, tenants: map[string]int64{}}
+		w := f.call("POST", "/v1/events", f.keys["acme"], body, "Content-Type", mediaStructured)
+		if w.Code != c.status || f.memory.high > c.limit {
+			t.Errorf("of %d bytes %d are held by others: %d %.300s, %d reserved", c.limit, c.others, w.Code, w.Body, f.memory.high)
+		}
+		if n := f.memory.reserved(); n != c.others {
+			t.Errorf("%d bytes stay reserved", n-c.others)
 		}
 	}
 }
