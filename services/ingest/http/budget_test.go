@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"testing"
+	"time"
 )
 
 func TestBudget_NeverGivesMoreThanTheLimitOrTheShare(t *testing.T) {
@@ -85,5 +86,27 @@ func TestBudget_KeepsRoomForTenantsThatHoldLittle(t *testing.T) {
 	}
 	if p := small.take(1); p == nil {
 		t.Error("what is kept for small requests is given to a larger one")
+	}
+}
+
+func TestGate_OneTenantLeavesHalfOfWhatMayWaitForKafkaToOthers(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.AckTimeout = time.Millisecond })
+	f.producer.silent = true
+	batch := batchOf(maxBatchItems, good)
+	for range maxWaitingRecords / maxBatchItems {
+		f.call("POST", "/v1/events", f.keys["acme"], batch, "Content-Type", mediaBatch)
+	}
+	if n := len(f.producer.taken()); n != maxWaitingRecords/2 {
+		t.Errorf("%d records of one tenant wait", n)
+	}
+	f.call("POST", "/v1/events", f.keys["globex"], batch, "Content-Type", mediaBatch)
+	if n := len(f.producer.taken()); n != maxWaitingRecords/2+maxBatchItems {
+		t.Errorf("%d records wait: another tenant is kept out", n)
+	}
+	for _, acknowledge := range f.producer.waiting {
+		acknowledge()
+	}
+	if f.gate.records.reserved() != 0 || f.gate.bytes.reserved() != 0 {
+		t.Errorf("%d records, %d bytes still wait", f.gate.records.reserved(), f.gate.bytes.reserved())
 	}
 }
