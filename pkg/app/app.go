@@ -84,6 +84,7 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "neuronx-%s: %v\n", s.Name, err)
 		return 2
 	}
+	heedContainer(log, leastOf(readLimit(groupV2), readLimit(groupV1)))
 	reg := NewRegistry()
 	rt := NewRuntime(s.Name, *slot, log, reg)
 	rt.AllowedHosts = *hosts

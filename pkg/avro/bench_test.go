@@ -67,7 +67,7 @@ func BenchmarkEncodeJSON(b *testing.B) {
 func BenchmarkEncodeJSONByTree(b *testing.B) {
 	s, data, _ := event(b)
 	for b.Loop() {
-		if _, err := s.encodeTree(data); err != nil {
+		if _, err := s.encodeTree(data, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -95,7 +95,7 @@ func BenchmarkDoor(b *testing.B) {
 func BenchmarkDoorByTree(b *testing.B) {
 	s, data, _ := event(b)
 	for b.Loop() {
-		if _, err := s.encodeTree(data); err != nil {
+		if _, err := s.encodeTree(data, nil); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := CanonicalJSON(data); err != nil {

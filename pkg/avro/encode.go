@@ -22,17 +22,23 @@ func (s *Schema) EncodeJSON(data []byte) ([]byte, error) {
 	if body, taken := s.transcode(data); taken {
 		return body, nil
 	}
-	return s.encodeTree(data)
+	return s.encodeTree(data, nil)
+}
+
+// EncodeJSONWithin is EncodeJSON for data that a [Transcoder] did not take. It asks grow before it uses n more bytes of memory, beside
+// a few times those of data, and ends with the error of grow when that returns one.
+func (s *Schema) EncodeJSONWithin(data []byte, grow func(n int) error) ([]byte, error) {
+	return s.encodeTree(data, grow)
 }
 
 // encodeTree is EncodeJSON by way of Go values and goavro: the reference that the transcoder is held against, and what names
 // all that is wrong with data which that did not take.
-func (s *Schema) encodeTree(data []byte) ([]byte, error) {
-	tree, err := readJSON(data, dataBounds)
+func (s *Schema) encodeTree(data []byte, grow func(n int) error) ([]byte, error) {
+	tree, dropped, err := readFor(s.plan, data, dataBounds, meter{grow: grow})
 	if err != nil {
 		return nil, err
 	}
-	return s.encode(tree)
+	return s.encode(tree, &encoder{dropped: dropped, meter: meter{grow: grow}})
 }
 
 // EncodeMap encodes values as Decode gives them; also int and int32 for numbers, RFC 3339 strings for timestamps and
@@ -42,12 +48,14 @@ func (s *Schema) EncodeMap(v map[string]any) ([]byte, error) {
 	if v == nil {
 		v = map[string]any{}
 	}
-	return s.encode(v)
+	return s.encode(v, &encoder{})
 }
 
-func (s *Schema) encode(tree any) ([]byte, error) {
-	e := &encoder{}
+func (s *Schema) encode(tree any, e *encoder) ([]byte, error) {
 	native := e.value(s.root, tree)
+	if e.short != nil {
+		return nil, e.short
+	}
 	if e.fields > MaxBody {
 		e.problem(fmt.Sprintf("takes more than %d bytes", MaxBody))
 	}
@@ -79,6 +87,16 @@ type encoder struct {
 	dropped  int
 	items    int
 	fields   int // of all records, those left out too
+	meter    meter
+	short    error // of memory: everything else is void
+}
+
+// use asks for memory. false says that there is none.
+func (e *encoder) use(n int) bool {
+	if e.short == nil {
+		e.short = e.meter.use(n)
+	}
+	return e.short == nil
 }
 
 // problem records a problem at the current place, and returns nil in place of the value.
@@ -147,6 +165,9 @@ func (e *encoder) record(n *node, v any) any {
 	if e.fields += len(n.fields); e.fields > MaxBody {
 		return nil // each takes at least a byte; encode says so once
 	}
+	if !e.use(sizeObject + sizeMember*len(n.fields)) {
+		return nil
+	}
 	native := make(map[string]any, len(n.fields))
 	known := 0
 	for _, f := range n.fields {
@@ -198,6 +219,9 @@ func (e *encoder) array(n *node, v any) any {
 	if e.items += len(list); e.items > MaxItems {
 		return nil // encode says so once
 	}
+	if !e.use(sizeItem * len(list)) {
+		return nil
+	}
 	native := make([]any, len(list))
 	for i, item := range list {
 		e.enter(strconv.Itoa(i))
@@ -216,31 +240,15 @@ func (e *encoder) union(n *node, v any) any {
 		if branch.kind == kindNull {
 			return nil
 		}
+		if !e.use(sizeObject) {
+			return nil
+		}
 		return map[string]any{branch.branchName(): e.value(branch, v)}
 	}
 	if inner, _, ok := n.nullable(); ok {
 		return e.value(inner, v) // which names what is wanted
 	}
 	return e.problem("is of none of the types that the field allows")
-}
-
-// lookOf tells how a value would look in JSON.
-func lookOf(v any) look {
-	switch v.(type) {
-	case nil:
-		return looksNull
-	case bool:
-		return looksBoolean
-	case number, int, int32, int64, float32, float64:
-		return looksNumber
-	case string, []byte, time.Time:
-		return looksString
-	case []any:
-		return looksArray
-	case map[string]any:
-		return looksObject
-	}
-	return 0
 }
 
 func (e *encoder) integer(n *node, v any) any {

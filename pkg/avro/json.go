@@ -31,10 +31,30 @@ var (
 // can not hold. The error is a *InvalidError with one problem, because nothing after a syntax error can be trusted.
 func readJSON(data []byte, limit bounds) (any, error) {
 	if len(data) > limit.bytes {
-		return nil, invalid("", fmt.Sprintf("is %d bytes long, more than %d", len(data), limit.bytes))
+		return nil, tooLong(data, limit)
 	}
-	r := &jsonReader{dec: jsontext.NewDecoder(bytes.NewBuffer(data)), limit: limit}
-	v, err := r.value()
+	r := &jsonReader{dec: jsontext.NewDecoder(bytes.NewBuffer(data)), limit: limit, whole: true}
+	return r.read()
+}
+
+type jsonReader struct {
+	dec    *jsontext.Decoder
+	limit  bounds
+	values int
+
+	whole    bool // keep every value; else only those that a plan takes
+	meter    meter
+	unknown  int   // names kept that are no field's
+	dropped  int   // further ones
+	infinite error // the first number beyond the range of a double
+}
+
+func (r *jsonReader) read() (any, error) {
+	v, err := r.value(nil)
+	return r.end(v, err)
+}
+
+func (r *jsonReader) end(v any, err error) (any, error) {
 	if err != nil {
 		return nil, jsonProblem(err)
 	}
@@ -44,13 +64,14 @@ func readJSON(data []byte, limit bounds) (any, error) {
 	return v, nil
 }
 
-type jsonReader struct {
-	dec    *jsontext.Decoder
-	limit  bounds
-	values int
-}
-
-func (r *jsonReader) value() (any, error) {
+// value reads the next value. Where the reader does not keep everything, p says what may be there; nil is nothing, and then the value
+// is only checked.
+func (r *jsonReader) value(p *plan) (any, error) {
+	if !r.whole && p == nil {
+		if kind := r.dec.PeekKind(); kind == '"' || kind == '0' {
+			return nil, r.skip(kind)
+		}
+	}
 	tok, err := r.dec.ReadToken()
 	if err != nil {
 		return nil, err
@@ -66,43 +87,131 @@ func (r *jsonReader) value() (any, error) {
 	case '0':
 		return number(tok.String()), nil
 	case '"':
-		return r.text(tok)
-	case '[':
-		if r.dec.StackDepth() > r.limit.depth {
-			return nil, r.refuse(fmt.Sprintf("is nested deeper than %d levels", r.limit.depth))
+		s, err := r.text(tok)
+		if err == nil {
+			err = r.meter.use(16 + len(s))
 		}
-		items := []any{}
-		for r.dec.PeekKind() != ']' {
-			item, err := r.value()
-			if err != nil {
+		return s, err
+	case '[':
+		return r.array(p)
+	default: // '{', because the decoder returns '}' and ']' only where value is not called
+		return r.object(p)
+	}
+}
+
+// skip checks a string or a number without keeping it.
+func (r *jsonReader) skip(kind jsontext.Kind) error {
+	raw, err := r.dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	if r.values++; r.values > r.limit.values {
+		return r.refuse(fmt.Sprintf("has more than %d values", r.limit.values))
+	}
+	if kind == '0' {
+		if _, err := strconv.ParseFloat(string(raw), 64); err != nil && r.infinite == nil {
+			r.infinite = invalid("", fmt.Sprintf("number %.40s is out of the range of a double", string(raw)))
+		}
+		return nil
+	}
+	if bytes.Contains(raw, []byte(`\u0000`)) { // else it holds no NUL: unescaped it would not be JSON
+		s, err := jsontext.AppendUnquote(nil, raw)
+		if err == nil && bytes.IndexByte(s, 0) >= 0 {
+			err = r.refuse("holds the character NUL")
+		}
+		return err
+	}
+	return nil
+}
+
+func (r *jsonReader) array(p *plan) (any, error) {
+	if r.dec.StackDepth() > r.limit.depth {
+		return nil, r.refuse(fmt.Sprintf("is nested deeper than %d levels", r.limit.depth))
+	}
+	keep, inner := r.whole, (*plan)(nil)
+	if p != nil {
+		if fits := p.fitting(looksArray); fits.kind == kindArray {
+			keep, inner = true, fits.items
+		}
+	}
+	items := []any{}
+	for r.dec.PeekKind() != ']' {
+		item, err := r.value(inner)
+		if err != nil {
+			return nil, err
+		}
+		if keep {
+			if err := r.meter.use(sizeItem); err != nil {
 				return nil, err
 			}
 			items = append(items, item)
 		}
-		_, err := r.dec.ReadToken()
-		return items, err
-	default: // '{', because the decoder returns '}' and ']' only where value is not called
-		if r.dec.StackDepth() > r.limit.depth {
-			return nil, r.refuse(fmt.Sprintf("is nested deeper than %d levels", r.limit.depth))
-		}
-		members := map[string]any{}
-		for r.dec.PeekKind() != '}' {
-			tok, err := r.dec.ReadToken()
-			if err != nil {
-				return nil, err
-			}
-			name, err := r.text(tok)
-			if err != nil {
-				return nil, err
-			}
-			if members[name], err = r.value(); err != nil {
-				return nil, err
-			}
-		}
-		_, err := r.dec.ReadToken()
-		return members, err
 	}
+	if _, err := r.dec.ReadToken(); err != nil || !keep {
+		return anArray, err
+	}
+	return items, nil
 }
+
+func (r *jsonReader) object(p *plan) (any, error) {
+	if r.dec.StackDepth() > r.limit.depth {
+		return nil, r.refuse(fmt.Sprintf("is nested deeper than %d levels", r.limit.depth))
+	}
+	var record *plan
+	if p != nil {
+		if fits := p.fitting(looksObject); fits.kind == kindRecord {
+			record = fits
+		}
+	}
+	if r.whole || record != nil {
+		if err := r.meter.use(sizeObject); err != nil {
+			return nil, err
+		}
+	}
+	var members map[string]any
+	if r.whole || record != nil {
+		members = map[string]any{}
+	}
+	next := 0
+	for r.dec.PeekKind() != '}' {
+		tok, err := r.dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		name, err := r.text(tok)
+		if err != nil {
+			return nil, err
+		}
+		keep, inner := r.whole, (*plan)(nil)
+		if record != nil {
+			if i := record.find([]byte(name), next); i >= 0 {
+				keep, inner, next = true, record.fields[i].plan, i+1
+			} else if r.unknown++; r.unknown <= maxProblems {
+				keep = true // the name, so that it can be told
+			} else {
+				r.dropped++
+			}
+		}
+		v, err := r.value(inner)
+		if err == nil && keep {
+			members[name] = v
+			err = r.meter.use(sizeMember + len(name))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if _, err := r.dec.ReadToken(); err != nil || members == nil {
+		return anObject, err
+	}
+	return members, nil
+}
+
+// What stands for an array or an object that is not kept; nobody changes them.
+var (
+	anArray  any = []any{}
+	anObject any = map[string]any{}
+)
 
 func (r *jsonReader) text(tok jsontext.Token) (string, error) {
 	s := tok.String()
@@ -133,6 +242,9 @@ func jsonProblem(err error) error {
 	if known, ok := errors.AsType[*InvalidError](err); ok {
 		return known
 	}
+	if _, ok := errors.AsType[*meterError](err); ok {
+		return err
+	}
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		message := "end of text"
 		if syntax.Err != nil && !errors.Is(syntax.Err, io.ErrUnexpectedEOF) {
@@ -156,12 +268,15 @@ func CanonicalJSON(data []byte) ([]byte, error) {
 }
 
 func canonical(data []byte, limit bounds) ([]byte, error) {
-	tree, err := readJSON(data, limit)
-	if err != nil {
+	if len(data) > limit.bytes {
+		return nil, tooLong(data, limit)
+	}
+	r := &jsonReader{dec: jsontext.NewDecoder(bytes.NewBuffer(data)), limit: limit}
+	if _, err := r.read(); err != nil {
 		return nil, err
 	}
-	if err := finite(tree); err != nil {
-		return nil, err
+	if r.infinite != nil {
+		return nil, r.infinite
 	}
 	out := jsontext.Value(bytes.Clone(data))
 	if err := out.Canonicalize(jsontext.CanonicalizeRawInts(false)); err != nil {
@@ -170,24 +285,19 @@ func canonical(data []byte, limit bounds) ([]byte, error) {
 	return out, nil
 }
 
-func finite(v any) error {
-	switch v := v.(type) {
-	case number:
-		if _, err := strconv.ParseFloat(string(v), 64); err != nil {
-			return invalid("", fmt.Sprintf("number %.40s is out of the range of a double", string(v)))
-		}
-	case []any:
-		for _, item := range v {
-			if err := finite(item); err != nil {
-				return err
-			}
-		}
-	case map[string]any:
-		for _, member := range v {
-			if err := finite(member); err != nil {
-				return err
-			}
-		}
+// readFor reads one JSON text as readJSON does, but keeps no more of it than encoding under a schema needs: what the plan has no place
+// for is checked and left out, so that data that is refused costs no more than data that is taken. Of names that are no fields, so
+// many are kept as can be told; dropped counts the others.
+func readFor(p *plan, data []byte, limit bounds, m meter) (tree any, dropped int, err error) {
+	if len(data) > limit.bytes {
+		return nil, 0, tooLong(data, limit)
 	}
-	return nil
+	r := &jsonReader{dec: jsontext.NewDecoder(bytes.NewBuffer(data)), limit: limit, meter: m}
+	tree, err = r.value(p)
+	tree, err = r.end(tree, err)
+	return tree, r.dropped, err
+}
+
+func tooLong(data []byte, limit bounds) error {
+	return invalid("", fmt.Sprintf("is %d bytes long, more than %d", len(data), limit.bytes))
 }

@@ -15,7 +15,7 @@ import (
 // and gives the same bytes; its canonical form is that of CanonicalJSON; and EncodeJSON refuses in the tree's words.
 func transcodersAgree(t *testing.T, s *Schema, data []byte) (taken bool) {
 	t.Helper()
-	want, wantErr := s.encodeTree(data)
+	want, wantErr := s.encodeTree(data, nil)
 	var doc jsonscan.Doc
 	var coder Transcoder
 	scanned := len(data) <= MaxJSON && doc.Scan(data, MaxDepth)
@@ -107,7 +107,7 @@ func TestTranscoder_TakesMembersInAnyOrderAndSpelling(t *testing.T) {
 	if err := json.Unmarshal([]byte(everythingJSON), &members); err != nil {
 		t.Fatal(err)
 	}
-	want, err := s.encodeTree([]byte(everythingJSON))
+	want, err := s.encodeTree([]byte(everythingJSON), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -192,3 +192,22 @@ func (n *node) fromTime(t time.Time) (v int64, message string) {
 	}
 	return v, ""
 }
+
+// lookOf tells how a value would look in JSON.
+func lookOf(v any) look {
+	switch v.(type) {
+	case nil:
+		return looksNull
+	case bool:
+		return looksBoolean
+	case number, int, int32, int64, float32, float64:
+		return looksNumber
+	case string, []byte, time.Time:
+		return looksString
+	case []any:
+		return looksArray
+	case map[string]any:
+		return looksObject
+	}
+	return 0
+}

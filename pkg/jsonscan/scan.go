@@ -34,7 +34,8 @@ type Doc struct {
 	names []span // of the objects that are open
 }
 
-type span struct{ start, end uint32 }
+// span is where a name stands, and a digest of it that tells most names apart: the bytes of names are compared only where it is the same.
+type span struct{ start, end, digest uint32 }
 
 // Scan reads text, and reports whether it was taken: strict JSON of at most depth levels of arrays and objects. If so,
 // Text and Tokens hold it; Text shares the caller's memory.
@@ -183,13 +184,22 @@ func (d *Doc) newName(outer int) bool {
 	if t.Escaped {
 		return false
 	}
+	digest := digestOf(d.Text[t.Start:t.End])
 	for _, other := range d.names[outer:] {
-		if other.end-other.start == t.End-t.Start && string(d.Text[other.start:other.end]) == string(d.Text[t.Start:t.End]) {
+		if other.digest == digest && string(d.Text[other.start:other.end]) == string(d.Text[t.Start:t.End]) {
 			return false
 		}
 	}
-	d.names = append(d.names, span{t.Start, t.End})
+	d.names = append(d.names, span{t.Start, t.End, digest})
 	return true
+}
+
+func digestOf(name []byte) uint32 {
+	n := len(name)
+	if n == 0 {
+		return 0
+	}
+	return uint32(n)<<24 | uint32(name[n-1])<<16 | uint32(name[n-1-(n-1)/8])<<8 | uint32(name[n/2])
 }
 
 func (d *Doc) close(at, i int, length uint32) (end int, ok bool) {

@@ -32,6 +32,8 @@ type Config struct {
 
 	AckTimeout time.Duration  // how long a request waits for Kafka; 0: 10 s
 	Quotas     httpin.Quotas  // of a tenant at the HTTP role for which nothing else is set
+	BodyMemory int64          // bytes that HTTP requests in flight may take; 0: a sixth of the memory limit
+	BodyShare  int64          // bytes that those of one tenant may take; 0: a quarter of BodyMemory
 	KeyWindow  time.Duration  // how long the sequencer remembers an idempotency key; 0: sequencer.KeyWindow
 	KeyMemory  int64          // bytes that the sequencer's keys may take; 0: sequencer.DefaultKeyMemory
 	Landing    landing.Limits // of each tenant at its landing topic, where nothing else is set; zero: no limit
@@ -64,6 +66,8 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.Float64Var(&c.Quotas.Events, "tenant-rate", c.Quotas.Events, "events a second and tenant at the HTTP role before 429; 0: no limit")
 	fs.Float64Var(&c.Quotas.Bytes, "tenant-bytes", c.Quotas.Bytes, "bytes of bodies a second and tenant at the HTTP role before 429; 0: no limit")
 	fs.DurationVar(&c.Quotas.Burst, "tenant-burst", c.Quotas.Burst, "how much of its rates a tenant may send at once; never less than a full batch")
+	fs.Int64Var(&c.BodyMemory, "body-memory", c.BodyMemory, "bytes that HTTP requests in flight may take (read, decompressed, parsed) before 503; 0: a sixth of the memory limit, 64 MiB to 1 GiB")
+	fs.Int64Var(&c.BodyShare, "tenant-body-memory", c.BodyShare, "bytes of --body-memory that one tenant may take before 429; 0: a quarter")
 	fs.DurationVar(&c.KeyWindow, "key-window", c.KeyWindow, "how long the sequencer remembers idempotency keys; the same at every instance")
 	fs.Int64Var(&c.KeyMemory, "key-memory", c.KeyMemory, "bytes that the sequencer's idempotency keys may take, about 30 a key; 0: a third of the memory limit")
 	fs.Float64Var(&c.Landing.Events, "landing-rate", c.Landing.Events, "events a second and tenant that are taken from its landing topic; 0: no limit")
@@ -109,6 +113,12 @@ func (c *Config) Validate() error {
 	if c.Quotas.Burst < 0 || c.Quotas.Burst > time.Hour {
 		bad("--tenant-burst is out of range", "up to 1h; 0 is 2s")
 	}
+	if c.BodyMemory != 0 && c.BodyMemory < httpin.MinBodyMemory {
+		bad("--body-memory is too small", "at least 67108864 bytes, which the largest batch may take; 0 is a sixth of the memory limit")
+	}
+	if c.BodyShare < 0 || c.BodyShare > c.bodyMemory() {
+		bad("--tenant-body-memory is out of range", "up to --body-memory; 0 is a quarter of it")
+	}
 	if c.Landing.Events < 0 || c.Landing.Bytes < 0 {
 		bad("--landing-rate or --landing-bytes is negative", "0 is no limit")
 	}
@@ -122,6 +132,18 @@ func (c *Config) Validate() error {
 		bad("--storm: "+detail, "see docs/operations.md")
 	}
 	return errors.Join(append(errs, c.Require(needs...))...)
+}
+
+// maxBodyMemory bounds what is taken of a large machine by default, in bytes.
+const maxBodyMemory = 1 << 30
+
+// bodyMemory is what requests in flight may take: by default a sixth of the memory limit, because the sequencer's keys may take a
+// third, what waits for Kafka 64 MiB, and the collector some.
+func (c *Config) bodyMemory() int64 {
+	if c.BodyMemory != 0 {
+		return c.BodyMemory
+	}
+	return min(max(app.MemoryLimit()/6, httpin.MinBodyMemory), maxBodyMemory)
 }
 
 func (c *Config) has(role string) bool { return slices.Contains(c.Roles, role) }

@@ -148,7 +148,8 @@ func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, par
 	directory := parts.directory
 	server := httpin.New(httpin.Config{
 		Producer: parts.producer, Auth: directory, Schemas: parts.schemas, Keys: parts.keys, Finder: finder,
-		AckTimeout: cfg.AckTimeout, Quotas: cfg.Quotas, Log: rt.Log, Reg: rt.Metrics, AllowedHosts: rt.AllowedHosts,
+		AckTimeout: cfg.AckTimeout, Quotas: cfg.Quotas, BodyMemory: cfg.bodyMemory(), TenantBodyMemory: cfg.BodyShare, Log: rt.Log, Reg: rt.Metrics,
+		AllowedHosts: rt.AllowedHosts,
 	})
 	rt.Ready.Set("tenant directory", tenant.ErrNotLoaded)
 	g.Add("receipts", func(ctx context.Context) error { return server.FollowReceipts(ctx, parts.brokers) })

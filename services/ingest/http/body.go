@@ -2,7 +2,6 @@ package httpin
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -46,34 +45,27 @@ func mediaType(h http.Header) (string, *Problem) {
 	return media, nil
 }
 
-// readBody reads at most limit bytes, counted before and after decompression,
-// so that neither a fat body nor a gzip bomb costs more memory than that.
-//
-// It lies in the memory of buf afterwards.
-func readBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer, limit int64) ([]byte, *Problem) {
-	encoding, p := contentEncoding(r.Header)
-	if p != nil {
+// inflate reads a body that is gzip.
+func (in *intake) inflate() ([]byte, *Problem) {
+	if p := in.take(gzipCost); p != nil {
 		return nil, p
 	}
-	if r.ContentLength > limit {
-		return nil, tooLarge(limit)
-	}
-	raw := http.MaxBytesReader(w, r.Body, limit)
-	if encoding == "" {
-		return readAll(raw, buf, r.ContentLength, limit)
-	}
-	br := bufio.NewReader(raw) // a ByteReader, so that gzip reads no further than its own end
+	defer in.give(gzipCost)
+	br := bufio.NewReader(in) // a ByteReader, so that gzip reads no further than its own end
 	zr, err := gzip.NewReader(br)
 	if err != nil {
-		return nil, bodyProblem(err, limit)
+		return nil, bodyProblem(err, in.limit)
 	}
 	zr.Multistream(false) // one member: concatenated ones are a way to hide a second body
-	body, p := readAll(zr, buf, 0, limit)
+	body, p := in.all(zr, 0)
 	if p != nil {
 		return nil, p
 	}
-	if _, err := br.ReadByte(); !errors.Is(err, io.EOF) {
+	switch _, err := br.ReadByte(); {
+	case err == nil:
 		return nil, problem(event.CodeInvalidJSON, "bytes follow the end of the gzip data").hint("send one gzip member and nothing after it")
+	case !errors.Is(err, io.EOF):
+		return nil, bodyProblem(err, in.limit)
 	}
 	return body, nil
 }
@@ -97,25 +89,12 @@ func contentEncoding(h http.Header) (string, *Problem) {
 // announced bounds how much memory a Content-Length alone gets, in bytes.
 const announced = 64 << 10
 
-// readAll reads to the end, into buf. length is what the sender says that it is, if it says so.
-func readAll(src io.Reader, buf *bytes.Buffer, length, limit int64) ([]byte, *Problem) {
-	buf.Reset()
-	buf.Grow(int(min(max(length, 0), announced)) + bytes.MinRead) // so much must be free for the end to be seen
-	n, err := io.Copy(buf, io.LimitReader(src, limit+1))
-	if err != nil {
-		return nil, bodyProblem(err, limit)
-	}
-	if n > limit {
-		return nil, tooLarge(limit)
-	}
-	return buf.Bytes(), nil
-}
-
 func bodyProblem(err error, limit int64) *Problem {
-	var over *http.MaxBytesError
 	switch {
-	case errors.As(err, &over):
+	case errors.Is(err, errBodyOver):
 		return tooLarge(limit)
+	case slow(err):
+		return slowBody()
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), isFlate(err):
 		return problem(event.CodeInvalidJSON, "the body is not valid gzip").hint("compress with gzip, or send no Content-Encoding")
 	default:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/jsonscan"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 )
@@ -30,6 +31,7 @@ type request struct {
 	wait        time.Duration // for the verdict; 0: not at all
 	receipt     string        // who waits for the verdict; "" when nobody does
 	scratch     *scratch
+	memory      *lease // of the request
 }
 
 // build judges an envelope and makes the signed event e of it, or a *Problem that
@@ -44,7 +46,7 @@ func build(ctx context.Context, e *event.Event, env *envelope, req *request, sch
 		return nil, problem(event.CodeReservedType, fmt.Sprintf("%.128s is published by the engine only", e.Type)).
 			at("type", "reserved").hint("tenant.*, rules.*, engine.*, timer.* and crm.*.requested|succeeded|failed are the engine's own; use the CLI")
 	}
-	code, dataFaults, err := encode(ctx, e, env, req.scratch, schemas)
+	code, dataFaults, err := encode(ctx, e, env, req, schemas)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +75,9 @@ const surelyFits = 512 << 10
 // attributes that a client can't set; they are dropped, and counted.
 func attributes(e *event.Event, env *envelope, req *request) (ignored []string, faults []FieldError) {
 	faults = env.faults
+	if env.more > 0 {
+		faults = append(faults, FieldError{Location: "/", Message: count(env.more, "more error")})
+	}
 	*e = event.Event{
 		TenantID: req.tenant, Time: req.now, IdempotencyKey: req.key,
 		TraceParent: req.traceparent, TraceState: req.tracestate, Origin: event.OriginLive, Receipt: req.receipt,
@@ -138,7 +143,7 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 // encode sets the event's value and fingerprint. The code says what a fault of
 // the data alone would be; the error is one that ends the request or the item at
 // once.
-func encode(ctx context.Context, e *event.Event, env *envelope, w *scratch, schemas Catalogue) (event.Code, []FieldError, error) {
+func encode(ctx context.Context, e *event.Event, env *envelope, req *request, schemas Catalogue) (event.Code, []FieldError, error) {
 	switch {
 	case env.form == dataNone:
 		return event.CodeEmptyValue, []FieldError{{Location: "data", Message: "required"}}, nil
@@ -147,7 +152,7 @@ func encode(ctx context.Context, e *event.Event, env *envelope, w *scratch, sche
 	case !event.ValidType(e.Type):
 		return event.CodeInvalidAttribute, nil, nil // already a fault; without a type there is no schema to check by
 	}
-	id, schema, err := w.byType(ctx, schemas, e.Type)
+	id, schema, err := req.scratch.byType(ctx, schemas, e.Type)
 	if errors.Is(err, registry.ErrUnknown) {
 		return "", nil, problem(event.CodeUnknownType, fmt.Sprintf("no schema is registered for the type %.128s", e.Type)).
 			at("type", "unknown").hint("`neuronx schemas push` registers one; it works within 60 seconds")
@@ -155,10 +160,30 @@ func encode(ctx context.Context, e *event.Event, env *envelope, w *scratch, sche
 	if err != nil {
 		return "", nil, registryDown(err)
 	}
-	if w.transcode(e, env, id, schema) {
+	if req.scratch.transcode(e, env, id, schema) {
 		return "", nil, nil
 	}
-	body, err := schema.EncodeJSON(env.data)
+	return encodeStrictly(e, env, req, id, schema)
+}
+
+// encodeStrictly encodes what the transcoder did not take, or says all that is wrong with it.
+func encodeStrictly(e *event.Event, env *envelope, req *request, id int32, schema *avro.Schema) (event.Code, []FieldError, error) {
+	if jsonscan.Crowded(env.data, maxNames) {
+		return "", nil, crowded()
+	}
+	var held int64
+	defer func() { req.memory.give(held) }()
+	body, err := schema.EncodeJSONWithin(env.data, func(n int) error {
+		if p := req.memory.take(int64(n)); p != nil {
+			return p
+		}
+		held += int64(n)
+		return nil
+	})
+	var short *Problem
+	if errors.As(err, &short) {
+		return "", nil, short
+	}
 	if err != nil {
 		return event.CodeInvalidBody, dataFaults(err), nil
 	}

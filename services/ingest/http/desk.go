@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -92,7 +93,7 @@ func (v *visit) expect(i int, id string) {
 	v.desk.mu.Lock()
 	defer v.desk.mu.Unlock()
 	if p := v.desk.waiting[v.names[i]]; p != nil {
-		p.id = id
+		p.id = strings.Clone(id) // which may be a part of a whole body
 	}
 }
 

@@ -28,6 +28,15 @@
 // A tenant over its quota gets 429 before its body is read, so that a flood costs
 // no more than headers.
 //
+// What a request takes is reserved before it is used, from a budget of the process
+// and a share of its tenant (budget): as its body is read and decompressed, in steps,
+// then for tokens, attributes and values (intake), then for the tree that names what
+// is wrong with data (EncodeJSONWithin). All but a little of it is returned when the
+// records are handed to the producer, whose own bounds (gate) hold from there on. Over
+// the share is 429, over the budget 503. A body that comes too slowly is 408. What a
+// refusal lists is bounded (listing), so that no answer is much larger than what was
+// sent.
+//
 // The role signs what it built, because three attributes count only under a
 // signature: who waits, the fingerprint, which must be over the body as the client sent it
 // (an encoder's output may differ between two tries of one client), and the

@@ -33,10 +33,15 @@ type envelope struct {
 	doc    *jsonscan.Doc // where data lies as tokens, at a token; nil when it was not scanned
 	at     uint32
 	form   dataForm
-	faults []FieldError // what is there and can't be read
+	faults []FieldError // what is there and can't be read, at most maxFaults
+	more   int          // further ones
 }
 
 func (e *envelope) fault(location, format string, args ...any) {
+	if len(e.faults) >= maxFaults {
+		e.more++
+		return
+	}
 	e.faults = append(e.faults, FieldError{Location: location, Message: fmt.Sprintf(format, args...)})
 }
 

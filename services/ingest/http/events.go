@@ -1,11 +1,11 @@
 package httpin
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"net/http"
-	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/tenant"
@@ -56,9 +56,7 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 	}
 	req := request{
 		tenant: who.Tenant, now: s.now().UTC(), wait: preferredWait(r.Header), quota: s.rates.of(who.Tenant, who.Limits),
-		scratch: scratches.Get().(*scratch),
 	}
-	defer req.scratch.release()
 	if p = req.quota.enter(media == mediaBatch, r.ContentLength, req.now); p != nil {
 		s.metrics.event(statusRefused, event.CodeRateLimited)
 		req.quota.tell(w.Header(), req.now)
@@ -73,16 +71,37 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 			return problem(event.CodeInvalidAttribute, "an Idempotency-Key can't stand for a whole batch").
 				at("header Idempotency-Key", "not allowed on a batch").hint("give every event an id; source and id are its key")
 		}
-		return s.postBatch(r, w, req)
 	}
-	body, p := s.readBody(w, r, new(bytes.Buffer), MaxBody, req) // new: an Avro body becomes the value itself
+	in, p := s.memory.open(who.Tenant)
+	defer in.close()
+	if p == nil {
+		if media == mediaBatch {
+			err = s.postBatch(r, w, in, req)
+		} else {
+			err = s.postSingle(r, w, in, req, media)
+		}
+	} else {
+		err = p
+	}
+	if p := (*Problem)(nil); errors.As(err, &p) && p.overload() {
+		p.tenant = who.Tenant
+	}
+	return err
+}
+
+// postSingle takes one event, in binary or structured mode.
+func (s *Server) postSingle(r *http.Request, w http.ResponseWriter, in *intake, req request, media string) error {
+	body, p := s.readBody(w, r, in, MaxBody, &req)
 	if p != nil {
 		return p
 	}
 	var env envelope
 	if media == mediaStructured {
 		var plain bool
-		if env, plain = req.scratch.scanOne(body); !plain {
+		if env, plain = in.work.scanOne(body); !plain {
+			if p = in.strictly(body); p != nil {
+				return p
+			}
 			if env, p = readStructured(body); p != nil {
 				return p
 			}
@@ -90,18 +109,24 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 	} else {
 		env = readBinary(r.Header, media, body)
 	}
-	return s.postOne(r.Context(), w, env, req)
+	return s.postOne(r.Context(), w, in, env, req, media == mediaAvro)
 }
 
-// readBody reads the body, charges the tenant's quota for it, and tells what is left of that.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer, limit int64, req request) ([]byte, *Problem) {
-	body, p := readBody(w, r, buf, limit)
-	req.quota.read(len(body), r.ContentLength, s.now())
+// readBody reads the body, charges the tenant's quota for it, also when it did not come to its end, and tells what is left of that. It
+// reserves what it takes to parse it, too.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, in *intake, limit int64, req *request) ([]byte, *Problem) {
+	body, p := in.body(w, r, limit)
+	req.quota.read(in.spent(), r.ContentLength, s.now())
 	req.quota.tell(w.Header(), s.now())
+	if p == nil {
+		p = in.parse(body)
+	}
+	req.scratch, req.memory = in.work, &in.lease
 	return body, p
 }
 
-func (s *Server) postOne(ctx context.Context, w http.ResponseWriter, env envelope, req request) error {
+// postOne stores one event. own says that it has the memory of the body.
+func (s *Server) postOne(ctx context.Context, w http.ResponseWriter, in *intake, env envelope, req request, own bool) error {
 	v := s.waitFor(req, 1)
 	defer v.leave()
 	req.receipt = v.waiter(0)
@@ -110,18 +135,21 @@ func (s *Server) postOne(ctx context.Context, w http.ResponseWriter, env envelop
 	if err := s.build(ctx, e, &env, &req); err != nil {
 		return err
 	}
-	v.expect(0, e.ID)
-	if p := s.admit(events); p != nil {
+	id := strings.Clone(e.ID) // which is a part of the whole text
+	v.expect(0, id)
+	if p := s.admit(req.tenant, events); p != nil {
 		return p
 	}
-	if err := s.store(ctx, events)[0]; err != nil {
+	sent := s.send(req.tenant, events)
+	in.done(own)
+	if err := s.wait(ctx, sent)[0]; err != nil {
 		return s.unknown(err)
 	}
 	s.metrics.stored(1)
-	if s.Finder != nil {
-		w.Header().Set("Location", "/v1/events/"+url.PathEscape(e.ID))
+	if at := locationOf(id); s.Finder != nil && at != "" {
+		w.Header().Set("Location", at)
 	}
-	out, status := answer{ID: e.ID, Status: statusAccepted}, http.StatusAccepted
+	out, status := answer{ID: id, Status: statusAccepted}, http.StatusAccepted
 	if v != nil {
 		receipts, all := s.verdicts(ctx, v, 1, req)
 		preferenceApplied(w, req.wait)
@@ -139,13 +167,16 @@ func (s *Server) postOne(ctx context.Context, w http.ResponseWriter, env envelop
 // postBatch answers per event. One bad event does not refuse the others. When
 // the outcome of one is unknown the whole answer is 503, because the client then
 // must send something again, and sending all again is safe.
-func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) error {
-	body, p := s.readBody(w, r, &req.scratch.batch, MaxBatchBody, req)
+func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, in *intake, req request) error {
+	body, p := s.readBody(w, r, in, MaxBatchBody, &req)
 	if p != nil {
 		return p
 	}
-	envs, plain := req.scratch.scanBatch(body)
+	envs, plain := in.work.scanBatch(body)
 	if !plain {
+		if p = in.strictly(body); p != nil {
+			return p
+		}
 		if envs, p = readBatch(body); p != nil {
 			return p
 		}
@@ -156,21 +187,25 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 		s.metrics.event(statusRefused, event.CodeRateLimited)
 		return p
 	}
+	if p = in.answers(len(envs)); p != nil {
+		return p
+	}
 	v := s.waitFor(req, len(envs))
 	defer v.leave()
 	answers := make([]itemAnswer, len(envs))
-	events := req.scratch.room(len(envs))
+	events := in.work.room(len(envs))
 	index := make([]int, 0, len(envs))
+	var listed listing
 	for i := range envs {
 		env, e := &envs[i], &events[len(index)]
 		answers[i] = itemAnswer{Index: i, ID: clip(env.attrs.get("id")), Status: statusRefused}
 		req.receipt = v.waiter(i)
 		if err := s.build(r.Context(), e, env, &req); err != nil {
 			p := fromError(err)
-			if p.Status >= http.StatusInternalServerError {
-				return p // the registry is away: nothing was produced yet, so refuse the request as a whole
+			if p.Status >= http.StatusInternalServerError || p.overload() {
+				return p // the registry is away, or memory: nothing was produced yet, so refuse the request as a whole
 			}
-			answers[i].Problem = p
+			answers[i].Problem = listed.cut(p)
 			continue
 		}
 		v.expect(i, e.ID)
@@ -178,12 +213,15 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 		answers[i].ID = e.ID
 	}
 	events = events[:len(index)]
-	if p := s.admit(events); p != nil {
+	if p := s.admit(req.tenant, events); p != nil {
 		return p
 	}
+	sent := s.send(req.tenant, events)
+	compact(answers)
+	in.done(false)
 	var lost error
 	stored := 0
-	for k, err := range s.store(r.Context(), events) {
+	for k, err := range s.wait(r.Context(), sent) {
 		a := &answers[index[k]]
 		if a.Status = statusAccepted; err != nil {
 			a.Status, lost = statusUnknown, err
@@ -199,7 +237,7 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 	}
 	status := http.StatusAccepted
 	if v != nil {
-		receipts, all := s.verdicts(r.Context(), v, len(events), req)
+		receipts, all := s.verdicts(r.Context(), v, len(index), req)
 		preferenceApplied(w, req.wait)
 		for i, receipt := range receipts {
 			answers[i].verdict(receipt)
@@ -208,7 +246,7 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, req request) 
 			status = http.StatusOK
 		}
 	}
-	if len(envs) > 0 && !slices.ContainsFunc(answers, func(a itemAnswer) bool { return a.Status != statusRefused }) {
+	if len(answers) > 0 && !slices.ContainsFunc(answers, func(a itemAnswer) bool { return a.Status != statusRefused }) {
 		status = http.StatusUnprocessableEntity
 	}
 	writeAnswers(w, status, answers)
@@ -229,8 +267,8 @@ func (s *Server) build(ctx context.Context, e *event.Event, env *envelope, req *
 }
 
 // admit applies the bound on waiting records.
-func (s *Server) admit(events []event.Event) *Problem {
-	if len(events) > 0 && !s.gate.enter(events) {
+func (s *Server) admit(tenant string, events []event.Event) *Problem {
+	if len(events) > 0 && !s.gate.enter(tenant, events) {
 		s.metrics.event(statusRefused, event.CodeUnavailable)
 		return problem(event.CodeUnavailable, "too many events wait to be stored; nothing of this request was").retry(2)
 	}

@@ -226,11 +226,11 @@ func TestPost_LateAcknowledgementIsUnknownAndTheRecordStaysOnItsWay(t *testing.T
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(p.Detail, "not known") || !strings.Contains(p.Hint, "same id") {
 		t.Errorf("%d %+v", w.Code, p)
 	}
-	if n := f.gate.records.Load(); n != 1 {
+	if n := f.gate.records.reserved(); n != 1 {
 		t.Errorf("%d records count as waiting, want the abandoned one", n)
 	}
 	f.producer.waiting[0]()
-	if n := f.gate.records.Load(); n != 0 {
+	if n := f.gate.records.reserved(); n != 0 {
 		t.Errorf("%d records count as waiting after the late acknowledgement", n)
 	}
 	w = f.call("POST", "/v1/events", f.keys["acme"], []byte("["+with("type", "no.such")+","+with("id", "2")+"]"), "Content-Type", mediaBatch)
@@ -278,11 +278,11 @@ func TestPostBatch_RecordsThatAreStillOnTheirWayDoNotChangeWithLaterRequests(t *
 
 func TestPost_FullGateSays503BeforeProducing(t *testing.T) {
 	f := newFixture(t, nil)
-	f.gate.records.Store(maxWaitingRecords)
+	f.gate.records.used = maxWaitingRecords
 	if w := f.structured(good); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || len(f.producer.taken()) != 0 {
 		t.Errorf("%d, %d produced", w.Code, len(f.producer.taken()))
 	}
-	if n := f.gate.records.Load(); n != maxWaitingRecords {
+	if n := f.gate.records.reserved(); n != maxWaitingRecords {
 		t.Errorf("a refused entry moved the gate to %d", n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -46,6 +47,9 @@ func (s *Server) getEvent(r *http.Request, w http.ResponseWriter) error {
 	if len(id) > maxEventID {
 		return problem(event.CodeInvalidAttribute, "no event has an id of that length").at("id", "longer than 256 bytes")
 	}
+	if !possibleID(id) {
+		return problem(event.CodeInvalidAttribute, "no event has such an id").at("id", "not UTF-8, or a character that no id may have")
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
 	fates, err := s.Finder.Find(ctx, who.Tenant, id)
@@ -73,6 +77,21 @@ func (s *Server) getEvent(r *http.Request, w http.ResponseWriter) error {
 		Earlier []Fate `json:"earlier,omitempty"`
 	}{last, fates[:len(fates)-1]})
 	return nil
+}
+
+// possibleID tells that an event may have the id. Postgres could not even be asked for others.
+func possibleID(id string) bool {
+	e := event.Event{TenantID: "tenant", ID: id, Source: "/", Type: "a.b"}
+	return e.CheckAttributes() == nil
+}
+
+// locationOf is where an event is found by its id; "" where no path can say it: "." and ".." are resolved by clients and proxies, however
+// they are escaped, and net/http takes an escaped slash alone for the end of the path.
+func locationOf(id string) string {
+	if id == "." || id == ".." || id == "/" {
+		return ""
+	}
+	return "/v1/events/" + url.PathEscape(id)
 }
 
 // where says where it was found, for metrics.

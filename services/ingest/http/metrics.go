@@ -3,6 +3,8 @@ package httpin
 import (
 	"net/http"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,9 +19,15 @@ type metrics struct {
 	ignored   *prometheus.CounterVec
 	waits     *prometheus.CounterVec
 	lookups   *prometheus.CounterVec
+	refused   *prometheus.CounterVec
+	tenants   sync.Map // those with a series of their own
+	series    atomic.Int64
 }
 
-func newMetrics(reg prometheus.Registerer, g *gate, d *desk) *metrics {
+// maxTenantSeries bounds the tenants that have a series of their own; the others are "other".
+const maxTenantSeries = 100
+
+func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "neuronx_http_requests_total", Help: "HTTP requests by route, method and status code.",
@@ -41,14 +49,25 @@ func newMetrics(reg prometheus.Registerer, g *gate, d *desk) *metrics {
 			Name: "neuronx_http_lookups_total", Help: "Events asked for by id, by where they were found: archive, log, ingress, receipts, nowhere, or undecided (a bound was reached).",
 		}, []string{"found"}),
 	}
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "neuronx_http_refused_total",
+		Help: "Requests that were refused for what they would hold: memory_full (of the process), tenant_memory_full, slow_body. 100 tenants have series of their own, the rest is other.",
+	}, []string{"reason", "tenant"})
 	if reg != nil {
-		reg.MustRegister(m.requests, m.durations, m.events, m.ignored, m.waits, m.lookups,
+		gauge := func(name, help string, value func() float64) prometheus.Collector {
+			return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+		}
+		reg.MustRegister(m.requests, m.durations, m.events, m.ignored, m.waits, m.lookups, m.refused,
+			gauge("neuronx_http_body_memory_bytes", "Memory reserved for requests in flight: what is read, decompressed and parsed.",
+				func() float64 { return float64(s.memory.reserved()) }),
+			gauge("neuronx_http_body_memory_limit_bytes", "How much of that there may be before requests are refused.",
+				func() float64 { return float64(s.memory.limit) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "neuronx_http_waiting_verdicts", Help: "Events for whose verdict a client waits now.",
-			}, func() float64 { return float64(d.size()) }),
+			}, func() float64 { return float64(s.desk.size()) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "neuronx_http_waiting_records", Help: "Records handed to Kafka and not acknowledged yet.",
-			}, func() float64 { return float64(g.records.Load()) }))
+			}, func() float64 { return float64(s.gate.records.reserved()) }))
 	}
 	return m
 }
@@ -60,6 +79,18 @@ func (m *metrics) request(route, method string, status int, took time.Duration) 
 
 func (m *metrics) event(outcome string, code event.Code) {
 	m.events.WithLabelValues(outcome, string(code)).Inc()
+}
+
+// overload counts a request that was refused for what it would hold.
+func (m *metrics) overload(code event.Code, tenant string) {
+	if _, known := m.tenants.Load(tenant); !known {
+		if m.series.Load() >= maxTenantSeries {
+			tenant = "other"
+		} else if _, other := m.tenants.LoadOrStore(tenant, true); !other {
+			m.series.Add(1)
+		}
+	}
+	m.refused.WithLabelValues(string(code), tenant).Inc()
 }
 
 // stored counts n events that were accepted.

@@ -35,6 +35,7 @@ type Problem struct {
 	retryAfter int    // seconds; 0: no header
 	cause      error  // for the log only
 	allow      string // for 405
+	tenant     string // whose request was refused for overload; for log and metrics
 }
 
 // Error implements error.
@@ -48,6 +49,11 @@ func problem(code event.Code, detail string) *Problem {
 		Detail: detail,
 		Code:   code,
 	}
+}
+
+// overload tells that the request was refused for what it would have held, not for what is in it.
+func (p *Problem) overload() bool {
+	return p.Code == event.CodeMemoryFull || p.Code == event.CodeTenantMemoryFull || p.Code == event.CodeSlowBody
 }
 
 func (p *Problem) hint(text string) *Problem { p.Hint = text; return p }
@@ -99,9 +105,11 @@ func statusOf(code event.Code) int {
 	case event.CodeUnknownSchema, event.CodeInvalidSchema, event.CodeIncompatibleSchema, event.CodeUnknownType,
 		event.CodeTypeMismatch, event.CodeInvalidBody, event.CodeConflict:
 		return http.StatusUnprocessableEntity
-	case event.CodeRateLimited:
+	case event.CodeSlowBody:
+		return http.StatusRequestTimeout
+	case event.CodeRateLimited, event.CodeTenantMemoryFull:
 		return http.StatusTooManyRequests
-	case event.CodeUnavailable:
+	case event.CodeUnavailable, event.CodeMemoryFull:
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusInternalServerError
@@ -122,7 +130,7 @@ func title(code event.Code) string {
 		return "No schema for this event type"
 	case event.CodeInvalidBody:
 		return "The data does not fit its schema"
-	case event.CodeUnavailable:
+	case event.CodeUnavailable, event.CodeMemoryFull:
 		return "Not available at the moment"
 	case event.CodeInvalidJSON:
 		return "The body is not valid JSON"
@@ -149,6 +157,8 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem, traceID st
 		h.Set("WWW-Authenticate", `Bearer realm="neuronx"`)
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", out.allow)
+	case http.StatusRequestTimeout:
+		h.Set("Connection", "close") // RFC 9110, 15.5.9
 	case http.StatusUnsupportedMediaType:
 		h.Set("Accept-Post", acceptPost) // W3C LDP 7.1
 		h.Set("Accept-Encoding", "gzip") // RFC 9110, 12.5.3

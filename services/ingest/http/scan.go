@@ -1,7 +1,6 @@
 package httpin
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -61,7 +60,6 @@ type scratch struct {
 	body  []byte // framed Avro of one event
 	canon []byte // canonical JSON of one event
 
-	batch  bytes.Buffer  // the body of one, of which no event keeps anything
 	envs   []envelope    // of a batch
 	attrs  attrs         // of all of its events
 	events []event.Event // that were made of them
@@ -77,7 +75,6 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 const (
 	keepTokens = 16 << 10
 	keepBytes  = 64 << 10
-	keepBatch  = 256 << 10
 	keepEvents = 256 // and so many times ten attributes
 )
 
@@ -87,10 +84,15 @@ func (w *scratch) release() {
 	clear(w.envs)
 	clear(w.attrs)
 	clear(w.events)
-	if cap(w.doc.Tokens) <= keepTokens && cap(w.data.Tokens) <= keepTokens && cap(w.body) <= keepBytes && cap(w.canon) <= keepBytes && w.batch.Cap() <= keepBatch &&
+	if cap(w.doc.Tokens) <= keepTokens && cap(w.data.Tokens) <= keepTokens && cap(w.body) <= keepBytes && cap(w.canon) <= keepBytes &&
 		cap(w.envs) <= keepEvents && cap(w.events) <= keepEvents && cap(w.attrs) <= 10*keepEvents {
 		scratches.Put(w)
 	}
+}
+
+// size is about how many bytes it holds on to.
+func (w *scratch) size() int64 {
+	return int64(24*(cap(w.doc.Tokens)+cap(w.data.Tokens)) + cap(w.body) + cap(w.canon) + 200*cap(w.envs) + 32*cap(w.attrs) + 600*cap(w.events))
 }
 
 // Levels of arrays and objects around the data of an event.

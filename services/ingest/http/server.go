@@ -25,6 +25,7 @@ const (
 	maxHeader    = 32 << 10
 
 	readTimeout = 30 * time.Second // 8 MiB in 30 s is 2.2 Mbit/s
+	drainTime   = 2 * time.Second  // what is left of a body that is refused must come so soon, or the connection ends
 )
 
 // Producer stores records with acks=all and never cancels one (H09).
@@ -55,16 +56,22 @@ type Config struct {
 	Quotas     Quotas        // of a tenant for which nothing else is set
 
 	AllowedHosts []string // host names under which clients reach the API; none: every one, unless the listener is on loopback
-	Log          *slog.Logger
-	Reg          prometheus.Registerer
+
+	BodyMemory       int64 // bytes that requests in flight may take; 0: DefaultBodyMemory
+	TenantBodyMemory int64 // bytes that those of one tenant may take; 0: a quarter of BodyMemory
+
+	Log *slog.Logger
+	Reg prometheus.Registerer
 }
 
 // Server is the HTTP door.
 type Server struct {
 	Config
 	metrics *metrics
+	memory  *budget
 	gate    *gate
 	rates   *rates
+	said    *said
 	desk    *desk
 	repeats *repeats
 	now     func() time.Time
@@ -79,9 +86,10 @@ func New(cfg Config) *Server {
 		cfg.AckTimeout = 10 * time.Second
 	}
 	s := &Server{
-		Config: cfg, gate: &gate{}, rates: newRates(cfg.Quotas), desk: newDesk(), repeats: newRepeats(), now: time.Now, stopping: make(chan struct{}),
+		Config: cfg, memory: newBudget(cfg.BodyMemory, cfg.TenantBodyMemory), gate: newGate(), rates: newRates(cfg.Quotas), said: newSaid(),
+		desk: newDesk(), repeats: newRepeats(), now: time.Now, stopping: make(chan struct{}),
 	}
-	s.metrics = newMetrics(cfg.Reg, s.gate, s.desk)
+	s.metrics = newMetrics(cfg.Reg, s)
 	return s
 }
 
@@ -129,8 +137,9 @@ func (s *Server) route(pattern, method string, h handler) http.Handler {
 		}
 		if err := h(r, rec); err != nil {
 			p := fromError(err)
-			if p.Status >= http.StatusInternalServerError {
-				s.Log.Warn("request failed", "route", pattern, "code", p.Code, "error", err, "cause", p.cause, "trace_id", traceID)
+			s.tell(pattern, p, err, traceID)
+			if r.ContentLength != 0 {
+				_ = rec.SetReadDeadline(time.Now().Add(drainTime))
 			}
 			writeProblem(rec, r, p, traceID)
 		}
@@ -194,6 +203,14 @@ func (w *statusWriter) WriteHeader(status int) {
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// SetReadDeadline implements deadliner.
+func (w *statusWriter) SetReadDeadline(t time.Time) error {
+	if conn, ok := w.ResponseWriter.(deadliner); ok {
+		return conn.SetReadDeadline(t)
+	}
+	return http.ErrNotSupported
 }
 
 // Unwrap lets http.ResponseController and MaxBytesReader reach the connection.

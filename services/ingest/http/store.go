@@ -4,30 +4,33 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// store produces events that passed the gate, in order, and waits until each is
-// acknowledged, has failed, or the ack timeout is over. The answer has one entry
-// an event; nil is acknowledged, everything else is unknown. Records whose wait
-// was given up stay on their way: cancelling an idempotent produce can lose a
-// later record (franz-go before 1.22.2) and never un-sends one.
-func (s *Server) store(ctx context.Context, events []event.Event) []error {
-	if len(events) == 0 {
-		return nil
-	}
+// send produces events that passed the gate, in order. The events may change afterwards.
+func (s *Server) send(tenant string, events []event.Event) *acks {
 	a := newAcks(len(events))
 	recs := kafka.ToRecords(kafka.TopicIngress, events)
 	for i := range recs {
 		size := int64(len(events[i].Value))
 		s.Producer.ProduceAsync(&recs[i], func(_ *kafka.Record, err error) {
-			s.gate.leave(size)
+			s.gate.leave(tenant, size)
 			a.take(i, err)
 		})
+	}
+	return a
+}
+
+// wait waits until each event that was sent is acknowledged, has failed, or the ack timeout is over. The answer has one entry
+// an event; nil is acknowledged, everything else is unknown. Records whose wait
+// was given up stay on their way: cancelling an idempotent produce can lose a
+// later record (franz-go before 1.22.2) and never un-sends one.
+func (s *Server) wait(ctx context.Context, a *acks) []error {
+	if len(a.errs) == 0 {
+		return nil
 	}
 	timer := time.NewTimer(s.AckTimeout)
 	defer timer.Stop()
@@ -80,30 +83,32 @@ const (
 )
 
 // gate counts records that were handed to the producer and have no
-// acknowledgement yet, abandoned ones too.
+// acknowledgement yet, abandoned ones too. One tenant may have half of them.
 type gate struct {
-	records, bytes atomic.Int64
+	records, bytes *budget
 }
 
-func (g *gate) enter(events []event.Event) bool {
+func newGate() *gate {
+	return &gate{records: newBudget(maxWaitingRecords, maxWaitingRecords/2), bytes: newBudget(maxWaitingBytes, maxWaitingBytes/2)}
+}
+
+func (g *gate) enter(tenant string, events []event.Event) bool {
 	var size int64
 	for i := range events {
 		size += int64(len(events[i].Value))
 	}
 	n := int64(len(events))
-	if g.records.Add(n) > maxWaitingRecords {
-		g.records.Add(-n)
+	if g.records.take(tenant, 0, n) != enough {
 		return false
 	}
-	if g.bytes.Add(size) > maxWaitingBytes {
-		g.records.Add(-n)
-		g.bytes.Add(-size)
+	if g.bytes.take(tenant, 0, size) != enough {
+		g.records.give(tenant, n)
 		return false
 	}
 	return true
 }
 
-func (g *gate) leave(size int64) {
-	g.records.Add(-1)
-	g.bytes.Add(-size)
+func (g *gate) leave(tenant string, size int64) {
+	g.records.give(tenant, 1)
+	g.bytes.give(tenant, size)
 }

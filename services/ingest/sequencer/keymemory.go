@@ -2,12 +2,9 @@ package sequencer
 
 import (
 	"fmt"
-	"math"
-	"os"
-	"runtime/debug"
-	"strconv"
-	"strings"
 	"sync"
+
+	"github.com/neuronx/engine/pkg/app"
 )
 
 // stopKeys is the reason for which a partition is paused, or not restored, whose keys would not fit into memory. Admitting an event
@@ -93,53 +90,9 @@ func (m *keyMemory) refusal(w *window, more int) error {
 // the machine's. Another third is for garbage that waits for its collection, and one for everything else. Where none of them can be
 // read it is 1 GiB.
 func DefaultKeyMemory() int64 {
-	limit := debug.SetMemoryLimit(-1) // only asks
-	if limit == math.MaxInt64 {
-		limit = leastOf(readLimit("/sys/fs/cgroup/memory.max"), readLimit("/sys/fs/cgroup/memory/memory.limit_in_bytes"), readMachine("/proc/meminfo"))
-	}
-	if limit == math.MaxInt64 {
+	limit := app.MemoryLimit()
+	if limit == 0 {
 		return 1 << 30
 	}
 	return limit / 3
-}
-
-func leastOf(limits ...int64) int64 {
-	least := int64(math.MaxInt64)
-	for _, l := range limits {
-		if l > 0 {
-			least = min(least, l)
-		}
-	}
-	return least
-}
-
-// readLimit reads a file of the control group (v2: a number or "max"; v1: a number, enormous for none). 0 is none.
-func readLimit(path string) int64 {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return 0
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// readMachine reads how much memory the machine has. 0 is unknown.
-func readMachine(path string) int64 {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "MemTotal:" {
-			kib, err := strconv.ParseInt(f[1], 10, 64)
-			if err != nil {
-				return 0
-			}
-			return kib << 10
-		}
-	}
-	return 0
 }

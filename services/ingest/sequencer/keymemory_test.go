@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -50,26 +48,7 @@ func TestKeyMemory_IsNeverPassedAndKeepsAPartForEveryPartition(t *testing.T) {
 	}
 }
 
-func TestDefaultKeyMemory_ReadsWhatTheContainerAllows(t *testing.T) {
-	write := func(text string) string {
-		path := filepath.Join(t.TempDir(), "f")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	for name, tt := range map[string]struct{ got, want int64 }{
-		"a limit":             {readLimit(write("536870912\n")), 512 << 20},
-		"no limit":            {readLimit(write("max\n")), 0},
-		"no file":             {readLimit("/nowhere"), 0},
-		"the machine":         {readMachine(write("MemFree: 1 kB\nMemTotal:       2048 kB\n")), 2 << 20},
-		"an unknown machine":  {readMachine(write("nothing")), 0},
-		"the least of limits": {leastOf(0, 7, 5), 5},
-	} {
-		if tt.got != tt.want {
-			t.Errorf("%s: %d, want %d", name, tt.got, tt.want)
-		}
-	}
+func TestDefaultKeyMemory_IsAPartOfWhatTheProcessMayUse(t *testing.T) {
 	if n := DefaultKeyMemory(); n < 16<<20 {
 		t.Fatalf("%d bytes", n)
 	}
