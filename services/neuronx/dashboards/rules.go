@@ -5,10 +5,10 @@ func rules() Dashboard {
 		{"Evaluation", []Panel{
 			{Title: "Events and rules", Unit: perSecond, Help: "Events that some rule listens to, rules whose condition held, and events derived.", Queries: []Query{
 				{rate("service", "neuronx_rules_evaluated_total", ""), "evaluated"}, {rate("service", "neuronx_rules_fired_total", ""), "fired"}, {rate("service", "neuronx_rules_derived_total", ""), "derived"}}},
-			{Title: "Failures", Unit: perSecond, Warn: 0.1, Help: "Rules that failed on an event, and bundles that could not be used. Five in a row turn a rule off.", Queries: q(rate("service", "neuronx_rules_failed_total", ""), "failed")},
+			{Title: "Failures", Unit: perSecond, Warn: 0.1, Help: "Rules that failed on an event, and bundles that could not be used. Five in a row, about different subjects, turn a rule off, unless it ran into a budget.", Queries: q(rate("service", "neuronx_rules_failed_total", ""), "failed")},
 			{Title: "Bundles taken into force", Unit: number, Help: "Sets of rules published, since the process started.", Queries: q(`sum by (service) (neuronx_rules_published_total{SEL})`, "published")},
 			{Title: "Rules that are off", Kind: Table, Unit: number, EmptyWhenHealthy: true, Help: "Tripped rules with tenant and reason. neuronx rules reset turns one on again.", Queries: q(`neuronx_rules_tripped{SEL} > 0`, "")},
-			{Title: "Over budget", Unit: perSecond, EmptyWhenHealthy: true, Help: "Rules that were cut off, by the budget that they exceeded.", Queries: q(rate("budget", "neuronx_rules_over_budget_total", ""), "{{budget}}")},
+			{Title: "Over budget", Unit: perSecond, EmptyWhenHealthy: true, Help: "Rules that failed on an event because they ran into a budget, by its name. neuronx rules health lists them.", Queries: q(rate("budget", "neuronx_rules_over_budget_total", ""), "{{budget}}")},
 			{Title: "Set aside", Kind: Stat, Unit: number, Bad: 1, Help: "Tenants set aside because one evaluation took too long, since the process started. Any is an alert; neuronx stalled list names them.",
 				Queries: q(`sum(neuronx_rules_set_aside_total{SEL})`, "")},
 			{Title: "Cost of an event", Unit: number, Help: "Cost units that the rules of a tenant spent on one event.", Queries: quantiles("", "neuronx_rules_evaluation_cost", "")},
