@@ -135,6 +135,9 @@ func (o *outages) cli(ctx context.Context, verb string) (string, string, int) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	args := []string{verb, "--timeout", "10s"}
+	for _, name := range o.c.Services() {
+		args = append(args, "--admin", "http://"+o.c.Processes[name].Admin)
+	}
 	if verb == "doctor" {
 		args = append(args, "--laptop")
 	}
