@@ -132,7 +132,7 @@ func wordsOf(text string) []string {
 }
 
 func (o *outages) cli(ctx context.Context, verb string) (string, string, int) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
 	defer cancel()
 	args := []string{verb, "--timeout", "10s"}
 	for _, name := range o.c.Services() {
