@@ -19,6 +19,7 @@ type overview struct {
 	Groups     []groupRow       `json:"groups"`
 	Tenants    map[string]int64 `json:"tenants,omitempty"` // by state, over all consumers
 	Stalled    []stalledRow     `json:"stalled"`
+	Rules      []ruleTrouble    `json:"rules"` // a rule of each tenant whose rules are off or were cut
 	Outbox     []outboxRow      `json:"outbox"`
 	Effects    map[string]int64 `json:"effects,omitempty"`
 	DeadLetter map[string]int64 `json:"dead_letters,omitempty"` // open ones, by reason
@@ -140,6 +141,8 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, o *overview) {
 		o.Stalled, err = pgx.CollectRows(rows, pgx.RowToStructByPos[stalledRow])
 	}
 	try("stalled tenants", err)
+	o.Rules, err = readRules(ctx, pool)
+	try("rules", err)
 	rows, err = pool.Query(ctx, `SELECT deriver, count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
 		FROM neuronx.outbox GROUP BY deriver ORDER BY deriver`)
 	if err == nil {
@@ -192,8 +195,8 @@ func (c *cli) showStatus(o overview) error {
 	for _, r := range o.Outbox {
 		printf(c.out, "outbox:        %s %d rows, oldest %.0f s\n", r.Deriver, r.Rows, r.Oldest)
 	}
-	if len(o.Stalled) == 0 {
-		return nil
+	if err := c.showRules(o.Rules); err != nil || len(o.Stalled) == 0 {
+		return err
 	}
 	printf(c.out, "\n")
 	return show(c, o.Stalled, []string{"STALLED", "GENERATION", "TENANT", "SEQUENCE", "REASON"}, func(r stalledRow) []any {

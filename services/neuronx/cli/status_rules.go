@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// maxRuleRows bounds the rules that `status` names; a tenant may have 500.
+const maxRuleRows = 100
+
+// ruleTrouble is a rule that is off, or that was cut on events because they ran into a budget or bound.
+type ruleTrouble struct {
+	Tenant     string `json:"tenant_id"`
+	Rule       string `json:"rule"`
+	Tripped    string `json:"tripped,omitempty"` // why it is off: failures or storm
+	OverBudget int64  `json:"over_budget"`       // events on which it was cut
+	LastBudget string `json:"last_budget,omitempty"`
+	Others     int64  `json:"others"` // rules of the tenant that are in such trouble and not listed
+}
+
+func (r *ruleTrouble) what() string {
+	if r.Tripped != "" {
+		return "off: " + r.Tripped
+	}
+	return fmt.Sprintf("cut on %s, last by its %s", plural(int(r.OverBudget), "event"), r.LastBudget)
+}
+
+// next is the command that ends it.
+func (r *ruleTrouble) next() string {
+	if r.Tripped != "" {
+		return fmt.Sprintf("neuronx rules reset %s --tenant %s", r.Rule, r.Tenant)
+	}
+	return fmt.Sprintf("neuronx rules publish <cheaper rules> --tenant %s", r.Tenant)
+}
+
+// readRules lists a rule of each tenant whose rules are in trouble: one that is off before one that was cut, and of those the one that was
+// cut most. What was cut before the rules in force were published is not told: it is over.
+func readRules(ctx context.Context, pool *pgxpool.Pool) ([]ruleTrouble, error) {
+	rows, err := pool.Query(ctx, `SELECT DISTINCT ON (h.tenant_id) h.tenant_id, h.rule, h.tripped, h.over_budget, h.last_budget, count(*) OVER (PARTITION BY h.tenant_id) - 1
+		FROM neuronx.rule_health h
+		WHERE h.tripped <> '' OR h.over_budget > 0 AND h.updated_at >= coalesce((SELECT max(b.published_at) FROM neuronx.rule_bundles b WHERE b.tenant_id = h.tenant_id), '-infinity')
+		ORDER BY h.tenant_id, h.tripped = '', h.over_budget DESC, h.rule LIMIT $1`, maxRuleRows)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[ruleTrouble])
+}
+
+func (c *cli) showRules(rules []ruleTrouble) error {
+	if len(rules) == 0 {
+		return nil
+	}
+	printf(c.out, "\n")
+	return show(c, rules, []string{"RULES OF", "RULE", "WHAT", "OTHERS", "NEXT"}, func(r ruleTrouble) []any {
+		return []any{r.Tenant, r.Rule, r.what(), r.Others, r.next()}
+	})
+}

@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/provision"
+)
+
+func TestReadRules_NamesTheTenantWhoseRulesAreCutOrOff(t *testing.T) {
+	db := postgrestest.New(t, provision.Migrations()...)
+	ops := db.Pool(t, postgres.RoleOps)
+	if got, err := readRules(t.Context(), ops); err != nil || len(got) != 0 {
+		t.Fatalf("nobody's rules are in trouble: %+v %v", got, err)
+	}
+	if _, err := db.Pool(t, "").Exec(t.Context(), `
+		INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at) VALUES
+			('dear', 3, 'e', 1, 'h', 1, '[]', 'x', now() - interval '1 hour'), ('mended', 9, 'e', 2, 'h', 1, '[]', 'x', now());
+		INSERT INTO neuronx.rule_health (tenant_id, rule, failures, tripped, tripped_at, reset_at, over_budget, last_budget, updated_at) VALUES
+			('dear', 'a', 0, '', 0, 0, 2, 'rule_cost', now()), ('dear', 'b', 0, '', 0, 0, 7, 'event_cost', now()), ('dear', 'fine', 1, '', 0, 0, 0, '', now()),
+			('mended', 'a', 0, '', 0, 0, 5, 'rule_cost', now() - interval '1 minute'),
+			('off', 'c', 0, '', 0, 0, 9, 'rule_cost', now()), ('off', 'd', 5, 'failures', 4, 0, 0, '', now() - interval '1 day')`); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readRules(t.Context(), ops)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%+v %v", got, err)
+	}
+	var out bytes.Buffer
+	c := &cli{out: &out, format: formatTable}
+	if err := c.showRules(got); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"dear", "cut on 7 events, last by its event_cost", "neuronx rules publish <cheaper rules> --tenant dear",
+		"off: failures", "neuronx rules reset d --tenant off"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not said:\n%s", want, out.String())
+		}
+	}
+	if got[0].Others != 1 || got[1].Others != 1 {
+		t.Errorf("%+v", got)
+	}
+}
