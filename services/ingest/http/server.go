@@ -24,8 +24,9 @@ const (
 	MaxBatchBody = 8 << 20
 	maxHeader    = 32 << 10
 
-	readTimeout = 30 * time.Second // 8 MiB in 30 s is 2.2 Mbit/s
-	drainTime   = 2 * time.Second  // what is left of a body that is refused must come so soon, or the connection ends
+	readTimeout   = 30 * time.Second // 8 MiB in 30 s is 2.2 Mbit/s
+	headerTimeout = 5 * time.Second
+	drainTime     = 2 * time.Second // what is left of a body that is refused must come so soon, or the connection ends
 )
 
 // Producer stores records with acks=all and never cancels one (H09).
@@ -153,8 +154,8 @@ func (s *Server) route(pattern, method string, h handler) http.Handler {
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           httpguard.New(ln.Addr(), s.AllowedHosts, guarded{s.Handler()}, httpguard.Keyed()),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       readTimeout,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       headerTimeout + bodyWindow, // what reads a body extends it
 		WriteTimeout:      s.writeTimeout(),
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeader,

@@ -64,7 +64,7 @@ func stall(addr, key, media, encoding string, chunk []byte) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = conn.Close() }()
-	head := fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\n%sTransfer-Encoding: chunked\r\n\r\n%x\r\n", key, media, encoding, len(chunk))
+	head := fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\n%sTransfer-Encoding: chunked\r\n\r\n%x\r\n", key, media, encoding, len(chunk))
 	if _, err := conn.Write(append([]byte(head), chunk...)); err != nil {
 		return 0, err
 	}
@@ -142,7 +142,7 @@ func TestServe_ABodyThatDripsEndsAndOneThatComesSteadilyDoesNot(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
-		_, _ = fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", f.keys["acme"], mediaBatch, pieces*len(piece))
+		_, _ = fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", f.keys["acme"], mediaBatch, pieces*len(piece))
 		answered := make(chan int, 1)
 		go func() {
 			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
