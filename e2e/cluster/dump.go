@@ -15,6 +15,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/projector"
 	"github.com/neuronx/engine/services/projector/fold"
 )
 
@@ -201,7 +202,7 @@ func tableQuery(s *fold.Spec) string {
 		parts = append(parts, "coalesce("+q+", '')")
 	}
 	return "SELECT " + strings.Join(parts, " || '|' || ") + " FROM " + pgx.Identifier{"projection", s.Table}.Sanitize() +
-		" t JOIN projection.active a ON a.tenant_id = t.tenant_id AND a.generation = t.generation"
+		" t JOIN projection.active a ON a.tenant_id = t.tenant_id AND a.generation = t.generation AND a.feed = '" + projector.FeedOf(s) + "'"
 }
 
 // Calls asks the stand-in for the requests that it carried out.

@@ -112,7 +112,7 @@ func (c *Cluster) AtRest(ctx context.Context, heads map[string]int64) error {
 		reached[[2]string{p.Consumer, p.Tenant}] = max(reached[[2]string{p.Consumer, p.Tenant}], p.Sequence)
 	}
 	for tenant, head := range heads {
-		for _, consumer := range []string{"neuronx.archiver", "neuronx.projector", "neuronx.rules", "neuronx.gohighlevel"} {
+		for _, consumer := range []string{"neuronx.archiver", "neuronx.projector", "neuronx.projector.control", "neuronx.rules", "neuronx.gohighlevel"} {
 			if n := reached[[2]string{consumer, tenant}]; n != head {
 				return fmt.Errorf("%s stands at %d of %d for %s", consumer, n, head, tenant)
 			}

@@ -21,25 +21,37 @@ const (
 	longestPause = 2 * time.Second // after a chunk that a PartHandler ended early
 )
 
-// catchUp feeds catching-up generations until ctx is done: from the archive, then from what the loop kept, then from the log. It
-// returns an error when nothing worked for the retry budget.
-func (s *session) catchUp(ctx context.Context) error {
-	var failing time.Time
+// catcher catches up for one feed.
+type catcher struct {
+	*session
+	feed  *feed
+	woken chan struct{}
+
+	after   Row                  // after which it looks on
+	scanned map[string]time.Time // by tenant: when the log was last searched in vain
+	chunks  map[string]int       // by tenant: see chunkOf
+	early   bool                 // the last chunk was ended early
+	applied bool                 // something was, since the feed was last taken back
+}
+
+func (s *session) newCatchers() []*catcher {
+	var out []*catcher
+	for _, f := range s.c.feeds {
+		out = append(out, &catcher{session: s, feed: f, woken: make(chan struct{}, 1), scanned: map[string]time.Time{}, chunks: map[string]int{}})
+	}
+	return out
+}
+
+// catchUp feeds catching-up generations until ctx is done: from the archive, then from what the loop kept, then from the log. What
+// fails is tried again: the loop and the other feeds go on meanwhile.
+func (s *catcher) catchUp(ctx context.Context) error {
 	for {
 		busy, err := s.round(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case err == nil:
-			failing = time.Time{}
-		case failing.IsZero():
-			failing = time.Now()
-			fallthrough
-		default:
-			s.log.Warn("catching up failed, trying again", "error", err)
-			if time.Since(failing) > s.c.cfg.RetryBudget {
-				return fmt.Errorf("catch up: %w", err)
-			}
+		}
+		if err != nil {
+			s.log.Warn("catching up failed, trying again", "feed", s.feed.name, "error", err)
 			busy = false
 		}
 		if busy {
@@ -55,8 +67,11 @@ func (s *session) catchUp(ctx context.Context) error {
 }
 
 // round takes every waiting generation of the owned partitions one chunk further. busy means that there is more to do now.
-func (s *session) round(ctx context.Context) (busy bool, err error) {
+func (s *catcher) round(ctx context.Context) (busy bool, err error) {
 	owned := s.c.Owned()
+	if err := s.feed.skips.load(ctx, s.c.cfg.Pool, s.feed.consumer); err != nil {
+		return false, err
+	}
 	rows, err := s.waiting(ctx, owned)
 	if err != nil {
 		return false, err
@@ -81,19 +96,23 @@ func (s *session) round(ctx context.Context) (busy bool, err error) {
 		}
 		busy = busy || more
 	}
-	if err := s.gauges(ctx, owned); err != nil {
-		problems = append(problems, err)
+	if s.feed.main {
+		if err := s.gauges(ctx, owned); err != nil {
+			problems = append(problems, err)
+		}
 	}
-	return busy, errors.Join(problems...)
+	err = errors.Join(problems...)
+	s.takeBack(ctx, err)
+	return busy, err
 }
 
-func (s *session) waiting(ctx context.Context, owned []int32) ([]Row, error) {
+func (s *catcher) waiting(ctx context.Context, owned []int32) ([]Row, error) {
 	if len(owned) == 0 {
 		return nil, nil
 	}
 	rows, err := s.c.cfg.Pool.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
 		WHERE consumer = $1 AND partition = ANY($2) AND state = 'catching-up' AND (tenant_id, generation) > ($3, $4)
-		ORDER BY tenant_id, generation LIMIT $5`, s.c.cfg.Name, owned, s.after.TenantID, s.after.Generation, waitingRows)
+		ORDER BY tenant_id, generation LIMIT $5`, s.feed.consumer, owned, s.after.TenantID, s.after.Generation, waitingRows)
 	if err != nil {
 		return nil, fmt.Errorf("list catching-up tenants: %w", err)
 	}
@@ -105,22 +124,23 @@ func (s *session) waiting(ctx context.Context, owned []int32) ([]Row, error) {
 }
 
 // advance takes one generation up to a chunk further, in one transaction.
-func (s *session) advance(ctx context.Context, r Row) (more bool, err error) {
+func (s *catcher) advance(ctx context.Context, r Row) (more bool, err error) {
 	events, broken := s.missing(ctx, r)
 	if broken != nil && retriable(broken) {
 		return false, broken
 	}
-	s.c.writing.Lock()
-	defer s.c.writing.Unlock()
+	s.feed.writing.Lock()
+	defer s.feed.writing.Unlock()
 	tx, err := s.begin(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer rollback(tx)
-	rows, err := loadRows(ctx, tx, s.c.cfg.Name, []string{r.TenantID})
+	found, err := loadRows(ctx, tx, []string{s.feed.consumer}, []string{r.TenantID})
 	if err != nil {
 		return false, err
 	}
+	rows := found[s.feed.consumer]
 	i := slices.IndexFunc(rows[r.TenantID], func(x Row) bool { return x.Generation == r.Generation })
 	if i < 0 || rows[r.TenantID][i].Sequence != r.Sequence || rows[r.TenantID][i].State != CatchingUp {
 		return false, errRowMoved
@@ -128,7 +148,7 @@ func (s *session) advance(ctx context.Context, r Row) (more bool, err error) {
 	from := rows[r.TenantID][i]
 	to := from
 	if len(events) == 0 && broken == nil { // the loop may have kept more since it was asked
-		events = s.recent.from(r.TenantID, from.Sequence+1)
+		events = s.recent.from(r.key(), from.Sequence+1)
 		events = s.bounded(r, events)
 	}
 	if len(events) > 0 {
@@ -144,19 +164,20 @@ func (s *session) advance(ctx context.Context, r Row) (more bool, err error) {
 	if to.State == CatchingUp {
 		to = settle(to, goal, len(events) > 0, time.Now(), s.c.cfg.GapTimeout)
 	}
-	if h, ok := s.c.handler.(CaughtUpHandler); ok && to.State == Live {
+	if h, ok := s.feed.handler.(CaughtUpHandler); ok && to.State == Live {
 		if err := h.CaughtUp(ctx, tx, r.TenantID, r.Generation); err != nil {
 			return false, fmt.Errorf("swap generation: %w", err)
 		}
 	}
 	if m := (move{from, to}); m.moved() {
-		if err := moveRows(ctx, tx, s.c.cfg.Name, []move{m}); err != nil {
+		if err := moveRows(ctx, tx, []move{m}); err != nil {
 			return false, err
 		}
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return false, fmt.Errorf("commit catch-up: %w", err)
 	}
+	s.applied = s.applied || to.Sequence > from.Sequence
 	s.accountCatchUp(from, to, goal)
 	return to.State == CatchingUp && to.Sequence > from.Sequence, nil
 }
@@ -176,14 +197,16 @@ func settle(r Row, goal int64, progressed bool, now time.Time, gapTimeout time.D
 	return r
 }
 
-func (s *session) accountCatchUp(from, to Row, goal int64) {
-	s.c.metrics.consumed(outcomeApplied, int(to.Sequence-from.Sequence))
+func (s *catcher) accountCatchUp(from, to Row, goal int64) {
+	if s.feed.main {
+		s.c.metrics.consumed(outcomeApplied, int(to.Sequence-from.Sequence))
+	}
 	switch to.State {
 	case Live:
 		delete(s.chunks, to.TenantID)
-		s.recent.trim(to.TenantID, to.Sequence)
+		s.recent.trim(to.key(), to.Sequence)
 		s.c.metrics.built("live")
-		s.log.Info("tenant caught up", "tenant", to.TenantID, "generation", to.Generation, "sequence", to.Sequence)
+		s.log.Info("tenant caught up", "tenant", to.TenantID, "feed", s.feed.name, "generation", to.Generation, "sequence", to.Sequence)
 	case Stalled:
 		s.c.metrics.built("stalled")
 		if to.Reason == ReasonGap {
@@ -194,9 +217,9 @@ func (s *session) accountCatchUp(from, to Row, goal int64) {
 }
 
 // missing finds the events that follow a row: in the archive, in memory, and when they were waited for long enough, in the log.
-func (s *session) missing(ctx context.Context, r Row) ([]event.Recorded, error) {
+func (s *catcher) missing(ctx context.Context, r Row) ([]event.Recorded, error) {
 	// What the loop set aside a moment ago is here, in the order of the log.
-	if events := s.recent.from(r.TenantID, r.Sequence+1); len(events) > 0 && s.parts() {
+	if events := s.recent.from(r.key(), r.Sequence+1); len(events) > 0 && s.parts() {
 		return s.bounded(r, events), nil
 	}
 	if s.c.cfg.Archive != nil {
@@ -208,7 +231,7 @@ func (s *session) missing(ctx context.Context, r Row) ([]event.Recorded, error) 
 			return s.bounded(r, events), nil
 		}
 	}
-	if events := s.recent.from(r.TenantID, r.Sequence+1); len(events) > 0 {
+	if events := s.recent.from(r.key(), r.Sequence+1); len(events) > 0 {
 		return s.bounded(r, events), nil
 	}
 	wait := min(s.c.cfg.GapTimeout/2, 30*time.Second) // the archiver is usually a moment behind: a scan of the log can wait
@@ -229,20 +252,20 @@ func (s *session) missing(ctx context.Context, r Row) ([]event.Recorded, error) 
 }
 
 // parts reports whether the handler decides how far a chunk goes.
-func (s *session) parts() bool {
-	_, ok := s.c.handler.(PartHandler)
+func (s *catcher) parts() bool {
+	_, ok := s.feed.handler.(PartHandler)
 	return ok
 }
 
 // chunkOf is how many events the next transaction of a generation begins with.
-func (s *session) chunkOf(r Row) int {
+func (s *catcher) chunkOf(r Row) int {
 	if !s.parts() {
 		return chunk
 	}
 	return cmp.Or(s.chunks[r.TenantID], firstPart)
 }
 
-func (s *session) bounded(r Row, events []event.Recorded) []event.Recorded {
+func (s *catcher) bounded(r Row, events []event.Recorded) []event.Recorded {
 	events = events[:min(len(events), s.chunkOf(r))]
 	if s.parts() {
 		events = within(events, partBytes)
@@ -251,7 +274,7 @@ func (s *session) bounded(r Row, events []event.Recorded) []event.Recorded {
 }
 
 // took notes how far a chunk came.
-func (s *session) took(r Row, asked, applied int) {
+func (s *catcher) took(r Row, asked, applied int) {
 	if s.parts() {
 		s.chunks[r.TenantID] = nextChunk(asked, applied)
 		s.early = applied < asked
@@ -261,7 +284,7 @@ func (s *session) took(r Row, asked, applied int) {
 var errEnough = errors.New("enough")
 
 // scan looks for a row's next events in the log itself, below where the loop stands.
-func (s *session) scan(ctx context.Context, r Row) ([]event.Recorded, error) {
+func (s *catcher) scan(ctx context.Context, r Row) ([]event.Recorded, error) {
 	tp := kafka.TopicPartition{Topic: kafka.TopicEvents, Partition: r.Partition}
 	starts, err := s.admin.StartOffsets(ctx, kafka.TopicEvents)
 	if err != nil {

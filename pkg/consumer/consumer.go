@@ -41,6 +41,7 @@ type Config struct {
 	Pool        *pgxpool.Pool
 	Archive     Archive     // nil: a missing sequence is a loss at once (the archiver)
 	Registry    Schemas     // for Decoder; nil when the handler does not decode
+	Feeds       []Feed      // further handlers of the same log, with progress of their own
 	DeadLetters bool        // read neuronx.deadletter too; the handler must be a DeadLetterHandler
 	MaxBatch    int         // records a batch; 0 means 2,000
 	Publish     PublishFunc // announces engine.replay.*; nil: nothing is announced
@@ -58,9 +59,9 @@ type Config struct {
 // Consumer is one member of a consumer group with its rows.
 type Consumer struct {
 	cfg     Config
-	handler Handler
+	handler Handler // of the main feed
+	feeds   []*feed // the main one is the last
 	metrics *metrics
-	writing sync.Mutex // one transaction that applies at a time: handlers are never called by two goroutines
 
 	mu    sync.Mutex
 	group *kafka.Group
@@ -82,11 +83,15 @@ func New(cfg Config, h Handler) (*Consumer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	feeds, err := makeFeeds(cfg.Name, h, cfg.Feeds)
+	if err != nil {
+		return nil, err
+	}
 	m, err := newMetrics(cfg.Reg)
 	if err != nil {
 		return nil, err
 	}
-	return &Consumer{cfg: cfg, handler: h, metrics: m}, nil
+	return &Consumer{cfg: cfg, handler: h, feeds: feeds, metrics: m}, nil
 }
 
 // Run joins the group and reads until ctx is done (then it returns nil) or something is broken for good.
@@ -151,13 +156,9 @@ type session struct {
 	admin  *kafka.Admin
 	group  *kafka.Group
 	recent recent
-	woken  chan struct{}
 	logs   lineage // a reseed needs an empty group, so it does not change under a member
 
-	after   Row                  // after which the catch-up looks on; of its goroutine
-	scanned map[string]time.Time // by tenant: when the log was last searched in vain; of the catch-up goroutine
-	chunks  map[string]int       // by tenant: see chunkOf; of the catch-up goroutine
-	early   bool                 // the last chunk was ended early; of the catch-up goroutine
+	catchers []*catcher // one a feed
 
 	mu      sync.Mutex // guards what the loop and the assignment share
 	next    map[kafka.TopicPartition]int64
@@ -172,7 +173,7 @@ type session struct {
 //
 //	Kafka ──> group.Run ──> handle ──> one transaction (rows, data) ──> group's offset
 //	            │ resume: the rows say where to begin
-//	archive ──> catchUp ──> one transaction a tenant and chunk
+//	archive ──> catchUp, one a feed ──> one transaction a tenant and chunk
 //	resets  ──> runResets ──> ResetHandler
 func (c *Consumer) join(ctx context.Context) error {
 	admin, err := kafka.NewAdmin(c.cfg.Kafka)
@@ -182,8 +183,14 @@ func (c *Consumer) join(ctx context.Context) error {
 	defer admin.Close()
 	s := &session{
 		c: c, log: c.cfg.Log.With("consumer", c.cfg.Name), topics: []string{kafka.TopicEvents}, admin: admin,
-		recent: recent{events: map[string][]event.Recorded{}}, woken: make(chan struct{}, 1), scanned: map[string]time.Time{}, chunks: map[string]int{},
-		next: map[kafka.TopicPartition]int64{}, logIDs: map[kafka.TopicPartition]string{}, putBack: map[kafka.TopicPartition]bool{},
+		recent: recent{events: map[string][]event.Recorded{}},
+		next:   map[kafka.TopicPartition]int64{}, logIDs: map[kafka.TopicPartition]string{}, putBack: map[kafka.TopicPartition]bool{},
+	}
+	s.catchers = s.newCatchers()
+	for _, f := range c.feeds {
+		if err := f.skips.load(ctx, c.cfg.Pool, f.consumer); err != nil {
+			return fmt.Errorf("%w %s: %w", errResume, c.cfg.Name, err)
+		}
 	}
 	if s.logs, err = loadLineage(ctx, c.cfg.Pool); err != nil {
 		return fmt.Errorf("%w %s: %w", errResume, c.cfg.Name, err)
@@ -207,7 +214,9 @@ func (c *Consumer) join(ctx context.Context) error {
 		}
 		return errLeft // stops the others
 	})
-	actors.Go(func() error { return s.catchUp(ctx) })
+	for _, k := range s.catchers {
+		actors.Go(func() error { return k.catchUp(ctx) })
+	}
 	actors.Go(func() error { return s.runResets(ctx) })
 	if err := actors.Wait(); !errors.Is(err, errLeft) {
 		return err
@@ -246,10 +255,12 @@ func (s *session) handle(ctx context.Context, records []*kafka.Record) error {
 	return s.process(ctx, b)
 }
 
-// wake makes the catch-up look at once.
+// wake makes the catch-ups look at once.
 func (s *session) wake() {
-	select {
-	case s.woken <- struct{}{}:
-	default:
+	for _, k := range s.catchers {
+		select {
+		case k.woken <- struct{}{}:
+		default:
+		}
 	}
 }

@@ -92,11 +92,11 @@ func TestSkip_PassesOneEventAndCatchesUp(t *testing.T) {
 	f.start(f.config(), h)
 	f.await("acme", 1, 2, consumer.Stalled)
 	refused := errors.New("not announced")
-	if _, err := consumer.Skip(context.Background(), f.pool, kafka.GroupProjector, "acme", 0, func(consumer.Row) error { return refused }); !errors.Is(err, refused) {
+	if _, err := consumer.Skip(context.Background(), f.admin, consumer.SkipOptions{Consumer: kafka.GroupProjector, Tenant: "acme"}, func(consumer.Row) error { return refused }); !errors.Is(err, refused) {
 		t.Fatalf("got %v", err)
 	}
 	f.await("acme", 1, 2, consumer.Stalled)
-	rows, err := consumer.Skip(context.Background(), f.pool, kafka.GroupProjector, "acme", 0, func(consumer.Row) error { return nil })
+	rows, err := consumer.Skip(context.Background(), f.admin, consumer.SkipOptions{Consumer: kafka.GroupProjector, Tenant: "acme"}, func(consumer.Row) error { return nil })
 	if err != nil || len(rows) != 1 || rows[0].Sequence != 2 {
 		t.Fatalf("got %v, %v", rows, err)
 	}

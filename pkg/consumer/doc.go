@@ -23,6 +23,13 @@
 //
 //	retired: a generation that was replaced; nothing feeds it.
 //
+// # Feeds
+//
+// A consumer may have further feeds (Feed): handlers of the same records with rows of their own, under consumer "<group>.<feed>". All live
+// feeds of a tenant move in one transaction, so they stand at the same sequence in every snapshot; what one of them can't apply stalls
+// the tenant there alone. The projector keeps what the engine itself reads (tenants, API keys, limits) in the feed control, which no read
+// model holds up.
+//
 // One transaction carries a batch of the log for all tenants in it, with a savepoint a tenant: an event that cannot be applied
 // stalls its tenant alone, exactly before that event. What a catching-up generation lacks is read from the archive by a second
 // goroutine, then from the newest records, which the loop keeps for it, and in the end from the log. Apply is never called
@@ -32,6 +39,8 @@
 //
 //   - Postgres gone, a deadlock, a registry that does not answer (Transient): the batch rolls back and is tried again with growing
 //     pauses; after the budget Run returns the error, the process ends and the next one reads again from the row.
+//   - The main feed fails so, and the others don't: the batch is written without it. Its tenants catch up from the archive, which
+//     is tried until it works.
 //   - Paused beyond a takeover: the compare-and-set of the partition's row fails, nothing is written, the consumer joins anew.
 //   - The connection breaks at COMMIT: the row is read again and tells which it was.
 //   - The topic was made anew (other topic id): Run returns an error that says so. The log was trimmed or truncated under a row: that

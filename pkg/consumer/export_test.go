@@ -12,25 +12,27 @@ import (
 // HandleAs does what the loop does with one poll, as a member whose memory says that its partitions stand at next.
 func (c *Consumer) HandleAs(ctx context.Context, next map[kafka.TopicPartition]int64, recs []*kafka.Record) error {
 	s := &session{c: c, log: c.cfg.Log, next: next, logIDs: map[kafka.TopicPartition]string{}, ticked: time.Now(),
-		recent: recent{events: map[string][]event.Recorded{}}, woken: make(chan struct{}, 1)}
+		recent: recent{events: map[string][]event.Recorded{}}}
 	return s.process(ctx, takeApart(recs, next))
 }
 
 // CatchUpAs takes the catching-up generations of partitions as far as they come.
 func (c *Consumer) CatchUpAs(ctx context.Context, partitions []int32) error {
-	s := &session{c: c, log: c.cfg.Log, scanned: map[string]time.Time{}, recent: recent{events: map[string][]event.Recorded{}}}
-	for busy := true; busy; {
-		busy = false
-		rows, err := s.waiting(ctx, partitions)
-		if err != nil {
-			return err
-		}
-		for _, r := range rows {
-			more, err := s.advance(ctx, r)
+	s := &session{c: c, log: c.cfg.Log, recent: recent{events: map[string][]event.Recorded{}}}
+	for _, k := range s.newCatchers() {
+		for busy := true; busy; {
+			busy = false
+			rows, err := k.waiting(ctx, partitions)
 			if err != nil {
 				return err
 			}
-			busy = busy || more
+			for _, r := range rows {
+				more, err := k.advance(ctx, r)
+				if err != nil {
+					return err
+				}
+				busy = busy || more
+			}
 		}
 	}
 	return nil

@@ -1,18 +1,33 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/control"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// ErrNotStalled means that there is nothing to retry or skip: no generation of the tenant is stalled.
-var ErrNotStalled = fmt.Errorf("the tenant is not stalled")
+var (
+	// ErrNotStalled means that there is nothing to retry or skip: no generation of the tenant is stalled.
+	ErrNotStalled = errors.New("the tenant is not stalled")
+	// ErrNoSkip means that this consumer must not pass over an event.
+	ErrNoSkip = errors.New("a skip would make a hole in the archive")
+	// ErrMoved means that the tenant is stalled at another event than the one that is to be skipped.
+	ErrMoved = errors.New("the tenant is stalled at another event")
+)
 
-// Rows returns the progress of a consumer: of one tenant, or of all that are in a state if tenant is empty. Both empty mean all.
-// The pool's role must see them (neuronx_ops, or the consumer's own).
+// Rows returns the progress of a consumer (RowName of a group and a feed): of one tenant, or of all that are in a state if tenant is
+// empty. Both empty mean all. The pool's role must see them (neuronx_ops, or the consumer's own).
 func Rows(ctx context.Context, pool *pgxpool.Pool, consumer, tenant string, state State) ([]Row, error) {
 	rows, err := pool.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress WHERE consumer = $1 AND ($2 = '' OR tenant_id = $2)
 		AND ($3 = '' OR state = $3) ORDER BY tenant_id, generation`, consumer, tenant, string(state))
@@ -26,8 +41,8 @@ func Rows(ctx context.Context, pool *pgxpool.Pool, consumer, tenant string, stat
 	return list, nil
 }
 
-// Retry makes the stalled generations of a tenant catch up again, beginning with the event that they stalled at. It returns the rows
-// as they were; ErrNotStalled if there are none.
+// Retry makes the stalled generations of a tenant, or of all tenants if it is empty, catch up again, beginning with the event that they
+// stalled at. It returns the rows as they were; ErrNotStalled if there are none.
 func Retry(ctx context.Context, pool *pgxpool.Pool, consumer, tenant string) ([]Row, error) {
 	var stalled []Row
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
@@ -35,30 +50,59 @@ func Retry(ctx context.Context, pool *pgxpool.Pool, consumer, tenant string) ([]
 			return err
 		}
 		_, err = tx.Exec(ctx, `UPDATE neuronx.progress SET state = 'catching-up', reason = '', missing_since = NULL, updated_at = now()
-			WHERE consumer = $1 AND tenant_id = $2 AND state = 'stalled'`, consumer, tenant)
+			WHERE consumer = $1 AND ($2 = '' OR tenant_id = $2) AND state = 'stalled'`, consumer, tenant)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("retry %s of %s: %w", tenant, consumer, err)
+		return nil, fmt.Errorf("retry %s of %s: %w", cmp.Or(tenant, "all tenants"), consumer, err)
 	}
 	return stalled, nil
 }
 
-// Skip passes over the one event that a tenant is stalled at, in one generation (0: every stalled one), and makes it catch up from
-// there. Before rows change, announce is called for each; its error leaves everything as it was.
-func Skip(ctx context.Context, pool *pgxpool.Pool, consumer, tenant string, generation int64, announce func(Row) error) ([]Row, error) {
+// SkipOptions say which event to pass over, where, and why.
+type SkipOptions struct {
+	Consumer   string // RowName of a group and a feed
+	Tenant     string
+	Generation int64  // 0: every stalled one
+	Sequence   int64  // of the event; 0: whichever it is stalled at. Stalled at another is ErrMoved
+	Reason     string // needed: it stands in the log for ever
+	By         string // who; may be empty
+}
+
+// Skip passes over the one event that a tenant is stalled at and makes it catch up from there. The skip is kept in neuronx.skips, so that
+// a generation that is built later passes over the same event. Before rows change, announce is called for each; its error leaves
+// everything as it was. It returns the rows as they were.
+func Skip(ctx context.Context, pool *pgxpool.Pool, opt SkipOptions, announce func(Row) error) ([]Row, error) {
 	var stalled []Row
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
-		if stalled, err = lockStalled(ctx, tx, consumer, tenant, generation); err != nil {
+		if opt.Consumer == kafka.GroupArchiver {
+			return ErrNoSkip
+		}
+		if opt.Tenant == "" {
+			return errors.New("no tenant is named")
+		}
+		if stalled, err = lockStalled(ctx, tx, opt.Consumer, opt.Tenant, opt.Generation); err != nil {
 			return err
+		}
+		if opt.Sequence != 0 {
+			at := stalled[0].Sequence + 1
+			stalled = slices.DeleteFunc(stalled, func(r Row) bool { return r.Sequence+1 != opt.Sequence })
+			if len(stalled) == 0 {
+				return fmt.Errorf("%w: at sequence %d, not %d", ErrMoved, at, opt.Sequence)
+			}
 		}
 		for _, r := range stalled {
 			if err := announce(r); err != nil {
 				return err
 			}
+			_, err := tx.Exec(ctx, `INSERT INTO neuronx.skips (consumer, tenant_id, sequence, reason, skipped_by) VALUES ($1, $2, $3, $4, $5)
+				ON CONFLICT DO NOTHING`, r.Consumer, r.TenantID, r.Sequence+1, opt.Reason, opt.By)
+			if err != nil {
+				return err
+			}
 			// The id of the skipped event is not kept: nothing was applied that could be compared with it.
-			_, err := tx.Exec(ctx, `UPDATE neuronx.progress SET sequence = sequence + 1, event_id = '', state = 'catching-up', reason = '',
-				missing_since = NULL, updated_at = now() WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`, consumer, tenant, r.Generation)
+			_, err = tx.Exec(ctx, `UPDATE neuronx.progress SET sequence = sequence + 1, event_id = '', state = 'catching-up', reason = '',
+				missing_since = NULL, updated_at = now() WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`, r.Consumer, r.TenantID, r.Generation)
 			if err != nil {
 				return err
 			}
@@ -66,14 +110,48 @@ func Skip(ctx context.Context, pool *pgxpool.Pool, consumer, tenant string, gene
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("skip an event of %s in %s: %w", tenant, consumer, err)
+		return nil, fmt.Errorf("skip an event of %s in %s: %w", opt.Tenant, opt.Consumer, err)
 	}
 	return stalled, nil
 }
 
+// Publisher publishes events signed by the engine. *control.Publisher is one.
+type Publisher interface {
+	Publish(ctx context.Context, tenant, typ, subject, id string, data map[string]any, opts ...control.Option) (event.Event, error)
+}
+
+// SkipAnnounced is Skip that is itself an event, engine.projection.skipped, which is stored before the row moves: its id is derived, so a
+// repeat after a crash between the two is the same event. stored tells the id of the event that is skipped.
+func SkipAnnounced(ctx context.Context, pool *pgxpool.Pool, stored Archive, pub Publisher, opt SkipOptions) ([]Row, error) {
+	if opt.Reason == "" {
+		return nil, event.Refuse(event.CodeUsage, "a skip needs a reason")
+	}
+	return Skip(ctx, pool, opt, func(r Row) error {
+		skipped := r.Sequence + 1
+		data := map[string]any{"projection": r.Consumer, "generation": r.Generation, "skipped_sequence": skipped, "reason": opt.Reason}
+		if opt.By != "" {
+			data["by"] = opt.By
+		}
+		found, err := stored.Events(ctx, opt.Tenant, skipped, 1)
+		if err != nil && retriable(err) {
+			return fmt.Errorf("find the event to skip: %w", err)
+		}
+		if err == nil && len(found) == 1 && found[0].Sequence == skipped {
+			data["event_id"] = found[0].ID
+		}
+		id := event.DerivedID(opt.Tenant, "skip", r.Consumer, strconv.FormatInt(r.Generation, 10), strconv.FormatInt(skipped, 10))
+		group, _ := SplitName(r.Consumer)
+		_, err = pub.Publish(ctx, opt.Tenant, "engine.projection.skipped", "projection/"+r.Consumer, id, data, control.WithSource(strings.TrimPrefix(group, "neuronx.")))
+		if err != nil {
+			return fmt.Errorf("publish the skip: %w", err)
+		}
+		return nil
+	})
+}
+
 func lockStalled(ctx context.Context, tx pgx.Tx, consumer, tenant string, generation int64) ([]Row, error) {
-	rows, err := tx.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress WHERE consumer = $1 AND tenant_id = $2 AND state = 'stalled'
-		AND ($3 = 0 OR generation = $3) ORDER BY generation FOR UPDATE`, consumer, tenant, generation)
+	rows, err := tx.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress WHERE consumer = $1 AND ($2 = '' OR tenant_id = $2) AND state = 'stalled'
+		AND ($3 = 0 OR generation = $3) ORDER BY tenant_id, generation FOR UPDATE`, consumer, tenant, generation)
 	if err != nil {
 		return nil, err
 	}

@@ -22,10 +22,20 @@ func (s *session) process(ctx context.Context, b batch) error {
 	defer func() { s.c.metrics.batchSeconds.Observe(time.Since(start).Seconds()) }()
 	pause := 50 * time.Millisecond
 	uncertain := false // a COMMIT of this batch was sent, and its answer did not come
+	main := s.c.feeds[len(s.c.feeds)-1]
+	var failures int
+	var last error
 	for attempt := 0; ; attempt++ {
-		err := s.attempt(ctx, b, uncertain)
+		aside := main.aside.Load() || len(s.c.feeds) > 1 && setsAside(failures, last)
+		err := s.attempt(ctx, b, uncertain, aside)
 		if err == nil {
+			if aside {
+				s.setMainAside(last)
+			}
 			return nil
+		}
+		if !errors.Is(err, errRowMoved) {
+			failures, last = failures+1, err
 		}
 		if errors.Is(err, errTakenOver) || ctx.Err() != nil {
 			return err
@@ -47,9 +57,8 @@ func (s *session) process(ctx context.Context, b batch) error {
 }
 
 // attempt is one transaction.
-func (s *session) attempt(ctx context.Context, b batch, uncertain bool) error {
-	s.c.writing.Lock()
-	defer s.c.writing.Unlock()
+func (s *session) attempt(ctx context.Context, b batch, uncertain, aside bool) error {
+	defer s.c.lock(aside)()
 	tx, err := s.begin(ctx)
 	if err != nil {
 		return err
@@ -61,7 +70,7 @@ func (s *session) attempt(ctx context.Context, b batch, uncertain bool) error {
 		}
 		return err
 	}
-	result, err := s.write(ctx, tx, b)
+	result, err := s.write(ctx, tx, b, aside)
 	if err != nil {
 		return err
 	}
@@ -105,43 +114,52 @@ type job struct {
 }
 
 // write applies the events of all tenants and moves their rows.
-func (s *session) write(ctx context.Context, tx pgx.Tx, b batch) ([]*job, error) {
+func (s *session) write(ctx context.Context, tx pgx.Tx, b batch, aside bool) ([]*job, error) {
 	if len(b.tenants) == 0 {
 		return nil, nil
 	}
-	rows, err := loadRows(ctx, tx, s.c.cfg.Name, b.tenants)
+	found, err := loadRows(ctx, tx, s.c.names(), b.tenants)
 	if err != nil {
 		return nil, err
 	}
 	var fresh []Row
-	var jobs []*job
-	for _, tenant := range b.tenants {
-		if len(rows[tenant]) == 0 {
-			r := Row{TenantID: tenant, Generation: 1, Partition: b.partitions[tenant], State: Live}
-			fresh = append(fresh, r)
-			rows[tenant] = []Row{r}
-		}
-		for _, r := range rows[tenant] {
-			j := &job{row: r, events: b.events[tenant]}
-			if err := s.decide(ctx, j); err != nil {
-				return nil, err
+	var all []*job
+	shares := make([][]*job, len(s.c.feeds))
+	for i, f := range s.c.feeds {
+		rows := found[f.consumer]
+		for _, tenant := range b.tenants {
+			if len(rows[tenant]) == 0 {
+				r := Row{Consumer: f.consumer, TenantID: tenant, Generation: 1, Partition: b.partitions[tenant], State: Live}
+				fresh = append(fresh, r)
+				rows[tenant] = []Row{r}
 			}
-			jobs = append(jobs, j)
+			for _, r := range rows[tenant] {
+				j := &job{row: r, events: b.events[tenant]}
+				if f.main && aside {
+					s.putAside(j)
+				} else if err := s.decide(ctx, j); err != nil {
+					return nil, err
+				}
+				shares[i] = append(shares[i], j)
+			}
 		}
+		all = append(all, shares[i]...)
 	}
-	if err := insertRows(ctx, tx, s.c.cfg.Name, fresh); err != nil {
+	if err := insertRows(ctx, tx, fresh); err != nil {
 		return nil, err
 	}
-	if err := s.applyAll(ctx, tx, jobs); err != nil {
-		return nil, err
+	for _, jobs := range shares {
+		if err := s.applyAll(ctx, tx, jobs); err != nil {
+			return nil, err
+		}
 	}
 	var moves []move
-	for _, j := range jobs {
+	for _, j := range all {
 		if m := (move{j.row, j.next}); m.moved() {
 			moves = append(moves, m)
 		}
 	}
-	return jobs, moveRows(ctx, tx, s.c.cfg.Name, moves)
+	return all, moveRows(ctx, tx, moves)
 }
 
 // decide classifies, and fills a gap from the archive if that is quick.
@@ -203,7 +221,7 @@ func (s *session) fill(ctx context.Context, j *job) (bool, error) {
 	return true, nil
 }
 
-// applyAll hands the runs to the handler, together if it can take them together, else one by one.
+// applyAll hands the runs of one feed to its handler, together if it can take them together, else one by one.
 func (s *session) applyAll(ctx context.Context, tx pgx.Tx, jobs []*job) error {
 	var runs []Run
 	var with []*job
@@ -216,7 +234,7 @@ func (s *session) applyAll(ctx context.Context, tx pgx.Tx, jobs []*job) error {
 	if len(runs) == 0 {
 		return nil
 	}
-	if h, ok := s.c.handler.(PartHandler); ok {
+	if h, ok := s.c.handlerOf(with[0].row).(PartHandler); ok {
 		rows := make([]Row, len(with))
 		for i, j := range with {
 			rows[i] = j.next
@@ -230,7 +248,7 @@ func (s *session) applyAll(ctx context.Context, tx pgx.Tx, jobs []*job) error {
 		}
 		return nil
 	}
-	if h, ok := s.c.handler.(BatchHandler); ok {
+	if h, ok := s.c.handlerOf(with[0].row).(BatchHandler); ok {
 		err := savepoint(ctx, tx, func(tx pgx.Tx) error { return h.ApplyBatch(ctx, tx, runs) })
 		if err == nil {
 			for _, j := range with {
@@ -255,7 +273,7 @@ func (s *session) applyAll(ctx context.Context, tx pgx.Tx, jobs []*job) error {
 // applyRun applies one run and returns the row as it stands after it: stalled before the first event that fails, if one does.
 // The error is a retriable one.
 func (s *session) applyRun(ctx context.Context, tx pgx.Tx, row Row, run Run) (Row, error) {
-	if h, ok := s.c.handler.(PartHandler); ok {
+	if h, ok := s.c.handlerOf(row).(PartHandler); ok {
 		rows, err := s.applyParts(ctx, tx, h, []Row{row}, []Run{run})
 		if err != nil {
 			return row, err
@@ -264,7 +282,7 @@ func (s *session) applyRun(ctx context.Context, tx pgx.Tx, row Row, run Run) (Ro
 	}
 	apply := func(events []event.Recorded) error {
 		return savepoint(ctx, tx, func(tx pgx.Tx) error {
-			return s.c.handler.Apply(ctx, tx, Run{run.TenantID, run.Generation, events})
+			return s.c.handlerOf(row).Apply(ctx, tx, Run{run.TenantID, run.Generation, events})
 		})
 	}
 	err := apply(run.Events)
@@ -290,7 +308,7 @@ func (s *session) applyRun(ctx context.Context, tx pgx.Tx, row Row, run Run) (Ro
 	}
 	row.State, row.Reason = Stalled, reason(err)
 	row.Seen = max(row.Seen, run.Events[len(run.Events)-1].Sequence)
-	s.log.Error("tenant stalled", "tenant", run.TenantID, "generation", run.Generation, "sequence", at.Sequence, "event", at.ID,
+	s.log.Error("tenant stalled", "tenant", run.TenantID, "feed", row.Feed(), "generation", run.Generation, "sequence", at.Sequence, "event", at.ID,
 		"type", at.Type, "error", err)
 	return row, nil
 }
@@ -329,22 +347,24 @@ func (s *session) account(b batch, jobs []*job) {
 	}
 	m.consumed(outcomeDeadLetter, len(b.letters))
 	for _, j := range jobs {
-		applied := int(j.next.Sequence - j.row.Sequence)
-		m.consumed(outcomeApplied, applied)
-		m.consumed(outcomeDuplicate, j.d.skipped)
-		m.consumed(outcomePassed, j.d.passed+len(j.d.apply)-applied)
-		if applied > 0 {
-			m.applied(j.d.apply[applied-1].RecordedTime)
+		if j.row.Feed() == FeedMain { // one count an event, however many feeds took it
+			applied := int(j.next.Sequence - j.row.Sequence)
+			m.consumed(outcomeApplied, applied)
+			m.consumed(outcomeDuplicate, j.d.skipped)
+			m.consumed(outcomePassed, j.d.passed+len(j.d.apply)-applied)
+			if applied > 0 {
+				m.applied(j.d.apply[applied-1].RecordedTime)
+			}
 		}
 		if j.d.stall != "" && j.row.State != Stalled {
-			s.log.Error("tenant stalled", "tenant", j.row.TenantID, "generation", j.row.Generation, "reason", j.d.stall, "detail", j.d.detail)
+			s.log.Error("tenant stalled", "tenant", j.row.TenantID, "feed", j.row.Feed(), "generation", j.row.Generation, "reason", j.d.stall, "detail", j.d.detail)
 		}
 		switch {
 		case j.next.State == CatchingUp:
-			s.recent.keep(j.row.TenantID, j.events)
+			s.recent.keep(j.row.key(), j.events)
 			s.wake()
 		case j.next.State == Live && len(jobs) > 0:
-			s.recent.trim(j.row.TenantID, j.next.Sequence)
+			s.recent.trim(j.row.key(), j.next.Sequence)
 		}
 	}
 }

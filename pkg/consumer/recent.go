@@ -9,8 +9,8 @@ import (
 // Bounds of recent.
 const (
 	recentPerTenant = 2_000
-	recentTenants   = 200
-	recentBytes     = 4 << 20  // values of one tenant's events
+	recentTenants   = 200      // over all feeds
+	recentBytes     = 4 << 20  // values of one row's events
 	recentAll       = 32 << 20 // values of all tenants' events
 )
 
@@ -18,15 +18,15 @@ const (
 // tenant would otherwise never reach the end of the log.
 type recent struct {
 	mu     sync.Mutex
-	events map[string][]event.Recorded
+	events map[string][]event.Recorded // by the key of a row
 	bytes  int
 }
 
 // keep adds events of the log, newest last.
-func (r *recent) keep(tenant string, events []event.Recorded) {
+func (r *recent) keep(key string, events []event.Recorded) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	have, ok := r.events[tenant]
+	have, ok := r.events[key]
 	if !ok && len(r.events) >= recentTenants {
 		return // the archive has them soon enough
 	}
@@ -37,11 +37,11 @@ func (r *recent) keep(tenant string, events []event.Recorded) {
 		}
 	}
 	if have = newest(have); r.bytes+valueBytes(have) > recentAll {
-		delete(r.events, tenant) // the archive has them soon enough
+		delete(r.events, key) // the archive has them soon enough
 		return
 	}
 	r.bytes += valueBytes(have)
-	r.events[tenant] = have
+	r.events[key] = have
 }
 
 // newest copies as many of the last events as one tenant may have here, if not all.
@@ -67,18 +67,18 @@ func valueBytes(events []event.Recorded) (n int) {
 }
 
 // from returns what follows a sequence without a gap.
-func (r *recent) from(tenant string, next int64) []event.Recorded {
+func (r *recent) from(key string, next int64) []event.Recorded {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]event.Recorded(nil), consecutive(r.events[tenant], next)...)
+	return append([]event.Recorded(nil), consecutive(r.events[key], next)...)
 }
 
 // trim forgets a tenant whose generation got as far as sequence.
-func (r *recent) trim(tenant string, sequence int64) {
+func (r *recent) trim(key string, sequence int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if have := r.events[tenant]; len(have) > 0 && have[len(have)-1].Sequence <= sequence {
+	if have := r.events[key]; len(have) > 0 && have[len(have)-1].Sequence <= sequence {
 		r.bytes -= valueBytes(have)
-		delete(r.events, tenant)
+		delete(r.events, key)
 	}
 }

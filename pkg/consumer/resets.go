@@ -198,8 +198,8 @@ func (s *session) announce(ctx context.Context, r Reset, typ string, more map[st
 }
 
 func (s *session) tenantsOf(ctx context.Context, partition int32) ([]string, error) {
-	rows, err := s.c.cfg.Pool.Query(ctx, `SELECT DISTINCT tenant_id FROM neuronx.progress WHERE consumer = $1 AND partition = $2
-		ORDER BY tenant_id`, s.c.cfg.Name, partition)
+	rows, err := s.c.cfg.Pool.Query(ctx, `SELECT DISTINCT tenant_id FROM neuronx.progress WHERE consumer = ANY($1) AND partition = $2
+		ORDER BY tenant_id`, s.c.names(), partition)
 	if err != nil {
 		return nil, Transient(fmt.Errorf("list tenants: %w", err))
 	}

@@ -12,6 +12,7 @@ import (
 
 // Row is one row of neuronx.progress.
 type Row struct {
+	Consumer     string // the group, and for a further feed a dot and its name
 	TenantID     string
 	Generation   int64
 	Partition    int32
@@ -25,11 +26,11 @@ type Row struct {
 	UpdatedAt    time.Time
 }
 
-const rowColumns = `tenant_id, generation, partition, sequence, seen, event_id, log_id, state, reason, coalesce(missing_since, 'epoch'), updated_at`
+const rowColumns = `consumer, tenant_id, generation, partition, sequence, seen, event_id, log_id, state, reason, coalesce(missing_since, 'epoch'), updated_at`
 
 func scanRow(row pgx.CollectableRow) (Row, error) {
 	var r Row
-	err := row.Scan(&r.TenantID, &r.Generation, &r.Partition, &r.Sequence, &r.Seen, &r.EventID, &r.LogID, &r.State, &r.Reason,
+	err := row.Scan(&r.Consumer, &r.TenantID, &r.Generation, &r.Partition, &r.Sequence, &r.Seen, &r.EventID, &r.LogID, &r.State, &r.Reason,
 		&r.MissingSince, &r.UpdatedAt)
 	if r.MissingSince.Unix() == 0 {
 		r.MissingSince = time.Time{}
@@ -41,10 +42,10 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// loadRows returns the rows of tenants that are not retired, by tenant, generations ascending.
-func loadRows(ctx context.Context, q querier, consumer string, tenants []string) (map[string][]Row, error) {
+// loadRows returns the rows of tenants that are not retired, by consumer and tenant, generations ascending.
+func loadRows(ctx context.Context, q querier, consumers, tenants []string) (map[string]map[string][]Row, error) {
 	rows, err := q.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
-		WHERE consumer = $1 AND tenant_id = ANY($2) AND state <> 'retired' ORDER BY tenant_id, generation`, consumer, tenants)
+		WHERE consumer = ANY($1) AND tenant_id = ANY($2) AND state <> 'retired' ORDER BY tenant_id, generation`, consumers, tenants)
 	if err != nil {
 		return nil, fmt.Errorf("load progress: %w", err)
 	}
@@ -52,25 +53,28 @@ func loadRows(ctx context.Context, q querier, consumer string, tenants []string)
 	if err != nil {
 		return nil, fmt.Errorf("load progress: %w", err)
 	}
-	out := make(map[string][]Row, len(tenants))
+	out := make(map[string]map[string][]Row, len(consumers))
+	for _, c := range consumers {
+		out[c] = make(map[string][]Row, len(tenants))
+	}
 	for _, r := range list {
-		out[r.TenantID] = append(out[r.TenantID], r)
+		out[r.Consumer][r.TenantID] = append(out[r.Consumer][r.TenantID], r)
 	}
 	return out, nil
 }
 
 // insertRows makes the first rows of tenants that were never met.
-func insertRows(ctx context.Context, tx pgx.Tx, consumer string, rows []Row) error {
+func insertRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	tenants, partitions := make([]string, len(rows)), make([]int32, len(rows))
+	consumers, tenants, partitions := make([]string, len(rows)), make([]string, len(rows)), make([]int32, len(rows))
 	for i, r := range rows {
-		tenants[i], partitions[i] = r.TenantID, r.Partition
+		consumers[i], tenants[i], partitions[i] = r.Consumer, r.TenantID, r.Partition
 	}
 	tag, err := tx.Exec(ctx, `INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition)
-		SELECT $1, 1, v.tenant_id, v.partition FROM unnest($2::text[], $3::int[]) AS v (tenant_id, partition)
-		ON CONFLICT DO NOTHING`, consumer, tenants, partitions)
+		SELECT v.consumer, 1, v.tenant_id, v.partition FROM unnest($1::text[], $2::text[], $3::int[]) AS v (consumer, tenant_id, partition)
+		ON CONFLICT DO NOTHING`, consumers, tenants, partitions)
 	if err != nil {
 		return fmt.Errorf("insert progress: %w", err)
 	}
@@ -87,20 +91,20 @@ type move struct{ from, to Row }
 func (m move) moved() bool { return m.from != m.to }
 
 // moveRows writes the moves in one statement. A row that is not as it was loaded is errRowMoved: somebody else owns the tenant, or
-// an operator changed its state.
-func moveRows(ctx context.Context, tx pgx.Tx, consumer string, moves []move) error {
+// an operator changed its state, or a batch passed more events by a generation that was about to be live.
+func moveRows(ctx context.Context, tx pgx.Tx, moves []move) error {
 	if len(moves) == 0 {
 		return nil
 	}
 	n := len(moves)
-	tenants, generations := make([]string, n), make([]int64, n)
-	oldSequences, oldStates := make([]int64, n), make([]string, n)
+	consumers, tenants, generations := make([]string, n), make([]string, n), make([]int64, n)
+	oldSequences, oldSeen, oldStates := make([]int64, n), make([]int64, n), make([]string, n)
 	sequences, seen := make([]int64, n), make([]int64, n)
 	ids, logs, states, reasons := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	missing := make([]*time.Time, n)
 	for i, m := range moves {
-		tenants[i], generations[i] = m.from.TenantID, m.from.Generation
-		oldSequences[i], oldStates[i] = m.from.Sequence, string(m.from.State)
+		consumers[i], tenants[i], generations[i] = m.from.Consumer, m.from.TenantID, m.from.Generation
+		oldSequences[i], oldSeen[i], oldStates[i] = m.from.Sequence, m.from.Seen, string(m.from.State)
 		sequences[i], seen[i] = m.to.Sequence, m.to.Seen
 		ids[i], logs[i], states[i], reasons[i] = m.to.EventID, m.to.LogID, string(m.to.State), m.to.Reason
 		if !m.to.MissingSince.IsZero() {
@@ -110,11 +114,11 @@ func moveRows(ctx context.Context, tx pgx.Tx, consumer string, moves []move) err
 	tag, err := tx.Exec(ctx, `UPDATE neuronx.progress p SET sequence = v.sequence, seen = greatest(p.seen, v.seen), event_id = v.event_id,
 			log_id = v.log_id, state = v.state, reason = v.reason, missing_since = v.missing, updated_at = now()
 		FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::text[], $10::text[],
-			$11::text[], $12::timestamptz[])
-			AS v (tenant_id, generation, old_sequence, old_state, sequence, seen, event_id, log_id, state, reason, missing)
-		WHERE p.consumer = $1 AND p.generation = v.generation AND p.tenant_id = v.tenant_id
-			AND ($13 OR (p.sequence = v.old_sequence AND p.state = v.old_state))`,
-		consumer, tenants, generations, oldSequences, oldStates, sequences, seen, ids, logs, states, reasons, missing, seedProgressWithoutCAS)
+			$11::text[], $12::timestamptz[], $1::text[], $14::bigint[])
+			AS v (tenant_id, generation, old_sequence, old_state, sequence, seen, event_id, log_id, state, reason, missing, consumer, old_seen)
+		WHERE p.consumer = v.consumer AND p.generation = v.generation AND p.tenant_id = v.tenant_id
+			AND ($13 OR (p.sequence = v.old_sequence AND p.state = v.old_state AND p.seen = v.old_seen))`,
+		consumers, tenants, generations, oldSequences, oldStates, sequences, seen, ids, logs, states, reasons, missing, seedProgressWithoutCAS, oldSeen)
 	if err != nil {
 		return fmt.Errorf("move progress: %w", err)
 	}
@@ -175,3 +179,6 @@ func (r Row) applied(e event.Recorded) Row {
 	r.Sequence, r.EventID, r.LogID, r.MissingSince = e.Sequence, e.ID, e.LogID, time.Time{}
 	return r
 }
+
+// key is where the events of a row are kept that it is to catch up with.
+func (r Row) key() string { return r.Consumer + "/" + r.TenantID }

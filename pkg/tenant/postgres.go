@@ -22,7 +22,9 @@ type Tables struct {
 func FromPool(pool *pgxpool.Pool) *Tables { return &Tables{pool: pool} }
 
 // Load reads both tables in one snapshot: a key must not be seen without its
-// tenant.
+// tenant. Any event may have made a row, so what it did not say is null there:
+// a revoked key that was never issued, limits of a tenant without a status. One
+// such row must not keep the others from being read.
 func (t *Tables) Load(ctx context.Context) (Snapshot, error) {
 	snap := Snapshot{}
 	err := pgx.BeginTxFunc(ctx, t.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
@@ -38,7 +40,7 @@ func (t *Tables) Load(ctx context.Context) (Snapshot, error) {
 }
 
 func loadTenants(ctx context.Context, tx pgx.Tx, snap Snapshot) error {
-	rows, err := tx.Query(ctx, `SELECT tenant_id, status, coalesce(events_per_second, 0), coalesce(bytes_per_second, 0) FROM neuronx.tenants`)
+	rows, err := tx.Query(ctx, `SELECT tenant_id, coalesce(status, ''), coalesce(events_per_second, 0), coalesce(bytes_per_second, 0) FROM neuronx.tenants`)
 	if err != nil {
 		return err
 	}
@@ -52,7 +54,7 @@ func loadTenants(ctx context.Context, tx pgx.Tx, snap Snapshot) error {
 }
 
 func loadKeys(ctx context.Context, tx pgx.Tx, snap Snapshot) error {
-	rows, err := tx.Query(ctx, `SELECT tenant_id, key_id, secret_sha256, scopes, coalesce(label, ''), expires_at, revoked_at IS NOT NULL FROM neuronx.api_keys`)
+	rows, err := tx.Query(ctx, `SELECT tenant_id, key_id, coalesce(secret_sha256, ''), coalesce(scopes, '{}'), coalesce(label, ''), expires_at, revoked_at IS NOT NULL FROM neuronx.api_keys`)
 	if err != nil {
 		return err
 	}

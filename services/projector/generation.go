@@ -22,14 +22,14 @@ const (
 // CaughtUp shows a generation that has everything, in the transaction that makes it live, and retires those below it. An older one that
 // catches up again changes nothing.
 func (p *Projector) CaughtUp(ctx context.Context, tx pgx.Tx, tenant string, generation int64) error {
-	_, err := tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, generation) VALUES ($1, $2)
-		ON CONFLICT (tenant_id) DO UPDATE SET generation = excluded.generation, swapped_at = now() WHERE projection.active.generation < excluded.generation`,
-		tenant, generation)
+	_, err := tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, feed, generation) VALUES ($1, $3, $2)
+		ON CONFLICT (tenant_id, feed) DO UPDATE SET generation = excluded.generation, swapped_at = now() WHERE projection.active.generation < excluded.generation`,
+		tenant, generation, p.feed)
 	if err != nil {
 		return fmt.Errorf("swap to generation %d: %w", generation, err)
 	}
 	tag, err := tx.Exec(ctx, `UPDATE neuronx.progress SET state = 'retired', reason = '', updated_at = now()
-		WHERE consumer = $1 AND tenant_id = $2 AND generation < $3 AND state <> 'retired'`, kafka.GroupProjector, tenant, generation)
+		WHERE consumer = $1 AND tenant_id = $2 AND generation < $3 AND state <> 'retired'`, p.rowName(), tenant, generation)
 	if err != nil {
 		return fmt.Errorf("retire generations below %d: %w", generation, err)
 	}
@@ -39,21 +39,24 @@ func (p *Projector) CaughtUp(ctx context.Context, tx pgx.Tx, tenant string, gene
 	return nil
 }
 
-// Reset rebuilds: a reset back makes a new generation of every tenant with events beyond the operator's offset and waits until each is
-// shown. A reset forward asks for nothing, because nothing was missed.
+// Reset rebuilds: a reset back makes a new generation of every feed of every tenant with events beyond the operator's offset and waits
+// until each is shown; every feed swaps by itself. A reset forward asks for nothing, because nothing was missed.
 func (p *Projector) Reset(ctx context.Context, r consumer.Reset) error {
 	if !r.Back() || len(r.Tenants) == 0 {
 		r.Report.Detail = "nothing to rebuild"
 		return nil
 	}
-	generations := map[string]int64{}
+	var names []string
+	for _, feed := range Feeds() {
+		names = append(names, consumer.RowName(kafka.GroupProjector, feed))
+	}
 	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		for _, tenant := range r.Tenants {
-			g, err := consumer.NewGeneration(ctx, tx, kafka.GroupProjector, tenant, r.Partition, "reset "+r.ID)
-			if err != nil {
-				return err
+			for _, name := range names {
+				if _, err := consumer.NewGeneration(ctx, tx, name, tenant, r.Partition, "reset "+r.ID); err != nil {
+					return err
+				}
 			}
-			generations[tenant] = g
 		}
 		return nil
 	})
@@ -62,17 +65,19 @@ func (p *Projector) Reset(ctx context.Context, r consumer.Reset) error {
 	}
 	p.log.Info("rebuilding", "reset", r.ID, "partition", r.Partition, "tenants", len(r.Tenants))
 	for {
-		rows, err := p.pool.Query(ctx, `SELECT tenant_id, state, sequence FROM neuronx.progress
-			WHERE consumer = $1 AND origin = $2`, kafka.GroupProjector, "reset "+r.ID)
+		rows, err := p.pool.Query(ctx, `SELECT consumer, tenant_id, state, sequence FROM neuronx.progress
+			WHERE consumer = ANY($1) AND origin = $2`, names, "reset "+r.ID)
 		if err != nil {
 			return consumer.Transient(fmt.Errorf("watch rebuild: %w", err))
 		}
 		var stalled []string
 		waiting, examined := 0, int64(0)
-		var tenant, state string
+		var name, tenant, state string
 		var sequence int64
-		_, err = pgx.ForEachRow(rows, []any{&tenant, &state, &sequence}, func() error {
-			examined += sequence
+		_, err = pgx.ForEachRow(rows, []any{&name, &tenant, &state, &sequence}, func() error {
+			if name == kafka.GroupProjector { // an event counts once, however many feeds take it
+				examined += sequence
+			}
 			switch consumer.State(state) {
 			case consumer.CatchingUp:
 				waiting++
@@ -88,6 +93,7 @@ func (p *Projector) Reset(ctx context.Context, r consumer.Reset) error {
 		if waiting == 0 {
 			if len(stalled) > 0 {
 				slices.Sort(stalled)
+				stalled = slices.Compact(stalled)
 				return fmt.Errorf("rebuilt %d of %d tenants; stalled, still showing the generation before: %v",
 					len(r.Tenants)-len(stalled), len(r.Tenants), stalled)
 			}
@@ -116,10 +122,10 @@ func (p *Projector) purge(ctx context.Context) error {
 func (p *Projector) purgeOnce(ctx context.Context, older time.Duration) error {
 	var problems []error
 	for _, s := range p.specs {
-		_, err := p.pool.Exec(ctx, `DELETE FROM projection.`+s.Table+` t USING neuronx.progress g LEFT JOIN projection.active a USING (tenant_id)
-			WHERE g.consumer = $1 AND g.state = 'retired' AND g.updated_at < now() - make_interval(secs => $2)
+		_, err := p.pool.Exec(ctx, `DELETE FROM projection.`+s.Table+` t USING neuronx.progress g LEFT JOIN projection.active a
+				ON a.tenant_id = g.tenant_id AND a.feed = $3 WHERE g.consumer = $1 AND g.state = 'retired' AND g.updated_at < now() - make_interval(secs => $2)
 				AND g.generation IS DISTINCT FROM a.generation AND t.tenant_id = g.tenant_id AND t.generation = g.generation`,
-			kafka.GroupProjector, older.Seconds())
+			p.rowName(), older.Seconds(), p.feed)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("purge %s: %w", s.Table, err))
 		}

@@ -91,8 +91,24 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-func (f *fixture) projector() *Projector {
-	return New(f.pool, f.specs, f.schemas, slog.New(slog.DiscardHandler))
+func (f *fixture) projector(feed string) *Projector {
+	return New(f.pool, feed, f.specs, f.schemas, slog.New(slog.DiscardHandler))
+}
+
+// apply applies runs in every feed, in one transaction.
+func (f *fixture) apply(runs []consumer.Run) {
+	f.t.Helper()
+	err := f.inTx(func(tx pgx.Tx) error {
+		for _, feed := range Feeds() {
+			if err := f.projector(feed).ApplyBatch(context.Background(), tx, runs); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 var monday = time.Date(2026, 11, 23, 22, 0, 0, 0, time.UTC)
@@ -229,7 +245,7 @@ func (f *fixture) shown(s *fold.Spec) map[string]fold.Row {
 		cols = append(cols, col)
 	}
 	rows, err := f.admin.Query(context.Background(), `SELECT t.tenant_id, t.generation, t.sequence, `+strings.Join(cols, ", ")+` FROM projection.`+s.Table+` t
-		JOIN projection.active USING (tenant_id, generation)`)
+		JOIN projection.active USING (tenant_id, generation) WHERE feed = $1`, FeedOf(s))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -269,7 +285,8 @@ func (f *fixture) produce(events ...event.Recorded) {
 func (f *fixture) start() (stop func()) {
 	f.t.Helper()
 	c, err := consumer.New(consumer.Config{Name: kafka.GroupProjector, Slot: "0", Kafka: f.kafka, Pool: f.pool, Archive: f, Registry: f.schemas,
-		Meaning: "rebuild", PollEvery: 20 * time.Millisecond}, f.projector())
+		Meaning: "rebuild", PollEvery: 20 * time.Millisecond,
+		Feeds: []consumer.Feed{{Name: FeedControl, Handler: f.projector(FeedControl)}}}, f.projector(consumer.FeedMain))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -289,11 +306,19 @@ func (f *fixture) start() (stop func()) {
 	return stop
 }
 
+// await waits until a generation of the main feed stands at a sequence in a state.
 func (f *fixture) await(tenant string, generation, sequence int64, state consumer.State) {
 	f.t.Helper()
-	kafkatest.WaitFor(f.t, fmt.Sprintf("%s generation %d at %d %s", tenant, generation, sequence, state), func(ctx context.Context) bool {
+	f.awaitFeed(consumer.FeedMain, tenant, generation, sequence, state)
+}
+
+func (f *fixture) awaitFeed(feed, tenant string, generation, sequence int64, state consumer.State) {
+	f.t.Helper()
+	kafkatest.WaitFor(f.t, fmt.Sprintf("%s of %s generation %d at %d %s", feed, tenant, generation, sequence, state), func(ctx context.Context) bool {
 		rows, err := List(ctx, f.admin, tenant, state)
-		return err == nil && slices.ContainsFunc(rows, func(r consumer.Row) bool { return r.Generation == generation && r.Sequence == sequence })
+		return err == nil && slices.ContainsFunc(rows, func(r consumer.Row) bool {
+			return r.Feed() == feed && r.Generation == generation && r.Sequence == sequence
+		})
 	})
 }
 

@@ -10,12 +10,21 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/projector/fold"
 )
 
-// Projector writes runs of events into the tables, in the transactions that pkg/consumer opens.
+// FeedControl is the feed of what the engine itself reads: the projections in schema neuronx. It has progress and generations of its
+// own, so that no read model can hold up a revoked key.
+const FeedControl = "control"
+
+// Feeds names the projector's feeds, in the order in which they are shown.
+func Feeds() []string { return []string{FeedControl, consumer.FeedMain} }
+
+// Projector writes runs of events into the tables of one feed, in the transactions that pkg/consumer opens.
 type Projector struct {
 	pool    *pgxpool.Pool
+	feed    string
 	specs   []*fold.Spec
 	decoder *consumer.Decoder
 	log     *slog.Logger
@@ -28,10 +37,27 @@ var (
 	_ consumer.ResetHandler    = (*Projector)(nil)
 )
 
-// New makes a projector of specs.
-func New(pool *pgxpool.Pool, specs []*fold.Spec, schemas consumer.Schemas, log *slog.Logger) *Projector {
-	return &Projector{pool: pool, specs: specs, decoder: consumer.NewDecoder(schemas), log: log}
+// New makes the projector of a feed, of those of the specs that belong to it.
+func New(pool *pgxpool.Pool, feed string, specs []*fold.Spec, schemas consumer.Schemas, log *slog.Logger) *Projector {
+	p := &Projector{pool: pool, feed: feed, decoder: consumer.NewDecoder(schemas), log: log.With("feed", feed)}
+	for _, s := range specs {
+		if FeedOf(s) == feed {
+			p.specs = append(p.specs, s)
+		}
+	}
+	return p
 }
+
+// FeedOf names the feed that a projection belongs to.
+func FeedOf(s *fold.Spec) string {
+	if s.Schema == "neuronx" {
+		return FeedControl
+	}
+	return consumer.FeedMain
+}
+
+// rowName is the consumer of the feed's rows in neuronx.progress.
+func (p *Projector) rowName() string { return consumer.RowName(kafka.GroupProjector, p.feed) }
 
 // Apply projects one run.
 func (p *Projector) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error {
@@ -158,9 +184,9 @@ func (p *Projector) begin(ctx context.Context, tx pgx.Tx, runs []consumer.Run) e
 			return fmt.Errorf("empty generation of %s: %w", s.Table, err)
 		}
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, generation)
-		SELECT v.tenant_id, v.generation FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation) WHERE v.generation = 1
-		ON CONFLICT DO NOTHING`, tenants, generations)
+	_, err := tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, feed, generation)
+		SELECT v.tenant_id, $3, v.generation FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation) WHERE v.generation = 1
+		ON CONFLICT DO NOTHING`, tenants, generations, p.feed)
 	if err != nil {
 		return fmt.Errorf("show first generation: %w", err)
 	}

@@ -2,6 +2,7 @@ package projector
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -22,7 +23,7 @@ func TestApplyBatch_EqualsTheFoldHoweverTheLogIsCut(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(3) {
 		f := newFixture(t)
-		p, rng := f.projector(), rand.New(rand.NewPCG(seed, 7))
+		rng := rand.New(rand.NewPCG(seed, 7))
 		tenants := []string{"acme", "globex", "initech"}
 		for range 25 {
 			var runs []consumer.Run
@@ -35,9 +36,7 @@ func TestApplyBatch_EqualsTheFoldHoweverTheLogIsCut(t *testing.T) {
 					runs = append(runs, run)
 				}
 			}
-			if err := f.inTx(func(tx pgx.Tx) error { return p.ApplyBatch(context.Background(), tx, runs) }); err != nil {
-				t.Fatal(err)
-			}
+			f.apply(runs)
 		}
 		f.want()
 	}
@@ -84,7 +83,6 @@ func TestMigrations_MatchTheDeclaredColumns(t *testing.T) {
 func TestViews_KeepTenantsApart(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.projector()
 	var runs []consumer.Run
 	for _, name := range []string{"acme", "globex"} {
 		runs = append(runs, consumer.Run{TenantID: name, Generation: 1, Events: []event.Recorded{
@@ -96,9 +94,7 @@ func TestViews_KeepTenantsApart(t *testing.T) {
 		}})
 	}
 	runs[1].Events = append(runs[1].Events, f.event("globex", "tenant.limits_set", map[string]any{"events_per_second": int64(0)}))
-	if err := f.inTx(func(tx pgx.Tx) error { return p.ApplyBatch(context.Background(), tx, runs) }); err != nil {
-		t.Fatal(err)
-	}
+	f.apply(runs)
 	count := func(role, tenantID, from string) int {
 		t.Helper()
 		n := -1
@@ -172,7 +168,7 @@ func TestReset_RebuildsTablesThatWereEmptiedByHand(t *testing.T) {
 	f.await("acme", 1, 301, consumer.Retired)
 	f.want()
 	// A day later the rows of the old generation go, those that are shown stay.
-	if err := f.projector().purgeOnce(context.Background(), -1); err != nil {
+	if err := f.projector(consumer.FeedMain).purgeOnce(context.Background(), -1); err != nil {
 		t.Fatal(err)
 	}
 	var left int
@@ -194,8 +190,14 @@ func TestRegistryOutage_SkipsNothing(t *testing.T) {
 		err := f.admin.QueryRow(ctx, `SELECT count(*) FROM neuronx.partition_progress`).Scan(&n)
 		return err == nil && n == kafkatest.Partitions
 	})
-	if rows, err := List(context.Background(), f.admin, "acme", ""); err != nil || len(rows) != 0 {
-		t.Errorf("progress during the outage: %v, %v", rows, err)
+	rows, err := List(context.Background(), f.admin, "acme", "")
+	for _, r := range rows {
+		if r.Feed() == consumer.FeedMain && r.Sequence != 0 {
+			t.Errorf("progress during the outage: %v", r)
+		}
+	}
+	if err != nil {
+		t.Error(err)
 	}
 	f.schemas.down.Store(false)
 	f.await("acme", 1, 1, consumer.Live)
@@ -232,21 +234,27 @@ func TestUndecodableEvent_StallsItsTenantUntilRetryOrSkip(t *testing.T) {
 	f.await("globex", 1, 1, consumer.Live)
 	ctx := context.Background()
 	ops := f.db.Pool(t, postgres.RoleOps)
-	if _, err := Retry(ctx, ops, "acme"); err != nil {
+	f.awaitFeed(FeedControl, "acme", 1, 3, consumer.Live) // decoding is not tried for what the feed does not want
+	if _, err := consumer.Retry(ctx, ops, kafka.GroupProjector, "acme"); err != nil {
 		t.Fatal(err)
 	}
 	f.await("acme", 1, 1, consumer.Stalled)
 
 	pub := &publisher{fail: true}
-	opt := SkipOptions{Tenant: "acme", Reason: "its producer sent junk", By: "jo"}
-	if _, err := skip(ctx, ops, f, pub, opt); err == nil {
+	opt := consumer.SkipOptions{Consumer: kafka.GroupProjector, Tenant: "acme", Sequence: 2, Reason: "its producer sent junk", By: "jo"}
+	if _, err := consumer.SkipAnnounced(ctx, ops, f, pub, opt); err == nil {
 		t.Error("skipped although nothing was announced")
 	}
-	if _, err := skip(ctx, ops, f, pub, SkipOptions{Tenant: "acme"}); err == nil {
+	if _, err := consumer.SkipAnnounced(ctx, ops, f, pub, consumer.SkipOptions{Consumer: kafka.GroupProjector, Tenant: "acme"}); err == nil {
 		t.Error("skipped without a reason")
 	}
 	pub.fail = false
-	if _, err := skip(ctx, ops, f, pub, opt); err != nil {
+	other := opt
+	other.Sequence = 3
+	if _, err := consumer.SkipAnnounced(ctx, ops, f, pub, other); !errors.Is(err, consumer.ErrMoved) {
+		t.Errorf("an event that it is not stalled at: %v", err)
+	}
+	if _, err := consumer.SkipAnnounced(ctx, ops, f, pub, opt); err != nil {
 		t.Fatal(err)
 	}
 	if pub.types[0] != "engine.projection.skipped" || pub.data["skipped_sequence"] != int64(2) || pub.data["event_id"] != "acme-2" || pub.data["generation"] != int64(1) {
@@ -256,6 +264,14 @@ func TestUndecodableEvent_StallsItsTenantUntilRetryOrSkip(t *testing.T) {
 		t.Errorf("the announcement does not fit its schema: %v", err)
 	}
 	f.await("acme", 1, 3, consumer.Live)
+	rebuild := func(tx pgx.Tx) error {
+		_, err := consumer.NewGeneration(ctx, tx, kafka.GroupProjector, "acme", kafka.PartitionFor([]byte("acme"), kafkatest.Partitions), "test")
+		return err
+	}
+	if err := f.inTx(rebuild); err != nil {
+		t.Fatal(err)
+	}
+	f.await("acme", 2, 3, consumer.Live) // it does not meet the event that was skipped
 	f.log = slices.DeleteFunc(f.log, func(r event.Recorded) bool { return r.ID == "acme-2" })
 	f.want()
 }

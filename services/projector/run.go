@@ -13,7 +13,7 @@ import (
 // Run projects until ctx ends (then it returns nil) or something is broken for good. It creates nothing: what is missing is an error
 // that names the command that makes it.
 //
-//	Postgres, Kafka, registry checked ──> ready ──┬─> consumer loop ──> Projector
+//	Postgres, Kafka, registry checked ──> ready ──┬─> consumer loop ──> Projector of feed control, Projector of feed main
 //	                                              └─> purge of retired generations
 func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	specs, err := fold.Declared()
@@ -25,12 +25,17 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		return err
 	}
 	defer base.Close()
-	p := New(base.Pool, specs, base.Schemas, rt.Log)
+	main := New(base.Pool, consumer.FeedMain, specs, base.Schemas, rt.Log)
+	control := New(base.Pool, FeedControl, specs, base.Schemas, rt.Log)
 	loop := base.Config("rebuild")
 	loop.Archive = archive.NewReader(base.Pool)
-	c, err := consumer.New(loop, p)
+	loop.Feeds = []consumer.Feed{{Name: FeedControl, Handler: control}}
+	c, err := consumer.New(loop, main)
 	if err != nil {
 		return err
 	}
-	return base.Serve(ctx, c, func(g *app.Group) { g.Add("purge", p.purge) })
+	return base.Serve(ctx, c, func(g *app.Group) {
+		g.Add("purge", main.purge)
+		g.Add("purge-control", control.purge)
+	})
 }

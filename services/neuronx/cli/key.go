@@ -58,10 +58,11 @@ func (c *cli) keyIssue() *cobra.Command {
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			if _, err := c.act(ctx, id, "tenant.key_issued", "tenant/"+id, "", data); err != nil {
+			d, err := c.act(ctx, id, "tenant.key_issued", "tenant/"+id, "", data)
+			if err != nil {
 				return err
 			}
-			if err := c.awaitKey(cmd, id, key.ID, "active"); err != nil {
+			if err := c.applied(cmd, d); err != nil {
 				return err
 			}
 			c.note("this key is shown only once; it works at the HTTP door now")
@@ -79,35 +80,6 @@ func (c *cli) keyIssue() *cobra.Command {
 	fs.DurationVar(&expires, "expires", 0, "time until the key ends, such as 720h; 0: never")
 	c.accept(cmd)
 	return cmd
-}
-
-// awaitKey waits until the read model shows the key's status.
-func (c *cli) awaitKey(cmd *cobra.Command, tenantID, keyID, want string) error {
-	if c.value(envPostgres) == "" {
-		return nil
-	}
-	ctx, cancel := c.bounded(cmd)
-	defer cancel()
-	pool, err := c.pool(ctx)
-	if err != nil {
-		return err
-	}
-	ok, err := until(ctx, func() (bool, error) {
-		snap, err := tenant.FromPool(pool).Load(ctx)
-		if err != nil {
-			return false, err
-		}
-		k, ok := snap[tenantID].Keys[keyID]
-		return ok && keyStatus(k, c.now()) == want, nil
-	})
-	if err != nil {
-		return failed("read neuronx.api_keys", err)
-	}
-	if !ok {
-		return (&Error{Exit: exitPartial, What: "the change of key " + keyID + " is recorded, but its read model does not show it yet"}).
-			next("is the projector running? see `neuronx status`")
-	}
-	return nil
 }
 
 type keyRow struct {
@@ -179,7 +151,13 @@ func (c *cli) keyRevoke() *cobra.Command {
 				return err
 			}
 			k, ok := snap[id].Keys[args[0]]
+			behind, err := c.controlBehind(ctx, id)
+			if err != nil {
+				return err
+			}
 			switch {
+			case !ok && behind != "":
+				return partial("tenants and keys are not up to date for %s, so key %s may be there or not", id, args[0]).why("%s", behind).next("try again when it has caught up; see `neuronx status`")
 			case !ok:
 				return failed("revoke the key", event.Refuse(event.CodeNotFound, "tenant %s has no key %s", id, args[0]).Hint("neuronx key list --tenant "+id))
 			case k.Revoked:
@@ -194,7 +172,7 @@ func (c *cli) keyRevoke() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.awaitKey(cmd, id, args[0], "revoked"); err != nil {
+			if err := c.applied(cmd, d); err != nil {
 				return err
 			}
 			c.note("the HTTP door forgets it within 10 seconds")

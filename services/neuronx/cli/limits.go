@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/tenant"
 )
 
 // maxEventsPerSecond and maxBytesPerSecond bound what may be set; more is a slip of the finger.
@@ -48,6 +47,13 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 			if !ok {
 				return (&Error{Exit: exitFailed, What: "there is no tenant " + args[0], Code: event.CodeUnknownTenant}).next("`neuronx tenant list`")
 			}
+			behind, err := c.controlBehind(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if behind != "" {
+				c.note("the limits of %s are not up to date: %s", args[0], behind)
+			}
 			want := t.Limits
 			if cmd.Flags().Changed("events") {
 				want.EventsPerSecond = events
@@ -59,7 +65,7 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 			case !cmd.Flags().Changed("events") && !cmd.Flags().Changed("bytes"):
 				return show(c, []limitsRow{{args[0], orDefault(t.Limits.EventsPerSecond), orDefault(t.Limits.BytesPerSecond)}},
 					[]string{"TENANT", "EVENTS/S", "BYTES/S"}, func(r limitsRow) []any { return []any{r.Tenant, limitText(r.Events), limitText(r.Bytes)} })
-			case want == t.Limits:
+			case want == t.Limits && behind == "":
 				c.note("these are the limits of %s already", args[0])
 				return nil
 			case !execute:
@@ -73,7 +79,7 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 			if err != nil {
 				return err
 			}
-			if err := c.awaitTenant(ctx, args[0], func(e tenant.Entry) bool { return e.Limits == want }); err != nil {
+			if err := c.applied(cmd, d); err != nil {
 				return err
 			}
 			return c.showDone(d, "tenant %s may send %s events/s and %s bytes/s",

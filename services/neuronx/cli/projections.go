@@ -1,14 +1,11 @@
 package cli
 
 import (
-	"errors"
-	"strconv"
-
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/consumer"
-	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/projector"
 )
 
@@ -18,6 +15,7 @@ func (c *cli) projections() *cobra.Command {
 
 type projectionRow struct {
 	Tenant     string `json:"tenant_id"`
+	Feed       string `json:"feed"` // control: tenants and keys; main: the read models
 	Generation int64  `json:"generation"`
 	Active     bool   `json:"active"`
 	State      string `json:"state"`
@@ -39,10 +37,15 @@ func (c *cli) projectionsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows, err := pool.Query(ctx, `SELECT p.tenant_id, p.generation, coalesce(a.generation = p.generation, false), p.state, p.sequence::text, p.reason
-				FROM neuronx.progress p LEFT JOIN projection.active a ON a.tenant_id = p.tenant_id
-				WHERE p.consumer = 'neuronx.projector' AND ($1 = '' OR p.tenant_id = $1) AND ($2 = '' OR p.state = $2)
-				ORDER BY p.tenant_id, p.generation LIMIT 10000`, tenantID, state)
+			var names []string
+			for _, feed := range projector.Feeds() {
+				names = append(names, consumer.RowName(kafka.GroupProjector, feed))
+			}
+			rows, err := pool.Query(ctx, `SELECT p.tenant_id, f.feed, p.generation, coalesce(a.generation = p.generation, false), p.state, p.sequence::text, p.reason
+				FROM neuronx.progress p JOIN unnest($3::text[], $4::text[]) AS f (consumer, feed) ON f.consumer = p.consumer
+				LEFT JOIN projection.active a ON a.tenant_id = p.tenant_id AND a.feed = f.feed
+				WHERE ($1 = '' OR p.tenant_id = $1) AND ($2 = '' OR p.state = $2)
+				ORDER BY p.tenant_id, f.feed, p.generation LIMIT 10000`, tenantID, state, names, projector.Feeds())
 			if err != nil {
 				return failed("list projections", err)
 			}
@@ -50,8 +53,8 @@ func (c *cli) projectionsList() *cobra.Command {
 			if err != nil {
 				return failed("list projections", err)
 			}
-			return show(c, found, []string{"TENANT", "GENERATION", "ACTIVE", "STATE", "SEQUENCE", "REASON"}, func(r projectionRow) []any {
-				return []any{r.Tenant, r.Generation, r.Active, r.State, r.Sequence, dash(r.Reason)}
+			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "SEQUENCE", "REASON"}, func(r projectionRow) []any {
+				return []any{r.Tenant, r.Feed, r.Generation, r.Active, r.State, r.Sequence, dash(r.Reason)}
 			})
 		},
 	}
@@ -60,107 +63,45 @@ func (c *cli) projectionsList() *cobra.Command {
 	return cmd
 }
 
-// changed shows the rows of a retry or skip as they were before.
-func (c *cli) changed(verb string, rows []consumer.Row) error {
-	out := make([]projectionRow, len(rows))
-	for i, r := range rows {
-		out[i] = projectionRow{Tenant: r.TenantID, Generation: r.Generation, State: string(r.State), Sequence: strconv.FormatInt(r.Sequence, 10), Reason: r.Reason}
-	}
-	return show(c, out, []string{"TENANT", "GENERATION", "STATE", "SEQUENCE", verb}, func(r projectionRow) []any {
-		return []any{r.Tenant, r.Generation, r.State, r.Sequence, dash(r.Reason)}
-	})
-}
-
-func notStalled(what, tenantID string, err error) error {
-	if errors.Is(err, consumer.ErrNotStalled) {
-		return failed(what, event.Refuse(event.CodeNotFound, "no projection of %s is stalled", tenantID).Hint("neuronx projections list --state stalled"))
-	}
-	return failed(what, err)
-}
-
 func (c *cli) projectionsRetry() *cobra.Command {
 	var execute bool
+	p := place{consumer: "projector"}
 	cmd := &cobra.Command{
 		Use: "retry <tenant>", Short: "Let a stalled tenant go on with the event that it stalled at", Args: args("tenant"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			p.tenant = args[0]
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
 			pool, err := c.pool(ctx)
 			if err != nil {
 				return err
 			}
-			if !execute {
-				rows, err := projector.List(ctx, pool, args[0], consumer.Stalled)
-				if err == nil && len(rows) == 0 {
-					err = consumer.ErrNotStalled
-				}
-				if err != nil {
-					return notStalled("retry", args[0], err)
-				}
-				if err := c.changed("WOULD RETRY", rows); err != nil {
-					return err
-				}
-				c.dryRun()
-				return nil
-			}
-			rows, err := projector.Retry(ctx, pool, args[0])
+			rows, err := p.find(ctx, pool)
 			if err != nil {
-				return notStalled("retry", args[0], err)
+				return err
 			}
-			return c.changed("WAS STALLED BY", rows)
+			return c.retry(ctx, pool, p, rows, execute)
 		},
 	}
+	cmd.Flags().StringVar(&p.feed, "feed", "", "only this one: main or control")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd
 }
 
 func (c *cli) projectionsSkip() *cobra.Command {
-	var opt projector.SkipOptions
-	var execute bool
+	p := place{consumer: "projector"}
+	opt, execute := consumer.SkipOptions{}, false
 	cmd := &cobra.Command{
 		Use: "skip <tenant>", Short: "Pass over the one event that a tenant is stalled at", Args: args("tenant"),
 		Long: `Pass over the one event that a tenant is stalled at. The read model then lacks what
-that event says, until it is rebuilt; the skip is recorded as an event.`,
+that event says, also after a rebuild; the skip is recorded as an event. Without
+--execute it shows which event that is, and --sequence names it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := required("reason", opt.Reason); err != nil {
-				return err
-			}
-			opt.Tenant = args[0]
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			pool, err := c.pool(ctx)
-			if err != nil {
-				return err
-			}
-			if !execute {
-				rows, err := projector.List(ctx, pool, args[0], consumer.Stalled)
-				if err == nil && len(rows) == 0 {
-					err = consumer.ErrNotStalled
-				}
-				if err != nil {
-					return notStalled("skip", args[0], err)
-				}
-				if err := c.changed("WOULD SKIP THE EVENT AFTER", rows); err != nil {
-					return err
-				}
-				c.dryRun()
-				return nil
-			}
-			pub, err := c.publisher()
-			if err != nil {
-				return err
-			}
-			rows, err := projector.Skip(ctx, pool, pub, opt)
-			if err != nil {
-				return notStalled("skip", args[0], err)
-			}
-			return c.changed("WAS STALLED BY", rows)
+			p.tenant = args[0]
+			return c.skip(cmd, p, opt, execute)
 		},
 	}
-	fs := cmd.Flags()
-	fs.Int64Var(&opt.Generation, "generation", 0, "only this one; 0: every stalled one")
-	fs.StringVar(&opt.Reason, "reason", "", "why; it stands in the log for ever")
-	fs.StringVar(&opt.By, "by", "", "who, for the record")
-	fs.BoolVar(&execute, "execute", false, "do it")
+	cmd.Flags().StringVar(&p.feed, "feed", "", "only this one: main or control")
+	bindSkip(cmd, &opt, &execute)
 	return cmd
 }

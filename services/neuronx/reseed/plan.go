@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -111,6 +112,12 @@ func findLost(rows []row, archived map[string]int64) []Lost {
 	return out
 }
 
+// projected reports whether a row is of a feed of the projector, whose tables are built again rather than set back.
+func projected(r row) bool {
+	group, _ := consumer.SplitName(r.Consumer)
+	return group == kafka.GroupProjector
+}
+
 // check finds rows that no reseed can be made to fit. It is pure.
 func check(rows []row, archived map[string]int64) error {
 	for _, r := range rows {
@@ -121,7 +128,7 @@ func check(rows []row, archived map[string]int64) error {
 		case v == ahead && r.Consumer == kafka.GroupArchiver:
 			return refuse("the archiver's row of tenant %s stands at %d, and its archive ends at %d: rows of the archive are missing",
 				r.Tenant, r.Sequence, archived[r.Tenant])
-		case v == ahead && r.Consumer != kafka.GroupProjector && r.Consumer != kafka.GroupRules && r.Consumer != kafka.GroupGoHighLevel:
+		case v == ahead && !projected(r) && r.Consumer != kafka.GroupRules && r.Consumer != kafka.GroupGoHighLevel:
 			return refuse("%s is ahead of the archive for tenant %s, and nobody knows how to set it back", r.Consumer, r.Tenant)
 		}
 	}

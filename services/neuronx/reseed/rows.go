@@ -91,7 +91,7 @@ func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []head,
 			case judge(x, h.Sequence) == keep:
 				_, err = tx.Exec(ctx, `UPDATE neuronx.progress SET log_id = CASE WHEN sequence = 0 THEN '' ELSE $4 END, seen = least(seen, $5),
 					missing_since = NULL WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`, x.Consumer, x.Tenant, x.Generation, x.ArchiveLog, h.Sequence)
-			case x.Consumer == kafka.GroupProjector:
+			case projected(x):
 				err = r.rebuild(ctx, tx, x, h)
 			default:
 				if x.Consumer == kafka.GroupRules {
