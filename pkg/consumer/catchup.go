@@ -96,7 +96,7 @@ func (s *catcher) round(ctx context.Context) (busy bool, err error) {
 		}
 		busy = busy || more
 	}
-	if s.feed.main {
+	if s.feed == s.c.feeds[0] { // one is enough
 		if err := s.gauges(ctx, owned); err != nil {
 			problems = append(problems, err)
 		}

@@ -87,7 +87,7 @@ func New(cfg Config, h Handler) (*Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := newMetrics(cfg.Reg)
+	m, err := newMetrics(cfg.Reg, feeds)
 	if err != nil {
 		return nil, err
 	}

@@ -5,14 +5,20 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics carry no tenant: that label would grow without bound and name customers. The label service comes from the registerer that
-// the process gives.
+// maxStalledSeries bounds the series that name a tenant, a process.
+const maxStalledSeries = 50
+
+// metrics carry no tenant, because that label would grow without bound, with one exception: a stalled tenant is named to whoever is
+// on call, at most maxStalledSeries of them. The label service comes from the registerer that the process gives.
 type metrics struct {
 	events       *prometheus.CounterVec
 	tenants      *prometheus.GaugeVec
+	stalled      *prometheus.GaugeVec
+	named        map[[2]string]bool // tenant and feed of the series of stalled; of the goroutine that calls gauges
 	batchSeconds prometheus.Observer
 	retries      prometheus.Counter
 	takeovers    prometheus.Counter
@@ -22,13 +28,16 @@ type metrics struct {
 	stopped      *prometheus.GaugeVec
 }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, feeds []*feed) (*metrics, error) {
 	m := &metrics{}
 	m.events = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_events_consumed_total",
 		Help: "Events of the log by what became of them: applied, duplicate, passed (tenant stalled or catching up), unreadable, dead_letter."},
 		[]string{"outcome"})
 	m.tenants = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_consumer_tenants",
-		Help: "Tenant generations of the owned partitions that are not live, by state."}, []string{"state"})
+		Help: "Tenant generations of the owned partitions that are not live, by state and feed."}, []string{"state", "feed"})
+	m.stalled = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_consumer_stalled",
+		Help: "1 for a tenant of the owned partitions that is stalled; at most 50 are named, neuronx_consumer_tenants counts them all."},
+		[]string{"tenant", "feed"})
 	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_consumer_batch_seconds",
 		Help:    "Time to write one batch, retries included.",
 		Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60}})
@@ -45,7 +54,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m.stopped = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_consumer_stopped_partitions",
 		Help: "1 for a partition that is assigned and not read, because the log was trimmed or truncated under its row."}, []string{"topic", "partition"})
 	if reg != nil {
-		for _, c := range []prometheus.Collector{m.events, m.tenants, seconds, retries, takeovers, applied, m.builds, m.resets, m.stopped} {
+		for _, c := range []prometheus.Collector{m.events, m.tenants, m.stalled, seconds, retries, takeovers, applied, m.builds, m.resets, m.stopped} {
 			if err := reg.Register(c); err != nil {
 				return nil, fmt.Errorf("register metrics: %w", err)
 			}
@@ -56,7 +65,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		m.events.WithLabelValues(string(o))
 	}
 	for _, state := range []State{Stalled, CatchingUp} {
-		m.tenants.WithLabelValues(string(state))
+		for _, f := range feeds {
+			m.tenants.WithLabelValues(string(state), f.name)
+		}
 	}
 	return m, nil
 }
@@ -71,16 +82,53 @@ func (m *metrics) applied(recorded time.Time) { m.lastApplied.Set(float64(record
 
 func (m *metrics) built(outcome string) { m.builds.WithLabelValues(outcome).Inc() }
 
-// gauges counts the tenants that are not live.
+// gauges counts the tenants that are not live, and names those that are stalled.
 func (s *session) gauges(ctx context.Context, owned []int32) error {
-	var stalled, catching int
-	err := s.c.cfg.Pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE state = 'stalled'), count(*) FILTER (WHERE state = 'catching-up')
-		FROM neuronx.progress WHERE consumer = $1 AND partition = ANY($2) AND state IN ('stalled', 'catching-up')`,
-		s.c.cfg.Name, owned).Scan(&stalled, &catching)
+	rows, err := s.c.cfg.Pool.Query(ctx, `SELECT consumer, state, count(*) FROM neuronx.progress
+		WHERE consumer = ANY($1) AND partition = ANY($2) AND state IN ('stalled', 'catching-up') GROUP BY 1, 2`, s.c.names(), owned)
 	if err != nil {
 		return fmt.Errorf("count waiting tenants: %w", err)
 	}
-	s.c.metrics.tenants.WithLabelValues(string(Stalled)).Set(float64(stalled))
-	s.c.metrics.tenants.WithLabelValues(string(CatchingUp)).Set(float64(catching))
+	counts := map[[2]string]int{}
+	var consumer, state string
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&consumer, &state, &n}, func() error { counts[[2]string{consumer, state}] = n; return nil })
+	if err != nil {
+		return fmt.Errorf("count waiting tenants: %w", err)
+	}
+	rows, err = s.c.cfg.Pool.Query(ctx, `SELECT DISTINCT tenant_id, consumer FROM neuronx.progress
+		WHERE consumer = ANY($1) AND partition = ANY($2) AND state = 'stalled' ORDER BY 1, 2 LIMIT $3`, s.c.names(), owned, maxStalledSeries)
+	if err != nil {
+		return fmt.Errorf("list stalled tenants: %w", err)
+	}
+	named := map[[2]string]bool{}
+	var tenant string
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &consumer}, func() error {
+		_, feed := SplitName(consumer)
+		named[[2]string{tenant, feed}] = true
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list stalled tenants: %w", err)
+	}
+	for _, f := range s.c.feeds {
+		for _, state := range []State{Stalled, CatchingUp} {
+			s.c.metrics.tenants.WithLabelValues(string(state), f.name).Set(float64(counts[[2]string{f.consumer, string(state)}]))
+		}
+	}
+	s.c.metrics.name(named)
 	return nil
+}
+
+// name makes the series of stalled tenants those of a set. A series that ended is removed, so that its alert ends.
+func (m *metrics) name(stalled map[[2]string]bool) {
+	for at := range m.named {
+		if !stalled[at] {
+			m.stalled.DeleteLabelValues(at[0], at[1])
+		}
+	}
+	for at := range stalled {
+		m.stalled.WithLabelValues(at[0], at[1]).Set(1)
+	}
+	m.named = stalled
 }
