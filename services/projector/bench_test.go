@@ -23,7 +23,11 @@ func BenchmarkApplyBatch(b *testing.B) {
 	db := postgrestest.New(b, consumer.Migrations(), Migrations())
 	pool := db.Pool(b, postgres.RoleProjector)
 	f := &fixture{t: b, schemas: newCatalogue(b), specs: specs, heads: map[string]int64{}}
-	p, rng := New(pool, consumer.FeedMain, specs, f.schemas, slog.New(slog.DiscardHandler)), rand.New(rand.NewPCG(1, 1))
+	m, err := newMetrics(nil, specs)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, rng := newProjector(pool, consumer.FeedMain, specs, f.schemas, m, slog.New(slog.DiscardHandler)), rand.New(rand.NewPCG(1, 1))
 	events := 0
 	for b.Loop() {
 		b.StopTimer()

@@ -130,6 +130,12 @@ func (p *Projector) purgeOnce(ctx context.Context, older time.Duration) error {
 			problems = append(problems, fmt.Errorf("purge %s: %w", s.Table, err))
 		}
 	}
+	_, err := p.pool.Exec(ctx, `DELETE FROM projection.untouched t USING neuronx.progress g
+		WHERE g.consumer = $1 AND g.state = 'retired' AND g.updated_at < now() - make_interval(secs => $2)
+			AND t.feed = $3 AND t.tenant_id = g.tenant_id AND t.generation = g.generation`, p.rowName(), older.Seconds(), p.feed)
+	if err != nil {
+		problems = append(problems, fmt.Errorf("purge untouched: %w", err))
+	}
 	return errors.Join(problems...)
 }
 

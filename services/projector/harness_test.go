@@ -92,7 +92,11 @@ func newFixture(t *testing.T) *fixture {
 }
 
 func (f *fixture) projector(feed string) *Projector {
-	return New(f.pool, feed, f.specs, f.schemas, slog.New(slog.DiscardHandler))
+	m, err := newMetrics(nil, f.specs)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return newProjector(f.pool, feed, f.specs, f.schemas, m, slog.New(slog.DiscardHandler))
 }
 
 // apply applies runs in every feed, in one transaction.

@@ -27,6 +27,7 @@ type Projector struct {
 	feed    string
 	specs   []*fold.Spec
 	decoder *consumer.Decoder
+	m       *metrics
 	log     *slog.Logger
 }
 
@@ -37,9 +38,9 @@ var (
 	_ consumer.ResetHandler    = (*Projector)(nil)
 )
 
-// New makes the projector of a feed, of those of the specs that belong to it.
-func New(pool *pgxpool.Pool, feed string, specs []*fold.Spec, schemas consumer.Schemas, log *slog.Logger) *Projector {
-	p := &Projector{pool: pool, feed: feed, decoder: consumer.NewDecoder(schemas), log: log.With("feed", feed)}
+// newProjector makes the projector of a feed, of those of the specs that belong to it.
+func newProjector(pool *pgxpool.Pool, feed string, specs []*fold.Spec, schemas consumer.Schemas, m *metrics, log *slog.Logger) *Projector {
+	p := &Projector{pool: pool, feed: feed, m: m, decoder: consumer.NewDecoder(schemas), log: log.With("feed", feed)}
 	for _, s := range specs {
 		if FeedOf(s) == feed {
 			p.specs = append(p.specs, s)
@@ -69,9 +70,10 @@ func (p *Projector) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.R
 	if err := p.begin(ctx, tx, runs); err != nil {
 		return err
 	}
-	tables, err := p.touches(ctx, runs)
+	left := leftOut{}
+	tables, err := p.touches(ctx, runs, left)
 	if err != nil {
-		return err
+		return passing(err)
 	}
 	for _, s := range p.specs {
 		touched := tables[s]
@@ -82,15 +84,15 @@ func (p *Projector) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.R
 		if err != nil {
 			return err
 		}
-		order, err := applyAll(rows, touched)
+		order, err := applyAll(rows, touched, left)
 		if err != nil {
-			return err
+			return passing(err)
 		}
 		if err := store(ctx, tx, s, order, rows); err != nil {
 			return err
 		}
 	}
-	return nil
+	return p.keep(ctx, tx, left)
 }
 
 // place is a row's place in a table: a generation of a tenant, and the key.
@@ -107,7 +109,7 @@ type touch struct {
 }
 
 // touches decodes the events and finds the rows that each touches, in order.
-func (p *Projector) touches(ctx context.Context, runs []consumer.Run) (map[*fold.Spec][]touch, error) {
+func (p *Projector) touches(ctx context.Context, runs []consumer.Run, left leftOut) (map[*fold.Spec][]touch, error) {
 	tables := map[*fold.Spec][]touch{}
 	for _, run := range runs {
 		for i := range run.Events {
@@ -127,7 +129,11 @@ func (p *Projector) touches(ctx context.Context, runs []consumer.Run) (map[*fold
 				if err != nil {
 					return nil, fmt.Errorf("sequence %d: %w", r.Sequence, err)
 				}
-				if t != nil {
+				switch {
+				case t == nil:
+				case t.Left != "":
+					left.add(&touch{place{tenant: run.TenantID, generation: run.Generation}, t}, t.Left)
+				default:
 					tables[s] = append(tables[s], touch{place{run.TenantID, run.Generation, t.ID()}, t})
 				}
 			}
@@ -146,15 +152,17 @@ func (p *Projector) wanted(typ string) bool {
 	return false
 }
 
-// applyAll folds the touches into rows and returns the places that changed, in the order first touched. It is pure.
-func applyAll(rows map[place]fold.Row, touched []touch) ([]place, error) {
+// applyAll folds the touches into rows, adds to left what a column did not take, and returns the places that changed, in the order first
+// touched. It does no I/O.
+func applyAll(rows map[place]fold.Row, touched []touch, left leftOut) ([]place, error) {
 	var order []place
 	met := map[place]bool{}
 	for _, t := range touched {
-		row, err := t.Apply(rows[t.place])
+		row, lefts, err := t.Apply(rows[t.place])
 		if err != nil {
 			return nil, err
 		}
+		left.add(&t, lefts...)
 		rows[t.place] = row
 		if !met[t.place] {
 			met[t.place] = true
@@ -184,7 +192,12 @@ func (p *Projector) begin(ctx context.Context, tx pgx.Tx, runs []consumer.Run) e
 			return fmt.Errorf("empty generation of %s: %w", s.Table, err)
 		}
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, feed, generation)
+	_, err := tx.Exec(ctx, `DELETE FROM projection.untouched t USING unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
+		WHERE t.tenant_id = v.tenant_id AND t.generation = v.generation AND t.feed = $3`, tenants, generations, p.feed)
+	if err != nil {
+		return fmt.Errorf("empty generation of untouched: %w", err)
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, feed, generation)
 		SELECT v.tenant_id, $3, v.generation FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation) WHERE v.generation = 1
 		ON CONFLICT DO NOTHING`, tenants, generations, p.feed)
 	if err != nil {

@@ -25,8 +25,12 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		return err
 	}
 	defer base.Close()
-	main := New(base.Pool, consumer.FeedMain, specs, base.Schemas, rt.Log)
-	control := New(base.Pool, FeedControl, specs, base.Schemas, rt.Log)
+	m, err := newMetrics(rt.Metrics, specs)
+	if err != nil {
+		return err
+	}
+	main := newProjector(base.Pool, consumer.FeedMain, specs, base.Schemas, m, rt.Log)
+	control := newProjector(base.Pool, FeedControl, specs, base.Schemas, m, rt.Log)
 	loop := base.Config("rebuild")
 	loop.Archive = archive.NewReader(base.Pool)
 	loop.Feeds = []consumer.Feed{{Name: FeedControl, Handler: control}}

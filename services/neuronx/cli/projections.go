@@ -21,6 +21,7 @@ type projectionRow struct {
 	State      string `json:"state"`
 	Sequence   string `json:"sequence"`
 	Reason     string `json:"reason,omitempty"`
+	Untouched  string `json:"untouched,omitempty"` // events left out, by projection and reason
 }
 
 func (c *cli) projectionsList() *cobra.Command {
@@ -41,7 +42,9 @@ func (c *cli) projectionsList() *cobra.Command {
 			for _, feed := range projector.Feeds() {
 				names = append(names, consumer.RowName(kafka.GroupProjector, feed))
 			}
-			rows, err := pool.Query(ctx, `SELECT p.tenant_id, f.feed, p.generation, coalesce(a.generation = p.generation, false), p.state, p.sequence::text, p.reason
+			rows, err := pool.Query(ctx, `SELECT p.tenant_id, f.feed, p.generation, coalesce(a.generation = p.generation, false), p.state, p.sequence::text, p.reason,
+				(SELECT coalesce(string_agg(u.projection || ' ' || u.reason || ' ' || u.events, ', ' ORDER BY u.projection, u.reason), '')
+					FROM projection.untouched u WHERE u.tenant_id = p.tenant_id AND u.feed = f.feed AND u.generation = p.generation)
 				FROM neuronx.progress p JOIN unnest($3::text[], $4::text[]) AS f (consumer, feed) ON f.consumer = p.consumer
 				LEFT JOIN projection.active a ON a.tenant_id = p.tenant_id AND a.feed = f.feed
 				WHERE ($1 = '' OR p.tenant_id = $1) AND ($2 = '' OR p.state = $2)
@@ -53,8 +56,8 @@ func (c *cli) projectionsList() *cobra.Command {
 			if err != nil {
 				return failed("list projections", err)
 			}
-			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "SEQUENCE", "REASON"}, func(r projectionRow) []any {
-				return []any{r.Tenant, r.Feed, r.Generation, r.Active, r.State, r.Sequence, dash(r.Reason)}
+			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "SEQUENCE", "REASON", "LEFT OUT"}, func(r projectionRow) []any {
+				return []any{r.Tenant, r.Feed, r.Generation, r.Active, r.State, r.Sequence, dash(r.Reason), dash(r.Untouched)}
 			})
 		},
 	}

@@ -15,6 +15,7 @@ type Row map[string]any
 type Touch struct {
 	Spec *Spec
 	Key  map[string]any
+	Left Left // why the event touches no row; empty when it touches one
 	rule Rule
 	vars map[string]any
 	at   event.Recorded
@@ -29,21 +30,38 @@ func (s *Spec) Touches(r event.Recorded, data map[string]any) (*Touch, error) {
 	}
 	t := &Touch{Spec: s, Key: make(map[string]any, len(s.Key)), rule: rule, at: r,
 		vars: map[string]any{"event": expr.EventVars(r), "data": data}}
+	size := 0
 	for _, k := range s.Key {
 		v, err := rule.Key[k].Eval(t.vars)
 		if err == nil {
 			v, err = convert(s.types[k], v)
 		}
-		if err == nil && v == nil {
-			err = fmt.Errorf("the key is null")
-		}
-		if err != nil {
+		switch why, judged := judge(err); {
+		case !judged:
 			return nil, fmt.Errorf("projection %s, %s, key %s: %w", s.Name, r.Type, k, err)
+		case why == LeftValue || why == LeftRange:
+			t.Left = LeftKeyValue
+			return t, nil
+		case why != "":
+			t.Left = why
+			return t, nil
+		case v == nil:
+			t.Left = LeftKeyNull
+			return t, nil
+		}
+		if text, ok := v.(string); ok {
+			size += len(text)
 		}
 		t.Key[k] = v
 	}
+	if size > MaxKey {
+		t.Left = LeftKeyLong
+	}
 	return t, nil
 }
+
+// Sequence is that of the event.
+func (t *Touch) Sequence() int64 { return t.at.Sequence }
 
 // ID is the key as one comparable value, for maps.
 func (t *Touch) ID() string { return KeyID(t.Spec, t.Key) }
@@ -58,8 +76,9 @@ func KeyID(s *Spec, row map[string]any) string {
 	return string(id)
 }
 
-// Apply returns the row after the event. row is nil when there is none yet; it is not changed.
-func (t *Touch) Apply(row Row) (Row, error) {
+// Apply returns the row after the event. row is nil when there is none yet; it is not changed. lefts are the reasons for which a column was
+// left as it was, one a column.
+func (t *Touch) Apply(row Row) (_ Row, lefts []Left, _ error) {
 	s := t.Spec
 	next := maps.Clone(row)
 	if next == nil {
@@ -68,10 +87,12 @@ func (t *Touch) Apply(row Row) (Row, error) {
 	t.vars["row"] = s.visible(row)
 	for _, a := range t.rule.Set {
 		v, err := t.eval(a)
-		if err != nil {
-			return nil, fmt.Errorf("projection %s, %s, set %s: %w", s.Name, t.at.Type, a.Column, err)
-		}
-		if v != nil {
+		switch why, judged := judge(err); {
+		case !judged:
+			return nil, nil, fmt.Errorf("projection %s, %s, set %s: %w", s.Name, t.at.Type, a.Column, err)
+		case why != "":
+			lefts = append(lefts, why)
+		case v != nil:
 			next[a.Column] = v
 		}
 	}
@@ -80,15 +101,17 @@ func (t *Touch) Apply(row Row) (Row, error) {
 		if err == nil && v != nil {
 			v, err = sum(s.types[a.Column], next[a.Column], v)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("projection %s, %s, add %s: %w", s.Name, t.at.Type, a.Column, err)
-		}
-		if v != nil {
+		switch why, judged := judge(err); {
+		case !judged:
+			return nil, nil, fmt.Errorf("projection %s, %s, add %s: %w", s.Name, t.at.Type, a.Column, err)
+		case why != "":
+			lefts = append(lefts, why)
+		case v != nil:
 			next[a.Column] = v
 		}
 	}
 	next["sequence"] = t.at.Sequence
-	return next, nil
+	return next, lefts, nil
 }
 
 func (t *Touch) eval(a Assignment) (any, error) {
@@ -160,8 +183,11 @@ func Tables(specs []*Spec, events []event.Recorded, decode Decode) (map[string]m
 			if err != nil {
 				return nil, fmt.Errorf("sequence %d of %s: %w", r.Sequence, r.TenantID, err)
 			}
+			if t == nil || t.Left != "" {
+				continue
+			}
 			rows, id := out[s.Schema+"."+s.Table], r.TenantID+"/"+t.ID()
-			row, err := t.Apply(rows[id])
+			row, _, err := t.Apply(rows[id])
 			if err != nil {
 				return nil, fmt.Errorf("sequence %d of %s: %w", r.Sequence, r.TenantID, err)
 			}

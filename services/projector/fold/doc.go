@@ -11,7 +11,10 @@
 //   - add adds a number to a column that begins at 0. Null adds nothing.
 //   - expressions see event (the envelope), data (the fields of the event) and row (the columns as they were before the event; null
 //     where nothing was set). All expressions of an event see the same row.
-//   - the key is of event and data only. A null key is an error of the event.
+//   - the key is of event and data only.
+//   - an event that gives no key, or one with more than MaxKey bytes of text or a value that its column can't hold, touches no row of that
+//     table. A value that a column can't hold leaves the column as it is: text with a NUL, a time outside the years 1 to 9999,
+//     a number beyond numeric(24,4), a sum beyond its column. Each such case has a reason (Left), which the projector counts.
 //
 // # Values
 //
@@ -20,6 +23,6 @@
 //
 // # How it fails
 //
-// Parse names every problem of a file. Apply fails for an event whose expression fails or gives a value that the column can't hold;
-// the same event fails again, so its tenant stalls until the declaration is mended or a person skips it.
+// Parse names every problem of a file. Touches and Apply fail only when an expression was cut off by time, which says nothing about the
+// event. What an event holds never fails: it was admitted and can't be changed, and the events after it must not wait for it.
 package fold

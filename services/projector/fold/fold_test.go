@@ -39,7 +39,7 @@ func apply(t *testing.T, s *Spec, steps ...any) Row {
 		if touch == nil {
 			continue
 		}
-		if row, err = touch.Apply(row); err != nil {
+		if row, _, err = touch.Apply(row); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -116,19 +116,62 @@ func TestActivities_HoldAppointmentsApart(t *testing.T) {
 	want(t, row, data{"activity_id": "appointment:1", "kind": "appointment", "status": "missed", "outcome": "ill", "lead_id": "42", "starts_at": noon})
 }
 
-func TestApply_RefusesWhatAColumnCannotHold(t *testing.T) {
-	s := spec(t, "leads")
-	for name, d := range map[string]data{"NUL in text": lead(data{"email": "a\x00b"}), "number in text": lead(data{"email": int64(1)})} {
-		touch, err := s.Touches(event.Recorded{Event: event.Event{Type: "lead.created", Time: noon}}, d)
-		if err != nil {
-			t.Fatal(err)
+func TestApply_LeavesOutWhatAColumnCannotHold(t *testing.T) {
+	year := func(y int) time.Time { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC) }
+	for name, tc := range map[string]struct {
+		projection, typ, column string
+		data                    data
+		left                    Left
+	}{
+		"NUL in text":      {"leads", "lead.created", "email", lead(data{"email": "a\x00b"}), LeftValue},
+		"no UTF-8":         {"leads", "lead.created", "email", lead(data{"email": "a\xffb"}), LeftExpression},
+		"number in text":   {"leads", "lead.created", "email", lead(data{"email": int64(1)}), LeftValue},
+		"double in bigint": {"leads", "lead.scored", "score", data{"lead_id": "1", "score": 1.5}, LeftValue},
+		"year 0":           {"activities", "appointment.booked", "starts_at", data{"appointment_id": "1", "lead_id": nil, "owner_id": nil, "starts_at": year(0), "ends_at": nil}, LeftRange},
+		"before Christ":    {"activities", "appointment.booked", "starts_at", data{"appointment_id": "1", "lead_id": nil, "owner_id": nil, "starts_at": year(-4800), "ends_at": nil}, LeftRange},
+		"year 10000":       {"activities", "appointment.booked", "ends_at", data{"appointment_id": "1", "lead_id": nil, "owner_id": nil, "starts_at": nil, "ends_at": year(10000)}, LeftRange},
+		"25 digits":        {"opportunities", "opportunity.won", "value", data{"opportunity_id": "1", "lead_id": nil, "owner_id": nil, "segment": nil, "currency": nil, "value": "100000000000000000000.0000"}, LeftRange},
+		"a NUL in a list":  {"api_keys", "tenant.key_issued", "scopes", data{"key_id": "1", "secret_sha256": "", "label": nil, "expires_at": nil, "scopes": []any{"a\x00"}}, LeftValue},
+	} {
+		touch, err := spec(t, tc.projection).Touches(event.Recorded{Event: event.Event{Type: tc.typ, Time: noon}, Sequence: 3}, tc.data)
+		if err != nil || touch.Left != "" {
+			t.Fatalf("%s: %q, %v", name, touch.Left, err)
 		}
-		if _, err := touch.Apply(nil); err == nil {
-			t.Errorf("%s was taken", name)
+		row, left, err := touch.Apply(nil)
+		if err != nil || len(left) != 1 || left[0] != tc.left || row[tc.column] != nil || row["sequence"] != int64(3) {
+			t.Errorf("%s: %v is left out as %v, %v", name, row, left, err)
 		}
 	}
-	if _, err := s.Touches(event.Recorded{Event: event.Event{Type: "lead.lost"}}, data{"lead_id": nil}); err == nil {
-		t.Error("a null key was taken")
+}
+
+func TestApply_LeavesOutASumThatItsColumnCannotHold(t *testing.T) {
+	s := spec(t, "funnel_daily")
+	row := apply(t, s, "opportunity.won", data{"value": "99999999999999999999.9999"}, "opportunity.won", data{"value": "0.0001"}, "opportunity.won", data{"value": "-1.0000"})
+	want(t, row, data{"opportunities_won": int64(3), "value_won": "99999999999999999998.9999"})
+}
+
+func TestTouches_LeaveOutAnEventWithoutAUsableKey(t *testing.T) {
+	for name, tc := range map[string]struct {
+		projection, typ string
+		data            data
+		left            Left
+	}{
+		"null":        {"leads", "lead.lost", data{"lead_id": nil}, LeftKeyNull},
+		"NUL":         {"leads", "lead.lost", data{"lead_id": "a\x00"}, LeftKeyValue},
+		"a number":    {"leads", "lead.lost", data{"lead_id": int64(1)}, LeftKeyValue},
+		"no text":     {"activities", "appointment.missed", data{"appointment_id": int64(1)}, LeftExpression},
+		"1,025 bytes": {"leads", "lead.lost", data{"lead_id": strings.Repeat("a", 1025)}, LeftKeyLong},
+		"and prefix":  {"activities", "appointment.missed", data{"appointment_id": strings.Repeat("a", 1013)}, LeftKeyLong},
+		"1,024 bytes": {"leads", "lead.lost", data{"lead_id": strings.Repeat("\u00e4", 512)}, ""},
+	} {
+		touch, err := spec(t, tc.projection).Touches(event.Recorded{Event: event.Event{Type: tc.typ, Time: noon}}, tc.data)
+		if err != nil || touch.Left != tc.left {
+			t.Errorf("%s: left out as %q, want %q, %v", name, touch.Left, tc.left, err)
+		}
+	}
+	late := event.Recorded{Event: event.Event{Type: "lead.lost", Time: time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)}}
+	if touch, err := spec(t, "funnel_daily").Touches(late, data{}); err != nil || touch.Left != LeftKeyValue {
+		t.Errorf("a day of the year 12000: %q, %v", touch.Left, err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package fold
 
 import (
-	"errors"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -40,28 +39,44 @@ func convert(t Type, v any) (any, error) {
 		return numeric(v)
 	case Timestamptz:
 		if at, ok := v.(time.Time); ok {
-			return at.UTC().Truncate(time.Microsecond), nil
+			return instant(at)
 		}
 	case Date:
 		switch x := v.(type) {
 		case time.Time:
+			if _, err := instant(x); err != nil {
+				return nil, err
+			}
 			return x.UTC().Format(dateLayout), nil
 		case string:
-			if _, err := time.Parse(dateLayout, x); err != nil {
-				return nil, errors.New("not a date")
+			at, err := time.Parse(dateLayout, x)
+			if err != nil {
+				return nil, invalid("not a date")
+			}
+			if _, err := instant(at); err != nil {
+				return nil, err
 			}
 			return x, nil
 		}
 	case TextArray:
 		return textArray(v)
 	}
-	return nil, fmt.Errorf("a %T does not fit a column of type %s", v, t)
+	return nil, invalid(fmt.Sprintf("a %T does not fit a column of type %s", v, t))
+}
+
+// instant refuses times outside the years 1 to 9999: before, Postgres writes them in another form, and long after, other programs do.
+func instant(at time.Time) (any, error) {
+	at = at.UTC().Truncate(time.Microsecond)
+	if y := at.Year(); y < 1 || y > 9999 {
+		return nil, outOfRange("a time outside the years 1 to 9999")
+	}
+	return at, nil
 }
 
 // text refuses what Postgres does not take in text.
 func text(s string) (any, error) {
 	if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
-		return nil, errors.New("the text has a NUL or is not UTF-8")
+		return nil, invalid("the text has a NUL or is not UTF-8")
 	}
 	return s, nil
 }
@@ -69,13 +84,13 @@ func text(s string) (any, error) {
 func textArray(v any) (any, error) {
 	list, ok := v.([]any)
 	if !ok {
-		return nil, fmt.Errorf("a %T does not fit a column of type %s", v, TextArray)
+		return nil, invalid(fmt.Sprintf("a %T does not fit a column of type %s", v, TextArray))
 	}
 	out := make([]string, len(list))
 	for i, x := range list {
 		s, ok := x.(string)
 		if !ok {
-			return nil, fmt.Errorf("element %d is a %T, not a text", i, x)
+			return nil, invalid(fmt.Sprintf("element %d is a %T, not a text", i, x))
 		}
 		if _, err := text(s); err != nil {
 			return nil, err
@@ -91,19 +106,19 @@ func numeric(v any) (any, error) {
 	switch x := v.(type) {
 	case string:
 		if len(x) > 64 || strings.ContainsAny(x, "/eEpPxX_") {
-			return nil, errors.New("not a decimal number")
+			return nil, outOfRange("not a decimal number of at most 64 characters")
 		}
 		if _, ok := r.SetString(x); !ok {
-			return nil, errors.New("not a decimal number")
+			return nil, invalid("not a decimal number")
 		}
 	case int64:
 		r.SetInt64(x)
 	case float64:
 		if r.SetFloat64(x) == nil {
-			return nil, errors.New("not a finite number")
+			return nil, outOfRange("not a finite number")
 		}
 	default:
-		return nil, fmt.Errorf("a %T does not fit a column of type %s", v, Numeric)
+		return nil, invalid(fmt.Sprintf("a %T does not fit a column of type %s", v, Numeric))
 	}
 	return formatNumeric(&r)
 }
@@ -111,7 +126,7 @@ func numeric(v any) (any, error) {
 func formatNumeric(r *big.Rat) (any, error) {
 	s := r.FloatString(numericScale)
 	if digits := len(strings.TrimLeft(s, "-0.")); digits > maxNumeric+1 {
-		return nil, fmt.Errorf("more than %d digits", maxNumeric)
+		return nil, outOfRange(fmt.Sprintf("more than %d digits", maxNumeric))
 	}
 	if s == "-"+zeroNumeric {
 		s = zeroNumeric
@@ -126,7 +141,7 @@ func sum(t Type, a, b any) (any, error) {
 		if s := x + y; (s > x) == (y > 0) {
 			return s, nil
 		}
-		return nil, errors.New("the sum does not fit 64 bits")
+		return nil, outOfRange("the sum does not fit 64 bits")
 	}
 	var x, y big.Rat
 	x.SetString(a.(string))
