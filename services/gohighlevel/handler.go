@@ -75,7 +75,14 @@ func known(kind string) bool {
 	return false
 }
 
-func text(data map[string]any, key string) string { s, _ := data[key].(string); return s }
+// text reads a text field as Postgres takes it: an event that holds something else was admitted and can't be changed.
+func text(data map[string]any, key string) string {
+	s, _ := data[key].(string)
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// maxKind bounds the kind of an effect in a setting. Kinds are named by adapters; a longer one is no adapter's.
+const maxKind = 256
 
 // foldSetting folds an event that says what is in force for a tenant. is reports whether it was one.
 func foldSetting(ctx context.Context, tx pgx.Tx, d decoder, r *event.Recorded) (is bool, err error) {
@@ -90,6 +97,8 @@ func foldSetting(ctx context.Context, tx pgx.Tx, d decoder, r *event.Recorded) (
 	switch {
 	case err != nil:
 		return true, err
+	case r.Type == "tenant.effects_mode_set" && len(text(data, "kind")) > maxKind:
+		return true, nil
 	case r.Type == "tenant.effects_mode_set":
 		return true, ledger.SetMode(ctx, tx, r.TenantID, text(data, "kind"), effect.ParseMode(text(data, "mode")), r.Sequence)
 	case text(data, "adapter") != effect.Adapter:
@@ -124,7 +133,11 @@ func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 		Command: c, Partition: partition, Position: r.Position, NotAfter: notAfter,
 		Envelope: ledger.Envelope{CorrelationID: r.CorrelationID, TraceParent: r.TraceParent, TraceState: r.TraceState, Hops: r.Hops, Path: r.Path, Origin: r.Origin},
 	}
-	if e.Subject == "" {
+	switch {
+	case e.Subject != "":
+	case c.Unfit != "":
+		e.Subject = "effect/" + r.ID // it waits for nothing, and nothing for it
+	default:
 		e.Subject = "lead/" + c.LeadID
 	}
 	switch mode := ten.Mode(kind); {
@@ -212,8 +225,8 @@ func (h *handler) refill(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 	} else {
 		err = ledger.Set(ctx, tx, e)
 	}
-	if err == nil && kind == effect.KindUpsert && e.RemoteID != "" {
-		err = ledger.SaveID(ctx, tx, r.TenantID, text(data, "lead_id"), e.RemoteID)
+	if lead := text(data, "lead_id"); err == nil && kind == effect.KindUpsert && e.RemoteID != "" && len(lead) <= effect.MaxLeadID {
+		err = ledger.SaveID(ctx, tx, r.TenantID, lead, e.RemoteID)
 	}
 	return err
 }

@@ -71,5 +71,9 @@ func leadID(e ledger.Effect) string {
 	if e.Command.LeadID != "" {
 		return e.Command.LeadID
 	}
-	return strings.TrimPrefix(e.Subject, "lead/")
+	lead, is := strings.CutPrefix(e.Subject, "lead/")
+	if e.Command.Unfit != "" && !is {
+		return "" // the subject is another thing's, or was made up for want of a usable lead id
+	}
+	return lead
 }

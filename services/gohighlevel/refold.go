@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/kafka"
 )
 
 const refoldPage = 500
@@ -19,6 +20,10 @@ func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archiv
 		if _, err := tx.Exec(ctx, `DELETE FROM neuronx.`+table+` WHERE tenant_id = $1`, tenant); err != nil {
 			return fmt.Errorf("empty %s of %s: %w", table, tenant, err)
 		}
+	}
+	skipped, err := consumer.Skips(ctx, tx, kafka.GroupGoHighLevel, tenant)
+	if err != nil {
+		return err
 	}
 	for from := int64(1); from <= through; {
 		events, err := archive.Events(ctx, tenant, from, refoldPage)
@@ -33,8 +38,10 @@ func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archiv
 			case r.Sequence != from:
 				return fmt.Errorf("the archive of %s lacks sequence %d", tenant, from)
 			}
-			if _, err := foldSetting(ctx, tx, d, r); err != nil {
-				return fmt.Errorf("fold %s/%d again: %w", tenant, r.Sequence, err)
+			if !skipped[r.Sequence] {
+				if _, err := foldSetting(ctx, tx, d, r); err != nil {
+					return fmt.Errorf("fold %s/%d again: %w", tenant, r.Sequence, err)
+				}
 			}
 			from++
 		}

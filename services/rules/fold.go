@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
@@ -171,6 +172,9 @@ func (f *fold) setHealth(rule string, h Health) {
 	f.dirtyHealth[rule] = true
 }
 
+// maxRuleName bounds the name of a rule that an event tells about, in bytes.
+const maxRuleName = 256
+
 // engine takes in what is told about rules. It happens at the event's sequence, so that every replay switches at the same place.
 func (f *fold) engine(ctx context.Context, r *event.Recorded) error {
 	switch r.Type {
@@ -183,6 +187,9 @@ func (f *fold) engine(ctx context.Context, r *event.Recorded) error {
 		return err
 	}
 	rule, _ := data["rule"].(string) // the schema has it as a required string
+	if len(rule) > maxRuleName || strings.ContainsRune(rule, 0) || !utf8.ValidString(rule) {
+		return nil // no rule has such a name, and no table takes it
+	}
 	h := f.health[rule]
 	switch r.Type {
 	case typeReset:
@@ -234,6 +241,7 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 		return f.refuseBundle(ctx, r, version, err)
 	}
 	by, _ := data["by"].(string) // absent is fine
+	by = strings.ReplaceAll(strings.ToValidUTF8(by, "\uFFFD"), "\x00", "\uFFFD")
 	f.bundle = &bundle{Sequence: r.Sequence, EventID: r.ID, Version: version, Semantics: semantics, By: by, At: r.RecordedTime, Files: files, Set: set}
 	f.published = append(f.published, f.bundle)
 	f.cost += compileCost * uint64(set.Expressions())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/outbox"
 )
@@ -27,6 +28,10 @@ func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archiv
 	s := &shadow{archive: archive, registry: reg, log: log}
 	f := newFold(tenant, &replayed{shadow: s, decoder: consumer.NewDecoder(reg)}, nil, nil)
 	there := map[string]bool{}
+	skipped, err := consumer.Skips(ctx, tx, kafka.GroupRules, tenant)
+	if err != nil {
+		return nil, err
+	}
 	for from := int64(1); from <= through; {
 		events, err := archive.Events(ctx, tenant, from, shadowPage)
 		if err != nil {
@@ -46,6 +51,9 @@ func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archiv
 			from++
 			if r.Deriver == Deriver {
 				there[r.ID] = true
+			}
+			if skipped[r.Sequence] {
+				continue
 			}
 			if err := f.apply(ctx, r); err != nil {
 				return nil, fmt.Errorf("evaluate %s/%d again: %w", tenant, r.Sequence, err)

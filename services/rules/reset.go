@@ -96,6 +96,10 @@ func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error)
 	if err != nil {
 		return c, err
 	}
+	skipped, err := consumer.Skips(ctx, s.pool, kafka.GroupRules, tenant)
+	if err != nil {
+		return c, err
+	}
 	f := newFold(tenant, &replayed{shadow: s, decoder: consumer.NewDecoder(s.registry)}, nil, nil)
 	expected := map[string]event.Event{} // derived again, not yet seen in the log
 	excused := map[string]bool{}         // those of them that need not be there
@@ -114,7 +118,7 @@ func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error)
 			if r.Deriver == Deriver {
 				s.match(ctx, &c, expected, r)
 			}
-			if r.Sequence > through {
+			if r.Sequence > through || skipped[r.Sequence] {
 				continue // only to find what was derived from earlier ones
 			}
 			if err := f.apply(ctx, r); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -77,6 +78,9 @@ func encodeValue(b *bytes.Buffer, v any) error {
 	case int64:
 		b.WriteString(strconv.FormatInt(v, 10))
 	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Errorf("a number in the state is not finite; JSON has no form for it")
+		}
 		text := strconv.FormatFloat(v, 'g', -1, 64)
 		if !strings.ContainsAny(text, ".e") {
 			text += ".0"
@@ -85,6 +89,9 @@ func encodeValue(b *bytes.Buffer, v any) error {
 	case string:
 		return encodeText(b, v)
 	case time.Time:
+		if y := v.UTC().Year(); y < 0 || y > 9999 {
+			return fmt.Errorf("a time in the state is outside the years 0 to 9999; it could not be read again")
+		}
 		fmt.Fprintf(b, `{"%s":"%s"}`, markTime, v.UTC().Format(time.RFC3339Nano))
 	case []byte:
 		fmt.Fprintf(b, `{"%s":"%s"}`, markBytes, base64.StdEncoding.EncodeToString(v))

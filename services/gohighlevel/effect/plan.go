@@ -2,10 +2,13 @@ package effect
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Command is what a crm.*.requested event asks for, as kept in the ledger.
@@ -20,6 +23,7 @@ type Command struct {
 	Add       []string `json:"add,omitempty"`
 	Remove    []string `json:"remove,omitempty"`
 	Body      string   `json:"body,omitempty"`
+	Unfit     string   `json:"unfit,omitempty"` // why the command can't be kept as it came, and so not be carried out; the rest is empty
 }
 
 // DefaultNotAfter is how long after its recording a command may be carried out when it does not say.
@@ -41,12 +45,51 @@ func FromData(data map[string]any) (c Command, notAfter time.Time) {
 	c = Command{LeadID: text("lead_id"), Email: text("email"), Phone: text("phone"), FirstName: text("first_name"),
 		LastName: text("last_name"), Company: text("company"), Source: text("source"), Add: list("add"), Remove: list("remove"), Body: text("body")}
 	notAfter, _ = data["not_after"].(time.Time)
-	return c, notAfter
+	if why := c.unfit(); why != "" {
+		c = Command{Unfit: why}
+	}
+	return c, clamp(notAfter)
+}
+
+// MaxLeadID is how many bytes a lead id may have: it is part of keys of the ledger's tables, and Postgres takes index rows of up to 2,704
+// bytes. A command with a longer one fails; it must not stop those after it.
+const MaxLeadID = 1024
+
+// unfit tells why a command can't be kept: "" when it can.
+func (c Command) unfit() string {
+	if len(c.LeadID) > MaxLeadID {
+		return fmt.Sprintf("the lead id has %d bytes, more than %d", len(c.LeadID), MaxLeadID)
+	}
+	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body}, c.Add, c.Remove) {
+		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
+			return "a text of the command holds a NUL character or is not UTF-8"
+		}
+	}
+	return ""
+}
+
+// clamp keeps a time limit within what the ledger can store. The zero time, which is none, stays; so is the start of the epoch read back,
+// which therefore is a second later.
+func clamp(t time.Time) time.Time {
+	first, last := time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+	switch {
+	case t.IsZero():
+		return t
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	case t.Unix() == 0:
+		return t.Add(time.Second)
+	}
+	return t
 }
 
 // Problem tells why a command of a kind can never be carried out; "" when it can.
 func (c Command) Problem(kind string) (code, detail string) {
 	switch {
+	case c.Unfit != "":
+		return CodeInvalidCommand, c.Unfit
 	case kind == KindUpsert && c.Email == "" && c.Phone == "":
 		return CodeInvalidCommand, "a contact needs an e-mail address or a phone number"
 	case kind == KindNote && c.Body == "":

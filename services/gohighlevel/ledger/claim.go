@@ -79,6 +79,7 @@ type End struct {
 // an end that is known for sure, unknown since this very attempt was taken over (the answer came late, but it came). It reports
 // whether the effect took the end; the attempt's own row is written in any case.
 func Finish(ctx context.Context, tx pgx.Tx, e Effect, end End) (bool, error) {
+	end.Code, end.Detail, end.RemoteID = clean(end.Code), clean(end.Detail), clean(end.RemoteID)
 	late := end.Status == effect.Done || end.Status == effect.Failed
 	tag, err := tx.Exec(ctx, `UPDATE neuronx.effects SET status = $5, code = $6, last_error = $7,
 			remote_id = CASE WHEN $8 <> '' THEN $8 ELSE remote_id END, lease_until = NULL, next_attempt_at = now() + $9, updated_at = now()
@@ -113,7 +114,7 @@ func outcomeWord(s effect.Status) string {
 // Settle ends a locked pending effect without a request.
 func Settle(ctx context.Context, tx pgx.Tx, e Effect, end End) error {
 	tag, err := tx.Exec(ctx, `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5, updated_at = now()
-		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, string(end.Status), end.Code, errorText(end))
+		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, string(end.Status), clean(end.Code), clean(errorText(end)))
 	if err != nil {
 		return fmt.Errorf("settle effect: %w", err)
 	}
@@ -126,7 +127,7 @@ func Settle(ctx context.Context, tx pgx.Tx, e Effect, end End) error {
 // Postpone keeps a locked pending effect waiting, and says why.
 func Postpone(ctx context.Context, tx pgx.Tx, e Effect, after time.Duration, code, detail string) error {
 	_, err := tx.Exec(ctx, `UPDATE neuronx.effects SET next_attempt_at = now() + $3, code = $4, last_error = $5, updated_at = now()
-		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, after, code, detail)
+		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, after, clean(code), clean(detail))
 	if err != nil {
 		return fmt.Errorf("postpone effect: %w", err)
 	}

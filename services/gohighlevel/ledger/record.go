@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,12 @@ type Envelope struct {
 	Hops          int          `json:"hops,omitempty"`
 	Path          []string     `json:"path,omitempty"`
 	Origin        event.Origin `json:"origin,omitempty"`
+}
+
+// clean makes of what others wrote, such as a CRM's answer, a text that Postgres takes: an attempt that can't be ended is one that nobody
+// knows the end of.
+func clean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // Effect is a row of the ledger.
@@ -75,7 +82,7 @@ func Record(ctx context.Context, q Querier, e Effect) (bool, error) {
 		ON CONFLICT (tenant_id, effect_id) DO UPDATE SET command_sequence = excluded.command_sequence, request = excluded.request,
 			envelope = excluded.envelope, position = excluded.position, not_after = excluded.not_after
 			WHERE f.command_sequence = 0 AND excluded.command_sequence > 0`,
-		e.TenantID, e.ID, e.Sequence, e.Kind, string(e.Class), e.Subject, string(e.Status), e.Code, e.LastError, e.RemoteID,
+		e.TenantID, e.ID, e.Sequence, e.Kind, string(e.Class), e.Subject, string(e.Status), clean(e.Code), clean(e.LastError), clean(e.RemoteID),
 		request, envelope, e.Partition, e.Position, notAfter)
 	if err != nil {
 		return false, fmt.Errorf("record effect: %w", err)
@@ -131,7 +138,7 @@ func Set(ctx context.Context, q Querier, e Effect) error {
 	_, err := q.Exec(ctx, `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5, remote_id = $6, resolutions = $7, not_after = $8,
 			lease_until = NULL, next_attempt_at = now(), updated_at = now()
 		WHERE tenant_id = $1 AND effect_id = $2`,
-		e.TenantID, e.ID, string(e.Status), e.Code, e.LastError, e.RemoteID, e.Resolutions, notAfter)
+		e.TenantID, e.ID, string(e.Status), clean(e.Code), clean(e.LastError), clean(e.RemoteID), e.Resolutions, notAfter)
 	if err != nil {
 		return fmt.Errorf("set effect: %w", err)
 	}
@@ -142,7 +149,7 @@ func Set(ctx context.Context, q Querier, e Effect) error {
 func SaveID(ctx context.Context, q Querier, tenant, local, remote string) error {
 	_, err := q.Exec(ctx, `INSERT INTO neuronx.crm_ids (tenant_id, adapter, local_id, remote_id) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (tenant_id, adapter, local_id) DO UPDATE SET remote_id = excluded.remote_id, updated_at = now()`,
-		tenant, effect.Adapter, local, remote)
+		tenant, effect.Adapter, local, clean(remote))
 	if err != nil {
 		return fmt.Errorf("save contact id: %w", err)
 	}
