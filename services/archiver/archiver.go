@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -102,7 +103,7 @@ func (a *Archiver) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error
 	if err == nil {
 		return a.decisions(ctx, tx, []consumer.Run{run})
 	}
-	if !refusedByJSON(err) {
+	if !refusedByJSON(err) || len(run.Events) > 1 { // tried again one by one, so that only the culprit goes without
 		return err
 	}
 	// The strict rendering let something through that jsonb does not take. The payload is what counts.
@@ -122,13 +123,14 @@ func (a *Archiver) tryWrite(ctx context.Context, tx pgx.Tx, entries []entry) err
 	return pgx.BeginFunc(ctx, tx, func(sp pgx.Tx) error { return a.write(ctx, sp, entries) })
 }
 
-// refusedByJSON: invalid text representation, untranslatable character, statement too complex (nesting).
+// refusedByJSON reports whether Postgres refused a value (class 22, such as a NUL in a text or a number that numeric does not hold) or its
+// size (class 54). Of an event, only the rendered data can be such a value: the attributes are bounded when they are parsed.
 func refusedByJSON(err error) bool {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		return false
 	}
-	return pg.Code == "22P02" || pg.Code == "22P05" || pg.Code == "54001" || pg.Code == "22032" || pg.Code == "22030"
+	return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "54")
 }
 
 // prepare makes the rows. It does no writes but the first one of a schema.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,35 +20,51 @@ import (
 // errOtherLetter means that another dead letter is kept of the same refused record: a log that was made anew, or a forged one.
 var errOtherLetter = errors.New("another dead letter is kept under the same topic, partition and offset")
 
-// ApplyDeadLetters keeps dead letters. One that is kept already is compared, not overwritten.
+// ApplyDeadLetters keeps dead letters. One that is kept already is compared, not overwritten. Another one of the same refused record is
+// kept under its own place in neuronx.deadletter: there is no tenant to set aside, so an error would stop the archive of all.
 func (a *Archiver) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []consumer.DeadLetter) error {
 	for i := range letters {
 		row := letterRow(&letters[i])
-		tag, err := tx.Exec(ctx, `INSERT INTO neuronx.dead_letters (topic, partition, "offset", tenant_id, reason, detail, event_id, event_type,
-				source, subject, deriver, deriver_number, recorded_at, letter_partition, letter_offset, key, headers, value, hash)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-			ON CONFLICT (topic, partition, "offset") DO NOTHING`, row.args()...)
+		err := a.keepLetter(ctx, tx, &row)
+		if errors.Is(err, errOtherLetter) && row.topic != kafka.TopicDeadLetter {
+			a.m.conflicts.Inc()
+			a.log.Error("two dead letters name the same refused record; the second is kept under its own place", "topic", row.topic,
+				"partition", row.partition, "offset", row.offset, "letter_partition", row.LetterPartition, "letter_offset", row.LetterOffset)
+			row.topic, row.partition, row.offset = kafka.TopicDeadLetter, row.LetterPartition, row.LetterOffset
+			err = a.keepLetter(ctx, tx, &row)
+		}
 		if err != nil {
-			return fmt.Errorf("keep dead letter of %s/%d/%d: %w", row.topic, row.partition, row.offset, err)
+			return err
 		}
 		// A redrive that was refused again has used up its number.
 		if _, err := a.box.Refused(ctx, tx, &letters[i].Event); err != nil && !errors.Is(err, outbox.ErrConflict) {
 			return err
 		}
-		if tag.RowsAffected() == 1 {
-			a.m.deadLetters.WithLabelValues(row.reason).Inc()
-			continue
-		}
-		var hash []byte
-		err = tx.QueryRow(ctx, `SELECT hash FROM neuronx.dead_letters WHERE topic = $1 AND partition = $2 AND "offset" = $3`,
-			row.topic, row.partition, row.offset).Scan(&hash)
-		if err != nil {
-			return fmt.Errorf("compare dead letter of %s/%d/%d: %w", row.topic, row.partition, row.offset, err)
-		}
-		if !bytes.Equal(hash, row.hash[:]) {
-			a.m.conflicts.Inc()
-			return fmt.Errorf("dead letter of %s/%d/%d: %w", row.topic, row.partition, row.offset, errOtherLetter)
-		}
+	}
+	return nil
+}
+
+// keepLetter inserts a row, or compares the one that is there.
+func (a *Archiver) keepLetter(ctx context.Context, tx pgx.Tx, row *letter) error {
+	tag, err := tx.Exec(ctx, `INSERT INTO neuronx.dead_letters (topic, partition, "offset", tenant_id, reason, detail, event_id, event_type,
+			source, subject, deriver, deriver_number, recorded_at, letter_partition, letter_offset, key, headers, value, hash)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+		ON CONFLICT (topic, partition, "offset") DO NOTHING`, row.args()...)
+	if err != nil {
+		return fmt.Errorf("keep dead letter of %s/%d/%d: %w", row.topic, row.partition, row.offset, err)
+	}
+	if tag.RowsAffected() == 1 {
+		a.m.deadLetters.WithLabelValues(row.reason).Inc()
+		return nil
+	}
+	var hash []byte
+	err = tx.QueryRow(ctx, `SELECT hash FROM neuronx.dead_letters WHERE topic = $1 AND partition = $2 AND "offset" = $3`,
+		row.topic, row.partition, row.offset).Scan(&hash)
+	if err != nil {
+		return fmt.Errorf("compare dead letter of %s/%d/%d: %w", row.topic, row.partition, row.offset, err)
+	}
+	if !bytes.Equal(hash, row.hash[:]) {
+		return fmt.Errorf("dead letter of %s/%d/%d: %w", row.topic, row.partition, row.offset, errOtherLetter)
 	}
 	return nil
 }
@@ -74,6 +91,9 @@ func letterRow(d *consumer.DeadLetter) letter {
 	}
 	if l.RecordedTime.IsZero() {
 		l.RecordedTime = d.LetterRecordTime
+	}
+	if y := l.RecordedTime.UTC().Year(); y < 1 || y > 9999 { // Kafka takes any timestamp, Postgres does not
+		l.RecordedTime = time.Unix(0, 0).UTC()
 	}
 	l.hash = archive.HashLetter(d.Key, l.headers, d.Value)
 	return l

@@ -3,7 +3,6 @@ package archiver
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -65,8 +64,19 @@ func TestApplyDeadLetters_KeepsAnythingOnce(t *testing.T) {
 	checkLetters(t, db, letters)
 	other := deadLetter(1)
 	other.Value = []byte("another")
-	if err := keep(other); !errors.Is(err, errOtherLetter) {
-		t.Errorf("another letter under the same place: %v", err)
+	other.LetterOffset = 77
+	for range 2 { // the second time it is read again
+		if err := keep(other); err != nil {
+			t.Fatalf("another letter of the same record: %v", err)
+		}
+	}
+	own := other
+	own.Topic, own.Partition, own.Offset = kafka.TopicDeadLetter, other.LetterPartition, other.LetterOffset
+	checkLetters(t, db, append(letters, own))
+	far := deadLetter(3)
+	far.RecordedTime, far.LetterRecordTime, far.Offset = time.Time{}, time.UnixMilli(1<<62), 3_000
+	if err := keep(far); err != nil {
+		t.Errorf("a letter of the year 146 million: %v", err)
 	}
 }
 

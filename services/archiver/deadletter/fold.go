@@ -47,6 +47,9 @@ func Fold(ctx context.Context, tx pgx.Tx, box *outbox.Outbox, decode Decode, log
 	return nil
 }
 
+// maxNote bounds the texts of a decision, in bytes.
+const maxNote = 1024
+
 func decided(ctx context.Context, tx pgx.Tx, decode Decode, log *slog.Logger, what string, r *event.Recorded) error {
 	if what != Retried && what != "edited" && what != Dropped {
 		return nil
@@ -60,7 +63,11 @@ func decided(ctx context.Context, tx pgx.Tx, decode Decode, log *slog.Logger, wh
 		}
 		return err
 	}
-	text := func(name string) string { s, _ := data[name].(string); return s }
+	// As Postgres and its indexes take it: the archive of a tenant does not stop for what such a note holds.
+	text := func(name string) string {
+		s, _ := data[name].(string)
+		return strings.ReplaceAll(strings.ToValidUTF8(s[:min(len(s), maxNote)], "\uFFFD"), "\x00", "\uFFFD")
+	}
 	partition, _ := data["partition"].(int32)
 	if p, ok := data["partition"].(int64); ok {
 		partition = int32(p) //nolint:gosec // an int of the schema
