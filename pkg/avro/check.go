@@ -16,6 +16,7 @@ type op struct {
 	dec  *decimal
 	sub  []op // record in a union; item of an array; branches of a union, one step each
 	path string
+	max  int // of a text: bytes that a new value may have; 0 for no bound but the body's
 }
 
 type opcode uint8
@@ -43,7 +44,11 @@ func compile(root *node) []op { return appendOps(nil, root, "") }
 func appendOps(ops []op, n *node, path string) []op {
 	if n.kind == kindRecord {
 		for _, f := range n.fields {
+			from := len(ops)
 			ops = appendOps(ops, f.node, join(path, f.name))
+			if f.maxBytes > 0 && len(ops) == from+1 {
+				bound(&ops[from], f.maxBytes)
+			}
 		}
 		return ops
 	}
@@ -103,11 +108,17 @@ func opOf(n *node, path string) op {
 // It builds no values and allocates nothing, and what it costs is bounded by the length of the body. It is strict:
 // text is UTF-8 without NUL, uuids and booleans are well formed, numbers are in range and finite, varints are
 // minimal, decimals fit their precision, block sizes are true, at most [MaxItems] array items, nothing is left.
-func (s *Schema) Check(body []byte) error {
+func (s *Schema) Check(body []byte) error { return s.check(body, false) }
+
+// CheckNew is Check for a body that is not in a log yet: identifiers have at most [MaxIdentifier] bytes, or what the property max_bytes of
+// their field says. Readers of a log use Check, because it may hold bodies from before there were bounds.
+func (s *Schema) CheckNew(body []byte) error { return s.check(body, true) }
+
+func (s *Schema) check(body []byte, bounds bool) error {
 	if len(body) > MaxBody {
 		return &BodyError{Message: fmt.Sprintf("%d bytes, more than %d", len(body), MaxBody)}
 	}
-	w := walker{body: body, items: MaxItems}
+	w := walker{body: body, items: MaxItems, bounds: bounds}
 	w.walk(s.program)
 	if w.failed != "" {
 		return &BodyError{Offset: w.pos, Path: w.path, Message: w.failed}
@@ -122,6 +133,7 @@ type walker struct {
 	body   []byte
 	pos    int
 	items  int // array items still allowed
+	bounds bool
 	failed string
 	path   string
 }
@@ -160,6 +172,9 @@ func (w *walker) walk(ops []op) bool {
 			case opText:
 				if !cleanText(raw) {
 					return w.fail(step, "text is not UTF-8, or holds NUL")
+				}
+				if w.bounds && step.max > 0 && len(raw) > step.max {
+					return w.fail(step, fmt.Sprintf("has %d bytes, more than the %d that it may have", len(raw), step.max))
 				}
 			case opUUID:
 				if !validUUID(raw) {

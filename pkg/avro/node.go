@@ -88,6 +88,7 @@ type field struct {
 	pii        string
 	piiSubject string
 	doc        bool
+	maxBytes   int // of a text, when it is new; 0 for none
 }
 
 // nullable returns the other branch of a union of null and one more, and the index of null.

@@ -178,6 +178,9 @@ func (p *parser) field(v any, namespace, at string, depth int) (*field, error) {
 	if f.node, err = p.node(object["type"], namespace, at+"/type", depth+1); err != nil {
 		return nil, err
 	}
+	if f.maxBytes, err = maxBytesOf(object, f.name, at); err != nil {
+		return nil, err
+	}
 	if f.node.empty() {
 		return nil, refuse(at+"/type", "holds nothing; a field must take at least one byte")
 	}

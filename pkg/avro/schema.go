@@ -37,6 +37,7 @@ type Schema struct {
 	eventType   string
 	root        *node
 	program     []op
+	short       int // a body of so many bytes can't hold a text over its bound
 	plan        *plan
 	personal    []PersonalField
 	encoder     *goavro.Codec // of the wire schema: kinds only, no logical types, no defaults
@@ -75,6 +76,7 @@ func Parse(text []byte) (*Schema, error) {
 	}
 	s.fingerprint = sha256.Sum256(s.text)
 	s.program = compile(root)
+	s.short = shortest(s.program, MaxBody)
 	boundGoavro()
 	wire := wireSchema(root)
 	if s.encoder, err = goavro.NewCodec(wire); err != nil {

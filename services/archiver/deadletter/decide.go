@@ -173,7 +173,7 @@ func edit(e *event.Event, value []byte, w World) ([]string, *event.Refusal) {
 	if e.Type != "" && schema.EventType() != e.Type {
 		return nil, event.Refuse(event.CodeTypeMismatch, "the data is of %s, the event of %s", schema.EventType(), e.Type)
 	}
-	if err := schema.Check(body); err != nil {
+	if err := schema.CheckNew(body); err != nil {
 		return nil, event.Refuse(event.CodeInvalidBody, "%v", err)
 	}
 	after := fields(schema, body)

@@ -161,7 +161,7 @@ func encode(ctx context.Context, e *event.Event, env *envelope, req *request, sc
 		return "", nil, registryDown(err)
 	}
 	if req.scratch.transcode(e, env, id, schema) {
-		return "", nil, nil
+		return bounded(e, schema)
 	}
 	return encodeStrictly(e, env, req, id, schema)
 }
@@ -193,6 +193,18 @@ func encodeStrictly(e *event.Event, env *envelope, req *request, id int32, schem
 	}
 	e.Value = event.Frame(id, body)
 	e.Fingerprint = event.FingerprintJSON(e.Type, e.Subject, e.Source, canonical)
+	return bounded(e, schema)
+}
+
+// bounded tells which identifier of an encoded event is too long. The sequencer would refuse it; the sender hears of it here.
+func bounded(e *event.Event, schema *avro.Schema) (event.Code, []FieldError, error) {
+	_, body, err := event.Unframe(e.Value)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := schema.CheckBounds(body); err != nil {
+		return event.CodeInvalidBody, dataFaults(err), nil
+	}
 	return "", nil, nil
 }
 
@@ -215,7 +227,7 @@ func encodeAvro(ctx context.Context, e *event.Event, data []byte, schemas Catalo
 	if t := schema.EventType(); t != e.Type && e.Type != "" {
 		return event.CodeTypeMismatch, []FieldError{{Location: "type", Message: fmt.Sprintf("schema %d is for the type %.128q", id, t)}}, nil
 	}
-	if err := schema.Check(body); err != nil {
+	if err := schema.CheckNew(body); err != nil {
 		return event.CodeInvalidBody, dataFaults(err), nil
 	}
 	e.Value = data

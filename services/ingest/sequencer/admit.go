@@ -44,7 +44,7 @@ const (
 // Schema is what admission needs of a writer's schema; *avro.Schema is one.
 type Schema interface {
 	EventType() string
-	Check(body []byte) error
+	CheckNew(body []byte) error
 }
 
 // errUnknownSchema and errUnavailable are how Env.Schema says that there is no such schema, or that nobody can say.
@@ -323,7 +323,7 @@ func (a *admission) judgeBody(t *tenant) decision {
 	if over := a.storm(); over != "" {
 		return a.refuse(event.CodeStorm, over)
 	}
-	if err := schema.Check(body); err != nil {
+	if err := schema.CheckNew(body); err != nil {
 		return a.refuse(event.CodeInvalidBody, err.Error())
 	}
 	if sequence := a.sentAgain(); sequence > 0 {

@@ -135,7 +135,7 @@ func message(s *avro.Schema, text []byte) (object, error) {
 		return nil, err
 	}
 	doc, _ := tree["doc"].(string)
-	return object{
+	out := object{
 		"name": s.FullName(), "title": s.EventType(), "summary": doc, "contentType": event.ContentTypeAvro,
 		"headers": ref("components", "schemas", "attributes"),
 		"payload": object{"schemaFormat": avroFormat, "schema": json.RawMessage(text)},
@@ -143,7 +143,11 @@ func message(s *avro.Schema, text []byte) (object, error) {
 			"key": object{"type": "string", "description": "Tenant id.", "pattern": "^[a-z0-9-]{1,63}$"}, "schemaIdLocation": "payload",
 			"schemaIdPayloadEncoding": "confluent", "schemaLookupStrategy": "TopicRecordNameStrategy", "bindingVersion": bindingVersion,
 		}},
-	}, nil
+	}
+	if bounds := s.Bounds(); len(bounds) > 0 {
+		out["x-max-bytes"] = bounds // of texts, by field: what has more is refused (invalid_body)
+	}
+	return out, nil
 }
 
 func deadLetter() object {
