@@ -163,13 +163,16 @@ func (r *rig) event(ten, typ, subject string, data map[string]any) event.Recorde
 func (r *rig) apply(evs ...event.Recorded) {
 	r.t.Helper()
 	for _, e := range evs {
-		err := pgx.BeginFunc(context.Background(), r.pool, func(tx pgx.Tx) error {
-			return r.h.Apply(context.Background(), tx, consumer.Run{TenantID: e.TenantID, Generation: 1, Events: []event.Recorded{e}})
-		})
-		if err != nil {
+		if err := r.tryApply(e); err != nil {
 			r.t.Fatalf("apply %s: %v", e.Type, err)
 		}
 	}
+}
+
+func (r *rig) tryApply(e event.Recorded) error {
+	return pgx.BeginFunc(context.Background(), r.pool, func(tx pgx.Tx) error {
+		return r.h.Apply(context.Background(), tx, consumer.Run{TenantID: e.TenantID, Generation: 1, Events: []event.Recorded{e}})
+	})
 }
 
 func (r *rig) connect(ten, mode string) {
