@@ -19,6 +19,7 @@ const (
 	waitingRows = 64  // tenants looked at in one round
 
 	longestPause = 2 * time.Second // after a chunk that a PartHandler ended early
+	measureEvery = 10 * time.Second
 )
 
 // catcher catches up for one feed.
@@ -31,7 +32,9 @@ type catcher struct {
 	scanned map[string]time.Time // by tenant: when the log was last searched in vain
 	chunks  map[string]int       // by tenant: see chunkOf
 	early   bool                 // the last chunk was ended early
-	applied bool                 // something was, since the feed was last taken back
+
+	measured time.Time // when the gauges were set
+	applied  bool      // something was, since the feed was last taken back
 }
 
 func (s *session) newCatchers() []*catcher {
@@ -85,6 +88,9 @@ func (s *catcher) round(ctx context.Context) (busy bool, err error) {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
+		if err := s.measure(ctx, owned, measureEvery); err != nil {
+			problems = append(problems, err)
+		}
 		begun := time.Now()
 		s.early = false
 		more, err := s.advance(ctx, r)
@@ -96,14 +102,22 @@ func (s *catcher) round(ctx context.Context) (busy bool, err error) {
 		}
 		busy = busy || more
 	}
-	if s.feed == s.c.feeds[0] { // one is enough
-		if err := s.gauges(ctx, owned); err != nil {
-			problems = append(problems, err)
-		}
+	if err := s.measure(ctx, owned, 0); err != nil {
+		problems = append(problems, err)
 	}
 	err = errors.Join(problems...)
 	s.takeBack(ctx, err)
 	return busy, err
+}
+
+// measure sets the gauges if they are older than that. A round over many expensive tenants takes minutes, and whoever is on call is not to
+// wait for its end.
+func (s *catcher) measure(ctx context.Context, owned []int32, older time.Duration) error {
+	if s.feed != s.c.feeds[0] || time.Since(s.measured) < older { // one catcher is enough
+		return nil
+	}
+	s.measured = time.Now()
+	return s.gauges(ctx, owned)
 }
 
 func (s *catcher) waiting(ctx context.Context, owned []int32) ([]Row, error) {

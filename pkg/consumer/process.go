@@ -96,8 +96,12 @@ func (s *session) begin(ctx context.Context) (pgx.Tx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
-	_, err = tx.Exec(ctx, `SELECT set_config('idle_in_transaction_session_timeout', $1, true), set_config('lock_timeout', '20s', true)`,
-		fmt.Sprint(s.c.cfg.IdleTimeout.Milliseconds()))
+	patience := "20s"
+	if len(s.c.feeds) > 1 {
+		patience = "5s" // a lock on a table of the main feed holds up the others so long, once
+	}
+	_, err = tx.Exec(ctx, `SELECT set_config('idle_in_transaction_session_timeout', $1, true), set_config('lock_timeout', $2, true)`,
+		fmt.Sprint(s.c.cfg.IdleTimeout.Milliseconds()), patience)
 	if err != nil {
 		rollback(tx)
 		return nil, fmt.Errorf("begin: %w", err)
