@@ -53,6 +53,7 @@ func (c *cli) doctor() *cobra.Command {
 				{"kafka", envBrokers, one(c.checkKafka)},
 				{"topics and brokers", envBrokers, func(ctx context.Context) []finding { return c.checkSafety(ctx, laptop) }},
 				{"transactions", envBrokers, c.checkTransactions},
+				{"sequencer's state", envBrokers, c.checkState},
 				{"registry", envRegistry, one(c.checkRegistry)},
 				{"postgres", envPostgres, one(c.checkPostgres)},
 				{"postgres: durability", envPostgres, func(ctx context.Context) []finding { return c.checkDurability(ctx, laptop) }},
