@@ -33,7 +33,10 @@ dry run until --execute.`,
 			if c.timeout <= 0 {
 				return usage("--timeout must be more than zero")
 			}
-			return cmp.Or(checkRemarks(cmd.Flags()), c.loadEnvFile())
+			if err := cmp.Or(checkRemarks(cmd.Flags()), c.loadEnvFile()); err != nil || cmd.Name() == "version" {
+				return err
+			}
+			return c.loadSecretFiles()
 		},
 	}
 	root.SetOut(c.out)

@@ -117,20 +117,14 @@ func readSecrets(dir string, names []string) (map[string][]byte, error) {
 	have := map[string][]byte{}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
-		info, err := os.Stat(path)
+		b, err := event.ReadSecretFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("look at %s: %w", name, err)
-		}
-		if info.Mode().Perm()&0o077 != 0 {
-			return nil, event.Refuse(event.CodeUnsafe, "%s can be read by others (mode %04o)", path, info.Mode().Perm()).
-				Hint("put fresh secrets in its place, or chmod 600 " + path)
-		}
-		if have[name], err = os.ReadFile(path); err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
+		have[name] = b
 	}
 	return have, nil
 }
