@@ -144,3 +144,18 @@ func TestStateReader_StopsAtWhatIsOursAndTorn(t *testing.T) {
 	rotated.Headers[0].Value = []byte(strings.Replace(string(rotated.Headers[0].Value), "v1,k1,", "v1,k0,", 1))
 	folds("sealed with a key that is gone", 0, own[0], rotated, own[2])
 }
+
+func TestLastNumbers_AreThoseThatTheSequencerHasUsedUp(t *testing.T) {
+	cfg, keys := kafkatest.Start(t), event.NewKeyring()
+	r := start(t, testConfig(cfg, keys, "0"))
+	send(t, cfg, created(keys, "a"), derived(keys, "a", "d1", 1), derived(keys, "a", "d2", 2, func(e *event.Event) { e.Type = "tenant.resumed" }), derived(keys, "a", "d4", 4))
+	waitLogged(t, cfg, 2)
+	kafkatest.WaitFor(t, "all to be judged", func(context.Context) bool {
+		got, err := LastNumbers(t.Context(), cfg, keys, "a")
+		return err == nil && got["rules"] == 2 // the refused one counts, the jump does not
+	})
+	r.halt()
+	if got, err := LastNumbers(t.Context(), cfg, keys, "b"); err != nil || len(got) != 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+}

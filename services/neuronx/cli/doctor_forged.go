@@ -34,7 +34,9 @@ var forgeries = []struct{ what, next, query string }{
 	{"bundle of rules that was not published so", "reset the rules service (docs/replay.md), and change the password of neuronx_rules",
 		`SELECT b.tenant_id, 'bundle ' || b.version || ' at sequence ' || b.sequence FROM neuronx.rule_bundles b
 		WHERE NOT EXISTS (SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = b.tenant_id AND e.sequence = b.sequence AND e.event_type = 'rules.published'
-			AND e.event_id = b.event_id AND e.data->>'hash' = b.hash AND (e.data->>'version')::bigint = b.version AND e.data->'files' = b.files::jsonb)`},
+			AND e.event_id = b.event_id AND e.data->>'hash' = b.hash AND (e.data->>'version')::bigint = b.version AND e.data->'files' = (
+				SELECT jsonb_agg(jsonb_build_object('name', coalesce(f->>'name', f->>'Name'), 'text', coalesce(f->>'text', f->>'Text')) ORDER BY i)
+				  FROM jsonb_array_elements(b.files::jsonb) WITH ORDINALITY x(f, i)))`},
 	{"CRM connection that was not recorded so", "neuronx tenant connect-crm again, and change the password of neuronx_gohighlevel",
 		`SELECT c.tenant_id, c.adapter || ' ' || c.location FROM neuronx.crm_connections c LEFT JOIN LATERAL (
 			SELECT e.data FROM neuronx.tenant_events e WHERE e.tenant_id = c.tenant_id AND e.subject = 'tenant/' || c.tenant_id AND e.event_type = 'tenant.crm_connected'

@@ -62,7 +62,7 @@ dry run until --execute.`,
 
 	root.AddCommand(
 		c.provision(), c.status(), c.doctor(), c.ready(), c.tenant(), c.key(), c.publish(), c.importCmd(), c.events(), c.deadletter(),
-		c.effects(), c.projections(), c.rules(), c.schemas(), c.replay(), c.logCmd(), c.version(),
+		c.effects(), c.projections(), c.rules(), c.schemas(), c.replay(), c.outbox(), c.logCmd(), c.version(),
 	)
 	root.AddCommand(extra...)
 	strict(root)
