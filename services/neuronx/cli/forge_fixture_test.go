@@ -40,7 +40,7 @@ INSERT INTO neuronx.partition_progress SELECT c, 1, 'neuronx.events', 0, '000000
 INSERT INTO projection.active SELECT (jsonb_populate_record(NULL::projection.active, jsonb_build_object('tenant_id', t, 'generation', 1, 'swapped_at', now(), 'feed', 'control'))).* FROM (VALUES ('acme'), ('beta')) v(t);
 INSERT INTO projection.tenants (tenant_id, generation, id, name, status, sequence) VALUES ('acme', 1, 'acme', 'Acme', 'active', 1), ('beta', 1, 'beta', 'Beta', 'suspended', 4);
 INSERT INTO projection.api_keys (tenant_id, generation, key_id, secret_sha256, scopes, revoked_at, sequence) VALUES ('acme', 1, 'k1', 'aa', '{events:write}', NULL, 2), ('beta', 1, 'k2', 'bb', '{events:write}', now(), 3);
-INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_at) VALUES ('acme', 3, 'acme3', 1, 'h1', 1, '[{"name":"a.yaml","text":"x"}]', now());
+INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_at) VALUES ('acme', 3, 'acme3', 1, 'h1', 1, '[{"Name":"a.yaml","Text":"x"}]', now());
 INSERT INTO neuronx.crm_connections (tenant_id, adapter, location, token, mode, sequence) VALUES ('acme', 'gohighlevel', 'loc', 'secret://a@1', 'record', 4);
 INSERT INTO neuronx.schemas (fingerprint, schema_id, schema) VALUES (sha256('x'), 1, '"string"');
 INSERT INTO neuronx.dead_letters (topic, partition, "offset", tenant_id, reason, detail, event_id, event_type, source, subject, deriver, deriver_number, recorded_at, letter_partition, letter_offset, headers, hash)
@@ -59,6 +59,10 @@ type forgeRig struct {
 func newForgeRig(t *testing.T) *forgeRig {
 	t.Helper()
 	db := postgrestest.New(t, provision.Migrations()...)
+	// As provisioning does at every deployment; the copied template may be older than what it makes outside of migrations.
+	if _, err := postgres.Migrate(t.Context(), db.AdminURL, provision.Migrations()...); err != nil {
+		t.Fatal(err)
+	}
 	r := &forgeRig{t: t, db: db, root: db.Pool(t, "")}
 	r.doctor = &cli{getenv: func(name string) (string, bool) { return db.URL(postgres.RoleOps), name == envPostgres }, settings: map[string]*string{}}
 	t.Cleanup(r.doctor.close)
