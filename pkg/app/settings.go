@@ -134,9 +134,18 @@ func Load(fs *pflag.FlagSet, args []string) error {
 		if f.Changed || f.Name == "config" || f.Name == "help" {
 			return
 		}
-		v, from, ok := lookup(f, values)
+		v, from, ok, err := lookup(f, values)
+		if err != nil {
+			errs = append(errs, err)
+		}
 		if !ok {
 			return
+		}
+		if _, secret := f.Value.(*Secret); secret && from == "file" {
+			if err := checkFile(*file); err != nil {
+				errs = append(errs, err)
+				return
+			}
 		}
 		if err := f.Value.Set(v); err != nil {
 			if _, secret := f.Value.(*Secret); secret {
@@ -148,20 +157,31 @@ func Load(fs *pflag.FlagSet, args []string) error {
 	return errors.Join(errs...)
 }
 
-func lookup(f *pflag.Flag, file map[string]string) (value, from string, ok bool) {
+func lookup(f *pflag.Flag, file map[string]string) (value, from string, ok bool, err error) {
 	env := EnvName(f.Name)
 	if v, ok := os.LookupEnv(env); ok {
-		return v, env, true
+		return v, env, true, nil
 	}
 	if _, secret := f.Value.(*Secret); secret {
 		if path := os.Getenv(env + "_FILE"); path != "" {
-			if b, err := os.ReadFile(path); err == nil {
-				return strings.TrimSpace(string(b)), env + "_FILE", true
+			b, err := event.ReadSecretFile(path)
+			if err != nil {
+				return "", "", false, fmt.Errorf("%s_FILE: %w", env, err)
 			}
+			return strings.TrimSpace(string(b)), env + "_FILE", true, nil
 		}
 	}
 	v, ok := file[f.Name]
-	return v, "file", ok
+	return v, "file", ok, nil
+}
+
+// checkFile refuses a settings file with a secret in it that others can read.
+func checkFile(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	return event.CheckSecretFile(path, info)
 }
 
 func readFile(path string) (map[string]string, error) {

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -51,12 +50,12 @@ func NewKeyring() *Keyring {
 	return &Keyring{primary: "k1", keys: map[string]*signingKey{"k1": newSigningKey(b)}}
 }
 
-// LoadKeyring reads the file that NEURONX_SIGNING_KEYS_FILE names.
+// LoadKeyring reads the file that NEURONX_SIGNING_KEYS_FILE names. It refuses one that others can read, as ReadSecretFile does.
 func LoadKeyring(path string) (*Keyring, error) {
 	if path == "" {
 		return nil, Refuse(CodeInvalidConfig, "no signing keys are configured").Hint("set NEURONX_SIGNING_KEYS_FILE to a JSON file {\"primary\":\"k1\",\"keys\":{\"k1\":\"<base64 of 32 bytes>\"}}")
 	}
-	b, err := os.ReadFile(path)
+	b, err := ReadSecretFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read signing keys: %w", err)
 	}

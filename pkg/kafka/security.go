@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/event"
 )
 
 // FromSettings is the configuration of a process's clients.
@@ -60,7 +61,15 @@ func tlsConfig(k app.KafkaSecurity) (*tls.Config, error) {
 		}
 	}
 	if k.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(k.CertFile, k.KeyFile)
+		key, err := event.ReadSecretFile(k.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafka: read the client's key: %w", err)
+		}
+		chain, err := os.ReadFile(k.CertFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafka: read the client's certificate: %w", err)
+		}
+		cert, err := tls.X509KeyPair(chain, key)
 		if err != nil {
 			return nil, fmt.Errorf("kafka: read the client's certificate: %w", err)
 		}

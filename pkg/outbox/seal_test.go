@@ -200,3 +200,41 @@ func TestSender_LoadsABoundedNumberOfBytes(t *testing.T) {
 		t.Fatalf("%d rows, %v; want the next one, or nothing would ever be sent", len(rows), err)
 	}
 }
+
+// A number whose row somebody deleted is used up by a placeholder, and the rows behind it go on.
+func TestMend_PutsPlaceholdersWhereRowsAreMissing(t *testing.T) {
+	db := postgrestest.New(t, Migrations())
+	pool, root := db.Pool(t, postgres.RoleRules), db.Pool(t, "")
+	keys := event.NewKeyring()
+	box := New("rules", keys)
+	mustTx(t, pool, func(tx pgx.Tx) error {
+		return box.Add(t.Context(), tx, derived("a", "a1"), derived("a", "a2"), derived("a", "a3"), derived("a", "a4"), derived("a", "a5"))
+	})
+	if _, err := root.Exec(t.Context(), `DELETE FROM neuronx.outbox WHERE number IN (1, 3, 5)`); err != nil { // 1 stands in the log
+		t.Fatal(err)
+	}
+	missing, err := box.Missing(t.Context(), db.Pool(t, postgres.RoleOps), "a", 1)
+	if err != nil || fmt.Sprint(missing) != "[3 5]" {
+		t.Fatalf("%v, %v", missing, err)
+	}
+	for range 2 {
+		if err := pgx.BeginFunc(t.Context(), root, func(tx pgx.Tx) error { return box.Mend(t.Context(), tx, "a", missing) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := &door{}
+	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Resend: time.Hour})
+	if _, err := s.pass(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var sent []string
+	for _, e := range d.sent {
+		sent = append(sent, fmt.Sprint(e.DeriverNumber, e.Type))
+	}
+	if got := strings.Join(sent, " "); got != "2lead.scored 3engine.outbox.set_aside 4lead.scored 5engine.outbox.set_aside" {
+		t.Errorf("sent %s", got)
+	}
+	if missing, err := box.Missing(t.Context(), root, "a", 1); err != nil || len(missing) != 0 {
+		t.Errorf("%v, %v", missing, err)
+	}
+}

@@ -92,6 +92,9 @@ func bootstrap(ctx context.Context, conn *pgx.Conn) error {
 		if err := ensureSchemas(ctx, tx); err != nil {
 			return err
 		}
+		if err := closeLargeObjects(ctx, tx); err != nil {
+			return err
+		}
 		return tx.Commit(ctx)
 	})
 }
@@ -167,6 +170,20 @@ func ensureMember(ctx context.Context, tx pgx.Tx, group, member string) error {
 func grantRole(ctx context.Context, tx pgx.Tx, group, member string) error {
 	if _, err := tx.Exec(ctx, "GRANT "+group+" TO "+pgx.Identifier{member}.Sanitize()); err != nil {
 		return fmt.Errorf("grant %s to %s: %w", group, member, err)
+	}
+	return nil
+}
+
+// closeLargeObjects takes from everybody what a role without a right of its own could fill the disk with. Only a superuser can.
+func closeLargeObjects(ctx context.Context, tx pgx.Tx) error {
+	var open bool
+	err := tx.QueryRow(ctx, `SELECT rolsuper AND EXISTS (SELECT FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
+		WHERE p.oid = 'pg_catalog.lo_create(oid)'::regprocedure AND a.grantee = 0) FROM pg_roles WHERE rolname = current_user`).Scan(&open)
+	if err != nil || !open {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `REVOKE EXECUTE ON FUNCTION pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC`); err != nil {
+		return fmt.Errorf("close large objects: %w", err)
 	}
 	return nil
 }

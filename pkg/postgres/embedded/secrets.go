@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/postgres"
 )
 
@@ -19,7 +20,7 @@ const passwordFile = "passwords.json"
 func loadPasswords(dataDir string) (pw map[string]string, fresh bool, err error) {
 	path := filepath.Join(dataDir, passwordFile)
 	pw = map[string]string{}
-	b, err := os.ReadFile(path)
+	b, err := event.ReadSecretFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		fresh = true

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/neuronx/engine/pkg/event"
 )
 
 const maxSecret = 16 << 10
@@ -44,6 +47,13 @@ func (s Secrets) Read(ref string) (string, error) {
 		return "", fmt.Errorf("read secret %s: no such file in the secrets folder", ref)
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("read secret %s: not readable", ref)
+	}
+	if err := event.CheckSecretFile(filepath.Join(s.dir, m[1]+"@"+m[2]), info); err != nil {
+		return "", fmt.Errorf("read secret %s: %w", ref, err)
+	}
 	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	if err != nil || len(b) > maxSecret {
 		return "", fmt.Errorf("read secret %s: not readable or over %d bytes", ref, maxSecret)

@@ -178,7 +178,10 @@ func TestRun_StopsAtStateOfANewerBuildAndWritesNothing(t *testing.T) {
 		}
 	}
 	last[2] = stateVersion + 1
-	kafkatest.Produce(t, cfg, &kafka.Record{Topic: kafka.TopicState, Partition: home, Key: []byte("a"), Value: last})
+	newer := &kafka.Record{Topic: kafka.TopicState, Partition: home, Value: last, Headers: SealState(keys, last)}
+	if err := kafka.ProduceAtomically(t.Context(), cfg, "newer", []*kafka.Record{newer}); err != nil {
+		t.Fatal(err)
+	}
 	send(t, cfg, lead("a", "2"))
 	r = start(t, testConfig(cfg, keys, "0"))
 	kafkatest.WaitFor(t, "the stop to be named", func(context.Context) bool { return r.named(stopNewer) })

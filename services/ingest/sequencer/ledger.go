@@ -36,7 +36,11 @@ func Ledgers(ctx context.Context, cfg kafka.Config) (map[string]Ledger, error) {
 	out := map[string]Ledger{}
 	for tp := range end {
 		l := loader{topicID: ids[kafka.TopicIngress], partition: tp.Partition, trimmed: start[tp] > 0}
-		err := kafka.ReadRange(ctx, cfg, tp.Topic, tp.Partition, start[tp], end[tp], func(r *kafka.Record) error { return l.add(r.Offset, r.Value) })
+		state := stateReader{loader: &l}
+		err := kafka.ReadRange(ctx, cfg, tp.Topic, tp.Partition, start[tp], end[tp], func(r *kafka.Record) error {
+			_, err := state.add(r)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("read the ledger of partition %d: %w", tp.Partition, err)
 		}

@@ -24,6 +24,7 @@ type metrics struct {
 	conflicts    prometheus.Counter
 	quiet        prometheus.Counter
 	resets       prometheus.Counter
+	strays       *prometheus.GaugeVec
 	snapshots    prometheus.Counter
 	owned        prometheus.Gauge
 	*gauges
@@ -61,6 +62,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Derived events whose number was used by another event: a deriver's numbering is broken."})),
 		quiet: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_quiet_facts_total",
 			Help: "Facts over the rate of their subject: admitted, and marked to trigger nothing."})),
+		strays: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_foreign_state_records",
+			Help: "Records in the state topic that the sequencer did not write, found and ignored by the last restore. Any is an alarm."}, p)),
 		resets: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_resets_undone_total",
 			Help: "Offset resets of the group neuronx.sequencer that were undone."})),
 		snapshots: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_snapshots_total",

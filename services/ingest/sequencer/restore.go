@@ -41,6 +41,7 @@ type restored struct {
 	assignment int64
 	state      *State
 	bytes      int     // of deltas since the last snapshot
+	stray      Stray   // records of others in the state topic
 	snapshots  []int64 // offsets of the last two snapshots
 	commit     bool    // the group's offset has to be set to the state's
 	reset      *Reset  // because an operator had set it
@@ -235,16 +236,22 @@ func (c *session) load(ctx context.Context, r *restored, topics bounds) (*State,
 		topicID: c.txn.TopicID(), partition: r.partition, trimmed: start > 0, spanMS: c.cfg.KeyWindow.Milliseconds(),
 		room: func(w *window, keys int) error { return c.memory.restore(r.partition, w, keys) },
 	}
+	state := stateReader{loader: &l, keys: c.cfg.Keys}
 	r.bytes = 0
 	err := c.read(ctx, kafka.TopicState, r.partition, start, end, func(rec *kafka.Record) error {
-		if err := l.add(rec.Offset, rec.Value); err != nil {
+		ours, err := state.add(rec)
+		if err != nil {
 			return stopOf(err)
+		}
+		if !ours {
+			return nil
 		}
 		if r.bytes += len(rec.Value); len(l.snapshots) > 0 && l.pending > 0 {
 			r.bytes = 0
 		}
 		return nil
 	})
+	r.stray = Stray{r.partition, state.strays, state.stray, state.strayedBy}
 	if err != nil {
 		return nil, err
 	}

@@ -130,7 +130,9 @@ func TestAgreed_AFindingBetweenTwoMomentsOfAnotherOwnersWorkStopsNothing(t *test
 	s := newState(c.txn.TopicID(), partition, uuid.NewString())
 	s.dead.Count = 1
 	for _, chunk := range s.snapshot() {
-		kafkatest.Produce(t, cfg, &kafka.Record{Topic: state.Topic, Partition: partition, Value: chunk})
+		if err := kafka.ProduceAtomically(t.Context(), cfg, "owner", []*kafka.Record{{Topic: state.Topic, Partition: partition, Value: chunk}}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	kafkatest.Produce(t, cfg, &kafka.Record{Topic: kafka.TopicDeadLetter, Partition: partition, Headers: []kafka.RecordHeader{{Key: hdrCode, Value: []byte("x")}}})
 	between := ends()

@@ -29,6 +29,7 @@ const (
 
 // partition is one assigned ingress partition. It belongs to the loop's goroutine.
 type partition struct {
+	strays     int64 // records of others in the state topic that were named
 	id         int32
 	assignment int64
 	phase      phase
@@ -249,6 +250,7 @@ func (c *session) collect() {
 				continue
 			}
 			p.cancel()
+			c.nameStrays(p, r.stray)
 			var stop *stopError
 			if errors.As(r.err, &stop) {
 				c.enter(p, stopped, stop.code, stop.detail, retryStopped)

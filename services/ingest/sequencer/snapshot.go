@@ -29,7 +29,7 @@ func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
 	}
 	var recs []*kafka.Record
 	for _, chunk := range p.state.snapshot() {
-		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.id, Value: chunk})
+		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.id, Value: chunk, Headers: SealState(c.cfg.Keys, chunk)})
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()

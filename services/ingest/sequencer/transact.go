@@ -57,6 +57,11 @@ func (c *session) launch(ctx context.Context, b *batch) {
 	began := time.Now()
 	c.tasks.Go(func() {
 		defer cancel()
+		for _, r := range recs {
+			if r.Topic == kafka.TopicState {
+				r.Headers = SealState(c.cfg.Keys, r.Value)
+			}
+		}
 		err := c.write(ctx, recs, offsets)
 		f.ended = time.Now()
 		f.took = f.ended.Sub(began)

@@ -36,8 +36,9 @@ type cli struct {
 	quiet   bool
 	timeout time.Duration
 
-	settings map[string]*string // by environment name
-	fileEnv  map[string]string
+	settings    map[string]*string // by environment name
+	fileEnv     map[string]string
+	secretFiles map[string]string // what the files of <NAME>_FILE hold
 
 	closers []func()
 }
@@ -114,10 +115,11 @@ func (c *cli) value(env string) string {
 	if v, ok := c.getenv(env); ok {
 		return v
 	}
-	if path, ok := c.getenv(env + "_FILE"); ok && (env == envPostgres || env == envAdmin || env == envKafkaPassword) {
-		if b, err := os.ReadFile(path); err == nil {
-			return strings.TrimSpace(string(b))
-		}
+	if c.secretFiles == nil && c.loadSecretFiles() != nil {
+		return "" // before a command runs, its error is told
+	}
+	if v, ok := c.secretFiles[env]; ok {
+		return v
 	}
 	return c.fileEnv[env]
 }
@@ -147,6 +149,18 @@ func (c *cli) loadEnvFile() error {
 	vars, err := parseEnv(string(b))
 	if err != nil {
 		return failed("read the env file "+path, err)
+	}
+	for _, env := range secretEnvs {
+		if vars[env] == "" {
+			continue
+		}
+		info, err := os.Stat(path)
+		if err == nil {
+			err = event.CheckSecretFile(path, info)
+		}
+		if err != nil {
+			return failed("read the env file, which holds "+env, err)
+		}
 	}
 	c.fileEnv = vars
 	return nil

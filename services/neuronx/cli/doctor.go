@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -53,6 +52,7 @@ func (c *cli) doctor() *cobra.Command {
 				{"kafka", envBrokers, one(c.checkKafka)},
 				{"topics and brokers", envBrokers, func(ctx context.Context) []finding { return c.checkSafety(ctx, laptop) }},
 				{"transactions", envBrokers, c.checkTransactions},
+				{"sequencer's state", envBrokers, c.checkState},
 				{"registry", envRegistry, one(c.checkRegistry)},
 				{"postgres", envPostgres, one(c.checkPostgres)},
 				{"postgres: durability", envPostgres, func(ctx context.Context) []finding { return c.checkDurability(ctx, laptop) }},
@@ -197,13 +197,6 @@ func (c *cli) checkKeys(context.Context) finding {
 	path := c.value(envKeys)
 	if _, err := event.LoadKeyring(path); err != nil {
 		return fail(err, "")
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return fail(err, "")
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return finding{Result: checkFail, Detail: fmt.Sprintf("%s can be read by others (mode %04o)", path, info.Mode().Perm()), Next: "chmod 600 " + path}
 	}
 	return finding{Result: checkOK, Detail: path}
 }

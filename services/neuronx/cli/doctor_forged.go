@@ -19,6 +19,13 @@ var forgeries = []struct{ what, next, query string }{
 		OR k.revoked_at IS NULL AND EXISTS (
 			SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = k.tenant_id AND e.subject = 'tenant/' || k.tenant_id AND e.event_type = 'tenant.key_revoked'
 			   AND e.data->>'key_id' = k.key_id AND e.sequence <= k.sequence)`},
+	{"API key that was issued and is missing, or counts as revoked and is not", "reset the projector (docs/replay.md), and change the password of neuronx_projector",
+		`SELECT t.tenant_id, 'key ' || (e.data->>'key_id') FROM neuronx.tenants t JOIN neuronx.tenant_events e
+			ON e.tenant_id = t.tenant_id AND e.subject = 'tenant/' || t.tenant_id AND e.event_type = 'tenant.key_issued'
+		JOIN projection.active g ON g.tenant_id = t.tenant_id LEFT JOIN neuronx.api_keys k ON k.tenant_id = t.tenant_id AND k.key_id = e.data->>'key_id'
+		WHERE e.sequence <= (SELECT max(p.sequence) FROM neuronx.progress p WHERE p.consumer LIKE 'neuronx.projector%' AND p.tenant_id = t.tenant_id AND p.generation = g.generation)
+		AND (k.key_id IS NULL OR k.revoked_at IS NOT NULL AND NOT EXISTS (SELECT FROM neuronx.tenant_events r WHERE r.tenant_id = t.tenant_id
+			AND r.subject = 'tenant/' || t.tenant_id AND r.event_type = 'tenant.key_revoked' AND r.data->>'key_id' = k.key_id))`},
 	{"tenant whose status is not what its stream says", "reset the projector (docs/replay.md), and change the password of neuronx_projector",
 		`SELECT t.tenant_id, 'status ' || coalesce(t.status, 'none') FROM neuronx.tenants t LEFT JOIN LATERAL (
 			SELECT e.event_type FROM neuronx.tenant_events e WHERE e.tenant_id = t.tenant_id AND e.subject = 'tenant/' || t.tenant_id AND e.sequence <= t.sequence
@@ -27,7 +34,9 @@ var forgeries = []struct{ what, next, query string }{
 	{"bundle of rules that was not published so", "reset the rules service (docs/replay.md), and change the password of neuronx_rules",
 		`SELECT b.tenant_id, 'bundle ' || b.version || ' at sequence ' || b.sequence FROM neuronx.rule_bundles b
 		WHERE NOT EXISTS (SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = b.tenant_id AND e.sequence = b.sequence AND e.event_type = 'rules.published'
-			AND e.event_id = b.event_id AND e.data->>'hash' = b.hash AND (e.data->>'version')::bigint = b.version AND e.data->'files' = b.files::jsonb)`},
+			AND e.event_id = b.event_id AND e.data->>'hash' = b.hash AND (e.data->>'version')::bigint = b.version AND e.data->'files' = (
+				SELECT jsonb_agg(jsonb_build_object('name', coalesce(f->>'name', f->>'Name'), 'text', coalesce(f->>'text', f->>'Text')) ORDER BY i)
+				  FROM jsonb_array_elements(b.files::jsonb) WITH ORDINALITY x(f, i)))`},
 	{"CRM connection that was not recorded so", "neuronx tenant connect-crm again, and change the password of neuronx_gohighlevel",
 		`SELECT c.tenant_id, c.adapter || ' ' || c.location FROM neuronx.crm_connections c LEFT JOIN LATERAL (
 			SELECT e.data FROM neuronx.tenant_events e WHERE e.tenant_id = c.tenant_id AND e.subject = 'tenant/' || c.tenant_id AND e.event_type = 'tenant.crm_connected'

@@ -2,11 +2,11 @@ package cli
 
 import (
 	"encoding/json"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
@@ -110,14 +110,7 @@ administrator of the Kafka cluster has to run it.`,
 }
 
 func readPasswords(path string) (map[string]string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, failed("read the passwords", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, unsafe("the passwords file can be read by others").why("%s has mode %04o", path, info.Mode().Perm()).next("chmod 600 %s", path)
-	}
-	b, err := os.ReadFile(path)
+	b, err := event.ReadSecretFile(path)
 	if err != nil {
 		return nil, failed("read the passwords", err)
 	}

@@ -33,7 +33,10 @@ dry run until --execute.`,
 			if c.timeout <= 0 {
 				return usage("--timeout must be more than zero")
 			}
-			return cmp.Or(checkRemarks(cmd.Flags()), c.loadEnvFile())
+			if err := cmp.Or(checkRemarks(cmd.Flags()), c.loadEnvFile()); err != nil || cmd.Name() == "version" {
+				return err
+			}
+			return c.loadSecretFiles()
 		},
 	}
 	root.SetOut(c.out)
@@ -59,7 +62,7 @@ dry run until --execute.`,
 
 	root.AddCommand(
 		c.provision(), c.status(), c.doctor(), c.ready(), c.tenant(), c.key(), c.publish(), c.importCmd(), c.events(), c.deadletter(),
-		c.effects(), c.projections(), c.stalled(), c.rules(), c.schemas(), c.replay(), c.logCmd(), c.version(),
+		c.effects(), c.projections(), c.stalled(), c.rules(), c.schemas(), c.replay(), c.outbox(), c.logCmd(), c.version(),
 	)
 	root.AddCommand(extra...)
 	strict(root)

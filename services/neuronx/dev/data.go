@@ -63,7 +63,7 @@ func (f *folder) keyring() (*event.Keyring, error) {
 
 // secret returns the content of a file of mode 0600, made by fresh at the first start.
 func (f *folder) secret(name string, fresh func() (string, error)) (string, error) {
-	b, err := os.ReadFile(f.path(name))
+	b, err := event.ReadSecretFile(f.path(name))
 	if err == nil {
 		return strings.TrimSpace(string(b)), nil
 	}

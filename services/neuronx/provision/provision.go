@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/consumer"
@@ -100,11 +101,21 @@ func tables(ctx context.Context, o Options) ([]Change, error) {
 	if len(o.Passwords) > 0 {
 		out = append(out, Change{Part: "postgres", Name: "roles", Action: "set passwords", Detail: fmt.Sprintf("%d roles", len(o.Passwords))})
 	}
+	if o.Execute {
+		if _, err := postgres.Migrate(ctx, o.AdminURL.Reveal(), Migrations()...); err != nil {
+			return nil, err
+		}
+	}
+	limits, err := postgres.LimitRoles(ctx, o.AdminURL.Reveal(), o.Execute)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range limits {
+		role, what, _ := strings.Cut(l, ": ")
+		out = append(out, Change{Part: "postgres", Name: role, Action: "limit", Detail: what})
+	}
 	if !o.Execute {
 		return out, nil
-	}
-	if _, err := postgres.Migrate(ctx, o.AdminURL.Reveal(), Migrations()...); err != nil {
-		return nil, err
 	}
 	if len(o.Passwords) == 0 {
 		return out, nil

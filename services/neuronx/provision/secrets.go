@@ -16,7 +16,8 @@ import (
 	"github.com/neuronx/engine/pkg/postgres"
 )
 
-// Files of the secrets folder; beside them lies <role>.url for every role.
+// Files of the secrets folder; beside them lies <role>.url for every role that a process of the engine runs under. neuronx_reader has no
+// such file, because it would invite handing it out: who has that role reads every tenant.
 const (
 	KeysFile      = "signing-keys.json"
 	PasswordsFile = "roles.json"
@@ -28,7 +29,9 @@ const (
 func keepSecrets(dir, adminURL string, execute bool) ([]Change, map[string]string, error) {
 	names := []string{KeysFile, PasswordsFile}
 	for _, role := range postgres.Roles() {
-		names = append(names, role+".url")
+		if role != postgres.RoleReader {
+			names = append(names, role+".url")
+		}
 	}
 	have, err := readSecrets(dir, names)
 	if err != nil {
@@ -85,6 +88,9 @@ func planSecrets(have map[string][]byte, adminURL string, roles []string) (write
 		}
 	}
 	for _, role := range roles {
+		if role == postgres.RoleReader {
+			continue
+		}
 		text, err := roleURL(adminURL, role, passwords[role])
 		if err != nil {
 			return nil, nil, err
@@ -117,20 +123,14 @@ func readSecrets(dir string, names []string) (map[string][]byte, error) {
 	have := map[string][]byte{}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
-		info, err := os.Stat(path)
+		b, err := event.ReadSecretFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("look at %s: %w", name, err)
-		}
-		if info.Mode().Perm()&0o077 != 0 {
-			return nil, event.Refuse(event.CodeUnsafe, "%s can be read by others (mode %04o)", path, info.Mode().Perm()).
-				Hint("put fresh secrets in its place, or chmod 600 " + path)
-		}
-		if have[name], err = os.ReadFile(path); err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
+		have[name] = b
 	}
 	return have, nil
 }
