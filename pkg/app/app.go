@@ -39,11 +39,13 @@ type Runtime struct {
 
 // NewRuntime makes the runtime of one service over the process's registry.
 func NewRuntime(name, slot string, log *slog.Logger, reg prometheus.Registerer) *Runtime {
-	return &Runtime{
+	rt := &Runtime{
 		Name: name, Slot: slot, Log: log.With("service", name),
 		Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"service": name}, reg),
 		Ready:   NewReadiness(),
 	}
+	rt.Metrics.MustRegister(newReadyCollector(rt.Ready))
+	return rt
 }
 
 // Main runs a service as a process and exits: 0 when it was stopped, 1 when it failed, 2 when it was called wrongly.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
@@ -21,35 +22,32 @@ const (
 	longestPause = 2 * time.Second // after a chunk that a PartHandler ended early
 )
 
-// catchUp feeds catching-up generations until ctx is done: from the archive, then from what the loop kept, then from the log. It
-// returns an error when nothing worked for the retry budget.
+// catchUp feeds catching-up generations until ctx is done, then returns nil: from the archive, then from what the loop kept, then from
+// the log. What fails for a passing reason is tried again after a pause.
 func (s *session) catchUp(ctx context.Context) error {
-	var failing time.Time
-	for {
+	for failures := 0; ; {
 		busy, err := s.round(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case err == nil:
-			failing = time.Time{}
-		case failing.IsZero():
-			failing = time.Now()
-			fallthrough
-		default:
-			s.log.Warn("catching up failed, trying again", "error", err)
-			if time.Since(failing) > s.c.cfg.RetryBudget {
-				return fmt.Errorf("catch up: %w", err)
-			}
-			busy = false
 		}
-		if busy {
+		report(s.c.cfg.Ready, activityCatchUp, err)
+		pause := s.c.cfg.PollEvery
+		switch {
+		case err != nil:
+			s.log.Warn("catching up failed, trying again", "error", err)
+			pause = max(pause, app.Pause(failures))
+			failures++
+		case busy:
+			failures = 0
 			continue
+		default:
+			failures = 0
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.woken:
-		case <-time.After(s.c.cfg.PollEvery):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -101,7 +101,7 @@ func (w *watcher) snapshot(ctx context.Context) (snapshot, []*journey) {
 	}
 	s := snapshot{Up: now.Sub(w.began), Log: w.travel.head(), Addresses: w.addresses()}
 	if err == nil {
-		err = w.sup.Err()
+		err = w.sup.Trouble()
 	}
 	if err != nil && ctx.Err() == nil {
 		s.Trouble = err.Error()
