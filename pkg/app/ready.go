@@ -63,7 +63,10 @@ func (c *Component) String() string {
 	if c.Reason == "" {
 		return c.Name + ": ok"
 	}
-	s := fmt.Sprintf("%s: %s, since %s", c.Name, c.Reason, c.Since.UTC().Format("15:04:05 MST"))
+	s := c.Name + ": " + c.Reason
+	if !c.Since.IsZero() {
+		s += ", since " + c.Since.UTC().Format("15:04:05 MST")
+	}
 	if c.Attempts > 1 {
 		s += fmt.Sprintf(", retried %d times", c.Attempts-1)
 	}
