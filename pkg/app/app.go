@@ -86,6 +86,7 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "neuronx-%s: %v\n", s.Name, err)
 		return 2
 	}
+	defer FlushLog(log)
 	heedContainer(log, leastOf(readLimit(groupV2), readLimit(groupV1)))
 	reg := NewRegistry()
 	rt := NewRuntime(s.Name, *slot, log, reg)
@@ -125,6 +126,7 @@ func signals(log *slog.Logger) (context.Context, func()) {
 
 // NewLogger makes the process's logger. Payloads and secrets are never logged. What tenants chose may stand in attributes: slog quotes
 // line feeds and C0 controls, safetext escapes the rest, so a line of the log is one line and a terminal only shows it.
+// A line that repeats within a minute is said once and then counted: FlushLog says what is left to say before the process ends.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
@@ -134,9 +136,9 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	w = safetext.NewWriter(w)
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+		return slog.New(onceAndCounted(slog.NewJSONHandler(w, opts))), nil
 	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
+		return slog.New(onceAndCounted(slog.NewTextHandler(w, opts))), nil
 	}
 	return nil, fmt.Errorf("--log-format %q is not json or text", format)
 }

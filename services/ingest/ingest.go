@@ -185,7 +185,7 @@ func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, par
 		Producer: parts.producer, Auth: directory, Schemas: parts.schemas, Keys: parts.keys, Finder: finder,
 		AckTimeout: cfg.AckTimeout, Quotas: cfg.Quotas, BodyMemory: cfg.bodyMemory(), TenantBodyMemory: cfg.BodyShare, Log: rt.Log, Reg: rt.Metrics,
 		AllowedHosts: rt.AllowedHosts,
-		Away: func() error { return rt.Ready.Down(app.ComponentKafka) },
+		Away:         func() error { return rt.Ready.Down(app.ComponentKafka) },
 	})
 	rt.Ready.Set(componentDirectory, tenant.ErrNotLoaded)
 	g.Add("receipts", func(ctx context.Context) error { return server.FollowReceipts(ctx, parts.brokers) })

@@ -77,6 +77,7 @@ func Run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	if e.log, err = app.NewLogger(logFile, cfg.LogLevel, "json"); err != nil {
 		return err
 	}
+	defer app.FlushLog(e.log)
 	if e.keys, err = e.folder.keyring(); err != nil {
 		return err
 	}
