@@ -175,7 +175,7 @@ func (b *Base) Serve(ctx context.Context, c *Consumer, more func(*app.Group)) er
 	actors.Add("watch", func(ctx context.Context) error { return b.watch(ctx, c) })
 	for component, ask := range map[string]func(context.Context) error{
 		app.ComponentPostgres: func(ctx context.Context) error { return postgres.Ping(ctx, b.Pool) },
-		app.ComponentKafka:    b.Admin.Ping,
+		app.ComponentKafka:    b.Producer.Check,
 		app.ComponentRegistry: b.Schemas.Ping,
 	} {
 		actors.Add("probe of "+component, func(ctx context.Context) error { return b.rt.Probe(ctx, component, probeEvery, ask) })

@@ -83,7 +83,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	defer producer.Close() // after every actor: it waits for the records that are still on their way
 
 	g := app.NewGroup()
-	probe(g, rt, app.ComponentKafka, producer.Ping)
+	probe(g, rt, app.ComponentKafka, producer.Check)
 	probe(g, rt, app.ComponentRegistry, schemas.Ping)
 	var directory *tenant.Directory
 	if cfg.has(RoleHTTP) || cfg.has(RoleLanding) && cfg.PostgresURL != "" {
