@@ -104,9 +104,9 @@ func writeReady(w http.ResponseWriter, r *http.Request, ready State) {
 
 // ServeAdmin serves AdminHandler at addr until ctx ends, for the host names that Serve allows.
 func ServeAdmin(ctx context.Context, addr string, reg prometheus.Gatherer, ready State, allowedHosts []string) error {
-	l, err := net.Listen("tcp", addr)
+	l, err := Listen(addr, "admin-addr")
 	if err != nil {
-		return fmt.Errorf("listen for admin: %w (choose another --admin-addr)", err)
+		return err
 	}
 	return Serve(ctx, l, AdminHandler(reg, ready, nil), allowedHosts...)
 }

@@ -134,7 +134,10 @@ func Load(fs *pflag.FlagSet, args []string) error {
 		if f.Changed || f.Name == "config" || f.Name == "help" {
 			return
 		}
-		v, from, ok := lookup(f, values)
+		v, from, ok, err := lookup(f, values)
+		if err != nil {
+			errs = append(errs, err)
+		}
 		if !ok {
 			return
 		}
@@ -148,20 +151,22 @@ func Load(fs *pflag.FlagSet, args []string) error {
 	return errors.Join(errs...)
 }
 
-func lookup(f *pflag.Flag, file map[string]string) (value, from string, ok bool) {
+func lookup(f *pflag.Flag, file map[string]string) (value, from string, ok bool, err error) {
 	env := EnvName(f.Name)
 	if v, ok := os.LookupEnv(env); ok {
-		return v, env, true
+		return v, env, true, nil
 	}
 	if _, secret := f.Value.(*Secret); secret {
 		if path := os.Getenv(env + "_FILE"); path != "" {
-			if b, err := os.ReadFile(path); err == nil {
-				return strings.TrimSpace(string(b)), env + "_FILE", true
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return "", "", false, FileError("--"+f.Name, path, env+"_FILE", err)
 			}
+			return strings.TrimSpace(string(b)), env + "_FILE", true, nil
 		}
 	}
 	v, ok := file[f.Name]
-	return v, "file", ok
+	return v, "file", ok, nil
 }
 
 func readFile(path string) (map[string]string, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -172,8 +171,8 @@ func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, par
 	ln := cfg.Listener
 	if ln == nil {
 		var err error
-		if ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.HTTPAddr); err != nil {
-			return fmt.Errorf("listen for HTTP: %w (choose another --http)", err)
+		if ln, err = app.Listen(cfg.HTTPAddr, "http"); err != nil {
+			return err
 		}
 	}
 	finder, err := httpin.NewTail(httpin.NewFinder(parts.pool), parts.brokers)
