@@ -24,6 +24,15 @@ func (e *engine) storeError(err error, addr, flag string) error {
 	return err
 }
 
+// wayOut says what to do about trouble that does not end by itself.
+func wayOut(trouble string) string {
+	if strings.Contains(trouble, "log_torn") {
+		return trouble + " — the embedded Kafka was cut off while it wrote, by a full disk or a kill: its partition can't go on; " +
+			"stop, and start again with --reset, which throws the data away"
+	}
+	return trouble
+}
+
 // diskFull reports whether an error is of a disk without room. PostgreSQL tells it in its log, with one of two texts.
 func diskFull(err error) bool {
 	text := err.Error()

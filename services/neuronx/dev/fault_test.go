@@ -32,3 +32,12 @@ func TestStoreError_TellsAFullDiskFromAPortThatIsTaken(t *testing.T) {
 		t.Error("another error is not passed on")
 	}
 }
+
+func TestWayOut_NamesTheCommandForALogThatIsTorn(t *testing.T) {
+	if got := wayOut("ingest: sequencer partition 1: stopped: log_torn: 0 records"); !strings.Contains(got, "--reset") {
+		t.Error(got)
+	}
+	if got := wayOut("rules: postgres: the disk of Postgres is full"); strings.Contains(got, "--reset") {
+		t.Error(got)
+	}
+}

@@ -104,7 +104,7 @@ func (w *watcher) snapshot(ctx context.Context) (snapshot, []*journey) {
 		err = w.sup.Trouble()
 	}
 	if err != nil && ctx.Err() == nil {
-		s.Trouble = err.Error()
+		s.Trouble = wayOut(err.Error())
 	}
 	for _, name := range stages {
 		s.Stages = append(s.Stages, stage{Name: name, Done: done[name], Lag: max(0, s.Log-done[name])})
