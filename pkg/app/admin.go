@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -9,8 +10,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
-	"sort"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,44 +20,6 @@ import (
 	"github.com/neuronx/engine/pkg/httpguard"
 	"github.com/neuronx/engine/pkg/safetext"
 )
-
-// Readiness collects what keeps a service from being ready. It is ready when every component that ever spoke is without error and
-// at least one has spoken.
-type Readiness struct {
-	mu         sync.Mutex
-	components map[string]error
-}
-
-// NewReadiness makes one that is not ready.
-func NewReadiness() *Readiness { return &Readiness{components: map[string]error{}} }
-
-// Set says how a component is: nil is ready.
-func (r *Readiness) Set(component string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.components[component] = err
-}
-
-// Err is nil when ready, else says what is not, sorted by component.
-func (r *Readiness) Err() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.components) == 0 {
-		return errors.New("starting")
-	}
-	names := make([]string, 0, len(r.components))
-	for n := range r.components {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	var errs []error
-	for _, n := range names {
-		if err := r.components[n]; err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", n, err))
-		}
-	}
-	return errors.Join(errs...)
-}
 
 // NewRegistry makes the process's metrics registry, with the Go runtime's, the process's and neuronx_build_info in it.
 func NewRegistry() *prometheus.Registry {
@@ -79,18 +41,28 @@ var version = "dev"
 // Version is the version of the program.
 func Version() string { return version }
 
+// State is what the admin handler asks of a process.
+type State interface {
+	Err() error              // nil: ready
+	Components() []Component // what the process consists of, and what it waits for
+}
+
+// status is the JSON form of /readyz.
+type status struct {
+	Ready      bool        `json:"ready"`
+	Error      string      `json:"error,omitempty"`
+	Components []Component `json:"components"`
+}
+
 // AdminHandler serves /metrics, /livez, /readyz and /version, and what extra adds.
-func AdminHandler(reg prometheus.Gatherer, ready interface{ Err() error }, extra func(*http.ServeMux)) http.Handler {
+//
+// /readyz answers 200 or 503, as text or, with Accept: application/json, as {"ready", "error", "components"}. The text of 200 begins
+// with "ok" and then names what is waited for without taking the process out of service; with ?verbose it names every component.
+func AdminHandler(reg prometheus.Gatherer, ready State, extra func(*http.ServeMux)) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready.Err(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { writeReady(w, r, ready) })
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, Version()) })
 	if extra != nil {
 		extra(mux)
@@ -98,11 +70,43 @@ func AdminHandler(reg prometheus.Gatherer, ready interface{ Err() error }, extra
 	return mux
 }
 
-// ServeAdmin serves AdminHandler at addr until ctx ends, for the host names that Serve allows.
-func ServeAdmin(ctx context.Context, addr string, reg prometheus.Gatherer, ready interface{ Err() error }, allowedHosts []string) error {
-	l, err := net.Listen("tcp", addr)
+func writeReady(w http.ResponseWriter, r *http.Request, ready State) {
+	err, components := ready.Err(), ready.Components()
+	code := http.StatusOK
 	if err != nil {
-		return fmt.Errorf("listen for admin: %w (choose another --admin-addr)", err)
+		code = http.StatusServiceUnavailable
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if strings.Contains(r.Header.Get("Accept"), "application/json") {
+		out := status{Ready: err == nil, Components: components}
+		if err != nil {
+			out.Error = err.Error()
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(out) // a client that left is nobody's error
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	if err != nil {
+		fmt.Fprintln(w, err)
+	} else {
+		fmt.Fprintln(w, "ok")
+	}
+	for _, c := range components {
+		if r.URL.Query().Has("verbose") || !c.Ready && (err == nil || !c.Serving) {
+			fmt.Fprintln(w, c.String())
+		}
+	}
+}
+
+// ServeAdmin serves AdminHandler at addr until ctx ends, for the host names that Serve allows.
+func ServeAdmin(ctx context.Context, addr string, reg prometheus.Gatherer, ready State, allowedHosts []string) error {
+	l, err := Listen(addr, "admin-addr")
+	if err != nil {
+		return err
 	}
 	return Serve(ctx, l, AdminHandler(reg, ready, nil), allowedHosts...)
 }

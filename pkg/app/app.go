@@ -39,11 +39,13 @@ type Runtime struct {
 
 // NewRuntime makes the runtime of one service over the process's registry.
 func NewRuntime(name, slot string, log *slog.Logger, reg prometheus.Registerer) *Runtime {
-	return &Runtime{
+	rt := &Runtime{
 		Name: name, Slot: slot, Log: log.With("service", name),
 		Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"service": name}, reg),
 		Ready:   NewReadiness(),
 	}
+	rt.Metrics.MustRegister(newReadyCollector(rt.Ready))
+	return rt
 }
 
 // Main runs a service as a process and exits: 0 when it was stopped, 1 when it failed, 2 when it was called wrongly.
@@ -84,6 +86,7 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "neuronx-%s: %v\n", s.Name, err)
 		return 2
 	}
+	defer FlushLog(log)
 	heedContainer(log, leastOf(readLimit(groupV2), readLimit(groupV1)))
 	reg := NewRegistry()
 	rt := NewRuntime(s.Name, *slot, log, reg)
@@ -123,6 +126,7 @@ func signals(log *slog.Logger) (context.Context, func()) {
 
 // NewLogger makes the process's logger. Payloads and secrets are never logged. What tenants chose may stand in attributes: slog quotes
 // line feeds and C0 controls, safetext escapes the rest, so a line of the log is one line and a terminal only shows it.
+// A line that repeats within a minute is said once and then counted: FlushLog says what is left to say before the process ends.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
@@ -132,9 +136,9 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	w = safetext.NewWriter(w)
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+		return slog.New(onceAndCounted(slog.NewJSONHandler(w, opts))), nil
 	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
+		return slog.New(onceAndCounted(slog.NewTextHandler(w, opts))), nil
 	}
 	return nil, fmt.Errorf("--log-format %q is not json or text", format)
 }

@@ -166,7 +166,7 @@ func lookup(f *pflag.Flag, file map[string]string) (value, from string, ok bool,
 		if path := os.Getenv(env + "_FILE"); path != "" {
 			b, err := event.ReadSecretFile(path)
 			if err != nil {
-				return "", "", false, fmt.Errorf("%s_FILE: %w", env, err)
+				return "", "", false, FileError("--"+f.Name, path, env+"_FILE", err)
 			}
 			return strings.TrimSpace(string(b)), env + "_FILE", true, nil
 		}

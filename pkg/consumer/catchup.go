@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
@@ -45,26 +46,36 @@ func (s *session) newCatchers() []*catcher {
 	return out
 }
 
-// catchUp feeds catching-up generations until ctx is done: from the archive, then from what the loop kept, then from the log. What
-// fails is tried again: the loop and the other feeds go on meanwhile.
+// catchUp feeds catching-up generations until ctx is done, then returns nil: from the archive, then from what the loop kept, then from
+// the log. What fails is tried again after a pause: the loop and the other feeds go on meanwhile.
 func (s *catcher) catchUp(ctx context.Context) error {
-	for {
+	activity := activityCatchUp
+	if !s.feed.main {
+		activity += " in feed " + s.feed.name
+	}
+	for failures := 0; ; {
 		busy, err := s.round(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
+		report(s.c.cfg.Ready, activity, err)
+		pause := s.c.cfg.PollEvery
+		switch {
+		case err != nil:
 			s.log.Warn("catching up failed, trying again", "feed", s.feed.name, "error", err)
-			busy = false
-		}
-		if busy {
+			pause = max(pause, app.Pause(failures))
+			failures++
+		case busy:
+			failures = 0
 			continue
+		default:
+			failures = 0
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.woken:
-		case <-time.After(s.c.cfg.PollEvery):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -47,13 +49,14 @@ type Config struct {
 	Publish     PublishFunc // announces engine.replay.*; nil: nothing is announced
 	Meaning     string      // what a reset means here (rebuild, audit, compare, redeliver), for engine.replay.started
 
-	RetryBudget time.Duration // how long transient failures of one batch are tried again; 0 means 1 min
+	RetryBudget time.Duration // how long one batch is tried again before its partitions are left to other members; 0 means 30 s
 	GapTimeout  time.Duration // how long a missing sequence is waited for; 0 means 10 min
 	PollEvery   time.Duration // how often catching-up tenants and requests are looked for; 0 means 500 ms
 	IdleTimeout time.Duration // a transaction of ours that stands still is ended by Postgres; 0 means 30 s
 
-	Log *slog.Logger
-	Reg prometheus.Registerer // nil: no metrics
+	Log   *slog.Logger
+	Reg   prometheus.Registerer // nil: no metrics
+	Ready *app.Readiness        // is told what is waited for; may be nil
 }
 
 // Consumer is one member of a consumer group with its rows.
@@ -62,6 +65,7 @@ type Consumer struct {
 	handler Handler // of the main feed
 	feeds   []*feed // the main one is the last
 	metrics *metrics
+	batches atomic.Int64 // written
 
 	mu    sync.Mutex
 	group *kafka.Group
@@ -76,7 +80,7 @@ func New(cfg Config, h Handler) (*Consumer, error) {
 		return nil, errors.New("consumer: dead letters are to be read, but the handler takes none")
 	}
 	cfg.MaxBatch = cmp.Or(cfg.MaxBatch, 2_000)
-	cfg.RetryBudget = cmp.Or(cfg.RetryBudget, time.Minute)
+	cfg.RetryBudget = cmp.Or(cfg.RetryBudget, 30*time.Second)
 	cfg.GapTimeout = cmp.Or(cfg.GapTimeout, 10*time.Minute)
 	cfg.PollEvery = cmp.Or(cfg.PollEvery, 500*time.Millisecond)
 	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 30*time.Second)
@@ -94,30 +98,43 @@ func New(cfg Config, h Handler) (*Consumer, error) {
 	return &Consumer{cfg: cfg, handler: h, feeds: feeds, metrics: m}, nil
 }
 
-// Run joins the group and reads until ctx is done (then it returns nil) or something is broken for good.
+// Run joins the group and reads until ctx is done (then it returns nil) or something is broken that waiting can't mend: the topic was
+// made anew (ErrTopicChanged), or the configuration can't be used.
+//
+// Postgres, Kafka or the registry being away, full or slow is waited for. A batch that could not be written in the retry budget is
+// given up, which is shorter than the group waits for a member in a rebalance: this member leaves, another one that may have a better
+// way to Postgres gets the partitions, and this one joins again after a pause. The rows say where to resume, so nothing is lost or
+// applied twice.
 func (c *Consumer) Run(ctx context.Context) error {
-	var failing time.Time
-	for {
-		begun := time.Now()
+	for attempt := 0; ; attempt++ {
+		before := c.batches.Load()
 		err := c.join(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if failing.IsZero() || time.Since(begun) > c.cfg.RetryBudget {
-			failing = begun
+		if c.batches.Load() > before {
+			attempt = 0
 		}
 		switch {
 		case errors.Is(err, errTakenOver):
 			c.metrics.takeovers.Inc()
-			c.cfg.Log.Warn("dropped a batch and joining anew: another member went on from here", "consumer", c.cfg.Name, "error", err)
-		case errors.Is(err, errResume) && !errors.Is(err, ErrTopicChanged) && time.Since(failing) < c.cfg.RetryBudget:
-			c.cfg.Log.Warn("could not resume, joining anew", "consumer", c.cfg.Name, "error", err)
-		default:
+			c.cfg.Log.Warn("dropped a batch and joining again: another member went on from here", "consumer", c.cfg.Name, "error", err)
+		case err == nil, errors.Is(err, ErrTopicChanged), app.IsFatal(err):
 			return err
+		default:
+			report(c.cfg.Ready, activityJoin, err)
+			c.cfg.Log.Warn("left the group; joining again after a pause", "consumer", c.cfg.Name, "error", err)
 		}
-		sleep(ctx, time.Second/2)
+		app.Sleep(ctx, app.Pause(attempt))
 	}
 }
+
+// Activities, as readiness tells them apart.
+const (
+	activityJoin    = "joining the group"
+	activityBatch   = "writing a batch"
+	activityCatchUp = "catching up"
+)
 
 // Owned lists the partitions of neuronx.events assigned to this member, sorted.
 func (c *Consumer) Owned() []int32 {
@@ -167,6 +184,7 @@ type session struct {
 	fatal   error
 
 	ticked time.Time // of the loop
+	failed time.Time // of the loop: when a batch was last not written, or the membership began
 }
 
 // join is one membership:
@@ -178,13 +196,13 @@ type session struct {
 func (c *Consumer) join(ctx context.Context) error {
 	admin, err := kafka.NewAdmin(c.cfg.Kafka)
 	if err != nil {
-		return fmt.Errorf("open admin client: %w", err)
+		return app.Fatal(fmt.Errorf("open admin client: %w", err))
 	}
 	defer admin.Close()
 	s := &session{
 		c: c, log: c.cfg.Log.With("consumer", c.cfg.Name), topics: []string{kafka.TopicEvents}, admin: admin,
-		recent: recent{events: map[string][]event.Recorded{}},
-		next:   map[kafka.TopicPartition]int64{}, logIDs: map[kafka.TopicPartition]string{}, putBack: map[kafka.TopicPartition]bool{},
+		recent: recent{events: map[string][]event.Recorded{}}, failed: time.Now(),
+		next: map[kafka.TopicPartition]int64{}, logIDs: map[kafka.TopicPartition]string{}, putBack: map[kafka.TopicPartition]bool{},
 	}
 	s.catchers = s.newCatchers()
 	for _, f := range c.feeds {
@@ -203,7 +221,7 @@ func (c *Consumer) join(ctx context.Context) error {
 		Resume: s.resume, Metadata: s.metadata,
 	})
 	if err != nil {
-		return fmt.Errorf("join group: %w", err)
+		return app.Fatal(fmt.Errorf("join group: %w", err))
 	}
 	c.setGroup(s.group)
 	defer c.setGroup(nil)
@@ -232,10 +250,22 @@ func (c *Consumer) setGroup(g *kafka.Group) {
 	c.group = g
 }
 
+// quiet is how long a membership must be without a failure to count as one that works.
+const quiet = 10 * time.Second
+
+// wrote tells readiness that nothing keeps this member from writing.
+func (s *session) wrote() {
+	report(s.c.cfg.Ready, activityJoin, nil)
+	report(s.c.cfg.Ready, activityBatch, nil)
+}
+
 // handle is called with the records of one poll, or with none at least once a second.
 func (s *session) handle(ctx context.Context, records []*kafka.Record) error {
 	if time.Since(s.ticked) > time.Second/2 {
 		s.ticked = time.Now()
+		if time.Since(s.failed) > quiet { // also when there was nothing to write, because another member has the partitions now
+			s.wrote()
+		}
 		if err := s.confirmPutBack(ctx); err != nil {
 			s.log.Warn("it is not known yet whether the group's offset was put back", "error", err)
 		}

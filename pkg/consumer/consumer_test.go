@@ -3,15 +3,18 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/registry"
 )
 
 func TestRun_AppliesInOrderAndCommitsAfterIt(t *testing.T) {
@@ -252,30 +255,51 @@ func TestRun_WaitsOutATransientFailureAndSkipsNothing(t *testing.T) {
 	f.wantApplied("globex", 1, 5)
 }
 
-func TestRun_DiesAfterTheRetryBudgetAndCommitsNothing(t *testing.T) {
+func TestRun_LeavesTheGroupAfterTheRetryBudgetAndComesBack(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.write(f.next("acme", 5)...)
+	var broken atomic.Bool
+	broken.Store(true)
 	h := &recorder{before: func(context.Context, event.Recorded) error {
-		return consumer.Transient(errors.New("registry unavailable"))
+		if broken.Load() {
+			return consumer.Transient(fmt.Errorf("find a schema: %w", registry.ErrUnavailable))
+		}
+		return nil
 	}}
 	cfg := f.config()
-	cfg.RetryBudget = 300 * time.Millisecond
-	c, err := consumer.New(cfg, h)
+	cfg.RetryBudget, cfg.Ready = 300*time.Millisecond, app.NewReadiness()
+	admin, err := kafka.NewAdmin(f.kafka)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := c.Run(ctx); err == nil || !strings.Contains(err.Error(), "registry unavailable") {
-		t.Fatalf("Run gave %v", err)
+	defer admin.Close()
+	f.start(cfg, h)
+	members := func(ctx context.Context) int {
+		g, err := admin.DescribeGroup(ctx, kafka.GroupProjector)
+		if err != nil {
+			return -1
+		}
+		return len(g.Members)
 	}
+	kafkatest.WaitFor(t, "the member to join", func(ctx context.Context) bool { return members(ctx) == 1 })
+	kafkatest.WaitFor(t, "the member to leave its partitions to others", func(ctx context.Context) bool { return members(ctx) == 0 })
+	kafkatest.WaitFor(t, "the member to join again", func(ctx context.Context) bool { return members(ctx) == 1 })
 	if com := f.committed(partitionOf("acme")); com.Present && com.Offset > 0 {
 		t.Errorf("committed %d", com.Offset)
 	}
-	f.start(f.config(), &recorder{})
+	waits := cfg.Ready.Components()
+	if len(waits) == 0 || waits[len(waits)-1].Name != app.ComponentRegistry || !strings.Contains(waits[len(waits)-1].Reason, "unavailable") {
+		t.Errorf("readiness does not name the registry: %+v", waits)
+	}
+	broken.Store(false)
 	f.await("acme", 1, 5, consumer.Live)
 	f.wantApplied("acme", 1, 5)
+	for _, c := range cfg.Ready.Components() {
+		if c.Reason != "" {
+			t.Errorf("still waits: %s", c.String())
+		}
+	}
 }
 
 func TestRun_SurvivesThatPostgresEndsItsConnections(t *testing.T) {

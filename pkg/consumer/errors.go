@@ -10,7 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // ErrTopicChanged means that a topic has another id than the rows: it was deleted and made anew. Nothing of the rows fits it.
@@ -22,6 +24,18 @@ var (
 	errTakenOver = errors.New("another member moved the partition's row")
 	errRowMoved  = errors.New("a progress row was moved by somebody else")
 )
+
+// report tells readiness what became of an attempt, and which dependency a failure is of. r may be nil.
+func report(r *app.Readiness, activity string, err error) {
+	if r == nil {
+		return
+	}
+	component := app.ComponentPostgres
+	if errors.Is(err, registry.ErrUnavailable) {
+		component = app.ComponentRegistry
+	}
+	r.Attempt(activity, component, postgres.Explain(err))
+}
 
 // retriable reports whether an error says nothing about the event that was being applied: it was marked so, or the database was
 // not able to answer. Whatever else a handler returns stalls the tenant.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
@@ -15,12 +16,11 @@ import (
 // fillLimit is how many missing events are read from the archive inside a batch; a wider gap is filled beside the loop.
 const fillLimit = 200
 
-// process writes one batch: one transaction, tried again while that can help. When it returned nil, the rows stand at the end of the
+// process writes one batch: one transaction, tried again for the retry budget. When it returned nil, the rows stand at the end of the
 // batch and the group's offset may follow.
 func (s *session) process(ctx context.Context, b batch) error {
 	start := time.Now()
 	defer func() { s.c.metrics.batchSeconds.Observe(time.Since(start).Seconds()) }()
-	pause := 50 * time.Millisecond
 	uncertain := false // a COMMIT of this batch was sent, and its answer did not come
 	main := s.c.feeds[len(s.c.feeds)-1]
 	var failures int
@@ -29,6 +29,8 @@ func (s *session) process(ctx context.Context, b batch) error {
 		aside := main.aside.Load() || len(s.c.feeds) > 1 && setsAside(failures, last)
 		err := s.attempt(ctx, b, uncertain, aside)
 		if err == nil {
+			s.c.batches.Add(1)
+			s.wrote()
 			if aside {
 				s.setMainAside(last)
 			}
@@ -42,17 +44,21 @@ func (s *session) process(ctx context.Context, b batch) error {
 		}
 		uncertain = uncertain || errors.Is(err, errCommit)
 		s.c.metrics.retries.Inc()
+		s.failed = time.Now()
+		if !errors.Is(err, errRowMoved) {
+			report(s.c.cfg.Ready, activityBatch, err)
+		}
 		if time.Since(start) > s.c.cfg.RetryBudget {
 			return fmt.Errorf("batch not written in %s: %w", s.c.cfg.RetryBudget, err)
 		}
 		if errors.Is(err, errRowMoved) && attempt < 5 {
-			continue // loaded anew, it will be right
+			continue // loaded again, it will be right
 		}
+		pause := app.Pause(attempt)
 		s.log.Warn("batch rolled back, trying again", "error", err, "attempt", attempt+1, "pause", pause)
-		if !sleep(ctx, pause) {
+		if !app.Sleep(ctx, pause) {
 			return err
 		}
-		pause = min(2*pause, 5*time.Second)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -18,7 +19,7 @@ func (s *session) resume(ctx context.Context, committed map[kafka.TopicPartition
 	offsets := make(map[kafka.TopicPartition]int64, len(committed))
 	starts, err := s.admin.StartOffsets(ctx, s.topics...)
 	if err != nil {
-		return nil, s.notResumed(fmt.Errorf("list start offsets: %w", err))
+		return nil, s.notResumed(app.Blamed(app.ComponentKafka, fmt.Errorf("list start offsets: %w", err)))
 	}
 	err = pgx.BeginFunc(ctx, s.c.cfg.Pool, func(tx pgx.Tx) error {
 		for tp, com := range committed {

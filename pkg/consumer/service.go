@@ -67,8 +67,11 @@ type Base struct {
 	closers  []func()
 }
 
-// Open checks Postgres, Kafka, registry and keys and connects to them. It creates nothing: what is missing is an error that names the
-// command that makes it. Tables are those of sets and of this package.
+// Open connects to Postgres, Kafka and the registry and checks keys, tables and topics. What is away, starting, full or slow is waited
+// for: the process is not ready meanwhile and says why. What waiting can't mend is an error: keys that can't be read, a user or a
+// password that is not accepted, a right that is missing, and tables or topics that nobody has provisioned, with the command that
+// makes them; Open creates nothing. Tables are those of sets and of this package. The registry is not asked: a process needs it only
+// for schemas that it has not met yet.
 func Open(ctx context.Context, rt *app.Runtime, s Settings, sets ...postgres.Migrations) (_ *Base, err error) {
 	rt.Ready.Set(rt.Name, errors.New("starting"))
 	b := &Base{rt: rt, settings: s, Kafka: kafka.FromSettings(s.Settings, "neuronx-"+rt.Name+"-"+rt.Slot)}
@@ -77,34 +80,33 @@ func Open(ctx context.Context, rt *app.Runtime, s Settings, sets ...postgres.Mig
 			b.Close()
 		}
 	}()
-	if b.Pool, err = postgres.Open(ctx, s.PostgresURL.Reveal(), postgres.Application("neuronx-"+rt.Name)); err != nil {
+	if b.Keys, err = event.LoadKeyring(s.SigningKeysFile); err != nil {
 		return nil, err
 	}
-	b.closers = append(b.closers, b.Pool.Close)
-	pending, err := postgres.Pending(ctx, s.PostgresURL.Reveal(), append([]postgres.Migrations{Migrations()}, sets...)...)
-	if err != nil {
-		return nil, err
-	}
-	if len(pending) > 0 {
-		return nil, fmt.Errorf("the database lacks %s: run `neuronx provision --execute`", strings.Join(pending, ", "))
-	}
-	if err := kafka.CheckTopics(ctx, b.Kafka, s.Laptop); err != nil {
-		return nil, err
-	}
-	if b.Admin, err = kafka.NewAdmin(b.Kafka); err != nil {
-		return nil, err
-	}
-	b.closers = append(b.closers, b.Admin.Close)
-	topics, err := b.Admin.Topics(ctx, kafka.TopicIngress)
-	if err != nil {
-		return nil, err
-	}
-	b.Partitions = topics[kafka.TopicIngress].Partitions
 	if b.Schemas, err = registry.NewClient(s.RegistryURL, rt.Log); err != nil {
 		return nil, err
 	}
 	b.closers = append(b.closers, b.Schemas.Close)
-	if b.Keys, err = event.LoadKeyring(s.SigningKeysFile); err != nil {
+	if b.Admin, err = kafka.NewAdmin(b.Kafka); err != nil {
+		return nil, err
+	}
+	b.closers = append(b.closers, b.Admin.Close)
+	err = rt.Wait(ctx, app.ComponentPostgres, "connect to Postgres", app.QuickAttempt, func(ctx context.Context) error {
+		return b.openPool(ctx, append([]postgres.Migrations{Migrations()}, sets...))
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.closers = append(b.closers, b.Pool.Close)
+	err = rt.Wait(ctx, app.ComponentKafka, "check the topics", app.QuickAttempt, func(ctx context.Context) error {
+		if err := kafka.CheckTopics(ctx, b.Kafka, s.Laptop); err != nil {
+			return err
+		}
+		topics, err := b.Admin.Topics(ctx, kafka.TopicIngress)
+		b.Partitions = topics[kafka.TopicIngress].Partitions
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	if b.Producer, err = kafka.NewProducer(b.Kafka, 0, rt.Metrics); err != nil {
@@ -112,6 +114,34 @@ func Open(ctx context.Context, rt *app.Runtime, s Settings, sets ...postgres.Mig
 	}
 	b.closers = append(b.closers, b.Producer.Close)
 	return b, nil
+}
+
+// openPool opens the pool when the server answers and has every table.
+func (b *Base) openPool(ctx context.Context, sets []postgres.Migrations) error {
+	url := b.settings.PostgresURL.Reveal()
+	pending, err := postgres.Pending(ctx, url, sets...)
+	if err != nil {
+		return postgres.Fault(err)
+	}
+	if len(pending) > 0 {
+		return app.Fatal(fmt.Errorf("the database lacks %s: run `neuronx provision --execute`", strings.Join(pending, ", ")))
+	}
+	pool, err := postgres.Open(ctx, url, postgres.Application("neuronx-"+b.rt.Name))
+	if err != nil {
+		return postgres.Fault(err)
+	}
+	b.Pool = pool
+	return nil
+}
+
+// Wait tries something at start until it succeeds, as Open does. It may take a minute, as what reads the log does.
+func (b *Base) Wait(ctx context.Context, what string, try func(context.Context) error) error {
+	return b.rt.Wait(ctx, app.ComponentPostgres, what, time.Minute, try)
+}
+
+// Reporter takes what became of each attempt of an activity beside the loop.
+func (b *Base) Reporter(activity string) func(error) {
+	return func(err error) { report(b.rt.Ready, activity, err) }
 }
 
 // Close closes what Open opened, backwards.
@@ -126,7 +156,7 @@ func (b *Base) Config(meaning string) Config {
 	publisher := control.New(b.Producer, b.Keys, b.Schemas)
 	return Config{
 		Name: "neuronx." + b.rt.Name, Slot: b.rt.Slot, Kafka: b.Kafka, Pool: b.Pool, Registry: b.Schemas, MaxBatch: b.settings.MaxBatch,
-		Meaning: meaning, Log: b.rt.Log, Reg: b.rt.Metrics,
+		Meaning: meaning, Log: b.rt.Log, Reg: b.rt.Metrics, Ready: b.rt.Ready,
 		Publish: func(ctx context.Context, tenant, typ, subject, id string, data map[string]any) error {
 			_, err := publisher.Publish(ctx, tenant, typ, subject, id, data, control.WithSource(b.rt.Name))
 			return err
@@ -134,12 +164,22 @@ func (b *Base) Config(meaning string) Config {
 	}
 }
 
-// Serve runs the loop and the actors that more adds until ctx ends. The service is ready from now on, but not while a partition is
-// stopped: then a person has to decide, and the others go on.
+// probeEvery is how often a dependency is asked whether it answers, also while there is nothing to do.
+const probeEvery = 2 * time.Second
+
+// Serve runs the loop and the actors that more adds until ctx ends. The service is ready from now on, but not while a dependency is
+// waited for, nor while a partition is stopped: then a person has to decide, and the others go on.
 func (b *Base) Serve(ctx context.Context, c *Consumer, more func(*app.Group)) error {
 	actors := app.NewGroup()
 	actors.Add("consumer", c.Run)
 	actors.Add("watch", func(ctx context.Context) error { return b.watch(ctx, c) })
+	for component, ask := range map[string]func(context.Context) error{
+		app.ComponentPostgres: func(ctx context.Context) error { return postgres.Ping(ctx, b.Pool) },
+		app.ComponentKafka:    b.Producer.Check,
+		app.ComponentRegistry: b.Schemas.Ping,
+	} {
+		actors.Add("probe of "+component, func(ctx context.Context) error { return b.rt.Probe(ctx, component, probeEvery, ask) })
+	}
 	if more != nil {
 		more(actors)
 	}

@@ -62,9 +62,9 @@ func (a *Admin) Close() { a.kadm.Close() }
 // KAdm is the client underneath, for packages below pkg/kafka only.
 func (a *Admin) KAdm() *kadm.Client { return a.kadm }
 
-// Ping asks a broker for an answer.
+// Ping asks a broker for an answer. It goes over the network: what the client remembers of the cluster does not count.
 func (a *Admin) Ping(ctx context.Context) error {
-	if _, err := a.kadm.BrokerMetadata(ctx); err != nil {
+	if err := a.client.Ping(ctx); err != nil {
 		return fmt.Errorf("kafka: ping: %w", err)
 	}
 	return nil

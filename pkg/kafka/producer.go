@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,9 @@ type Producer struct {
 	client  *kgo.Client
 	room    *semaphore.Weighted
 	metrics *producerMetrics
+
+	flying atomic.Int64 // records on their way
+	moved  atomic.Int64 // Unix nanoseconds: when the last one was acknowledged, or the first of those on their way was handed over
 }
 
 // NewProducer opens a producer. linger is how long it waits to fill a batch; 0 sends at once. reg may be nil. It does not
@@ -95,9 +99,16 @@ func (p *Producer) ProduceAsync(rec *Record, done func(*Record, error)) {
 
 func (p *Producer) send(r *Record, done func(*Record, error)) {
 	w, start := weight(r), time.Now()
+	if p.flying.Add(1) == 1 {
+		p.moved.Store(start.UnixNano())
+	}
 	// The context is not the caller's: cancelling it would cancel the record.
 	p.client.Produce(context.Background(), r, func(r *Record, err error) {
 		p.room.Release(w)
+		p.flying.Add(-1)
+		if err == nil {
+			p.moved.Store(time.Now().UnixNano())
+		}
 		p.metrics.observe(r.Topic, time.Since(start), err)
 		done(r, err)
 	})
@@ -105,6 +116,21 @@ func (p *Producer) send(r *Record, done func(*Record, error)) {
 
 // Ping asks a broker for an answer.
 func (p *Producer) Ping(ctx context.Context) error { return p.client.Ping(ctx) }
+
+// stuckAfter is how long nothing may be acknowledged while records are on their way.
+const stuckAfter = 5 * time.Second
+
+// Check is Ping, and fails when records are on their way and none was acknowledged for 5 s: a broker whose disk is full answers
+// questions and stores nothing.
+func (p *Producer) Check(ctx context.Context) error {
+	if err := p.client.Ping(ctx); err != nil {
+		return fmt.Errorf("kafka: ping: %w", err)
+	}
+	if n, idle := p.flying.Load(), time.Since(time.Unix(0, p.moved.Load())); n > 0 && idle > stuckAfter {
+		return fmt.Errorf("kafka: it answers, but %d records wait to be stored, none was for %s: is a broker's disk full, or are too few replicas in sync?", n, idle.Round(time.Second))
+	}
+	return nil
+}
 
 // Close waits up to 10 s for records on their way, then closes; those that are left get an error.
 func (p *Producer) Close() {

@@ -3,7 +3,9 @@ package kafka_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,4 +126,43 @@ func TestProducer_RefusesWhatIsTooLargeAndWhatItCantHold(t *testing.T) {
 		t.Fatalf("Produce: %v", err)
 	}
 	away.Abort()
+}
+
+func TestProducer_ChecksThatRecordsAreStoredAndNotOnlyQuestionsAnswered(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	link := kafkatest.NewLink(func(r kafkatest.Request) kafkatest.Trouble {
+		return kafkatest.Trouble{CutBefore: full.Load() && r == kafkatest.ReqProduce}
+	})
+	cfg := kafkatest.Start(t)
+	cfg.Dialer = link.Dial
+	p, err := kafka.NewProducer(cfg, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	stored := make(chan error, 1)
+	produce := func() {
+		p.ProduceAsync(&kafka.Record{Topic: kafka.TopicIngress, Key: []byte("acme"), Value: []byte("x")}, func(_ *kafka.Record, err error) { stored <- err })
+	}
+	produce()
+	if err := <-stored; err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	full.Store(true)
+	produce()
+	kafkatest.WaitFor(t, "the producer to say that nothing is stored", func(ctx context.Context) bool {
+		err := p.Check(ctx)
+		return err != nil && strings.Contains(err.Error(), "1 records wait to be stored")
+	})
+	full.Store(false)
+	if err := <-stored; err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

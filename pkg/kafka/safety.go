@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/neuronx/engine/pkg/app"
 )
 
 // Finding is one setting under which Kafka may lose, reorder or refuse what the engine relies on.
@@ -229,12 +231,12 @@ func (a *Admin) Versions(ctx context.Context) (map[int32]string, error) {
 func CheckTopics(ctx context.Context, cfg Config, laptop bool) error {
 	found, err := Findings(ctx, cfg, laptop, false)
 	if err != nil || len(found) == 0 {
-		return err
+		return Fault(err)
 	}
 	lines := make([]string, len(found))
 	for i, f := range found {
 		lines[i] = f.String()
 	}
-	return fmt.Errorf("kafka: the topics are not as declared, and data may be lost (%s); `neuronx provision` shows what would change, "+
-		"`neuronx provision --execute` does it, `neuronx doctor` lists everything; --laptop accepts a single replica", strings.Join(lines, " | "))
+	return app.Fatal(fmt.Errorf("kafka: the topics are not as declared, and data may be lost (%s); `neuronx provision` shows what would change, "+
+		"`neuronx provision --execute` does it, `neuronx doctor` lists everything; --laptop accepts a single replica", strings.Join(lines, " | ")))
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -26,6 +27,8 @@ type SenderConfig struct {
 	Resend time.Duration // unseen for so long: sent again; default 10 s
 	Poll   time.Duration // how often rows are looked for when nothing was added lately; default 200 ms
 	Batch  int           // rows of one pass; default 2,000
+
+	Report func(error) // is told what became of each look into the outbox; may be nil
 }
 
 // Sender produces the rows of the tenants whose partitions are owned.
@@ -58,34 +61,37 @@ func (o *Outbox) NewSender(cfg SenderConfig) *Sender {
 	if cfg.Batch == 0 {
 		cfg.Batch = 2000
 	}
+	if cfg.Report == nil {
+		cfg.Report = func(error) {}
+	}
 	return &Sender{box: o, cfg: cfg, sent: map[string]*cursor{}}
 }
 
 // Run sends until ctx ends, then returns nil. A database that is away is waited for; it is logged and counted, not returned.
 func (s *Sender) Run(ctx context.Context) error {
-	failing := false
-	for {
+	for failures := 0; ; {
 		more, err := s.pass(ctx, time.Now())
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case err != nil && !failing:
-			s.box.log.Error("outbox can't be read; derived events wait", "deriver", s.box.deriver, "error", err)
 		}
-		failing = err != nil
+		s.cfg.Report(err)
 		wait := s.cfg.Poll
 		switch {
-		case failing:
-			wait = time.Second
+		case err != nil:
+			s.box.log.Error("outbox can't be read; derived events wait", "deriver", s.box.deriver, "error", err)
+			wait = max(wait, app.Pause(failures))
+			failures++
 		case more:
+			failures = 0
 			continue
 		case time.Since(time.Unix(0, s.box.added.Load())) < busyFor:
 			wait = min(busyPoll, wait)
+			fallthrough
+		default:
+			failures = 0
 		}
-		select {
-		case <-ctx.Done():
+		if !app.Sleep(ctx, wait) {
 			return nil
-		case <-time.After(wait):
 		}
 	}
 }

@@ -2,12 +2,15 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/app"
 )
 
 type openConfig struct {
@@ -37,7 +40,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*pgxpool.Pool, error
 	}
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("parse Postgres URL: %w", redact(err))
+		return nil, app.Fatal(fmt.Errorf("parse Postgres URL: %w", redact(err)))
 	}
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = oc.application
@@ -69,6 +72,18 @@ func Open(ctx context.Context, url string, opts ...Option) (*pgxpool.Pool, error
 	return pool, nil
 }
 
+// Ping asks whether the server answers and takes writes: a standby does the former only.
+func Ping(ctx context.Context, pool *pgxpool.Pool) error {
+	var standby bool
+	if err := pool.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&standby); err != nil {
+		return Explain(err)
+	}
+	if standby {
+		return errors.New("this server is a standby and takes no writes")
+	}
+	return nil
+}
+
 func setDefault(m map[string]string, k, v string) {
 	if m[k] == "" {
 		m[k] = v
@@ -83,7 +98,7 @@ func checkRole(ctx context.Context, pool *pgxpool.Pool, allow bool) error {
 		return fmt.Errorf("connect to Postgres: %w", err)
 	}
 	if unbound && !allow {
-		return fmt.Errorf("role %q is not bound by row-level security (superuser or BYPASSRLS): use a role of `neuronx provision`", role)
+		return app.Fatal(fmt.Errorf("role %q is not bound by row-level security (superuser or BYPASSRLS): use a role of `neuronx provision`", role))
 	}
 	return nil
 }

@@ -28,8 +28,10 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions})
-	desk := &deadletter.Desk{Pool: base.Pool, Box: box, Keys: base.Keys, Schemas: base.Schemas, Log: rt.Log}
+	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions,
+		Report: base.Reporter("reading the outbox")})
+	desk := &deadletter.Desk{Pool: base.Pool, Box: box, Keys: base.Keys, Schemas: base.Schemas, Log: rt.Log,
+		Report: base.Reporter("deciding about dead letters")}
 	return base.Serve(ctx, c, func(g *app.Group) {
 		g.Add("outbox sender", sender.Run)
 		g.Add("dead letter desk", desk.Run)

@@ -49,7 +49,11 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	}
 	defer base.Close()
 	start := time.Now()
-	heads, err := freezeIfRestored(ctx, base.Kafka, base.Admin, base.Pool, event.PositionAt(start.UnixMilli()), rt.Log)
+	var heads map[int32]int64
+	err = base.Wait(ctx, "look whether the ledger was restored", func(ctx context.Context) (err error) {
+		heads, err = freezeIfRestored(ctx, base.Kafka, base.Admin, base.Pool, event.PositionAt(start.UnixMilli()), rt.Log)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -67,6 +71,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	w := newWorker(workerConfig{
 		Config: cfg, name: fmt.Sprintf("%s/%s/%d", host, rt.Slot, os.Getpid()), pool: base.Pool, client: client,
 		secrets: vendorapi.NewSecrets(cfg.SecretsDir), box: box, outcomes: out, log: rt.Log, metrics: m,
+		looked: base.Reporter("beginning effects"),
 	})
 	h := &handler{
 		decoder: consumer.NewDecoder(base.Schemas), box: box, outcomes: out, partitions: base.Partitions, started: event.PositionAt(start.UnixMilli()),
@@ -79,7 +84,8 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		return err
 	}
 	w.partitions = func(ctx context.Context) []int32 { return gate.open(ctx, c.Owned(), rt.Log) }
-	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions})
+	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions,
+		Report: base.Reporter("reading the outbox")})
 	return base.Serve(ctx, c, func(g *app.Group) {
 		g.Add("worker", w.Run)
 		g.Add("outbox", sender.Run)

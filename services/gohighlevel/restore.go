@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
@@ -31,7 +32,7 @@ func behind(rows map[int32]int64, committed map[kafka.TopicPartition]kafka.Commi
 func freezeIfRestored(ctx context.Context, cfg kafka.Config, admin *kafka.Admin, q ledger.Querier, position int64, log *slog.Logger) (map[int32]int64, error) {
 	committed, err := admin.Committed(ctx, kafka.GroupGoHighLevel)
 	if err != nil {
-		return nil, err
+		return nil, app.Blamed(app.ComponentKafka, err)
 	}
 	rows, err := ledger.NextOffsets(ctx, q, kafka.TopicEvents)
 	if err != nil {
@@ -51,7 +52,7 @@ func freezeIfRestored(ctx context.Context, cfg kafka.Config, admin *kafka.Admin,
 	}
 	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
 	if err != nil {
-		return nil, err
+		return nil, app.Blamed(app.ComponentKafka, err)
 	}
 	heads := map[int32]int64{}
 	for tp, end := range ends {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
@@ -28,6 +29,7 @@ type workerConfig struct {
 	outcomes *outcomes
 	log      *slog.Logger
 	metrics  *metrics
+	looked   func(error) // is told what became of each look for due effects; may be nil
 }
 
 // worker carries out what is due. One goroutine begins attempts, many send.
@@ -64,24 +66,26 @@ func (w *worker) Run(ctx context.Context) error {
 	poll := time.NewTicker(w.PollEvery)
 	defer poll.Stop()
 	var swept time.Time
-	failing := false
+	failures := 0
 	for ctx.Err() == nil {
 		if time.Since(swept) >= w.SweepEvery {
 			swept = time.Now()
 			w.sweep(ctx)
 		}
 		err := w.pass(ctx, sending)
-		if err != nil && ctx.Err() == nil && !failing {
-			w.log.Error("effects can't be begun; they wait", "err", err)
+		if ctx.Err() != nil {
+			break
 		}
-		failing = err != nil
-		if failing { // a database or registry that is away is not asked five times a second
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
+		if w.looked != nil {
+			w.looked(err)
+		}
+		if err != nil { // a database or registry that is away is not asked five times a second
+			w.log.Error("effects can't be begun; they wait", "err", err)
+			app.Sleep(ctx, app.Pause(failures))
+			failures++
 			continue
 		}
+		failures = 0
 		select {
 		case <-ctx.Done():
 		case <-w.wake:

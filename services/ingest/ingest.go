@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -46,15 +45,30 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("use the schema registry: %w", err)
 	}
+	defer schemas.Close()
 	brokers := kafka.FromSettings(cfg.Settings, "ingest-"+rt.Slot)
-	if err := kafka.CheckTopics(ctx, brokers, cfg.Laptop); err != nil {
-		return fmt.Errorf("check the topics: %w", err)
+	if cfg.has(RoleHTTP) {
+		// What the other roles wait for must not keep clients from a door that can take their events.
+		rt.Ready.Serving(app.ComponentKafka, componentHTTP, componentDirectory)
+	}
+	err = rt.Wait(ctx, app.ComponentKafka, "check the topics", app.QuickAttempt, func(ctx context.Context) error {
+		return kafka.CheckTopics(ctx, brokers, cfg.Laptop)
+	})
+	if err != nil {
+		return err
 	}
 	var first func(context.Context) error
 	if cfg.PostgresURL != "" {
 		first = func(ctx context.Context) error { return checkLog(ctx, cfg.PostgresURL.Reveal(), brokers) }
-		if err := first(ctx); err != nil {
-			return fmt.Errorf("compare log and archive: %w", err)
+		err := rt.Wait(ctx, app.ComponentPostgres, "compare log and archive", app.QuickAttempt, func(ctx context.Context) error {
+			err := first(ctx)
+			if errors.Is(err, sequencer.ErrOtherLog) {
+				return app.Fatal(err)
+			}
+			return postgres.Fault(err)
+		})
+		if err != nil {
+			return err
 		}
 	} else {
 		rt.Log.Warn("without a Postgres URL nobody compares the log with the archive: a Kafka that was wiped would be taken for a new one")
@@ -68,13 +82,20 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	defer producer.Close() // after every actor: it waits for the records that are still on their way
 
 	g := app.NewGroup()
+	probe(g, rt, app.ComponentKafka, producer.Check)
+	probe(g, rt, app.ComponentRegistry, schemas.Ping)
 	var directory *tenant.Directory
 	if cfg.has(RoleHTTP) || cfg.has(RoleLanding) && cfg.PostgresURL != "" {
-		pool, err := postgres.Open(ctx, cfg.PostgresURL.Reveal(), postgres.Application("neuronx-ingest"))
+		var pool *pgxpool.Pool
+		err := rt.Wait(ctx, app.ComponentPostgres, "connect to Postgres", app.QuickAttempt, func(ctx context.Context) (err error) {
+			pool, err = postgres.Open(ctx, cfg.PostgresURL.Reveal(), postgres.Application("neuronx-ingest"))
+			return postgres.Fault(err)
+		})
 		if err != nil {
-			return fmt.Errorf("connect to Postgres: %w", err)
+			return err
 		}
 		defer pool.Close()
+		probe(g, rt, app.ComponentPostgres, func(ctx context.Context) error { return postgres.Ping(ctx, pool) })
 		directory = tenant.NewDirectory(tenant.FromPool(pool), rt.Log, rt.Metrics)
 		g.Add("tenant directory", directory.Run)
 		if cfg.has(RoleHTTP) {
@@ -99,6 +120,19 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		})
 	}
 	return g.Run(ctx)
+}
+
+// Components of the HTTP role, as readiness names them.
+const (
+	componentHTTP      = "http"
+	componentDirectory = "tenant directory"
+)
+
+// probeEvery is how often a dependency is asked whether it answers.
+const probeEvery = 2 * time.Second
+
+func probe(g *app.Group, rt *app.Runtime, component string, ask func(context.Context) error) {
+	g.Add("probe of "+component, func(ctx context.Context) error { return rt.Probe(ctx, component, probeEvery, ask) })
 }
 
 type httpParts struct {
@@ -137,8 +171,8 @@ func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, par
 	ln := cfg.Listener
 	if ln == nil {
 		var err error
-		if ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.HTTPAddr); err != nil {
-			return fmt.Errorf("listen for HTTP: %w (choose another --http)", err)
+		if ln, err = app.Listen(cfg.HTTPAddr, "http"); err != nil {
+			return err
 		}
 	}
 	finder, err := httpin.NewTail(httpin.NewFinder(parts.pool), parts.brokers)
@@ -150,8 +184,9 @@ func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, par
 		Producer: parts.producer, Auth: directory, Schemas: parts.schemas, Keys: parts.keys, Finder: finder,
 		AckTimeout: cfg.AckTimeout, Quotas: cfg.Quotas, BodyMemory: cfg.bodyMemory(), TenantBodyMemory: cfg.BodyShare, Log: rt.Log, Reg: rt.Metrics,
 		AllowedHosts: rt.AllowedHosts,
+		Away:         func() error { return rt.Ready.Down(app.ComponentKafka) },
 	})
-	rt.Ready.Set("tenant directory", tenant.ErrNotLoaded)
+	rt.Ready.Set(componentDirectory, tenant.ErrNotLoaded)
 	g.Add("receipts", func(ctx context.Context) error { return server.FollowReceipts(ctx, parts.brokers) })
 	g.Add("readiness", func(ctx context.Context) error {
 		watchDirectory(ctx, rt, directory)
@@ -159,8 +194,8 @@ func addHTTP(ctx context.Context, g *app.Group, rt *app.Runtime, cfg Config, par
 	})
 	g.Add("http", func(ctx context.Context) error {
 		defer finder.Close()
-		rt.Ready.Set("http", nil)
-		stop := context.AfterFunc(ctx, func() { rt.Ready.Set("http", errStopping) })
+		rt.Ready.Set(componentHTTP, nil)
+		stop := context.AfterFunc(ctx, func() { rt.Ready.Set(componentHTTP, errStopping) })
 		defer stop()
 		return server.Serve(ctx, ln)
 	})
@@ -180,6 +215,6 @@ func watchDirectory(ctx context.Context, rt *app.Runtime, d *tenant.Directory) {
 		case <-poll.C:
 		}
 	}
-	rt.Ready.Set("tenant directory", nil)
+	rt.Ready.Set(componentDirectory, nil)
 	<-ctx.Done()
 }

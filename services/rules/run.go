@@ -32,7 +32,8 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions})
+	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions,
+		Report: base.Reporter("reading the outbox")})
 	return base.Serve(ctx, c, func(g *app.Group) {
 		g.Add("outbox sender", sender.Run)
 		g.Add("tripped rules", newTripped(base.Pool, rt.Log, rt.Metrics).run)

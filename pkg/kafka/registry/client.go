@@ -100,6 +100,14 @@ func redacted(u *url.URL, address string) string {
 // Close closes idle connections. The client may be used further.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
+// Ping asks the registry for the kinds of schemas that it knows. The error is ErrUnavailable.
+func (c *Client) Ping(ctx context.Context) error {
+	if _, err := c.sr.SupportedTypes(ctx); err != nil {
+		return c.classify(err)
+	}
+	return nil
+}
+
 // bounded cuts responses at maxResponse.
 type bounded struct{ http.RoundTripper }
 

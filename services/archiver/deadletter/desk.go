@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/outbox"
@@ -30,6 +31,7 @@ type Desk struct {
 	Schemas Schemas
 	Log     *slog.Logger
 	Poll    time.Duration // default 250 ms
+	Report  func(error)   // is told what became of each look for requests; may be nil
 }
 
 const (
@@ -42,22 +44,27 @@ func (d *Desk) Run(ctx context.Context) error {
 	if d.Poll == 0 {
 		d.Poll = 250 * time.Millisecond
 	}
-	poll := time.NewTicker(d.Poll)
-	defer poll.Stop()
-	failing := false
-	for ctx.Err() == nil {
+	for failures := 0; ctx.Err() == nil; {
 		n, err := d.pass(ctx)
-		if err != nil && ctx.Err() == nil && !failing {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if d.Report != nil {
+			d.Report(err)
+		}
+		pause := d.Poll
+		switch {
+		case err != nil:
 			d.Log.Error("requests about dead letters wait", "error", err)
-		}
-		failing = err != nil
-		if n > 0 && err == nil {
+			pause = max(pause, app.Pause(failures))
+			failures++
+		case n > 0:
+			failures = 0
 			continue
+		default:
+			failures = 0
 		}
-		select {
-		case <-ctx.Done():
-		case <-poll.C:
-		}
+		app.Sleep(ctx, pause)
 	}
 	return nil
 }

@@ -54,6 +54,9 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 	if p != nil {
 		return p
 	}
+	if p := s.away(); p != nil {
+		return p
+	}
 	req := request{
 		tenant: who.Tenant, now: s.now().UTC(), wait: preferredWait(r.Header), quota: s.rates.of(who.Tenant, who.Limits),
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,6 +54,7 @@ type Config struct {
 	Keys     *event.Keyring
 	Finder   Finder // nil: the route GET /v1/events/{id} does not exist
 
+	Away       func() error  // why Kafka is known to be away, or nil; may be nil itself
 	AckTimeout time.Duration // how long a request waits for Kafka; 0: 10 s
 	Quotas     Quotas        // of a tenant for which nothing else is set
 
@@ -76,6 +78,7 @@ type Server struct {
 	desk    *desk
 	repeats *repeats
 	now     func() time.Time
+	acked   atomic.Int64 // Unix nanoseconds of the last acknowledgement
 
 	stopping chan struct{} // closed when nobody may wait for a verdict any longer
 	stopOnce sync.Once

@@ -18,6 +18,9 @@ func (s *Server) send(tenant string, events []event.Event) *acks {
 		size := int64(len(events[i].Value))
 		s.Producer.ProduceAsync(&recs[i], func(_ *kafka.Record, err error) {
 			s.gate.leave(tenant, size)
+			if err == nil {
+				s.acked.Store(s.now().UnixNano())
+			}
 			a.take(i, err)
 		})
 	}
@@ -111,4 +114,24 @@ func (g *gate) enter(tenant string, events []event.Event) bool {
 func (g *gate) leave(tenant string, size int64) {
 	g.records.give(tenant, 1)
 	g.bytes.give(tenant, size)
+}
+
+// ackedLately is how young an acknowledgement must be to count for more than a probe that says that Kafka is away.
+const ackedLately = 5 * time.Second
+
+// away refuses a request before its body is read while Kafka is known to be away: nothing of it could be stored, and it would only
+// take memory until its time is over.
+func (s *Server) away() *Problem {
+	if s.Away == nil || s.now().Sub(time.Unix(0, s.acked.Load())) < ackedLately {
+		return nil
+	}
+	cause := s.Away()
+	if cause == nil {
+		return nil
+	}
+	s.metrics.event(statusRefused, event.CodeUnavailable)
+	p := problem(event.CodeUnavailable, "Kafka does not answer, so nothing can be stored; nothing of this request was").
+		hint("send it again later with the same id or Idempotency-Key").retry(5)
+	p.cause = cause
+	return p
 }

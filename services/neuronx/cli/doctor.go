@@ -33,46 +33,34 @@ const (
 	maxSkew = 30 * time.Second
 )
 
+// check is one that doctor makes.
+type check struct {
+	name string
+	env  string // the setting without which it is skipped; empty: none
+	part string // what it needs an answer from: when that is away, the check is skipped
+	run  func(context.Context) []finding
+}
+
 func (c *cli) doctor() *cobra.Command {
 	var laptop bool
+	var admin []string
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Check every part and say how to repair it", Args: noArgs,
+		Long: `Check every part and say how to repair it: whether Kafka, Postgres, registry and processes are there, take writes and have room, whether
+consumers move, and every setting under which data is lost. It asks as the user and role that are configured; what these may not see
+is shown as skipped, with the right that it takes. It changes nothing.
+
+Exit 0: no check failed. Exit 1: one did. Exit 2: nothing is configured.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
+			urls := c.adminURLs(admin)
+			if c.value(envBrokers) == "" && c.value(envPostgres) == "" && c.value(envRegistry) == "" && c.value(envHTTP) == "" && len(urls) == 0 {
+				return usage("nothing is configured, so nothing was checked").
+					next("set %s, %s and %s, or start `neuronx dev`, which writes %s", envBrokers, envPostgres, envRegistry, defaultEnv)
+			}
 			if !cmd.Flags().Changed("laptop") {
 				laptop = c.value(envAdminURL) != "" // only dev has one
 			}
-			var found []finding
-			for _, check := range []struct {
-				name string
-				env  string
-				run  func(context.Context) []finding
-			}{
-				{"kafka", envBrokers, one(c.checkKafka)},
-				{"topics and brokers", envBrokers, func(ctx context.Context) []finding { return c.checkSafety(ctx, laptop) }},
-				{"transactions", envBrokers, c.checkTransactions},
-				{"sequencer's state", envBrokers, c.checkState},
-				{"registry", envRegistry, one(c.checkRegistry)},
-				{"postgres", envPostgres, one(c.checkPostgres)},
-				{"postgres: durability", envPostgres, func(ctx context.Context) []finding { return c.checkDurability(ctx, laptop) }},
-				{"postgres: walls", envPostgres, c.checkWalls},
-				{"archive", envPostgres, c.checkArchive},
-				{"tables against the log", envPostgres, c.checkForged},
-				{"migrations", envAdmin, one(c.checkMigrations)},
-				{"clock: postgres", envPostgres, one(c.checkClock)},
-				{"signing keys", envKeys, one(c.checkKeys)},
-				{"http", envHTTP, one(c.checkHTTP)},
-			} {
-				results := []finding{{Result: checkSkipped, Detail: check.env + " is not set"}}
-				if c.value(check.env) != "" {
-					results = check.run(ctx)
-				}
-				for _, f := range results {
-					f.Check = check.name
-					found = append(found, f)
-				}
-			}
+			found := c.examine(cmd.Context(), c.checks(laptop, urls))
 			if err := show(c, found, []string{"CHECK", "RESULT", "DETAIL", "NEXT"}, func(f finding) []any {
 				return []any{f.Check, f.Result, f.Detail, dash(f.Next)}
 			}); err != nil {
@@ -91,7 +79,68 @@ func (c *cli) doctor() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&laptop, "laptop", false, "accept what one machine can't have: replicas, a Postgres that syncs (default: yes for neuronx dev)")
+	cmd.Flags().StringSliceVar(&admin, "admin", nil, adminHelp)
 	return cmd
+}
+
+// What checks need an answer from.
+const (
+	partKafka    = "Kafka"
+	partPostgres = "Postgres"
+)
+
+func (c *cli) checks(laptop bool, urls []string) []check {
+	return []check{
+		{"kafka", envBrokers, "", one(c.checkKafka)},
+		{"kafka: who may write", envBrokers, partKafka, one(c.checkAuthentication)},
+		{"kafka: disks", envBrokers, partKafka, c.checkDisks},
+		{"topics and brokers", envBrokers, partKafka, func(ctx context.Context) []finding { return c.checkSafety(ctx, laptop) }},
+		{"transactions", envBrokers, partKafka, c.checkTransactions},
+		{"sequencer's state", envBrokers, partKafka, c.checkState},
+		{"registry", envRegistry, "", one(c.checkRegistry)},
+		{"postgres", envPostgres, "", one(c.checkPostgres)},
+		{"postgres: writes", envPostgres, partPostgres, one(c.checkWrites)},
+		{"postgres: durability", envPostgres, partPostgres, func(ctx context.Context) []finding { return c.checkDurability(ctx, laptop) }},
+		{"postgres: walls", envPostgres, partPostgres, c.checkWalls},
+		{"archive", envPostgres, partPostgres, c.checkArchive},
+		{"tables against the log", envPostgres, partPostgres, c.checkForged},
+		{"migrations", envAdmin, "", one(c.checkMigrations)},
+		{"consumers", envPostgres, partPostgres, c.checkConsumers},
+		{"clock: postgres", envPostgres, partPostgres, one(c.checkClock)},
+		{"signing keys", envKeys, "", one(c.checkKeys)},
+		{"http", envHTTP, "", one(c.checkHTTP)},
+		{"processes", "", "", func(ctx context.Context) []finding { return c.checkProcesses(ctx, urls) }},
+	}
+}
+
+// examine makes the checks, each within its own time, so that a part that is away leaves time for the others.
+func (c *cli) examine(ctx context.Context, checks []check) []finding {
+	var found []finding
+	away := map[string]bool{}
+	for _, ch := range checks {
+		var results []finding
+		switch {
+		case ch.env != "" && c.value(ch.env) == "":
+			results = []finding{{Result: checkSkipped, Detail: ch.env + " is not set"}}
+		case away[ch.part]:
+			results = []finding{{Result: checkSkipped, Detail: ch.part + " does not answer"}}
+		default:
+			limited, cancel := context.WithTimeout(ctx, c.timeout)
+			results = ch.run(limited)
+			cancel()
+		}
+		for _, f := range results {
+			f.Check = ch.name
+			found = append(found, f)
+			switch {
+			case ch.name == "kafka" && f.Result == checkFail:
+				away[partKafka] = true
+			case ch.name == "postgres" && f.Result == checkFail:
+				away[partPostgres] = true
+			}
+		}
+	}
+	return found
 }
 
 func fail(err error, next string) finding {
@@ -109,14 +158,14 @@ func fail(err error, next string) finding {
 func (c *cli) checkKafka(ctx context.Context) finding {
 	admin, err := c.admin()
 	if err == nil {
-		err = admin.Ping(ctx)
+		err = ping(ctx, admin)
 	}
 	if err != nil {
-		return fail(err, "is Kafka running at "+c.value(envBrokers)+"?")
+		return fail(err, "is Kafka running at "+c.value(envBrokers)+", and are TLS and user as it wants them?")
 	}
 	versions, err := admin.Versions(ctx)
 	if err != nil {
-		return fail(err, "")
+		return unseen(err, "")
 	}
 	return brokerVersions(c.value(envBrokers), versions)
 }
@@ -143,7 +192,7 @@ func (c *cli) checkRegistry(ctx context.Context) finding {
 func (c *cli) checkPostgres(ctx context.Context) finding {
 	pool, err := c.pool(ctx)
 	if err != nil {
-		return fail(err, "is Postgres running, and the URL right?")
+		return fail(postgres.Explain(err), "is Postgres running, and the URL right?")
 	}
 	var version int
 	var text string

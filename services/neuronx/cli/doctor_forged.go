@@ -22,7 +22,7 @@ var forgeries = []struct{ what, next, query string }{
 	{"API key that was issued and is missing, or counts as revoked and is not", "reset the projector (docs/replay.md), and change the password of neuronx_projector",
 		`SELECT t.tenant_id, 'key ' || (e.data->>'key_id') FROM neuronx.tenants t JOIN neuronx.tenant_events e
 			ON e.tenant_id = t.tenant_id AND e.subject = 'tenant/' || t.tenant_id AND e.event_type = 'tenant.key_issued'
-		JOIN projection.active g ON g.tenant_id = t.tenant_id LEFT JOIN neuronx.api_keys k ON k.tenant_id = t.tenant_id AND k.key_id = e.data->>'key_id'
+		JOIN projection.active g ON g.tenant_id = t.tenant_id AND g.feed = 'control' LEFT JOIN neuronx.api_keys k ON k.tenant_id = t.tenant_id AND k.key_id = e.data->>'key_id'
 		WHERE e.sequence <= (SELECT max(p.sequence) FROM neuronx.progress p WHERE p.consumer LIKE 'neuronx.projector%' AND p.tenant_id = t.tenant_id AND p.generation = g.generation)
 		AND (k.key_id IS NULL OR k.revoked_at IS NOT NULL AND NOT EXISTS (SELECT FROM neuronx.tenant_events r WHERE r.tenant_id = t.tenant_id
 			AND r.subject = 'tenant/' || t.tenant_id AND r.event_type = 'tenant.key_revoked' AND r.data->>'key_id' = k.key_id))`},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,23 +15,25 @@ import (
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
 
-// overview is what `status` shows.
+// overview is what `status` shows. What is nil could not be asked, which is something else than empty.
 type overview struct {
+	Processes  []processRow     `json:"processes"` // nil: no admin port is known
 	Groups     []groupRow       `json:"groups"`
-	Tenants    map[string]int64 `json:"tenants,omitempty"` // by state, over all consumers
+	Tenants    map[string]int64 `json:"tenants"` // by state, over all consumers
 	Stalled    []stalledRow     `json:"stalled"`
 	Rules      []ruleTrouble    `json:"rules"` // a rule of each tenant whose rules are off or were cut
 	Outbox     []outboxRow      `json:"outbox"`
-	Effects    map[string]int64 `json:"effects,omitempty"`
-	DeadLetter map[string]int64 `json:"dead_letters,omitempty"` // open ones, by reason
-	Problems   []string         `json:"problems"`               // parts that could not be asked
+	Effects    map[string]int64 `json:"effects"`
+	DeadLetter map[string]int64 `json:"dead_letters"` // open ones, by reason
+	Problems   []string         `json:"problems"`     // parts that could not be asked
+	Wrong      []string         `json:"wrong"`        // what a person should look at
 }
 
 type groupRow struct {
 	Group   string `json:"group"`
 	State   string `json:"state"`
-	Members int    `json:"members"`
-	Lag     int64  `json:"lag"` // records; -1: unknown
+	Members int    `json:"members"` // -1: unknown
+	Lag     int64  `json:"lag"`     // records; -1: unknown
 }
 
 type stalledRow struct {
@@ -41,46 +44,102 @@ type stalledRow struct {
 	Reason     string `json:"reason"`
 }
 
+// next is the command that ends the stall once its reason is gone.
+func (r *stalledRow) next() string {
+	return "neuronx stalled retry --consumer " + strings.TrimPrefix(r.Consumer, "neuronx.") + " --tenant " + r.Tenant
+}
+
 type outboxRow struct {
 	Deriver string  `json:"deriver"`
 	Rows    int64   `json:"rows"`
 	Oldest  float64 `json:"oldest_seconds"`
 }
 
+// partLimit bounds what one part of the engine may take to answer, so that one that is away leaves time for the others.
+const partLimit = 10 * time.Second
+
 func (c *cli) status() *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Groups, lag, stalled tenants, outbox, effects", Args: noArgs,
+	var admin []string
+	cmd := &cobra.Command{
+		Use: "status", Short: "Processes, groups, lag, stalled tenants, outbox, effects", Args: noArgs,
+		Long: `Show what every part of the engine says: whether processes are ready and what they wait for, groups and their lag, stalled tenants
+with the command that retries them, outbox, effects and dead letters. What could not be asked is shown as not known.
+
+Exit 0: all was asked, and nothing is wrong. Exit 1: a process is not ready, nobody reads a group, or a tenant is stalled. Exit 3: a
+part could not be asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			o := overview{Stalled: []stalledRow{}, Outbox: []outboxRow{}, Problems: []string{}}
-			o.Groups = c.groups(ctx, &o)
-			if pool, err := c.pool(ctx); err != nil {
-				o.Problems = append(o.Problems, err.Error())
-			} else {
-				readStatus(ctx, pool, &o)
+			o := overview{Problems: []string{}, Wrong: []string{}}
+			part := func(read func(ctx context.Context)) {
+				ctx, cancel := context.WithTimeout(cmd.Context(), min(c.timeout, partLimit))
+				defer cancel()
+				read(ctx)
 			}
+			part(func(ctx context.Context) {
+				if urls := c.adminURLs(admin); len(urls) > 0 {
+					o.Processes = c.processes(ctx, urls)
+				}
+			})
+			part(func(ctx context.Context) { o.Groups = c.groups(ctx, &o) })
+			part(func(ctx context.Context) {
+				if pool, err := c.pool(ctx); err != nil {
+					o.Problems = append(o.Problems, err.Error())
+				} else {
+					readStatus(ctx, pool, &o)
+				}
+			})
+			o.judge()
 			if err := c.showStatus(o); err != nil {
 				return err
 			}
-			if len(o.Problems) > 0 {
-				return partial("a part of the engine could not be asked").why("%s", strings.Join(o.Problems, "\n")).next("neuronx doctor")
+			switch {
+			case len(o.Problems) > 0:
+				return partial("a part of the engine could not be asked").why("%s", strings.Join(append(o.Problems, o.Wrong...), "\n")).next("neuronx doctor")
+			case len(o.Wrong) > 0:
+				return (&Error{Exit: exitFailed, What: "something is wrong"}).why("%s", strings.Join(o.Wrong, "\n")).next("neuronx doctor")
 			}
 			return nil
 		},
+	}
+	cmd.Flags().StringSliceVar(&admin, "admin", nil, adminHelp)
+	return cmd
+}
+
+// judge lists what is wrong. It is pure.
+func (o *overview) judge() {
+	for i := range o.Processes {
+		p := &o.Processes[i]
+		switch waits := p.waits(); {
+		case !p.Answers:
+			o.Wrong = append(o.Wrong, p.URL+" does not answer: "+p.Detail)
+		case len(waits) > 0:
+			o.Wrong = append(o.Wrong, p.URL+" waits: "+strings.Join(waits, "; "))
+		case !p.Ready:
+			o.Wrong = append(o.Wrong, p.URL+" is not ready: "+p.Detail)
+		}
+	}
+	for _, g := range o.Groups {
+		if g.Members == 0 && g.Lag != 0 {
+			o.Wrong = append(o.Wrong, fmt.Sprintf("nobody reads as %s", g.Group))
+		}
+	}
+	if n := len(o.Stalled); n > 0 {
+		o.Wrong = append(o.Wrong, plural(n, "stalled tenant"))
 	}
 }
 
 // groups asks Kafka about every consumer group of the engine.
 func (c *cli) groups(ctx context.Context, o *overview) []groupRow {
 	admin, err := c.admin()
+	if err == nil {
+		err = ping(ctx, admin)
+	}
 	if err != nil {
 		o.Problems = append(o.Problems, err.Error())
-		return []groupRow{}
+		return nil
 	}
 	out := []groupRow{}
 	for _, g := range kafka.Groups() {
-		row := groupRow{Group: g, Lag: -1}
+		row := groupRow{Group: g, Members: -1, Lag: -1}
 		d, err := admin.DescribeGroup(ctx, g)
 		if err == nil {
 			row.State, row.Members = d.State, len(d.Members)
@@ -92,6 +151,13 @@ func (c *cli) groups(ctx context.Context, o *overview) []groupRow {
 		out = append(out, row)
 	}
 	return out
+}
+
+// ping asks Kafka for an answer within 5 s: a request for something would be tried again for longer.
+func ping(ctx context.Context, admin *kafka.Admin) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return admin.Ping(ctx)
 }
 
 // groupLag is the records between a group's offsets and the ends of the
@@ -169,42 +235,92 @@ func counts(ctx context.Context, pool *pgxpool.Pool, sql string) (map[string]int
 	out := map[string]int64{}
 	var name string
 	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&name, &n}, func() error { out[name] = n; return nil })
-	return out, err
+	if _, err = pgx.ForEachRow(rows, []any{&name, &n}, func() error { out[name] = n; return nil }); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *cli) showStatus(o overview) error {
 	if c.format == formatJSON {
 		return c.json(o)
 	}
-	if err := show(c, o.Groups, []string{"GROUP", "STATE", "MEMBERS", "LAG"}, func(g groupRow) []any {
-		lag := fmt.Sprint(g.Lag)
-		if g.Lag < 0 {
-			lag = "?"
-		}
-		return []any{g.Group, dash(g.State), g.Members, lag}
+	if err := c.showProcesses(o.Processes); err != nil {
+		return err
+	}
+	if o.Groups == nil {
+		printf(c.out, "groups:        %s\n", notKnown)
+	} else if err := show(c, o.Groups, []string{"GROUP", "STATE", "MEMBERS", "LAG"}, func(g groupRow) []any {
+		return []any{g.Group, dash(g.State), orUnknown(int64(g.Members)), orUnknown(g.Lag)}
 	}); err != nil {
 		return err
 	}
 	printf(c.out, "\ntenants:       %s\n", summary(o.Tenants))
 	printf(c.out, "effects:       %s\n", summary(o.Effects))
 	printf(c.out, "dead letters:  %s\n", summary(o.DeadLetter))
-	if len(o.Outbox) == 0 {
+	switch {
+	case o.Outbox == nil:
+		printf(c.out, "outbox:        %s\n", notKnown)
+	case len(o.Outbox) == 0:
 		printf(c.out, "outbox:        empty\n")
 	}
 	for _, r := range o.Outbox {
 		printf(c.out, "outbox:        %s %d rows, oldest %.0f s\n", r.Deriver, r.Rows, r.Oldest)
 	}
-	if err := c.showRules(o.Rules); err != nil || len(o.Stalled) == 0 {
+	if err := c.showRules(o.Rules); err != nil {
 		return err
 	}
+	switch {
+	case o.Stalled == nil:
+		printf(c.out, "stalled:       %s\n", notKnown)
+		return nil
+	case len(o.Stalled) == 0:
+		printf(c.out, "stalled:       none\n")
+		return nil
+	}
 	printf(c.out, "\n")
-	return show(c, o.Stalled, []string{"STALLED", "GENERATION", "TENANT", "SEQUENCE", "REASON"}, func(r stalledRow) []any {
-		return []any{r.Consumer, r.Generation, r.Tenant, r.Sequence, r.Reason}
+	return show(c, o.Stalled, []string{"STALLED", "GENERATION", "TENANT", "SEQUENCE", "REASON", "NEXT"}, func(r stalledRow) []any {
+		return []any{r.Consumer, r.Generation, r.Tenant, r.Sequence, r.Reason, r.next()}
 	})
 }
 
+func (c *cli) showProcesses(rows []processRow) error {
+	if rows == nil {
+		printf(c.out, "processes:     %s; name their admin ports with --admin\n\n", notKnown)
+		return nil
+	}
+	err := show(c, rows, []string{"PROCESS", "READY", "WAITS FOR"}, func(p processRow) []any {
+		ready := "no"
+		switch {
+		case !p.Answers:
+			ready = "?"
+		case p.Ready:
+			ready = "yes"
+		}
+		waits := strings.Join(p.waits(), "\n")
+		if waits == "" {
+			waits = p.Detail
+		}
+		return []any{p.URL, ready, dash(waits)}
+	})
+	printf(c.out, "\n")
+	return err
+}
+
+const notKnown = "not known"
+
+func orUnknown(n int64) string {
+	if n < 0 {
+		return "?"
+	}
+	return fmt.Sprint(n)
+}
+
+// summary of nil is not known: nobody could be asked.
 func summary(m map[string]int64) string {
+	if m == nil {
+		return notKnown
+	}
 	if len(m) == 0 {
 		return "none"
 	}

@@ -71,13 +71,4 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// listen binds an address and names the flag when it is taken.
-func listen(addr, flag string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w (choose another --%s)", addr, err, flag)
-	}
-	return l, nil
-}
-
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -69,6 +69,11 @@ func Run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 			return err
 		}
 	}
+	defer func() { // wherever a full disk was met
+		if err != nil && diskFull(err) {
+			err = e.storeError(err, "", "")
+		}
+	}()
 	logFile, err := os.OpenFile(e.folder.path("dev.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the log file: %w", err)
@@ -77,6 +82,7 @@ func Run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	if e.log, err = app.NewLogger(logFile, cfg.LogLevel, "json"); err != nil {
 		return err
 	}
+	defer app.FlushLog(e.log)
 	if e.keys, err = e.folder.keyring(); err != nil {
 		return err
 	}
@@ -94,14 +100,14 @@ func (e *engine) startStores(ctx context.Context) error {
 	g.Go(func() (err error) {
 		e.kafka, err = kafkaembedded.Start(kafkaembedded.Options{DataDir: e.folder.path("kafka"), Addr: loopback(e.cfg.KafkaPort), Log: e.log})
 		if err != nil {
-			err = fmt.Errorf("%w (if the port is taken, choose another --kafka-port)", err)
+			err = e.storeError(err, loopback(e.cfg.KafkaPort), "kafka-port")
 		}
 		return err
 	})
 	g.Go(func() (err error) {
 		e.postgres, err = pgembedded.Start(ctx, pgembedded.Options{DataDir: e.folder.path("postgres"), Port: e.cfg.PostgresPort, Log: e.log, Out: e.out})
 		if err != nil {
-			err = fmt.Errorf("%w (if the port is taken, choose another --postgres-port)", err)
+			err = e.storeError(err, loopback(e.cfg.PostgresPort), "postgres-port")
 		}
 		return err
 	})
@@ -161,10 +167,10 @@ type listeners struct{ registry, admin net.Listener }
 
 // listenAll binds what dev itself serves and fills in the URLs.
 func (e *engine) listenAll() (l listeners, err error) {
-	if l.registry, err = listen(loopback(e.cfg.RegistryPort), "registry-port"); err != nil {
+	if l.registry, err = app.Listen(loopback(e.cfg.RegistryPort), "registry-port"); err != nil {
 		return l, err
 	}
-	if l.admin, err = listen(e.cfg.Admin, "admin-addr"); err != nil {
+	if l.admin, err = app.Listen(e.cfg.Admin, "admin-addr"); err != nil {
 		l.registry.Close()
 		return l, err
 	}

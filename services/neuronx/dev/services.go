@@ -23,13 +23,13 @@ func (e *engine) addServices(sup *Supervisor) error {
 		}
 	}
 	// The two listeners are bound here once, so that their addresses are known and a taken port is an error at the start.
-	door, err := listen(e.cfg.HTTP, "http")
+	door, err := app.Listen(e.cfg.HTTP, "http")
 	if err != nil {
 		return err
 	}
 	e.http = reachable(door.Addr())
 	door.Close()
-	crm, err := listen(loopback(e.cfg.CRMPort), "crm-port")
+	crm, err := app.Listen(loopback(e.cfg.CRMPort), "crm-port")
 	if err != nil {
 		return err
 	}

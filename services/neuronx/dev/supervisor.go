@@ -2,6 +2,7 @@ package dev
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -28,7 +29,8 @@ type unit struct {
 	done    chan struct{}
 	rt      *app.Runtime
 	reg     *prometheus.Registry
-	failure error
+	failure error     // the last one
+	failed  time.Time // when
 }
 
 // Supervisor runs services side by side, each of which can be stopped and started alone (Kafka resets the offsets of an empty group
@@ -109,7 +111,7 @@ func (s *Supervisor) keep(ctx context.Context, u *unit, done chan struct{}) {
 		}
 		rt.Log.Error("service failed, it is started again", "err", err)
 		u.mu.Lock()
-		u.failure = err
+		u.failure, u.failed = err, time.Now()
 		u.mu.Unlock()
 		select {
 		case <-ctx.Done():
@@ -155,6 +157,46 @@ func (s *Supervisor) Err() error {
 		}
 	}
 	return nil
+}
+
+// Components lists what every service that should run consists of, as "<service>: <component>". A service that failed, and is started
+// again, is a component by itself.
+func (s *Supervisor) Components() []app.Component {
+	out := []app.Component{}
+	for _, u := range s.units {
+		u.mu.Lock()
+		rt, wanted, failure, failed := u.rt, u.wanted, u.failure, u.failed
+		u.mu.Unlock()
+		if !wanted {
+			continue
+		}
+		if rt == nil || failure != nil && rt.Ready.Err() != nil {
+			c := app.Component{Name: u.name, Serving: true, Reason: "starting", Since: failed}
+			if failure != nil {
+				c.Reason = "it failed and is started again: " + failure.Error()
+			}
+			out = append(out, c)
+		}
+		if rt == nil {
+			continue
+		}
+		for _, c := range rt.Ready.Components() {
+			c.Name = u.name + ": " + c.Name
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Trouble is nil when nothing is waited for, else says what is, also what takes no service out of service.
+func (s *Supervisor) Trouble() error {
+	var errs []error
+	for _, c := range s.Components() {
+		if !c.Ready {
+			errs = append(errs, errors.New(c.String()))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Gather implements prometheus.Gatherer over the services that run.

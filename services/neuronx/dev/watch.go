@@ -101,10 +101,10 @@ func (w *watcher) snapshot(ctx context.Context) (snapshot, []*journey) {
 	}
 	s := snapshot{Up: now.Sub(w.began), Log: w.travel.head(), Addresses: w.addresses()}
 	if err == nil {
-		err = w.sup.Err()
+		err = w.sup.Trouble()
 	}
 	if err != nil && ctx.Err() == nil {
-		s.Trouble = err.Error()
+		s.Trouble = wayOut(err.Error())
 	}
 	for _, name := range stages {
 		s.Stages = append(s.Stages, stage{Name: name, Done: done[name], Lag: max(0, s.Log-done[name])})

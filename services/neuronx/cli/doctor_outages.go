@@ -1,0 +1,228 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
+)
+
+const (
+	slowAnswer  = time.Second      // a database that takes longer for next to nothing is overloaded
+	standsStill = 30 * time.Second // a consumer with records to read that has not written for so long
+	littleRoom  = 10               // percent of a disk
+)
+
+// unseen is fail, but for what the configured user of Kafka may not see: that is skipped, with the right that it takes.
+func unseen(err error, right string) finding {
+	if !kafka.Unauthorized(err) {
+		return fail(err, "")
+	}
+	f := finding{Result: checkSkipped, Detail: "this Kafka user may not see it"}
+	if right != "" {
+		f.Next = "it takes " + right
+	}
+	return f
+}
+
+// openLog says what a Kafka without authentication means.
+const openLog = "Kafka has no authentication: anyone who reaches it can write the log"
+
+// checkAuthentication judges the configuration with which the services and this tool reach Kafka.
+func (c *cli) checkAuthentication(context.Context) finding {
+	cfg, err := c.kafka()
+	if err != nil {
+		return fail(err, "")
+	}
+	return authenticated(cfg.Security)
+}
+
+func authenticated(k app.KafkaSecurity) finding {
+	switch {
+	case k.Username == "" && k.CertFile == "":
+		return finding{Result: checkWarn, Detail: openLog, Next: "neuronx provision --kafka-users, and SASL or client certificates at the brokers"}
+	case !k.TLS:
+		return finding{Result: checkWarn, Detail: "user " + k.Username + " without TLS: what is sent can be read and changed on the way", Next: "set " + envKafkaTLS}
+	}
+	return finding{Result: checkOK, Detail: "as " + dash(k.Username) + ", with TLS"}
+}
+
+// checkDisks tells brokers whose disk is full or broken.
+func (c *cli) checkDisks(ctx context.Context) []finding {
+	admin, err := c.admin()
+	if err != nil {
+		return []finding{fail(err, "")}
+	}
+	disks, err := admin.Disks(ctx)
+	if err != nil {
+		return []finding{unseen(err, "the ACL Describe on the cluster")}
+	}
+	return judgeDisks(disks)
+}
+
+// judgeDisks is pure.
+func judgeDisks(disks []kafka.Disk) []finding {
+	var out []finding
+	known := false
+	for _, d := range disks {
+		where := fmt.Sprintf("broker %d, %s", d.Broker, d.Dir)
+		switch {
+		case d.Err != nil:
+			out = append(out, finding{Result: checkFail, Detail: where + " can't be used: " + d.Err.Error(), Next: "look at the broker's log and its disk"})
+		case d.Total <= 0 || d.Usable < 0:
+		case d.Usable*100 < d.Total*littleRoom:
+			known = true
+			f := finding{Result: checkWarn, Detail: fmt.Sprintf("%s has %d MiB left of %d", where, d.Usable>>20, d.Total>>20),
+				Next: "make room before the broker stops: a larger disk, or a shorter retention"}
+			if d.Usable*100 < d.Total {
+				f.Result = checkFail
+			}
+			out = append(out, f)
+		default:
+			known = true
+		}
+	}
+	switch {
+	case len(out) > 0:
+		return out
+	case !known:
+		return []finding{{Result: checkSkipped, Detail: "the brokers do not tell how full their disks are"}}
+	}
+	return []finding{{Result: checkOK, Detail: fmt.Sprintf("%d of %d data directories have room", len(disks), len(disks))}}
+}
+
+// checkWrites tells a Postgres that is read-only, full or slow. SQL can't see a disk, so it writes, and takes it back.
+func (c *cli) checkWrites(ctx context.Context) finding {
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return fail(err, "")
+	}
+	began := c.now()
+	err = tryWrite(ctx, pool)
+	took := c.now().Sub(began)
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &pg) && pg.Code == "42501":
+		return finding{Result: checkSkipped, Detail: "this role may write nothing, so it is not known whether Postgres takes writes", Next: "look at the disk of Postgres"}
+	case errors.As(err, &pg) && pg.Code == "53100":
+		return fail(postgres.Explain(err), "make room on the disk of Postgres; everything that waits goes on by itself")
+	case errors.As(err, &pg) && pg.Code == "25006":
+		return fail(postgres.Explain(err), "point the URL at the primary, or promote this server")
+	case err != nil:
+		return fail(postgres.Explain(err), "look at the log of Postgres, and at its load")
+	case took > slowAnswer:
+		return finding{Result: checkWarn, Detail: "it takes writes, but slowly: " + took.Round(time.Millisecond).String(), Next: "look at its load, its disk and at long transactions (pg_stat_activity)"}
+	}
+	return finding{Result: checkOK, Detail: "it takes writes, in " + took.Round(time.Millisecond).String()}
+}
+
+// tryWrite stores a large object of 256 KiB that does not compress, and rolls it back: every role may, and it needs no table.
+func tryWrite(ctx context.Context, pool *pgxpool.Pool) error {
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	_, err = tx.Exec(ctx, `SELECT lo_from_bytea(0, string_agg(uuid_send(gen_random_uuid()), ''::bytea)) FROM generate_series(1, 16384)`)
+	return err
+}
+
+// checkConsumers tells consumers that stand still although there is something to read, and groups that nobody reads for.
+func (c *cli) checkConsumers(ctx context.Context) []finding {
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return []finding{fail(err, "")}
+	}
+	rows, err := pool.Query(ctx, `SELECT consumer, extract(epoch FROM now() - max(updated_at))::float8 FROM neuronx.partition_progress
+		WHERE topic = $1 GROUP BY consumer`, kafka.TopicEvents)
+	idle := map[string]time.Duration{}
+	if err == nil {
+		var name string
+		var seconds float64
+		_, err = pgx.ForEachRow(rows, []any{&name, &seconds}, func() error {
+			idle[name] = time.Duration(seconds * float64(time.Second))
+			return nil
+		})
+	}
+	if err != nil {
+		return []finding{fail(postgres.Explain(err), "")}
+	}
+	if c.value(envBrokers) == "" {
+		return []finding{{Result: checkSkipped, Detail: envBrokers + " is not set, so it is not known what there is to read"}}
+	}
+	admin, err := c.admin()
+	if err == nil {
+		err = ping(ctx, admin)
+	}
+	if err != nil {
+		return []finding{{Result: checkSkipped, Detail: "Kafka does not answer, so it is not known what there is to read"}}
+	}
+	var out []finding
+	for _, g := range kafka.Groups() {
+		d, err := admin.DescribeGroup(ctx, g)
+		if err != nil {
+			out = append(out, unseen(err, "the ACL Describe on the group "+g))
+			continue
+		}
+		lag, err := groupLag(ctx, admin, g)
+		if err != nil {
+			out = append(out, unseen(err, "the ACL Describe on the topics that "+g+" reads"))
+			continue
+		}
+		if f := moves(g, len(d.Members), lag, idle); f != nil {
+			out = append(out, *f)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, finding{Result: checkOK, Detail: "every group has read what there is, or moves"})
+	}
+	return out
+}
+
+// moves judges one group; nil is fine. It is pure.
+func moves(group string, members int, lag int64, idle map[string]time.Duration) *finding {
+	since, known := idle[group]
+	switch {
+	case lag == 0:
+		return nil
+	case members == 0:
+		return &finding{Result: checkFail, Detail: fmt.Sprintf("nobody reads as %s, and %s wait", group, plural(int(lag), "record")), Next: "start the service, or see why it ended in its log"}
+	case known && since > standsStill:
+		return &finding{Result: checkFail, Detail: fmt.Sprintf("%s has written nothing for %s, and %s wait", group, since.Round(time.Second), plural(int(lag), "record")),
+			Next: "neuronx status --admin <the service's admin URL> says what it waits for"}
+	}
+	return nil
+}
+
+// checkProcesses tells processes that do not answer or wait for something.
+func (c *cli) checkProcesses(ctx context.Context, urls []string) []finding {
+	if len(urls) == 0 {
+		return []finding{{Result: checkSkipped, Detail: "no admin port is known", Next: "name them with --admin"}}
+	}
+	var out []finding
+	rows := c.processes(ctx, urls)
+	for i := range rows {
+		p := &rows[i]
+		waits := strings.Join(p.waits(), "; ")
+		switch {
+		case !p.Answers:
+			out = append(out, finding{Result: checkFail, Detail: p.URL + " does not answer: " + p.Detail, Next: "is the process running?"})
+		case waits != "":
+			out = append(out, finding{Result: checkFail, Detail: p.URL + " waits: " + waits, Next: "repair what it waits for; it goes on by itself"})
+		case !p.Ready:
+			out = append(out, finding{Result: checkFail, Detail: p.URL + " is not ready: " + p.Detail})
+		default:
+			out = append(out, finding{Result: checkOK, Detail: p.URL + " is ready"})
+		}
+	}
+	return out
+}
