@@ -256,6 +256,7 @@ func (c *cli) showStatus(o overview) error {
 		return err
 	}
 	printf(c.out, "\ntenants:       %s\n", summary(o.Tenants))
+	c.sayRules(o.Rules)
 	printf(c.out, "effects:       %s\n", summary(o.Effects))
 	printf(c.out, "dead letters:  %s\n", summary(o.DeadLetter))
 	switch {
