@@ -23,7 +23,7 @@ var forgeries = []struct{ what, next, query string }{
 		`SELECT t.tenant_id, 'key ' || (e.data->>'key_id') FROM neuronx.tenants t JOIN neuronx.tenant_events e
 			ON e.tenant_id = t.tenant_id AND e.subject = 'tenant/' || t.tenant_id AND e.event_type = 'tenant.key_issued'
 		JOIN projection.active g ON g.tenant_id = t.tenant_id AND g.feed = 'control' LEFT JOIN neuronx.api_keys k ON k.tenant_id = t.tenant_id AND k.key_id = e.data->>'key_id'
-		WHERE e.sequence <= (SELECT max(p.sequence) FROM neuronx.progress p WHERE p.consumer LIKE 'neuronx.projector%' AND p.tenant_id = t.tenant_id AND p.generation = g.generation)
+		WHERE e.sequence <= (SELECT max(p.sequence) FROM neuronx.progress p WHERE p.consumer = 'neuronx.projector.control' AND p.tenant_id = t.tenant_id AND p.generation = g.generation)
 		AND (k.key_id IS NULL OR k.revoked_at IS NOT NULL AND NOT EXISTS (SELECT FROM neuronx.tenant_events r WHERE r.tenant_id = t.tenant_id
 			AND r.subject = 'tenant/' || t.tenant_id AND r.event_type = 'tenant.key_revoked' AND r.data->>'key_id' = k.key_id))`},
 	{"tenant whose status is not what its stream says", "reset the projector (docs/replay.md), and change the password of neuronx_projector",

@@ -268,9 +268,6 @@ func (c *cli) showStatus(o overview) error {
 	for _, r := range o.Outbox {
 		printf(c.out, "outbox:        %s %d rows, oldest %.0f s\n", r.Deriver, r.Rows, r.Oldest)
 	}
-	if err := c.showRules(o.Rules); err != nil {
-		return err
-	}
 	switch {
 	case o.Stalled == nil:
 		printf(c.out, "stalled:       %s\n", notKnown)
