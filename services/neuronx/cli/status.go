@@ -187,6 +187,7 @@ func (c *cli) showStatus(o overview) error {
 		return err
 	}
 	printf(c.out, "\ntenants:       %s\n", summary(o.Tenants))
+	c.sayRules(o.Rules)
 	printf(c.out, "effects:       %s\n", summary(o.Effects))
 	printf(c.out, "dead letters:  %s\n", summary(o.DeadLetter))
 	if len(o.Outbox) == 0 {
@@ -195,8 +196,8 @@ func (c *cli) showStatus(o overview) error {
 	for _, r := range o.Outbox {
 		printf(c.out, "outbox:        %s %d rows, oldest %.0f s\n", r.Deriver, r.Rows, r.Oldest)
 	}
-	if err := c.showRules(o.Rules); err != nil || len(o.Stalled) == 0 {
-		return err
+	if len(o.Stalled) == 0 {
+		return nil
 	}
 	printf(c.out, "\n")
 	return show(c, o.Stalled, []string{"STALLED", "GENERATION", "TENANT", "SEQUENCE", "REASON"}, func(r stalledRow) []any {

@@ -49,12 +49,19 @@ func readRules(ctx context.Context, pool *pgxpool.Pool) ([]ruleTrouble, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[ruleTrouble])
 }
 
-func (c *cli) showRules(rules []ruleTrouble) error {
-	if len(rules) == 0 {
-		return nil
+// sayRules prints a line a tenant; nil is not known.
+func (c *cli) sayRules(rules []ruleTrouble) {
+	switch {
+	case rules == nil:
+		printf(c.out, "rules:         not known\n")
+	case len(rules) == 0:
+		printf(c.out, "rules:         none off, none cut\n")
 	}
-	printf(c.out, "\n")
-	return show(c, rules, []string{"RULES OF", "RULE", "WHAT", "OTHERS", "NEXT"}, func(r ruleTrouble) []any {
-		return []any{r.Tenant, r.Rule, r.what(), r.Others, r.next()}
-	})
+	for _, r := range rules {
+		others := ""
+		if r.Others > 0 {
+			others = fmt.Sprintf(" (and %s)", plural(int(r.Others), "other rule"))
+		}
+		printf(c.out, "rules:         %s of %s%s: %s; %s\n", r.Rule, r.Tenant, others, r.what(), r.next())
+	}
 }

@@ -31,11 +31,9 @@ func TestReadRules_NamesTheTenantWhoseRulesAreCutOrOff(t *testing.T) {
 	}
 	var out bytes.Buffer
 	c := &cli{out: &out, format: formatTable}
-	if err := c.showRules(got); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"dear", "cut on 7 events, last by its event_cost", "neuronx rules publish <cheaper rules> --tenant dear",
-		"off: failures", "neuronx rules reset d --tenant off"} {
+	c.sayRules(got)
+	for _, want := range []string{"b of dear (and 1 other rule): cut on 7 events, last by its event_cost; neuronx rules publish <cheaper rules> --tenant dear",
+		"d of off (and 1 other rule): off: failures; neuronx rules reset d --tenant off"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not said:\n%s", want, out.String())
 		}
