@@ -71,16 +71,16 @@ func (a *Attacker) Stall(ctx context.Context, connections int, hold time.Duratio
 
 // stall sends one such request and returns the status line of its answer.
 func (a *Attacker) stall(ctx context.Context, body []byte, hold time.Duration) (answer string, held bool) {
-	dial := net.Dialer{Timeout: 5 * time.Second}
-	conn, err := dial.DialContext(ctx, "tcp", strings.TrimPrefix(a.Door, "http://"))
+	dial, host := net.Dialer{Timeout: 5 * time.Second}, strings.TrimPrefix(a.Door, "http://")
+	conn, err := dial.DialContext(ctx, "tcp", host)
 	if err != nil {
 		return "", false
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	var req bytes.Buffer
-	fmt.Fprintf(&req, "POST /v1/events HTTP/1.1\r\nHost: door\r\nAuthorization: Bearer %s\r\nContent-Type: application/cloudevents-batch+json\r\n"+
-		"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", a.Tenant.Key, len(body))
+	fmt.Fprintf(&req, "POST /v1/events HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/cloudevents-batch+json\r\n"+
+		"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", host, a.Tenant.Key, len(body))
 	req.Write(body)
 	req.WriteString("\r\n")
 	if _, err := conn.Write(req.Bytes()); err != nil {
