@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,11 +21,12 @@ import (
 
 // What one tenant may do to the others.
 const (
-	eachWithin  = 512 << 20        // bytes of resident memory of a process, at any time
-	neighbourly = 20               // leads a second of the neighbour
-	quietFor    = 12 * time.Second // how long the neighbour is measured alone
-	rowSoon     = time.Second      // a delay that is no fault on a busy machine, even if it is more than twice that of quiet times
-	scoreSoon   = 3 * time.Second  // likewise, of a score: it goes through the rules and once more through the log
+	eachWithin  = 512 << 20               // bytes of resident memory of a process, at any time
+	neighbourly = 20                      // leads a second of the neighbour
+	quietFor    = 12 * time.Second        // how long the neighbour is measured alone
+	rowSoon     = 1500 * time.Millisecond // a delay that is no fault on a busy machine, even if it is more than twice that of quiet times
+	scoreSoon   = 3 * time.Second         // likewise, of a score: it goes through the rules and once more through the log
+	mayAnswer   = 16                      // bytes of a refusal, a byte of what is refused
 	namedWithin = time.Minute
 	endedWithin = time.Minute
 )
@@ -339,10 +339,10 @@ func (s *struck) refusals(lasting time.Duration) {
 	var worst hostile.Refused
 	n, statuses := 0, map[int]int{}
 	var running sync.WaitGroup
-	for range 8 {
+	for i := range 8 {
 		running.Go(func() {
 			for ctx.Err() == nil {
-				r, err := s.Unknown(s.ctx, 700)
+				r, err := s.Unknown(s.ctx, 700, i%2 == 1)
 				mu.Lock()
 				if err != nil {
 					s.t.Errorf("a body with unknown fields: %v", err)
@@ -359,10 +359,10 @@ func (s *struck) refusals(lasting time.Duration) {
 	}
 	running.Wait()
 	s.t.Logf("%d refusals, by status %v; the largest: %d bytes in, %d bytes out", n, statuses, worst.In, worst.Out)
-	if worst.Out > 4*worst.In {
+	if worst.Out > mayAnswer*worst.In {
 		s.t.Errorf("a body of %d bytes is answered with %d bytes", worst.In, worst.Out)
 	}
-	if statuses[http.StatusAccepted] > 0 || statuses[0] > 0 || n == 0 {
+	if statuses[0] > 0 || n == 0 { // a batch may be answered with 202, and its events with refusals: the checker knows whether one got in
 		s.t.Errorf("%d refusals, by status %v", n, statuses)
 	}
 }

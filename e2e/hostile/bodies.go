@@ -98,27 +98,35 @@ func (a *Attacker) stall(ctx context.Context, body []byte, hold time.Duration) (
 
 // Refused is what one costly refusal came to.
 type Refused struct {
-	Status      int
-	In, Out     int // bytes
-	Took        time.Duration
-	Unprocessed bool // 429 or 503: it was not read
+	Status  int
+	In, Out int // bytes
+	Took    time.Duration
 }
 
-// Unknown posts one event with so many fields that no schema has.
-func (a *Attacker) Unknown(ctx context.Context, fields int) (Refused, error) {
-	data := map[string]any{"lead_id": "unknown"}
-	for i := range fields {
-		data[fmt.Sprintf("%s_%06d", strings.Repeat("lead_company_email_", 3), i)] = 1
+// Unknown posts one event with so many fields that no schema has or, as a batch, so many small events with one such field each.
+func (a *Attacker) Unknown(ctx context.Context, fields int, batch bool) (Refused, error) {
+	media, data := "application/cloudevents+json", map[string]any{"lead_id": "unknown"}
+	var events any
+	if batch {
+		media = "application/cloudevents-batch+json"
+		all := make([]Event, fields)
+		for i := range all {
+			all[i] = Event{SpecVersion: "1.0", ID: fmt.Sprint(i), Source: "/a", Type: "lead.created", Data: map[string]any{"x": 1}}
+		}
+		events = all
+	} else {
+		for i := range fields {
+			data[fmt.Sprintf("%s_%06d", strings.Repeat("lead_company_email_", 3), i)] = 1
+		}
+		events = Event{SpecVersion: "1.0", ID: "unknown", Source: "/e2e/attacker", Type: "lead.created", Data: data}
 	}
-	body, err := json.Marshal(Event{SpecVersion: "1.0", ID: "unknown", Source: "/e2e/attacker", Type: "lead.created", Data: data})
+	body, err := json.Marshal(events)
 	if err != nil {
 		return Refused{}, err
 	}
 	client := &http.Client{Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
 	began := time.Now()
-	status, answer := post(ctx, client, a.Door, a.Tenant.Key, "application/cloudevents+json", body)
-	r := Refused{Status: status, In: len(body), Out: len(answer), Took: time.Since(began)}
-	r.Unprocessed = status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
-	return r, nil
+	status, answer := post(ctx, client, a.Door, a.Tenant.Key, media, body)
+	return Refused{Status: status, In: len(body), Out: len(answer), Took: time.Since(began)}, nil
 }
