@@ -103,30 +103,33 @@ type Refused struct {
 	Took    time.Duration
 }
 
-// Unknown posts one event with so many fields that no schema has or, as a batch, so many small events with one such field each.
-func (a *Attacker) Unknown(ctx context.Context, fields int, batch bool) (Refused, error) {
-	media, data := "application/cloudevents+json", map[string]any{"lead_id": "unknown"}
-	var events any
-	if batch {
-		media = "application/cloudevents-batch+json"
-		all := make([]Event, fields)
-		for i := range all {
-			all[i] = Event{SpecVersion: "1.0", ID: fmt.Sprint(i), Source: "/a", Type: "lead.created", Data: map[string]any{"x": 1}}
-		}
-		events = all
-	} else {
-		for i := range fields {
-			data[fmt.Sprintf("%s_%06d", strings.Repeat("lead_company_email_", 3), i)] = 1
-		}
-		events = Event{SpecVersion: "1.0", ID: "unknown", Source: "/e2e/attacker", Type: "lead.created", Data: data}
+// unknownBatch is a gzip body of so many events, each with so many fields that no schema has.
+var unknownBatch = sync.OnceValue(func() []byte {
+	data := map[string]any{"lead_id": "unknown"}
+	for i := range 700 {
+		data[fmt.Sprintf("f%d", i)] = 1
 	}
-	body, err := json.Marshal(events)
-	if err != nil {
-		return Refused{}, err
+	one, _ := json.Marshal(Event{SpecVersion: "1.0", ID: "unknown", Source: "/e2e/attacker", Type: "lead.created", Data: data}) // plain values
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b) // a Buffer takes everything
+	_, _ = w.Write([]byte("["))
+	for i := range 700 {
+		if i > 0 {
+			_, _ = w.Write([]byte(","))
+		}
+		_, _ = w.Write(one)
 	}
+	_, _ = w.Write([]byte("]"))
+	_ = w.Close()
+	return b.Bytes()
+})
+
+// Unknown posts a batch of 700 events, squeezed to some kilobytes, each with 700 fields that no schema has.
+func (a *Attacker) Unknown(ctx context.Context) (Refused, error) {
+	body := unknownBatch()
 	client := &http.Client{Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
 	began := time.Now()
-	status, answer := post(ctx, client, a.Door, a.Tenant.Key, media, body)
+	status, answer := post(ctx, client, a.Door, a.Tenant.Key, "application/cloudevents-batch+json", body, "gzip")
 	return Refused{Status: status, In: len(body), Out: len(answer), Took: time.Since(began)}, nil
 }

@@ -230,13 +230,16 @@ func (n *Neighbour) missing(from, to time.Time) int {
 }
 
 // post sends a body and returns the status, 0 for no answer, and the beginning of the answer.
-func post(ctx context.Context, client *http.Client, door, key, media string, body []byte) (int, string) {
+func post(ctx context.Context, client *http.Client, door, key, media string, body []byte, encoding ...string) (int, string) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, door+"/v1/events", bytes.NewReader(body))
 	if err != nil {
 		return 0, err.Error()
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Content-Type", media)
+	for _, e := range encoding {
+		req.Header.Set("Content-Encoding", e)
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, err.Error()
