@@ -25,6 +25,7 @@ type overview struct {
 	Outbox     []outboxRow      `json:"outbox"`
 	Effects    map[string]int64 `json:"effects"`
 	DeadLetter map[string]int64 `json:"dead_letters"` // open ones, by reason
+	Refused    []refusedRow     `json:"refused"`      // by the HTTP roles whose admin ports are known
 	Problems   []string         `json:"problems"`     // parts that could not be asked
 	Wrong      []string         `json:"wrong"`        // what a person should look at
 }
@@ -77,6 +78,7 @@ part could not be asked.`,
 			part(func(ctx context.Context) {
 				if urls := c.adminURLs(admin); len(urls) > 0 {
 					o.Processes = c.processes(ctx, urls)
+					o.Refused = c.refused(ctx, urls)
 				}
 			})
 			part(func(ctx context.Context) { o.Groups = c.groups(ctx, &o) })
@@ -259,6 +261,7 @@ func (c *cli) showStatus(o overview) error {
 	c.sayRules(o.Rules)
 	printf(c.out, "effects:       %s\n", summary(o.Effects))
 	printf(c.out, "dead letters:  %s\n", summary(o.DeadLetter))
+	c.sayRefused(o.Refused)
 	switch {
 	case o.Outbox == nil:
 		printf(c.out, "outbox:        %s\n", notKnown)
