@@ -43,20 +43,27 @@ func (f *fixture) process(cfg Config) (stop func()) {
 	}
 }
 
+// signingKeys makes a keyring and a file that holds it.
+func signingKeys(t *testing.T) (keyring *event.Keyring, file string) {
+	t.Helper()
+	keyring = event.NewKeyring()
+	keys, err := json.Marshal(keyring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(file, keys, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return keyring, file
+}
+
 func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.kafka = kafkatest.Start(t)
 	url, client := registrytest.Start(t, f.kafka)
-	keyring := event.NewKeyring()
-	keys, err := json.Marshal(keyring)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "keys.json")
-	if err := os.WriteFile(file, keys, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	keyring, file := signingKeys(t)
 	cfg := Config{Laptop: true, Settings: app.Settings{KafkaBrokers: f.kafka.Brokers, PostgresURL: app.Secret(f.db.URL(postgres.RoleProjector)), RegistryURL: url, SigningKeysFile: file}}
 
 	e := f.event("acme", "lead.created", map[string]any{"lead_id": "1", "email": "a@example.com"})
@@ -115,7 +122,9 @@ func TestRun_RefusesADatabaseThatWasNotProvisioned(t *testing.T) {
 	f := newFixture(t)
 	f.exec(`DROP TABLE neuronx.goose_projector`)
 	rt := app.NewRuntime("projector", "0", slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	err := Run(context.Background(), rt, Config{Settings: app.Settings{PostgresURL: app.Secret(f.db.URL(postgres.RoleProjector))}})
+	_, keys := signingKeys(t)
+	err := Run(context.Background(), rt, Config{Settings: app.Settings{PostgresURL: app.Secret(f.db.URL(postgres.RoleProjector)), SigningKeysFile: keys,
+		KafkaBrokers: []string{"127.0.0.1:1"}, RegistryURL: "http://127.0.0.1:1"}})
 	if err == nil || !strings.Contains(err.Error(), "neuronx provision --execute") {
 		t.Errorf("Run gave %v", err)
 	}
