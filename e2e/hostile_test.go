@@ -242,7 +242,7 @@ func (s *struck) named() {
 	began := time.Now()
 	var out string
 	for time.Since(began) < namedWithin && s.ctx.Err() == nil {
-		if out, _, _ = s.cli("status"); strings.Contains(out, s.Tenant.ID) {
+		if out, _, _ = s.cli(s.c.WithAdmins("status")...); strings.Contains(out, s.Tenant.ID) {
 			s.t.Logf("status named %s after %s: %s", s.Tenant.ID, time.Since(began).Truncate(time.Millisecond), lineWith(out, s.Tenant.ID))
 			return
 		}

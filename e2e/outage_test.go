@@ -134,10 +134,7 @@ func wordsOf(text string) []string {
 func (o *outages) cli(ctx context.Context, verb string) (string, string, int) {
 	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
 	defer cancel()
-	args := []string{verb, "--timeout", "10s"}
-	for _, name := range o.c.Services() {
-		args = append(args, "--admin", "http://"+o.c.Processes[name].Admin)
-	}
+	args := o.c.WithAdmins(verb, "--timeout", "10s")
 	if verb == "doctor" {
 		args = append(args, "--laptop")
 	}

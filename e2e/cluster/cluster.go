@@ -71,6 +71,14 @@ type Cluster struct {
 // AdminURL is the URL of Dev's admin port, else empty.
 func (c *Cluster) AdminURL() string { return c.admin }
 
+// WithAdmins adds flags that name the admin port of each service to the arguments of a command.
+func (c *Cluster) WithAdmins(args ...string) []string {
+	for _, name := range c.Services() {
+		args = append(args, "--admin", "http://"+c.Processes[name].Admin)
+	}
+	return args
+}
+
 // Services are the names of the processes that faults are aimed at, in the order in which they start.
 func (c *Cluster) Services() []string {
 	var out []string
