@@ -26,12 +26,12 @@ func (s *session) process(ctx context.Context, b batch) error {
 	var failures int
 	var last error
 	for attempt := 0; ; attempt++ {
-		aside := main.aside.Load() || len(s.c.feeds) > 1 && setsAside(failures, last)
-		err := s.attempt(ctx, b, uncertain, aside)
+		sets := len(s.c.feeds) > 1 && setsAside(failures, last)
+		err := s.attempt(ctx, b, uncertain, sets || main.aside.Load())
 		if err == nil {
 			s.c.batches.Add(1)
 			s.wrote()
-			if aside {
+			if sets { // not where it was aside before: its catch-up may have taken it back meanwhile
 				s.setMainAside(last)
 			}
 			return nil

@@ -312,8 +312,10 @@ func TestSender_SendsInOrderSignedAndStopsATenantAtItsFirstFailure(t *testing.T)
 		t.Fatalf("sent through %d and %d, want 1 and 3: a failure stops its tenant only", s.sent["a"].through, s.sent["b"].through)
 	}
 	broken = false
-	if _, err := s.pass(ctx, now); err != nil {
-		t.Fatal(err)
+	for range 2 { // the failed row alone, then those behind it
+		if _, err := s.pass(ctx, now); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if got, want := fmt.Sprint(d.list("a")), "[1 3 2 3]"; got != want {
 		t.Errorf("a was sent %s, want %s: what follows a failure is sent again after it", got, want)

@@ -51,8 +51,8 @@ func (s *Sender) load(ctx context.Context, tenant string, above int64, limit, by
 var errUnsent = errors.New("not acknowledged")
 
 // send produces rows, waits for every acknowledgement and moves the cursors up to each tenant's first failure. A row that must not be
-// sent is replaced by a placeholder, which the next pass sends; aside tells that there is one. ok tells that all went well.
-func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (ok, aside bool) {
+// sent is replaced by a placeholder, which the next pass sends; aside tells that there is one. moved tells that any row was acknowledged.
+func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (moved, aside bool) {
 	var wg sync.WaitGroup
 	unsent := map[string]bool{}
 	for _, r := range batch {
@@ -76,7 +76,6 @@ func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (ok, aside
 	}
 	// Acknowledgements come or fail within the producer's own time-out, so this ends; leaving earlier would race with them.
 	wg.Wait()
-	ok = true
 	stopped, now := map[string]bool{}, time.Now()
 	for _, r := range batch {
 		if stopped[r.tenant] {
@@ -88,7 +87,7 @@ func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (ok, aside
 			continue
 		}
 		if r.err != nil {
-			ok, stopped[r.tenant] = false, true
+			stopped[r.tenant] = true
 			s.box.metrics.failed.Inc()
 			if ctx.Err() == nil && c.failing != r.err.Error() {
 				c.failing = r.err.Error()
@@ -101,9 +100,9 @@ func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (ok, aside
 		if r.number == c.low {
 			c.since = now
 		}
-		c.through = r.number
+		c.through, moved = r.number, true
 	}
-	return ok, aside
+	return moved, aside
 }
 
 // errSetAside says that a placeholder stands in the row's place now.

@@ -115,8 +115,8 @@ func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error)
 		owned[p] = true
 	}
 	next := make(map[string]*cursor, len(all))
-	room, bytes, pending, oldest := s.cfg.Batch, maxBatchBytes, int64(0), now
-	var batch []*row
+	pending, oldest := int64(0), now
+	var waiting, failing []tenantRows
 	for _, t := range all {
 		if !owned[kafka.PartitionFor([]byte(t.tenant), s.cfg.Partitions)] {
 			continue // and forget its cursor: when it comes back, all is sent again
@@ -127,25 +127,17 @@ func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error)
 		}
 		c := s.advance(t, now)
 		next[t.tenant] = c
-		if c.through >= t.high {
-			continue
+		switch {
+		case c.through >= t.high:
+		case c.failing != "":
+			failing = append(failing, t)
+		default:
+			waiting = append(waiting, t)
 		}
-		if room == 0 {
-			more = true
-			continue
-		}
-		rows, err := s.load(ctx, t.tenant, c.through, room, bytes)
-		if err != nil {
-			return false, err
-		}
-		for _, r := range rows {
-			bytes -= len(r.record)
-		}
-		if room -= len(rows); bytes <= 0 {
-			room = 0
-		}
-		more = more || (len(rows) > 0 && rows[len(rows)-1].number < t.high)
-		batch = append(batch, rows...)
+	}
+	batch, more, err := s.loadShares(ctx, waiting, failing, next)
+	if err != nil {
+		return false, err
 	}
 	s.sent = next
 	s.box.metrics.pending.Set(float64(pending))
@@ -157,8 +149,37 @@ func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error)
 	if err != nil {
 		return false, err
 	}
-	ok, aside := s.send(ctx, batch, sealed)
-	return ok && (more || aside), ctx.Err()
+	moved, aside := s.send(ctx, batch, sealed)
+	return moved && more || aside, ctx.Err()
+}
+
+// leastShare is how many rows of a tenant are loaded at least, where there are so many: a query a row would cost more than it is fair.
+const leastShare = 100
+
+// loadShares loads what one pass sends: of each waiting tenant an equal share of the room, so that a long backlog of one does not hold up
+// the others, and of a tenant that waits at a row which can't be sent that row alone. more tells that something was left for the next pass.
+func (s *Sender) loadShares(ctx context.Context, waiting, failing []tenantRows, cursors map[string]*cursor) (batch []*row, more bool, err error) {
+	room, bytes := s.cfg.Batch, maxBatchBytes
+	for i, t := range append(waiting, failing...) {
+		if room <= 0 || bytes <= 0 {
+			return batch, true, nil
+		}
+		limit, most := 1, 1
+		if left := len(waiting) - i; left > 0 {
+			limit, most = min(room, max(leastShare, room/left)), max(bytes/left, bytes/16)
+		}
+		rows, err := s.load(ctx, t.tenant, cursors[t.tenant].through, limit, most)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, r := range rows {
+			bytes -= len(r.record)
+		}
+		room -= len(rows)
+		more = more || len(rows) > 0 && rows[len(rows)-1].number < t.high
+		batch = append(batch, rows...)
+	}
+	return batch, more, nil
 }
 
 // advance brings a tenant's cursor up to what the outbox holds now.

@@ -76,10 +76,65 @@ func TestSender_LeavesRowsOfANewerBuildToItAndLosesNothing(t *testing.T) {
 		t.Fatalf("not said: %s", text.String())
 	}
 	version(recordVersion) // a build that reads it has the partition now
-	if _, err := s.pass(ctx, time.Now()); err != nil {
-		t.Fatal(err)
+	for range 2 { // the row alone, then those behind it
+		if _, err := s.pass(ctx, time.Now()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if got := fmt.Sprint(d.list("a")); got != "[1 2 3]" {
 		t.Fatalf("sent %s", got)
+	}
+}
+
+func TestSender_ATenantThatWaitsAtARowAndALongBacklogHoldUpNoOther(t *testing.T) {
+	db := postgrestest.New(t, Migrations())
+	pool := db.Pool(t, postgres.RoleRules)
+	box := New("rules", event.NewKeyring())
+	ctx := t.Context()
+	add := func(tenant string, n int) {
+		mustTx(t, pool, func(tx pgx.Tx) error {
+			for i := range n {
+				if err := box.Add(ctx, tx, derived(tenant, fmt.Sprintf("%s-%d", tenant, i))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	add("newer", 300)
+	mustTx(t, pool, func(tx pgx.Tx) error { // its first row is of a build after this one
+		_, err := tx.Exec(ctx, `DELETE FROM neuronx.outbox WHERE tenant_id = 'newer' AND number = 1`)
+		if err != nil {
+			return err
+		}
+		record := []byte{recordVersion + 1}
+		_, err = tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record, seal, created_at) VALUES ('newer', 'rules', 1, 'x', $1, $2, now() - interval '1 hour')`,
+			record, seal(box.keys, "newer", "rules", 1, "x", record))
+		return err
+	})
+	add("backlog", 600)
+	add("late", 1)
+	d := &door{}
+	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0, 1, 2} }, Partitions: 3, Resend: time.Hour, Batch: 300})
+	more, err := s.pass(ctx, time.Now())
+	if err != nil || !more {
+		t.Fatalf("more %v, error %v: a backlog is left, and a tenant that waits must not slow it down", more, err)
+	}
+	if more, err = s.pass(ctx, time.Now()); err != nil || !more {
+		t.Fatalf("more %v, error %v", more, err)
+	}
+	if got := d.list("late"); len(got) != 1 {
+		t.Errorf("the late tenant's only row was not sent in two passes; %d of the backlog were", len(d.list("backlog")))
+	}
+	if got := d.list("newer"); len(got) != 0 {
+		t.Errorf("rows %v were sent behind one that can't be read", got)
+	}
+	for range 5 {
+		if _, err := s.pass(ctx, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := d.list("backlog"); len(got) != 600 {
+		t.Errorf("%d of 600 rows of the backlog were sent", len(got))
 	}
 }
