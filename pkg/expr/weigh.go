@@ -63,7 +63,9 @@ func (s scales) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 		return v
 	case traits.Lister, traits.Mapper:
 	default:
-		return v
+		if !s.copied {
+			return v
+		}
 	}
 	if units := s.price(v); units > 0 {
 		if costs := frame.CostTracker(); costs != nil {
@@ -79,6 +81,9 @@ func (s scales) Eval(vars interpreter.Activation) ref.Val {
 }
 
 func (s scales) price(v ref.Val) uint64 {
+	if n := textBytes(v); n > 0 { // only what is copied
+		return n / bytesPerUnit
+	}
 	w := uint64(sizer.AggregateSize(v))
 	switch {
 	case w > maxWeight:

@@ -51,11 +51,12 @@ func towers() map[string]string {
 		"a result of literals":         wide,
 		"the least of joined lists":    `[[data.numbers].map(a, ` + join("a") + `)[0]].map(b, math.least(` + join("b") + `))[0]`,
 		"texts of joined lists":        `[[data.tags].map(a, ` + join("a") + `)[0]].map(b, (` + join("b") + `).join().size())[0]`,
-		"an index that is a field":     loop((`[1][data.tags] == 1`)),
-		"a key that is a field":        loop((`{"a": 1}[data.tags] == 1`)),
-		"a key of a field":             loop((`data.m[data.tags] == 1`)),
-		"an index of a field":          loop((`data.tags[data.m] == 1`)),
+		"an index that is a field":     loop(`[1][data.tags] == 1`),
+		"a key that is a field":        loop(`{"a": 1}[data.tags] == 1`),
+		"a key of a field":             loop(`data.m[data.tags] == 1`),
+		"an index of a field":          loop(`data.tags[data.m] == 1`),
 		"messages that are kept":       `data.tags.map(a, google.protobuf.ListValue{values: data.tags}).size()`,
+		"texts for a message":          loop(`google.protobuf.Any{type_url: "type.googleapis.com/google.protobuf.StringValue", value: data.framed} == 1`),
 		"copies in a loop that nests":  `data.tags.map(a, data.tags.map(b, data.tags)).map(c, c == c).size()`,
 		"texts doubled by reference":   `[data.s].map(a, a+a+a+a+a+a+a+a).map(a, a+a+a+a+a+a+a+a).map(a, a+a+a+a+a+a+a+a)[0].size()`,
 		"lists flattened into a range": `[` + list("data.tags", 200) + `].map(a, ` + list("a", 200) + ` == [[""]])[0]`,
@@ -68,7 +69,8 @@ func tagged() map[string]any {
 	for i := range tags {
 		tags[i], numbers[i], m[fmt.Sprint("k", i)] = fmt.Sprint("tag", i), int64(i), int64(i)
 	}
-	return map[string]any{"data": map[string]any{"id": "x", "tags": tags, "numbers": numbers, "m": m, "s": strings.Repeat("a", 30_000)}}
+	return map[string]any{"data": map[string]any{"id": "x", "tags": tags, "numbers": numbers, "m": m, "s": strings.Repeat("a", 30_000),
+		"framed": append([]byte{0x0a, 0xb0, 0xea, 0x01}, strings.Repeat("a", 30_000)...)}} // a google.protobuf.StringValue
 }
 
 // heap runs f and tells by how much the heap grew at most meanwhile, in bytes.
@@ -123,6 +125,27 @@ func TestWeigh_NothingThatIsBuiltOfReferencesTakesMemoryOrMinutes(t *testing.T) 
 		}
 		if cost > CostLimit+BaseCost {
 			t.Errorf("%s: costs %d", name, cost)
+		}
+	}
+}
+
+// Ordinary values weigh nothing, so that what rules cost before still fits.
+func TestWeigh_OrdinaryValuesAreFree(t *testing.T) {
+	tags := make([]any, 100)
+	for i := range tags {
+		tags[i] = fmt.Sprint("tag", i)
+	}
+	vars := map[string]any{"data": map[string]any{"tags": tags, "name": "Ada", "score": int64(7)}}
+	for src, want := range map[string]uint64{
+		`data.tags + ["new"]`: 174, `{"name": data.name, "tags": data.tags, "all": [data.tags, data.tags]}`: 515, `data.tags.filter(x, x != "tag7").map(x, x + "!")`: 3067,
+		`data.name in ["Ada", "Bob"]`: 26, `[data.score, 3].exists(x, x > 5) && data.tags == data.tags`: 241,
+	} {
+		p, err := Compile(src, "data")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, cost, err := p.Run(t.Context(), vars); err != nil || cost != want {
+			t.Errorf("%s costs %d (%v), want %d as without scales", src, cost, err, want)
 		}
 	}
 }
