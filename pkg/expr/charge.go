@@ -32,6 +32,8 @@ type charger struct {
 func (c charger) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
 	units := uint64(1)
 	switch function {
+	case weighed:
+		units = uint64(result.(types.Uint))
 	case operators.Equals, operators.NotEquals:
 		if len(args) == 2 {
 			units += c.equality(args[0], args[1])

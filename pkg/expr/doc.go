@@ -10,6 +10,7 @@
 //   - comprehensions nest at most three deep, regular expressions are RE2 with a bounded program;
 //   - an evaluation costs at most CostLimit units. Every call is charged by the length of what it reads and writes, so that a unit
 //     stands for a bounded time (charge.go); texts are searched in linear time or for the product of text and pattern (search.go);
+//   - a list or map that an evaluation builds has at most 200,000 values, what it holds by reference counted each time (weigh.go);
 //   - a caller that evaluates other people's data hides fields over MaxText or MaxValues from the expressions (Visible);
 //   - an evaluation is interrupted when its context ends, checked every 100 iterations of a comprehension;
 //   - a result has at most MaxResultNodes values and MaxResultBytes bytes of text.

@@ -77,7 +77,8 @@ func Compile(src string, vars ...string) (*Program, error) {
 	}
 	prices := charger{joins: joins(checked.NativeRep())}
 	scale := scaleOf(checked.NativeRep())
-	prg, err := env.Program(checked, cel.CostTracking(prices), cel.CostLimit(CostLimit/scale), cel.InterruptCheckFrequency(100))
+	prg, err := env.Program(checked, cel.CostTracking(prices), cel.CostLimit(CostLimit/scale), cel.InterruptCheckFrequency(100),
+		cel.CustomDecoratorV2(weigh))
 	if err != nil {
 		return nil, &CompileError{[]Problem{{Message: "the expression cannot be planned: " + err.Error()}}}
 	}
@@ -163,7 +164,7 @@ func (p *Program) Run(ctx context.Context, vars map[string]any) (any, uint64, er
 	out, details, err := p.prg.ContextEval(ctx, vars)
 	cost := uint64(BaseCost)
 	if n := details.ActualCost(); n != nil {
-		cost += min(*n, CostLimit) * p.scale
+		cost += min(*n, CostLimit/p.scale) * p.scale
 	}
 	if err != nil {
 		return nil, cost, p.evalError(ctx, err)

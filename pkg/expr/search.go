@@ -5,6 +5,7 @@ import (
 	"regexp/syntax"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 
 	"cel.dev/cel-go/common"
@@ -19,10 +20,14 @@ import (
 // replaced while parsing, as those of text.go are: indexes by a search in linear time, matches by one that reckons its price first.
 
 const (
-	maxProgram    = 1_000   // instructions of one regular expression
-	maxPattern    = 4 << 10 // bytes of a pattern whose compiled form is kept
-	maxPatterns   = 1_000   // compiled patterns that are kept
-	stepsPerUnit  = 20      // instructions times bytes that a match makes for one unit
+	maxProgram    = 1_000    // instructions of one regular expression
+	maxPattern    = 4 << 10  // bytes of a pattern whose compiled form is kept
+	maxPatterns   = 1_000    // compiled patterns that are kept
+	keptPatterns  = 16 << 20 // bytes of their programs, roughly
+	freeRanges    = 10_000   // ranges of its character classes that cost nothing
+	stepsPerUnit  = 20       // instructions times bytes that a match makes for one unit
+	wideClass     = 100      // units of reading \p{...}, whose table has hundreds of ranges
+	widePerUnit   = 256      // characters of a range in a pattern without regard to case, which are folded one by one, for one unit
 	tooExpensive  = "the match costs more than an evaluation may"
 	programTooBig = "the regular expression is too large"
 )
@@ -30,13 +35,15 @@ const (
 // pattern is a compiled regular expression, or why there is none.
 type pattern struct {
 	re      *regexp.Regexp
-	size    int // instructions
+	size    int // instructions, or a number over maxProgram
+	ranges  int // of all character classes
 	problem string
 }
 
 var patterns = struct {
 	sync.Mutex
-	kept map[string]*pattern
+	kept  map[string]*pattern
+	bytes int
 }{kept: map[string]*pattern{}}
 
 func patternOf(src string) *pattern {
@@ -47,25 +54,45 @@ func patternOf(src string) *pattern {
 	defer patterns.Unlock()
 	p := patterns.kept[src]
 	if p == nil {
-		if len(patterns.kept) >= maxPatterns {
-			clear(patterns.kept) // what is in use comes back
-		}
 		p = compilePattern(src)
+		bytes := len(src) + 128*p.size + 16*p.ranges
+		if p.re == nil {
+			bytes = len(src)
+		}
+		if len(patterns.kept) >= maxPatterns || patterns.bytes+bytes > keptPatterns {
+			clear(patterns.kept) // what is in use comes back
+			patterns.bytes = 0
+		}
 		patterns.kept[strings.Clone(src)] = p
+		patterns.bytes += bytes
 	}
 	return p
 }
 
+// compilePattern reckons what a pattern needs before each step of compiling it: the pattern can be data, and a few kilobytes of it can
+// ask for millions of instructions.
 func compilePattern(src string) *pattern {
+	if len(src) > MaxSource {
+		return &pattern{size: maxProgram + 1, problem: programTooBig}
+	}
+	if readPrice(src) > CostLimit {
+		return &pattern{size: maxProgram + 1, problem: tooExpensive}
+	}
 	tree, err := syntax.Parse(src, syntax.Perl)
 	if err != nil {
 		return &pattern{problem: err.Error()}
 	}
+	p := &pattern{}
+	if p.size, p.ranges = extent(tree); p.size > 10*maxProgram { // the count is rough; up to here compiling is cheap
+		p.problem = programTooBig
+		return p
+	}
 	program, err := syntax.Compile(tree.Simplify())
 	if err != nil {
-		return &pattern{problem: err.Error()}
+		p.problem = err.Error()
+		return p
 	}
-	p := &pattern{size: len(program.Inst)}
+	p.size = len(program.Inst)
 	if p.size > maxProgram {
 		p.problem = programTooBig
 		return p
@@ -76,10 +103,50 @@ func compilePattern(src string) *pattern {
 	return p
 }
 
+// extent counts, roughly, the instructions that a pattern compiles to, with what it repeats, and the ranges of its character classes as
+// they are written. It stops counting at numbers far over the bounds.
+func extent(re *syntax.Regexp) (instructions, ranges int) {
+	const most = 1 << 30
+	for _, sub := range re.Sub {
+		n, r := extent(sub)
+		instructions, ranges = min(instructions+n, most), min(ranges+r, most)
+	}
+	switch re.Op {
+	case syntax.OpLiteral:
+		instructions += len(re.Rune)
+	case syntax.OpCharClass:
+		instructions, ranges = instructions+1, ranges+len(re.Rune)/2
+	case syntax.OpRepeat:
+		instructions = min((instructions+1)*max(re.Min, re.Max, 1), most)
+	case syntax.OpEmptyMatch:
+		// nothing, however often it is repeated
+	default:
+		instructions++
+	}
+	return instructions, ranges
+}
+
+// readPrice is what parsing a pattern costs beyond its length: tables of Unicode, and ranges whose characters are folded one by one.
+func readPrice(src string) uint64 {
+	tables := strings.Count(src, `\p`) + strings.Count(src, `\P`)
+	price := uint64(max(0, tables-4)) * wideClass // a few are ordinary
+	if !strings.Contains(src, "(?") || !strings.Contains(src, "i") {
+		return price
+	}
+	price += uint64(strings.Count(src, `\x{`)) * (unicode.MaxRune / widePerUnit / 8) // no range that is folded has more: folds end at U+1E943
+	for at := strings.IndexByte(src, '-'); at >= 0; {
+		src = src[at+1:]
+		last, _ := utf8.DecodeRuneInString(src)
+		price += uint64(min(last, 0x1FFFF)) / widePerUnit
+		at = strings.IndexByte(src, '-')
+	}
+	return price
+}
+
 // matchPrice is what matching costs: compiling the pattern, and walking its program over the text.
 func matchPrice(p *pattern, text, pattern string) uint64 {
 	size := uint64(min(p.size, maxProgram))
-	price := size + uint64(len(pattern))/bytesPerUnit
+	price := size + uint64(len(pattern))/bytesPerUnit + readPrice(pattern) + uint64(max(0, p.ranges-freeRanges))/weighsPerUnit
 	if p.problem == "" {
 		price += uint64(len(text)) * size / stepsPerUnit
 	}
@@ -106,6 +173,8 @@ func matchMacro(eh parser.ExprHelper, text, re ast.Expr) (ast.Expr, *common.Erro
 			return nil, eh.NewError(re.ID(), "invalid matches argument: the pattern must be a text")
 		}
 		switch p := compilePattern(string(src)); {
+		case p.problem == tooExpensive:
+			return nil, eh.NewError(re.ID(), "invalid matches argument: the regular expression has too many \\p classes and wide ranges without regard to case; use fewer")
 		case p.problem == programTooBig:
 			return nil, eh.NewError(re.ID(), "invalid matches argument: the regular expression is larger than 1000 instructions; repeat less")
 		case p.problem != "":

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -117,7 +118,7 @@ func budgetOf(code string) string {
 func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips bool) {
 	counts := f.code != codeOverBudget
 	if in.Semantics >= 2 {
-		counts = f.budget == "" && h.meets(in.Event.Subject, f.code)
+		counts = f.budget == "" && h.meets(in.Event, f.code)
 	}
 	if !counts && f.budget != "" {
 		h.OverBudget++
@@ -126,6 +127,8 @@ func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips b
 	if counts {
 		h.Failures++
 		if in.Semantics >= 2 {
+			// Not one more than before: what was counted under semantics 1 may be one subject over and over.
+			h.Failures = int64(len(h.Subjects))
 			h.ReportedAt = in.Event.Sequence
 		}
 		return h, true, h.Failures >= FailureLimit
@@ -138,14 +141,14 @@ func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips b
 }
 
 // meets notes the subject of a failure; false when the row of failures has one on it already. A subject whose rules feed each other
-// (codeRate) counts each time: it is the rules' fault.
-func (h *Health) meets(subject, code string) bool {
-	if code == codeRate {
-		return true
-	}
+// (codeRate) is noted each time: it is the rules' fault.
+func (h *Health) meets(on event.Recorded, code string) bool {
 	sum := fnv.New64a()
-	_, _ = sum.Write([]byte(subject)) // never fails
+	_, _ = sum.Write([]byte(on.Subject)) // never fails
 	key := strconv.FormatUint(sum.Sum64(), 36)
+	if code == codeRate {
+		key = "rate:" + strconv.FormatInt(on.Sequence, 36)
+	}
 	if slices.Contains(h.Subjects, key) {
 		return false
 	}

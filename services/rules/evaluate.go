@@ -57,7 +57,7 @@ type Health struct {
 	TrippedAt int64  // sequence of the event that tripped it
 	ResetAt   int64  // sequence of the last engine.rule.reset
 
-	Subjects   []string // hashes of the subjects of the failures in a row, from semantics 2 on
+	Subjects   []string // what the failures in a row happened on, from semantics 2 on: hashes of subjects; their number is Failures
 	OverBudget int64    // failures over a budget or a bound since the last reset
 	LastBudget string   // the budget of the last one
 	ReportedAt int64    // sequence of the last reported failure, from semantics 2 on and of those over a budget

@@ -30,6 +30,7 @@ type bundle struct {
 	At        time.Time      // when it was recorded; only when just published
 	Files     []ruleset.File // only when just published
 	Set       *ruleset.Set
+	compiled  bool // for this batch, not found among what is kept
 }
 
 // world is what a fold needs from outside: values and schemas, which never change, and states, which only this fold changes.

@@ -33,13 +33,12 @@ type handler struct {
 	decoder  *consumer.Decoder
 	log      *slog.Logger
 	metrics  *metrics
-	sets     map[string]*ruleset.Set // by hash
-	held     int                     // expressions of sets
-	within   time.Duration           // wall time of one event; 0 is EventDeadline
+	sets     sets
+	within   time.Duration // wall time of one event; 0 is EventDeadline
 }
 
 func newHandler(box *outbox.Outbox, reg registryClient, log *slog.Logger, m *metrics) *handler {
-	return &handler{box: box, registry: reg, decoder: consumer.NewDecoder(reg), log: log, metrics: m, sets: map[string]*ruleset.Set{}}
+	return &handler{box: box, registry: reg, decoder: consumer.NewDecoder(reg), log: log, metrics: m}
 }
 
 // Shares of a batch. A batch is what all tenants wait for, so it is bounded by what it costs, and what a tenant may spend in it is its share:
@@ -48,7 +47,8 @@ func newHandler(box *outbox.Outbox, reg registryClient, log *slog.Logger, m *met
 const (
 	ordinaryCost   = 1_000     // units: a few rules fire and derive an event each
 	ordinaryOutput = 4 << 10   // bytes
-	compileCost    = 1_000     // units of an expression of a bundle that is published
+	compileCost    = 1_000     // units of an expression of a bundle that is compiled
+	ordinaryBundle = 200       // expressions; so many are compiled without a charge after a restart
 	batchCost      = 500_000   // units of one batch, divided by the tenants in it
 	batchOutput    = 8 << 20   // bytes that one batch derives and keeps, divided in the same way
 	tenantCost     = EventCost // units of one tenant in one batch at most
@@ -117,8 +117,14 @@ func (h *handler) apply(ctx context.Context, tx pgx.Tx, runs []consumer.Run, eac
 		f := newFold(run.TenantID, w, bundles[run.TenantID], health[run.TenantID])
 		f.within = h.within
 		folds[i] = f
+		if b := bundles[run.TenantID]; b != nil && b.compiled {
+			f.cost += compileCost * uint64(max(0, b.Set.Expressions()-ordinaryBundle)) // it decides only where this part ends
+		}
 		if parts[i], err = h.fold(ctx, tx, f, run, each); err != nil {
 			return nil, err
+		}
+		for _, p := range f.published {
+			h.sets.keep(p.Set) // also when the transaction is rolled back: the same texts give the same set
 		}
 	}
 	if err := save(ctx, tx, slices.Clone(folds)); err != nil {

@@ -39,24 +39,25 @@ func (h *handler) loadBundles(ctx context.Context, tx pgx.Tx, before map[string]
 	if err != nil {
 		return nil, fmt.Errorf("load rule bundles: %w", err)
 	}
+	h.sets.begin()
+	for _, f := range all {
+		h.sets.find(f.hash) // used by this batch: must not go for what is compiled below
+	}
 	out := make(map[string]*bundle, len(all))
 	for _, f := range all {
-		if f.b.Set, err = h.compiled(ctx, tx, f.tenant, f.b.Sequence, f.hash); err != nil {
-			return nil, err
+		if f.b.Set = h.sets.find(f.hash); f.b.Set == nil {
+			if f.b.Set, err = h.compile(ctx, tx, f.tenant, f.b.Sequence, f.hash); err != nil {
+				return nil, err
+			}
+			f.b.compiled = true
 		}
 		out[f.tenant] = f.b
 	}
 	return out, nil
 }
 
-// maxHeld is how many compiled expressions are kept, of 1 to 4 KB each.
-const maxHeld = 40_000
-
-// compiled finds a set by the hash of its texts. What was compiled stays compiled: it is the same for ever, whoever's it is.
-func (h *handler) compiled(ctx context.Context, tx pgx.Tx, tenant string, sequence int64, hash string) (*ruleset.Set, error) {
-	if set := h.sets[hash]; set != nil {
-		return set, nil
-	}
+// compile compiles a bundle in force that is not kept.
+func (h *handler) compile(ctx context.Context, tx pgx.Tx, tenant string, sequence int64, hash string) (*ruleset.Set, error) {
 	var text []byte
 	err := tx.QueryRow(ctx, `SELECT files FROM neuronx.rule_bundles WHERE tenant_id = $1 AND sequence = $2`, tenant, sequence).Scan(&text)
 	if err != nil {
@@ -74,12 +75,7 @@ func (h *handler) compiled(ctx context.Context, tx pgx.Tx, tenant string, sequen
 	if set.Hash != hash {
 		return nil, fmt.Errorf("the rules that tenant %s published at %d have another hash than their row says", tenant, sequence)
 	}
-	if len(h.sets) > 4096 || h.held > maxHeld {
-		clear(h.sets) // a bound on memory; what is in use comes back
-		h.held = 0
-	}
-	h.sets[hash] = set
-	h.held += set.Expressions()
+	h.sets.keep(set)
 	return set, nil
 }
 
