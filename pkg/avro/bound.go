@@ -23,16 +23,14 @@ func maxBytesOf(object map[string]any, name, at string) (int, error) {
 	return 0, nil
 }
 
-// bound sets the bound of a text, of the items of an array of texts, and of the texts among the branches of a union.
+// bound sets the bound of a text, and of the texts among the items of an array and the branches of a union, however these are nested.
 func bound(step *op, max int) {
 	switch step.code {
 	case opText:
 		step.max = max
 	case opArray, opUnion:
 		for i := range step.sub {
-			if step.sub[i].code == opText {
-				step.sub[i].max = max
-			}
+			bound(&step.sub[i], max)
 		}
 	}
 }

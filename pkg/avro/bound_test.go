@@ -8,6 +8,8 @@ import (
 func TestCheckNew_BoundsIdentifiersAndCheckDoesNot(t *testing.T) {
 	s, err := Parse([]byte(`{"type":"record","name":"X","fields":[{"name":"lead_id","type":"string"},{"name":"note","type":"string"},
 		{"name":"owner_id","type":["null","string"],"default":null},{"name":"tag_ids","type":{"type":"array","items":"string"}},
+		{"name":"part_ids","type":["null",{"type":"array","items":["null","string"]}],"default":null},
+		{"name":"any_ids","type":["null","long",{"type":"array","items":"string"}],"default":null},
 		{"name":"code","type":"string","max_bytes":3},{"name":"paid","type":["null","string"],"default":null},
 		{"name":"inner","type":{"type":"record","name":"Y","fields":[{"name":"id","type":"string"}]}}]}`))
 	if err != nil {
@@ -27,7 +29,9 @@ func TestCheckNew_BoundsIdentifiersAndCheckDoesNot(t *testing.T) {
 	}{
 		{"", "", "", nil}, {"note", "", "", long}, {"paid", "", "", long}, {"lead_id", "", "", long[1:]},
 		{"lead_id", "lead_id", "has 513 bytes, more than the 512", long}, {"owner_id", "owner_id", "513", long},
-		{"tag_ids", "tag_ids[]", "513", []any{"t", long}}, {"inner", "inner.id", "513", map[string]any{"id": long}},
+		{"tag_ids", "tag_ids[]", "513", []any{"t", long}}, {"part_ids", "part_ids[]", "513", []any{"t", long}},
+		{"any_ids", "any_ids[]", "513", []any{"t", long}}, {"any_ids", "", "", []any{long[1:]}},
+		{"part_ids", "", "", []any{"t", long[1:]}}, {"inner", "inner.id", "513", map[string]any{"id": long}},
 		{"lead_id", "lead_id", "has 514 bytes", strings.Repeat("ä", 257)}, {"code", "code", "has 4 bytes, more than the 3", "abcd"},
 	} {
 		body, err := s.EncodeMap(good(tc.field, tc.value))

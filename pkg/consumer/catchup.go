@@ -182,7 +182,12 @@ func (s *catcher) advance(ctx context.Context, r Row) (more bool, err error) {
 		}
 		s.took(r, len(events), int(to.Sequence-from.Sequence))
 	}
-	goal := target(rows[r.TenantID])
+	// While the feed is set aside, batches go on raising seen meanwhile: whether this is all there is is decided under the rows' locks.
+	now, goal, err := s.lockRows(ctx, tx, from)
+	if err != nil {
+		return false, err
+	}
+	from, to.Seen = now, max(to.Seen, now.Seen)
 	if broken != nil { // a damaged row of the archive is this tenant's trouble alone
 		to.State, to.Reason = Stalled, reason(broken)
 	}
@@ -205,6 +210,25 @@ func (s *catcher) advance(ctx context.Context, r Row) (more bool, err error) {
 	s.applied = s.applied || to.Sequence > from.Sequence
 	s.accountCatchUp(from, to, goal)
 	return to.State == CatchingUp && to.Sequence > from.Sequence, nil
+}
+
+// lockRows locks the rows of a tenant, returns the one that was loaded as row as it is now, and how far it has to come. Its events are
+// applied before, so that no batch waits for that. It is errRowMoved if the row has changed in anything but in what was seen.
+func (s *catcher) lockRows(ctx context.Context, tx pgx.Tx, row Row) (now Row, goal int64, err error) {
+	found, err := tx.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
+		WHERE consumer = $1 AND tenant_id = $2 AND state <> 'retired' ORDER BY generation FOR UPDATE`, row.Consumer, row.TenantID)
+	if err != nil {
+		return now, 0, fmt.Errorf("lock progress: %w", err)
+	}
+	rows, err := pgx.CollectRows(found, scanRow)
+	if err != nil {
+		return now, 0, fmt.Errorf("lock progress: %w", err)
+	}
+	i := slices.IndexFunc(rows, func(x Row) bool { return x.Generation == row.Generation })
+	if i < 0 || !seedProgressWithoutCAS && (rows[i].Sequence != row.Sequence || rows[i].State != row.State) {
+		return now, 0, fmt.Errorf("lock progress: %w", errRowMoved)
+	}
+	return rows[i], target(rows), nil
 }
 
 // settle decides what becomes of a catching-up generation after a chunk. It is pure.

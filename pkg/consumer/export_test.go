@@ -40,3 +40,6 @@ func (c *Consumer) CatchUpAs(ctx context.Context, partitions []int32) error {
 
 // IsTakenOver reports whether a batch was dropped because another member went on.
 func IsTakenOver(err error) bool { return errors.Is(err, errTakenOver) }
+
+// SetMainAside makes batches leave the events of the main feed to its catch-up, as after a failure of its tables.
+func (c *Consumer) SetMainAside() { c.feeds[len(c.feeds)-1].aside.Store(true) }

@@ -82,3 +82,24 @@ func TestArchiver_SkipsNothing(t *testing.T) {
 		t.Errorf("a retry gives %v, %v", rows, err)
 	}
 }
+
+// A feed that was added by an upgrade knows the tenants that were there before, also those whose events have ended.
+func TestFeed_TakesUpTenantsThatOnlyTheMainFeedHas(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(f.next("acme", 3)...)
+	stop := f.start(f.config(), &recorder{})
+	f.await("acme", 1, 3, consumer.Live)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := f.config()
+	cfg.Feeds = []consumer.Feed{{Name: "control", Handler: blank{}}}
+	f.start(cfg, &recorder{})
+	kafkatest.WaitFor(t, "the new feed at 3", func(ctx context.Context) bool {
+		rows, err := consumer.Rows(ctx, f.admin, consumer.RowName(kafka.GroupProjector, "control"), "acme", "")
+		return err == nil && len(rows) == 1 && rows[0].Generation == 1 && rows[0].Sequence == 3 && rows[0].State == consumer.Live &&
+			rows[0].Partition == partitionOf("acme")
+	})
+	f.wantApplied("acme", 1, 3)
+}

@@ -28,6 +28,9 @@ func (s *session) resume(ctx context.Context, committed map[kafka.TopicPartition
 				return err
 			}
 			offsets[tp] = at.next
+			if err := s.adoptTenants(ctx, tx, tp); err != nil {
+				return err
+			}
 			if err := s.noteReset(ctx, tx, tp, com, at.next, fresh); err != nil {
 				return err
 			}
@@ -75,6 +78,31 @@ func (s *session) place(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartition,
 		return place{}, false, fmt.Errorf("%s has id %s, the rows of %s are of %s: %w; `neuronx log reseed --from-archive` builds the log from the archive", tp.Topic, id, s.c.cfg.Name, have, ErrTopicChanged)
 	}
 	return p, tag.RowsAffected() == 1, nil
+}
+
+// adoptTenants makes the rows of further feeds for tenants that only the main feed has, because the feed came with an upgrade, or a build
+// without it ran meanwhile. The feed must not wait for a tenant's next event, which may never come.
+func (s *session) adoptTenants(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartition) error {
+	if tp.Topic != kafka.TopicEvents {
+		return nil
+	}
+	for _, f := range s.c.feeds {
+		if f.main {
+			continue
+		}
+		tag, err := tx.Exec(ctx, `INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, seen, state)
+			SELECT $2, 1, m.tenant_id, m.partition, max(greatest(m.sequence, m.seen)), 'catching-up' FROM neuronx.progress m
+			WHERE m.consumer = $1 AND m.partition = $3 AND m.state <> 'retired'
+				AND NOT EXISTS (SELECT 1 FROM neuronx.progress x WHERE x.consumer = $2 AND x.tenant_id = m.tenant_id)
+			GROUP BY m.tenant_id, m.partition ON CONFLICT DO NOTHING`, s.c.cfg.Name, f.consumer, tp.Partition)
+		if err != nil {
+			return fmt.Errorf("make rows of feed %s: %w", f.name, err)
+		}
+		if n := tag.RowsAffected(); n > 0 {
+			s.log.Info("the feed begins with tenants that the main feed has", "feed", f.name, "partition", tp.Partition, "tenants", n)
+		}
+	}
+	return nil
 }
 
 func (s *session) remember(tp kafka.TopicPartition, p place) {

@@ -21,7 +21,8 @@ import (
 var errOtherLetter = errors.New("another dead letter is kept under the same topic, partition and offset")
 
 // ApplyDeadLetters keeps dead letters. One that is kept already is compared, not overwritten. Another one of the same refused record is
-// kept under its own place in neuronx.deadletter: there is no tenant to set aside, so an error would stop the archive of all.
+// kept under its own place in neuronx.deadletter, and if even that is taken, is counted and passed over: there is no tenant to set aside,
+// so an error would stop the archive of all.
 func (a *Archiver) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []consumer.DeadLetter) error {
 	for i := range letters {
 		row := letterRow(&letters[i])
@@ -30,8 +31,14 @@ func (a *Archiver) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []co
 			a.m.conflicts.Inc()
 			a.log.Error("two dead letters name the same refused record; the second is kept under its own place", "topic", row.topic,
 				"partition", row.partition, "offset", row.offset, "letter_partition", row.LetterPartition, "letter_offset", row.LetterOffset)
-			row.topic, row.partition, row.offset = kafka.TopicDeadLetter, row.LetterPartition, row.LetterOffset
+			row.inOwnPlace()
 			err = a.keepLetter(ctx, tx, &row)
+		}
+		if errors.Is(err, errOtherLetter) {
+			a.m.conflicts.Inc()
+			a.log.Error("a dead letter is not archived, because another one is kept under its place; it can be read in the topic until that is trimmed",
+				"topic", row.topic, "letter_partition", row.LetterPartition, "letter_offset", row.LetterOffset)
+			err = nil
 		}
 		if err != nil {
 			return err
@@ -80,11 +87,12 @@ type letter struct {
 	hash      [32]byte
 }
 
-// letterRow makes the row; it is pure. A letter that does not say which record it is of is named by its own place.
+// letterRow makes the row; it is pure. A letter that does not say which record it is of is named by its own place. So is one that claims
+// to be of a dead letter, which none of ours is: it must not take the place of another.
 func letterRow(d *consumer.DeadLetter) letter {
 	l := letter{DeadLetter: *d, topic: text(d.Topic), partition: d.Partition, offset: d.Offset, reason: text(d.Code), headers: archive.EncodeHeaders(d.Headers)}
-	if l.topic == "" || l.partition < 0 || l.offset < 0 {
-		l.topic, l.partition, l.offset = kafka.TopicDeadLetter, d.LetterPartition, d.LetterOffset
+	if l.topic == "" || l.topic == kafka.TopicDeadLetter || l.partition < 0 || l.offset < 0 {
+		l.inOwnPlace()
 	}
 	if l.reason == "" {
 		l.reason = "unknown"
@@ -97,6 +105,11 @@ func letterRow(d *consumer.DeadLetter) letter {
 	}
 	l.hash = archive.HashLetter(d.Key, l.headers, d.Value)
 	return l
+}
+
+// inOwnPlace names the letter by where it stands itself.
+func (l *letter) inOwnPlace() {
+	l.topic, l.partition, l.offset = kafka.TopicDeadLetter, l.LetterPartition, l.LetterOffset
 }
 
 func (l *letter) args() []any {

@@ -80,6 +80,40 @@ func TestApplyDeadLetters_KeepsAnythingOnce(t *testing.T) {
 	}
 }
 
+// Headers are whatever the writer of a record puts there, so two records can claim any place, also that of a third.
+func TestApplyDeadLetters_GoesOnWhateverPlaceALetterClaims(t *testing.T) {
+	db := postgrestest.New(t, outbox.Migrations(), Migrations())
+	pool := db.Pool(t, postgres.RoleArchiver)
+	a := testArchiver(t, pool)
+	keep := func(letters ...consumer.DeadLetter) {
+		t.Helper()
+		err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return a.ApplyDeadLetters(t.Context(), tx, letters) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	claim := func(own int64, value string) consumer.DeadLetter {
+		d := deadLetter(own)
+		d.Topic, d.Partition, d.Offset, d.LetterPartition, d.LetterOffset, d.Value = kafka.TopicDeadLetter, 0, 5, 0, own, []byte(value)
+		return d
+	}
+	owner := claim(5, "the one that stands there")
+	owner.Topic, owner.Partition, owner.Offset = "", -1, -1
+	letters := []consumer.DeadLetter{claim(3, "first"), claim(4, "second"), owner, claim(6, "third")}
+	keep(letters...)
+	keep(letters...) // read again
+	checkLetters(t, db, letters)
+	var n int
+	if err := db.Pool(t, "").QueryRow(t.Context(), `SELECT count(*) FROM neuronx.dead_letters WHERE topic = $1 AND letter_offset = "offset"`,
+		kafka.TopicDeadLetter).Scan(&n); err != nil || n != len(letters) {
+		t.Errorf("%d letters are kept in their own place, %v; want %d", n, err, len(letters))
+	}
+	anew := owner // the topic was made anew
+	anew.Value = []byte("of another topic")
+	keep(anew)
+	checkLetters(t, db, letters)
+}
+
 func TestDeadLetters_OnlyTheirTenantAndOperatorsSeeThem(t *testing.T) {
 	db := postgrestest.New(t, outbox.Migrations(), Migrations())
 	pool := db.Pool(t, postgres.RoleArchiver)

@@ -1,8 +1,10 @@
 package sequencer
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 )
 
@@ -48,5 +50,30 @@ func TestAdmit_RefusesWhatADeriverMayNotDerive(t *testing.T) {
 	d := newDoor(t).tenant("a")
 	if got := d.put(derived(d.keys, "a", "x", 1)); got.outcome != admitted {
 		t.Errorf("what rules may derive: %+v", got)
+	}
+}
+
+// Leads that were admitted before identifiers were bounded keep what is derived of them.
+func TestAdmit_BoundsIdentifiersOfOutsideEventsOnly(t *testing.T) {
+	d := newDoor(t).tenant("a")
+	long := testSchemas.value("lead.created", map[string]any{"lead_id": strings.Repeat("l", avro.MaxIdentifier+1)})
+	withLong := func(e *event.Event) { e.Value = long }
+	outside := lead("a", "outside")
+	withLong(outside)
+	if got := d.put(outside); got.outcome != refused || got.code != event.CodeInvalidBody {
+		t.Errorf("an outside event: %s %s %s", got.outcome, got.code, got.detail)
+	}
+	door := lead("a", "http")
+	withLong(door)
+	door.Fingerprint = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	if got := d.put(signed(d.keys, door)); got.outcome != refused || got.code != event.CodeInvalidBody {
+		t.Errorf("what HTTP signed for a client: %s %s %s", got.outcome, got.code, got.detail)
+	}
+	if got := d.put(derived(d.keys, "a", "d1", 1, withLong)); got.outcome != admitted {
+		t.Errorf("a derived event: %s %s %s", got.outcome, got.code, got.detail)
+	}
+	broken := func(e *event.Event) { e.Value = long[:len(long)-1] }
+	if got := d.put(derived(d.keys, "a", "d2", 2, broken)); got.outcome != refused || got.code != event.CodeInvalidBody {
+		t.Errorf("a derived event that is cut off: %s %s %s", got.outcome, got.code, got.detail)
 	}
 }

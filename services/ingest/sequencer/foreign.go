@@ -3,6 +3,7 @@ package sequencer
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,12 +17,24 @@ import (
 // transactions, and this one seals it with the engine's signing keys. The seal is a header, which older builds do not look at.
 const (
 	hdrSeal     = "neuronx-seal"
+	hdrNonce    = "neuronx-seal-nonce" // sealed with the value
 	purposeSeal = "sequencer state v1"
 )
 
-// SealState returns the headers that a state record with this value has.
+// SealState returns the headers that a state record with this value has. They differ each time: a partition without traffic has the same
+// snapshot again, and that must not be taken for a copy.
 func SealState(keys *event.Keyring, value []byte) []kafka.RecordHeader {
-	return []kafka.RecordHeader{{Key: hdrSeal, Value: []byte(keys.Seal(purposeSeal, value))}}
+	nonce := make([]byte, 16)
+	_, _ = rand.Read(nonce) // never fails
+	return []kafka.RecordHeader{{Key: hdrSeal, Value: []byte(keys.Seal(purposeSeal, value, nonce))}, {Key: hdrNonce, Value: nonce}}
+}
+
+// sealed reports whether one of the keys made the record's seal.
+func sealed(keys *event.Keyring, rec *kafka.Record, seal string) bool {
+	if nonce, has := kafka.Header(rec, hdrNonce); has {
+		return keys.Sealed(seal, purposeSeal, rec.Value, []byte(nonce))
+	}
+	return keys.Sealed(seal, purposeSeal, rec.Value)
 }
 
 // stateReader keeps records of others from a loader, and notes them.
@@ -68,7 +81,7 @@ func (r *stateReader) foreign(rec *kafka.Record) string {
 	switch {
 	case r.keys == nil:
 		has = false
-	case has && r.keys.Sealed(seal, purposeSeal, rec.Value):
+	case has && sealed(r.keys, rec, seal):
 		return r.copied(seal, rec.Value)
 	case has && r.keys.Knows(seal):
 		return "its seal does not match"

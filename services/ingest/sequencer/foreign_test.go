@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -140,9 +141,63 @@ func TestStateReader_StopsAtWhatIsOursAndTorn(t *testing.T) {
 	newer := slices.Clone(own[1].Value)
 	newer[2] = stateVersion + 1
 	stops("a newer build's", "newer build", own[0], sealed(newer))
+	unique := *own[1] // as it was sealed before there was a nonce
+	unique.Headers = []kafka.RecordHeader{{Key: hdrSeal, Value: []byte(keys.Seal(purposeSeal, own[1].Value))}}
+	folds("sealed without a nonce", 0, own[0], &unique, own[2])
+	swapped := sealed(own[1].Value)
+	swapped.Headers[1].Value = slices.Clone(own[1].Headers[1].Value)
+	folds("a nonce that was not sealed", 1, own[0], own[1], swapped, own[2])
 	rotated := sealed(own[1].Value)
 	rotated.Headers[0].Value = []byte(strings.Replace(string(rotated.Headers[0].Value), "v1,k1,", "v1,k0,", 1))
 	folds("sealed with a key that is gone", 0, own[0], rotated, own[2])
+}
+
+// A partition without traffic that is restored again and again has no records of others, and no further snapshots.
+func TestRestore_OfAnIdlePartitionFindsNoStraysAndWritesNoSnapshot(t *testing.T) {
+	cfg, keys := kafkatest.Start(t), event.NewKeyring()
+	idle, other := "a", "b"
+	home := kafka.PartitionFor([]byte(idle), kafkatest.Partitions)
+	if kafka.PartitionFor([]byte(other), kafkatest.Partitions) == home {
+		t.Fatal("the tenants share a partition")
+	}
+	last := func(tenant string) *kafka.Record {
+		own := stateOf(t, cfg, kafka.PartitionFor([]byte(tenant), kafkatest.Partitions))
+		return own[len(own)-1]
+	}
+	c := testConfig(cfg, keys, "0")
+	c.SnapshotEvery = time.Millisecond
+	send(t, cfg, created(keys, idle), lead(idle, "1"), created(keys, other))
+	var first *kafka.Record
+	for round := range 3 {
+		r := start(t, c)
+		send(t, cfg, lead(other, string(rune('1'+round))))
+		waitLogged(t, cfg, 4+round)
+		kafkatest.WaitFor(t, "snapshots of both partitions", func(context.Context) bool {
+			return last(idle).Value[3] == kindSnapshot && last(other).Value[3] == kindSnapshot
+		})
+		r.halt()
+		if round == 0 {
+			first = last(idle)
+		}
+	}
+	if found, whole, err := Strays(t.Context(), cfg, keys); err != nil || !whole || len(found) > 0 {
+		t.Errorf("%+v, %v, %v; want none", found, whole, err)
+	}
+	own := stateOf(t, cfg, home)
+	if end := own[len(own)-1]; end.Offset != first.Offset {
+		t.Errorf("the idle partition's state goes on from offset %d to %d", first.Offset, end.Offset)
+	}
+	again := *first
+	again.Headers = SealState(keys, first.Value)
+	s := stateReader{keys: keys, loader: &loader{topicID: [16]byte(first.Value[4:20]), partition: home}}
+	for _, rec := range append(own, &again, first) {
+		if _, err := s.add(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.strays != 1 || s.stray != first.Offset || s.deltas != 0 {
+		t.Errorf("%d strays from %d on, %d bytes of deltas; want the copy alone, and no bytes behind a snapshot", s.strays, s.stray, s.deltas)
+	}
 }
 
 func TestLastNumbers_AreThoseThatTheSequencerHasUsedUp(t *testing.T) {

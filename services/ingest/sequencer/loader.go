@@ -15,6 +15,7 @@ type loader struct {
 	pending   int    // snapshot chunks still to come
 	snapshots []int64
 	fresh     *State
+	deltas    int   // bytes since the last snapshot
 	spanMS    int64 // how long keys are remembered; 0: KeyWindow
 	// room is asked before a window is given so many more keys than it has; nil: there always is. Its error ends the restore.
 	room func(w *window, keys int) error
@@ -45,6 +46,7 @@ func (l *loader) add(offset int64, value []byte) error {
 	if r.from != l.s.next || r.logID != l.s.logID || r.position < l.s.position {
 		return fmt.Errorf("state record at offset %d begins at ingress offset %d, the one before it ended at %d", offset, r.from, l.s.next)
 	}
+	l.deltas += len(value)
 	return l.apply(offset, l.s, &r)
 }
 
@@ -76,7 +78,7 @@ func (l *loader) addSnapshot(offset int64, r stateRecord) error {
 	}
 	if l.pending--; l.pending == 0 {
 		l.fresh.keys.settle()
-		l.s, l.fresh = l.fresh, nil
+		l.s, l.fresh, l.deltas = l.fresh, nil, 0
 	}
 	return nil
 }

@@ -237,20 +237,13 @@ func (c *session) load(ctx context.Context, r *restored, topics bounds) (*State,
 		room: func(w *window, keys int) error { return c.memory.restore(r.partition, w, keys) },
 	}
 	state := stateReader{loader: &l, keys: c.cfg.Keys}
-	r.bytes = 0
 	err := c.read(ctx, kafka.TopicState, r.partition, start, end, func(rec *kafka.Record) error {
-		ours, err := state.add(rec)
-		if err != nil {
+		if _, err := state.add(rec); err != nil {
 			return stopOf(err)
-		}
-		if !ours {
-			return nil
-		}
-		if r.bytes += len(rec.Value); len(l.snapshots) > 0 && l.pending > 0 {
-			r.bytes = 0
 		}
 		return nil
 	})
+	r.bytes = l.deltas
 	r.stray = Stray{r.partition, state.strays, state.stray, state.strayedBy}
 	if err != nil {
 		return nil, err

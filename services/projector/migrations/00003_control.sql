@@ -1,8 +1,7 @@
 -- +goose Up
 -- What the engine itself reads (tenants, API keys) is feed control, with progress and generations of its own: a read model that stalls
--- or is rebuilt must not hold up a revoked key.
+-- or is rebuilt must not hold up a revoked key. The default stays for the build before, which names no feed.
 ALTER TABLE projection.active ADD COLUMN feed text NOT NULL DEFAULT 'main' CHECK (feed IN ('main', 'control'));
-ALTER TABLE projection.active ALTER COLUMN feed DROP DEFAULT;
 ALTER TABLE projection.active DROP CONSTRAINT active_pkey, ADD PRIMARY KEY (tenant_id, feed);
 
 -- The tables that were shown go on being shown: no key may vanish, or come to life again, by the upgrade. A tenant that is stalled takes
