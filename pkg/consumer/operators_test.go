@@ -76,3 +76,41 @@ func TestProgress_OperatorsCannotMakeAConsumerPassOverEvents(t *testing.T) {
 		t.Errorf("%s, %v", rows, err)
 	}
 }
+
+// A skip hides an event from a consumer, so nobody can skip what has not come yet: only the event that a row is stalled at.
+func TestSkips_OperatorsCannotHideWhatIsStillToCome(t *testing.T) {
+	db := postgrestest.New(t, consumer.Migrations())
+	root, ops := db.Pool(t, ""), db.Pool(t, postgres.RoleOps)
+	if _, err := root.Exec(t.Context(), `INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence, event_id, log_id, state)
+		VALUES ('neuronx.projector.control', 1, 'acme', 0, 5, 'e5', 'l', 'live'), ('neuronx.projector.control', 1, 'beta', 0, 5, 'e5', 'l', 'stalled'),
+			('neuronx.projector.control', 2, 'beta', 0, 5, 'e5', 'l', 'stalled')`); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`INSERT INTO neuronx.skips SELECT 'neuronx.projector.control', 'acme', g FROM generate_series(100, 100000) g`,
+		`INSERT INTO neuronx.skips (consumer, tenant_id, sequence) SELECT 'neuronx.projector.control', 'acme', g FROM generate_series(100, 100000) g`,
+		`INSERT INTO neuronx.skips (consumer, tenant_id, sequence) VALUES ('neuronx.projector.control', 'acme', 6)`,
+		`INSERT INTO neuronx.skips (consumer, tenant_id, sequence) VALUES ('neuronx.projector.control', 'beta', 5)`,
+		`INSERT INTO neuronx.skips (consumer, tenant_id, sequence) VALUES ('neuronx.projector.control', 'beta', 7)`,
+		`INSERT INTO neuronx.skips (consumer, tenant_id, sequence) VALUES ('neuronx.projector', 'beta', 6)`,
+		`INSERT INTO neuronx.skips (consumer, tenant_id, sequence, skipped_at) VALUES ('neuronx.projector.control', 'beta', 6, 'infinity')`,
+		`UPDATE neuronx.skips SET sequence = 9`,
+		`DELETE FROM neuronx.skips`,
+		`ALTER TABLE neuronx.skips DISABLE TRIGGER guard`,
+		`CREATE OR REPLACE FUNCTION neuronx.guard_skips() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`,
+	} {
+		_, err := ops.Exec(t.Context(), sql)
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "42501" {
+			t.Errorf("%s: %v, want insufficient privilege", sql, err)
+		}
+	}
+	opt := consumer.SkipOptions{Consumer: "neuronx.projector.control", Tenant: "beta", Sequence: 6, Reason: "junk"}
+	if rows, err := consumer.Skip(t.Context(), ops, opt, func(consumer.Row) error { return nil }); err != nil || len(rows) != 2 {
+		t.Errorf("a skip of what both generations are stalled at: %v, %v", rows, err)
+	}
+	all, err := consumer.Skips(t.Context(), ops, "neuronx.projector.control", "beta")
+	if err != nil || len(all) != 1 || !all[6] {
+		t.Errorf("%v, %v", all, err)
+	}
+}

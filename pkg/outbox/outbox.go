@@ -72,35 +72,87 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error 
 			return err
 		}
 	}
+	n := len(evs)
 	var last int64
-	// A row above the last number is not ours; its number is passed over, or this insert would fail for ever.
-	err := tx.QueryRow(ctx, `INSERT INTO neuronx.outbox_numbers AS n (tenant_id, deriver, last)
-		SELECT $1, $2, coalesce(max(number), 0) + $3 FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2
-		ON CONFLICT (tenant_id, deriver) DO UPDATE SET last = greatest(n.last, excluded.last - $3) + $3 RETURNING last`,
-		tenant, o.deriver, int64(len(evs))).Scan(&last)
+	err := tx.QueryRow(ctx, `INSERT INTO neuronx.outbox_numbers AS n (tenant_id, deriver, last) VALUES ($1, $2, $3)
+		ON CONFLICT (tenant_id, deriver) DO UPDATE SET last = n.last + excluded.last RETURNING last`, tenant, o.deriver, int64(n)).Scan(&last)
 	if err != nil {
 		return fmt.Errorf("take outbox numbers: %w", err)
 	}
-	numbers, ids, records, seals := make([]int64, len(evs)), make([]string, len(evs)), make([][]byte, len(evs)), make([]string, len(evs))
-	for i, e := range evs {
-		e.Deriver, e.DeriverNumber = o.deriver, last-int64(len(evs)-1-i)
-		numbers[i], ids[i] = e.DeriverNumber, e.ID
-		if records[i], err = encodeRecord(e); err != nil {
+	numbers, ids, records, seals := make([]int64, n), make([]string, n), make([][]byte, n), make([]string, n)
+	for try := 0; ; try++ {
+		for i, e := range evs {
+			e.Deriver, e.DeriverNumber = o.deriver, last-int64(n-1-i)
+			numbers[i], ids[i] = e.DeriverNumber, e.ID
+			if records[i], err = encodeRecord(e); err != nil {
+				return err
+			}
+			seals[i] = seal(o.keys, tenant, o.deriver, numbers[i], ids[i], records[i])
+		}
+		tag, err := tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record, seal)
+			SELECT $1, $2, r.number, r.event_id, r.record, r.seal
+			  FROM unnest($3::bigint[], $4::text[], $5::bytea[], $6::text[]) AS r(number, event_id, record, seal) ON CONFLICT DO NOTHING`,
+			tenant, o.deriver, numbers, ids, records, seals)
+		if err != nil {
+			return fmt.Errorf("insert outbox rows: %w", err)
+		}
+		if tag.RowsAffected() == int64(n) {
+			break
+		}
+		if try == maxClear {
+			return fmt.Errorf("insert outbox rows: others stand under the numbers %d to %d of %s again and again", numbers[0], last, tenant)
+		}
+		if last, err = o.clear(ctx, tx, tenant, numbers, seals); err != nil {
 			return err
 		}
-		seals[i] = seal(o.keys, tenant, o.deriver, numbers[i], ids[i], records[i])
-	}
-	_, err = tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record, seal)
-		SELECT $1, $2, r.number, r.event_id, r.record, r.seal
-		  FROM unnest($3::bigint[], $4::text[], $5::bytea[], $6::text[]) AS r(number, event_id, record, seal)`,
-		tenant, o.deriver, numbers, ids, records, seals)
-	if err != nil {
-		return fmt.Errorf("insert outbox rows: %w", err)
 	}
 	o.metrics.added.Add(float64(len(evs)))
 	o.added.Store(time.Now().UnixNano())
 	return nil
 }
+
+// maxClear is how often Add makes room for its rows.
+const maxClear = 8
+
+// clear makes room for rows that could not all be inserted, because others stand under numbers that nobody was given. It takes back those
+// that were inserted. Of the others, a row that no process of the engine wrote is set aside; behind one that is ours (the number was lowered
+// by hand) the numbers go on. It returns the last of the numbers to use.
+func (o *Outbox) clear(ctx context.Context, tx pgx.Tx, tenant string, numbers []int64, seals []string) (last int64, err error) {
+	first, last := numbers[0], numbers[len(numbers)-1]
+	if _, err := tx.Exec(ctx, `DELETE FROM neuronx.outbox o USING unnest($3::bigint[], $4::text[]) AS r(number, seal)
+		WHERE o.tenant_id = $1 AND o.deriver = $2 AND o.number = r.number AND o.seal = r.seal`, tenant, o.deriver, numbers, seals); err != nil {
+		return 0, fmt.Errorf("make room in the outbox: %w", err)
+	}
+	rows, err := tx.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.outbox o WHERE o.tenant_id = $1 AND o.deriver = $2 AND o.number BETWEEN $3 AND $4 ORDER BY o.number`,
+		tenant, o.deriver, first, last)
+	if err != nil {
+		return 0, fmt.Errorf("make room in the outbox: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, scanRow(tenant, o.deriver))
+	if err != nil {
+		return 0, fmt.Errorf("make room in the outbox: %w", err)
+	}
+	next := first
+	for _, r := range found {
+		if r.noted || sealedBy(o.keys, r) {
+			next = r.number + 1
+			continue
+		}
+		if err := remove(ctx, tx, r, errAbove); err != nil {
+			return 0, err
+		}
+		o.metrics.forbidden.Inc()
+		o.log.Error("an outbox row stood under a number that nobody was given and was set aside; who has the password of this role? (neuronx doctor)",
+			"tenant", tenant, "deriver", o.deriver, "number", r.number, "event", r.eventID)
+	}
+	last = next + int64(len(numbers)) - 1
+	if _, err := tx.Exec(ctx, `UPDATE neuronx.outbox_numbers SET last = $3 WHERE tenant_id = $1 AND deriver = $2 AND last < $3`, tenant, o.deriver, last); err != nil {
+		return 0, fmt.Errorf("make room in the outbox: %w", err)
+	}
+	return last, nil
+}
+
+var errAbove = errors.New("it stood under a number that was not given out yet: no process of the engine wrote it")
 
 // Own reports whether a recorded event came out of this outbox, so that Seen must be told of it. The sequencer verified the claim.
 func (o *Outbox) Own(r *event.Recorded) bool { return r.Deriver == o.deriver && r.DeriverNumber > 0 }

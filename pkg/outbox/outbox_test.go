@@ -410,7 +410,7 @@ func TestRenumber_ClosesTheGapThatALostTailLeft(t *testing.T) {
 		_, err := tx.Exec(t.Context(), `DELETE FROM neuronx.outbox WHERE number = 2`)
 		return err
 	})
-	mustTx(t, pool, func(tx pgx.Tx) error {
+	mustTx(t, db.Pool(t, ""), func(tx pgx.Tx) error {
 		kept, dropped, err := box.Renumber(t.Context(), tx, "a", 1, func(e *event.Event) (bool, error) { return e.ID != "a4", nil })
 		if fmt.Sprint(kept) != "[a3 a5]" || dropped != 1 {
 			t.Errorf("kept %v, dropped %d", kept, dropped)

@@ -16,22 +16,22 @@ import (
 // on behind them. It is for a log that was built anew and lacks its tail: numbers that stood there are free again, and the sequencer
 // would ignore a jump for ever. keep may change an event's value, and drops the row by answering false. Rows that must not be sent are
 // kept in neuronx.outbox_forbidden and count as dropped. It returns the ids of the events that are kept, and how many were dropped. Nobody
-// may send meanwhile.
+// may send meanwhile, and tx is a superuser's: for all others numbers only rise.
 func (o *Outbox) Renumber(ctx context.Context, tx pgx.Tx, tenant string, last int64, keep func(*event.Event) (bool, error)) (kept []string, dropped int, err error) {
 	sealed, err := sealsRequired(ctx, tx)
 	if err != nil {
 		return nil, 0, err
 	}
 	deriver := o.deriver
-	rows, err := tx.Query(ctx, `DELETE FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND number > $3
-		RETURNING number, event_id, seal, created_at, octet_length(record), record`, tenant, deriver, last)
+	// First, as Add does: an Add that has its numbers commits before the rows are taken, and the next one waits.
+	if _, err := tx.Exec(ctx, `SELECT FROM neuronx.outbox_numbers WHERE tenant_id = $1 AND deriver = $2 FOR UPDATE`, tenant, deriver); err != nil {
+		return nil, 0, fmt.Errorf("take outbox rows: %w", err)
+	}
+	rows, err := tx.Query(ctx, `DELETE FROM neuronx.outbox o WHERE o.tenant_id = $1 AND o.deriver = $2 AND o.number > $3 RETURNING `+rowColumns, tenant, deriver, last)
 	if err != nil {
 		return nil, 0, fmt.Errorf("take outbox rows: %w", err)
 	}
-	taken, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row, error) {
-		x := &row{tenant: tenant, deriver: deriver}
-		return x, r.Scan(&x.number, &x.eventID, &x.seal, &x.created, &x.size, &x.record)
-	})
+	taken, err := pgx.CollectRows(rows, scanRow(tenant, deriver))
 	if err != nil {
 		return nil, 0, fmt.Errorf("take outbox rows: %w", err)
 	}

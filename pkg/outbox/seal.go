@@ -25,17 +25,23 @@ func seal(keys *event.Keyring, tenant, deriver string, number int64, eventID str
 	return keys.Seal(sealPurpose, []byte(tenant), []byte(deriver), strconv.AppendInt(nil, number, 10), []byte(eventID), record)
 }
 
+// sealedBy tells whether the row carries a seal of one of the keys over what it holds.
+func sealedBy(keys *event.Keyring, r *row) bool {
+	return keys.Sealed(r.seal, sealPurpose, []byte(r.tenant), []byte(r.deriver), strconv.AppendInt(nil, r.number, 10), []byte(r.eventID), r.record)
+}
+
 // vet decides whether a row may be sent, and reads its event. It is pure. ErrNewer and errUnknownKey say that another process may know
-// better, so that the row waits; any other error says why the row is forbidden. sealed tells whether rows without a seal are by now.
+// better, so that the row waits; any other error says why the row is forbidden. sealed tells whether rows without a seal are by now; those that
+// were noted when seals began never are.
 func vet(keys *event.Keyring, r *row, sealed bool) (event.Event, error) {
 	switch {
 	case r.size > maxStored:
 		return event.Event{}, fmt.Errorf("it has %d bytes, more than %d", r.size, maxStored)
-	case r.seal == "" && sealed:
+	case r.seal == "" && sealed && !r.noted:
 		return event.Event{}, errors.New("it has no seal: no process of the engine wrote it")
 	case r.seal != "" && !keys.Knows(r.seal):
 		return event.Event{}, errUnknownKey
-	case r.seal != "" && !keys.Sealed(r.seal, sealPurpose, []byte(r.tenant), []byte(r.deriver), strconv.AppendInt(nil, r.number, 10), []byte(r.eventID), r.record):
+	case r.seal != "" && !sealedBy(keys, r):
 		return event.Event{}, errors.New("its seal does not match: no process of the engine wrote it")
 	}
 	e, err := decodeRecord(r.tenant, r.record)
@@ -63,8 +69,22 @@ func placeholder(tenant, deriver string, number int64) *event.Event {
 	}
 }
 
-// setAside puts a placeholder in the place of a row that must not be sent, and keeps the row in neuronx.outbox_forbidden.
+// setAside keeps a row that must not be sent in neuronx.outbox_forbidden and puts a placeholder in its place. A row above the last number
+// that was given out takes no number of the deriver's and gets no placeholder: the sequencer would wait for what lies between.
 func setAside(ctx context.Context, tx pgx.Tx, keys *event.Keyring, r *row, why error) error {
+	var last int64
+	err := tx.QueryRow(ctx, `SELECT last FROM neuronx.outbox_numbers WHERE tenant_id = $1 AND deriver = $2 FOR UPDATE`, r.tenant, r.deriver).Scan(&last)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("set an outbox row aside: %w", err)
+	}
+	if err := remove(ctx, tx, r, why); err != nil || r.number > last {
+		return err
+	}
+	return insertRow(ctx, tx, keys, placeholder(r.tenant, r.deriver, r.number))
+}
+
+// remove moves a row to neuronx.outbox_forbidden.
+func remove(ctx context.Context, tx pgx.Tx, r *row, why error) error {
 	if err := keepForbidden(ctx, tx, r, why); err != nil {
 		return err
 	}
@@ -76,7 +96,7 @@ func setAside(ctx context.Context, tx pgx.Tx, keys *event.Keyring, r *row, why e
 	if tag.RowsAffected() == 0 {
 		return errors.New("set an outbox row aside: another row stands there by now")
 	}
-	return insertRow(ctx, tx, keys, placeholder(r.tenant, r.deriver, r.number))
+	return nil
 }
 
 func keepForbidden(ctx context.Context, tx pgx.Tx, r *row, why error) error {

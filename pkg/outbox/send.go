@@ -24,24 +24,34 @@ type row struct {
 	eventID string
 	seal    string
 	created time.Time
+	noted   bool   // it waited without a seal when seals began (neuronx.outbox_unsealed)
 	size    int    // of the record, in bytes
 	record  []byte // nil if it is larger than maxStored
 	err     error
 }
 
+// rowColumns are those that scanRow reads, of a row o of neuronx.outbox; the record of a fat row stays where it is.
+const rowColumns = `o.number, o.event_id, o.seal, o.created_at, octet_length(o.record), CASE WHEN octet_length(o.record) <= 1048576 THEN o.record END,
+	CASE WHEN o.seal = '' THEN EXISTS (SELECT FROM neuronx.outbox_unsealed u WHERE u.tenant_id = o.tenant_id AND u.deriver = o.deriver AND u.number = o.number
+		AND u.digest = sha256(o.record)) ELSE false END`
+
+func scanRow(tenant, deriver string) pgx.RowToFunc[*row] {
+	return func(r pgx.CollectableRow) (*row, error) {
+		x := &row{tenant: tenant, deriver: deriver, err: errUnsent}
+		return x, r.Scan(&x.number, &x.eventID, &x.seal, &x.created, &x.size, &x.record, &x.noted)
+	}
+}
+
 // load reads rows of a tenant above a number, in order, of at most so many and so many bytes, but at least one.
 func (s *Sender) load(ctx context.Context, tenant string, above int64, limit, bytes int) ([]*row, error) {
-	rows, err := s.cfg.Pool.Query(ctx, `SELECT number, event_id, seal, created_at, size, CASE WHEN size <= $6 THEN record END
+	rows, err := s.cfg.Pool.Query(ctx, `SELECT `+rowColumns+`
 		FROM (SELECT *, octet_length(record) AS size, sum(octet_length(record)) OVER (ORDER BY number) AS total
-			FROM (SELECT * FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND number > $3 ORDER BY number LIMIT $4) x) y
-		WHERE total - size < $5 ORDER BY number`, tenant, s.box.deriver, above, limit, int64(max(bytes, 1)), int64(maxStored))
+			FROM (SELECT * FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND number > $3 ORDER BY number LIMIT $4) x) o
+		WHERE total - size < $5 ORDER BY number`, tenant, s.box.deriver, above, limit, int64(max(bytes, 1)))
 	if err != nil {
 		return nil, fmt.Errorf("load outbox rows: %w", err)
 	}
-	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row, error) {
-		x := &row{tenant: tenant, deriver: s.box.deriver, err: errUnsent}
-		return x, r.Scan(&x.number, &x.eventID, &x.seal, &x.created, &x.size, &x.record)
-	})
+	out, err := pgx.CollectRows(rows, scanRow(tenant, s.box.deriver))
 	if err != nil {
 		return nil, fmt.Errorf("load outbox rows: %w", err)
 	}
@@ -51,7 +61,7 @@ func (s *Sender) load(ctx context.Context, tenant string, above int64, limit, by
 var errUnsent = errors.New("not acknowledged")
 
 // send produces rows, waits for every acknowledgement and moves the cursors up to each tenant's first failure. A row that must not be
-// sent is replaced by a placeholder, which the next pass sends; aside tells that there is one. moved tells that any row was acknowledged.
+// sent is set aside, and the next pass goes on; aside tells that there was one. moved tells that any row was acknowledged.
 func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (moved, aside bool) {
 	var wg sync.WaitGroup
 	unsent := map[string]bool{}
@@ -62,7 +72,7 @@ func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (moved, as
 		e, err := vet(s.box.keys, r, sealed)
 		if err != nil {
 			unsent[r.tenant] = true
-			if r.err = err; !errors.Is(err, ErrNewer) && !errors.Is(err, errUnknownKey) {
+			if r.err = err; !errors.Is(err, ErrNewer) && (!errors.Is(err, errUnknownKey) || s.above(ctx, r)) {
 				r.err = s.forbid(ctx, r, err)
 			}
 			continue
@@ -105,8 +115,15 @@ func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (moved, as
 	return moved, aside
 }
 
-// errSetAside says that a placeholder stands in the row's place now.
+// errSetAside says that the row is gone, or a placeholder stands in its place.
 var errSetAside = errors.New("set aside")
+
+// above tells that a row's number was not given out yet. No process of the engine makes such a row, whatever key its seal names.
+func (s *Sender) above(ctx context.Context, r *row) (above bool) {
+	err := s.cfg.Pool.QueryRow(ctx, `SELECT $3::bigint > coalesce(max(last), 0) FROM neuronx.outbox_numbers WHERE tenant_id = $1 AND deriver = $2`,
+		r.tenant, r.deriver, r.number).Scan(&above)
+	return err == nil && above // else it waits, and is looked at again
+}
 
 // forbid sets a row aside. It returns errSetAside, or why the row still stands there and its tenant has to wait.
 func (s *Sender) forbid(ctx context.Context, r *row, why error) error {

@@ -76,7 +76,7 @@ func TestSender_LeavesRowsOfANewerBuildToItAndLosesNothing(t *testing.T) {
 		t.Fatalf("not said: %s", text.String())
 	}
 	version(recordVersion) // a build that reads it has the partition now
-	for range 2 { // the row alone, then those behind it
+	for range 2 {          // the row alone, then those behind it
 		if _, err := s.pass(ctx, time.Now()); err != nil {
 			t.Fatal(err)
 		}

@@ -7,18 +7,24 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// controlHas is how far the shown generation of a tenant's control feed is, for a query that names the tenant's row x. A row's own sequence
+// says nothing: whoever forged the row wrote that, too.
+const controlHas = `(SELECT coalesce(max(p.sequence), 9223372036854775807) FROM neuronx.progress p JOIN projection.active g ON g.tenant_id = p.tenant_id AND g.feed = 'control'
+	AND g.generation = p.generation WHERE p.consumer = 'neuronx.projector.control' AND p.tenant_id = x.tenant_id)`
+
 // A forgery is a row that says what the tenant's stream does not say: somebody wrote it with the password of the service that owns the
 // table. Only tables of which something is believed are looked at. What is not archived yet can't be compared and is left for the next look,
 // unless the archiver has caught up. Each query gives the tenant and the name of what differs.
 var forgeries = []struct{ what, next, query string }{
 	{"API key without its tenant.key_issued, or changed or revoked since", "reset the projector (docs/replay.md), and change the password of neuronx_projector",
-		`SELECT k.tenant_id, 'key ' || k.key_id FROM neuronx.api_keys k WHERE NOT EXISTS (
-			SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = k.tenant_id AND e.subject = 'tenant/' || k.tenant_id AND e.event_type = 'tenant.key_issued'
-			   AND e.data->>'key_id' = k.key_id AND e.data->>'secret_sha256' = k.secret_sha256
-			   AND to_jsonb(k.scopes) = e.data->'scopes' AND (k.expires_at IS NULL) = (coalesce(e.data->'expires_at', 'null') = 'null'))
-		OR k.revoked_at IS NULL AND EXISTS (
-			SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = k.tenant_id AND e.subject = 'tenant/' || k.tenant_id AND e.event_type = 'tenant.key_revoked'
-			   AND e.data->>'key_id' = k.key_id AND e.sequence <= k.sequence)`},
+		`SELECT x.tenant_id, 'key ' || x.key_id FROM neuronx.api_keys x WHERE NOT EXISTS (
+			SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = x.tenant_id AND e.subject = 'tenant/' || x.tenant_id AND e.event_type = 'tenant.key_issued'
+			   AND e.data->>'key_id' = x.key_id AND e.data->>'secret_sha256' = x.secret_sha256
+			   AND to_jsonb(x.scopes) = e.data->'scopes' AND x.expires_at IS NOT DISTINCT FROM
+			   CASE e.event_type WHEN 'tenant.key_issued' THEN (e.data->>'expires_at')::timestamptz END)
+		OR x.revoked_at IS NULL AND EXISTS (
+			SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = x.tenant_id AND e.subject = 'tenant/' || x.tenant_id AND e.event_type = 'tenant.key_revoked'
+			   AND e.data->>'key_id' = x.key_id AND e.sequence <= ` + controlHas + `)`},
 	{"API key that was issued and is missing, or counts as revoked and is not", "reset the projector (docs/replay.md), and change the password of neuronx_projector",
 		`SELECT t.tenant_id, 'key ' || (e.data->>'key_id') FROM neuronx.tenants t JOIN neuronx.tenant_events e
 			ON e.tenant_id = t.tenant_id AND e.subject = 'tenant/' || t.tenant_id AND e.event_type = 'tenant.key_issued'
@@ -27,10 +33,14 @@ var forgeries = []struct{ what, next, query string }{
 		AND (k.key_id IS NULL OR k.revoked_at IS NOT NULL AND NOT EXISTS (SELECT FROM neuronx.tenant_events r WHERE r.tenant_id = t.tenant_id
 			AND r.subject = 'tenant/' || t.tenant_id AND r.event_type = 'tenant.key_revoked' AND r.data->>'key_id' = k.key_id))`},
 	{"tenant whose status is not what its stream says", "reset the projector (docs/replay.md), and change the password of neuronx_projector",
-		`SELECT t.tenant_id, 'status ' || coalesce(t.status, 'none') FROM neuronx.tenants t LEFT JOIN LATERAL (
-			SELECT e.event_type FROM neuronx.tenant_events e WHERE e.tenant_id = t.tenant_id AND e.subject = 'tenant/' || t.tenant_id AND e.sequence <= t.sequence
+		`SELECT x.tenant_id, 'status ' || coalesce(x.status, 'none') FROM neuronx.tenants x LEFT JOIN LATERAL (
+			SELECT e.event_type FROM neuronx.tenant_events e WHERE e.tenant_id = x.tenant_id AND e.subject = 'tenant/' || x.tenant_id AND e.sequence <= ` + controlHas + `
 			   AND e.event_type IN ('tenant.created', 'tenant.suspended', 'tenant.resumed') ORDER BY e.sequence DESC LIMIT 1) e ON true
-		WHERE (t.status = 'suspended') <> (coalesce(e.event_type, '') = 'tenant.suspended') OR e.event_type IS NULL`},
+		WHERE (x.status = 'suspended') <> (coalesce(e.event_type, '') = 'tenant.suspended') OR e.event_type IS NULL`},
+	{"skip that no event tells of", "change the password of neuronx_ops, delete the row of neuronx.skips as a superuser, and reset the consumer (docs/replay.md)",
+		`SELECT s.tenant_id, s.consumer || ' at sequence ' || s.sequence FROM neuronx.skips s WHERE s.skipped_at < now() - interval '1 minute' AND NOT EXISTS (
+			SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = s.tenant_id AND e.event_type = 'engine.projection.skipped' AND e.subject = 'projection/' || s.consumer
+			   AND e.data->>'projection' = s.consumer AND e.data->>'skipped_sequence' = s.sequence::text)`},
 	{"bundle of rules that was not published so", "reset the rules service (docs/replay.md), and change the password of neuronx_rules",
 		`SELECT b.tenant_id, 'bundle ' || b.version || ' at sequence ' || b.sequence FROM neuronx.rule_bundles b
 		WHERE NOT EXISTS (SELECT FROM neuronx.tenant_events e WHERE e.tenant_id = b.tenant_id AND e.sequence = b.sequence AND e.event_type = 'rules.published'

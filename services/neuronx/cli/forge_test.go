@@ -34,6 +34,11 @@ var forbidden = []string{
 	`DELETE FROM neuronx.effects`,
 	`DELETE FROM neuronx.effect_attempts`,
 	`UPDATE neuronx.dead_letter_requests SET action = 'retry', by = 'boss'`,
+	`INSERT INTO neuronx.skips SELECT 'neuronx.projector.control', 'acme', g FROM generate_series(100, 100000) g`,
+	`INSERT INTO neuronx.skips (consumer, tenant_id, sequence) SELECT 'neuronx.projector.control', 'acme', g FROM generate_series(100, 1000) g`,
+	`INSERT INTO neuronx.skips (consumer, tenant_id, sequence) VALUES ('neuronx.rules', 'acme', 7)`,
+	`UPDATE neuronx.skips SET sequence = 100`,
+	`DELETE FROM neuronx.skips`,
 	// Taking walls down.
 	`ALTER TABLE neuronx.tenant_events DISABLE ROW LEVEL SECURITY`,
 	`ALTER TABLE neuronx.progress NO FORCE ROW LEVEL SECURITY`,
@@ -59,6 +64,7 @@ var forbidden = []string{
 	// Code of their own where others run it.
 	`CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz'`,
 	`CREATE FUNCTION neuronx.f() RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+	`CREATE OR REPLACE FUNCTION neuronx.guard_skips() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`,
 	`CREATE OR REPLACE FUNCTION neuronx.guard_progress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`,
 	`CREATE OR REPLACE FUNCTION neuronx.ensure_tenant(tenant text) RETURNS text LANGUAGE sql AS 'SELECT 1::text'`,
 	`CREATE TABLE public.tenants ()`,
@@ -118,11 +124,17 @@ var forged = []struct{ role, sql, says string }{
 	{"neuronx_projector", `UPDATE projection.api_keys SET secret_sha256 = 'cc' WHERE tenant_id = 'acme'`, "acme, key k1"},
 	{"neuronx_projector", `UPDATE projection.api_keys SET scopes = '{events:write,events:read}' WHERE tenant_id = 'acme'`, "acme, key k1"},
 	{"neuronx_projector", `UPDATE projection.api_keys SET revoked_at = NULL`, "beta, key k2"},
+	{"neuronx_projector", `UPDATE projection.api_keys SET revoked_at = NULL, sequence = 2`, "beta, key k2"},
+	{"neuronx_projector", `UPDATE projection.api_keys SET expires_at = '9999-01-01' WHERE key_id = 'k4'`, "beta, key k4"},
+	{"neuronx_projector", `UPDATE projection.api_keys SET expires_at = NULL WHERE key_id = 'k4'`, "beta, key k4"},
+	{"neuronx_projector", `UPDATE projection.api_keys SET expires_at = '9999-01-01' WHERE key_id = 'k1'`, "acme, key k1"},
+	{"neuronx_projector", `UPDATE projection.tenants SET status = 'active', sequence = 1 WHERE tenant_id = 'beta'`, "tenant whose status is not what its stream says: beta, status active"},
 	{"neuronx_projector", `UPDATE projection.api_keys SET revoked_at = now() WHERE tenant_id = 'acme'`, "counts as revoked and is not: acme, key k1"},
 	{"neuronx_projector", `DELETE FROM projection.api_keys WHERE tenant_id = 'acme'`, "was issued and is missing"},
 	{"neuronx_projector", `UPDATE projection.tenants SET status = 'active' WHERE tenant_id = 'beta'`, "tenant whose status is not what its stream says: beta, status active"},
 	{"neuronx_projector", `UPDATE projection.tenants SET status = 'suspended' WHERE tenant_id = 'acme'`, "acme, status suspended"},
 	{"neuronx_projector", `INSERT INTO projection.tenants (tenant_id, generation, id, status, sequence) VALUES ('acme', 1, 'ghost', 'suspended', 1)`, "acme, status suspended"},
+	{"neuronx_ops", `INSERT INTO neuronx.skips (consumer, tenant_id, sequence) VALUES ('neuronx.gohighlevel', 'beta', 7)`, "skip that no event tells of: beta, neuronx.gohighlevel at sequence 7"},
 	{"neuronx_rules", `INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_at) VALUES ('acme', 5, 'acme5', 2, 'h2', 1, '[]', now())`, "bundle of rules that was not published so: acme, bundle 2 at sequence 5"},
 	{"neuronx_rules", `INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_at) VALUES ('beta', 99, 'x', 1, 'h1', 1, '[{"name":"a.yaml","text":"x"}]', now())`, "beta, bundle 1 at sequence 99"},
 	{"neuronx_rules", `DELETE FROM neuronx.outbox WHERE number = 2`, "outbox with a hole, at which its deriver waits for ever: acme, rules between 1 and 3"},
@@ -195,8 +207,8 @@ func TestRoles_WhatForgesMintsHidesOrHolesIsRefusedOrFound(t *testing.T) {
 			t.Errorf("%s: %s: %v; if it is refused by now, it belongs to the others", f.role, f.sql, err)
 			continue
 		}
-		// A hole in an outbox shows after some minutes.
-		if _, err := r.root.Exec(t.Context(), `UPDATE neuronx.outbox SET created_at = created_at - interval '10 minutes'`); err != nil {
+		// A hole in an outbox shows after some minutes, and so does a skip.
+		if _, err := r.root.Exec(t.Context(), `UPDATE neuronx.outbox SET created_at = created_at - interval '10 minutes'; UPDATE neuronx.skips SET skipped_at = skipped_at - interval '10 minutes'`); err != nil {
 			t.Fatal(err)
 		}
 		if found := strings.Join(r.found(), "\n"); !strings.Contains(found, f.says) {
