@@ -214,3 +214,21 @@ func TestLastNumbers_AreThoseThatTheSequencerHasUsedUp(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+func TestRestore_SaysThatTheSigningKeysMayHaveBeenReplaced(t *testing.T) {
+	cfg, keys := kafkatest.Start(t), event.NewKeyring()
+	r := start(t, testConfig(cfg, keys, "0"))
+	send(t, cfg, created(keys, "a"))
+	waitLogged(t, cfg, 1)
+	r.halt()
+	// Other keys under the same id: what they sealed can't be told from what a stranger sealed.
+	r = start(t, testConfig(cfg, event.NewKeyring(), "0"))
+	kafkatest.WaitFor(t, "the partition to be stopped", func(context.Context) bool {
+		err := r.ready.Err()
+		return err != nil && strings.Contains(err.Error(), stopTorn)
+	})
+	if err := r.ready.Err(); !strings.Contains(err.Error(), "If the signing keys were replaced") {
+		t.Errorf("stopped as %v", err)
+	}
+	r.halt()
+}

@@ -16,7 +16,7 @@ import (
 
 func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T) {
 	cfg := realKafka(t)
-	keys := event.NewKeyring()
+	keys := brokerKeys(t)
 	tenant := fmt.Sprintf("h%x", rand.Uint32())
 	slot := tenant
 	config := testConfig(cfg, keys, slot)

@@ -129,7 +129,7 @@ func wait(ctx context.Context, d time.Duration) {
 
 func TestRealKafka_KilledAndPausedSequencersAdmitEveryEventExactlyOnce(t *testing.T) {
 	cfg := realKafka(t)
-	keys := event.NewKeyring()
+	keys := brokerKeys(t)
 	dir := os.Getenv("NEURONX_TEST_LOG_DIR")
 	if dir == "" {
 		dir = t.TempDir()
@@ -287,7 +287,7 @@ func logFromNow(t *testing.T, cfg kafka.Config) func(ctx context.Context, tenant
 
 func TestRealKafka_ASecondProcessUnderTheSameSlotFencesTheFirst(t *testing.T) {
 	cfg := realKafka(t)
-	keys := event.NewKeyring()
+	keys := brokerKeys(t)
 	twin := testConfig(cfg, keys, "twin")
 	twin.SessionTimeout = 6 * time.Second
 	of := logFromNow(t, cfg)
@@ -318,7 +318,7 @@ func TestRealKafka_ASecondProcessUnderTheSameSlotFencesTheFirst(t *testing.T) {
 // machine is shared.
 func TestRealKafka_Rate(t *testing.T) {
 	cfg := realKafka(t)
-	keys := event.NewKeyring()
+	keys := brokerKeys(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	p, err := kafka.NewProducer(cfg, 20*time.Millisecond, nil)

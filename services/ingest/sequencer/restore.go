@@ -154,7 +154,16 @@ func (c *session) agreed(ctx context.Context, r *restored, topics bounds) (*Stat
 	case now.written(r.partition) != topics.written(r.partition):
 		return nil, fmt.Errorf("somebody else wrote or trimmed meanwhile; what was found between: %s", stop.Error())
 	}
-	return nil, err
+	return nil, stop.withStrays(r.stray)
+}
+
+// withStrays adds what was passed over in the state topic: if the signing keys were replaced, it was the state itself.
+func (e *stopError) withStrays(s Stray) error {
+	if s.Records == 0 || e.code != stopTorn {
+		return e
+	}
+	return &stopError{e.code, fmt.Sprintf("%s. %d records of the state topic were ignored, the first at offset %d: %s. If the signing keys were replaced, "+
+		"put the old ones back into the keyring and restart ingest before anything else", e.detail, s.Records, s.Offset, s.Why)}
 }
 
 // settledOffset is the group's offset without open transactions; one that hangs is ended (watchStable sees to the partition's topics).

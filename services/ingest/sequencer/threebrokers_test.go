@@ -77,7 +77,7 @@ func only(log map[string][]event.Recorded, prefix string) map[string][]event.Rec
 // transaction, though leaders answer. Then another process takes the partitions over.
 func TestThreeBrokers_ARestoreWhoseMarkersAreLateRepeatsNoSequence(t *testing.T) {
 	c := realThree(t)
-	keys := event.NewKeyring()
+	keys := brokerKeys(t)
 	tenant := fmt.Sprintf("m%x", rand.Uint32())
 	home := kafka.PartitionFor([]byte(tenant), kafkatest.Partitions)
 	state := kafka.TopicPartition{Topic: kafka.TopicState, Partition: home}
@@ -196,7 +196,7 @@ func restoredParts(t testing.TB, p *process) float64 {
 // client calls its revoke callback only for the first ones.
 func TestThreeBrokers_APartitionThatLeavesWithoutACallbackIsForgotten(t *testing.T) {
 	c := realThree(t)
-	keys := event.NewKeyring()
+	keys := brokerKeys(t)
 	run := fmt.Sprintf("c%x", rand.Uint32())
 	const tenants = 12
 	each := func(e func(tenant string) *event.Event) {
@@ -245,7 +245,7 @@ func TestThreeBrokers_WhoWasThrownOutInTheMiddleOfARebalanceForgetsWhatItOwned(t
 // the answer to its offsets does not get through, while no partition leaves.
 func TestThreeBrokers_AnAbortedBatchIsUndoneForAllItsPartitions(t *testing.T) {
 	c := realThree(t)
-	keys := event.NewKeyring()
+	keys := brokerKeys(t)
 	run := fmt.Sprintf("x%x", rand.Uint32())
 	var armed atomic.Int64
 	link := kafkatest.NewLink(func(r kafkatest.Request) kafkatest.Trouble {

@@ -22,7 +22,7 @@ const simLatency = 500 * time.Microsecond
 // have left. The client then joins as a new member, claims what it had, is given it, and tells nobody that it was away. The process
 // must not go on from what it knew. Its fetches are answered late, so that it has joined again before it reads, or is still about to.
 func thrownOut(t *testing.T, cfg kafka.Config, newLink func(func(kafkatest.Request) kafkatest.Trouble) *kafkatest.Link, slot func(*event.Keyring, string, *kafkatest.Link) Config, late time.Duration) {
-	keys := event.NewKeyring()
+	keys := brokerKeys(t)
 	var slow, armed, hit atomic.Bool
 	var link *kafkatest.Link
 	link = newLink(func(r kafkatest.Request) (x kafkatest.Trouble) {
