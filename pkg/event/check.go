@@ -69,7 +69,7 @@ func (e *Event) CheckCharacters() error {
 
 func checkCharacters(s string) *Refusal {
 	for i, r := range s {
-		what := ""
+		var what string
 		switch {
 		case r < 0x80:
 			continue

@@ -229,9 +229,8 @@ func TestVisible_OnlyWhoReadsALargeFieldFails(t *testing.T) {
 		}
 		_, err = p.Eval(vars)
 		var ee *EvalError
-		if got := ""; errors.As(err, &ee) {
-			got = ee.Code
-			if got != code {
+		if errors.As(err, &ee) {
+			if ee.Code != code {
 				t.Errorf("%s: %v, want %q", src, err, code)
 			}
 		} else if code != "" {

@@ -94,7 +94,7 @@ func (s *spending) forget() {
 }
 
 func overBudget(budget, format string, args ...any) error {
-	f := fail(codeOverBudget, budget+": "+format, args...).(*ruleFailure)
+	f := fail(codeOverBudget, budget+": "+format, args...)
 	f.budget = budget
 	return f
 }

@@ -211,7 +211,7 @@ type ruleFailure struct {
 
 func (f *ruleFailure) Error() string { return f.code + ": " + f.detail }
 
-func fail(code, format string, args ...any) error {
+func fail(code, format string, args ...any) *ruleFailure {
 	return &ruleFailure{code: code, detail: fmt.Sprintf(format, args...), budget: budgetOf(code)}
 }
 
@@ -302,7 +302,7 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 	}
 	out := Output{Rule: e.rule.Name, Version: e.in.Version, Index: fmt.Sprint(i), Type: emit.Type, Subject: subject, Value: event.Frame(schema.ID, body)}
 	if err := checkEnvelope(e.in.Event, out); err != nil {
-		failure := fail(codeInvalidSubject, "%s: the subject is not one: empty, too long, or with control characters", where).(*ruleFailure)
+		failure := fail(codeInvalidSubject, "%s: the subject is not one: empty, too long, or with control characters", where)
 		if len(out.Subject) > longSubject {
 			failure.budget = budgetField
 		}
@@ -319,7 +319,7 @@ func checkEnvelope(cause event.Recorded, out Output) error {
 
 // tooLarge is a failure by size: of what a rule derives or keeps.
 func tooLarge(budget, format string, args ...any) error {
-	f := fail(codeTooLarge, format, args...).(*ruleFailure)
+	f := fail(codeTooLarge, format, args...)
 	f.budget = budget
 	return f
 }

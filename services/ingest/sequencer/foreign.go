@@ -76,11 +76,9 @@ func (r *stateReader) foreign(rec *kafka.Record) string {
 	if !rec.Attrs.IsTransactional() {
 		return "it was not written in a transaction"
 	}
-	value, has := kafka.Header(rec, hdrSeal)
-	seal := string(value)
+	seal, has := kafka.Header(rec, hdrSeal)
 	switch {
-	case r.keys == nil:
-		has = false
+	case r.keys == nil: // as if nothing were sealed
 	case has && sealed(r.keys, rec, seal):
 		return r.copied(seal, rec.Value)
 	case has && r.keys.Knows(seal):
