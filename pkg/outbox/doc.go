@@ -23,6 +23,9 @@
 //
 //   - A row that must not be sent: a placeholder takes its place and number, the sequencer refuses that as deriver_forbidden, and the rows
 //     behind it go on. The row is kept in neuronx.outbox_forbidden; neuronx_outbox_forbidden_total counts it and the log names it.
+//   - Such a row above the last number that was given out: it is removed, and nothing takes its place. Add does it, too, where one stands in
+//     its way.
+//   - A number that somebody raised: what is derived from then on waits behind a jump until an operator closes it (Jump, Renumber).
 //   - A row sealed with a key that was taken out of the keyring: its tenant waits at it until the key is back.
 //   - Kafka away: rows stay, neuronx_outbox_pending and neuronx_outbox_oldest_seconds grow, the deriver goes on.
 //   - A record fails to be produced: that tenant stops at it and is tried again from there; other tenants go on.

@@ -213,6 +213,9 @@ func TestLastNumbers_AreThoseThatTheSequencerHasUsedUp(t *testing.T) {
 	if got, err := LastNumbers(t.Context(), cfg, keys, "b"); err != nil || len(got) != 0 {
 		t.Errorf("%v, %v", got, err)
 	}
+	if got, err := AllNumbers(t.Context(), cfg, keys); err != nil || len(got) != 1 || got["a"]["rules"] != 2 {
+		t.Errorf("of all tenants: %v, %v", got, err)
+	}
 }
 
 func TestRestore_SaysThatTheSigningKeysMayHaveBeenReplaced(t *testing.T) {

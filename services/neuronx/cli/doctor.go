@@ -104,6 +104,7 @@ func (c *cli) checks(laptop bool, urls []string) []check {
 		{"postgres: walls", envPostgres, partPostgres, c.checkWalls},
 		{"archive", envPostgres, partPostgres, c.checkArchive},
 		{"tables against the log", envPostgres, partPostgres, c.checkForged},
+		{"outboxes against the log", envPostgres, partPostgres, c.checkOutboxNumbers},
 		{"migrations", envAdmin, "", one(c.checkMigrations)},
 		{"consumers", envPostgres, partPostgres, c.checkConsumers},
 		{"clock: postgres", envPostgres, partPostgres, one(c.checkClock)},

@@ -62,6 +62,9 @@ var forgeries = []struct{ what, next, query string }{
 	{"outbox with a hole, at which its deriver waits for ever", "see \"A hole in an outbox\" in docs/operations.md",
 		`SELECT tenant_id, deriver || ' between ' || min(number) || ' and ' || max(number) FROM neuronx.outbox GROUP BY tenant_id, deriver
 		HAVING max(number) - min(number) + 1 > count(*) AND min(created_at) < now() - interval '1 minute'`},
+	{"outbox that lacks its last rows, at which its deriver waits for ever", "see \"A hole in an outbox\" in docs/operations.md",
+		`SELECT n.tenant_id, n.deriver || ' from ' || max(o.number) + 1 || ' to ' || n.last FROM neuronx.outbox_numbers n JOIN neuronx.outbox o USING (tenant_id, deriver)
+		GROUP BY n.tenant_id, n.deriver, n.last HAVING n.last > max(o.number) AND min(o.created_at) < now() - interval '1 minute'`},
 	{"outbox whose rows are not seen in the log", "is ingest running, and may this deriver write? See \"A hole in an outbox\" in docs/operations.md",
 		`SELECT tenant_id, deriver || ' from ' || min(number) || ' on, for ' || date_trunc('second', now() - min(created_at)) FROM neuronx.outbox
 		GROUP BY tenant_id, deriver HAVING min(created_at) < now() - interval '5 minutes' OR min(created_at) > now() + interval '5 minutes'`},

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -21,7 +22,7 @@ type mendRow struct {
 	Tenant  string `json:"tenant_id"`
 	Deriver string `json:"deriver"`
 	Number  int64  `json:"number"`
-	Action  string `json:"action"` // missing | mended
+	Action  string `json:"action"` // missing | mended | jump | closed
 }
 
 func (c *cli) outboxMend() *cobra.Command {
@@ -32,7 +33,9 @@ func (c *cli) outboxMend() *cobra.Command {
 		Long: `Put placeholders under the numbers that a deriver's outbox lacks. The sequencer takes a
 deriver's events by number, without a gap; a row that somebody deleted stops that
 deriver for its tenant. A placeholder is refused (deriver_forbidden) and uses its
-number up, so that what waits behind it goes on. What stood there is gone.`,
+number up, so that what waits behind it goes on. What stood there is gone. More than 10,000
+missing numbers in a row are a jump: somebody raised the deriver's number. It is closed:
+what waits behind it, and what is derived from now on, follows the number before it.`,
 		Example: "  neuronx outbox mend acme --deriver rules\n  neuronx outbox mend acme --deriver rules --execute",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := oneOf("deriver", deriver, event.Derivers()...); err != nil {
@@ -66,6 +69,14 @@ number up, so that what waits behind it goes on. What stood there is gone.`,
 			if err != nil {
 				return failed("read the sequencer's state", err)
 			}
+			read := func() (int64, error) {
+				last, err := sequencer.LastNumbers(ctx, cfg, keys, args[0])
+				return last[deriver], err
+			}
+			jump, err := closeJump(ctx, pool, box, args[0], read, execute)
+			if err != nil {
+				return failed("mend the outbox", err)
+			}
 			gaps, err := box.Missing(ctx, pool, args[0], last[deriver])
 			if err != nil {
 				return failed("look at the outbox", err)
@@ -82,15 +93,15 @@ number up, so that what waits behind it goes on. What stood there is gone.`,
 				}
 				action = "mended"
 			}
-			rows := make([]mendRow, len(gaps))
-			for i, n := range gaps {
-				rows[i] = mendRow{args[0], deriver, n, action}
+			rows := jump
+			for _, n := range gaps {
+				rows = append(rows, mendRow{args[0], deriver, n, action})
 			}
 			if err := show(c, rows, []string{"TENANT", "DERIVER", "NUMBER", "ACTION"}, func(r mendRow) []any { return []any{r.Tenant, r.Deriver, r.Number, r.Action} }); err != nil {
 				return err
 			}
-			if len(gaps) > 0 && !execute {
-				c.note("%s missing behind %d, which the sequencer has; repeat with --execute", plural(len(gaps), "number"), last[deriver])
+			if len(rows) > 0 && !execute {
+				c.note("%s missing and %s behind %d, which the sequencer has; repeat with --execute", plural(len(gaps), "number"), plural(len(jump), "jump"), last[deriver])
 			}
 			return nil
 		},
@@ -98,4 +109,29 @@ number up, so that what waits behind it goes on. What stood there is gone.`,
 	cmd.Flags().StringVar(&deriver, "deriver", "", "rules, gohighlevel or deadletter")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd
+}
+
+// closeJump finds the first jump in a deriver's numbers behind those that the sequencer has, and closes it and those behind it if execute.
+// last reads the sequencer's number. It is read again after the look: what left the outbox in between is no jump.
+func closeJump(ctx context.Context, pool *pgxpool.Pool, box *outbox.Outbox, tenant string, last func() (int64, error), execute bool) ([]mendRow, error) {
+	before, err := last()
+	if err != nil {
+		return nil, err
+	}
+	after, found, err := box.Jump(ctx, pool, tenant, before)
+	if err != nil || !found {
+		return nil, err
+	}
+	if now, err := last(); err != nil || now > after {
+		return nil, err
+	}
+	action := "jump"
+	if execute {
+		action = "closed"
+		err = pgx.BeginFunc(context.WithoutCancel(ctx), pool, func(tx pgx.Tx) error {
+			_, _, err := box.Renumber(ctx, tx, tenant, after, func(*event.Event) (bool, error) { return true, nil })
+			return err
+		})
+	}
+	return []mendRow{{tenant, box.Deriver(), after + 1, action}}, err
 }
