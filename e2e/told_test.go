@@ -61,7 +61,7 @@ func TestAlerts_TellOutagesAtTheIntervalsThatShip(t *testing.T) {
 	}
 	cluster.Must(t, cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error {
 		if n, err := p.query(ctx, `up{job="neuronx"} == 1`); err != nil || n != 3 {
-			return fmt.Errorf("%d processes are scraped, %v", n, err)
+			return fmt.Errorf("%d processes are scraped, %w", n, err)
 		}
 		return nil
 	}))

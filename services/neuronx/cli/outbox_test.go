@@ -52,7 +52,7 @@ func TestDoctor_NamesNumbersThatNoEventOfTheLogHas(t *testing.T) {
 	found := aheadOfLog(given, map[string]map[string]int64{"acme": {"rules": 7, "gohighlevel": 2}, "beta": {"rules": 4}})
 	var got []string
 	for _, f := range found {
-		got = append(got, string(f.Result)+" "+f.Detail)
+		got = append(got, f.Result+" "+f.Detail)
 	}
 	if len(got) != 2 || !strings.Contains(got[0], "acme, gohighlevel gave out numbers up to 3, the sequencer has 2") || !strings.Contains(got[1], "gamma, rules gave out numbers up to 2, the sequencer has 0") {
 		t.Errorf("%q", got)
