@@ -59,6 +59,7 @@ func startSecure(t *testing.T) *secure {
 	s.admin.Security.Mechanism = app.SASLPlain
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
+	s.must(cluster.Wipe(ctx, s.admin))
 	dir := t.TempDir()
 	_, err := provision.Run(ctx, provision.Options{
 		Kafka: s.admin, Topics: kafka.ProvisionOptions{Partitions: cluster.Partitions, ReplicationFactor: 1, Laptop: true}, Secrets: dir, Users: true, Execute: true,

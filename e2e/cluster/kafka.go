@@ -43,6 +43,9 @@ func broker(secure bool) (kafka.Config, error) {
 	return cfg, nil
 }
 
+// Wipe deletes everything of the engine that tests before left on a broker: what another test's keys sealed is a stranger's.
+func Wipe(ctx context.Context, cfg kafka.Config) error { return wipe(ctx, cfg, false) }
+
 // wipe deletes every topic and group of the engine and waits until they are gone. What others write, landing topics and the
 // registry's, may be left.
 func wipe(ctx context.Context, cfg kafka.Config, onlyOwn bool) error {
