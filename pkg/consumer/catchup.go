@@ -106,7 +106,7 @@ func (s *catcher) round(ctx context.Context) (busy bool, err error) {
 		s.early = false
 		more, err := s.advance(ctx, r)
 		if s.early { // the loop has waited for it: expensive tenants have a third of the time at most
-			sleep(ctx, min(2*time.Since(begun), longestPause))
+			app.Sleep(ctx, min(2*time.Since(begun), longestPause))
 		}
 		if err != nil && !errors.Is(err, errRowMoved) {
 			problems = append(problems, fmt.Errorf("tenant %s: %w", r.TenantID, err))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
@@ -105,7 +106,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 			outcome, r.Report.Detail = resetFailed, reason(err)
 			break
 		}
-		if !sleep(ctx, pause) {
+		if !app.Sleep(ctx, pause) {
 			return
 		}
 	}
@@ -117,7 +118,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 		if ctx.Err() == nil {
 			s.log.Warn("a finished reset could not be recorded, trying again", "reset", r.ID, "error", err)
 		}
-		if !sleep(ctx, pause) {
+		if !app.Sleep(ctx, pause) {
 			return
 		}
 	}

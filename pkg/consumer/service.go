@@ -189,7 +189,7 @@ func (b *Base) Serve(ctx context.Context, c *Consumer, more func(*app.Group)) er
 }
 
 func (b *Base) watch(ctx context.Context, c *Consumer) error {
-	for sleep(ctx, time.Second) {
+	for app.Sleep(ctx, time.Second) {
 		var stopped []error
 		c.metrics.stopped.Reset()
 		for tp, err := range c.Stopped() {

@@ -15,7 +15,7 @@
 // outranks both: numbers are raised to any own number seen there, which is how a database that was restored from a backup catches
 // up.
 //
-// Whoever has the Postgres password of a deriver's role can write rows, and must not get anything signed by that. So Add gives each row
+// The Postgres password of a deriver's role is enough to write rows, and must not get anything signed by that. So Add gives each row
 // a seal, an HMAC of the engine's signing keys over the whole row, and the sender sends only what is sealed, is its deriver's, names its
 // own tenant, number and id, and is of a type that the deriver may derive (event.MayDerive). The sequencer checks the last again.
 //

@@ -12,7 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// Whoever may write to the state topic can put records there that are not the sequencer's. They must not stop the partition, and what is
+// Other writers of the state topic can put records there that are not the sequencer's. They must not stop the partition, and what is
 // the sequencer's own and does not fit must. So a record is told by what somebody else can't give it: every build writes state in
 // transactions, and this one seals it with the engine's signing keys. The seal is a header, which older builds do not look at.
 const (

@@ -73,17 +73,7 @@ func (c *cli) projectionsRetry() *cobra.Command {
 		Use: "retry <tenant>", Short: "Let a stalled tenant go on with the event that it stalled at", Args: args("tenant"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p.tenant = args[0]
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			pool, err := c.pool(ctx)
-			if err != nil {
-				return err
-			}
-			rows, err := p.find(ctx, pool)
-			if err != nil {
-				return err
-			}
-			return c.retry(ctx, pool, p, rows, execute)
+			return c.retry(cmd, p, execute)
 		},
 	}
 	cmd.Flags().StringVar(&p.feed, "feed", "", "only this one: main or control")

@@ -145,17 +145,7 @@ func (c *cli) stalledRetry() *cobra.Command {
 			if _, err := p.rowNames(); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			pool, err := c.pool(ctx)
-			if err != nil {
-				return err
-			}
-			rows, err := p.find(ctx, pool)
-			if err != nil {
-				return err
-			}
-			return c.retry(ctx, pool, p, rows, execute)
+			return c.retry(cmd, p, execute)
 		},
 	}
 	p.bind(cmd)
@@ -164,8 +154,18 @@ func (c *cli) stalledRetry() *cobra.Command {
 	return cmd
 }
 
-// retry shows, or makes catch up, the rows that were found stalled.
-func (c *cli) retry(ctx context.Context, pool *pgxpool.Pool, p place, rows []consumer.Row, execute bool) error {
+// retry shows what is stalled at a place, or makes it catch up.
+func (c *cli) retry(cmd *cobra.Command, p place, execute bool) error {
+	ctx, cancel := c.bounded(cmd)
+	defer cancel()
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := p.find(ctx, pool)
+	if err != nil {
+		return err
+	}
 	if len(rows) == 0 {
 		return nobodyStalled("retry", p)
 	}
