@@ -18,8 +18,8 @@ const Grace = 5 * time.Second
 // maxReasonText bounds what is kept of an error, in bytes.
 const maxReasonText = 600
 
-// Readiness collects what keeps a process from being ready, and what it waits for. It is ready when at least one component has
-// reported and none that counts is in trouble.
+// Readiness collects what keeps a process from being ready, and what it waits for. It is ready when all components that Serving named
+// have reported, or at least one where it named none, and none that counts is in trouble.
 //
 // Trouble is reported by activity: "writing a batch" may be blamed on postgres now and on the registry a minute later. A component
 // is in trouble while any activity blames it.
@@ -140,10 +140,15 @@ func (r *Readiness) Components() []Component {
 }
 
 func (r *Readiness) list() []Component {
-	byName := make(map[string]*Component, len(r.components))
-	out := make([]Component, 0, len(r.components))
+	byName := make(map[string]*Component, len(r.components)+len(r.serving))
+	out := make([]Component, 0, len(r.components)+len(r.serving))
 	for name := range r.components {
 		out = append(out, Component{Name: name, Ready: true, Serving: r.serving == nil || r.serving[name]})
+	}
+	for name := range r.serving {
+		if !r.components[name] { // another component may be fine long before this one is there
+			out = append(out, Component{Name: name, Reason: "starting", Serving: true})
+		}
 	}
 	slices.SortFunc(out, func(a, b Component) int { return strings.Compare(a.Name, b.Name) })
 	for i := range out {

@@ -75,6 +75,21 @@ func TestReadiness_TroubleOfAnotherRoleIsToldButTakesNobodyOutOfService(t *testi
 	}
 }
 
+// A process reports Postgres as soon as it has connected, and listens later: until then a client's connection is refused.
+func TestReadiness_WaitsForEveryComponentThatServes(t *testing.T) {
+	r := NewReadiness()
+	r.Serving("http", ComponentKafka)
+	r.Attempt("start: connect", ComponentPostgres, nil)
+	r.Attempt("start: check the topics", ComponentKafka, nil)
+	if err := r.Err(); err == nil || err.Error() != "http: starting" {
+		t.Errorf("before it listens: %v", err)
+	}
+	r.Set("http", nil)
+	if err := r.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestReadyz_AnswersInJSONWhenAskedFor(t *testing.T) {
 	r := NewReadiness()
 	r.Set("rules", nil)

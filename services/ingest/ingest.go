@@ -47,6 +47,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	}
 	defer schemas.Close()
 	brokers := kafka.FromSettings(cfg.Settings, "ingest-"+rt.Slot)
+	rt.Ready.Set(rt.Name, errStarting)
 	if cfg.has(RoleHTTP) {
 		// What the other roles wait for must not keep clients from a door that can take their events.
 		rt.Ready.Serving(app.ComponentKafka, componentHTTP, componentDirectory)
@@ -119,6 +120,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 			})
 		})
 	}
+	rt.Ready.Set(rt.Name, nil)
 	return g.Run(ctx)
 }
 
@@ -145,7 +147,10 @@ type httpParts struct {
 	directory *tenant.Directory
 }
 
-var errStopping = errors.New("stopping")
+var (
+	errStarting = errors.New("starting")
+	errStopping = errors.New("stopping")
+)
 
 // landingRates are what `neuronx tenant limits` set for a tenant, else the process's own. While the directory is not loaded, or where
 // there is none (a process of this role alone, without Postgres), the process's own hold.
