@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +11,7 @@ import (
 type producerMetrics struct {
 	records *prometheus.CounterVec
 	seconds prometheus.Histogram
+	stored  sync.Map // topic to its counter of outcome ok, which every record counts into
 }
 
 func newProducerMetrics(reg prometheus.Registerer) *producerMetrics {
@@ -28,11 +30,15 @@ func newProducerMetrics(reg prometheus.Registerer) *producerMetrics {
 }
 
 func (m *producerMetrics) observe(topic string, took time.Duration, err error) {
-	outcome := "ok"
 	if err != nil {
-		outcome = "error"
+		m.records.WithLabelValues(topic, "error").Inc()
+	} else if c, ok := m.stored.Load(topic); ok {
+		c.(prometheus.Counter).Inc()
+	} else {
+		first := m.records.WithLabelValues(topic, "ok")
+		m.stored.Store(topic, first)
+		first.Inc()
 	}
-	m.records.WithLabelValues(topic, outcome).Inc()
 	m.seconds.Observe(took.Seconds())
 }
 

@@ -106,10 +106,11 @@ func (p *Producer) send(r *Record, done func(*Record, error)) {
 	p.client.Produce(context.Background(), r, func(r *Record, err error) {
 		p.room.Release(w)
 		p.flying.Add(-1)
+		took := time.Since(start)
 		if err == nil {
-			p.moved.Store(time.Now().UnixNano())
+			p.moved.Store(start.Add(took).UnixNano())
 		}
-		p.metrics.observe(r.Topic, time.Since(start), err)
+		p.metrics.observe(r.Topic, took, err)
 		done(r, err)
 	})
 }

@@ -10,21 +10,29 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// send produces events that passed the gate, in order. The events may change afterwards.
+// send produces events that passed the gate, in order, which they leave together when the last one has its acknowledgement. The events
+// may change afterwards.
 func (s *Server) send(tenant string, events []event.Event) *acks {
-	a := newAcks(len(events))
+	n, size := int64(len(events)), sizeOf(events)
+	a := newAcks(len(events), func(stored bool) {
+		s.gate.leave(tenant, n, size)
+		if stored {
+			s.acked.Store(s.now().UnixNano())
+		}
+	})
 	recs := kafka.ToRecords(kafka.TopicIngress, events)
 	for i := range recs {
-		size := int64(len(events[i].Value))
-		s.Producer.ProduceAsync(&recs[i], func(_ *kafka.Record, err error) {
-			s.gate.leave(tenant, size)
-			if err == nil {
-				s.acked.Store(s.now().UnixNano())
-			}
-			a.take(i, err)
-		})
+		s.Producer.ProduceAsync(&recs[i], func(_ *kafka.Record, err error) { a.take(i, err) })
 	}
 	return a
+}
+
+// sizeOf is how many bytes the values of events have.
+func sizeOf(events []event.Event) (size int64) {
+	for i := range events {
+		size += int64(len(events[i].Value))
+	}
+	return size
 }
 
 // wait waits until each event that was sent is acknowledged, has failed, or the ack timeout is over. The answer has one entry
@@ -47,15 +55,17 @@ func (s *Server) wait(ctx context.Context, a *acks) []error {
 
 // acks collects the acknowledgements of one request. Only the last one wakes the request up.
 type acks struct {
-	all chan struct{} // closed by the last one
+	all  chan struct{}     // closed by the last one
+	done func(stored bool) // called by the last one; stored says that Kafka took at least one record
 
-	mu   sync.Mutex
-	errs []error
-	left int
+	mu     sync.Mutex
+	errs   []error
+	left   int
+	stored bool
 }
 
-func newAcks(n int) *acks {
-	a := &acks{all: make(chan struct{}), errs: make([]error, n), left: n}
+func newAcks(n int, done func(stored bool)) *acks {
+	a := &acks{all: make(chan struct{}), done: done, errs: make([]error, n), left: n}
 	for i := range a.errs {
 		a.errs[i] = context.DeadlineExceeded
 	}
@@ -65,9 +75,13 @@ func newAcks(n int) *acks {
 // take takes the acknowledgement of record i, or its failure. It never blocks for long, also when nobody waits any more.
 func (a *acks) take(i int, err error) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.errs[i] = err
-	if a.left--; a.left == 0 {
+	a.stored = a.stored || err == nil
+	a.left--
+	last, stored := a.left == 0, a.stored
+	a.mu.Unlock()
+	if last {
+		a.done(stored)
 		close(a.all)
 	}
 }
@@ -85,8 +99,7 @@ const (
 	maxWaitingBytes   = 64 << 20
 )
 
-// gate counts records that were handed to the producer and have no
-// acknowledgement yet, abandoned ones too. One tenant may have half of them.
+// gate counts records that were handed to the producer, until all of their request are acknowledged or have failed, abandoned ones too. One tenant may have half of them.
 type gate struct {
 	records, bytes *budget
 }
@@ -96,11 +109,7 @@ func newGate() *gate {
 }
 
 func (g *gate) enter(tenant string, events []event.Event) bool {
-	var size int64
-	for i := range events {
-		size += int64(len(events[i].Value))
-	}
-	n := int64(len(events))
+	n, size := int64(len(events)), sizeOf(events)
 	if g.records.take(tenant, 0, n) != enough {
 		return false
 	}
@@ -111,8 +120,8 @@ func (g *gate) enter(tenant string, events []event.Event) bool {
 	return true
 }
 
-func (g *gate) leave(tenant string, size int64) {
-	g.records.give(tenant, 1)
+func (g *gate) leave(tenant string, n, size int64) {
+	g.records.give(tenant, n)
 	g.bytes.give(tenant, size)
 }
 
