@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,6 +53,7 @@ func has(found []diagnosis, result string, words ...string) bool {
 
 // TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid runs doctor as declared users and as one with less, and processes with a wrong password.
 func TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid(t *testing.T) {
+	t.Parallel() // with the outages, which have a broker of their own
 	ctx := context.Background()
 	c := cluster.Start(t, cluster.Options{Doors: 1, Secure: true})
 	c.Tenants(t, "t", 1, 1)
@@ -134,6 +136,7 @@ func TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid(t *testing.T) {
 			t.Error("doctor shows the password")
 		}
 	})
+	t.Run("a password that is changed under a process", func(t *testing.T) { changePassword(ctx, t, c, admin.KAdm()) })
 	for _, s := range []struct {
 		program string
 		args    []string
@@ -158,5 +161,66 @@ func TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid(t *testing.T) {
 				t.Error("its log shows the password")
 			}
 		})
+	}
+}
+
+// changePassword changes the passwords of two running processes at Kafka, where connections have to authenticate again every 15 s, and takes
+// that back. They say what is wrong, wait, and go on.
+func changePassword(ctx context.Context, t *testing.T, c *cluster.Cluster, adm *kadm.Client) {
+	set := func(process, password string) {
+		user := "neuronx_" + serviceOf(process)
+		if password == "" {
+			b, err := os.ReadFile(filepath.Join(c.Dir, user+".kafka-password"))
+			cluster.Must(t, err)
+			password = strings.TrimSpace(string(b))
+		}
+		answer, err := adm.AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{User: user, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: password}})
+		cluster.Must(t, err)
+		cluster.Must(t, answer.Error())
+	}
+	processes := []string{"projector", "ingest-0"}
+	pids := map[string]int{}
+	for _, name := range processes {
+		pids[name] = c.Processes[name].PID()
+		set(name, "another-secret")
+	}
+	for _, name := range processes {
+		p := c.Processes[name]
+		if err := cluster.Eventually(ctx, toldWithin, func(ctx context.Context) error {
+			body, code, err := p.Readiness(ctx)
+			if err == nil && (code != http.StatusServiceUnavailable || !strings.Contains(body, "SASL_AUTHENTICATION_FAILED")) {
+				err = fmt.Errorf("%d %s", code, body)
+			}
+			return err
+		}); err != nil {
+			t.Errorf("readiness of %s does not say that its password is refused: %v", name, err)
+		}
+	}
+	rest(ctx, 10*time.Second) // in which it is tried again and again
+	for _, name := range processes {
+		set(name, "")
+	}
+	soon, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	for _, name := range processes {
+		p := c.Processes[name]
+		if err := p.Ready(soon); err != nil || p.PID() != pids[name] {
+			t.Errorf("%s does not go on with its password: pid %d, was %d, %v", name, p.PID(), pids[name], err)
+		}
+		said := map[string]int{}
+		for line := range strings.Lines(p.Tail(10_000)) {
+			var entry struct{ Msg, Err, Role string }
+			if strings.Contains(line, "SASL_AUTHENTICATION_FAILED") && json.Unmarshal([]byte(line), &entry) == nil && entry.Err != "" {
+				said[entry.Role+" "+entry.Msg+": "+entry.Err]++
+			}
+		}
+		if len(said) == 0 {
+			t.Errorf("the log of %s does not say that its password is refused", name)
+		}
+		for text, n := range said {
+			if n > 1 {
+				t.Errorf("the log of %s says %d times: %s", name, n, text)
+			}
+		}
 	}
 }
