@@ -115,12 +115,10 @@ func (r *Readiness) report(name, component string, err error, patient bool) {
 		key = "\x00" + component
 	}
 	a := r.activities[key]
-	// The report may end a spell that nobody has looked at, or blame another component than the last one did.
+	// The report may end a spell that nobody has looked at, also one of the component that was blamed before.
 	r.look(component)
-	defer r.look(component)
-	if a != nil && a.component != component {
+	if a != nil {
 		r.look(a.component)
-		defer r.look(a.component)
 	}
 	if err == nil {
 		if a == nil || !patient {
@@ -140,8 +138,8 @@ func (r *Readiness) report(name, component string, err error, patient bool) {
 	}
 }
 
-// look counts a spell when a component has stopped being ready since the last look. It is called before and after every change, so that
-// no spell is missed however rarely metrics are read.
+// look counts a spell when a component has stopped being ready since the last look. It is called before every change, so that no
+// spell is missed however rarely metrics are read.
 func (r *Readiness) look(component string) {
 	down := false
 	for _, a := range r.activities {
