@@ -123,6 +123,7 @@ func (c *cli) checks(laptop bool, urls []string) []check {
 func (c *cli) examine(ctx context.Context, checks []check) []finding {
 	var found []finding
 	away := map[string]string{} // why a part can't be asked
+	late := map[string]int{}    // checks that used up their time
 	for _, ch := range checks {
 		var results []finding
 		switch {
@@ -133,6 +134,13 @@ func (c *cli) examine(ctx context.Context, checks []check) []finding {
 		default:
 			limited, cancel := context.WithTimeout(ctx, c.timeout)
 			results = ch.run(limited)
+			if limited.Err() != nil && ctx.Err() == nil && ch.part != "" {
+				// A part that answers now and then would cost every check its whole time.
+				if late[ch.part]++; late[ch.part] > 1 {
+					away[ch.part] = ch.part + " does not answer in time"
+					away[partBoth] = away[ch.part]
+				}
+			}
 			cancel()
 		}
 		for _, f := range results {
