@@ -145,7 +145,7 @@ func TestOutagesAreToldWithinAMinute(t *testing.T) {
 	if cfg.Global.Scrape != "5s" || cfg.Global.Evaluate != "5s" {
 		t.Fatalf("scraped every %s and evaluated every %s, want 5s", cfg.Global.Scrape, cfg.Global.Evaluate)
 	}
-	quick := map[string]bool{"NeuronXProcessDown": true, "NeuronXNoProcesses": true, "NeuronXNotReady": true, "NeuronXProduceErrors": true,
+	quick := map[string]bool{"NeuronXProcessDown": true, "NeuronXNoProcesses": true, "NeuronXNotReady": true, "NeuronXReadinessFlaps": true, "NeuronXProduceErrors": true,
 		"NeuronXTenantStalled": true, "NeuronXTenantsStalled": true, "NeuronXRulesSetAside": true, "NeuronXRuleTripped": true, "NeuronXIngestRefusing": true}
 	for _, a := range alerts(t) {
 		if quick[a.Alert] && a.For != "" && a.For != "15s" && a.For != "20s" && a.For != "30s" {

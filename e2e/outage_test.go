@@ -32,7 +32,8 @@ const (
 type outage struct {
 	name      string
 	component *regexp.Regexp
-	processes []string // whose readiness must say so with 503; the others may
+	processes []string // whose readiness must say so with 503, and whose alert must fire; the others' may
+	alerts    []string // that must fire, too, for whichever process
 	serves    bool     // HTTP goes on acknowledging meanwhile
 	strike    func(context.Context) error
 	heal      func(context.Context) error
@@ -42,12 +43,13 @@ type outage struct {
 // readiness of the processes that it concerns, by status and by doctor; no process exits; and when it is over, all goes on without help,
 // with every acknowledged event in the log once.
 func TestOutage_IsToldAndEndsByItself(t *testing.T) {
+	t.Parallel() // with those that mostly wait, too, and have no broker in common
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
 	disk, log := cluster.SmallDisk(t, 512<<20), cluster.SmallDisk(t, 512<<20)
 	broker := cluster.NewOwnKafka(t, ctx, log.Dir)
 	c := cluster.Start(t, cluster.Options{Doors: 1, Broker: broker.Broker, Data: disk.Dir})
-	o := &outages{t: t, c: c, path: filepath.Join(c.Dir, "history.jsonl")}
+	o := &outages{t: t, c: c, path: filepath.Join(c.Dir, "history.jsonl"), watch: watchAlerts(t, c)}
 	o.tenants = c.Tenants(t, "outage", 6, 2)
 	var err error
 	o.history, err = checker.CreateHistory(o.path)
@@ -63,21 +65,20 @@ func TestOutage_IsToldAndEndsByItself(t *testing.T) {
 	wake := func(context.Context) error { return c.SignalPostgres(syscall.SIGCONT) }
 	t.Cleanup(func() { _ = wake(ctx) }) // a server that hangs can't be stopped
 	for _, x := range []outage{
-		{"Postgres hangs", postgres, consumers, true, hang, wake},
-		{"Postgres away", postgres, consumers, true, func(context.Context) error { return c.Postgres.Stop() }, c.StartPostgres},
+		// In this order an alert that looks back, such as that for a slow Postgres, has ended before it must fire again.
+		{"Kafka away", kafka, all, []string{"NeuronXIngestRefusing"}, false, broker.Kill9, broker.Start},
+		{"Postgres slow", postgres, consumers, []string{flaps}, true, func(context.Context) error { cycling = o.slow(ctx); return nil }, func(context.Context) error { cycling(); return nil }},
+		{"Postgres hangs", postgres, consumers, nil, true, hang, wake},
+		{"Postgres away", postgres, consumers, nil, true, func(context.Context) error { return c.Postgres.Stop() }, c.StartPostgres},
 		// The adapter may find room in the pages that it has.
-		{"Postgres full", postgres, consumers[:3], true, func(context.Context) error { return disk.Fill() }, func(ctx context.Context) error {
+		{"Postgres full", postgres, consumers[:3], nil, true, func(context.Context) error { return disk.Fill() }, func(ctx context.Context) error {
 			if err := disk.Free(); err != nil {
 				return err
 			}
 			_ = c.Postgres.Stop() // it may have ended itself: for want of room in its own log it must
 			return c.StartPostgres(ctx)
 		}},
-		{"Postgres slow", postgres, consumers, true, func(context.Context) error { cycling = o.slow(ctx); return nil }, func(context.Context) error { cycling(); return nil }},
-		{"registry away", registry, consumers, true, func(context.Context) error { return c.Processes["registry"].Kill9() },
-			func(context.Context) error { return c.Processes["registry"].Start() }},
-		{"Kafka away", kafka, all, false, broker.Kill9, broker.Start},
-		{"Kafka full", kafka, all, false, func(ctx context.Context) error {
+		{"Kafka full", kafka, all, []string{"NeuronXIngestRefusing"}, false, func(ctx context.Context) error {
 			if err := log.Fill(); err != nil {
 				return err
 			}
@@ -94,9 +95,12 @@ func TestOutage_IsToldAndEndsByItself(t *testing.T) {
 			}
 			return broker.Start(ctx)
 		}},
+		{"registry away", registry, consumers, nil, true, func(context.Context) error { return c.Processes["registry"].Kill9() },
+			func(context.Context) error { return c.Processes["registry"].Start() }},
 	} {
 		t.Run(x.name, func(t *testing.T) { o.run(ctx, t, x) })
 	}
+	o.watch.quiet(ctx, t)
 }
 
 // outages is a cluster under load that things are taken away from.
@@ -107,6 +111,7 @@ type outages struct {
 	history  *checker.History
 	path     string
 	seed     uint64
+	watch    *alertWatch
 	baseline map[string][]string // what status and doctor say when all is well, by verb
 }
 
@@ -180,6 +185,7 @@ func (o *outages) run(ctx context.Context, t *testing.T, x outage) {
 	for _, verb := range verbs {
 		telling.Go(func() { o.told(ctx, t, verb, x, struck) })
 	}
+	telling.Go(func() { o.watch.told(ctx, t, x, struck) })
 	telling.Wait()
 	rest(ctx, awayFor-time.Since(struck))
 	meanwhile := stats.OK.Load() - before
@@ -207,6 +213,9 @@ func (o *outages) run(ctx context.Context, t *testing.T, x outage) {
 		}
 	}
 	o.running(ctx, t)
+	var resolving sync.WaitGroup
+	defer resolving.Wait()
+	resolving.Go(func() { o.watch.resolved(ctx, t, x, healed) })
 	o.judge(ctx, t, &stats)
 }
 

@@ -44,6 +44,7 @@ func startExporter(t *testing.T, metrics string) *exporter {
 // addresses, takes away what the processes are about, and waits for the alerts. How long they take is said and not judged: a machine may be
 // slow. The sum of the intervals is held below a minute elsewhere.
 func TestAlerts_TellOutagesAtTheIntervalsThatShip(t *testing.T) {
+	t.Parallel() // with the real outages
 	down := startExporter(t, `neuronx_ready{service="archiver",component="kafka"} 1`+"\n")
 	waits := startExporter(t, `neuronx_ready{service="projector",component="postgres"} 1`+"\n")
 	stalls := startExporter(t, `neuronx_consumer_tenants{service="rules",feed="main",state="stalled"} 0`+"\n")

@@ -29,6 +29,8 @@ type Readiness struct {
 	activities map[string]*activity
 	components map[string]bool // all that were ever reported
 	serving    map[string]bool // those that decide about readiness; nil: all
+	down       map[string]bool // the components that were not ready when last looked at
+	spells     map[string]int  // how often each stopped being ready
 }
 
 // activity is what one activity reported last.
@@ -75,7 +77,7 @@ func (c *Component) String() string {
 
 // NewReadiness makes one that is not ready.
 func NewReadiness() *Readiness {
-	return &Readiness{now: time.Now, activities: map[string]*activity{}, components: map[string]bool{}}
+	return &Readiness{now: time.Now, activities: map[string]*activity{}, components: map[string]bool{}, down: map[string]bool{}, spells: map[string]int{}}
 }
 
 // Set says at once how a component is: nil is fine.
@@ -113,6 +115,11 @@ func (r *Readiness) report(name, component string, err error, patient bool) {
 		key = "\x00" + component
 	}
 	a := r.activities[key]
+	// The report may end a spell that nobody has looked at, also one of the component that was blamed before.
+	r.look(component)
+	if a != nil {
+		r.look(a.component)
+	}
 	if err == nil {
 		if a == nil || !patient {
 			r.activities[key] = &activity{component: component, patient: patient}
@@ -129,6 +136,32 @@ func (r *Readiness) report(name, component string, err error, patient bool) {
 	if patient {
 		a.attempts++
 	}
+}
+
+// look counts a spell when a component has stopped being ready since the last look. It is called before every change, so that no
+// spell is missed however rarely metrics are read.
+func (r *Readiness) look(component string) {
+	down := false
+	for _, a := range r.activities {
+		down = down || a.component == component && a.down(r.now())
+	}
+	if down && !r.down[component] {
+		r.spells[component]++
+	}
+	r.down[component] = down
+}
+
+// down reports whether an activity keeps its component from being ready.
+func (a *activity) down(now time.Time) bool {
+	return a.reason != "" && (!a.patient || now.Sub(a.since) >= Grace)
+}
+
+// Spells is how often a component stopped being ready.
+func (r *Readiness) Spells(component string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.look(component)
+	return r.spells[component]
 }
 
 // Components lists every component that was ever reported, sorted by name. Of several activities that blame the same one, the one
@@ -159,7 +192,7 @@ func (r *Readiness) list() []Component {
 			continue
 		}
 		c := byName[a.component]
-		if !a.patient || r.now().Sub(a.since) >= Grace {
+		if a.down(r.now()) {
 			c.Ready = false
 		}
 		if c.Since.IsZero() || a.since.Before(c.Since) {
@@ -230,6 +263,7 @@ func reasonText(err error) string {
 type readyCollector struct {
 	r              *Readiness
 	ready, waiting *prometheus.Desc
+	spells         *prometheus.Desc
 }
 
 func newReadyCollector(r *Readiness) *readyCollector {
@@ -237,6 +271,7 @@ func newReadyCollector(r *Readiness) *readyCollector {
 		r:       r,
 		ready:   prometheus.NewDesc("neuronx_ready", "1 when the component is fine, 0 when the process waits for it.", []string{"component"}, nil),
 		waiting: prometheus.NewDesc("neuronx_waiting_seconds", "How long the process has been waiting for the component; 0 when it is fine.", []string{"component"}, nil),
+		spells:  prometheus.NewDesc("neuronx_not_ready_total", "How often the component stopped being ready.", []string{"component"}, nil),
 	}
 }
 
@@ -244,6 +279,7 @@ func newReadyCollector(r *Readiness) *readyCollector {
 func (c *readyCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.ready
 	ch <- c.waiting
+	ch <- c.spells
 }
 
 // Collect implements prometheus.Collector. The component is one of a fixed few, or a partition's number.
@@ -256,5 +292,6 @@ func (c *readyCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, ready, s.Name)
 		ch <- prometheus.MustNewConstMetric(c.waiting, prometheus.GaugeValue, s.Waiting(now).Seconds(), s.Name)
+		ch <- prometheus.MustNewConstMetric(c.spells, prometheus.CounterValue, float64(c.r.Spells(s.Name)), s.Name)
 	}
 }

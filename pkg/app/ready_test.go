@@ -142,6 +142,46 @@ neuronx_waiting_seconds{component="rules",service="rules"} 0
 	})
 }
 
+// A component that works for a moment now and then may be ready whenever somebody looks.
+func TestReadiness_CountsEverySpellAlsoBetweenLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewReadiness()
+		away := errors.New("away")
+		attempt := func(activity, component string, err error, then time.Duration) {
+			r.Attempt(activity, component, err)
+			time.Sleep(then)
+		}
+		attempt("write", ComponentPostgres, nil, time.Second)
+		for range 3 {
+			attempt("write", ComponentPostgres, away, Grace+time.Second)
+			attempt("write", ComponentPostgres, nil, time.Second)
+		}
+		if n := r.Spells(ComponentPostgres); n != 3 {
+			t.Errorf("three spells between two looks count as %d", n)
+		}
+		attempt("write", ComponentPostgres, away, Grace-time.Second)
+		attempt("write", ComponentPostgres, nil, time.Minute)
+		if n := r.Spells(ComponentPostgres); n != 3 {
+			t.Errorf("a failure within the grace makes %d spells of 3", n)
+		}
+		// One spell for as long as anything blames the component.
+		attempt("write", ComponentPostgres, away, time.Second)
+		attempt("probe", ComponentPostgres, away, Grace)
+		attempt("write", ComponentPostgres, nil, Grace)
+		attempt("write", ComponentPostgres, away, Grace)
+		if n := r.Spells(ComponentPostgres); n != 4 {
+			t.Errorf("spells that overlap count as %d, want 1", n-3)
+		}
+		// An activity that blames another component has ended the spell of the first.
+		attempt("probe", ComponentPostgres, nil, 0)
+		attempt("write", ComponentRegistry, away, Grace)
+		attempt("write", ComponentPostgres, away, Grace)
+		if p, g := r.Spells(ComponentPostgres), r.Spells(ComponentRegistry); p != 5 || g != 1 {
+			t.Errorf("%d spells of postgres, %d of the registry, want 5 and 1", p, g)
+		}
+	})
+}
+
 func TestWait_TriesUntilItSucceedsAndEndsAtWhatWaitingCantMend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := NewRuntime("rules", "0", slog.New(slog.DiscardHandler), prometheus.NewRegistry())

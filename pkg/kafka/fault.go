@@ -3,6 +3,8 @@ package kafka
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -19,12 +21,25 @@ func Fault(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism),
-		Unauthorized(err),
+	case Refused(err), Unauthorized(err),
 		errors.As(err, &unknownCA), errors.As(err, &host), errors.As(err, &invalid):
 		return app.Fatal(err)
 	}
 	return err
+}
+
+// Refused reports whether Kafka did not accept the user, the password or the mechanism.
+func Refused(err error) bool {
+	return errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism)
+}
+
+// fault is Fault with the user that Kafka refuses, and the settings to correct. They are read when a process starts.
+func (c Config) fault(err error) error {
+	if Refused(err) {
+		err = fmt.Errorf("kafka at %s refuses the user %s or its password; correct NEURONX_KAFKA_SASL_USERNAME, NEURONX_KAFKA_SASL_PASSWORD_FILE "+
+			"and NEURONX_KAFKA_SASL_MECHANISM, and start the process again: %w", strings.Join(c.Brokers, ","), c.Security.Username, err)
+	}
+	return Fault(err)
 }
 
 // Unauthorized reports whether Kafka refused a request because the user has no right to it.

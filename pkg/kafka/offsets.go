@@ -84,6 +84,9 @@ func (a *Admin) OffsetsPartition(ctx context.Context, group string) (TopicPartit
 	return a.internalPartition(ctx, "__consumer_offsets", group)
 }
 
+// ErrNoTopic says that a topic does not exist, or does not exist yet.
+var ErrNoTopic = errors.New("the topic does not exist")
+
 // internalPartition is where one of Kafka's own topics keeps a name.
 func (a *Admin) internalPartition(ctx context.Context, topic, name string) (TopicPartition, error) {
 	topics, err := a.Topics(ctx, topic)
@@ -92,7 +95,7 @@ func (a *Admin) internalPartition(ctx context.Context, topic, name string) (Topi
 	}
 	n := topics[topic].Partitions
 	if n == 0 {
-		return TopicPartition{}, fmt.Errorf("kafka: topic %s does not exist", topic)
+		return TopicPartition{}, fmt.Errorf("kafka: %s: %w", topic, ErrNoTopic)
 	}
 	return TopicPartition{topic, hashPartition(name, n)}, nil
 }

@@ -231,7 +231,7 @@ func (a *Admin) Versions(ctx context.Context) (map[int32]string, error) {
 func CheckTopics(ctx context.Context, cfg Config, laptop bool) error {
 	found, err := Findings(ctx, cfg, laptop, false)
 	if err != nil || len(found) == 0 {
-		return Fault(err)
+		return cfg.fault(err)
 	}
 	lines := make([]string, len(found))
 	for i, f := range found {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
@@ -21,6 +23,8 @@ type finding struct {
 	Result string `json:"result"` // ok | warn | fail | skipped
 	Detail string `json:"detail"`
 	Next   string `json:"next,omitempty"`
+
+	away string // of the first check of a part that failed: why the others are skipped
 }
 
 const (
@@ -87,6 +91,7 @@ Exit 0: no check failed. Exit 1: one did. Exit 2: nothing is configured.`,
 const (
 	partKafka    = "Kafka"
 	partPostgres = "Postgres"
+	partBoth     = "Kafka and Postgres"
 )
 
 func (c *cli) checks(laptop bool, urls []string) []check {
@@ -104,9 +109,9 @@ func (c *cli) checks(laptop bool, urls []string) []check {
 		{"postgres: walls", envPostgres, partPostgres, c.checkWalls},
 		{"archive", envPostgres, partPostgres, c.checkArchive},
 		{"tables against the log", envPostgres, partPostgres, c.checkForged},
-		{"outboxes against the log", envPostgres, partPostgres, c.checkOutboxNumbers},
+		{"outboxes against the log", envPostgres, partBoth, c.checkOutboxNumbers},
 		{"migrations", envAdmin, "", one(c.checkMigrations)},
-		{"consumers", envPostgres, partPostgres, c.checkConsumers},
+		{"consumers", envPostgres, partBoth, c.checkConsumers},
 		{"clock: postgres", envPostgres, partPostgres, one(c.checkClock)},
 		{"signing keys", envKeys, "", one(c.checkKeys)},
 		{"http", envHTTP, "", one(c.checkHTTP)},
@@ -117,17 +122,25 @@ func (c *cli) checks(laptop bool, urls []string) []check {
 // examine makes the checks, each within its own time, so that a part that is away leaves time for the others.
 func (c *cli) examine(ctx context.Context, checks []check) []finding {
 	var found []finding
-	away := map[string]bool{}
+	away := map[string]string{} // why a part can't be asked
+	late := map[string]int{}    // checks that used up their time
 	for _, ch := range checks {
 		var results []finding
 		switch {
 		case ch.env != "" && c.value(ch.env) == "":
 			results = []finding{{Result: checkSkipped, Detail: ch.env + " is not set"}}
-		case away[ch.part]:
-			results = []finding{{Result: checkSkipped, Detail: ch.part + " does not answer"}}
+		case away[ch.part] != "":
+			results = []finding{{Result: checkSkipped, Detail: away[ch.part]}}
 		default:
 			limited, cancel := context.WithTimeout(ctx, c.timeout)
 			results = ch.run(limited)
+			if limited.Err() != nil && ctx.Err() == nil && ch.part != "" {
+				// A part that answers now and then would cost every check its whole time.
+				if late[ch.part]++; late[ch.part] > 1 {
+					away[ch.part] = ch.part + " does not answer in time"
+					away[partBoth] = away[ch.part]
+				}
+			}
 			cancel()
 		}
 		for _, f := range results {
@@ -135,9 +148,11 @@ func (c *cli) examine(ctx context.Context, checks []check) []finding {
 			found = append(found, f)
 			switch {
 			case ch.name == "kafka" && f.Result == checkFail:
-				away[partKafka] = true
+				away[partKafka] = cmp.Or(f.away, "Kafka does not answer")
+				away[partBoth] = away[partKafka]
 			case ch.name == "postgres" && f.Result == checkFail:
-				away[partPostgres] = true
+				away[partPostgres] = "Postgres does not answer"
+				away[partBoth] = away[partPostgres]
 			}
 		}
 	}
@@ -160,6 +175,12 @@ func (c *cli) checkKafka(ctx context.Context) finding {
 	admin, err := c.admin()
 	if err == nil {
 		err = ping(ctx, admin)
+	}
+	if kafka.Refused(err) {
+		f := fail(err, "check "+envKafkaUser+", "+envKafkaPassword+"_FILE and "+envKafkaMechanism)
+		f.Detail = "Kafka refuses the user " + c.value(envKafkaUser) + " or its password: " + f.Detail
+		f.away = "Kafka refuses this user or its password"
+		return f
 	}
 	if err != nil {
 		return fail(err, "is Kafka running at "+c.value(envBrokers)+", and are TLS and user as it wants them?")

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
@@ -23,6 +24,9 @@ func (c *cli) checkOutboxNumbers(ctx context.Context) []finding {
 	if path == "" {
 		return []finding{{Result: checkSkipped, Detail: envKeys + " is not set: the sequencer's numbers can't be read without the signing keys"}}
 	}
+	if c.value(envBrokers) == "" {
+		return []finding{{Result: checkSkipped, Detail: envBrokers + " is not set: the sequencer's numbers are in Kafka"}}
+	}
 	keys, err := event.LoadKeyring(path)
 	if err != nil {
 		return []finding{fail(err, "")}
@@ -37,8 +41,11 @@ func (c *cli) checkOutboxNumbers(ctx context.Context) []finding {
 		return []finding{fail(err, "doctor needs the role neuronx_ops")}
 	}
 	has, err := sequencer.AllNumbers(ctx, cfg, keys)
+	if kafka.Unauthorized(err) {
+		return []finding{unseen(err, "the ACL Read on the topic "+kafka.TopicState)}
+	}
 	if err != nil {
-		return []finding{fail(err, "doctor reads neuronx.sequencer.state")}
+		return []finding{fail(err, "doctor reads "+kafka.TopicState)}
 	}
 	return aheadOfLog(given, has)
 }

@@ -25,15 +25,29 @@ func (c *cli) checkSafety(ctx context.Context, laptop bool) []finding {
 		return []finding{fail(err, "")}
 	}
 	found, err := kafka.Findings(ctx, cfg, laptop, true)
+	topicsSeen := err == nil
+	if kafka.Unauthorized(err) { // of the topics, or only of the brokers' own settings?
+		var hidden error
+		found, hidden = kafka.Findings(ctx, cfg, laptop, false)
+		topicsSeen = hidden == nil
+	}
 	out := make([]finding, 0, len(found)+1)
 	for _, f := range found {
 		out = append(out, finding{Result: checkFail, Detail: fmt.Sprintf("%s: %s is %s, not %s: %s", f.Where, f.Setting, f.Value, f.Want, f.Why), Next: f.Repair})
 	}
-	if err != nil {
-		out = append(out, unseen(err, "the ACL DescribeConfigs on the cluster and on the topics"))
-	}
-	if len(out) == 0 {
+	switch {
+	case topicsSeen && len(found) == 0 && err != nil:
+		out = append(out, finding{Result: checkOK, Detail: "the topics are as declared"})
+	case topicsSeen && len(found) == 0:
 		out = append(out, finding{Result: checkOK, Detail: "as declared"})
+	}
+	switch {
+	case topicsSeen && err != nil:
+		f := unseen(err, "the ACL DescribeConfigs on the cluster")
+		f.Detail = "the brokers' own settings: " + f.Detail
+		out = append(out, f)
+	case err != nil:
+		out = append(out, unseen(err, "the ACL DescribeConfigs on the cluster and on the topics"))
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
@@ -38,6 +39,8 @@ func judgeState(found []sequencer.Stray, whole bool, err error) []finding {
 			Next: "only ingest's Kafka user may write to neuronx.sequencer.state (pkg/kafka/access.yaml): find out who did, and take the right away"})
 	}
 	switch {
+	case kafka.Unauthorized(err):
+		out = append(out, unseen(err, "the ACL Read on the topic "+kafka.TopicState))
 	case err != nil:
 		out = append(out, fail(err, "is it named in the readiness of ingest, too? See \"Mending\" in docs/operations.md"))
 	case !whole:

@@ -1,10 +1,15 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
@@ -27,4 +32,45 @@ func TestJudgeState_NamesStraysAndSaysWhatWasNotRead(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
+}
+
+func TestJudgeTxns_SaysNoneOnlyOfWhatWasLookedAt(t *testing.T) {
+	for _, x := range []struct {
+		name   string
+		found  []kafka.HangingTxn
+		looked lookedAt
+		want   []string // results
+	}{
+		{"everything was seen", nil, lookedAt{partitions: 30}, []string{checkOK}},
+		{"a part was hidden", nil, lookedAt{partitions: 30, hidden: []string{"_schemas"}}, []string{checkSkipped, checkOK}},
+		{"everything was hidden", nil, lookedAt{hidden: []string{"neuronx.events"}}, []string{checkSkipped}},
+		{"one hangs where a part was hidden", []kafka.HangingTxn{{}}, lookedAt{partitions: 30, hidden: []string{"_schemas"}}, []string{checkSkipped, checkFail}},
+	} {
+		var got []string
+		for _, f := range judgeTxns(x.found, x.looked) {
+			got = append(got, f.Result)
+		}
+		if !slices.Equal(got, x.want) {
+			t.Errorf("%s: %v, want %v", x.name, got, x.want)
+		}
+	}
+}
+
+func TestExamine_StopsAskingAPartThatTwiceDoesNotAnswerInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cli{timeout: 10 * time.Second}
+		hangs := check{name: "x", part: partPostgres, run: func(ctx context.Context) []finding {
+			<-ctx.Done()
+			return []finding{fail(ctx.Err(), "")}
+		}}
+		began := time.Now()
+		found := c.examine(t.Context(), []check{hangs, hangs, hangs, hangs, hangs, {name: "other", run: func(context.Context) []finding { return []finding{{Result: checkOK}} }}})
+		var got []string
+		for _, f := range found {
+			got = append(got, f.Result)
+		}
+		if want := []string{checkFail, checkFail, checkSkipped, checkSkipped, checkSkipped, checkOK}; !slices.Equal(got, want) || time.Since(began) != 20*time.Second {
+			t.Errorf("%v after %s, want %v", got, time.Since(began), want)
+		}
+	})
 }

@@ -53,7 +53,7 @@ does the same by itself on its own topics where its Kafka user may.`,
 				return failed("open Kafka", err)
 			}
 			defer admin.Close()
-			found, err := hangingTxns(ctx, admin)
+			found, looked, err := hangingTxns(ctx, admin)
 			if err != nil {
 				return failed("look for hanging transactions", err).next("it needs Read on the topics and Describe on the transactional ids")
 			}
@@ -74,6 +74,9 @@ does the same by itself on its own topics where its Kafka user may.`,
 			}); err != nil {
 				return err
 			}
+			if len(looked.hidden) > 0 {
+				printf(c.err, "not looked at, as this Kafka user may not see them or they are missing: %s\n", strings.Join(looked.hidden, ", "))
+			}
 			switch {
 			case failures != nil:
 				return failed("end hanging transactions", failures).next("run it as a user with Alter on the cluster and Read on __transaction_state; of an unknown outcome, see docs/operations.md")
@@ -88,10 +91,20 @@ does the same by itself on its own topics where its Kafka user may.`,
 }
 
 // hangingTxns looks at every topic that the engine's transactions write to.
-func hangingTxns(ctx context.Context, admin *kafka.Admin) ([]kafka.HangingTxn, error) {
+func hangingTxns(ctx context.Context, admin *kafka.Admin) (found []kafka.HangingTxn, looked lookedAt, err error) {
+	declared, err := kafka.DeclaredTopics()
+	if err != nil {
+		return nil, looked, err
+	}
 	topics, err := admin.Topics(ctx)
 	if err != nil {
-		return nil, err
+		return nil, looked, err
+	}
+	// A topic that the user may not describe is left out of the answer as if it did not exist.
+	for _, d := range declared {
+		if _, ok := topics[d.Name]; !ok {
+			looked.hidden = append(looked.hidden, d.Name)
+		}
 	}
 	var all []kafka.TopicPartition
 	for name, t := range topics {
@@ -102,12 +115,26 @@ func hangingTxns(ctx context.Context, admin *kafka.Admin) ([]kafka.HangingTxn, e
 		}
 	}
 	for _, g := range []string{kafka.GroupSequencer, kafka.GroupLanding} {
-		// The topic of offsets exists once the first group has come.
-		if tp, err := admin.OffsetsPartition(ctx, g); err == nil {
+		tp, err := admin.OffsetsPartition(ctx, g)
+		switch {
+		case kafka.Unauthorized(err):
+			looked.hidden = append(looked.hidden, "the offsets of "+g)
+		case errors.Is(err, kafka.ErrNoTopic): // it exists once the first group has come
+		case err != nil:
+			return nil, looked, err
+		default:
 			all = append(all, tp)
 		}
 	}
-	return admin.HangingTxns(ctx, all...)
+	looked.partitions = len(all)
+	found, err = admin.HangingTxns(ctx, all...)
+	return found, looked, err
+}
+
+// lookedAt tells how far a look went.
+type lookedAt struct {
+	partitions int
+	hidden     []string // what this user may not see, or is not there
 }
 
 // checkTransactions names what holds up readers for good.
@@ -121,14 +148,24 @@ func (c *cli) checkTransactions(ctx context.Context) []finding {
 		return []finding{fail(err, "")}
 	}
 	defer admin.Close()
-	found, err := hangingTxns(ctx, admin)
+	found, looked, err := hangingTxns(ctx, admin)
 	if err != nil {
-		return []finding{unseen(err, "the ACLs Read on the topics and Describe on the transactional ids")}
+		return []finding{unseen(err, rightsToSeeTxns)}
 	}
-	if len(found) == 0 {
-		return []finding{{Result: checkOK, Detail: "none hangs"}}
-	}
+	return judgeTxns(found, looked)
+}
+
+const rightsToSeeTxns = "the ACLs Read on the topics and on __consumer_offsets, and Describe on the transactional ids"
+
+// judgeTxns is pure. That none hangs is only said of what was looked at.
+func judgeTxns(found []kafka.HangingTxn, looked lookedAt) []finding {
 	var out []finding
+	if len(looked.hidden) > 0 {
+		out = append(out, finding{Result: checkSkipped, Detail: "this Kafka user may not see, or they are missing: " + strings.Join(looked.hidden, ", "), Next: "it takes " + rightsToSeeTxns})
+	}
+	if len(found) == 0 && looked.partitions > 0 {
+		out = append(out, finding{Result: checkOK, Detail: "none hangs in " + plural(looked.partitions, "partition")})
+	}
 	for _, t := range found {
 		out = append(out, finding{Result: checkFail, Next: "neuronx log hanging --execute",
 			Detail: fmt.Sprintf("%s-%d: readers wait at offset %d for a transaction (%s) that nobody will end: %s", t.Topic, t.Partition, t.StartOffset, dash(t.TransactionalID), t.Reason)})
