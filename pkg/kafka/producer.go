@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,8 +33,12 @@ type Producer struct {
 	room    *semaphore.Weighted
 	metrics *producerMetrics
 
-	flying atomic.Int64 // records on their way
-	moved  atomic.Int64 // Unix nanoseconds: when the last one was acknowledged, or the first of those on their way was handed over
+	moved atomic.Int64 // Unix nanoseconds: when a record was acknowledged last, exact to progressStep
+	watch struct {     // of Check
+		sync.Mutex
+		moved int64     // as it was last seen
+		since time.Time // since when records wait and it has not changed; zero: they don't, or it has
+	}
 }
 
 // NewProducer opens a producer. linger is how long it waits to fill a batch; 0 sends at once. reg may be nil. It does not
@@ -99,16 +104,12 @@ func (p *Producer) ProduceAsync(rec *Record, done func(*Record, error)) {
 
 func (p *Producer) send(r *Record, done func(*Record, error)) {
 	w, start := weight(r), time.Now()
-	if p.flying.Add(1) == 1 {
-		p.moved.Store(start.UnixNano())
-	}
 	// The context is not the caller's: cancelling it would cancel the record.
 	p.client.Produce(context.Background(), r, func(r *Record, err error) {
 		p.room.Release(w)
-		p.flying.Add(-1)
 		took := time.Since(start)
-		if err == nil {
-			p.moved.Store(start.Add(took).UnixNano())
+		if at := start.Add(took).UnixNano(); err == nil && at-p.moved.Load() > int64(progressStep) {
+			p.moved.Store(at)
 		}
 		p.metrics.observe(r.Topic, took, err)
 		done(r, err)
@@ -118,16 +119,27 @@ func (p *Producer) send(r *Record, done func(*Record, error)) {
 // Ping asks a broker for an answer.
 func (p *Producer) Ping(ctx context.Context) error { return p.client.Ping(ctx) }
 
-// stuckAfter is how long nothing may be acknowledged while records are on their way.
-const stuckAfter = 5 * time.Second
+// stuckAfter is how long nothing may be acknowledged while records are on their way. progressStep is how exactly acknowledgements are
+// timed: cores that write the same word for every record would wait for each other.
+const (
+	stuckAfter   = 5 * time.Second
+	progressStep = 100 * time.Millisecond
+)
 
-// Check is Ping, and fails when records are on their way and none was acknowledged for 5 s: a broker whose disk is full answers
-// questions and stores nothing.
+// Check is Ping, and fails when records were on their way at every call of the last 5 s and none was acknowledged: a broker whose disk is
+// full answers questions and stores nothing.
 func (p *Producer) Check(ctx context.Context) error {
 	if err := p.client.Ping(ctx); err != nil {
 		return fmt.Errorf("kafka: ping: %w", err)
 	}
-	if n, idle := p.flying.Load(), time.Since(time.Unix(0, p.moved.Load())); n > 0 && idle > stuckAfter {
+	n, now := p.client.BufferedProduceRecords(), time.Now()
+	p.watch.Lock()
+	defer p.watch.Unlock()
+	if moved := p.moved.Load(); n == 0 || moved != p.watch.moved {
+		p.watch.moved, p.watch.since = moved, time.Time{}
+	} else if p.watch.since.IsZero() {
+		p.watch.since = now
+	} else if idle := now.Sub(p.watch.since); idle > stuckAfter {
 		return fmt.Errorf("kafka: it answers, but %d records wait to be stored, none was for %s: is a broker's disk full, or are too few replicas in sync?", n, idle.Round(time.Second))
 	}
 	return nil
