@@ -24,7 +24,7 @@ type SenderConfig struct {
 	Owned      func() []int32 // partitions this process owns now
 	Partitions int32          // partitions of neuronx.ingress
 
-	Resend time.Duration // unseen for so long: sent again; default 10 s
+	Resend time.Duration // unseen for so long: sent again, and later each time that is in vain, up to 32 times as late; default 10 s
 	Poll   time.Duration // how often rows are looked for when nothing was added lately; default 200 ms
 	Batch  int           // rows of one pass; default 2,000
 
@@ -43,8 +43,11 @@ type cursor struct {
 	through int64     // highest number sent
 	low     int64     // lowest number in the outbox when last looked
 	since   time.Time // since when low is the lowest and sent
+	again   int       // how often low was sent again in vain
 	failing string    // what was said about the row that the tenant waits at; it is said once
 }
+
+const maxAgain = 5 // doublings of Resend
 
 // busyPoll is how often rows are looked for while transactions that added some may be committing: Add can't know when its
 // transaction commits, and waiting for the idle poll would add a tenth of a second to every derived event.
@@ -189,16 +192,17 @@ func (s *Sender) advance(t tenantRows, now time.Time) *cursor {
 	case c == nil:
 		return &cursor{through: t.low - 1, low: t.low, since: now}
 	case t.low != c.low:
-		c.low, c.since = t.low, now
+		c.low, c.since, c.again = t.low, now, 0
 		// Rows that went below the cursor (a Postgres restored under our feet) were never sent by us.
 		if t.high < c.through {
 			c.through = t.low - 1
 		}
-	case c.low <= c.through && now.Sub(c.since) >= s.cfg.Resend:
+	case c.low <= c.through && now.Sub(c.since) >= s.cfg.Resend<<c.again:
+		// Of a tenant that is stalled here nothing is ever seen, and a large outbox sent every few seconds would crowd others out of ingress.
 		s.box.metrics.resent.Inc()
 		s.box.log.Warn("derived events were not seen in the log; sending them again",
 			"tenant", t.tenant, "deriver", s.box.deriver, "from_number", t.low, "waiting", t.count)
-		c.through, c.since = t.low-1, now
+		c.through, c.since, c.again = t.low-1, now, min(c.again+1, maxAgain)
 	}
 	return c
 }

@@ -45,6 +45,13 @@ func (a *account) room(now time.Time) int {
 	return tokens
 }
 
+// inFlight is how many effects were begun and have not ended.
+func (a *account) inFlight() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.flying
+}
+
 // take books effects that were begun; none of them gives a breaker's probe back.
 func (a *account) take(n int) {
 	a.mu.Lock()

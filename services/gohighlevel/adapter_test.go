@@ -2,6 +2,7 @@ package gohighlevel
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -226,6 +227,43 @@ func TestAdapter_OneTenantsTroubleDoesNotStopAnother(t *testing.T) {
 	r.run(w)
 	r.waitFor("zeta's contact", func() bool { return len(r.crm.Contacts("loc-zeta")) == 1 })
 	r.waitFor("acme's breaker", func() bool { _, _, open := w.lowest(); return open == 1 })
+}
+
+// A slow answer is no failure, so no breaker helps: what helps is that its tenant can't have all slots.
+func TestAdapter_ACRMThatHangsKeepsNoOtherTenantWaiting(t *testing.T) {
+	r := newRig(t)
+	r.cfg.Timeout = time.Minute // no request of acme ends before the test does
+	r.connect(tenant, "send")
+	r.connect("zeta", "send")
+	r.fault(standin.Fault{Kind: "delay", DelayMS: 60_000, Count: -1, Location: "loc-acme"})
+	for i := range 2 * r.cfg.Workers {
+		r.apply(r.upsert(fmt.Sprint(i)))
+	}
+	w := r.worker()
+	var acme atomic.Int32
+	w.beforeSend = func(e ledger.Effect) {
+		if e.TenantID == tenant {
+			acme.Add(1)
+		}
+	}
+	r.run(w)
+	r.waitFor("acme's share of the slots to be full", func() bool { return int(acme.Load()) >= r.cfg.Workers/4 })
+	r.apply(r.event("zeta", "crm.contact.upsert.requested", "lead/z", map[string]any{"lead_id": "z", "email": "z@example.com"}))
+	r.waitFor("zeta's contact", func() bool { return len(r.crm.Contacts("loc-zeta")) == 1 })
+	if n := int(acme.Load()); n != r.cfg.Workers/4 {
+		t.Errorf("%d requests of one tenant at once, want a quarter of %d", n, r.cfg.Workers)
+	}
+}
+
+func TestShareOf_LeavesRoomForWhoHoldsNone(t *testing.T) {
+	for _, c := range []struct{ all, free, holds, want int }{
+		{16, 16, 0, 4}, {16, 16, 3, 1}, {16, 16, 4, 0}, {16, 3, 0, 1}, {16, 3, 1, 1}, {16, 2, 1, 0}, {16, 2, 0, 1}, {16, 1, 0, 1}, {16, 0, 0, 0},
+		{1, 1, 0, 1}, {1, 0, 1, 0}, {2, 1, 1, 0}, {256, 256, 0, 64},
+	} {
+		if got := shareOf(c.all, c.free, c.holds); got != c.want {
+			t.Errorf("shareOf(%d, %d, %d) = %d, want %d", c.all, c.free, c.holds, got, c.want)
+		}
+	}
 }
 
 func TestAdapter_WaitsForAMissingTokenAndRefusesAForeignURL(t *testing.T) {

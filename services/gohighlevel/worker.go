@@ -131,7 +131,11 @@ func (w *worker) pass(ctx, sending context.Context) error {
 			return nil
 		}
 		acct := w.accounts.get(tenant, time.Now())
-		room := min(acct.room(time.Now()), free)
+		share := shareOf(cap(w.slots), free, acct.inFlight())
+		if share == 0 { // asked before the account, whose breaker counts on a probe that it lets through
+			continue
+		}
+		room := min(acct.room(time.Now()), share)
 		if room == 0 {
 			continue
 		}
@@ -155,6 +159,17 @@ func (w *worker) pass(ctx, sending context.Context) error {
 		}
 	}
 	return nil
+}
+
+// shareOf is how many of the free slots a tenant may take that holds some of all already. A CRM that answers, but takes half a minute for
+// it, opens no breaker; with all slots for whoever has waited longest, its tenant would make everybody wait as long. So a tenant holds a
+// quarter at most, and an eighth is kept for tenants that hold none.
+func shareOf(all, free, holds int) int {
+	share := min(max(1, all/4)-holds, free-all/8)
+	if holds == 0 {
+		share = max(share, min(1, free))
+	}
+	return max(0, share)
 }
 
 // job is an attempt that was committed.

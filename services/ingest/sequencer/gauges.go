@@ -16,12 +16,14 @@ type gauges struct {
 	snapshotAt *prometheus.GaugeVec
 	deltas     *prometheus.GaugeVec
 	stableAge  *prometheus.GaugeVec
+	behind     *prometheus.GaugeVec
 	misrouted  *prometheus.CounterVec
 
 	hangingEnded prometheus.Counter
 
-	mu    sync.Mutex
-	known map[[2]string]bool // tenant and source that have a series of their own
+	mu     sync.Mutex
+	known  map[[2]string]bool // tenant and source that have a series of their own
+	judged map[int32]int64    // next offset of ingress, by owned partition
 }
 
 // maxMisrouted bounds the series of misrouting producers: tenants and sources come from outside. Those that come later share one.
@@ -38,7 +40,7 @@ func newGauges(reg prometheus.Registerer) *gauges {
 		return register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels))
 	}
 	return &gauges{
-		known: map[[2]string]bool{},
+		known: map[[2]string]bool{}, judged: map[int32]int64{},
 		restored: gauge("neuronx_sequencer_partition_restore_seconds",
 			"How long the last restore of an owned partition took, from its assignment until its first record could be judged.", p),
 		snapshotAt: gauge("neuronx_sequencer_snapshot_timestamp_seconds",
@@ -46,6 +48,8 @@ func newGauges(reg prometheus.Registerer) *gauges {
 		deltas: gauge("neuronx_sequencer_delta_bytes", "State written since the partition's last snapshot: what a restore reads besides it.", p),
 		stableAge: gauge("neuronx_sequencer_last_stable_age_seconds",
 			"How long the oldest open transaction on an owned partition of the topic has held up its readers.", []string{"topic"}),
+		behind: gauge("neuronx_sequencer_behind_seconds",
+			"How long the oldest record of an owned partition of ingress has waited for its verdict, to within 5 seconds.", p),
 		hangingEnded: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_hanging_transactions_ended_total",
 			Help: "Open transactions that no coordinator would have ended (KIP-664), ended as it had decided so that readers go on."})),
 		misrouted: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_misrouted_total",
@@ -64,13 +68,29 @@ func (g *gauges) restoredIn(p *partition, took time.Duration) {
 func (g *gauges) stateWritten(p *partition) {
 	g.deltas.WithLabelValues(label(p.id)).Set(float64(p.deltaBytes))
 	g.snapshotAt.WithLabelValues(label(p.id)).Set(float64(p.lastSnapshot.UnixMilli()) / 1e3)
+	if p.state != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.judged[p.id] = p.state.next
+	}
+}
+
+// judgedTo is the next offset of ingress of an owned partition; false before it is restored.
+func (g *gauges) judgedTo(id int32) (int64, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	next, ok := g.judged[id]
+	return next, ok
 }
 
 // forget drops the series of a partition that left.
 func (g *gauges) forget(id int32) {
-	for _, v := range []*prometheus.GaugeVec{g.restored, g.snapshotAt, g.deltas} {
+	for _, v := range []*prometheus.GaugeVec{g.restored, g.snapshotAt, g.deltas, g.behind} {
 		v.DeleteLabelValues(label(id))
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.judged, id)
 }
 
 // forward counts a misrouted record under its producer.

@@ -40,14 +40,45 @@ func TestGauges_NameAMisroutingProducerAndStayBounded(t *testing.T) {
 
 func TestGauges_OfAPartitionThatLeftAreGone(t *testing.T) {
 	g := newGauges(prometheus.NewRegistry())
-	p := &partition{id: 3, deltaBytes: 77, lastSnapshot: time.Now()}
+	p := &partition{id: 3, deltaBytes: 77, lastSnapshot: time.Now(), state: &State{next: 12}}
 	g.restoredIn(p, 2*time.Second)
 	if restored, deltas := testutil.ToFloat64(g.restored.WithLabelValues("3")), testutil.ToFloat64(g.deltas.WithLabelValues("3")); restored != 2 || deltas != 77 {
 		t.Errorf("restored in %v s, %v bytes of deltas", restored, deltas)
 	}
+	if next, ok := g.judgedTo(3); !ok || next != 12 {
+		t.Errorf("judged up to %d, %v", next, ok)
+	}
+	g.behind.WithLabelValues("3").Set(1)
 	g.forget(3)
-	if n := testutil.CollectAndCount(g.restored) + testutil.CollectAndCount(g.snapshotAt) + testutil.CollectAndCount(g.deltas); n != 0 {
+	if _, ok := g.judgedTo(3); ok {
+		t.Error("where a partition stands that another process has is still known")
+	}
+	if n := testutil.CollectAndCount(g.behind) + testutil.CollectAndCount(g.restored) + testutil.CollectAndCount(g.snapshotAt) + testutil.CollectAndCount(g.deltas); n != 0 {
 		t.Errorf("%d series of a partition that another process has", n)
+	}
+}
+
+func TestBacklog_IsAsOldAsItsOldestRecord(t *testing.T) {
+	b := backlog{}
+	at := time.Unix(1000, 0)
+	for i, c := range []struct {
+		stable, judged int64
+		want           float64
+	}{
+		{10, 10, 0},  // nothing waits
+		{20, 10, 0},  // the first look is no time
+		{30, 12, 5},  // it moves, but not as far as the end of 5 s ago
+		{30, 19, 10}, // one is left of that
+		{40, 20, 10}, // now the oldest came with the second look
+		{40, 40, 0},
+		{50, 40, 0},
+	} {
+		if got := b.age(1, c.stable, c.judged, at.Add(time.Duration(i)*5*time.Second)); got != c.want {
+			t.Errorf("look %d, judged %d of %d: %v s, want %v", i, c.judged, c.stable, got, c.want)
+		}
+	}
+	if b.age(1, 50, 50, at); len(b) != 0 {
+		t.Errorf("%d ends are kept of what is judged", len(b))
 	}
 }
 

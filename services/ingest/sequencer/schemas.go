@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 )
 
@@ -14,6 +16,7 @@ const (
 	unknownFor      = time.Minute // an id that the registry does not know is asked for again after that
 	unavailableFor  = time.Second
 	maxCachedErrors = 10_000 // ids that a hostile producer makes up must not fill the memory
+	maxAhead        = 64     // look-ups under way at once for records that are not at the head of their partition
 )
 
 // schemaCache answers at once: what it does not know it asks the registry for beside the loop, and says "unavailable" meanwhile.
@@ -65,11 +68,38 @@ func (c *schemaCache) get(id int32) (Schema, error) {
 		}
 		delete(c.failed, id)
 	}
+	c.begin(id)
+	return nil, errors.Join(errUnavailable, errLoading)
+}
+
+// begin starts a look-up unless one is under way. c.mu is held.
+func (c *schemaCache) begin(id int32) {
 	if !c.pending[id] {
 		c.pending[id] = true
 		go c.load(id)
 	}
-	return nil, errors.Join(errUnavailable, errLoading)
+}
+
+// ahead starts the look-ups of records that wait behind one whose schema is being looked up. Otherwise a partition would wait, and then
+// commit a transaction of its own, for each unknown id in turn: a producer that makes up an id a record would hold up everybody's
+// events behind its own at a handful of records a second.
+func (c *schemaCache) ahead(recs []*kafka.Record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for _, r := range recs {
+		if len(c.pending) >= maxAhead {
+			return
+		}
+		id, _, err := event.Unframe(r.Value)
+		if err != nil || c.found[id] != nil {
+			continue
+		}
+		if f, ok := c.failed[id]; ok && now.Before(f.until) {
+			continue
+		}
+		c.begin(id)
+	}
 }
 
 // lookups is get for one transaction, which does not lock again for the schema that it was asked for last.

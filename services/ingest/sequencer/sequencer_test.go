@@ -11,9 +11,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/registry"
 )
 
 func TestRun_AdmitsRefusesAndDropsRepeatsEndToEnd(t *testing.T) {
@@ -150,6 +152,65 @@ func TestStage_TakesNoMoreOfAPartitionThanOneStateRecordHolds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// asked is a registry that answers nothing until it may, and tells what it was asked for.
+type asked struct {
+	ids  chan int32
+	free chan struct{}
+}
+
+func (a *asked) SchemaByID(ctx context.Context, id int32) (*avro.Schema, error) {
+	a.ids <- id
+	select {
+	case <-a.free:
+		return nil, registry.ErrUnknown
+	case <-ctx.Done():
+		return nil, registry.ErrUnavailable
+	}
+}
+
+func TestStage_WaitsOnceForManyUnknownSchemas(t *testing.T) {
+	const records = 3 * maxAhead
+	d := newDoor(t)
+	d.s.tenants["acme"] = &tenant{status: statusActive}
+	p := &partition{phase: running, state: d.s}
+	for i := range records {
+		in := d.input(lead("acme", fmt.Sprint(i)))
+		r := &kafka.Record{Topic: kafka.TopicIngress, Offset: d.s.next + int64(i), Key: in.key, Value: event.Frame(int32(1_000_000+i), []byte("x")), Timestamp: time.UnixMilli(in.ms)}
+		for _, h := range in.headers {
+			if h.Key != "neuronx-sig" {
+				r.Headers = append(r.Headers, kafka.RecordHeader(h))
+			}
+		}
+		p.pending = append(p.pending, r)
+	}
+	source := &asked{ids: make(chan int32, records), free: make(chan struct{})}
+	schemas := newSchemaCache(source)
+	woken := make(chan struct{}, records)
+	schemas.onLoaded(func() { woken <- struct{}{} })
+	c := &session{reader: &kafka.PartitionReader{}, parts: map[int32]*partition{0: p}, memory: newKeyMemory(1 << 30), sequencer: &sequencer{partitions: 1, schemas: schemas, cfg: Config{
+		MaxRecords: records, MaxDuration: time.Minute, Keys: d.keys, Now: func() time.Time { return time.UnixMilli(d.ms) },
+	}}}
+	if b := c.stage(); b.n != 0 || p.phase != waiting {
+		t.Fatalf("%d records judged whose schemas nobody knows, partition %v", b.n, p.phase)
+	}
+	// All look-ups but that at the head are started under one lock, so what was asked for is known when the last of them comes.
+	for range maxAhead {
+		<-source.ids
+	}
+	close(source.free)
+	for range maxAhead {
+		<-woken
+	}
+	if got := len(source.ids); got != 0 {
+		t.Errorf("%d look-ups more than %d at once", got, maxAhead)
+	}
+	p.phase, p.loading = running, 0
+	if b := c.stage(); b.n != maxAhead || len(b.parts[0].dead) != maxAhead {
+		t.Errorf("%d records judged after one wait, want the %d that were looked up", b.n, maxAhead)
+	}
+	schemas.close()
 }
 
 func TestRemembers_CountsTheKeysOfTheTransactionInFlight(t *testing.T) {

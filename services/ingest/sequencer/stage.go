@@ -101,6 +101,9 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 		}
 		d := admit(env, st.o, in)
 		if d.outcome == paused {
+			if d.loading {
+				c.schemas.ahead(p.pending[i+1:])
+			}
 			c.pause(p, &d, loads)
 			break
 		}

@@ -2,6 +2,7 @@ package sequencer
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
@@ -35,10 +36,37 @@ func (w stableWatch) age(topic string, partition int32, stable, end int64, now t
 	return 0
 }
 
+// backlog remembers when each partition's ingress ended where, until the sequencer has come so far.
+type backlog map[int32][]ingressEnd
+
+type ingressEnd struct {
+	end int64
+	at  time.Time
+}
+
+const maxEnds = 1_000 // of a partition: 83 minutes; what comes later is not needed to tell how old the oldest is
+
+// age says for how many seconds the oldest record that is not judged has been there. What was not seen before counts as no time.
+func (b backlog) age(partition int32, stable, judged int64, now time.Time) float64 {
+	ends := b[partition]
+	for len(ends) > 0 && ends[0].end <= judged {
+		ends = ends[1:]
+	}
+	if last := len(ends) - 1; stable > judged && len(ends) < maxEnds && (last < 0 || stable > ends[last].end) {
+		ends = append(ends, ingressEnd{stable, now})
+	}
+	if len(ends) == 0 {
+		delete(b, partition)
+		return 0
+	}
+	b[partition] = ends
+	return now.Sub(ends[0].at).Seconds()
+}
+
 // watchStable measures how long an open transaction has held up the readers of an owned partition, and ends one that its coordinator
 // will not end: nothing that waits for it would ever go on, and no restart would help.
 func (c *session) watchStable(ctx context.Context) {
-	seen := stableWatch{}
+	seen, waiting := stableWatch{}, backlog{}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
@@ -69,6 +97,14 @@ func (c *session) watchStable(ctx context.Context) {
 			}
 			c.m.stableAge.WithLabelValues(topic).Set(oldest)
 		}
+		mine := c.txn.Assignment()
+		for id := range mine {
+			if judged, ok := c.m.judgedTo(id); ok {
+				age := waiting.age(id, stable[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: id}], judged, now)
+				c.m.behind.WithLabelValues(label(id)).Set(age)
+			}
+		}
+		maps.DeleteFunc(waiting, func(id int32, _ []ingressEnd) bool { _, owned := mine[id]; return !owned })
 		c.endHanging(ctx, stuck...)
 	}
 }
