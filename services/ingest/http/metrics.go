@@ -20,6 +20,7 @@ type metrics struct {
 	waits     *prometheus.CounterVec
 	lookups   *prometheus.CounterVec
 	refused   *prometheus.CounterVec
+	crowded   prometheus.Counter
 	tenants   sync.Map // those with a series of their own
 	series    atomic.Int64
 }
@@ -53,11 +54,14 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 		Name: "neuronx_http_refused_total",
 		Help: "Requests that were refused for what they would hold: memory_full (of the process), tenant_memory_full, slow_body. 100 tenants have series of their own, the rest is other.",
 	}, []string{"reason", "tenant"})
+	m.crowded = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "neuronx_http_connections_refused_total", Help: "Connections that were closed because too many were open; whose they were is not known.",
+	})
 	if reg != nil {
 		gauge := func(name, help string, value func() float64) prometheus.Collector {
 			return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 		}
-		reg.MustRegister(m.requests, m.durations, m.events, m.ignored, m.waits, m.lookups, m.refused,
+		reg.MustRegister(m.requests, m.durations, m.events, m.ignored, m.waits, m.lookups, m.refused, m.crowded,
 			gauge("neuronx_http_body_memory_bytes", "Memory reserved for requests in flight: what is read, decompressed and parsed.",
 				func() float64 { return float64(s.memory.reserved()) }),
 			gauge("neuronx_http_body_memory_limit_bytes", "How much of that there may be before requests are refused.",

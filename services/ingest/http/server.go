@@ -163,6 +163,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		ConnState:         newConnections(max(minConnections, int(s.memory.limit/connectionCost)), s.metrics.crowded.Inc).watch,
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
