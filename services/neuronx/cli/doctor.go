@@ -102,6 +102,7 @@ func (c *cli) checks(laptop bool, urls []string) []check {
 		{"topics and brokers", envBrokers, partKafka, func(ctx context.Context) []finding { return c.checkSafety(ctx, laptop) }},
 		{"transactions", envBrokers, partKafka, c.checkTransactions},
 		{"sequencer's state", envBrokers, partKafka, c.checkState},
+		{"ingress", envBrokers, partKafka, c.checkIngress},
 		{"registry", envRegistry, "", one(c.checkRegistry)},
 		{"postgres", envPostgres, "", one(c.checkPostgres)},
 		{"postgres: writes", envPostgres, partPostgres, one(c.checkWrites)},
