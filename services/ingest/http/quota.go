@@ -34,6 +34,7 @@ type quota struct {
 	limits     tenant.Limits
 	events     *bucket
 	bytes      *bucket
+	refusals   *refusals
 	mu         sync.Mutex
 	batchAfter time.Time // batches that come sooner are refused unread
 }
@@ -57,8 +58,12 @@ func (r *rates) of(name string, limits tenant.Limits) *quota {
 	defer r.mu.Unlock()
 	q := r.tenants[name]
 	if q == nil || q.limits != limits {
+		owed := newRefusals()
+		if q != nil {
+			owed = q.refusals
+		}
 		q = &quota{
-			limits: limits,
+			limits: limits, refusals: owed,
 			events: r.bucket("events", "events", pick(limits.EventsPerSecond, r.Events), maxBatchItems),
 			bytes:  r.bucket("bytes", "bytes", pick(limits.BytesPerSecond, r.Bytes), MaxBatchBody),
 		}
