@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/e2e/hostile"
 )
 
@@ -20,6 +21,7 @@ const (
 	rowFloor   = 250 * time.Millisecond
 	scoreFloor = 500 * time.Millisecond // a score goes through the rules and once more through the log
 	rounds     = 5
+	shortest   = 4 * time.Second  // of an attack: eighty leads
 	patience   = 10 * time.Second // for a lead that is not in the read model at the end of a window
 )
 
@@ -27,7 +29,7 @@ const (
 func (h *siege) calm(ctx context.Context) hostile.Delays {
 	from := time.Now()
 	rest(ctx, quietFor)
-	return h.neighbour.Delays(ctx, from, patience)
+	return h.neighbour.Delays(ctx, from, time.Now(), patience)
 }
 
 // noticed reports whether the neighbour's leads took longer than they may in bad windows, compared with quiet ones.
@@ -88,16 +90,41 @@ func (h *siege) strike(t *testing.T, do func(*struck)) hostile.Delays {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(h.ctx, 4*time.Minute)
 	defer cancel()
-	s := &struck{Attacker: h.attacker(), siege: h, t: t, ctx: ctx, version: 1}
+	s := &struck{Attacker: h.attacker(), siege: h, t: t, ctx: ctx, version: 1, from: time.Now()}
 	for _, n := range h.c.Services() {
 		noError(t, h.c.Processes[n].ResetPeak())
 	}
-	from := time.Now()
 	do(s)
-	d := h.neighbour.Delays(ctx, from, patience)
-	t.Logf("after %s: the neighbour: %s", time.Since(from).Truncate(time.Second), d)
+	if s.to.IsZero() {
+		s.over()
+	}
+	d := h.neighbour.Delays(ctx, s.from, s.to, patience)
+	t.Logf("in %s: the neighbour: %s", s.to.Sub(s.from).Truncate(time.Second), d)
 	h.alive(t)
 	return d
+}
+
+// begun says that the attack begins now. What an operator's program did before costs the neighbour nothing where it runs on a machine of its
+// own.
+func (s *struck) begun() { s.from, s.to = time.Now(), time.Time{} }
+
+// over waits until all that was sent is applied or stalled, and for a window that can be measured, and says that the attack is over.
+func (s *struck) over() {
+	s.t.Helper()
+	err := cluster.Eventually(s.ctx, time.Minute, func(ctx context.Context) error {
+		var waiting int
+		err := s.c.Admin.QueryRow(ctx, `SELECT count(*) FROM neuronx.progress WHERE tenant_id = $1 AND (state = 'catching-up' OR state = 'live' AND sequence <
+			(SELECT max(sequence) FROM neuronx.progress p WHERE p.tenant_id = $1))`, s.Tenant.ID).Scan(&waiting)
+		if err == nil && waiting > 0 {
+			err = fmt.Errorf("%d consumers are not through with it", waiting)
+		}
+		return err
+	})
+	if err != nil {
+		s.t.Errorf("%s: %v", s.Tenant.ID, err)
+	}
+	rest(s.ctx, time.Until(s.from.Add(shortest)))
+	s.to = time.Now()
 }
 
 // attacker is a tenant of its own.

@@ -16,7 +16,6 @@ import (
 	"github.com/neuronx/engine/e2e/checker"
 	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/e2e/hostile"
-	"github.com/neuronx/engine/e2e/load"
 )
 
 // What one tenant may do to the others.
@@ -43,6 +42,7 @@ func TestHostile_OneTenantStopsNoOther(t *testing.T) {
 		var stats hostile.StallStats
 		s.Stall(ctx, 60, stall, &stats)
 		s.t.Logf("%d stalled bodies, %d held for %s, %d answered: %s", stats.Opened.Load(), stats.Held.Load(), stall, stats.Answered.Load(), stats.Answers())
+		s.over()
 		s.named()
 	})
 	h.contest("refusals that cost", func(s *struck) { s.refusals(lasting) })
@@ -163,6 +163,8 @@ type struck struct {
 	t       *testing.T
 	ctx     context.Context
 	version int64 // of the rules in force
+
+	from, to time.Time // of the attack itself
 }
 
 // provoke has an attempt's rules published and sends its events. It reports whether the rules can be published at all.
@@ -181,7 +183,9 @@ func (s *struck) provoke(a hostile.Attempt) bool {
 		return false
 	}
 	s.version++
+	s.begun()
 	s.send(a.Events...)
+	s.over()
 	return true
 }
 
@@ -336,12 +340,12 @@ func (s *struck) largeBundles() {
 	var running sync.WaitGroup
 	for _, as := range []*hostile.Attacker{s.Attacker, s.attacker(), s.attacker(), s.attacker()} {
 		running.Go(func() {
-			one := &struck{Attacker: as, siege: s.siege, t: s.t, ctx: s.ctx, version: 1}
-			if one.provoke(a) {
-				one.ordinary()
-			} else {
-				s.t.Errorf("%s can't publish a large bundle", as.Tenant.ID)
+			one := &struck{Attacker: as, siege: s.siege, t: s.t, ctx: s.ctx, version: 1, from: time.Now()}
+			if err := s.c.PublishRules(s.ctx, as.Tenant.ID, a.Rules, 2); err != nil {
+				s.t.Errorf("%s: %v", as.Tenant.ID, err)
 			}
+			one.send(a.Events...)
+			one.ordinary()
 		})
 	}
 	running.Wait()
@@ -379,21 +383,4 @@ func lineWith(text, word string) string {
 		}
 	}
 	return ""
-}
-
-// answers asks the HTTP role as a key's owner until it answers with a status.
-func (s *struck) answers(as load.Tenant, status int, limit time.Duration) error {
-	probe := &hostile.Attacker{Door: s.Door, Tenant: as, History: s.record}
-	began := time.Now()
-	err := cluster.Eventually(s.ctx, limit, func(ctx context.Context) error {
-		got, err := probe.Probe(ctx)
-		if err == nil && got != status {
-			err = fmt.Errorf("it answers %d", got)
-		}
-		return err
-	})
-	if err == nil {
-		s.t.Logf("%d after %s", status, time.Since(began).Truncate(time.Millisecond))
-	}
-	return err
 }

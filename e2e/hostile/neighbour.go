@@ -209,10 +209,9 @@ func (n *Neighbour) watch(ctx context.Context) error {
 	}
 }
 
-// Delays sums up the leads first sent from from on, until now. Those that are not there yet may take up to patience more.
-func (n *Neighbour) Delays(ctx context.Context, from time.Time, patience time.Duration) Delays {
-	to := time.Now()
-	for end := to.Add(patience); time.Now().Before(end) && ctx.Err() == nil && n.missing(from, to) > 0; {
+// Delays sums up the leads first sent between two times. Those that are not there yet may take up to patience more from now.
+func (n *Neighbour) Delays(ctx context.Context, from, to time.Time, patience time.Duration) Delays {
+	for end := time.Now().Add(patience); time.Now().Before(end) && ctx.Err() == nil && n.missing(from, to) > 0; {
 		pause(ctx, pollEvery)
 	}
 	n.mu.Lock()
