@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -58,7 +59,7 @@ func (r *rates) of(name string, limits tenant.Limits) *quota {
 	defer r.mu.Unlock()
 	q := r.tenants[name]
 	if q == nil || q.limits != limits {
-		owed := newRefusals()
+		owed := newRefusals(runtime.GOMAXPROCS(0))
 		if q != nil {
 			owed = q.refusals
 		}

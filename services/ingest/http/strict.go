@@ -2,7 +2,6 @@ package httpin
 
 import (
 	"context"
-	"runtime"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -24,9 +23,9 @@ type refusals struct {
 	turn  chan struct{} // of one at a time, once the burst is spent
 }
 
-func newRefusals() *refusals {
+func newRefusals(cores int) *refusals {
 	return &refusals{
-		spent: rate.NewLimiter(rate.Limit(float64(runtime.GOMAXPROCS(0))*1e6/refusalParts), int(refusalBurst.Microseconds())),
+		spent: rate.NewLimiter(rate.Limit(float64(cores)*1e6/refusalParts), int(refusalBurst.Microseconds())),
 		turn:  make(chan struct{}, 1),
 	}
 }

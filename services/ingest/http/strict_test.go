@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,11 +41,12 @@ func TestStrictly_RefusalsOfATenantTakeAShareOfTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRates(Quotas{})
 		q := r.of("hostile", tenant.Limits{})
+		q.refusals = newRefusals(2)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		spent, _ := spend(ctx, q, 8, 3*time.Millisecond, true)
-		share := time.Minute * time.Duration(runtime.GOMAXPROCS(0)) / refusalParts
-		if share = min(share, time.Minute); spent > share+refusalBurst+8*3*time.Millisecond || spent < share*9/10 {
+		const share = time.Minute * 2 / refusalParts
+		if spent > share+refusalBurst+8*3*time.Millisecond || spent < share*9/10 {
 			t.Errorf("refusals took %s of a minute, want about %s", spent, share)
 		}
 		// The others do not wait for it, and neither do they wait for what is accepted.
