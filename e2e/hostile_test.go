@@ -334,21 +334,17 @@ func (s *struck) refusals(lasting time.Duration) {
 	}
 }
 
-// largeBundles has four tenants publish as many expressions as a bundle may have, at the same time, and sends leads to all of them.
+// largeBundles has four tenants publish as many expressions as a bundle may have, one after the other, and sends leads to all of them.
 func (s *struck) largeBundles() {
 	a := hostile.Large()
-	var running sync.WaitGroup
+	s.begun()
 	for _, as := range []*hostile.Attacker{s.Attacker, s.attacker(), s.attacker(), s.attacker()} {
-		running.Go(func() {
-			one := &struck{Attacker: as, siege: s.siege, t: s.t, ctx: s.ctx, version: 1, from: time.Now()}
-			if err := s.c.PublishRules(s.ctx, as.Tenant.ID, a.Rules, 2); err != nil {
-				s.t.Errorf("%s: %v", as.Tenant.ID, err)
-			}
-			one.send(a.Events...)
-			one.ordinary()
-		})
+		one := &struck{Attacker: as, siege: s.siege, t: s.t, ctx: s.ctx, version: 1}
+		noError(s.t, s.c.PublishRules(s.ctx, as.Tenant.ID, a.Rules, 2))
+		one.send(a.Events...)
+		one.ordinary()
 	}
-	running.Wait()
+	s.over()
 }
 
 // byData sends data that makes a rule dear. The rule must go on for ordinary data, with nobody doing anything about it.
