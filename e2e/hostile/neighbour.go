@@ -68,31 +68,11 @@ func (d Delays) String() string {
 		d.Leads, ms(d.P50), ms(d.P99), ms(d.ScoredP50), ms(d.ScoredP99), d.Missing, d.Unscored, d.Refused)
 }
 
-// Row and Score are the p99s that are judged.
-func Row(d Delays) time.Duration   { return d.P99 }
-func Score(d Delays) time.Duration { return d.ScoredP99 }
+// Row is the p99 from the first POST to the row.
+func Row(d Delays) time.Duration { return d.P99 }
 
-// Median is the median of each delay over windows, and the sums of what is counted. The middle of an even number is the upper one.
-func Median(windows []Delays) Delays {
-	var out Delays
-	middle := func(of func(Delays) time.Duration) time.Duration {
-		all := make([]time.Duration, len(windows))
-		for i, d := range windows {
-			all[i] = of(d)
-		}
-		slices.Sort(all)
-		return all[len(all)/2]
-	}
-	if len(windows) == 0 {
-		return out
-	}
-	for _, d := range windows {
-		out.Leads, out.Missing, out.Unscored = out.Leads+d.Leads, out.Missing+d.Missing, out.Unscored+d.Unscored
-	}
-	out.P50, out.ScoredP50 = middle(func(d Delays) time.Duration { return d.P50 }), middle(func(d Delays) time.Duration { return d.ScoredP50 })
-	out.P99, out.ScoredP99 = middle(Row), middle(Score)
-	return out
-}
+// Score is the p99 from the first POST to the score.
+func Score(d Delays) time.Duration { return d.ScoredP99 }
 
 // Run sends leads until ctx ends. A lead that is refused or not answered is sent again, as a client does, and its delay counts from the
 // first try.
