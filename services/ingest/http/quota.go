@@ -113,6 +113,9 @@ func (b *bucket) charge(n int, now time.Time) {
 // less than 0. What it lets in is charged.
 func (q *quota) enter(batch bool, announced int64, now time.Time) *Problem {
 	announced = max(0, min(announced, MaxBatchBody))
+	if batch && q.refusals.busy(now) {
+		return tooManyRefusals()
+	}
 	if wait := q.bytes.lacks(int(announced), now); wait > 0 {
 		return q.bytes.over(wait)
 	}

@@ -12,7 +12,7 @@ import (
 // What refusals of one tenant may take. To name all that is wrong with an event takes a hundred times what it takes to accept one, and
 // costs the sender nothing: no quota of events counts it by its cost.
 const (
-	refusalParts = 4                      // a quarter of the cores' time
+	refusalParts = 8                      // an eighth of the cores' time
 	refusalBurst = 200 * time.Millisecond // is spent at once by a tenant that errs now and then
 	refusalWait  = 10 * time.Second       // longer than that no request waits for its turn
 )
@@ -67,6 +67,9 @@ func (q *quota) strictly(ctx context.Context) (end func(refused bool), p *Proble
 		release()
 	}, nil
 }
+
+// busy reports whether a request waits for its turn already: another batch would only hold memory meanwhile, and cost its inflation.
+func (r *refusals) busy(now time.Time) bool { return len(r.turn) == cap(r.turn) && r.debt(now) > 0 }
 
 // debt is how long it takes until nothing is owed.
 func (r *refusals) debt(now time.Time) time.Duration {

@@ -130,3 +130,36 @@ func TestPost_ABatchIsRefusedWholeWhenTheTenantsRefusalsTookTooLong(t *testing.T
 		t.Errorf("%d events were stored", n)
 	}
 }
+
+// What waits for its turn holds memory, and so would every batch that is read meanwhile; single events go on.
+func TestPost_BatchesAreRefusedUnreadWhileOneWaitsForItsTurn(t *testing.T) {
+	f := newFixture(t, nil)
+	q := f.rates.of("acme", tenant.Limits{})
+	q.refusals.charge(time.Hour, time.Now())
+	q.refusals.turn <- struct{}{}
+	send := func(key, media, text string) (*httptest.ResponseRecorder, int) {
+		body := &hands{Reader: strings.NewReader(text)}
+		r := httptest.NewRequest(http.MethodPost, "/v1/events", body)
+		r.Header.Set("Authorization", "Bearer "+f.keys[key])
+		r.Header.Set("Content-Type", media)
+		w := httptest.NewRecorder()
+		f.handler.ServeHTTP(w, r)
+		return w, body.read
+	}
+	if w, read := send("acme", mediaBatch, "["+good+"]"); w.Code != http.StatusTooManyRequests || read != 0 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d after %d bytes were read: %s", w.Code, read, w.Body)
+	}
+	for key, media := range map[string]string{"acme": mediaStructured, "globex": mediaBatch} {
+		text := good
+		if media == mediaBatch {
+			text = "[" + good + "]"
+		}
+		if w, _ := send(key, media, text); w.Code != http.StatusAccepted {
+			t.Errorf("%s of %s: %d %s", media, key, w.Code, w.Body)
+		}
+	}
+	<-q.refusals.turn
+	if w, _ := send("acme", mediaBatch, "["+good+"]"); w.Code != http.StatusAccepted {
+		t.Errorf("nothing waits any more: %d %s", w.Code, w.Body)
+	}
+}
