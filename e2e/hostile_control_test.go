@@ -3,12 +3,14 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/e2e/hostile"
 	"github.com/neuronx/engine/e2e/load"
 )
@@ -96,4 +98,21 @@ func (s *struck) obeyed() {
 			s.t.Errorf("after tenant %s the tenant's key is not answered with %d: %v", act.verb, act.status, err)
 		}
 	}
+}
+
+// answers asks the HTTP role as a key's owner until it answers with a status.
+func (s *struck) answers(as load.Tenant, status int, limit time.Duration) error {
+	probe := &hostile.Attacker{Door: s.Door, Tenant: as, History: s.record}
+	began := time.Now()
+	err := cluster.Eventually(s.ctx, limit, func(ctx context.Context) error {
+		got, err := probe.Probe(ctx)
+		if err == nil && got != status {
+			err = fmt.Errorf("it answers %d", got)
+		}
+		return err
+	})
+	if err == nil {
+		s.t.Logf("%d after %s", status, time.Since(began).Truncate(time.Millisecond))
+	}
+	return err
 }

@@ -16,17 +16,13 @@ import (
 	"github.com/neuronx/engine/e2e/checker"
 	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/e2e/hostile"
-	"github.com/neuronx/engine/e2e/load"
 )
 
 // What one tenant may do to the others.
 const (
-	eachWithin  = 512 << 20               // bytes of resident memory of a process, at any time
-	neighbourly = 20                      // leads a second of the neighbour
-	quietFor    = 12 * time.Second        // how long the neighbour is measured alone
-	rowSoon     = 1500 * time.Millisecond // a delay that is no fault on a busy machine, even if it is more than twice that of quiet times
-	scoreSoon   = 3 * time.Second         // likewise, of a score: it goes through the rules and once more through the log
-	mayAnswer   = 1 << 20                 // bytes of a refusal
+	eachWithin  = 512 << 20 // bytes of resident memory of a process, at any time
+	neighbourly = 20        // leads a second of the neighbour
+	mayAnswer   = 1 << 20   // bytes of a refusal
 	namedWithin = time.Minute
 	endedWithin = time.Minute
 )
@@ -36,9 +32,9 @@ const (
 func TestHostile_OneTenantStopsNoOther(t *testing.T) {
 	long := os.Getenv("NEURONX_TEST_HOSTILE") == "long"
 	h := newSiege(t, cluster.Options{Doors: 1, Memory: eachWithin})
-	lasting, stall, rounds := 8*time.Second, 7*time.Second, 1
+	lasting, stall, times := 8*time.Second, 7*time.Second, 1
 	if long {
-		lasting, stall, rounds = 65*time.Second, 30*time.Second, 4
+		lasting, stall, times = 65*time.Second, 30*time.Second, 4
 	}
 	h.attack("bodies that inflate and stall", func(s *struck) {
 		ctx, cancel := context.WithTimeout(s.ctx, lasting)
@@ -46,11 +42,17 @@ func TestHostile_OneTenantStopsNoOther(t *testing.T) {
 		var stats hostile.StallStats
 		s.Stall(ctx, 60, stall, &stats)
 		s.t.Logf("%d stalled bodies, %d held for %s, %d answered: %s", stats.Opened.Load(), stats.Held.Load(), stall, stats.Answered.Load(), stats.Answers())
+		s.over()
 		s.named()
 	})
-	h.attack("refusals that cost", func(s *struck) { s.refusals(lasting) })
+	h.contest("refusals that cost", func(s *struck) { s.refusals(lasting) })
+	h.contest("large bundles of several tenants", func(s *struck) { s.largeBundles() })
 	for _, a := range hostile.SetAside() {
-		h.attack(a.Name, func(s *struck) {
+		measured := h.attack
+		if len(a.Rules) > 100 {
+			measured = h.contest
+		}
+		measured(a.Name, func(s *struck) {
 			if s.provoke(a) {
 				s.named()
 			}
@@ -60,7 +62,7 @@ func TestHostile_OneTenantStopsNoOther(t *testing.T) {
 	h.attack(hostile.ByData().Name, func(s *struck) { s.byData() })
 	h.attack("an id that no index holds", func(s *struck) { s.longID() })
 	h.attack("a read model that fails", func(s *struck) { s.brokenModel() })
-	for range rounds {
+	for range times {
 		for _, a := range hostile.Corpus() {
 			h.attack(a.Name, func(s *struck) {
 				s.provoke(a)
@@ -79,7 +81,7 @@ type siege struct {
 	neighbour *hostile.Neighbour
 	history   string
 	record    *checker.History
-	quiet     hostile.Delays
+	quiet     hostile.Delays // the last quiet window
 	pids      map[string]int
 	attacks   int
 	end       func() // of the neighbour
@@ -87,7 +89,7 @@ type siege struct {
 
 func newSiege(t *testing.T, o cluster.Options) *siege {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Minute)
 	t.Cleanup(cancel)
 	h := &siege{t: t, ctx: ctx, c: cluster.Start(t, o), pids: map[string]int{}}
 	h.history = filepath.Join(h.c.Dir, "hostile.jsonl")
@@ -108,48 +110,13 @@ func newSiege(t *testing.T, o cluster.Options) *siege {
 	})
 	h.end = sync.OnceFunc(func() { stop(); wg.Wait() })
 	t.Cleanup(h.end)
-	rest(ctx, 3*time.Second) // the first leads compile rules and schemas
-	from := time.Now()
-	rest(ctx, quietFor)
-	h.quiet = h.neighbour.Delays(ctx, from, 5*time.Second)
+	rest(ctx, 5*time.Second) // the first leads compile rules and schemas
+	h.quiet = h.calm(ctx)
 	t.Logf("the neighbour in quiet times: %s", h.quiet)
 	for _, name := range h.c.Services() {
 		h.pids[name] = h.c.Processes[name].PID()
 	}
 	return h
-}
-
-// noticed reports whether the neighbour's leads took longer than they may in bad times, compared with quiet ones.
-func (h *siege) noticed(bad, quiet hostile.Delays) bool {
-	return bad.P99 > max(2*quiet.P99, rowSoon) || bad.ScoredP99 > max(2*quiet.ScoredP99, scoreSoon) || bad.Missing+bad.Unscored > 0
-}
-
-// attack runs one attempt as a tenant of its own and then looks at what it did to the processes and to the neighbour.
-func (h *siege) attack(name string, do func(*struck)) {
-	h.attacks++
-	prefix := fmt.Sprintf("attacker-%d", h.attacks)
-	h.t.Run(name, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(h.ctx, 4*time.Minute)
-		defer cancel()
-		tenant := h.c.Tenants(t, prefix, 1, 1)[0]
-		s := &struck{Attacker: &hostile.Attacker{Door: h.c.Doors[0], Tenant: tenant, History: h.record}, siege: h, t: t, ctx: ctx, version: 1}
-		for _, n := range h.c.Services() {
-			noError(t, h.c.Processes[n].ResetPeak())
-		}
-		from := time.Now()
-		do(s)
-		delays := h.neighbour.Delays(ctx, from, max(4*h.quiet.ScoredP99, 2*scoreSoon))
-		t.Logf("after %s: the neighbour: %s", time.Since(from).Truncate(time.Second), delays)
-		if h.noticed(delays, h.quiet) {
-			// The machine may have become slower for another reason: what the neighbour has alone now counts, too.
-			from := time.Now()
-			rest(ctx, quietFor/2)
-			if after := h.neighbour.Delays(ctx, from, 5*time.Second); h.noticed(delays, after) {
-				t.Errorf("the neighbour notices it; alone it has %s before and %s after", h.quiet, after)
-			}
-		}
-		h.alive(t)
-	})
 }
 
 // alive fails the test for every process that ended or took too much memory, and starts again what ended.
@@ -200,6 +167,8 @@ type struck struct {
 	t       *testing.T
 	ctx     context.Context
 	version int64 // of the rules in force
+
+	from, to time.Time // of the attack itself
 }
 
 // provoke has an attempt's rules published and sends its events. It reports whether the rules can be published at all.
@@ -218,7 +187,9 @@ func (s *struck) provoke(a hostile.Attempt) bool {
 		return false
 	}
 	s.version++
+	s.begun()
 	s.send(a.Events...)
+	s.over()
 	return true
 }
 
@@ -367,6 +338,19 @@ func (s *struck) refusals(lasting time.Duration) {
 	}
 }
 
+// largeBundles has four tenants publish as many expressions as a bundle may have, one after the other, and sends leads to all of them.
+func (s *struck) largeBundles() {
+	a := hostile.Large()
+	s.begun()
+	for _, as := range []*hostile.Attacker{s.Attacker, s.attacker(), s.attacker(), s.attacker()} {
+		one := &struck{Attacker: as, siege: s.siege, t: s.t, ctx: s.ctx, version: 1}
+		noError(s.t, s.c.PublishRules(s.ctx, as.Tenant.ID, a.Rules, 2))
+		one.send(a.Events...)
+		one.ordinary()
+	}
+	s.over()
+}
+
 // byData sends data that makes a rule dear. The rule must go on for ordinary data, with nobody doing anything about it.
 func (s *struck) byData() {
 	a := hostile.ByData()
@@ -399,21 +383,4 @@ func lineWith(text, word string) string {
 		}
 	}
 	return ""
-}
-
-// answers asks the HTTP role as a key's owner until it answers with a status.
-func (s *struck) answers(as load.Tenant, status int, limit time.Duration) error {
-	probe := &hostile.Attacker{Door: s.Door, Tenant: as, History: s.record}
-	began := time.Now()
-	err := cluster.Eventually(s.ctx, limit, func(ctx context.Context) error {
-		got, err := probe.Probe(ctx)
-		if err == nil && got != status {
-			err = fmt.Errorf("it answers %d", got)
-		}
-		return err
-	})
-	if err == nil {
-		s.t.Logf("%d after %s", status, time.Since(began).Truncate(time.Millisecond))
-	}
-	return err
 }

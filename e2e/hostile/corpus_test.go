@@ -13,7 +13,7 @@ func TestCorpus_EveryBundleIsRefusedForItsCostOrNotAtAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := append(append(SetAside(), ByData()), Corpus()...)
+	all := append(append(SetAside(), ByData(), Large()), Corpus()...)
 	names, refused := map[string]bool{}, 0
 	for _, a := range all {
 		if names[a.Name] {

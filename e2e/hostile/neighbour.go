@@ -68,6 +68,12 @@ func (d Delays) String() string {
 		d.Leads, ms(d.P50), ms(d.P99), ms(d.ScoredP50), ms(d.ScoredP99), d.Missing, d.Unscored, d.Refused)
 }
 
+// Row is the p99 from the first POST to the row.
+func Row(d Delays) time.Duration { return d.P99 }
+
+// Score is the p99 from the first POST to the score.
+func Score(d Delays) time.Duration { return d.ScoredP99 }
+
 // Run sends leads until ctx ends. A lead that is refused or not answered is sent again, as a client does, and its delay counts from the
 // first try.
 func (n *Neighbour) Run(ctx context.Context) error {
@@ -183,10 +189,9 @@ func (n *Neighbour) watch(ctx context.Context) error {
 	}
 }
 
-// Delays sums up the leads first sent from from on, until now. Those that are not there yet may take up to patience more.
-func (n *Neighbour) Delays(ctx context.Context, from time.Time, patience time.Duration) Delays {
-	to := time.Now()
-	for end := to.Add(patience); time.Now().Before(end) && ctx.Err() == nil && n.missing(from, to) > 0; {
+// Delays sums up the leads first sent between two times. Those that are not there yet may take up to patience more from now.
+func (n *Neighbour) Delays(ctx context.Context, from, to time.Time, patience time.Duration) Delays {
+	for end := time.Now().Add(patience); time.Now().Before(end) && ctx.Err() == nil && n.missing(from, to) > 0; {
 		pause(ctx, pollEvery)
 	}
 	n.mu.Lock()

@@ -49,6 +49,19 @@ func SetAside() []Attempt {
 	}
 }
 
+// Large is a bundle of as many expressions as there may be, which take long to compile and cost nothing to evaluate; one rule scores.
+func Large() Attempt {
+	files := Good()
+	for i := range 399 {
+		set := make([]string, 25)
+		for k := range set {
+			set[k] = fmt.Sprintf("k%d_%d: '1'", i, k)
+		}
+		files = append(files, ruleset.File{Name: fmt.Sprintf("large-%d.yaml", i), Text: on("lead.lost", fmt.Sprintf("large-%d", i), "", set)})
+	}
+	return Attempt{"large bundles of several tenants", files, leads(5, "large", "")}
+}
+
 // ByData is a rule that is cheap for every lead but one with a very long company name, and five of those, as a public form may send.
 func ByData() Attempt {
 	return Attempt{"data that makes a rule dear", []ruleset.File{rule("score", "",

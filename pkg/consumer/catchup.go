@@ -154,6 +154,7 @@ func (s *catcher) advance(ctx context.Context, r Row) (more bool, err error) {
 	if broken != nil && retriable(broken) {
 		return false, broken
 	}
+	s.prepare(ctx, r, events)
 	s.feed.writing.Lock()
 	defer s.feed.writing.Unlock()
 	tx, err := s.begin(ctx)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/event"
 )
@@ -15,16 +16,36 @@ import (
 //	Applied == len(run.Events)    nothing is left
 //	Err == nil                    the rest is for later: the tenant catches up beside the loop, at its share
 //	Err != nil                    the tenant is stalled before the next event; Err must not be one that may be tried again
+//
+// Later allows Applied to be 0 without an error. Only a Preparer may say so: the tenant's catch-up calls Prepare before it applies, so
+// that the run gets further there.
 type Part struct {
 	Applied int
+	Later   bool
 	Err     error
 }
 
 // PartHandler is a handler whose events can cost very different amounts of work. It ends a run early when its budget is used up, and
 // names the event of a tenant that can't be applied without failing the others. It takes the place of ApplyBatch and Apply. Each run must
-// get at least one event further, or fail. The error is one for all runs, as that of ApplyBatch.
+// get at least one event further, or fail, unless it is for Later. The error is one for all runs, as that of ApplyBatch.
 type PartHandler interface {
 	ApplyParts(ctx context.Context, tx pgx.Tx, runs []Run) ([]Part, error)
+}
+
+// Preparer is a PartHandler that does the expensive work of a catch-up before it applies: no batch waits for it meanwhile. Prepare is
+// called outside of any transaction and beside ApplyParts for other tenants; then ApplyParts is called for the same run, or, if the
+// tenant's row has moved, not at all. Through pool it may read what only this consumer writes for the tenant. It has no error: what
+// fails is left to ApplyParts.
+type Preparer interface {
+	PartHandler
+	Prepare(ctx context.Context, pool *pgxpool.Pool, run Run)
+}
+
+// prepare lets a Preparer work ahead of the transaction that applies events of a row.
+func (s *session) prepare(ctx context.Context, r Row, events []event.Recorded) {
+	if p, ok := s.c.handlerOf(r).(Preparer); ok && len(events) > 0 {
+		p.Prepare(ctx, s.c.cfg.Pool, Run{r.TenantID, r.Generation, events})
+	}
 }
 
 var errNoProgress = errors.New("the handler took no event of the run and named no reason")
@@ -35,7 +56,7 @@ func (r Row) after(run Run, p Part) Row {
 	switch {
 	case p.Applied < 0 || p.Applied > n:
 		p = Part{Err: fmt.Errorf("the handler applied %d of %d events", p.Applied, n)}
-	case p.Applied == 0 && p.Err == nil:
+	case p.Applied == 0 && p.Err == nil && !p.Later:
 		p.Err = errNoProgress
 	}
 	if p.Applied > 0 {

@@ -32,6 +32,8 @@ func TestAfter_ATenantGoesAsFarAsItsPart(t *testing.T) {
 		"the rest is for later":                  {live, Part{Applied: 2}, 12, 15, CatchingUp, ""},
 		"an event that fails":                    {live, Part{Applied: 2, Err: errors.New("too slow")}, 12, 15, Stalled, "event 13: too slow"},
 		"the first event fails":                  {live, Part{Err: errors.New("too slow")}, 10, 15, Stalled, "event 11: too slow"},
+		"all of it is for later":                 {live, Part{Later: true}, 10, 15, CatchingUp, ""},
+		"later, and it catches up already":       {waits, Part{Later: true}, 10, 30, CatchingUp, ""},
 		"no progress and no reason is an error":  {live, Part{}, 10, 15, Stalled, "event 11: the handler took no event"},
 		"more than there was is an error":        {live, Part{Applied: 6}, 10, 15, Stalled, "event 11: the handler applied 6 of 5"},
 		"one that catches up goes on doing so":   {waits, Part{Applied: 2}, 12, 30, CatchingUp, ""},

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
@@ -149,4 +150,60 @@ func (h *pinned) ApplyParts(ctx context.Context, tx pgx.Tx, runs []consumer.Run)
 		parts = append(parts, consumer.Part{Applied: len(run.Events)})
 	}
 	return parts, nil
+}
+
+// prepares leaves all of a tenant's events for later and takes as long to prepare them as it is told.
+type prepares struct {
+	recorder
+	ready    func(ctx context.Context)
+	prepared map[string]int64 // tenant to the sequence up to which its events are prepared
+}
+
+func (h *prepares) Prepare(ctx context.Context, _ *pgxpool.Pool, run consumer.Run) {
+	h.ready(ctx)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.prepared[run.TenantID] = run.Events[len(run.Events)-1].Sequence
+}
+
+func (h *prepares) ApplyParts(ctx context.Context, tx pgx.Tx, runs []consumer.Run) ([]consumer.Part, error) {
+	parts := make([]consumer.Part, len(runs))
+	for i, run := range runs {
+		h.mu.Lock()
+		ready := h.prepared[run.TenantID] >= run.Events[len(run.Events)-1].Sequence
+		h.mu.Unlock()
+		if strings.HasPrefix(run.TenantID, "dear") && !ready {
+			parts[i].Later = true
+			continue
+		}
+		if err := h.Apply(ctx, tx, run); err != nil {
+			return nil, err
+		}
+		parts[i].Applied = len(run.Events)
+	}
+	return parts, nil
+}
+
+func TestParts_NoBatchWaitsWhileATenantIsPrepared(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	begun, done := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	h := &prepares{prepared: map[string]int64{}, ready: func(ctx context.Context) {
+		once.Do(func() { close(begun) })
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}}
+	f.write(slices.Concat(f.next("dear", 20), f.next("globex", 20))...)
+	f.start(f.config(), h)
+	f.await("globex", 1, 20, consumer.Live)
+	<-begun
+	f.write(slices.Concat(f.next("dear", 5), f.next("globex", 20))...)
+	f.await("globex", 1, 40, consumer.Live) // while dear is still being prepared
+	close(done)
+	f.await("dear", 1, 25, consumer.Live)
+	f.wantApplied("dear", 1, 25)
+	f.wantApplied("globex", 1, 40)
 }

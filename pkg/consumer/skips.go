@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/event"
 )
@@ -133,6 +134,15 @@ func (p passingParts) ApplyParts(ctx context.Context, tx pgx.Tx, runs []Run) ([]
 		out[at[i]] = part
 	}
 	return out, nil
+}
+
+// Prepare implements Preparer; it does nothing if the handler is none.
+func (p passingParts) Prepare(ctx context.Context, pool *pgxpool.Pool, run Run) {
+	if preparer, ok := p.parts.(Preparer); ok {
+		if run = p.skips.without(run); len(run.Events) > 0 {
+			preparer.Prepare(ctx, pool, run)
+		}
+	}
 }
 
 // withoutSkips wraps a handler so that it is not given what was skipped.

@@ -43,6 +43,7 @@ const reportEvery = 1_000
 
 // spending is what was spent on one event.
 type spending struct {
+	most  uint64 // units of the event over which it is for later; 0: none
 	cost  uint64 // of the event
 	bytes int
 
@@ -53,6 +54,9 @@ type spending struct {
 // begin starts a rule; the error is its failure when nothing is left for it.
 func (s *spending) begin() error {
 	s.ruleCost, s.ruleBytes = 0, 0
+	if s.most > 0 && s.cost > s.most { // a rule before failed with what went over it
+		return errLater
+	}
 	if s.cost >= EventCost {
 		return overBudget(budgetEventCost, "the rules before it in the order of names used up the %d units of an event", EventCost)
 	}
@@ -66,6 +70,8 @@ func (s *spending) pay(cost uint64) error {
 	s.cost += cost
 	s.ruleCost += cost
 	switch {
+	case s.most > 0 && s.cost > s.most:
+		return errLater
 	case s.ruleCost > RuleCost:
 		return overBudget(budgetRuleCost, "the rule costs more than %d units on one event; make its expressions cheaper or split it", RuleCost)
 	case s.cost > EventCost:

@@ -18,7 +18,8 @@
 //     subjects, the event says tripped, and when it is seen in the log, the rule is off for the tenant until engine.rule.reset.
 //   - A rule runs into a budget (budget.go), or reads a field that is too large: the same, but it never trips, and the report comes once
 //     and then every reportEvery events. Budgets are counted in units and bytes, so that a replay cuts at the same place.
-//   - A tenant's events are expensive: a batch takes them as far as the tenant's share goes, the rest follows beside the loop.
+//   - A tenant's events are expensive, or its bundle is large and not compiled: a batch gives up early, and nothing of that event is kept.
+//     The tenant's catch-up compiles and evaluates (Prepare) while no batch waits, and then writes. What is derived is the same.
 //   - An evaluation takes longer than EventDeadline although it is within its budgets, twice: no outcome, because that depends on the
 //     machine. The tenant is set aside before the event, alone and with the rule's name; retry or skip brings it back.
 //   - A published bundle that does not compile: the set in force stays, engine.rule.failed of the rule "*" says why.

@@ -116,10 +116,12 @@ func (e *TooSlowError) Error() string {
 func Evaluate(in Input) (Result, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), EventDeadline)
 	defer cancel()
-	return evaluate(ctx, in)
+	return evaluate(ctx, in, 0)
 }
 
-func evaluate(ctx context.Context, in Input) (Result, error) {
+// evaluate gives up with errLater when the event costs more than most units, 0 being no bound. That is no outcome: the event is evaluated
+// from its beginning elsewhere.
+func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 	res := Result{Health: map[string]Health{}}
 	rules := in.Set.For(in.Event.Type)
 	if len(rules) == 0 {
@@ -136,7 +138,7 @@ func evaluate(ctx context.Context, in Input) (Result, error) {
 	next := maps.Clone(in.State)
 	changed := false
 	rate := rateOf(in)
-	var spent spending
+	spent := spending{most: most}
 	for _, r := range rules {
 		before := in.Health[r.Name]
 		if before.Tripped != "" || !r.FiresOn(in.Event.EffectiveOrigin()) {

@@ -29,8 +29,7 @@ type bundle struct {
 	By        string
 	At        time.Time      // when it was recorded; only when just published
 	Files     []ruleset.File // only when just published
-	Set       *ruleset.Set
-	compiled  bool // for this batch, not found among what is kept
+	Set       *ruleset.Set   // nil: it is not compiled, and too large to be compiled while a batch waits
 }
 
 // world is what a fold needs from outside: values and schemas, which never change, and states, which only this fold changes.
@@ -62,26 +61,58 @@ type fold struct {
 	bytes int    // derived and kept so far beyond ordinaryOutput an event
 	size  int    // bytes of outputs
 
-	within time.Duration // wall time of one event; 0 is EventDeadline
+	within  time.Duration // wall time of one event; 0 is EventDeadline
+	most    uint64        // units of one event over which apply returns errLater; 0: none
+	dearest uint64        // units that one event cost at most
+	dear    bool          // an event cost more than most
+	compile compile
 }
+
+// compile makes a set of the files of a bundle. The error is errLater.
+type compile func(files []ruleset.File) (*ruleset.Set, ruleset.Problems, error)
+
+func compileNow(files []ruleset.File) (*ruleset.Set, ruleset.Problems, error) {
+	set, problems := ruleset.Compile(files)
+	return set, problems, nil
+}
+
+// errLater says that an event is not applied because batches would wait for it. Nothing of it is kept: it is applied beside the loop, where
+// it gives what it gives anywhere.
+var errLater = errors.New("the event costs more than a batch may wait for")
 
 func newFold(tenant string, w world, b *bundle, health map[string]Health) *fold {
 	if health == nil {
 		health = map[string]Health{}
 	}
 	return &fold{tenant: tenant, world: w, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{},
-		over: map[string]int{}}
+		over: map[string]int{}, compile: compileNow}
 }
 
-// apply takes one event in: it switches the set, trips and resets rules, or evaluates. Derived events are appended to f.outputs.
+// apply takes one event in: it switches the set, trips and resets rules, or evaluates. Derived events are appended to f.outputs. With an
+// error the fold is as it was.
 func (f *fold) apply(ctx context.Context, r *event.Recorded) error {
 	if strings.HasPrefix(r.Type, "engine.") {
 		return f.engine(ctx, r)
 	}
-	if r.Type == typePublished {
-		if err := f.publish(ctx, r); err != nil {
-			return err
-		}
+	if r.Type != typePublished {
+		return f.listen(ctx, r)
+	}
+	before := *f
+	err := f.publish(ctx, r)
+	if err == nil {
+		err = f.listen(ctx, r)
+	}
+	if err != nil { // what publish changed; listen changes nothing with an error
+		f.bundle, f.published, f.outputs = before.bundle, before.published, before.outputs
+		f.cost, f.bytes, f.size, f.failed, f.derived = before.cost, before.bytes, before.size, before.failed, before.derived
+	}
+	return err
+}
+
+// listen evaluates the rules that listen to an event.
+func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
+	if f.bundle != nil && f.bundle.Set == nil {
+		return errLater
 	}
 	if f.bundle == nil || len(f.bundle.Set.For(r.Type)) == 0 || r.EffectiveOrigin() == event.OriginEcho || r.Quiet != "" {
 		return nil
@@ -109,6 +140,7 @@ func (f *fold) apply(ctx context.Context, r *event.Recorded) error {
 	f.evaluated++
 	f.fired += res.Fired
 	f.failed += res.Failed
+	f.dearest = max(f.dearest, res.Cost)
 	f.cost += res.Cost - min(res.Cost, ordinaryCost)
 	f.bytes += max(0, res.Bytes-ordinaryOutput)
 	f.costs = append(f.costs, res.Cost)
@@ -136,19 +168,28 @@ func (f *fold) derive(r *event.Recorded, out Output) {
 
 // evaluate runs the rules within the event's wall time. A process that was stopped for a while meets the deadline without being slow, so it
 // tries once more; then the error is a *TooSlowError, which sets the tenant aside, and not one that is tried again with everybody's batch.
+// While a batch waits it tries once and for a short time, and the event is for later.
 func (f *fold) evaluate(ctx context.Context, in Input) (Result, error) {
-	within := cmp.Or(f.within, EventDeadline)
+	within, tries := cmp.Or(f.within, EventDeadline), 2
+	if f.most > 0 {
+		within, tries = min(within, loopDeadline), 1
+	}
 	var slow *TooSlowError
-	for range 2 {
+	for range tries {
 		timed, cancel := context.WithTimeout(ctx, within)
-		res, err := evaluate(timed, in)
+		res, err := evaluate(timed, in, f.most)
 		cancel()
-		if err == nil {
-			return res, nil
+		if err == nil || errors.Is(err, errLater) {
+			f.dear = f.dear || err != nil
+			return res, err
 		}
 		if ctx.Err() != nil || !errors.As(err, &slow) {
 			return Result{}, consumer.Transient(fmt.Errorf("evaluate event %d: %w", in.Event.Sequence, err))
 		}
+	}
+	if f.most > 0 {
+		f.dear = true
+		return Result{}, errLater
 	}
 	return Result{}, slow
 }
@@ -235,7 +276,9 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 		return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, ruleset.Semantics)
 	default:
 		var problems ruleset.Problems
-		set, problems = ruleset.Compile(files)
+		if set, problems, err = f.compile(files); err != nil {
+			return err
+		}
 		err = problems.Err()
 	}
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -26,14 +25,14 @@ type registryClient interface {
 	ruleset.Catalogue
 }
 
-// handler applies runs of the log. It is used by one goroutine at a time, as the consumer promises.
+// handler applies runs of the log. It is used by one goroutine at a time, as the consumer promises, but for Prepare.
 type handler struct {
 	box      *outbox.Outbox
 	registry registryClient
 	decoder  *consumer.Decoder
 	log      *slog.Logger
 	metrics  *metrics
-	sets     sets
+	shared   shared
 	within   time.Duration // wall time of one event; 0 is EventDeadline
 }
 
@@ -41,33 +40,11 @@ func newHandler(box *outbox.Outbox, reg registryClient, log *slog.Logger, m *met
 	return &handler{box: box, registry: reg, decoder: consumer.NewDecoder(reg), log: log, metrics: m}
 }
 
-// Shares of a batch. A batch is what all tenants wait for, so it is bounded by what it costs, and what a tenant may spend in it is its share:
-// the rest of an expensive tenant's events is applied beside the loop, a share at a time (consumer.PartHandler). Only what an event costs
-// beyond an ordinary one counts: a batch full of a busy tenant's ordinary events is applied whole.
-const (
-	ordinaryCost   = 1_000     // units: a few rules fire and derive an event each
-	ordinaryOutput = 4 << 10   // bytes
-	compileCost    = 1_000     // units of an expression of a bundle that is compiled
-	ordinaryBundle = 200       // expressions; so many are compiled without a charge after a restart
-	batchCost      = 500_000   // units of one batch, divided by the tenants in it
-	batchOutput    = 8 << 20   // bytes that one batch derives and keeps, divided in the same way
-	tenantCost     = EventCost // units of one tenant in one batch at most
-	flushOutput    = 1 << 20   // bytes of derived events that are held before they are written
-)
-
-// share is what one tenant may spend in a batch.
-type share struct {
-	cost  uint64
-	bytes int
+// querier reads: a transaction, or the pool.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
-
-func shareOf(tenants int) share {
-	n := max(tenants, 1)
-	return share{cost: min(tenantCost, batchCost/uint64(n)), bytes: batchOutput / n}
-}
-
-// spent reports whether a fold has used up its share. It is asked between two events: each tenant gets one event further in any case.
-func (s share) spent(f *fold) bool { return f.cost >= s.cost || f.bytes >= s.bytes }
 
 // Apply implements consumer.Handler: the whole run, whatever it costs. The consumer prefers ApplyParts.
 func (h *handler) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error {
@@ -76,67 +53,124 @@ func (h *handler) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error 
 
 // ApplyBatch applies all of the runs, or fails.
 func (h *handler) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.Run) error {
-	parts, err := h.apply(ctx, tx, runs, share{cost: math.MaxUint64, bytes: math.MaxInt})
+	parts, err := h.apply(ctx, tx, runs, unbounded)
 	for _, p := range parts {
 		err = errors.Join(err, p.Err)
 	}
 	return err
 }
 
-// ApplyParts implements consumer.PartHandler.
+// ApplyParts implements consumer.PartHandler: what Prepare has worked out is written, anything else is applied as far as a batch may wait
+// for it.
 func (h *handler) ApplyParts(ctx context.Context, tx pgx.Tx, runs []consumer.Run) ([]consumer.Part, error) {
-	return h.apply(ctx, tx, runs, shareOf(len(runs)))
+	terms := batchTerms(len(runs))
+	if len(runs) == 1 {
+		ready, whole := h.shared.take(runs[0])
+		if ready != nil {
+			err := h.write(ctx, tx, runs, []*fold{ready.fold})
+			if err == nil {
+				h.shared.wrote(runs[0].TenantID)
+			}
+			return []consumer.Part{ready.part}, err
+		}
+		if whole {
+			terms = besideTerms
+		}
+	}
+	return h.apply(ctx, tx, runs, terms)
 }
 
-// apply loads what the runs need, folds each as far as its share goes, and writes what was seen, outbox rows and state.
-func (h *handler) apply(ctx context.Context, tx pgx.Tx, runs []consumer.Run, each share) ([]consumer.Part, error) {
-	before := map[string]int64{}
-	for _, run := range runs {
-		before[run.TenantID] = run.Events[0].Sequence
+// apply loads what the runs need, folds each as far as its terms go, and writes what was seen, outbox rows and state.
+func (h *handler) apply(ctx context.Context, tx pgx.Tx, runs []consumer.Run, t terms) ([]consumer.Part, error) {
+	parts := make([]consumer.Part, len(runs))
+	var now []consumer.Run // those of tenants that batches wait for
+	var at []int
+	for i, run := range runs {
+		if t.event > 0 && h.shared.isDear(run.TenantID) {
+			parts[i].Later = true
+			h.metrics.postponed.Inc()
+			continue
+		}
+		now, at = append(now, run), append(at, i)
 	}
-	bundles, err := h.loadBundles(ctx, tx, before)
+	w := &database{handler: h, q: tx}
+	folds, err := h.folds(ctx, w, now, t)
 	if err != nil {
-		return nil, err
-	}
-	health, err := loadHealth(ctx, tx, slices.Sorted(maps.Keys(before)))
-	if err != nil {
-		return nil, err
-	}
-	w := &database{handler: h, tx: tx}
-	if err := w.preload(ctx, runs, bundles); err != nil {
 		return nil, err
 	}
 	// Seen first: a number of ours that stands in the log must be known before new numbers are taken. That holds for the events that are
 	// left for later, too: they stand in the log, and are noted once more then.
-	if err := h.box.SeenAll(ctx, tx, h.seen(runs)); err != nil && !errors.Is(err, outbox.ErrConflict) {
+	if err := h.seen(ctx, tx, runs); err != nil {
 		return nil, err
 	}
-	parts := make([]consumer.Part, len(runs))
+	for k, f := range folds {
+		part := &parts[at[k]]
+		*part, err = h.fold(ctx, f, now[k], t, func() error { return h.flush(ctx, tx, f) })
+		if err != nil {
+			return nil, err
+		}
+		if t.event > 0 && (f.dear || t.spent(f)) {
+			h.shared.setDear(f.tenant, true)
+		}
+	}
+	return parts, h.save(ctx, tx, folds)
+}
+
+// write writes folds of which nothing was written yet.
+func (h *handler) write(ctx context.Context, tx pgx.Tx, runs []consumer.Run, folds []*fold) error {
+	if err := h.seen(ctx, tx, runs); err != nil {
+		return err
+	}
+	for _, f := range folds {
+		if err := h.flush(ctx, tx, f); err != nil {
+			return err
+		}
+	}
+	return h.save(ctx, tx, folds)
+}
+
+// folds loads what is needed to fold runs.
+func (h *handler) folds(ctx context.Context, w *database, runs []consumer.Run, t terms) ([]*fold, error) {
+	if len(runs) == 0 {
+		return nil, nil
+	}
+	before := map[string]int64{}
+	for _, run := range runs {
+		before[run.TenantID] = run.Events[0].Sequence
+	}
+	c := &compiler{kept: &h.shared, one: t.compileOne, left: t.compileAll}
+	bundles, err := loadBundles(ctx, w.q, c, before)
+	if err != nil {
+		return nil, err
+	}
+	health, err := loadHealth(ctx, w.q, slices.Sorted(maps.Keys(before)))
+	if err != nil {
+		return nil, err
+	}
+	if err := w.preload(ctx, runs, bundles); err != nil {
+		return nil, err
+	}
 	folds := make([]*fold, len(runs))
 	for i, run := range runs {
 		f := newFold(run.TenantID, w, bundles[run.TenantID], health[run.TenantID])
-		f.within = h.within
+		f.within, f.most, f.compile = h.within, t.event, c.published
 		folds[i] = f
-		if b := bundles[run.TenantID]; b != nil && b.compiled {
-			f.cost += compileCost * uint64(max(0, b.Set.Expressions()-ordinaryBundle)) // it decides only where this part ends
-		}
-		if parts[i], err = h.fold(ctx, tx, f, run, each); err != nil {
-			return nil, err
-		}
-		for _, p := range f.published {
-			h.sets.keep(p.Set) // also when the transaction is rolled back: the same texts give the same set
-		}
 	}
+	return folds, nil
+}
+
+func (h *handler) save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 	if err := save(ctx, tx, slices.Clone(folds)); err != nil {
-		return nil, err
+		return err
 	}
 	for _, f := range folds {
 		h.metrics.count(f)
 	}
-	return parts, nil
+	return nil
 }
 
-func (h *handler) seen(runs []consumer.Run) (seen []outbox.Mark) {
+func (h *handler) seen(ctx context.Context, tx pgx.Tx, runs []consumer.Run) error {
+	var seen []outbox.Mark
 	for _, run := range runs {
 		for i := range run.Events {
 			if r := &run.Events[i]; h.box.Own(r) {
@@ -144,35 +178,43 @@ func (h *handler) seen(runs []consumer.Run) (seen []outbox.Mark) {
 			}
 		}
 	}
-	return seen
+	if err := h.box.SeenAll(ctx, tx, seen); err != nil && !errors.Is(err, outbox.ErrConflict) {
+		return err
+	}
+	return nil
 }
 
-// fold applies one run as far as its share goes. The error is one for everybody; what is wrong with the tenant alone stands in the part.
-func (h *handler) fold(ctx context.Context, tx pgx.Tx, f *fold, run consumer.Run, each share) (part consumer.Part, err error) {
+// fold applies one run as far as its terms go. The error is one for everybody; what is wrong with the tenant alone stands in the part.
+func (h *handler) fold(ctx context.Context, f *fold, run consumer.Run, t terms, flush func() error) (part consumer.Part, err error) {
 	for i := range run.Events {
-		if i > 0 && each.spent(f) {
+		if i > 0 && t.spent(f) {
 			h.metrics.postponed.Inc()
 			break
 		}
-		if err := f.apply(ctx, &run.Events[i]); err != nil {
-			var slow *TooSlowError
-			if !errors.As(err, &slow) {
-				return part, err
-			}
+		err := f.apply(ctx, &run.Events[i])
+		var slow *TooSlowError
+		switch {
+		case errors.Is(err, errLater):
+			h.metrics.postponed.Inc()
+			part.Later = true
+			return part, flush()
+		case errors.As(err, &slow):
 			h.metrics.slow.Inc()
 			h.log.Error("tenant set aside: one evaluation took too long; the others go on", "tenant", run.TenantID, "rule", slow.Rule, "where", slow.Where,
 				"sequence", run.Events[i].Sequence, "event", run.Events[i].ID)
-			part.Err = err
-			break
+			part.Err = slow
+			return part, flush()
+		case err != nil:
+			return part, err
 		}
 		part.Applied = i + 1
 		if f.size >= flushOutput {
-			if err := h.flush(ctx, tx, f); err != nil {
+			if err := flush(); err != nil {
 				return part, err
 			}
 		}
 	}
-	return part, h.flush(ctx, tx, f)
+	return part, flush()
 }
 
 // flush writes the derived events that a fold holds.
@@ -256,7 +298,7 @@ func fillSchemas(ctx context.Context, catalogue ruleset.Catalogue, known Schemas
 // database is the world of the live service: states from Postgres, schemas as of now.
 type database struct {
 	*handler
-	tx     pgx.Tx
+	q      querier
 	states map[[2]string]State
 	known  Schemas // of this batch: one look-up a type
 }
@@ -267,7 +309,7 @@ func (d *database) preload(ctx context.Context, runs []consumer.Run, bundles map
 	listed := map[[2]string]bool{}
 	for _, run := range runs {
 		b := bundles[run.TenantID]
-		if b == nil {
+		if b == nil || b.Set == nil {
 			continue
 		}
 		for i := range run.Events {
@@ -284,7 +326,7 @@ func (d *database) preload(ctx context.Context, runs []consumer.Run, bundles map
 		return nil
 	}
 	var err error
-	d.states, err = loadStates(ctx, d.tx, tenants, subjects)
+	d.states, err = loadStates(ctx, d.q, tenants, subjects)
 	return err
 }
 
@@ -293,7 +335,7 @@ func (d *database) state(ctx context.Context, tenant, subject string) (State, er
 	if s, ok := d.states[key]; ok {
 		return s, nil
 	}
-	more, err := loadStates(ctx, d.tx, []string{tenant}, []string{subject})
+	more, err := loadStates(ctx, d.q, []string{tenant}, []string{subject})
 	if err != nil {
 		return nil, err
 	}

@@ -67,6 +67,26 @@ func (b *bench) apply(h *handler, end error, runs ...consumer.Run) {
 	}
 }
 
+// parts is what a batch of the loop does.
+func (b *bench) parts(h *handler, runs ...consumer.Run) (parts []consumer.Part) {
+	b.Helper()
+	err := pgx.BeginFunc(b.Context(), b.pool, func(tx pgx.Tx) (err error) {
+		parts, err = h.ApplyParts(b.Context(), tx, runs)
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return parts
+}
+
+// beside is what one transaction of a tenant's catch-up does.
+func (b *bench) beside(h *handler, run consumer.Run) consumer.Part {
+	b.Helper()
+	h.Prepare(b.Context(), b.pool, run)
+	return b.parts(h, run)[0]
+}
+
 // dump is everything that the service keeps, as text.
 func (b *bench) dump() string {
 	b.Helper()

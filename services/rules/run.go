@@ -47,7 +47,7 @@ type service struct {
 }
 
 var (
-	_ consumer.PartHandler       = (*service)(nil)
+	_ consumer.Preparer          = (*service)(nil)
 	_ consumer.DeadLetterHandler = (*service)(nil)
 	_ consumer.ResetHandler      = (*service)(nil)
 )

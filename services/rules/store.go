@@ -14,23 +14,20 @@ import (
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
-// loadBundles reads, for each tenant, the bundle in force just before a sequence, without its files unless they must be compiled.
-func (h *handler) loadBundles(ctx context.Context, tx pgx.Tx, before map[string]int64) (map[string]*bundle, error) {
+// loadBundles reads, for each tenant, the bundle in force just before a sequence, without its files unless they must be compiled. Those that
+// are too large for that now have no set; the smallest are compiled first.
+func loadBundles(ctx context.Context, q querier, c *compiler, before map[string]int64) (map[string]*bundle, error) {
 	tenants := slices.Sorted(maps.Keys(before))
 	sequences := make([]int64, len(tenants))
 	for i, t := range tenants {
 		sequences[i] = before[t]
 	}
-	rows, err := tx.Query(ctx, `SELECT t.tenant_id, b.sequence, b.event_id, b.version, b.semantics, b.hash
+	rows, err := q.Query(ctx, `SELECT t.tenant_id, b.sequence, b.event_id, b.version, b.semantics, b.hash
 		  FROM unnest($1::text[], $2::bigint[]) AS t(tenant_id, before)
 		  CROSS JOIN LATERAL (SELECT sequence, event_id, version, semantics, hash FROM neuronx.rule_bundles r
 		        WHERE r.tenant_id = t.tenant_id AND r.sequence < t.before ORDER BY sequence DESC LIMIT 1) b`, tenants, sequences)
 	if err != nil {
 		return nil, fmt.Errorf("load rule bundles: %w", err)
-	}
-	type found struct {
-		tenant, hash string
-		b            *bundle
 	}
 	all, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (f found, err error) {
 		f.b = &bundle{}
@@ -39,27 +36,70 @@ func (h *handler) loadBundles(ctx context.Context, tx pgx.Tx, before map[string]
 	if err != nil {
 		return nil, fmt.Errorf("load rule bundles: %w", err)
 	}
-	h.sets.begin()
-	for _, f := range all {
-		h.sets.find(f.hash) // used by this batch: must not go for what is compiled below
+	hashes := make([]string, len(all))
+	for i, f := range all {
+		hashes[i] = f.hash
 	}
+	c.begin(hashes)
 	out := make(map[string]*bundle, len(all))
+	var missing []found
 	for _, f := range all {
-		if f.b.Set = h.sets.find(f.hash); f.b.Set == nil {
-			if f.b.Set, err = h.compile(ctx, tx, f.tenant, f.b.Sequence, f.hash); err != nil {
-				return nil, err
-			}
-			f.b.compiled = true
-		}
 		out[f.tenant] = f.b
+		if f.b.Set = c.find(f.hash); f.b.Set == nil {
+			missing = append(missing, f)
+		}
 	}
-	return out, nil
+	return out, compileMissing(ctx, q, c, missing)
 }
 
-// compile compiles a bundle in force that is not kept.
-func (h *handler) compile(ctx context.Context, tx pgx.Tx, tenant string, sequence int64, hash string) (*ruleset.Set, error) {
+// found is a bundle in force.
+type found struct {
+	tenant, hash string
+	b            *bundle
+	bytes        int // of its files
+}
+
+// compileMissing compiles bundles that are not kept, as far as there is room.
+func compileMissing(ctx context.Context, q querier, c *compiler, missing []found) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	tenants, sequences := make([]string, len(missing)), make([]int64, len(missing))
+	for i, f := range missing {
+		tenants[i], sequences[i] = f.tenant, f.b.Sequence
+	}
+	rows, err := q.Query(ctx, `SELECT octet_length(r.files::text) FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS t(tenant_id, sequence, n)
+		JOIN neuronx.rule_bundles r USING (tenant_id, sequence) ORDER BY n`, tenants, sequences)
+	if err != nil {
+		return fmt.Errorf("load sizes of rule files: %w", err)
+	}
+	sizes, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err == nil && len(sizes) != len(missing) {
+		err = fmt.Errorf("%d of %d bundles are there", len(sizes), len(missing))
+	}
+	if err != nil {
+		return fmt.Errorf("load sizes of rule files: %w", err)
+	}
+	for i := range missing {
+		missing[i].bytes = sizes[i]
+	}
+	slices.SortStableFunc(missing, func(a, b found) int { return cmp.Compare(a.bytes, b.bytes) })
+	for _, f := range missing {
+		if f.b.Set = c.find(f.hash); f.b.Set != nil || !c.room(f.bytes) { // another tenant may have had the same files
+			continue
+		}
+		if f.b.Set, err = recompile(ctx, q, f); err != nil {
+			return err
+		}
+		c.keep(f.b.Set)
+	}
+	return nil
+}
+
+// recompile compiles a bundle in force that is not kept.
+func recompile(ctx context.Context, q querier, f found) (*ruleset.Set, error) {
 	var text []byte
-	err := tx.QueryRow(ctx, `SELECT files FROM neuronx.rule_bundles WHERE tenant_id = $1 AND sequence = $2`, tenant, sequence).Scan(&text)
+	err := q.QueryRow(ctx, `SELECT files FROM neuronx.rule_bundles WHERE tenant_id = $1 AND sequence = $2`, f.tenant, f.b.Sequence).Scan(&text)
 	if err != nil {
 		return nil, fmt.Errorf("load rule files: %w", err)
 	}
@@ -70,17 +110,16 @@ func (h *handler) compile(ctx context.Context, tx pgx.Tx, tenant string, sequenc
 	set, problems := ruleset.Compile(files)
 	if err := problems.Err(); err != nil {
 		// It compiled when it was published: this build reads rules more strictly. Guessing would derive other events.
-		return nil, fmt.Errorf("the rules that tenant %s published at %d no longer compile: %w", tenant, sequence, err)
+		return nil, fmt.Errorf("the rules that tenant %s published at %d no longer compile: %w", f.tenant, f.b.Sequence, err)
 	}
-	if set.Hash != hash {
-		return nil, fmt.Errorf("the rules that tenant %s published at %d have another hash than their row says", tenant, sequence)
+	if set.Hash != f.hash {
+		return nil, fmt.Errorf("the rules that tenant %s published at %d have another hash than their row says", f.tenant, f.b.Sequence)
 	}
-	h.sets.keep(set)
 	return set, nil
 }
 
-func loadHealth(ctx context.Context, tx pgx.Tx, tenants []string) (map[string]map[string]Health, error) {
-	rows, err := tx.Query(ctx, `SELECT tenant_id, rule, failures, tripped, tripped_at, reset_at, subjects, over_budget, last_budget, reported_at
+func loadHealth(ctx context.Context, q querier, tenants []string) (map[string]map[string]Health, error) {
+	rows, err := q.Query(ctx, `SELECT tenant_id, rule, failures, tripped, tripped_at, reset_at, subjects, over_budget, last_budget, reported_at
 		FROM neuronx.rule_health WHERE tenant_id = ANY($1)`, tenants)
 	if err != nil {
 		return nil, fmt.Errorf("load rule health: %w", err)
@@ -105,12 +144,12 @@ func loadHealth(ctx context.Context, tx pgx.Tx, tenants []string) (map[string]ma
 }
 
 // loadStates reads many states at once; a subject without a row has an empty state.
-func loadStates(ctx context.Context, tx pgx.Tx, tenants, subjects []string) (map[[2]string]State, error) {
+func loadStates(ctx context.Context, q querier, tenants, subjects []string) (map[[2]string]State, error) {
 	out := make(map[[2]string]State, len(tenants))
 	for i := range tenants {
 		out[[2]string{tenants[i], subjects[i]}] = State{}
 	}
-	rows, err := tx.Query(ctx, `SELECT s.tenant_id, s.subject, s.state FROM unnest($1::text[], $2::text[]) AS w(tenant_id, subject)
+	rows, err := q.Query(ctx, `SELECT s.tenant_id, s.subject, s.state FROM unnest($1::text[], $2::text[]) AS w(tenant_id, subject)
 		JOIN neuronx.rule_state s USING (tenant_id, subject)`, tenants, subjects)
 	if err != nil {
 		return nil, fmt.Errorf("load rule state: %w", err)

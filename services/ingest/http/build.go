@@ -163,7 +163,13 @@ func encode(ctx context.Context, e *event.Event, env *envelope, req *request, sc
 	if req.scratch.transcode(e, env, id, schema) {
 		return bounded(e, schema)
 	}
-	return encodeStrictly(e, env, req, id, schema)
+	end, p := req.quota.strictly(ctx)
+	if p != nil {
+		return "", nil, p
+	}
+	code, faults, err := encodeStrictly(e, env, req, id, schema)
+	end(len(faults) > 0 || err != nil)
+	return code, faults, err
 }
 
 // encodeStrictly encodes what the transcoder did not take, or says all that is wrong with it.

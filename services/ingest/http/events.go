@@ -102,10 +102,14 @@ func (s *Server) postSingle(r *http.Request, w http.ResponseWriter, in *intake, 
 	if media == mediaStructured {
 		var plain bool
 		if env, plain = in.work.scanOne(body); !plain {
-			if p = in.strictly(body); p != nil {
+			end, p := req.quota.strictly(r.Context())
+			if p != nil {
 				return p
 			}
-			if env, p = readStructured(body); p != nil {
+			if p = in.strictly(body); p == nil {
+				env, p = readStructured(body)
+			}
+			if end(p != nil); p != nil {
 				return p
 			}
 		}
@@ -177,10 +181,14 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, in *intake, r
 	}
 	envs, plain := in.work.scanBatch(body)
 	if !plain {
-		if p = in.strictly(body); p != nil {
+		end, p := req.quota.strictly(r.Context())
+		if p != nil {
 			return p
 		}
-		if envs, p = readBatch(body); p != nil {
+		if p = in.strictly(body); p == nil {
+			envs, p = readBatch(body)
+		}
+		if end(p != nil); p != nil {
 			return p
 		}
 	}
@@ -205,8 +213,8 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, in *intake, r
 		req.receipt = v.waiter(i)
 		if err := s.build(r.Context(), e, env, &req); err != nil {
 			p := fromError(err)
-			if p.Status >= http.StatusInternalServerError || p.overload() {
-				return p // the registry is away, or memory: nothing was produced yet, so refuse the request as a whole
+			if p.Status >= http.StatusInternalServerError || p.overload() || p.Code == event.CodeRateLimited {
+				return p // the registry is away, or memory, or time: nothing was produced yet, so refuse the request as a whole
 			}
 			answers[i].Problem = listed.cut(p)
 			continue

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +35,7 @@ type quota struct {
 	limits     tenant.Limits
 	events     *bucket
 	bytes      *bucket
+	refusals   *refusals
 	mu         sync.Mutex
 	batchAfter time.Time // batches that come sooner are refused unread
 }
@@ -57,8 +59,12 @@ func (r *rates) of(name string, limits tenant.Limits) *quota {
 	defer r.mu.Unlock()
 	q := r.tenants[name]
 	if q == nil || q.limits != limits {
+		owed := newRefusals(runtime.GOMAXPROCS(0))
+		if q != nil {
+			owed = q.refusals
+		}
 		q = &quota{
-			limits: limits,
+			limits: limits, refusals: owed,
 			events: r.bucket("events", "events", pick(limits.EventsPerSecond, r.Events), maxBatchItems),
 			bytes:  r.bucket("bytes", "bytes", pick(limits.BytesPerSecond, r.Bytes), MaxBatchBody),
 		}
@@ -107,6 +113,9 @@ func (b *bucket) charge(n int, now time.Time) {
 // less than 0. What it lets in is charged.
 func (q *quota) enter(batch bool, announced int64, now time.Time) *Problem {
 	announced = max(0, min(announced, MaxBatchBody))
+	if batch && q.refusals.busy(now) {
+		return tooManyRefusals()
+	}
 	if wait := q.bytes.lacks(int(announced), now); wait > 0 {
 		return q.bytes.over(wait)
 	}

@@ -1,0 +1,152 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neuronx/engine/e2e/cluster"
+	"github.com/neuronx/engine/e2e/hostile"
+)
+
+// What a neighbour may notice: its p99 stays below twice that of quiet times, from the first POST to the row of the read model and to the
+// score. A p99 below the floor is no fault, even if it is more than twice: on two cores that Kafka, Postgres and the race detector share, one
+// delay of that length in a hundred comes from any of them. A single window is no measurement either: an attack that looks bad is repeated,
+// each round is held against the quiet windows just before and after it, because the machine's other load comes and goes, and most rounds
+// decide.
+const (
+	quietFor   = 6 * time.Second
+	rowFloor   = 250 * time.Millisecond
+	scoreFloor = 500 * time.Millisecond // a score goes through the rules and once more through the log
+	rounds     = 5
+	shortest   = 4 * time.Second  // of an attack: eighty leads
+	patience   = 10 * time.Second // for a lead that is not in the read model at the end of a window
+)
+
+// calm measures a quiet window.
+func (h *siege) calm(ctx context.Context) hostile.Delays {
+	from := time.Now()
+	rest(ctx, quietFor)
+	return h.neighbour.Delays(ctx, from, time.Now(), patience)
+}
+
+// trial is one attack with the quiet windows around it.
+type trial struct{ before, attack, after hostile.Delays }
+
+// quiet is a p99 of quiet times then.
+func (r trial) quiet(p99 func(hostile.Delays) time.Duration) time.Duration {
+	return (p99(r.before) + p99(r.after)) / 2
+}
+
+// noticed reports whether the neighbour's leads took longer than they may.
+func (r trial) noticed() bool {
+	return hostile.Row(r.attack) > max(2*r.quiet(hostile.Row), rowFloor) || hostile.Score(r.attack) > max(2*r.quiet(hostile.Score), scoreFloor) || r.lost()
+}
+
+func (r trial) lost() bool { return r.attack.Missing+r.attack.Unscored > 0 }
+
+// noticed reports whether the neighbour notices an attack: in most rounds, or because a lead of one did not come in time at all.
+func noticed(all []trial) bool {
+	n := 0
+	for _, r := range all {
+		if r.lost() {
+			return true
+		}
+		if r.noticed() {
+			n++
+		}
+	}
+	return 2*n > len(all)
+}
+
+// attack runs one attempt as a tenant of its own and looks at what it did to the processes and to the neighbour. One that looks bad runs
+// again until it can be judged.
+func (h *siege) attack(name string, do func(*struck)) { h.measure(name, 1, do) }
+
+// contest is attack for what is known to be near the bound: it is measured in several rounds in any case.
+func (h *siege) contest(name string, do func(*struck)) { h.measure(name, 3, do) }
+
+func (h *siege) measure(name string, least int, do func(*struck)) {
+	h.t.Run(name, func(t *testing.T) {
+		if least > 1 {
+			h.quiet = h.calm(h.ctx)
+		}
+		var all []trial
+		for len(all) < least {
+			r := trial{h.quiet, h.strike(t, do), h.quiet}
+			if least > 1 || r.noticed() {
+				r.after = h.calm(h.ctx)
+				h.quiet = r.after
+			}
+			if all = append(all, r); len(all) == least && noticed(all) {
+				least = rounds
+			}
+		}
+		t.Logf("the neighbour's p99, and that of quiet times, in ms: rows %s; scores %s", table(all, hostile.Row), table(all, hostile.Score))
+		if noticed(all) {
+			t.Errorf("the neighbour notices it in most of %d rounds", len(all))
+		}
+	})
+}
+
+// table lists a p99 of each round with that of the quiet windows around it.
+func table(all []trial, p99 func(hostile.Delays) time.Duration) string {
+	var cells []string
+	for _, r := range all {
+		cells = append(cells, fmt.Sprintf("%d (%d)", p99(r.attack).Milliseconds(), r.quiet(p99).Milliseconds()))
+	}
+	return strings.Join(cells, ", ")
+}
+
+// strike is one round of an attack.
+func (h *siege) strike(t *testing.T, do func(*struck)) hostile.Delays {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(h.ctx, 4*time.Minute)
+	defer cancel()
+	s := &struck{Attacker: h.attacker(), siege: h, t: t, ctx: ctx, version: 1, from: time.Now()}
+	for _, n := range h.c.Services() {
+		noError(t, h.c.Processes[n].ResetPeak())
+	}
+	do(s)
+	if s.to.IsZero() {
+		s.over()
+	}
+	d := h.neighbour.Delays(ctx, s.from, s.to, patience)
+	t.Logf("in %s: the neighbour: %s", s.to.Sub(s.from).Truncate(time.Second), d)
+	h.alive(t)
+	return d
+}
+
+// begun says that the attack begins now. What an operator's program did before costs the neighbour nothing where it runs on a machine of its
+// own.
+func (s *struck) begun() { s.from, s.to = time.Now(), time.Time{} }
+
+// over waits until all that was sent is applied or stalled, and for a window that can be measured, and says that the attack is over.
+func (s *struck) over() {
+	s.t.Helper()
+	err := cluster.Eventually(s.ctx, time.Minute, func(ctx context.Context) error {
+		var waiting int
+		err := s.c.Admin.QueryRow(ctx, `SELECT count(*) FROM neuronx.progress WHERE tenant_id = $1 AND (state = 'catching-up' OR state = 'live' AND sequence <
+			(SELECT max(sequence) FROM neuronx.progress p WHERE p.tenant_id = $1))`, s.Tenant.ID).Scan(&waiting)
+		if err == nil && waiting > 0 {
+			err = fmt.Errorf("%d consumers are not through with it", waiting)
+		}
+		return err
+	})
+	if err != nil {
+		s.t.Errorf("%s: %v", s.Tenant.ID, err)
+	}
+	rest(s.ctx, time.Until(s.from.Add(shortest)))
+	s.to = time.Now()
+}
+
+// attacker is a tenant of its own.
+func (h *siege) attacker() *hostile.Attacker {
+	h.attacks++
+	tenant := h.c.Tenants(h.t, fmt.Sprintf("attacker-%d", h.attacks), 1, 1)[0]
+	return &hostile.Attacker{Door: h.c.Doors[0], Tenant: tenant, History: h.record}
+}

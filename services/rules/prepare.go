@@ -1,0 +1,210 @@
+package rules
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// terms are how far the events of one tenant are applied in one go. What they leave is applied later; what it derives does not depend on
+// them. Only what an event costs beyond an ordinary one counts: a batch full of a busy tenant's ordinary events is applied whole.
+type terms struct {
+	cost       uint64 // units
+	bytes      int    // that are derived and kept
+	event      uint64 // units of one event, over which all of it is for later; 0: whatever it costs
+	compileOne int    // bytes of the texts of a bundle, over which it is compiled later
+	compileAll int    // likewise, of all bundles of the batch
+}
+
+const (
+	ordinaryCost   = 1_000   // units: a few rules fire and derive an event each
+	ordinaryOutput = 4 << 10 // bytes
+	flushOutput    = 1 << 20 // bytes of derived events that are held before they are written
+	compileCost    = 300     // units of an expression of a published bundle
+)
+
+// What a batch waits for. All tenants do, so it is a small part of what one event may cost (EventCost): a tenant whose events cost more
+// catches up beside the loop, where no batch waits for the evaluation.
+const (
+	batchCost    = 200_000                // units of all tenants
+	batchOutput  = 8 << 20                // bytes that all tenants derive and keep
+	tenantCost   = 50_000                 // units of one tenant
+	loopCost     = 20_000                 // units of one event
+	loopDeadline = 200 * time.Millisecond // wall time of one event
+	loopBundle   = 16 << 10               // bytes of texts: about 30 ms to compile
+	loopBundles  = 64 << 10
+)
+
+// batchTerms divide a batch among its tenants.
+func batchTerms(tenants int) terms {
+	n := max(tenants, 1)
+	return terms{cost: min(tenantCost, batchCost/uint64(n)), bytes: batchOutput / n, event: loopCost, compileOne: loopBundle, compileAll: loopBundles}
+}
+
+var (
+	besideTerms = terms{cost: EventCost, bytes: flushOutput, compileOne: math.MaxInt, compileAll: math.MaxInt}
+	unbounded   = terms{cost: math.MaxUint64, bytes: math.MaxInt, compileOne: math.MaxInt, compileAll: math.MaxInt}
+)
+
+// spent reports whether a fold has used up its terms. It is asked between two events: each tenant gets one event further in any case.
+func (t terms) spent(f *fold) bool { return f.cost >= t.cost || f.bytes >= t.bytes }
+
+// Prepare implements consumer.Preparer: it compiles and evaluates, and keeps what came of it for ApplyParts to write. If anything fails, it is
+// left to ApplyParts to find out whose fault that is.
+func (h *handler) Prepare(ctx context.Context, pool *pgxpool.Pool, run consumer.Run) {
+	h.shared.begin(run.TenantID)
+	w := &database{handler: h, q: pool}
+	folds, err := h.folds(ctx, w, []consumer.Run{run}, besideTerms)
+	if err != nil {
+		return
+	}
+	f := folds[0]
+	part, err := h.fold(ctx, f, run, besideTerms, func() error { return nil })
+	if err != nil && part.Applied == 0 {
+		return
+	}
+	if part.Applied == len(run.Events) && f.dearest <= loopCost {
+		h.shared.setDear(run.TenantID, false)
+	}
+	h.shared.put(&prepared{run: run, fold: f, part: part})
+}
+
+// prepared is what Prepare made of a run.
+type prepared struct {
+	run  consumer.Run
+	fold *fold
+	part consumer.Part
+}
+
+// maxDear bounds how many tenants are known to be expensive; one that is forgotten costs one event until it is known again.
+const maxDear = 10_000
+
+// shared is what Prepare and ApplyParts have in common. It is safe for concurrent use.
+type shared struct {
+	mu    sync.Mutex
+	sets  sets
+	ready *prepared
+	whole string          // the tenant whose run is applied whole, because it could not be prepared or what was prepared could not be written
+	dear  map[string]bool // tenants of which an event cost more than a batch may wait for; until their events are ordinary again
+}
+
+// begin forgets what was prepared before. Until put, the tenant's run is one that can't be prepared.
+func (s *shared) begin(tenant string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready, s.whole = nil, tenant
+}
+
+func (s *shared) put(p *prepared) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready, s.whole = p, ""
+}
+
+// take returns what was prepared for a run, once. If that can't be written, the consumer halves the run to find the event whose fault it
+// is; the halves are applied whole.
+func (s *shared) take(run consumer.Run) (p *prepared, whole bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p = s.ready; p != nil && p.run.TenantID == run.TenantID {
+		s.ready = nil
+		if n := len(run.Events); n == len(p.run.Events) && p.run.Generation == run.Generation &&
+			p.run.Events[0].Sequence == run.Events[0].Sequence && p.run.Events[n-1].Sequence == run.Events[n-1].Sequence {
+			s.whole = run.TenantID
+			return p, false
+		}
+	}
+	return nil, s.whole == run.TenantID
+}
+
+// wrote says that what was taken is written.
+func (s *shared) wrote(tenant string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.whole == tenant {
+		s.whole = ""
+	}
+}
+
+func (s *shared) isDear(tenant string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dear[tenant]
+}
+
+func (s *shared) setDear(tenant string, is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !is {
+		delete(s.dear, tenant)
+		return
+	}
+	if s.dear == nil || len(s.dear) >= maxDear {
+		s.dear = map[string]bool{}
+	}
+	s.dear[tenant] = true
+}
+
+// compiler compiles bundles that are not kept, as far as its bounds go. It is for one batch.
+type compiler struct {
+	kept *shared
+	one  int // bytes of the texts of one bundle
+	left int // bytes of the texts of all
+}
+
+// begin starts a batch that uses sets.
+func (c *compiler) begin(hashes []string) {
+	c.kept.mu.Lock()
+	defer c.kept.mu.Unlock()
+	c.kept.sets.begin()
+	for _, hash := range hashes {
+		c.kept.sets.find(hash) // used by this batch: must not go for what it compiles
+	}
+}
+
+func (c *compiler) find(hash string) *ruleset.Set {
+	c.kept.mu.Lock()
+	defer c.kept.mu.Unlock()
+	return c.kept.sets.find(hash)
+}
+
+// room takes bytes of texts from what may be compiled now.
+func (c *compiler) room(bytes int) bool {
+	if bytes > c.one || bytes > c.left {
+		return false
+	}
+	c.left -= bytes
+	return true
+}
+
+// published makes a set of files that were just published. It is kept also when the transaction is rolled back: the same texts give the
+// same set.
+func (c *compiler) published(files []ruleset.File) (*ruleset.Set, ruleset.Problems, error) {
+	if set := c.find(ruleset.Hash(files)); set != nil {
+		return set, nil, nil
+	}
+	bytes := 0
+	for _, f := range files {
+		bytes += len(f.Name) + len(f.Text)
+	}
+	if !c.room(bytes) {
+		return nil, nil, errLater
+	}
+	set, problems := ruleset.Compile(files)
+	if set != nil {
+		c.keep(set)
+	}
+	return set, problems, nil
+}
+
+func (c *compiler) keep(set *ruleset.Set) {
+	c.kept.mu.Lock()
+	defer c.kept.mu.Unlock()
+	c.kept.sets.keep(set)
+}
