@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -34,7 +35,8 @@ func (c *cli) importCmd() *cobra.Command {
 		Long: `Import files of past facts as events. The spec says what each row becomes. An event's id
 follows from tenant, mapping, type and key, so importing twice changes nothing: what the
 archive holds is not sent again. A row that has changed since is named; with --update the
-change is sent as an event of the type that the spec gives (update: lead.updated).
+change is sent as an event of the type that the spec gives (update: lead.updated), which
+for x.created is x.updated if there is such a type.
 
 Each row is counted by the engine's verdict on its events, the worst of them:
 
@@ -48,8 +50,9 @@ Each row is counted by the engine's verdict on its events, the worst of them:
 After an interruption the same command goes on where it stopped (the resume file lies
 beside the input), with the counts, the rejects file and the exit code of the whole.
 
-Exit codes: 0 everything is recorded or left out; 1 it did not come to the end, run it
-again; 2 the command or the spec is wrong, nothing was sent; 3 conflicts or refusals.
+Exit codes: 0 everything is recorded or left out; 1 a file can't be taken, or the import
+did not come to its end: run it again; 2 the command or the spec is wrong, and nothing
+was sent; 3 rows are in conflict or refused.
 A dry run checks all it can without sending, and exits with 3 for what would be refused.`,
 		Example: "  neuronx import leads.yaml --dir exports/ --dry-run\n  neuronx import leads.yaml --dir exports/ --rejects rejects.ndjson",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -237,7 +240,7 @@ func (c *cli) importDone(results []importer.Result, out *rejections, f importFla
 	var showErr error
 	if c.format == formatJSON {
 		showErr = show(c, results, nil, nil)
-	} else {
+	} else if len(results) > 0 {
 		showErr = show(c, importLines(results, f.dry), []string{"FILE", "OUTCOME", "ROWS", "EVENTS"}, func(l outcomeLine) []any {
 			return []any{l.file, l.outcome, l.rows, l.events}
 		})
@@ -257,7 +260,7 @@ func (c *cli) importDone(results []importer.Result, out *rejections, f importFla
 		conflicts, refused, updates = conflicts+r.Conflict, refused+r.Refused, updates+r.Updates
 	}
 	if updates > 0 {
-		c.note("%d of the events are updates of rows that have changed", updates)
+		c.note("updates sent for rows that have changed: %d", updates)
 	}
 	if f.dry {
 		c.note("dry run: nothing was sent")
@@ -265,7 +268,7 @@ func (c *cli) importDone(results []importer.Result, out *rejections, f importFla
 	if conflicts+refused == 0 {
 		return nil
 	}
-	e := partial("%s in conflict, %d refused", plural(int(conflicts), "row"), refused)
+	e := partial("%s not imported: %d in conflict, %d refused", plural(int(conflicts+refused), "row"), conflicts, refused)
 	e.Code = event.CodeInvalidImport
 	if f.rejects == "" {
 		return e.next("--rejects <file> keeps them all; importing again after a repair sends only what is missing")
@@ -282,7 +285,7 @@ type rejections struct {
 func (r *rejections) add(rej importer.Rejection) {
 	r.n++
 	if r.n <= shownRejections {
-		r.c.note("%s: %s line %d %s %s", rej.Outcome, rej.File, rej.Line, rej.Type, rej.Reason)
+		r.c.note("%s: %s line %d: %s", rej.Outcome, rej.File, rej.Line, cmp.Or(rej.Type, "row")+" "+rej.Reason)
 	} else if r.n == shownRejections+1 {
 		r.c.note("more follow, not shown")
 	}

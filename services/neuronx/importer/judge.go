@@ -138,7 +138,7 @@ func (r *run) plan() (todo []*item, err error) {
 				it.outcome = admitted // by the run that this one continues
 			}
 		case twin.differs:
-			it.conflict("differs from what was imported in: %s; the file has the same key with other data, too, first in line %d: which holds can't be known", named, twin.line)
+			it.conflict("differs from what was imported in: %s; two rows have this key and other data, the first in line %d, so which one is newer can't be known", named, twin.line)
 		case !r.Update:
 			it.conflict("differs from what was imported in: %s; --update sends the change", named)
 		default:

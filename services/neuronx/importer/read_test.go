@@ -33,7 +33,6 @@ spec:
         - type: lead.created
           id: row.id
           subject: "'lead/' + row.id"
-          update: lead.updated
           data: {lead_id: row.id, email: row.email, last_name: row.name}
 `))
 	if err != nil {

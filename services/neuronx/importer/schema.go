@@ -89,9 +89,16 @@ func (s *Spec) Bind(ctx context.Context, from Schemas, known bool) error {
 			if m.contract, err = p.find(ctx, from, at+".type", m.Type, known); err != nil {
 				return err
 			}
-			if m.Update != "" {
-				if m.updated, err = p.find(ctx, from, at+".update", m.Update, known); err != nil {
+			update, named := m.Update, m.Update != ""
+			if thing, ok := strings.CutSuffix(m.Type, ".created"); ok && !named && m.subject != nil {
+				update = thing + ".updated"
+			}
+			if update != "" {
+				if m.updated, err = p.find(ctx, from, at+".update", update, known && named); err != nil {
 					return err
+				}
+				if m.updated != nil {
+					m.Update = update
 				}
 			}
 			if m.contract != nil {

@@ -51,7 +51,7 @@ type Input struct {
 // Mapping is one event that a row becomes.
 type Mapping struct {
 	Type    string
-	Update  string        // type of the event that an edited row becomes with Options.Update; "": none
+	Update  string        // type of the event that an edited row becomes with Options.Update; "": x.updated for x.created, if it exists
 	when    *expr.Program // nil: always
 	id      *expr.Program
 	subject *expr.Program // nil: none
