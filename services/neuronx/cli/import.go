@@ -117,7 +117,7 @@ func (c *cli) runImport(ctx context.Context, fs *pflag.FlagSet, f importFlags, p
 	opt.Reject, opt.Progress = out.add, bar.show
 	results, err := importer.Run(ctx, opt)
 	bar.end()
-	return c.importDone(results, out, f, err)
+	return c.importDone(results, f, err)
 }
 
 func badSpec(path string, err error) *Error {
@@ -236,7 +236,7 @@ func shortName(s string) string {
 	return s
 }
 
-func (c *cli) importDone(results []importer.Result, out *rejections, f importFlags, err error) error {
+func (c *cli) importDone(results []importer.Result, f importFlags, err error) error {
 	var showErr error
 	if c.format == formatJSON {
 		showErr = show(c, results, nil, nil)

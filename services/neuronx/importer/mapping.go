@@ -20,7 +20,7 @@ type Event struct {
 	Type        string         `json:"type"`
 	Subject     string         `json:"subject,omitempty"`
 	Time        string         `json:"time,omitempty"`
-	Origin      event.Origin   `json:"origin"`
+	Origin      event.Origin   `json:"origin,omitempty"` // always import, but for events that are sent by other means
 	Data        map[string]any `json:"data"`
 
 	key     string   // that the id follows from
