@@ -198,6 +198,9 @@ func (c *cli) connectImport(ctx context.Context, opt *importer.Options, f import
 		return err
 	}
 	opt.Archive = held{pool}
+	if f.update {
+		return c.awaitArchive(ctx)
+	}
 	return nil
 }
 

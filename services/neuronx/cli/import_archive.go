@@ -2,13 +2,82 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/neuronx/importer"
 )
+
+const (
+	archiveTries = 60
+	archivePause = time.Second
+)
+
+// awaitArchive waits until the archive holds what the log held when it was called: what has changed since an import is told only by
+// all of that import.
+func (c *cli) awaitArchive(ctx context.Context) error {
+	if _, err := c.need(envBrokers, "Kafka, which tells whether the archive is complete,"); err != nil {
+		return err
+	}
+	cfg, err := c.kafka()
+	if err != nil {
+		return err
+	}
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		return failed("connect to Kafka", err)
+	}
+	defer admin.Close()
+	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
+	if err != nil {
+		return failed("ask Kafka how long the log is", err)
+	}
+	starts, err := admin.StartOffsets(ctx, kafka.TopicEvents)
+	if err != nil {
+		return failed("ask Kafka where the log begins", err)
+	}
+	for try := 1; ; try++ {
+		done, err := admin.Committed(ctx, kafka.GroupArchiver)
+		if err != nil {
+			return failed("ask Kafka how far the archive is", err)
+		}
+		lag := behind(starts, ends, done)
+		if lag == 0 {
+			return nil
+		}
+		if try == archiveTries {
+			return failed("import", event.Refuse(event.CodeUnavailable, "the archive is %d records behind the log, so it can't tell what has changed", lag).
+				Hint("is neuronx-archiver running? `neuronx status` shows its lag; run the same command again"))
+		}
+		if try == 1 {
+			c.note("waiting for the archive, which is %d records behind", lag)
+		}
+		timer := time.NewTimer(archivePause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return failed("wait for the archive", fmt.Errorf("it is %d records behind: %w", lag, ctx.Err()))
+		case <-timer.C:
+		}
+	}
+}
+
+// behind counts the records between the starts and the ends that a group has not consumed.
+func behind(starts, ends map[kafka.TopicPartition]int64, done map[kafka.TopicPartition]kafka.Committed) (lag int64) {
+	for tp, end := range ends {
+		from := starts[tp]
+		if at := done[tp]; at.Present {
+			from = max(from, at.Offset)
+		}
+		lag += max(0, end-from)
+	}
+	return lag
+}
 
 // held asks the archive for imports. It hands on one row at a time: the data of a batch may be large.
 type held struct{ pool *pgxpool.Pool }

@@ -17,7 +17,6 @@ import (
 type rejects struct {
 	path string
 	file *os.File
-	n    int64 // rejections added
 }
 
 // openRejects opens the file: as long as the run left it that is continued, or else empty.
