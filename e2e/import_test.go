@@ -138,11 +138,14 @@ func olistDir(t *testing.T) string {
 }
 
 // olistTenant makes the tenant as an operator does, with a CRM that is written to and the demo's rules, and returns its key.
-func olistTenant(t *testing.T, ctx context.Context, c *cluster.Cluster) string {
+func olistTenant(t *testing.T, ctx context.Context, c *cluster.Cluster, moreRules ...string) string {
 	t.Helper()
 	noError(t, os.WriteFile(filepath.Join(c.Secrets, "olist-crm@1"), []byte("standin-olist"), 0o600))
-	rules, err := filepath.Abs(demoRules)
-	noError(t, err)
+	rules := t.TempDir()
+	noError(t, os.CopyFS(rules, os.DirFS(demoRules)))
+	for i, text := range moreRules {
+		noError(t, os.WriteFile(filepath.Join(rules, fmt.Sprintf("more-%d.yaml", i)), []byte(text), 0o600))
+	}
 	cli := func(args ...string) string {
 		out, errs, code := c.CLI(ctx, args...)
 		if code != 0 {

@@ -1,12 +1,12 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -288,7 +288,7 @@ type rejections struct {
 func (r *rejections) add(rej importer.Rejection) {
 	r.n++
 	if r.n <= shownRejections {
-		r.c.note("%s: %s line %d: %s", rej.Outcome, rej.File, rej.Line, cmp.Or(rej.Type, "row")+" "+rej.Reason)
+		r.c.note("%s: %s line %d: %s", rej.Outcome, rej.File, rej.Line, strings.TrimPrefix(rej.Type+": "+rej.Reason, ": "))
 	} else if r.n == shownRejections+1 {
 		r.c.note("more follow, not shown")
 	}

@@ -158,5 +158,5 @@ func (l *lines) unread(again []line) {
 	l.back = append(append(make([]line, 0, len(again)+len(l.back)), again...), l.back...)
 }
 
-// offset counts the bytes of the file that were read.
-func (l *lines) offset() int64 { return l.raw.n }
+// offset counts the bytes of the file that were read, about: what is buffered counts in UTF-8.
+func (l *lines) offset() int64 { return max(0, l.raw.n-int64(l.r.Buffered())) }
