@@ -151,7 +151,7 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 				return c.showRuleProblems(ruleset.Problems{{File: hostile, Rule: hostile, Message: hostile}})
 			},
 			"import": func(c *cli) error {
-				return c.importDone([]importer.Result{{File: hostile}}, &rejections{c: c}, true, errors.New(hostile))
+				return c.importDone([]importer.Result{{File: hostile}}, importFlags{dry: true, rejects: hostile}, errors.New(hostile))
 			},
 			"reject": func(c *cli) error {
 				(&rejections{c: c}).add(importer.Rejection{File: hostile, Type: hostile, Reason: hostile})

@@ -2,16 +2,15 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -22,84 +21,173 @@ import (
 
 const shownRejections = 20
 
+// importFlags are the command's own.
+type importFlags struct {
+	dir, resumeDir, keyFile, tenant, rejects string
+	batch                                    int
+	anew, dry, noArchive, update             bool
+}
+
 func (c *cli) importCmd() *cobra.Command {
-	var dir, resumeDir, keyFile, tenantID, rejects string
-	var batch int
-	var anew, dry, noArchive bool
+	var f importFlags
 	cmd := &cobra.Command{
 		Use: "import <spec.yaml>", Short: "Import files of past facts as events; rules do not fire", Args: args("spec.yaml"),
 		Long: `Import files of past facts as events. The spec says what each row becomes. An event's id
 follows from tenant, mapping, type and key, so importing twice changes nothing: what the
-archive holds is not sent again. After an interruption the same command goes on where it
-stopped (the resume file lies beside the input).`,
-		Example: "  neuronx import leads.yaml --dir exports/ --dry-run\n  neuronx import leads.yaml --dir exports/",
+archive holds is not sent again. A row that has changed since is named; with --update the
+change is sent as an event of the type that the spec gives (update: lead.updated), which
+for x.created is x.updated if there is such a type.
+
+Each row is counted by the engine's verdict on its events, the worst of them:
+
+  admitted        recorded by this import
+  duplicate       recorded before, with the same content
+  conflict        recorded before with other content, or two rows have one key
+  refused         can't be read, mapped, or recorded
+  left out        becomes no event: no condition holds, or all fields are empty
+  not yet judged  stored, but there was no verdict when the import ended
+
+After an interruption the same command goes on where it stopped (the resume file lies
+beside the input), with the counts, the rejects file and the exit code of the whole.
+
+Exit codes: 0 everything is recorded or left out; 1 a file can't be taken, or the import
+did not come to its end: run it again; 2 the command or the spec is wrong, and nothing
+was sent; 3 rows are in conflict or refused.
+A dry run checks all it can without sending, and exits with 3 for what would be refused.`,
+		Example: "  neuronx import leads.yaml --dir exports/ --dry-run\n  neuronx import leads.yaml --dir exports/ --rejects rejects.ndjson",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := readBounded(args[0])
-			if err != nil {
-				return failed("read the spec", err)
-			}
-			spec, err := importer.Parse(text)
-			if err != nil {
-				return &Error{Exit: exitUsage, What: "the spec " + args[0] + " can't be used", Why: err.Error(), Code: event.CodeInvalidImport}
-			}
-			if batch < 1 || batch > 1000 {
-				return usage("--batch must be 1 to 1000")
-			}
-			if dir == "" {
-				dir = filepath.Dir(args[0])
-			}
-			opt := importer.Options{Spec: spec, Dir: dir, ResumeDir: resumeDir, Batch: batch, Anew: anew, Note: c.note, Tenant: tenantID}
-			if dry {
-				if opt.Tenant == "" {
-					opt.Tenant = "dry-run"
-				}
-			} else if err := c.connectImport(cmd.Context(), &opt, keyFile, noArchive); err != nil {
-				return err
-			}
-			out, err := newRejections(c, rejects)
-			if err != nil {
-				return err
-			}
-			defer out.close()
-			bar := newBar(c)
-			opt.Reject, opt.Progress = out.add, bar.show
-			results, err := importer.Run(cmd.Context(), opt)
-			bar.end()
-			return c.importDone(results, out, dry, err)
+			return c.runImport(cmd.Context(), cmd.Flags(), f, args[0])
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&dir, "dir", "", "folder of the input files (default that of the spec)")
-	fs.StringVar(&resumeDir, "resume-dir", "", "folder of the resume files (default beside each input)")
-	fs.StringVar(&keyFile, "api-key-file", "", "file with the API key (default $"+envAPIKey+")")
-	fs.StringVar(&tenantID, "tenant", "", "check that the API key is this tenant's")
-	fs.StringVar(&rejects, "rejects", "", "write what is refused to this NDJSON file")
-	fs.IntVar(&batch, "batch", 500, "events a request")
-	fs.BoolVar(&anew, "anew", false, "begin at the first row; what the archive holds is not sent again all the same")
-	fs.BoolVar(&dry, "dry-run", false, "read and map everything, send nothing")
-	fs.BoolVar(&noArchive, "without-archive", false, "do not ask the archive what it holds; repeats are only dropped for 24 hours")
+	fs.StringVar(&f.dir, "dir", "", "folder of the input files (default that of the spec)")
+	fs.StringVar(&f.resumeDir, "resume-dir", "", "folder of the resume files (default beside each input)")
+	fs.StringVar(&f.keyFile, "api-key-file", "", "file with the API key (default $"+envAPIKey+")")
+	fs.StringVar(&f.tenant, "tenant", "", "check that the API key is this tenant's")
+	fs.StringVar(&f.rejects, "rejects", "", "write what is in conflict or refused to this NDJSON file")
+	fs.IntVar(&f.batch, "batch", 500, "events a request")
+	fs.BoolVar(&f.update, "update", false, "send what has changed since it was imported, as update events")
+	fs.BoolVar(&f.anew, "anew", false, "begin at the first row; what the archive holds is not sent again all the same")
+	fs.BoolVar(&f.dry, "dry-run", false, "check everything, send nothing")
+	fs.BoolVar(&f.noArchive, "without-archive", false, "do not ask the archive what it holds; repeats are only dropped for 24 hours")
 	c.accept(cmd)
 	return cmd
 }
 
-// connectImport finds the door, the key and the archive.
-func (c *cli) connectImport(ctx context.Context, opt *importer.Options, keyFile string, noArchive bool) error {
-	token, err := c.apiKey(keyFile, opt.Tenant)
+func (c *cli) runImport(ctx context.Context, fs *pflag.FlagSet, f importFlags, path string) error {
+	var empty error
+	fs.Visit(func(flag *pflag.Flag) {
+		if flag.Value.Type() == "string" && flag.Value.String() == "" {
+			empty = usage("--%s is empty", flag.Name).next("give it a value, or leave it out for the default")
+		}
+	})
+	switch {
+	case empty != nil:
+		return empty
+	case f.batch < 1 || f.batch > 1000:
+		return usage("--batch must be 1 to 1000")
+	case f.update && f.noArchive:
+		return usage("--update needs the archive, which tells what was imported before")
+	}
+	text, err := readBounded(path)
 	if err != nil {
+		return failed("read the spec", err)
+	}
+	spec, err := importer.Parse(text)
+	if err != nil {
+		return badSpec(path, err)
+	}
+	if f.dir == "" {
+		f.dir = filepath.Dir(path)
+	}
+	opt := importer.Options{
+		Spec: spec, Dir: f.dir, ResumeDir: f.resumeDir, Rejects: f.rejects, Batch: f.batch, Anew: f.anew, Update: f.update, Note: c.note,
+		Tenant: f.tenant,
+	}
+	if err := sameFile(f.rejects, path); err != nil {
 		return err
 	}
-	key, err := tenant.ParseKey(token)
-	if err != nil {
-		return failed("use the API key", err)
-	}
-	base, err := c.need(envHTTP, "the HTTP door")
-	if err != nil {
+	if err := c.bindImport(ctx, spec, f, path); err != nil {
 		return err
 	}
-	opt.Tenant = key.Tenant
-	opt.Sender = &importer.Door{URL: base, Key: token, Client: &http.Client{Timeout: importHTTPTimeout}, Note: c.note}
-	if noArchive {
-		return nil
+	if err := c.connectImport(ctx, &opt, f); err != nil {
+		return err
+	}
+	out, bar := &rejections{c: c}, newBar(c)
+	opt.Reject, opt.Progress = out.add, bar.show
+	results, err := importer.Run(ctx, opt)
+	bar.end()
+	return c.importDone(results, f, err)
+}
+
+func badSpec(path string, err error) *Error {
+	return &Error{Exit: exitUsage, What: "the spec " + path + " can't be used", Why: err.Error(), Code: event.CodeInvalidImport}
+}
+
+func sameFile(rejects, spec string) error {
+	a, err := os.Stat(rejects)
+	if err != nil {
+		return nil // it is made
+	}
+	if b, err := os.Stat(spec); err == nil && os.SameFile(a, b) {
+		return usage("the rejects file is the spec").next("name another file")
+	}
+	return nil
+}
+
+// bindImport checks the spec against the schemas: the registry's, which are what the engine goes by, or for want of one this version's.
+func (c *cli) bindImport(ctx context.Context, spec *importer.Spec, f importFlags, path string) error {
+	registered := c.value(envRegistry) != ""
+	var schemas importer.Schemas = importer.Builtin{}
+	if registered {
+		reg, err := c.registry()
+		if err != nil {
+			return err
+		}
+		schemas = reg
+	} else {
+		c.note("%s is not set: rows are checked against the schemas of this version of the tool", envRegistry)
+	}
+	err := spec.Bind(ctx, schemas, registered || f.dry)
+	var refused *event.Refusal
+	if errors.As(err, &refused) && refused.Code == event.CodeInvalidImport {
+		return badSpec(path, err)
+	}
+	if err != nil {
+		return failed("check the spec against the schemas", err).next("`neuronx doctor` looks at every part")
+	}
+	return nil
+}
+
+// connectImport finds the door, the key and the archive. A dry run asks the archive only if it is there, and the tenant known.
+func (c *cli) connectImport(ctx context.Context, opt *importer.Options, f importFlags) error {
+	token, err := c.apiKey(f.keyFile, opt.Tenant)
+	if err == nil {
+		var key tenant.Key
+		if key, err = tenant.ParseKey(token); err != nil {
+			return failed("use the API key", err)
+		}
+		opt.Tenant = key.Tenant
+	} else if !f.dry || f.keyFile != "" {
+		return err
+	}
+	if f.dry {
+		if opt.Tenant == "" || c.value(envPostgres) == "" || f.noArchive {
+			c.note("dry run: what the archive holds is not compared; that needs %s, and the tenant by its key or --tenant", envPostgres)
+			if opt.Tenant == "" {
+				opt.Tenant = "dry-run"
+			}
+			return nil
+		}
+	} else {
+		base, err := c.need(envHTTP, "the HTTP door")
+		if err != nil {
+			return err
+		}
+		opt.Sender = &importer.Door{URL: base, Key: token, Client: &http.Client{Timeout: importHTTPTimeout}, Note: c.note}
+		if f.noArchive {
+			return nil
+		}
 	}
 	pool, err := c.pool(ctx)
 	if err != nil {
@@ -110,28 +198,57 @@ func (c *cli) connectImport(ctx context.Context, opt *importer.Options, keyFile 
 		return err
 	}
 	opt.Archive = held{pool}
+	if f.update {
+		return c.awaitArchive(ctx)
+	}
 	return nil
 }
 
-// held asks the archive by event id.
-type held struct{ pool *pgxpool.Pool }
-
-// Known implements importer.Archive.
-func (h held) Known(ctx context.Context, tenantID string, ids []string) (map[string]bool, error) {
-	rows, err := h.pool.Query(ctx, `SELECT event_id FROM neuronx.tenant_events WHERE tenant_id = $1 AND event_id = ANY($2)`, tenantID, ids)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]bool{}
-	var id string
-	_, err = pgx.ForEachRow(rows, []any{&id}, func() error { out[id] = true; return nil })
-	return out, err
+// outcomeLine is a line of the summary.
+type outcomeLine struct {
+	file, outcome string
+	rows, events  any
 }
 
-func (c *cli) importDone(results []importer.Result, out *rejections, dry bool, err error) error {
-	if showErr := show(c, results, []string{"FILE", "ROWS", "EVENTS", "ACCEPTED", "KNOWN", "REFUSED", "BAD ROWS"}, func(r importer.Result) []any {
-		return []any{r.File, r.Rows, r.Events, r.Accepted, r.Known, r.Refused, r.BadRows}
-	}); showErr != nil {
+// importLines is a summary that adds up: what was read is the sum of the lines below it.
+func importLines(results []importer.Result, dry bool) (lines []outcomeLine) {
+	unjudged := "not yet judged"
+	if dry {
+		unjudged = "would be sent"
+	}
+	for _, r := range results {
+		e := r.Events
+		lines = append(lines,
+			outcomeLine{shortName(r.File), "read", r.Rows, e.Admitted + e.Duplicate + e.Conflict + e.Refused + e.Unjudged},
+			outcomeLine{"", "admitted", r.Admitted, e.Admitted},
+			outcomeLine{"", "duplicate", r.Duplicate, e.Duplicate},
+			outcomeLine{"", "conflict", r.Conflict, e.Conflict},
+			outcomeLine{"", "refused", r.Refused, e.Refused},
+			outcomeLine{"", "left out", r.LeftOut, "-"},
+			outcomeLine{"", unjudged, r.Unjudged, e.Unjudged})
+	}
+	return lines
+}
+
+// shortName fits a file's name into a terminal of 80 columns.
+func shortName(s string) string {
+	const most = 34
+	if r := []rune(safetext.Text(s)); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
+}
+
+func (c *cli) importDone(results []importer.Result, f importFlags, err error) error {
+	var showErr error
+	if c.format == formatJSON {
+		showErr = show(c, results, nil, nil)
+	} else if len(results) > 0 {
+		showErr = show(c, importLines(results, f.dry), []string{"FILE", "OUTCOME", "ROWS", "EVENTS"}, func(l outcomeLine) []any {
+			return []any{l.file, l.outcome, l.rows, l.events}
+		})
+	}
+	if showErr != nil {
 		return showErr
 	}
 	if err != nil {
@@ -141,56 +258,39 @@ func (c *cli) importDone(results []importer.Result, out *rejections, dry bool, e
 		}
 		return e
 	}
-	if dry {
+	var conflicts, refused, updates int64
+	for _, r := range results {
+		conflicts, refused, updates = conflicts+r.Conflict, refused+r.Refused, updates+r.Updates
+	}
+	if updates > 0 {
+		c.note("updates sent for rows that have changed: %d", updates)
+	}
+	if f.dry {
 		c.note("dry run: nothing was sent")
 	}
-	if out.n > 0 {
-		e := partial("%s refused", plural(out.n, "row or event"))
-		e.Code = event.CodeInvalidImport
-		if out.file == nil {
-			return e.next("--rejects <file> keeps them all; importing again after a repair sends only what is missing")
-		}
-		return e.next("see the rejects file; importing again after a repair sends only what is missing")
+	if conflicts+refused == 0 {
+		return nil
 	}
-	return nil
+	e := partial("%s not imported: %d in conflict, %d refused", plural(int(conflicts+refused), "row"), conflicts, refused)
+	e.Code = event.CodeInvalidImport
+	if f.rejects == "" {
+		return e.next("--rejects <file> keeps them all; importing again after a repair sends only what is missing")
+	}
+	return e.next("see %s; importing again after a repair sends only what is missing", f.rejects)
 }
 
-// rejections shows the first refusals, and keeps all in a file if one is given.
+// rejections shows the first rows that were not imported.
 type rejections struct {
-	c    *cli
-	file *os.File
-	n    int
-}
-
-func newRejections(c *cli, path string) (*rejections, error) {
-	r := &rejections{c: c}
-	if path == "" {
-		return r, nil
-	}
-	var err error
-	if r.file, err = os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600); err != nil {
-		return nil, failed("write the rejects file", err)
-	}
-	return r, nil
+	c *cli
+	n int
 }
 
 func (r *rejections) add(rej importer.Rejection) {
 	r.n++
 	if r.n <= shownRejections {
-		r.c.note("refused: %s line %d %s %s", rej.File, rej.Line, rej.Type, rej.Reason)
+		r.c.note("%s: %s line %d: %s", rej.Outcome, rej.File, rej.Line, strings.TrimPrefix(rej.Type+": "+rej.Reason, ": "))
 	} else if r.n == shownRejections+1 {
-		r.c.note("refused: more follow, not shown")
-	}
-	if r.file != nil {
-		if err := json.NewEncoder(safetext.NewWriter(r.file)).Encode(rej); err != nil {
-			r.c.note("the rejects file can't be written: %v", err)
-		}
-	}
-}
-
-func (r *rejections) close() {
-	if r.file != nil {
-		_ = r.file.Close()
+		r.c.note("more follow, not shown")
 	}
 }
 
@@ -238,8 +338,10 @@ func (b *bar) show(file string, done, size int64, counts importer.Counts) {
 	if b.terminal {
 		_ = w.Control("\r\x1b[K") // stderr is gone: nobody is left to tell
 	}
-	rate := float64(counts.Events) / max(0.001, now.Sub(b.began).Seconds())
-	printf(w, "%s %s %3.0f%%  %d events, %.0f/s", file, string(line), part*100, counts.Events, rate)
+	e := counts.Events
+	events := e.Admitted + e.Duplicate + e.Conflict + e.Refused + e.Unjudged
+	rate := float64(events) / max(0.001, now.Sub(b.began).Seconds())
+	printf(w, "%s %s %3.0f%%  %d events, %.0f/s", file, string(line), part*100, events, rate)
 	if b.drawn = b.terminal; !b.drawn {
 		printf(w, "\n")
 	}

@@ -9,8 +9,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/neuronx/engine/pkg/event"
 )
@@ -37,15 +39,17 @@ spec:
           data: {lead_id: row.id, owner_id: row.owner}
 `
 
-// door is a fake of the HTTP door that keeps what it accepts.
-type door struct {
+// engine is a fake of the HTTP door, the sequencer and the archive: it judges by id and data.
+type engine struct {
 	events  []Event
 	fail    int // the batch of this number, from 1, fails
 	batches int
 	refuse  map[string]bool // by lead id
+	mute    int             // so many batches are stored, and their verdicts do not come
+	hidden  bool            // the archive has not followed
 }
 
-func (d *door) Send(_ context.Context, events []Event) ([]Outcome, error) {
+func (d *engine) Send(_ context.Context, events []Event) ([]Outcome, error) {
 	d.batches++
 	if d.batches == d.fail {
 		return nil, errors.New("the door is gone")
@@ -53,26 +57,64 @@ func (d *door) Send(_ context.Context, events []Event) ([]Outcome, error) {
 	out := make([]Outcome, len(events))
 	for i, e := range events {
 		if id, _ := e.Data["lead_id"].(string); d.refuse[id] {
-			out[i] = Outcome{Code: event.CodeInvalidBody, Detail: "no"}
+			out[i] = Outcome{Status: event.OutcomeRefused, Code: event.CodeInvalidBody, Detail: "no"}
 			continue
 		}
-		out[i].Accepted = true
-		d.events = append(d.events, e)
+		at := slices.IndexFunc(d.events, func(o Event) bool { return o.ID == e.ID })
+		switch {
+		case at < 0:
+			d.events = append(d.events, e)
+			out[i] = Outcome{Status: event.OutcomeAdmitted, Sequence: int64(len(d.events))}
+		case fmt.Sprint(d.events[at].Data) != fmt.Sprint(e.Data):
+			out[i] = Outcome{Status: event.OutcomeRefused, Code: event.CodeConflict, Detail: "another payload"}
+		default:
+			out[i] = Outcome{Status: event.OutcomeDuplicate, Of: int64(at + 1)}
+		}
+	}
+	if d.mute > 0 {
+		d.mute--
+		for i := range out {
+			out[i] = Outcome{Status: "accepted"}
+		}
 	}
 	return out, nil
 }
 
-// Known makes the door its own archive.
-func (d *door) Known(_ context.Context, _ string, ids []string) (map[string]bool, error) {
-	held := map[string]bool{}
-	for _, e := range d.events {
-		held[e.ID] = true
+func (d *engine) recorded(found func(Recorded) error, is func(Event) bool) error {
+	for i, e := range d.events {
+		if !is(e) || d.hidden {
+			continue
+		}
+		rec := Recorded{ID: e.ID, Subject: e.Subject, Sequence: int64(i + 1)}
+		if e.Time != "" {
+			rec.Time, _ = time.Parse(time.RFC3339Nano, e.Time)
+		}
+		var err error
+		if rec.Data, err = json.Marshal(e.Data); err != nil {
+			return err
+		}
+		if err := found(rec); err != nil {
+			return err
+		}
 	}
-	out := map[string]bool{}
-	for _, id := range ids {
-		out[id] = held[id]
+	return nil
+}
+
+func (d *engine) Known(_ context.Context, _ string, ids []string, found func(Recorded) error) error {
+	return d.recorded(found, func(e Event) bool { return slices.Contains(ids, e.ID) })
+}
+
+func (d *engine) Updates(_ context.Context, _, source, eventType string, subjects []string, found func(Recorded) error) error {
+	return d.recorded(found, func(e Event) bool {
+		return e.Source == source && e.Type == eventType && slices.Contains(subjects, e.Subject)
+	})
+}
+
+func (d *engine) Last(context.Context, string) (int64, error) {
+	if d.hidden {
+		return 0, nil
 	}
-	return out, nil
+	return int64(len(d.events)), nil
 }
 
 func setup(t *testing.T, rows int) Options {
@@ -90,15 +132,15 @@ func setup(t *testing.T, rows int) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Options{Spec: spec, Dir: dir, Tenant: "acme", Batch: 10, Note: t.Logf}
+	return Options{Spec: spec, Dir: dir, Tenant: "acme", Batch: 10, Note: t.Logf, Pause: func(context.Context, time.Duration) error { return nil }}
 }
 
 func TestRun_GoesOnWhereItStopped(t *testing.T) {
 	o := setup(t, 95)
-	d := &door{fail: 4}
+	d := &engine{fail: 4}
 	o.Sender, o.Archive = d, d
 	res, err := Run(context.Background(), o)
-	if err == nil || !res[0].Interrupted || res[0].Rows != 30 || len(d.events) != 30 {
+	if err == nil || !res[0].Interrupted || res[0].Admitted != 30 || len(d.events) != 30 || res[0].Rows != 40 || res[0].Unjudged != 10 {
 		t.Fatalf("%+v %v, %d events", res, err, len(d.events))
 	}
 	file := resumePath("", filepath.Join(o.Dir, "leads.csv"), "crm", "acme")
@@ -107,7 +149,7 @@ func TestRun_GoesOnWhereItStopped(t *testing.T) {
 	}
 	d.fail = 0
 	res, err = Run(context.Background(), o)
-	if err != nil || res[0].ResumedAt != 30 || res[0].Rows != 95 || res[0].Accepted != 95 || res[0].Known != 0 || len(d.events) != 95 {
+	if err != nil || res[0].ResumedAt != 30 || res[0].Rows != 95 || res[0].Admitted != 95 || res[0].Duplicate != 0 || len(d.events) != 95 {
 		t.Fatalf("%+v %v, %d events", res, err, len(d.events))
 	}
 	seen := map[string]bool{}
@@ -121,19 +163,19 @@ func TestRun_GoesOnWhereItStopped(t *testing.T) {
 		t.Errorf("a finished import leaves its resume file: %v", err)
 	}
 	res, err = Run(context.Background(), o)
-	if err != nil || res[0].Known != 95 || res[0].Accepted != 0 || len(d.events) != 95 {
+	if err != nil || res[0].Duplicate != 95 || res[0].Admitted != 0 || len(d.events) != 95 {
 		t.Errorf("the second import: %+v %v", res, err)
 	}
 }
 
 func TestRun_ResumeFileOfAWipedEngineIsNotBelieved(t *testing.T) {
 	o := setup(t, 40)
-	d := &door{fail: 3}
+	d := &engine{fail: 3}
 	o.Sender, o.Archive = d, d
 	if _, err := Run(context.Background(), o); err == nil {
 		t.Fatal("no failure")
 	}
-	wiped := &door{}
+	wiped := &engine{}
 	o.Sender, o.Archive = wiped, wiped
 	res, err := Run(context.Background(), o)
 	if err != nil || res[0].ResumedAt != 0 || len(wiped.events) != 40 {
@@ -143,7 +185,7 @@ func TestRun_ResumeFileOfAWipedEngineIsNotBelieved(t *testing.T) {
 
 func TestRun_ChangedInputOrSpecBeginsAnew(t *testing.T) {
 	o := setup(t, 40)
-	d := &door{fail: 3}
+	d := &engine{fail: 3}
 	o.Sender = d
 	if _, err := Run(context.Background(), o); err == nil {
 		t.Fatal("no failure")
@@ -165,12 +207,12 @@ func TestRun_BadRowsAndRefusalsAreReportedAndTheRestGoesOn(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(o.Dir, "leads.csv"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := &door{refuse: map[string]bool{"l6": true}}
+	d := &engine{refuse: map[string]bool{"l6": true}}
 	o.Sender = d
 	var rejected []Rejection
 	o.Reject = func(r Rejection) { rejected = append(rejected, r) }
 	res, err := Run(context.Background(), o)
-	if err != nil || res[0].BadRows != 3 || res[0].Refused != 1 || res[0].Accepted != 3 || res[0].Rows != 6 || !res[0].Partial() {
+	if err != nil || res[0].Refused != 4 || res[0].Admitted != 2 || res[0].Rows != 6 || !res[0].Partial() {
 		t.Errorf("%+v %v", res, err)
 	}
 	var lines []int
@@ -235,7 +277,7 @@ func TestOpen_MissingColumnIsFoundBeforeAnythingIsSent(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(o.Dir, "leads.csv"), []byte("id,at,origin\n1,2,3\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := &door{}
+	d := &engine{}
 	o.Sender = d
 	_, err := Run(context.Background(), o)
 	var r *event.Refusal
@@ -253,16 +295,16 @@ func TestDoor_TriesAgainUntilTheDoorAnswers(t *testing.T) {
 			return
 		}
 		var events []Event
-		if err := json.NewDecoder(r.Body).Decode(&events); err != nil || r.Header.Get("Authorization") != "Bearer k" {
+		if err := json.NewDecoder(r.Body).Decode(&events); err != nil || r.Header.Get("Authorization") != "Bearer k" || r.Header.Get("Prefer") == "" {
 			t.Errorf("%v %q", err, r.Header.Get("Authorization"))
 		}
 		w.WriteHeader(http.StatusAccepted)
-		fmt.Fprint(w, `[{"index":0,"id":"1","status":"accepted"},{"index":1,"id":"2","status":"refused","problem":{"code":"invalid_body","detail":"d"}}]`)
+		fmt.Fprint(w, `[{"index":0,"id":"1","status":"admitted","sequence":"7"},{"index":1,"id":"2","status":"refused","problem":{"code":"invalid_body","detail":"d"}}]`)
 	}))
 	defer srv.Close()
 	d := &Door{URL: srv.URL, Key: "k", Client: srv.Client(), Note: t.Logf}
 	out, err := d.Send(context.Background(), []Event{{ID: "1"}, {ID: "2"}})
-	if err != nil || !out[0].Accepted || out[1].Accepted || out[1].Code != event.CodeInvalidBody || calls != 2 {
+	if err != nil || out[0].is() != admitted || out[0].Sequence != 7 || !out[0].Resent || out[1].is() != refused || out[1].Code != event.CodeInvalidBody || calls != 2 {
 		t.Errorf("%+v %v %d", out, err, calls)
 	}
 	if out, err = d.Send(context.Background(), []Event{{ID: "1"}}); err == nil {

@@ -1,11 +1,15 @@
 package importer
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/expr"
 )
 
 // Event is an event as it is sent: CloudEvents' JSON format.
@@ -16,34 +20,66 @@ type Event struct {
 	Type        string         `json:"type"`
 	Subject     string         `json:"subject,omitempty"`
 	Time        string         `json:"time,omitempty"`
-	Origin      event.Origin   `json:"origin"`
+	Origin      event.Origin   `json:"origin,omitempty"` // always import, but for events that are sent by other means
 	Data        map[string]any `json:"data"`
+
+	key     string   // that the id follows from
+	mapping *Mapping // that made it
+	stored  []byte   // the data as they would be stored, in JSON; nil without a schema
 }
 
 // Row is one row of an input.
 type Row struct {
 	Number int64 // from 1, the header not counted
 	Line   int   // in the file, from 1
+	Blank  bool  // nothing but empty fields
 	Values map[string]any
+}
+
+// size is about what the row takes in memory, in bytes.
+func (r Row) size() int { return sizeOf(r.Values) }
+
+func sizeOf(v any) int {
+	n := 16
+	switch v := v.(type) {
+	case string:
+		n += len(v)
+	case []any:
+		for _, x := range v {
+			n += sizeOf(x)
+		}
+	case map[string]any:
+		for k, x := range v {
+			n += len(k) + sizeOf(x)
+		}
+	}
+	return n
 }
 
 // Map makes the events of a row. It is pure: the same tenant, spec and row give
 // the same events, ids included. An error refuses the row as a whole, so that a
 // deal is never half imported.
 func (s *Spec) Map(tenant string, in Input, row Row) ([]Event, error) {
+	if row.Blank {
+		return nil, nil // what spreadsheets export below the last row
+	}
 	vars := map[string]any{"row": row.Values}
 	var out []Event
-	for _, m := range in.Events {
+	for i := range in.Events {
+		m := &in.Events[i]
 		if m.when != nil {
 			ok, err := m.when.Bool(vars)
 			if err != nil {
-				return nil, fmt.Errorf("%s: when: %w", m.Type, err)
+				return nil, fmt.Errorf("%s: when: %w", m.Type, lacking(err, m.when, row))
 			}
 			if !ok {
 				continue
 			}
 		}
-		e, err := s.mapOne(tenant, in.Zone, m, vars)
+		e, err := s.mapOne(tenant, in.Zone, m, row, vars)
+		if err == nil && m.contract != nil {
+			e.stored, err = m.contract.check(tenant, &e)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m.Type, err)
 		}
@@ -52,21 +88,37 @@ func (s *Spec) Map(tenant string, in Input, row Row) ([]Event, error) {
 	return out, nil
 }
 
-func (s *Spec) mapOne(tenant string, zone *time.Location, m Mapping, vars map[string]any) (Event, error) {
-	e := Event{SpecVersion: "1.0", Source: "/import/" + s.Name, Type: m.Type, Origin: event.OriginImport, Data: map[string]any{}}
+// lacking names the columns that an expression reads and the row does not have.
+func lacking(err error, p *expr.Program, row Row) error {
+	var failed *expr.EvalError
+	if !errors.As(err, &failed) || failed.Code != expr.CodeMissingKey {
+		return err
+	}
+	has := slices.Sorted(maps.Keys(row.Values))
+	for _, name := range p.Fields("row") {
+		if _, ok := row.Values[name]; !ok {
+			return fmt.Errorf("the row has no %q%s (%w)", name, didYouMean(name, has), err)
+		}
+	}
+	return err
+}
+
+func (s *Spec) mapOne(tenant string, zone *time.Location, m *Mapping, row Row, vars map[string]any) (Event, error) {
+	e := Event{SpecVersion: "1.0", Source: "/import/" + s.Name, Type: m.Type, Origin: event.OriginImport, Data: map[string]any{}, mapping: m}
 	key, err := m.id.Eval(vars)
 	if err != nil {
-		return e, fmt.Errorf("id: %w", err)
+		return e, fmt.Errorf("id: %w", lacking(err, m.id, row))
 	}
 	text, err := keyText(key)
 	if err != nil {
 		return e, fmt.Errorf("id: %w", err)
 	}
+	e.key = text
 	e.ID = event.DerivedID(tenant, s.Name, m.Type, text)
 	if m.subject != nil {
 		v, err := m.subject.Eval(vars)
 		if err != nil {
-			return e, fmt.Errorf("subject: %w", err)
+			return e, fmt.Errorf("subject: %w", lacking(err, m.subject, row))
 		}
 		var ok bool
 		if e.Subject, ok = v.(string); !ok && v != nil {
@@ -76,7 +128,7 @@ func (s *Spec) mapOne(tenant string, zone *time.Location, m Mapping, vars map[st
 	if m.time != nil {
 		v, err := m.time.Eval(vars)
 		if err != nil {
-			return e, fmt.Errorf("time: %w", err)
+			return e, fmt.Errorf("time: %w", lacking(err, m.time, row))
 		}
 		t, err := parseTime(v, zone)
 		if err != nil {
@@ -86,16 +138,20 @@ func (s *Spec) mapOne(tenant string, zone *time.Location, m Mapping, vars map[st
 			e.Time = event.FormatTime(t)
 		}
 	}
+	var fields *shape
+	if m.contract != nil {
+		fields = m.contract.root
+	}
 	for _, f := range m.data {
 		v, err := f.value.Eval(vars)
 		if err != nil {
+			return e, fmt.Errorf("data.%s: %w", f.name, lacking(err, f.value, row))
+		}
+		if v, err = fields.field(f.name).value(v, zone); err != nil {
 			return e, fmt.Errorf("data.%s: %w", f.name, err)
 		}
-		if v == nil {
-			continue // null and absent are the same for a nullable field
-		}
-		if e.Data[f.name], err = jsonValue(v); err != nil {
-			return e, fmt.Errorf("data.%s: %w", f.name, err)
+		if v != nil { // null and absent are the same for a nullable field
+			e.Data[f.name] = v
 		}
 	}
 	return e, nil
@@ -112,63 +168,4 @@ func keyText(v any) (string, error) {
 		return strconv.FormatInt(v, 10), nil
 	}
 	return "", fmt.Errorf("must be text or an integer, not %T", v)
-}
-
-// layouts of times without a zone, which get the input's.
-var layouts = []string{
-	"2006-01-02 15:04:05.999999", "2006-01-02T15:04:05.999999", "2006-01-02 15:04", "2006-01-02",
-}
-
-// parseTime takes CEL timestamps, RFC 3339 text, and local times in the input's
-// zone; a date alone is its midnight there. An empty text is no time.
-func parseTime(v any, zone *time.Location) (time.Time, error) {
-	switch v := v.(type) {
-	case nil:
-		return time.Time{}, nil
-	case time.Time:
-		return v.UTC(), nil
-	case string:
-		if v == "" {
-			return time.Time{}, nil
-		}
-		if t, err := time.Parse(time.RFC3339Nano, v); err == nil {
-			return t.UTC(), nil
-		}
-		for _, layout := range layouts {
-			if t, err := time.ParseInLocation(layout, v, zone); err == nil {
-				return t.UTC(), nil
-			}
-		}
-		return time.Time{}, fmt.Errorf("%.40q is not a time: RFC 3339, yyyy-mm-dd hh:mm:ss, or yyyy-mm-dd", v)
-	}
-	return time.Time{}, fmt.Errorf("must be a time or text, not %T", v)
-}
-
-// jsonValue gives times their JSON form, however deep they are.
-func jsonValue(v any) (any, error) {
-	switch v := v.(type) {
-	case time.Time:
-		return event.FormatTime(v), nil
-	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			var err error
-			if out[i], err = jsonValue(v[i]); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k := range v {
-			var err error
-			if out[k], err = jsonValue(v[k]); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
-	case nil, bool, int64, float64, string, []byte:
-		return v, nil
-	}
-	return nil, fmt.Errorf("%T has no JSON form", v)
 }

@@ -1,30 +1,24 @@
 package importer
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
-	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/avro"
 )
-
-// maxLine bounds one NDJSON line; an event can't be larger anyway.
-const maxLine = 1 << 20
 
 // rows reads an input. Next returns io.EOF at the end; a *rowError concerns one
 // row, and reading goes on after it.
 type rows interface {
 	Next() (Row, error)
-	Offset() int64 // bytes read, for the progress
+	Offset() int64 // bytes of the file that were read, for the progress
 }
 
 // rowError is one row that can't be read.
@@ -37,119 +31,78 @@ func (e *rowError) Error() string { return e.err.Error() }
 
 func (e *rowError) Unwrap() error { return e.err }
 
+var errTooLong = fmt.Errorf("is longer than %d bytes, more than an event may have", maxLine)
+
 // open starts reading an input and checks, before any event is made, that the
 // columns are there which the spec names.
 func open(in Input, f *os.File) (rows, error) {
+	l, err := openLines(in, f)
+	if err != nil {
+		return nil, err
+	}
 	if in.Format == FormatNDJSON {
-		sc := bufio.NewScanner(f)
-		sc.Buffer(make([]byte, 64<<10), maxLine)
-		return &ndjsonRows{sc: sc}, nil
+		return &ndjsonRows{l: l}, nil
 	}
-	r := csv.NewReader(skipBOM(f))
-	r.FieldsPerRecord = -1 // counted below, so that one bad row does not end the file
-	header, err := r.Read()
-	if err != nil {
-		return nil, event.Refuse(event.CodeInvalidImport, "the header of %s can't be read: %v", in.File, err)
-	}
-	names := map[string]bool{}
-	for _, h := range header {
-		if names[h] {
-			return nil, event.Refuse(event.CodeInvalidImport, "%s has the column %q twice", in.File, h)
-		}
-		names[h] = true
-	}
-	for _, c := range in.Columns() {
-		if !names[c] {
-			return nil, event.Refuse(event.CodeInvalidImport, "%s has no column %q, which the spec names", in.File, c).
-				Hint("it has: " + strings.Join(header, ", "))
-		}
-	}
-	return &csvRows{r: r, header: slices.Clone(header)}, nil
-}
-
-// skipBOM drops the mark that spreadsheets put before UTF-8, which would become
-// part of the first column's name.
-func skipBOM(r io.Reader) io.Reader {
-	br := bufio.NewReader(r)
-	if b, err := br.Peek(3); err == nil && bytes.Equal(b, []byte("\xef\xbb\xbf")) {
-		_, _ = br.Discard(3)
-	}
-	return br
-}
-
-type csvRows struct {
-	r      *csv.Reader
-	header []string
-	n      int64
-}
-
-func (c *csvRows) Offset() int64 { return c.r.InputOffset() }
-
-func (c *csvRows) Next() (Row, error) {
-	record, err := c.r.Read()
-	if errors.Is(err, io.EOF) {
-		return Row{}, io.EOF
-	}
-	c.n++
-	row := Row{Number: c.n}
-	var parse *csv.ParseError
-	if errors.As(err, &parse) {
-		row.Line = parse.StartLine
-		return row, &rowError{row, parse.Err}
-	}
-	if err != nil {
-		return row, err
-	}
-	row.Line, _ = c.r.FieldPos(0)
-	if len(record) != len(c.header) {
-		return row, &rowError{row, fmt.Errorf("%d fields, the header has %d", len(record), len(c.header))}
-	}
-	row.Values = make(map[string]any, len(record))
-	for i, v := range record {
-		row.Values[c.header[i]] = v
-	}
-	return row, nil
+	return openCSV(in, l)
 }
 
 type ndjsonRows struct {
-	sc   *bufio.Scanner
-	n    int64
-	line int
-	read int64
+	l *lines
+	n int64
 }
 
-func (j *ndjsonRows) Offset() int64 { return j.read }
+func (j *ndjsonRows) Offset() int64 { return j.l.offset() }
 
 func (j *ndjsonRows) Next() (Row, error) {
-	for j.sc.Scan() {
-		j.line++
-		text := j.sc.Bytes()
-		j.read += int64(len(text)) + 1
-		if len(bytes.TrimSpace(text)) == 0 {
+	for {
+		next, err := j.l.next()
+		if err != nil {
+			return Row{}, err
+		}
+		if !next.long && len(bytes.TrimSpace(next.text)) == 0 {
 			continue
 		}
 		j.n++
-		row := Row{Number: j.n, Line: j.line}
-		dec := json.NewDecoder(bytes.NewReader(text))
-		dec.UseNumber()
-		if err := dec.Decode(&row.Values); err != nil || row.Values == nil {
-			return row, &rowError{row, errors.New("not a JSON object")}
+		row := Row{Number: j.n, Line: next.no}
+		if next.long {
+			return row, &rowError{row, errTooLong}
 		}
-		if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-			return row, &rowError{row, errors.New("more than one JSON value on the line")}
+		values, err := j.object(next.text)
+		if err != nil {
+			return row, &rowError{row, err}
 		}
-		for k, v := range row.Values {
-			row.Values[k] = plainNumbers(v)
-		}
+		row.Values = values
 		return row, nil
 	}
-	if err := j.sc.Err(); err != nil {
-		if errors.Is(err, bufio.ErrTooLong) {
-			return Row{}, event.Refuse(event.CodeInvalidImport, "line %d is over %d bytes", j.line+1, maxLine)
-		}
-		return Row{}, fmt.Errorf("line %d: %w", j.line+1, err)
+}
+
+// object reads one JSON object as strictly as events are read: a name that is there twice, half of a surrogate pair or a byte that is
+// not UTF-8 would silently become something else.
+func (j *ndjsonRows) object(text []byte) (map[string]any, error) {
+	if wrong := badText(string(text), j.l.encoding); wrong != "" {
+		return nil, errors.New("has " + wrong)
 	}
-	return Row{}, io.EOF
+	if first := bytes.TrimSpace(text)[0]; first != '{' {
+		return nil, errors.New("is not a JSON object; NDJSON has one on each line")
+	}
+	if _, err := avro.CanonicalJSON(text); err != nil {
+		var invalid *avro.InvalidError
+		if errors.As(err, &invalid) && len(invalid.Problems) > 0 {
+			p := invalid.Problems[0]
+			return nil, errors.New(strings.TrimSpace(p.Location + " " + p.Message))
+		}
+		return nil, err
+	}
+	var values map[string]any
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	if err := dec.Decode(&values); err != nil {
+		return nil, fmt.Errorf("is not a JSON object: %w", err)
+	}
+	for k, v := range values {
+		values[k] = plainNumbers(v)
+	}
+	return values, nil
 }
 
 // plainNumbers makes integers int64, so that they survive beyond 2^53.

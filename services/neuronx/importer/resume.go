@@ -9,19 +9,26 @@ import (
 )
 
 // position is what a resume file holds: how far one input of one mapping and
-// tenant was acknowledged.
+// tenant was judged.
 type position struct {
-	Version  int    `json:"version"`
-	Mapping  string `json:"mapping"`
-	Tenant   string `json:"tenant_id"`
-	SpecHash string `json:"spec_sha256"`
-	FileHash string `json:"file_sha256"`
-	Rows     int64  `json:"rows"`    // acknowledged, the header not counted
-	LastID   string `json:"last_id"` // of the last event that the door accepted or the archive knew
-	Counts   Counts `json:"counts"`  // up to there
+	Version  int             `json:"version"`
+	Mapping  string          `json:"mapping"`
+	Tenant   string          `json:"tenant_id"`
+	SpecHash string          `json:"spec_sha256"`
+	FileHash string          `json:"file_sha256"`
+	Update   bool            `json:"update,omitempty"`
+	Rows     int64           `json:"rows"`           // judged, the header not counted
+	Done     bool            `json:"done,omitempty"` // all of the input; kept until all inputs are
+	LastID   string          `json:"last_id"`        // of the last event that was admitted or that the archive knew
+	Floor    int64           `json:"floor,string"`   // highest sequence that a verdict told up to there
+	Counts   `json:"counts"` // up to there
+
+	RejectsPath  string `json:"rejects_path,omitempty"`
+	RejectsBytes int64  `json:"rejects_bytes,omitempty"` // of the rejects file, up to there
 }
 
-const positionVersion = 1
+// positionVersion 1 counted what the door accepted, which is no verdict; such a file is not believed.
+const positionVersion = 2
 
 // resumePath is beside the input, unless another folder is given.
 func resumePath(dir, input, mapping, tenant string) string {
@@ -34,20 +41,19 @@ func resumePath(dir, input, mapping, tenant string) string {
 
 // loadPosition reads a resume file; one that is absent, unreadable or of another
 // spec or input says nothing: beginning anew is always safe.
-func loadPosition(path string, want position) (position, error) {
+func loadPosition(path string, want position) (p position, found bool, err error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return want, nil
+		return want, false, nil
 	}
 	if err != nil {
-		return want, fmt.Errorf("read the resume file: %w", err)
+		return want, false, fmt.Errorf("read the resume file: %w", err)
 	}
-	var p position
 	if json.Unmarshal(b, &p) != nil || p.Rows < 0 || p.Version != positionVersion || p.Mapping != want.Mapping || p.Tenant != want.Tenant ||
-		p.SpecHash != want.SpecHash || p.FileHash != want.FileHash {
-		return want, nil
+		p.SpecHash != want.SpecHash || p.FileHash != want.FileHash || p.Update != want.Update {
+		return want, false, nil
 	}
-	return p, nil
+	return p, true, nil
 }
 
 // save writes the resume file so that it is whole, whenever the power goes.

@@ -16,12 +16,29 @@ import (
 
 // Outcome is the door's answer to one event.
 type Outcome struct {
-	Accepted bool
+	Status   string     // admitted, duplicate or refused; anything else is no verdict yet
 	Code     event.Code // of a refusal
 	Detail   string
+	Sequence int64 // admitted
+	Of       int64 // duplicate: the sequence that the first one got
+	Resent   bool  // the batch was sent more than once
 }
 
-// Door sends batches to the HTTP door with an API key.
+func (o Outcome) is() outcome {
+	switch {
+	case o.Status == event.OutcomeAdmitted:
+		return admitted
+	case o.Status == event.OutcomeDuplicate:
+		return duplicate
+	case o.Status == event.OutcomeRefused && o.Code == event.CodeConflict:
+		return conflict
+	case o.Status == event.OutcomeRefused:
+		return refused
+	}
+	return unjudged
+}
+
+// Door sends batches to the HTTP door with an API key, and waits for the verdicts on them.
 type Door struct {
 	URL    string // of the door, without path
 	Key    string // API key
@@ -32,7 +49,8 @@ type Door struct {
 const (
 	maxTries    = 30
 	longestWait = 30 * time.Second
-	maxBody     = 7 << 20 // the door takes 8 MiB
+	maxBody     = 7 << 20   // the door takes 8 MiB
+	verdictWait = "wait=25" // seconds that the door may wait for verdicts
 )
 
 // Send posts one batch and returns an outcome per event, in order. Answers that
@@ -55,6 +73,9 @@ func (d *Door) Send(ctx context.Context, events []Event) ([]Outcome, error) {
 	for try := 1; ; try++ {
 		out, again, err := d.post(ctx, body, len(events))
 		if err == nil {
+			for i := range out {
+				out[i].Resent = try > 1
+			}
 			return out, nil
 		}
 		if again < 0 || try == maxTries || ctx.Err() != nil {
@@ -81,6 +102,7 @@ func (d *Door) post(ctx context.Context, body []byte, n int) (out []Outcome, aga
 		return nil, -1, fmt.Errorf("send a batch: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/cloudevents-batch+json")
+	req.Header.Set("Prefer", verdictWait)
 	req.Header.Set("Authorization", "Bearer "+d.Key)
 	res, err := d.Client.Do(req)
 	if err != nil {
@@ -92,7 +114,7 @@ func (d *Door) post(ctx context.Context, body []byte, n int) (out []Outcome, aga
 		return nil, 0, fmt.Errorf("the HTTP door's answer broke off: %w", err)
 	}
 	switch res.StatusCode {
-	case http.StatusAccepted, http.StatusUnprocessableEntity:
+	case http.StatusOK, http.StatusAccepted, http.StatusUnprocessableEntity:
 		out, err := outcomes(answer, n)
 		return out, -1, err
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
@@ -112,9 +134,11 @@ func (d *Door) post(ctx context.Context, body []byte, n int) (out []Outcome, aga
 
 func outcomes(answer []byte, n int) ([]Outcome, error) {
 	var items []struct {
-		Index   int    `json:"index"`
-		Status  string `json:"status"`
-		Problem *struct {
+		Index    int    `json:"index"`
+		Status   string `json:"status"`
+		Sequence int64  `json:"sequence,string"`
+		Of       int64  `json:"of,string"`
+		Problem  *struct {
 			Code   event.Code `json:"code"`
 			Detail string     `json:"detail"`
 			Errors []struct {
@@ -131,7 +155,7 @@ func outcomes(answer []byte, n int) ([]Outcome, error) {
 		if item.Index != i {
 			return nil, fmt.Errorf("the HTTP door's answer is out of order at %d", i)
 		}
-		out[i].Accepted = item.Status == "accepted"
+		out[i].Status, out[i].Sequence, out[i].Of = item.Status, item.Sequence, item.Of
 		if p := item.Problem; p != nil {
 			out[i].Code, out[i].Detail = p.Code, p.Detail
 			for _, e := range p.Errors {

@@ -39,20 +39,27 @@ type Spec struct {
 
 // Input is one file.
 type Input struct {
-	File   string
-	Format string
-	Zone   *time.Location
-	Events []Mapping
+	File      string
+	Format    string
+	Encoding  string // one of the Encoding constants; "": UTF-8, or UTF-16 where a byte order mark says so
+	Delimiter byte   // of CSV; 0: a comma, or what a first line sep=… says
+	Unquoted  bool   // CSV in which a quote is a character like any other
+	Zone      *time.Location
+	Events    []Mapping
 }
 
 // Mapping is one event that a row becomes.
 type Mapping struct {
 	Type    string
+	Update  string        // type of the event that an edited row becomes with Options.Update; "": x.updated for x.created, if it exists
 	when    *expr.Program // nil: always
 	id      *expr.Program
 	subject *expr.Program // nil: none
 	time    *expr.Program // nil: none
 	data    []field
+
+	contract *contract // of Type, and of Update; nil until Bind finds them
+	updated  *contract
 }
 
 type field struct {
@@ -74,10 +81,13 @@ type metadata struct {
 }
 
 type inputDoc struct {
-	File   string     `yaml:"file"`
-	Format string     `yaml:"format"`
-	Zone   string     `yaml:"zone"`
-	Events []eventDoc `yaml:"events"`
+	File      string     `yaml:"file"`
+	Format    string     `yaml:"format"`
+	Encoding  string     `yaml:"encoding"`
+	Delimiter string     `yaml:"delimiter"`
+	Quote     string     `yaml:"quote"`
+	Zone      string     `yaml:"zone"`
+	Events    []eventDoc `yaml:"events"`
 }
 
 type eventDoc struct {
@@ -86,8 +96,18 @@ type eventDoc struct {
 	ID      string    `yaml:"id"`
 	Subject string    `yaml:"subject"`
 	Time    string    `yaml:"time"`
+	Update  string    `yaml:"update"`
 	Data    yaml.Node `yaml:"data"`
 }
+
+// The keys of a spec, by the level where they stand.
+var (
+	specKeys     = []string{"apiVersion", "kind", "metadata", "spec"}
+	metadataKeys = []string{"name"}
+	inputsKeys   = []string{"inputs"}
+	inputKeys    = []string{"file", "format", "encoding", "delimiter", "quote", "zone", "events"}
+	eventKeys    = []string{"when", "type", "id", "subject", "time", "update", "data"}
+)
 
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
@@ -104,18 +124,23 @@ func Parse(text []byte) (*Spec, error) {
 		return nil, event.Refuse(event.CodeInvalidImport, "the spec is over %d bytes", maxSpec)
 	}
 	var doc document
+	var tree yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true) // a misspelt key must not silently mean nothing
-	if err := dec.Decode(&doc); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = errors.New("it is empty")
-		}
+	err := dec.Decode(&tree)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("it is empty")
+	}
+	if err == nil {
+		err = tree.Decode(&doc)
+	}
+	if err != nil {
 		return nil, event.Refuse(event.CodeInvalidImport, "the spec can't be read: %v", err).Hint("apiVersion neuronx/v1, kind Import, metadata.name, spec.inputs")
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, event.Refuse(event.CodeInvalidImport, "the spec has more than one YAML document")
 	}
 	p := &problems{}
+	p.document(&tree)
 	if doc.APIVersion != "neuronx/v1" {
 		p.add("apiVersion", "must be neuronx/v1")
 	}
@@ -147,6 +172,7 @@ func (p *problems) input(at string, doc inputDoc) Input {
 	if !slices.Contains([]string{FormatCSV, FormatNDJSON}, in.Format) {
 		p.add(at+".format", "%q is not csv or ndjson", doc.Format)
 	}
+	p.shape(at, doc, &in)
 	if doc.Zone != "" {
 		zone, err := time.LoadLocation(doc.Zone)
 		if err != nil || doc.Zone == "Local" { // Local would mean another thing on another machine
@@ -165,12 +191,19 @@ func (p *problems) input(at string, doc inputDoc) Input {
 }
 
 func (p *problems) mapping(at string, doc eventDoc) Mapping {
-	m := Mapping{Type: doc.Type}
+	m := Mapping{Type: doc.Type, Update: doc.Update}
 	switch {
 	case !event.ValidType(doc.Type):
 		p.add(at+".type", "%q is not an event type, such as lead.created", doc.Type)
 	case event.Reserved(doc.Type):
 		p.add(at+".type", "%s is published by the engine only", doc.Type)
+	}
+	switch {
+	case doc.Update == "":
+	case !event.ValidType(doc.Update), event.Reserved(doc.Update), doc.Update == doc.Type:
+		p.add(at+".update", "%q can't be the type of an update, such as lead.updated", doc.Update)
+	case doc.Subject == "":
+		p.add(at+".update", "needs a subject, by which the updates of a row are found")
 	}
 	m.when = p.compile(at+".when", doc.When, false)
 	m.id = p.compile(at+".id", doc.ID, true)

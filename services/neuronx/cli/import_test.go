@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/importer"
+)
+
+func TestImport_SummaryFitsATerminalAndTellsEveryOutcome(t *testing.T) {
+	var out bytes.Buffer
+	c := &cli{out: &out, err: &bytes.Buffer{}, format: formatTable}
+	counts := importer.Counts{Rows: 1 << 40, LeftOut: 1, Tally: importer.Tally{Admitted: 1 << 39, Duplicate: 3, Conflict: 4, Refused: 5, Unjudged: 6}}
+	err := c.importDone([]importer.Result{{File: strings.Repeat("a-very-long-name-", 9) + ".csv", Counts: counts}}, importFlags{}, nil)
+	if exit := report(&bytes.Buffer{}, formatTable, err); exit != exitPartial {
+		t.Errorf("exit %d with conflicts and refusals", exit)
+	}
+	for _, want := range []string{"read", "admitted", "duplicate", "conflict", "refused", "left out", "not yet judged"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, out.String())
+		}
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, " \n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
+func TestImport_EmptyAndContradictoryFlagsAreRefused(t *testing.T) {
+	spec := filepath.Join(t.TempDir(), "spec.yaml")
+	if err := os.WriteFile(spec, []byte("apiVersion: neuronx/v1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for flags, want := range map[string]string{
+		"--dir=":                     "--dir is empty",
+		"--rejects=":                 "--rejects is empty",
+		"--tenant=":                  "--tenant is empty",
+		"--batch=0":                  "--batch must be",
+		"--update --without-archive": "--update needs the archive",
+		"--rejekts=x":                "--rejects",
+	} {
+		var out, errs bytes.Buffer
+		code := Main(t.Context(), append([]string{"import", spec}, strings.Fields(flags)...), strings.NewReader(""), &out, &errs)
+		if code != exitUsage || !strings.Contains(errs.String(), want) {
+			t.Errorf("%s: exit %d, %s", flags, code, errs.String())
+		}
+	}
+}
+
+func TestBehind_CountsWhatTheArchiveLacks(t *testing.T) {
+	at := func(p int32) kafka.TopicPartition {
+		return kafka.TopicPartition{Topic: kafka.TopicEvents, Partition: p}
+	}
+	starts := map[kafka.TopicPartition]int64{at(0): 5, at(1): 7, at(2): 0}
+	ends := map[kafka.TopicPartition]int64{at(0): 9, at(1): 7, at(2): 3}
+	done := map[kafka.TopicPartition]kafka.Committed{at(0): {Offset: 8, Present: true}, at(2): {Offset: 4, Present: true}}
+	if lag := behind(starts, ends, done); lag != 1 {
+		t.Errorf("lag %d: partition 0 lacks one record, 1 is empty, 2 is ahead of what was asked", lag)
+	}
+	if lag := behind(starts, ends, nil); lag != 7 {
+		t.Errorf("lag %d without commits, want all 7 records that are left", lag)
+	}
+}
