@@ -95,6 +95,7 @@ func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.exec(`UPDATE projection.generations SET declaration = 'of the build before' WHERE feed = 'main'`)
 	stop = f.process(cfg)
 	defer stop()
 	var announced []*kafka.Record
@@ -115,6 +116,11 @@ func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
 			t.Errorf("%s: %v, %v", want, data, err)
 		}
 	}
+	kafkatest.WaitFor(t, "the tables as this build declares them", func(ctx context.Context) bool {
+		var generation int64
+		err := f.admin.QueryRow(ctx, `SELECT generation FROM projection.active WHERE tenant_id = 'acme' AND feed = 'main'`).Scan(&generation)
+		return err == nil && generation == 2
+	})
 }
 
 func TestRun_RefusesADatabaseThatWasNotProvisioned(t *testing.T) {
