@@ -116,10 +116,10 @@ func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
 			t.Errorf("%s: %v, %v", want, data, err)
 		}
 	}
-	kafkatest.WaitFor(t, "the tables as this build declares them", func(ctx context.Context) bool {
-		var generation int64
-		err := f.admin.QueryRow(ctx, `SELECT generation FROM projection.active WHERE tenant_id = 'acme' AND feed = 'main'`).Scan(&generation)
-		return err == nil && generation == 2
+	kafkatest.WaitFor(t, "a generation by this build's declaration", func(ctx context.Context) bool {
+		var origin string
+		err := f.admin.QueryRow(ctx, `SELECT origin FROM neuronx.progress WHERE consumer = 'neuronx.projector' AND generation = 2`).Scan(&origin)
+		return err == nil && strings.HasPrefix(origin, "declaration ")
 	})
 }
 
