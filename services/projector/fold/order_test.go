@@ -106,6 +106,13 @@ func TestOpportunities_AreOpenAgainWithoutAClose(t *testing.T) {
 	}
 }
 
+func TestOpportunities_AreOpenFromTheirFirstEvent(t *testing.T) {
+	for _, typ := range []string{"opportunity.created", "opportunity.stage_changed", "opportunity.reopened"} {
+		all := tables(t, fact{0, typ, data{"opportunity_id": "1", "stage": "closed won"}})
+		want(t, all["read.opportunities"]["acme/1:1"], data{"status": "open", "closed_at": nil})
+	}
+}
+
 func TestFunnel_CountsALeadAndADealOnceAStageAndACurrencyForItself(t *testing.T) {
 	all := tables(t,
 		fact{0, "opportunity.created", data{"opportunity_id": "R", "value": "100.0000", "currency": "USD"}},
