@@ -3,25 +3,52 @@ package checker
 import (
 	"fmt"
 	"math/big"
+	"sort"
 	"strings"
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/zone"
 )
 
 // Models folds the log into what the read models must hold, a line a row by table, in the columns of Columns. It is written by hand
 // and shares nothing with the projector: not its files, not its expressions, not its apply. A new column of a projection is added
 // here, too, or the checker goes red.
+//
+// What a lead, a deal or an activity is follows from its facts in the order in which they happened; so the log is sorted by that first and
+// then folded as it comes. The funnel is counted at the end, over what the others hold then. Tenants and keys follow the log as it is.
 func Models(log []event.Recorded, decode func(*event.Recorded) (map[string]any, error)) (map[string][]string, error) {
-	m := models{}
+	m, facts, zones := models{}, make([]*seen, 0, len(log)), map[string]*time.Location{}
 	for i := range log {
 		r := &log[i]
 		data, err := decode(r)
 		if err != nil {
 			return nil, fmt.Errorf("%s %d: %w", r.TenantID, r.Sequence, err)
 		}
-		m.apply(&seen{r, data})
+		e := &seen{r, data, r.Time}
+		if e.at.IsZero() || e.at.After(r.RecordedTime) {
+			e.at = r.RecordedTime // nothing happens after it was recorded
+		}
+		if family, verb, _ := strings.Cut(r.Type, "."); family == "tenant" {
+			m.tenant(e, verb)
+			if where, ok := zoneOf(e); ok && verb == "zone_set" {
+				zones[r.TenantID] = where
+			}
+			continue
+		}
+		facts = append(facts, e)
 	}
+	sort.SliceStable(facts, func(i, j int) bool {
+		a, b := facts[i], facts[j]
+		if x, y := a.at.UnixMicro(), b.at.UnixMicro(); x != y {
+			return x < y
+		}
+		return a.Sequence < b.Sequence
+	})
+	for _, e := range facts {
+		m.apply(e)
+	}
+	m.funnel(zones)
 	out := map[string][]string{}
 	for table, columns := range Columns {
 		out[table] = []string{}
@@ -39,15 +66,16 @@ func Models(log []event.Recorded, decode func(*event.Recorded) (map[string]any, 
 
 // Columns are those of the tables that Models folds, by table.
 var Columns = map[string][]string{
-	"read.leads": {"lead_id", "status", "score", "owner_id", "channel", "source", "email", "phone", "created_at", "updated_at"},
+	"read.leads": {"lead_id", "status", "score", "owner_id", "channel", "source", "email", "phone", "created_at",
+		"contacted_at", "qualified_at", "converted_at", "lost_at", "updated_at"},
 	"read.opportunities": {"opportunity_id", "lead_id", "name", "status", "stage", "value", "currency", "segment", "owner_id", "created_at",
 		"closed_at", "updated_at"},
 	"read.activities": {"activity_id", "kind", "lead_id", "status", "channel", "direction", "outcome", "duration_seconds", "owner_id", "starts_at",
-		"ends_at", "occurred_at", "updated_at"},
-	"read.funnel_daily": {"day", "leads_created", "contacted", "qualified", "converted", "lost", "opportunities_created", "opportunities_won",
+		"ends_at", "booked_at", "occurred_at", "updated_at"},
+	"read.funnel_daily": {"day", "currency", "leads_created", "contacted", "qualified", "converted", "lost", "opportunities_created", "opportunities_won",
 		"opportunities_lost", "value_won", "appointments_booked"},
 	"neuronx.tenants": {"id", "name", "status", "crm_adapter", "crm_location", "crm_token", "crm_mode", "crm_base_url",
-		"events_per_second", "bytes_per_second", "created_at", "updated_at"},
+		"events_per_second", "bytes_per_second", "zone", "created_at", "updated_at"},
 	"neuronx.api_keys": {"key_id", "secret_sha256", "scopes", "label", "expires_at", "revoked_at", "created_at", "updated_at"},
 }
 
@@ -60,6 +88,7 @@ type (
 type seen struct {
 	*event.Recorded
 	data map[string]any
+	at   time.Time // when it happened
 }
 
 // has reports whether a field is there; an empty text is.
@@ -120,6 +149,15 @@ func (r row) first(column, value string) {
 	}
 }
 
+// earliest and latest keep one of two stamps, which sort as text.
+func (r row) earliest(column, at string) {
+	if was, ok := r[column]; !ok || at < was {
+		r[column] = at
+	}
+}
+
+func (r row) latest(column, at string) { r[column] = max(r[column], at) }
+
 func (m models) apply(e *seen) {
 	family, verb, _ := strings.Cut(e.Type, ".")
 	switch family {
@@ -129,18 +167,19 @@ func (m models) apply(e *seen) {
 		m.opportunity(e, verb)
 	case "activity", "appointment":
 		m.activity(e, family, verb)
-	case "tenant":
-		m.tenant(e, verb)
 	}
-	m.funnel(e)
 }
 
 func (m models) lead(e *seen, verb string) {
 	r := m.row("read.leads", e, "lead_id", e.text("lead_id"))
-	r["updated_at"] = stamp(e.Time)
+	r["updated_at"] = stamp(e.at)
+	switch verb {
+	case "contacted", "qualified", "converted", "lost":
+		r.first(verb+"_at", stamp(e.at))
+	}
 	switch verb {
 	case "created":
-		r.first("created_at", stamp(e.Time))
+		r.first("created_at", stamp(e.at))
 		r.take(e, "status", "owner_id", "channel", "source", "email", "phone")
 		r.first("status", "new")
 	case "updated":
@@ -160,22 +199,35 @@ func (m models) lead(e *seen, verb string) {
 
 func (m models) opportunity(e *seen, verb string) {
 	r := m.row("read.opportunities", e, "opportunity_id", e.text("opportunity_id"))
-	r["updated_at"] = stamp(e.Time)
+	r["updated_at"] = stamp(e.at)
 	r.take(e, "lead_id")
 	switch verb {
 	case "created":
 		r.take(e, "name", "stage", "value", "currency", "segment", "owner_id")
 		r.first("status", "open")
-		r.first("created_at", stamp(e.Time))
+		r.first("created_at", stamp(e.at))
 	case "stage_changed":
 		r.take(e, "stage")
 		r.first("status", "open")
+		// A closed deal that is moved is open again, unless it is moved to where closed deals stand.
+		stage := strings.ToLower(strings.TrimSpace(e.text("stage")))
+		if stage != "won" && stage != "lost" && !strings.HasPrefix(stage, "closed") {
+			r.reopen()
+		}
+	case "reopened":
+		r.take(e, "stage", "owner_id")
+		r.reopen()
 	case "won":
 		r.take(e, "value", "currency", "segment", "owner_id")
-		r["status"], r["closed_at"] = "won", stamp(e.Time)
+		r["status"], r["closed_at"] = "won", stamp(e.at)
 	case "lost":
-		r["status"], r["closed_at"] = "lost", stamp(e.Time)
+		r["status"], r["closed_at"] = "lost", stamp(e.at)
 	}
+}
+
+func (r row) reopen() {
+	r["status"] = "open"
+	delete(r, "closed_at")
 }
 
 func (m models) activity(e *seen, family, verb string) {
@@ -184,8 +236,8 @@ func (m models) activity(e *seen, family, verb string) {
 		id = "appointment:" + e.text("appointment_id")
 	}
 	r := m.row("read.activities", e, "activity_id", id)
-	r["updated_at"], r["status"] = stamp(e.Time), verb
-	r.first("occurred_at", stamp(e.Time))
+	r["updated_at"], r["status"] = stamp(e.at), verb
+	r.first("occurred_at", stamp(e.at))
 	r.take(e, "lead_id")
 	switch {
 	case family == "activity":
@@ -193,35 +245,73 @@ func (m models) activity(e *seen, family, verb string) {
 		return
 	case verb == "booked" || verb == "rescheduled":
 		r.take(e, "owner_id", "starts_at", "ends_at")
+		if verb == "booked" {
+			r.first("booked_at", stamp(e.at))
+		}
 	case e.has("reason"):
 		r["outcome"] = e.text("reason")
 	}
 	r["kind"] = "appointment"
 }
 
-// counted is the funnel's column that an event of a type adds one to.
-var counted = map[string]string{
-	"lead.created": "leads_created", "lead.contacted": "contacted", "lead.qualified": "qualified", "lead.converted": "converted", "lead.lost": "lost",
-	"opportunity.created": "opportunities_created", "opportunity.won": "opportunities_won", "opportunity.lost": "opportunities_lost",
-	"appointment.booked": "appointments_booked",
+// funnel counts what the other tables hold: by the day of a column, and of deals by currency.
+func (m models) funnel(zones map[string]*time.Location) {
+	for table, counts := range map[string]map[string]string{
+		"read.leads":         {"leads_created": "created_at", "contacted": "contacted_at", "qualified": "qualified_at", "converted": "converted_at", "lost": "lost_at"},
+		"read.activities":    {"appointments_booked": "booked_at"},
+		"read.opportunities": {"opportunities_created": "created_at", "opportunities_won": "closed_at", "opportunities_lost": "closed_at"},
+	} {
+		for id, of := range m[table] {
+			tenant, _, _ := strings.Cut(id, "/")
+			for column, at := range counts {
+				if state, ok := strings.CutPrefix(column, "opportunities_"); of[at] == "" || ok && state != "created" && of["status"] != state {
+					continue
+				}
+				m.count(tenant, column, of, at, zones[tenant])
+			}
+		}
+	}
 }
 
-func (m models) funnel(e *seen) {
-	column, ok := counted[e.Type]
-	if !ok {
+func (m models) count(tenant, column string, of row, at string, where *time.Location) {
+	const table = "read.funnel_daily"
+	when, err := time.Parse(time.RFC3339Nano, of[at])
+	if err != nil {
 		return
 	}
-	const table, won = "read.funnel_daily", "value_won"
-	r := m.row(table, e, "day", e.Time.UTC().Format(time.DateOnly))
-	for _, c := range Columns[table][1:] {
-		r.first(c, "0")
+	if where == nil {
+		where = time.UTC
+	}
+	day, currency := when.In(where).Format(time.DateOnly), strings.ToUpper(strings.TrimSpace(of["currency"]))
+	if len(day)+len(currency) > maxKey {
+		return
+	}
+	if m[table] == nil {
+		m[table] = map[string]row{}
+	}
+	id := tenant + "/" + day + "/" + currency
+	r := m[table][id]
+	if r == nil {
+		r = row{"day": day, "currency": currency}
+		for _, c := range Columns[table][2:] {
+			r[c] = "0"
+		}
+		r["value_won"] = "0.0000"
+		m[table][id] = r
 	}
 	r[column] = plus(r[column], "1", 0)
-	value := "0"
-	if e.Type == "opportunity.won" && e.has("value") {
-		value = e.text("value")
+	if column == "opportunities_won" && of["value"] != "" {
+		r["value_won"] = plus(r["value_won"], of["value"], 4)
 	}
-	r[won] = plus(r[won], value, 4)
+}
+
+// zoneOf reads the zone that an event sets. One that nobody knows changes nothing.
+func zoneOf(e *seen) (*time.Location, bool) {
+	if e.text("zone") == "" {
+		return time.UTC, e.has("zone")
+	}
+	where, err := zone.Load(e.text("zone"))
+	return where, err == nil
 }
 
 func plus(a, b string, decimals int) string {
@@ -233,25 +323,25 @@ func plus(a, b string, decimals int) string {
 func (m models) tenant(e *seen, verb string) {
 	if verb == "key_issued" || verb == "key_revoked" {
 		r := m.row("neuronx.api_keys", e, "key_id", e.text("key_id"))
-		r["updated_at"] = stamp(e.Time)
+		r.latest("updated_at", stamp(e.at))
 		if verb == "key_revoked" {
-			r["revoked_at"] = stamp(e.Time)
+			r["revoked_at"] = stamp(e.at)
 			return
 		}
 		r.take(e, "secret_sha256", "scopes", "label", "expires_at")
-		r.first("created_at", stamp(e.Time))
+		r.earliest("created_at", stamp(e.at))
 		return
 	}
 	if strings.HasPrefix(verb, "kafka_access_") {
 		return
 	}
 	r := m.row("neuronx.tenants", e, "id", e.TenantID)
-	r["updated_at"] = stamp(e.Time)
+	r.latest("updated_at", stamp(e.at))
 	switch verb {
 	case "created":
 		r.take(e, "name")
 		r["status"] = "active"
-		r.first("created_at", stamp(e.Time))
+		r.earliest("created_at", stamp(e.at))
 	case "resumed":
 		r["status"] = "active"
 	case "suspended":
@@ -261,6 +351,10 @@ func (m models) tenant(e *seen, verb string) {
 			if e.has(f) {
 				r["crm_"+f] = e.text(f)
 			}
+		}
+	case "zone_set":
+		if where, ok := zoneOf(e); ok {
+			r["zone"] = where.String()
 		}
 	case "limits_set":
 		r.take(e, "events_per_second", "bytes_per_second")

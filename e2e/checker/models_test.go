@@ -15,7 +15,7 @@ func TestModels_FoldEveryTableByHand(t *testing.T) {
 	var data []map[string]any
 	add := func(kind string, fields map[string]any) {
 		at := noon.Add(time.Duration(len(log)) * time.Second)
-		log = append(log, event.Recorded{Event: event.Event{TenantID: "a", Type: kind, Time: at}, Sequence: int64(len(log) + 1)})
+		log = append(log, event.Recorded{Event: event.Event{TenantID: "a", Type: kind, Time: at}, RecordedTime: at, Sequence: int64(len(log) + 1)})
 		data = append(data, fields)
 	}
 	add("tenant.created", map[string]any{"name": "A"})
@@ -30,7 +30,15 @@ func TestModels_FoldEveryTableByHand(t *testing.T) {
 	add("appointment.missed", map[string]any{"appointment_id": "p", "reason": "ill"})
 	add("opportunity.won", map[string]any{"opportunity_id": "o", "value": "12.5000", "lead_id": "1"})
 	add("opportunity.won", map[string]any{"opportunity_id": "q", "value": "0.0001"})
-	add("lead.created", map[string]any{"lead_id": strings.Repeat("x", maxKey+1)}) // a row that no index holds, counted all the same
+	add("opportunity.won", map[string]any{"opportunity_id": "q", "value": "7", "currency": " eur"})
+	add("opportunity.reopened", map[string]any{"opportunity_id": "o", "stage": "talk"})
+	// What comes last happened first: nothing but what was not said yet may change by it.
+	log, data = append(log, event.Recorded{Event: event.Event{TenantID: "a", Type: "lead.created", Time: noon.Add(-time.Hour)}, RecordedTime: noon.Add(time.Hour),
+		Sequence: int64(len(log) + 1)}), append(data, map[string]any{"lead_id": "1", "email": "older@example.com", "phone": "+1", "status": "new"})
+	add("tenant.zone_set", map[string]any{"zone": "Asia/Tokyo"})
+	add("tenant.zone_set", map[string]any{"zone": "America/NewYork"})
+	log[len(log)-1].Time = noon.AddDate(80, 0, 0)                                 // nothing happens after it was recorded
+	add("lead.created", map[string]any{"lead_id": strings.Repeat("x", maxKey+1)}) // no row, as no index holds it, and so not counted
 	got, err := Models(log, func(r *event.Recorded) (map[string]any, error) { return data[r.Sequence-1], nil })
 	if err != nil {
 		t.Fatal(err)
@@ -39,13 +47,15 @@ func TestModels_FoldEveryTableByHand(t *testing.T) {
 		slices.Sort(lines)
 	}
 	day := "2026-11-23T12:00:"
+	at := func(second string) string { return "|" + day + second + ".000000Z" }
 	for table, want := range map[string][]string{
-		"neuronx.tenants":    {"a|a|A|active||||send||||" + day + "00.000000Z|" + day + "01.000000Z"},
-		"neuronx.api_keys":   {"a|k|00|x,y||||" + day + "02.000000Z|" + day + "02.000000Z"},
-		"read.leads":         {"a|1|qualified|||||||" + day + "03.000000Z|" + day + "07.000000Z"},
-		"read.activities":    {"a|appointment:p|appointment||missed|||ill|||" + day + "00.000000Z||" + day + "08.000000Z|" + day + "09.000000Z"},
-		"read.opportunities": {"a|o|1||won||12.5000|||||" + day + "10.000000Z|" + day + "10.000000Z", "a|q|||won||0.0001|||||" + day + "11.000000Z|" + day + "11.000000Z"},
-		"read.funnel_daily":  {"a|2026-11-23|2|2|1|0|0|0|2|0|12.5001|1"},
+		"neuronx.tenants":  {"a|a|A|active||||send||||Asia/Tokyo" + at("00") + at("16")},
+		"neuronx.api_keys": {"a|k|00|x,y|||" + at("02") + at("02")},
+		"read.leads":       {"a|1|qualified||||||+1|2026-11-23T11:00:00.000000Z" + at("05") + at("06") + "||" + at("07")},
+		"read.activities":  {"a|appointment:p|appointment||missed|||ill||" + at("00") + "|" + at("08") + at("08") + at("09")},
+		"read.opportunities": {"a|o|1||open|talk|12.5000||||||" + day + "13.000000Z",
+			"a|q|||won||7| eur|||" + at("12") + at("12")},
+		"read.funnel_daily": {"a|2026-11-23|EUR|0|0|0|0|0|0|1|0|7.0000|0", "a|2026-11-23||1|1|1|0|0|0|0|0|0.0000|1"},
 	} {
 		if !slices.Equal(got[table], want) {
 			t.Errorf("%s:\n%q\n%q", table, got[table], want)

@@ -13,6 +13,9 @@
 // makes a new generation for every tenant with events beyond it: built from the archive and then the log, beside the one that is
 // shown, and swapped in one row when it has caught up. The old one is no longer fed, and its rows are removed a day later.
 //
+// A generation says by which declaration it was begun (projection.generations). One that differs from this build's, or that two builds
+// have fed, is built again in the same way and without an operator, by the member that has the partition (redeclare).
+//
 // # How it fails
 //
 // An event that cannot be decoded, or that a declaration cannot take, stalls its tenant before it, in that generation alone: the

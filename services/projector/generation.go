@@ -121,7 +121,7 @@ func (p *Projector) purge(ctx context.Context) error {
 
 func (p *Projector) purgeOnce(ctx context.Context, older time.Duration) error {
 	var problems []error
-	for _, s := range p.specs {
+	for _, s := range p.all() {
 		_, err := p.pool.Exec(ctx, `DELETE FROM projection.`+s.Table+` t USING neuronx.progress g LEFT JOIN projection.active a
 				ON a.tenant_id = g.tenant_id AND a.feed = $3 WHERE g.consumer = $1 AND g.state = 'retired' AND g.updated_at < now() - make_interval(secs => $2)
 				AND g.generation IS DISTINCT FROM a.generation AND t.tenant_id = g.tenant_id AND t.generation = g.generation`,
@@ -130,11 +130,13 @@ func (p *Projector) purgeOnce(ctx context.Context, older time.Duration) error {
 			problems = append(problems, fmt.Errorf("purge %s: %w", s.Table, err))
 		}
 	}
-	_, err := p.pool.Exec(ctx, `DELETE FROM projection.untouched t USING neuronx.progress g
-		WHERE g.consumer = $1 AND g.state = 'retired' AND g.updated_at < now() - make_interval(secs => $2)
-			AND t.feed = $3 AND t.tenant_id = g.tenant_id AND t.generation = g.generation`, p.rowName(), older.Seconds(), p.feed)
-	if err != nil {
-		problems = append(problems, fmt.Errorf("purge untouched: %w", err))
+	for _, table := range []string{"untouched", "generations"} {
+		_, err := p.pool.Exec(ctx, `DELETE FROM projection.`+table+` t USING neuronx.progress g
+			WHERE g.consumer = $1 AND g.state = 'retired' AND g.updated_at < now() - make_interval(secs => $2)
+				AND t.feed = $3 AND t.tenant_id = g.tenant_id AND t.generation = g.generation`, p.rowName(), older.Seconds(), p.feed)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("purge %s: %w", table, err))
+		}
 	}
 	return errors.Join(problems...)
 }

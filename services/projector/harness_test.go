@@ -160,14 +160,14 @@ func (f *fixture) random(rng *rand.Rand, tenant string) event.Recorded {
 	}
 	lead := map[string]any{"lead_id": id("lead"), "email": maybe("a@example.com"), "phone": maybe("+49 30 1"), "owner_id": maybe(id("o")), "status": maybe("open"), "source": maybe("web")}
 	opportunity := map[string]any{"opportunity_id": id("opp"), "lead_id": maybe(id("lead")), "value": maybe(fmt.Sprintf("%d.%04d", rng.IntN(1000), rng.IntN(10000))),
-		"currency": maybe("EUR"), "segment": maybe("smb \"x\"")}
+		"currency": maybe([]string{"EUR", "usd"}[rng.IntN(2)]), "segment": maybe("smb \"x\"")}
 	only := func(key string, more map[string]any) map[string]any {
 		d := map[string]any{key: id(key[:4])}
 		maps.Copy(d, more)
 		return d
 	}
 	typ, data := "", map[string]any(nil)
-	switch rng.IntN(16) {
+	switch rng.IntN(18) {
 	case 0, 1:
 		typ, data = "lead.created", lead
 	case 2:
@@ -195,9 +195,27 @@ func (f *fixture) random(rng *rand.Rand, tenant string) event.Recorded {
 	case 14:
 		typ, data = "appointment.missed", map[string]any{"appointment_id": id("appo"), "reason": maybe("ill")}
 	case 15:
+		typ, data = "opportunity.reopened", map[string]any{"opportunity_id": id("opp"), "stage": maybe(id("s"))}
+	case 16:
+		if typ, data = "opportunity.lost", map[string]any{"opportunity_id": id("opp")}; rng.IntN(8) == 0 {
+			typ, data = "tenant.zone_set", map[string]any{"zone": []string{"Asia/Tokyo", "America/New_York", "", "no/zone"}[rng.IntN(4)]}
+		}
+	case 17:
 		typ, data = "tenant.key_issued", map[string]any{"key_id": id("k"), "secret_sha256": strings.Repeat("ab", 32), "scopes": []any{"events:write", "a,b"}}
 	}
-	return f.event(tenant, typ, data)
+	e := f.event(tenant, typ, data)
+	switch rng.IntN(4) {
+	case 0: // it happened before others that came before it
+		e.Time = e.Time.Add(-time.Duration(rng.IntN(5000)) * time.Minute)
+	case 1:
+		e.Time = time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
+	case 2:
+		e.Time = monday.Add(-time.Duration(rng.IntN(3)) * 24 * time.Hour) // as others did
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.log[len(f.log)-1] = e
+	return e
 }
 
 // want compares every table, as it is shown, with the plain fold of the whole log.
@@ -240,15 +258,7 @@ func sameRow(a, b fold.Row) bool {
 // shown reads the active generations by the columns of the base table, which the views pass on.
 func (f *fixture) shown(s *fold.Spec) map[string]fold.Row {
 	f.t.Helper()
-	var cols []string
-	for _, c := range s.Columns {
-		col := "t." + c.Name
-		if c.Type == fold.Numeric || c.Type == fold.Date {
-			col += "::text"
-		}
-		cols = append(cols, col)
-	}
-	rows, err := f.admin.Query(context.Background(), `SELECT t.tenant_id, t.generation, t.sequence, `+strings.Join(cols, ", ")+` FROM projection.`+s.Table+` t
+	rows, err := f.admin.Query(context.Background(), `SELECT `+columnsOf(s)+` FROM projection.`+s.Table+` t
 		JOIN projection.active USING (tenant_id, generation) WHERE feed = $1`, FeedOf(s))
 	if err != nil {
 		f.t.Fatal(err)

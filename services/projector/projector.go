@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,7 +26,9 @@ func Feeds() []string { return []string{FeedControl, consumer.FeedMain} }
 type Projector struct {
 	pool    *pgxpool.Pool
 	feed    string
-	specs   []*fold.Spec
+	specs   []*fold.Spec // whose rows events make
+	counts  []*fold.Spec // whose rows count those of specs
+	hash    string       // of both
 	decoder *consumer.Decoder
 	m       *metrics
 	log     *slog.Logger
@@ -41,11 +44,19 @@ var (
 // newProjector makes the projector of a feed, of those of the specs that belong to it.
 func newProjector(pool *pgxpool.Pool, feed string, specs []*fold.Spec, schemas consumer.Schemas, m *metrics, log *slog.Logger) *Projector {
 	p := &Projector{pool: pool, feed: feed, m: m, decoder: consumer.NewDecoder(schemas), log: log.With("feed", feed)}
+	var own []*fold.Spec
 	for _, s := range specs {
-		if FeedOf(s) == feed {
+		switch {
+		case FeedOf(s) != feed:
+			continue
+		case len(s.Counts) > 0:
+			p.counts = append(p.counts, s)
+		default:
 			p.specs = append(p.specs, s)
 		}
+		own = append(own, s)
 	}
+	p.hash = fold.Hash(own)
 	return p
 }
 
@@ -56,6 +67,9 @@ func FeedOf(s *fold.Spec) string {
 	}
 	return consumer.FeedMain
 }
+
+// all lists the projections whose tables the feed writes.
+func (p *Projector) all() []*fold.Spec { return slices.Concat(p.specs, p.counts) }
 
 // rowName is the consumer of the feed's rows in neuronx.progress.
 func (p *Projector) rowName() string { return consumer.RowName(kafka.GroupProjector, p.feed) }
@@ -70,21 +84,41 @@ func (p *Projector) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.R
 	if err := p.begin(ctx, tx, runs); err != nil {
 		return err
 	}
+	zones, err := p.generations(ctx, tx, runs)
+	if err != nil {
+		return err
+	}
 	left := leftOut{}
+	for _, part := range p.split(runs) {
+		if part.zone != nil {
+			err = p.setZone(ctx, tx, part, zones)
+		} else {
+			err = p.applyPart(ctx, tx, part.runs, zones, left)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return p.keep(ctx, tx, left)
+}
+
+// applyPart projects runs none of which sets a zone.
+func (p *Projector) applyPart(ctx context.Context, tx pgx.Tx, runs []consumer.Run, zones zones, left leftOut) error {
 	tables, err := p.touches(ctx, runs, left)
 	if err != nil {
 		return passing(err)
 	}
+	count := counting{zones: zones, specs: p.counts}
 	for _, s := range p.specs {
 		touched := tables[s]
 		if len(touched) == 0 {
 			continue
 		}
-		rows, err := load(ctx, tx, s, touched)
+		rows, err := load(ctx, tx, s, keysOf(touched))
 		if err != nil {
 			return err
 		}
-		order, err := applyAll(rows, touched, left)
+		order, err := applyAll(rows, touched, left, &count)
 		if err != nil {
 			return passing(err)
 		}
@@ -92,7 +126,7 @@ func (p *Projector) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.R
 			return err
 		}
 	}
-	return p.keep(ctx, tx, left)
+	return count.write(ctx, tx, left)
 }
 
 // place is a row's place in a table: a generation of a tenant, and the key.
@@ -132,7 +166,7 @@ func (p *Projector) touches(ctx context.Context, runs []consumer.Run, left leftO
 				switch {
 				case t == nil:
 				case t.Left != "":
-					left.add(&touch{place{tenant: run.TenantID, generation: run.Generation}, t}, t.Left)
+					left.add(place{tenant: run.TenantID, generation: run.Generation}, s, r.Sequence, t.Left)
 				default:
 					tables[s] = append(tables[s], touch{place{run.TenantID, run.Generation, t.ID()}, t})
 				}
@@ -153,8 +187,8 @@ func (p *Projector) wanted(typ string) bool {
 }
 
 // applyAll folds the touches into rows, adds to left what a column did not take, and returns the places that changed, in the order first
-// touched. It does no I/O.
-func applyAll(rows map[place]fold.Row, touched []touch, left leftOut) ([]place, error) {
+// touched. What that changes in tables that count goes to count. It does no I/O.
+func applyAll(rows map[place]fold.Row, touched []touch, left leftOut, count *counting) ([]place, error) {
 	var order []place
 	met := map[place]bool{}
 	for _, t := range touched {
@@ -162,7 +196,8 @@ func applyAll(rows map[place]fold.Row, touched []touch, left leftOut) ([]place, 
 		if err != nil {
 			return nil, err
 		}
-		left.add(&t, lefts...)
+		left.add(t.place, t.Spec, t.Sequence(), lefts...)
+		count.compare(&t, rows[t.place], row)
 		rows[t.place] = row
 		if !met[t.place] {
 			met[t.place] = true
@@ -185,7 +220,7 @@ func (p *Projector) begin(ctx context.Context, tx pgx.Tx, runs []consumer.Run) e
 	if len(tenants) == 0 {
 		return nil
 	}
-	for _, s := range p.specs {
+	for _, s := range p.all() {
 		_, err := tx.Exec(ctx, `DELETE FROM projection.`+s.Table+` t USING unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
 			WHERE t.tenant_id = v.tenant_id AND t.generation = v.generation`, tenants, generations)
 		if err != nil {
@@ -196,6 +231,12 @@ func (p *Projector) begin(ctx context.Context, tx pgx.Tx, runs []consumer.Run) e
 		WHERE t.tenant_id = v.tenant_id AND t.generation = v.generation AND t.feed = $3`, tenants, generations, p.feed)
 	if err != nil {
 		return fmt.Errorf("empty generation of untouched: %w", err)
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO projection.generations (tenant_id, feed, generation, declaration)
+		SELECT v.tenant_id, $3, v.generation, $4 FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
+		ON CONFLICT (tenant_id, feed, generation) DO UPDATE SET declaration = excluded.declaration, zone = DEFAULT`, tenants, generations, p.feed, p.hash)
+	if err != nil {
+		return fmt.Errorf("begin generation: %w", err)
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, feed, generation)
 		SELECT v.tenant_id, $3, v.generation FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation) WHERE v.generation = 1

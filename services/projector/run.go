@@ -14,6 +14,7 @@ import (
 // that names the command that makes it.
 //
 //	Postgres, Kafka, registry checked ──> ready ──┬─> consumer loop ──> Projector of feed control, Projector of feed main
+//	                                              ├─> generations for tables of another build's declaration
 //	                                              └─> purge of retired generations
 func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	specs, err := fold.Declared()
@@ -39,6 +40,8 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		return err
 	}
 	return base.Serve(ctx, c, func(g *app.Group) {
+		g.Add("redeclare", func(ctx context.Context) error { return main.redeclare(ctx, c.Owned) })
+		g.Add("redeclare-control", func(ctx context.Context) error { return control.redeclare(ctx, c.Owned) })
 		g.Add("purge", main.purge)
 		g.Add("purge-control", control.purge)
 	})

@@ -14,68 +14,129 @@ import (
 
 // sqlType is how a column's values are cast; they travel as text, one array a column.
 func sqlType(t fold.Type) string {
-	if t == fold.Numeric {
+	switch t {
+	case fold.Numeric:
 		return "numeric(24,4)"
+	case fold.Total:
+		return "numeric(40,4)"
+	case fold.Zone:
+		return "text"
 	}
 	return string(t)
 }
 
-// load reads the rows that are touched, in one statement.
-func load(ctx context.Context, tx pgx.Tx, s *fold.Spec, touched []touch) (map[place]fold.Row, error) {
+// keyed is a row's place and its key.
+type keyed struct {
+	place
+	key map[string]any
+}
+
+// keysOf lists the rows that touches are on their way to, each once.
+func keysOf(touched []touch) (out []keyed) {
+	met := map[place]bool{}
+	for _, t := range touched {
+		if !met[t.place] {
+			met[t.place] = true
+			out = append(out, keyed{t.place, t.Key})
+		}
+	}
+	return out
+}
+
+// join matches the table t with the rows of keys, as v: the arguments, and SQL for the FROM and for the condition.
+func join(s *fold.Spec, at []keyed) (args []any, from, on string, _ error) {
 	keys := make([][]*string, len(s.Key))
 	var tenants []string
 	var generations []int64
-	met := map[place]bool{}
-	for _, t := range touched {
-		if met[t.place] {
-			continue
-		}
-		met[t.place] = true
-		tenants, generations = append(tenants, t.tenant), append(generations, t.generation)
-		for i, k := range s.Key {
-			v, err := encode(t.Key[k])
+	for _, k := range at {
+		tenants, generations = append(tenants, k.tenant), append(generations, k.generation)
+		for i, name := range s.Key {
+			v, err := encode(k.key[name])
 			if err != nil {
-				return nil, err
+				return nil, "", "", err
 			}
 			keys[i] = append(keys[i], v)
 		}
 	}
-	args := []any{tenants, generations}
-	var arrays, names, on strings.Builder
+	args = []any{tenants, generations}
+	from, on = "unnest($1::text[], $2::bigint[]", "t.tenant_id = v.tenant_id AND t.generation = v.generation"
+	names := "tenant_id, generation"
 	for i, k := range s.Key {
 		args = append(args, keys[i])
-		fmt.Fprintf(&arrays, ", $%d::text[]", i+3)
-		fmt.Fprintf(&names, ", %s", k)
-		fmt.Fprintf(&on, " AND t.%s = v.%s::%s", k, k, sqlType(typeOf(s, k)))
+		from += fmt.Sprintf(", $%d::text[]", i+3)
+		names += ", " + k
+		on += fmt.Sprintf(" AND t.%s = v.%s::%s", k, k, sqlType(typeOf(s, k)))
 	}
+	return args, from + ") AS v (" + names + ")", on, nil
+}
+
+// columnsOf selects what scan reads.
+func columnsOf(s *fold.Spec) string {
 	var selected strings.Builder
-	for _, c := range s.Columns {
+	selected.WriteString("t.tenant_id, t.generation, t.sequence")
+	for _, c := range s.Stored() {
 		switch c.Type {
-		case fold.Numeric, fold.Date:
+		case fold.Numeric, fold.Total, fold.Date:
 			fmt.Fprintf(&selected, ", t.%s::text", c.Name)
 		default:
 			fmt.Fprintf(&selected, ", t.%s", c.Name)
 		}
 	}
-	rows, err := tx.Query(ctx, `SELECT t.tenant_id, t.generation, t.sequence`+selected.String()+` FROM projection.`+s.Table+` t
-		JOIN unnest($1::text[], $2::bigint[]`+arrays.String()+`) AS v (tenant_id, generation`+names.String()+`)
-		ON t.tenant_id = v.tenant_id AND t.generation = v.generation`+on.String(), args...)
+	if s.Stamped() {
+		selected.WriteString(", t.stamps")
+	}
+	return selected.String()
+}
+
+// load reads rows, in one statement.
+func load(ctx context.Context, tx pgx.Tx, s *fold.Spec, at []keyed) (map[place]fold.Row, error) {
+	args, from, on, err := join(s, at)
 	if err != nil {
-		return nil, fmt.Errorf("load rows of %s: %w", s.Table, err)
+		return nil, err
 	}
 	out := map[place]fold.Row{}
+	err = each(ctx, tx, s, "JOIN "+from+" ON "+on, args, func(at place, row fold.Row) error {
+		out[at] = row
+		return nil
+	})
+	return out, err
+}
+
+// each calls fn with the rows of a table t, as far as clause keeps them.
+func each(ctx context.Context, tx pgx.Tx, s *fold.Spec, clause string, args []any, fn func(place, fold.Row) error) error {
+	rows, err := tx.Query(ctx, `SELECT `+columnsOf(s)+` FROM projection.`+s.Table+` t `+clause, args...)
+	if err != nil {
+		return fmt.Errorf("load rows of %s: %w", s.Table, err)
+	}
 	defer rows.Close()
 	for rows.Next() {
 		at, row, err := scan(rows, s)
-		if err != nil {
-			return nil, fmt.Errorf("load rows of %s: %w", s.Table, err)
+		if err == nil {
+			err = fn(at, row)
 		}
-		out[at] = row
+		if err != nil {
+			return fmt.Errorf("load rows of %s: %w", s.Table, err)
+		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("load rows of %s: %w", s.Table, err)
+		return fmt.Errorf("load rows of %s: %w", s.Table, err)
 	}
-	return out, nil
+	return nil
+}
+
+// remove deletes rows, in one statement.
+func remove(ctx context.Context, tx pgx.Tx, s *fold.Spec, at []keyed) error {
+	if len(at) == 0 {
+		return nil
+	}
+	args, from, on, err := join(s, at)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM projection.`+s.Table+` t USING `+from+` WHERE `+on, args...); err != nil {
+		return fmt.Errorf("remove rows of %s: %w", s.Table, err)
+	}
+	return nil
 }
 
 // scan reads one row in the forms of package fold.
@@ -83,15 +144,22 @@ func scan(rows pgx.Rows, s *fold.Spec) (place, fold.Row, error) {
 	var at place
 	var sequence int64
 	dst := []any{&at.tenant, &at.generation, &sequence}
-	for _, c := range s.Columns {
+	for _, c := range s.Stored() {
 		dst = append(dst, target(c.Type))
+	}
+	var stamps []byte
+	if s.Stamped() {
+		dst = append(dst, &stamps)
 	}
 	if err := rows.Scan(dst...); err != nil {
 		return at, nil, err
 	}
 	row := fold.Row{"sequence": sequence}
-	for i, c := range s.Columns {
+	for i, c := range s.Stored() {
 		row[c.Name] = value(dst[i+3])
+	}
+	if s.Stamped() {
+		row["stamps"] = string(stamps)
 	}
 	at.id = fold.KeyID(s, row)
 	return at, row, nil
@@ -166,12 +234,19 @@ func encode(v any) (*string, error) {
 
 // store writes rows, in one statement.
 func store(ctx context.Context, tx pgx.Tx, s *fold.Spec, order []place, rows map[place]fold.Row) error {
+	if len(order) == 0 {
+		return nil
+	}
 	tenants, generations, sequences := make([]string, len(order)), make([]int64, len(order)), make([]int64, len(order))
-	columns := make([][]*string, len(s.Columns))
+	columns := make([][]*string, len(s.Stored()))
+	stamps := make([][]byte, len(order))
 	for i, at := range order {
 		row := rows[at]
 		tenants[i], generations[i], sequences[i] = at.tenant, at.generation, row["sequence"].(int64)
-		for j, c := range s.Columns {
+		if s.Stamped() {
+			stamps[i] = []byte(row["stamps"].(string))
+		}
+		for j, c := range s.Stored() {
 			v, err := encode(row[c.Name])
 			if err != nil {
 				return fmt.Errorf("store rows of %s: column %s: %w", s.Table, c.Name, err)
@@ -181,7 +256,7 @@ func store(ctx context.Context, tx pgx.Tx, s *fold.Spec, order []place, rows map
 	}
 	args := []any{tenants, generations, sequences}
 	var arrays, names, casts, sets strings.Builder
-	for j, c := range s.Columns {
+	for j, c := range s.Stored() {
 		args = append(args, columns[j])
 		fmt.Fprintf(&arrays, ", $%d::text[]", j+4)
 		fmt.Fprintf(&names, ", %s", c.Name)
@@ -191,6 +266,13 @@ func store(ctx context.Context, tx pgx.Tx, s *fold.Spec, order []place, rows map
 			fmt.Fprintf(&casts, ", v.%s::%s", c.Name, sqlType(c.Type))
 		}
 		fmt.Fprintf(&sets, ", %[1]s = excluded.%[1]s", c.Name)
+	}
+	if s.Stamped() {
+		args = append(args, stamps)
+		fmt.Fprintf(&arrays, ", $%d::bytea[]", len(args))
+		names.WriteString(", stamps")
+		casts.WriteString(", v.stamps")
+		sets.WriteString(", stamps = excluded.stamps")
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO projection.`+s.Table+` (tenant_id, generation, sequence`+names.String()+`)
 		SELECT v.tenant_id, v.generation, v.sequence`+casts.String()+`

@@ -46,11 +46,11 @@ type leftAt struct {
 // leftOut counts what a batch left out.
 type leftOut map[leftAt]struct{ events, last int64 }
 
-func (l leftOut) add(t *touch, reasons ...fold.Left) {
+func (l leftOut) add(where place, s *fold.Spec, sequence int64, reasons ...fold.Left) {
 	for _, why := range reasons {
-		at := leftAt{t.tenant, t.generation, t.Spec.Name, why}
+		at := leftAt{where.tenant, where.generation, s.Name, why}
 		n := l[at]
-		n.events, n.last = n.events+1, max(n.last, t.Sequence())
+		n.events, n.last = n.events+1, max(n.last, sequence)
 		l[at] = n
 	}
 }

@@ -15,9 +15,9 @@ import (
 )
 
 func (c *cli) tenant() *cobra.Command {
-	return group("tenant", "Tenants: create, list, suspend, resume, limit, connect a CRM, access to Kafka",
+	return group("tenant", "Tenants: create, list, suspend, resume, limit, time zone, connect a CRM, access to Kafka",
 		c.tenantCreate(), c.tenantList(), c.tenantSwitch("suspend", "tenant.suspended", tenant.StatusSuspended),
-		c.tenantSwitch("resume", "tenant.resumed", tenant.StatusActive), c.tenantLimits(), c.tenantCRM(), c.tenantEffects(), c.tenantKafka())
+		c.tenantSwitch("resume", "tenant.resumed", tenant.StatusActive), c.tenantLimits(), c.tenantZone(), c.tenantCRM(), c.tenantEffects(), c.tenantKafka())
 }
 
 func (c *cli) tenantCreate() *cobra.Command {

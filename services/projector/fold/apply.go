@@ -1,24 +1,57 @@
 package fold
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
 )
 
-// Row is one row: every declared column, and "sequence", that of the last event that touched it.
+// Row is one row: every stored column, "sequence", that of the last event that touched it, and "stamps": for each column that is set,
+// when the fact happened that it is from (a string of stampSize bytes a column, empty before the first).
 type Row map[string]any
+
+const (
+	columnSequence = "sequence"
+	columnStamps   = "stamps"
+)
 
 // Touch is an event on its way into one table: which row, and what to do to it.
 type Touch struct {
 	Spec *Spec
 	Key  map[string]any
 	Left Left // why the event touches no row; empty when it touches one
-	rule Rule
-	vars map[string]any
-	at   event.Recorded
+
+	rule  Rule
+	vars  map[string]any
+	at    event.Recorded
+	stamp stamp
+}
+
+// stampSize is the size of a stamp in bytes.
+const stampSize = 16
+
+// stamp orders facts: by when they happened, then by sequence. Its bytes compare as it does.
+type stamp [stampSize]byte
+
+func stampOf(at time.Time, sequence int64) (s stamp) {
+	binary.BigEndian.PutUint64(s[:], uint64(at.UnixMicro())^1<<63)
+	binary.BigEndian.PutUint64(s[8:], uint64(sequence))
+	return s
+}
+
+// Happened is when a fact happened as far as its order goes: ce_time, but never after the engine recorded it. So a clock that runs
+// ahead, or a year that was mistyped, holds a column until then and not for ever. An event without ce_time happened when it was recorded.
+func Happened(r *event.Recorded) time.Time {
+	at := r.Time
+	if at.IsZero() || !r.RecordedTime.IsZero() && at.After(r.RecordedTime) {
+		at = r.RecordedTime
+	}
+	return at.UTC().Truncate(time.Microsecond)
 }
 
 // Touches finds the row that an event touches in a table; none when the projection does not care for the type. data are the event's
@@ -28,11 +61,14 @@ func (s *Spec) Touches(r event.Recorded, data map[string]any) (*Touch, error) {
 	if !ok {
 		return nil, nil
 	}
-	t := &Touch{Spec: s, Key: make(map[string]any, len(s.Key)), rule: rule, at: r,
-		vars: map[string]any{"event": expr.EventVars(r), "data": data}}
+	happened := Happened(&r)
+	t := &Touch{Spec: s, Key: make(map[string]any, len(s.Key)), rule: rule, at: r, stamp: stampOf(happened, r.Sequence)}
+	envelope := expr.EventVars(r)
+	envelope["time"], envelope["order"] = happened, hex.EncodeToString(t.stamp[:])
+	t.vars = map[string]any{"event": envelope, "data": data}
 	size := 0
 	for _, k := range s.Key {
-		v, err := rule.Key[k].Eval(t.vars)
+		v, err := rule.Key[k].eval(t.vars)
 		if err == nil {
 			v, err = convert(s.types[k], v)
 		}
@@ -84,115 +120,117 @@ func (t *Touch) Apply(row Row) (_ Row, lefts []Left, _ error) {
 	if next == nil {
 		next = s.empty(t.Key)
 	}
-	t.vars["row"] = s.visible(row)
+	stamps := t.stamps(row)
 	for _, a := range t.rule.Set {
-		v, err := t.eval(a)
-		switch why, judged := judge(err); {
-		case !judged:
-			return nil, nil, fmt.Errorf("projection %s, %s, set %s: %w", s.Name, t.at.Type, a.Column, err)
+		slot := s.slots[a.Column] * stampSize
+		if stamps != nil && string(stamps[slot:slot+stampSize]) > string(t.stamp[:]) {
+			continue // the column holds a newer fact
+		}
+		v, why, err := t.eval("set", a)
+		switch {
+		case err != nil:
+			return nil, nil, err
 		case why != "":
 			lefts = append(lefts, why)
 		case v != nil:
 			next[a.Column] = v
+			if stamps != nil {
+				copy(stamps[slot:], t.stamp[:])
+			}
 		}
 	}
-	for _, a := range t.rule.Add {
-		v, err := t.eval(a)
-		if err == nil && v != nil {
-			v, err = sum(s.types[a.Column], next[a.Column], v)
-		}
-		switch why, judged := judge(err); {
-		case !judged:
-			return nil, nil, fmt.Errorf("projection %s, %s, add %s: %w", s.Name, t.at.Type, a.Column, err)
-		case why != "":
-			lefts = append(lefts, why)
-		case v != nil:
-			next[a.Column] = v
+	if stamps != nil {
+		next[columnStamps] = string(stamps)
+	}
+	for i, list := range [][]Assignment{t.rule.First, t.rule.Last} {
+		for _, a := range list {
+			v, why, err := t.eval([]string{"first", "last"}[i], a)
+			if err != nil {
+				return nil, nil, err
+			}
+			if why != "" {
+				lefts = append(lefts, why)
+				continue
+			}
+			at, ok := v.(time.Time)
+			if held, has := next[a.Column].(time.Time); ok && (!has || i == 0 && at.Before(held) || i == 1 && at.After(held)) {
+				next[a.Column] = at
+			}
 		}
 	}
-	next["sequence"] = t.at.Sequence
+	if len(s.Show) > 0 && (t.rule.shows || row == nil) {
+		more, err := t.show(next)
+		if err != nil {
+			return nil, nil, err
+		}
+		lefts = append(lefts, more...)
+	}
+	next[columnSequence] = t.at.Sequence
 	return next, lefts, nil
 }
 
-func (t *Touch) eval(a Assignment) (any, error) {
-	v, err := a.Program.Eval(t.vars)
-	if err != nil {
-		return nil, err
+// stamps is a copy of a row's stamps; nil when the table has none. A row that was folded before there were any begins without.
+func (t *Touch) stamps(row Row) []byte {
+	s := t.Spec
+	if !s.Stamped() || len(t.rule.Set) == 0 {
+		return nil
 	}
-	return convert(t.Spec.types[a.Column], v)
-}
-
-// empty is a row before its first event.
-func (s *Spec) empty(key map[string]any) Row {
-	row := make(Row, len(s.Columns)+1)
-	for _, c := range s.Columns {
-		switch {
-		case s.added[c.Name] && c.Type == Numeric:
-			row[c.Name] = zeroNumeric
-		case s.added[c.Name]:
-			row[c.Name] = int64(0)
-		default:
-			row[c.Name] = nil
-		}
-	}
-	maps.Copy(row, key)
-	return row
-}
-
-// visible is what expressions see as row: all columns, null where there is no row.
-func (s *Spec) visible(row Row) map[string]any {
-	out := make(map[string]any, len(s.Columns))
-	for _, c := range s.Columns {
-		v := row[c.Name]
-		if list, ok := v.([]string); ok {
-			items := make([]any, len(list))
-			for i, x := range list {
-				items[i] = x
-			}
-			v = items
-		}
-		out[c.Name] = v
+	out := make([]byte, len(s.slots)*stampSize)
+	if held, _ := row[columnStamps].(string); len(held) == len(out) {
+		copy(out, held)
 	}
 	return out
 }
 
-// Decode reads the fields of an event. *consumer.Decoder does it by the registry.
-type Decode func(r *event.Recorded) (map[string]any, error)
-
-// Tables folds events, those of each tenant in the order of their sequences, into every table, the plain way: one event, one row, in
-// memory. It returns rows by "<schema>.<table>" and, within it, by tenant and key ("<tenant>/<KeyID>").
-func Tables(specs []*Spec, events []event.Recorded, decode Decode) (map[string]map[string]Row, error) {
-	out := make(map[string]map[string]Row, len(specs))
-	for _, s := range specs {
-		out[s.Schema+"."+s.Table] = map[string]Row{}
+// show computes the columns that follow from the others. They all see the row as the event left it.
+func (t *Touch) show(next Row) (lefts []Left, _ error) {
+	s := t.Spec
+	seen := make(map[string]any, len(s.deps))
+	for _, c := range s.deps {
+		seen[c] = next[c]
 	}
-	for i := range events {
-		r := &events[i]
-		var data map[string]any
-		for _, s := range specs {
-			if _, ok := s.On[r.Type]; !ok {
-				continue
-			}
-			if data == nil {
-				var err error
-				if data, err = decode(r); err != nil {
-					return nil, fmt.Errorf("sequence %d of %s: %w", r.Sequence, r.TenantID, err)
-				}
-			}
-			t, err := s.Touches(*r, data)
-			if err != nil {
-				return nil, fmt.Errorf("sequence %d of %s: %w", r.Sequence, r.TenantID, err)
-			}
-			if t == nil || t.Left != "" {
-				continue
-			}
-			rows, id := out[s.Schema+"."+s.Table], r.TenantID+"/"+t.ID()
-			row, _, err := t.Apply(rows[id])
-			if err != nil {
-				return nil, fmt.Errorf("sequence %d of %s: %w", r.Sequence, r.TenantID, err)
-			}
-			rows[id] = row
+	t.vars["row"] = seen
+	for _, a := range s.Show {
+		v, why, err := t.eval("show", a)
+		if err != nil {
+			return nil, err
+		}
+		if why != "" {
+			lefts = append(lefts, why)
+			continue
+		}
+		next[a.Column] = v
+	}
+	return lefts, nil
+}
+
+func (t *Touch) eval(how string, a Assignment) (any, Left, error) {
+	v, err := a.value.eval(t.vars)
+	if err == nil {
+		v, err = convert(t.Spec.types[a.Column], v)
+	}
+	why, judged := judge(err)
+	if !judged {
+		return nil, "", fmt.Errorf("projection %s, %s, %s %s: %w", t.Spec.Name, t.at.Type, how, a.Column, err)
+	}
+	return v, why, nil
+}
+
+// empty is a row before its first event.
+func (s *Spec) empty(key map[string]any) Row {
+	row := make(Row, len(s.types)+2)
+	for c := range s.types {
+		row[c] = nil
+	}
+	for _, c := range s.Counts {
+		row[c.Column] = int64(0)
+		if c.Sum != "" {
+			row[c.Column] = zeroNumeric
 		}
 	}
-	return out, nil
+	if s.Stamped() {
+		row[columnStamps] = ""
+	}
+	maps.Copy(row, key)
+	return row
 }

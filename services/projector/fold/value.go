@@ -1,12 +1,15 @@
 package fold
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/neuronx/engine/pkg/zone"
 )
 
 // numericScale is the number of decimals of a numeric column, as in the catalogue's decimals; maxNumeric its number of digits.
@@ -37,6 +40,10 @@ func convert(t Type, v any) (any, error) {
 		}
 	case Numeric:
 		return numeric(v)
+	case Zone:
+		if s, ok := v.(string); ok {
+			return zoneName(s)
+		}
 	case Timestamptz:
 		if at, ok := v.(time.Time); ok {
 			return instant(at)
@@ -124,29 +131,49 @@ func numeric(v any) (any, error) {
 }
 
 func formatNumeric(r *big.Rat) (any, error) {
-	s := r.FloatString(numericScale)
+	s := fixed(r)
 	if digits := len(strings.TrimLeft(s, "-0.")); digits > maxNumeric+1 {
 		return nil, outOfRange(fmt.Sprintf("more than %d digits", maxNumeric))
-	}
-	if s == "-"+zeroNumeric {
-		s = zeroNumeric
 	}
 	return s, nil
 }
 
-// sum adds two values of a column's type, exactly.
-func sum(t Type, a, b any) (any, error) {
-	if t == BigInt {
-		x, y := a.(int64), b.(int64)
-		if s := x + y; (s > x) == (y > 0) {
-			return s, nil
-		}
-		return nil, outOfRange("the sum does not fit 64 bits")
+func fixed(r *big.Rat) string {
+	s := r.FloatString(numericScale)
+	if s == "-"+zeroNumeric {
+		s = zeroNumeric
 	}
+	return s
+}
+
+// plus adds two decimals exactly. A total holds the sum of more rows of the widest numeric than there can be, so it does not overflow.
+func plus(a, b string) (string, error) {
 	var x, y big.Rat
-	x.SetString(a.(string))
-	y.SetString(b.(string))
-	return formatNumeric(x.Add(&x, &y))
+	if _, ok := x.SetString(a); !ok {
+		return "", errors.New("a total is not a decimal number")
+	}
+	if _, ok := y.SetString(b); !ok {
+		return "", errors.New("an amount is not a decimal number")
+	}
+	return fixed(x.Add(&x, &y)), nil
+}
+
+func negated(a string) string {
+	if positive, ok := strings.CutPrefix(a, "-"); ok {
+		return positive
+	}
+	return "-" + a
+}
+
+// zoneName takes the names of known time zones; the empty one takes a zone back and is stored as UTC.
+func zoneName(s string) (any, error) {
+	if s == "" {
+		return zone.UTC, nil
+	}
+	if _, err := zone.Load(s); err != nil {
+		return nil, invalid("not a time zone")
+	}
+	return s, nil
 }
 
 // format writes a value as text, the same for the same value; Parse of the column's type reads it again.

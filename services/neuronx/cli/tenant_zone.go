@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/zone"
+	"github.com/neuronx/engine/services/projector/fold"
+)
+
+type zoneRow struct {
+	Tenant string `json:"tenant_id"`
+	Zone   string `json:"zone"`
+	Set    bool   `json:"set"` // false: nobody has set one, and UTC holds
+}
+
+func (c *cli) tenantZone() *cobra.Command {
+	var reason, by string
+	var execute bool
+	cmd := &cobra.Command{
+		Use: "zone <tenant> [zone]", Short: "Show or set the time zone in which a tenant's days begin",
+		Args: func(cmd *cobra.Command, got []string) error {
+			if len(got) > 1 {
+				return args("tenant", "zone")(cmd, got)
+			}
+			return args("tenant")(cmd, got)
+		},
+		Long: `Show or set the time zone in which a tenant's days begin, by its IANA name. Without
+a zone it shows the one that holds. A tenant that has set none counts in UTC. A new
+zone counts the days of read.funnel_daily again, also those before it.`,
+		Example: "  neuronx tenant zone acme\n  neuronx tenant zone acme Europe/Berlin --reason 'their office' --execute",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var want string
+			if len(args) == 2 {
+				if want = args[1]; !knownZone(want) {
+					return usage("%q is no time zone", want).next("%s", zoneHint(want))
+				}
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			have, err := c.zoneOf(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			behind, err := c.controlBehind(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if behind != "" {
+				c.note("the zone of %s is not up to date: %s", args[0], behind)
+			}
+			switch {
+			case want == "":
+				return show(c, []zoneRow{have}, []string{"TENANT", "ZONE", "SET"}, func(r zoneRow) []any { return []any{r.Tenant, r.Zone, r.Set} })
+			case want == have.Zone && have.Set && behind == "":
+				c.note("this is the zone of %s already", args[0])
+				return nil
+			case !execute:
+				c.note("would set the zone of %s to %s; it is %s", args[0], want, have.Zone)
+				c.dryRun()
+				return nil
+			}
+			d, err := c.act(ctx, args[0], fold.TypeZoneSet, "tenant/"+args[0], "", map[string]any{"zone": want, "reason": orNil(reason), "by": orNil(by)})
+			if err != nil {
+				return err
+			}
+			if err := c.applied(cmd, d); err != nil {
+				return err
+			}
+			return c.showDone(d, "the days of tenant %s begin in %s", args[0], want)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&reason, "reason", "", "why, for the record")
+	fs.StringVar(&by, "by", "", "who, for the record")
+	fs.BoolVar(&execute, "execute", false, "do it")
+	return cmd
+}
+
+func (c *cli) zoneOf(ctx context.Context, tenant string) (zoneRow, error) {
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return zoneRow{}, err
+	}
+	row := zoneRow{Tenant: tenant}
+	err = pool.QueryRow(ctx, `SELECT coalesce(zone, $2), zone IS NOT NULL FROM neuronx.tenants WHERE tenant_id = $1`, tenant, zone.UTC).Scan(&row.Zone, &row.Set)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return row, (&Error{Exit: exitFailed, What: "there is no tenant " + tenant, Code: event.CodeUnknownTenant}).next("`neuronx tenant list`")
+	}
+	if err != nil {
+		return row, failed("read the zone of "+tenant, err)
+	}
+	return row, nil
+}
+
+func knownZone(name string) bool {
+	_, err := zone.Load(name)
+	return err == nil
+}
+
+// zoneHint names the zones that a slip of the finger may have meant: those that differ in capitals, spaces, hyphens and underscores only,
+// and those whose city was given alone.
+func zoneHint(name string) string {
+	plain := func(s string) string {
+		return strings.ToLower(strings.NewReplacer("_", "", " ", "", "-", "").Replace(s))
+	}
+	var meant []string
+	for _, n := range zone.Names() {
+		_, city, _ := strings.Cut(n, "/")
+		if want := plain(name); plain(n) == want || want != "" && plain(city) == want {
+			meant = append(meant, n)
+		}
+	}
+	if len(meant) == 0 {
+		return "a zone is named as in the IANA database, such as Europe/Berlin or America/New_York"
+	}
+	// The shortest names are those that people use.
+	slices.SortFunc(meant, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	return "did you mean " + strings.Join(meant[:min(len(meant), 3)], " or ") + "?"
+}

@@ -1,0 +1,127 @@
+package fold
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/zone"
+)
+
+// Decode reads the fields of an event. *consumer.Decoder does it by the registry.
+type Decode func(r *event.Recorded) (map[string]any, error)
+
+// Tables folds events, those of each tenant in the order of their sequences, into every table, the plain way: one event, one row, in
+// memory. It returns rows by "<schema>.<table>" and, within it, by tenant and key ("<tenant>/<KeyID>").
+func Tables(specs []*Spec, events []event.Recorded, decode Decode) (map[string]map[string]Row, error) {
+	f := folding{specs: specs, out: make(map[string]map[string]Row, len(specs)), zones: map[string]*time.Location{}}
+	for _, s := range specs {
+		f.out[s.Schema+"."+s.Table] = map[string]Row{}
+	}
+	for i := range events {
+		if err := f.apply(&events[i], decode); err != nil {
+			return nil, fmt.Errorf("sequence %d of %s: %w", events[i].Sequence, events[i].TenantID, err)
+		}
+	}
+	return f.out, nil
+}
+
+type folding struct {
+	specs []*Spec
+	out   map[string]map[string]Row
+	zones map[string]*time.Location
+}
+
+func (f *folding) apply(r *event.Recorded, decode Decode) error {
+	var data map[string]any
+	for _, s := range f.specs {
+		if _, ok := s.On[r.Type]; !ok {
+			continue
+		}
+		if data == nil {
+			var err error
+			if data, err = decode(r); err != nil {
+				return err
+			}
+		}
+		t, err := s.Touches(*r, data)
+		if err != nil {
+			return err
+		}
+		if t == nil || t.Left != "" {
+			continue
+		}
+		rows, id := f.out[s.Schema+"."+s.Table], r.TenantID+"/"+t.ID()
+		row, _, err := t.Apply(rows[id])
+		if err != nil {
+			return err
+		}
+		if err := f.count(s, rows[id], row, r.TenantID, r.Sequence); err != nil {
+			return err
+		}
+		rows[id] = row
+	}
+	if name, ok := ZoneOf(data); ok && r.Type == TypeZoneSet {
+		return f.recount(r.TenantID, name, r.Sequence)
+	}
+	return nil
+}
+
+func (f *folding) zone(tenant string) *time.Location {
+	if where := f.zones[tenant]; where != nil {
+		return where
+	}
+	return time.UTC
+}
+
+func (f *folding) count(of *Spec, old, now Row, tenant string, sequence int64) error {
+	for _, s := range f.specs {
+		rows := f.out[s.Schema+"."+s.Table]
+		for _, c := range s.Changes(of, old, now, f.zone(tenant)) {
+			if c.Left != "" {
+				continue
+			}
+			id := tenant + "/" + s.ChangeID(c)
+			row, err := s.Count(rows[id], c, sequence)
+			if err != nil {
+				return err
+			}
+			if rows[id] = row; s.Empty(row) {
+				delete(rows, id)
+			}
+		}
+	}
+	return nil
+}
+
+// recount makes what is counted again, by the days of another zone.
+func (f *folding) recount(tenant, name string, sequence int64) error {
+	where, err := zone.Load(name)
+	if err != nil {
+		return err
+	}
+	f.zones[tenant] = where
+	for _, s := range f.specs {
+		if len(s.Counts) == 0 {
+			continue
+		}
+		rows := f.out[s.Schema+"."+s.Table]
+		for id := range rows {
+			if strings.HasPrefix(id, tenant+"/") {
+				delete(rows, id)
+			}
+		}
+	}
+	for _, of := range f.specs {
+		for id, row := range f.out[of.Schema+"."+of.Table] {
+			if !strings.HasPrefix(id, tenant+"/") || len(of.Counts) > 0 {
+				continue
+			}
+			if err := f.count(of, nil, row, tenant, sequence); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
