@@ -54,21 +54,26 @@ type Program struct {
 	most   uint64
 }
 
-// Compile parses and checks a source whose only variables are vars. The variable "event" is a map from string; the others may
-// hold any value. The error is *CompileError.
+// Compile is CompileIn with Edition1.
 func Compile(src string, vars ...string) (*Program, error) {
+	return CompileIn(Edition1, src, vars...)
+}
+
+// CompileIn parses and checks a source of an edition whose only variables are vars. The variable "event" is a map from string; the
+// others may hold any value. The error is *CompileError.
+func CompileIn(edition Edition, src string, vars ...string) (*Program, error) {
 	if len(src) > MaxSource {
 		return nil, &CompileError{[]Problem{{Message: fmt.Sprintf("the expression has %d bytes, more than the %d allowed; split it", len(src), MaxSource)}}}
 	}
 	if strings.TrimSpace(src) == "" {
 		return nil, &CompileError{[]Problem{{Message: "the expression is empty; write a CEL expression such as true or data.score >= 50"}}}
 	}
-	env, err := envOf(vars)
+	env, err := envOf(edition, vars)
 	if err != nil {
 		return nil, err
 	}
-	checked, issues := env.Compile(src)
-	if issues != nil && issues.Err() != nil {
+	checked, issues := check(env, src, nil)
+	if issues.Err() != nil {
 		return nil, compileError(issues)
 	}
 	fields, problems := survey(checked.NativeRep(), vars)
@@ -77,8 +82,11 @@ func Compile(src string, vars ...string) (*Program, error) {
 	}
 	prices := charger{joins: joins(checked.NativeRep())}
 	scale := scaleOf(checked.NativeRep())
-	prg, err := env.Program(checked, cel.CostTracking(prices), cel.CostLimit(CostLimit/scale), cel.InterruptCheckFrequency(100),
-		cel.CustomDecoratorV2(weigh))
+	options := []cel.ProgramOption{cel.CostTracking(prices), cel.CostLimit(CostLimit / scale), cel.InterruptCheckFrequency(100), cel.CustomDecoratorV2(weigh)}
+	if edition >= Edition2 {
+		options = append(options, cel.CustomDecoratorV2(exact))
+	}
+	prg, err := env.Program(checked, options...)
 	if err != nil {
 		return nil, &CompileError{[]Problem{{Message: "the expression cannot be planned: " + err.Error()}}}
 	}
@@ -150,7 +158,7 @@ func (p *Program) ResultType() string { return p.result }
 func (p *Program) Fields(variable string) []string { return slices.Clone(p.fields[variable]) }
 
 // Eval runs the program within Deadline. Values may be nil, bool, int, int64, float64, string, time.Time, []byte, []any,
-// map[string]any and TooLarge; so is the result, but for the last (int64 for every integer). The error is *EvalError.
+// map[string]any, Decimal and TooLarge; so is the result, but for the last (int64 for every integer). The error is *EvalError.
 func (p *Program) Eval(vars map[string]any) (any, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
 	defer cancel()
@@ -228,6 +236,8 @@ func (p *Program) evalError(ctx context.Context, err error) *EvalError {
 		code, head = CodeMissingKey, "no such key"
 	case strings.HasPrefix(msg, "no such overload"):
 		return &EvalError{CodeType, "no such overload: an operator or function was given a value of a kind it does not take; test for null first, as in data.x != null"}
+	case strings.HasPrefix(msg, noZone):
+		return &EvalError{CodeFailed, noZone + `; names are those of the IANA database, such as "Europe/Berlin"`}
 	case strings.HasPrefix(msg, unreadable):
 		return fieldTooLarge()
 	case strings.HasPrefix(msg, tooLarge):
