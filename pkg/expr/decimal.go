@@ -121,7 +121,10 @@ func (d number) bounded() ref.Val {
 	return d
 }
 
-// toNumber takes decimals, integers and doubles that are finite.
+// beyond is larger than any decimal: nothing is calculated with such doubles.
+const beyond = 1e80
+
+// toNumber takes decimals, integers and doubles below beyond.
 func toNumber(v ref.Val) (number, bool) {
 	switch v := v.(type) {
 	case number:
@@ -131,10 +134,10 @@ func toNumber(v ref.Val) (number, bool) {
 	case types.Uint:
 		return number{new(big.Int).SetUint64(uint64(v)), 0}, true
 	case types.Double:
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+		if math.IsNaN(float64(v)) || math.Abs(float64(v)) >= beyond {
 			return number{}, false
 		}
-		digits := strconv.FormatFloat(float64(v), 'f', -1, 64) // at most 1,077 bytes
+		digits := strconv.FormatFloat(float64(v), 'f', -1, 64) // at most 400 bytes
 		whole, fraction, _ := strings.Cut(digits, ".")
 		n, ok := new(big.Int).SetString(whole+fraction, 10)
 		return number{n, len(fraction)}, ok
@@ -147,11 +150,10 @@ func isDecimal(v ref.Val) bool {
 	return ok
 }
 
-// compareDecimal orders two values of which one is a decimal; ok is false when the other is no number. NaN is greater than anything here;
-// the callers know it.
+// compareDecimal orders two values of which one is a decimal; ok is false when the other is no number. The callers have looked for NaN.
 func compareDecimal(a, b ref.Val) (order int, ok bool) {
 	for i, v := range []ref.Val{a, b} {
-		if f, isDouble := v.(types.Double); isDouble && math.IsInf(float64(f), 0) {
+		if f, isDouble := v.(types.Double); isDouble && math.Abs(float64(f)) >= beyond {
 			order = 1
 			if (f < 0) != (i == 1) {
 				order = -1
@@ -174,10 +176,10 @@ func calculate(op byte, a, b ref.Val) ref.Val {
 	y, okY := toNumber(b)
 	if !okX || !okY {
 		if _, double := a.(types.Double); double {
-			return types.NewErrFromString("overflow: the number is not finite")
+			return types.NewErrFromString("overflow")
 		}
 		if _, double := b.(types.Double); double {
-			return types.NewErrFromString("overflow: the number is not finite")
+			return types.NewErrFromString("overflow")
 		}
 		return types.NoSuchOverloadErr()
 	}

@@ -11,29 +11,33 @@ func Nearest(name string, names []string) string {
 	return best
 }
 
-// distance counts the insertions, deletions and exchanges between two texts (Levenshtein, 1965); it may stop counting at most.
+// distance counts the insertions, deletions, exchanges and swaps of neighbours between two texts (Damerau, 1964). It does not count far
+// beyond most.
 func distance(a, b string, most int) int {
 	if max(len(a)-len(b), len(b)-len(a)) > most || max(len(a), len(b)) > 200 {
 		return most + 1
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	var before []int // the row before the last
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		row := make([]int, len(b)+1)
 		row[0] = i + 1
 		for j := range len(b) {
-			above := row[j+1]
-			cost := diagonal
+			change := last[j]
 			if a[i] != b[j] {
-				cost++
+				change++
 			}
-			row[j+1] = min(cost, above+1, row[j]+1)
-			diagonal = above
+			row[j+1] = min(change, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
+		before, last = last, row
 	}
-	return row[len(b)]
+	return last[len(b)]
 }
 
 // clip keeps what others wrote short in messages.

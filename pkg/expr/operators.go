@@ -149,7 +149,7 @@ func decimalFunctions() []cel.EnvOption {
 		}
 		n, ok := toNumber(v)
 		if !ok {
-			return types.NewErrFromString("overflow: the number is not finite")
+			return types.NewErrFromString("overflow")
 		}
 		return n.bounded()
 	}
