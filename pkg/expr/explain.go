@@ -69,11 +69,18 @@ func (c *typing) noField(field string, node ast.Expr) string {
 	if of == "" {
 		of = path
 	}
+	lacks := t.Lacks
+	if lacks == "" {
+		lacks = of + " has no such field"
+	}
 	names := slices.Sorted(maps.Keys(t.Fields))
 	if near := Nearest(field, names); near != "" {
-		return fmt.Sprintf("%s.%s: %s has no such field; did you mean %s.%s?", path, clip(field), of, path, near)
+		return fmt.Sprintf("%s.%s: %s; did you mean %s.%s?", path, clip(field), lacks, path, near)
 	}
-	return fmt.Sprintf("%s.%s: %s has no such field; it has %s", path, clip(field), of, strings.Join(names, ", "))
+	if len(names) == 0 {
+		return fmt.Sprintf("%s.%s: %s", path, clip(field), lacks)
+	}
+	return fmt.Sprintf("%s.%s: %s; it has %s", path, clip(field), lacks, strings.Join(names, ", "))
 }
 
 var spelled = strings.NewReplacer("string", "a text", "int", "an integer", "uint", "an unsigned integer", "double", "a double", "bool", "a boolean", "decimal", "a decimal",

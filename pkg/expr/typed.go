@@ -37,6 +37,7 @@ type Type struct {
 	Elem     *Type           // of a list or map; nil: any
 	Fields   map[string]Type // of an object
 	Name     string          // of an object in messages, such as lead.created
+	Lacks    string          // what is wrong with a field that an object has not; empty: it has no such field
 	Symbols  []string        // the only texts there are; nil: any text
 	Known    string          // the text it is sure to be; empty: not known
 }
