@@ -49,6 +49,7 @@ type Program struct {
 	prg    cel.Program
 	result string
 	fields map[string][]string
+	reads  map[string]bool
 	scale  uint64 // what a unit of CEL's counts for; see scaleOf
 	least  uint64 // see Estimate
 	most   uint64
@@ -76,7 +77,7 @@ func CompileIn(edition Edition, src string, vars ...string) (*Program, error) {
 	if issues.Err() != nil {
 		return nil, compileError(issues)
 	}
-	fields, problems := survey(checked.NativeRep(), vars)
+	fields, reads, problems := survey(checked.NativeRep(), vars)
 	if len(problems) > 0 {
 		return nil, &CompileError{problems}
 	}
@@ -90,7 +91,7 @@ func CompileIn(edition Edition, src string, vars ...string) (*Program, error) {
 	if err != nil {
 		return nil, &CompileError{[]Problem{{Message: "the expression cannot be planned: " + err.Error()}}}
 	}
-	p := &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields, scale: scale}
+	p := &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields, reads: reads, scale: scale}
 	p.least, p.most = estimate(env, checked, scale)
 	return p, nil
 }
@@ -115,11 +116,13 @@ func compileError(issues *cel.Issues) *CompileError {
 
 // survey walks the checked tree: it lists the fields selected of each variable and refuses comprehension variables that hide
 // one, which would make that list, and a reader, wrong.
-func survey(tree *ast.AST, vars []string) (map[string][]string, []Problem) {
-	fields := map[string][]string{}
+func survey(tree *ast.AST, vars []string) (map[string][]string, map[string]bool, []Problem) {
+	fields, reads := map[string][]string{}, map[string]bool{}
 	var problems []Problem
 	ast.PreOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		switch e.Kind() {
+		case ast.IdentKind:
+			reads[e.AsIdent()] = true
 		case ast.SelectKind:
 			if op := e.AsSelect().Operand(); op.Kind() == ast.IdentKind {
 				fields[op.AsIdent()] = append(fields[op.AsIdent()], e.AsSelect().FieldName())
@@ -143,7 +146,7 @@ func survey(tree *ast.AST, vars []string) (map[string][]string, []Problem) {
 		slices.Sort(names)
 		fields[root] = slices.Compact(names)
 	}
-	return fields, problems
+	return fields, reads, problems
 }
 
 // Source is the text that was compiled.
@@ -156,6 +159,9 @@ func (p *Program) ResultType() string { return p.result }
 // Fields lists, sorted, the fields that the expression selects of a variable by name: data.score and data["score"] give
 // "score" for "data".
 func (p *Program) Fields(variable string) []string { return slices.Clone(p.fields[variable]) }
+
+// Reads reports whether the expression reads a variable, in whole or a field of it.
+func (p *Program) Reads(variable string) bool { return p.reads[variable] }
 
 // Eval runs the program within Deadline. Values may be nil, bool, int, int64, float64, string, time.Time, []byte, []any,
 // map[string]any, Decimal and TooLarge; so is the result, but for the last (int64 for every integer). The error is *EvalError.
