@@ -130,3 +130,28 @@ func TestState_KeepsDecimals(t *testing.T) {
 		t.Errorf("%s came back as %#v (%v)", b, back, err)
 	}
 }
+
+// The same texts mean another thing under other semantics, and both tenants are in one batch after the other.
+func TestApply_ABundleKeepsTheLanguageItWasPublishedIn(t *testing.T) {
+	b := newBench(t)
+	h := b.handler()
+	texts := []ruleset.File{ruleFile("big", "on: [opportunity.created]\nset: {big: 9000 < data.value, value: data.value}")}
+	for _, tenant := range []string{"old", "new"} {
+		data := ruleset.PublishedData(texts, 1, "")
+		if tenant == "old" {
+			data["semantics"] = int64(2)
+		}
+		b.apply(h, nil, runOf(b.recorded(tenant, typePublished, "rules/"+tenant, data)))
+		for range 2 { // compiled and found again
+			b.apply(h, nil, runOf(b.recorded(tenant, "opportunity.created", "opportunity/1", map[string]any{"opportunity_id": "1", "value": "12000"})))
+		}
+	}
+	for tenant, want := range map[string]string{"old": "none f:1", "new": `{"big":true,"value":{"$decimal":"12000.0000"}} f:0`} {
+		var got string
+		err := b.pool.QueryRow(t.Context(), `SELECT coalesce((SELECT state::text FROM neuronx.rule_state WHERE tenant_id = $1), 'none') || ' f:' ||
+			coalesce((SELECT failures FROM neuronx.rule_health WHERE tenant_id = $1), 0)`, tenant).Scan(&got)
+		if err != nil || got != want {
+			t.Errorf("%s: %s (%v), want %s", tenant, got, err, want)
+		}
+	}
+}

@@ -51,6 +51,7 @@ func TestValidate_ChecksExpressionsAgainstTheTypesOfTheEventsHeard(t *testing.T)
 		"of one of two types, by type": {rule("lead.created, lead.scored", `event.type == "lead.scored" && data.score > 5`, assign), ``},
 		"wrong on one of two types":    {rule("lead.created, lead.scored", `has(data.score) && data.score > "5"`, assign), `error: type_mismatch`},
 		"a decimal into a decimal":     {rule("opportunity.won", `data.value != null`, "emit: [{type: opportunity.created, data: {opportunity_id: data.opportunity_id, value: data.value * 1.1}}]"), ``},
+		"a text into a decimal":        {rule("opportunity.won", `data.value != null`, "emit: [{type: opportunity.created, data: {opportunity_id: data.opportunity_id, value: string(double(data.value) * 1.1)}}]"), `warning: not_assignable: opportunity.created.value is a decimal and is given a text`},
 		"a decimal into a text":        {rule("opportunity.won", `data.value != null`, "emit: [{type: opportunity.created, data: {opportunity_id: data.opportunity_id, name: data.value}}]"), `opportunity.created.name is null or string and can't take`},
 	} {
 		problems := validated(t, embeddedSchemas(t), c.file)

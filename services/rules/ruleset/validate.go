@@ -139,6 +139,10 @@ func (v *validator) emit(e Emit, rec *record) {
 				break
 			}
 		}
+		if slices.Contains(f.kinds, "decimal") && slices.Contains(v.results(a.Expr), "string") && a.Expr.Reads("data") {
+			v.problems = append(v.problems, Problem{File: v.rule.File, Line: a.line, Rule: v.rule.Name, Code: CodeNotAssignable, Warning: true, Message: fmt.Sprintf(
+				"%s.%s is a decimal and is given a text, which fails when it has too many digits; give the number, which is rounded, as in data.value * 1.1", e.Type, a.Key)})
+		}
 		if f.nullable() {
 			continue
 		}
