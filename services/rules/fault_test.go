@@ -18,11 +18,12 @@ func run(t *testing.T, semantics int64, spec, typ string, events ...map[string]a
 		t.Fatal(problems)
 	}
 	health := map[string]Health{}
+	schemas := allSchemas(t, set)
 	var outputs []Output
 	for i, data := range events {
 		e, _ := happened(typ, nil)
 		e.Sequence, e.Subject = int64(10+i), fmt.Sprint("lead/", i)
-		res, err := Evaluate(Input{Event: e, Data: data, Version: 1, Set: set, Schemas: allSchemas(t, set), Semantics: semantics, Health: health, PublishedAt: 1})
+		res, err := Evaluate(Input{Event: e, Data: data, Version: 1, Set: set, Schemas: schemas, Semantics: semantics, Health: health, PublishedAt: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
