@@ -208,6 +208,11 @@ func (c *cli) rulesReset() *cobra.Command {
 				c.note("rule %s of %s has not tripped", args[0], tenantID)
 				return nil
 			}
+			missed, err := c.missed(ctx, tenantID, args[0])
+			if err != nil {
+				return err
+			}
+			c.note("while it was off it missed %s; nothing runs over what was missed: look at them with `neuronx events list --tenant %s`", missed, tenantID)
 			if !execute {
 				c.note("would turn rule %s of %s on again; it tripped: %s", args[0], tenantID, tripped)
 				c.dryRun()

@@ -110,3 +110,11 @@ func TestDoctor_WarnsOfRulesThatAreOff(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestRulesReset_SaysHowManyEventsTheRuleMissed(t *testing.T) {
+	run := ruleBench(t)
+	_, errs, code := run("rules", "reset", "mended", "--tenant", "acme")
+	if code != 0 || !strings.Contains(errs, "it missed at most 0 events of lead.scored after sequence 8") || !strings.Contains(errs, "dry run") {
+		t.Errorf("exit %d:\n%s", code, errs)
+	}
+}

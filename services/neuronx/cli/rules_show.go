@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -115,4 +116,33 @@ func (c *cli) trippedNames(ctx context.Context, tenantID string) ([]string, erro
 		return nil, failed("read which rules are off", err)
 	}
 	return names, nil
+}
+
+// missed says how many events a tripped rule was not evaluated on: those of the types that it listens to, since the trip. The rule's own
+// condition may have left some of them out.
+func (c *cli) missed(ctx context.Context, tenantID, rule string) (string, error) {
+	files, row, err := c.bundleFiles(ctx, tenantID, 0)
+	if err != nil {
+		return "", err
+	}
+	set, _ := ruleset.CompileFor(row.Semantics, files)
+	if set == nil {
+		return "events that can't be counted, because the rules in force do not compile here", nil
+	}
+	i := slices.IndexFunc(set.Rules, func(r *ruleset.Rule) bool { return r.Name == rule })
+	if i < 0 {
+		return "nothing that counts: it is not among the rules in force", nil
+	}
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return "", err
+	}
+	var n int
+	var since int64
+	err = pool.QueryRow(ctx, `SELECT h.tripped_at, (SELECT count(*) FROM neuronx.tenant_events e WHERE e.tenant_id = h.tenant_id AND e.sequence > h.tripped_at AND e.event_type = ANY($3))
+		FROM neuronx.rule_health h WHERE h.tenant_id = $1 AND h.rule = $2`, tenantID, rule, set.Rules[i].On).Scan(&since, &n)
+	if err != nil {
+		return "", failed("count what the rule missed", err)
+	}
+	return fmt.Sprintf("at most %s of %s after sequence %d", plural(n, "event"), strings.Join(set.Rules[i].On, ", "), since), nil
 }
