@@ -156,3 +156,25 @@ func TestCheckTypes_AConditionProvesWhatFollowsIt(t *testing.T) {
 		t.Errorf("may be null by %v (%v)", got.MayBe, err)
 	}
 }
+
+func FuzzCheckTypes(f *testing.F) {
+	for _, s := range []string{`data.score >= "50"`, `data["address"]["cty"] == "x"`, `data.exists(k, data[k] == data)`, `has(data.address.zip) || !has(state.seen)`, `{"a": data, data.lead_id: [event]}`,
+		`data.phone == null ? data.value * 1.1 : -data.price`, `data.stage in ["won", data.stage]`, `event.time.getHours("America/NewYork")`, `dyn(data).x.y["z"]`, `google.protobuf.Int32Value{value: data.score}`,
+		`data.tags.map(x, x + "!").filter(y, y > 5)`, `100 == data.value && data.value != 9.5`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		if _, err := CompileIn(Edition2, src, "data", "event", "state"); err != nil {
+			return
+		}
+		a, errA := CheckTypes(Edition2, src, typedVars(), []string{"data.phone"}, true)
+		b, errB := CheckTypes(Edition2, src, typedVars(), []string{"data.phone"}, true)
+		var ce *CompileError
+		if errA != nil && (!errors.As(errA, &ce) || len(ce.Problems) == 0) {
+			t.Fatalf("%q: %v is no compile error", src, errA)
+		}
+		if fmt.Sprint(a, errA) != fmt.Sprint(b, errB) {
+			t.Fatalf("%q: %v %v, then %v %v", src, a, errA, b, errB)
+		}
+	})
+}
