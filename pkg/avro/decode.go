@@ -8,6 +8,11 @@ import (
 // and map[string]any; decimals are strings with exactly as many digits as their scale ("12.5000"), enums and uuids
 // are strings, times of day are strings, and unions are unwrapped. The error is a [*BodyError].
 func (s *Schema) Decode(body []byte) (map[string]any, error) {
+	return s.DecodeWith(body, func(digits string) any { return digits })
+}
+
+// DecodeWith is Decode with another form of decimals: what decimal makes of the digits.
+func (s *Schema) DecodeWith(body []byte, decimal func(digits string) any) (map[string]any, error) {
 	if err := s.Check(body); err != nil {
 		return nil, err
 	}
@@ -19,25 +24,25 @@ func (s *Schema) Decode(body []byte) (map[string]any, error) {
 	if len(rest) > 0 {
 		return nil, &BodyError{Offset: len(body) - len(rest), Message: "bytes are left over after decoding"}
 	}
-	settle(s.root, out)
+	settle(s.root, out, decimal)
 	return out, nil
 }
 
 // settle replaces what twmb/avro gives for the wire schema by what Decode promises, in place where it can.
-func settle(n *node, v any) any {
+func settle(n *node, v any, decimal func(string) any) any {
 	switch v := v.(type) {
 	case nil:
 		return nil
 	case map[string]any:
 		if n = n.branch(kindRecord); n != nil {
 			for _, f := range n.fields {
-				v[f.name] = settle(f.node, v[f.name])
+				v[f.name] = settle(f.node, v[f.name], decimal)
 			}
 		}
 	case []any:
 		if n = n.branch(kindArray); n != nil {
 			for i := range v {
-				v[i] = settle(n.items, v[i])
+				v[i] = settle(n.items, v[i], decimal)
 			}
 		}
 	case int32:
@@ -48,10 +53,10 @@ func settle(n *node, v any) any {
 		return float64(v)
 	case []byte:
 		if inner := n.branch(kindBytes); inner != nil && inner.logical == logicalDecimal {
-			return string(inner.decimal.format(nil, v))
+			return decimal(string(inner.decimal.format(nil, v)))
 		}
 		if inner := n.branch(kindFixed); inner != nil && inner.logical == logicalDecimal && n.branch(kindBytes) == nil {
-			return string(inner.decimal.format(nil, v))
+			return decimal(string(inner.decimal.format(nil, v)))
 		}
 	}
 	return v

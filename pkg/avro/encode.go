@@ -368,11 +368,19 @@ func (e *encoder) bytes(n *node, v any) any {
 	return b
 }
 
+// Digits is a decimal that is rounded to the scale of the field that takes it.
+type Digits interface {
+	// Digits are at most scale digits after the point.
+	Digits(scale int) string
+}
+
 func (e *encoder) decimal(n *node, v any) any {
 	var digits string
 	switch v := v.(type) {
 	case string:
 		digits = v
+	case Digits:
+		digits = v.Digits(n.decimal.scale)
 	case int:
 		digits = strconv.Itoa(v)
 	case int32:

@@ -202,7 +202,7 @@ func lookOf(v any) look {
 		return looksBoolean
 	case number, int, int32, int64, float32, float64:
 		return looksNumber
-	case string, []byte, time.Time:
+	case string, []byte, time.Time, Digits:
 		return looksString
 	case []any:
 		return looksArray

@@ -19,6 +19,11 @@ func NewDecoder(schemas Schemas) *Decoder { return &Decoder{schemas: schemas} }
 // Decode returns the fields of the event's data in the forms of avro.Schema.Decode. A registry that does not answer is Transient;
 // an unknown schema and a body that does not fit it are errors of the event, for good.
 func (d *Decoder) Decode(ctx context.Context, r *event.Recorded) (map[string]any, error) {
+	return d.DecodeWith(ctx, r, func(digits string) any { return digits })
+}
+
+// DecodeWith is Decode with another form of decimals; see avro.Schema.DecodeWith.
+func (d *Decoder) DecodeWith(ctx context.Context, r *event.Recorded, decimal func(digits string) any) (map[string]any, error) {
 	id, body, err := event.Unframe(r.Value)
 	if err != nil {
 		return nil, fmt.Errorf("decode %s: %w", r.Type, err)
@@ -30,7 +35,7 @@ func (d *Decoder) Decode(ctx context.Context, r *event.Recorded) (map[string]any
 	case err != nil:
 		return nil, Transient(fmt.Errorf("decode %s: schema %d: %w", r.Type, id, err))
 	}
-	data, err := schema.Decode(body)
+	data, err := schema.DecodeWith(body, decimal)
 	if err != nil {
 		return nil, fmt.Errorf("decode %s under schema %d: %w", r.Type, id, err)
 	}

@@ -18,6 +18,7 @@ import (
 const (
 	bytesPerUnit    = 10  // bytes of text or bytes that a call reads or writes for one unit
 	zoneUnits       = 500 // looking up a time zone by name reads a file
+	decimalUnits    = 4   // an operand that is a decimal: up to 400 digits are multiplied or divided
 	literalsPerUnit = 64  // see scaleOf
 	unpayable       = math.MaxUint64 / 4
 )
@@ -65,6 +66,11 @@ func (c charger) CallCost(function, _ string, args []ref.Val, result ref.Val) *u
 			}
 		}
 		units += max(read, textBytes(result)) / bytesPerUnit
+	}
+	for _, a := range args {
+		if isDecimal(a) {
+			units += decimalUnits
+		}
 	}
 	return &units
 }

@@ -53,11 +53,22 @@ var calls = map[string][]string{
 	"trim": {"data.s.trim()", "data.blank.trim()"}, "type": {"type(data.s)"}, "uint": {"uint(data.digits)"}, "upperAscii": {"data.s.upperAscii()"},
 }
 
+// decimalCalls are calls that Edition2 has beside those.
+var decimalCalls = map[string][]string{
+	"decimal": {"decimal(data.digits)", "decimal(data.s)", "decimal(1e300)", "decimal(data.n)"},
+	"round":   {"decimal('1.23456789').round(3)"},
+	"_*_":     {"decimal('99999999999999999999999999999999999999') * decimal('99999999999999999999999999999999999999')", "decimal('1.5') * 5e-324"},
+	"_/_":     {"decimal('99999999999999999999999999999999999999') / 7", "decimal('1.5') / 3e-300"},
+	"_+_":     {"decimal('1.5') + 1e-300"}, "_-_": {"decimal('1.5') - data.n"}, "-_": {"-decimal('1.5')"},
+	"_<_": {"decimal('1.5') < 1e300", "decimal('1.5') < data.s"}, "_==_": {"decimal('1.5') == 1e-300", "data.s == decimal('1.5')"},
+	"getHours": {"data.when.getHours('Europe/Berlin')", "data.when.getHours(data.s)", "data.when.getHours('+02:00')"},
+}
+
 // never cannot be written in a source: macros and operators stand for them, or a macro takes every call.
 var never = []string{"@not_strictly_false", "__not_strictly_false__", "_in_", "in", "format", "indexOf", "join", "lastIndexOf", "matches", "replace", "split"}
 
-// big is an event's data with n bytes of text, n/8 values in each list.
-func big(n int) map[string]any {
+// bigText is an event's data with n bytes of text, n/8 values in each list.
+func bigText(n int) map[string]any {
 	list := func(of func(int) any) []any {
 		out := make([]any, n/8)
 		for i := range out {
@@ -93,13 +104,15 @@ func looped(call string) string {
 }
 
 func TestCharges_KnowEveryFunction(t *testing.T) {
-	env, err := baseEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range env.Functions() {
-		if calls[name] == nil && !slices.Contains(never, name) {
-			t.Errorf("nothing tells what %s costs: price it in charge.go and add it to the table", name)
+	for edition, base := range bases {
+		env, err := base()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range env.Functions() {
+			if calls[name] == nil && decimalCalls[name] == nil && !slices.Contains(never, name) {
+				t.Errorf("nothing tells what %s costs in edition %d: price it in charge.go and add it to the table", name, edition)
+			}
 		}
 	}
 }
@@ -108,25 +121,32 @@ func TestCharges_KnowEveryFunction(t *testing.T) {
 // far above that, so that a busy machine passes; without the charges, calls on the larger texts run for minutes.
 func TestCharges_BoundTheTimeOfEveryFunction(t *testing.T) {
 	for _, n := range []int{8, 30_000, 800_000} {
-		data := map[string]any{"data": big(n)}
-		for _, name := range slices.Sorted(maps.Keys(calls)) {
-			for _, call := range calls[name] {
-				for _, src := range []string{call, looped(call)} {
-					p, err := Compile(src, "data")
-					if err != nil {
-						t.Fatalf("%s: %v", src, err)
-					}
-					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-					start := time.Now()
-					_, cost, err := p.Run(ctx, data)
-					took := time.Since(start)
-					cancel()
-					if took > 30*time.Second {
-						t.Errorf("%d bytes: %s took %s for %d units (%v)", n, src, took, cost, err)
-					}
-					if testing.Verbose() && took > 30*time.Millisecond {
-						t.Logf("%d bytes: %s took %s for %d units: %.0f ns a unit (%v)", n, call, took, cost, float64(took)/float64(cost), err)
-					}
+		data := map[string]any{"data": bigText(n)}
+		boundTheTime(t, Edition1, calls, n, data)
+		boundTheTime(t, Edition2, decimalCalls, n, data)
+	}
+	boundTheTime(t, Edition2, calls, 30_000, map[string]any{"data": bigText(30_000)})
+}
+
+func boundTheTime(t *testing.T, edition Edition, calls map[string][]string, n int, data map[string]any) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(calls)) {
+		for _, call := range calls[name] {
+			for _, src := range []string{call, looped(call)} {
+				p, err := CompileIn(edition, src, "data")
+				if err != nil {
+					t.Fatalf("%s: %v", src, err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				start := time.Now()
+				_, cost, err := p.Run(ctx, data)
+				took := time.Since(start)
+				cancel()
+				if took > 30*time.Second {
+					t.Errorf("%d bytes: %s took %s for %d units (%v)", n, src, took, cost, err)
+				}
+				if testing.Verbose() && took > 30*time.Millisecond {
+					t.Logf("%d bytes: %s took %s for %d units: %.0f ns a unit (%v)", n, call, took, cost, float64(took)/float64(cost), err)
 				}
 			}
 		}
@@ -146,8 +166,8 @@ func TestCharges_GrowWithTheLength(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", src, err)
 		}
-		_, small, _ := p.Run(t.Context(), map[string]any{"data": big(8)})
-		_, cost, err := p.Run(t.Context(), map[string]any{"data": big(n)})
+		_, small, _ := p.Run(t.Context(), map[string]any{"data": bigText(8)})
+		_, cost, err := p.Run(t.Context(), map[string]any{"data": bigText(n)})
 		if cost < least {
 			t.Errorf("%s over %d bytes costs %d (%v), less than %d; over 8 bytes %d", src, n, cost, err, least, small)
 		}
@@ -160,7 +180,7 @@ func TestCharges_LongLiteralsInLoopsAreNotFree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, cost, err := p.Run(t.Context(), map[string]any{"data": map[string]any{"l": big(120)["l"]}})
+	_, cost, err := p.Run(t.Context(), map[string]any{"data": map[string]any{"l": bigText(120)["l"]}})
 	if err == nil || cost < CostLimit*9/10 {
 		t.Errorf("225 lists of 3,000 cost %d (%v)", cost, err)
 	}
@@ -250,7 +270,7 @@ func TestRun_AnEvaluationThatWasInterruptedHasNoResult(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	v, _, err := p.Run(ctx, map[string]any{"data": big(8_000)})
+	v, _, err := p.Run(ctx, map[string]any{"data": bigText(8_000)})
 	var ee *EvalError
 	if !errors.As(err, &ee) || ee.Code != CodeDeadline {
 		t.Errorf("%v (%v): what an interrupted evaluation gave depends on the machine", v, err)

@@ -49,40 +49,49 @@ type Program struct {
 	prg    cel.Program
 	result string
 	fields map[string][]string
+	reads  map[string]bool
 	scale  uint64 // what a unit of CEL's counts for; see scaleOf
 	least  uint64 // see Estimate
 	most   uint64
 }
 
-// Compile parses and checks a source whose only variables are vars. The variable "event" is a map from string; the others may
-// hold any value. The error is *CompileError.
+// Compile is CompileIn with Edition1.
 func Compile(src string, vars ...string) (*Program, error) {
+	return CompileIn(Edition1, src, vars...)
+}
+
+// CompileIn parses and checks a source of an edition whose only variables are vars. The variable "event" is a map from string; the
+// others may hold any value. The error is *CompileError.
+func CompileIn(edition Edition, src string, vars ...string) (*Program, error) {
 	if len(src) > MaxSource {
 		return nil, &CompileError{[]Problem{{Message: fmt.Sprintf("the expression has %d bytes, more than the %d allowed; split it", len(src), MaxSource)}}}
 	}
 	if strings.TrimSpace(src) == "" {
 		return nil, &CompileError{[]Problem{{Message: "the expression is empty; write a CEL expression such as true or data.score >= 50"}}}
 	}
-	env, err := envOf(vars)
+	env, err := envOf(edition, vars)
 	if err != nil {
 		return nil, err
 	}
-	checked, issues := env.Compile(src)
-	if issues != nil && issues.Err() != nil {
+	checked, issues := check(env, src, nil)
+	if issues.Err() != nil {
 		return nil, compileError(issues)
 	}
-	fields, problems := survey(checked.NativeRep(), vars)
+	fields, reads, problems := survey(checked.NativeRep(), vars)
 	if len(problems) > 0 {
 		return nil, &CompileError{problems}
 	}
 	prices := charger{joins: joins(checked.NativeRep())}
 	scale := scaleOf(checked.NativeRep())
-	prg, err := env.Program(checked, cel.CostTracking(prices), cel.CostLimit(CostLimit/scale), cel.InterruptCheckFrequency(100),
-		cel.CustomDecoratorV2(weigh))
+	options := []cel.ProgramOption{cel.CostTracking(prices), cel.CostLimit(CostLimit / scale), cel.InterruptCheckFrequency(100), cel.CustomDecoratorV2(weigh)}
+	if edition >= Edition2 {
+		options = append(options, cel.CustomDecoratorV2(exact))
+	}
+	prg, err := env.Program(checked, options...)
 	if err != nil {
 		return nil, &CompileError{[]Problem{{Message: "the expression cannot be planned: " + err.Error()}}}
 	}
-	p := &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields, scale: scale}
+	p := &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields, reads: reads, scale: scale}
 	p.least, p.most = estimate(env, checked, scale)
 	return p, nil
 }
@@ -107,11 +116,13 @@ func compileError(issues *cel.Issues) *CompileError {
 
 // survey walks the checked tree: it lists the fields selected of each variable and refuses comprehension variables that hide
 // one, which would make that list, and a reader, wrong.
-func survey(tree *ast.AST, vars []string) (map[string][]string, []Problem) {
-	fields := map[string][]string{}
+func survey(tree *ast.AST, vars []string) (map[string][]string, map[string]bool, []Problem) {
+	fields, reads := map[string][]string{}, map[string]bool{}
 	var problems []Problem
 	ast.PreOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		switch e.Kind() {
+		case ast.IdentKind:
+			reads[e.AsIdent()] = true
 		case ast.SelectKind:
 			if op := e.AsSelect().Operand(); op.Kind() == ast.IdentKind {
 				fields[op.AsIdent()] = append(fields[op.AsIdent()], e.AsSelect().FieldName())
@@ -135,7 +146,7 @@ func survey(tree *ast.AST, vars []string) (map[string][]string, []Problem) {
 		slices.Sort(names)
 		fields[root] = slices.Compact(names)
 	}
-	return fields, problems
+	return fields, reads, problems
 }
 
 // Source is the text that was compiled.
@@ -149,8 +160,11 @@ func (p *Program) ResultType() string { return p.result }
 // "score" for "data".
 func (p *Program) Fields(variable string) []string { return slices.Clone(p.fields[variable]) }
 
+// Reads reports whether the expression reads a variable, in whole or a field of it.
+func (p *Program) Reads(variable string) bool { return p.reads[variable] }
+
 // Eval runs the program within Deadline. Values may be nil, bool, int, int64, float64, string, time.Time, []byte, []any,
-// map[string]any and TooLarge; so is the result, but for the last (int64 for every integer). The error is *EvalError.
+// map[string]any, Decimal and TooLarge; so is the result, but for the last (int64 for every integer). The error is *EvalError.
 func (p *Program) Eval(vars map[string]any) (any, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
 	defer cancel()
@@ -228,6 +242,8 @@ func (p *Program) evalError(ctx context.Context, err error) *EvalError {
 		code, head = CodeMissingKey, "no such key"
 	case strings.HasPrefix(msg, "no such overload"):
 		return &EvalError{CodeType, "no such overload: an operator or function was given a value of a kind it does not take; test for null first, as in data.x != null"}
+	case strings.HasPrefix(msg, noZone):
+		return &EvalError{CodeFailed, noZone + `; names are those of the IANA database, such as "Europe/Berlin"`}
 	case strings.HasPrefix(msg, unreadable):
 		return fieldTooLarge()
 	case strings.HasPrefix(msg, tooLarge):

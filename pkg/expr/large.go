@@ -85,6 +85,12 @@ func (a adapter) NativeToValue(v any) ref.Val {
 	switch v := v.(type) {
 	case TooLarge:
 		return types.NewErrFromString(unreadable)
+	case Decimal:
+		n, ok := parseNumber(string(v))
+		if !ok {
+			return types.NewErrFromString("not a decimal")
+		}
+		return n
 	case map[string]any: // what is in it comes through here, too
 		return types.NewStringInterfaceMap(a, v)
 	case []any:

@@ -59,6 +59,8 @@ func (b *budget) native(v ref.Val) (any, error) {
 			return nil, &EvalError{CodeArithmetic, "the result is not a finite number"}
 		}
 		return float64(v), b.spend(0)
+	case number:
+		return Decimal(v.String()), b.spend(maxDigits)
 	case types.String:
 		if !utf8.ValidString(string(v)) {
 			return nil, &EvalError{CodeResult, "the result is not valid UTF-8"}
@@ -140,6 +142,8 @@ func kind(v any) string {
 		return "a text"
 	case time.Time:
 		return "a time"
+	case Decimal:
+		return "a decimal"
 	case []byte:
 		return "bytes"
 	case []any:

@@ -58,17 +58,9 @@ func Load(name string) (*time.Location, error) {
 	if l, ok := loaded.Load(name); ok {
 		return l.(*time.Location), nil
 	}
-	all, err := files()
+	text, err := File(name)
 	if err != nil {
 		return nil, err
-	}
-	f := all[name]
-	if f == nil {
-		return nil, fmt.Errorf("%w %q", ErrUnknown, name)
-	}
-	text, err := read(f)
-	if err != nil {
-		return nil, fmt.Errorf("read the embedded time zone %s: %w", name, err)
 	}
 	l, err := time.LoadLocationFromTZData(name, text)
 	if err != nil {
@@ -78,16 +70,29 @@ func Load(name string) (*time.Location, error) {
 	return kept.(*time.Location), nil
 }
 
-// maxFile is far more than the largest zone has.
+// maxFile is far more than the largest zone has, in bytes.
 const maxFile = 1 << 20
 
-func read(f *zip.File) ([]byte, error) {
-	r, err := f.Open()
+// File returns the TZif file (RFC 9636) of a zone, or ErrUnknown.
+func File(name string) ([]byte, error) {
+	all, err := files()
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, maxFile))
+	f := all[name]
+	if f == nil {
+		return nil, fmt.Errorf("%w %q", ErrUnknown, name)
+	}
+	r, err := f.Open()
+	if err != nil {
+		return nil, fmt.Errorf("read the embedded time zone %s: %w", name, err)
+	}
+	defer func() { _ = r.Close() }()
+	text, err := io.ReadAll(io.LimitReader(r, maxFile))
+	if err != nil {
+		return nil, fmt.Errorf("read the embedded time zone %s: %w", name, err)
+	}
+	return text, nil
 }
 
 // Names lists all names, in no order. It is for messages.

@@ -119,16 +119,21 @@ func budgetOf(code string) string {
 // failedOn is a rule's health after a failure on a subject: whether it is reported, and whether the report says that the rule trips.
 //
 // Under semantics 1 every failure counts but those over a budget. From semantics 2 on only failures on different subjects count, and none
-// that the size of the data caused: what is sent to a public form must not switch a rule off for everybody. What does not count is
+// that the size of the data caused, and from semantics 3 on none that its values explain: what is sent to a public form must not switch a
+// rule off for everybody. What does not count is
 // reported once, and again after reportEvery events or a new bundle.
 func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips bool) {
 	counts := f.code != codeOverBudget
 	if in.Semantics >= 2 {
-		counts = f.budget == "" && h.meets(in.Event, f.code)
+		counts = f.budget == "" && !f.data && h.meets(in.Event, f.code)
 	}
 	if !counts && f.budget != "" {
 		h.OverBudget++
 		h.LastBudget = f.budget
+	}
+	if f.data && f.budget == "" {
+		h.ByData++
+		h.LastData = f.code
 	}
 	if counts {
 		h.Failures++

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/neuronx/engine/pkg/avro"
@@ -60,6 +61,8 @@ type Health struct {
 	Subjects   []string // what the failures in a row happened on, from semantics 2 on: hashes of subjects; their number is Failures
 	OverBudget int64    // failures over a budget or a bound since the last reset
 	LastBudget string   // the budget of the last one
+	ByData     int64    // failures that the values of an event explain since the last reset
+	LastData   string   // the code of the last one
 	ReportedAt int64    // sequence of the last reported failure, from semantics 2 on and of those over a budget
 }
 
@@ -209,6 +212,7 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 type ruleFailure struct {
 	code, detail string
 	budget       string // the bound that it ran into; empty when it has another cause
+	data         bool   // the values of the event explain it; see fault.go
 }
 
 func (f *ruleFailure) Error() string { return f.code + ": " + f.detail }
@@ -233,7 +237,7 @@ func (e *evaluation) run() ([]Output, map[string]any, error) {
 	}
 	if e.rule.When != nil {
 		holds, cost, err := e.rule.When.RunBool(e.ctx, e.vars)
-		if err := e.paid("when", cost, err); err != nil {
+		if err := e.paid("when", e.rule.When, cost, err); err != nil {
 			return nil, nil, err
 		}
 		if !holds {
@@ -252,7 +256,7 @@ func (e *evaluation) run() ([]Output, map[string]any, error) {
 	var set map[string]any
 	for _, a := range e.rule.Set {
 		v, cost, err := a.Expr.Run(e.ctx, e.vars)
-		if err := e.paid("set."+a.Key, cost, err); err != nil {
+		if err := e.paid("set."+a.Key, a.Expr, cost, err); err != nil {
 			return nil, nil, err
 		}
 		if set == nil {
@@ -268,19 +272,21 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 	subject := e.in.Event.Subject
 	if emit.Subject != nil {
 		v, cost, err := emit.Subject.Run(e.ctx, e.vars)
-		if err := e.paid(where+" subject", cost, err); err != nil {
+		if err := e.paid(where+" subject", emit.Subject, cost, err); err != nil {
 			return Output{}, err
 		}
 		s, ok := v.(string)
 		if !ok {
-			return Output{}, fail(codeInvalidSubject, "%s: the subject must be a text", where)
+			failure := fail(codeInvalidSubject, "%s: the subject must be a text", where)
+			failure.data = e.in.Semantics >= 3 && v == nil
+			return Output{}, failure
 		}
 		subject = s
 	}
 	data := make(map[string]any, len(emit.Data))
 	for _, a := range emit.Data {
 		v, cost, err := a.Expr.Run(e.ctx, e.vars)
-		if err := e.paid(where+" data."+a.Key, cost, err); err != nil {
+		if err := e.paid(where+" data."+a.Key, a.Expr, cost, err); err != nil {
 			return Output{}, err
 		}
 		data[a.Key] = v
@@ -291,7 +297,9 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 	}
 	body, err := schema.Avro.EncodeMap(data)
 	if err != nil {
-		return Output{}, fail(codeInvalidData, "%s: %v", where, err)
+		failure := fail(codeInvalidData, "%s: %v", where, err)
+		failure.data = e.in.Semantics >= 3 && slices.ContainsFunc(emit.Data, func(a ruleset.Assignment) bool { return varies(a.Expr) })
+		return Output{}, failure
 	}
 	if len(body) > maxBody {
 		return Output{}, tooLarge(budgetRuleOutput, "%s: the data has %d bytes, more than %d", where, len(body), maxBody)
@@ -305,6 +313,7 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 	out := Output{Rule: e.rule.Name, Version: e.in.Version, Index: fmt.Sprint(i), Type: emit.Type, Subject: subject, Value: event.Frame(schema.ID, body)}
 	if err := checkEnvelope(e.in.Event, out); err != nil {
 		failure := fail(codeInvalidSubject, "%s: the subject is not one: empty, too long, or with control characters", where)
+		failure.data = e.in.Semantics >= 3 && (emit.Subject == nil || varies(emit.Subject))
 		if len(out.Subject) > longSubject {
 			failure.budget = budgetField
 		}
@@ -327,7 +336,7 @@ func tooLarge(budget, format string, args ...any) error {
 }
 
 // paid turns a failed expression into a failure of the rule, unless the clock interrupted it, and charges for it in any case.
-func (e *evaluation) paid(where string, cost uint64, err error) error {
+func (e *evaluation) paid(where string, p *expr.Program, cost uint64, err error) error {
 	over := e.spent.pay(cost)
 	if err == nil {
 		return over
@@ -342,7 +351,9 @@ func (e *evaluation) paid(where string, cost uint64, err error) error {
 	case expr.CodeTooLarge:
 		return tooLarge(budgetField, "%s: %s", where, ee.Message)
 	}
-	return fail(ee.Code, "%s: %s", where, ee.Message)
+	f := fail(ee.Code, "%s: %s", where, ee.Message)
+	f.data = e.explained(p, ee.Code)
+	return f
 }
 
 // failed makes engine.rule.failed.

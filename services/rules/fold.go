@@ -34,7 +34,7 @@ type bundle struct {
 
 // world is what a fold needs from outside: values and schemas, which never change, and states, which only this fold changes.
 type world interface {
-	decode(ctx context.Context, r *event.Recorded) (map[string]any, error)
+	decode(ctx context.Context, r *event.Recorded, semantics int64) (map[string]any, error)
 	schemas(ctx context.Context, types []string) (Schemas, error)
 	state(ctx context.Context, tenant, subject string) (State, error)
 }
@@ -69,10 +69,10 @@ type fold struct {
 }
 
 // compile makes a set of the files of a bundle. The error is errLater.
-type compile func(files []ruleset.File) (*ruleset.Set, ruleset.Problems, error)
+type compile func(semantics int64, files []ruleset.File) (*ruleset.Set, ruleset.Problems, error)
 
-func compileNow(files []ruleset.File) (*ruleset.Set, ruleset.Problems, error) {
-	set, problems := ruleset.Compile(files)
+func compileNow(semantics int64, files []ruleset.File) (*ruleset.Set, ruleset.Problems, error) {
+	set, problems := ruleset.CompileFor(semantics, files)
 	return set, problems, nil
 }
 
@@ -120,7 +120,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	if f.bundle.Semantics > ruleset.Semantics {
 		return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", f.bundle.Version, f.bundle.Semantics, ruleset.Semantics)
 	}
-	data, err := f.world.decode(ctx, r)
+	data, err := f.world.decode(ctx, r, f.bundle.Semantics)
 	if err != nil {
 		return err
 	}
@@ -224,7 +224,7 @@ func (f *fold) engine(ctx context.Context, r *event.Recorded) error {
 	default:
 		return nil
 	}
-	data, err := f.world.decode(ctx, r)
+	data, err := f.world.decode(ctx, r, 0)
 	if err != nil {
 		return err
 	}
@@ -255,7 +255,7 @@ func (f *fold) engine(ctx context.Context, r *event.Recorded) error {
 
 // publish switches the tenant's set. A bundle that can't be used is an outcome: the set in force stays.
 func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
-	data, err := f.world.decode(ctx, r)
+	data, err := f.world.decode(ctx, r, 0)
 	if err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 		return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, ruleset.Semantics)
 	default:
 		var problems ruleset.Problems
-		if set, problems, err = f.compile(files); err != nil {
+		if set, problems, err = f.compile(semantics, files); err != nil {
 			return err
 		}
 		err = problems.Err()

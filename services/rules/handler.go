@@ -14,6 +14,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/services/rules/ruleset"
@@ -343,8 +344,16 @@ func (d *database) state(ctx context.Context, tenant, subject string) (State, er
 	return more[key], nil
 }
 
-func (d *database) decode(ctx context.Context, r *event.Recorded) (map[string]any, error) {
-	return d.decoder.Decode(ctx, r)
+func (d *database) decode(ctx context.Context, r *event.Recorded, semantics int64) (map[string]any, error) {
+	return decode(ctx, d.decoder, r, semantics)
+}
+
+// decode gives an event's data in the form that a version of semantics sees: decimals are texts before the third.
+func decode(ctx context.Context, d *consumer.Decoder, r *event.Recorded, semantics int64) (map[string]any, error) {
+	if semantics < 3 {
+		return d.Decode(ctx, r)
+	}
+	return d.DecodeWith(ctx, r, func(digits string) any { return expr.Decimal(digits) })
 }
 
 func (d *database) schemas(ctx context.Context, types []string) (Schemas, error) {

@@ -60,7 +60,7 @@ func List(ctx context.Context, pool *pgxpool.Pool, tenant string) (Listing, erro
 		if err := json.Unmarshal(text, &files); err != nil {
 			return fmt.Errorf("read rule files: %w", err)
 		}
-		set, problems := ruleset.Compile(files)
+		set, problems := ruleset.CompileFor(l.Semantics, files)
 		if err := problems.Err(); err != nil {
 			return fmt.Errorf("compile the published rules: %w", err)
 		}

@@ -159,19 +159,19 @@ type compiler struct {
 }
 
 // begin starts a batch that uses sets.
-func (c *compiler) begin(hashes []string) {
+func (c *compiler) begin(keys []string) {
 	c.kept.mu.Lock()
 	defer c.kept.mu.Unlock()
 	c.kept.sets.begin()
-	for _, hash := range hashes {
-		c.kept.sets.find(hash) // used by this batch: must not go for what it compiles
+	for _, key := range keys {
+		c.kept.sets.find(key) // used by this batch: must not go for what it compiles
 	}
 }
 
-func (c *compiler) find(hash string) *ruleset.Set {
+func (c *compiler) find(key string) *ruleset.Set {
 	c.kept.mu.Lock()
 	defer c.kept.mu.Unlock()
-	return c.kept.sets.find(hash)
+	return c.kept.sets.find(key)
 }
 
 // room takes bytes of texts from what may be compiled now.
@@ -185,8 +185,8 @@ func (c *compiler) room(bytes int) bool {
 
 // published makes a set of files that were just published. It is kept also when the transaction is rolled back: the same texts give the
 // same set.
-func (c *compiler) published(files []ruleset.File) (*ruleset.Set, ruleset.Problems, error) {
-	if set := c.find(ruleset.Hash(files)); set != nil {
+func (c *compiler) published(semantics int64, files []ruleset.File) (*ruleset.Set, ruleset.Problems, error) {
+	if set := c.find(ruleset.SetKey(ruleset.Hash(files), semantics)); set != nil {
 		return set, nil, nil
 	}
 	bytes := 0
@@ -196,7 +196,7 @@ func (c *compiler) published(files []ruleset.File) (*ruleset.Set, ruleset.Proble
 	if !c.room(bytes) {
 		return nil, nil, errLater
 	}
-	set, problems := ruleset.Compile(files)
+	set, problems := ruleset.CompileFor(semantics, files)
 	if set != nil {
 		c.keep(set)
 	}

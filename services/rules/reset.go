@@ -288,8 +288,8 @@ type replayed struct {
 	known   Schemas
 }
 
-func (w *replayed) decode(ctx context.Context, r *event.Recorded) (map[string]any, error) {
-	return w.decoder.Decode(ctx, r)
+func (w *replayed) decode(ctx context.Context, r *event.Recorded, semantics int64) (map[string]any, error) {
+	return decode(ctx, w.decoder, r, semantics)
 }
 
 func (w *replayed) schemas(ctx context.Context, types []string) (Schemas, error) {

@@ -12,7 +12,7 @@ const (
 	maxHeldSets = 4_096
 )
 
-// sets keeps compiled bundles by the hash of their texts. What was compiled stays compiled: it is the same for ever, whoever's it is. When
+// sets keeps compiled bundles by their keys (ruleset.SetKey). What was compiled stays compiled: it is the same for ever, whoever's it is. When
 // there are too many, the one that was used longest ago goes, but none that the current batch has used: five tenants with large bundles
 // must not make each other's compile again with every batch.
 type sets struct {
@@ -30,9 +30,9 @@ type keptSet struct {
 // begin starts a batch: what others used may go from now on.
 func (s *sets) begin() { s.batch++ }
 
-// find answers nil when no set has the hash.
-func (s *sets) find(hash string) *ruleset.Set {
-	k := s.kept[hash]
+// find answers nil when no set has the key.
+func (s *sets) find(key string) *ruleset.Set {
+	k := s.kept[key]
 	if k == nil {
 		return nil
 	}
@@ -42,7 +42,7 @@ func (s *sets) find(hash string) *ruleset.Set {
 
 // keep keeps a set that the current batch uses. The bounds are exceeded only by what one batch needs.
 func (s *sets) keep(set *ruleset.Set) {
-	if s.find(set.Hash) != nil {
+	if s.find(set.Key()) != nil {
 		return
 	}
 	for s.held+set.Expressions() > cmp.Or(s.most, maxHeld) || len(s.kept) >= maxHeldSets {
@@ -61,6 +61,6 @@ func (s *sets) keep(set *ruleset.Set) {
 	if s.kept == nil {
 		s.kept = map[string]*keptSet{}
 	}
-	s.kept[set.Hash] = &keptSet{set: set, used: s.batch}
+	s.kept[set.Key()] = &keptSet{set: set, used: s.batch}
 	s.held += set.Expressions()
 }

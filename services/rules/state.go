@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/neuronx/engine/pkg/expr"
 )
 
 // Limits of the state of one (tenant, subject).
@@ -20,7 +22,7 @@ const (
 	maxStateBytes = 16 << 10
 )
 
-// State is what rules remember of a subject: nil, bool, int64, float64, string, time.Time, []byte, []any and map[string]any by key.
+// State is what rules remember of a subject: nil, bool, int64, float64, string, time.Time, []byte, expr.Decimal, []any and map[string]any by key.
 type State map[string]any
 
 // with is the state with values set; null removes a key.
@@ -53,10 +55,11 @@ func (s State) check() (int, error) {
 	return len(b), nil
 }
 
-// Marks of values that JSON has no form for: {"$time": "…"}, {"$bytes": "…"}.
+// Marks of values that JSON has no form for: {"$time": "…"}, {"$bytes": "…"}, {"$decimal": "…"}.
 const (
-	markTime  = "$time"
-	markBytes = "$bytes"
+	markTime    = "$time"
+	markBytes   = "$bytes"
+	markDecimal = "$decimal"
 )
 
 // encode writes the state as JSON with sorted keys. Integers have no decimal point and floats always have one, or an exponent, so
@@ -88,6 +91,8 @@ func encodeValue(b *bytes.Buffer, v any) error {
 		b.WriteString(text)
 	case string:
 		return encodeText(b, v)
+	case expr.Decimal:
+		fmt.Fprintf(b, `{"%s":"%s"}`, markDecimal, v)
 	case time.Time:
 		if y := v.UTC().Year(); y < 0 || y > 9999 {
 			return fmt.Errorf("a time in the state is outside the years 0 to 9999; it could not be read again")
@@ -180,6 +185,9 @@ func decodeValue(v any) (any, error) {
 		}
 		if s, ok := v[markBytes].(string); ok {
 			return base64.StdEncoding.DecodeString(s)
+		}
+		if s, ok := v[markDecimal].(string); ok {
+			return expr.ParseDecimal(s)
 		}
 		out := map[string]any{}
 		for k, x := range v {

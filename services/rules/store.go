@@ -36,16 +36,16 @@ func loadBundles(ctx context.Context, q querier, c *compiler, before map[string]
 	if err != nil {
 		return nil, fmt.Errorf("load rule bundles: %w", err)
 	}
-	hashes := make([]string, len(all))
+	keys := make([]string, len(all))
 	for i, f := range all {
-		hashes[i] = f.hash
+		keys[i] = ruleset.SetKey(f.hash, f.b.Semantics)
 	}
-	c.begin(hashes)
+	c.begin(keys)
 	out := make(map[string]*bundle, len(all))
 	var missing []found
 	for _, f := range all {
 		out[f.tenant] = f.b
-		if f.b.Set = c.find(f.hash); f.b.Set == nil {
+		if f.b.Set = c.find(ruleset.SetKey(f.hash, f.b.Semantics)); f.b.Set == nil {
 			missing = append(missing, f)
 		}
 	}
@@ -85,7 +85,7 @@ func compileMissing(ctx context.Context, q querier, c *compiler, missing []found
 	}
 	slices.SortStableFunc(missing, func(a, b found) int { return cmp.Compare(a.bytes, b.bytes) })
 	for _, f := range missing {
-		if f.b.Set = c.find(f.hash); f.b.Set != nil || !c.room(f.bytes) { // another tenant may have had the same files
+		if f.b.Set = c.find(ruleset.SetKey(f.hash, f.b.Semantics)); f.b.Set != nil || !c.room(f.bytes) { // another tenant may have had the same files
 			continue
 		}
 		if f.b.Set, err = recompile(ctx, q, f); err != nil {
@@ -107,7 +107,7 @@ func recompile(ctx context.Context, q querier, f found) (*ruleset.Set, error) {
 	if err := json.Unmarshal(text, &files); err != nil {
 		return nil, fmt.Errorf("read rule files: %w", err)
 	}
-	set, problems := ruleset.Compile(files)
+	set, problems := ruleset.CompileFor(f.b.Semantics, files)
 	if err := problems.Err(); err != nil {
 		// It compiled when it was published: this build reads rules more strictly. Guessing would derive other events.
 		return nil, fmt.Errorf("the rules that tenant %s published at %d no longer compile: %w", f.tenant, f.b.Sequence, err)
@@ -119,7 +119,7 @@ func recompile(ctx context.Context, q querier, f found) (*ruleset.Set, error) {
 }
 
 func loadHealth(ctx context.Context, q querier, tenants []string) (map[string]map[string]Health, error) {
-	rows, err := q.Query(ctx, `SELECT tenant_id, rule, failures, tripped, tripped_at, reset_at, subjects, over_budget, last_budget, reported_at
+	rows, err := q.Query(ctx, `SELECT tenant_id, rule, failures, tripped, tripped_at, reset_at, subjects, over_budget, last_budget, reported_at, by_data, last_data
 		FROM neuronx.rule_health WHERE tenant_id = ANY($1)`, tenants)
 	if err != nil {
 		return nil, fmt.Errorf("load rule health: %w", err)
@@ -128,7 +128,7 @@ func loadHealth(ctx context.Context, q querier, tenants []string) (map[string]ma
 	var tenant, rule string
 	var health Health
 	into := []any{&tenant, &rule, &health.Failures, &health.Tripped, &health.TrippedAt, &health.ResetAt, &health.Subjects, &health.OverBudget,
-		&health.LastBudget, &health.ReportedAt}
+		&health.LastBudget, &health.ReportedAt, &health.ByData, &health.LastData}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		if out[tenant] == nil {
 			out[tenant] = map[string]Health{}
@@ -184,11 +184,12 @@ func save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 		for _, rule := range slices.Sorted(maps.Keys(f.dirtyHealth)) {
 			h := f.health[rule]
 			b.Queue(`INSERT INTO neuronx.rule_health (tenant_id, rule, failures, tripped, tripped_at, reset_at, subjects, over_budget,
-					last_budget, reported_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+					last_budget, reported_at, by_data, last_data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 				ON CONFLICT (tenant_id, rule) DO UPDATE SET failures = excluded.failures, tripped = excluded.tripped,
 				tripped_at = excluded.tripped_at, reset_at = excluded.reset_at, subjects = excluded.subjects, over_budget = excluded.over_budget,
-				last_budget = excluded.last_budget, reported_at = excluded.reported_at, updated_at = now()`,
-				f.tenant, rule, h.Failures, h.Tripped, h.TrippedAt, h.ResetAt, append([]string{}, h.Subjects...), h.OverBudget, h.LastBudget, h.ReportedAt)
+				last_budget = excluded.last_budget, reported_at = excluded.reported_at, by_data = excluded.by_data,
+				last_data = excluded.last_data, updated_at = now()`,
+				f.tenant, rule, h.Failures, h.Tripped, h.TrippedAt, h.ResetAt, append([]string{}, h.Subjects...), h.OverBudget, h.LastBudget, h.ReportedAt, h.ByData, h.LastData)
 		}
 	}
 	var tenants, subjects, states []string

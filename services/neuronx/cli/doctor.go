@@ -111,6 +111,7 @@ func (c *cli) checks(laptop bool, urls []string) []check {
 		{"archive", envPostgres, partPostgres, c.checkArchive},
 		{"tables against the log", envPostgres, partPostgres, c.checkForged},
 		{"outboxes against the log", envPostgres, partBoth, c.checkOutboxNumbers},
+		{"rules", envPostgres, partPostgres, c.checkTripped},
 		{"migrations", envAdmin, "", one(c.checkMigrations)},
 		{"consumers", envPostgres, partBoth, c.checkConsumers},
 		{"clock: postgres", envPostgres, partPostgres, one(c.checkClock)},

@@ -17,7 +17,7 @@ import (
 )
 
 func (c *cli) rules() *cobra.Command {
-	return group("rules", "Rule files: validate, publish, list, reset", c.rulesValidate(), c.rulesPublish(), c.rulesList(), c.rulesHealth(), c.rulesReset())
+	return group("rules", "Rule files: validate, publish, list, show, reset", c.rulesValidate(), c.rulesPublish(), c.rulesList(), c.rulesShow(), c.rulesHealth(), c.rulesReset())
 }
 
 // checkRules loads files and folders and tells everything that is wrong.
@@ -62,7 +62,7 @@ func (c *cli) showRuleProblems(problems ruleset.Problems) error {
 		if p.Warning {
 			level = "warning"
 		}
-		return []any{p.File, p.Line, dash(p.Rule), level, p.Code, p.Message}
+		return []any{p.File, p.Position(), dash(p.Rule), level, p.Code, p.Message}
 	})
 }
 
@@ -91,67 +91,6 @@ func someArgs(name string) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-func (c *cli) rulesPublish() *cobra.Command {
-	var tenantID, by string
-	var execute bool
-	cmd := &cobra.Command{
-		Use: "publish <file or folder>…", Short: "Replace a tenant's whole set of rules", Args: someArgs("file or folder"),
-		Long: `Replace a tenant's whole set of rules by the given files. It is an event in the
-tenant's stream: the switch happens at one sequence, and replay uses what was in force.`,
-		Example: "  neuronx rules publish rules/ --tenant acme\n  neuronx rules publish rules/ --tenant acme --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := required("tenant", tenantID); err != nil {
-				return err
-			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			files, err := c.checkRules(ctx, args, false, func(problems ruleset.Problems) error {
-				for _, p := range problems { // stdout is for what was published
-					c.note("%s", p)
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			current, err := c.currentBundle(ctx, tenantID)
-			if err != nil {
-				return err
-			}
-			hash := ruleset.Hash(files)
-			if current.Hash == hash && current.Semantics == ruleset.Semantics { // the same files under newer semantics are another set
-				c.note("version %d is in force and is the same", current.Version)
-				return nil
-			}
-			next := current.Version + 1
-			if !execute {
-				c.note("would publish %s as version %d (hash %.12s) in place of version %d", plural(len(files), "file"), next, hash, current.Version)
-				c.dryRun()
-				return nil
-			}
-			d, err := c.actWith(ctx, tenantID, func(pub *control.Publisher) (event.Event, error) {
-				return rules.Publish(ctx, pub, tenantID, files, current.Version, by)
-			})
-			if err != nil {
-				return err
-			}
-			if err := c.inForce(ctx, next, d); err != nil {
-				return err
-			}
-			c.note("version %d is in force from sequence %s on", next, d.Sequence)
-			if c.format == formatJSON {
-				return c.json(map[string]any{"tenant_id": tenantID, "version": next, "hash": hash, "sequence": d.Sequence, "event_id": d.EventID})
-			}
-			return nil
-		},
-	}
-	fs := cmd.Flags()
-	fs.StringVar(&tenantID, "tenant", "", "the tenant")
-	fs.StringVar(&by, "by", "", "who, for the record")
-	fs.BoolVar(&execute, "execute", false, "do it")
-	return cmd
 }
 
 type bundleRow struct {
@@ -269,6 +208,11 @@ func (c *cli) rulesReset() *cobra.Command {
 				c.note("rule %s of %s has not tripped", args[0], tenantID)
 				return nil
 			}
+			missed, err := c.missed(ctx, tenantID, args[0])
+			if err != nil {
+				return err
+			}
+			c.note("while it was off it missed %s; nothing runs over what was missed: look at them with `neuronx events list --tenant %s`", missed, tenantID)
 			if !execute {
 				c.note("would turn rule %s of %s on again; it tripped: %s", args[0], tenantID, tripped)
 				c.dryRun()

@@ -14,6 +14,8 @@ type ruleHealthRow struct {
 	Failures   int64     `json:"failures"`          // in a row that count toward a trip
 	OverBudget int64     `json:"over_budget"`       // failures over a budget since the last reset
 	LastBudget string    `json:"last_budget,omitempty"`
+	ByData     int64     `json:"by_data"` // failures for the values of an event, since the last reset
+	LastData   string    `json:"last_data,omitempty"`
 	Updated    time.Time `json:"updated_at"`
 }
 
@@ -23,8 +25,9 @@ func (c *cli) rulesHealth() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "health", Short: "List rules that failed: what counts toward a trip, and what ran into a budget", Args: noArgs,
 		Long: `List rules that failed. FAILURES are in a row and count toward a trip; OVER BUDGET are
-events on which the rule was cut, by LAST BUDGET: expression, result, field, rule_cost,
-event_cost, rule_output, event_output or state. What is over a budget never trips a rule.`,
+events on which the rule was cut, the LAST time by this budget: expression, result, field, rule_cost,
+event_cost, rule_output, event_output or state. BY DATA are events whose values it failed on,
+such as a null, the LAST time with this code. Neither trips a rule.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
@@ -32,8 +35,8 @@ event_cost, rule_output, event_output or state. What is over a budget never trip
 			if err != nil {
 				return err
 			}
-			rows, err := pool.Query(ctx, `SELECT tenant_id, rule, tripped, failures, over_budget, last_budget, updated_at FROM neuronx.rule_health
-				WHERE ($1 = '' OR tenant_id = $1) AND (failures > 0 OR over_budget > 0 OR tripped <> '') ORDER BY tenant_id, rule LIMIT 1000`, tenantID)
+			rows, err := pool.Query(ctx, `SELECT tenant_id, rule, tripped, failures, over_budget, last_budget, by_data, last_data, updated_at FROM neuronx.rule_health
+				WHERE ($1 = '' OR tenant_id = $1) AND (failures > 0 OR over_budget > 0 OR by_data > 0 OR tripped <> '') ORDER BY tenant_id, rule LIMIT 1000`, tenantID)
 			if err != nil {
 				return failed("list the rules' health", err)
 			}
@@ -41,8 +44,8 @@ event_cost, rule_output, event_output or state. What is over a budget never trip
 			if err != nil {
 				return failed("list the rules' health", err)
 			}
-			return show(c, found, []string{"TENANT", "RULE", "TRIPPED", "FAILURES", "OVER BUDGET", "LAST BUDGET", "UPDATED"}, func(r ruleHealthRow) []any {
-				return []any{r.Tenant, r.Rule, dash(r.Tripped), r.Failures, r.OverBudget, dash(r.LastBudget), stamp(r.Updated)}
+			return show(c, found, []string{"TENANT", "RULE", "TRIPPED", "FAILURES", "OVER BUDGET", "LAST", "BY DATA", "LAST", "UPDATED"}, func(r ruleHealthRow) []any {
+				return []any{r.Tenant, r.Rule, dash(r.Tripped), r.Failures, r.OverBudget, dash(r.LastBudget), r.ByData, dash(r.LastData), stamp(r.Updated)}
 			})
 		},
 	}

@@ -11,19 +11,24 @@ import (
 // maxRuleRows bounds the rules that `status` names; a tenant may have 500.
 const maxRuleRows = 100
 
-// ruleTrouble is a rule that is off, or that was cut on events because they ran into a budget or bound.
+// ruleTrouble is a rule that is off, that was cut on events because they ran into a budget or bound, or that failed on the values of events.
 type ruleTrouble struct {
 	Tenant     string `json:"tenant_id"`
 	Rule       string `json:"rule"`
 	Tripped    string `json:"tripped,omitempty"` // why it is off: failures or storm
 	OverBudget int64  `json:"over_budget"`       // events on which it was cut
 	LastBudget string `json:"last_budget,omitempty"`
+	ByData     int64  `json:"by_data"` // events on which it failed for their values, such as a null
+	LastData   string `json:"last_data,omitempty"`
 	Others     int64  `json:"others"` // rules of the tenant that are in such trouble and not listed
 }
 
 func (r *ruleTrouble) what() string {
 	if r.Tripped != "" {
 		return "off: " + r.Tripped
+	}
+	if r.OverBudget == 0 {
+		return fmt.Sprintf("failed on %s by their values, last with %s", plural(int(r.ByData), "event"), r.LastData)
 	}
 	return fmt.Sprintf("cut on %s, last by its %s", plural(int(r.OverBudget), "event"), r.LastBudget)
 }
@@ -33,16 +38,19 @@ func (r *ruleTrouble) next() string {
 	if r.Tripped != "" {
 		return fmt.Sprintf("neuronx rules reset %s --tenant %s", r.Rule, r.Tenant)
 	}
+	if r.OverBudget == 0 {
+		return fmt.Sprintf("neuronx events tail --tenant %s --type engine.rule.failed", r.Tenant)
+	}
 	return fmt.Sprintf("neuronx rules publish <cheaper rules> --tenant %s", r.Tenant)
 }
 
 // readRules lists a rule of each tenant whose rules are in trouble: one that is off before one that was cut, and of those the one that was
 // cut most. What was cut before the rules in force were published is not told: it is over.
 func readRules(ctx context.Context, pool *pgxpool.Pool) ([]ruleTrouble, error) {
-	rows, err := pool.Query(ctx, `SELECT DISTINCT ON (h.tenant_id) h.tenant_id, h.rule, h.tripped, h.over_budget, h.last_budget, count(*) OVER (PARTITION BY h.tenant_id) - 1
+	rows, err := pool.Query(ctx, `SELECT DISTINCT ON (h.tenant_id) h.tenant_id, h.rule, h.tripped, h.over_budget, h.last_budget, h.by_data, h.last_data, count(*) OVER (PARTITION BY h.tenant_id) - 1
 		FROM neuronx.rule_health h
-		WHERE h.tripped <> '' OR h.over_budget > 0 AND h.updated_at >= coalesce((SELECT max(b.published_at) FROM neuronx.rule_bundles b WHERE b.tenant_id = h.tenant_id), '-infinity')
-		ORDER BY h.tenant_id, h.tripped = '', h.over_budget DESC, h.rule LIMIT $1`, maxRuleRows)
+		WHERE h.tripped <> '' OR (h.over_budget > 0 OR h.by_data > 0) AND h.updated_at >= coalesce((SELECT max(b.published_at) FROM neuronx.rule_bundles b WHERE b.tenant_id = h.tenant_id), '-infinity')
+		ORDER BY h.tenant_id, h.tripped = '', h.over_budget DESC, h.by_data DESC, h.rule LIMIT $1`, maxRuleRows)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +63,7 @@ func (c *cli) sayRules(rules []ruleTrouble) {
 	case rules == nil:
 		printf(c.out, "rules:         not known\n")
 	case len(rules) == 0:
-		printf(c.out, "rules:         none off, none cut\n")
+		printf(c.out, "rules:         none off, none cut, none failing\n")
 	}
 	for _, r := range rules {
 		others := ""

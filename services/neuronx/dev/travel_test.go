@@ -51,6 +51,15 @@ func TestTravel_ForgetsTheOldestAndIgnoresImports(t *testing.T) {
 	}
 }
 
+func TestView_ShowsRulesThatAreOff(t *testing.T) {
+	s := snapshot{Off: []string{"rule route of acme is off (failures)"}}
+	for _, text := range []string{strings.Join(block(s, 120), "\n"), summary(s)} {
+		if !strings.Contains(text, s.Off[0]) {
+			t.Errorf("%q does not tell that a rule is off", text)
+		}
+	}
+}
+
 func TestView_ShowsHostileTextWithoutDoingWhatItSays(t *testing.T) {
 	const hostile = "e\x1b[31m\u009b0m\u202egnp\u2028\r\nforged\x7f"
 	s := snapshot{Leads: []*journey{{Subject: hostile, Name: hostile, SentID: hostile, Sent: true}}, Stages: []stage{{Name: hostile}}, Trouble: hostile}

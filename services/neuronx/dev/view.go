@@ -18,7 +18,8 @@ type snapshot struct {
 	Log       int64 // events in the log
 	Stages    []stage
 	Leads     []*journey
-	Trouble   string // why something is not ready; empty when all is fine
+	Off       []string // rules that are off
+	Trouble   string   // why something is not ready; empty when all is fine
 }
 
 // stage is one consumer's progress.
@@ -53,6 +54,9 @@ func block(s snapshot, width int) []string {
 	lines = append(lines, "", fmt.Sprintf("  %-18s %-38s %9s %6s %9s %8s  %s", "lead", "e-mail", "admitted", "scored", "projected", "archived", "sent"))
 	for _, j := range s.Leads {
 		lines = append(lines, "  "+row(j))
+	}
+	for _, off := range s.Off {
+		lines = append(lines, "  "+off)
 	}
 	if s.Trouble != "" {
 		lines = append(lines, "", "  not ready: "+strings.ReplaceAll(s.Trouble, "\n", "; "))
@@ -112,6 +116,7 @@ func summary(s snapshot) string {
 	for _, st := range s.Stages {
 		parts = append(parts, fmt.Sprintf("%s %d (lag %d)", st.Name, st.Done, st.Lag))
 	}
+	parts = append(parts, s.Off...)
 	if s.Trouble != "" {
 		parts = append(parts, "not ready: "+strings.ReplaceAll(s.Trouble, "\n", "; "))
 	}

@@ -93,13 +93,17 @@ func (w *watcher) display(ctx context.Context) error {
 
 func (w *watcher) snapshot(ctx context.Context) (snapshot, []*journey) {
 	done, tenants, err := w.progress(ctx)
+	off, offErr := w.off(ctx)
+	if err == nil {
+		err = offErr
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
 	for key, sequence := range tenants {
 		w.travel.progressed(key[1], key[0], sequence, now)
 	}
-	s := snapshot{Up: now.Sub(w.began), Log: w.travel.head(), Addresses: w.addresses()}
+	s := snapshot{Up: now.Sub(w.began), Log: w.travel.head(), Addresses: w.addresses(), Off: off}
 	if err == nil {
 		err = w.sup.Trouble()
 	}
@@ -133,6 +137,31 @@ func (w *watcher) progress(ctx context.Context) (done map[string]int64, tenants 
 		return nil
 	})
 	return done, tenants, err
+}
+
+// maxOff bounds the rules that are named as off.
+const maxOff = 3
+
+// off says which rules are off, and how they are turned on again.
+func (w *watcher) off(ctx context.Context) ([]string, error) {
+	rows, err := w.ops.Query(ctx, `SELECT tenant_id, rule, tripped, count(*) OVER () FROM neuronx.rule_health WHERE tripped <> '' ORDER BY tenant_id, rule LIMIT $1`, maxOff)
+	if err != nil {
+		return nil, fmt.Errorf("read which rules are off: %w", err)
+	}
+	var tenant, rule, reason string
+	var all int
+	var out []string
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &rule, &reason, &all}, func() error {
+		out = append(out, fmt.Sprintf("rule %s of %s is off (%s): neuronx rules reset %s --tenant %s", rule, tenant, reason, rule, tenant))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read which rules are off: %w", err)
+	}
+	if all > maxOff {
+		out = append(out, fmt.Sprintf("%d more rules are off: neuronx rules health", all-maxOff))
+	}
+	return out, nil
 }
 
 func (w *watcher) addresses() [][2]string {

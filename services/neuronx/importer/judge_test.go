@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/zone"
 )
 
 const contacts = "id,email,name\nann,ann@example.com,Ann Old\nbob,bob@example.com,Bob\nann,ann@example.com,Ann New\nbob,bob@example.com,Bob\n"
@@ -292,7 +293,7 @@ spec:
 
 func TestParseTime_NamesWhatNoClockShows(t *testing.T) {
 	zone := func(name string) *time.Location {
-		z, err := time.LoadLocation(name)
+		z, err := zone.Load(name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
+	"github.com/neuronx/engine/pkg/zone"
 )
 
 // Formats of inputs.
@@ -174,11 +175,11 @@ func (p *problems) input(at string, doc inputDoc) Input {
 	}
 	p.shape(at, doc, &in)
 	if doc.Zone != "" {
-		zone, err := time.LoadLocation(doc.Zone)
-		if err != nil || doc.Zone == "Local" { // Local would mean another thing on another machine
+		there, err := zone.Load(doc.Zone)
+		if err != nil {
 			p.add(at+".zone", "%q is not a zone of the IANA database, such as America/Sao_Paulo", doc.Zone)
 		} else {
-			in.Zone = zone
+			in.Zone = there
 		}
 	}
 	if n := len(doc.Events); n == 0 || n > maxEvents {

@@ -93,19 +93,23 @@ func Hash(files []File) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Compile reads and compiles a bundle without looking at schemas. The set is nil when there are problems that are no warnings.
-func Compile(files []File) (*Set, Problems) {
+// Compile is CompileFor the newest semantics.
+func Compile(files []File) (*Set, Problems) { return CompileFor(Semantics, files) }
+
+// CompileFor reads and compiles a bundle of a version of semantics without looking at schemas. The set is nil when there are problems that
+// are no warnings.
+func CompileFor(semantics int64, files []File) (*Set, Problems) {
 	files = slices.Clone(files)
 	sortFiles(files)
 	problems := bounds(files)
 	if len(problems) > 0 {
 		return nil, problems.sorted()
 	}
-	set := &Set{Hash: Hash(files), byType: map[string][]*Rule{}}
+	set := &Set{Hash: Hash(files), Semantics: semantics, byType: map[string][]*Rule{}, sets: map[string]bool{}}
 	names := map[string]string{}
 	left := MaxExpressions
 	for _, f := range files {
-		rule, ps := parseFile(f, &left)
+		rule, ps := parseFile(f, editionOf(semantics), &left)
 		problems = append(problems, ps...)
 		if rule == nil || rule.Name == "" {
 			continue
@@ -125,6 +129,9 @@ func Compile(files []File) (*Set, Problems) {
 	for _, r := range set.Rules {
 		for _, t := range r.On {
 			set.byType[t] = append(set.byType[t], r)
+		}
+		for _, a := range r.Set {
+			set.sets[a.Key] = true
 		}
 	}
 	problems = append(problems, loops(set)...)

@@ -19,23 +19,23 @@ type File struct {
 }
 
 // parseFile reads one file of a bundle that may have left more expressions. The rule is nil when there is nothing to go on with.
-func parseFile(f File, left *int) (*Rule, Problems) {
-	r := &reader{file: f.Name, left: left}
+func parseFile(f File, edition expr.Edition, left *int) (*Rule, Problems) {
+	r := &reader{file: f.Name, left: left, edition: edition, text: f.Text, places: map[*expr.Program]place{}}
 	root := r.document([]byte(f.Text))
 	if root == nil {
 		return nil, r.problems
 	}
 	top := r.entries(root, "the file", 4, "apiVersion", "kind", "metadata", "spec")
-	if v, ok := r.text(top["apiVersion"], "apiVersion"); ok && v != "neuronx/v1" {
+	if v, ok := r.scalar(top["apiVersion"], "apiVersion"); ok && v != "neuronx/v1" {
 		r.problem(top["apiVersion"].Line, CodeWrongVersion, "apiVersion is %q; this engine reads neuronx/v1", v)
 	}
-	if v, ok := r.text(top["kind"], "kind"); ok && v != "Rule" {
+	if v, ok := r.scalar(top["kind"], "kind"); ok && v != "Rule" {
 		r.problem(top["kind"].Line, CodeWrongVersion, "kind is %q; a rule file has kind Rule", v)
 	}
-	rule := &Rule{File: f.Name, line: root.Line}
+	rule := &Rule{File: f.Name, line: root.Line, places: r.places}
 	if m := top["metadata"]; m != nil {
 		meta := r.entries(m, "metadata", 1, "name")
-		if v, ok := r.text(meta["name"], "metadata.name"); ok {
+		if v, ok := r.scalar(meta["name"], "metadata.name"); ok {
 			if !validName(v) {
 				r.problem(meta["name"].Line, CodeInvalidName, "the name %q is not 1 to 63 of a-z, 0-9 and single hyphens", cut(v))
 			}
@@ -108,7 +108,7 @@ func (r *reader) emits(rule *Rule, n *yaml.Node) {
 	for _, c := range n.Content {
 		m := r.entries(c, "each entry of emit", 2, "type", "data", "subject")
 		e := Emit{line: c.Line}
-		if t, ok := r.text(m["type"], "type"); ok {
+		if t, ok := r.scalar(m["type"], "type"); ok {
 			e.Type = t
 			if !event.ValidType(t) {
 				r.problem(m["type"].Line, CodeUnknownType, "%q is not an event type such as lead.qualified", cut(t))
@@ -171,18 +171,16 @@ func (r *reader) expression(n *yaml.Node, where, want string) *expr.Program {
 		}
 		return nil
 	}
-	p, err := expr.Compile(n.Value, variables...)
+	at := place{where, n.Line, n.Column}
+	p, err := expr.CompileIn(r.edition, n.Value, variables...)
 	if ce := (*expr.CompileError)(nil); errors.As(err, &ce) {
 		for _, problem := range ce.Problems {
-			line := n.Line
-			if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 && problem.Line > 0 {
-				line += problem.Line
-			}
 			hint := ""
 			if strings.HasPrefix(problem.Message, "undeclared reference") {
 				hint = "; expressions see event, data and state, and a literal text needs quotes of its own, as in '\"hot\"'"
 			}
-			r.problem(line, CodeInvalidExpression, "%s: column %d: %s%s", where, problem.Column, problem.Message, hint)
+			line, column := at.find(r.text, n.Value, problem)
+			r.problemAt(line, column, CodeInvalidExpression, "%s: %s%s", where, problem.Message, hint)
 		}
 		return nil
 	} else if err != nil {
@@ -192,6 +190,7 @@ func (r *reader) expression(n *yaml.Node, where, want string) *expr.Program {
 	if t := p.ResultType(); want != "" && t != want && t != "dyn" {
 		r.problem(n.Line, CodeNotAssignable, "%s gives %s and must give %s", where, t, want)
 	}
+	r.places[p] = at
 	for _, f := range p.Fields("event") {
 		if !slices.Contains(expr.EventFields(), f) {
 			r.problem(n.Line, CodeUnknownField, "%s: event has no field %q; it has %s", where, f, strings.Join(expr.EventFields(), ", "))

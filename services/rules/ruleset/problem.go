@@ -31,8 +31,10 @@ const (
 	CodeNotAssignable     = "not_assignable"     // an expression whose result the field can't hold
 	CodeInvalidExpression = "invalid_expression" // does not compile
 	CodeNoEffect          = "no_effect"          // neither emit nor set
+	CodeTypeMismatch      = "type_mismatch"      // an operator or function that does not take what it is given
+	CodeNullable          = "nullable"           // warning: an operand that may be null or absent and is not tested
 	CodeLoop              = "loop"               // warning: rules that trigger each other
-	CodeStateUnset        = "state_unset"        // warning: state that is read and never set
+	CodeStateUnset        = "state_unset"        // state that is read and that no rule of the bundle sets
 	CodeStateShared       = "state_shared"       // warning: two rules set the same key
 	CodeCostly            = "costly"             // more than the budgets of an event allow; a warning when it depends on the data
 )
@@ -40,7 +42,8 @@ const (
 // Problem is one thing wrong with a bundle.
 type Problem struct {
 	File    string `json:"file"`
-	Line    int    `json:"line,omitempty"` // from 1; 0 is the whole file
+	Line    int    `json:"line,omitempty"`   // from 1; 0 is the whole file
+	Column  int    `json:"column,omitempty"` // from 1; 0 is the whole line
 	Rule    string `json:"rule,omitempty"`
 	Code    string `json:"code"`
 	Message string `json:"message"` // what is wrong and what to write instead
@@ -50,13 +53,21 @@ type Problem struct {
 func (p Problem) String() string {
 	where := p.File
 	if p.Line > 0 {
-		where = fmt.Sprintf("%s:%d", p.File, p.Line)
+		where = fmt.Sprintf("%s:%s", p.File, p.Position())
 	}
 	level := "error"
 	if p.Warning {
 		level = "warning"
 	}
 	return fmt.Sprintf("%s: %s: %s: %s", where, level, p.Code, p.Message)
+}
+
+// Position is the line, and the column where it is known: 12:7.
+func (p Problem) Position() string {
+	if p.Column > 0 {
+		return fmt.Sprintf("%d:%d", p.Line, p.Column)
+	}
+	return fmt.Sprint(p.Line)
 }
 
 // Problems are sorted by file and line.
@@ -87,7 +98,7 @@ func (e *InvalidError) Error() string {
 
 func (ps Problems) sorted() Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message))
 	})
 	return ps
 }

@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 
@@ -34,9 +35,23 @@ const (
 //
 //	1  fields of any size are read; every failure counts toward a trip
 //	2  fields over expr.MaxText or expr.MaxValues fail as too_large; only failures on different subjects count, and none that a size caused
+//	3  decimals compare and calculate as decimals; zones are those of expr.ZoneData; no failure counts that the values of an event explain
 //
 // The budgets of an event and what expressions cost hold under every version.
-const Semantics = 2
+const Semantics = 3
+
+// editionOf is the language of the expressions of a bundle.
+func editionOf(semantics int64) expr.Edition {
+	if semantics >= 3 {
+		return expr.Edition2
+	}
+	return expr.Edition1
+}
+
+// SetKey names what a bundle of a hash compiles to: the same texts mean another thing in another language.
+func SetKey(hash string, semantics int64) string {
+	return fmt.Sprintf("%s/%d", hash, editionOf(semantics))
+}
 
 // Variables are what expressions see.
 var variables = []string{"event", "data", "state"}
@@ -57,7 +72,14 @@ type Rule struct {
 	Emit    []Emit
 	Set     []Assignment // sorted by key
 
-	line int
+	line   int
+	places map[*expr.Program]place
+}
+
+// place is where an expression stands.
+type place struct {
+	where        string // such as when, or emit.data.score
+	line, column int    // of its YAML node, from 1
 }
 
 // Emit is one event that a rule derives.
@@ -84,10 +106,18 @@ func (r *Rule) FiresOn(o event.Origin) bool {
 
 // Set is a compiled bundle: the rules by name, and by the types they listen to. It is immutable.
 type Set struct {
-	Hash   string
-	Rules  []*Rule // sorted by name
-	byType map[string][]*Rule
+	Hash      string
+	Semantics int64   // that it was compiled for
+	Rules     []*Rule // sorted by name
+	byType    map[string][]*Rule
+	sets      map[string]bool // keys of state that some rule sets
 }
+
+// Key names the set; see SetKey.
+func (s *Set) Key() string { return SetKey(s.Hash, s.Semantics) }
+
+// Sets reports whether a rule of the set sets a key of state.
+func (s *Set) Sets(key string) bool { return s.sets[key] }
 
 // For lists the rules that listen to a type, sorted by name.
 func (s *Set) For(typ string) []*Rule { return s.byType[typ] }

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/pkg/kafka/registry"
-	"github.com/neuronx/engine/schemas"
 )
 
 // Catalogue finds the newest schema of an event type; registry.ErrUnknown says that there is none. *registry.Client is one.
@@ -23,13 +23,18 @@ type Catalogue interface {
 // is more than a warning. The error is one of the catalogue, not of the bundle.
 func Validate(ctx context.Context, files []File, catalogue Catalogue) (Problems, error) {
 	set, problems := Compile(files)
+	texts := map[string]string{}
+	for _, f := range files {
+		texts[f.Name] = f.Text
+	}
+	whole := set != nil
 	if set == nil {
 		// What could be read is checked against the schemas all the same: all problems at once.
 		set = &Set{byType: map[string][]*Rule{}}
 		if len(bounds(files)) == 0 {
 			left := MaxExpressions
 			for _, f := range files {
-				if r, _ := parseFile(f, &left); r != nil {
+				if r, _ := parseFile(f, editionOf(Semantics), &left); r != nil {
 					set.Rules = append(set.Rules, r)
 				}
 			}
@@ -55,13 +60,16 @@ func Validate(ctx context.Context, files []File, catalogue Catalogue) (Problems,
 		known[typ] = rec
 		return rec, nil
 	}
+	state := stateType(set.Rules, whole)
 	for _, r := range set.Rules {
-		v := &validator{rule: r, lookup: lookup}
+		v := &validator{rule: r, lookup: lookup, text: texts[r.File], state: state}
 		if err := v.check(); err != nil {
 			return nil, err
 		}
 		problems = append(problems, v.problems...)
 	}
+	// A rule that was checked with the types of its events tells it by line and column.
+	problems = slices.DeleteFunc(problems, func(p Problem) bool { return p.Code == CodeStateUnset && p.Warning })
 	problems = append(problems, budgets(set)...)
 	return problems.sorted(), nil
 }
@@ -69,7 +77,10 @@ func Validate(ctx context.Context, files []File, catalogue Catalogue) (Problems,
 type validator struct {
 	rule     *Rule
 	lookup   func(string) (*record, error)
+	text     string    // of the rule's file
+	state    expr.Type // what the bundle's rules set
 	problems Problems
+	typed    map[*expr.Program][]expr.Typed // what the check against each event's types found; empty where it could not be made
 }
 
 func (v *validator) problem(line int, code, format string, args ...any) {
@@ -77,22 +88,20 @@ func (v *validator) problem(line int, code, format string, args ...any) {
 }
 
 func (v *validator) check() error {
-	var triggers []*record
-	all := true
+	triggers := map[string]*record{}
 	for _, t := range v.rule.On {
 		rec, err := v.lookup(t)
 		if err != nil {
 			return err
 		}
 		if rec == nil {
-			all = false
 			v.problem(v.rule.line, CodeUnknownType, "on: no schema has the type %s; is it spelled right, was it pushed?", cut(t))
 			continue
 		}
-		triggers = append(triggers, rec)
+		triggers[t] = rec
 	}
-	if all {
-		v.reads(triggers)
+	if err := v.types(triggers); err != nil {
+		return err
 	}
 	for _, e := range v.rule.Emit {
 		if e.Type == "" {
@@ -111,34 +120,35 @@ func (v *validator) check() error {
 	return nil
 }
 
-// reads checks data.x of every expression: some event that the rule listens to must have the field.
-func (v *validator) reads(triggers []*record) {
-	if len(triggers) == 0 {
-		return
-	}
-	told := map[string]bool{}
-	for _, p := range v.rule.programs() {
-		for _, f := range p.Fields("data") {
-			found := slices.ContainsFunc(triggers, func(r *record) bool { return r.field(f) != nil })
-			if !found && !told[f] {
-				told[f] = true
-				v.problem(v.rule.line, CodeUnknownField, "data.%s: %s has no such field; it has %s", f, strings.Join(v.rule.On, ", "), strings.Join(triggers[0].names(), ", "))
-			}
-		}
-	}
-}
-
 func (v *validator) emit(e Emit, rec *record) {
 	given := map[string]bool{}
 	for _, a := range e.Data {
 		given[a.Key] = true
 		f := rec.field(a.Key)
 		if f == nil {
-			v.problem(a.line, CodeUnknownField, "%s has no field %q; it has %s", e.Type, a.Key, strings.Join(rec.names(), ", "))
+			hint := "it has " + strings.Join(rec.names(), ", ")
+			if near := expr.Nearest(a.Key, rec.names()); near != "" {
+				hint = fmt.Sprintf("did you mean %s?", near)
+			}
+			v.problem(a.line, CodeUnknownField, "%s has no field %q; %s", e.Type, a.Key, hint)
 			continue
 		}
-		if t := a.Expr.ResultType(); !f.takes(t) {
-			v.problem(a.line, CodeNotAssignable, "%s.%s is %s and can't take %s", e.Type, a.Key, f.describe(), t)
+		for _, t := range v.results(a.Expr) {
+			if !f.takes(t) {
+				v.problem(a.line, CodeNotAssignable, "%s.%s is %s and can't take %s", e.Type, a.Key, f.describe(), describe(t))
+				break
+			}
+		}
+		if slices.Contains(f.kinds, "decimal") && slices.Contains(v.results(a.Expr), "string") && a.Expr.Reads("data") {
+			v.problems = append(v.problems, Problem{File: v.rule.File, Line: a.line, Rule: v.rule.Name, Code: CodeNotAssignable, Warning: true, Message: fmt.Sprintf(
+				"%s.%s is a decimal and is given a text, which fails when it has too many digits; give the number, which is rounded, as in data.value * 1.1", e.Type, a.Key)})
+		}
+		if f.nullable() {
+			continue
+		}
+		for _, path := range v.mayBe(a.Expr) {
+			v.problems = append(v.problems, Problem{File: v.rule.File, Line: a.line, Rule: v.rule.Name, Code: CodeNullable, Warning: true, Message: fmt.Sprintf(
+				"%s.%s must not be null and %s may be: the rule fails on the event then; give another value, as in %s == null ? … : %s", e.Type, a.Key, path, path, path)})
 		}
 	}
 	for _, f := range rec.Fields {
@@ -146,6 +156,32 @@ func (v *validator) emit(e Emit, rec *record) {
 			v.problem(e.line, CodeMissingField, "%s needs the field %q (%s)", e.Type, f.Name, f.describe())
 		}
 	}
+}
+
+// results are the types that an expression gives, on each type of event that was checked.
+func (v *validator) results(p *expr.Program) []string {
+	var out []string
+	for _, t := range v.typed[p] {
+		if !slices.Contains(out, t.Result) {
+			out = append(out, t.Result)
+		}
+	}
+	if out == nil {
+		out = []string{p.ResultType()}
+	}
+	return out
+}
+
+func (v *validator) mayBe(p *expr.Program) []string {
+	var out []string
+	for _, t := range v.typed[p] {
+		for _, path := range t.MayBe {
+			if !slices.Contains(out, path) {
+				out = append(out, path)
+			}
+		}
+	}
+	return out
 }
 
 // record is as much of an Avro schema as the check needs.
@@ -221,7 +257,10 @@ func (f *field) describe() string { return strings.Join(f.kinds, " or ") }
 
 // takes reports whether a field can hold a result of a CEL type. What only a run can tell passes.
 func (f *field) takes(cel string) bool {
-	if cel == "dyn" || cel == "any" || strings.HasPrefix(cel, "wrapper") || strings.Contains(cel, "any") {
+	if inner, nullable := strings.CutPrefix(cel, "wrapper("); nullable {
+		cel = strings.TrimSuffix(inner, ")") // that it may be null is told apart
+	}
+	if cel == "dyn" || strings.Contains(cel, "any") {
 		return true
 	}
 	for _, k := range f.kinds {
@@ -237,8 +276,10 @@ func kindTakes(kind, cel string) bool {
 	switch kind {
 	case "null":
 		return base == "null_type" || base == "null"
-	case "string", "uuid", "enum", "decimal":
+	case "string", "uuid", "enum":
 		return base == "string"
+	case "decimal":
+		return base == "decimal" || base == "string" || base == "int" || base == "uint"
 	case "int", "long":
 		return base == "int" || base == "uint"
 	case "float", "double":
@@ -252,52 +293,7 @@ func kindTakes(kind, cel string) bool {
 	case "array":
 		return base == "list"
 	case "record", "map":
-		return base == "map"
+		return base == "map" || strings.HasPrefix(base, "neuronx.")
 	}
 	return true
-}
-
-// Embedded is the catalogue of the schemas that this build carries: to check rule files without a registry. Its ids are not the
-// registry's.
-func Embedded() (Catalogue, error) {
-	files, err := schemas.Files()
-	if err != nil {
-		return nil, fmt.Errorf("read embedded schemas: %w", err)
-	}
-	c := embedded{}
-	for i, f := range files {
-		s, err := avro.Parse(f.Text)
-		if err != nil {
-			return nil, fmt.Errorf("parse %s: %w", f.Path, err)
-		}
-		if s.EventType() != "" {
-			c[s.EventType()] = numbered{int32(i + 1), s}
-		}
-	}
-	return c, nil
-}
-
-type numbered struct {
-	id     int32
-	schema *avro.Schema
-}
-
-type embedded map[string]numbered
-
-func (c embedded) ByType(_ context.Context, typ string) (int32, *avro.Schema, error) {
-	n, ok := c[typ]
-	if !ok {
-		return 0, nil, registry.ErrUnknown
-	}
-	return n.id, n.schema, nil
-}
-
-// SchemaByID finds a schema by the ids that ByType gives.
-func (c embedded) SchemaByID(_ context.Context, id int32) (*avro.Schema, error) {
-	for _, n := range c {
-		if n.id == id {
-			return n.schema, nil
-		}
-	}
-	return nil, registry.ErrUnknown
 }

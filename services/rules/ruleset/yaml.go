@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/neuronx/engine/pkg/expr"
 )
 
 // reader collects the problems of one file.
@@ -19,11 +21,18 @@ type reader struct {
 	rule     string
 	problems Problems
 	left     *int // expressions that the bundle may still have
+	edition  expr.Edition
+	text     string // of the file
+	places   map[*expr.Program]place
 }
 
 func (r *reader) problem(line int, code, format string, args ...any) {
+	r.problemAt(line, 0, code, format, args...)
+}
+
+func (r *reader) problemAt(line, column int, code, format string, args ...any) {
 	if len(r.problems) < maxProblems {
-		r.problems = append(r.problems, Problem{File: r.file, Line: line, Rule: r.rule, Code: code, Message: fmt.Sprintf(format, args...)})
+		r.problems = append(r.problems, Problem{File: r.file, Line: line, Column: column, Rule: r.rule, Code: code, Message: fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -146,8 +155,8 @@ func (r *reader) entries(n *yaml.Node, where string, needed int, known ...string
 	return out
 }
 
-// text reads a scalar that YAML takes for text.
-func (r *reader) text(n *yaml.Node, where string) (string, bool) {
+// scalar reads a scalar that YAML takes for text.
+func (r *reader) scalar(n *yaml.Node, where string) (string, bool) {
 	if n == nil {
 		return "", false
 	}
@@ -178,7 +187,7 @@ func (r *reader) texts(n *yaml.Node, where string, most int) ([]string, bool) {
 	var out []string
 	ok := true
 	for _, c := range n.Content {
-		s, is := r.text(c, "each entry of "+where)
+		s, is := r.scalar(c, "each entry of "+where)
 		ok = ok && is
 		out = append(out, s)
 	}

@@ -1,0 +1,100 @@
+package expr
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/ext"
+)
+
+// Edition is a version of the language: what a source means. A published source keeps the edition that it was published under, so an
+// edition is never changed once it was released; a new one is added.
+type Edition int
+
+const (
+	// Edition1 is what projections and import mappings are written in, and rules of semantics 1 and 2. Decimals are texts, and
+	// getHours("Europe/Berlin") and its kin read the zone data of the machine.
+	Edition1 Edition = 1
+	// Edition2 compares and calculates decimals as decimals (Decimal), and has the zone data ZoneData built in.
+	Edition2 Edition = 2
+)
+
+// common are the options of every edition. Versions are pinned: a newer library must not change what a published rule means.
+func commonOptions() []cel.EnvOption {
+	listT, mapKV := cel.ListType(cel.TypeParamType("T")), cel.MapType(cel.TypeParamType("K"), cel.TypeParamType("V"))
+	return []cel.EnvOption{
+		cel.ClearMacros(),
+		cel.Macros(orderedMacros()...),
+		cel.Function(ordered,
+			cel.Overload("ordered_list", []*cel.Type{listT}, listT, cel.UnaryBinding(orderedRange)),
+			cel.Overload("ordered_map", []*cel.Type{mapKV}, cel.ListType(cel.TypeParamType("K")), cel.UnaryBinding(orderedRange)),
+		),
+		cel.DefaultUTCTimeZone(true),
+		cel.CrossTypeNumericComparisons(true),
+		// Version 5 of the strings is the first that charges for the length of texts.
+		ext.Strings(ext.StringsVersion(5), ext.StringsMaxPrecision(100)),
+		ext.Math(ext.MathVersion(3)),
+		ext.Encoders(ext.EncodersVersion(0)),
+		boundedText(),
+		cel.ParserRecursionLimit(64),
+		cel.ParserExpressionSizeLimit(MaxSource),
+		cel.ExpressionNodeLimit(10_000),
+		cel.ASTValidators(
+			cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(),
+			cel.ValidateComprehensionNestingLimit(3),
+		),
+	}
+}
+
+// bases are built once each: it takes milliseconds, and they are immutable.
+var bases = map[Edition]func() (*cel.Env, error){
+	Edition1: sync.OnceValues(func() (*cel.Env, error) {
+		options := append([]cel.EnvOption{cel.StdLib(), cel.CustomTypeAdapter(adapter{Adapter: types.DefaultTypeAdapter})}, commonOptions()...)
+		return cel.NewCustomEnv(options...)
+	}),
+	Edition2: sync.OnceValues(func() (*cel.Env, error) {
+		options := append([]cel.EnvOption{cel.StdLib(cel.StdLibSubset(withoutOperators())), cel.CustomTypeAdapter(adapter{Adapter: types.DefaultTypeAdapter})}, commonOptions()...)
+		options = append(options, zoneOptions()...)
+		operators, err := decimalOperators()
+		if err != nil {
+			return nil, err
+		}
+		return cel.NewCustomEnv(append(append(options, operators...), decimalFunctions()...)...)
+	}),
+}
+
+// envs are the environments with variables, by edition and names. A program has a handful of them, and making one takes longer than
+// compiling.
+var envs sync.Map
+
+// envOf is an edition's base with variables. "event" is a map from string; the others may hold any value.
+func envOf(edition Edition, vars []string) (*cel.Env, error) {
+	key := fmt.Sprint(edition, "\x00", strings.Join(vars, "\x00"))
+	if env, ok := envs.Load(key); ok {
+		return env.(*cel.Env), nil
+	}
+	base := bases[edition]
+	if base == nil {
+		return nil, fmt.Errorf("there is no edition %d of the expression language", edition)
+	}
+	env, err := base()
+	if err != nil {
+		return nil, fmt.Errorf("build CEL environment: %w", err)
+	}
+	opts := make([]cel.EnvOption, 0, len(vars))
+	for _, v := range vars {
+		t := cel.DynType
+		if v == "event" {
+			t = cel.MapType(cel.StringType, cel.DynType)
+		}
+		opts = append(opts, cel.Variable(v, t))
+	}
+	if env, err = env.Extend(opts...); err != nil {
+		return nil, fmt.Errorf("extend CEL environment: %w", err)
+	}
+	envs.Store(key, env)
+	return env, nil
+}

@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+)
+
+// checkTripped finds rules that do nothing although they are published.
+func (c *cli) checkTripped(ctx context.Context) []finding {
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return []finding{fail(err, "")}
+	}
+	found, err := readRules(ctx, pool)
+	if err != nil {
+		return []finding{fail(fmt.Errorf("read how the rules do: %w", err), "neuronx_ops may read neuronx.rule_health: run `neuronx migrate`")}
+	}
+	if len(found) == 0 {
+		return []finding{{Result: checkOK, Detail: "none off, none cut, none failing"}}
+	}
+	var out []finding
+	for _, r := range found {
+		f := finding{Result: checkWarn, Detail: fmt.Sprintf("%s of %s: %s", r.Rule, r.Tenant, r.what()), Next: r.next()}
+		if r.Others > 0 {
+			f.Detail += fmt.Sprintf(" (and %s)", plural(int(r.Others), "other rule"))
+		}
+		out = append(out, f)
+	}
+	return out
+}

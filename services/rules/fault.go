@@ -1,0 +1,79 @@
+package rules
+
+import (
+	"slices"
+
+	"github.com/neuronx/engine/pkg/expr"
+)
+
+// Whose fault a failure is. From semantics 3 on, a failure that the values of the event explain never counts toward a trip: five leads
+// without a phone in a row must not switch a rule off for all that have one. What counts is what fails on ordinary events: operands of
+// kinds that do not go together, a division by zero, state that no rule sets, a field that no schema has, a type that nobody can encode,
+// rules that feed each other. Which of the two it is follows from the source, the event and the state alone, so that a replay decides the same.
+
+// explained reports whether the values of the event explain why a program failed.
+func (e *evaluation) explained(p *expr.Program, code string) bool {
+	if e.in.Semantics < 3 {
+		return false
+	}
+	switch code {
+	case expr.CodeFailed: // a text that is no number, a zone that does not exist
+		return varies(p)
+	case expr.CodeMissingKey: // an index, or a field that must be asked for with has()
+		return varies(p) && !e.unknown(p)
+	case expr.CodeType:
+		return e.readsNull(p)
+	}
+	return false
+}
+
+// varies reports whether a program reads anything that is not the same on every event.
+func varies(p *expr.Program) bool {
+	return p.Reads("data") || p.Reads("state") || p.Reads("event")
+}
+
+// unknown reports whether a program reads a field that the event's schema has not, or state that no rule sets.
+func (e *evaluation) unknown(p *expr.Program) bool {
+	data, _ := e.vars["data"].(map[string]any) // Evaluate put it there
+	state, _ := e.vars["state"].(map[string]any)
+	lacks := func(fields map[string]any, known func(string) bool) func(string) bool {
+		return func(name string) bool {
+			_, there := fields[name]
+			return !there && !known(name)
+		}
+	}
+	return slices.ContainsFunc(p.Fields("data"), lacks(data, func(string) bool { return false })) ||
+		slices.ContainsFunc(p.Fields("state"), lacks(state, e.in.Set.Sets))
+}
+
+// readsNull reports whether a program reads a field that is null, or holds one.
+func (e *evaluation) readsNull(p *expr.Program) bool {
+	if !p.Reads("data") {
+		return false
+	}
+	data, _ := e.vars["data"].(map[string]any)
+	if fields := p.Fields("data"); len(fields) > 0 {
+		return slices.ContainsFunc(fields, func(name string) bool {
+			v, there := data[name]
+			return there && holdsNull(v)
+		})
+	}
+	return holdsNull(data)
+}
+
+// holdsNull looks for a null in a value that was decoded, which is as deep as its schema at most.
+func holdsNull(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case []any:
+		return slices.ContainsFunc(v, holdsNull)
+	case map[string]any:
+		for _, x := range v {
+			if holdsNull(x) {
+				return true
+			}
+		}
+	}
+	return false
+}
