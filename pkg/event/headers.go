@@ -217,10 +217,8 @@ func (e *Event) setSystem(name, v string) int {
 			e.Hops = int(hops)
 		}
 	case hOrigin:
-		n, e.Origin = 15, Origin(v)
-		if ok = e.Origin.Valid(); !ok {
-			e.Origin = ""
-		}
+		n, e.Origin = 15, Origin(v) // also one that is none, for CheckOrigin to name
+		ok = e.Origin.Valid()
 	case hDeriver:
 		n, ok = 16, ok && ValidTenant(v)
 		if ok {

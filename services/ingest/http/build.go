@@ -120,10 +120,9 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 		case "traceparent", "tracestate":
 			// Set below: CloudEvents' distributed tracing extension wins over the hop's header.
 		case "origin":
-			if o := event.Origin(value); o.Valid() && !o.NeedsSignature() {
-				e.Origin = o
-			} else if o != event.OriginLive {
-				ignored = append(ignored, name)
+			e.Origin = event.Origin(value)
+			if r := e.Origin.CheckClaimed(); r != nil {
+				faults = append(faults, FieldError{Location: name, Message: r.Detail + ": " + r.Next, Value: clip(value)})
 			}
 		case "causationid", "hops", "deriver", "derivernumber", "sequence", "position", "recordedtime", "logid":
 			ignored = append(ignored, name)

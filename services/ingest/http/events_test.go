@@ -141,7 +141,7 @@ func TestPost_RetryWithTheSameKeyNamesTheSameEventAndFingerprint(t *testing.T) {
 
 func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 	f := newFixture(t, nil)
-	w := f.structured(with("causationid", "x", "hops", "9", "deriver", "rules", "derivernumber", "7", "sequence", "1", "origin", "redrive", "logid", "l"))
+	w := f.structured(with("causationid", "x", "hops", "9", "deriver", "rules", "derivernumber", "7", "sequence", "1", "origin", "live", "logid", "l"))
 	if w.Code != http.StatusAccepted {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
@@ -149,8 +149,8 @@ func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 	if e.CausationID != "" || e.Hops != 0 || e.Derived() || e.DeriverNumber != 0 || e.Origin != event.OriginLive || len(e.Extra) != 0 {
 		t.Errorf("%+v", e)
 	}
-	if n := testutil.CollectAndCount(f.metrics.ignored); n != 7 {
-		t.Errorf("%d kinds of dropped attributes are counted, want 7", n)
+	if n := testutil.CollectAndCount(f.metrics.ignored); n != 6 {
+		t.Errorf("%d kinds of dropped attributes are counted, want 6", n)
 	}
 	for _, origin := range []string{"import", "backfill"} {
 		if w := f.structured(with("id", origin, "origin", origin)); w.Code != http.StatusAccepted {
@@ -160,6 +160,19 @@ func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 		if e := parsed(t, recs[len(recs)-1]); string(e.Origin) != origin {
 			t.Errorf("origin %s became %q", origin, e.Origin)
 		}
+	}
+}
+
+func TestPost_RefusesAnOriginThatAClientMayNotClaim(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, origin := range []string{"Import", "imported", "bogus", "", "echo", "redrive"} {
+		w := f.structured(with("origin", origin))
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "import and backfill") || !strings.Contains(w.Body.String(), origin) {
+			t.Errorf("%q: %d %s", origin, w.Code, w.Body)
+		}
+	}
+	if recs := f.producer.taken(); len(recs) != 0 {
+		t.Errorf("%d records are produced", len(recs))
 	}
 }
 

@@ -57,6 +57,9 @@ func decide(r *kafka.Record, o origin, sign func(*event.Event)) fate {
 		}
 		return asItIs(r, o, code, sign)
 	}
+	if claim := e.CheckOrigin(); claim != nil {
+		return asItIs(r, o, claim.Code, sign)
+	}
 	f := fate{outcome: forwarded, stripped: e.StripSystem()}
 	if e.Signature != "" {
 		e.Signature, f.stripped = "", append(f.stripped, "neuronx-sig")

@@ -45,7 +45,6 @@ func TestDecide_ForwardsUnderTheTopicsTenantWhateverTheRecordClaims(t *testing.T
 			[]string{"ce_deriver", "ce_derivernumber", "ce_hops", "neuronx-fwd", "neuronx-refused"},
 			func(e event.Event) bool { return e.Hops == 0 && !e.Derived() && e.Refused == "" }},
 		"an origin that only reduces effects": {rec("", body, "ce_origin", "import"), nil, func(e event.Event) bool { return e.Origin == event.OriginImport }},
-		"an origin that does not":             {rec("", body, "ce_origin", "echo"), []string{"ce_origin"}, func(e event.Event) bool { return e.Origin == "" }},
 		"a foreign signature":                 {rec("", body, "neuronx-sig", "v1,k9,AAAA"), []string{"neuronx-sig"}, func(event.Event) bool { return true }},
 		"our own signature, replayed": {rec("acme", body, "ce_id", "i", "ce_type", "tenant.suspended", "ce_hops", "1", "neuronx-sig", signed.Signature),
 			[]string{"ce_hops", "neuronx-sig"}, func(e event.Event) bool { return e.Hops == 0 && e.Signature != signed.Signature }},
@@ -64,6 +63,19 @@ func TestDecide_ForwardsUnderTheTopicsTenantWhateverTheRecordClaims(t *testing.T
 		// What would make the sequencer take it for the engine's own is absent: see its admission.authenticate.
 		if e.Forwarded != "07000000000000000000000000000000/0/41" {
 			t.Errorf("%s: forwarded as %q", name, e.Forwarded)
+		}
+	}
+}
+
+func TestDecide_LeavesAnOriginThatIsNotTheProducersToTheDoor(t *testing.T) {
+	keys := event.NewKeyring()
+	for _, claim := range []string{"Import", "bogus", "", "echo"} {
+		f := decide(rec("", []byte("v"), "ce_origin", claim), origin{tenant: "acme", topicID: [16]byte{7}}, keys.Sign)
+		if f.outcome != refused || f.code != event.CodeInvalidAttribute {
+			t.Errorf("%q: %+v", claim, f)
+		}
+		if h := f.record.Headers[0]; h.Key != "ce_origin" || string(h.Value) != claim || len(f.record.Headers) != 1 { // unsigned, for the door to refuse
+			t.Errorf("%q is handed on as %+v", claim, f.record.Headers)
 		}
 	}
 }

@@ -168,6 +168,7 @@ type admission struct {
 	trusted  bool // the engine made it; a record that was only forwarded under our signature is not
 	badSig   bool
 	stripped []string
+	barred   *event.Refusal // what an unsigned event claims and may not
 
 	numbered bool    // the next number of its deriver: used up whatever happens
 	known    bool    // key and fingerprint are set: a refusal is remembered
@@ -189,6 +190,9 @@ func (a *admission) judge() decision {
 	a.authenticate()
 	a.fillIn()
 	if home := a.env.partitionOf(a.in.key, a.env.partitions); home != a.o.base.partition {
+		if a.barred != nil { // it would be signed without what it claims
+			return a.refuseErr(a.barred)
+		}
 		return a.forward(home)
 	}
 	if a.e.Refused != "" { // signed, else it was stripped: the forwarder of landing topics could not let it through
@@ -216,6 +220,7 @@ func (a *admission) authenticate() {
 	ok, err := a.env.verify(a.e)
 	a.verified, a.badSig = ok, err != nil
 	if !ok {
+		a.barred = a.e.CheckOrigin()
 		a.stripped = a.e.StripSystem()
 		return
 	}
@@ -300,6 +305,8 @@ func (a *admission) judgeBody(t *tenant) decision {
 		return d
 	}
 	switch {
+	case a.barred != nil: // what an earlier version took as live was admitted: its repeat is none the less a repeat
+		return a.refuseErr(a.barred)
 	case !a.trusted && a.e.CheckCharacters() != nil: // a repeat of what an earlier version admitted is none the less a repeat
 		return a.refuseErr(a.e.CheckCharacters())
 	case t != nil && t.status == statusSuspended && !a.trusted:

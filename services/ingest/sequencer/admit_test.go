@@ -336,10 +336,34 @@ func TestAdmit_UsesTheOwnClockWhereTheBrokerDoesNotStamp(t *testing.T) {
 	}
 }
 
+func TestAdmit_RefusesAnOriginThatItsProducerMayNotClaim(t *testing.T) {
+	for _, origin := range []string{"Import", "imported", "bogus", "", " import", "echo", "redrive"} {
+		for name, d := range map[string]*door{"at home": newDoor(t).tenant("a"), "in another's partition": newDoor(t).tenant("a")} {
+			in := d.input(lead("a", "1"))
+			in.headers = append(in.headers, event.Header{Key: "ce_origin", Value: []byte(origin)})
+			if name != "at home" {
+				d.env.partitionOf = func([]byte, int32) int32 { return 1 }
+			}
+			if got := d.raw(in); got.outcome != refused || got.code != event.CodeInvalidAttribute || !strings.Contains(got.detail, "ce_origin") ||
+				!strings.Contains(got.detail, "import and backfill") || !strings.Contains(got.detail, strings.TrimSpace(origin)) {
+				t.Errorf("%q %s: %+v", origin, name, got)
+			}
+		}
+	}
+	// What an earlier version took as live was admitted; it is sent again and is still a repeat.
+	d := newDoor(t).tenant("a")
+	d.put(lead("a", "1"))
+	in := d.input(lead("a", "1"))
+	in.headers = append(in.headers, event.Header{Key: "ce_origin", Value: []byte("Import")})
+	if got := d.raw(in); got.outcome != duplicate {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestAdmit_StripsAndNamesSystemAttributesThatNobodySigned(t *testing.T) {
 	d := newDoor(t).tenant("a")
 	e := lead("a", "1")
-	e.Hops, e.CausationID, e.Origin, e.Deriver, e.DeriverNumber, e.Path = 3, "c", event.OriginEcho, "rules", 7, []string{"x<y@1"}
+	e.Hops, e.CausationID, e.Origin, e.Deriver, e.DeriverNumber, e.Path = 3, "c", event.OriginLive, "rules", 7, []string{"x<y@1"}
 	got := d.put(e)
 	if got.outcome != admitted || len(got.stripped) != 6 {
 		t.Fatalf("%+v", got)
