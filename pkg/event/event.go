@@ -91,6 +91,8 @@ type Event struct {
 	Value     []byte   // Avro in Confluent's framing
 
 	malformed []string // system attributes that could not be read; they never verify
+	noKey     bool     // an Idempotency-Key is there without a value
+	leftOut   int      // foreign headers that were too much
 	wide      bool     // an attribute that producers set has characters beyond ASCII, or an extension control characters: see CheckCharacters
 }
 

@@ -38,7 +38,7 @@ type request struct {
 // names everything that is wrong at once. It does no I/O but for the registry.
 func build(ctx context.Context, e *event.Event, env *envelope, req *request, schemas Catalogue, keys *event.Keyring) (ignored []string, err error) {
 	ignored, faults := attributes(e, env, req)
-	if tenant, ok := env.attrs.lookup("tenantid"); ok && tenant != req.tenant {
+	if tenant := env.attrs.get("tenantid"); tenant != "" && tenant != req.tenant {
 		return nil, problem(event.CodeTenantMismatch, "tenantid is not the tenant of the API key").
 			at("tenantid", "the tenant is the one of the API key").hint("leave the attribute out, or use that tenant's key")
 	}
@@ -110,6 +110,9 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 		case "subject":
 			e.Subject = value
 		case "time":
+			if value == "" {
+				continue // an optional attribute without a value is an absent one
+			}
 			t, err := event.ParseTime(value)
 			if err != nil {
 				faults = append(faults, FieldError{Location: "time", Message: err.Detail, Value: clip(value)})
@@ -133,8 +136,8 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 		}
 	}
 	sortHeaders(e.Extra)
-	if parent := env.attrs.get("traceparent"); validTraceparent(parent) {
-		e.TraceParent, e.TraceState = parent, env.attrs.get("tracestate")
+	if parent := env.attrs.get("traceparent"); event.ValidTraceParent(parent) {
+		e.TraceParent, e.TraceState = parent, event.UsableTraceState(env.attrs.get("tracestate"))
 	}
 	return ignored, faults
 }

@@ -391,7 +391,7 @@ func TestTrace_IsCarriedOrStarted(t *testing.T) {
 	if e := parsed(t, recs[1]); !strings.Contains(e.TraceParent, "-aaaa2f") {
 		t.Errorf("the event's own trace lost to the hop's: %q", e.TraceParent)
 	}
-	if e := parsed(t, recs[2]); !validTraceparent(e.TraceParent) {
+	if e := parsed(t, recs[2]); !event.ValidTraceParent(e.TraceParent) {
 		t.Errorf("no trace was started: %q", e.TraceParent)
 	}
 }

@@ -69,6 +69,9 @@ func TestDecide_ForwardsUnderTheTopicsTenantWhateverTheRecordClaims(t *testing.T
 
 func TestDecide_LeavesAnOriginThatIsNotTheProducersToTheDoor(t *testing.T) {
 	keys := event.NewKeyring()
+	if f := decide(rec("", []byte("v"), "Idempotency-Key", ""), origin{tenant: "acme"}, keys.Sign); f.outcome != refused || f.code != event.CodeMissingAttribute || f.record.Headers[0].Key != "Idempotency-Key" {
+		t.Errorf("an empty key and no id: %+v", f)
+	}
 	for _, claim := range []string{"Import", "bogus", "", "echo"} {
 		f := decide(rec("", []byte("v"), "ce_origin", claim), origin{tenant: "acme", topicID: [16]byte{7}}, keys.Sign)
 		if f.outcome != refused || f.code != event.CodeInvalidAttribute {
@@ -85,7 +88,7 @@ func TestDecide_WhatIsRefusedIsRefusedByTheDoorToo(t *testing.T) {
 	fat := bytes.Repeat([]byte{9}, 1<<20-100)
 	many := make([]string, 240)
 	for i := range many {
-		many[i] = "x"
+		many[i] = "ce_x"
 	}
 	for name, c := range map[string]struct {
 		r      *kafka.Record
@@ -101,7 +104,8 @@ func TestDecide_WhatIsRefusedIsRefusedByTheDoorToo(t *testing.T) {
 		"a header twice":                  {rec("", body, "ce_id", "a", "ce_id", "b"), "", event.CodeInvalidAttribute, false},
 		"a type that is none":             {rec("", body, "ce_type", "Lead"), "", event.CodeInvalidAttribute, false},
 		"another media type":              {rec("", body, "content-type", "text/plain"), "", event.CodeUnsupportedMedia, false},
-		"too many headers":                {rec("", body, many...), "", event.CodeTooLarge, false},
+		"too many extensions":             {rec("", body, many...), "", event.CodeTooLarge, false},
+		"two ids in two spellings":        {rec("", body, "ce-id", "1", "CE_ID", "2"), "", event.CodeInvalidAttribute, false},
 		"larger than the door":            {rec("", fat, "ce_id", "x"), "", event.CodeTooLarge, true},
 		"inflated beyond the door":        {rec("", bytes.Repeat(fat, 2)), "", event.CodeTooLarge, true},
 		"too large and another's":         {rec("beta", bytes.Repeat(fat, 2)), "", event.CodeTenantMismatch, true},

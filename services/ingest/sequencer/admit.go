@@ -89,6 +89,7 @@ type decision struct {
 	of       int64 // duplicate: the sequence that the first one got; 0 if it was refused
 	stripped []string
 	badSig   bool
+	leftOut  int  // foreign headers
 	loading  bool // a pause that ends when a schema that is being looked up is there
 	tenant   string
 	eventID  string
@@ -128,7 +129,7 @@ func admit(env *env, o *overlay, in input) decision {
 		return d
 	}
 	o.next = in.offset + 1
-	d.stripped, d.badSig, d.tenant, d.eventID = a.stripped, a.badSig, a.e.TenantID, a.e.ID
+	d.stripped, d.badSig, d.tenant, d.eventID, d.leftOut = a.stripped, a.badSig, a.e.TenantID, a.e.ID, a.e.LeftOut()
 	if d.outcome != forwarded { // a forward carries it on: who judges writes the receipt
 		d.receipt = a.e.Receipt
 	}
@@ -168,7 +169,7 @@ type admission struct {
 	trusted  bool // the engine made it; a record that was only forwarded under our signature is not
 	badSig   bool
 	stripped []string
-	barred   *event.Refusal // what an unsigned event claims and may not
+	barred   *event.Refusal // an origin that it may not claim, or an id that was meant and is not there
 
 	numbered bool    // the next number of its deriver: used up whatever happens
 	known    bool    // key and fingerprint are set: a refusal is remembered
@@ -190,7 +191,7 @@ func (a *admission) judge() decision {
 	a.authenticate()
 	a.fillIn()
 	if home := a.env.partitionOf(a.in.key, a.env.partitions); home != a.o.base.partition {
-		if a.barred != nil { // it would be signed without what it claims
+		if a.barred != nil { // it would be signed without what it claims, or with an id that nobody chose
 			return a.refuseErr(a.barred)
 		}
 		return a.forward(home)
@@ -239,6 +240,9 @@ func (a *admission) fillIn() {
 		if e.IdempotencyKey != "" {
 			e.ID = event.KeyID(e.TenantID, e.IdempotencyKey)
 		} else {
+			if r := e.CheckIdentity(); r != nil {
+				a.barred = r
+			}
 			e.ID = event.RecordID(e.TenantID, a.o.base.topicID, a.o.base.partition, a.in.offset)
 		}
 	}
@@ -305,7 +309,7 @@ func (a *admission) judgeBody(t *tenant) decision {
 		return d
 	}
 	switch {
-	case a.barred != nil: // what an earlier version took as live was admitted: its repeat is none the less a repeat
+	case a.barred != nil: // a repeat of what an earlier version took as live is none the less a repeat
 		return a.refuseErr(a.barred)
 	case !a.trusted && a.e.CheckCharacters() != nil: // a repeat of what an earlier version admitted is none the less a repeat
 		return a.refuseErr(a.e.CheckCharacters())

@@ -360,6 +360,40 @@ func TestAdmit_RefusesAnOriginThatItsProducerMayNotClaim(t *testing.T) {
 	}
 }
 
+func TestAdmit_KnowsARepeatInEverySpellingOfItsID(t *testing.T) {
+	d := newDoor(t).tenant("a")
+	send := func(headers ...string) decision {
+		in := d.input(&event.Event{TenantID: "a", Value: lead("a", "1").Value})
+		in.headers = nil
+		for i := 0; i < len(headers); i += 2 {
+			in.headers = append(in.headers, event.Header{Key: headers[i], Value: []byte(headers[i+1])})
+		}
+		return d.raw(in)
+	}
+	for _, headers := range [][]string{{"ce-id", "nm1", "ce-source", "/case"}, {"CE_ID", "nm2", "CE_SOURCE", "/case"}, {"Idempotency-Key", "nm3"}} {
+		if first, again := send(headers...), send(headers...); first.outcome != admitted || again.outcome != duplicate || strings.HasPrefix(headers[0], "c") && first.eventID != headers[1] {
+			t.Errorf("%v: %+v, then %+v", headers, first, again)
+		}
+	}
+	if got := send("ce_id", "nm1", "CE-Source", "/case", "CE-ID", "nm1"); got.outcome != duplicate {
+		t.Errorf("%+v", got)
+	}
+	for _, headers := range [][]string{{"idempotency-key", ""}, {"ceid", "1"}, {"ce-id", "1", "ce_id", "2"}} {
+		if got := send(headers...); got.outcome != refused {
+			t.Errorf("%v: %+v", headers, got)
+		}
+	}
+	got := send("CE-Hops", "9", "ce-deriver", "rules", "ce_type", "x.y", "ce-id", "nm4") // refused, by its type
+	for _, h := range got.dead.headers {
+		if event.IsSystem(h.Key) {
+			t.Errorf("an unsigned %s keeps its name in the dead letter", h.Key)
+		}
+	}
+	if got.outcome != refused || len(got.stripped) != 2 || got.stripped[0] != "ce_deriver" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestAdmit_StripsAndNamesSystemAttributesThatNobodySigned(t *testing.T) {
 	d := newDoor(t).tenant("a")
 	e := lead("a", "1")
