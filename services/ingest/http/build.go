@@ -198,11 +198,15 @@ func encodeStrictly(e *event.Event, env *envelope, req *request, id int32, schem
 	return bounded(e, schema)
 }
 
-// bounded tells which identifier of an encoded event is too long. The sequencer would refuse it; the sender hears of it here.
+// bounded tells which identifier of an encoded event is too long, and adopts the subject. The sequencer would refuse what is wrong with
+// them; the sender hears of it here.
 func bounded(e *event.Event, schema *avro.Schema) (event.Code, []FieldError, error) {
 	_, body, err := event.Unframe(e.Value)
 	if err != nil {
 		return "", nil, err
+	}
+	if r := e.Adopt(schema, body); r != nil {
+		return r.Code, []FieldError{contradiction(r)}, nil
 	}
 	if err := schema.CheckBounds(body); err != nil {
 		return event.CodeInvalidBody, dataFaults(err), nil
@@ -226,15 +230,31 @@ func encodeAvro(ctx context.Context, e *event.Event, data []byte, schemas Catalo
 	if err != nil {
 		return "", nil, registryDown(err)
 	}
-	if t := schema.EventType(); t != e.Type && e.Type != "" {
-		return event.CodeTypeMismatch, []FieldError{{Location: "type", Message: fmt.Sprintf("schema %d is for the type %.128q", id, t)}}, nil
-	}
 	if err := schema.CheckNew(body); err != nil {
 		return event.CodeInvalidBody, dataFaults(err), nil
 	}
+	if e.Type == "" {
+		return "", nil, nil // already a fault
+	}
+	sent := e.Subject
+	if r := e.Adopt(schema, body); r != nil {
+		return r.Code, []FieldError{contradiction(r)}, nil
+	}
 	e.Value = data
-	e.Fingerprint = event.FingerprintAvro(e.Type, e.Subject, e.Source, id, body)
+	e.Fingerprint = event.FingerprintAvro(e.Type, sent, e.Source, id, body)
 	return "", nil, nil
+}
+
+// contradiction is what the schema or the data say against an attribute.
+func contradiction(r *event.Refusal) FieldError {
+	f := FieldError{Location: "type", Message: r.Detail}
+	if r.Location != "" {
+		f.Location = strings.TrimPrefix(r.Location, "header ce_")
+	}
+	if r.Next != "" {
+		f.Message += " (" + r.Next + ")"
+	}
+	return f
 }
 
 func registryDown(err error) *Problem {

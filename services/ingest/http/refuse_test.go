@@ -134,7 +134,7 @@ func badInputs() []refused {
 		{name: "batch of 1,001", media: mediaBatch, body: "[" + strings.TrimSuffix(strings.Repeat(good+",", 1001), ",") + "]", status: 413, code: event.CodeTooLarge},
 		// Sizes.
 		{name: "body over the limit", body: good + strings.Repeat(" ", MaxBody), status: 413, code: event.CodeTooLarge},
-		{name: "record over the limit", body: with("data", map[string]any{"lead_id": "1", "company": strings.Repeat("x", MaxBody-600)}), status: 413, code: event.CodeTooLarge},
+		{name: "record over the limit", body: with("data", map[string]any{"lead_id": "42", "company": strings.Repeat("x", MaxBody-600)}), status: 413, code: event.CodeTooLarge},
 		{name: "an identifier over its bound", body: with("data", map[string]any{"lead_id": strings.Repeat("x", 513)}), status: 422, code: event.CodeInvalidBody},
 		{name: "batch body over the limit", media: mediaBatch, body: "[" + strings.Repeat(" ", MaxBatchBody) + "]", status: 413, code: event.CodeTooLarge},
 	}
