@@ -169,7 +169,7 @@ type admission struct {
 	trusted  bool // the engine made it; a record that was only forwarded under our signature is not
 	badSig   bool
 	stripped []string
-	subject  string         // as it was sent
+	subject  string // as it was sent
 	schemaID int32
 	body     []byte
 	barred   *event.Refusal // an origin that it may not claim, or an id that was meant and is not there
