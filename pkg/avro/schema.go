@@ -35,6 +35,11 @@ type Schema struct {
 	text        []byte
 	fingerprint [sha256.Size]byte
 	eventType   string
+	written     string // the text's own event type; a catalogue may say another
+	implied     string
+	subjects    []subjectRule
+	texts       map[string]int
+	roles       *roles // nil where there is an event type
 	root        *node
 	program     []op
 	short       int // a body of so many bytes can't hold a text over its bound
@@ -76,6 +81,14 @@ func Parse(text []byte) (*Schema, error) {
 	}
 	s.fingerprint = sha256.Sum256(s.text)
 	s.program = compile(root)
+	s.written, s.implied, s.texts = s.eventType, impliedType(root.name), topTexts(root)
+	rules, err := subjectRules(tree)
+	if err != nil {
+		return nil, err
+	}
+	if s.subjects = s.find(rules); len(s.subjects) < len(rules) {
+		return nil, &SchemaError{Location: "/event_subject", Message: "names a field that the record does not have as a text"}
+	}
 	s.short = shortest(s.program, MaxBody)
 	boundGoavro()
 	wire := wireSchema(root)
@@ -97,7 +110,8 @@ func Parse(text []byte) (*Schema, error) {
 // FullName returns namespace and name of the record, such as neuronx.lead.v1.LeadCreated.
 func (s *Schema) FullName() string { return s.root.name }
 
-// EventType returns the property "event_type" of the record, such as lead.created; "" if it has none.
+// EventType returns the property "event_type" of the record, such as lead.created, or what a catalogue says instead (see Within); "" if it has
+// none.
 func (s *Schema) EventType() string { return s.eventType }
 
 // Text returns the canonical JSON text of the schema, which is what is registered and hashed. Do not modify it.

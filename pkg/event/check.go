@@ -44,7 +44,7 @@ func (e *Event) CheckCharacters() error {
 		return nil
 	}
 	for _, a := range [...]struct{ name, text string }{
-		{hID, e.ID}, {hSource, e.Source}, {hSubject, e.Subject}, {hTraceParent, e.TraceParent}, {hTraceState, e.TraceState},
+		{hID, e.ID}, {hSource, e.Source}, {hSubject, e.Subject},
 		{hIdempotencyKey, e.IdempotencyKey}, {hCorrelation, e.CorrelationID},
 	} {
 		if err := checkCharacters(a.text); err != nil {
@@ -145,12 +145,4 @@ func visible(s string) bool {
 }
 
 // known tells whether a header means something to the engine.
-func known(name string) bool {
-	switch name {
-	case hSpecVersion, hID, hSource, hType, hSubject, hTime, hTenant, hCorrelation, hCausation, hHops, hOrigin, hDeriver, hDeriverNumber, hSequence, hPosition,
-		hRecordedTime, hLogID, hQuiet, hContentType, hTraceParent, hTraceState, hIdempotencyKey, hPath, hFingerprint, hForwarded, hReceipt, hRefused,
-		hSignature:
-		return true
-	}
-	return false
-}
+func known(name string) bool { return attributeOf(name) != aNone }

@@ -172,7 +172,6 @@ func TestCheckOutside_RefusesCharactersThatActAndNamesAttributeAndCodePoint(t *t
 	}
 	set := map[string]func(*Event, string){
 		"ce_id": func(e *Event, v string) { e.ID = v }, "ce_source": func(e *Event, v string) { e.Source = v }, "ce_subject": func(e *Event, v string) { e.Subject = v },
-		"traceparent": func(e *Event, v string) { e.TraceParent = v }, "tracestate": func(e *Event, v string) { e.TraceState = v },
 		"idempotency-key": func(e *Event, v string) { e.IdempotencyKey = v }, "ce_correlationid": func(e *Event, v string) { e.CorrelationID = v },
 		"ce_partner": func(e *Event, v string) { e.Extra = []Header{{"ce_partner", []byte(v)}} },
 	}

@@ -30,6 +30,21 @@ func (o Origin) Valid() bool {
 // NeedsSignature reports whether a claim of this origin counts only in a signed event.
 func (o Origin) NeedsSignature() bool { return o != OriginImport && o != OriginBackfill }
 
+// CheckClaimed refuses an origin that a producer may not claim, or that is none: an event whose origin was meant to reduce its effects must
+// not go on as a live one. An origin that only its absence says is live is not asked about.
+func (o Origin) CheckClaimed() *Refusal {
+	const offer = "there are live, import and backfill; without one the event is live"
+	switch {
+	case o == OriginLive || o == OriginImport || o == OriginBackfill:
+		return nil
+	case o == "":
+		return Refuse(CodeInvalidAttribute, "the origin is empty").Hint(offer)
+	case o.Valid():
+		return Refuse(CodeInvalidAttribute, "origin %s is claimed by the engine only", o).Hint(offer)
+	}
+	return Refuse(CodeInvalidAttribute, "there is no origin %.64q", string(o)).Hint(offer)
+}
+
 // ContentTypeAvro is the datacontenttype of every event in Kafka.
 const ContentTypeAvro = "application/avro"
 
@@ -76,6 +91,8 @@ type Event struct {
 	Value     []byte   // Avro in Confluent's framing
 
 	malformed []string // system attributes that could not be read; they never verify
+	noKey     bool     // an Idempotency-Key is there without a value
+	leftOut   int      // foreign headers that were too much
 	wide      bool     // an attribute that producers set has characters beyond ASCII, or an extension control characters: see CheckCharacters
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,8 +130,8 @@ func TestParseRefusesByCode(t *testing.T) {
 		"control":        {"acme", with(hSubject, "a\nb"), CodeInvalidAttribute},
 		"not utf-8":      {"acme", with(hSubject, "\xff"), CodeInvalidAttribute},
 		"json":           {"acme", with(hContentType, "application/json"), CodeUnsupportedMedia},
-		"many headers":   {"acme", make([]Header, 101), CodeTooLarge},
-		"fat headers":    {"acme", with("x", strings.Repeat("x", 33<<10)), CodeTooLarge},
+		"no id in it":    {"acme", []Header{{hID, nil}}, CodeInvalidAttribute},
+		"fat extensions": {"acme", slices.Repeat(with("ce_x", strings.Repeat("x", 4000))[1:], 9), CodeTooLarge},
 		"fat extension":  {"acme", with("ce_x", strings.Repeat("x", 5000)), CodeInvalidAttribute},
 	} {
 		_, err := Parse([]byte(c.key), c.headers, nil)

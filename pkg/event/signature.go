@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -182,6 +183,17 @@ func (e *Event) eachSystem(fn func(name, value string)) {
 	}
 }
 
+// CheckOrigin refuses an unsigned event whose origin its producer may not claim. It is asked before StripSystem, which takes such a claim off.
+func (e *Event) CheckOrigin() *Refusal {
+	if e.Origin == "" && !slices.Contains(e.malformed, hOrigin) {
+		return nil
+	}
+	if r := e.Origin.CheckClaimed(); r != nil {
+		return r.At("header " + hOrigin)
+	}
+	return nil
+}
+
 // StripSystem removes what counts only under a signature from an unsigned event and returns the names of what it removed. The
 // origins import and backfill stay, since they can only reduce effects.
 func (e *Event) StripSystem() []string {
@@ -190,6 +202,9 @@ func (e *Event) StripSystem() []string {
 	keep := e.Origin
 	if keep != "" && keep.NeedsSignature() {
 		keep = ""
+	}
+	if !e.Origin.Valid() {
+		e.Origin = "" // it is among the malformed
 	}
 	e.eachSystem(func(name, _ string) {
 		if name != hOrigin || keep == "" {

@@ -66,7 +66,7 @@ func decodeRecord(tenant string, b []byte) (event.Event, error) {
 		}
 		headers = append(headers, event.Header{Key: string(key), Value: value})
 	}
-	e, err := event.Parse([]byte(tenant), headers, b)
+	e, err := event.ParseExact([]byte(tenant), headers, b)
 	if err != nil {
 		return event.Event{}, fmt.Errorf("read stored record: %w", err)
 	}

@@ -44,6 +44,35 @@ func TestAdapter_CarriesOutOneSubjectInOrder(t *testing.T) {
 	}
 }
 
+func TestAdapter_SendsNothingThatAnswersHistory(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	var silent []string
+	for i, origin := range []event.Origin{event.OriginImport, event.OriginBackfill, event.OriginEcho} {
+		lead := fmt.Sprint("old", i)
+		for _, e := range []event.Recorded{r.upsert(lead), r.tag(lead, "Hot"), r.note(lead, "hello")} {
+			e.Origin = origin
+			r.apply(e)
+			silent = append(silent, e.ID)
+		}
+	}
+	again := r.upsert("again") // a person had this one sent again
+	again.Origin = event.OriginRedrive
+	live := r.upsert("live")
+	r.apply(again, live)
+	r.run(r.worker())
+	r.waitStatus(again.ID, effect.Done)
+	r.waitStatus(live.ID, effect.Done)
+	for _, id := range silent {
+		if e := r.waitStatus(id, effect.Recorded); e.Code != effect.CodeOrigin || e.Attempts != 0 {
+			t.Errorf("%s: %+v", id, e)
+		}
+	}
+	if reqs := r.crm.Requests(0, "loc-acme"); len(reqs) != 2 {
+		t.Errorf("%d requests: %+v", len(reqs), reqs)
+	}
+}
+
 func TestAdapter_RepeatsAnUpsertWhoseAnswerWasLost(t *testing.T) {
 	r := newRig(t)
 	r.connect(tenant, "send")

@@ -145,6 +145,9 @@ func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 		e.Status = effect.Off
 	case mode == effect.ModeRecord:
 		e.Status = effect.Recorded
+	case !effect.Reaches(r.Origin):
+		e.Status, e.Code = effect.Recorded, effect.CodeOrigin
+		e.LastError = "its origin is " + string(r.Origin) + ", and what answers history is not sent; a live event is"
 	case e.Class == effect.Once && (again || r.Position <= frozen):
 		e.Status, e.Code = effect.Unknown, "ledger_restored"
 		e.LastError = "the ledger did not know this command, though it was read before; it may have been carried out: resolve it"

@@ -22,6 +22,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/kafka/registry/registrytest"
 	"github.com/neuronx/engine/pkg/tenant"
 	httpin "github.com/neuronx/engine/services/ingest/http"
@@ -34,6 +35,8 @@ type both struct {
 	cfg  kafka.Config
 	urls []string
 	key  string
+
+	schemas *registry.Client
 }
 
 type directory struct{ snap tenant.Snapshot }
@@ -45,6 +48,7 @@ func startBoth(t *testing.T) *both {
 	log := slog.New(slog.DiscardHandler)
 	b := &both{t: t, cfg: kafkatest.Start(t)}
 	_, schemas := registrytest.Start(t, b.cfg)
+	b.schemas = schemas
 	keys := event.NewKeyring()
 	producer, err := kafka.NewProducer(b.cfg, 0, nil)
 	if err != nil {

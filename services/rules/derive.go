@@ -32,7 +32,7 @@ func derive(cause event.Recorded, out Output) event.Event {
 		TraceState:    cause.TraceState,
 		CorrelationID: cause.CorrelationID,
 		CausationID:   cause.ID,
-		Origin:        event.OriginLive,
+		Origin:        cause.EffectiveOrigin(), // what an import causes is no more live than the import, hop after hop
 		Value:         out.Value,
 	}
 	if seedRandomIDs {

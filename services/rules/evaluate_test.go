@@ -208,6 +208,12 @@ func TestDerive_TakesEverythingFromTheCause(t *testing.T) {
 	if !reflect.DeepEqual(e, want) {
 		t.Errorf("derived %+v, want %+v", e, want)
 	}
+	for origin, want := range map[event.Origin]event.Origin{"": event.OriginLive, event.OriginImport: event.OriginImport, event.OriginBackfill: event.OriginBackfill,
+		event.OriginRedrive: event.OriginRedrive, event.OriginEcho: event.OriginEcho} {
+		if r.Origin = origin; derive(r, Output{Rule: "score", Type: "lead.scored", Index: "1"}).Origin != want {
+			t.Errorf("what %q causes is not %s", origin, want)
+		}
+	}
 	r.CorrelationID = ""
 	if e := derive(r, Output{Rule: "a", Type: typeFailed, Index: "failed"}); e.CorrelationID != r.ID || e.Hops != 0 || e.Path != nil {
 		t.Errorf("a report %+v must begin the correlation and be no hop", e)

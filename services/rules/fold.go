@@ -332,7 +332,7 @@ func storm(e event.Event, schema Schema) (event.Event, error) {
 	return event.Event{
 		TenantID: e.TenantID, ID: stormID(e.TenantID, e.ID), Source: Source, Type: typeStorm, Subject: "rule/" + rule,
 		Time: e.Time, ContentType: event.ContentTypeAvro, TraceParent: e.TraceParent, TraceState: e.TraceState,
-		CorrelationID: e.CorrelationID, CausationID: e.CausationID, Origin: event.OriginLive, Value: event.Frame(schema.ID, body),
+		CorrelationID: e.CorrelationID, CausationID: e.CausationID, Origin: e.EffectiveOrigin(), Value: event.Frame(schema.ID, body),
 	}, nil
 }
 

@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/neuronx/engine/pkg/consumer"
@@ -37,6 +38,46 @@ emit:
 )
 
 func lead(id string) map[string]any { return map[string]any{"lead_id": id} }
+
+func TestLoop_WhatAnImportCausesIsAnImportHopAfterHop(t *testing.T) {
+	r := newRig(t)
+	defer r.start()()
+	r.send("t1", "tenant.created", "tenant/t1", map[string]any{})
+	r.publish("t1", 1, ruleFile("scores", `
+on: [lead.created]
+origins: [live, import]
+emit:
+  - type: lead.scored
+    data: {lead_id: data.lead_id, score: 10}`), ruleFile("qualifies", `
+on: [lead.scored]
+origins: [live, import]
+emit:
+  - type: lead.qualified
+    data: {lead_id: data.lead_id}
+  - type: crm.contact.tag.requested
+    data: {lead_id: data.lead_id, add: '["hot"]', remove: '[]'}`), ruleFile("greets", `
+on: [lead.scored, lead.qualified]
+emit:
+  - type: crm.note.add.requested
+    data: {lead_id: data.lead_id, body: '"hello"'}`))
+	r.sendAs(event.OriginImport, "t1", "lead.created", "lead/old", lead("old"))
+	r.send("t1", "lead.created", "lead/new", lead("new"))
+	r.settled("t1")
+	got := map[string][]string{}
+	for _, e := range r.log("t1") {
+		if e.Derived() {
+			got[e.Subject] = append(got[e.Subject], e.Type+" "+string(e.Origin))
+		}
+	}
+	for subject, want := range map[string][]string{
+		"lead/old": {"crm.contact.tag.requested import", "lead.qualified import", "lead.scored import"},
+		"lead/new": {"crm.contact.tag.requested live", "crm.note.add.requested live", "crm.note.add.requested live", "lead.qualified live", "lead.scored live"},
+	} {
+		if slices.Sort(got[subject]); !slices.Equal(got[subject], want) {
+			t.Errorf("%s: %v, want %v", subject, got[subject], want)
+		}
+	}
+}
 
 func TestLoop_IsCutAtHop16ReportedTrippedAndBroughtBack(t *testing.T) {
 	r := newRig(t)

@@ -144,8 +144,14 @@ func (r *rig) start() (stop func()) {
 // send puts an event before the door. Reserved types are signed.
 func (r *rig) send(tenant, typ, subject string, data map[string]any) *event.Event {
 	r.t.Helper()
+	return r.sendAs("", tenant, typ, subject, data)
+}
+
+// sendAs is send with an origin.
+func (r *rig) sendAs(origin event.Origin, tenant, typ, subject string, data map[string]any) *event.Event {
+	r.t.Helper()
 	r.n++
-	e := &event.Event{TenantID: tenant, ID: fmt.Sprintf("outside-%d", r.n), Source: "/test", Type: typ, Subject: subject,
+	e := &event.Event{Origin: origin, TenantID: tenant, ID: fmt.Sprintf("outside-%d", r.n), Source: "/test", Type: typ, Subject: subject,
 		Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Value: value(r.t, r.registry, typ, data)}
 	if event.Reserved(typ) {
 		r.keys.Sign(e)

@@ -72,9 +72,9 @@ func TestStorm_FactsThatKeepComingBackAreKeptAndTriggerNothing(t *testing.T) {
 	r.send("t1", "tenant.created", "tenant/t1", map[string]any{})
 	r.publish("t1", 1, score)
 	for i := range 25 {
-		r.send("t1", "lead.created", "lead/1", lead(fmt.Sprint(i)))
+		r.send("t1", "lead.created", "lead/1", map[string]any{"lead_id": "1", "company": fmt.Sprint(i)})
 	}
-	r.send("t1", "lead.created", "lead/2", lead("other"))
+	r.send("t1", "lead.created", "lead/2", lead("2"))
 	r.settled("t1")
 	if n := r.count("t1", "lead.created"); n != 26 {
 		t.Errorf("%d facts in the log, want all 26", n)

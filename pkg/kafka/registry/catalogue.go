@@ -30,6 +30,7 @@ type catalogue struct {
 	at            time.Time
 	byType        map[string]entry
 	byFingerprint map[[32]byte]entry
+	versions      map[string][]int32 // ids by full name
 }
 
 type entry struct {
@@ -50,7 +51,7 @@ func subjectsOf(fullName string) []string {
 
 // ByType returns id and schema of the latest version of an event type: of the record that the catalogue's rules give
 // the type (neuronx.lead.v1.LeadCreated for lead.created), in its highest major; of another record only if there is
-// none such. A new type is seen within seconds, a new version within a minute. The error is ErrUnknown or
+// none such. Of a record of the embedded catalogue it is the latest version that has all that the catalogue says, if there is one. A new type is seen within seconds, a new version within a minute. The error is ErrUnknown or
 // ErrUnavailable.
 func (c *Client) ByType(ctx context.Context, eventType string) (int32, *avro.Schema, error) {
 	found, err := c.find(ctx, func(cat *catalogue) (entry, bool) {
@@ -74,6 +75,25 @@ func (c *Client) ByFingerprint(ctx context.Context, fingerprint [32]byte) (int32
 		return 0, nil, fmt.Errorf("schema fingerprint %x: %w", fingerprint[:8], err)
 	}
 	return found.id, found.schema, nil
+}
+
+// Versions returns the ids of all versions of the record that the schema with the id is one of, as far as they are known: it waits for the
+// registry, for a second, only if the list was never read. It is empty for an id that was not looked up.
+func (c *Client) Versions(id int32) []int32 {
+	c.mu.RLock()
+	s, cat := c.byID[id], c.catalog
+	c.mu.RUnlock()
+	if s == nil {
+		return nil
+	}
+	if cat == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if cat, _ = c.current(ctx, freshFor); cat == nil {
+			return nil
+		}
+	}
+	return cat.versions[s.FullName()]
 }
 
 // Types returns the event types of the catalogue, sorted. The error is ErrUnavailable.
@@ -134,7 +154,7 @@ func (c *Client) list(ctx context.Context) (*catalogue, error) {
 		return nil, err
 	}
 	c.nextTry = time.Time{}
-	cat := &catalogue{at: at, byType: map[string]entry{}, byFingerprint: map[[32]byte]entry{}}
+	cat := &catalogue{at: at, byType: map[string]entry{}, byFingerprint: map[[32]byte]entry{}, versions: map[string][]int32{}}
 	for _, s := range found {
 		id := int32(s.ID)
 		schema, ok := c.byID[id]
@@ -145,11 +165,12 @@ func (c *Client) list(ctx context.Context) (*catalogue, error) {
 			}
 			c.keep(id, schema)
 		}
+		cat.versions[schema.FullName()] = append(cat.versions[schema.FullName()], id)
 		e := entry{id: id, version: s.Version, schema: schema}
 		if _, ok := cat.byFingerprint[schema.Fingerprint()]; !ok {
 			cat.byFingerprint[schema.Fingerprint()] = e
 		}
-		name := schema.EventType()
+		name := cmp.Or(schema.EventType(), schema.ImpliedType())
 		if earlier, ok := cat.byType[name]; name != "" && (!ok || compare(e, earlier) > 0) {
 			cat.byType[name] = e
 		}
@@ -165,10 +186,27 @@ func compare(a, b entry) int {
 	if majorA != majorB {
 		return cmp.Compare(majorA, majorB)
 	}
+	// A type that is only implied by a record's name is served where no schema says that it is of the type.
+	if a, b := a.schema.EventType() != "", b.schema.EventType() != ""; a != b {
+		return rank(a) - rank(b)
+	}
+	// A version that lost what the catalogue says was registered by another client: the latest one is not simply trusted.
+	if own := catalogued().byName[a.schema.FullName()]; own != nil && a.schema.FullName() == b.schema.FullName() {
+		if a, b := a.schema.Keeps(own), b.schema.Keeps(own); a != b {
+			return rank(a) - rank(b)
+		}
+	}
 	if n := strings.Compare(b.schema.FullName(), a.schema.FullName()); n != 0 {
 		return n
 	}
 	return cmp.Compare(a.version, b.version)
+}
+
+func rank(better bool) int {
+	if better {
+		return 1
+	}
+	return 0
 }
 
 // all returns every version of every subject with the prefix: in one request where the registry can, else one by one. Older

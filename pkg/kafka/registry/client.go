@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/schemas"
 )
 
 var (
@@ -210,8 +211,31 @@ func parse(found sr.Schema) (*avro.Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
-	return s, nil
+	own := catalogued()
+	return s.Within(own.record, own.eventType), nil
 }
+
+// embedded is the catalogue of this build, which says what its records mean whatever the registry holds.
+type embedded struct{ byName, byType map[string]*avro.Schema }
+
+func (e *embedded) record(fullName string) *avro.Schema     { return e.byName[fullName] }
+func (e *embedded) eventType(eventType string) *avro.Schema { return e.byType[eventType] }
+
+var catalogued = sync.OnceValue(func() *embedded {
+	e := &embedded{byName: map[string]*avro.Schema{}, byType: map[string]*avro.Schema{}}
+	files, err := schemas.Files()
+	if err != nil {
+		panic(fmt.Sprintf("the embedded schemas can't be read: %v", err))
+	}
+	for _, f := range files {
+		s, err := avro.Parse(f.Text)
+		if err != nil {
+			panic(fmt.Sprintf("embedded schema %s: %v", f.Path, err)) // a test parses each
+		}
+		e.byName[s.FullName()], e.byType[s.EventType()] = s, s
+	}
+	return e
+})
 
 // classify tells "there is none" from "no answer". A 404 without the registry's own code comes from something else
 // that listens at the address, so it says nothing about the schema.

@@ -369,6 +369,54 @@ func TestClient_DoesNotLetAnotherRecordTakeOverAType(t *testing.T) {
 	}
 }
 
+// A client that registers the canonical form of a schema loses every property; where the registry takes that, it is the latest version.
+func TestClient_KnowsARecordOfTheCatalogueThatLostItsProperties(t *testing.T) {
+	c, f, _ := connect(t)
+	ctx := t.Context()
+	if _, err := c.Push(ctx, catalogueFiles(t), true); err != nil {
+		t.Fatal(err)
+	}
+	want, _, err := c.ByType(ctx, "lead.created")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stripped := func(fields string) string {
+		return `{"type":"record","name":"LeadCreated","namespace":"neuronx.lead.v1","fields":[{"name":"lead_id","type":"string"}` + fields + `]}`
+	}
+	var latest int
+	for _, text := range []string{stripped(""), stripped(`,{"name":"email","type":["null","string"],"default":null}`)} { // versions 1 and 2
+		latest = register(t, f, "neuronx.ingress-copy", text)
+	}
+	s, err := c.SchemaByID(ctx, int32(latest))
+	if err != nil || s.EventType() != "lead.created" {
+		t.Fatalf("%v %q", err, s.EventType())
+	}
+	if p := s.Personal(); len(p) != 1 || p[0].Path != "email" {
+		t.Errorf("personal are %+v", p)
+	}
+	body, err := s.EncodeJSON([]byte(`{"lead_id":"42"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if prefix, value := s.Subject("lead.created", body); prefix+string(value) != "lead/42" {
+		t.Errorf("the subject is %s%s", prefix, value)
+	}
+	c.stale()
+	if id, s, err := c.ByType(ctx, "lead.created"); err != nil || id != want || len(s.Personal()) < 4 {
+		t.Errorf("id %d (%v), want %d", id, err, want)
+	}
+	if ids := c.Versions(want); len(ids) < 3 {
+		t.Errorf("versions %v", ids)
+	}
+	foreign := register(t, f, "neuronx.ingress-value", `{"type":"record","name":"DealClosed","namespace":"acme.crm","fields":[{"name":"deal","type":"string"}]}`)
+	if id, s, err := c.ByType(ctx, "acme.crm.deal_closed"); err == nil && (int(id) != foreign || s.EventType() != "") {
+		t.Errorf("id %d, %v", id, err)
+	}
+	if s, err := c.SchemaByID(ctx, int32(foreign)); err != nil || s.EventType() != "" || s.ImpliedType() != "acme.crm.deal_closed" {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestClient_WaitsOnlyAsLongAsItsCaller(t *testing.T) {
 	release := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-release }))

@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -170,7 +171,7 @@ func edit(e *event.Event, value []byte, w World) ([]string, *event.Refusal) {
 	if r != nil {
 		return nil, r
 	}
-	if e.Type != "" && schema.EventType() != e.Type {
+	if own := schema.EventType(); e.Type != "" && own != "" && own != e.Type {
 		return nil, event.Refuse(event.CodeTypeMismatch, "the data is of %s, the event of %s", schema.EventType(), e.Type)
 	}
 	if err := schema.CheckNew(body); err != nil {
@@ -201,7 +202,7 @@ func edit(e *event.Event, value []byte, w World) ([]string, *event.Refusal) {
 	}
 	e.Value = value
 	if e.Type == "" {
-		e.Type = schema.EventType()
+		e.Type = cmp.Or(schema.EventType(), schema.ImpliedType())
 	}
 	return changed, nil
 }
@@ -247,7 +248,7 @@ func fillIn(l *Letter, e *event.Event, w World) {
 	}
 	if e.Type == "" {
 		if schema, _, r := schemaOf(e.Value, w); r == nil {
-			e.Type = schema.EventType()
+			e.Type = cmp.Or(schema.EventType(), schema.ImpliedType())
 		}
 	}
 }

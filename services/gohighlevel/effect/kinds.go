@@ -1,6 +1,10 @@
 package effect
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/neuronx/engine/pkg/event"
+)
 
 // Adapter is the name of this adapter in connections, outcomes and crm_ids.
 const Adapter = "gohighlevel"
@@ -47,7 +51,7 @@ func ClassOf(kind string) Class {
 //	command ──> pending ──> sending (committed before the first byte) ──> done │ failed
 //	   │           │            └── once: lost answer, lease lost ──> unknown ─┘ (only by a person: done, failed, resend)
 //	   │           └──> failed (expired, contact_unknown …)
-//	   └──> recorded (mode record), off (mode off or no CRM connected)
+//	   └──> recorded (mode record, or an origin that is history), off (mode off or no CRM connected)
 type Status string
 
 // The statuses.
@@ -78,6 +82,15 @@ func ParseMode(s string) Mode {
 		return m
 	}
 	return ModeRecord
+}
+
+// CodeOrigin is the code of a command that was recorded and not sent because of its origin.
+const CodeOrigin = "origin"
+
+// Reaches reports whether a command of this origin is carried out. What answers an import, a backfill or the CRM's own echo is history:
+// it is recorded in every mode, and nobody is contacted for it.
+func Reaches(o event.Origin) bool {
+	return o == "" || o == event.OriginLive || o == event.OriginRedrive
 }
 
 // ModeFor finds the mode of a kind: the kind's own setting, else the tenant's for "*", else the connection's.

@@ -10,7 +10,7 @@ import (
 func TestPostEvents_IsRefusedAtOnceWhileKafkaIsKnownToBeAway(t *testing.T) {
 	var away error
 	f := newFixture(t, func(c *Config) { c.Away = func() error { return away } })
-	lead := with("id", "1", "type", "lead.created", "data", map[string]any{"lead_id": "1"})
+	lead := with("id", "1", "type", "lead.created", "subject", nil, "data", map[string]any{"lead_id": "1"})
 	away = errors.New("kafka: dial tcp 10.0.0.7:9092: connection refused, since 12:00:00 UTC")
 	w := f.structured(lead)
 	p := decode[Problem](t, w)

@@ -38,7 +38,7 @@ type request struct {
 // names everything that is wrong at once. It does no I/O but for the registry.
 func build(ctx context.Context, e *event.Event, env *envelope, req *request, schemas Catalogue, keys *event.Keyring) (ignored []string, err error) {
 	ignored, faults := attributes(e, env, req)
-	if tenant, ok := env.attrs.lookup("tenantid"); ok && tenant != req.tenant {
+	if tenant := env.attrs.get("tenantid"); tenant != "" && tenant != req.tenant {
 		return nil, problem(event.CodeTenantMismatch, "tenantid is not the tenant of the API key").
 			at("tenantid", "the tenant is the one of the API key").hint("leave the attribute out, or use that tenant's key")
 	}
@@ -110,6 +110,9 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 		case "subject":
 			e.Subject = value
 		case "time":
+			if value == "" {
+				continue // an optional attribute without a value is an absent one
+			}
 			t, err := event.ParseTime(value)
 			if err != nil {
 				faults = append(faults, FieldError{Location: "time", Message: err.Detail, Value: clip(value)})
@@ -120,10 +123,9 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 		case "traceparent", "tracestate":
 			// Set below: CloudEvents' distributed tracing extension wins over the hop's header.
 		case "origin":
-			if o := event.Origin(value); o.Valid() && !o.NeedsSignature() {
-				e.Origin = o
-			} else if o != event.OriginLive {
-				ignored = append(ignored, name)
+			e.Origin = event.Origin(value)
+			if r := e.Origin.CheckClaimed(); r != nil {
+				faults = append(faults, FieldError{Location: name, Message: r.Detail + ": " + r.Next, Value: clip(value)})
 			}
 		case "causationid", "hops", "deriver", "derivernumber", "sequence", "position", "recordedtime", "logid":
 			ignored = append(ignored, name)
@@ -134,8 +136,8 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 		}
 	}
 	sortHeaders(e.Extra)
-	if parent := env.attrs.get("traceparent"); validTraceparent(parent) {
-		e.TraceParent, e.TraceState = parent, env.attrs.get("tracestate")
+	if parent := env.attrs.get("traceparent"); event.ValidTraceParent(parent) {
+		e.TraceParent, e.TraceState = parent, event.UsableTraceState(env.attrs.get("tracestate"))
 	}
 	return ignored, faults
 }
@@ -202,11 +204,15 @@ func encodeStrictly(e *event.Event, env *envelope, req *request, id int32, schem
 	return bounded(e, schema)
 }
 
-// bounded tells which identifier of an encoded event is too long. The sequencer would refuse it; the sender hears of it here.
+// bounded tells which identifier of an encoded event is too long, and adopts the subject. The sequencer would refuse what is wrong with
+// them; the sender hears of it here.
 func bounded(e *event.Event, schema *avro.Schema) (event.Code, []FieldError, error) {
 	_, body, err := event.Unframe(e.Value)
 	if err != nil {
 		return "", nil, err
+	}
+	if r := e.Adopt(schema, body); r != nil {
+		return r.Code, []FieldError{contradiction(r)}, nil
 	}
 	if err := schema.CheckBounds(body); err != nil {
 		return event.CodeInvalidBody, dataFaults(err), nil
@@ -230,15 +236,31 @@ func encodeAvro(ctx context.Context, e *event.Event, data []byte, schemas Catalo
 	if err != nil {
 		return "", nil, registryDown(err)
 	}
-	if t := schema.EventType(); t != e.Type && e.Type != "" {
-		return event.CodeTypeMismatch, []FieldError{{Location: "type", Message: fmt.Sprintf("schema %d is for the type %.128q", id, t)}}, nil
-	}
 	if err := schema.CheckNew(body); err != nil {
 		return event.CodeInvalidBody, dataFaults(err), nil
 	}
+	if e.Type == "" {
+		return "", nil, nil // already a fault
+	}
+	sent := e.Subject
+	if r := e.Adopt(schema, body); r != nil {
+		return r.Code, []FieldError{contradiction(r)}, nil
+	}
 	e.Value = data
-	e.Fingerprint = event.FingerprintAvro(e.Type, e.Subject, e.Source, id, body)
+	e.Fingerprint = event.FingerprintAvro(e.Type, sent, e.Source, id, body)
 	return "", nil, nil
+}
+
+// contradiction is what the schema or the data say against an attribute.
+func contradiction(r *event.Refusal) FieldError {
+	f := FieldError{Location: "type", Message: r.Detail}
+	if r.Location != "" {
+		f.Location = strings.TrimPrefix(r.Location, "header ce_")
+	}
+	if r.Next != "" {
+		f.Message += " (" + r.Next + ")"
+	}
+	return f
 }
 
 func registryDown(err error) *Problem {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -62,10 +63,11 @@ func readBinary(h http.Header, media string, body []byte) envelope {
 		env.form = dataNone
 	}
 	for name, values := range h {
-		attr, ok := strings.CutPrefix(strings.ToLower(name), "ce-")
-		if !ok {
+		attr, ok := strings.CutPrefix(strings.ToLower(name), "ce")
+		if !ok || attr == "" || attr[0] != '-' && attr[0] != '_' { // ce_id is what Kafka calls it: never nothing
 			continue
 		}
+		attr = attr[1:]
 		location := "header ce-" + attr
 		switch {
 		case len(env.attrs) == maxAttributes:
@@ -73,14 +75,21 @@ func readBinary(h http.Header, media string, body []byte) envelope {
 			return env
 		case !attributeName(attr):
 			env.fault("headers", "an attribute's name is lower-case letters and digits, at most %d", maxAttributeName)
-		case len(values) != 1:
-			env.fault(location, "the header is there %d times", len(values))
+		case attr == "traceparent" && len(values) != 1: // nobody knows which is right, and it decides nothing
+		case attr == "tracestate" && len(values) != 1:
+			env.attrs.set(attr, strings.Join(values, ","))
+		case slices.ContainsFunc(values, func(v string) bool { return v != values[0] }):
+			env.fault(location, "the header is there %d times, with different values", len(values))
 		case attr == "datacontenttype":
 			env.fault(location, "in binary mode the Content-Type header says it")
 		default:
 			value, err := decodeHeader(values[0])
 			if err != nil {
 				env.fault(location, "%s", err)
+				continue
+			}
+			if had, ok := env.attrs.lookup(attr); ok && had != value { // in two spellings
+				env.fault(location, "the header is there twice, with different values")
 				continue
 			}
 			env.attrs.set(attr, value)

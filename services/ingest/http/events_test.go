@@ -64,7 +64,7 @@ func TestPost_AcceptedEventIsInKafkaBeforeTheAnswer(t *testing.T) {
 
 func TestPost_BinaryJSONCarriesAttributesInHeaders(t *testing.T) {
 	f := newFixture(t, nil)
-	w := f.call("POST", "/v1/events", f.keys["acme"], []byte(`{"lead_id":"42"}`), "Content-Type", "application/json; charset=UTF-8",
+	w := f.call("POST", "/v1/events", f.keys["acme"], []byte(`{"lead_id":"€"}`), "Content-Type", "application/json; charset=UTF-8",
 		"ce-specversion", "1.0", "ce-id", "a%20b", "ce-source", `"/crm"`, "ce-type", "lead.created", "ce-subject", "lead/%E2%82%AC",
 		"ce-time", "2026-01-31T12:00:00.5+01:00", "ce-correlationid", "c1", "ce-dataref", "x")
 	if w.Code != http.StatusAccepted {
@@ -141,7 +141,7 @@ func TestPost_RetryWithTheSameKeyNamesTheSameEventAndFingerprint(t *testing.T) {
 
 func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 	f := newFixture(t, nil)
-	w := f.structured(with("causationid", "x", "hops", "9", "deriver", "rules", "derivernumber", "7", "sequence", "1", "origin", "redrive", "logid", "l"))
+	w := f.structured(with("causationid", "x", "hops", "9", "deriver", "rules", "derivernumber", "7", "sequence", "1", "origin", "live", "logid", "l"))
 	if w.Code != http.StatusAccepted {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
@@ -149,8 +149,8 @@ func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 	if e.CausationID != "" || e.Hops != 0 || e.Derived() || e.DeriverNumber != 0 || e.Origin != event.OriginLive || len(e.Extra) != 0 {
 		t.Errorf("%+v", e)
 	}
-	if n := testutil.CollectAndCount(f.metrics.ignored); n != 7 {
-		t.Errorf("%d kinds of dropped attributes are counted, want 7", n)
+	if n := testutil.CollectAndCount(f.metrics.ignored); n != 6 {
+		t.Errorf("%d kinds of dropped attributes are counted, want 6", n)
 	}
 	for _, origin := range []string{"import", "backfill"} {
 		if w := f.structured(with("id", origin, "origin", origin)); w.Code != http.StatusAccepted {
@@ -160,6 +160,19 @@ func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 		if e := parsed(t, recs[len(recs)-1]); string(e.Origin) != origin {
 			t.Errorf("origin %s became %q", origin, e.Origin)
 		}
+	}
+}
+
+func TestPost_RefusesAnOriginThatAClientMayNotClaim(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, origin := range []string{"Import", "imported", "bogus", "", "echo", "redrive"} {
+		w := f.structured(with("origin", origin))
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "import and backfill") || !strings.Contains(w.Body.String(), origin) {
+			t.Errorf("%q: %d %s", origin, w.Code, w.Body)
+		}
+	}
+	if recs := f.producer.taken(); len(recs) != 0 {
+		t.Errorf("%d records are produced", len(recs))
 	}
 }
 
@@ -249,8 +262,8 @@ func TestPostBatch_RecordsThatAreStillOnTheirWayDoNotChangeWithLaterRequests(t *
 			t.Fatal(err)
 		}
 		batch := "[" + strings.Join([]string{
-			with("id", fmt.Sprint(n, "json"), "subject", fmt.Sprint("lead/", n)),
-			with("id", fmt.Sprint(n, "avro"), "data", nil, "datacontenttype", mediaAvro, "data_base64", base64.StdEncoding.EncodeToString(event.Frame(id, body))),
+			with("id", fmt.Sprint(n, "json"), "subject", fmt.Sprint("lead/", n), "data", map[string]any{"lead_id": fmt.Sprint(n)}),
+			with("id", fmt.Sprint(n, "avro"), "subject", nil, "data", nil, "datacontenttype", mediaAvro, "data_base64", base64.StdEncoding.EncodeToString(event.Frame(id, body))),
 		}, ",") + "]"
 		if n%2 == 1 { // a way to write it that the scan leaves to the strict reader
 			batch = strings.Replace(batch, `"source"`, `"sour\u0063e"`, 1)
@@ -378,7 +391,7 @@ func TestTrace_IsCarriedOrStarted(t *testing.T) {
 	if e := parsed(t, recs[1]); !strings.Contains(e.TraceParent, "-aaaa2f") {
 		t.Errorf("the event's own trace lost to the hop's: %q", e.TraceParent)
 	}
-	if e := parsed(t, recs[2]); !validTraceparent(e.TraceParent) {
+	if e := parsed(t, recs[2]); !event.ValidTraceParent(e.TraceParent) {
 		t.Errorf("no trace was started: %q", e.TraceParent)
 	}
 }

@@ -115,8 +115,11 @@ func badInputs() []refused {
 		{name: "binary Avro of four bytes", media: mediaAvro, body: "\x00\x00\x00\x00", head: binary, status: 400, code: event.CodeInvalidFraming},
 		{name: "binary Avro of an unknown schema", media: mediaAvro, body: "\x00\x7f\x00\x00\x01x", head: binary, status: 422, code: event.CodeUnknownSchema},
 		// Keys.
-		{name: "empty key", body: good, head: []string{"Idempotency-Key", ""}, status: 400, code: event.CodeInvalidAttribute},
-		{name: "empty quoted key", body: good, head: []string{"Idempotency-Key", `""`}, status: 400, code: event.CodeInvalidAttribute},
+		{name: "empty key and no id", body: with("id", nil), head: []string{"Idempotency-Key", ""}, status: 400, code: event.CodeMissingAttribute},
+		{name: "empty quoted key and no id", body: with("id", nil), head: []string{"Idempotency-Key", `""`}, status: 400, code: event.CodeMissingAttribute},
+		{name: "two keys in two spellings", body: good, head: []string{"Idempotency-Key", "1", "Idempotency_Key", "2"}, status: 400, code: event.CodeInvalidAttribute},
+		{name: "two ids in two spellings", media: mediaJSON, body: `{"lead_id":"1"}`, head: append([]string{"ce_id", "other"}, binary...), status: 400, code: event.CodeInvalidAttribute},
+		{name: "an unknown origin in another spelling", media: mediaJSON, body: `{"lead_id":"1"}`, head: append([]string{"CE_Origin", "Import"}, binary...), status: 400, code: event.CodeInvalidAttribute},
 		{name: "open quote", body: good, head: []string{"Idempotency-Key", `"a`}, status: 400, code: event.CodeInvalidAttribute},
 		{name: "key of 257", body: good, head: []string{"Idempotency-Key", strings.Repeat("k", 257)}, status: 400, code: event.CodeInvalidAttribute},
 		{name: "key with unicode", body: good, head: []string{"Idempotency-Key", "clé"}, status: 400, code: event.CodeInvalidAttribute},
@@ -131,7 +134,7 @@ func badInputs() []refused {
 		{name: "batch of 1,001", media: mediaBatch, body: "[" + strings.TrimSuffix(strings.Repeat(good+",", 1001), ",") + "]", status: 413, code: event.CodeTooLarge},
 		// Sizes.
 		{name: "body over the limit", body: good + strings.Repeat(" ", MaxBody), status: 413, code: event.CodeTooLarge},
-		{name: "record over the limit", body: with("data", map[string]any{"lead_id": "1", "company": strings.Repeat("x", MaxBody-600)}), status: 413, code: event.CodeTooLarge},
+		{name: "record over the limit", body: with("data", map[string]any{"lead_id": "42", "company": strings.Repeat("x", MaxBody-600)}), status: 413, code: event.CodeTooLarge},
 		{name: "an identifier over its bound", body: with("data", map[string]any{"lead_id": strings.Repeat("x", 513)}), status: 422, code: event.CodeInvalidBody},
 		{name: "batch body over the limit", media: mediaBatch, body: "[" + strings.Repeat(" ", MaxBatchBody) + "]", status: 413, code: event.CodeTooLarge},
 	}

@@ -31,9 +31,12 @@ const maxIdempotencyKey = 256
 
 // idempotencyKey reads the header of draft-ietf-httpapi-idempotency-key-header:
 // a structured-field string (RFC 9651, 3.3.3); a bare value is taken too.
-// Absent is "".
+// Absent is "", and so is one without a value: then the event needs an id.
 func idempotencyKey(h http.Header) (string, *Problem) {
 	values := h.Values("Idempotency-Key")
+	if other := h.Values("Idempotency_key"); len(other) > 0 { // as net/http writes it when the client says Idempotency_Key
+		values = append(values[:len(values):len(values)], other...)
+	}
 	if len(values) == 0 {
 		return "", nil
 	}
@@ -41,8 +44,8 @@ func idempotencyKey(h http.Header) (string, *Problem) {
 		return "", problem(event.CodeInvalidAttribute, "the Idempotency-Key can't be used: "+why).at("header Idempotency-Key", why).
 			hint("1 to 256 printable ASCII characters, such as a UUID")
 	}
-	if len(values) > 1 {
-		return bad("it is there more than once")
+	if slices.ContainsFunc(values, func(v string) bool { return v != values[0] }) {
+		return bad("it is there more than once, with different values")
 	}
 	v := strings.TrimSpace(values[0])
 	if strings.HasPrefix(v, `"`) {
@@ -58,7 +61,7 @@ func idempotencyKey(h http.Header) (string, *Problem) {
 	}
 	switch {
 	case v == "":
-		return bad("it is empty")
+		return "", nil
 	case len(v) > maxIdempotencyKey:
 		return bad("it is longer than 256 characters")
 	}
@@ -73,45 +76,15 @@ func idempotencyKey(h http.Header) (string, *Problem) {
 // trace carries a valid traceparent on (W3C Trace Context 1, 3.2) or starts one,
 // and tells the trace id.
 func trace(h http.Header) (parent, state, traceID string) {
-	if values := h.Values("Traceparent"); len(values) == 1 && validTraceparent(values[0]) {
+	if values := h.Values("Traceparent"); len(values) == 1 && event.ValidTraceParent(values[0]) {
 		parent = values[0]
-		if state = strings.Join(h.Values("Tracestate"), ","); len(state) > 512 || !printableASCII(state) {
-			state = "" // 3.3.1.5: a tracestate that is too long or unreadable is dropped, not the trace
-		}
-		return parent, state, parent[3:35]
+		return parent, event.UsableTraceState(strings.Join(h.Values("Tracestate"), ",")), parent[3:35]
 	}
 	var ids [24]byte
 	_, _ = rand.Read(ids[:]) // never fails since Go 1.24
 	id := hex.EncodeToString(ids[:])
 	// 00: not sampled. Whether to record is the business of who started the trace, and nobody did.
 	return "00-" + id[:32] + "-" + id[32:] + "-00", "", id[:32]
-}
-
-func validTraceparent(v string) bool {
-	if len(v) < 55 || v[2] != '-' || v[35] != '-' || v[52] != '-' {
-		return false
-	}
-	version, traceID, parentID, flags := v[:2], v[3:35], v[36:52], v[53:55]
-	for _, s := range []string{version, traceID, parentID, flags} {
-		for i := range len(s) {
-			if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-				return false
-			}
-		}
-	}
-	if version == "ff" || (version == "00" && len(v) != 55) || len(v) > 512 || (len(v) > 55 && v[55] != '-') || !printableASCII(v) {
-		return false
-	}
-	return strings.Trim(traceID, "0") != "" && strings.Trim(parentID, "0") != ""
-}
-
-func printableASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] > 0x7e {
-			return false
-		}
-	}
-	return true
 }
 
 // sortHeaders gives extensions a fixed order, whatever order a map had.

@@ -57,6 +57,12 @@ func decide(r *kafka.Record, o origin, sign func(*event.Event)) fate {
 		}
 		return asItIs(r, o, code, sign)
 	}
+	if claim := e.CheckOrigin(); claim != nil {
+		return asItIs(r, o, claim.Code, sign)
+	}
+	if missed := e.CheckIdentity(); missed != nil {
+		return asItIs(r, o, missed.Code, sign)
+	}
 	f := fate{outcome: forwarded, stripped: e.StripSystem()}
 	if e.Signature != "" {
 		e.Signature, f.stripped = "", append(f.stripped, "neuronx-sig")
@@ -96,12 +102,13 @@ func asItIs(r *kafka.Record, o origin, code event.Code, sign func(*event.Event))
 		f.record.Headers = append(f.record.Headers, kafka.RecordHeader{Key: tenantHdr, Value: r.Key})
 	}
 	for _, h := range r.Headers {
+		name := event.HeaderName(h.Key)
 		switch {
-		case h.Key == tenantHdr && len(f.record.Headers) > 0 && f.record.Headers[0].Key == tenantHdr:
+		case name == tenantHdr && len(f.record.Headers) > 0 && f.record.Headers[0].Key == tenantHdr:
 			continue
-		case event.IsSystem(h.Key) && h.Key != "ce_origin":
-			f.stripped = append(f.stripped, h.Key)
-			h.Key = unsigned + h.Key
+		case event.IsSystem(name) && name != "ce_origin":
+			f.stripped = append(f.stripped, name)
+			h.Key = unsigned + name
 		}
 		f.record.Headers = append(f.record.Headers, h)
 	}

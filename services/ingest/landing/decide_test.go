@@ -45,7 +45,6 @@ func TestDecide_ForwardsUnderTheTopicsTenantWhateverTheRecordClaims(t *testing.T
 			[]string{"ce_deriver", "ce_derivernumber", "ce_hops", "neuronx-fwd", "neuronx-refused"},
 			func(e event.Event) bool { return e.Hops == 0 && !e.Derived() && e.Refused == "" }},
 		"an origin that only reduces effects": {rec("", body, "ce_origin", "import"), nil, func(e event.Event) bool { return e.Origin == event.OriginImport }},
-		"an origin that does not":             {rec("", body, "ce_origin", "echo"), []string{"ce_origin"}, func(e event.Event) bool { return e.Origin == "" }},
 		"a foreign signature":                 {rec("", body, "neuronx-sig", "v1,k9,AAAA"), []string{"neuronx-sig"}, func(event.Event) bool { return true }},
 		"our own signature, replayed": {rec("acme", body, "ce_id", "i", "ce_type", "tenant.suspended", "ce_hops", "1", "neuronx-sig", signed.Signature),
 			[]string{"ce_hops", "neuronx-sig"}, func(e event.Event) bool { return e.Hops == 0 && e.Signature != signed.Signature }},
@@ -68,12 +67,28 @@ func TestDecide_ForwardsUnderTheTopicsTenantWhateverTheRecordClaims(t *testing.T
 	}
 }
 
+func TestDecide_LeavesAnOriginThatIsNotTheProducersToTheDoor(t *testing.T) {
+	keys := event.NewKeyring()
+	if f := decide(rec("", []byte("v"), "Idempotency-Key", ""), origin{tenant: "acme"}, keys.Sign); f.outcome != refused || f.code != event.CodeMissingAttribute || f.record.Headers[0].Key != "Idempotency-Key" {
+		t.Errorf("an empty key and no id: %+v", f)
+	}
+	for _, claim := range []string{"Import", "bogus", "", "echo"} {
+		f := decide(rec("", []byte("v"), "ce_origin", claim), origin{tenant: "acme", topicID: [16]byte{7}}, keys.Sign)
+		if f.outcome != refused || f.code != event.CodeInvalidAttribute {
+			t.Errorf("%q: %+v", claim, f)
+		}
+		if h := f.record.Headers[0]; h.Key != "ce_origin" || string(h.Value) != claim || len(f.record.Headers) != 1 { // unsigned, for the door to refuse
+			t.Errorf("%q is handed on as %+v", claim, f.record.Headers)
+		}
+	}
+}
+
 func TestDecide_WhatIsRefusedIsRefusedByTheDoorToo(t *testing.T) {
 	keys, body := event.NewKeyring(), event.Frame(3, []byte{1})
 	fat := bytes.Repeat([]byte{9}, 1<<20-100)
 	many := make([]string, 240)
 	for i := range many {
-		many[i] = "x"
+		many[i] = "ce_x"
 	}
 	for name, c := range map[string]struct {
 		r      *kafka.Record
@@ -89,7 +104,8 @@ func TestDecide_WhatIsRefusedIsRefusedByTheDoorToo(t *testing.T) {
 		"a header twice":                  {rec("", body, "ce_id", "a", "ce_id", "b"), "", event.CodeInvalidAttribute, false},
 		"a type that is none":             {rec("", body, "ce_type", "Lead"), "", event.CodeInvalidAttribute, false},
 		"another media type":              {rec("", body, "content-type", "text/plain"), "", event.CodeUnsupportedMedia, false},
-		"too many headers":                {rec("", body, many...), "", event.CodeTooLarge, false},
+		"too many extensions":             {rec("", body, many...), "", event.CodeTooLarge, false},
+		"two ids in two spellings":        {rec("", body, "ce-id", "1", "CE_ID", "2"), "", event.CodeInvalidAttribute, false},
 		"larger than the door":            {rec("", fat, "ce_id", "x"), "", event.CodeTooLarge, true},
 		"inflated beyond the door":        {rec("", bytes.Repeat(fat, 2)), "", event.CodeTooLarge, true},
 		"too large and another's":         {rec("beta", bytes.Repeat(fat, 2)), "", event.CodeTenantMismatch, true},

@@ -1,7 +1,6 @@
 package sequencer
 
 import (
-	"encoding/binary"
 	"errors"
 	"strconv"
 	"strings"
@@ -43,7 +42,7 @@ const (
 
 // Schema is what admission needs of a writer's schema; *avro.Schema is one.
 type Schema interface {
-	EventType() string
+	event.Contract
 	Check(body []byte) error    // for what the engine made
 	CheckNew(body []byte) error // for what comes from outside: identifiers are bounded
 }
@@ -72,6 +71,7 @@ type env struct {
 	partitions  int32
 	partitionOf func(key []byte, n int32) int32
 	schema      func(id int32) (Schema, error)
+	versions    func(id int32) []int32 // the numbers of all versions of a schema's record, as far as they are known; nil: none are
 	verify      func(*event.Event) (bool, error)
 	sign        func(*event.Event)
 	nowMS       int64
@@ -89,6 +89,7 @@ type decision struct {
 	of       int64 // duplicate: the sequence that the first one got; 0 if it was refused
 	stripped []string
 	badSig   bool
+	leftOut  int  // foreign headers
 	loading  bool // a pause that ends when a schema that is being looked up is there
 	tenant   string
 	eventID  string
@@ -128,7 +129,7 @@ func admit(env *env, o *overlay, in input) decision {
 		return d
 	}
 	o.next = in.offset + 1
-	d.stripped, d.badSig, d.tenant, d.eventID = a.stripped, a.badSig, a.e.TenantID, a.e.ID
+	d.stripped, d.badSig, d.tenant, d.eventID, d.leftOut = a.stripped, a.badSig, a.e.TenantID, a.e.ID, a.e.LeftOut()
 	if d.outcome != forwarded { // a forward carries it on: who judges writes the receipt
 		d.receipt = a.e.Receipt
 	}
@@ -168,6 +169,10 @@ type admission struct {
 	trusted  bool // the engine made it; a record that was only forwarded under our signature is not
 	badSig   bool
 	stripped []string
+	subject  string // as it was sent
+	schemaID int32
+	body     []byte
+	barred   *event.Refusal // an origin that it may not claim, or an id that was meant and is not there
 
 	numbered bool    // the next number of its deriver: used up whatever happens
 	known    bool    // key and fingerprint are set: a refusal is remembered
@@ -189,6 +194,9 @@ func (a *admission) judge() decision {
 	a.authenticate()
 	a.fillIn()
 	if home := a.env.partitionOf(a.in.key, a.env.partitions); home != a.o.base.partition {
+		if a.barred != nil { // it would be signed without what it claims, or with an id that nobody chose
+			return a.refuseErr(a.barred)
+		}
 		return a.forward(home)
 	}
 	if a.e.Refused != "" { // signed, else it was stripped: the forwarder of landing topics could not let it through
@@ -216,6 +224,7 @@ func (a *admission) authenticate() {
 	ok, err := a.env.verify(a.e)
 	a.verified, a.badSig = ok, err != nil
 	if !ok {
+		a.barred = a.e.CheckOrigin()
 		a.stripped = a.e.StripSystem()
 		return
 	}
@@ -234,6 +243,9 @@ func (a *admission) fillIn() {
 		if e.IdempotencyKey != "" {
 			e.ID = event.KeyID(e.TenantID, e.IdempotencyKey)
 		} else {
+			if r := e.CheckIdentity(); r != nil {
+				a.barred = r
+			}
 			e.ID = event.RecordID(e.TenantID, a.o.base.topicID, a.o.base.partition, a.in.offset)
 		}
 	}
@@ -289,10 +301,14 @@ func (a *admission) judgeBody(t *tenant) decision {
 	if errors.Is(err, errUnavailable) {
 		return decision{outcome: paused, code: pauseRegistry, detail: err.Error(), loading: errors.Is(err, errLoading)}
 	}
-	if err == nil && a.e.Type == "" && event.ValidType(schema.EventType()) {
-		a.e.Type = schema.EventType() // before the fingerprint, which is over the type
-		if r := a.derivable(); r != nil {
-			return a.refuseErr(r)
+	var contradiction *event.Refusal
+	a.subject = a.e.Subject
+	if err == nil { // before the fingerprint, which is over type and subject
+		untyped := a.e.Type == ""
+		if contradiction = a.adopt(schema, body); untyped && a.e.Type != "" {
+			if r := a.derivable(); r != nil {
+				return a.refuseErr(r)
+			}
 		}
 	}
 	a.identify(id, body)
@@ -300,6 +316,8 @@ func (a *admission) judgeBody(t *tenant) decision {
 		return d
 	}
 	switch {
+	case a.barred != nil: // a repeat of what an earlier version took as live is none the less a repeat
+		return a.refuseErr(a.barred)
 	case !a.trusted && a.e.CheckCharacters() != nil: // a repeat of what an earlier version admitted is none the less a repeat
 		return a.refuseErr(a.e.CheckCharacters())
 	case t != nil && t.status == statusSuspended && !a.trusted:
@@ -308,10 +326,8 @@ func (a *admission) judgeBody(t *tenant) decision {
 		return a.refuse(event.CodeUnknownSchema, "schema id "+strconv.Itoa(int(id))+" is not in the registry")
 	case err != nil:
 		return a.refuse(event.CodeInvalidSchema, "schema id "+strconv.Itoa(int(id))+": "+err.Error())
-	case schema.EventType() == "":
-		return a.refuse(event.CodeInvalidSchema, "the schema has no property event_type")
-	case a.e.Type != schema.EventType():
-		return a.refuse(event.CodeTypeMismatch, "ce_type is "+a.e.Type+", the schema is of "+schema.EventType())
+	case contradiction != nil:
+		return a.refuseErr(contradiction)
 	case event.Reserved(a.e.Type) && !a.trusted && a.badSig:
 		return a.refuse(event.CodeInvalidSignature, "type "+a.e.Type+" is reserved for the engine, and neuronx-sig does not match")
 	case event.Reserved(a.e.Type) && !a.trusted:
@@ -352,43 +368,3 @@ const (
 
 // windowMS is the position time that the record would be admitted at, in milliseconds.
 func (a *admission) windowMS() int64 { return max(event.PositionTime(a.o.position), a.ms) }
-
-// identify works out key and fingerprint, unless the event has a deriver's number. The fingerprint is over the body as received: one
-// that the HTTP door made of the JSON counts if it was signed.
-func (a *admission) identify(schemaID int32, body []byte) {
-	if a.numbered {
-		return
-	}
-	if a.e.Fingerprint != "" {
-		a.print = shortPrint(a.e.Fingerprint)
-	} else {
-		sum := event.SumAvro(a.e.Type, a.e.Subject, a.e.Source, schemaID, body)
-		a.print = binary.BigEndian.Uint32(sum[:])
-	}
-	a.key = hashOwnKey(a.e)
-	a.first, a.repeat = a.o.key(a.key, a.windowMS())
-	a.known = true
-}
-
-// repeated decides a repeat of an admitted key: same fingerprint duplicate, another one conflict. A repeat of a refused key is
-// judged anew.
-func (a *admission) repeated() (decision, bool) {
-	if a.numbered || !a.repeat || a.first.refused {
-		return decision{}, false
-	}
-	if a.first.fingerprint == a.print {
-		return repeatOf(a.first), true
-	}
-	of := a.first.number
-	// The admitted verdict stays with the key; this refusal is remembered under key and fingerprint.
-	a.key = hashKey(a.e.TenantID, "!", strconv.FormatUint(uint64(a.print), 16), a.e.Key())
-	a.first, a.repeat = a.o.key(a.key, a.windowMS())
-	return a.refuse(event.CodeConflict, "the key was used by another event, sequence "+strconv.FormatInt(of, 10)), true
-}
-
-func repeatOf(first verdict) decision {
-	if first.refused {
-		return decision{outcome: duplicate, code: codeOf(first.number)}
-	}
-	return decision{outcome: duplicate, of: first.number}
-}

@@ -204,7 +204,9 @@ func TestAdmit_Verdicts(t *testing.T) {
 		}, refused, event.CodeUnknownSchema},
 		{"a type that is not the schema's", func(d *door) decision { e := lead("a", "1"); e.Type = "lead.lost"; return d.put(e) }, refused, event.CodeTypeMismatch},
 		{"an identifier over its bound", func(d *door) decision {
-			return d.put(made("a", "1", "lead.created", map[string]any{"lead_id": strings.Repeat("x", 513)}))
+			e := made("a", "1", "lead.created", map[string]any{"lead_id": strings.Repeat("x", 513)})
+			e.Subject = ""
+			return d.put(e)
 		}, refused, event.CodeInvalidBody},
 		{"a body with something trailing", func(d *door) decision { e := lead("a", "1"); e.Value = append(e.Value, 0); return d.put(e) }, refused, event.CodeInvalidBody},
 		{"a refused key, repeated", func(d *door) decision {
@@ -336,10 +338,68 @@ func TestAdmit_UsesTheOwnClockWhereTheBrokerDoesNotStamp(t *testing.T) {
 	}
 }
 
+func TestAdmit_RefusesAnOriginThatItsProducerMayNotClaim(t *testing.T) {
+	for _, origin := range []string{"Import", "imported", "bogus", "", " import", "echo", "redrive"} {
+		for name, d := range map[string]*door{"at home": newDoor(t).tenant("a"), "in another's partition": newDoor(t).tenant("a")} {
+			in := d.input(lead("a", "1"))
+			in.headers = append(in.headers, event.Header{Key: "ce_origin", Value: []byte(origin)})
+			if name != "at home" {
+				d.env.partitionOf = func([]byte, int32) int32 { return 1 }
+			}
+			if got := d.raw(in); got.outcome != refused || got.code != event.CodeInvalidAttribute || !strings.Contains(got.detail, "ce_origin") ||
+				!strings.Contains(got.detail, "import and backfill") || !strings.Contains(got.detail, strings.TrimSpace(origin)) {
+				t.Errorf("%q %s: %+v", origin, name, got)
+			}
+		}
+	}
+	// What an earlier version took as live was admitted; it is sent again and is still a repeat.
+	d := newDoor(t).tenant("a")
+	d.put(lead("a", "1"))
+	in := d.input(lead("a", "1"))
+	in.headers = append(in.headers, event.Header{Key: "ce_origin", Value: []byte("Import")})
+	if got := d.raw(in); got.outcome != duplicate {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAdmit_KnowsARepeatInEverySpellingOfItsID(t *testing.T) {
+	d := newDoor(t).tenant("a")
+	send := func(headers ...string) decision {
+		in := d.input(&event.Event{TenantID: "a", Value: lead("a", "1").Value})
+		in.headers = nil
+		for i := 0; i < len(headers); i += 2 {
+			in.headers = append(in.headers, event.Header{Key: headers[i], Value: []byte(headers[i+1])})
+		}
+		return d.raw(in)
+	}
+	for _, headers := range [][]string{{"ce-id", "nm1", "ce-source", "/case"}, {"CE_ID", "nm2", "CE_SOURCE", "/case"}, {"Idempotency-Key", "nm3"}} {
+		if first, again := send(headers...), send(headers...); first.outcome != admitted || again.outcome != duplicate || strings.HasPrefix(headers[0], "c") && first.eventID != headers[1] {
+			t.Errorf("%v: %+v, then %+v", headers, first, again)
+		}
+	}
+	if got := send("ce_id", "nm1", "CE-Source", "/case", "CE-ID", "nm1"); got.outcome != duplicate {
+		t.Errorf("%+v", got)
+	}
+	for _, headers := range [][]string{{"idempotency-key", ""}, {"ceid", "1"}, {"ce-id", "1", "ce_id", "2"}} {
+		if got := send(headers...); got.outcome != refused {
+			t.Errorf("%v: %+v", headers, got)
+		}
+	}
+	got := send("CE-Hops", "9", "ce-deriver", "rules", "ce_type", "x.y", "ce-id", "nm4") // refused, by its type
+	for _, h := range got.dead.headers {
+		if event.IsSystem(h.Key) {
+			t.Errorf("an unsigned %s keeps its name in the dead letter", h.Key)
+		}
+	}
+	if got.outcome != refused || len(got.stripped) != 2 || got.stripped[0] != "ce_deriver" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestAdmit_StripsAndNamesSystemAttributesThatNobodySigned(t *testing.T) {
 	d := newDoor(t).tenant("a")
 	e := lead("a", "1")
-	e.Hops, e.CausationID, e.Origin, e.Deriver, e.DeriverNumber, e.Path = 3, "c", event.OriginEcho, "rules", 7, []string{"x<y@1"}
+	e.Hops, e.CausationID, e.Origin, e.Deriver, e.DeriverNumber, e.Path = 3, "c", event.OriginLive, "rules", 7, []string{"x<y@1"}
 	got := d.put(e)
 	if got.outcome != admitted || len(got.stripped) != 6 {
 		t.Fatalf("%+v", got)

@@ -101,7 +101,11 @@ var testSchemas = newCatalogue()
 
 // made returns an outside event.
 func made(tenant, id, typ string, data map[string]any) *event.Event {
-	return &event.Event{TenantID: tenant, ID: id, Source: "/test", Type: typ, Subject: "lead/1", Time: time.UnixMilli(1_700_000_000_000).UTC(), Value: testSchemas.value(typ, data)}
+	subject := "lead/1"
+	if lead, ok := data["lead_id"].(string); ok {
+		subject = "lead/" + lead
+	}
+	return &event.Event{TenantID: tenant, ID: id, Source: "/test", Type: typ, Subject: subject, Time: time.UnixMilli(1_700_000_000_000).UTC(), Value: testSchemas.value(typ, data)}
 }
 
 func lead(tenant, id string) *event.Event {

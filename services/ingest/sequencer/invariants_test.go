@@ -247,10 +247,10 @@ func randomEvent(rng *rand.Rand, keys *event.Keyring) *event.Event {
 		return e
 	case 5:
 		e := lead(tenant, id)
-		e.Value = testSchemas.value("lead.created", map[string]any{"lead_id": "other"})
+		e.Subject, e.Value = "lead/other", testSchemas.value("lead.created", map[string]any{"lead_id": "other"})
 		return e
 	}
-	return lead(tenant, id)
+	return made(tenant, id, "activity.recorded", map[string]any{"activity_id": id, "lead_id": "1", "kind": "note"}) // all about one lead
 }
 
 // A name that was a part of a record would keep the whole fetch that the record came in, or change with it.

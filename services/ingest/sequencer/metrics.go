@@ -20,6 +20,7 @@ type metrics struct {
 	stopped      *prometheus.GaugeVec
 	paused       *prometheus.GaugeVec
 	stripped     *prometheus.CounterVec
+	leftOut      prometheus.Counter
 	badSignature prometheus.Counter
 	conflicts    prometheus.Counter
 	quiet        prometheus.Counter
@@ -56,6 +57,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "1 for a partition that waits for the registry, the clock or memory for its keys."}, []string{"partition", "reason"})),
 		stripped: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_attributes_stripped_total",
 			Help: "System attributes removed from records that the engine did not sign."}, []string{"attribute"})),
+		leftOut: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_foreign_headers_left_out_total",
+			Help: "Headers of other systems that were not taken into the log, because they were too many, too large or had no printable name."})),
 		badSignature: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_bad_signatures_total",
 			Help: "Records with a signature that does not match."})),
 		conflicts: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_deriver_conflicts_total",
@@ -97,6 +100,7 @@ type tally struct {
 	forwards  []*decision
 	quiet     int
 	badSig    int
+	leftOut   int
 	conflicts int
 }
 
@@ -112,6 +116,7 @@ func (t *tally) add(d *decision) {
 	}
 	t.runs[len(t.runs)-1].n++
 	t.stripped = append(t.stripped, d.stripped...)
+	t.leftOut += d.leftOut
 	if d.forward != nil {
 		t.forwards = append(t.forwards, &decision{tenant: d.tenant, forward: d.forward})
 	}
@@ -139,5 +144,6 @@ func (m *metrics) count(t *tally) {
 	}
 	m.quiet.Add(float64(t.quiet))
 	m.badSignature.Add(float64(t.badSig))
+	m.leftOut.Add(float64(t.leftOut))
 	m.conflicts.Add(float64(t.conflicts))
 }

@@ -33,13 +33,6 @@ const fwdSigned = "/signed"
 
 const maxDetail = 1 << 10
 
-// systemHeaders are attributes that readers of dead letters act on (the outbox of a deriver): unsigned ones must not keep their name.
-var systemHeaders = map[string]bool{
-	"ce_causationid": true, "ce_hops": true, "ce_origin": true, "ce_deriver": true, "ce_derivernumber": true,
-	"neuronx-path": true, "neuronx-fingerprint": true, "neuronx-fwd": true, "neuronx-refused": true,
-	"neuronx-sig": true,
-}
-
 // admit gives the event its number and position.
 func (a *admission) admit() decision {
 	t := a.o.tenant(a.e.TenantID)
@@ -117,7 +110,8 @@ func (a *admission) deadLetter(code event.Code, detail string) *output {
 	out := make([]event.Header, 0, len(a.in.headers)+8)
 	add := func(k, v string) { out = append(out, event.Header{Key: k, Value: []byte(v)}) }
 	for _, h := range a.in.headers {
-		switch h.Key {
+		name := event.HeaderName(h.Key) // dead letters are read in every spelling, too
+		switch name {
 		case hdrCode, hdrDetail, hdrCut, hdrTopic, hdrPartition, hdrOffset, hdrTenant, hdrRecorded, hdrReceipt:
 			continue
 		case hdrSignature:
@@ -128,8 +122,9 @@ func (a *admission) deadLetter(code event.Code, detail string) *output {
 				h.Value = []byte(e.Signature)
 			}
 		}
-		if systemHeaders[h.Key] && !a.verified && !(h.Key == "ce_origin" && a.parsed && a.e.Origin != "") {
-			h.Key = hdrUnsigned + h.Key
+		// Readers of dead letters act on system attributes (the outbox of a deriver): unsigned ones must not keep their name.
+		if event.IsSystem(name) && !a.verified && !(name == "ce_origin" && a.parsed && a.e.Origin != "") {
+			h.Key = hdrUnsigned + name
 		}
 		out = append(out, h)
 	}

@@ -26,6 +26,7 @@ func TestReceipt_SaysTheVerdictAndCountsOnlyWhenSigned(t *testing.T) {
 	unsigned.Receipt = "w2"
 	conflict := waited(d.keys, "a", "1", "w5")
 	conflict.Fingerprint = strings.Repeat("0b", 32)
+	conflict.Subject, conflict.Value = "lead/other", lead("a", "other").Value
 	for _, tc := range []struct {
 		name string
 		e    *event.Event
@@ -37,7 +38,7 @@ func TestReceipt_SaysTheVerdictAndCountsOnlyWhenSigned(t *testing.T) {
 		{"admitted", waited(d.keys, "a", "1", "w3"), event.Receipt{ID: "1", Tenant: "a", Outcome: event.OutcomeAdmitted, Sequence: 5}},
 		{"a repeat", waited(d.keys, "a", "1", "w4"), event.Receipt{ID: "1", Tenant: "a", Outcome: event.OutcomeDuplicate, Of: 5}},
 		{"a conflict", signed(d.keys, conflict), event.Receipt{
-			ID: "1", Tenant: "a", Outcome: event.OutcomeRefused, Code: event.CodeConflict, Detail: "the key was used by another event, sequence 5",
+			ID: "1", Tenant: "a", Outcome: event.OutcomeRefused, Code: event.CodeConflict, Detail: `source "/test" and id "1" were used by an event with another type, subject or data: sequence 5 (another event needs another id)`,
 		}},
 	} {
 		got := d.put(tc.e)

@@ -23,8 +23,7 @@ func NewSeed(ingressTopicID [16]byte, partition int32, logID string, next int64,
 	return &Seed{s}
 }
 
-// Add folds one event of the log, in the order of the log. Its value must be framed with the number that its schema has in the
-// registry of now: a producer's retry is compared with it.
+// Add folds one event of the log, in the order of the log.
 func (d *Seed) Add(e *event.Recorded) {
 	t := d.tenant(e.TenantID)
 	t.sequence = e.Sequence
@@ -36,12 +35,12 @@ func (d *Seed) Add(e *event.Recorded) {
 		t.status = statusActive
 	}
 	d.s.position = max(d.s.position, e.Position)
-	var key, print string
+	var key string
 	if e.Derived() && e.DeriverNumber > 0 {
 		d.Refused(e.TenantID, e.Deriver, e.DeriverNumber)
 		key = "d:" + e.Deriver + ":" + strconv.FormatInt(e.DeriverNumber, 10)
 	} else {
-		key, print = e.Key(), e.Fingerprint
+		key = e.Key()
 	}
 	v := verdict{number: e.Sequence, ms: event.PositionTime(e.Position)}
 	switch {
@@ -50,14 +49,11 @@ func (d *Seed) Add(e *event.Recorded) {
 	case e.Derived() && e.DeriverNumber > 0:
 		v.fingerprint = print32(e.ID)
 	default:
-		if print == "" {
-			id, body, err := event.Unframe(e.Value)
-			if err != nil {
-				return // no value that was ever admitted
-			}
-			print = event.FingerprintAvro(e.Type, e.Subject, e.Source, id, body)
+		_, body, err := event.Unframe(e.Value)
+		if err != nil {
+			return // no value that was ever admitted
 		}
-		v.fingerprint = shortPrint(print)
+		v.fingerprint = event.Print(e.Type, e.Subject, e.Source, body)
 	}
 	d.s.keys.put(hashKey(e.TenantID, key), v)
 	if refused, ok := refusedKeyOf(&e.Event); ok {

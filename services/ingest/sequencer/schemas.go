@@ -102,6 +102,14 @@ func (c *schemaCache) ahead(recs []*kafka.Record) {
 	}
 }
 
+// versions lists the numbers of a schema's record, if the registry's client knows them.
+func (c *schemaCache) versions(id int32) []int32 {
+	if v, ok := c.source.(interface{ Versions(id int32) []int32 }); ok {
+		return v.Versions(id)
+	}
+	return nil
+}
+
 // lookups is get for one transaction, which does not lock again for the schema that it was asked for last.
 func (c *schemaCache) lookups() func(int32) (Schema, error) {
 	var last Schema

@@ -60,7 +60,7 @@ func (c *session) stage() *batch {
 	}
 	slices.SortFunc(runnable, func(x, y *partition) int { return len(x.pending) - len(y.pending) })
 	env := &env{
-		topic: kafka.TopicIngress, partitions: c.partitions, partitionOf: kafka.PartitionFor, schema: c.schemas.lookups(),
+		topic: kafka.TopicIngress, partitions: c.partitions, partitionOf: kafka.PartitionFor, schema: c.schemas.lookups(), versions: c.schemas.versions,
 		verify: c.cfg.Keys.Verify, sign: c.cfg.Keys.Sign, nowMS: c.cfg.Now().UnixMilli(),
 		rates: c.cfg.Rates, reuse: new(event.Recorded),
 	}

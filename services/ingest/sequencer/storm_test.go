@@ -28,7 +28,7 @@ func (d *door) step(n int64, hops int, rule, subject string, change ...func(*eve
 
 func (d *door) fact(n int, subject string) decision {
 	e := lead("a", fmt.Sprint("f", n))
-	e.Subject = subject
+	e.Subject, e.Value = subject, testSchemas.value("lead.created", map[string]any{"lead_id": strings.TrimPrefix(subject, "lead/")})
 	return d.put(e)
 }
 
@@ -207,7 +207,6 @@ func TestStorm_FactsOverTheirRateAreAdmittedQuietly(t *testing.T) {
 		t.Errorf("an outcome tells what happened: %+v", got)
 	}
 	e := lead("a", "forged")
-	e.Subject = "lead/3"
 	e.Extra = []event.Header{{Key: "ce_quiet", Value: []byte("storm")}}
 	if got := d.put(e); got.recorded.Quiet != "" {
 		t.Error("a producer can make its event quiet")

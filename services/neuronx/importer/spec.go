@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"time"
-	_ "time/tzdata" // zones of imports must not depend on the machine
 
 	"go.yaml.in/yaml/v3"
 

@@ -1,0 +1,92 @@
+package sequencer
+
+import (
+	"encoding/binary"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/neuronx/engine/pkg/event"
+)
+
+// adopt takes from the schema what the producer left out. What the engine makes says all itself, and a rule may give its output any subject.
+func (a *admission) adopt(schema Schema, body []byte) *event.Refusal {
+	if !a.trusted {
+		return a.e.Adopt(schema, body)
+	}
+	return a.e.AdoptType(schema)
+}
+
+// identify works out key and fingerprint, unless the event has a deriver's number.
+func (a *admission) identify(schemaID int32, body []byte) {
+	if a.numbered {
+		return
+	}
+	a.schemaID, a.body = schemaID, body
+	a.print = event.Print(a.e.Type, a.e.Subject, a.e.Source, body)
+	a.key = hashOwnKey(a.e)
+	a.first, a.repeat = a.o.key(a.key, a.windowMS())
+	a.known = true
+}
+
+// repeated decides a repeat of an admitted key: same fingerprint duplicate, another one conflict. A repeat of a refused key is
+// judged anew.
+func (a *admission) repeated() (decision, bool) {
+	if a.numbered || !a.repeat || a.first.refused {
+		return decision{}, false
+	}
+	if a.first.fingerprint == a.print || a.printedBefore() {
+		return repeatOf(a.first), true
+	}
+	detail := a.conflict()
+	// The admitted verdict stays with the key; this refusal is remembered under key and fingerprint.
+	a.key = hashKey(a.e.TenantID, "!", strconv.FormatUint(uint64(a.print), 16), a.e.Key())
+	a.first, a.repeat = a.o.key(a.key, a.windowMS())
+	return a.refuse(event.CodeConflict, detail), true
+}
+
+// printedBefore tells whether the first event's fingerprint is one that an earlier version, or an earlier schema of this event, gives to it:
+// over the JSON as received or over the schema's number, and with the subject that was sent. Keys remembered by such a version stay good.
+func (a *admission) printedBefore() bool {
+	first := a.first.fingerprint
+	if a.e.Fingerprint != "" && shortPrint(a.e.Fingerprint) == first {
+		return true
+	}
+	for _, subject := range [...]string{a.subject, ""} { // "": the HTTP door has filled it in
+		if subject != a.e.Subject && event.Print(a.e.Type, subject, a.e.Source, a.body) == first {
+			return true
+		}
+	}
+	byNumber := func(id int32) bool {
+		sum := event.SumAvro(a.e.Type, a.subject, a.e.Source, id, a.body)
+		return binary.BigEndian.Uint32(sum[:]) == first
+	}
+	if byNumber(a.schemaID) {
+		return true
+	}
+	return a.env.versions != nil && slices.ContainsFunc(a.env.versions(a.schemaID), byNumber)
+}
+
+// conflict says what this event was compared with.
+func (a *admission) conflict() string {
+	what := "source " + strconv.Quote(cut(a.e.Source)) + " and id " + strconv.Quote(cut(a.e.ID)) + " were"
+	if a.e.IdempotencyKey != "" {
+		what = "the Idempotency-Key " + strconv.Quote(cut(a.e.IdempotencyKey)) + " was"
+	}
+	return what + " used by an event with another type, subject or data: sequence " + strconv.FormatInt(a.first.number, 10) + " (another event needs another id)"
+}
+
+func cut(s string) string {
+	const most = 100
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+func repeatOf(first verdict) decision {
+	if first.refused {
+		return decision{outcome: duplicate, code: codeOf(first.number)}
+	}
+	return decision{outcome: duplicate, of: first.number}
+}
