@@ -26,8 +26,9 @@ const (
 
 // Committed is what a group has committed for a partition; Present is false when it has nothing.
 type Committed struct {
+	Group    string // whose commit it is, as read; not looked at by Commit
 	Offset   int64
-	Metadata string // ours begins with "nx1:"; anything else was written by an operator's tool
+	Metadata string // see CommitMark; anything else was written by an operator's tool
 	Present  bool
 }
 
@@ -152,7 +153,7 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[TopicPartition
 			out := make(map[TopicPartition]Committed)
 			answer.Each(func(o kadm.OffsetResponse) {
 				if o.At >= 0 {
-					out[TopicPartition{o.Topic, o.Partition}] = Committed{Offset: o.At, Metadata: o.Metadata, Present: true}
+					out[TopicPartition{o.Topic, o.Partition}] = Committed{Group: group, Offset: o.At, Metadata: o.Metadata, Present: true}
 				}
 			})
 			return out, nil
