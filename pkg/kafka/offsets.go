@@ -181,6 +181,29 @@ func (a *Admin) Commit(ctx context.Context, group string, offsets map[TopicParti
 	return nil
 }
 
+// DeleteOffsets makes a group forget what it has committed for partitions; none that it has nothing for is an error. A group with members
+// that read them is ErrGroupActive.
+func (a *Admin) DeleteOffsets(ctx context.Context, group string, of []TopicPartition) error {
+	if len(of) == 0 {
+		return nil
+	}
+	set := make(kadm.TopicsSet)
+	for _, tp := range of {
+		set.Add(tp.Topic, tp.Partition)
+	}
+	answer, err := a.kadm.DeleteOffsets(ctx, group, set)
+	if err == nil {
+		err = answer.Error()
+	}
+	switch {
+	case errors.Is(err, kerr.GroupSubscribedToTopic), errors.Is(err, kerr.NonEmptyGroup):
+		return fmt.Errorf("kafka: delete offsets of %s: %w", group, ErrGroupActive)
+	case err != nil && !errors.Is(err, kerr.GroupIDNotFound):
+		return fmt.Errorf("kafka: delete offsets of %s: %w", group, err)
+	}
+	return nil
+}
+
 // DeleteRecords trims partitions: records below the given offsets are gone.
 func (a *Admin) DeleteRecords(ctx context.Context, before map[TopicPartition]int64) error {
 	var os kadm.Offsets
