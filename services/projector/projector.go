@@ -25,7 +25,8 @@ func Feeds() []string { return []string{FeedControl, consumer.FeedMain} }
 type Projector struct {
 	pool    *pgxpool.Pool
 	feed    string
-	specs   []*fold.Spec
+	specs   []*fold.Spec // of the feed
+	all     []*fold.Spec
 	decoder *consumer.Decoder
 	m       *metrics
 	log     *slog.Logger
@@ -40,7 +41,7 @@ var (
 
 // newProjector makes the projector of a feed, of those of the specs that belong to it.
 func newProjector(pool *pgxpool.Pool, feed string, specs []*fold.Spec, schemas consumer.Schemas, m *metrics, log *slog.Logger) *Projector {
-	p := &Projector{pool: pool, feed: feed, m: m, decoder: consumer.NewDecoder(schemas), log: log.With("feed", feed)}
+	p := &Projector{pool: pool, feed: feed, all: specs, m: m, decoder: consumer.NewDecoder(schemas), log: log.With("feed", feed)}
 	for _, s := range specs {
 		if FeedOf(s) == feed {
 			p.specs = append(p.specs, s)
