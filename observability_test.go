@@ -157,3 +157,24 @@ func TestOutagesAreToldWithinAMinute(t *testing.T) {
 		t.Errorf("%s is missing", name)
 	}
 }
+
+func TestAlerts_AdviseNothingThatTheManualForbids(t *testing.T) {
+	manual, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alerts, err := os.ReadFile("deploy/observability/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forbidden := regexp.MustCompile("(?i)\\b(?:do not|don't|never) (?:use|run)\\s+`([^`]+)`").FindAllSubmatch(manual, -1)
+	if len(forbidden) == 0 {
+		t.Fatal("the manual forbids no command: has its wording changed?")
+	}
+	flat := strings.Join(strings.Fields(string(alerts)), " ")
+	for _, f := range forbidden {
+		if strings.Contains(flat, string(f[1])) {
+			t.Errorf("an alert advises %q, which the manual forbids", f[1])
+		}
+	}
+}

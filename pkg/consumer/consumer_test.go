@@ -32,7 +32,7 @@ func TestRun_AppliesInOrderAndCommitsAfterIt(t *testing.T) {
 	f.wantApplied("acme", 1, 55)
 	f.wantApplied("globex", 1, 30)
 	com := f.committed(partitionOf("acme"))
-	if want := "nx1:0:11111111-1111-4111-8111-111111111111"; com.Metadata != want {
+	if want := fmt.Sprintf("nx1:0:%s:%d:11111111-1111-4111-8111-111111111111", kafka.GroupProjector, com.Offset); com.Metadata != want {
 		t.Errorf("commit has metadata %q, want %q", com.Metadata, want)
 	}
 	// Started again, it goes on and applies nothing twice.

@@ -7,7 +7,7 @@
 //	neuronx.partition_progress  (consumer, generation, topic, partition) -> topic id, log id, next offset
 //
 // The offset of the Kafka group follows them, is committed after the transaction, and is read for one purpose only: a committed
-// offset whose metadata does not begin with "nx1:" was written by an operator's tool. It is a request for the side job of the
+// offset whose metadata does not name it and its group (kafka.CommitMark) was written by an operator's tool. It is a request for the side job of the
 // service (ResetHandler). The loop itself goes on from its row, and the next commit puts the group's offset back.
 //
 // # States of a (generation, tenant)

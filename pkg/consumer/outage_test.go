@@ -246,6 +246,11 @@ func TestOpen_EndsAtOnceForWhatWaitingCantMend(t *testing.T) {
 		t.Error(got)
 	}
 	wrong = o.settings
+	wrong.PostgresURL = app.Secret(o.db.URL(postgres.RoleArchiver))
+	if got := open(wrong); !strings.Contains(got, "the role neuronx_archiver at Postgres is another service's: this one needs neuronx_projector") {
+		t.Error(got)
+	}
+	wrong = o.settings
 	wrong.PostgresURL = app.Secret(postgrestest.New(t).URL(postgres.RoleProjector))
 	if got := open(wrong); !strings.Contains(got, "the database lacks") || !strings.Contains(got, "neuronx provision --execute") {
 		t.Error(got)

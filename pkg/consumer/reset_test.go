@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -51,6 +52,8 @@ func TestReset_IsARequestForTheSideJobAndTheRowWins(t *testing.T) {
 		{"back, by Kafka's own tool", "", "", 0},
 		{"back, by our tool", "nx-reset:s-1", "s-1", 2},
 		{"forward", "", "", 1_000_000},
+		{"back, by a tool that copies the metadata of a commit", "nx1:0:$group:6:11111111-1111-4111-8111-111111111111", "", 3},
+		{"back, by a tool that copies another group's commit", "nx1:0:other:3:11111111-1111-4111-8111-111111111111", "", 3},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +65,7 @@ func TestReset_IsARequestForTheSideJobAndTheRowWins(t *testing.T) {
 			if err := stop(); err != nil {
 				t.Fatal(err)
 			}
-			f.resetOffset(p, tc.to, tc.metadata)
+			f.resetOffset(p, tc.to, strings.ReplaceAll(tc.metadata, "$group", kafka.GroupProjector))
 
 			h, announced := &recorder{}, &published{ids: map[string]string{}}
 			cfg := f.config()

@@ -130,7 +130,26 @@ func (b *Base) openPool(ctx context.Context, sets []postgres.Migrations) error {
 	if err != nil {
 		return postgres.Fault(err)
 	}
+	if err := checkRole(ctx, pool, "neuronx_"+b.rt.Name); err != nil {
+		pool.Close()
+		return err
+	}
 	b.Pool = pool
+	return nil
+}
+
+// checkRole refuses a login that is not the service's, or a member of it: with the rights of another service it would start, and fail at
+// the first row that it writes.
+func checkRole(ctx context.Context, pool *pgxpool.Pool, want string) error {
+	var role string
+	var is bool
+	err := pool.QueryRow(ctx, `SELECT current_user, coalesce(pg_has_role(current_user, to_regrole($1), 'MEMBER'), true)`, want).Scan(&role, &is)
+	if err != nil {
+		return postgres.Fault(fmt.Errorf("look at the role at Postgres: %w", err))
+	}
+	if !is {
+		return app.Fatal(fmt.Errorf("the role %s at Postgres is another service's: this one needs %s, or a member of it; set NEURONX_POSTGRES_URL", role, want))
+	}
 	return nil
 }
 

@@ -67,8 +67,9 @@ func (g *Group) commit(ctx context.Context, client *kgo.Client) {
 		for i := range req.Topics {
 			t := &req.Topics[i]
 			for j := range t.Partitions {
-				m := g.cfg.Metadata(TopicPartition{t.Topic, t.Partitions[j].Partition})
-				t.Partitions[j].Metadata = &m
+				p := &t.Partitions[j]
+				m := markOf(g.cfg.Metadata(TopicPartition{t.Topic, p.Partition}), g.cfg.Group, p.Offset)
+				p.Metadata = &m
 			}
 		}
 		return nil

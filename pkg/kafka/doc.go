@@ -14,8 +14,8 @@
 //
 // The group's offset is the position that operators touch; what a consumer has done is in its own store, in the transaction of
 // the effect. GroupConfig.Resume is where the second overrules the first. Every commit of the engine carries metadata
-// "nx1:<slot>:<log id>"; a commit without it was made by an operator's tool (Kafka's own writes none), and ours writes
-// "nx-reset:<session>".
+// "nx1:<slot>:<group>:<offset>:<log id>"; a commit without it, or with that of another group or offset, was made by an operator's tool
+// (Kafka's own writes none, rpk copies it), and ours writes "nx-reset:<session>".
 //
 // # A partition in a Group
 //

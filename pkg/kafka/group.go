@@ -38,7 +38,8 @@ type GroupConfig struct {
 	SessionTimeout time.Duration
 	// Resume is called at every assignment. Nil resumes at the commits.
 	Resume ResumeFunc
-	// Metadata is written with every commit of a partition: "nx1:<slot>:<log id>". Nil writes "nx1::".
+	// Metadata is written with every commit of a partition: "nx1:<slot>:<log id>", to which the group and the offset are added (see
+	// CommitMark). Nil writes "nx1::".
 	Metadata func(TopicPartition) string
 	// Assigned is told of new partitions before Resume is asked, Revoked of those that went. Both are optional and must be
 	// brief. Correctness must not rest on Revoked: a member that was paused learns of it late.

@@ -43,13 +43,13 @@ func TestGroup_CommitMetadataIsReadableAndTellsOurCommitsFromResets(t *testing.T
 	}}, nil)
 	kafkatest.WaitFor(t, "all records", func(context.Context) bool { return m.count() == 10 })
 	m.leave(t)
-	if c := committed(t, admin, "g")[0]; c.Metadata != "nx1:7:log-0" || !c.Ours() {
+	if c := committed(t, admin, "g")[0]; c.Metadata != "nx1:7:g:10:log-0" || !c.Ours() {
 		t.Fatalf("metadata is %q", c.Metadata)
 	}
 
-	// A foreign tool resets without metadata, ours with a session.
+	// A foreign tool resets without metadata or with what it copied, ours with a session.
 	tp := kafka.TopicPartition{Topic: "t"}
-	for _, meta := range []string{"", "nx-reset:s1"} {
+	for _, meta := range []string{"", "nx-reset:s1", "nx1:7:g:10:log-0", "nx1:7:h:3:log-0"} {
 		if err := admin.Commit(context.Background(), "g", map[kafka.TopicPartition]kafka.Committed{tp: {Offset: 3, Metadata: meta}}); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestGroup_CommitMetadataIsReadableAndTellsOurCommitsFromResets(t *testing.T
 		if c.Ours() || c.Offset != 3 || !c.Present || c.Metadata != meta {
 			t.Fatalf("Resume was told %+v", c)
 		}
-		if session, ok := c.ResetSession(); ok != (meta != "") || ok && session != "s1" {
+		if session, ok := c.ResetSession(); ok != (meta == "nx-reset:s1") || ok && session != "s1" {
 			t.Fatalf("session %q, %v", session, ok)
 		}
 	}

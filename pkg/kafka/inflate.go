@@ -18,9 +18,13 @@ import (
 )
 
 const (
-	// maxInflated bounds what one fetched batch may inflate to. The largest batch we write is MaxBatchBytes; the library's own bound is
-	// 1 GiB, which a kilobyte of zeros reaches (H32).
+	// maxInflated bounds what a fetched batch may take in memory as a whole. A larger one is taken apart record by record (see apart): the
+	// library's own bound is 1 GiB, which a kilobyte of zeros reaches (H32), and bulk loads of similar events reach hundreds of MiB.
 	maxInflated = 16 << 20
+	// recordCost is about what a record takes besides its bytes, in bytes: a kgo.Record and the pointer to it.
+	recordCost = 200
+	// minRecord is the length of a record without key, value and headers.
+	minRecord = 6
 	// inflateBudget bounds what all batches of a client that nobody has polled yet may inflate to: a fetch of one MiB holds thirty
 	// batches of 30 KiB that inflate to maxInflated each.
 	inflateBudget = 2 * maxInflated
@@ -76,11 +80,30 @@ func (i *inflater) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byt
 	if err != nil {
 		return nil, err
 	}
+	took := len(out)
+	if took > inflateFirst { // a megabyte holds too few records for their number to matter
+		if took += countRecords(out) * recordCost; took > maxInflated {
+			return nil, kgo.ErrMaxDecompress
+		}
+	}
 	i.mu.Lock()
-	i.out += len(out)
+	i.out += took
 	i.last = time.Now()
 	i.mu.Unlock()
 	return out, nil
+}
+
+// countRecords counts the records of an inflated batch by their lengths.
+func countRecords(raw []byte) (n int) {
+	for len(raw) > 0 {
+		length, used := binary.Varint(raw)
+		if used <= 0 || length < minRecord || length > int64(len(raw)-used) {
+			break
+		}
+		raw = raw[used+int(length):]
+		n++
+	}
+	return n
 }
 
 // room is how many bytes may be inflated now.
@@ -98,15 +121,31 @@ func inflate(src []byte, codec kgo.CompressionCodecType, limit int) ([]byte, err
 	switch codec {
 	case kgo.CodecSnappy:
 		return inflateSnappy(src, limit)
-	case kgo.CodecGzip, kgo.CodecLz4, kgo.CodecZstd:
+	case kgo.CodecGzip, kgo.CodecLz4:
+		return inflateStream(src, codec, limit, 0)
+	case kgo.CodecZstd:
 	default:
 		return nil, fmt.Errorf("kafka: unknown compression codec %d", codec)
 	}
+	out, err := inflateStream(src, codec, limit, smallWindow)
+	if err == nil || errors.Is(err, kgo.ErrMaxDecompress) || limit <= smallWindow {
+		return out, err
+	}
+	if window := wider(src, smallWindow); window > 0 { // with twice that no match of so few bytes lies further back
+		return inflateStream(src, codec, limit, window)
+	}
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) { // of a second frame
+		err = fmt.Errorf("%w: %w", kgo.ErrMaxDecompress, err)
+	}
+	return nil, err
+}
+
+func inflateStream(src []byte, codec kgo.CompressionCodecType, limit, window int) ([]byte, error) {
 	scratch := scratches.Get().(*bytes.Buffer)
 	defer scratches.Put(scratch)
 	scratch.Reset()
 	size, whole := 0, false
-	err := streamed(src, codec, func(r io.Reader) error {
+	err := streamed(src, codec, window, func(r io.Reader) error {
 		n, err := io.CopyN(scratch, r, int64(min(limit, inflateFirst))+1)
 		if size = int(n); errors.Is(err, io.EOF) {
 			whole = true
@@ -120,17 +159,15 @@ func inflate(src []byte, codec kgo.CompressionCodecType, limit int) ([]byte, err
 		return err
 	})
 	switch {
-	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return nil, fmt.Errorf("%w: %w", kgo.ErrMaxDecompress, err)
-	case err != nil:
-		return nil, err
 	case size > limit:
 		return nil, kgo.ErrMaxDecompress
+	case err != nil:
+		return nil, err
 	case whole:
 		return bytes.Clone(scratch.Bytes()), nil
 	}
 	out := make([]byte, size) // known now: a second pass is cheaper than a buffer that grows to twice the size
-	err = streamed(src, codec, func(r io.Reader) error {
+	err = streamed(src, codec, window, func(r io.Reader) error {
 		_, err := io.ReadFull(r, out)
 		return err
 	})
@@ -141,61 +178,75 @@ var (
 	scratches = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, 64<<10)) }}
 	gzips     = sync.Pool{New: func() any { return new(gzip.Reader) }}
 	lz4s      = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
-	zstds     = sync.Pool{New: func() any {
-		r, err := zstd.NewReader(nil, zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
-		if err != nil {
-			panic(err) // the options are constants
-		}
-		return r
-	}}
+	zstds     = sync.Pool{New: func() any { return newZstd(smallWindow) }}
 )
 
-// streamed hands a reader of the decompressed bytes to read.
-func streamed(src []byte, codec kgo.CompressionCodecType, read func(io.Reader) error) error {
-	in := bytes.NewReader(src)
+func newZstd(window int) *zstd.Decoder {
+	r, err := zstd.NewReader(nil, zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)))
+	if err != nil {
+		panic(err) // the options are ours
+	}
+	return r
+}
+
+// streamed passes a reader of the decompressed bytes to read.
+func streamed(src []byte, codec kgo.CompressionCodecType, window int, read func(io.Reader) error) error {
+	r, done, err := openStream(src, codec, window)
+	defer done()
+	if err != nil {
+		return err
+	}
+	return read(r)
+}
+
+// openStream returns a reader of the decompressed bytes of gzip, lz4, or zstd; done gives back what it took. The window, in bytes, is zstd's.
+func openStream(src []byte, codec kgo.CompressionCodecType, window int) (r io.Reader, done func(), err error) {
 	switch codec {
 	case kgo.CodecGzip:
 		r := gzips.Get().(*gzip.Reader)
-		defer gzips.Put(r)
-		if err := r.Reset(in); err != nil {
-			return err
-		}
-		return read(r)
+		return r, func() { gzips.Put(r) }, r.Reset(bytes.NewReader(src))
 	case kgo.CodecLz4:
 		r := lz4s.Get().(*lz4.Reader)
-		defer lz4s.Put(r)
-		r.Reset(in)
-		return read(r)
-	default:
-		r := zstds.Get().(*zstd.Decoder)
-		defer zstds.Put(r)
-		if err := r.Reset(in); err != nil {
-			return err
-		}
-		return read(r)
+		r.Reset(bytes.NewReader(src))
+		return r, func() { lz4s.Put(r) }, nil
 	}
+	if window > smallWindow { // not for the pool: it would keep that much memory
+		r := newZstd(window)
+		return r, r.Close, zstdReader(r, src, window)
+	}
+	d := zstds.Get().(*zstd.Decoder)
+	return d, func() { zstds.Put(d) }, zstdReader(d, src, window)
 }
 
 // xerialHeader begins the snappy framing of Kafka's Java clients (org.xerial.snappy): eight bytes of magic, two versions of four, then
 // blocks, each behind its length.
 var xerialHeader = []byte{130, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 
-// inflateSnappy trusts no claimed length beyond limit; one block or Java's framing of many.
-func inflateSnappy(src []byte, limit int) ([]byte, error) {
-	blocks := [][]byte{src}
-	if len(src) >= 16 && bytes.HasPrefix(src, xerialHeader) {
-		blocks = nil
-		for rest := src[16:]; len(rest) > 0; {
-			if len(rest) < 4 {
-				return nil, errXerial
-			}
-			n := binary.BigEndian.Uint32(rest)
-			if rest = rest[4:]; uint64(n) > uint64(len(rest)) {
-				return nil, errXerial
-			}
-			blocks = append(blocks, rest[:n])
-			rest = rest[n:]
+// snappyBlocks are the blocks of a batch: one, or the many of Java's framing.
+func snappyBlocks(src []byte) ([][]byte, error) {
+	if len(src) < 16 || !bytes.HasPrefix(src, xerialHeader) {
+		return [][]byte{src}, nil
+	}
+	var blocks [][]byte
+	for rest := src[16:]; len(rest) > 0; {
+		if len(rest) < 4 {
+			return nil, errXerial
 		}
+		n := binary.BigEndian.Uint32(rest)
+		if rest = rest[4:]; uint64(n) > uint64(len(rest)) {
+			return nil, errXerial
+		}
+		blocks = append(blocks, rest[:n])
+		rest = rest[n:]
+	}
+	return blocks, nil
+}
+
+// inflateSnappy trusts no claimed length beyond limit.
+func inflateSnappy(src []byte, limit int) ([]byte, error) {
+	blocks, err := snappyBlocks(src)
+	if err != nil {
+		return nil, err
 	}
 	size := 0
 	for _, b := range blocks {

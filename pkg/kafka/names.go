@@ -44,6 +44,22 @@ func LandingTenant(topic string) (tenant string, ok bool) {
 // LandingUser is the user under which a tenant's own producers log in. No user of the engine has a hyphen in its name.
 func LandingUser(tenant string) string { return "tenant-" + tenant }
 
+// TopicsOf lists the topics that one of Groups, or GroupLanding, reads; reads is false for every other name. The forwarder of landing topics
+// reads those of all tenants, so it has none that could be listed.
+func TopicsOf(group string) (topics []string, reads bool) {
+	switch group {
+	case GroupSequencer:
+		return []string{TopicIngress}, true
+	case GroupProjector:
+		return []string{TopicEvents}, true
+	case GroupRules, GroupArchiver, GroupGoHighLevel:
+		return []string{TopicEvents, TopicDeadLetter}, true
+	case GroupLanding:
+		return nil, true
+	}
+	return nil, false
+}
+
 // Groups lists the engine's consumer groups, in the order in which events flow through them.
 func Groups() []string {
 	return []string{GroupSequencer, GroupArchiver, GroupProjector, GroupRules, GroupGoHighLevel}

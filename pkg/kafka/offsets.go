@@ -26,8 +26,9 @@ const (
 
 // Committed is what a group has committed for a partition; Present is false when it has nothing.
 type Committed struct {
+	Group    string // whose commit it is, as read; not looked at by Commit
 	Offset   int64
-	Metadata string // ours begins with "nx1:"; anything else was written by an operator's tool
+	Metadata string // see CommitMark; anything else was written by an operator's tool
 	Present  bool
 }
 
@@ -155,7 +156,7 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[TopicPartition
 			out := make(map[TopicPartition]Committed)
 			answer.Each(func(o kadm.OffsetResponse) {
 				if o.At >= 0 {
-					out[TopicPartition{o.Topic, o.Partition}] = Committed{Offset: o.At, Metadata: o.Metadata, Present: true}
+					out[TopicPartition{o.Topic, o.Partition}] = Committed{Group: group, Offset: o.At, Metadata: o.Metadata, Present: true}
 				}
 			})
 			return out, nil
@@ -179,6 +180,29 @@ func (a *Admin) Commit(ctx context.Context, group string, offsets map[TopicParti
 		return fmt.Errorf("kafka: commit offsets of %s: %w", group, ErrGroupActive)
 	case err != nil:
 		return fmt.Errorf("kafka: commit offsets of %s: %w", group, err)
+	}
+	return nil
+}
+
+// DeleteOffsets makes a group forget what it has committed for partitions; none that it has nothing for is an error. A group with members
+// that read them is ErrGroupActive.
+func (a *Admin) DeleteOffsets(ctx context.Context, group string, of []TopicPartition) error {
+	if len(of) == 0 {
+		return nil
+	}
+	set := make(kadm.TopicsSet)
+	for _, tp := range of {
+		set.Add(tp.Topic, tp.Partition)
+	}
+	answer, err := a.kadm.DeleteOffsets(ctx, group, set)
+	if err == nil {
+		err = answer.Error()
+	}
+	switch {
+	case errors.Is(err, kerr.GroupSubscribedToTopic), errors.Is(err, kerr.NonEmptyGroup):
+		return fmt.Errorf("kafka: delete offsets of %s: %w", group, ErrGroupActive)
+	case err != nil && !errors.Is(err, kerr.GroupIDNotFound):
+		return fmt.Errorf("kafka: delete offsets of %s: %w", group, err)
 	}
 	return nil
 }

@@ -43,6 +43,13 @@ func readOn(ctx context.Context, client *kgo.Client, tp TopicPartition, from, to
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("kafka: read %s: stopped at offset %d of %d: %w", tp, next, to, err)
 		}
+		if largeBatch(fetches) {
+			var err error
+			if next, err = readApart(ctx, client, tp, next, to, fn); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := readError(ctx, client, tp, next, fetches); err != nil {
 			return err
 		}
@@ -65,6 +72,35 @@ func readOn(ctx context.Context, client *kgo.Client, tp TopicPartition, from, to
 		}
 	}
 	return nil
+}
+
+func largeBatch(fetches kgo.Fetches) bool {
+	return slices.ContainsFunc(fetches.Errors(), func(e kgo.FetchError) bool { return errors.Is(e.Err, kgo.ErrMaxDecompress) })
+}
+
+// readApart is readOn for the one batch at next, which is too large to be read as a whole, and lets the client read on behind it.
+func readApart(ctx context.Context, client *kgo.Client, tp TopicPartition, next, to int64, fn func(*Record) error) (int64, error) {
+	a, err := openApart(ctx, client, tp, next)
+	if err != nil {
+		return next, err
+	}
+	defer a.close()
+	for !a.over() {
+		recs, fat := a.take(1000)
+		for _, r := range recs {
+			if next = r.Offset + 1; r.Offset >= to {
+				return next, nil
+			}
+			if err := fn(r); err != nil {
+				return next, err
+			}
+		}
+		if fat != nil {
+			return next, fmt.Errorf("kafka: read %s: %w", tp, fat)
+		}
+	}
+	client.SetOffsets(map[string]map[int32]kgo.EpochOffset{tp.Topic: {tp.Partition: {Epoch: a.batch.PartitionLeaderEpoch, Offset: a.next}}})
+	return a.next, nil
 }
 
 func partitions(fetches kgo.Fetches) (out []kgo.FetchTopicPartition) {

@@ -3,39 +3,23 @@ package kafka
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// CommitMark begins the metadata of every commit of the engine. Kafka's tools write none, so a commit without it is an
-// operator's reset.
-const CommitMark = "nx1"
-
-// ResetMark begins the metadata of the engine's own reset verb: "nx-reset:<session>".
-const ResetMark = "nx-reset:"
-
-// Ours reports whether a commit was written by an engine's consumer, and not by an operator.
-func (c Committed) Ours() bool { return strings.HasPrefix(c.Metadata, CommitMark+":") }
-
-// ResetSession returns the session of a reset made with our own verb.
-func (c Committed) ResetSession() (session string, ok bool) {
-	return strings.CutPrefix(c.Metadata, ResetMark)
-}
-
 // offsetsFetched keeps the answer from which the client takes its offsets, because only it has the metadata. The client
 // calls resume right after it, from the same goroutine.
 func (g *Group) offsetsFetched(_ context.Context, client *kgo.Client, answer *kmsg.OffsetFetchResponse) error {
 	g.fetched, g.resumeClient = make(map[TopicPartition]Committed), client
-	for _, group := range answer.Groups {
+	for _, group := range answer.Groups { // it is the one
 		for _, t := range group.Topics {
 			for _, p := range t.Partitions {
 				if p.ErrorCode != 0 || p.Offset < 0 {
 					continue
 				}
-				c := Committed{Offset: p.Offset, Present: true}
+				c := Committed{Group: g.cfg.Group, Offset: p.Offset, Present: true}
 				if p.Metadata != nil {
 					c.Metadata = *p.Metadata
 				}
@@ -81,8 +65,9 @@ func (g *Group) resume(ctx context.Context, offsets map[string]map[int32]kgo.Off
 			offsets[tp.Topic][tp.Partition] = kgo.NoResetOffset().At(from).WithEpoch(-1)
 			p.next = from
 		}
-		if decided && !(c.Ours() && c.Offset == from) {
-			// The group's offset follows the row, within a tick and without waiting for traffic: an operator's reset is put back.
+		if decided && !(c.marked() && c.Offset == from) {
+			// The group's offset follows the row, within a tick and without waiting for traffic: an operator's reset is put back, and a
+			// mark of an earlier release gives way to one that names the offset.
 			p.committed, p.done = -1, kgo.EpochOffset{Epoch: -1, Offset: from}
 		}
 		p.from = p.next

@@ -27,6 +27,8 @@ const (
 type TopicsReader struct {
 	client  *kgo.Client
 	next    map[TopicPartition]int64 // of the partitions that are read
+	fat     []TopicPartition         // whose next batch is too large to be read as a whole
+	apart   *apart                   // the batch of the first of them, nil until it is opened; one at a time, for what a window takes
 	witness *witness
 	log     *slog.Logger
 }
@@ -66,22 +68,35 @@ func (r *TopicsReader) Remove(tp TopicPartition) {
 		return
 	}
 	delete(r.next, tp)
+	r.join(tp)
 	r.client.RemoveConsumePartitions(map[string][]int32{tp.Topic: {tp.Partition}})
 }
 
 // Poll returns up to limit records, in order of offset in each partition, or none when ctx ends first. failed names partitions that
 // can't be read on: they are removed, but for an *OversizeError, which Skip passes over. A trimmed beginning is such a failure, never a jump.
+// A batch that is too large to be held as a whole comes in parts, in its turn.
 //
 // The client says once that it reads a partition no more. So what a poll has brought counts although ctx has ended meanwhile: else that
 // partition would stand still without a word.
 func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, failed map[TopicPartition]error) {
-	fetches := r.client.PollRecords(ctx, limit)
 	fail := func(tp TopicPartition, err error) {
 		if failed == nil {
 			failed = map[TopicPartition]error{}
 		}
 		failed[tp] = err
 	}
+	recs, fat := r.takeApart(ctx, max(limit/2, 1)) // half, so that the other partitions have their turn
+	if fat != nil {
+		fail(fat.TopicPartition, fat)
+	}
+	if limit -= len(recs); limit < 1 {
+		return recs, failed
+	}
+	wait := ctx
+	if len(recs) > 0 || fat != nil {
+		wait = nil // the client returns what it has, then
+	}
+	fetches := r.client.PollRecords(wait, limit)
 	fetches.EachPartition(func(ft kgo.FetchTopicPartition) {
 		tp := TopicPartition{ft.Topic, ft.Partition}
 		next, ok := r.next[tp]
@@ -112,9 +127,17 @@ func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, fai
 	})
 	for _, e := range fetches.Errors() {
 		tp := TopicPartition{e.Topic, e.Partition}
-		if next, ok := r.next[tp]; ok && !errors.Is(e.Err, errInflateBudget) && failed[tp] == nil {
-			fail(tp, r.explain(ctx, tp, next, e.Err))
+		next, ok := r.next[tp]
+		if !ok || errors.Is(e.Err, errInflateBudget) || failed[tp] != nil {
+			continue
 		}
+		if fat, ok := errors.AsType[*kgo.ErrDecompressTooLarge](e.Err); ok {
+			if err := r.separate(ctx, tp, next, fat); err != nil {
+				fail(tp, err)
+			}
+			continue
+		}
+		fail(tp, r.explain(ctx, tp, next, e.Err))
 	}
 	for tp, err := range failed {
 		if _, ok := errors.AsType[*OversizeError](err); !ok {
@@ -151,35 +174,14 @@ func (r *TopicsReader) explain(ctx context.Context, tp TopicPartition, next int6
 	case errors.As(err, &loss):
 		return &StoppedError{TopicPartition: tp, Next: next, Err: err, Reason: "the log was truncated below what was read"}
 	}
-	if fat, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok {
-		return &OversizeError{TopicPartition: tp, Offset: fat.Offset, Next: fat.NextOffset, epoch: fat.Epoch}
-	}
 	return fmt.Errorf("kafka: read %s: %w", tp, err)
-}
-
-// Skip reads on behind a batch that Poll reported as an *OversizeError, at once: a partition that is removed and added joins the fetch under
-// way only at its end.
-func (r *TopicsReader) Skip(fat *OversizeError) {
-	r.next[fat.TopicPartition] = fat.Next
-	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{fat.Topic: {fat.Partition: {Epoch: fat.epoch, Offset: fat.Next}}})
-}
-
-// OversizeError says that a batch inflates to more than a reader takes (H32). What it holds is not known. The partition stands there
-// until Skip or Remove.
-type OversizeError struct {
-	TopicPartition
-	Offset int64 // of its first record
-	Next   int64 // behind its last one
-	epoch  int32
-}
-
-// Error implements error.
-func (e *OversizeError) Error() string {
-	return fmt.Sprintf("the batch of the offsets %d to %d inflates to more than %d bytes", e.Offset, e.Next-1, maxInflated)
 }
 
 // Close closes the connections.
 func (r *TopicsReader) Close() {
+	if r.apart != nil {
+		r.apart.close()
+	}
 	r.client.Close()
 	r.witness.close()
 }

@@ -39,7 +39,7 @@ type TxnConfig struct {
 type TxnOffset struct {
 	Next       int64  // offset of the next record to read
 	Epoch      int32  // leader epoch of the last record read, -1 if unknown
-	Metadata   string // nx1:<slot>:<log id>
+	Metadata   string // nx1:<slot>:<log id>, to which the group and the offset are added (see CommitMark)
 	Assignment int64  // the number under which the partition was owned when the work began
 }
 
@@ -228,7 +228,7 @@ func (s *TxnSession) Commit(ctx context.Context, offsets map[int32]TxnOffset) er
 	rt := kmsg.NewTxnOffsetCommitRequestTopic()
 	rt.Topic, rt.TopicID = s.cfg.Topic, s.topicID
 	for p, o := range offsets {
-		rt.Partitions = append(rt.Partitions, o.commit(p))
+		rt.Partitions = append(rt.Partitions, o.commit(s.cfg.Group, p))
 	}
 	return s.commit(ctx, offsets, []kmsg.TxnOffsetCommitRequestTopic{rt})
 }
@@ -296,7 +296,8 @@ func (s *TxnSession) CommitPlain(ctx context.Context, partition int32, o TxnOffs
 		}
 		for i := range req.Topics {
 			for j := range req.Topics[i].Partitions {
-				req.Topics[i].Partitions[j].Metadata = &o.Metadata
+				m := markOf(o.Metadata, s.cfg.Group, req.Topics[i].Partitions[j].Offset)
+				req.Topics[i].Partitions[j].Metadata = &m
 			}
 		}
 		return nil
@@ -355,7 +356,7 @@ func stableOffset(ctx context.Context, client *kgo.Client, req *kmsg.OffsetFetch
 				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 					return Committed{}, fmt.Errorf("kafka: fetch committed offset: %w", err)
 				}
-				c := Committed{Offset: p.Offset, Present: p.Offset >= 0}
+				c := Committed{Group: g.Group, Offset: p.Offset, Present: p.Offset >= 0}
 				if p.Metadata != nil {
 					c.Metadata = *p.Metadata
 				}

@@ -32,7 +32,7 @@ func (s *TxnSession) CommitBeside(ctx context.Context, offsets []Beside) error {
 			rt.Topic, rt.TopicID = o.Topic, o.TopicID
 			topics[o.Topic] = &rt
 		}
-		topics[o.Topic].Partitions = append(topics[o.Topic].Partitions, o.commit(o.Partition))
+		topics[o.Topic].Partitions = append(topics[o.Topic].Partitions, o.commit(s.cfg.Group, o.Partition))
 	}
 	list := make([]kmsg.TxnOffsetCommitRequestTopic, 0, len(topics))
 	for _, t := range topics {
@@ -41,9 +41,10 @@ func (s *TxnSession) CommitBeside(ctx context.Context, offsets []Beside) error {
 	return s.commit(ctx, owned, list)
 }
 
-func (o TxnOffset) commit(partition int32) kmsg.TxnOffsetCommitRequestTopicPartition {
+func (o TxnOffset) commit(group string, partition int32) kmsg.TxnOffsetCommitRequestTopicPartition {
 	rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-	rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata = partition, o.Next, o.Epoch, &o.Metadata
+	mark := markOf(o.Metadata, group, o.Next)
+	rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata = partition, o.Next, o.Epoch, &mark
 	return rp
 }
 
@@ -90,7 +91,7 @@ func (s *TxnSession) StableOffsets(ctx context.Context, of map[TopicPartition][1
 				case err != nil:
 					return nil, fmt.Errorf("kafka: fetch committed offset of %s-%d: %w", name, p.Partition, err)
 				}
-				c := Committed{Offset: p.Offset, Present: p.Offset >= 0}
+				c := Committed{Group: s.cfg.Group, Offset: p.Offset, Present: p.Offset >= 0}
 				if p.Metadata != nil {
 					c.Metadata = *p.Metadata
 				}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 func behind(rows map[int32]int64, committed map[kafka.TopicPartition]kafka.Committed) []int32 {
 	var out []int32
 	for tp, c := range committed {
-		if tp.Topic == kafka.TopicEvents && c.Present && strings.HasPrefix(c.Metadata, "nx1:") && c.Offset > rows[tp.Partition] {
+		if tp.Topic == kafka.TopicEvents && c.Present && c.Ours() && c.Offset > rows[tp.Partition] {
 			out = append(out, tp.Partition)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // Options of an embedded broker.
@@ -33,7 +35,12 @@ func Start(opt Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{}
+	// This broker answers DescribeTopicPartitions with a null list of eligible leaders, on which Kafka's own tools fail
+	// (kafka-consumer-groups.sh --describe). From a broker that does not know the request they take Metadata instead.
+	versions := kversion.Stable()
+	versions.SetMaxKeyVersion(kmsg.DescribeTopicPartitions.Int16(), -1)
 	opts := []kfake.Opt{
+		kfake.MaxVersions(versions),
 		kfake.ClusterID("neuronx-embedded"),
 		kfake.Ports(port),
 		kfake.ListenFn(func(network, address string) (net.Listener, error) {

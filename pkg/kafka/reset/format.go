@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,15 +57,11 @@ func WriteCSV(w io.Writer, rows []Row) error {
 	return c.Error()
 }
 
-// PriorCSV turns a plan around: the rows that bring back what was committed before it. Partitions without a commit are left
-// out, because Kafka can't be told to forget one this way.
+// PriorCSV turns a plan around: the rows that bring back what was committed before it, NoOffset where nothing was.
 func PriorCSV(w io.Writer, rows []Row) error {
-	var prior []Row
-	for _, r := range rows {
-		if r.Prior >= 0 {
-			r.NewOffset = r.Prior
-			prior = append(prior, r)
-		}
+	prior := slices.Clone(rows)
+	for i := range prior {
+		prior[i].NewOffset = prior[i].Prior
 	}
 	return WriteCSV(w, prior)
 }
@@ -122,8 +119,8 @@ func parseRow(rec []string, group string) (Row, error) {
 		return r, fmt.Errorf("partition %q is not a number", rec[1])
 	}
 	at, err := strconv.ParseInt(strings.TrimSpace(rec[2]), 10, 64)
-	if err != nil || at < 0 {
-		return r, fmt.Errorf("offset %q is not a number", rec[2])
+	if err != nil || at < NoOffset {
+		return r, fmt.Errorf("offset %q is neither an offset nor %d for none", rec[2], NoOffset)
 	}
 	if rec[0] == "" {
 		return r, errors.New("the topic is empty")

@@ -192,10 +192,17 @@ func (s Spec) target(tp kafka.TopicPartition, f facts) (int64, Warning, error) {
 		if !committed.Present {
 			return 0, "", fmt.Errorf("Cannot shift offset for partition %s since there is no current committed offset", tp) //nolint:staticcheck // Kafka's sentence
 		}
-		at, w := clamp(tp, committed.Offset+*s.ShiftBy, start, end)
+		at := committed.Offset + *s.ShiftBy
+		if *s.ShiftBy > 0 && at < committed.Offset || *s.ShiftBy < 0 && at > committed.Offset {
+			return 0, "", fmt.Errorf("a shift by %d from offset %d of partition %s is beyond every offset", *s.ShiftBy, committed.Offset, tp)
+		}
+		at, w := clamp(tp, at, start, end)
 		return at, w, nil
 	case s.FromFile != nil:
 		i := slices.IndexFunc(f.file, func(r Row) bool { return r.Topic == tp.Topic && r.Partition == tp.Partition })
+		if f.file[i].NewOffset == NoOffset {
+			return NoOffset, "", nil
+		}
 		at, w := clamp(tp, f.file[i].NewOffset, start, end)
 		return at, w, nil
 	default: // by time

@@ -3,6 +3,7 @@ package reset
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -36,21 +37,22 @@ func TestPlan_AnswersAsKafkasTool(t *testing.T) {
 		warn []string
 		err  string
 	}{
-		"earliest":      {spec: Spec{ToEarliest: true}, want: []int64{30, 0}},
-		"latest":        {spec: Spec{ToLatest: true}, want: []int64{100, 100}},
-		"current":       {spec: Spec{ToCurrent: true}, want: []int64{50, 100}},
-		"offset":        {spec: Spec{ToOffset: ptr(int64(60))}, want: []int64{60, 60}},
-		"offset below":  {spec: Spec{ToOffset: ptr(int64(10))}, want: []int64{30, 10}, warn: []string{fmt.Sprintf(lower, 10)}},
-		"offset above":  {spec: Spec{Topics: []string{"t:1"}, ToOffset: ptr(int64(1000))}, want: []int64{100}, warn: []string{"New offset (1000) is higher than latest offset for topic partition t-1. Value will be set to 100"}},
-		"shift":         {spec: Spec{Topics: []string{"t:0"}, ShiftBy: ptr(int64(3))}, want: []int64{53}},
-		"shift below":   {spec: Spec{Topics: []string{"t:0"}, ShiftBy: ptr(int64(-100))}, want: []int64{30}, warn: []string{fmt.Sprintf(lower, -50)}},
-		"shift nothing": {spec: Spec{ShiftBy: ptr(int64(1))}, err: "Cannot shift offset for partition t-1 since there is no current committed offset"},
-		"all topics":    {spec: Spec{AllTopics: true, ToEarliest: true}, want: []int64{30}},
-		"time":          {spec: Spec{ToDatetime: ptr(time.Unix(0, 0))}, want: []int64{42, 100}, warn: []string{"Partition 1 from topic t is empty. Falling back to latest known offset."}},
-		"duration":      {spec: Spec{ByDuration: ptr(time.Hour)}, want: []int64{42, 100}, warn: []string{"Partition 1 from topic t is empty. Falling back to latest known offset."}},
-		"file":          {spec: Spec{FromFile: []byte("…")}, want: []int64{30, 77}, warn: []string{fmt.Sprintf(lower, 5)}},
-		"no partition":  {spec: Spec{Topics: []string{"t:2"}, ToLatest: true}, err: "partition t-2 does not exist: the topic has 2"},
-		"bad topic":     {spec: Spec{Topics: []string{"t:x"}, ToLatest: true}, err: `"x" is not a partition number`},
+		"earliest":       {spec: Spec{ToEarliest: true}, want: []int64{30, 0}},
+		"latest":         {spec: Spec{ToLatest: true}, want: []int64{100, 100}},
+		"current":        {spec: Spec{ToCurrent: true}, want: []int64{50, 100}},
+		"offset":         {spec: Spec{ToOffset: ptr(int64(60))}, want: []int64{60, 60}},
+		"offset below":   {spec: Spec{ToOffset: ptr(int64(10))}, want: []int64{30, 10}, warn: []string{fmt.Sprintf(lower, 10)}},
+		"offset above":   {spec: Spec{Topics: []string{"t:1"}, ToOffset: ptr(int64(1000))}, want: []int64{100}, warn: []string{"New offset (1000) is higher than latest offset for topic partition t-1. Value will be set to 100"}},
+		"shift":          {spec: Spec{Topics: []string{"t:0"}, ShiftBy: ptr(int64(3))}, want: []int64{53}},
+		"shift below":    {spec: Spec{Topics: []string{"t:0"}, ShiftBy: ptr(int64(-100))}, want: []int64{30}, warn: []string{fmt.Sprintf(lower, -50)}},
+		"shift past all": {spec: Spec{Topics: []string{"t:0"}, ShiftBy: ptr(int64(math.MaxInt64))}, err: "a shift by 9223372036854775807 from offset 50 of partition t-0 is beyond every offset"},
+		"shift nothing":  {spec: Spec{ShiftBy: ptr(int64(1))}, err: "Cannot shift offset for partition t-1 since there is no current committed offset"},
+		"all topics":     {spec: Spec{AllTopics: true, ToEarliest: true}, want: []int64{30}},
+		"time":           {spec: Spec{ToDatetime: ptr(time.Unix(0, 0))}, want: []int64{42, 100}, warn: []string{"Partition 1 from topic t is empty. Falling back to latest known offset."}},
+		"duration":       {spec: Spec{ByDuration: ptr(time.Hour)}, want: []int64{42, 100}, warn: []string{"Partition 1 from topic t is empty. Falling back to latest known offset."}},
+		"file":           {spec: Spec{FromFile: []byte("…")}, want: []int64{30, 77}, warn: []string{fmt.Sprintf(lower, 5)}},
+		"no partition":   {spec: Spec{Topics: []string{"t:2"}, ToLatest: true}, err: "partition t-2 does not exist: the topic has 2"},
+		"bad topic":      {spec: Spec{Topics: []string{"t:x"}, ToLatest: true}, err: `"x" is not a partition number`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.spec.Group = "g"
@@ -113,7 +115,7 @@ func TestCSV_IsKafkasExportAndReadsItBack(t *testing.T) {
 	if one.String() != "t,0,30\nt,1,0\n" {
 		t.Fatalf("wrote %q", one.String())
 	}
-	if err := PriorCSV(&prior, rows); err != nil || prior.String() != "t,0,7\n" {
+	if err := PriorCSV(&prior, rows); err != nil || prior.String() != "t,0,7\nt,1,-1\n" {
 		t.Fatalf("the way back is %q, %v", prior.String(), err)
 	}
 	// Kafka ends its export with an empty line, and puts the group first when there are several.

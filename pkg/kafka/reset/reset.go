@@ -24,8 +24,12 @@ type Spec struct {
 	ShiftBy              *int64         // from the committed offset, in records
 	ToDatetime           *time.Time     // the first record at or after it
 	ByDuration           *time.Duration // that long before now
-	FromFile             []byte         // CSV: topic,partition,offset or group,topic,partition,offset
+	FromFile             []byte         // CSV: topic,partition,offset or group,topic,partition,offset; NoOffset deletes the offset
 }
+
+// NoOffset stands for no committed offset. As a new offset, which only a file can ask for, it deletes the one that there is: so what was
+// committed before a reset can be brought back as a whole.
+const NoOffset = -1
 
 // Row is one partition of a plan.
 type Row struct {
@@ -33,7 +37,7 @@ type Row struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	Prior     int64  `json:"prior_offset"` // committed when the plan was made, -1 if nothing was
-	NewOffset int64  `json:"new_offset"`
+	NewOffset int64  `json:"new_offset"`   // NoOffset: the committed one is deleted
 }
 
 // Warning is something that an operator should read before executing.
@@ -78,11 +82,17 @@ func Plan(ctx context.Context, admin *kafka.Admin, spec Spec) ([]Row, []Warning,
 // all groups are looked at before the first one is changed.
 func Execute(ctx context.Context, admin *kafka.Admin, rows []Row, metadata string) error {
 	groups := make(map[string]map[kafka.TopicPartition]kafka.Committed)
+	gone := make(map[string][]kafka.TopicPartition)
 	for _, r := range rows {
 		if groups[r.Group] == nil {
 			groups[r.Group] = make(map[kafka.TopicPartition]kafka.Committed)
 		}
-		groups[r.Group][kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}] = kafka.Committed{Offset: r.NewOffset, Metadata: metadata}
+		tp := kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}
+		if r.NewOffset == NoOffset {
+			gone[r.Group] = append(gone[r.Group], tp)
+			continue
+		}
+		groups[r.Group][tp] = kafka.Committed{Offset: r.NewOffset, Metadata: metadata}
 	}
 	names := slices.Sorted(maps.Keys(groups))
 	for _, name := range names {
@@ -96,6 +106,9 @@ func Execute(ctx context.Context, admin *kafka.Admin, rows []Row, metadata strin
 	}
 	for _, name := range names {
 		err := admin.Commit(ctx, name, groups[name])
+		if err == nil {
+			err = admin.DeleteOffsets(ctx, name, gone[name])
+		}
 		if errors.Is(err, kafka.ErrGroupActive) { // a member joined since
 			state := "Stable"
 			if g, derr := admin.DescribeGroup(ctx, name); derr == nil && !g.Inactive() {

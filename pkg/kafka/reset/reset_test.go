@@ -1,6 +1,7 @@
 package reset_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,25 @@ func TestReset_PlansExecutesAndRefusesAnActiveGroup(t *testing.T) {
 	at, err := admin.Committed(ctx, "g")
 	if c := at[kafka.TopicPartition{Topic: "t"}]; err != nil || c.Offset != 4 || c.Ours() || c.Metadata != "nx-reset:s1" {
 		t.Fatalf("committed %+v, %v", c, err)
+	}
+
+	// The way back from a first reset is to no offset at all.
+	var undo bytes.Buffer
+	if err := reset.PriorCSV(&undo, rows); err != nil {
+		t.Fatal(err)
+	}
+	undone, _, err := reset.Plan(ctx, admin, reset.Spec{Group: "g", FromFile: undo.Bytes()})
+	if err != nil || len(undone) != 1 || undone[0].NewOffset != reset.NoOffset || undone[0].Prior != 4 {
+		t.Fatalf("the way back is %v, %v", undone, err)
+	}
+	if err := reset.Execute(ctx, admin, undone, "nx-reset:s1b"); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := admin.Committed(ctx, "g"); err != nil || len(at) != 0 {
+		t.Fatalf("after the way back %v is committed, %v", at, err)
+	}
+	if err := reset.Execute(ctx, admin, rows, "nx-reset:s1"); err != nil {
+		t.Fatal(err)
 	}
 
 	g, err := kafka.NewGroup(kafka.GroupConfig{Config: cfg, Group: "g", Topics: []string{"t"}})

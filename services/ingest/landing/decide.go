@@ -43,7 +43,14 @@ type fate struct {
 // decide makes of a landing record what goes to the door. It is a function of its arguments.
 func decide(r *kafka.Record, o origin, sign func(*event.Event)) fate {
 	if o.unread != "" {
-		return note(r, o, event.Event{}, event.CodeTooLarge, o.unread, sign)
+		e, err := event.Parse([]byte(o.tenant), headers(r), r.Value)
+		if err != nil {
+			e = event.Event{} // nothing can be read of it
+		}
+		stripped := e.StripSystem()
+		f := note(r, o, e, event.CodeTooLarge, o.unread, sign)
+		f.stripped = stripped
+		return f
 	}
 	e, err := event.Parse([]byte(o.tenant), headers(r), r.Value)
 	if len(r.Key) > 0 && string(r.Key) != o.tenant {

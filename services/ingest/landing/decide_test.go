@@ -133,3 +133,16 @@ func TestDecide_WhatIsRefusedIsRefusedByTheDoorToo(t *testing.T) {
 		}
 	}
 }
+
+func TestDecide_KeepsWhatCanBeReadOfARecordThatIsTooLargeToBeRead(t *testing.T) {
+	keys := event.NewKeyring()
+	r := rec("", []byte("the beginning of the value"), "ce_id", "lead-7", "ce_type", "lead.created", "ce_origin", "import", "content-type", "application/avro")
+	f := decide(r, origin{tenant: "acme", topicID: topicID, unread: "it inflates to a record of 17000000 bytes"}, keys.Sign)
+	e, err := kafka.ParseRecord(f.record)
+	if err != nil || e.TenantID != "acme" || e.ID != "lead-7" || e.Type != "lead.created" || string(e.Value) != "the beginning of the value" {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if want := "too_large: it inflates to a record of 17000000 bytes"; e.Refused != want {
+		t.Errorf("refused as %q, want %q", e.Refused, want)
+	}
+}

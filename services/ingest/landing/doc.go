@@ -8,7 +8,7 @@
 //
 // The topic's name says whose a record is; neither its key nor any header does, and no signature on it counts, ours neither: it could
 // only be a replayed one. What was forwarded is what the group neuronx.landing has committed for a landing topic, under our metadata
-// "nx1:<slot>:<topic id>", in the transaction that put it into the door. An offset without that mark was set by an operator, lost, or is
+// "nx1:<slot>:<group>:<offset>:<topic id>", in the transaction that put it into the door. An offset without that mark was set by an operator, lost, or is
 // of an earlier topic of that name: then the topic's beginning counts, which trimming keeps at most ten minutes behind, and what is
 // forwarded a second time is a duplicate by its id at the door. So no reset of the group doubles or loses anything.
 //

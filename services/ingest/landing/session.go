@@ -292,7 +292,7 @@ func (s *session) part(tp kafka.TopicPartition) (*lane, *part) {
 	return nil, nil
 }
 
-// unreadable passes over a batch that is a decompression bomb, in its turn and with a refusal; anything else stops the partition, and
+// unreadable passes over what inflates to more than is held, in its turn and with a refusal; anything else stops the partition, and
 // only that.
 func (s *session) unreadable(l *lane, p *part, err error) {
 	if fat, ok := errors.AsType[*kafka.OversizeError](err); ok {
@@ -301,9 +301,9 @@ func (s *session) unreadable(l *lane, p *part, err error) {
 		}
 		p.unread[fat.Next-1] = fat.Error()
 		p.tail = fat.Next
-		l.push(&kafka.Record{Topic: p.tp.Topic, Partition: p.tp.Partition, Offset: fat.Next - 1, Timestamp: time.Now()})
+		l.push(fat.Stand())
 		s.reader.Skip(fat)
-		s.log.Warn("a batch is refused unread", "topic", p.tp.Topic, "err", fat)
+		s.log.Warn("records are refused unread", "topic", p.tp.Topic, "err", fat)
 		return
 	}
 	wait := time.Second

@@ -184,7 +184,10 @@ type admission struct {
 
 func (a *admission) judge() decision {
 	if a.in.unread != "" {
-		*a.e = event.Event{}
+		if err := a.e.ParseInPlace(a.in.key, a.in.headers, a.in.value); err != nil { // what can be read of it
+			*a.e = event.Event{TenantID: a.e.TenantID}
+		}
+		a.stripped = a.e.StripSystem() // a signature covers what is missing
 		return a.refuse(event.CodeTooLarge, a.in.unread)
 	}
 	if err := a.e.ParseInPlace(a.in.key, a.in.headers, a.in.value); err != nil {

@@ -534,6 +534,23 @@ func TestAdmit_CountsEveryRecordOnce(t *testing.T) {
 	}
 }
 
+func TestAdmit_KeepsWhatCanBeReadOfARecordThatIsTooLargeToBeRead(t *testing.T) {
+	d := newDoor(t).tenant("acme")
+	in := d.input(lead("acme", "1"))
+	in.unread = "the record of the offset 7 can't be taken"
+	got := d.raw(in)
+	if got.outcome != refused || got.code != event.CodeTooLarge || got.dead == nil || string(got.dead.key) != "acme" || len(got.dead.value) == 0 {
+		t.Fatalf("%+v", got)
+	}
+	has := map[string]string{}
+	for _, h := range got.dead.headers {
+		has[h.Key] = string(h.Value)
+	}
+	if has[hdrTenant] != "acme" || has["ce_id"] == "" || has[hdrDetail] != in.unread {
+		t.Errorf("the letter has %v", has)
+	}
+}
+
 func TestAdmit_RefusesABatchThatCouldNotBeReadAsAWhole(t *testing.T) {
 	d := newDoor(t).tenant("acme")
 	got := d.raw(input{unread: "the batch of the offsets 7 to 9 inflates to more than allowed"})

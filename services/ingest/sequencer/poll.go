@@ -91,19 +91,19 @@ func (c *session) tellRead(ctx context.Context, recs []*kafka.Record) {
 	}
 }
 
-// skipUnread lets a batch that is a decompression bomb be refused as a whole, in the order of the partition, under its last offset:
-// waiting for a person would let one producer stop every tenant of the partition. It counts as one refusal, because nobody can look
-// inside how many records it has.
+// skipUnread lets a record that inflates to more than is held, or the rest of a decompression bomb, be refused in the order of the partition,
+// under its last offset: waiting for a person would let one producer stop every tenant of the partition. It counts as one refusal, because
+// nobody looks how many records the rest has.
 func (c *session) skipUnread(p *partition, fat *kafka.OversizeError) {
 	if p.unread == nil {
 		p.unread = map[int64]string{}
 	}
 	maps.DeleteFunc(p.unread, func(offset int64, _ string) bool { return offset < p.state.next })
 	p.unread[fat.Next-1] = fat.Error()
-	p.pending = append(p.pending, &kafka.Record{Topic: kafka.TopicIngress, Partition: p.id, Offset: fat.Next - 1})
+	p.pending = append(p.pending, fat.Stand())
 	p.tail = fat.Next
 	c.reader.Skip(fat)
-	c.log.Warn("a batch is refused unread", "partition", p.id, "err", fat)
+	c.log.Warn("records are refused unread", "partition", p.id, "err", fat)
 }
 
 // ready4txn counts the records at hand of partitions that run.

@@ -138,6 +138,10 @@ func TestExitCodes(t *testing.T) {
 		{"replay offsets --group g --to-earliest --topic t --restart", 2, "--restart is for --execute"},
 		{"replay offsets --group neuronx.sequencer --topic neuronx.ingress --to-earliest", 4, "can't be reset"},
 		{"replay offsets --group neuronx.sequencer --topic neuronx.ingress --to-earliest --execute", 4, "can't be reset"},
+		{"replay offsets --group neuronx.projektor --topic neuronx.events --to-earliest --execute", 1, "did you mean neuronx.projector?"},
+		{"replay offsets --group projector --topic neuronx.events --to-earliest", 1, "the groups are neuronx.archiver, neuronx.projector"},
+		{"replay offsets --group neuronx.projector --topic neuronx.ingress --to-earliest --execute", 1, "it reads neuronx.events"},
+		{"replay offsets --group neuronx.projector --topic neuronx.event:0 --to-earliest", 1, "did you mean neuronx.events?"},
 		{"replay offsets –group g", 2, "takes no argument"}, // a dash that a word processor made
 	} {
 		code, stdout, stderr := try(t, nil, strings.Fields(c.args)...)

@@ -100,6 +100,7 @@ func (c *cli) checks(laptop bool, urls []string) []check {
 		{"kafka: who may write", envBrokers, partKafka, one(c.checkAuthentication)},
 		{"kafka: disks", envBrokers, partKafka, c.checkDisks},
 		{"topics and brokers", envBrokers, partKafka, func(ctx context.Context) []finding { return c.checkSafety(ctx, laptop) }},
+		{"consumer groups", envBrokers, partKafka, c.checkGroups},
 		{"transactions", envBrokers, partKafka, c.checkTransactions},
 		{"sequencer's state", envBrokers, partKafka, c.checkState},
 		{"ingress", envBrokers, partKafka, c.checkIngress},

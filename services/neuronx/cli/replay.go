@@ -67,6 +67,9 @@ group without members; --restart stops the service and starts it again (neuronx 
 					why("what was forwarded is at the door already, and what was not must not be passed over").
 					next("reset one of %s", strings.Join(kafka.Groups()[1:], ", "))
 			}
+			if err := readBy(f.group, spec.Topics); err != nil {
+				return err
+			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
 			admin, err := c.admin()
@@ -76,6 +79,9 @@ group without members; --restart stops the service and starts it again (neuronx 
 			rows, warnings, err := reset.Plan(ctx, admin, spec)
 			if err != nil {
 				return failed("plan the reset", err)
+			}
+			if rows, err = c.ofItsTopics(f, rows); err != nil {
+				return err
 			}
 			for _, w := range warnings {
 				if f.restart && strings.HasPrefix(string(w), "Assignments can only be reset") {
@@ -229,7 +235,8 @@ func (c *cli) executeReset(ctx context.Context, admin *kafka.Admin, f resetFlags
 		}
 		return e
 	}
-	c.note("reset %s as session %s; to undo: neuronx replay offsets --group %s --from-file … with the prior offsets below", f.group, session, f.group)
+	c.note("reset %s as session %s; to undo: neuronx replay offsets --group %s --from-file … with the prior offsets below (%d: none)",
+		f.group, session, f.group, reset.NoOffset)
 	for _, r := range rows {
 		c.note("  %s,%d,%d", r.Topic, r.Partition, r.Prior)
 	}

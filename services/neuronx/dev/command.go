@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"context"
 	"errors"
 	"os/signal"
 	"syscall"
@@ -15,7 +16,8 @@ func Command() *cobra.Command {
 		Use:   "dev",
 		Short: "Run the whole engine on this machine, with data on disk and no Docker",
 		Long: `Run the whole engine on this machine: Kafka's protocol, a real Postgres, a schema registry, a stand-in CRM and every service,
-with a tenant named demo whose leads travel through all of it. Data stays in --data-dir. Ctrl-C stops it.`,
+with a tenant named demo whose leads travel through all of it. Data stays in --data-dir. Ctrl-C stops it,
+a second one at once.`,
 		Example: `  neuronx dev
   neuronx dev --demo=false --data-dir /tmp/nx
   neuronx dev --http 127.0.0.1:0 --kafka-port 0 --postgres-port 0 --registry-port 0 --crm-port 0 --admin-addr 127.0.0.1:0`,
@@ -26,6 +28,7 @@ with a tenant named demo whose leads travel through all of it. Data stays in --d
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			context.AfterFunc(ctx, stop) // a second signal ends the process at once
 			err := Run(ctx, cfg, cmd.OutOrStdout())
 			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 				return nil
