@@ -94,6 +94,9 @@ func (w *worker) call(ctx context.Context, stopping <-chan struct{}, j *job, cal
 	w.metrics.request(call.Endpoint, answer.Status, time.Since(began))
 	j.account.learn(answer, w.DailyReserve, time.Now())
 	j.asked = call.Endpoint
+	if w.afterRequest != nil {
+		w.afterRequest()
+	}
 	return answer, effect.ClassifyCall(j.effect.Kind, call, answer)
 }
 

@@ -41,7 +41,8 @@ type worker struct {
 	slots      chan struct{}
 	flying     sync.WaitGroup
 
-	beforeSend func(ledger.Effect) // for tests: runs between the committed attempt and the first byte
+	beforeSend   func(ledger.Effect) // for tests: runs between the committed attempt and the first byte
+	afterRequest func()              // for tests: runs after each answer
 }
 
 func newWorker(cfg workerConfig) *worker {

@@ -40,6 +40,13 @@ func (s *Server) Merge(location, from, into string) bool {
 	return true
 }
 
+// ClearFaults takes back all faults.
+func (s *Server) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
 // Requests lists what was received after request number since; location "" means all.
 func (s *Server) Requests(since int64, location string) []Entry {
 	s.mu.Lock()
