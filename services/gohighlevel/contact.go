@@ -89,7 +89,11 @@ func (w *worker) adopt(ctx context.Context, j *job, id, gone string) (effect.Out
 	j.step.Calls = effect.Calls(j.state)
 	owner, err := "", error(nil)
 	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-		owner, err = ledger.SaveLink(ctx, tx, j.effect.TenantID, j.state.Location, leadID(j.effect), id)
+		link := ledger.SaveLink
+		if gone == "" {
+			link = ledger.Adopt
+		}
+		owner, err = link(ctx, tx, j.effect.TenantID, j.state.Location, leadID(j.effect), id)
 		if err != nil || owner != "" {
 			return err
 		}

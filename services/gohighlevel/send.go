@@ -186,7 +186,7 @@ func (w *worker) write(ctx context.Context, j *job, end *ledger.End) (applied bo
 		switch {
 		case links:
 			err = w.save(ctx, tx, j, end.RemoteID)
-		case end.Status == effect.Failed && e.Kind == effect.KindUpsert && j.step.Look:
+		case end.Status == effect.Failed && e.Kind == effect.KindUpsert && (j.step.Look || j.adopted):
 			if j.adopted {
 				err = ledger.Unlink(ctx, tx, e.TenantID, j.state.Location, leadID(e), j.state.ContactID)
 			}

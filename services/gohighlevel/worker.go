@@ -231,8 +231,8 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 			link := links[e.Command.LeadID]
 			j := job{effect: e, baseURL: base, token: token, account: acct, started: started, state: effect.State{
 				Kind: e.Kind, Command: e.Command, NotAfter: e.NotAfter, Mode: ten.Mode(e.Kind), Connected: ten.Connected,
-				Location: ten.Connection.Location, ContactID: link.Contact, Keys: link.Keys, Known: link.Known,
-			}}
+				Location: ten.Connection.Location, ContactID: link.Contact, Keys: link.Keys, Known: link.Known, Adopt: link.Fresh,
+			}, adopted: link.Fresh}
 			j.step = effect.Next(j.state, time.Now())
 			if j.step.Status != "" {
 				end := ledger.End{Status: j.step.Status, Code: j.step.Code, Detail: j.step.Detail}

@@ -20,11 +20,12 @@ type Link struct {
 	Keys    effect.Keys       // that the lead was last written with, in this location or else in another
 	Known   map[string]string // what the contact is known to hold, by the vendor's names; "" is known to be empty
 	Version int64             // of the writes begun
+	Fresh   bool              // found by its keys, and not written yet
 }
 
 // Links finds the links of leads in a location.
 func Links(ctx context.Context, q Querier, tenant, location string, locals []string) (map[string]Link, error) {
-	rows, err := q.Query(ctx, `SELECT local_id, location, remote_id, email, phone, known, version FROM neuronx.crm_ids
+	rows, err := q.Query(ctx, `SELECT local_id, location, remote_id, email, phone, known, version, fresh FROM neuronx.crm_ids
 		WHERE tenant_id = $1 AND adapter = $2 AND local_id = ANY($3) ORDER BY location = $4, updated_at`, tenant, effect.Adapter, locals, location)
 	if err != nil {
 		return nil, fmt.Errorf("read contact ids: %w", err)
@@ -34,10 +35,11 @@ func Links(ctx context.Context, q Querier, tenant, location string, locals []str
 	var keys effect.Keys
 	var known []byte
 	var version int64
-	_, err = pgx.ForEachRow(rows, []any{&local, &loc, &remote, &keys.Email, &keys.Phone, &known, &version}, func() error {
+	var fresh bool
+	_, err = pgx.ForEachRow(rows, []any{&local, &loc, &remote, &keys.Email, &keys.Phone, &known, &version, &fresh}, func() error {
 		l := out[local]
 		if loc == location { // the last row of the lead
-			l.Contact, l.Version = remote, version
+			l.Contact, l.Version, l.Fresh = remote, version, fresh
 			if err := json.Unmarshal(known, &l.Known); err != nil {
 				return err
 			}
@@ -73,7 +75,7 @@ func SaveLink(ctx context.Context, q Querier, tenant, location, local, contact s
 		return owner, err
 	}
 	_, err = q.Exec(ctx, `INSERT INTO neuronx.crm_ids AS i (tenant_id, adapter, location, local_id, remote_id) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (tenant_id, adapter, location, local_id) DO UPDATE SET remote_id = excluded.remote_id, updated_at = now(),
+		ON CONFLICT (tenant_id, adapter, location, local_id) DO UPDATE SET remote_id = excluded.remote_id, fresh = false, updated_at = now(),
 			known = CASE WHEN i.remote_id = excluded.remote_id THEN i.known ELSE '{}' END`,
 		tenant, effect.Adapter, location, local, contact)
 	if err != nil {
@@ -82,9 +84,19 @@ func SaveLink(ctx context.Context, q Querier, tenant, location, local, contact s
 	return "", nil
 }
 
+// Adopt is SaveLink of a contact that was found by the lead's keys: it is fresh until Learn says that the lead was written to it.
+func Adopt(ctx context.Context, q Querier, tenant, location, local, contact string) (owner string, err error) {
+	if owner, err = SaveLink(ctx, q, tenant, location, local, contact); err != nil || owner != "" {
+		return owner, err
+	}
+	_, err = q.Exec(ctx, `UPDATE neuronx.crm_ids SET fresh = true WHERE tenant_id = $1 AND adapter = $2 AND location = $3 AND local_id = $4`,
+		tenant, effect.Adapter, location, local)
+	return "", wrap("save contact id", err)
+}
+
 // Unlink takes a contact from a lead again.
 func Unlink(ctx context.Context, q Querier, tenant, location, local, contact string) error {
-	_, err := q.Exec(ctx, `UPDATE neuronx.crm_ids SET remote_id = '', known = '{}', updated_at = now()
+	_, err := q.Exec(ctx, `UPDATE neuronx.crm_ids SET remote_id = '', known = '{}', fresh = false, updated_at = now()
 		WHERE tenant_id = $1 AND adapter = $2 AND location = $3 AND local_id = $4 AND remote_id = $5`, tenant, effect.Adapter, location, local, contact)
 	if err != nil {
 		return fmt.Errorf("take back contact id: %w", err)
@@ -122,7 +134,7 @@ func Learn(ctx context.Context, q Querier, tenant, location, local string, versi
 		return nil
 	}
 	_, err = q.Exec(ctx, `UPDATE neuronx.crm_ids SET known = CASE WHEN version = $5 THEN known || $6 ELSE known END,
-			email = coalesce($7, email), phone = coalesce($8, phone), updated_at = now()
+			email = coalesce($7, email), phone = coalesce($8, phone), fresh = false, updated_at = now()
 		WHERE tenant_id = $1 AND adapter = $2 AND location = $3 AND local_id = $4`,
 		tenant, effect.Adapter, location, local, version, known, key("email"), key("phone"))
 	if err != nil {

@@ -4,7 +4,8 @@
 -- known is what the contact is known to hold, by the vendor's names of the fields ('' is known to be empty), so that what changes nothing
 -- is not sent. version counts the writes begun, so that two at once leave nothing known that may be otherwise.
 ALTER TABLE neuronx.crm_ids ADD COLUMN location text NOT NULL DEFAULT '', ADD COLUMN email text NOT NULL DEFAULT '',
-    ADD COLUMN phone text NOT NULL DEFAULT '', ADD COLUMN known jsonb NOT NULL DEFAULT '{}', ADD COLUMN version bigint NOT NULL DEFAULT 0;
+    ADD COLUMN phone text NOT NULL DEFAULT '', ADD COLUMN known jsonb NOT NULL DEFAULT '{}', ADD COLUMN version bigint NOT NULL DEFAULT 0,
+    ADD COLUMN fresh boolean NOT NULL DEFAULT false; -- found by its keys, and not written yet
 
 -- This runs as the owner, whom row security binds as everybody else while it is forced.
 ALTER TABLE neuronx.crm_ids NO FORCE ROW LEVEL SECURITY;
@@ -56,4 +57,4 @@ DELETE FROM neuronx.crm_ids i WHERE remote_id = '' OR EXISTS (SELECT 1 FROM neur
     AND o.adapter = i.adapter AND o.local_id = i.local_id AND o.location <> i.location AND (o.updated_at, o.location) > (i.updated_at, i.location));
 ALTER TABLE neuronx.crm_ids FORCE ROW LEVEL SECURITY;
 ALTER TABLE neuronx.crm_ids DROP CONSTRAINT crm_ids_pkey, ADD PRIMARY KEY (tenant_id, adapter, local_id);
-ALTER TABLE neuronx.crm_ids DROP COLUMN location, DROP COLUMN email, DROP COLUMN phone, DROP COLUMN known, DROP COLUMN version;
+ALTER TABLE neuronx.crm_ids DROP COLUMN location, DROP COLUMN email, DROP COLUMN phone, DROP COLUMN known, DROP COLUMN version, DROP COLUMN fresh;
