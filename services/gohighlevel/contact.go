@@ -14,8 +14,10 @@ import (
 )
 
 const (
-	// lookAgain is how long the CRM's search may lag behind its writes: what it misses is asked for once more after that.
-	lookAgain = 3 * time.Second
+	// lookAgain is the pause before what the CRM's search missed is looked up again, times the attempts made: the search lags behind
+	// writes by seconds. After the last of looks that was the answer.
+	lookAgain = 2 * time.Second
+	looks     = 3
 	// freshFor is how long a key that was written counts as its lead's whatever the search says.
 	freshFor = time.Minute
 	// busyFor is how long a lead waits for another with the same key that is being written.
@@ -45,13 +47,13 @@ func (w *worker) find(ctx context.Context, stopping <-chan struct{}, j *job, gon
 			case o.Verdict != effect.VerdictDone && o.Code != effect.CodeContactUnknown:
 				return o, false
 			case o.Found != nil && o.Found.ID == gone:
-				return wait(effect.CodeContactGone, "the contact is gone, and the CRM's search does not show it yet"), false
+				return wait(j, effect.CodeContactGone, "the contact is gone, and the CRM's search does not show it yet"), false
 			}
 			found[k.name] = o.Found
 		}
 		id, code, detail, sure := effect.Match(keys, found["email"], found["phone"])
 		if !sure {
-			return failed(code, detail), false
+			return w.doubtful(ctx, j, code, detail, found), false
 		}
 		if id == "" {
 			continue
@@ -63,8 +65,8 @@ func (w *worker) find(ctx context.Context, stopping <-chan struct{}, j *job, gon
 		return w.adopt(ctx, j, id, gone)
 	}
 	switch {
-	case gone != "" && j.effect.Code != effect.CodeContactGone:
-		return wait(effect.CodeContactGone, "the contact is gone; its keys are looked up once more, because the CRM's search lags"), false
+	case gone != "" && !j.final(effect.CodeContactGone):
+		return wait(j, effect.CodeContactGone, "the contact is gone; its keys are looked up again, because the CRM's search lags"), false
 	case gone != "":
 		return failed(effect.CodeContactDeleted, fmt.Sprintf("contact %s is not in the CRM any more and no other has the keys of lead %s; "+
 			"it is not made again: make one in the CRM and resend, or resolve this", gone, leadID(j.effect))), false
@@ -75,8 +77,26 @@ func (w *worker) find(ctx context.Context, stopping <-chan struct{}, j *job, gon
 	return effect.Outcome{}, true
 }
 
-func wait(code, detail string) effect.Outcome {
-	return effect.Outcome{Verdict: effect.VerdictRetry, Code: code, Detail: detail, After: lookAgain}
+// wait ends an attempt that found what may be otherwise in a moment.
+func wait(j *job, code, detail string) effect.Outcome {
+	return effect.Outcome{Verdict: effect.VerdictRetry, Code: code, Detail: detail, After: lookAgain * time.Duration(max(1, j.effect.Attempts))}
+}
+
+// final reports whether the attempts before, which ended with code, waited long enough for the search.
+func (j *job) final(code string) bool { return j.effect.Code == code && j.effect.Attempts >= looks }
+
+// doubtful ends an attempt whose contact can't be named without doubt. Where the contact is another lead's, it says whose.
+func (w *worker) doubtful(ctx context.Context, j *job, code, detail string, found map[string]*effect.Contact) effect.Outcome {
+	if c := found["phone"]; code == effect.CodeContactTaken && c != nil {
+		owner, err := ledger.Owner(ctx, w.pool, j.effect.TenantID, j.state.Location, c.ID, leadID(j.effect))
+		if err != nil {
+			return wait(j, codeNotLinked, "a contact was found, and it could not be looked up whose it is")
+		}
+		if owner != "" {
+			detail = effect.Taken(c.ID, owner)
+		}
+	}
+	return failed(code, detail)
 }
 
 func failed(code, detail string) effect.Outcome {
@@ -102,7 +122,7 @@ func (w *worker) adopt(ctx context.Context, j *job, id, gone string) (effect.Out
 	})
 	switch {
 	case err != nil:
-		return wait(codeNotLinked, "the contact was found and could not be linked; nothing was written"), false
+		return wait(j, codeNotLinked, "the contact was found and could not be linked; nothing was written"), false
 	case owner != "":
 		return failed(effect.CodeContactTaken, effect.Taken(id, owner)), false
 	}
@@ -119,11 +139,11 @@ func (w *worker) refusedFor(ctx context.Context, j *job, call effect.Call, o eff
 	owner, err := ledger.Owner(ctx, w.pool, j.effect.TenantID, j.state.Location, o.Other, leadID(j.effect))
 	switch {
 	case err != nil:
-		return wait(codeNotLinked, "the CRM refused, and it could not be looked up for whose contact's sake")
+		return wait(j, codeNotLinked, "the CRM refused, and it could not be looked up whose contact it names")
 	case owner != "":
 		o.Detail = effect.Taken(o.Other, owner)
-	case call.Endpoint == effect.EndpointUpsert && j.effect.Code != effect.CodeContactExists:
-		return wait(effect.CodeContactExists, "contact "+o.Other+" has the e-mail address or phone number; it is looked up again, because the CRM's search lags")
+	case call.Endpoint == effect.EndpointUpsert && !j.final(effect.CodeContactExists):
+		return wait(j, effect.CodeContactExists, "contact "+o.Other+" has the e-mail address or phone number; it is looked up again, because the CRM's search lags")
 	}
 	if j.state.ContactID != "" {
 		o.Detail += "; the contact of this lead is " + j.state.ContactID

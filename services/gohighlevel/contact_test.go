@@ -84,7 +84,7 @@ func TestContact_ASharedPhoneTakesNobodysContact(t *testing.T) {
 				bob, tag := r.change("BOB", map[string]any{"email": "bob@firm.example", "phone": phone, "first_name": "Bob"}), r.tag("BOB", "hot")
 				r.apply(bob, tag)
 				e := r.waitStatus(bob.ID, effect.Failed)
-				if e.Code != effect.CodeContactTaken || !strings.Contains(e.LastError, hers) {
+				if e.Code != effect.CodeContactTaken || !strings.Contains(e.LastError, hers) || !strings.Contains(e.LastError, "lead ANN") {
 					t.Fatalf("%s %s", e.Code, e.LastError)
 				}
 				if e := r.waitStatus(tag.ID, effect.Failed); e.Code != effect.CodeContactUnknown {

@@ -48,7 +48,7 @@ func (w *worker) send(ctx context.Context, stopping <-chan struct{}, j *job) eff
 		return end
 	}
 	if o = w.calls(ctx, stopping, j); o.Code == effect.CodeContactUnknown {
-		return wait(effect.CodeContactGone, o.Detail)
+		return wait(j, effect.CodeContactGone, o.Detail)
 	}
 	return o
 }
