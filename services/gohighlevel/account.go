@@ -19,6 +19,16 @@ type account struct {
 	paused  time.Time
 	used    time.Time
 	flying  int
+	owed    int // requests that effects under way may still send beside their first
+
+	connection int64 // sequence of the connection that the pauses below are about
+	denied     time.Time
+	refusals   map[string]refusal // by endpoint: the token may not do this
+}
+
+type refusal struct {
+	until time.Time
+	why   string
 }
 
 func newAccount(now time.Time) *account {
@@ -32,10 +42,10 @@ func (a *account) room(now time.Time) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.used = now
-	if now.Before(a.paused) {
+	if now.Before(a.paused) || now.Before(a.denied) {
 		return 0
 	}
-	tokens := int(a.limiter.TokensAt(now)) - a.flying
+	tokens := int(a.limiter.TokensAt(now)) - a.flying - a.owed
 	if tokens < 1 || !a.breaker.Allow(now) {
 		return 0
 	}
@@ -70,8 +80,8 @@ func (a *account) pause(d time.Duration, now time.Time) {
 	}
 }
 
-// done books the end of one effect.
-func (a *account) done(o effect.Outcome, now time.Time) {
+// done books the end of one effect, whose last request was to an endpoint.
+func (a *account) done(o effect.Outcome, endpoint string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.flying--
@@ -80,7 +90,17 @@ func (a *account) done(o effect.Outcome, now time.Time) {
 	} else {
 		a.breaker.Report(o.Sick, now)
 	}
-	if until := now.Add(o.Pause); o.Pause > 0 && until.After(a.paused) {
+	until := now.Add(o.Pause)
+	switch {
+	case o.Pause <= 0:
+	case o.Only:
+		if a.refusals == nil {
+			a.refusals = map[string]refusal{}
+		}
+		a.refusals[endpoint] = refusal{until: until, why: o.Detail}
+	case o.Code == effect.CodeUnauthorized && until.After(a.denied):
+		a.denied = until
+	case o.Code != effect.CodeUnauthorized && until.After(a.paused):
 		a.paused = until
 	}
 }
@@ -111,7 +131,48 @@ func (a *account) learn(answer effect.Answer, reserve int, now time.Time) {
 func (a *account) blocked(now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return now.Before(a.paused)
+	return now.Before(a.paused) || now.Before(a.denied)
+}
+
+// connected tells the account under which connection it works. A new one has a new token, which ends what the old one was refused; it
+// reports whether that is so.
+func (a *account) connected(sequence int64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	changed := a.connection != 0 && a.connection != sequence
+	a.connection = sequence
+	if changed {
+		a.denied, a.refusals = time.Time{}, nil
+	}
+	return changed
+}
+
+// deny sends nothing for a while, or until the account is connected again.
+func (a *account) deny(d time.Duration, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if until := now.Add(d); until.After(a.denied) {
+		a.denied = until
+	}
+}
+
+// refused tells how long none of the endpoints may be called, and why.
+func (a *account) refused(endpoints []string, now time.Time) (wait time.Duration, why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range endpoints {
+		if r := a.refusals[e]; r.until.Sub(now) > wait {
+			wait, why = r.until.Sub(now), r.why
+		}
+	}
+	return wait, why
+}
+
+// owe books requests of effects under way beside their first, which the account's room must leave space for; what is negative is repaid.
+func (a *account) owe(requests int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.owed += requests
 }
 
 // accounts are those of the tenants that were worked for lately.

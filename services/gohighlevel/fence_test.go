@@ -93,13 +93,13 @@ func TestLedger_TakesALateAnswerThatIsSureAndNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.sweep(context.Background())
-	if applied, err := w.write(context.Background(), jobs[0].effect, ledger.End{Status: effect.Pending}); err != nil || applied {
+	if applied, err := w.write(context.Background(), &jobs[0], &ledger.End{Status: effect.Pending}); err != nil || applied {
 		t.Fatalf("a lost attempt made the effect sendable: %v %v", applied, err)
 	}
-	if applied, err := w.write(context.Background(), jobs[0].effect, ledger.End{Status: effect.Done, RemoteID: "n1"}); err != nil || !applied {
+	if applied, err := w.write(context.Background(), &jobs[0], &ledger.End{Status: effect.Done, RemoteID: "n1"}); err != nil || !applied {
 		t.Fatalf("a sure end was not taken: %v %v", applied, err)
 	}
-	if applied, err := w.write(context.Background(), jobs[0].effect, ledger.End{Status: effect.Done, RemoteID: "n2"}); err != nil || applied {
+	if applied, err := w.write(context.Background(), &jobs[0], &ledger.End{Status: effect.Done, RemoteID: "n2"}); err != nil || applied {
 		t.Fatalf("an end was taken twice: %v %v", applied, err)
 	}
 	if e := r.get(note.ID); e.RemoteID != "n1" || len(r.outbox()) != 2 {
@@ -170,8 +170,8 @@ func TestRestore_RefillsFromTheLogAndFreezesWhatLooksUnsent(t *testing.T) {
 	if e := r.get("forgotten"); e.Status != effect.Done || e.RemoteID != "n9" {
 		t.Fatalf("%+v", e)
 	}
-	ids, err := ledger.IDs(context.Background(), r.pool, tenant, []string{"l1"})
-	if err != nil || ids["l1"] != "c77" {
+	ids, err := ledger.Links(context.Background(), r.pool, tenant, "loc-acme", []string{"l1"})
+	if err != nil || ids["l1"].Contact != "c77" {
 		t.Fatalf("%v %v", ids, err)
 	}
 }

@@ -56,6 +56,9 @@ func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded) error
 		return h.resolved(ctx, tx, r)
 	}
 	if is, err := foldSetting(ctx, tx, h.decoder, r); is || err != nil {
+		if err == nil && r.Type == "tenant.crm_connected" {
+			err = ledger.Release(ctx, tx, r.TenantID) // a new token ends the pauses of the old one
+		}
 		return err
 	}
 	if kind, is := effect.KindOf(r.Type); is && known(kind) && r.Quiet == "" {
@@ -229,8 +232,27 @@ func (h *handler) refill(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 		err = ledger.Set(ctx, tx, e)
 	}
 	if lead := text(data, "lead_id"); err == nil && kind == effect.KindUpsert && e.RemoteID != "" && len(lead) <= effect.MaxLeadID {
-		err = ledger.SaveID(ctx, tx, r.TenantID, lead, e.RemoteID)
+		err = h.link(ctx, tx, r, lead, e.RemoteID)
 	}
+	return err
+}
+
+// link notes the contact that the log, not an attempt of this ledger, gives to a lead. A contact of a connection before that of now is
+// in another location, perhaps. What it holds is not known: the write that the log tells of was not this ledger's.
+func (h *handler) link(ctx context.Context, tx pgx.Tx, r *event.Recorded, lead, contact string) error {
+	ten, err := ledger.LoadTenant(ctx, tx, r.TenantID)
+	if err != nil || !ten.Connected || ten.Connection.Sequence > r.Sequence {
+		return err
+	}
+	owner, err := ledger.SaveLink(ctx, tx, r.TenantID, ten.Connection.Location, lead, contact)
+	if err != nil {
+		return err
+	}
+	if owner != "" {
+		h.log.Warn("a contact is linked to another lead, and stays so", "tenant", r.TenantID, "contact", contact, "lead", lead, "other", owner)
+		return nil
+	}
+	_, err = ledger.Forget(ctx, tx, r.TenantID, ten.Connection.Location, lead)
 	return err
 }
 

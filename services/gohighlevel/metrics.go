@@ -33,7 +33,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "neuronx_crm_request_seconds",
 			Help: "Duration of requests to the CRM.", Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"endpoint"}),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_effects_ended_total",
-			Help: "Attempts and effects by kind and how they ended; pending is another try."}, []string{"kind", "status"}),
+			Help: "Attempts and effects by kind and how they ended, and why; pending is another try."}, []string{"kind", "status", "code"}),
 		effects:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_effects", Help: "Effects in the ledger by status."}, []string{"status"}),
 		unknown:   gauge("neuronx_effects_unknown", "Effects whose outcome is not known: a person must resolve them."),
 		remaining: gauge("neuronx_crm_rate_remaining", "Requests left in the interval, of the tenant that has least; -1 when no answer told."),
@@ -53,6 +53,11 @@ func (m *metrics) request(endpoint string, status int, took time.Duration) {
 	}
 	m.requests.WithLabelValues(endpoint, code).Inc()
 	m.seconds.WithLabelValues(endpoint).Observe(took.Seconds())
+}
+
+// end counts the end of an attempt or effect. Codes are few: each is a constant of this adapter.
+func (m *metrics) end(kind string, end ledger.End) {
+	m.ended.WithLabelValues(kind, string(end.Status), end.Code).Inc()
 }
 
 // sample keeps the gauges until ctx ends.

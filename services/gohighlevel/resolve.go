@@ -115,7 +115,7 @@ func (h *handler) resolved(ctx context.Context, tx pgx.Tx, r *event.Recorded) er
 		if remote := text(data, "remote_id"); remote != "" {
 			e.RemoteID = remote
 			if e.Kind == effect.KindUpsert {
-				if err := ledger.SaveID(ctx, tx, r.TenantID, leadID(e), remote); err != nil {
+				if err := h.link(ctx, tx, r, leadID(e), remote); err != nil {
 					return err
 				}
 			}

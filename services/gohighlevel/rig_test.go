@@ -91,12 +91,16 @@ type rig struct {
 
 const tenant = "acme"
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *rig { t.Helper(); return newRigOver(t, standin.Config{}) }
+
+// newRigOver makes a rig whose stand-in is as crm says; tokens and limits are the rig's.
+func newRigOver(t *testing.T, crmConfig standin.Config) *rig {
 	t.Helper()
+	crmConfig.Tokens, crmConfig.Burst = map[string]string{"tok-acme": "loc-acme", "tok-zeta": "loc-zeta"}, 10_000
 	r := &rig{t: t, cat: newCatalogue(t), keys: event.NewKeyring(), seq: map[string]int64{}, now: time.Now().UTC(), secrets: t.TempDir()}
 	r.db = postgrestest.New(t, consumer.Migrations(), outbox.Migrations(), Migrations())
 	r.pool = r.db.Pool(t, "neuronx_gohighlevel")
-	crm, err := standin.New(standin.Config{Tokens: map[string]string{"tok-acme": "loc-acme", "tok-zeta": "loc-zeta"}, Burst: 10_000}, slog.New(slog.DiscardHandler))
+	crm, err := standin.New(crmConfig, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,6 +260,17 @@ func (r *rig) sent(method, suffix string) (requests, applied int) {
 		}
 	}
 	return requests, applied
+}
+
+// writes lists the requests that were meant to change something: all but look-ups.
+func (r *rig) writes() []standin.Entry {
+	var out []standin.Entry
+	for _, e := range r.crm.Requests(0, "") {
+		if e.Method != http.MethodGet {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // delete removes a contact as a person does in the CRM.

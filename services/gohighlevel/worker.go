@@ -41,7 +41,8 @@ type worker struct {
 	slots      chan struct{}
 	flying     sync.WaitGroup
 
-	beforeSend func(ledger.Effect) // for tests: runs between the committed attempt and the first byte
+	beforeSend   func(ledger.Effect) // for tests: runs between the committed attempt and the first byte
+	afterRequest func()              // for tests: runs after each answer
 }
 
 func newWorker(cfg workerConfig) *worker {
@@ -112,13 +113,36 @@ func (w *worker) sweep(ctx context.Context) {
 	}
 }
 
+// reconnected ends the pauses of accounts that were connected again, and returns the tenants that stay blocked.
+func (w *worker) reconnected(ctx context.Context, blocked []string) ([]string, error) {
+	seqs, err := ledger.Connections(ctx, w.pool, blocked)
+	if err != nil {
+		return nil, err
+	}
+	for _, tenant := range blocked {
+		if !w.accounts.get(tenant, time.Now()).connected(seqs[tenant]) {
+			continue
+		}
+		if err := ledger.Release(ctx, w.pool, tenant); err != nil {
+			return nil, err
+		}
+	}
+	return w.accounts.blocked(time.Now()), nil
+}
+
 // pass begins what may be begun now.
-func (w *worker) pass(ctx, sending context.Context) error {
+func (w *worker) pass(ctx, sending context.Context) (err error) {
 	parts := w.partitions(ctx)
 	if len(parts) == 0 {
 		return nil
 	}
-	tenants, err := ledger.DueTenants(ctx, w.pool, parts, w.accounts.blocked(time.Now()), 200)
+	blocked := w.accounts.blocked(time.Now())
+	if len(blocked) > 0 {
+		if blocked, err = w.reconnected(ctx, blocked); err != nil {
+			return err
+		}
+	}
+	tenants, err := ledger.DueTenants(ctx, w.pool, parts, blocked, 200)
 	if err != nil {
 		return err
 	}
@@ -175,7 +199,14 @@ func shareOf(all, free, holds int) int {
 // job is an attempt that was committed.
 type job struct {
 	effect  ledger.Effect
-	calls   []effect.Call
+	state   effect.State
+	step    effect.Step
+	held    map[string]effect.Contact // by key: of a lead that wrote it just now
+	version int64                     // of the link's known fields; 0: there is no link yet
+	adopted bool                      // the contact was found by its keys and linked in this attempt
+	wrote   map[string]string         // what the contact was made to hold
+	asked   string                    // the endpoint of the last request
+	owed    int                       // requests beside the first that are booked
 	baseURL string
 	token   string
 	account *account
@@ -201,32 +232,39 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		for i, e := range due {
 			leads[i] = e.Command.LeadID
 		}
-		ids, err := ledger.IDs(ctx, tx, tenant, leads)
+		links, err := ledger.Links(ctx, tx, tenant, ten.Connection.Location, leads)
 		if err != nil {
 			return err
 		}
+		if acct.connected(ten.Connection.Sequence) {
+			if err := ledger.Release(ctx, tx, tenant); err != nil {
+				return err
+			}
+		}
 		base, token, problem := w.door(ten)
 		for _, e := range due {
-			step := effect.Next(effect.State{
+			link := links[e.Command.LeadID]
+			j := job{effect: e, baseURL: base, token: token, account: acct, started: started, state: effect.State{
 				Kind: e.Kind, Command: e.Command, NotAfter: e.NotAfter, Mode: ten.Mode(e.Kind), Connected: ten.Connected,
-				Location: ten.Connection.Location, ContactID: ids[e.Command.LeadID],
-			}, time.Now())
-			switch {
-			case step.Status != "":
-				if err := w.settle(ctx, tx, e, ledger.End{Status: step.Status, Code: step.Code, Detail: step.Detail}); err != nil {
+				Location: ten.Connection.Location, ContactID: link.Contact, Keys: link.Keys, Known: link.Known, Adopt: link.Fresh,
+			}, adopted: link.Fresh}
+			j.step = effect.Next(j.state, time.Now())
+			if j.step.Status != "" {
+				end := ledger.End{Status: j.step.Status, Code: j.step.Code, Detail: j.step.Detail}
+				if j.step.Code == effect.CodeUnchanged {
+					end.RemoteID = link.Contact
+				}
+				if err := w.settle(ctx, tx, e, end); err != nil {
 					return err
 				}
-			case problem != "":
-				// Nothing is wrong with the effect: it waits for the account, until it expires.
-				acct.pause(time.Minute, started)
-				if err := ledger.Postpone(ctx, tx, e, time.Minute, "account", problem); err != nil {
-					return err
-				}
-			default:
-				if err := ledger.Begin(ctx, tx, &e, w.name, intent(step.Calls), w.lease()); err != nil {
-					return err
-				}
-				jobs = append(jobs, job{effect: e, calls: step.Calls, baseURL: base, token: token, account: acct, started: started})
+				continue
+			}
+			begun, err := w.beginOne(ctx, tx, &j, problem)
+			if err != nil {
+				return err
+			}
+			if begun {
+				jobs = append(jobs, j)
 			}
 		}
 		return nil
@@ -234,7 +272,44 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 	if err != nil {
 		return nil, err // a commit whose answer is lost leaves rows sending: the sweep decides about them
 	}
+	for _, j := range jobs {
+		acct.owe(j.owed)
+	}
 	return jobs, nil
+}
+
+// beginOne makes an effect sending, or postpones it and says why.
+func (w *worker) beginOne(ctx context.Context, tx pgx.Tx, j *job, problem string) (bool, error) {
+	e := &j.effect
+	if problem != "" {
+		// Nothing is wrong with the effect: it waits for the account, until it expires.
+		j.account.deny(time.Minute, j.started)
+		return false, ledger.Postpone(ctx, tx, *e, time.Minute, effect.CodeAccount, problem)
+	}
+	if wait, why := j.account.refused(j.step.Endpoints(e.Kind), j.started); wait > 0 {
+		return false, ledger.Postpone(ctx, tx, *e, wait, effect.CodeScope, why)
+	}
+	if j.step.Look && j.state.Makes() {
+		held, busy, err := w.claims(ctx, tx, *e, j.state)
+		if err != nil {
+			return false, err
+		}
+		if busy != "" {
+			return false, ledger.Postpone(ctx, tx, *e, busyFor, effect.CodeKeyBusy, busy)
+		}
+		j.held = held
+	}
+	if fields := written(j.step.Calls); len(fields) > 0 {
+		var err error
+		if j.version, err = ledger.Forget(ctx, tx, e.TenantID, j.state.Location, leadID(*e), fields...); err != nil {
+			return false, err
+		}
+	}
+	if err := ledger.Begin(ctx, tx, e, w.name, intent(j), w.lease()); err != nil {
+		return false, err
+	}
+	j.owed = max(0, j.step.Requests()-1)
+	return true, nil
 }
 
 // door finds the base URL and token of a tenant's account; problem tells why there is none.
@@ -256,16 +331,20 @@ func (w *worker) door(ten ledger.Tenant) (base, token, problem string) {
 	return base, token, ""
 }
 
-func intent(calls []effect.Call) string {
+// intent says what an attempt may send; what it finds decides which of it. It holds no address and no number.
+func intent(j *job) string {
 	var parts []string
-	say := func(c effect.Call, why string) {
-		sum := sha256.Sum256(c.Body)
-		parts = append(parts, why+c.Method+" "+c.Path+" sha256:"+hex.EncodeToString(sum[:]))
+	say := func(calls []effect.Call, why string) {
+		for _, c := range calls {
+			sum := sha256.Sum256(c.Body)
+			parts = append(parts, why+c.Method+" "+c.Path+" sha256:"+hex.EncodeToString(sum[:]))
+		}
 	}
-	for _, c := range calls {
-		say(c, "")
-		if c.IfGone != nil {
-			say(*c.IfGone, "if gone: ")
+	say(j.step.Calls, "")
+	if j.step.Look {
+		parts = append(parts, "GET /contacts/search/duplicate, then the contact found")
+		if j.state.Makes() {
+			say(effect.Calls(j.state), "if none: ")
 		}
 	}
 	return strings.Join(parts, "\n")
@@ -276,7 +355,7 @@ func (w *worker) settle(ctx context.Context, tx pgx.Tx, e ledger.Effect, end led
 	if err := ledger.Settle(ctx, tx, e, end); err != nil {
 		return err
 	}
-	w.metrics.ended.WithLabelValues(e.Kind, string(end.Status)).Inc()
+	w.metrics.end(e.Kind, end)
 	return w.tell(ctx, tx, e, end)
 }
 

@@ -17,6 +17,7 @@ func (s *Server) admin(mux *http.ServeMux) {
 	mux.HandleFunc("GET /_standin/requests", s.getRequests)
 	mux.HandleFunc("GET /_standin/contacts", s.getContacts)
 	mux.HandleFunc("GET /_standin/counts", s.getCounts)
+	mux.HandleFunc("POST /_standin/merge", s.postMerge)
 	mux.HandleFunc("POST /_standin/limits", s.postLimits)
 	mux.HandleFunc("POST /_standin/reset", s.postReset)
 }
@@ -151,6 +152,23 @@ func (s *Server) getCounts(w http.ResponseWriter, r *http.Request) {
 	}
 	out["contacts"], out["notes"] = contacts, notes
 	reply(w, 200, out)
+}
+
+// postMerge merges one contact of a location into another.
+func (s *Server) postMerge(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Location string `json:"location"`
+		From     string `json:"from"`
+		Into     string `json:"into"`
+	}
+	if !decode(w, r, &q) {
+		return
+	}
+	if !s.Merge(q.Location, q.From, q.Into) {
+		reply(w, 404, map[string]any{"error": "from and into must be two contacts of the location"})
+		return
+	}
+	reply(w, 200, map[string]any{"ok": true})
 }
 
 // postLimits changes the rate limits of one location (or of all) from now on.

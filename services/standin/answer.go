@@ -43,8 +43,8 @@ func duplicate(contactID, field string) answer {
 }
 
 func missingContact(id string) answer {
-	// Undocumented; 400 is what public code reports more often than 404.
-	return refuse(http.StatusBadRequest, "Contact with id "+id+" not found")
+	// Undocumented: public code reports 404 and 400.
+	return refuse(http.StatusNotFound, "Contact with id "+id+" not found")
 }
 
 func (a answer) encode(traceID string) []byte {

@@ -39,7 +39,7 @@ func (l *location) wrongLocation(id string) *answer {
 }
 
 func (l *location) create(r request) answer {
-	in, bad := decodeContact("create", r.body)
+	in, bad := l.decodeContact("create", r.body)
 	if bad != nil {
 		return *bad
 	}
@@ -55,7 +55,7 @@ func (l *location) create(r request) answer {
 }
 
 func (l *location) upsert(r request) answer {
-	in, bad := decodeContact("upsert", r.body)
+	in, bad := l.decodeContact("upsert", r.body)
 	if bad != nil {
 		return *bad
 	}
@@ -102,7 +102,7 @@ func (in input) apply(c *Contact) {
 		case k == "email":
 			c.Fields[k] = emailKey(v)
 		case k == "phone":
-			c.Fields[k] = phoneKey(v)
+			c.Fields[k] = v // decoded as E.164
 		default:
 			c.Fields[k] = v
 		}
@@ -129,7 +129,7 @@ func (l *location) single(r request, id string) answer {
 		a.contact = id
 		return a
 	case http.MethodPut:
-		in, bad := decodeContact("update", r.body)
+		in, bad := l.decodeContact("update", r.body)
 		if bad != nil {
 			return *bad
 		}
@@ -255,7 +255,7 @@ func (l *location) duplicateCheck(r request) answer {
 	if bad := l.wrongLocation(r.query.Get("locationId")); bad != nil {
 		return *bad
 	}
-	email, number := emailKey(r.query.Get("email")), phoneKey(r.query.Get("number"))
+	email, number := emailKey(r.query.Get("email")), e164(r.query.Get("number"), l.callingCode())
 	if email == "" && number == "" {
 		return unprocessable([]string{"email or number should not be empty"})
 	}

@@ -27,6 +27,26 @@ func (s *Server) AddFault(f Fault) error {
 	return nil
 }
 
+// Merge makes one contact of two, as a person does: from is gone, into gets what it lacks. It reports whether both were there.
+func (s *Server) Merge(location, from, into string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.locations[location]
+	if l == nil || !l.merge(from, into, s.now()) {
+		return false
+	}
+	s.file.write(record{Op: "contact", ID: from, At: location})
+	s.file.write(record{Op: "contact", ID: into, At: location, Contact: l.contacts[into]})
+	return true
+}
+
+// ClearFaults takes back all faults.
+func (s *Server) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
 // Requests lists what was received after request number since; location "" means all.
 func (s *Server) Requests(since int64, location string) []Entry {
 	s.mu.Lock()

@@ -9,6 +9,8 @@
 //   - tags in an upsert or update replace all tags; the tag endpoints have set semantics and store lower case;
 //   - an upsert matches by e-mail first, then phone (or as the location says); when the two hit different contacts only the
 //     first match is updated and the second field is dropped without a word;
+//   - addresses are stored in lower case with the domain in ASCII, phone numbers as E.164 with the country of the location;
+//   - a contact that was deleted or merged into another is not found (404);
 //   - search and the duplicate check see a write only after a lag;
 //   - nothing is idempotent by key: two notes are two notes;
 //   - 100 requests in 10 s and a daily budget per location, told in headers, refused with 429.

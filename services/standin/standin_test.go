@@ -104,7 +104,7 @@ func TestCRM_RefusesWhatTheVendorRefuses(t *testing.T) {
 		"other location": {"POST", "/contacts/upsert", `{"locationId":"locB","email":"a@b.co"}`, nil, 403, "The token does not have access to this location."},
 		"no key":         {"POST", "/contacts/upsert", `{"locationId":"locA"}`, nil, 400, ""},
 		"no such route":  {"POST", "/contacts/x/y/z", `{}`, nil, 404, "Cannot POST /contacts/x/y/z"},
-		"missing":        {"GET", "/contacts/nope", ``, nil, 400, "Contact with id nope not found"},
+		"missing":        {"GET", "/contacts/nope", ``, nil, 404, "Contact with id nope not found"},
 		"too large":      {"POST", "/contacts/upsert", `{"email":"` + strings.Repeat("a", maxBody) + `"}`, nil, 413, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"golang.org/x/net/idna"
 )
 
 // maxContacts bounds one location; a create above it is refused with 507.
@@ -42,7 +44,8 @@ type LocationSettings struct {
 	Location              string   `json:"location"`
 	Token                 string   `json:"token"`
 	AllowDuplicateContact bool     `json:"allow_duplicate_contact"`
-	MatchOrder            []string `json:"match_order,omitempty"` // default email, phone
+	MatchOrder            []string `json:"match_order,omitempty"`  // default email, phone
+	CallingCode           string   `json:"calling_code,omitempty"` // of phone numbers without a country; default 1
 }
 
 type version struct {
@@ -95,7 +98,16 @@ func (c *Contact) render() map[string]any {
 	return out
 }
 
-func emailKey(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+// emailKey gives an address as it is stored: lower case, the domain in ASCII.
+func emailKey(s string) string {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		if domain, err := idna.Lookup.ToASCII(s[i+1:]); err == nil {
+			return s[:i+1] + domain
+		}
+	}
+	return s
+}
 
 // phoneKey keeps a leading plus and the digits.
 func phoneKey(s string) string {

@@ -36,7 +36,10 @@ type Outcome struct {
 	Detail   string        // for people; never holds request data
 	RemoteID string        // contact or note id
 	After    time.Duration // retry not before; 0: the backoff decides
-	Pause    time.Duration // the whole tenant sends nothing for so long
+	Pause    time.Duration // the whole tenant sends nothing for so long, or with
+	Only     bool          // only no call to the same endpoint
+	Other    string        // the contact that a refusal names: one with the same keys
+	Found    *Contact      // of a look-up that is done; nil: there is none
 	Sick     bool          // counts for the breaker: the far side is not well
 }
 
@@ -55,10 +58,10 @@ const (
 //	transport error, 408, 5xx                           retry             unknown
 //	2xx that can be read and names what was made        done              done
 //	2xx that can't be read                              retry             unknown
-//	400 duplicate contact with meta.contactId (upsert)  done              -
-//	the same to an update of a known contact            failed            -
+//	400 duplicate contact with meta.contactId           failed            -
 //	401 version header                                  failed            failed
-//	401, 403 about token, scope or location             retry, pause      retry, pause
+//	401, 403 about the scope: only such calls pause     retry, pause      retry, pause
+//	401, 403 about token or location                    retry, pause      retry, pause
 //	404 "Cannot POST …", 400/404 contact not found      failed            failed
 //	429                                                 retry, pause      retry, pause
 //	3xx, other 4xx                                      failed            unknown
@@ -69,7 +72,7 @@ func Classify(kind string, a Answer) Outcome { return ClassifyCall(kind, Call{},
 
 // ClassifyCall is Classify where it matters which call of the kind was made.
 func ClassifyCall(kind string, c Call, a Answer) Outcome {
-	once := ClassOf(kind) == Once
+	once := ClassOf(kind) == Once && c.Endpoint != EndpointLookup
 	unsure := func(code, detail string) Outcome { // what a lost answer means
 		if once {
 			return Outcome{Verdict: VerdictUnknown, Code: code, Detail: detail, Sick: true}
@@ -88,20 +91,27 @@ func ClassifyCall(kind string, c Call, a Answer) Outcome {
 		detail += ": " + e.message
 	}
 	switch s := a.Status; {
+	case s >= 200 && s < 300 && c.Endpoint == EndpointLookup:
+		if found, ok := readFound(a.Body); ok && a.Err == nil && !a.Cut {
+			return Outcome{Verdict: VerdictDone, Found: found}
+		}
+		return unsure("unreadable_answer", "status "+strconv.Itoa(a.Status)+" with an answer that can't be read")
 	case s >= 200 && s < 300:
 		return readSuccess(kind, a, unsure)
 	case s == http.StatusTooManyRequests:
 		after := retryAfter(a.Header)
 		return Outcome{Verdict: VerdictRetry, Code: "rate_limited", Detail: detail, After: after, Pause: after}
-	case s == http.StatusBadRequest && c.Endpoint == endpointUpdate && e.contactID != "":
-		// Taking over the other contact's id would turn the lead into somebody else.
-		return Outcome{Verdict: VerdictFailed, Code: CodeContactTaken, Detail: "the e-mail address or phone number belongs to another contact"}
 	case s == http.StatusBadRequest && kind == KindUpsert && e.contactID != "":
-		return Outcome{Verdict: VerdictDone, RemoteID: e.contactID, Detail: "the contact was there already"}
+		// Taking over the other contact's id would turn the lead into somebody else.
+		return Outcome{Verdict: VerdictFailed, Code: CodeContactTaken, Other: e.contactID,
+			Detail: "the e-mail address or phone number belongs to contact " + e.contactID + "; nothing was written"}
 	case s == http.StatusUnauthorized && strings.Contains(strings.ToLower(e.message), "version header"):
 		return Outcome{Verdict: VerdictFailed, Code: CodeVersion, Detail: detail}
+	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && aboutScope(e.message):
+		return Outcome{Verdict: VerdictRetry, Code: CodeScope, Detail: c.Endpoint + ": " + detail + "; connect the CRM again with a token that may do this",
+			After: authPause, Pause: authPause, Only: true}
 	case s == http.StatusUnauthorized || s == http.StatusForbidden && aboutToken(e.message):
-		return Outcome{Verdict: VerdictRetry, Code: "unauthorized", Detail: detail, After: authPause, Pause: authPause}
+		return Outcome{Verdict: VerdictRetry, Code: CodeUnauthorized, Detail: detail, After: authPause, Pause: authPause}
 	case s == http.StatusNotFound && strings.HasPrefix(e.message, "Cannot "):
 		return Outcome{Verdict: VerdictFailed, Code: CodeNotFound, Detail: detail}
 	case (s == http.StatusNotFound || s == http.StatusBadRequest) && contactGone(e.message):
@@ -145,37 +155,6 @@ func readSuccess(kind string, a Answer, unsure func(code, detail string) Outcome
 		return Outcome{Verdict: VerdictDone}
 	}
 	return unsure("unreadable_answer", "status "+strconv.Itoa(a.Status)+" without what was made")
-}
-
-// Dropped compares what an upsert sent with the contact that came back. The vendor drops a key that belongs to another contact
-// without a word; the names of the dropped fields are told, never their values.
-func Dropped(c Command, answer []byte) []string {
-	var body struct {
-		Contact struct {
-			Email string `json:"email"`
-			Phone string `json:"phone"`
-		} `json:"contact"`
-	}
-	if json.Unmarshal(answer, &body) != nil {
-		return nil
-	}
-	var out []string
-	if c.Email != "" && !strings.EqualFold(strings.TrimSpace(c.Email), body.Contact.Email) {
-		out = append(out, "email")
-	}
-	if c.Phone != "" && digits(c.Phone) != digits(body.Contact.Phone) {
-		out = append(out, "phone")
-	}
-	return out
-}
-
-func digits(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 // validID bounds what is taken over as an opaque id: it becomes part of a path and of events.
@@ -244,7 +223,13 @@ func cut(s string, n int) string {
 
 func aboutToken(message string) bool {
 	m := strings.ToLower(message)
-	return strings.Contains(m, "token") || strings.Contains(m, "access to this location") || strings.Contains(m, "scope") || m == "forbidden resource"
+	return strings.Contains(m, "token") || strings.Contains(m, "access to this location")
+}
+
+// aboutScope tells a refusal of one operation from one of the token: others may go on.
+func aboutScope(message string) bool {
+	m := strings.ToLower(message)
+	return strings.Contains(m, "scope") || m == "forbidden resource"
 }
 
 func contactGone(message string) bool {

@@ -104,8 +104,17 @@ func ModeFor(kind string, set map[string]Mode, connection Mode) Mode {
 	return connection
 }
 
-// Codes of failed outcomes, stable.
+// Codes of outcomes, stable.
 const (
+	CodeUnchanged      = "unchanged"       // done: the contact is known to hold all of it, so nothing was sent
+	CodeContactSplit   = "contact_split"   // e-mail address and phone number are those of two contacts
+	CodeContactDeleted = "contact_deleted" // the contact is gone and no other has the lead's keys; it is not made again
+	CodeContactGone    = "contact_gone"    // waits: the contact is gone, and the search may not show yet what took its place
+	CodeContactExists  = "contact_exists"  // waits: the CRM names a contact with the same keys that the search does not show yet
+	CodeKeyBusy        = "key_busy"        // waits: another lead with the same key is being written
+	CodeScope          = "scope_refused"   // waits: the token may not do this
+	CodeUnauthorized   = "unauthorized"    // waits: the token is refused
+	CodeAccount        = "account"         // waits: the account can't be used
 	CodeExpired        = "expired"
 	CodeContactUnknown = "contact_unknown"
 	CodeContactTaken   = "contact_taken"

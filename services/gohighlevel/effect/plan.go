@@ -1,10 +1,7 @@
 package effect
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +20,7 @@ type Command struct {
 	Add       []string `json:"add,omitempty"`
 	Remove    []string `json:"remove,omitempty"`
 	Body      string   `json:"body,omitempty"`
+	Clear     []string `json:"clear,omitempty"` // fields that came as empty texts, by our names: to be emptied; what is absent is no part of it
 	Unfit     string   `json:"unfit,omitempty"` // why the command can't be kept as it came, and so not be carried out; the rest is empty
 }
 
@@ -42,7 +40,13 @@ func FromData(data map[string]any) (c Command, notAfter time.Time) {
 		}
 		return out
 	}
-	c = Command{LeadID: text("lead_id"), Email: text("email"), Phone: text("phone"), FirstName: text("first_name"),
+	var clear []string
+	for _, k := range []string{"email", "phone", "first_name", "last_name", "company", "source"} {
+		if s, is := data[k].(string); is && strings.TrimSpace(s) == "" {
+			data[k], clear = "", append(clear, k)
+		}
+	}
+	c = Command{Clear: clear, LeadID: text("lead_id"), Email: text("email"), Phone: text("phone"), FirstName: text("first_name"),
 		LastName: text("last_name"), Company: text("company"), Source: text("source"), Add: list("add"), Remove: list("remove"), Body: text("body")}
 	notAfter, _ = data["not_after"].(time.Time)
 	if why := c.unfit(); why != "" {
@@ -90,8 +94,6 @@ func (c Command) Problem(kind string) (code, detail string) {
 	switch {
 	case c.Unfit != "":
 		return CodeInvalidCommand, c.Unfit
-	case kind == KindUpsert && c.Email == "" && c.Phone == "":
-		return CodeInvalidCommand, "a contact needs an e-mail address or a phone number"
 	case kind == KindNote && c.Body == "":
 		return CodeInvalidCommand, "the note is empty"
 	case c.LeadID == "":
@@ -100,124 +102,6 @@ func (c Command) Problem(kind string) (code, detail string) {
 		return CodeUnknownKind, "this adapter has no effect of kind " + kind
 	}
 	return "", ""
-}
-
-// State is what Next needs to know about an effect and its tenant.
-type State struct {
-	Kind      string
-	Command   Command
-	NotAfter  time.Time // zero: none
-	Mode      Mode      // in force now
-	Connected bool
-	Location  string
-	ContactID string // the lead's contact in the CRM; "" when not known
-}
-
-// Step is what to do with an effect: send Calls, or end it as Status with Code and Detail.
-type Step struct {
-	Calls  []Call
-	Status Status // set: the effect ends without a request
-	Code   string
-	Detail string
-}
-
-// Call is one request to the CRM, without host and token.
-type Call struct {
-	Endpoint string // label for metrics
-	Method   string
-	Path     string
-	Body     []byte
-	IfGone   *Call  // made instead when the answer says that the contact is not there any more
-	Lacks    string // what the command asks for and this call can't carry; for people
-}
-
-// endpointUpdate is the one call of an upsert that names its contact.
-const endpointUpdate = "contact_update"
-
-// Next decides about one effect that is due. The mode comes first: what must not be sent needs no verdict.
-func Next(s State, now time.Time) Step {
-	switch {
-	case !s.Connected || s.Mode == ModeOff:
-		return Step{Status: Off}
-	case s.Mode != ModeSend:
-		return Step{Status: Recorded}
-	}
-	code, detail := s.Command.Problem(s.Kind)
-	switch {
-	case code != "":
-		return Step{Status: Failed, Code: code, Detail: detail}
-	case !s.NotAfter.IsZero() && now.After(s.NotAfter):
-		return Step{Status: Failed, Code: CodeExpired, Detail: "not carried out by " + s.NotAfter.UTC().Format(time.RFC3339)}
-	case s.Kind != KindUpsert && s.ContactID == "":
-		return Step{Status: Failed, Code: CodeContactUnknown, Detail: "no contact of this lead is known in the CRM; upsert it first"}
-	}
-	calls := Calls(s)
-	if len(calls) == 0 {
-		return Step{Status: Done, Detail: "nothing to do"}
-	}
-	return Step{Calls: calls}
-}
-
-// Calls turns a command into requests. An upsert never holds tags, because the vendor would replace all tags by them; empty
-// fields are left out, because unknown or null ones may be refused or clear what a person wrote. The contact of a lead that is known
-// is updated by its id: the vendor finds contacts by e-mail address and phone number, and an upsert under a new address would make a
-// second one. Where a person deleted it, the upsert makes it anew.
-func Calls(s State) []Call {
-	contact := "/contacts/" + url.PathEscape(s.ContactID)
-	switch s.Kind {
-	case KindUpsert:
-		c := s.Command
-		f := fields{c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source}
-		upsert := call("contact_upsert", http.MethodPost, "/contacts/upsert", struct {
-			LocationID string `json:"locationId"`
-			fields
-		}{s.Location, f})
-		if s.ContactID == "" {
-			return []Call{upsert}
-		}
-		lacks := ""
-		if f.CompanyName != "" {
-			f.CompanyName, lacks = "", "the CRM takes no company in an update" // it refuses the whole request for a field it does not list
-		}
-		update := call(endpointUpdate, http.MethodPut, contact, f)
-		update.IfGone, update.Lacks = &upsert, lacks
-		return []Call{update}
-	case KindTag:
-		type tags struct {
-			Tags []string `json:"tags"`
-		}
-		var calls []Call
-		if add := cleanTags(s.Command.Add); len(add) > 0 {
-			calls = append(calls, call("tag_add", http.MethodPost, contact+"/tags", tags{add}))
-		}
-		if gone := cleanTags(s.Command.Remove); len(gone) > 0 {
-			calls = append(calls, call("tag_remove", http.MethodDelete, contact+"/tags", tags{gone}))
-		}
-		return calls
-	case KindNote:
-		return []Call{call("note_add", http.MethodPost, contact+"/notes", struct {
-			Body string `json:"body"`
-		}{s.Command.Body})}
-	}
-	return nil
-}
-
-// fields of a contact, as the vendor names them.
-type fields struct {
-	Email       string `json:"email,omitempty"`
-	Phone       string `json:"phone,omitempty"`
-	FirstName   string `json:"firstName,omitempty"`
-	LastName    string `json:"lastName,omitempty"`
-	CompanyName string `json:"companyName,omitempty"`
-	Source      string `json:"source,omitempty"`
-}
-
-func call(endpoint, method, path string, body any) Call {
-	b, err := json.Marshal(body)
-	if err != nil {
-		panic("effect: body of " + endpoint + ": " + err.Error()) // structs of strings always encode
-	}
-	return Call{Endpoint: endpoint, Method: method, Path: path, Body: b}
 }
 
 // cleanTags gives tags as the vendor stores them: trimmed, lower case, once each.

@@ -33,13 +33,15 @@ func DueTenants(ctx context.Context, q Querier, partitions []int32, except []str
 }
 
 // Due locks up to limit effects of a tenant that may be worked on now: due, and without an earlier pending or sending effect of
-// the same subject. Unknown and failed ones do not block. Rows that another worker holds are passed over.
+// the same subject. Unknown and failed ones do not block, nor does one of another kind that the token may not do: that kind alone waits.
+// But all wait for an upsert, which makes the contact. Rows that another worker holds are passed over.
 func Due(ctx context.Context, tx pgx.Tx, tenant string, limit int) ([]Effect, error) {
 	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM neuronx.effects e
 		WHERE e.tenant_id = $1 AND e.status = 'pending' AND e.next_attempt_at <= now()
 		  AND NOT EXISTS (SELECT 1 FROM neuronx.effects b WHERE b.tenant_id = e.tenant_id AND b.subject = e.subject
-			AND b.status IN ('pending', 'sending') AND (b.command_sequence, b.effect_id) < (e.command_sequence, e.effect_id))
-		ORDER BY e.command_sequence LIMIT $2 FOR UPDATE OF e SKIP LOCKED`, tenant, limit)
+			AND b.status IN ('pending', 'sending') AND (b.command_sequence, b.effect_id) < (e.command_sequence, e.effect_id)
+			AND NOT (b.status = 'pending' AND b.code = $3 AND b.kind <> e.kind AND b.kind <> $4))
+		ORDER BY e.command_sequence LIMIT $2 FOR UPDATE OF e SKIP LOCKED`, tenant, limit, effect.CodeScope, effect.KindUpsert)
 	if err != nil {
 		return nil, fmt.Errorf("find effects due: %w", err)
 	}
@@ -113,8 +115,9 @@ func outcomeWord(s effect.Status) string {
 
 // Settle ends a locked pending effect without a request.
 func Settle(ctx context.Context, tx pgx.Tx, e Effect, end End) error {
-	tag, err := tx.Exec(ctx, `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5, updated_at = now()
-		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, string(end.Status), clean(end.Code), clean(errorText(end)))
+	tag, err := tx.Exec(ctx, `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5,
+			remote_id = CASE WHEN $6 <> '' THEN $6 ELSE remote_id END, updated_at = now()
+		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, string(end.Status), clean(end.Code), clean(errorText(end)), clean(end.RemoteID))
 	if err != nil {
 		return fmt.Errorf("settle effect: %w", err)
 	}
@@ -141,6 +144,9 @@ type Swept struct{ Pending, Unknown int64 }
 // effect becomes unknown, also when the worker never got to send, because nobody can tell.
 func Sweep(ctx context.Context, tx pgx.Tx) (Swept, error) {
 	var s Swept
+	if _, err := tx.Exec(ctx, `DELETE FROM neuronx.crm_claims WHERE until < now()`); err != nil {
+		return s, fmt.Errorf("drop claims that are over: %w", err)
+	}
 	rows, err := tx.Query(ctx, `WITH lost AS (
 			SELECT tenant_id, effect_id FROM neuronx.effects WHERE status = 'sending' AND lease_until < now()
 			LIMIT 1000 FOR UPDATE SKIP LOCKED

@@ -144,30 +144,3 @@ func Set(ctx context.Context, q Querier, e Effect) error {
 	}
 	return nil
 }
-
-// SaveID keeps the contact of a lead.
-func SaveID(ctx context.Context, q Querier, tenant, local, remote string) error {
-	_, err := q.Exec(ctx, `INSERT INTO neuronx.crm_ids (tenant_id, adapter, local_id, remote_id) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (tenant_id, adapter, local_id) DO UPDATE SET remote_id = excluded.remote_id, updated_at = now()`,
-		tenant, effect.Adapter, local, clean(remote))
-	if err != nil {
-		return fmt.Errorf("save contact id: %w", err)
-	}
-	return nil
-}
-
-// IDs finds the contacts of leads.
-func IDs(ctx context.Context, q Querier, tenant string, locals []string) (map[string]string, error) {
-	rows, err := q.Query(ctx, `SELECT local_id, remote_id FROM neuronx.crm_ids WHERE tenant_id = $1 AND adapter = $2 AND local_id = ANY($3)`,
-		tenant, effect.Adapter, locals)
-	if err != nil {
-		return nil, fmt.Errorf("read contact ids: %w", err)
-	}
-	out := map[string]string{}
-	var local, remote string
-	_, err = pgx.ForEachRow(rows, []any{&local, &remote}, func() error { out[local] = remote; return nil })
-	if err != nil {
-		return nil, fmt.Errorf("read contact ids: %w", err)
-	}
-	return out, nil
-}

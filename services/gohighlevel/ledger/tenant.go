@@ -17,6 +17,7 @@ type Connection struct {
 	Mode      effect.Mode
 	BaseURL   string
 	Suspended bool
+	Sequence  int64 // of the event that made it
 }
 
 // Tenant is what is in force for a tenant.
@@ -35,8 +36,8 @@ func (t Tenant) Mode(kind string) effect.Mode {
 func LoadTenant(ctx context.Context, q Querier, tenant string) (Tenant, error) {
 	t := Tenant{Modes: map[string]effect.Mode{}}
 	var mode string
-	err := q.QueryRow(ctx, `SELECT location, token, mode, base_url, suspended FROM neuronx.crm_connections WHERE tenant_id = $1 AND adapter = $2`,
-		tenant, effect.Adapter).Scan(&t.Connection.Location, &t.Connection.Token, &mode, &t.Connection.BaseURL, &t.Connection.Suspended)
+	err := q.QueryRow(ctx, `SELECT location, token, mode, base_url, suspended, sequence FROM neuronx.crm_connections WHERE tenant_id = $1 AND adapter = $2`,
+		tenant, effect.Adapter).Scan(&t.Connection.Location, &t.Connection.Token, &mode, &t.Connection.BaseURL, &t.Connection.Suspended, &t.Connection.Sequence)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 	case err != nil:

@@ -1,0 +1,164 @@
+package effect
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// Keys are what the vendor finds a contact by.
+type Keys struct{ Email, Phone string }
+
+// Claims gives one text a key, which two spellings of the same key share. Phone numbers share their last eight digits: without the
+// country it can't be told whether 555 010 2030 is +1 555 010 2030.
+func (k Keys) Claims() map[string]string {
+	out := map[string]string{}
+	if e := plainEmail(k.Email); e != "" {
+		out["email"] = "email/" + e
+	}
+	if p := digits(k.Phone); p != "" {
+		out["phone"] = "phone/" + p[max(0, len(p)-8):]
+	}
+	return out
+}
+
+// or fills in keys that are empty.
+func (k Keys) or(o Keys) Keys {
+	if k.Email == "" {
+		k.Email = o.Email
+	}
+	if k.Phone == "" {
+		k.Phone = o.Phone
+	}
+	return k
+}
+
+// Contact is a contact of the CRM as a look-up finds it.
+type Contact struct {
+	ID    string
+	Email string
+	Phone string
+}
+
+// Match decides which contact is that of a lead with these keys, by what was found for its e-mail address and its phone number (nil:
+// nothing). A contact that only shares the phone number and has another address is somebody else in the same office or household. ok is
+// false when no contact can be named without doubt; code and detail then say why. An empty id means that there is none.
+func Match(k Keys, byEmail, byPhone *Contact) (id, code, detail string, ok bool) {
+	switch {
+	case byEmail != nil && byPhone != nil && byEmail.ID != byPhone.ID:
+		return "", CodeContactSplit, fmt.Sprintf("the e-mail address is that of contact %s, the phone number that of contact %s; nothing was written: "+
+			"merge or correct them in the CRM, then resend", byEmail.ID, byPhone.ID), false
+	case byEmail != nil:
+		return byEmail.ID, "", "", true
+	case byPhone == nil:
+		return "", "", "", true
+	case k.Email != "" && byPhone.Email != "" && !sameEmail(k.Email, byPhone.Email):
+		return "", CodeContactTaken, fmt.Sprintf("contact %s has the phone number and another e-mail address; nothing was written: correct it in "+
+			"the CRM, then resend, or resolve this as done with its id if it is the same person", byPhone.ID), false
+	}
+	return byPhone.ID, "", "", true
+}
+
+// Taken words that a contact is another lead's.
+func Taken(contact, lead string) string {
+	return fmt.Sprintf("contact %s is already that of lead %s; nothing was written", contact, lead)
+}
+
+// readFound reads the answer of a look-up: a contact, or null.
+func readFound(body []byte) (c *Contact, ok bool) {
+	var raw struct {
+		Contact json.RawMessage `json:"contact"`
+	}
+	if json.Unmarshal(body, &raw) != nil || len(raw.Contact) == 0 {
+		return nil, false
+	}
+	var found *struct {
+		ID    string `json:"id"`
+		Email string `json:"email"`
+		Phone string `json:"phone"`
+	}
+	if json.Unmarshal(raw.Contact, &found) != nil || found != nil && !validID(found.ID) {
+		return nil, false
+	}
+	if found == nil {
+		return nil, true
+	}
+	return &Contact{ID: found.ID, Email: found.Email, Phone: found.Phone}, true
+}
+
+// plainEmail gives an address as the vendor stores it, near enough to compare: lower case, without blanks, the domain in ASCII.
+func plainEmail(s string) string {
+	s = strings.ToLower(strings.TrimSpace(s))
+	local, domain, is := cutLast(s, "@")
+	if !is {
+		return s
+	}
+	if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
+		domain = ascii
+	}
+	return local + "@" + domain
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+func sameEmail(a, b string) bool { return plainEmail(a) == plainEmail(b) }
+
+var extension = regexp.MustCompile(`(?i)(;ext=|ext\.?|x|#|,|;).*$`)
+
+// international gives the digits of a number, and whether they begin with the country.
+func international(s string) (d string, is bool) {
+	s = strings.ReplaceAll(extension.ReplaceAllString(strings.TrimSpace(s), ""), "(0)", "")
+	d = digits(s)
+	if !strings.HasPrefix(s, "+") && strings.HasPrefix(d, "00") {
+		return d[2:], true
+	}
+	return d, strings.HasPrefix(s, "+")
+}
+
+// samePhone tells whether two spellings can be the same number. The vendor stores E.164 (+15550102030), for which it adds the country of
+// the account to a number without one and leaves out its leading zero.
+func samePhone(a, b string) bool {
+	da, ia := international(a)
+	db, ib := international(b)
+	if da == db {
+		return true
+	}
+	if ia == ib {
+		return false
+	}
+	long, short := da, db
+	if ib {
+		long, short = db, da
+	}
+	short = strings.TrimLeft(short, "0")
+	more := len(long) - len(short)
+	return len(short) >= 6 && more >= 0 && more <= 3 && strings.HasSuffix(long, short)
+}
+
+// SureSame tells whether two keys are the same for sure.
+func SureSame(a, b Keys, name string) bool {
+	if name == "email" {
+		return sameEmail(a.Email, b.Email)
+	}
+	da, ia := international(a.Phone)
+	db, ib := international(b.Phone)
+	return da == db && ia == ib
+}
+
+func digits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
+}
