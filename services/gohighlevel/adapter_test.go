@@ -68,7 +68,7 @@ func TestAdapter_SendsNothingThatAnswersHistory(t *testing.T) {
 			t.Errorf("%s: %+v", id, e)
 		}
 	}
-	if reqs := r.crm.Requests(0, "loc-acme"); len(reqs) != 2 {
+	if reqs := r.writes(); len(reqs) != 2 {
 		t.Errorf("%d requests: %+v", len(reqs), reqs)
 	}
 }
