@@ -152,7 +152,7 @@ func TestAnswers_TheVerdictOfTheSequencerReachesWhoWaits(t *testing.T) {
 	if status, again := one(1, lead("a")); status != 200 || again.Status != "duplicate" || again.Of != first.Sequence {
 		t.Errorf("through the other door: %d %+v, first %+v", status, again, first)
 	}
-	if status, other := one(0, strings.Replace(lead("a"), `"lead_id":"1"`, `"lead_id":"2"`, 1)); status != 422 || other.Code != "conflict" {
+	if status, other := one(0, strings.Replace(lead("a"), `"lead_id":"1"`, `"lead_id":"1","channel":"web"`, 1)); status != 422 || other.Code != "conflict" {
 		t.Errorf("%d %+v", status, other)
 	}
 	bare := strings.Replace(lead("x"), `"id":"x",`, "", 1)

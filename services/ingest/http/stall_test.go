@@ -199,7 +199,7 @@ func TestServe_WaitingForAVerdictHoldsNoBodyAndIsNotEndedByTheBodysDeadline(t *t
 	pad := strings.Repeat("x", 900<<10)
 	answered := make(chan int, 1)
 	go func() {
-		status, _ := post(t, "http://"+addr, f.keys["acme"], mediaStructured, with("data", map[string]any{"lead_id": "1", "campaign": pad}), "Prefer", "wait=7")
+		status, _ := post(t, "http://"+addr, f.keys["acme"], mediaStructured, with("data", map[string]any{"lead_id": "42", "campaign": pad}), "Prefer", "wait=7")
 		answered <- status
 	}()
 	began := time.Now()
