@@ -1,12 +1,10 @@
-package event_test
+package event
 
 import (
 	"os"
 	"regexp"
 	"slices"
 	"testing"
-
-	"github.com/neuronx/engine/pkg/event"
 )
 
 func TestCodes_ListsEveryDeclaredCodeOnce(t *testing.T) {
@@ -14,11 +12,11 @@ func TestCodes_ListsEveryDeclaredCodeOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var declared []event.Code
+	var declared []Code
 	for _, m := range regexp.MustCompile(`(?m)^\tCode\w+ +Code = "([a-z_]+)"`).FindAllSubmatch(text, -1) {
-		declared = append(declared, event.Code(m[1]))
+		declared = append(declared, Code(m[1]))
 	}
-	listed := event.Codes()
+	listed := Codes()
 	slices.Sort(declared)
 	slices.Sort(listed)
 	if len(declared) < 40 || !slices.Equal(declared, listed) {

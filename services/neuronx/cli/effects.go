@@ -62,8 +62,8 @@ func (c *cli) effectsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(c, rows, []string{"TENANT", "EFFECT", "KIND", "SUBJECT", "STATUS", "ATTEMPTS", "ERROR", "UPDATED"}, func(r effectRow) []any {
-				return []any{r.Tenant, r.ID, r.Kind, r.Subject, r.Status, r.Attempts, dash(strings.TrimSpace(r.Code + " " + r.LastError)), stamp(r.Updated)}
+			return show(c, rows, []string{"TENANT", "EFFECT", "KIND", "STATUS", "SUBJECT", "ERROR", "ATTEMPTS", "UPDATED"}, func(r effectRow) []any {
+				return []any{r.Tenant, r.ID, r.Kind, r.Status, r.Subject, dash(strings.TrimSpace(r.Code + " " + r.LastError)), r.Attempts, stamp(r.Updated)}
 			})
 		},
 	}

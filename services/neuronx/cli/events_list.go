@@ -78,8 +78,8 @@ their data, in upper or lower case. The archive follows the log by a moment; neu
 			more := len(found) > f.limit
 			found = found[:min(len(found), f.limit)]
 			slices.Reverse(found)
-			if err := show(c, found, []string{"SEQUENCE", "TYPE", "SUBJECT", "RECORDED", "ID", "DATA"}, func(v eventView) []any {
-				return []any{v.Sequence, v.Type, dash(v.Subject), v.RecordedTime, v.ID, dash(string(v.Data))}
+			if err := show(c, found, []string{"SEQUENCE", "TYPE", "SUBJECT", "RECORDED", "DATA", "ID"}, func(v eventView) []any {
+				return []any{v.Sequence, v.Type, dash(v.Subject), v.RecordedTime, dash(string(v.Data)), v.ID}
 			}); err != nil {
 				return err
 			}

@@ -137,13 +137,12 @@ func (c *cli) showTail(v eventView) error {
 	if v.DataError != "" {
 		data = "(" + v.DataError + ")"
 	}
-	line := []string{v.RecordedTime, v.Tenant, v.Sequence, v.Type, dash(v.Subject), data}
 	if width := c.columns(); width > 0 {
+		line := []string{v.RecordedTime, v.Tenant, v.Sequence, v.Type, dash(v.Subject), data}
 		for i := range line {
 			line[i] = safetext.Text(line[i])
 		}
-		_, short, _ := fit(make([]string, len(line)), [][]string{line}, width)
-		printf(c.out, "%s\n", strings.Join(short[0], "  "))
+		printf(c.out, "%s\n", cut(strings.Join(line, " "), width))
 		return nil
 	}
 	printf(c.out, "%s  %-12s %6s  %-28s %-24s %s\n", v.RecordedTime, v.Tenant, v.Sequence, v.Type, dash(v.Subject), data)

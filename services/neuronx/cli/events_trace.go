@@ -62,8 +62,8 @@ came of these: the type with the rule that derived it, and its data. It reads th
 				found = found[:maxTraced]
 				c.note("these are the first %d events of it; there are more", maxTraced)
 			}
-			return show(c, tree(found), []string{"SEQUENCE", "EVENT", "RULE", "SUBJECT", "DATA", "RECORDED", "ID"}, func(v tracedView) []any {
-				return []any{v.Sequence, indent(v.Depth) + v.Type, dash(v.Rule), dash(v.Subject), dash(string(v.Data)), v.RecordedTime, v.ID}
+			return show(c, tree(found), []string{"SEQUENCE", "EVENT", "RULE", "DATA", "SUBJECT", "RECORDED", "ID"}, func(v tracedView) []any {
+				return []any{v.Sequence, indent(v.Depth) + v.Type, dash(v.Rule), dash(string(v.Data)), dash(v.Subject), v.RecordedTime, v.ID}
 			})
 		},
 	}

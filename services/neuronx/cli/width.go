@@ -14,9 +14,12 @@ import (
 // minColumn is what a column is cut to at most, in characters: less says nothing.
 const minColumn = 8
 
+// minProse is what text and data are cut to before names are.
+const minProse = 16
+
 // Columns beyond keptColumns are left out before cells are cut shorter than a time is (timeColumn).
 const (
-	keptColumns = 5
+	keptColumns = 4
 	timeColumn  = 24
 )
 
@@ -42,9 +45,9 @@ func (c *cli) columns() int {
 	return 0
 }
 
-// fit cuts the cells of a table to the width of the output and returns the names of the columns that had to be left out. Of the
-// columns the widest is cut first, so that numbers and states stay whole; when even short cells do not fit, the last columns go, as
-// tables have what matters first. It is pure.
+// fit cuts the cells of a table to the width of the output and returns the names of the columns that had to be left out. Text and data
+// are cut before names, and of these the widest first, so that numbers and states stay whole; when even short cells do not fit, the
+// last columns go, as tables have what matters first. It is pure.
 func fit(header []string, rows [][]string, width int) (head []string, out [][]string, left []string) {
 	if width <= 0 {
 		return header, rows, nil
@@ -60,18 +63,19 @@ func fit(header []string, rows [][]string, width int) (head []string, out [][]st
 	for n > keptColumns && least(header[:n], widths, timeColumn) > width || n > 1 && least(header[:n], widths, minColumn) > width {
 		n--
 	}
-	for total(widths[:n]) > width {
-		widest := 0
+	prose := make([]bool, n)
+	for _, r := range rows {
 		for i := range n {
-			if widths[i]-floor(header[i]) > widths[widest]-floor(header[widest]) {
-				widest = i
-			}
+			prose[i] = prose[i] || sentence(r[i])
 		}
-		if widths[widest] <= minColumn {
-			break
-		}
-		widths[widest]--
 	}
+	shrink(widths[:n], width, func(i int) int { // text and data first: names and times say more whole
+		if prose[i] {
+			return max(floor(header[i]), minProse)
+		}
+		return widths[i]
+	})
+	shrink(widths[:n], width, func(i int) int { return floor(header[i]) })
 	out = make([][]string, len(rows))
 	for i, r := range rows {
 		out[i] = make([]string, n)
@@ -81,6 +85,25 @@ func fit(header []string, rows [][]string, width int) (head []string, out [][]st
 	}
 	return header[:n], out, header[n:]
 }
+
+// shrink takes from the widest column until the line fits, or every column is at its floor.
+func shrink(widths []int, width int, floor func(i int) int) {
+	for total(widths) > width {
+		widest := -1
+		for i := range widths {
+			if widths[i] > floor(i) && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			return
+		}
+		widths[widest]--
+	}
+}
+
+// sentence reports whether a cell is text or data and no name; the branches of a tree are no text.
+func sentence(cell string) bool { return strings.Contains(strings.TrimLeft(cell, " └─"), " ") }
 
 func floor(header string) int { return max(minColumn, utf8.RuneCountInString(header)) }
 
@@ -111,7 +134,7 @@ func cut(s string, width int) string {
 	if width < 3 {
 		return text.Trim(s, width)
 	}
-	if strings.ContainsRune(s, ' ') {
+	if sentence(s) {
 		return text.Trim(s, width-1) + "…"
 	}
 	runes := []rune(s)
