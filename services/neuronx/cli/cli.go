@@ -135,7 +135,11 @@ func (c *cli) need(env, what string) (string, error) {
 	if v := c.value(env); v != "" {
 		return v, nil
 	}
-	return "", (&Error{Exit: exitUsage, What: what + " is not configured", Code: event.CodeInvalidConfig}).
+	what += " is not configured"
+	if c.fileEnv == nil { // dev leaves the file while it runs
+		what = "no engine runs in this folder, and " + what
+	}
+	return "", (&Error{Exit: exitUsage, What: what, Code: event.CodeInvalidConfig}).
 		next("%s, which writes %s, or set %s", start, defaultEnv, env)
 }
 

@@ -79,11 +79,11 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 			if err != nil {
 				return err
 			}
-			token, err := c.apiKey(keyFile, tenantID)
+			base, err := c.need(envHTTP, "the HTTP door")
 			if err != nil {
 				return err
 			}
-			base, err := c.need(envHTTP, "the HTTP door")
+			token, err := c.apiKey(keyFile, tenantID)
 			if err != nil {
 				return err
 			}
