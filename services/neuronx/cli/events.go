@@ -168,7 +168,7 @@ func noEvent(ctx context.Context, pool *pgxpool.Pool, tenantID, id string) error
 	if n := nearest(id, near); n != "" {
 		return e.next("did you mean %s? `neuronx events list --tenant %s` lists all", n, tenantID)
 	}
-	return e.next("refused events are in `neuronx deadletter list`; the archive follows the log by a moment")
+	return e.next("`neuronx events list --tenant %s` lists the newest, `neuronx deadletter list` what was refused; the archive follows the log by a moment", tenantID)
 }
 
 // recent lists the ids or subjects (column) of a tenant's newest 1,000 events: what a person may have meant.
