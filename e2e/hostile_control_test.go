@@ -54,7 +54,7 @@ func (s *struck) brokenModel() {
 // obeyed sees that a key's revocation, a tenant's suspension and its resumption take effect.
 func (s *struck) obeyed() {
 	s.t.Helper()
-	out, errs, code := s.cli("key", "issue", "--tenant", s.Tenant.ID, "-q", "--timeout", "15s")
+	out, errs, code := s.cli("key", "issue", "--tenant", s.Tenant.ID, "-q", "--execute", "--timeout", "15s")
 	if code != 0 {
 		s.t.Errorf("key issue: exit %d\n%s", code, errs)
 		return

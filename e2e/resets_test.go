@@ -73,7 +73,7 @@ func (r *round) refused(ctx context.Context) {
 	r.t.Helper()
 	for i, tenant := range r.tenants {
 		for _, company := range []string{"one", "another"} {
-			cmd := r.c.Command(ctx, "publish", "lead.created", "--id", "same", "--subject", "lead/same", "--data", fmt.Sprintf(`{"lead_id":"same","company":%q}`, company))
+			cmd := r.c.Command(ctx, "publish", "lead.created", "--no-wait", "--id", "same", "--subject", "lead/same", "--data", fmt.Sprintf(`{"lead_id":"same","company":%q}`, company))
 			cmd.Env = append(cmd.Env, "NEURONX_API_KEY="+tenant.Key)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				r.t.Fatalf("publish event %d: %v\n%s", i, err, out)

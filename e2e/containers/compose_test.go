@@ -98,8 +98,8 @@ func TestCompose_ALeadTravelsFromTheDoorToReadModelAndCRM(t *testing.T) {
 	t.Logf("everything is healthy after %s", time.Since(began).Round(time.Second))
 
 	c.neuronx(ctx, "doctor", "--laptop")
-	c.neuronx(ctx, "tenant", "create", "demo")
-	key := c.neuronx(ctx, "key", "issue", "--tenant", "demo", "-q")
+	c.neuronx(ctx, "tenant", "create", "demo", "--execute")
+	key := c.neuronx(ctx, "key", "issue", "--tenant", "demo", "-q", "--execute")
 	c.neuronx(ctx, "tenant", "connect-crm", "demo", "--location", "demo", "--token", "secret://demo-crm@1", "--mode", "send", "--execute")
 	rules, err := filepath.Abs(filepath.Join(root, "services", "neuronx", "demo", "rules"))
 	must(t, err)

@@ -24,7 +24,7 @@ func Listen(addr, flag string) (net.Listener, error) {
 func ListenError(addr, flag string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE), strings.Contains(err.Error(), "Address already in use"), strings.Contains(err.Error(), "address already in use"):
-		return event.Refuse(event.CodeInvalidConfig, "%s is in use by another program", addr).Hint("stop that program, or choose another --" + flag)
+		return event.Refuse(event.CodeInvalidConfig, "%s is in use by another program", addr).Hint("stop that program, or choose another --" + flag + runFlags(addr))
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return event.Refuse(event.CodeInvalidConfig, "this user may not listen on %s", addr).
 			Hint("ports below 1024 take root or CAP_NET_BIND_SERVICE: choose another --" + flag)
@@ -32,6 +32,19 @@ func ListenError(addr, flag string, err error) error {
 		return event.Refuse(event.CodeInvalidConfig, "no network interface of this machine has the address %s", addr).Hint("choose another --" + flag)
 	}
 	return event.Refuse(event.CodeInvalidConfig, "%s can't be listened on: %v", addr, err).Hint("choose another --" + flag)
+}
+
+// RunFlags is how `make run` is told to take a free port for everything that `neuronx dev` listens on. When one port is taken the
+// others often are, too: by an engine that was started before.
+const RunFlags = "make run RUN_FLAGS='--http 127.0.0.1:0 --admin-addr 127.0.0.1:0 --kafka-port 0 --postgres-port 0 --registry-port 0 --crm-port 0'"
+
+// runFlags adds that to the hint about an address of this machine only: dev's are.
+func runFlags(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return ""
+	}
+	return "; the flags of all ports, each with a free one: " + RunFlags
 }
 
 // FileError says in plain words why a file that a setting names could not be read. what is what it holds, setting the setting's

@@ -150,7 +150,7 @@ func refusedBySequencer(r *kafka.Record) error {
 	e := &Error{Exit: exitFailed, What: "the engine refused it", Why: code + ": " + detail, Code: event.Code(code)}
 	switch event.Code(code) {
 	case event.CodeUnknownTenant:
-		e.Next = "`neuronx tenant create` makes a tenant; `neuronx tenant list` shows them"
+		e.Next = "`neuronx tenant create <tenant> --execute` makes a tenant; `neuronx tenant list` shows them"
 	case event.CodeTenantExists:
 		e.Next = "`neuronx tenant list` shows it; there is nothing to do"
 	case event.CodeInvalidSignature:

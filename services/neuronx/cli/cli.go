@@ -32,6 +32,8 @@ type cli struct {
 	http     *http.Client
 
 	format  string
+	wide    bool           // -o wide: tables are not cut to the terminal
+	cmd     *cobra.Command // that runs
 	envFile string
 	quiet   bool
 	timeout time.Duration
@@ -39,6 +41,10 @@ type cli struct {
 	settings    map[string]*string // by environment name
 	fileEnv     map[string]string
 	secretFiles map[string]string // what the files of <NAME>_FILE hold
+
+	wantTenant  string // the tenant of the command line, which pool looks up once
+	tenantKnown bool
+	asked       map[string]error // whether anybody listens, by setting
 
 	closers []func()
 }
@@ -129,8 +135,12 @@ func (c *cli) need(env, what string) (string, error) {
 	if v := c.value(env); v != "" {
 		return v, nil
 	}
-	return "", (&Error{Exit: exitUsage, What: what + " is not configured", Code: event.CodeInvalidConfig}).
-		next("set %s, or start `neuronx dev`, which writes %s", env, defaultEnv)
+	what += " is not configured"
+	if c.fileEnv == nil { // dev leaves the file while it runs
+		what = "no engine runs in this folder, and " + what
+	}
+	return "", (&Error{Exit: exitUsage, What: what, Code: event.CodeInvalidConfig}).
+		next("%s, which writes %s, or set %s", start, defaultEnv, env)
 }
 
 // loadEnvFile reads the file that --env-file names; the default may be absent.
@@ -209,7 +219,8 @@ func (c *cli) kafka() (kafka.Config, error) {
 	if err := security.Validate(); err != nil {
 		return kafka.Config{}, failed("connect to Kafka", err)
 	}
-	return kafka.Config{Brokers: strings.Split(v, ","), ClientID: "neuronx-cli", Security: security}, nil
+	cfg := kafka.Config{Brokers: strings.Split(v, ","), ClientID: "neuronx-cli", Security: security}
+	return cfg, c.listening("Kafka", envBrokers, kafkaAddresses(cfg.Brokers))
 }
 
 func (c *cli) admin() (*kafka.Admin, error) {
@@ -230,6 +241,9 @@ func (c *cli) registry() (*registry.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.urlListening("the schema registry", envRegistry, url); err != nil {
+		return nil, err
+	}
 	r, err := registry.NewClient(url, c.log())
 	if err != nil {
 		return nil, failed("use the schema registry", err)
@@ -243,11 +257,20 @@ func (c *cli) pool(ctx context.Context) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.postgresListening(envPostgres, url); err != nil {
+		return nil, err
+	}
 	p, err := postgres.Open(ctx, url, postgres.Application("neuronx-cli"), postgres.MaxConns(4))
 	if err != nil {
 		return nil, failed("connect to Postgres", err).next("`neuronx doctor` looks at every part")
 	}
 	c.closers = append(c.closers, p.Close)
+	if id := c.wantTenant; id != "" && !c.tenantKnown {
+		if err := knownTenant(ctx, p, id); err != nil {
+			return nil, err
+		}
+		c.tenantKnown = true
+	}
 	return p, nil
 }
 
@@ -261,11 +284,11 @@ func (c *cli) publisher() (*control.Publisher, error) {
 	if err != nil {
 		return nil, failed("read the signing keys", err)
 	}
-	reg, err := c.registry()
+	cfg, err := c.kafka()
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := c.kafka()
+	reg, err := c.registry()
 	if err != nil {
 		return nil, err
 	}

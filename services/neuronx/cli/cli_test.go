@@ -83,14 +83,22 @@ func TestExitCodes(t *testing.T) {
 		{"key issue --tenant acme --scope admin", 2, "events:write"},
 		{"status --kafka-broker x", 2, "did you mean --kafka-brokers"},
 		{"status extra", 2, "takes no argument"},
-		{"version -o yaml", 2, "-o table or -o json"},
+		{"version -o yaml", 2, "-o table, -o wide or -o json"},
 		{"version --timeout 0s", 2, "more than zero"},
 		{"version --timeout soon", 2, "--help"},
 		{"version --env-file nowhere", 1, "env file"},
 		{"publish", 2, "needs <type>"},
+		{"publish lead.created --wait 1h", 2, "--wait must be"},
+		{"publish lead.created --execute", 2, "unknown flag"},
+		{"events list", 2, "--tenant is required"},
+		{"events list --tenant acme --limit 0", 2, "--limit must be"},
+		{"events list --tenant acme --since soon", 2, "is not a time"},
+		{"effects list --kind crm.note.ad", 2, "did you mean crm.note.add?"},
+		{"tenant effects-mode acme --mode rekord", 2, "did you mean record?"},
 		{"publish Lead", 2, "is not an event type"},
 		{"publish lead.created --data {", 2, "not JSON"},
-		{"publish lead.created", 2, "no API key"},
+		{"publish lead.created", 2, "no engine runs in this folder"},
+		{"publish lead.created --http-url http://127.0.0.1:1", 2, "no API key"},
 		{"import nowhere.yaml", 1, "read the spec"},
 		{"events get x", 2, "--tenant is required"},
 		{"events tail --limit -1", 2, "can't be negative"},
@@ -193,8 +201,7 @@ func TestValue_FlagBeatsEnvironmentBeatsFile(t *testing.T) {
 	srv := func(name string) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			seen <- name
-			w.WriteHeader(http.StatusAccepted)
-			_, _ = w.Write([]byte(`{"id":"1","status":"accepted"}`))
+			_, _ = w.Write([]byte(`{"id":"1","status":"admitted","sequence":"7"}`))
 		}))
 		t.Cleanup(s.Close)
 		return s.URL
@@ -251,6 +258,47 @@ func TestPublish_ShowsEveryErrorOfTheDoor(t *testing.T) {
 	}
 	if code, _, stderr := try(t, env, "publish", "lead.created", "--tenant", "globex"); code != 2 || !strings.Contains(stderr, "acme") {
 		t.Errorf("%d %s", code, stderr)
+	}
+}
+
+func TestPublish_TellsTheVerdict(t *testing.T) {
+	t.Chdir(t.TempDir())
+	status, body, prefer := 0, "", ""
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		prefer = r.Header.Get("Prefer")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	defer s.Close()
+	key, err := tenant.NewKey("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{envHTTP: s.URL, envAPIKey: key.Reveal()}
+	for _, c := range []struct {
+		status int
+		body   string
+		args   string
+		code   int
+		says   string
+		prefer string
+	}{
+		{200, `{"id":"1","status":"admitted","sequence":"7"}`, "", exitOK, "admitted as sequence 7", "wait=10"},
+		{200, `{"id":"1","status":"duplicate","of":"3"}`, "--wait 5s", exitOK, "duplicate of sequence 3: nothing was appended", "wait=5"},
+		{202, `{"id":"1","status":"accepted"}`, "", exitPartial, "not judged within 10s", "wait=10"},
+		{202, `{"id":"1","status":"accepted"}`, "--no-wait", exitOK, "not judged yet", ""},
+		{422, `{"code":"conflict","detail":"the id is used"}`, "", exitFailed, "conflict: the id is used", "wait=10"},
+		{422, `{"code":"unknown_type","detail":"no such type"}`, "", exitFailed, "did you mean lead.created?", "wait=10"},
+	} {
+		status, body = c.status, c.body
+		typ := "lead.created"
+		if strings.Contains(body, "unknown_type") {
+			typ = "lead.creatd"
+		}
+		code, _, stderr := try(t, env, append([]string{"publish", typ}, strings.Fields(c.args)...)...)
+		if code != c.code || !strings.Contains(stderr, c.says) || prefer != c.prefer {
+			t.Errorf("%s %s: exit %d, Prefer %q: %s", c.body, c.args, code, prefer, stderr)
+		}
 	}
 }
 

@@ -6,11 +6,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 )
 
@@ -78,6 +78,36 @@ func (f *letterFilter) check() error {
 	return nil
 }
 
+// known refuses a reason or a type that is not there, which would choose nothing for ever. What was refused may name a type that
+// never was.
+func (f *letterFilter) known(ctx context.Context, c *cli, pool *pgxpool.Pool) error {
+	for _, look := range []struct{ what, value, column string }{{"reason", f.Reason, "reason"}, {"event type", f.Type, "event_type"}} {
+		if look.value == "" {
+			continue
+		}
+		rows, err := pool.Query(ctx, `SELECT DISTINCT `+look.column+` FROM neuronx.dead_letters LIMIT 10000`)
+		if err != nil {
+			return failed("list dead letters", err)
+		}
+		seen, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		switch {
+		case err != nil:
+			return failed("list dead letters", err)
+		case slices.Contains(seen, look.value):
+		case look.column == "event_type":
+			if err := c.checkType(ctx, look.value); err != nil {
+				return err
+			}
+		case !slices.Contains(event.Codes(), event.Code(look.value)):
+			for _, code := range event.Codes() {
+				seen = append(seen, string(code))
+			}
+			return unknown("reason", look.value, seen, "`neuronx deadletter list --by reason --state all`")
+		}
+	}
+	return nil
+}
+
 type letterCount struct {
 	Name   string    `json:"name"`
 	Count  int64     `json:"count"`
@@ -110,6 +140,9 @@ func (c *cli) deadletterList() *cobra.Command {
 			defer cancel()
 			pool, err := c.pool(ctx)
 			if err != nil {
+				return err
+			}
+			if err := f.known(ctx, c, pool); err != nil {
 				return err
 			}
 			if by != "" {
@@ -187,9 +220,9 @@ func (c *cli) deadletterShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v := letterView{letterRow: rowOf(l), Key: printableText(l.Key), Headers: map[string]string{}, Bytes: len(l.Value)}
+			v := letterView{letterRow: rowOf(l), Key: safetext.Text(string(l.Key)), Headers: map[string]string{}, Bytes: len(l.Value)}
 			for _, h := range l.Headers {
-				v.Headers[printableText([]byte(h.Key))] = printableText(h.Value)
+				v.Headers[safetext.Text(h.Key)] = safetext.Text(string(h.Value))
 			}
 			if v.Data = c.decoded(ctx, pool, l.Value); v.Data == nil {
 				v.Hex = hex.EncodeToString(l.Value[:min(len(l.Value), shownHex)])
@@ -212,10 +245,27 @@ func (c *cli) letter(ctx context.Context, pool *pgxpool.Pool, ref string) (*dead
 		return nil, err
 	}
 	l, err := deadletter.Load(ctx, pool, topic, partition, offset)
+	var r *event.Refusal
+	if errors.As(err, &r) && r.Code == event.CodeNotFound {
+		return nil, noLetter(ctx, pool, ref)
+	}
 	if err != nil {
 		return nil, failed("look for the dead letter", err)
 	}
 	return l, nil
+}
+
+// noLetter is the error about a dead letter that is not there, with one that is like it.
+func noLetter(ctx context.Context, pool *pgxpool.Pool, ref string) error {
+	letters, err := deadletter.List(ctx, pool, deadletter.Filter{Limit: 1000})
+	if err != nil {
+		return failed("list dead letters", err)
+	}
+	refs := make([]string, len(letters))
+	for i := range letters {
+		refs[i] = letters[i].Ref()
+	}
+	return unknown("dead letter", ref, refs, "`neuronx deadletter list --state all`")
 }
 
 // decoded renders a value under its schema, as the archive knows it or else the registry; nil when that can't be.
@@ -267,21 +317,4 @@ func parseRef(ref string) (topic string, partition int32, offset int64, err erro
 		}
 	}
 	return "", 0, 0, usage("%q is not topic/partition/offset", ref).next("as `neuronx deadletter list` shows it, such as neuronx.ingress/0/17")
-}
-
-// printableText shows bytes from outside without letting them drive a terminal.
-func printableText(b []byte) string {
-	if utf8.Valid(b) {
-		clean := true
-		for _, r := range string(b) {
-			if r < 0x20 || r == 0x7f {
-				clean = false
-				break
-			}
-		}
-		if clean {
-			return string(b)
-		}
-	}
-	return fmt.Sprintf("%q", b)
 }

@@ -88,6 +88,9 @@ func (c *cli) actOnLetters(action string, cmd *cobra.Command) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := f.known(ctx, c, pool); err != nil {
+			return err
+		}
 		var letters []deadletter.Letter
 		if chosen {
 			f.State = deadletter.Open

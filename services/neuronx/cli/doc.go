@@ -10,7 +10,9 @@
 //	4  refused as unsafe
 //
 // Verbs that change what exists only show what they would do until --execute.
-// Verbs that only add (tenant create, key issue, publish, import) act at once.
+// publish and import, which hand on facts of somebody else's, act at once and say
+// so. What nobody answers for is said first, an unknown name exits 1 with the one
+// that was probably meant, and "none" names what was looked for.
 //
 // What is authoritative: the log. A verb that changes something publishes a
 // signed event through the one door and waits until it is seen; it writes to no

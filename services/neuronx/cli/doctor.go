@@ -54,12 +54,11 @@ func (c *cli) doctor() *cobra.Command {
 consumers move, and every setting under which data is lost. It asks as the user and role that are configured; what these may not see
 is shown as skipped, with the right that it takes. It changes nothing.
 
-Exit 0: no check failed. Exit 1: one did. Exit 2: nothing is configured.`,
+Exit 0: no check failed. Exit 1: one did, or nothing of the engine runs or is configured.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			urls := c.adminURLs(admin)
-			if c.value(envBrokers) == "" && c.value(envPostgres) == "" && c.value(envRegistry) == "" && c.value(envHTTP) == "" && len(urls) == 0 {
-				return usage("nothing is configured, so nothing was checked").
-					next("set %s, %s and %s, or start `neuronx dev`, which writes %s", envBrokers, envPostgres, envRegistry, defaultEnv)
+			if err := c.needEngine(urls); err != nil {
+				return err
 			}
 			if !cmd.Flags().Changed("laptop") {
 				laptop = c.value(envAdminURL) != "" // only dev has one

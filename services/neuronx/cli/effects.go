@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
@@ -45,6 +44,11 @@ func (c *cli) effectsList() *cobra.Command {
 			if limit < 1 {
 				return usage("--limit must be at least 1")
 			}
+			if kind != "" {
+				if err := oneOf("kind", kind, effect.Kinds()...); err != nil {
+					return err
+				}
+			}
 			f := ledger.Filter{Tenant: tenantID, Kind: kind, Subject: subject, Limit: limit}
 			for _, s := range statuses {
 				if err := oneOf("status", s, "pending", "sending", "done", "failed", "unknown", "recorded", "off"); err != nil {
@@ -58,8 +62,8 @@ func (c *cli) effectsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(c, rows, []string{"TENANT", "EFFECT", "KIND", "SUBJECT", "STATUS", "ATTEMPTS", "ERROR", "UPDATED"}, func(r effectRow) []any {
-				return []any{r.Tenant, r.ID, r.Kind, r.Subject, r.Status, r.Attempts, dash(strings.TrimSpace(r.Code + " " + r.LastError)), stamp(r.Updated)}
+			return show(c, rows, []string{"TENANT", "EFFECT", "KIND", "STATUS", "SUBJECT", "ERROR", "ATTEMPTS", "UPDATED"}, func(r effectRow) []any {
+				return []any{r.Tenant, r.ID, r.Kind, r.Status, r.Subject, dash(strings.TrimSpace(r.Code + " " + r.LastError)), r.Attempts, stamp(r.Updated)}
 			})
 		},
 	}
@@ -119,7 +123,7 @@ func (c *cli) effectsResolve() *cobra.Command {
 				return err
 			}
 			if len(rows) == 0 {
-				return failed("resolve the effect", event.Refuse(event.CodeNotFound, "tenant %s has no effect %s", tenantID, args[0]).Hint("neuronx effects list --status unknown"))
+				return c.noEffect(ctx, tenantID, args[0])
 			}
 			row := rows[0]
 			// What is still on its way decides itself; a decision now could send it twice.
@@ -154,6 +158,19 @@ func (c *cli) effectsResolve() *cobra.Command {
 	fs.StringVar(&by, "by", "", "who, for the record")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	return cmd
+}
+
+// noEffect is the error about an effect that is not there, with one that is like it.
+func (c *cli) noEffect(ctx context.Context, tenantID, id string) error {
+	rows, err := c.listEffects(ctx, ledger.Filter{Tenant: tenantID, Limit: 1000})
+	if err != nil {
+		return err
+	}
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	return unknown("effect of "+tenantID, id, ids, "`neuronx effects list --tenant "+tenantID+"`")
 }
 
 func join(in []string) string { return dash(strings.Join(in, ",")) }

@@ -27,6 +27,9 @@ type Error struct {
 	Why  string
 	Next string
 	Code event.Code
+
+	down  bool   // nobody listens at place
+	place string // address and part
 }
 
 func (e *Error) Error() string {

@@ -3,16 +3,16 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 )
 
@@ -33,6 +33,7 @@ type eventView struct {
 	CausationID   string            `json:"causationid,omitempty"`
 	Hops          int               `json:"hops,omitempty"`
 	Path          []string          `json:"path,omitempty"`
+	Rule          string            `json:"rule,omitempty"` // rule@version that derived it, or the deriver that is no rule
 	SchemaID      int32             `json:"schema_id,omitempty"`
 	Data          json.RawMessage   `json:"data,omitempty"`
 	DataError     string            `json:"data_error,omitempty"`
@@ -47,6 +48,7 @@ func view(ctx context.Context, reg *registry.Client, r event.Recorded) eventView
 		ID: r.ID, Type: r.Type, Subject: r.Subject, Source: r.Source, RecordedTime: event.FormatTime(r.RecordedTime),
 		Origin: string(r.Origin), CorrelationID: r.CorrelationID, CausationID: r.CausationID, Hops: r.Hops, Path: r.Path,
 	}
+	v.Rule = ruleOf(r)
 	if !r.Time.IsZero() {
 		v.Time = event.FormatTime(r.Time)
 	}
@@ -68,95 +70,31 @@ func view(ctx context.Context, reg *registry.Client, r event.Recorded) eventView
 }
 
 func (c *cli) events() *cobra.Command {
-	return group("events", "Look at the log: tail, get, trace", c.eventsTail(), c.eventsGet(), c.eventsTrace())
-}
-
-var errEnough = errors.New("enough")
-
-func (c *cli) eventsTail() *cobra.Command {
-	var tenantID, typ string
-	var fromStart bool
-	var limit int
-	cmd := &cobra.Command{
-		Use: "tail", Short: "Follow the log", Args: noArgs,
-		Example: "  neuronx events tail --tenant acme\n  neuronx events tail --from-start --limit 10 -o json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 0 {
-				return usage("--limit can't be negative")
-			}
-			cfg, err := c.kafka()
-			if err != nil {
-				return err
-			}
-			reg, err := c.registry()
-			if err != nil {
-				return err
-			}
-			seen := 0
-			ctx := cmd.Context()
-			err = kafka.Follow(ctx, cfg, kafka.TopicEvents, fromStart, func(r *kafka.Record) error {
-				if tenantID != "" && string(r.Key) != tenantID {
-					return nil
-				}
-				rec, err := kafka.ParseRecorded(r)
-				if err != nil {
-					c.note("%s partition %d offset %d can't be read: %v", r.Topic, r.Partition, r.Offset, err)
-					return nil
-				}
-				if typ != "" && rec.Type != typ {
-					return nil
-				}
-				if err := c.showTail(view(ctx, reg, rec)); err != nil {
-					return err
-				}
-				if seen++; seen == limit {
-					return errEnough
-				}
-				return nil
-			})
-			if err != nil && !errors.Is(err, errEnough) && ctx.Err() == nil {
-				return failed("follow the log", err)
-			}
-			return nil
-		},
-	}
-	fs := cmd.Flags()
-	fs.StringVar(&tenantID, "tenant", "", "only this tenant's")
-	fs.StringVar(&typ, "type", "", "only this type")
-	fs.BoolVar(&fromStart, "from-start", false, "begin with the oldest event instead of the next")
-	fs.IntVarP(&limit, "limit", "n", 0, "stop after so many; 0: never")
-	return cmd
-}
-
-// showTail writes one event a line; a table can't know its widths in advance.
-func (c *cli) showTail(v eventView) error {
-	if c.format == formatJSON {
-		return c.line(v)
-	}
-	data := string(v.Data)
-	if v.DataError != "" {
-		data = "(" + v.DataError + ")"
-	}
-	printf(c.out, "%s  %-12s %6s  %-28s %-24s %s\n", v.RecordedTime, v.Tenant, v.Sequence, v.Type, dash(v.Subject), data)
-	return nil
+	return group("events", "Look at the log: list, tail, get, trace", c.eventsList(), c.eventsTail(), c.eventsGet(), c.eventsTrace())
 }
 
 // archived is the part of an archive row that is shown.
-const archivedColumns = `tenant_id, sequence, position, event_id, event_type, subject, source, occurred_at, recorded_at, correlation_id, causation_id, schema_id, data`
+const archivedColumns = `tenant_id, sequence, position, event_id, event_type, subject, source, occurred_at, recorded_at, correlation_id, causation_id, schema_id, data, payload`
 
 func scanArchived(row pgx.CollectableRow) (eventView, error) {
 	var v eventView
 	var sequence, position int64
 	var occurred *time.Time
 	var recorded time.Time
-	var data []byte
-	err := row.Scan(&v.Tenant, &sequence, &position, &v.ID, &v.Type, &v.Subject, &v.Source, &occurred, &recorded, &v.CorrelationID, &v.CausationID, &v.SchemaID, &data)
+	var data, payload []byte
+	err := row.Scan(&v.Tenant, &sequence, &position, &v.ID, &v.Type, &v.Subject, &v.Source, &occurred, &recorded, &v.CorrelationID, &v.CausationID, &v.SchemaID, &data, &payload)
 	v.Sequence, v.Position = strconv.FormatInt(sequence, 10), strconv.FormatInt(position, 10)
 	v.RecordedTime, v.Data = event.FormatTime(recorded), data
 	if occurred != nil {
 		v.Time = event.FormatTime(*occurred)
 	}
-	return v, err
+	if err != nil {
+		return v, err
+	}
+	if r, _, err := archive.ParseStored(payload); err == nil { // the columns are shown all the same: doctor says what can't be read
+		v.Origin, v.Hops, v.Path, v.Rule = string(r.Origin), r.Hops, r.Path, ruleOf(r)
+	}
+	return v, nil
 }
 
 func queryArchived(ctx context.Context, pool *pgxpool.Pool, where string, args ...any) ([]eventView, error) {
@@ -195,8 +133,7 @@ func (c *cli) eventsGet() *cobra.Command {
 				}
 			}
 			if len(found) == 0 {
-				return failed("find the event", event.Refuse(event.CodeNotFound, "the archive of %s has no event %s", tenantID, args[0]).
-					Hint("refused events are in `neuronx deadletter list`; the archive follows the log by a moment"))
+				return noEvent(ctx, pool, tenantID, args[0])
 			}
 			for _, v := range found { // an id may recur after the key window
 				if err := c.json(v); err != nil {
@@ -210,76 +147,39 @@ func (c *cli) eventsGet() *cobra.Command {
 	return cmd
 }
 
-// traceSQL walks causes up and consequences down from one event. Causes are ids
-// of the same tenant; 32 levels is twice what the storm guard lets through.
-const traceSQL = `
-WITH RECURSIVE up AS (
-    SELECT e.sequence, e.causation_id, 0 AS depth FROM neuronx.tenant_events e WHERE e.tenant_id = $1 AND e.event_id = $2
-  UNION
-    SELECT e.sequence, e.causation_id, up.depth - 1 FROM up JOIN neuronx.tenant_events e ON e.tenant_id = $1 AND e.event_id = up.causation_id
-    WHERE up.causation_id <> '' AND up.depth > -32
-), top AS (
-    SELECT sequence FROM up ORDER BY depth, sequence LIMIT 1
-), down AS (
-    SELECT e.sequence, e.event_id, 0 AS depth FROM neuronx.tenant_events e WHERE e.tenant_id = $1 AND e.sequence = (SELECT sequence FROM top)
-  UNION
-    SELECT e.sequence, e.event_id, down.depth + 1 FROM down JOIN neuronx.tenant_events e ON e.tenant_id = $1 AND e.causation_id = down.event_id AND e.sequence > down.sequence
-    WHERE down.depth < 32
-)
-SELECT sequence, min(depth)::int FROM down GROUP BY sequence ORDER BY sequence LIMIT 1000`
-
-func (c *cli) eventsTrace() *cobra.Command {
-	var tenantID string
-	cmd := &cobra.Command{
-		Use: "trace <id>", Short: "Show what caused an event and what came of it", Args: args("id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := required("tenant", tenantID); err != nil {
-				return err
-			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			pool, err := c.pool(ctx)
-			if err != nil {
-				return err
-			}
-			rows, err := pool.Query(ctx, traceSQL, tenantID, args[0])
-			if err != nil {
-				return failed("trace the event", err)
-			}
-			depths := map[string]int{}
-			var sequences []int64
-			var sequence int64
-			var depth int
-			if _, err := pgx.ForEachRow(rows, []any{&sequence, &depth}, func() error {
-				sequences = append(sequences, sequence)
-				depths[strconv.FormatInt(sequence, 10)] = depth
-				return nil
-			}); err != nil {
-				return failed("trace the event", err)
-			}
-			if len(sequences) == 0 {
-				return failed("trace the event", event.Refuse(event.CodeNotFound, "the archive of %s has no event %s", tenantID, args[0]))
-			}
-			found, err := queryArchived(ctx, pool, `tenant_id = $1 AND sequence = ANY($2) ORDER BY sequence`, tenantID, sequences)
-			if err != nil {
-				return err
-			}
-			return show(c, found, []string{"SEQUENCE", "EVENT", "SUBJECT", "RECORDED", "ID"}, func(v eventView) []any {
-				return []any{v.Sequence, indent(depths[v.Sequence]) + v.Type, dash(v.Subject), v.RecordedTime, v.ID}
-			})
-		},
+// ruleOf is the rule that derived an event, from the end of its path (entries `type<rule@version`), or else the deriver; empty: it
+// came from outside.
+func ruleOf(r event.Recorded) string {
+	if len(r.Path) > 0 {
+		if _, rule, ok := strings.Cut(r.Path[len(r.Path)-1], "<"); ok && r.Deriver == "rules" {
+			return rule
+		}
 	}
-	cmd.Flags().StringVar(&tenantID, "tenant", "", "the tenant")
-	return cmd
+	return r.Deriver
 }
 
-func indent(depth int) string {
-	if depth == 0 {
-		return ""
+// noEvent is the error about an id that the archive lacks, with the newest ids that are like it.
+func noEvent(ctx context.Context, pool *pgxpool.Pool, tenantID, id string) error {
+	e := (&Error{Exit: exitFailed, What: "the archive of " + tenantID + " has no event " + id, Code: event.CodeNotFound})
+	near, err := recent(ctx, pool, tenantID, "event_id")
+	if err != nil {
+		return err
 	}
-	out := ""
-	for range depth - 1 {
-		out += "   "
+	if n := nearest(id, near); n != "" {
+		return e.next("did you mean %s? `neuronx events list --tenant %s` lists all", n, tenantID)
 	}
-	return out + "└─ "
+	return e.next("`neuronx events list --tenant %s` lists the newest, `neuronx deadletter list` what was refused; the archive follows the log by a moment", tenantID)
+}
+
+// recent lists the ids or subjects (column) of a tenant's newest 1,000 events: what a person may have meant.
+func recent(ctx context.Context, pool *pgxpool.Pool, tenantID, column string) ([]string, error) {
+	rows, err := pool.Query(ctx, `SELECT DISTINCT `+column+` FROM (SELECT event_id, subject FROM neuronx.tenant_events WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1000) newest`, tenantID)
+	if err != nil {
+		return nil, failed("read the archive", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, failed("read the archive", err)
+	}
+	return found, nil
 }

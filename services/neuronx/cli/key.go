@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,9 +26,10 @@ func (c *cli) keyIssue() *cobra.Command {
 	var id, label string
 	var scopes []string
 	var expires time.Duration
+	var execute bool
 	cmd := &cobra.Command{
 		Use: "issue", Short: "Issue an API key; it is shown once", Args: noArgs,
-		Example: "  neuronx key issue --tenant acme\n  NEURONX_API_KEY=$(neuronx key issue --tenant acme -q) neuronx publish lead.created …",
+		Example: "  neuronx key issue --tenant acme --execute\n  NEURONX_API_KEY=$(neuronx key issue --tenant acme -q --execute) neuronx publish lead.created …",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required("tenant", id); err != nil {
 				return err
@@ -46,6 +48,20 @@ func (c *cli) keyIssue() *cobra.Command {
 			if !event.ValidTenant(id) {
 				return usage("%q is not a tenant id", id)
 			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			if err := c.checkTenant(ctx, id); err != nil {
+				return err
+			}
+			if !execute {
+				until := "for ever"
+				if expires > 0 {
+					until = "for " + expires.String()
+				}
+				c.note("would issue a key of %s with %s, %s", id, join(scopes), until)
+				c.dryRun()
+				return nil
+			}
 			key, err := tenant.NewKey(id)
 			if err != nil {
 				return failed("make a key", err)
@@ -56,8 +72,6 @@ func (c *cli) keyIssue() *cobra.Command {
 			if expires > 0 {
 				data["expires_at"] = c.now().Add(expires).UTC().Truncate(time.Microsecond)
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			d, err := c.act(ctx, id, "tenant.key_issued", "tenant/"+id, "", data)
 			if err != nil {
 				return err
@@ -78,7 +92,7 @@ func (c *cli) keyIssue() *cobra.Command {
 	fs.StringSliceVar(&scopes, "scope", []string{tenant.ScopeWrite, tenant.ScopeRead}, "what the key may do")
 	fs.StringVar(&label, "label", "", "what the key is for")
 	fs.DurationVar(&expires, "expires", 0, "time until the key ends, such as 720h; 0: never")
-	c.accept(cmd)
+	fs.BoolVar(&execute, "execute", false, "do it")
 	return cmd
 }
 
@@ -159,7 +173,7 @@ func (c *cli) keyRevoke() *cobra.Command {
 			case !ok && behind != "":
 				return partial("tenants and keys are not up to date for %s, so key %s may be there or not", id, args[0]).why("%s", behind).next("try again when it has caught up; see `neuronx status`")
 			case !ok:
-				return failed("revoke the key", event.Refuse(event.CodeNotFound, "tenant %s has no key %s", id, args[0]).Hint("neuronx key list --tenant "+id))
+				return unknown("key of "+id, args[0], slices.Collect(maps.Keys(snap[id].Keys)), "`neuronx key list --tenant "+id+"`")
 			case k.Revoked:
 				c.note("key %s is already revoked", args[0])
 				return nil

@@ -1,11 +1,11 @@
 package cli
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
-
-	"github.com/neuronx/engine/pkg/event"
 )
 
 // maxEventsPerSecond and maxBytesPerSecond bound what may be set; more is a slip of the finger.
@@ -45,7 +45,7 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 			}
 			t, ok := snap[args[0]]
 			if !ok {
-				return (&Error{Exit: exitFailed, What: "there is no tenant " + args[0], Code: event.CodeUnknownTenant}).next("`neuronx tenant list`")
+				return noSuchTenant(args[0], slices.Collect(maps.Keys(snap)))
 			}
 			behind, err := c.controlBehind(ctx, args[0])
 			if err != nil {

@@ -41,6 +41,9 @@ A run that was interrupted is started again and goes on.`,
 					return err
 				}
 			}
+			if err := c.postgresListening(envAdmin, adminURL); err != nil {
+				return err
+			}
 			o.AdminURL, o.Log, o.Progress = app.Secret(adminURL), c.log(), c.note
 			if o.Kafka, err = c.kafka(); err != nil {
 				return err

@@ -59,11 +59,17 @@ what waits behind it, and what is derived from now on, follows the number before
 			if err != nil {
 				return err
 			}
+			if err := c.postgresListening(envAdmin, admin); err != nil {
+				return err
+			}
 			pool, err := postgres.Open(ctx, admin, postgres.Application("neuronx-cli"), postgres.AllowSuperuser(), postgres.MaxConns(1))
 			if err != nil {
 				return failed("connect to Postgres", err)
 			}
 			c.closers = append(c.closers, pool.Close)
+			if err := knownTenant(ctx, pool, args[0]); err != nil {
+				return err
+			}
 			box := outbox.New(deriver, keys)
 			last, err := sequencer.LastNumbers(ctx, cfg, keys, args[0])
 			if err != nil {

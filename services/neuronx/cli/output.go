@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/safetext"
 )
 
 const (
 	formatTable = "table"
+	formatWide  = "wide" // a table whose cells are not cut
 	formatJSON  = "json"
 )
 
@@ -26,19 +29,56 @@ func show[T any](c *cli, rows []T, header []string, cells func(T) []any) error {
 		}
 		return c.json(rows)
 	}
+	texts := make([][]string, len(rows))
+	for i, r := range rows {
+		for _, cell := range visible(cells(r)) {
+			texts[i] = append(texts[i], fmt.Sprint(cell))
+		}
+	}
+	header, texts, left := fit(header, texts, c.columns())
 	t := table.NewWriter()
-	t.SetOutputMirror(c.out)
 	t.SetStyle(plain)
+	t.SuppressTrailingSpaces()
 	head := make(table.Row, len(header))
 	for i, h := range header {
 		head[i] = h
 	}
 	t.AppendHeader(head)
-	for _, r := range rows {
-		t.AppendRow(table.Row(visible(cells(r))))
+	for _, cells := range texts {
+		row := make(table.Row, len(cells))
+		for i, cell := range cells {
+			row[i] = cell
+		}
+		t.AppendRow(row)
 	}
-	t.Render()
+	printLines(c.out, t.Render())
+	switch {
+	case len(rows) == 0:
+		c.note("none%s", c.lookedFor())
+	case len(left) > 0:
+		c.note("-o wide shows %s, too", strings.ToLower(strings.Join(left, ", ")))
+	}
 	return nil
+}
+
+// printLines writes text of several lines, whose parts were made visible before.
+func printLines(w io.Writer, text string) { _, _ = io.WriteString(w, text+"\n") }
+
+// lookedFor says what an empty list was asked for: it says nothing of what the filters left out.
+func (c *cli) lookedFor() string {
+	if c.cmd == nil {
+		return ""
+	}
+	var with []string
+	c.cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if v := f.Value.String(); v != "" && v != "[]" && (f.Value.Type() == "string" || f.Value.Type() == "stringSlice" || f.Changed && f.Value.Type() != "bool") {
+			with = append(with, "--"+f.Name+" "+strings.Trim(v, "[]"))
+		}
+	})
+	if len(with) == 0 {
+		return ""
+	}
+	return " found with " + strings.Join(with, " ")
 }
 
 // plain has no borders, so that columns survive cut and awk.
@@ -77,8 +117,8 @@ func (c *cli) note(format string, args ...any) {
 	}
 }
 
-// dryRun says that nothing was changed.
-func (c *cli) dryRun() { c.note("dry run: nothing was changed; add --execute to do it") }
+// dryRun says that nothing was changed. It is said under --quiet, too: a script that forgot --execute gets no data, and exit 0.
+func (c *cli) dryRun() { printf(c.err, "dry run: nothing was changed; add --execute to do it\n") }
 
 func stamp(t time.Time) string {
 	if t.IsZero() {

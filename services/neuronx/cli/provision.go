@@ -54,6 +54,13 @@ administrator of the Kafka cluster has to run it.`,
 			if partitions < 1 || replication < 1 {
 				return usage("--partitions and --replication must be at least 1")
 			}
+			if passwords != "" {
+				pw, err := readPasswords(passwords)
+				if err != nil {
+					return err
+				}
+				opt.Passwords = pw
+			}
 			if c.value(envBrokers) != "" {
 				cfg, err := c.kafka()
 				if err != nil {
@@ -70,13 +77,6 @@ administrator of the Kafka cluster has to run it.`,
 			}
 			if opt.AdminURL == "" && len(opt.Kafka.Brokers) == 0 && opt.Registry == nil {
 				return usage("nothing is configured to provision").next("set %s, %s, %s", envAdmin, envBrokers, envRegistry)
-			}
-			if passwords != "" {
-				pw, err := readPasswords(passwords)
-				if err != nil {
-					return err
-				}
-				opt.Passwords = pw
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()

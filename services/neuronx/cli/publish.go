@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,7 +38,7 @@ func (c *cli) apiKey(file, tenantID string) (string, error) {
 		}
 	}
 	return "", (&Error{Exit: exitUsage, What: "no API key is configured", Code: event.CodeUnauthenticated}).
-		next("set %s or --api-key-file; `neuronx key issue --tenant …` makes one", envAPIKey)
+		next("set %s or --api-key-file; `neuronx key issue --tenant … --execute` makes one", envAPIKey)
 }
 
 func checkKey(text, tenantID string) (string, error) {
@@ -52,8 +54,14 @@ func checkKey(text, tenantID string) (string, error) {
 
 func (c *cli) publish() *cobra.Command {
 	var tenantID, id, key, source, subject, when, data, origin, keyFile string
+	var wait time.Duration
+	var noWait bool
 	cmd := &cobra.Command{
-		Use: "publish <type>", Short: "Publish one event over HTTP", Args: args("type"),
+		Use: "publish <type>", Short: "Publish one event over HTTP, at once, and wait for the verdict", Args: args("type"),
+		Annotations: map[string]string{newTenant: "it is the API key's, which the HTTP door knows"},
+		Long: `Publish one event over HTTP. It acts at once: an event is a fact of its producer's, there is no dry run. The event's id goes to stdout,
+the verdict of the engine to stderr: admitted with its sequence, duplicate of another one (nothing is appended, exit 0), or refused
+with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 		Example: `  neuronx publish lead.created --subject lead/42 --data '{"lead_id":"42","email":"ada@example.com"}'
   neuronx publish lead.scored --subject lead/42 --data @score.json --key nightly-42
   echo '{"lead_id":"42"}' | neuronx publish lead.qualified --subject lead/42 --data -`,
@@ -61,7 +69,17 @@ func (c *cli) publish() *cobra.Command {
 			if !event.ValidType(args[0]) {
 				return usage("%q is not an event type", args[0]).next("such as lead.created; `neuronx schemas check` lists the catalogue")
 			}
+			if wait < time.Second || wait > maxVerdictWait {
+				return usage("--wait must be 1s to %s", maxVerdictWait).next("--no-wait does not wait for the verdict")
+			}
+			if noWait {
+				wait = 0
+			}
 			body, err := c.readData(data)
+			if err != nil {
+				return err
+			}
+			base, err := c.need(envHTTP, "the HTTP door")
 			if err != nil {
 				return err
 			}
@@ -69,8 +87,7 @@ func (c *cli) publish() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			base, err := c.need(envHTTP, "the HTTP door")
-			if err != nil {
+			if err := c.urlListening("the HTTP door", envHTTP, base); err != nil {
 				return err
 			}
 			if id == "" && key == "" {
@@ -89,17 +106,20 @@ func (c *cli) publish() *cobra.Command {
 					ce[name] = v
 				}
 			}
-			ctx, cancel := c.bounded(cmd)
+			ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout+wait)
 			defer cancel()
-			answer, err := c.postEvent(ctx, base, token, key, ce)
+			answer, err := c.postEvent(ctx, base, token, key, wait, ce)
 			if err != nil {
-				return err
+				return c.suggestType(err, args[0])
 			}
 			if c.format == formatJSON {
-				return c.json(answer)
+				if err := c.json(answer); err != nil {
+					return err
+				}
+			} else {
+				printf(c.out, "%s\n", answer.ID)
 			}
-			printf(c.out, "%s\n", answer.ID)
-			return nil
+			return c.sayVerdict(answer, tenantID, wait)
 		},
 	}
 	fs := cmd.Flags()
@@ -112,8 +132,44 @@ func (c *cli) publish() *cobra.Command {
 	fs.StringVar(&when, "time", "", "when it happened, RFC 3339 (default now)")
 	fs.StringVar(&origin, "origin", "", "import or backfill: rules do not fire")
 	fs.StringVar(&data, "data", "{}", "JSON data; @file reads a file, - reads stdin")
-	c.accept(cmd)
+	fs.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for the verdict, 1s to 30s")
+	fs.BoolVar(&noWait, "no-wait", false, "only hand the event over; what becomes of it is not told")
 	return cmd
+}
+
+// maxVerdictWait is the longest wait that the HTTP door grants.
+const maxVerdictWait = 30 * time.Second
+
+// sayVerdict tells what became of an event that was taken.
+func (c *cli) sayVerdict(p published, tenantID string, wait time.Duration) error {
+	switch {
+	case p.Status == "admitted":
+		c.note("admitted as sequence %s", p.Sequence)
+	case p.Status == "duplicate":
+		c.note("duplicate of sequence %s: nothing was appended", dash(p.Of))
+	case wait == 0:
+		c.note("accepted, not judged yet")
+	default:
+		if tenantID == "" {
+			tenantID = "…"
+		}
+		return partial("event %s is accepted, and not judged within %s", p.ID, wait).why("it may still be admitted or refused").
+			next("is the sequencer running? see `neuronx status`; the event is found with `neuronx events get --tenant %s %s`, a refusal with `neuronx deadletter list`", tenantID, p.ID)
+	}
+	return nil
+}
+
+// suggestType adds the type that was probably meant to a refusal of one that is not there.
+func (c *cli) suggestType(err error, typ string) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Code != event.CodeUnknownType {
+		return err
+	}
+	types, listErr := builtInTypes()
+	if near := nearest(typ, types); listErr == nil && near != "" && near != typ {
+		return e.next("did you mean %s? `neuronx schemas check` lists the catalogue", near)
+	}
+	return err
 }
 
 func (c *cli) readData(arg string) ([]byte, error) {
@@ -138,10 +194,14 @@ func (c *cli) readData(arg string) ([]byte, error) {
 
 type published struct {
 	ID     string `json:"id"`
-	Status string `json:"status"`
+	Status string `json:"status"` // admitted, duplicate, or accepted: not judged yet
+
+	Sequence string `json:"sequence,omitempty"` // of what was admitted; a string, as it passes 2^53
+	Position string `json:"position,omitempty"`
+	Of       string `json:"of,omitempty"` // of a duplicate: the sequence of the event that is there
 }
 
-func (c *cli) postEvent(ctx context.Context, base, token, key string, ce map[string]any) (published, error) {
+func (c *cli) postEvent(ctx context.Context, base, token, key string, wait time.Duration, ce map[string]any) (published, error) {
 	var out published
 	body, err := json.Marshal(ce)
 	if err != nil {
@@ -156,16 +216,19 @@ func (c *cli) postEvent(ctx context.Context, base, token, key string, ce map[str
 	if key != "" {
 		req.Header.Set("Idempotency-Key", `"`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key)+`"`)
 	}
+	if wait > 0 {
+		req.Header.Set("Prefer", "wait="+strconv.Itoa(int(wait/time.Second)))
+	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return out, failed("publish the event", err).next("is ingest running at %s? publish again with the same --id or --key", base)
+		return out, failed("publish the event", err).next("is ingest running at %s? %s, and publish again with the same --id or --key", base, start)
 	}
 	defer func() { _ = res.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
 		return out, failed("read the answer", err)
 	}
-	if res.StatusCode != http.StatusAccepted {
+	if res.StatusCode != http.StatusAccepted && (wait == 0 || res.StatusCode != http.StatusOK) {
 		return out, httpProblem(res.StatusCode, answer)
 	}
 	if err := json.Unmarshal(answer, &out); err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // root builds the whole tree of commands.
@@ -22,13 +21,18 @@ func (c *cli) root(extra ...*cobra.Command) *cobra.Command {
 
 Data goes to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed,
 2 called wrongly, 3 done in part, 4 refused as unsafe. What changes something is a
-dry run until --execute.`,
+dry run until --execute; publish and import act at once, and say so.`,
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if c.format != formatTable && c.format != formatJSON {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			c.cmd, c.wantTenant = cmd, tenantOf(cmd, args)
+			switch c.format {
+			case formatTable, formatJSON:
+			case formatWide:
+				c.format, c.wide = formatTable, true
+			default:
 				bad := c.format
 				c.format = formatTable
-				return usage("-o %q is not an output format", bad).next("use -o table or -o json")
+				return usage("-o %q is not an output format", bad).next("use -o table, -o wide or -o json")
 			}
 			if c.timeout <= 0 {
 				return usage("--timeout must be more than zero")
@@ -43,7 +47,7 @@ dry run until --execute.`,
 	root.SetErr(c.err)
 	root.SetIn(c.in)
 	fs := root.PersistentFlags()
-	fs.StringVarP(&c.format, "output", "o", formatTable, "table or json")
+	fs.StringVarP(&c.format, "output", "o", formatTable, "table, wide (no column cut to the terminal) or json")
 	fs.StringVar(&c.envFile, "env-file", "", "file of NAME=value lines (default "+defaultEnv+", if it is there)")
 	fs.BoolVarP(&c.quiet, "quiet", "q", false, "no progress on stderr")
 	fs.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for the engine")
@@ -99,11 +103,8 @@ func strict(cmd *cobra.Command) {
 				return cmd.Help()
 			}
 			e := usage("unknown command %q for %s", args[0], cmd.CommandPath())
-			if cmd.SuggestionsMinimumDistance <= 0 {
-				cmd.SuggestionsMinimumDistance = 2
-			}
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				return e.next("did you mean `%s %s`?", cmd.CommandPath(), near[0])
+			if near := nearest(args[0], verbNames(cmd)); near != "" {
+				return e.next("did you mean `%s %s`?", cmd.CommandPath(), near)
 			}
 			return e.next("%s", verbs(cmd))
 		}
@@ -113,52 +114,16 @@ func strict(cmd *cobra.Command) {
 	}
 }
 
-func verbs(cmd *cobra.Command) string {
+func verbs(cmd *cobra.Command) string { return "one of: " + strings.Join(verbNames(cmd), ", ") }
+
+func verbNames(cmd *cobra.Command) []string {
 	var names []string
 	for _, s := range cmd.Commands() {
 		if s.IsAvailableCommand() {
 			names = append(names, s.Name())
 		}
 	}
-	return "one of: " + strings.Join(names, ", ")
-}
-
-// nearFlag finds the flag that an unknown one was probably meant to be.
-func nearFlag(cmd *cobra.Command, message string) string {
-	_, name, ok := strings.Cut(message, "unknown flag: --")
-	if !ok {
-		return ""
-	}
-	var names []string
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	best, distance := "", 3 // two typing errors at most
-	slices.Sort(names)
-	for _, n := range names {
-		if d := levenshtein(name, n); d < distance {
-			best, distance = "--"+n, d
-		}
-	}
-	return best
-}
-
-func levenshtein(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		previous := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			previous, row[j] = row[j], min(row[j]+1, row[j-1]+1, previous+cost)
-		}
-	}
-	return row[len(b)]
+	return names
 }
 
 func noArgs(cmd *cobra.Command, args []string) error {
@@ -193,7 +158,11 @@ func oneOf(flag, value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
-	return usage("--%s %q is not possible", flag, value).next("use %s", strings.Join(allowed, ", "))
+	e := usage("--%s %q is not possible", flag, value)
+	if near := nearest(value, allowed); near != "" {
+		return e.next("did you mean %s? use %s", near, strings.Join(allowed, ", "))
+	}
+	return e.next("use %s", strings.Join(allowed, ", "))
 }
 
 // required says which flag is missing.

@@ -19,7 +19,7 @@ import (
 type overview struct {
 	Processes  []processRow     `json:"processes"` // nil: no admin port is known
 	Groups     []groupRow       `json:"groups"`
-	Tenants    map[string]int64 `json:"tenants"` // by state, over all consumers
+	Tenants    map[string]int64 `json:"tenants"` // each once, by the worst state that a consumer has it in
 	Stalled    []stalledRow     `json:"stalled"`
 	Rules      []ruleTrouble    `json:"rules"` // a rule of each tenant whose rules are off or were cut
 	Outbox     []outboxRow      `json:"outbox"`
@@ -69,6 +69,9 @@ with the command that retries them, outbox, effects and dead letters. What could
 Exit 0: all was asked, and nothing is wrong. Exit 1: a process is not ready, nobody reads a group, or a tenant is stalled. Exit 3: a
 part could not be asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.needEngine(c.adminURLs(admin)); err != nil {
+				return err
+			}
 			o := overview{Problems: []string{}, Wrong: []string{}}
 			part := func(read func(ctx context.Context)) {
 				ctx, cancel := context.WithTimeout(cmd.Context(), min(c.timeout, partLimit))
@@ -124,7 +127,11 @@ func (o *overview) judge() {
 			o.Wrong = append(o.Wrong, fmt.Sprintf("nobody reads as %s", g.Group))
 		}
 	}
-	if n := len(o.Stalled); n > 0 {
+	stalled := map[string]bool{}
+	for _, r := range o.Stalled {
+		stalled[r.Tenant] = true
+	}
+	if n := len(stalled); n > 0 { // a tenant may be stalled in several consumers
 		o.Wrong = append(o.Wrong, plural(n, "stalled tenant"))
 	}
 }
@@ -192,6 +199,14 @@ func groupLag(ctx context.Context, admin *kafka.Admin, group string) (int64, err
 	return lag, nil
 }
 
+// tenantStates counts each tenant once, though every consumer and each of its generations has a row of it: by the worst state of any.
+// A retired generation is no state of the tenant; one that no consumer has read yet is new.
+const tenantStates = `SELECT state, count(*) FROM (
+		SELECT t.tenant_id, CASE WHEN bool_or(p.state = 'stalled') THEN 'stalled' WHEN bool_or(p.state = 'catching-up') THEN 'catching-up'
+			WHEN bool_or(p.state = 'live') THEN 'live' ELSE 'new' END AS state
+		FROM (SELECT tenant_id FROM neuronx.progress UNION SELECT tenant_id FROM neuronx.tenants) t LEFT JOIN neuronx.progress p USING (tenant_id)
+		GROUP BY t.tenant_id) each GROUP BY state`
+
 // readStatus reads what Postgres knows. Each query stands alone: one part that
 // is not provisioned must not hide the others.
 func readStatus(ctx context.Context, pool *pgxpool.Pool, o *overview) {
@@ -201,7 +216,7 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, o *overview) {
 		}
 	}
 	var err error
-	o.Tenants, err = counts(ctx, pool, `SELECT state, count(*) FROM neuronx.progress GROUP BY state`)
+	o.Tenants, err = counts(ctx, pool, tenantStates)
 	try("progress", err)
 	rows, err := pool.Query(ctx, `SELECT consumer, generation, tenant_id, sequence, reason FROM neuronx.progress
 		WHERE state = 'stalled' ORDER BY consumer, tenant_id, generation LIMIT 1000`)
@@ -260,7 +275,7 @@ func (c *cli) showStatus(o overview) error {
 	printf(c.out, "\ntenants:       %s\n", summary(o.Tenants))
 	c.sayRules(o.Rules)
 	printf(c.out, "effects:       %s\n", summary(o.Effects))
-	printf(c.out, "dead letters:  %s\n", summary(o.DeadLetter))
+	printf(c.out, "dead letters:  %s\n", strings.Replace(summary(o.DeadLetter), "none", "none open", 1))
 	c.sayRefused(o.Refused)
 	switch {
 	case o.Outbox == nil:
@@ -298,7 +313,7 @@ func (c *cli) showProcesses(rows []processRow) error {
 		case p.Ready:
 			ready = "yes"
 		}
-		waits := strings.Join(p.waits(), "\n")
+		waits := strings.Join(p.waits(), "; ")
 		if waits == "" {
 			waits = p.Detail
 		}

@@ -53,7 +53,7 @@ func TestStatus_JudgesWhatIsWrong(t *testing.T) {
 	o := overview{
 		Processes: []processRow{{URL: "http://a", Answers: true, Ready: true}, {URL: "http://b", Detail: "connection refused"}},
 		Groups:    []groupRow{{Group: "neuronx.rules", Members: 0, Lag: 7}, {Group: "neuronx.projector", Members: 1, Lag: 7}},
-		Stalled:   []stalledRow{{Consumer: "neuronx.rules", Tenant: "acme"}},
+		Stalled:   []stalledRow{{Consumer: "neuronx.rules", Tenant: "acme"}, {Consumer: "neuronx.archiver", Tenant: "acme"}}, // one tenant
 	}
 	o.judge()
 	if got := strings.Join(o.Wrong, "; "); got != "http://b does not answer: connection refused; nobody reads as neuronx.rules; 1 stalled tenant" {
@@ -68,9 +68,16 @@ func TestStatus_JudgesWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestDoctor_WithNothingConfiguredSaysSo(t *testing.T) {
-	if code, _, errs := call(t, "doctor"); code != exitUsage || !strings.Contains(errs, "nothing is configured, so nothing was checked") {
-		t.Errorf("exit %d: %s", code, errs)
+func TestStatusAndDoctor_SayFirstThatNothingRuns(t *testing.T) {
+	dead := []string{"--kafka-brokers", "127.0.0.1:1", "--postgres-url", "postgres://u:hunter2@127.0.0.1:1/x", "--schema-registry-url", "http://127.0.0.1:1", "--admin-url", "http://127.0.0.1:1"}
+	for _, verb := range []string{"doctor", "status"} {
+		if code, out, errs := call(t, verb); code != exitFailed || out != "" || !strings.Contains(errs, "nothing is configured, so nothing was looked at") || !strings.Contains(errs, "start `make run`") {
+			t.Errorf("%s: exit %d: %s%s", verb, code, out, errs)
+		}
+		code, out, errs := call(t, append([]string{verb}, dead...)...)
+		if code != exitFailed || out != "" || !strings.HasPrefix(errs, "error: the engine is not running") || !strings.Contains(errs, "start `make run`") || strings.Contains(errs, "hunter2") {
+			t.Errorf("%s: exit %d: %s%s", verb, code, out, errs)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,9 +23,11 @@ func (c *cli) tenant() *cobra.Command {
 
 func (c *cli) tenantCreate() *cobra.Command {
 	var name string
+	var execute bool
 	cmd := &cobra.Command{
 		Use: "create <tenant>", Short: "Create a tenant and wait until it can be used", Args: args("tenant"),
-		Example: "  neuronx tenant create acme --name 'Acme Inc.'\n  neuronx tenant create acme && neuronx key issue --tenant acme",
+		Annotations: map[string]string{newTenant: "it is made"},
+		Example:     "  neuronx tenant create acme --name 'Acme Inc.' --execute\n  neuronx tenant create acme --execute && neuronx key issue --tenant acme --execute",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id := args[0]
 			if !event.ValidTenant(id) {
@@ -32,6 +35,19 @@ func (c *cli) tenantCreate() *cobra.Command {
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
+			if c.value(envPostgres) == "" {
+				c.note("whether there is a tenant %s already was not looked up: %s is not set", id, envPostgres)
+			} else if snap, err := c.directory(ctx); err != nil {
+				return err
+			} else if t, ok := snap[id]; ok {
+				return (&Error{Exit: exitFailed, What: "there is a tenant " + id + " already, which is " + string(t.Status), Code: event.CodeTenantExists}).
+					next("`neuronx tenant list` shows it; there is nothing to do")
+			}
+			if !execute {
+				c.note("would create tenant %s", id)
+				c.dryRun()
+				return nil
+			}
 			d, err := c.act(ctx, id, "tenant.created", "tenant/"+id, "", map[string]any{"name": orNil(name)})
 			if err != nil {
 				return err
@@ -43,12 +59,11 @@ func (c *cli) tenantCreate() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the tenant's name, for people")
-	c.accept(cmd)
+	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd
 }
 
-// accept takes --execute on verbs that act without it, so that a script may say
-// it always.
+// accept takes --execute on import, which acts at once, so that a script may say it always.
 func (c *cli) accept(cmd *cobra.Command) {
 	cmd.Flags().Bool("execute", true, "accepted for uniformity; this verb only adds and acts at once")
 	_ = cmd.Flags().MarkHidden("execute")
@@ -131,7 +146,7 @@ func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command 
 			}
 			switch {
 			case !ok:
-				return (&Error{Exit: exitFailed, What: "there is no tenant " + args[0], Code: event.CodeUnknownTenant}).next("`neuronx tenant list`")
+				return noSuchTenant(args[0], slices.Collect(maps.Keys(snap)))
 			case t.Status == want && behind != "":
 				// It may have been changed since: the event is recorded, whether or not it changes anything.
 				c.note("the tables say that %s is %s, but they are not up to date: %s", args[0], want, behind)
@@ -176,13 +191,16 @@ func (c *cli) tenantCRM() *cobra.Command {
 				return err
 			}
 			c.warnOfSecret(token)
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			if err := c.checkTenant(ctx, args[0]); err != nil {
+				return err
+			}
 			if !execute {
 				c.note("would connect %s to %s location %s in mode %s", args[0], adapter, location, mode)
 				c.dryRun()
 				return nil
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			d, err := c.act(ctx, args[0], "tenant.crm_connected", "tenant/"+args[0], "", map[string]any{
 				"adapter": adapter, "location": location, "token": token, "mode": mode, "base_url": orNil(base),
 			})
@@ -212,13 +230,16 @@ func (c *cli) tenantEffects() *cobra.Command {
 			if err := cmp.Or(oneOf("mode", mode, "off", "record", "send"), oneOf("kind", kind, append([]string{"*"}, effect.Kinds()...)...)); err != nil {
 				return err
 			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			if err := c.checkTenant(ctx, args[0]); err != nil {
+				return err
+			}
 			if !execute {
 				c.note("would set effects %s of %s to %s", kind, args[0], mode)
 				c.dryRun()
 				return nil
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			d, err := c.act(ctx, args[0], "tenant.effects_mode_set", "tenant/"+args[0], "", map[string]any{
 				"kind": kind, "mode": mode, "reason": orNil(reason), "by": orNil(by),
 			})

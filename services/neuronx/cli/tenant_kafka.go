@@ -68,6 +68,9 @@ func (c *cli) kafkaAccess(cmd *cobra.Command, f accessFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := c.checkTenant(ctx, f.tenant); err != nil {
+		return err
+	}
 	want, err := c.landingAccess(ctx, admin, f)
 	if err != nil {
 		return err

@@ -1,0 +1,25 @@
+package event
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+)
+
+func TestCodes_ListsEveryDeclaredCodeOnce(t *testing.T) {
+	text, err := os.ReadFile("refusal.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared []Code
+	for _, m := range regexp.MustCompile(`(?m)^\tCode\w+ +Code = "([a-z_]+)"`).FindAllSubmatch(text, -1) {
+		declared = append(declared, Code(m[1]))
+	}
+	listed := Codes()
+	slices.Sort(declared)
+	slices.Sort(listed)
+	if len(declared) < 40 || !slices.Equal(declared, listed) {
+		t.Errorf("declared %v, listed %v", declared, listed)
+	}
+}

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+func TestFit_CutsTextBeforeNamesAndNamesInTheirMiddle(t *testing.T) {
+	header := []string{"SEQUENCE", "TYPE", "DATA", "ID"}
+	rows := [][]string{{"12", "lead.created", `{"email": "ada@example.com", "name": "Ada Lovelace", "score": 75}`, "01a22aa6-818b-787f-9c5c-d1ac167df6ed"}}
+	head, out, left := fit(header, rows, 80)
+	if len(head) != 4 || len(left) != 0 || out[0][0] != "12" || out[0][1] != "lead.created" {
+		t.Errorf("%q %q %q", head, out, left)
+	}
+	if !strings.HasSuffix(out[0][2], "…") || !strings.HasPrefix(out[0][2], `{"email": "ada`) {
+		t.Errorf("data: %q", out[0][2])
+	}
+	_, out, _ = fit(header, rows, 60)
+	if id := out[0][3]; !strings.HasPrefix(id, "01a2") || !strings.HasSuffix(id, "f6ed") || !strings.Contains(id, "…") {
+		t.Errorf("id: %q", id)
+	}
+	if _, out, left := fit(header, rows, 0); out[0][2] != rows[0][2] || left != nil {
+		t.Error("without a width something is cut")
+	}
+}
+
+func TestFit_NoLineIsWiderWhateverItHolds(t *testing.T) {
+	cells := []string{"", "x", strings.Repeat("y", 300), "a sentence of some words " + strings.Repeat("z", 90), strings.Repeat("李", 60), "└─ lead.scored", strings.Repeat("e\u0301", 70)}
+	for _, width := range []int{40, 80, 120} {
+		for n := 1; n <= 12; n++ {
+			header, row := make([]string, n), make([]string, n)
+			for i := range n {
+				header[i], row[i] = "COLUMN", cells[(i*5+n)%len(cells)]
+			}
+			head, out, left := fit(header, [][]string{row}, width)
+			used := 2 * (len(head) - 1)
+			for i := range head {
+				used += max(text.StringWidthWithoutEscSequences(out[0][i]), len(head[i]))
+			}
+			if used > width || len(head)+len(left) != n {
+				t.Errorf("%d columns in %d: %d wide: %q", n, width, used, out)
+			}
+		}
+	}
+}
+
+func TestNearest_FindsWhatWasMeantAndNothingElse(t *testing.T) {
+	names := []string{"acme", "globex", "lead.created", "lead/42", "neuronx.projector"}
+	for word, want := range map[string]string{
+		"acmee": "acme", "amce": "acme", "glbex": "globex", "lead.creatd": "lead.created", "lead/4": "lead/42", "neuronx.projektor": "neuronx.projector",
+		"neuronx": "neuronx.projector", "zebra": "", "": "",
+	} {
+		if got := nearest(word, names); got != want {
+			t.Errorf("%q: %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestTree_PutsEveryEventBelowItsCauseAndKeepsAllRoots(t *testing.T) {
+	events := []eventView{
+		{Sequence: "1", ID: "a"}, {Sequence: "2", ID: "b", CausationID: "a"}, {Sequence: "3", ID: "c"}, {Sequence: "4", ID: "d", CausationID: "c"},
+		{Sequence: "5", ID: "e", CausationID: "b"}, {Sequence: "6", ID: "f", CausationID: "gone"}, {Sequence: "7", ID: "g", CausationID: "g"}, {Sequence: "10", ID: "h", CausationID: "a"},
+	}
+	var got []string
+	for _, v := range tree(events) {
+		got = append(got, strings.Repeat(">", v.Depth)+v.ID)
+	}
+	if want := "a >b >>e >h c >d f g"; strings.Join(got, " ") != want {
+		t.Errorf("%s, want %s", strings.Join(got, " "), want)
+	}
+}
