@@ -153,10 +153,10 @@ func olistTenant(t *testing.T, ctx context.Context, c *cluster.Cluster, moreRule
 		}
 		return strings.TrimSpace(out)
 	}
-	cli("tenant", "create", "olist")
+	cli("tenant", "create", "olist", "--execute")
 	cli("tenant", "connect-crm", "olist", "--location", "olist", "--token", "secret://olist-crm@1", "--mode", "send", "--execute")
 	cli("rules", "publish", rules, "--tenant", "olist", "--execute")
-	return cli("key", "issue", "--tenant", "olist", "-q")
+	return cli("key", "issue", "--tenant", "olist", "-q", "--execute")
 }
 
 // runImport runs `neuronx import` over all of the data and returns the counts of both files together.

@@ -210,7 +210,7 @@ func (s *secure) arrive(tenant, prefix string, n int) {
 func TestLanding_UnderItsOwnCredentialsATenantReachesTheLogAndNothingElse(t *testing.T) {
 	s := startSecure(t)
 	for _, tenant := range []string{"acme", "beta"} {
-		s.cli("tenant", "create", tenant)
+		s.cli("tenant", "create", tenant, "--execute")
 	}
 	acme, beta := kafka.LandingTopic("acme"), kafka.LandingTopic("beta")
 	mine := s.as(kafka.LandingUser("acme"), s.access("acme", "--rate", "4194304"))
