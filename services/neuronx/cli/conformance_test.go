@@ -25,9 +25,6 @@ var atOnce = map[string]string{
 	"import":  "as publish, and it has --dry-run",
 }
 
-// accepted lists verbs that still take a hidden --execute although they act at once: scripts give it.
-var accepted = []string{"import"}
-
 // sample gives every flag that some verb needs, and every argument by its placeholder, a value that is well formed. A new verb with
 // another one adds it here.
 var sample = map[string]string{
@@ -122,10 +119,10 @@ func TestConformance_WhatChangesIsADryRunUntilExecute(t *testing.T) {
 				t.Errorf("%s only looks, and takes --execute", v.path)
 			}
 		case reason != "":
-			if f != nil && !slices.Contains(accepted, v.path) {
+			if f != nil {
 				t.Errorf("%s acts at once, and takes --execute", v.path)
 			}
-			if !strings.Contains(help, "at once") && !slices.Contains(accepted, v.path) {
+			if !strings.Contains(help, "at once") {
 				t.Errorf("%s acts at once, and its help does not say so", v.path)
 			}
 		default:

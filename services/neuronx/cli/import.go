@@ -53,7 +53,7 @@ beside the input), with the counts, the rejects file and the exit code of the wh
 Exit codes: 0 everything is recorded or left out; 1 a file can't be taken, or the import
 did not come to its end: run it again; 2 the command or the spec is wrong, and nothing
 was sent; 3 rows are in conflict or refused.
-A dry run checks all it can without sending, and exits with 3 for what would be refused.`,
+An import acts at once: what is imported again is recognised. --dry-run checks all it can without sending, and exits with 3 for what would be refused.`,
 		Example: "  neuronx import leads.yaml --dir exports/ --dry-run\n  neuronx import leads.yaml --dir exports/ --rejects rejects.ndjson",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.runImport(cmd.Context(), cmd.Flags(), f, args[0])
@@ -70,7 +70,6 @@ A dry run checks all it can without sending, and exits with 3 for what would be 
 	fs.BoolVar(&f.anew, "anew", false, "begin at the first row; what the archive holds is not sent again all the same")
 	fs.BoolVar(&f.dry, "dry-run", false, "check everything, send nothing")
 	fs.BoolVar(&f.noArchive, "without-archive", false, "do not ask the archive what it holds; repeats are only dropped for 24 hours")
-	c.accept(cmd)
 	return cmd
 }
 

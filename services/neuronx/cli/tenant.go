@@ -63,12 +63,6 @@ func (c *cli) tenantCreate() *cobra.Command {
 	return cmd
 }
 
-// accept takes --execute on import, which acts at once, so that a script may say it always.
-func (c *cli) accept(cmd *cobra.Command) {
-	cmd.Flags().Bool("execute", true, "accepted for uniformity; this verb only adds and acts at once")
-	_ = cmd.Flags().MarkHidden("execute")
-}
-
 func (c *cli) showDone(d done, format string, a ...any) error {
 	if c.format == formatJSON {
 		return c.json(d)
