@@ -73,7 +73,7 @@ func TestBadInputs(t *testing.T) {
 				t.Fatal(err)
 			}
 			was := w.slowest
-			if err := w.during(ctx, func() error { return p.Play(ctx, in) }); err != nil {
+			if err := w.during(ctx, mayDelay+in.Delays, func() error { return p.Play(ctx, in) }); err != nil {
 				t.Errorf("%s: %v", in.Name, err)
 			}
 			if w.slowest > was {
@@ -145,11 +145,11 @@ func (w *watched) event(ctx context.Context, limit time.Duration) error {
 }
 
 // during sends one event after the other while play runs, at least one.
-func (w *watched) during(ctx context.Context, play func() error) error {
+func (w *watched) during(ctx context.Context, limit time.Duration, play func() error) error {
 	played := make(chan error, 1)
 	go func() { played <- play() }()
 	for {
-		late := w.event(ctx, mayDelay)
+		late := w.event(ctx, limit)
 		select {
 		case err := <-played:
 			if err == nil {

@@ -36,7 +36,7 @@ func (r *refused) send(tenant, id, typ string, data map[string]any, spoil bool) 
 	if spoil {
 		body = append(body, 0)
 	}
-	e := event.Event{TenantID: tenant, ID: id, Source: "/crm", Type: typ, Subject: "lead/" + id, Time: time.Now().UTC().Truncate(time.Microsecond), Value: event.Frame(schemaID, body)}
+	e := event.Event{TenantID: tenant, ID: id, Source: "/crm", Type: typ, Subject: fmt.Sprint("lead/", data["lead_id"]), Time: time.Now().UTC().Truncate(time.Microsecond), Value: event.Frame(schemaID, body)}
 	noError(r.t, r.producer.Produce(ctx, kafka.ToRecord(kafka.TopicIngress, &e)))
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -36,6 +37,8 @@ type Input struct {
 	Import  *Program `yaml:"import"`
 	CLI     *Program `yaml:"cli"`
 	Expect  Expect   `yaml:"expect"`
+
+	Delays time.Duration `yaml:"delays"` // how much later another tenant's event may come beside it, where honest producers cost as much
 }
 
 // Expect is the refusal.

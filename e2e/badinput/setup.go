@@ -1,10 +1,8 @@
 package badinput
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,12 +23,6 @@ const (
 	Subject = "neuronx.ingress-neuronx.badinput.v1.BadinputTagged"
 )
 
-// untyped is a schema that names no event type: our push refuses it, another registry client would not.
-const (
-	untyped     = "badinput.untyped"
-	untypedText = `{"type":"record","name":"Untyped","namespace":"neuronx.badinput.v1","fields":[{"name":"id","type":"string"}]}`
-)
-
 //go:embed tagged.v1.avsc
 var tagged []byte
 
@@ -44,14 +36,7 @@ func NewPlayer(ctx context.Context, c *cluster.Cluster) (p *Player, witness stri
 	if _, err := c.Registry.Push(ctx, []schemas.File{{Path: "schemas/badinput/tagged.v1.avsc", Text: tagged}}, true); err != nil {
 		return nil, "", fmt.Errorf("register %s: %w", Type, err)
 	}
-	id, err := p.registerUntyped(ctx)
-	if err != nil {
-		return nil, "", err
-	}
 	p.Schemas = func(eventType string) (int32, error) {
-		if eventType == untyped {
-			return id, nil
-		}
 		id, _, err := c.Registry.ByType(ctx, eventType)
 		return id, err
 	}
@@ -113,19 +98,6 @@ func (p *Player) end(ctx context.Context, c *cluster.Cluster) error {
 	}
 	_, err = c.Control.Publish(ctx, "suspended", "tenant.suspended", "tenant/suspended", "", map[string]any{"reason": "test"})
 	return err
-}
-
-func (p *Player) registerUntyped(ctx context.Context) (int32, error) {
-	body, err := json.Marshal(map[string]string{"schema": untypedText})
-	if err != nil {
-		return 0, err
-	}
-	status, answer, err := post(ctx, http.MethodPost, p.Registry+"/subjects/untyped/versions", http.Header{}, bytes.NewReader(body))
-	var got struct{ ID int32 }
-	if err != nil || status != http.StatusOK || json.Unmarshal(answer, &got) != nil {
-		return 0, fmt.Errorf("register a schema without a type: %d %s %w", status, answer, err)
-	}
-	return got.ID, nil
 }
 
 // Ready says whether the door knows by now which keys and tenants are to be refused, and which not.

@@ -71,7 +71,7 @@ func tenantOf(cmd *cobra.Command, args []string) string {
 	if f := cmd.Flags().Lookup("tenant"); f != nil && f.Value.Type() == "string" {
 		return f.Value.String()
 	}
-	if _, placeholder, _ := strings.Cut(cmd.Use, " "); placeholder == "<tenant>" && len(args) == 1 {
+	if _, placeholder, _ := strings.Cut(cmd.Use, " "); (placeholder == "<tenant>" || strings.HasPrefix(placeholder, "<tenant> ")) && len(args) >= 1 {
 		return args[0]
 	}
 	return ""

@@ -71,6 +71,9 @@ func (c *cli) rulesShow() *cobra.Command {
 				if near := expr.Nearest(args[0], names); near != "" {
 					return e.next("did you mean %s?", near)
 				}
+				if len(names) == 0 {
+					return e.next("that version has no rules at all")
+				}
 				return e.next("it has %s", strings.Join(names, ", "))
 			}
 			if c.format == formatJSON {
