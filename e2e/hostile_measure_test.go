@@ -67,8 +67,14 @@ func noticed(all []trial) bool {
 // again until it can be judged.
 func (h *siege) attack(name string, do func(*struck)) { h.measure(name, 1, do) }
 
-// contest is attack for what is known to be near the bound: it is measured in several rounds in any case.
-func (h *siege) contest(name string, do func(*struck)) { h.measure(name, 3, do) }
+// contest is attack for what is known to be near the bound: in the long form it is measured in several rounds in any case.
+func (h *siege) contest(name string, do func(*struck)) {
+	if h.long {
+		h.measure(name, 3, do)
+	} else {
+		h.attack(name, do)
+	}
+}
 
 func (h *siege) measure(name string, least int, do func(*struck)) {
 	h.t.Run(name, func(t *testing.T) {
