@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
@@ -41,13 +42,18 @@ type stalledRow struct {
 	Consumer   string `json:"consumer"`
 	Generation int64  `json:"generation"`
 	Tenant     string `json:"tenant_id"`
-	Sequence   int64  `json:"sequence"`
+	Sequence   int64  `json:"sequence"` // of the event that it is stalled at, as `stalled list` shows it and `stalled skip` takes it
 	Reason     string `json:"reason"`
 }
 
 // next is the command that ends the stall once its reason is gone.
 func (r *stalledRow) next() string {
-	return "neuronx stalled retry --consumer " + strings.TrimPrefix(r.Consumer, "neuronx.") + " --tenant " + r.Tenant
+	group, feed := consumer.SplitName(r.Consumer)
+	next := "neuronx stalled retry --consumer " + strings.TrimPrefix(group, "neuronx.")
+	if feed != consumer.FeedMain {
+		next += " --feed " + feed
+	}
+	return next + " --tenant " + r.Tenant
 }
 
 type outboxRow struct {
@@ -218,7 +224,7 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, o *overview) {
 	var err error
 	o.Tenants, err = counts(ctx, pool, tenantStates)
 	try("progress", err)
-	rows, err := pool.Query(ctx, `SELECT consumer, generation, tenant_id, sequence, reason FROM neuronx.progress
+	rows, err := pool.Query(ctx, `SELECT consumer, generation, tenant_id, sequence + 1, reason FROM neuronx.progress
 		WHERE state = 'stalled' ORDER BY consumer, tenant_id, generation LIMIT 1000`)
 	if err == nil {
 		o.Stalled, err = pgx.CollectRows(rows, pgx.RowToStructByPos[stalledRow])
