@@ -114,6 +114,7 @@ func (c *cli) checks(laptop bool, urls []string) []check {
 		{"rules", envPostgres, partPostgres, c.checkTripped},
 		{"migrations", envAdmin, "", one(c.checkMigrations)},
 		{"consumers", envPostgres, partBoth, c.checkConsumers},
+		{"stalled tenants", envPostgres, partPostgres, c.checkStalled},
 		{"clock: postgres", envPostgres, partPostgres, one(c.checkClock)},
 		{"signing keys", envKeys, "", one(c.checkKeys)},
 		{"http", envHTTP, "", one(c.checkHTTP)},

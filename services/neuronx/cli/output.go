@@ -127,6 +127,29 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
+// maxErrorCell is what a cell shows of an error, in characters: the output of `-o json` has all of it.
+const maxErrorCell = 200
+
+// brief makes one line of an error for a cell: its lines with "; " between them, cut to maxErrorCell.
+func brief(s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		line = strings.Join(strings.Fields(line), " ")
+		if line == "" {
+			continue
+		}
+		switch before := b.String(); {
+		case before == "":
+		case strings.HasSuffix(before, ":") || strings.HasSuffix(before, ";"): // such as "failed to connect:"
+			b.WriteString(" ")
+		default:
+			b.WriteString("; ")
+		}
+		b.WriteString(line)
+	}
+	return cut(b.String(), maxErrorCell)
+}
+
 func dash(s string) string {
 	if s == "" {
 		return "-"

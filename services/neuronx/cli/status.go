@@ -104,9 +104,9 @@ part could not be asked.`,
 			}
 			switch {
 			case len(o.Problems) > 0:
-				return partial("a part of the engine could not be asked").why("%s", strings.Join(append(o.Problems, o.Wrong...), "\n")).next("neuronx doctor")
+				return partial("a part of the engine could not be asked").why("%s", strings.Join(append(o.Problems, o.Wrong...), "\n")).next("%s", o.next())
 			case len(o.Wrong) > 0:
-				return (&Error{Exit: exitFailed, What: "something is wrong"}).why("%s", strings.Join(o.Wrong, "\n")).next("neuronx doctor")
+				return (&Error{Exit: exitFailed, What: "something is wrong"}).why("%s", strings.Join(o.Wrong, "\n")).next("%s", o.next())
 			}
 			return nil
 		},
@@ -140,6 +140,17 @@ func (o *overview) judge() {
 	if n := len(stalled); n > 0 { // a tenant may be stalled in several consumers
 		o.Wrong = append(o.Wrong, plural(n, "stalled tenant"))
 	}
+}
+
+// next is the command that tells more: a stalled tenant has its own list, everything else is doctor's. It is pure.
+func (o *overview) next() string {
+	switch {
+	case len(o.Stalled) == 0:
+		return "neuronx doctor"
+	case len(o.Wrong)+len(o.Problems) > 1: // the stalled tenants are one of what is wrong
+		return "neuronx stalled list, then neuronx doctor"
+	}
+	return "neuronx stalled list"
 }
 
 // groups asks Kafka about every consumer group of the engine.
