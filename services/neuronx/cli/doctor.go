@@ -65,7 +65,7 @@ Exit 0: no check failed. Exit 1: one did, or nothing of the engine runs or is co
 			}
 			found := c.examine(cmd.Context(), c.checks(laptop, urls))
 			if err := show(c, found, []string{"CHECK", "RESULT", "DETAIL", "NEXT"}, func(f finding) []any {
-				return []any{f.Check, f.Result, f.Detail, dash(f.Next)}
+				return []any{f.Check, f.Result, oneLine(f.Detail), dash(f.Next)}
 			}); err != nil {
 				return err
 			}

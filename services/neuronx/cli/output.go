@@ -128,10 +128,21 @@ func stamp(t time.Time) string {
 }
 
 // maxErrorCell is what a cell shows of an error, in characters: the output of `-o json` has all of it.
-const maxErrorCell = 200
+const maxErrorCell = 160
 
-// brief makes one line of an error for a cell: its lines with "; " between them, cut to maxErrorCell.
-func brief(s string) string {
+// brief makes one short line of an error for a cell.
+func brief(s string) string { return cut(oneLine(s), maxErrorCell) }
+
+// errorCell is brief, and whole where -o wide asked for whole cells.
+func (c *cli) errorCell(s string) string {
+	if c.wide {
+		return oneLine(s)
+	}
+	return brief(s)
+}
+
+// oneLine puts "; " between the lines of an error: pgx has one for each address that it tried.
+func oneLine(s string) string {
 	var b strings.Builder
 	for line := range strings.Lines(s) {
 		line = strings.Join(strings.Fields(line), " ")
@@ -147,7 +158,7 @@ func brief(s string) string {
 		}
 		b.WriteString(line)
 	}
-	return cut(b.String(), maxErrorCell)
+	return b.String()
 }
 
 func dash(s string) string {

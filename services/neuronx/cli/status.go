@@ -104,9 +104,9 @@ part could not be asked.`,
 			}
 			switch {
 			case len(o.Problems) > 0:
-				return partial("a part of the engine could not be asked").why("%s", strings.Join(append(o.Problems, o.Wrong...), "\n")).next("%s", o.next())
+				return partial("a part of the engine could not be asked").why("%s", o.why()).next("%s", o.next())
 			case len(o.Wrong) > 0:
-				return (&Error{Exit: exitFailed, What: "something is wrong"}).why("%s", strings.Join(o.Wrong, "\n")).next("%s", o.next())
+				return (&Error{Exit: exitFailed, What: "something is wrong"}).why("%s", o.why()).next("%s", o.next())
 			}
 			return nil
 		},
@@ -121,11 +121,11 @@ func (o *overview) judge() {
 		p := &o.Processes[i]
 		switch waits := p.waits(); {
 		case !p.Answers:
-			o.Wrong = append(o.Wrong, p.URL+" does not answer: "+p.Detail)
+			o.Wrong = append(o.Wrong, p.URL+" does not answer: "+brief(p.Detail))
 		case len(waits) > 0:
 			o.Wrong = append(o.Wrong, p.URL+" waits: "+strings.Join(waits, "; "))
 		case !p.Ready:
-			o.Wrong = append(o.Wrong, p.URL+" is not ready: "+p.Detail)
+			o.Wrong = append(o.Wrong, p.URL+" is not ready: "+brief(p.Detail))
 		}
 	}
 	for _, g := range o.Groups {
@@ -140,6 +140,15 @@ func (o *overview) judge() {
 	if n := len(stalled); n > 0 { // a tenant may be stalled in several consumers
 		o.Wrong = append(o.Wrong, plural(n, "stalled tenant"))
 	}
+}
+
+// why lists what could not be asked and what is wrong, each on one line. It is pure.
+func (o *overview) why() string {
+	lines := make([]string, 0, len(o.Problems)+len(o.Wrong))
+	for _, p := range o.Problems {
+		lines = append(lines, brief(p))
+	}
+	return strings.Join(append(lines, o.Wrong...), "\n")
 }
 
 // next is the command that tells more: a stalled tenant has its own list, everything else is doctor's. It is pure.
@@ -313,7 +322,7 @@ func (c *cli) showStatus(o overview) error {
 	}
 	printf(c.out, "\n")
 	return show(c, o.Stalled, []string{"STALLED", "GENERATION", "TENANT", "SEQUENCE", "REASON", "NEXT"}, func(r stalledRow) []any {
-		return []any{r.Consumer, r.Generation, r.Tenant, r.Sequence, r.Reason, r.next()}
+		return []any{r.Consumer, r.Generation, r.Tenant, r.Sequence, c.errorCell(r.Reason), r.next()}
 	})
 }
 
@@ -332,7 +341,7 @@ func (c *cli) showProcesses(rows []processRow) error {
 		}
 		waits := strings.Join(p.waits(), "; ")
 		if waits == "" {
-			waits = p.Detail
+			waits = c.errorCell(p.Detail)
 		}
 		return []any{p.URL, ready, dash(waits)}
 	})
