@@ -65,7 +65,7 @@ Exit 0: no check failed. Exit 1: one did, or nothing of the engine runs or is co
 			}
 			found := c.examine(cmd.Context(), c.checks(laptop, urls))
 			if err := show(c, found, []string{"CHECK", "RESULT", "DETAIL", "NEXT"}, func(f finding) []any {
-				return []any{f.Check, f.Result, f.Detail, dash(f.Next)}
+				return []any{f.Check, f.Result, oneLine(f.Detail), dash(f.Next)}
 			}); err != nil {
 				return err
 			}
@@ -114,6 +114,7 @@ func (c *cli) checks(laptop bool, urls []string) []check {
 		{"rules", envPostgres, partPostgres, c.checkTripped},
 		{"migrations", envAdmin, "", one(c.checkMigrations)},
 		{"consumers", envPostgres, partBoth, c.checkConsumers},
+		{"stalled tenants", envPostgres, partPostgres, c.checkStalled},
 		{"clock: postgres", envPostgres, partPostgres, one(c.checkClock)},
 		{"signing keys", envKeys, "", one(c.checkKeys)},
 		{"http", envHTTP, "", one(c.checkHTTP)},

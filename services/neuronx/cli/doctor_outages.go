@@ -215,11 +215,11 @@ func (c *cli) checkProcesses(ctx context.Context, urls []string) []finding {
 		waits := strings.Join(p.waits(), "; ")
 		switch {
 		case !p.Answers:
-			out = append(out, finding{Result: checkFail, Detail: p.URL + " does not answer: " + p.Detail, Next: "is the process running?"})
+			out = append(out, finding{Result: checkFail, Detail: p.URL + " does not answer: " + brief(p.Detail), Next: "is the process running?"})
 		case waits != "":
 			out = append(out, finding{Result: checkFail, Detail: p.URL + " waits: " + waits, Next: "repair what it waits for; it goes on by itself"})
 		case !p.Ready:
-			out = append(out, finding{Result: checkFail, Detail: p.URL + " is not ready: " + p.Detail})
+			out = append(out, finding{Result: checkFail, Detail: p.URL + " is not ready: " + brief(p.Detail)})
 		default:
 			out = append(out, finding{Result: checkOK, Detail: p.URL + " is ready"})
 		}

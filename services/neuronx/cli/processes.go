@@ -22,13 +22,25 @@ type processRow struct {
 	Components []app.Component `json:"components,omitempty"` // nil: the process does not tell
 }
 
-// waits lists what the process waits for, in its own words.
+// maxWaits bounds what is told of a process at once: when Postgres is away, everything in it waits for the same.
+const maxWaits = 3
+
+// waits lists what the process waits for, in its own words, each on a short line. Components has all of it.
 func (p *processRow) waits() []string {
 	var out []string
+	more := 0
 	for _, c := range p.Components {
-		if !c.Ready {
+		switch {
+		case c.Ready:
+		case len(out) == maxWaits:
+			more++
+		default:
+			c.Reason = brief(c.Reason)
 			out = append(out, c.String())
 		}
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("%d more (-o json tells all)", more))
 	}
 	return out
 }

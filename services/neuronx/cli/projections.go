@@ -19,7 +19,7 @@ type projectionRow struct {
 	Generation int64  `json:"generation"`
 	Active     bool   `json:"active"`
 	State      string `json:"state"`
-	Sequence   string `json:"sequence"`
+	Sequence   string `json:"sequence"` // that was applied last; a stalled one is stalled at the next
 	Reason     string `json:"reason,omitempty"`
 	Untouched  string `json:"untouched,omitempty"` // events left out, by projection and reason
 }
@@ -56,7 +56,7 @@ func (c *cli) projectionsList() *cobra.Command {
 			if err != nil {
 				return failed("list projections", err)
 			}
-			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "SEQUENCE", "REASON", "LEFT OUT"}, func(r projectionRow) []any {
+			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "APPLIED", "REASON", "LEFT OUT"}, func(r projectionRow) []any {
 				return []any{r.Tenant, r.Feed, r.Generation, r.Active, r.State, r.Sequence, dash(r.Reason), dash(r.Untouched)}
 			})
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -184,6 +185,26 @@ func (c *cli) rulesList() *cobra.Command {
 	return cmd
 }
 
+// ruleInForce refuses a rule that the tenant's rules in force do not have.
+func (c *cli) ruleInForce(ctx context.Context, tenantID, rule string) error {
+	files, row, err := c.bundleFiles(ctx, tenantID, 0)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = ruleset.RuleName(f)
+	}
+	if slices.Contains(names, rule) {
+		return nil
+	}
+	e := unknown("rule", rule, names, "`neuronx rules show --tenant "+tenantID+"`")
+	if row.Version == 0 {
+		return e.next("%s has no rules; `neuronx rules publish <file or folder> --tenant %s` publishes some", tenantID, tenantID)
+	}
+	return e
+}
+
 func (c *cli) rulesReset() *cobra.Command {
 	var tenantID, reason, by string
 	var execute bool
@@ -205,6 +226,9 @@ func (c *cli) rulesReset() *cobra.Command {
 				return failed("read the rule's state", err)
 			}
 			if tripped == "" {
+				if err := c.ruleInForce(ctx, tenantID, args[0]); err != nil {
+					return err
+				}
 				c.note("rule %s of %s has not tripped", args[0], tenantID)
 				return nil
 			}

@@ -103,7 +103,7 @@ func (c *cli) showStalled(verb string, rows []consumer.Row) error {
 			Sequence: strconv.FormatInt(r.Sequence+1, 10), Reason: r.Reason}
 	}
 	return show(c, out, []string{"CONSUMER", "FEED", "TENANT", "GENERATION", verb, "REASON"}, func(r stalledAt) []any {
-		return []any{r.Consumer, r.Feed, r.Tenant, r.Generation, r.Sequence, dash(r.Reason)}
+		return []any{r.Consumer, r.Feed, r.Tenant, r.Generation, r.Sequence, dash(oneLine(r.Reason))}
 	})
 }
 

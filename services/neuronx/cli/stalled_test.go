@@ -37,8 +37,11 @@ func TestStalled_ListsRetriesAndNamesWhatItWouldSkip(t *testing.T) {
 			}
 		}
 	}
-	run(0, "projections list", "acme control 2 true live 9", "acme main 1 true stalled 6 index row size leads key_too_long 3")
+	run(0, "projections list", "STATE APPLIED REASON", "acme control 2 true live 9", "acme main 1 true stalled 6 index row size leads key_too_long 3")
 	run(0, "stalled list", "projector main acme 1 7 index row size", "gohighlevel main acme 1 5 poison", "archiver main globex 1 3 gap")
+	run(3, "status", "neuronx.projector 1 acme 7 index row size", "neuronx.gohighlevel 1 acme 5 poison", "neuronx.archiver 1 globex 3 gap") // Kafka is away
+	run(3, "status -o json", `"tenant_id": "globex", "sequence": 3,`)
+	run(0, "stalled skip --consumer gohighlevel --tenant acme --reason r --sequence 5", "WOULD SKIP") // the number that status shows
 	run(0, "stalled skip --consumer gohighlevel --tenant acme --reason r", "WOULD SKIP", "acme 1 5")
 	run(4, "stalled skip --consumer gohighlevel --tenant acme --reason r --sequence 4 --execute", "at sequence 5, not 4")
 	run(1, "stalled skip --consumer rules --tenant acme --reason r", "acme is not stalled in rules")

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
@@ -41,13 +42,18 @@ type stalledRow struct {
 	Consumer   string `json:"consumer"`
 	Generation int64  `json:"generation"`
 	Tenant     string `json:"tenant_id"`
-	Sequence   int64  `json:"sequence"`
+	Sequence   int64  `json:"sequence"` // of the event that it is stalled at, as `stalled list` shows it and `stalled skip` takes it
 	Reason     string `json:"reason"`
 }
 
 // next is the command that ends the stall once its reason is gone.
 func (r *stalledRow) next() string {
-	return "neuronx stalled retry --consumer " + strings.TrimPrefix(r.Consumer, "neuronx.") + " --tenant " + r.Tenant
+	group, feed := consumer.SplitName(r.Consumer)
+	next := "neuronx stalled retry --consumer " + strings.TrimPrefix(group, "neuronx.")
+	if feed != consumer.FeedMain {
+		next += " --feed " + feed
+	}
+	return next + " --tenant " + r.Tenant
 }
 
 type outboxRow struct {
@@ -98,9 +104,9 @@ part could not be asked.`,
 			}
 			switch {
 			case len(o.Problems) > 0:
-				return partial("a part of the engine could not be asked").why("%s", strings.Join(append(o.Problems, o.Wrong...), "\n")).next("neuronx doctor")
+				return partial("a part of the engine could not be asked").why("%s", o.why()).next("%s", o.next())
 			case len(o.Wrong) > 0:
-				return (&Error{Exit: exitFailed, What: "something is wrong"}).why("%s", strings.Join(o.Wrong, "\n")).next("neuronx doctor")
+				return (&Error{Exit: exitFailed, What: "something is wrong"}).why("%s", o.why()).next("%s", o.next())
 			}
 			return nil
 		},
@@ -115,11 +121,11 @@ func (o *overview) judge() {
 		p := &o.Processes[i]
 		switch waits := p.waits(); {
 		case !p.Answers:
-			o.Wrong = append(o.Wrong, p.URL+" does not answer: "+p.Detail)
+			o.Wrong = append(o.Wrong, p.URL+" does not answer: "+brief(p.Detail))
 		case len(waits) > 0:
 			o.Wrong = append(o.Wrong, p.URL+" waits: "+strings.Join(waits, "; "))
 		case !p.Ready:
-			o.Wrong = append(o.Wrong, p.URL+" is not ready: "+p.Detail)
+			o.Wrong = append(o.Wrong, p.URL+" is not ready: "+brief(p.Detail))
 		}
 	}
 	for _, g := range o.Groups {
@@ -134,6 +140,26 @@ func (o *overview) judge() {
 	if n := len(stalled); n > 0 { // a tenant may be stalled in several consumers
 		o.Wrong = append(o.Wrong, plural(n, "stalled tenant"))
 	}
+}
+
+// why lists what could not be asked and what is wrong, each on one line. It is pure.
+func (o *overview) why() string {
+	lines := make([]string, 0, len(o.Problems)+len(o.Wrong))
+	for _, p := range o.Problems {
+		lines = append(lines, brief(p))
+	}
+	return strings.Join(append(lines, o.Wrong...), "\n")
+}
+
+// next is the command that tells more: a stalled tenant has its own list, everything else is doctor's. It is pure.
+func (o *overview) next() string {
+	switch {
+	case len(o.Stalled) == 0:
+		return "neuronx doctor"
+	case len(o.Wrong)+len(o.Problems) > 1: // the stalled tenants are one of what is wrong
+		return "neuronx stalled list, then neuronx doctor"
+	}
+	return "neuronx stalled list"
 }
 
 // groups asks Kafka about every consumer group of the engine.
@@ -218,7 +244,7 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, o *overview) {
 	var err error
 	o.Tenants, err = counts(ctx, pool, tenantStates)
 	try("progress", err)
-	rows, err := pool.Query(ctx, `SELECT consumer, generation, tenant_id, sequence, reason FROM neuronx.progress
+	rows, err := pool.Query(ctx, `SELECT consumer, generation, tenant_id, sequence + 1, reason FROM neuronx.progress
 		WHERE state = 'stalled' ORDER BY consumer, tenant_id, generation LIMIT 1000`)
 	if err == nil {
 		o.Stalled, err = pgx.CollectRows(rows, pgx.RowToStructByPos[stalledRow])
@@ -296,7 +322,7 @@ func (c *cli) showStatus(o overview) error {
 	}
 	printf(c.out, "\n")
 	return show(c, o.Stalled, []string{"STALLED", "GENERATION", "TENANT", "SEQUENCE", "REASON", "NEXT"}, func(r stalledRow) []any {
-		return []any{r.Consumer, r.Generation, r.Tenant, r.Sequence, r.Reason, r.next()}
+		return []any{r.Consumer, r.Generation, r.Tenant, r.Sequence, c.errorCell(r.Reason), r.next()}
 	})
 }
 
@@ -315,7 +341,7 @@ func (c *cli) showProcesses(rows []processRow) error {
 		}
 		waits := strings.Join(p.waits(), "; ")
 		if waits == "" {
-			waits = p.Detail
+			waits = c.errorCell(p.Detail)
 		}
 		return []any{p.URL, ready, dash(waits)}
 	})

@@ -62,6 +62,10 @@ func TestStatus_JudgesWhatIsWrong(t *testing.T) {
 	if next := o.Stalled[0].next(); next != "neuronx stalled retry --consumer rules --tenant acme" {
 		t.Error(next)
 	}
+	control := stalledRow{Consumer: "neuronx.projector.control", Tenant: "acme"}
+	if next := control.next(); next != "neuronx stalled retry --consumer projector --feed control --tenant acme" {
+		t.Error(next)
+	}
 	fine := overview{Processes: []processRow{{Answers: true, Ready: true}}, Groups: []groupRow{{Group: "x", Members: 0, Lag: 0}}}
 	if fine.judge(); len(fine.Wrong) > 0 {
 		t.Error(fine.Wrong)

@@ -27,8 +27,10 @@ type journey struct {
 // arrived reports whether every stage has the lead.
 func (j *journey) arrived() bool { return j.Scored && j.Projected && j.Archived && j.Sent }
 
-// travel is a fold of the log, and of the consumers' progress, into journeys. It keeps the youngest few and totals of all.
+// travel is a fold of the log, and of the consumers' progress, into journeys. It keeps the youngest few of this run, and totals
+// of all: the log of a folder that was used before holds leads that travelled long ago.
 type travel struct {
+	since    time.Time // when this run began
 	limit    int
 	journeys map[string]*journey // by tenant and subject
 	order    []string
@@ -37,8 +39,9 @@ type travel struct {
 	total    int64
 }
 
-func newTravel(limit int) *travel {
-	return &travel{limit: limit, journeys: map[string]*journey{}, heads: map[string]int64{}, byType: map[string]int64{}}
+// newTravel follows leads that were recorded at since or later, the youngest limit of them.
+func newTravel(limit int, since time.Time) *travel {
+	return &travel{since: since, limit: limit, journeys: map[string]*journey{}, heads: map[string]int64{}, byType: map[string]int64{}}
 }
 
 // admitted notes an event of the log; data is its decoded body, nil when it could not be decoded.
@@ -50,7 +53,7 @@ func (t *travel) admitted(r *event.Recorded, data map[string]any, now time.Time)
 	j := t.journeys[key]
 	switch r.Type {
 	case "lead.created":
-		if j != nil || r.EffectiveOrigin() != event.OriginLive {
+		if j != nil || r.EffectiveOrigin() != event.OriginLive || r.RecordedTime.Before(t.since) {
 			return
 		}
 		name, _ := data["email"].(string)

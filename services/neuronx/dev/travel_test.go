@@ -15,7 +15,7 @@ func at(seq int64, typ, subject string) *event.Recorded {
 }
 
 func TestTravel_LeadArrivesWhenEveryStageHasIt(t *testing.T) {
-	tr := newTravel(10)
+	tr := newTravel(10, time.Time{})
 	now := time.Unix(0, 0)
 	tr.admitted(at(5, "lead.created", "lead/1"), map[string]any{"email": "a@example.com"}, now)
 	tr.admitted(at(6, "lead.scored", "lead/1"), map[string]any{"score": int64(70)}, now)
@@ -39,7 +39,7 @@ func TestTravel_LeadArrivesWhenEveryStageHasIt(t *testing.T) {
 }
 
 func TestTravel_ForgetsTheOldestAndIgnoresImports(t *testing.T) {
-	tr := newTravel(2)
+	tr := newTravel(2, time.Time{})
 	for i, s := range []string{"lead/1", "lead/2", "lead/3"} {
 		tr.admitted(at(int64(i+1), "lead.created", s), nil, time.Unix(0, 0))
 	}
@@ -48,6 +48,33 @@ func TestTravel_ForgetsTheOldestAndIgnoresImports(t *testing.T) {
 	tr.admitted(imported, nil, time.Unix(0, 0))
 	if got := tr.latest(5); len(got) != 2 || got[0].Subject != "lead/3" {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestTravel_LeavesOutLeadsOfEarlierRuns(t *testing.T) {
+	began := time.Unix(1000, 0)
+	tr := newTravel(10, began)
+	sequence := int64(0)
+	travels := func(subject string, recorded time.Time) {
+		for _, typ := range []string{"lead.created", "lead.scored", "crm.contact.upsert.succeeded"} {
+			sequence++
+			e := at(sequence, typ, subject)
+			e.RecordedTime = recorded
+			tr.admitted(e, nil, began.Add(time.Minute)) // the log is read from its start, in this run
+		}
+	}
+	travels("lead/old", began.Add(-time.Second))
+	travels("lead/new", began.Add(time.Second))
+	for _, consumer := range []string{"projector", "archiver"} {
+		tr.progressed("demo", consumer, sequence, began.Add(time.Minute))
+	}
+	for what, got := range map[string][]*journey{"told": tr.arrivals(), "shown": tr.latest(5)} {
+		if len(got) != 1 || got[0].Subject != "lead/new" {
+			t.Errorf("%s: %d leads, want only this run's", what, len(got))
+		}
+	}
+	if tr.head() != 6 || tr.total != 6 {
+		t.Errorf("the totals lack what earlier runs admitted: %d, %d", tr.head(), tr.total)
 	}
 }
 

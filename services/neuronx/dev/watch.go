@@ -34,7 +34,7 @@ type watcher struct {
 }
 
 func newWatcher(e *engine, sup *Supervisor, ops *pgxpool.Pool, client *registry.Client, began time.Time) *watcher {
-	return &watcher{e: e, sup: sup, ops: ops, decoder: consumer.NewDecoder(client), began: began, travel: newTravel(200)}
+	return &watcher{e: e, sup: sup, ops: ops, decoder: consumer.NewDecoder(client), began: began, travel: newTravel(200, began)}
 }
 
 // follow feeds the log into the travel until ctx ends. The log is read from its start, so that totals are true.
@@ -45,7 +45,7 @@ func (w *watcher) follow(ctx context.Context) error {
 			return nil // somebody else's record; the consumers count and report it
 		}
 		var data map[string]any
-		if r.RecordedTime.After(w.began.Add(-time.Minute)) {
+		if !r.RecordedTime.Before(w.began) { // of earlier runs only totals are shown
 			data, _ = w.decoder.Decode(ctx, &r)
 		}
 		w.mu.Lock()
@@ -81,9 +81,7 @@ func (w *watcher) display(ctx context.Context) error {
 			}
 		}
 		for _, j := range arrived {
-			if !j.Finished.Before(w.began) {
-				fmt.Fprintln(w.e.out, arrival(j))
-			}
+			fmt.Fprintln(w.e.out, arrival(j))
 		}
 		if n%20 == 19 {
 			fmt.Fprintln(w.e.out, summary(s))
