@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
 
@@ -71,6 +72,34 @@ func (c *cli) sayPaused(paused []ledger.Paused) {
 	for _, p := range paused {
 		printf(c.out, "CRM:           %s; %s\n", pausedWhat(p), pausedNext(p))
 	}
+}
+
+// noteWhyPending says of each tenant with a listed effect that is pending why all wait, if its CRM connection is refused: most of its
+// effects were never tried, and have no error of their own.
+func (c *cli) noteWhyPending(ctx context.Context, rows []effectRow) error {
+	pending := map[string]bool{}
+	for _, r := range rows {
+		if r.Status == string(effect.Pending) {
+			pending[r.Tenant] = true
+		}
+	}
+	if len(pending) == 0 {
+		return nil
+	}
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return err
+	}
+	paused, err := ledger.ListPaused(ctx, pool, maxPausedRows)
+	if err != nil {
+		return failed("list effects", err)
+	}
+	for _, p := range paused {
+		if pending[p.Tenant] {
+			c.note("%s; %s", pausedWhat(p), pausedNext(p))
+		}
+	}
+	return nil
 }
 
 // checkPaused finds tenants whose effects wait because their CRM connection is refused.

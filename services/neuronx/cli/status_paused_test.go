@@ -60,4 +60,16 @@ func TestPaused_DoctorAndStatusNameTheTenantWhoseCRMRefusesItsToken(t *testing.T
 	if !strings.Contains(out.String(), what) || !strings.Contains(out.String(), next) || strings.Contains(out.String(), "well") {
 		t.Error(out.String())
 	}
+	var why bytes.Buffer
+	c.err = &why
+	if err := c.noteWhyPending(t.Context(), []effectRow{{Tenant: "acme", ID: "e2", Status: "pending"}, {Tenant: "well", ID: "e3", Status: "pending"}}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(why.String(), what) || !strings.Contains(why.String(), next) || strings.Contains(why.String(), "well") {
+		t.Errorf("the effect that was never tried is listed without a reason: %q", why.String())
+	}
+	why.Reset()
+	if err := c.noteWhyPending(t.Context(), []effectRow{{Tenant: "acme", ID: "e1", Status: "done"}}); err != nil || why.Len() > 0 {
+		t.Errorf("%q, %v", why.String(), err)
+	}
 }
