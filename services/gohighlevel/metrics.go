@@ -21,6 +21,7 @@ type metrics struct {
 	remaining prometheus.Gauge
 	daily     prometheus.Gauge
 	breakers  prometheus.Gauge
+	paused    *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -39,9 +40,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		remaining: gauge("neuronx_crm_rate_remaining", "Requests left in the interval, of the tenant that has least; -1 when no answer told."),
 		daily:     gauge("neuronx_crm_daily_remaining", "Requests left today, of the tenant that has least; -1 when no answer told."),
 		breakers:  gauge("neuronx_crm_breakers_open", "Tenants whose breaker is open."),
+		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_crm_paused_tenants",
+			Help: "Tenants whose effects wait because the CRM refuses their token (auth) or one kind of call (scope), or because no request can be made with their connection (account)."}, []string{"reason"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.seconds, m.ended, m.effects, m.unknown, m.remaining, m.daily, m.breakers)
+		reg.MustRegister(m.requests, m.seconds, m.ended, m.effects, m.unknown, m.remaining, m.daily, m.breakers, m.paused)
 	}
 	return m
 }
@@ -60,11 +63,26 @@ func (m *metrics) end(kind string, end ledger.End) {
 	m.ended.WithLabelValues(kind, string(end.Status), end.Code).Inc()
 }
 
+// samplePaused sets the gauge of paused tenants from the ledger, which remembers a refusal across restarts.
+func (m *metrics) samplePaused(ctx context.Context, q ledger.Querier) error {
+	counts, err := ledger.CountPaused(ctx, q)
+	if err != nil {
+		return err
+	}
+	for reason, n := range counts {
+		m.paused.WithLabelValues(reason).Set(float64(n))
+	}
+	return nil
+}
+
 // sample keeps the gauges until ctx ends.
 func (m *metrics) sample(ctx context.Context, q ledger.Querier, w *worker, log *slog.Logger) error {
 	tick := time.NewTicker(15 * time.Second)
 	defer tick.Stop()
 	for {
+		if err := m.samplePaused(ctx, q); err != nil && ctx.Err() == nil {
+			log.Warn("can't count tenants whose CRM refuses them", "err", err)
+		}
 		counts, err := ledger.Counts(ctx, q, "")
 		switch {
 		case ctx.Err() != nil:

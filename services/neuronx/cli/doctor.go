@@ -112,6 +112,7 @@ func (c *cli) checks(laptop bool, urls []string) []check {
 		{"tables against the log", envPostgres, partPostgres, c.checkForged},
 		{"outboxes against the log", envPostgres, partBoth, c.checkOutboxNumbers},
 		{"rules", envPostgres, partPostgres, c.checkTripped},
+		{"CRM connections", envPostgres, partPostgres, c.checkPaused},
 		{"migrations", envAdmin, "", one(c.checkMigrations)},
 		{"consumers", envPostgres, partBoth, c.checkConsumers},
 		{"stalled tenants", envPostgres, partPostgres, c.checkStalled},

@@ -62,9 +62,12 @@ func (c *cli) effectsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(c, rows, []string{"TENANT", "EFFECT", "KIND", "STATUS", "SUBJECT", "ERROR", "ATTEMPTS", "UPDATED"}, func(r effectRow) []any {
+			if err := show(c, rows, []string{"TENANT", "EFFECT", "KIND", "STATUS", "SUBJECT", "ERROR", "ATTEMPTS", "UPDATED"}, func(r effectRow) []any {
 				return []any{r.Tenant, r.ID, r.Kind, r.Status, r.Subject, dash(strings.TrimSpace(r.Code + " " + r.LastError)), r.Attempts, stamp(r.Updated)}
-			})
+			}); err != nil {
+				return err
+			}
+			return c.noteWhyPending(ctx, rows)
 		},
 	}
 	fs := cmd.Flags()

@@ -25,6 +25,7 @@ type overview struct {
 	Rules      []ruleTrouble    `json:"rules"` // a rule of each tenant whose rules are off or were cut
 	Outbox     []outboxRow      `json:"outbox"`
 	Effects    map[string]int64 `json:"effects"`
+	CRM        []ledger.Paused  `json:"crm_refused"`  // tenants whose CRM connection is refused
 	DeadLetter map[string]int64 `json:"dead_letters"` // open ones, by reason
 	Refused    []refusedRow     `json:"refused"`      // by the HTTP roles whose admin ports are known
 	Problems   []string         `json:"problems"`     // parts that could not be asked
@@ -70,10 +71,10 @@ func (c *cli) status() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Processes, groups, lag, stalled tenants, outbox, effects", Args: noArgs,
 		Long: `Show what every part of the engine says: whether processes are ready and what they wait for, groups and their lag, stalled tenants
-with the command that retries them, outbox, effects and dead letters. What could not be asked is shown as not known.
+with the command that retries them, outbox, effects, CRM connections that are refused, and dead letters. What could not be asked is shown as not known.
 
-Exit 0: all was asked, and nothing is wrong. Exit 1: a process is not ready, nobody reads a group, or a tenant is stalled. Exit 3: a
-part could not be asked.`,
+Exit 0: all was asked, and nothing is wrong. Exit 1: a process is not ready, nobody reads a group, a tenant is stalled, or its
+CRM connection is refused. Exit 3: a part could not be asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.needEngine(c.adminURLs(admin)); err != nil {
 				return err
@@ -132,6 +133,9 @@ func (o *overview) judge() {
 		if g.Members == 0 && g.Lag != 0 {
 			o.Wrong = append(o.Wrong, fmt.Sprintf("nobody reads as %s", g.Group))
 		}
+	}
+	if wrong := pausedWrong(o.CRM); wrong != "" {
+		o.Wrong = append(o.Wrong, wrong)
 	}
 	stalled := map[string]bool{}
 	for _, r := range o.Stalled {
@@ -260,6 +264,8 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, o *overview) {
 	try("outbox", err)
 	o.DeadLetter, err = counts(ctx, pool, `SELECT reason, count(*) FROM neuronx.dead_letter_states WHERE state = 'open' GROUP BY reason`)
 	try("dead letters", err)
+	o.CRM, err = ledger.ListPaused(ctx, pool, maxPausedRows)
+	try("CRM connections", err)
 	effects, err := ledger.Counts(ctx, pool, "")
 	try("effects", err)
 	if err == nil {
@@ -301,6 +307,7 @@ func (c *cli) showStatus(o overview) error {
 	printf(c.out, "\ntenants:       %s\n", summary(o.Tenants))
 	c.sayRules(o.Rules)
 	printf(c.out, "effects:       %s\n", summary(o.Effects))
+	c.sayPaused(o.CRM)
 	printf(c.out, "dead letters:  %s\n", strings.Replace(summary(o.DeadLetter), "none", "none open", 1))
 	c.sayRefused(o.Refused)
 	switch {

@@ -8,6 +8,7 @@ func crm() Dashboard {
 			{Title: "Duration", Unit: seconds, Warn: 2, Bad: 10, Help: "Time of requests to the CRM.", Queries: quantiles("", "neuronx_crm_request_seconds", "")},
 			{Title: "Failed requests", Unit: requests, EmptyWhenHealthy: true, Help: "Requests that the CRM refused (4xx), failed at (5xx) or did not answer (none).", Queries: q(rate("endpoint, code", "neuronx_crm_requests_total", `code!~"2.."`), "{{endpoint}} {{code}}")},
 			{Title: "Open breakers", Kind: Stat, Unit: number, Bad: 1, Help: "Tenants to whose CRM nothing is sent, because requests failed repeatedly.", Queries: q(`sum(neuronx_crm_breakers_open{SEL})`, "")},
+			{Title: "Refused connections", Kind: Stat, Unit: number, Bad: 1, Help: "Tenants whose effects wait because their CRM refuses the token, or no request can be made with their connection: neuronx doctor.", Queries: q(`sum(max by (reason) (neuronx_crm_paused_tenants{SEL}))`, "")},
 			{Title: "Left in the interval", Kind: Stat, Unit: number, Help: "Requests left in the vendor's interval, of the tenant that has least; -1 while no answer told.", Queries: q(`min(neuronx_crm_rate_remaining{SEL})`, "")},
 			{Title: "Left today", Kind: Stat, Unit: number, Help: "Requests left today, of the tenant that has least; -1 while no answer told.", Queries: q(`min(neuronx_crm_daily_remaining{SEL})`, "")},
 			{Title: "Unknown effects", Kind: Stat, Unit: number, Bad: 1, Help: "Effects whose outcome a person has to look up: neuronx effects list --status unknown.", Queries: q(`max(neuronx_effects_unknown{SEL})`, "")},

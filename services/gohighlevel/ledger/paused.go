@@ -1,0 +1,81 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/services/gohighlevel/effect"
+)
+
+// Why a tenant's effects wait for its CRM account.
+const (
+	PausedAuth    = "auth"    // the CRM refuses the token
+	PausedScope   = "scope"   // the token may not do one kind of call; the other kinds go on
+	PausedAccount = "account" // the token can't be read, or the connection's base URL is refused
+)
+
+// PausedReasons lists them all.
+func PausedReasons() []string { return []string{PausedAuth, PausedScope, PausedAccount} }
+
+// Paused is a tenant whose effects wait until somebody mends its connection to the CRM.
+type Paused struct {
+	Tenant    string    `json:"tenant_id"`
+	Reason    string    `json:"reason"`
+	LastError string    `json:"last_error"` // of the refused effect that was touched last
+	Waiting   int64     `json:"waiting"`    // pending effects of the tenant, whether they were tried or not
+	Next      time.Time `json:"next_attempt_at"`
+
+	Location string `json:"location"` // the connection that is refused, as it is in force
+	Token    string `json:"token"`    // names a secret and is none
+	Mode     string `json:"mode"`
+	BaseURL  string `json:"base_url,omitempty"`
+}
+
+// refusedRows finds effects that wait for the account. Most effects of such a tenant were never tried, as the first refusal stops all, so
+// its few refused effects speak for it. Release makes a refused effect due at once (next_attempt_at is then not after updated_at): until
+// it is tried with the new connection, nothing is known against that. Nor is a suspended tenant paused: it waits for its resumption.
+const refusedRows = `SELECT e.tenant_id, CASE e.code WHEN '` + effect.CodeUnauthorized + `' THEN '` + PausedAuth + `' WHEN '` + effect.CodeScope + `' THEN '` + PausedScope +
+	`' ELSE '` + PausedAccount + `' END AS reason, e.last_error, e.next_attempt_at, e.updated_at
+	FROM neuronx.effects e
+	WHERE e.status IN ('pending', 'sending') AND e.code IN ('` + effect.CodeUnauthorized + `', '` + effect.CodeScope + `', '` + effect.CodeAccount + `')
+	  AND (e.status = 'sending' OR e.next_attempt_at > e.updated_at)
+	  AND NOT EXISTS (SELECT 1 FROM neuronx.crm_connections c WHERE c.tenant_id = e.tenant_id AND c.adapter = '` + effect.Adapter + `' AND c.suspended)`
+
+// ListPaused lists up to limit tenants whose effects wait for their CRM account, each once per reason.
+func ListPaused(ctx context.Context, q Querier, limit int) ([]Paused, error) {
+	rows, err := q.Query(ctx, `WITH paused AS (
+			SELECT tenant_id, reason, (array_agg(last_error ORDER BY updated_at DESC))[1] AS last_error, min(next_attempt_at) AS next
+			FROM (`+refusedRows+`) r GROUP BY tenant_id, reason ORDER BY tenant_id, reason LIMIT $1)
+		SELECT p.tenant_id, p.reason, p.last_error, (SELECT count(*) FROM neuronx.effects e WHERE e.tenant_id = p.tenant_id AND e.status = 'pending'), p.next,
+			coalesce(c.location, ''), coalesce(c.token, ''), coalesce(c.mode, ''), coalesce(c.base_url, '')
+		FROM paused p LEFT JOIN neuronx.crm_connections c ON c.tenant_id = p.tenant_id AND c.adapter = $2 ORDER BY p.tenant_id, p.reason`, limit, effect.Adapter)
+	if err != nil {
+		return nil, fmt.Errorf("list tenants whose CRM refuses them: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Paused])
+	if err != nil {
+		return nil, fmt.Errorf("list tenants whose CRM refuses them: %w", err)
+	}
+	return out, nil
+}
+
+// CountPaused counts those tenants by reason; a reason without any is 0.
+func CountPaused(ctx context.Context, q Querier) (map[string]int64, error) {
+	out := map[string]int64{}
+	for _, reason := range PausedReasons() {
+		out[reason] = 0
+	}
+	rows, err := q.Query(ctx, `SELECT reason, count(DISTINCT tenant_id) FROM (`+refusedRows+`) r GROUP BY reason`)
+	if err != nil {
+		return nil, fmt.Errorf("count tenants whose CRM refuses them: %w", err)
+	}
+	var reason string
+	var n int64
+	if _, err := pgx.ForEachRow(rows, []any{&reason, &n}, func() error { out[reason] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("count tenants whose CRM refuses them: %w", err)
+	}
+	return out, nil
+}

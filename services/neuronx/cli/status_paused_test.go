@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/provision"
+)
+
+func TestPaused_DoctorAndStatusNameTheTenantWhoseCRMRefusesItsToken(t *testing.T) {
+	db := postgrestest.New(t, provision.Migrations()...)
+	ops := db.Pool(t, postgres.RoleOps)
+	var out bytes.Buffer
+	c := &cli{getenv: func(name string) (string, bool) { return db.URL(postgres.RoleOps), name == envPostgres }, settings: map[string]*string{}, out: &out, format: formatTable}
+	defer c.close()
+	examine := func() []finding { // what doctor makes of it
+		var checks []check
+		for _, ch := range c.checks(true, nil) {
+			if ch.name == "CRM connections" {
+				checks = append(checks, ch)
+			}
+		}
+		c.timeout = partLimit
+		return c.examine(t.Context(), checks)
+	}
+	if got := examine(); len(got) != 1 || got[0].Result != checkOK {
+		t.Fatalf("nobody's connection is refused: %+v", got)
+	}
+	if _, err := db.Pool(t, "").Exec(t.Context(), `
+		INSERT INTO neuronx.crm_connections (tenant_id, adapter, location, token, mode, sequence) VALUES
+			('acme', 'gohighlevel', 'loc1', 'secret://acme-ghl@1', 'send', 2), ('well', 'gohighlevel', 'loc2', 'secret://well-ghl@1', 'send', 2);
+		INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, attempts, code, last_error,
+				request, envelope, partition, position, next_attempt_at)
+			VALUES ('acme', 'e1', 'e1', 3, 'crm.contact.upsert', 'repeatable', 'lead/1', 'pending', 1, 'unauthorized', 'status 401: Invalid JWT', '{}', '{}', 0, 1, now() + interval '5 minutes'),
+				('acme', 'e2', 'e2', 4, 'crm.contact.upsert', 'repeatable', 'lead/2', 'pending', 0, '', '', '{}', '{}', 0, 2, now()),
+				('well', 'e3', 'e3', 3, 'crm.contact.upsert', 'repeatable', 'lead/3', 'pending', 0, '', '', '{}', '{}', 0, 3, now())`); err != nil {
+		t.Fatal(err)
+	}
+	got := examine()
+	if len(got) != 1 || got[0].Result != checkFail {
+		t.Fatalf("%+v", got)
+	}
+	what := "acme: the CRM refuses the token (status 401: Invalid JWT); 2 effects waiting, next try "
+	next := "neuronx tenant connect-crm acme --location loc1 --token <secret://id@version of a token that works, now secret://acme-ghl@1> --mode send --execute"
+	if !strings.HasPrefix(got[0].Detail, what) || got[0].Next != next {
+		t.Errorf("%+v", got[0])
+	}
+	o := overview{}
+	readStatus(t.Context(), ops, &o)
+	o.judge()
+	if !strings.Contains(strings.Join(o.Wrong, "\n"), "1 tenant whose CRM connection is refused: acme") {
+		t.Errorf("status finds nothing wrong with it: %q", o.Wrong)
+	}
+	if err := c.showStatus(o); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), what) || !strings.Contains(out.String(), next) || strings.Contains(out.String(), "well") {
+		t.Error(out.String())
+	}
+	var why bytes.Buffer
+	c.err = &why
+	if err := c.noteWhyPending(t.Context(), []effectRow{{Tenant: "acme", ID: "e2", Status: "pending"}, {Tenant: "well", ID: "e3", Status: "pending"}}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(why.String(), what) || !strings.Contains(why.String(), next) || strings.Contains(why.String(), "well") {
+		t.Errorf("the effect that was never tried is listed without a reason: %q", why.String())
+	}
+	why.Reset()
+	if err := c.noteWhyPending(t.Context(), []effectRow{{Tenant: "acme", ID: "e1", Status: "done"}}); err != nil || why.Len() > 0 {
+		t.Errorf("%q, %v", why.String(), err)
+	}
+}
