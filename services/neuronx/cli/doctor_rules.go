@@ -13,7 +13,7 @@ func (c *cli) checkTripped(ctx context.Context) []finding {
 	}
 	found, err := readRules(ctx, pool)
 	if err != nil {
-		return []finding{fail(fmt.Errorf("read how the rules do: %w", err), "neuronx_ops may read neuronx.rule_health: run `neuronx migrate`")}
+		return []finding{fail(fmt.Errorf("read how the rules do: %w", err), "neuronx_ops may read neuronx.rule_health: run `neuronx provision --execute`")}
 	}
 	if len(found) == 0 {
 		return []finding{{Result: checkOK, Detail: "none off, none cut, none failing"}}
