@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -212,7 +213,7 @@ func TestPartitionReader_KeepsWhatCanBeReadOfARecordThatIsTooLarge(t *testing.T)
 		for _, rec := range read {
 			offsets = append(offsets, rec.Offset)
 		}
-		if fat, ok := failed[0].(*kafka.OversizeError); ok {
+		if fat, ok := errors.AsType[*kafka.OversizeError](failed[0]); ok {
 			if !strings.Contains(fat.Error(), "record of 178") || fat.Offset != 1 || fat.Next != 2 {
 				t.Errorf("%v, %d to %d", fat, fat.Offset, fat.Next)
 			}

@@ -229,7 +229,7 @@ func TestOperand_IsWhatTheExpressionGives(t *testing.T) {
 		if err != nil {
 			continue // no expression
 		}
-		vars := data{"event": map[string]any(envelope), "data": map[string]any{"text": "ä", "none": nil, "n": int64(7), "b": true, "at": noon, "bad": "a\xff", "list": []any{"a"},
+		vars := data{"event": envelope, "data": map[string]any{"text": "ä", "none": nil, "n": int64(7), "b": true, "at": noon, "bad": "a\xff", "list": []any{"a"},
 			"long": string(make([]byte, 300<<10)), "zoned": noon.In(time.FixedZone("", 3600))}}
 		got, err := o.eval(vars)
 		want, wantErr := o.program.Eval(vars)
