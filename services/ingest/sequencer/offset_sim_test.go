@@ -4,6 +4,7 @@ package sequencer
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -32,8 +33,9 @@ func TestSimulation_AnOffsetOfOursBesideTheState(t *testing.T) {
 				r.halt()
 				tp := kafka.TopicPartition{Topic: kafka.TopicIngress}
 				truth := committed(t, admin)[tp]
+				mark := strings.Replace(truth.Metadata, fmt.Sprintf(":%d:", truth.Offset), fmt.Sprintf(":%d:", truth.Offset+by), 1) // ours, of that transaction
 				kafkatest.WaitFor(t, "the offset to be taken", func(ctx context.Context) bool {
-					return admin.Commit(ctx, kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{tp: {Offset: truth.Offset + by, Metadata: truth.Metadata}}) == nil
+					return admin.Commit(ctx, kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{tp: {Offset: truth.Offset + by, Metadata: mark}}) == nil
 				})
 				r = start(t, testConfig(cfg, keys, "0"))
 				send(t, cfg, lead("a", "2"))
