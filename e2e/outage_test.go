@@ -70,8 +70,8 @@ func TestOutage_IsToldAndEndsByItself(t *testing.T) {
 		{"Postgres slow", postgres, consumers, []string{flaps}, true, func(context.Context) error { cycling = o.slow(ctx); return nil }, func(context.Context) error { cycling(); return nil }},
 		{"Postgres hangs", postgres, consumers, nil, true, hang, wake},
 		{"Postgres away", postgres, consumers, nil, true, func(context.Context) error { return c.Postgres.Stop() }, c.StartPostgres},
-		// The adapter may find room in the pages that it has.
-		{"Postgres full", postgres, consumers[:3], nil, true, func(context.Context) error { return disk.Fill() }, func(ctx context.Context) error {
+		// The rules and the adapter may find room in the pages that they have.
+		{"Postgres full", postgres, []string{"projector", "archiver"}, nil, true, func(context.Context) error { return disk.Fill() }, func(ctx context.Context) error {
 			if err := disk.Free(); err != nil {
 				return err
 			}
@@ -183,6 +183,9 @@ func (o *outages) run(ctx context.Context, t *testing.T, x outage) {
 		telling.Go(func() { o.readiness(ctx, t, name, x, struck) })
 	}
 	for _, verb := range verbs {
+		if verb == "doctor" && slices.Contains(x.alerts, flaps) {
+			continue // it looks at one moment, and between two losses all is well
+		}
 		telling.Go(func() { o.told(ctx, t, verb, x, struck) })
 	}
 	telling.Go(func() { o.watch.told(ctx, t, x, struck) })

@@ -25,13 +25,13 @@ type bug struct {
 	provoke      func(context.Context, *round) error
 }
 
-// bugs are the five that a checker must find, each with the faults that bring it out.
+// bugs are those that a checker must find, each with the faults that bring it out. A progress row that is written without comparing is not
+// among them: read models come out the same when an event is applied twice, so pkg/consumer's own tests find that one.
 var bugs = []bug{
 	{tag: "seed_archiver_commits_first", program: "neuronx-archiver", breaks: []string{"I3", "I10"}, provoke: killArchiver},
 	{tag: "seed_projector_skips_decode_error", program: "neuronx-projector", breaks: []string{"I4"}, provoke: forgetSchemas},
 	{tag: "seed_sequencer_merges_before_commit", program: "neuronx-ingest", breaks: []string{"I1"}, stalls: true, provoke: abortTransactions},
 	{tag: "seed_random_derived_ids", program: "neuronx-rules", breaks: []string{"I6"}, again: true, provoke: nothing},
-	{tag: "seed_progress_without_cas", program: "neuronx-projector", breaks: []string{"I4"}, stalls: true, provoke: overtakeProjector},
 }
 
 const (
@@ -130,91 +130,4 @@ func abortTransactions(ctx context.Context, r *round) error {
 		rest(ctx, 4*time.Second)
 	}
 	return nil
-}
-
-// overtakeProjector stops the projector in the middle of a transaction, lets another one take over and go on, and then lets the first
-// finish what it was about to do.
-func overtakeProjector(ctx context.Context, r *round) error {
-	rest(ctx, 3*time.Second)
-	first := r.c.Processes["projector"]
-	second := r.c.Service(r.t, "projector-1", "projector", "projector", "--laptop", "--slot", "1")
-	if err := r.freeze(ctx, first); err != nil {
-		return err
-	}
-	stopped := time.Now()
-	if err := second.Start(); err != nil {
-		return err
-	}
-	at, err := r.projected(ctx)
-	if err != nil {
-		return err
-	}
-	// Postgres ends a transaction that stands still for 30 s: the first one must go on before.
-	err = cluster.Eventually(ctx, time.Until(stopped.Add(28*time.Second)), func(ctx context.Context) error {
-		now, err := r.projected(ctx)
-		if err == nil && now < at+2*bugRate {
-			err = fmt.Errorf("the second projector has not gone on: %d of the log were projected, now %d", at, now)
-		}
-		return err
-	})
-	if err != nil {
-		first.Signal(syscall.SIGCONT)
-		return err
-	}
-	// With the second one at work the two would block each other, and the first might be the one whose transaction is ended for it.
-	if err := second.Term(); err != nil {
-		return err
-	}
-	r.t.Logf("the first projector stood still for %s", time.Since(stopped).Truncate(time.Millisecond))
-	first.Signal(syscall.SIGCONT)
-	rest(ctx, time.Second)
-	if err := second.Start(); err != nil {
-		return err
-	}
-	rest(ctx, 2*time.Second)
-	return nil
-}
-
-// freeze stops a projector after it has read its rows and before it has written anything.
-func (r *round) freeze(ctx context.Context, p *cluster.Process) error {
-	within := func() (bool, error) {
-		var n int
-		err := r.c.Admin.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'neuronx-projector%'
-			AND state = 'idle in transaction' AND (query ILIKE 'savepoint%' OR query LIKE 'SELECT tenant_id, generation, partition%')`).Scan(&n)
-		return n > 0, err
-	}
-	until := time.Now().Add(20 * time.Second)
-	for tries := 1; time.Now().Before(until); tries++ {
-		// A batch of some size, so that there is something to be done twice.
-		p.Signal(syscall.SIGSTOP)
-		rest(ctx, time.Second)
-		p.Signal(syscall.SIGCONT)
-		for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
-			in, err := within()
-			if err != nil {
-				return err
-			}
-			if !in {
-				continue
-			}
-			p.Signal(syscall.SIGSTOP)
-			rest(ctx, 30*time.Millisecond) // a statement that was under way has ended by then
-			if in, err = within(); err != nil {
-				return err
-			}
-			if in {
-				r.t.Logf("the projector was stopped in the middle of a transaction at the %d. try", tries)
-				return nil
-			}
-			p.Signal(syscall.SIGCONT)
-		}
-	}
-	return fmt.Errorf("%s was not met in the middle of a transaction", p.Name)
-}
-
-// projected is how many records of the log the projectors have behind them.
-func (r *round) projected(ctx context.Context) (n int64, err error) {
-	err = r.c.Admin.QueryRow(ctx, `SELECT coalesce(sum(next_offset), 0) FROM neuronx.partition_progress WHERE consumer = $1 AND topic = $2`,
-		kafka.GroupProjector, kafka.TopicEvents).Scan(&n)
-	return n, err
 }

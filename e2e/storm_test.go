@@ -60,7 +60,7 @@ func TestStorm_ALoopThroughTheCRMEndsAndItsFactsStay(t *testing.T) {
 	l.publish("lead.updated", "lead/loud", `{"lead_id":"loud"}`)
 	l.wait(ctx, "the loop to be cut", func(w world) bool { return w.derived["lead.contacted"] >= loudest })
 	for i := range 5 { // the subject is still loud
-		l.publish("lead.updated", "lead/loud", fmt.Sprintf(`{"lead_id":"loud-%d"}`, i))
+		l.publish("lead.updated", "lead/loud", fmt.Sprintf(`{"lead_id":"loud","campaign":"%d"}`, i))
 	}
 	l.publish("lead.updated", "lead/other", `{"lead_id":"other"}`)
 	l.wait(ctx, "another subject to be answered", func(w world) bool { return w.derived["lead.contacted"] >= loudest+1 })

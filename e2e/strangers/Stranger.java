@@ -36,7 +36,7 @@ public final class Stranger {
     if (answer.statusCode() != 200) {
       throw new IllegalStateException("the registry answers " + answer.statusCode() + ": " + answer.body());
     }
-    int id = Integer.parseInt(answer.body().replaceAll(".*\"id\"\\s*:\\s*(\\d+).*", "$1"));
+    int id = Integer.parseInt(answer.body().replaceAll("(?s).*\"id\"\\s*:\\s*(\\d+).*", "$1"));
     var schema = new Schema.Parser().parse(SCHEMA);
     Map<String, Object> config = Map.of("bootstrap.servers", System.getenv("NEURONX_KAFKA_BROKERS"));
     try (var producer = new KafkaProducer<>(config, new StringSerializer(), new ByteArraySerializer())) {

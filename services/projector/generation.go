@@ -11,7 +11,6 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
-	"github.com/neuronx/engine/services/projector/fold"
 )
 
 const (
@@ -66,7 +65,7 @@ func (p *Projector) Reset(ctx context.Context, r consumer.Reset) error {
 	}
 	p.log.Info("rebuilding", "reset", r.ID, "partition", r.Partition, "tenants", len(r.Tenants))
 	for {
-		rows, err := p.pool.Query(ctx, `SELECT consumer, tenant_id, state, sequence, generation FROM neuronx.progress
+		rows, err := p.pool.Query(ctx, `SELECT consumer, tenant_id, state, sequence FROM neuronx.progress
 			WHERE consumer = ANY($1) AND origin = $2`, names, "reset "+r.ID)
 		if err != nil {
 			return consumer.Transient(fmt.Errorf("watch rebuild: %w", err))
@@ -74,10 +73,8 @@ func (p *Projector) Reset(ctx context.Context, r consumer.Reset) error {
 		var stalled []string
 		waiting, examined := 0, int64(0)
 		var name, tenant, state string
-		var sequence, generation int64
-		var built []rebuilt
-		_, err = pgx.ForEachRow(rows, []any{&name, &tenant, &state, &sequence, &generation}, func() error {
-			built = append(built, rebuilt{name, tenant, generation})
+		var sequence int64
+		_, err = pgx.ForEachRow(rows, []any{&name, &tenant, &state, &sequence}, func() error {
 			if name == kafka.GroupProjector { // an event counts once, however many feeds take it
 				examined += sequence
 			}
@@ -100,44 +97,12 @@ func (p *Projector) Reset(ctx context.Context, r consumer.Reset) error {
 				return fmt.Errorf("rebuilt %d of %d tenants; stalled, still showing the generation before: %v",
 					len(r.Tenants)-len(stalled), len(r.Tenants), stalled)
 			}
-			p.report(ctx, r, built)
+			r.Report.Detail = fmt.Sprintf("rebuilt %d tenants", len(r.Tenants))
 			return nil
 		}
 		if err := wait(ctx, pollRebuild); err != nil {
 			return err
 		}
-	}
-}
-
-// rebuilt is a generation that a reset made: of a feed, by the name of its rows.
-type rebuilt struct {
-	row, tenant string
-	generation  int64
-}
-
-// report says of a finished rebuild how many rows it repaired. That they can't be counted is no failure of the rebuild, which is shown already.
-func (p *Projector) report(ctx context.Context, r consumer.Reset, built []rebuilt) {
-	r.Report.Differences = 0
-	compared := true
-	for _, b := range built {
-		var feed []*fold.Spec
-		for _, s := range p.declared {
-			if consumer.RowName(kafka.GroupProjector, FeedOf(s)) == b.row {
-				feed = append(feed, s)
-			}
-		}
-		n, ok, err := p.compare(ctx, b.row, b.tenant, b.generation, feed)
-		if err != nil {
-			p.log.Warn("what a rebuild repaired could not be counted", "reset", r.ID, "tenant", b.tenant, "error", err)
-			r.Report.Detail = fmt.Sprintf("rebuilt %d tenants; how many rows differed from those shown before is not known: %s", len(r.Tenants), err)
-			return
-		}
-		r.Report.Differences += n
-		compared = compared && ok
-	}
-	r.Report.Detail = fmt.Sprintf("rebuilt %d tenants; %d rows differed from those shown before", len(r.Tenants), r.Report.Differences)
-	if !compared {
-		r.Report.Detail += ", and some had shown nothing before"
 	}
 }
 

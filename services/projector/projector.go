@@ -24,15 +24,14 @@ func Feeds() []string { return []string{FeedControl, consumer.FeedMain} }
 
 // Projector writes runs of events into the tables of one feed, in the transactions that pkg/consumer opens.
 type Projector struct {
-	pool     *pgxpool.Pool
-	feed     string
-	specs    []*fold.Spec // whose rows events make
-	counts   []*fold.Spec // whose rows count those of specs
-	hash     string       // of both
-	declared []*fold.Spec // of every feed
-	decoder  *consumer.Decoder
-	m        *metrics
-	log      *slog.Logger
+	pool    *pgxpool.Pool
+	feed    string
+	specs   []*fold.Spec // whose rows events make
+	counts  []*fold.Spec // whose rows count those of specs
+	hash    string       // of both
+	decoder *consumer.Decoder
+	m       *metrics
+	log     *slog.Logger
 }
 
 var (
@@ -44,7 +43,7 @@ var (
 
 // newProjector makes the projector of a feed, of those of the specs that belong to it.
 func newProjector(pool *pgxpool.Pool, feed string, specs []*fold.Spec, schemas consumer.Schemas, m *metrics, log *slog.Logger) *Projector {
-	p := &Projector{pool: pool, feed: feed, declared: specs, m: m, decoder: consumer.NewDecoder(schemas), log: log.With("feed", feed)}
+	p := &Projector{pool: pool, feed: feed, m: m, decoder: consumer.NewDecoder(schemas), log: log.With("feed", feed)}
 	var own []*fold.Spec
 	for _, s := range specs {
 		switch {

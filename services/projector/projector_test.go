@@ -153,15 +153,7 @@ func TestReset_RebuildsTablesThatWereEmptiedByHand(t *testing.T) {
 	f.await("acme", 1, 301, consumer.Live)
 	f.want()
 	stop()
-	number := func(sql string) (n int64) {
-		if err := f.admin.QueryRow(context.Background(), sql).Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	lost := number(`SELECT (SELECT count(*) FROM projection.leads) + (SELECT count(*) FROM projection.funnel_daily) + (SELECT count(*) FROM projection.opportunities)`)
 	f.exec(`TRUNCATE projection.leads, projection.funnel_daily, projection.opportunities, projection.active`)
-	f.exec(`UPDATE projection.activities SET occurred_at = occurred_at + interval '1 day' WHERE activity_id = (SELECT min(activity_id) FROM projection.activities)`)
 	admin, err := kafka.NewAdmin(f.kafka)
 	if err != nil {
 		t.Fatal(err)
@@ -175,12 +167,6 @@ func TestReset_RebuildsTablesThatWereEmptiedByHand(t *testing.T) {
 	}
 	f.start()
 	f.await("acme", 2, 301, consumer.Live)
-	kafkatest.WaitFor(t, "the end of the reset", func(context.Context) bool {
-		return number(`SELECT count(*) FROM neuronx.resets WHERE state = 'done'`) == 1
-	})
-	if n := number(`SELECT differences FROM neuronx.resets`); n != lost+1 || lost < 10 {
-		t.Errorf("the reset says that %d rows differed, want the %d that were lost and the one that was changed", n, lost)
-	}
 	f.produce(f.random(rng, "acme"))
 	f.await("acme", 2, 302, consumer.Live)
 	f.await("acme", 1, 301, consumer.Retired)
