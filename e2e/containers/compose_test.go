@@ -136,7 +136,7 @@ func post(ctx context.Context, t *testing.T, door, key, id, data string) {
 	must(t, err)
 	for name, value := range map[string]string{
 		"Authorization": "Bearer " + key, "Content-Type": "application/json", "ce-specversion": "1.0", "ce-type": "lead.created",
-		"ce-source": "/containers", "ce-id": id, "ce-subject": "lead/1",
+		"ce-source": "/containers", "ce-id": id,
 	} {
 		req.Header.Set(name, value)
 	}
