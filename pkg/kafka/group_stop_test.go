@@ -33,7 +33,7 @@ func TestGroup_TopicMadeAnewStopsThePartition(t *testing.T) { // H15
 	}
 }
 
-func TestGroup_DecompressionBombStopsThePartition(t *testing.T) { // H32
+func TestGroup_DecompressionBombStopsThePartition(t *testing.T) {
 	cfg, _, _ := broker(t, 2)
 	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytes(80<<20), kgo.ProducerBatchCompression(kgo.ZstdCompression()))

@@ -19,7 +19,7 @@ import (
 
 const (
 	// maxInflated bounds what a fetched batch may take in memory as a whole. A larger one is taken apart record by record (see apart): the
-	// library's own bound is 1 GiB, which a kilobyte of zeros reaches (H32), and bulk loads of similar events reach hundreds of MiB.
+	// library's own bound is 1 GiB, which a kilobyte of zeros reaches, and bulk loads of similar events reach hundreds of MiB.
 	maxInflated = 16 << 20
 	// recordCost is about what a record takes besides its bytes, in bytes: a kgo.Record and the pointer to it.
 	recordCost = 200

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// OversizeError says that a record, or the rest of a batch, is not read, because of what it inflates to (H32). The partition stands there
+// OversizeError says that a record, or the rest of a batch, is not read, because of what it inflates to. The partition stands there
 // until Skip or Remove.
 type OversizeError struct {
 	TopicPartition

@@ -13,7 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
-func TestPartitionReader_SaysWhatOfADecompressionBombItDoesNotReadAndReadsOn(t *testing.T) { // H32
+func TestPartitionReader_SaysWhatOfADecompressionBombItDoesNotReadAndReadsOn(t *testing.T) {
 	cfg, _, _ := broker(t, 1)
 	kafkatest.Produce(t, cfg, numbered(0, 0, 2)...)
 	bomb := make([]*kafka.Record, 3)
