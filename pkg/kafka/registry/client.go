@@ -28,6 +28,7 @@ var (
 
 const (
 	requestTimeout = 5 * time.Second
+	changeTimeout  = 20 * time.Second // of a request that changes something: longer than the embedded registry's own writeTimeout, so that its answer is heard
 	lookupTimeout  = 10 * time.Second // of all requests that one lookup makes
 	listTimeout    = 30 * time.Second // of all that reading the catalogue makes: dozens, where it is read one by one
 	maxResponse    = 32 << 20         // bytes; a hostile registry must not fill the memory
@@ -38,7 +39,8 @@ const (
 
 // Client reads and pushes schemas. It is safe for concurrent use.
 type Client struct {
-	sr        *sr.Client
+	sr        *sr.Client // reads
+	changes   *sr.Client
 	transport *http.Transport
 	log       *slog.Logger
 	now       func() time.Time
@@ -72,18 +74,29 @@ func NewClient(address string, log *slog.Logger) (*Client, error) {
 		IdleConnTimeout:     30 * time.Second,
 		ForceAttemptHTTP2:   true,
 	}
-	opts := []sr.ClientOpt{sr.HTTPClient(&http.Client{Timeout: requestTimeout, Transport: bounded{transport}})}
+	var opts []sr.ClientOpt
 	if u.User != nil {
 		password, _ := u.User.Password()
 		opts = append(opts, sr.BasicAuth(u.User.Username(), password))
 		u.User = nil
 	}
-	client, err := sr.NewClient(append(opts, sr.URLs(u.String()))...)
+	within := func(limit time.Duration) (*sr.Client, error) {
+		client, err := sr.NewClient(append(opts, sr.URLs(u.String()), sr.HTTPClient(&http.Client{Timeout: limit, Transport: bounded{transport}}))...)
+		if err != nil {
+			return nil, fmt.Errorf("registry: open client: %w", err)
+		}
+		return client, nil
+	}
+	reads, err := within(requestTimeout)
 	if err != nil {
-		return nil, fmt.Errorf("registry: open client: %w", err)
+		return nil, err
+	}
+	changes, err := within(changeTimeout)
+	if err != nil {
+		return nil, err
 	}
 	return &Client{
-		sr: client, transport: transport, log: log, now: time.Now,
+		sr: reads, changes: changes, transport: transport, log: log, now: time.Now,
 		byID: map[int32]*avro.Schema{}, unknown: map[int32]refusal{}, seen: map[subjectVersion]sr.SubjectSchema{},
 	}, nil
 }

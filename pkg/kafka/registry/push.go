@@ -121,12 +121,12 @@ func (c *Client) plan(ctx context.Context, path, subject string, s *avro.Schema)
 func (c *Client) register(ctx context.Context, change *Change, s *avro.Schema) error {
 	// Registries default to BACKWARD, which would let another producer register what our readers can not read.
 	level := sr.SetCompatibility{Level: sr.CompatFullTransitive}
-	for _, result := range c.sr.SetCompatibility(ctx, level, change.Subject) {
+	for _, result := range c.changes.SetCompatibility(ctx, level, change.Subject) {
 		if result.Err != nil {
 			return fmt.Errorf("set FULL_TRANSITIVE: %w", c.classify(result.Err))
 		}
 	}
-	id, err := c.sr.RegisterSchema(ctx, change.Subject, sr.Schema{Schema: string(s.Text()), Type: sr.TypeAvro}, -1, -1)
+	id, err := c.changes.RegisterSchema(ctx, change.Subject, sr.Schema{Schema: string(s.Text()), Type: sr.TypeAvro}, -1, -1)
 	if err != nil {
 		if refused, ok := errors.AsType[*sr.ResponseError](err); ok && refused.StatusCode == 409 {
 			return fmt.Errorf("%w: %.500s", ErrRefused, refused.Message) // somebody was faster
