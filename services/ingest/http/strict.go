@@ -12,9 +12,9 @@ import (
 // What refusals of one tenant may take. To name all that is wrong with an event takes a hundred times what it takes to accept one, and
 // costs the sender nothing: no quota of events counts it by its cost.
 const (
-	refusalParts = 8                      // an eighth of the cores' time
-	refusalBurst = 200 * time.Millisecond // is spent at once by a tenant that errs now and then
-	refusalWait  = 10 * time.Second       // longer than that no request waits for its turn
+	refusalParts = 8                     // an eighth of the cores' time
+	refusalBurst = 50 * time.Millisecond // is spent at once by a tenant that errs now and then; more of it is a delay that others notice
+	refusalWait  = 10 * time.Second      // longer than that no request waits for its turn
 )
 
 // refusals is the time of refusals of one tenant. Events that are accepted are not counted. It is safe for concurrent use.
