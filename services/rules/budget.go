@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -119,13 +118,12 @@ func budgetOf(code string) string {
 // failedOn is a rule's health after a failure on a subject: whether it is reported, and whether the report says that the rule trips.
 //
 // Under semantics 1 every failure counts but those over a budget. From semantics 2 on only failures on different subjects count, and none
-// that the size of the data caused, and from semantics 3 on none that its values explain: what is sent to a public form must not switch a
-// rule off for everybody. What does not count is
-// reported once, and again after reportEvery events or a new bundle.
+// that the size of the data caused, from semantics 3 on none that its values explain, and from semantics 4 on none that a value had a part
+// in: what is sent to a public form must not switch a rule off for everybody. What does not count is reported once, and again after reportEvery events or a new bundle.
 func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips bool) {
 	counts := f.code != codeOverBudget
 	if in.Semantics >= 2 {
-		counts = f.budget == "" && !f.data && h.meets(in.Event, f.code)
+		counts = f.budget == "" && !f.data && h.meets(in, f.code)
 	}
 	if !counts && f.budget != "" {
 		h.OverBudget++
@@ -151,14 +149,15 @@ func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips b
 	return h, report, false
 }
 
-// meets notes the subject of a failure; false when the row of failures has one on it already. A subject whose rules feed each other
-// (codeRate) is noted each time: it is the rules' fault.
-func (h *Health) meets(on event.Recorded, code string) bool {
+// meets notes the subject of a failure; false when the row of failures has one on it already. Before semantics 4, a subject whose rules
+// feed each other (codeRate) is noted each time. Since then it is noted once: a producer that sends 500 events a minute about one subject
+// must not trip the rules that answer them, and a loop ends as a storm.
+func (h *Health) meets(in Input, code string) bool {
 	sum := fnv.New64a()
-	_, _ = sum.Write([]byte(on.Subject)) // never fails
+	_, _ = sum.Write([]byte(in.Event.Subject)) // never fails
 	key := strconv.FormatUint(sum.Sum64(), 36)
-	if code == codeRate {
-		key = "rate:" + strconv.FormatInt(on.Sequence, 36)
+	if code == codeRate && in.Semantics < 4 {
+		key = "rate:" + strconv.FormatInt(in.Event.Sequence, 36)
 	}
 	if slices.Contains(h.Subjects, key) {
 		return false

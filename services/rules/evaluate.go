@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/neuronx/engine/pkg/avro"
@@ -148,6 +147,7 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 			continue
 		}
 		one := evaluation{ctx: ctx, in: in, rule: r, vars: vars, spent: &spent}
+		var failure *ruleFailure
 		outputs, set, err := one.run()
 		if err == nil {
 			err = rate.take(len(outputs))
@@ -158,12 +158,14 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 			if size, err = candidate.check(); err == nil {
 				err = spent.write(size)
 			}
+			if errors.As(err, &failure) && failure.code == codeInvalidState {
+				failure.data = one.explainedBy(4, r.Set)
+			}
 			if err == nil {
 				changed = changed || !candidate.equal(next)
 				next = candidate
 			}
 		}
-		var failure *ruleFailure
 		switch {
 		case err == nil:
 			res.Outputs = append(res.Outputs, outputs...)
@@ -278,7 +280,7 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 		s, ok := v.(string)
 		if !ok {
 			failure := fail(codeInvalidSubject, "%s: the subject must be a text", where)
-			failure.data = e.in.Semantics >= 3 && v == nil
+			failure.data = e.in.Semantics >= 3 && v == nil || e.in.Semantics >= 4 && varies(emit.Subject)
 			return Output{}, failure
 		}
 		subject = s
@@ -298,7 +300,7 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 	body, err := schema.Avro.EncodeMap(data)
 	if err != nil {
 		failure := fail(codeInvalidData, "%s: %v", where, err)
-		failure.data = e.in.Semantics >= 3 && slices.ContainsFunc(emit.Data, func(a ruleset.Assignment) bool { return varies(a.Expr) })
+		failure.data = e.explainedBy(3, emit.Data)
 		return Output{}, failure
 	}
 	if len(body) > maxBody {

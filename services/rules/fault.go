@@ -4,17 +4,29 @@ import (
 	"slices"
 
 	"github.com/neuronx/engine/pkg/expr"
+	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
-// Whose fault a failure is. From semantics 3 on, a failure that the values of the event explain never counts toward a trip: five leads
-// without a phone in a row must not switch a rule off for all that have one. What counts is what fails on ordinary events: operands of
-// kinds that do not go together, a division by zero, state that no rule sets, a field that no schema has, a type that nobody can encode,
-// rules that feed each other. Which of the two it is follows from the source, the event and the state alone, so that a replay decides the same.
+// Whose fault a failure is. Data alone must not trip a rule: five leads without a phone in a row, or five with an employee count of zero,
+// must not switch a rule off for all the others.
+//
+// From semantics 4 on, a failure counts toward a trip only if no value had a part in it: an expression that fails and reads neither data,
+// state nor event (1 / 0), a type to emit that has no schema, rules that feed each other. Whatever reads a value is an outcome of that rule
+// and event, because on other values it need not fail. What would fail on every value, such as a misspelt field or a text compared with a
+// number, is refused when the bundle is published.
+//
+// Under semantics 3, nulls, parts that are absent and texts that can't be converted are explained by the event's values, and arithmetic,
+// operands of kinds that do not go together, state that no rule sets and fields that no schema has count.
+//
+// Which of the two it is follows from the source, the event and the state alone, so that a replay decides the same.
 
 // explained reports whether the values of the event explain why a program failed.
 func (e *evaluation) explained(p *expr.Program, code string) bool {
-	if e.in.Semantics < 3 {
+	switch {
+	case e.in.Semantics < 3:
 		return false
+	case e.in.Semantics >= 4:
+		return varies(p)
 	}
 	switch code {
 	case expr.CodeFailed: // a text that is no number, a zone that does not exist
@@ -25,6 +37,11 @@ func (e *evaluation) explained(p *expr.Program, code string) bool {
 		return e.readsNull(p)
 	}
 	return false
+}
+
+// explainedBy reports whether one of the programs that made a value explains why the value was not taken.
+func (e *evaluation) explainedBy(since int64, made []ruleset.Assignment) bool {
+	return e.in.Semantics >= since && slices.ContainsFunc(made, func(a ruleset.Assignment) bool { return varies(a.Expr) })
 }
 
 // varies reports whether a program reads anything that is not the same on every event.

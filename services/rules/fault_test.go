@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -63,15 +64,94 @@ func TestEvaluate_DataAloneNeverTripsARule(t *testing.T) {
 		"state that is not set yet":  {"on: [lead.created]\nwhen: state.seen == 1\nset: {a: '1'}", nil, expr.CodeMissingKey},
 		"a date that is none":        {"on: [lead.created]\nwhen: timestamp(data.source) > event.time\nset: {a: '1'}", map[string]any{"source": "soon"}, expr.CodeFailed},
 	} {
-		h, outputs := run(t, 3, c.spec, "lead.created", times(3*FailureLimit, leadData(c.with))...)
-		if h.Failures != 0 || h.Tripped != "" || h.ByData != 3*FailureLimit || h.LastData != c.code {
-			t.Errorf("%s: %+v", name, h)
-		}
-		if len(outputs) != 1 || outputs[0].Type != typeFailed {
-			t.Errorf("%s: %d reports of one kind of failure, want 1", name, len(outputs))
+		for _, semantics := range []int64{3, 4} {
+			onlyByData(t, name, semantics, c.spec, c.code, c.with)
 		}
 		if old, _ := run(t, 2, c.spec, "lead.created", times(FailureLimit, leadData(c.with))...); old.Failures != FailureLimit {
 			t.Errorf("%s: semantics 2 counts %d failures; what was published keeps its meaning", name, old.Failures)
+		}
+	}
+}
+
+// onlyByData expects that a rule fails on every event and that none of the failures counts toward a trip.
+func onlyByData(t *testing.T, name string, semantics int64, spec, code string, with map[string]any) {
+	t.Helper()
+	h, outputs := run(t, semantics, spec, "lead.created", times(3*FailureLimit, leadData(with))...)
+	if h.Failures != 0 || h.Tripped != "" || h.ByData != 3*FailureLimit || h.LastData != code {
+		t.Errorf("%s, semantics %d: %+v", name, semantics, h)
+	}
+	if len(outputs) != 1 || outputs[0].Type != typeFailed {
+		t.Errorf("%s, semantics %d: %d reports of one kind of failure, want 1", name, semantics, len(outputs))
+	}
+}
+
+// Each of these counted toward a trip under semantics 3: five leads with a zero in a field switched the rule off for everybody.
+func TestEvaluate_UnderSemantics4NoFailureCountsThatAValueHadAPartIn(t *testing.T) {
+	zero, huge := map[string]any{"source": "0"}, map[string]any{"source": "9223372036854775807"}
+	set := func(expression string) string { return "on: [lead.created]\nset: {a: '" + expression + "'}" }
+	decimal := strings.Repeat("9", 38)
+	for name, c := range map[string]struct {
+		spec string
+		with map[string]any
+		code string
+	}{
+		"a division by zero":                         {set("100 / int(data.source)"), zero, expr.CodeArithmetic},
+		"a modulo by zero":                           {set("100 % int(data.source)"), zero, expr.CodeArithmetic},
+		"a decimal division by zero":                 {set(`decimal("1") / decimal(data.source)`), zero, expr.CodeArithmetic},
+		"a sum that overflows":                       {set("int(data.source) + 1"), huge, expr.CodeArithmetic},
+		"a product that overflows":                   {set("int(data.source) * 2"), huge, expr.CodeArithmetic},
+		"a negation that overflows":                  {set("-int(data.source)"), map[string]any{"source": "-9223372036854775808"}, expr.CodeArithmetic},
+		"a decimal that overflows":                   {set("decimal(data.source) * decimal(data.source) * decimal(data.source)"), map[string]any{"source": decimal}, expr.CodeArithmetic},
+		"a decimal that no integer holds":            {set("int(decimal(data.source))"), map[string]any{"source": decimal}, expr.CodeArithmetic},
+		"a double that is infinite":                  {set("1.0 / double(data.source)"), zero, expr.CodeArithmetic},
+		"a text that is no number":                   {set("double(data.source)"), map[string]any{"source": "many"}, expr.CodeFailed},
+		"a text that is no duration":                 {set("(event.time + duration(data.source)).getHours()"), map[string]any{"source": "soon"}, expr.CodeFailed},
+		"a text that is no pattern":                  {set("data.lead_id.matches(data.source)"), map[string]any{"source": "("}, expr.CodeFailed},
+		"an index out of range":                      {set("data.source.split(\",\")[3]"), map[string]any{"source": "a,b"}, expr.CodeMissingKey},
+		"an index out of range beside unknown state": {set("has(state.nothing) || data.source.split(\",\")[3] == \"x\""), map[string]any{"source": "a,b"}, expr.CodeMissingKey},
+		"a field that the producer's schema lacks":   {set("data.nothing == 1"), nil, expr.CodeMissingKey},
+		"a field of another kind":                    {set("data.source.startsWith(\"w\")"), map[string]any{"source": int64(7)}, expr.CodeType},
+		"kinds of state that data chose":             {set("dyn(data.source == \"x\" ? 1 : 0) == 1 ? 1 : dyn(data.source) + 1"), map[string]any{"source": "y"}, expr.CodeType},
+		"state that can't be read again":             {set("{data.source: 1}"), map[string]any{"source": "$time"}, codeInvalidState},
+		"a subject of another kind": {"on: [lead.created]\nemit:\n  - {type: lead.lost, subject: 'dyn(data.source)', data: {lead_id: data.lead_id}}",
+			map[string]any{"source": int64(7)}, codeInvalidSubject},
+	} {
+		onlyByData(t, name, 4, c.spec, c.code, c.with)
+	}
+}
+
+// A flood about one subject runs into the bound of derived events a minute; it must take five subjects to trip the rules that answer it.
+func TestFailedOn_AFloodAboutOneSubjectTripsNoRule(t *testing.T) {
+	r, _ := happened("lead.created", nil)
+	var h Health
+	for n := range 3 * FailureLimit {
+		r.Sequence++
+		var trips bool
+		h, _, trips = h.failedOn(Input{Event: r, Semantics: 4, PublishedAt: 1}, &ruleFailure{code: codeRate})
+		if trips || h.Failures != 1 {
+			t.Fatalf("failure %d: %+v, trips %v", n+1, h, trips)
+		}
+	}
+	for n := range FailureLimit - 1 {
+		r.Sequence++
+		r.Subject = fmt.Sprint("lead/other-", n)
+		var trips bool
+		if h, _, trips = h.failedOn(Input{Event: r, Semantics: 4, PublishedAt: 1}, &ruleFailure{code: codeRate}); trips != (n == FailureLimit-2) {
+			t.Errorf("subject %d: %+v, trips %v", n+2, h, trips)
+		}
+	}
+}
+
+func TestEvaluate_UnderSemantics4WhatFailsWhateverTheEventHoldsStillTrips(t *testing.T) {
+	for name, spec := range map[string]string{
+		"a type that nobody knows": "on: [lead.created]\nemit:\n  - {type: lead.melted, data: {lead_id: data.lead_id}}",
+		"a constant that fails":    "on: [lead.created]\nset: {a: 1 / 0}",
+		"a constant subject":       "on: [lead.created]\nemit:\n  - {type: lead.lost, subject: '\"a\\nb\"', data: {lead_id: data.lead_id}}",
+		"a constant field":         "on: [lead.created]\nemit:\n  - {type: lead.scored, data: {lead_id: '\"x\"', score: '4294967296'}}",
+	} {
+		h, outputs := run(t, 4, spec, "lead.created", times(FailureLimit, leadData(nil))...)
+		if h.Failures != FailureLimit || h.ByData != 0 || len(outputs) != FailureLimit {
+			t.Errorf("%s: %+v with %d reports", name, h, len(outputs))
 		}
 	}
 }

@@ -156,7 +156,7 @@ func TestApply_ABundleOfSemantics1ReadsLargeFieldsAndTripsOnOneSubject(t *testin
 		}
 		b.apply(h, nil, runOf(events...))
 	}
-	for tenant, want := range map[string]string{"old": "6 true 2 f:6 o:0 ", "new": "2 false 1 f:1 o:6 field"} {
+	for tenant, want := range map[string]string{"old": "6 true 2 f:6 o:0 ", "new": "2 false 1 f:0 o:6 field"} {
 		var got string
 		err := b.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM neuronx.outbox WHERE tenant_id = $1) || ' ' ||
 			EXISTS (SELECT 1 FROM neuronx.rule_state WHERE tenant_id = $1 AND state->>'n' = '40000') || ' ' ||

@@ -36,9 +36,10 @@ const (
 //	1  fields of any size are read; every failure counts toward a trip
 //	2  fields over expr.MaxText or expr.MaxValues fail as too_large; only failures on different subjects count, and none that a size caused
 //	3  decimals compare and calculate as decimals; zones are those of expr.ZoneData; no failure counts that the values of an event explain
+//	4  no failure counts that any value had a part in, arithmetic included; what a rule misses while it is off is kept for a rerun
 //
 // The budgets of an event and what expressions cost hold under every version.
-const Semantics = 3
+const Semantics = 4
 
 // editionOf is the language of the expressions of a bundle.
 func editionOf(semantics int64) expr.Edition {
