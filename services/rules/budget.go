@@ -121,6 +121,7 @@ func budgetOf(code string) string {
 // that the size of the data caused, from semantics 3 on none that its values explain, and from semantics 4 on none that a value had a part
 // in: what is sent to a public form must not switch a rule off for everybody. What does not count is reported once, and again after reportEvery events or a new bundle.
 func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips bool) {
+	h.Last = f.told(in.Event)
 	counts := f.code != codeOverBudget
 	if in.Semantics >= 2 {
 		counts = f.budget == "" && !f.data && h.meets(in, f.code)

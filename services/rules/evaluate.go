@@ -63,6 +63,7 @@ type Health struct {
 	ByData     int64    // failures that the values of an event explain since the last reset
 	LastData   string   // the code of the last one
 	ReportedAt int64    // sequence of the last reported failure, from semantics 2 on and of those over a budget
+	Last       Failure  // the last failure since the last reset, whatever it counted as; nothing is decided by it
 }
 
 // Input is everything that an evaluation depends on.
@@ -210,19 +211,6 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 	return res, nil
 }
 
-// ruleFailure is a failure that is an outcome: recorded, and derived again by a replay.
-type ruleFailure struct {
-	code, detail string
-	budget       string // the bound that it ran into; empty when it has another cause
-	data         bool   // the values of the event explain it; see fault.go
-}
-
-func (f *ruleFailure) Error() string { return f.code + ": " + f.detail }
-
-func fail(code, format string, args ...any) *ruleFailure {
-	return &ruleFailure{code: code, detail: fmt.Sprintf(format, args...), budget: budgetOf(code)}
-}
-
 // evaluation is one rule on one event.
 type evaluation struct {
 	ctx   context.Context // ends at the event's deadline
@@ -330,13 +318,6 @@ func checkEnvelope(cause event.Recorded, out Output) error {
 	return e.CheckAttributes()
 }
 
-// tooLarge is a failure by size: of what a rule derives or keeps.
-func tooLarge(budget, format string, args ...any) error {
-	f := fail(codeTooLarge, format, args...)
-	f.budget = budget
-	return f
-}
-
 // paid turns a failed expression into a failure of the rule, unless the clock interrupted it, and charges for it in any case.
 func (e *evaluation) paid(where string, p *expr.Program, cost uint64, err error) error {
 	over := e.spent.pay(cost)
@@ -356,33 +337,4 @@ func (e *evaluation) paid(where string, p *expr.Program, cost uint64, err error)
 	f := fail(ee.Code, "%s: %s", where, ee.Message)
 	f.data = e.explained(p, ee.Code)
 	return f
-}
-
-// failed makes engine.rule.failed.
-func failed(in Input, rule string, f *ruleFailure, tripped bool) (Output, error) {
-	schema := in.Schemas[typeFailed]
-	if schema.Avro == nil {
-		return Output{}, fmt.Errorf("no schema of %s: run neuronx schemas push", typeFailed)
-	}
-	body, err := schema.Avro.EncodeMap(map[string]any{
-		"rule": rule, "version": in.Version, "cause_sequence": in.Event.Sequence, "cause_id": in.Event.ID,
-		"code": f.code, "detail": bounded(f.detail), "tripped": tripped,
-	})
-	if err != nil {
-		return Output{}, fmt.Errorf("encode %s: %w", typeFailed, err)
-	}
-	return Output{Rule: rule, Version: in.Version, Index: "failed", Type: typeFailed, Subject: "rule/" + rule, Value: event.Frame(schema.ID, body)}, nil
-}
-
-// bounded keeps a detail readable; it is cut at a byte that begins a character.
-func bounded(s string) string {
-	const most = 1000
-	if len(s) <= most {
-		return s
-	}
-	cut := most
-	for cut > 0 && s[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return s[:cut] + "…"
 }

@@ -144,6 +144,13 @@ func TestEvaluate(t *testing.T) {
 			if got := visible(res.State); len(got)+len(c.want.state) > 0 && !reflect.DeepEqual(got, c.want.state) {
 				t.Errorf("state %v, want %v", got, c.want.state)
 			}
+			for rule, h := range res.Health {
+				if h.Last.Code != c.want.code || h.Last.Code != "" && (h.Last.Sequence != 17 || h.Last.EventID != "cause-1" || h.Last.Detail == "") {
+					t.Errorf("the last failure is %+v, want %s", h.Last, c.want.code)
+				}
+				h.Last = Failure{}
+				res.Health[rule] = h
+			}
 			if len(res.Health)+len(c.want.health) > 0 && !reflect.DeepEqual(res.Health, c.want.health) {
 				t.Errorf("health %v, want %v", res.Health, c.want.health)
 			}

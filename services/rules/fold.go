@@ -239,6 +239,7 @@ func (f *fold) engine(ctx context.Context, r *event.Recorded) error {
 	case typeStorm:
 		if h.Tripped == "" {
 			h.Tripped, h.TrippedAt = trippedStorm, r.Sequence
+			h.Last = stormTold(r, data)
 			f.setHealth(rule, h)
 		}
 	case typeFailed:
@@ -307,6 +308,14 @@ func (f *fold) refuseBundle(ctx context.Context, r *event.Recorded, version int6
 	f.failed++
 	f.derive(r, out)
 	return nil
+}
+
+// stormTold is a storm as the last failure of its rule.
+func stormTold(r *event.Recorded, data map[string]any) Failure {
+	id, _ := data["event_id"].(string) // the schema has them as required
+	hops, _ := data["hops"].(int64)
+	f := &ruleFailure{code: trippedStorm, detail: fmt.Sprintf("an event that the rule derived, %d derivations from a fact, was refused as a storm: the event %s", hops, id)}
+	return f.told(*r)
 }
 
 var errNoStorm = errors.New("not a storm of this deriver")

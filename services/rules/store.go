@@ -119,8 +119,8 @@ func recompile(ctx context.Context, q querier, f found) (*ruleset.Set, error) {
 }
 
 func loadHealth(ctx context.Context, q querier, tenants []string) (map[string]map[string]Health, error) {
-	rows, err := q.Query(ctx, `SELECT tenant_id, rule, failures, tripped, tripped_at, reset_at, subjects, over_budget, last_budget, reported_at, by_data, last_data
-		FROM neuronx.rule_health WHERE tenant_id = ANY($1)`, tenants)
+	rows, err := q.Query(ctx, `SELECT tenant_id, rule, failures, tripped, tripped_at, reset_at, subjects, over_budget, last_budget, reported_at, by_data, last_data,
+		last_code, last_detail, last_sequence, last_event_id FROM neuronx.rule_health WHERE tenant_id = ANY($1)`, tenants)
 	if err != nil {
 		return nil, fmt.Errorf("load rule health: %w", err)
 	}
@@ -128,7 +128,8 @@ func loadHealth(ctx context.Context, q querier, tenants []string) (map[string]ma
 	var tenant, rule string
 	var health Health
 	into := []any{&tenant, &rule, &health.Failures, &health.Tripped, &health.TrippedAt, &health.ResetAt, &health.Subjects, &health.OverBudget,
-		&health.LastBudget, &health.ReportedAt, &health.ByData, &health.LastData}
+		&health.LastBudget, &health.ReportedAt, &health.ByData, &health.LastData,
+		&health.Last.Code, &health.Last.Detail, &health.Last.Sequence, &health.Last.EventID}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		if out[tenant] == nil {
 			out[tenant] = map[string]Health{}
@@ -184,12 +185,15 @@ func save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 		for _, rule := range slices.Sorted(maps.Keys(f.dirtyHealth)) {
 			h := f.health[rule]
 			b.Queue(`INSERT INTO neuronx.rule_health (tenant_id, rule, failures, tripped, tripped_at, reset_at, subjects, over_budget,
-					last_budget, reported_at, by_data, last_data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+					last_budget, reported_at, by_data, last_data, last_code, last_detail, last_sequence, last_event_id)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 				ON CONFLICT (tenant_id, rule) DO UPDATE SET failures = excluded.failures, tripped = excluded.tripped,
 				tripped_at = excluded.tripped_at, reset_at = excluded.reset_at, subjects = excluded.subjects, over_budget = excluded.over_budget,
 				last_budget = excluded.last_budget, reported_at = excluded.reported_at, by_data = excluded.by_data,
-				last_data = excluded.last_data, updated_at = now()`,
-				f.tenant, rule, h.Failures, h.Tripped, h.TrippedAt, h.ResetAt, append([]string{}, h.Subjects...), h.OverBudget, h.LastBudget, h.ReportedAt, h.ByData, h.LastData)
+				last_data = excluded.last_data, last_code = excluded.last_code, last_detail = excluded.last_detail,
+				last_sequence = excluded.last_sequence, last_event_id = excluded.last_event_id, updated_at = now()`,
+				f.tenant, rule, h.Failures, h.Tripped, h.TrippedAt, h.ResetAt, append([]string{}, h.Subjects...), h.OverBudget, h.LastBudget,
+				h.ReportedAt, h.ByData, h.LastData, h.Last.Code, h.Last.Detail, h.Last.Sequence, h.Last.EventID)
 		}
 	}
 	var tenants, subjects, states []string
