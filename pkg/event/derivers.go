@@ -12,7 +12,7 @@ const TypeSetAside = "engine.outbox.set_aside"
 
 // derivers is what each deriver may derive, and the only place that says so. A type that is not reserved may be derived where open is
 // set; a reserved one only if it is listed, where `crm.*.requested` stands for one with any words in between. Control types (tenant.*,
-// rules.*, timer.*, engine.replay.*, engine.rule.reset, engine.effect.resolved) are in no list: people and the engine's own jobs
+// rules.*, timer.*, engine.replay.*, engine.rule.reset and .rerun, engine.effect.resolved) are in no list: people and the engine's own jobs
 // publish them without a deriver's number.
 var derivers = map[string]struct {
 	open     bool

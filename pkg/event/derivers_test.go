@@ -22,6 +22,7 @@ func TestMayDerive_NamesWhatEachDeriverMaySay(t *testing.T) {
 		{"engine.storm.detected", "deadletter rules"},
 		{"engine.dead_letter.retried", "deadletter"},
 		{"engine.rule.reset", ""},
+		{"engine.rule.rerun", ""},
 		{"engine.replay.started", ""},
 		{"engine.effect.resolved", ""},
 		{"engine.projection.skipped", ""},

@@ -122,6 +122,7 @@ func budgetOf(code string) string {
 // in: what is sent to a public form must not switch a rule off for everybody. What does not count is reported once, and again after reportEvery events or a new bundle.
 func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips bool) {
 	h.Last = f.told(in.Event)
+	at := in.place().Sequence
 	counts := f.code != codeOverBudget
 	if in.Semantics >= 2 {
 		counts = f.budget == "" && !f.data && h.meets(in, f.code)
@@ -139,13 +140,13 @@ func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips b
 		if in.Semantics >= 2 {
 			// Not one more than before: what was counted under semantics 1 may be one subject over and over.
 			h.Failures = int64(len(h.Subjects))
-			h.ReportedAt = in.Event.Sequence
+			h.ReportedAt = at
 		}
 		return h, true, h.Failures >= FailureLimit
 	}
-	report = h.ReportedAt == 0 || h.ReportedAt < in.PublishedAt || in.Event.Sequence-h.ReportedAt >= reportEvery
+	report = h.ReportedAt == 0 || h.ReportedAt < in.PublishedAt || at-h.ReportedAt >= reportEvery
 	if report {
-		h.ReportedAt = in.Event.Sequence
+		h.ReportedAt = at
 	}
 	return h, report, false
 }

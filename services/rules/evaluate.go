@@ -38,6 +38,7 @@ const (
 	typePublished = "rules.published"
 	typeFailed    = "engine.rule.failed"
 	typeReset     = "engine.rule.reset"
+	typeRerun     = "engine.rule.rerun"
 	typeStorm     = "engine.storm.detected"
 )
 
@@ -79,6 +80,17 @@ type Input struct {
 
 	Set     *ruleset.Set
 	Schemas Schemas
+
+	Only  string          // the only rule to run; empty: all that listen
+	Rerun *event.Recorded // the engine.rule.rerun under which a missed event is evaluated; nil: the event is evaluated as it comes
+}
+
+// place is where in the log the evaluation takes effect: at the event, or at the request to run over it.
+func (in *Input) place() *event.Recorded {
+	if in.Rerun != nil {
+		return in.Rerun
+	}
+	return &in.Event
 }
 
 // Output is one derived event before it gets its envelope.
@@ -101,6 +113,8 @@ type Result struct {
 	Cost    uint64            // units spent
 	Bytes   int               // derived
 	Over    map[string]int    // failures over a budget, by its name; nil: none
+	Missed  []string          // rules that would have run if they were not off; from semantics 4 on
+	Trips   bool              // a failure says that its rule trips
 }
 
 // TooSlowError says that an evaluation was interrupted by the clock although its cost is within the budgets. It is no outcome, because it
@@ -144,7 +158,13 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 	spent := spending{most: most}
 	for _, r := range rules {
 		before := in.Health[r.Name]
-		if before.Tripped != "" || !r.FiresOn(in.Event.EffectiveOrigin()) {
+		if in.Only != "" && r.Name != in.Only || !r.FiresOn(in.Event.EffectiveOrigin()) {
+			continue
+		}
+		if before.Tripped != "" {
+			if in.Semantics >= 4 {
+				res.Missed = append(res.Missed, r.Name)
+			}
 			continue
 		}
 		one := evaluation{ctx: ctx, in: in, rule: r, vars: vars, spent: &spent}
@@ -187,6 +207,7 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 			}
 			after, report, trips := before.failedOn(in, failure)
 			res.Health[r.Name] = after
+			res.Trips = res.Trips || trips
 			if !report {
 				continue
 			}

@@ -37,6 +37,8 @@ type world interface {
 	decode(ctx context.Context, r *event.Recorded, semantics int64) (map[string]any, error)
 	schemas(ctx context.Context, types []string) (Schemas, error)
 	state(ctx context.Context, tenant, subject string) (State, error)
+	missed(ctx context.Context, tenant, rule string, from, through int64, limit int) ([]int64, error) // that the fold does not hold, ascending
+	event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error)
 }
 
 // fold is one tenant's rules at a place in the log. The live service and the shadow of a reset run the same fold; they differ in
@@ -52,6 +54,9 @@ type fold struct {
 	dirtyHealth map[string]bool
 	dirtyStates map[string]int64 // subject → sequence
 	outputs     []event.Event
+	missed      map[string][]int64        // by rule: sequences that it missed in this run, ascending
+	ran         map[string]map[int64]bool // by rule: missed before this run, and run over in it
+	reruns      []rerun                   // in this run
 
 	evaluated, fired, failed, derived int
 	costs                             []uint64       // of the evaluated events, since they were counted
@@ -85,7 +90,7 @@ func newFold(tenant string, w world, b *bundle, health map[string]Health) *fold 
 		health = map[string]Health{}
 	}
 	return &fold{tenant: tenant, world: w, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{},
-		over: map[string]int{}, compile: compileNow}
+		over: map[string]int{}, compile: compileNow, missed: map[string][]int64{}, ran: map[string]map[int64]bool{}}
 }
 
 // apply takes one event in: it switches the set, trips and resets rules, or evaluates. Derived events are appended to f.outputs. With an
@@ -118,7 +123,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 		return nil
 	}
 	if f.bundle.Semantics > ruleset.Semantics {
-		return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", f.bundle.Version, f.bundle.Semantics, ruleset.Semantics)
+		return tooNew(f.bundle.Version, f.bundle.Semantics)
 	}
 	data, err := f.world.decode(ctx, r, f.bundle.Semantics)
 	if err != nil {
@@ -137,6 +142,15 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	if err != nil {
 		return err
 	}
+	f.take(r, r, res)
+	for _, rule := range res.Missed {
+		f.miss(rule, r.Sequence, true)
+	}
+	return nil
+}
+
+// take takes in what evaluating an event changes, at the sequence of at.
+func (f *fold) take(r, at *event.Recorded, res Result) {
 	f.evaluated++
 	f.fired += res.Fired
 	f.failed += res.Failed
@@ -152,12 +166,11 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	}
 	if res.State != nil {
 		f.states[r.Subject] = res.State
-		f.dirtyStates[r.Subject] = r.Sequence
+		f.dirtyStates[r.Subject] = at.Sequence
 	}
 	for _, out := range res.Outputs {
 		f.derive(r, out)
 	}
-	return nil
 }
 
 func (f *fold) derive(r *event.Recorded, out Output) {
@@ -220,7 +233,7 @@ const maxRuleName = 256
 // engine takes in what is told about rules. It happens at the event's sequence, so that every replay switches at the same place.
 func (f *fold) engine(ctx context.Context, r *event.Recorded) error {
 	switch r.Type {
-	case typeFailed, typeReset, typeStorm:
+	case typeFailed, typeReset, typeRerun, typeStorm:
 	default:
 		return nil
 	}
@@ -236,6 +249,8 @@ func (f *fold) engine(ctx context.Context, r *event.Recorded) error {
 	switch r.Type {
 	case typeReset:
 		f.setHealth(rule, Health{ResetAt: r.Sequence})
+	case typeRerun:
+		return f.rerun(ctx, r, rule, data)
 	case typeStorm:
 		if h.Tripped == "" {
 			h.Tripped, h.TrippedAt = trippedStorm, r.Sequence
@@ -274,7 +289,7 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 		err = fmt.Errorf("there is no semantics version %d", semantics)
 	case semantics > ruleset.Semantics:
 		// Not an outcome: a newer build can use it, and would derive other events.
-		return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, ruleset.Semantics)
+		return tooNew(version, semantics)
 	default:
 		var problems ruleset.Problems
 		if set, problems, err = f.compile(semantics, files); err != nil {
@@ -294,6 +309,10 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 		f.bytes += len(file.Text) // held until the batch is written
 	}
 	return nil
+}
+
+func tooNew(version, semantics int64) error {
+	return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, ruleset.Semantics)
 }
 
 func (f *fold) refuseBundle(ctx context.Context, r *event.Recorded, version int64, cause error) error {

@@ -33,6 +33,7 @@ type handler struct {
 	decoder  *consumer.Decoder
 	log      *slog.Logger
 	metrics  *metrics
+	archive  eventReader // for events that are run over; nil: none can be
 	shared   shared
 	within   time.Duration // wall time of one event; 0 is EventDeadline
 }
@@ -302,6 +303,16 @@ type database struct {
 	q      querier
 	states map[[2]string]State
 	known  Schemas // of this batch: one look-up a type
+	fetch  fetcher
+}
+
+func (d *database) missed(ctx context.Context, tenant, rule string, from, through int64, limit int) ([]int64, error) {
+	return loadMissed(ctx, d.q, tenant, rule, from, through, limit)
+}
+
+func (d *database) event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error) {
+	d.fetch.archive = d.handler.archive
+	return d.fetch.event(ctx, tenant, sequence)
 }
 
 // preload reads the states that the batch's events will most likely need, in one query.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,24 +26,43 @@ type bench struct {
 	keys     *event.Keyring
 	registry registryClient
 	next     map[string]int64
+	log      map[string][]event.Recorded // by tenant: all that was recorded, which is also the archive
+}
+
+// Events implements eventReader.
+func (b *bench) Events(_ context.Context, tenant string, from int64, limit int) ([]event.Recorded, error) {
+	return fixed(b.log[tenant]).Events(b.Context(), tenant, from, limit)
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	db := postgrestest.New(t, consumer.Migrations(), archiver.Migrations(), outbox.Migrations(), Migrations())
-	return &bench{T: t, pool: db.Pool(t, postgres.RoleRules), keys: event.NewKeyring(), registry: catalogue(t), next: map[string]int64{}}
+	return &bench{T: t, pool: db.Pool(t, postgres.RoleRules), keys: event.NewKeyring(), registry: catalogue(t), next: map[string]int64{}, log: map[string][]event.Recorded{}}
 }
 
 func (b *bench) handler() *handler {
-	return newHandler(outbox.New(Deriver, b.keys), b.registry, quiet(), newMetrics(nil))
+	h := newHandler(outbox.New(Deriver, b.keys), b.registry, quiet(), newMetrics(nil))
+	h.archive = b
+	return h
 }
 
 func (b *bench) recorded(tenant, typ, subject string, data map[string]any) event.Recorded {
 	b.Helper()
 	b.next[tenant]++
 	n := b.next[tenant]
-	return event.Recorded{Event: event.Event{TenantID: tenant, ID: fmt.Sprintf("e%d", n), Source: "/test", Type: typ, Subject: subject, Time: recordedAt, Value: value(b, b.registry, typ, data)},
+	r := event.Recorded{Event: event.Event{TenantID: tenant, ID: fmt.Sprintf("e%d", n), Source: "/test", Type: typ, Subject: subject, Time: recordedAt, Value: value(b, b.registry, typ, data)},
 		Sequence: n, Position: n << 20, RecordedTime: recordedAt, LogID: "log"}
+	b.log[tenant] = append(b.log[tenant], r)
+	return r
+}
+
+// stormed trips a rule.
+func (b *bench) stormed(tenant, rule string) event.Recorded {
+	return b.recorded(tenant, typeStorm, "rule/"+rule, map[string]any{"rule": rule, "version": int64(1), "hops": int64(17), "path": []any{}, "event_id": "r1"})
+}
+
+func (b *bench) rerunOf(tenant, rule string, from, through int64) event.Recorded {
+	return b.recorded(tenant, typeRerun, "rule/"+rule, map[string]any{"rule": rule, "from_sequence": from, "through_sequence": through})
 }
 
 func (b *bench) published(tenant string, version int64, files ...ruleset.File) event.Recorded {
@@ -96,6 +116,8 @@ func (b *bench) dump() string {
 		`SELECT tenant_id || ' ' || last FROM neuronx.outbox_numbers ORDER BY 1`,
 		`SELECT tenant_id || ' ' || subject || ' ' || state || ' ' || sequence FROM neuronx.rule_state ORDER BY 1`,
 		`SELECT tenant_id || ' ' || rule || ' ' || failures || ' ' || tripped || ' ' || tripped_at || ' ' || reset_at FROM neuronx.rule_health ORDER BY 1`,
+		`SELECT tenant_id || ' ' || rule || ' ' || sequence FROM neuronx.rule_missed ORDER BY tenant_id, rule, sequence`,
+		`SELECT r::text FROM neuronx.rule_reruns r ORDER BY tenant_id, sequence`,
 		`SELECT tenant_id || ' ' || sequence || ' ' || version || ' ' || hash FROM neuronx.rule_bundles ORDER BY tenant_id, sequence`,
 	} {
 		rows, err := b.pool.Query(b.Context(), q)
@@ -125,6 +147,18 @@ func (b *bench) story() []consumer.Run {
 			b.published(tenant, 2, counts),
 			b.recorded(tenant, "lead.updated", "lead/1", lead("1")),
 			b.recorded(tenant, typeReset, "rule/divides", map[string]any{"rule": "divides"}),
+			b.stormed(tenant, "counts"),
+			b.recorded(tenant, "lead.updated", "lead/1", lead("1")),
+			b.recorded(tenant, "lead.updated", "lead/2", lead("2")),
+			b.recorded(tenant, typeReset, "rule/counts", map[string]any{"rule": "counts"}),
+			b.published(tenant, 3, counts, ruleFile("greets", "on: [lead.updated]\nemit:\n  - {type: lead.contacted, data: {lead_id: data.lead_id}}")),
+			b.stormed(tenant, "greets"),
+			b.recorded(tenant, "lead.updated", "lead/1", lead("1")),
+			b.recorded(tenant, "lead.updated", "lead/2", lead("2")),
+			b.rerunOf(tenant, "greets", 1, 99), // off: runs nothing
+			b.recorded(tenant, typeReset, "rule/greets", map[string]any{"rule": "greets"}),
+			b.rerunOf(tenant, "greets", 1, 16), // one of two
+			b.rerunOf(tenant, "counts", 1, 99),
 		}
 		runs = append(runs, runOf(events...))
 	}

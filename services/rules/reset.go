@@ -286,6 +286,17 @@ type replayed struct {
 	*shadow
 	decoder *consumer.Decoder
 	known   Schemas
+	fetch   fetcher
+}
+
+// missed: a fold from the first event holds all that was missed itself.
+func (w *replayed) missed(context.Context, string, string, int64, int64, int) ([]int64, error) {
+	return nil, nil
+}
+
+func (w *replayed) event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error) {
+	w.fetch.archive = w.shadow.archive
+	return w.fetch.event(ctx, tenant, sequence)
 }
 
 func (w *replayed) decode(ctx context.Context, r *event.Recorded, semantics int64) (map[string]any, error) {

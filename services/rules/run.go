@@ -25,8 +25,10 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	reader := archive.NewReader(base.Pool)
 	loop := base.Config("compare")
 	loop.Archive, loop.DeadLetters = reader, true
+	h := newHandler(box, base.Schemas, rt.Log, m)
+	h.archive = reader
 	c, err := consumer.New(loop, &service{
-		handler: newHandler(box, base.Schemas, rt.Log, m),
+		handler: h,
 		shadow:  &shadow{pool: base.Pool, archive: reader, registry: base.Schemas, log: rt.Log, metrics: m},
 	})
 	if err != nil {

@@ -196,6 +196,7 @@ func save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 				h.ReportedAt, h.ByData, h.LastData, h.Last.Code, h.Last.Detail, h.Last.Sequence, h.Last.EventID)
 		}
 	}
+	saveMissed(b, folds)
 	var tenants, subjects, states []string
 	var sequences []int64
 	for _, f := range folds {

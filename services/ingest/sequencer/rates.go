@@ -77,7 +77,7 @@ type rates struct {
 	now     map[rateKey]uint32
 	before  map[rateKey]uint32
 	credit  [2]map[rateKey]uint32 // now, before
-	resets  map[string]uint32     // by tenant: an engine.rule.reset begins all its counts anew
+	resets  map[string]uint32     // by tenant: an engine.rule.reset or engine.rule.rerun begins all its counts anew
 	maxKeys int
 }
 
@@ -244,5 +244,6 @@ func (r *rates) merge(s *rateStage) {
 // Types that the rates look at.
 const (
 	typeRuleReset = "engine.rule.reset"
+	typeRuleRerun = "engine.rule.rerun"
 	derivesRules  = "rules" // the deriver whose events are judged: outcomes of an adapter tell what happened, as facts do
 )

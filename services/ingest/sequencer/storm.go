@@ -82,11 +82,12 @@ func (a *admission) quiet() string {
 	}
 	ms, stage := a.windowMS(), &a.o.rates
 	stage.window = a.env.rates.Window.Milliseconds()
-	if a.e.Type == typeRuleReset && a.trusted {
+	if (a.e.Type == typeRuleReset || a.e.Type == typeRuleRerun) && a.trusted {
 		if stage.resets == nil {
 			stage.resets = map[string]uint32{}
 		}
-		// An operator has looked: the tenant begins anew, or the rule that was brought back would be cut again at once.
+		// An operator has looked: the tenant begins anew, or the rule that was brought back, or is run over what it missed in one go,
+		// would be cut again at once.
 		stage.resets[strings.Clone(a.e.TenantID)] = a.o.rateEpoch(a.e.TenantID) + 1
 		return ""
 	}

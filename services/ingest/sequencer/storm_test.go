@@ -143,7 +143,7 @@ func TestStorm_OtherTenantsAndRulesAreNotTouched(t *testing.T) {
 	}
 }
 
-func TestStorm_EndsWithItsWindowAndWithAReset(t *testing.T) {
+func TestStorm_EndsWithItsWindowAndWithAResetOrARerun(t *testing.T) {
 	storm := func() (*door, int64) {
 		d := rated(t)
 		fanOut(d, func(n int64) string { return fmt.Sprint("lead/", n) })
@@ -156,14 +156,22 @@ func TestStorm_EndsWithItsWindowAndWithAReset(t *testing.T) {
 	if got := d.later(2*time.Hour).step(n+2, 2, "fan", "lead/x"); got.outcome != admitted {
 		t.Errorf("two windows later: %+v", got)
 	}
-	d, n = storm()
-	reset := made("a", "reset", "engine.rule.reset", map[string]any{"rule": "fan"})
-	reset.Subject = "rule/fan"
-	if got := d.put(signed(d.keys, reset)); got.outcome != admitted {
-		t.Fatalf("%+v", got)
-	}
-	if got := d.step(n+1, 2, "fan", "lead/x"); got.outcome != admitted {
-		t.Errorf("after a reset: %+v", got)
+	for _, acts := range []struct {
+		typ  string
+		data map[string]any
+	}{
+		{"engine.rule.reset", map[string]any{"rule": "fan"}},
+		{"engine.rule.rerun", map[string]any{"rule": "fan", "from_sequence": int64(1), "through_sequence": int64(2)}},
+	} {
+		d, n = storm()
+		act := made("a", "act", acts.typ, acts.data)
+		act.Subject = "rule/fan"
+		if got := d.put(signed(d.keys, act)); got.outcome != admitted {
+			t.Fatalf("%s: %+v", acts.typ, got)
+		}
+		if got := d.step(n+1, 2, "fan", "lead/x"); got.outcome != admitted {
+			t.Errorf("after %s: %+v", acts.typ, got)
+		}
 	}
 }
 

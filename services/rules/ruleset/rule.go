@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
@@ -119,6 +120,15 @@ func (s *Set) Key() string { return SetKey(s.Hash, s.Semantics) }
 
 // Sets reports whether a rule of the set sets a key of state.
 func (s *Set) Sets(key string) bool { return s.sets[key] }
+
+// Rule finds a rule by its name; nil: the set has none.
+func (s *Set) Rule(name string) *Rule {
+	i, found := slices.BinarySearchFunc(s.Rules, name, func(r *Rule, name string) int { return strings.Compare(r.Name, name) })
+	if !found {
+		return nil
+	}
+	return s.Rules[i]
+}
 
 // For lists the rules that listen to a type, sorted by name.
 func (s *Set) For(typ string) []*Rule { return s.byType[typ] }

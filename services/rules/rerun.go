@@ -1,0 +1,194 @@
+package rules
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// What a rule misses while it is off stands in the fold, one sequence an event (neuronx.rule_missed): events that it listens to, of an
+// origin that it fires on, evaluated under rules of semantics 4 or newer. Nothing that it failed on is missed.
+//
+// engine.rule.rerun runs one rule over a range of them, at the request's own sequence: with the rule's text that is in force there, because
+// the text of then is what tripped, and with the state of the subjects as it is there. Other rules do not hear these events again. What is
+// derived has the missed event as its cause, and so its time, origin and correlation, and an id from it. A pair of rule and event that was
+// run is missed no longer: a second request finds nothing. A replay folds the same requests over the same misses.
+//
+// One request is bounded, in numbers that do not depend on the machine; what it leaves stays missed, for the next one.
+const (
+	rerunEvents  = 500
+	rerunOutputs = 500 // derived events: fewer than a rule may derive in the window of a storm
+	rerunBytes   = flushOutput
+	rerunCost    = 10 * EventCost
+)
+
+// Why a request ran nothing.
+const (
+	RerunOff        = "off"          // the rule is off: reset it first
+	RerunNotInForce = "not_in_force" // no rule of the bundle in force has the name
+)
+
+// rerun is what became of one engine.rule.rerun.
+type rerun struct {
+	Sequence                    int64 // of the request
+	Rule                        string
+	Refused                     string // RerunOff, RerunNotInForce; empty: it was run
+	Ran, Fired, Failed, Derived int
+}
+
+// rerun takes in an engine.rule.rerun. Batches do not wait for it.
+func (f *fold) rerun(ctx context.Context, r *event.Recorded, rule string, data map[string]any) error {
+	from, _ := data["from_sequence"].(int64) // the schema has both as required
+	through, _ := data["through_sequence"].(int64)
+	done := rerun{Sequence: r.Sequence, Rule: rule}
+	switch {
+	case f.most > 0 || f.bundle != nil && f.bundle.Set == nil:
+		return errLater
+	case f.bundle != nil && f.bundle.Semantics > ruleset.Semantics:
+		return tooNew(f.bundle.Version, f.bundle.Semantics)
+	case f.bundle == nil || f.bundle.Set.Rule(rule) == nil:
+		done.Refused = RerunNotInForce
+	case f.health[rule].Tripped != "":
+		done.Refused = RerunOff
+	}
+	if done.Refused != "" {
+		f.reruns = append(f.reruns, done)
+		return nil
+	}
+	missed, err := f.missedBy(ctx, rule, from, through, rerunEvents)
+	if err != nil {
+		return err
+	}
+	ran, err := f.runOver(ctx, r, rule, missed)
+	if err != nil {
+		return err
+	}
+	for _, one := range ran {
+		f.take(one.event, r, one.res)
+		f.miss(rule, one.event.Sequence, false)
+		done.Ran++
+		done.Fired += one.res.Fired
+		done.Failed += one.res.Failed
+		for _, out := range one.res.Outputs {
+			if out.Type != typeFailed {
+				done.Derived++
+			}
+		}
+	}
+	f.reruns = append(f.reruns, done)
+	return nil
+}
+
+// ranOver is a missed event and what came of it.
+type ranOver struct {
+	event *event.Recorded
+	res   Result
+}
+
+// runOver evaluates a rule on missed events, in their order, as far as one request goes. It changes nothing of the fold. A rule that trips
+// goes off at the request, and the rest stays missed.
+func (f *fold) runOver(ctx context.Context, at *event.Recorded, rule string, missed []int64) (ran []ranOver, err error) {
+	schemas, err := f.world.schemas(ctx, append(f.bundle.Set.EmitTypes(), typeFailed))
+	if err != nil {
+		return nil, err
+	}
+	health, states := f.health[rule], map[string]State{}
+	outputs, bytes, cost := 0, 0, uint64(0)
+	for _, sequence := range missed {
+		e, err := f.world.event(ctx, f.tenant, sequence)
+		if err != nil {
+			return nil, err
+		}
+		data, err := f.world.decode(ctx, e, f.bundle.Semantics)
+		if err != nil {
+			return nil, err
+		}
+		state, changed := states[e.Subject]
+		if !changed {
+			if state, err = f.state(ctx, e.Subject); err != nil {
+				return nil, err
+			}
+		}
+		res, err := f.evaluate(ctx, Input{Event: *e, Data: data, State: state, Health: map[string]Health{rule: health}, Version: f.bundle.Version, Set: f.bundle.Set,
+			Schemas: schemas, Semantics: f.bundle.Semantics, PublishedAt: f.bundle.Sequence, Only: rule, Rerun: at})
+		if err != nil {
+			return nil, err
+		}
+		if h, is := res.Health[rule]; is {
+			health = h
+		}
+		if res.Trips {
+			health.Tripped, health.TrippedAt = trippedFailures, at.Sequence
+			res.Health[rule] = health
+		}
+		if res.State != nil {
+			states[e.Subject] = res.State
+		}
+		ran = append(ran, ranOver{e, res})
+		outputs, bytes, cost = outputs+len(res.Outputs), bytes+res.Bytes, cost+res.Cost
+		if res.Trips || outputs >= rerunOutputs || bytes >= rerunBytes || cost >= rerunCost {
+			break
+		}
+	}
+	return ran, nil
+}
+
+// miss notes that a rule missed an event, or that it misses it no longer.
+func (f *fold) miss(rule string, sequence int64, misses bool) {
+	if misses {
+		f.missed[rule] = append(f.missed[rule], sequence)
+		return
+	}
+	if i, own := slices.BinarySearch(f.missed[rule], sequence); own {
+		f.missed[rule] = slices.Delete(f.missed[rule], i, i+1)
+		return
+	}
+	if f.ran[rule] == nil {
+		f.ran[rule] = map[int64]bool{}
+	}
+	f.ran[rule][sequence] = true
+}
+
+// missedBy lists what a rule missed in a range, ascending: what was kept before this run, and then what this run added.
+func (f *fold) missedBy(ctx context.Context, rule string, from, through int64, limit int) ([]int64, error) {
+	all, err := f.world.missed(ctx, f.tenant, rule, from, through, limit+len(f.ran[rule]))
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(sequence int64) bool { return f.ran[rule][sequence] })
+	for _, sequence := range f.missed[rule] {
+		if sequence >= from && sequence <= through {
+			all = append(all, sequence)
+		}
+	}
+	return all[:min(len(all), limit)], nil
+}
+
+// fetcher reads single events of one tenant's archive. Missed events lie close to each other, so it keeps a page.
+type fetcher struct {
+	archive eventReader
+	page    []event.Recorded
+}
+
+const fetchPage = 50
+
+// event fails for now when the archive does not have the event: it follows the log by a moment.
+func (f *fetcher) event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error) {
+	at := func(r event.Recorded) bool { return r.TenantID == tenant && r.Sequence == sequence }
+	i := slices.IndexFunc(f.page, at)
+	if i < 0 && f.archive != nil {
+		var err error
+		if f.page, err = f.archive.Events(ctx, tenant, sequence, fetchPage); err != nil {
+			return nil, consumer.Transient(fmt.Errorf("read a missed event: %w", err))
+		}
+		i = slices.IndexFunc(f.page, at)
+	}
+	if i < 0 {
+		return nil, consumer.Transient(fmt.Errorf("the archive of %s does not have sequence %d, which a rule is to be run over", tenant, sequence))
+	}
+	return &f.page[i], nil
+}
