@@ -116,3 +116,20 @@ func Reset(ctx context.Context, p *control.Publisher, tenant, rule, by, reason s
 	}
 	return e, nil
 }
+
+// Rerun asks for a rule to be run over what it missed from a sequence through another, at most 500 events. It takes effect once its event
+// is seen in the log; neuronx.rule_reruns says then what became of it.
+func Rerun(ctx context.Context, p *control.Publisher, tenant, rule string, from, through int64, by, reason string) (event.Event, error) {
+	data := map[string]any{"rule": rule, "from_sequence": from, "through_sequence": through}
+	if by != "" {
+		data["by"] = by
+	}
+	if reason != "" {
+		data["reason"] = reason
+	}
+	e, err := p.Publish(ctx, tenant, typeRerun, "rule/"+rule, "", data, control.WithSource("cli"))
+	if err != nil {
+		return e, fmt.Errorf("run rule over what it missed: %w", err)
+	}
+	return e, nil
+}

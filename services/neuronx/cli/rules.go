@@ -18,7 +18,8 @@ import (
 )
 
 func (c *cli) rules() *cobra.Command {
-	return group("rules", "Rule files: validate, publish, list, show, reset", c.rulesValidate(), c.rulesPublish(), c.rulesList(), c.rulesShow(), c.rulesHealth(), c.rulesReset())
+	return group("rules", "Rule files: validate, publish, list, show; how rules do: health, reset, rerun",
+		c.rulesValidate(), c.rulesPublish(), c.rulesList(), c.rulesShow(), c.rulesHealth(), c.rulesReset(), c.rulesRerun())
 }
 
 // checkRules loads files and folders and tells everything that is wrong.
@@ -236,7 +237,7 @@ func (c *cli) rulesReset() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.note("while it was off it missed %s; nothing runs over what was missed: look at them with `neuronx events list --tenant %s`", missed, tenantID)
+			c.note("while it was off it missed %s", missed)
 			if !execute {
 				c.note("would turn rule %s of %s on again; it tripped: %s", args[0], tenantID, tripped)
 				c.dryRun()

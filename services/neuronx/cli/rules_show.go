@@ -121,31 +121,41 @@ func (c *cli) trippedNames(ctx context.Context, tenantID string) ([]string, erro
 	return names, nil
 }
 
-// missed says how many events a tripped rule was not evaluated on: those of the types that it listens to, since the trip. The rule's own
-// condition may have left some of them out.
+// missed says how many events a tripped rule was not evaluated on. From semantics 4 on that is on record. Before, only the types that it
+// listens to can be counted, since the trip; its condition may have left some of them out.
 func (c *cli) missed(ctx context.Context, tenantID, rule string) (string, error) {
 	files, row, err := c.bundleFiles(ctx, tenantID, 0)
 	if err != nil {
 		return "", err
-	}
-	set, _ := ruleset.CompileFor(row.Semantics, files)
-	if set == nil {
-		return "events that can't be counted, because the rules in force do not compile here", nil
-	}
-	i := slices.IndexFunc(set.Rules, func(r *ruleset.Rule) bool { return r.Name == rule })
-	if i < 0 {
-		return "nothing that counts: it is not among the rules in force", nil
 	}
 	pool, err := c.pool(ctx)
 	if err != nil {
 		return "", err
 	}
 	var n int
-	var since int64
+	var since, first int64
+	if row.Semantics >= 4 {
+		err = pool.QueryRow(ctx, `SELECT count(*), coalesce(min(sequence), 0) FROM neuronx.rule_missed WHERE tenant_id = $1 AND rule = $2`, tenantID, rule).Scan(&n, &first)
+		if err != nil {
+			return "", failed("count what the rule missed", err)
+		}
+		if n == 0 {
+			return "nothing that is on record", nil
+		}
+		return fmt.Sprintf("%s; once it is on, run it over them: neuronx rules rerun --tenant %s --since %d --rule %s", plural(n, "event"), tenantID, first, rule), nil
+	}
+	set, _ := ruleset.CompileFor(row.Semantics, files)
+	if set == nil {
+		return "events that can't be counted, because the rules in force do not compile here", nil
+	}
+	r := set.Rule(rule)
+	if r == nil {
+		return "nothing that counts: it is not among the rules in force", nil
+	}
 	err = pool.QueryRow(ctx, `SELECT h.tripped_at, (SELECT count(*) FROM neuronx.tenant_events e WHERE e.tenant_id = h.tenant_id AND e.sequence > h.tripped_at AND e.event_type = ANY($3))
-		FROM neuronx.rule_health h WHERE h.tenant_id = $1 AND h.rule = $2`, tenantID, rule, set.Rules[i].On).Scan(&since, &n)
+		FROM neuronx.rule_health h WHERE h.tenant_id = $1 AND h.rule = $2`, tenantID, rule, r.On).Scan(&since, &n)
 	if err != nil {
 		return "", failed("count what the rule missed", err)
 	}
-	return fmt.Sprintf("at most %s of %s after sequence %d", plural(n, "event"), strings.Join(set.Rules[i].On, ", "), since), nil
+	return fmt.Sprintf("at most %s of %s after sequence %d, which are not on record and can't be run over", plural(n, "event"), strings.Join(r.On, ", "), since), nil
 }
