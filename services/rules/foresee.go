@@ -57,7 +57,7 @@ func foresee(ctx context.Context, pool *pgxpool.Pool, events eventReader, reg re
 		if err != nil {
 			return err
 		}
-		f := newFold(tenant, &database{handler: h, q: tx}, bundles[tenant], health[tenant])
+		f := newFold(tenant, &database{handler: h, q: tx, states: map[[2]string]State{}}, bundles[tenant], health[tenant])
 		request := map[string]any{"from_sequence": from, "through_sequence": through}
 		at := &event.Recorded{Event: event.Event{TenantID: tenant, Type: typeRerun}, Sequence: math.MaxInt64, Position: event.PositionAt(time.Now().UnixMilli())}
 		for out.Ran < MaxForeseen {
