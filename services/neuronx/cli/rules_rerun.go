@@ -265,7 +265,7 @@ func (c *cli) sayRerun(r rerunRow) {
 	}
 	if r.Reaches > 0 {
 		c.note("PEOPLE: %s of rule %s would go to the CRM, as the tenant's mode has it, about events since %s (%s ago); what other rules answer comes on top",
-			plural(r.Reaches, "command"), r.Rule, stamp(r.Oldest), time.Since(r.Oldest).Round(time.Minute))
+			plural(r.Reaches, "command"), r.Rule, stamp(r.Oldest), time.Since(r.Oldest).Round(time.Second))
 	}
 }
 

@@ -28,7 +28,7 @@ func rerunBench(t *testing.T) (run func(line string) (out string, code int)) {
 		t.Fatal(err)
 	}
 	exec(`INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at)
-		VALUES ('acme', 2, 'e2', 1, 'old', 3, $1, 'x', now()), ('acme', 9, 'e9', 2, 'h', 4, $1, 'x', now()), ('old', 2, 'e2', 1, 'h', 3, $1, 'x', now())`, string(files))
+		VALUES ('acme', 9, 'e2', 1, 'old', 3, $1, 'x', now()), ('acme', 10, 'e9', 2, 'h', 4, $1, 'x', now()), ('old', 2, 'e2', 1, 'h', 3, $1, 'x', now())`, string(files))
 	exec(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence, state) VALUES
 		('neuronx.rules', 1, 'acme', 0, 40, 'live'), ('neuronx.rules', 1, 'old', 0, 40, 'live'), ('neuronx.rules', 1, 'bare', 0, 40, 'live')`)
 	exec(`INSERT INTO neuronx.rule_health (tenant_id, rule, tripped) VALUES ('acme', 'qualify', 'failures')`)
@@ -55,7 +55,7 @@ func TestRulesRerun_CountsWhatIsOnRecordByRuleWithItsAge(t *testing.T) {
 		{"rules rerun --tenant acme --since 1", exitOK, []string{
 			"qualify 1 off 2026-01-01T11:00:00.000Z", "retired 1 not_in_force", "welcome 3 ready 2026-01-01T10:00:00.000Z - 2026-01-03T00:00:00.000Z 11 30",
 			"rule qualify is off and would be left out: neuronx rules reset qualify --tenant acme", "rule retired is not in force and would be left out",
-			"text of version 2, which is in force", "before sequence 9 is not on record", "what rule welcome would derive can't be told", "dry run: nothing was changed"}},
+			"text of version 2, which is in force", "before sequence 10 is not on record", "what rule welcome would derive can't be told", "dry run: nothing was changed"}},
 		{"rules rerun --tenant acme --since 12 --rule welcome", exitOK, []string{"welcome 2 ready 2026-01-01T11:00:00.000Z - 2026-01-03T00:00:00.000Z 12 30"}},
 		{"rules rerun --tenant acme --since 2026-01-02T00:00:00Z", exitOK, []string{"welcome 1 ready 2026-01-03T00:00:00.000Z - 2026-01-03T00:00:00.000Z 30 30"}},
 		{"rules rerun --tenant acme --since 2027-01-02T00:00:00Z", exitOK, []string{"none found with --since 2027-01-02T00:00:00Z"}},
