@@ -6,7 +6,8 @@
 //	                          switches the set
 //
 // Authoritative are the log and what is folded from it in Postgres: neuronx.rule_bundles (which set of rules was in force from which
-// sequence on), neuronx.rule_state (what rules set per tenant and subject) and neuronx.rule_health (failures in a row, trips).
+// sequence on), neuronx.rule_state (what rules set per tenant and subject), neuronx.rule_health (failures in a row, trips) and
+// neuronx.rule_missed (what rules were not evaluated on because they were off, until an engine.rule.rerun runs them over it).
 // Evaluate is pure over the event, its data, that state, the bundle and the schemas: no clock, no random source, no look-up. So
 // the same log gives the same derived events, with the same ids and bytes; Reset proves it by deriving everything again from the
 // archive and comparing.
@@ -14,8 +15,10 @@
 // # How it fails
 //
 //   - A rule fails on an event (a missing key, a division by zero, data that does not fit the schema): nothing of that rule and event
-//     happens, engine.rule.failed is derived, the other rules and the tenant go on. After FailureLimit failures in a row, on different
-//     subjects, the event says tripped, and when it is seen in the log, the rule is off for the tenant until engine.rule.reset.
+//     happens, the other rules and the tenant go on. It never trips, and engine.rule.failed comes once and then every reportEvery events.
+//   - A rule fails whatever the event holds (a constant that fails, a type without a schema, rules that feed each other): the same, but
+//     engine.rule.failed comes each time. After FailureLimit failures in a row, on different subjects, it says tripped, and when that is
+//     seen in the log, the rule is off for the tenant until engine.rule.reset. What it misses meanwhile is kept.
 //   - A rule runs into a budget (budget.go), or reads a field that is too large: the same, but it never trips, and the report comes once
 //     and then every reportEvery events. Budgets are counted in units and bytes, so that a replay cuts at the same place.
 //   - A tenant's events are expensive, or its bundle is large and not compiled: a batch gives up early, and nothing of that event is kept.

@@ -157,7 +157,7 @@ func (b *bench) story() []consumer.Run {
 			b.recorded(tenant, "lead.updated", "lead/2", lead("2")),
 			b.rerunOf(tenant, "greets", 1, 99), // off: runs nothing
 			b.recorded(tenant, typeReset, "rule/greets", map[string]any{"rule": "greets"}),
-			b.rerunOf(tenant, "greets", 1, 16), // one of two
+			b.rerunOf(tenant, "greets", 1, 15), // one of two
 			b.rerunOf(tenant, "counts", 1, 99),
 		}
 		runs = append(runs, runOf(events...))

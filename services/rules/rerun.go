@@ -2,9 +2,11 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/rules/ruleset"
@@ -176,19 +178,25 @@ type fetcher struct {
 
 const fetchPage = 50
 
-// event fails for now when the archive does not have the event: it follows the log by a moment.
+// event fails for now when the archive does not reach the event: it follows the log by a moment. A hole in it, or a damaged row, is this
+// tenant's trouble for good, until somebody mends the archive or skips the request.
 func (f *fetcher) event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error) {
 	at := func(r event.Recorded) bool { return r.TenantID == tenant && r.Sequence == sequence }
 	i := slices.IndexFunc(f.page, at)
 	if i < 0 && f.archive != nil {
 		var err error
-		if f.page, err = f.archive.Events(ctx, tenant, sequence, fetchPage); err != nil {
+		switch f.page, err = f.archive.Events(ctx, tenant, sequence, fetchPage); {
+		case errors.Is(err, archive.ErrDamaged):
+			return nil, fmt.Errorf("read a missed event: %w", err)
+		case err != nil:
 			return nil, consumer.Transient(fmt.Errorf("read a missed event: %w", err))
 		}
-		i = slices.IndexFunc(f.page, at)
+		if i = slices.IndexFunc(f.page, at); i < 0 && len(f.page) > 0 {
+			return nil, fmt.Errorf("the archive of %s lacks sequence %d, which a rule is to be run over", tenant, sequence)
+		}
 	}
 	if i < 0 {
-		return nil, consumer.Transient(fmt.Errorf("the archive of %s does not have sequence %d, which a rule is to be run over", tenant, sequence))
+		return nil, consumer.Transient(fmt.Errorf("the archive of %s does not reach sequence %d yet, which a rule is to be run over", tenant, sequence))
 	}
 	return &f.page[i], nil
 }

@@ -235,6 +235,11 @@ func TestRerun_AnEventThatTheArchiveDoesNotHaveYetIsWaitedFor(t *testing.T) {
 	if !consumer.IsTransient(err) || b.dump() != before {
 		t.Errorf("got %v, want an error that is tried again and nothing changed", err)
 	}
+	b.log["a"] = slices.Concat(full[:2], full[3:]) // a hole: nothing to wait for
+	err = pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return b.handler().Apply(t.Context(), tx, runOf(request)) })
+	if err == nil || consumer.IsTransient(err) || b.dump() != before {
+		t.Errorf("got %v, want an error that sets the tenant aside and nothing changed", err)
+	}
 	b.log["a"] = full
 	b.apply(h, nil, runOf(request))
 	if got := b.reruns(); got != "5:greets ran 1 fired 1 failed 0 derived 1" {
@@ -289,4 +294,29 @@ func TestLoop_WhatATrippedRuleMissedIsRunOverOnceAndAReplayDerivesTheSame(t *tes
 		t.Errorf("run over %v", got)
 	}
 	r.compareAll("t1", r.count("t1", "derived"))
+}
+
+// A log that is built anew is folded from its first event (Refold), which must keep what the live service keeps.
+func TestRerun_AFoldFromTheFirstEventKeepsWhatTheLiveOneKeeps(t *testing.T) {
+	live := newBench(t)
+	live.apply(live.handler(), nil, live.story()...)
+	again := newBench(t)
+	var folds []*fold
+	for _, tenant := range []string{"a", "b"} {
+		w := &replayed{shadow: &shadow{archive: live, registry: live.registry, log: quiet()}, decoder: consumer.NewDecoder(live.registry)}
+		f := newFold(tenant, w, nil, nil)
+		for i := range live.log[tenant] {
+			if err := f.apply(t.Context(), &live.log[tenant][i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		folds = append(folds, f)
+	}
+	if err := pgx.BeginFunc(t.Context(), again.pool, func(tx pgx.Tx) error { return save(t.Context(), tx, folds) }); err != nil {
+		t.Fatal(err)
+	}
+	kept := func(dump string) string { return strings.Join(strings.Split(dump, "--\n")[2:], "--\n") } // without the outbox
+	if got, want := kept(again.dump()), kept(live.dump()); got != want || !strings.Contains(want, "a greets 16\n") {
+		t.Errorf("folded from the first event:\n%s\nlive:\n%s", got, want)
+	}
 }
