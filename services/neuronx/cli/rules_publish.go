@@ -158,8 +158,9 @@ func (c *cli) bundleFiles(ctx context.Context, tenantID string, version int64) (
 	}
 	row := bundleRow{Tenant: tenantID}
 	var text []byte
-	err = pool.QueryRow(ctx, `SELECT version, sequence::text, hash, semantics, published_by, published_at, files FROM neuronx.rule_bundles
-		WHERE tenant_id = $1 AND ($2 = 0 OR version = $2) ORDER BY sequence DESC LIMIT 1`, tenantID, version).
+	// An unqualified ORDER BY sequence would sort by the column of the result, a text, in which 9 comes after 10.
+	err = pool.QueryRow(ctx, `SELECT b.version, b.sequence::text, b.hash, b.semantics, b.published_by, b.published_at, b.files FROM neuronx.rule_bundles b
+		WHERE b.tenant_id = $1 AND ($2 = 0 OR b.version = $2) ORDER BY b.sequence DESC LIMIT 1`, tenantID, version).
 		Scan(&row.Version, &row.Sequence, &row.Hash, &row.Semantics, &row.By, &row.Published, &text)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, row, nil
