@@ -261,7 +261,10 @@ func (c *cli) importDone(results []importer.Result, f importFlags, err error) er
 	for _, r := range results {
 		conflicts, refused, updates = conflicts+r.Conflict, refused+r.Refused, updates+r.Updates
 	}
-	if updates > 0 {
+	switch {
+	case updates > 0 && f.dry:
+		c.note("updates that would be sent for rows that have changed: %d", updates)
+	case updates > 0:
 		c.note("updates sent for rows that have changed: %d", updates)
 	}
 	if f.dry {
