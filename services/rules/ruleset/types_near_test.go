@@ -11,7 +11,7 @@ func TestValidate_SuggestsTheTypeThatWasMeant(t *testing.T) {
 	for rest, want := range map[string]string{
 		"[lead.craeted]\n  set: {a: '1'}": "on: no schema has the type lead.craeted; did you mean lead.created?",
 		"[lead.created]\n  emit: [{type: crm.note.ad.requested, data: {lead_id: data.lead_id}}]": "did you mean crm.note.add.requested?",
-		"[acme.deal_closed]\n  set: {a: '1'}": "was its schema pushed? docs/rules.md lists",
+		"[acme.deal_closed]\n  set: {a: '1'}":                                                    "was its schema pushed? docs/rules.md lists",
 	} {
 		problems := validated(t, embeddedSchemas(t), File{"r.yaml", head + rest + "\n"})
 		if !slices.ContainsFunc(problems, func(p Problem) bool { return p.Code == CodeUnknownType && strings.Contains(p.Message, want) }) {
