@@ -132,6 +132,7 @@ func (v *validator) check() error {
 			continue
 		}
 		v.emit(e, rec)
+		v.subject(e, rec, triggers)
 	}
 	return nil
 }
@@ -213,7 +214,8 @@ func (v *validator) mayBe(p *expr.Program) []string {
 
 // record is as much of an Avro schema as the check needs.
 type record struct {
-	Fields []field `json:"fields"`
+	Fields  []field         `json:"fields"`
+	Subject json.RawMessage `json:"event_subject"` // a text such as lead/{lead_id}, or a list of them
 }
 
 type field struct {
