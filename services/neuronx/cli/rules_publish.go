@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -72,7 +73,11 @@ away. A rule that tripped stays off until neuronx rules reset, whatever is publi
 				return nil
 			}
 			if !execute {
-				c.note("would publish %s as version %d (hash %.12s) in place of version %d", plural(len(files), "file"), p.Version, p.Hash, current.Version)
+				instead := "; the tenant has no rules yet"
+				if current.Version > 0 {
+					instead = fmt.Sprintf(" in place of version %d", current.Version)
+				}
+				c.note("would publish %s as version %d (hash %.12s)%s", plural(len(files), "file"), p.Version, p.Hash, instead)
 				if current.Version > 0 && current.Semantics < ruleset.Semantics {
 					c.note("semantics %d in place of %d: see docs/operations.md, \"Semantics of rules\"", ruleset.Semantics, current.Semantics)
 				}

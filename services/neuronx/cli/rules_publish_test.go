@@ -77,6 +77,9 @@ func TestRulesPublish_ShowsWhatChangesAndWhatStaysOff(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &p); err != nil || code != 0 || !p.DryRun || len(p.Changes) != 4 || len(p.Tripped) != 1 || p.Version != 3 {
 		t.Errorf("exit %d (%v): %s", code, err, out)
 	}
+	if _, errs, code = run("rules", "publish", dir, "--tenant", "zeta"); code != 0 || !strings.Contains(errs, "as version 1 (hash ") || !strings.Contains(errs, "; the tenant has no rules yet") {
+		t.Errorf("the first rules: exit %d: %s", code, errs)
+	}
 }
 
 func TestRulesShow_PrintsTheTextsInForceWithTheirVersion(t *testing.T) {
