@@ -12,6 +12,7 @@ help: ## print this help
 	@awk -F':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## start the whole engine on embedded Kafka and Postgres, with demo leads; Ctrl-C stops it
+	@test -x bin/neuronx || echo "building bin/neuronx; the first build takes minutes"
 	@mkdir -p bin && $(GO) build -o bin/neuronx ./services/neuronx/cmd
 	@exec ./bin/neuronx dev --data-dir $(DATA_DIR) $(RUN_FLAGS)
 

@@ -157,7 +157,7 @@ func encode(ctx context.Context, e *event.Event, env *envelope, req *request, sc
 	id, schema, err := req.scratch.byType(ctx, schemas, e.Type)
 	if errors.Is(err, registry.ErrUnknown) {
 		return "", nil, problem(event.CodeUnknownType, fmt.Sprintf("no schema is registered for the type %.128s", e.Type)).
-			at("type", "unknown").hint("`neuronx schemas push` registers one; it works within 60 seconds")
+			at("type", "unknown").hint("is it spelled right? `neuronx schemas push` registers a type of your own, which works within 60 seconds")
 	}
 	if err != nil {
 		return "", nil, registryDown(err)

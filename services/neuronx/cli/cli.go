@@ -140,7 +140,7 @@ func (c *cli) need(env, what string) (string, error) {
 		what = "no engine runs in this folder, and " + what
 	}
 	return "", (&Error{Exit: exitUsage, What: what, Code: event.CodeInvalidConfig}).
-		next("%s, which writes %s, or set %s", start, defaultEnv, env)
+		next("%s, which writes %s; from another folder add --env-file <its folder>/%s; or set and export %s", start, defaultEnv, defaultEnv, env)
 }
 
 // loadEnvFile reads the file that --env-file names; the default may be absent.

@@ -130,6 +130,8 @@ func TestExitCodes(t *testing.T) {
 		{"tenant zone acme berlin", 2, "did you mean Europe/Berlin?"},
 		{"tenant zone acme CEST", 2, "such as Europe/Berlin"},
 		{"tenant zone acme Local", 2, "is no time zone"},
+		{"tenant zone acme Amerika/Sao_Paulo", 2, "did you mean America/Sao_Paulo?"},
+		{"tenant zone acme Nowhere/Atall", 2, "named as in the IANA database"},
 		{"tenant zone acme Europe/Berlin now", 2, "unexpected argument"},
 		{"tenant zone acme Europe/Berlin", 2, "NEURONX_POSTGRES_URL"},
 		{"replay offsets --to-earliest --topic t", 2, "--group is required"},

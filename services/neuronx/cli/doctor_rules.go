@@ -20,10 +20,7 @@ func (c *cli) checkTripped(ctx context.Context) []finding {
 	}
 	var out []finding
 	for _, r := range found {
-		f := finding{Result: checkWarn, Detail: fmt.Sprintf("%s of %s: %s", r.Rule, r.Tenant, r.what()), Next: r.next()}
-		if r.Others > 0 {
-			f.Detail += fmt.Sprintf(" (and %s)", plural(int(r.Others), "other rule"))
-		}
+		f := finding{Result: checkWarn, Detail: fmt.Sprintf("%s of %s: %s%s", r.Rule, r.Tenant, r.what(), r.others("; ")), Next: r.next()}
 		out = append(out, f)
 	}
 	return out

@@ -158,9 +158,19 @@ func (c *cli) bindImport(ctx context.Context, spec *importer.Spec, f importFlags
 	return nil
 }
 
+// importKey is apiKey, but takes the demo tenant's key of `neuronx dev` only where --tenant names that tenant: a file that is imported into a
+// tenant because somebody forgot to set a key can't be taken back.
+func (c *cli) importKey(file, tenantID string) (string, error) {
+	if file == "" && tenantID == "" && c.value(envAPIKey) == "" {
+		return "", (&Error{Exit: exitUsage, What: "no API key is configured, so it is not known into which tenant", Code: event.CodeUnauthenticated}).
+			next("set and export %s, or --api-key-file; `neuronx key issue --tenant … --execute` makes a key; under `make run`, --tenant demo takes that of the demo tenant", envAPIKey)
+	}
+	return c.apiKey(file, tenantID)
+}
+
 // connectImport finds the door, the key and the archive. A dry run asks the archive only if it is there, and the tenant known.
 func (c *cli) connectImport(ctx context.Context, opt *importer.Options, f importFlags) error {
-	token, err := c.apiKey(f.keyFile, opt.Tenant)
+	token, err := c.importKey(f.keyFile, opt.Tenant)
 	if err == nil {
 		var key tenant.Key
 		if key, err = tenant.ParseKey(token); err != nil {
@@ -183,6 +193,7 @@ func (c *cli) connectImport(ctx context.Context, opt *importer.Options, f import
 		if err != nil {
 			return err
 		}
+		c.note("importing into tenant %s", opt.Tenant)
 		opt.Sender = &importer.Door{URL: base, Key: token, Client: &http.Client{Timeout: importHTTPTimeout}, Note: c.note}
 		if f.noArchive {
 			return nil
@@ -261,7 +272,10 @@ func (c *cli) importDone(results []importer.Result, f importFlags, err error) er
 	for _, r := range results {
 		conflicts, refused, updates = conflicts+r.Conflict, refused+r.Refused, updates+r.Updates
 	}
-	if updates > 0 {
+	switch {
+	case updates > 0 && f.dry:
+		c.note("updates that would be sent for rows that have changed: %d", updates)
+	case updates > 0:
 		c.note("updates sent for rows that have changed: %d", updates)
 	}
 	if f.dry {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/tenant"
 	"github.com/neuronx/engine/services/neuronx/importer"
 )
 
@@ -65,5 +68,41 @@ func TestBehind_CountsWhatTheArchiveLacks(t *testing.T) {
 	}
 	if lag := behind(starts, ends, nil); lag != 7 {
 		t.Errorf("lag %d without commits, want all 7 records that are left", lag)
+	}
+}
+
+func TestImport_WithoutAKeyIsNotTakenForTheDemoTenants(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	key, err := tenant.NewKey("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	t.Cleanup(door.Close)
+	for name, text := range map[string]string{
+		".neuronx/dev.env": "NEURONX_HTTP_URL=" + door.URL + "\nNEURONX_DEMO_API_KEY=" + key.Reveal() + "\n",
+		"leads.csv":        "id\n1\n",
+		"spec.yaml":        "apiVersion: neuronx/v1\nkind: Import\nmetadata: {name: x}\nspec:\n  inputs:\n    - {file: leads.csv, events: [{type: lead.created, id: row.id, data: {lead_id: row.id}}]}\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, _, errs := try(t, nil, "import", "spec.yaml")
+	if code != exitUsage || !strings.Contains(errs, "it is not known into which tenant") || !strings.Contains(errs, "--tenant demo") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if code, _, errs = try(t, nil, "import", "spec.yaml", "--tenant", "demo", "--without-archive"); code == exitOK || !strings.Contains(errs, "importing into tenant demo") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if code, _, errs = try(t, nil, "import", "spec.yaml", "--dry-run"); code != exitOK || !strings.Contains(errs, "what the archive holds is not compared") {
+		t.Errorf("a dry run: exit %d: %s", code, errs)
+	}
+	if _, _, errs = try(t, nil, "publish", "lead.created"); !strings.Contains(errs, "using the key of tenant demo") {
+		t.Errorf("publish does not tell whose key it uses: %s", errs)
 	}
 }

@@ -34,6 +34,9 @@ func (c *cli) apiKey(file, tenantID string) (string, error) {
 	}
 	if v := c.value(envDemoKey); v != "" {
 		if k, err := tenant.ParseKey(v); err == nil && (tenantID == "" || tenantID == k.Tenant) {
+			if tenantID == "" {
+				c.note("%s is not set: using the key of tenant %s (%s)", envAPIKey, k.Tenant, envDemoKey)
+			}
 			return v, nil
 		}
 	}

@@ -56,16 +56,13 @@ func (c *cli) checkRules(ctx context.Context, paths []string, offline bool, tell
 }
 
 func (c *cli) showRuleProblems(problems ruleset.Problems) error {
-	if len(problems) == 0 && c.format == formatTable {
-		return nil
+	if c.format == formatJSON {
+		return c.json(append(ruleset.Problems{}, problems...))
 	}
-	return show(c, problems, []string{"FILE", "LINE", "RULE", "LEVEL", "CODE", "PROBLEM"}, func(p ruleset.Problem) []any {
-		level := "error"
-		if p.Warning {
-			level = "warning"
-		}
-		return []any{p.File, p.Position(), dash(p.Rule), level, p.Code, p.Message}
-	})
+	for _, p := range problems { // as compilers write them: the columns of a table would be cut to the terminal, and the text with them
+		printf(c.out, "%s\n", p)
+	}
+	return nil
 }
 
 func (c *cli) rulesValidate() *cobra.Command {
@@ -149,7 +146,7 @@ func (c *cli) inForce(ctx context.Context, version int64, d done) error {
 		return e.why("version %d was published meanwhile", current.Version).
 			next("look at it with `neuronx rules list --tenant %s`; the same command again replaces it", d.Tenant)
 	}
-	return e.why("it can't use it; version %d stays in force", current.Version).next("`neuronx events tail --tenant %s --type engine.rule.failed` says why", d.Tenant)
+	return e.why("it can't use it; version %d stays in force", current.Version).next("`neuronx events list --tenant %s --type engine.rule.failed` says why", d.Tenant)
 }
 
 func (c *cli) rulesList() *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -72,7 +73,11 @@ away. A rule that tripped stays off until neuronx rules reset, whatever is publi
 				return nil
 			}
 			if !execute {
-				c.note("would publish %s as version %d (hash %.12s) in place of version %d", plural(len(files), "file"), p.Version, p.Hash, current.Version)
+				instead := "; the tenant has no rules yet"
+				if current.Version > 0 {
+					instead = fmt.Sprintf(" in place of version %d", current.Version)
+				}
+				c.note("would publish %s as version %d (hash %.12s)%s", plural(len(files), "file"), p.Version, p.Hash, instead)
 				if current.Version > 0 && current.Semantics < ruleset.Semantics {
 					c.note("semantics %d in place of %d: see docs/operations.md, \"Semantics of rules\"", ruleset.Semantics, current.Semantics)
 				}
@@ -158,7 +163,7 @@ func (c *cli) bundleFiles(ctx context.Context, tenantID string, version int64) (
 	}
 	row := bundleRow{Tenant: tenantID}
 	var text []byte
-	// b.sequence: without b, it is the text that is selected, and 9 comes after 22.
+	// An unqualified ORDER BY sequence would sort by the column of the result, a text, in which 9 comes after 10.
 	err = pool.QueryRow(ctx, `SELECT b.version, b.sequence::text, b.hash, b.semantics, b.published_by, b.published_at, b.files FROM neuronx.rule_bundles b
 		WHERE b.tenant_id = $1 AND ($2 = 0 OR b.version = $2) ORDER BY b.sequence DESC LIMIT 1`, tenantID, version).
 		Scan(&row.Version, &row.Sequence, &row.Hash, &row.Semantics, &row.By, &row.Published, &text)

@@ -17,7 +17,7 @@ func ruleText(name, when string) string {
 	return "apiVersion: neuronx/v1\nkind: Rule\nmetadata: {name: " + name + "}\nspec:\n  on: [lead.scored]\n  when: " + when + "\n  set: {" + strings.ReplaceAll(name, "-", "_") + ": 'true'}\n"
 }
 
-// ruleBench has a tenant with three rules in force, of which one is off.
+// ruleBench has a tenant with three rules in force, of which one is off. The versions lie on both sides of sequence 10, whose text sorts before 9.
 func ruleBench(t *testing.T) (run func(args ...string) (out, errs string, code int)) {
 	t.Helper()
 	db := postgrestest.New(t, provision.Migrations()...)
@@ -27,7 +27,7 @@ func ruleBench(t *testing.T) (run func(args ...string) (out, errs string, code i
 		t.Fatal(err)
 	}
 	if _, err := db.Pool(t, "").Exec(t.Context(), `INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at)
-		VALUES ('acme', 2, 'e1', 1, 'old', 3, '[]', 'ann', now() - interval '1 day'), ('acme', 9, 'e2', 2, $1, 3, $2, E'bob\u202e', now())`, ruleset.Hash(before), string(files)); err != nil {
+		VALUES ('acme', 9, 'e1', 1, 'old', 3, '[]', 'ann', now() - interval '1 day'), ('acme', 10, 'e2', 2, $1, 3, $2, E'bob\u202e', now())`, ruleset.Hash(before), string(files)); err != nil {
 		t.Fatal(err)
 	}
 	for _, sql := range []string{
@@ -77,12 +77,15 @@ func TestRulesPublish_ShowsWhatChangesAndWhatStaysOff(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &p); err != nil || code != 0 || !p.DryRun || len(p.Changes) != 4 || len(p.Tripped) != 1 || p.Version != 3 {
 		t.Errorf("exit %d (%v): %s", code, err, out)
 	}
+	if _, errs, code = run("rules", "publish", dir, "--tenant", "zeta"); code != 0 || !strings.Contains(errs, "as version 1 (hash ") || !strings.Contains(errs, "; the tenant has no rules yet") {
+		t.Errorf("the first rules: exit %d: %s", code, errs)
+	}
 }
 
 func TestRulesShow_PrintsTheTextsInForceWithTheirVersion(t *testing.T) {
 	run := ruleBench(t)
 	out, errs, code := run("rules", "show", "--tenant", "acme")
-	for _, want := range []string{"# version 2 of acme, semantics 3, since sequence 9", `published by bob\u202e`, "# a.yaml\n", "# this rule is off: neuronx rules reset mended --tenant acme", ruleText("forgotten", "true")} {
+	for _, want := range []string{"# version 2 of acme, semantics 3, since sequence 10", `published by bob\u202e`, "# a.yaml\n", "# this rule is off: neuronx rules reset mended --tenant acme", ruleText("forgotten", "true")} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit %d, %q is not shown:\n%s%s", code, want, out, errs)
 		}

@@ -174,7 +174,8 @@ func (c *cli) needEngine(admin []string) error {
 	}
 	if c.value(envBrokers) == "" && c.value(envPostgres) == "" && c.value(envRegistry) == "" && c.value(envHTTP) == "" {
 		return (&Error{Exit: exitFailed, What: "nothing is configured, so nothing was looked at", Code: event.CodeInvalidConfig}).
-			why("there is no engine in this folder (no %s), and no address is set", defaultEnv).next("%s, which writes %s; or set %s, %s and %s", start, defaultEnv, envBrokers, envPostgres, envRegistry)
+			why("there is no engine in this folder (no %s), and no address is set", defaultEnv).
+			next("%s, which writes %s; from another folder add --env-file <its folder>/%s; or set and export %s, %s and %s", start, defaultEnv, defaultEnv, envBrokers, envPostgres, envRegistry)
 	}
 	return c.engine()
 }

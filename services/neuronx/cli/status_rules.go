@@ -33,13 +33,21 @@ func (r *ruleTrouble) what() string {
 	return fmt.Sprintf("cut on %s, last by its %s", plural(int(r.OverBudget), "event"), r.LastBudget)
 }
 
+// others says that the tenant has more such rules, which need not be in the same trouble.
+func (r *ruleTrouble) others(before string) string {
+	if r.Others == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s%s off, cut or failing: neuronx rules health --tenant %s", before, plural(int(r.Others), "other rule"), r.Tenant)
+}
+
 // next is the command that ends it.
 func (r *ruleTrouble) next() string {
 	if r.Tripped != "" {
 		return fmt.Sprintf("neuronx rules reset %s --tenant %s", r.Rule, r.Tenant)
 	}
 	if r.OverBudget == 0 {
-		return fmt.Sprintf("neuronx events tail --tenant %s --type engine.rule.failed", r.Tenant)
+		return fmt.Sprintf("neuronx events list --tenant %s --type engine.rule.failed", r.Tenant)
 	}
 	return fmt.Sprintf("neuronx rules publish <cheaper rules> --tenant %s", r.Tenant)
 }
@@ -66,10 +74,6 @@ func (c *cli) sayRules(rules []ruleTrouble) {
 		printf(c.out, "rules:         none off, none cut, none failing\n")
 	}
 	for _, r := range rules {
-		others := ""
-		if r.Others > 0 {
-			others = fmt.Sprintf(" (and %s)", plural(int(r.Others), "other rule"))
-		}
-		printf(c.out, "rules:         %s of %s%s: %s; %s\n", r.Rule, r.Tenant, others, r.what(), r.next())
+		printf(c.out, "rules:         %s of %s: %s; %s%s\n", r.Rule, r.Tenant, r.what(), r.next(), r.others("; "))
 	}
 }

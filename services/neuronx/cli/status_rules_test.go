@@ -32,8 +32,8 @@ func TestReadRules_NamesTheTenantWhoseRulesAreCutOrOff(t *testing.T) {
 	var out bytes.Buffer
 	c := &cli{out: &out, format: formatTable}
 	c.sayRules(got)
-	for _, want := range []string{"b of dear (and 1 other rule): cut on 7 events, last by its event_cost; neuronx rules publish <cheaper rules> --tenant dear",
-		"d of off (and 1 other rule): off: failures; neuronx rules reset d --tenant off"} {
+	for _, want := range []string{"b of dear: cut on 7 events, last by its event_cost; neuronx rules publish <cheaper rules> --tenant dear; 1 other rule off, cut or failing: neuronx rules health --tenant dear",
+		"d of off: off: failures; neuronx rules reset d --tenant off; 1 other rule off, cut or failing: neuronx rules health --tenant off"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not said:\n%s", want, out.String())
 		}

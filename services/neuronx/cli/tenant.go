@@ -176,6 +176,9 @@ func (c *cli) tenantCRM() *cobra.Command {
 	var execute bool
 	cmd := &cobra.Command{
 		Use: "connect-crm <tenant>", Short: "Connect a tenant to its CRM account", Args: args("tenant"),
+		Long: `Connect a tenant to its CRM account. The token is a file <id>@<version> in the folder
+NEURONX_SECRETS_DIR, with mode 600, which the adapter reads. The stand-in CRM of "make run"
+takes the token standin-<location> for any location, and no other.`,
 		Example: "  neuronx tenant connect-crm acme --location loc123 --token secret://acme-ghl@1 --mode record --execute",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := cmp.Or(required("location", location), required("token", token), oneOf("mode", mode, "off", "record", "send")); err != nil {

@@ -106,7 +106,7 @@ func knownZone(name string) bool {
 }
 
 // zoneHint names the zones that a slip of the finger may have meant: those that differ in capitals, spaces, hyphens and underscores only,
-// and those whose city was given alone.
+// those whose city was given alone, else the one whose spelling is nearest.
 func zoneHint(name string) string {
 	plain := func(s string) string {
 		return strings.ToLower(strings.NewReplacer("_", "", " ", "", "-", "").Replace(s))
@@ -117,6 +117,9 @@ func zoneHint(name string) string {
 		if want := plain(name); plain(n) == want || want != "" && plain(city) == want {
 			meant = append(meant, n)
 		}
+	}
+	if near := nearest(name, zone.Names()); len(meant) == 0 && len(name) > 4 && near != "" {
+		meant = []string{near}
 	}
 	if len(meant) == 0 {
 		return "a zone is named as in the IANA database, such as Europe/Berlin or America/New_York"

@@ -86,7 +86,7 @@ func (r *run) consult(ctx context.Context) error {
 func (r *run) layUpdates(ctx context.Context, m *Mapping) error {
 	bySubject := map[string][]*item{}
 	for _, it := range r.pending {
-		if it.event.mapping == m && it.was != nil && it.was.data != nil {
+		if it.event.mapping == m && it.event.Subject != "" && it.was != nil && it.was.data != nil {
 			bySubject[it.event.Subject] = append(bySubject[it.event.Subject], it)
 		}
 	}
@@ -126,7 +126,7 @@ func object(text []byte) (map[string]any, error) {
 // changed lists the fields, sorted, in which an event differs from what was imported before; time and subject are named as such. An
 // empty text is the same as none.
 func (it *item) changed() (fields []string, err error) {
-	if it.was.subject != it.event.Subject {
+	if it.was.subject != it.event.Subject && (it.was.subject != "" || !it.event.implied) { // builds before derived no subject from the data
 		fields = append(fields, "(subject)")
 	}
 	if it.event.Time != "" && !it.was.time.IsZero() {
@@ -190,6 +190,9 @@ func (it *item) asUpdate(tenant, mapping string, fields []string) (Event, error)
 	}
 	if m.updated == nil {
 		return e, fmt.Errorf("the schema of %s is not known here", m.Update)
+	}
+	if e.Subject == "" {
+		return e, fmt.Errorf("the event has no subject, by which its updates are found: the spec names none (subject: …), and the schema of %s none that its data have", m.Type)
 	}
 	now, err := object(e.stored)
 	if err != nil {

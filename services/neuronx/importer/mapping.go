@@ -24,6 +24,7 @@ type Event struct {
 	Data        map[string]any `json:"data"`
 
 	key     string   // that the id follows from
+	implied bool     // the subject follows from the data
 	mapping *Mapping // that made it
 	stored  []byte   // the data as they would be stored, in JSON; nil without a schema
 }

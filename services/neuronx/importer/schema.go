@@ -90,7 +90,7 @@ func (s *Spec) Bind(ctx context.Context, from Schemas, known bool) error {
 				return err
 			}
 			update, named := m.Update, m.Update != ""
-			if thing, ok := strings.CutSuffix(m.Type, ".created"); ok && !named && m.subject != nil {
+			if thing, ok := strings.CutSuffix(m.Type, ".created"); ok && !named {
 				update = thing + ".updated"
 			}
 			if update != "" {
@@ -252,7 +252,8 @@ func (s *shape) field(name string) *shape {
 	return s.fields[name]
 }
 
-// check judges an event as the HTTP door will, and returns its data as it would be stored, in JSON.
+// check judges an event as the HTTP role will, gives it the subject that follows from its data where the spec names none, and returns its
+// data as it would be stored, in JSON.
 func (c *contract) check(tenant string, e *Event) (stored []byte, err error) {
 	full := event.Event{TenantID: tenant, ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Origin: e.Origin}
 	if err := full.CheckAttributes(); err != nil {
@@ -268,6 +269,12 @@ func (c *contract) check(tenant string, e *Event) (stored []byte, err error) {
 	}
 	if err := c.schema.CheckBounds(body); err != nil {
 		return nil, err
+	}
+	if r := full.Adopt(c.schema, body); r != nil {
+		return nil, r
+	}
+	if e.Subject == "" {
+		e.Subject, e.implied = full.Subject, true
 	}
 	return c.schema.RenderJSON(body)
 }

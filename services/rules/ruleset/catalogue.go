@@ -3,6 +3,8 @@ package ruleset
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/kafka/registry"
@@ -42,6 +44,11 @@ func (c embedded) ByType(_ context.Context, typ string) (int32, *avro.Schema, er
 		return 0, nil, registry.ErrUnknown
 	}
 	return n.id, n.schema, nil
+}
+
+// Types lists the event types, sorted.
+func (c embedded) Types(context.Context) ([]string, error) {
+	return slices.Sorted(maps.Keys(c)), nil
 }
 
 // SchemaByID finds a schema by the ids that ByType gives.

@@ -120,7 +120,9 @@ func (r *reader) emits(rule *Rule, n *yaml.Node) {
 			e.Subject = r.expression(m["subject"], "subject", "string")
 		}
 		if m["data"] != nil {
+			r.broken = nil
 			e.Data = r.assignments(m["data"], "data", MaxFields)
+			e.broken = r.broken
 		}
 		rule.Emit = append(rule.Emit, e)
 	}
@@ -152,6 +154,8 @@ func (r *reader) assignments(n *yaml.Node, where string, most int) []Assignment 
 		}
 		if p := r.expression(v, where+"."+k.Value, ""); p != nil {
 			out = append(out, Assignment{k.Value, p, k.Line})
+		} else {
+			r.broken = append(r.broken, k.Value)
 		}
 	}
 	slices.SortFunc(out, func(a, b Assignment) int { return cmp.Compare(a.Key, b.Key) })

@@ -33,6 +33,7 @@ const (
 	CodeNoEffect          = "no_effect"          // neither emit nor set
 	CodeTypeMismatch      = "type_mismatch"      // an operator or function that does not take what it is given
 	CodeNullable          = "nullable"           // warning: an operand that may be null or absent and is not tested
+	CodeSubject           = "subject"            // warning: an event would be filed under another thing than it is about
 	CodeLoop              = "loop"               // warning: rules that trigger each other
 	CodeStateUnset        = "state_unset"        // state that is read and that no rule of the bundle sets
 	CodeStateShared       = "state_shared"       // warning: two rules set the same key

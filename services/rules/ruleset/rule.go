@@ -90,7 +90,8 @@ type Emit struct {
 	Subject *expr.Program // nil: the subject of the cause
 	Data    []Assignment  // sorted by field
 
-	line int
+	line   int
+	broken []string // fields whose expressions do not compile
 }
 
 // Assignment is a key or field and the expression that gives its value.

@@ -62,7 +62,7 @@ func Validate(ctx context.Context, files []File, catalogue Catalogue) (Problems,
 	}
 	state := stateType(set.Rules, whole)
 	for _, r := range set.Rules {
-		v := &validator{rule: r, lookup: lookup, text: texts[r.File], state: state}
+		v := &validator{rule: r, lookup: lookup, text: texts[r.File], state: state, like: func(typ string) string { return nearestType(ctx, catalogue, typ) }}
 		if err := v.check(); err != nil {
 			return nil, err
 		}
@@ -74,11 +74,27 @@ func Validate(ctx context.Context, files []File, catalogue Catalogue) (Problems,
 	return problems.sorted(), nil
 }
 
+// nearestType is the type of the catalogue that one was probably meant to be. A catalogue that can't be listed suggests none.
+func nearestType(ctx context.Context, catalogue Catalogue, typ string) string {
+	all, ok := catalogue.(interface {
+		Types(context.Context) ([]string, error)
+	})
+	if !ok {
+		return ""
+	}
+	types, err := all.Types(ctx)
+	if err != nil {
+		return "" // only for the suggestion
+	}
+	return expr.Nearest(typ, types)
+}
+
 type validator struct {
 	rule     *Rule
 	lookup   func(string) (*record, error)
-	text     string    // of the rule's file
-	state    expr.Type // what the bundle's rules set
+	text     string                  // of the rule's file
+	state    expr.Type               // what the bundle's rules set
+	like     func(typ string) string // the type that a misspelt one was probably meant to be; empty: none
 	problems Problems
 	typed    map[*expr.Program][]expr.Typed // what the check against each event's types found; empty where it could not be made
 }
@@ -95,7 +111,7 @@ func (v *validator) check() error {
 			return err
 		}
 		if rec == nil {
-			v.problem(v.rule.line, CodeUnknownType, "on: no schema has the type %s; is it spelled right, was it pushed?", cut(t))
+			v.problem(v.rule.line, CodeUnknownType, "on: no schema has the type %s; %s", cut(t), v.typeHint(t))
 			continue
 		}
 		triggers[t] = rec
@@ -112,16 +128,28 @@ func (v *validator) check() error {
 			return err
 		}
 		if rec == nil {
-			v.problem(e.line, CodeUnknownType, "emit: no schema has the type %s; is it spelled right, was it pushed?", cut(e.Type))
+			v.problem(e.line, CodeUnknownType, "emit: no schema has the type %s; %s", cut(e.Type), v.typeHint(e.Type))
 			continue
 		}
 		v.emit(e, rec)
+		v.subject(e, rec, triggers)
 	}
 	return nil
 }
 
+// typeHint is what to do about a type that no schema has.
+func (v *validator) typeHint(typ string) string {
+	if near := v.like(typ); near != "" {
+		return fmt.Sprintf("did you mean %s?", near)
+	}
+	return "is it spelled right, was its schema pushed? docs/rules.md lists the types of the catalogue"
+}
+
 func (v *validator) emit(e Emit, rec *record) {
 	given := map[string]bool{}
+	for _, name := range e.broken {
+		given[name] = true // what is wrong with it is told already
+	}
 	for _, a := range e.Data {
 		given[a.Key] = true
 		f := rec.field(a.Key)
@@ -186,7 +214,8 @@ func (v *validator) mayBe(p *expr.Program) []string {
 
 // record is as much of an Avro schema as the check needs.
 type record struct {
-	Fields []field `json:"fields"`
+	Fields  []field         `json:"fields"`
+	Subject json.RawMessage `json:"event_subject"` // a text such as lead/{lead_id}, or a list of them
 }
 
 type field struct {

@@ -24,6 +24,7 @@ type reader struct {
 	edition  expr.Edition
 	text     string // of the file
 	places   map[*expr.Program]place
+	broken   []string // keys of the map that is being read whose expressions do not compile
 }
 
 func (r *reader) problem(line int, code, format string, args ...any) {

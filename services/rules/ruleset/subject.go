@@ -1,0 +1,55 @@
+package ruleset
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// subject warns of an event that the rule gives no subject and that is about another thing than its cause: lead.assigned on
+// opportunity.created would be filed under opportunity/7. State of rules and traces go by the subject.
+func (v *validator) subject(e Emit, rec *record, triggers map[string]*record) {
+	about := rec.subjects()
+	if e.Subject != nil || len(about) == 0 {
+		return
+	}
+	for _, typ := range slices.Sorted(maps.Keys(triggers)) {
+		cause := triggers[typ].subjects()
+		if len(cause) == 0 || slices.ContainsFunc(about, func(s subject) bool {
+			return slices.ContainsFunc(cause, func(c subject) bool { return c.noun == s.noun })
+		}) {
+			continue
+		}
+		want := "a subject of its own"
+		if s := about[0]; triggers[typ].field(s.field) != nil {
+			want = fmt.Sprintf(`subject: '"%s/" + data.%s'`, s.noun, s.field)
+		}
+		v.problems = append(v.problems, Problem{File: v.rule.File, Line: e.line, Rule: v.rule.Name, Code: CodeSubject, Warning: true, Message: fmt.Sprintf(
+			"%s is about %s/…, and without subject it is filed under %s/…, as %s is: state and traces go by the subject; add %s",
+			e.Type, about[0].noun, cause[0].noun, typ, want)})
+		return
+	}
+}
+
+// subject is a rule of a schema for the subject of its events: lead/{lead_id}.
+type subject struct{ noun, field string }
+
+func (r *record) subjects() (out []subject) {
+	var list []string
+	if json.Unmarshal(r.Subject, &list) != nil {
+		var one string
+		if json.Unmarshal(r.Subject, &one) != nil {
+			return nil // the schema says none
+		}
+		list = []string{one}
+	}
+	for _, s := range list {
+		noun, rest, ok := strings.Cut(s, "/{")
+		if field, closed := strings.CutSuffix(rest, "}"); ok && closed {
+			out = append(out, subject{noun, field})
+		}
+	}
+	return out
+}
