@@ -75,8 +75,9 @@ func (r Reset) Back() bool { return r.To < r.From }
 // ResetReport is what engine.replay.completed tells of a reset.
 type ResetReport struct {
 	Examined    int64 // events looked at
-	Differences int64 // how many were not as expected
+	Differences int64 // how many were not as expected, of what could be compared
 	Detail      string
+	NotCounted  string // what could not be compared, and why; empty: Differences covers everything
 }
 
 // ResetHandler does what a reset means to this consumer. Reset runs beside the loop in a goroutine of its own and ends with the

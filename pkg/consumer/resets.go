@@ -104,6 +104,9 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 		s.log.Error("the side job of a reset failed", "reset", r.ID, "topic", r.Topic, "partition", r.Partition, "error", err)
 		if !retriable(err) {
 			outcome, r.Report.Detail = resetFailed, reason(err)
+			if r.Report.NotCounted == "" {
+				r.Report.NotCounted = "the reset failed before it was through"
+			}
 			break
 		}
 		if !app.Sleep(ctx, pause) {
@@ -124,7 +127,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 	}
 	s.c.metrics.resets.WithLabelValues(outcome).Inc()
 	s.log.Info("reset done", "reset", r.ID, "topic", r.Topic, "partition", r.Partition, "outcome", outcome,
-		"examined", r.Report.Examined, "differences", r.Report.Differences)
+		"examined", r.Report.Examined, "differences", r.Report.Differences, "not_counted", r.Report.NotCounted)
 }
 
 func (s *session) tryReset(ctx context.Context, r *Reset) error {
@@ -158,17 +161,20 @@ func by(r Reset) any {
 }
 
 func (s *session) completeReset(ctx context.Context, r Reset, outcome string) error {
-	var detail any
+	data := map[string]any{"outcome": outcome, "examined": r.Report.Examined, "differences": r.Report.Differences, "detail": nil}
 	if r.Report.Detail != "" {
-		detail = r.Report.Detail
+		data["detail"] = r.Report.Detail
 	}
-	err := s.announce(ctx, r, "engine.replay.completed", map[string]any{"outcome": outcome, "examined": r.Report.Examined,
-		"differences": r.Report.Differences, "detail": detail})
+	if r.Report.NotCounted != "" { // a registry that has not got the field yet takes the usual report
+		data["not_counted"] = r.Report.NotCounted
+	}
+	err := s.announce(ctx, r, "engine.replay.completed", data)
 	if err != nil {
 		return err
 	}
-	_, err = s.c.cfg.Pool.Exec(ctx, `UPDATE neuronx.resets SET state = $3, examined = $4, differences = $5, detail = $6, completed_at = now()
-		WHERE consumer = $1 AND reset_id = $2`, s.c.cfg.Name, r.ID, outcome, r.Report.Examined, r.Report.Differences, r.Report.Detail)
+	_, err = s.c.cfg.Pool.Exec(ctx, `UPDATE neuronx.resets SET state = $3, examined = $4, differences = $5, detail = $6, not_counted = $7,
+			completed_at = now() WHERE consumer = $1 AND reset_id = $2`,
+		s.c.cfg.Name, r.ID, outcome, r.Report.Examined, r.Report.Differences, r.Report.Detail, r.Report.NotCounted)
 	if err != nil {
 		return fmt.Errorf("record reset: %w", err)
 	}
