@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 		}
 		s.log.Error("the side job of a reset failed", "reset", r.ID, "topic", r.Topic, "partition", r.Partition, "error", err)
 		if !retriable(err) {
-			outcome, r.Report.Detail = resetFailed, reason(err)
+			outcome, r.Report.Detail, r.Report.Told = resetFailed, reason(err), "it failed; the operators know why"
 			if r.Report.NotCounted == "" {
 				r.Report.NotCounted = "the reset failed before it was through"
 			}
@@ -162,8 +163,8 @@ func by(r Reset) any {
 
 func (s *session) completeReset(ctx context.Context, r Reset, outcome string) error {
 	data := map[string]any{"outcome": outcome, "examined": r.Report.Examined, "differences": r.Report.Differences, "detail": nil}
-	if r.Report.Detail != "" {
-		data["detail"] = r.Report.Detail
+	if told := cmp.Or(r.Report.Told, r.Report.Detail); told != "" { // the event stands in the streams of tenants that must not know of each other
+		data["detail"] = told
 	}
 	if r.Report.NotCounted != "" { // a registry that has not got the field yet takes the usual report
 		data["not_counted"] = r.Report.NotCounted

@@ -67,6 +67,9 @@ func (a *Archiver) Reset(ctx context.Context, r consumer.Reset) error {
 // report tells what an audit found, and what it did not look at.
 func (u *auditor) report(trimmed bool, from int64) consumer.ResetReport {
 	r := consumer.ResetReport{Examined: u.examined, Differences: u.differences, Detail: u.first}
+	if u.first != "" {
+		r.Told = fmt.Sprintf("%d rows are not what the log says, of %d compared", u.differences, u.examined)
+	}
 	var not []string
 	if trimmed {
 		not = append(not, fmt.Sprintf("offsets below %d are trimmed from the log and were not compared", from))
