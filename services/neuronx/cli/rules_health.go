@@ -36,7 +36,7 @@ such as a null, the LAST time with this code. Neither trips a rule.`,
 				return err
 			}
 			rows, err := pool.Query(ctx, `SELECT tenant_id, rule, tripped, failures, over_budget, last_budget, by_data, last_data, updated_at FROM neuronx.rule_health
-				WHERE ($1 = '' OR tenant_id = $1) AND (failures > 0 OR over_budget > 0 OR by_data > 0 OR tripped <> '') ORDER BY tenant_id, rule LIMIT 1000`, tenantID)
+				WHERE ($1 = '' OR tenant_id = $1) AND (failures > 0 OR over_budget > 0 OR by_data > 0 OR tripped <> '') ORDER BY tenant_id, rule LIMIT 1001`, tenantID)
 			if err != nil {
 				return failed("list the rules' health", err)
 			}
@@ -44,6 +44,7 @@ such as a null, the LAST time with this code. Neither trips a rule.`,
 			if err != nil {
 				return failed("list the rules' health", err)
 			}
+			found = capped(c, found, 1000, "--tenant chooses")
 			return show(c, found, []string{"TENANT", "RULE", "TRIPPED", "FAILURES", "OVER BUDGET", "LAST", "BY DATA", "LAST", "UPDATED"}, func(r ruleHealthRow) []any {
 				return []any{r.Tenant, r.Rule, dash(r.Tripped), r.Failures, r.OverBudget, dash(r.LastBudget), r.ByData, dash(r.LastData), stamp(r.Updated)}
 			})
