@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/projector/fold"
 )
 
@@ -256,6 +258,35 @@ func TestReset_SaysWhyItCouldNotCount(t *testing.T) {
 		f.reset("r1")
 		f.feedTo(1, 50, true)
 		reports(f, "r1", "no tables were shown before")
+	})
+	t.Run("too large", func(t *testing.T) {
+		f := grown(t, rand.New(rand.NewPCG(5, 11)), 50)
+		f.reset("r1")
+		f.feedTo(2, 50, true)
+		cfg, err := pgxpool.ParseConfig(f.db.URL(postgres.RoleProjector))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.ConnConfig.RuntimeParams["statement_timeout"] = "3s"
+		pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pool.Close()
+		f.pool = pool
+		err = pgx.BeginFunc(context.Background(), f.admin, func(tx pgx.Tx) error { // as good as rows without end
+			if _, err := tx.Exec(context.Background(), `LOCK TABLE projection.leads`); err != nil {
+				return err
+			}
+			report, waiting := f.watched("r1")
+			if waiting != 0 || report.Differences != 0 || !strings.Contains(report.NotCounted, "1 of 2 sets of tables: comparing them took longer than statement_timeout allows") {
+				t.Errorf("%+v, waiting %d", report, waiting)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	})
 	t.Run("the reset has ended", func(t *testing.T) {
 		f := grown(t, rand.New(rand.NewPCG(5, 10)), 50)
