@@ -76,15 +76,16 @@ func TestGolden_BytesOfEveryTypeStayAsTheyWere(t *testing.T) {
 					t.Logf("no golden record yet: run go test ./schemas -update, and commit %s with the schema", path)
 				}
 			}
-			if got := hex.EncodeToString(body); got != g.Body {
-				t.Errorf("body is %s, was %s", got, g.Body)
-			}
 			var was bytes.Buffer
 			if err := json.Compact(&was, g.Rendered); err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Equal(rendered, was.Bytes()) {
-				t.Errorf("rendered as %s, was %s", rendered, was.Bytes())
+			bodyWas, renderedWas := grown(t, s, g.Body, was.Bytes())
+			if got := hex.EncodeToString(body); got != bodyWas {
+				t.Errorf("body is %s, was %s", got, bodyWas)
+			}
+			if !bytes.Equal(rendered, renderedWas) {
+				t.Errorf("rendered as %s, was %s", rendered, renderedWas)
 			}
 			again, err := s.EncodeJSON(rendered)
 			if err != nil || !bytes.Equal(again, body) {
@@ -108,6 +109,28 @@ func TestGolden_BytesOfEveryTypeStayAsTheyWere(t *testing.T) {
 			t.Errorf("%s has no schema any more", path)
 		}
 	}
+}
+
+// grown is a golden record as it is under a schema that got nullable fields at its end since: each is one byte more, for null.
+func grown(t *testing.T, s *avro.Schema, body string, rendered []byte) (string, []byte) {
+	t.Helper()
+	var had map[string]json.RawMessage
+	if err := json.Unmarshal(rendered, &had); err != nil {
+		t.Fatal(err)
+	}
+	var record struct{ Fields []struct{ Name string } }
+	if err := json.Unmarshal(s.Text(), &record); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.TrimSuffix(string(rendered), "}")
+	for _, f := range record.Fields {
+		if _, ok := had[f.Name]; ok {
+			continue
+		}
+		body += "00"
+		text += `,"` + f.Name + `":null`
+	}
+	return body, []byte(text + "}")
 }
 
 // read returns a golden record; for a new type, which needs no more than its schema, one made up from that.

@@ -74,9 +74,11 @@ func (r Reset) Back() bool { return r.To < r.From }
 
 // ResetReport is what engine.replay.completed tells of a reset.
 type ResetReport struct {
-	Examined    int64 // events looked at
-	Differences int64 // how many were not as expected
-	Detail      string
+	Examined    int64  // events looked at
+	Differences int64  // how many were not as expected, of what could be compared
+	Detail      string // for operators; it may name tenants and events
+	Told        string // for every tenant of the partition, in place of Detail where that names others
+	NotCounted  string // what could not be compared, and why; empty: Differences covers everything. It names no tenant
 }
 
 // ResetHandler does what a reset means to this consumer. Reset runs beside the loop in a goroutine of its own and ends with the

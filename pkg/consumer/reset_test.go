@@ -108,6 +108,57 @@ func TestReset_IsARequestForTheSideJobAndTheRowWins(t *testing.T) {
 	}
 }
 
+func TestReset_TellsOperatorsAllAndTenantsNothingOfEachOther(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		redo          func(*consumer.ResetReport) error
+		told, kept    string
+		differences   int64
+		notCounted    any
+		notCountedRow string
+	}{
+		"all was compared": {func(r *consumer.ResetReport) error {
+			*r = consumer.ResetReport{Examined: 3, Differences: 2, Detail: "acme/1 differs", Told: "2 rows differ"}
+			return nil
+		}, "2 rows differ", "acme/1 differs", 2, nil, ""},
+		"a part was not": {func(r *consumer.ResetReport) error {
+			*r = consumer.ResetReport{Examined: 3, Detail: "half", NotCounted: "1 of 2: trimmed"}
+			return nil
+		}, "half", "half", 0, "1 of 2: trimmed", "1 of 2: trimmed"},
+		"it failed": {func(*consumer.ResetReport) error { return errors.New("acme is broken") }, "it failed; the operators know why", "acme is broken", 0,
+			"the reset failed before it was through", "the reset failed before it was through"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.write(f.next("acme", 3)...)
+			stop := f.start(f.config(), &recorder{})
+			f.await("acme", 1, 3, consumer.Live)
+			_ = stop()
+			f.resetOffset(partitionOf("acme"), 0, "")
+			told := make(chan map[string]any, 4)
+			cfg := f.config()
+			cfg.Publish = func(_ context.Context, _, typ, _, _ string, data map[string]any) error {
+				if typ == "engine.replay.completed" {
+					told <- data
+				}
+				return nil
+			}
+			f.start(cfg, &recorder{redo: func(_ context.Context, r consumer.Reset) error { return tc.redo(r.Report) }})
+			data := <-told
+			if data["detail"] != tc.told || data["differences"] != tc.differences || data["not_counted"] != tc.notCounted {
+				t.Errorf("tenants are told %v", data)
+			}
+			kafkatest.WaitFor(t, "the end", func(ctx context.Context) bool {
+				var n int
+				err := f.admin.QueryRow(ctx, `SELECT count(*) FROM neuronx.resets WHERE detail = $1 AND differences = $2 AND not_counted = $3 AND completed_at IS NOT NULL`,
+					tc.kept, tc.differences, tc.notCountedRow).Scan(&n)
+				return err == nil && n == 1
+			})
+		})
+	}
+}
+
 func TestReset_NamesOnlyTenantsBeyondTheOffset(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

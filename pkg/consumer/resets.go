@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,10 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 		}
 		s.log.Error("the side job of a reset failed", "reset", r.ID, "topic", r.Topic, "partition", r.Partition, "error", err)
 		if !retriable(err) {
-			outcome, r.Report.Detail = resetFailed, reason(err)
+			outcome, r.Report.Detail, r.Report.Told = resetFailed, reason(err), "it failed; the operators know why"
+			if r.Report.NotCounted == "" {
+				r.Report.NotCounted = "the reset failed before it was through"
+			}
 			break
 		}
 		if !app.Sleep(ctx, pause) {
@@ -124,7 +128,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 	}
 	s.c.metrics.resets.WithLabelValues(outcome).Inc()
 	s.log.Info("reset done", "reset", r.ID, "topic", r.Topic, "partition", r.Partition, "outcome", outcome,
-		"examined", r.Report.Examined, "differences", r.Report.Differences)
+		"examined", r.Report.Examined, "differences", r.Report.Differences, "not_counted", r.Report.NotCounted)
 }
 
 func (s *session) tryReset(ctx context.Context, r *Reset) error {
@@ -158,17 +162,20 @@ func by(r Reset) any {
 }
 
 func (s *session) completeReset(ctx context.Context, r Reset, outcome string) error {
-	var detail any
-	if r.Report.Detail != "" {
-		detail = r.Report.Detail
+	data := map[string]any{"outcome": outcome, "examined": r.Report.Examined, "differences": r.Report.Differences, "detail": nil}
+	if told := cmp.Or(r.Report.Told, r.Report.Detail); told != "" { // the event stands in the streams of tenants that must not know of each other
+		data["detail"] = told
 	}
-	err := s.announce(ctx, r, "engine.replay.completed", map[string]any{"outcome": outcome, "examined": r.Report.Examined,
-		"differences": r.Report.Differences, "detail": detail})
+	if r.Report.NotCounted != "" { // a registry that has not got the field yet takes the usual report
+		data["not_counted"] = r.Report.NotCounted
+	}
+	err := s.announce(ctx, r, "engine.replay.completed", data)
 	if err != nil {
 		return err
 	}
-	_, err = s.c.cfg.Pool.Exec(ctx, `UPDATE neuronx.resets SET state = $3, examined = $4, differences = $5, detail = $6, completed_at = now()
-		WHERE consumer = $1 AND reset_id = $2`, s.c.cfg.Name, r.ID, outcome, r.Report.Examined, r.Report.Differences, r.Report.Detail)
+	_, err = s.c.cfg.Pool.Exec(ctx, `UPDATE neuronx.resets SET state = $3, examined = $4, differences = $5, detail = $6, not_counted = $7,
+			completed_at = now() WHERE consumer = $1 AND reset_id = $2`,
+		s.c.cfg.Name, r.ID, outcome, r.Report.Examined, r.Report.Differences, r.Report.Detail, r.Report.NotCounted)
 	if err != nil {
 		return fmt.Errorf("record reset: %w", err)
 	}

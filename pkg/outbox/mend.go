@@ -54,19 +54,23 @@ func (o *Outbox) Jump(ctx context.Context, q Querier, tenant string, above int64
 }
 
 // Mend puts placeholders under numbers that have no row and are not used up. The sequencer refuses a placeholder and uses up its number,
-// so that the rows behind it go on. A number that has a row by now is left alone. It needs a role that may insert.
-func (o *Outbox) Mend(ctx context.Context, tx pgx.Tx, tenant string, numbers []int64) error {
+// so that the rows behind it go on. A number that has a row by now is left alone; those that were mended are returned. It needs a role
+// that may insert.
+func (o *Outbox) Mend(ctx context.Context, tx pgx.Tx, tenant string, numbers []int64) (mended []int64, _ error) {
 	for _, n := range numbers {
 		e := placeholder(tenant, o.deriver, n)
 		record, err := encodeRecord(e)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record, seal) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		tag, err := tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record, seal) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
 			tenant, o.deriver, n, e.ID, record, seal(o.keys, tenant, o.deriver, n, e.ID, record))
 		if err != nil {
-			return fmt.Errorf("mend the outbox: %w", err)
+			return nil, fmt.Errorf("mend the outbox: %w", err)
+		}
+		if tag.RowsAffected() == 1 {
+			mended = append(mended, n)
 		}
 	}
-	return nil
+	return mended, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -220,10 +221,14 @@ func TestMend_PutsPlaceholdersWhereRowsAreMissing(t *testing.T) {
 	if err != nil || fmt.Sprint(missing) != "[3 5]" {
 		t.Fatalf("%v, %v", missing, err)
 	}
-	for range 2 {
-		if err := pgx.BeginFunc(t.Context(), root, func(tx pgx.Tx) error { return box.Mend(t.Context(), tx, "a", missing) }); err != nil {
-			t.Fatal(err)
-		}
+	for _, want := range [][]int64{missing, nil} { // the second time they are there
+		mustTx(t, root, func(tx pgx.Tx) error {
+			mended, err := box.Mend(t.Context(), tx, "a", missing)
+			if !slices.Equal(mended, want) {
+				t.Errorf("mended %v, want %v", mended, want)
+			}
+			return err
+		})
 	}
 	d := &door{}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Resend: time.Hour})

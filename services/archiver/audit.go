@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,6 +26,9 @@ const (
 
 // Reset does what resetting the archiver's group means. Back: the stretch of the log is read again and compared with the archive,
 // nothing is written. Forward: nothing, the loop goes on from its own row.
+//
+// A difference is a row: one that the archive lacks, one whose stored bytes, hash, columns or rendered data are not those of the log's
+// record, and one that the archive has and the log has not.
 func (a *Archiver) Reset(ctx context.Context, r consumer.Reset) error {
 	if !r.Back() {
 		a.log.Info("reset forward: going on from the archive's own row", "topic", r.Topic, "partition", r.Partition, "row", r.From, "offset", r.To)
@@ -33,8 +38,8 @@ func (a *Archiver) Reset(ctx context.Context, r consumer.Reset) error {
 	if err != nil {
 		return consumer.Transient(err)
 	}
-	audit := auditor{a: a, moves: moves}
-	from, err := a.firstOffset(ctx, r)
+	audit := auditor{a: a, moves: moves, met: map[string]bool{}}
+	from, partitions, err := a.firstOffset(ctx, r)
 	if err != nil {
 		return fmt.Errorf("audit %s/%d: %w", r.Topic, r.Partition, err)
 	}
@@ -44,6 +49,9 @@ func (a *Archiver) Reset(ctx context.Context, r consumer.Reset) error {
 	if err := audit.flush(ctx); err != nil {
 		return fmt.Errorf("audit %s/%d: %w", r.Topic, r.Partition, err)
 	}
+	if err := audit.foreign(ctx, r, from, partitions); err != nil {
+		return fmt.Errorf("audit %s/%d: %w", r.Topic, r.Partition, err)
+	}
 	a.m.audited.Add(float64(audit.examined))
 	a.m.differences.Add(float64(audit.differences))
 	if audit.differences > 0 {
@@ -51,26 +59,48 @@ func (a *Archiver) Reset(ctx context.Context, r consumer.Reset) error {
 			"differences", audit.differences, "first", audit.first)
 	}
 	if r.Report != nil {
-		r.Report.Examined, r.Report.Differences, r.Report.Detail = audit.examined, audit.differences, audit.first
-		if from > r.To && audit.first == "" {
-			r.Report.Detail = fmt.Sprintf("offsets below %d are trimmed from the log and were not compared", from)
-		}
+		*r.Report = audit.report(from > r.To, from)
 	}
 	return nil
 }
 
-// firstOffset is where the audit begins: the operator's offset, or the start of the log when that is later.
-func (a *Archiver) firstOffset(ctx context.Context, r consumer.Reset) (int64, error) {
+// report tells what an audit found, and what it did not look at.
+func (u *auditor) report(trimmed bool, from int64) consumer.ResetReport {
+	r := consumer.ResetReport{Examined: u.examined, Differences: u.differences, Detail: u.first}
+	if u.first != "" {
+		r.Told = fmt.Sprintf("%d rows are not what the log says, of %d compared", u.differences, u.examined)
+	}
+	var not []string
+	if trimmed {
+		not = append(not, fmt.Sprintf("offsets below %d are trimmed from the log and were not compared", from))
+	}
+	if u.bare > 0 {
+		not = append(not, fmt.Sprintf("%d rows were archived without rendered data, which was not compared", u.bare))
+	}
+	r.NotCounted = strings.Join(not, "; ")
+	if r.Detail == "" {
+		r.Detail = r.NotCounted
+	}
+	return r
+}
+
+// firstOffset is where the audit begins: the operator's offset, or the start of the log when that is later. It also returns how many
+// partitions the topic has.
+func (a *Archiver) firstOffset(ctx context.Context, r consumer.Reset) (from int64, partitions int32, _ error) {
 	admin, err := kafka.NewAdmin(a.kafka)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer admin.Close()
 	starts, err := admin.StartOffsets(ctx, r.Topic)
 	if err != nil {
-		return 0, consumer.Transient(err)
+		return 0, 0, consumer.Transient(err)
 	}
-	return min(max(r.To, starts[kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}]), r.From), nil
+	topics, err := admin.Topics(ctx, r.Topic)
+	if err != nil {
+		return 0, 0, consumer.Transient(err)
+	}
+	return min(max(r.To, starts[kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}]), r.From), topics[r.Topic].Partitions, nil
 }
 
 // auditor compares records of one partition, a batch at a time.
@@ -81,7 +111,10 @@ type auditor struct {
 	bytes       int
 	examined    int64
 	differences int64
-	first       string // the first difference
+	first       string          // the first difference
+	bare        int64           // rows without data that could be rendered
+	met         map[string]bool // tenants, in the log
+	letters     int64           // that were found in the archive
 }
 
 func (u *auditor) take(ctx context.Context, rec *kafka.Record) error {
@@ -130,56 +163,142 @@ func (u *auditor) flush(ctx context.Context) error {
 type archivedRow struct {
 	payload, hash []byte
 	schemaID      int32
+	columns       bool // those that are found and read by are what the event says
 }
 
 func (u *auditor) tenant(ctx context.Context, tenant string, events []event.Recorded) error {
-	sequences := make([]int64, len(events))
+	u.met[tenant] = true
+	wants := make([]entry, len(events))
+	problems := make([]error, len(events))
 	for i, e := range events {
-		sequences[i] = e.Sequence
+		wants[i], problems[i] = u.a.entry(ctx, e)
+		if consumer.IsTransient(problems[i]) || errors.Is(problems[i], context.Canceled) {
+			return problems[i]
+		}
+		wants[i].event = e
 	}
 	rows := map[int64]archivedRow{}
+	otherData := map[int64]bool{}
 	err := pgx.BeginTxFunc(ctx, u.a.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if err := postgres.SetTenant(ctx, tx, tenant); err != nil {
 			return err
 		}
-		res, err := tx.Query(ctx, `SELECT sequence, payload, hash, schema_id FROM neuronx.tenant_events WHERE tenant_id = $1 AND sequence = ANY($2)`, tenant, sequences)
-		if err != nil {
+		if err := loadArchived(ctx, tx, tenant, wants, rows); err != nil {
 			return err
 		}
-		var seq int64
-		var row archivedRow
-		_, err = pgx.ForEachRow(res, []any{&seq, &row.payload, &row.hash, &row.schemaID}, func() error {
-			rows[seq] = row
-			row = archivedRow{}
-			return nil
-		})
+		bare, err := dataDiffers(ctx, tx, tenant, wants, otherData)
+		u.bare += bare
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read archive of %s: %w", tenant, err)
 	}
-	for _, e := range events {
+	for i, e := range events {
 		u.examined++
+		want := wants[i]
 		row, ok := rows[e.Sequence]
-		if !ok {
-			u.differ("%s/%d (event %s) is in the log and not in the archive", tenant, e.Sequence, e.ID)
-			continue
-		}
-		want, err := u.a.entry(ctx, e)
-		if consumer.IsTransient(err) || errors.Is(err, context.Canceled) {
-			return err
-		}
 		switch {
-		case err != nil:
-			u.differ("%s/%d (event %s) cannot be stored again: %v", tenant, e.Sequence, e.ID, err)
+		case !ok:
+			u.differ("%s/%d (event %s) is in the log and not in the archive", tenant, e.Sequence, e.ID)
+		case problems[i] != nil:
+			u.differ("%s/%d (event %s) cannot be stored again: %v", tenant, e.Sequence, e.ID, problems[i])
 		case u.sameButNumber(e, row, want):
 		case !bytes.Equal(row.payload, want.stored):
 			u.differ("%s/%d (event %s): the archive holds other bytes than stored(log)%s", tenant, e.Sequence, e.ID, otherEvent(row.payload, e))
 		case !bytes.Equal(row.hash, want.hash[:]) || row.schemaID != want.schema:
 			u.differ("%s/%d (event %s): hash or schema id is not that of the bytes", tenant, e.Sequence, e.ID)
+		case !row.columns:
+			u.differ("%s/%d (event %s): the columns beside the bytes say something else", tenant, e.Sequence, e.ID)
+		case otherData[e.Sequence]:
+			u.differ("%s/%d (event %s): the data beside the bytes is not rendered from them", tenant, e.Sequence, e.ID)
 		}
 	}
 	return nil
+}
+
+// loadArchived reads the rows of events and compares the columns that people and dashboards read. Where a record was read in the log
+// (partition and offset) is not compared: a log that was built anew from the archive has it elsewhere.
+func loadArchived(ctx context.Context, tx pgx.Tx, tenant string, wants []entry, rows map[int64]archivedRow) error {
+	columns := make([][]any, len(loadColumns))
+	for i := range wants {
+		for j, v := range wants[i].values() {
+			columns[j] = append(columns[j], v)
+		}
+	}
+	at := func(name string) []any { return columns[slices.Index(loadColumns, name)] }
+	res, err := tx.Query(ctx, `SELECT t.sequence, t.payload, t.hash, t.schema_id,
+			ROW(t.position, t.event_id, t.event_type, t.subject, t.source, t.occurred_at, t.recorded_at, t.correlation_id, t.causation_id, t.log_id)
+				IS NOT DISTINCT FROM ROW(v.position, v.event_id, v.event_type, v.subject, v.source, v.occurred_at, v.recorded_at, v.correlation_id, v.causation_id, v.log_id)
+		FROM neuronx.tenant_events t JOIN unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
+				$9::timestamptz[], $10::text[], $11::text[], $12::text[])
+			AS v (sequence, position, event_id, event_type, subject, source, occurred_at, recorded_at, correlation_id, causation_id, log_id)
+			ON t.sequence = v.sequence WHERE t.tenant_id = $1`, tenant, at("sequence"), at("position"), at("event_id"), at("event_type"), at("subject"),
+		at("source"), at("occurred_at"), at("recorded_at"), at("correlation_id"), at("causation_id"), at("log_id"))
+	if err != nil {
+		return err
+	}
+	var seq int64
+	var row archivedRow
+	_, err = pgx.ForEachRow(res, []any{&seq, &row.payload, &row.hash, &row.schemaID, &row.columns}, func() error {
+		rows[seq] = row
+		row = archivedRow{}
+		return nil
+	})
+	return err
+}
+
+// dataDiffers finds the rows whose data is not what their events render to. Data that jsonb does not take is archived as null; so is what
+// an older build could not render, which is counted apart.
+func dataDiffers(ctx context.Context, tx pgx.Tx, tenant string, wants []entry, other map[int64]bool) (bare int64, _ error) {
+	var sequences []int64
+	var data []*string
+	for i := range wants {
+		sequences = append(sequences, wants[i].event.Sequence)
+		if wants[i].data == nil {
+			data = append(data, nil)
+			continue
+		}
+		text := string(wants[i].data)
+		data = append(data, &text)
+	}
+	var found []int64
+	err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT t.sequence, t.data IS NULL FROM neuronx.tenant_events t JOIN unnest($2::bigint[], $3::text[]) AS v (sequence, data)
+			ON t.sequence = v.sequence WHERE t.tenant_id = $1 AND t.data IS DISTINCT FROM v.data::jsonb`, tenant, sequences, data)
+		if err != nil {
+			return err
+		}
+		var seq int64
+		var none bool
+		_, err = pgx.ForEachRow(rows, []any{&seq, &none}, func() error {
+			if none {
+				bare++
+			} else {
+				found = append(found, seq)
+			}
+			return nil
+		})
+		return err
+	})
+	switch {
+	case err != nil && refusedByJSON(err) && len(wants) > 1: // only the culprit goes without
+		half := len(wants) / 2
+		a, err := dataDiffers(ctx, tx, tenant, wants[:half], other)
+		if err != nil {
+			return a, err
+		}
+		b, err := dataDiffers(ctx, tx, tenant, wants[half:], other)
+		return a + b, err
+	case err != nil && refusedByJSON(err):
+		wants = []entry{{event: wants[0].event}}
+		return dataDiffers(ctx, tx, tenant, wants, other)
+	case err != nil:
+		return 0, err
+	}
+	for _, seq := range found {
+		other[seq] = true
+	}
+	return bare, nil
 }
 
 // sameButNumber reports whether the archive holds the event under another number of the same schema: the log was built anew from the
@@ -214,28 +333,4 @@ func otherEvent(payload []byte, e event.Recorded) string {
 		return fmt.Sprintf(": they are event %s", got.ID)
 	}
 	return ""
-}
-
-// letter compares one dead letter.
-func (u *auditor) letter(ctx context.Context, rec *kafka.Record) error {
-	u.examined++
-	headers := make([]event.Header, len(rec.Headers))
-	for i, h := range rec.Headers {
-		headers[i] = event.Header{Key: h.Key, Value: h.Value}
-	}
-	want := archive.HashLetter(rec.Key, archive.EncodeHeaders(headers), rec.Value)
-	var key, kept, value, hash []byte
-	err := u.a.pool.QueryRow(ctx, `SELECT key, headers, value, hash FROM neuronx.dead_letters WHERE letter_partition = $1 AND letter_offset = $2`,
-		rec.Partition, rec.Offset).Scan(&key, &kept, &value, &hash)
-	if errors.Is(err, pgx.ErrNoRows) {
-		u.differ("dead letter at partition %d offset %d is not in the archive", rec.Partition, rec.Offset)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read dead letter: %w", err)
-	}
-	if have := archive.HashLetter(key, kept, value); have != want || !bytes.Equal(hash, want[:]) {
-		u.differ("dead letter at partition %d offset %d: the archive holds other bytes", rec.Partition, rec.Offset)
-	}
-	return nil
 }

@@ -24,7 +24,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Dead letters kept, by reason."}, []string{"reason"}),
 		conflicts:   counter("neuronx_archive_conflicts_total", "Rows that were to be written and exist with other bytes. Alarm."),
 		audited:     counter("neuronx_archive_audited_total", "Records compared with the archive by audits."),
-		differences: counter("neuronx_archive_differences_total", "Records that audits found different or missing. Alarm."),
+		differences: counter("neuronx_archive_differences_total", "Rows that audits found different, missing, or in the archive only. Alarm."),
 	}
 	if reg != nil {
 		reg.MustRegister(m.events, m.bytes, m.unrendered, m.deadLetters, m.conflicts, m.audited, m.differences)

@@ -28,40 +28,48 @@ func (h *handler) Reset(ctx context.Context, r consumer.Reset) error {
 		return nil
 	}
 	unsent := map[effect.Status]int64{}
-	*report = consumer.ResetReport{}
+	// What an attempt inserted before it failed is inserted, though the next one finds it there.
+	*report = consumer.ResetReport{Differences: report.Differences}
+	unreadable := 0
 	err := kafka.ReadRange(ctx, h.kafka, r.Topic, r.Partition, r.To, r.From, func(rec *kafka.Record) error {
 		ev, err := kafka.ParseRecorded(rec)
 		if err != nil {
 			h.log.Warn("a record of the log is no event", "partition", rec.Partition, "offset", rec.Offset, "err", err)
+			unreadable++
 			return nil
 		}
 		kind, is := effect.KindOf(ev.Type)
 		if !is || !known(kind) || ev.Quiet != "" {
 			return nil
 		}
-		return pgx.BeginFunc(ctx, h.pool, func(tx pgx.Tx) error {
-			inserted, err := h.record(ctx, tx, &ev, kind, true)
-			if err != nil {
+		var inserted bool
+		var e ledger.Effect
+		err = pgx.BeginFunc(ctx, h.pool, func(tx pgx.Tx) (err error) {
+			if inserted, err = h.record(ctx, tx, &ev, kind, true); err != nil {
 				return err
 			}
-			e, _, err := ledger.Get(ctx, tx, ev.TenantID, ev.ID, false)
-			if err != nil {
-				return err
-			}
-			report.Examined++
-			if inserted {
-				report.Differences++
-			}
-			if e.Status != effect.Done && e.Status != effect.Sending {
-				unsent[e.Status]++
-			}
-			return nil
+			e, _, err = ledger.Get(ctx, tx, ev.TenantID, ev.ID, false)
+			return err
 		})
+		if err != nil {
+			return err
+		}
+		report.Examined++
+		if inserted { // and committed
+			report.Differences++
+		}
+		if e.Status != effect.Done && e.Status != effect.Sending {
+			unsent[e.Status]++
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("redeliver %s-%d: %w", r.Topic, r.Partition, err)
 	}
 	report.Detail = describe(unsent)
+	if unreadable > 0 {
+		report.NotCounted = fmt.Sprintf("%d records of the log could not be read", unreadable)
+	}
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
@@ -226,5 +227,27 @@ func TestRun_FromCommandToOutcomeOverRestartsResetAndRestore(t *testing.T) {
 		if e := s.get(id); e.Status != want {
 			t.Fatalf("%s is %s, want %s", e.Kind, e.Status, want)
 		}
+	}
+}
+
+func TestReset_CountsWhatAnAttemptInsertedThatFailedLater(t *testing.T) {
+	s := newSystem(t)
+	s.h.kafka, s.h.decoder, s.h.outcomes = s.kafka, consumer.NewDecoder(s.reg), &outcomes{schemas: s.reg, now: time.Now}
+	for _, lead := range []string{"l1", "l2", "l3"} {
+		s.say("crm.note.add.requested", "lead/"+lead, map[string]any{"lead_id": lead, "body": "hello"})
+	}
+	p := kafka.PartitionFor([]byte(tenant), kafkatest.Partitions)
+	report := &consumer.ResetReport{}
+	attempt := func(ctx context.Context, to int64) error {
+		return s.h.Reset(ctx, consumer.Reset{Topic: kafka.TopicEvents, Partition: p, From: to, To: 0, Report: report})
+	}
+	if err := attempt(t.Context(), 2); err != nil { // as far as it came before it failed
+		t.Fatal(err)
+	}
+	if err := attempt(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	if report.Examined != 3 || report.Differences != 3 || report.NotCounted != "" {
+		t.Errorf("%+v, want 3 commands, none of which the ledger had", report)
 	}
 }

@@ -93,7 +93,7 @@ func TestFeeds_AreRebuiltAndShownEachByItself(t *testing.T) {
 	f.awaitFeed(FeedControl, "acme", 2, 2, consumer.Live)
 	f.awaitFeed(FeedControl, "acme", 1, 2, consumer.Retired)
 	f.await("acme", 1, 2, consumer.Live)
-	if err := f.projector(FeedControl).purgeOnce(context.Background(), -1); err != nil {
+	if _, err := f.projector(FeedControl).purgeOnce(context.Background(), -1); err != nil {
 		t.Fatal(err)
 	}
 	f.want()

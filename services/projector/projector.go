@@ -24,14 +24,15 @@ func Feeds() []string { return []string{FeedControl, consumer.FeedMain} }
 
 // Projector writes runs of events into the tables of one feed, in the transactions that pkg/consumer opens.
 type Projector struct {
-	pool    *pgxpool.Pool
-	feed    string
-	specs   []*fold.Spec // whose rows events make
-	counts  []*fold.Spec // whose rows count those of specs
-	hash    string       // of both
-	decoder *consumer.Decoder
-	m       *metrics
-	log     *slog.Logger
+	pool     *pgxpool.Pool
+	feed     string
+	specs    []*fold.Spec // whose rows events make
+	counts   []*fold.Spec // whose rows count those of specs
+	hash     string       // of both
+	declared []*fold.Spec // of every feed
+	decoder  *consumer.Decoder
+	m        *metrics
+	log      *slog.Logger
 }
 
 var (
@@ -43,7 +44,7 @@ var (
 
 // newProjector makes the projector of a feed, of those of the specs that belong to it.
 func newProjector(pool *pgxpool.Pool, feed string, specs []*fold.Spec, schemas consumer.Schemas, m *metrics, log *slog.Logger) *Projector {
-	p := &Projector{pool: pool, feed: feed, m: m, decoder: consumer.NewDecoder(schemas), log: log.With("feed", feed)}
+	p := &Projector{pool: pool, feed: feed, declared: specs, m: m, decoder: consumer.NewDecoder(schemas), log: log.With("feed", feed)}
 	var own []*fold.Spec
 	for _, s := range specs {
 		switch {
@@ -234,7 +235,8 @@ func (p *Projector) begin(ctx context.Context, tx pgx.Tx, runs []consumer.Run) e
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO projection.generations (tenant_id, feed, generation, declaration)
 		SELECT v.tenant_id, $3, v.generation, $4 FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
-		ON CONFLICT (tenant_id, feed, generation) DO UPDATE SET declaration = excluded.declaration, zone = DEFAULT`, tenants, generations, p.feed, p.hash)
+		ON CONFLICT (tenant_id, feed, generation) DO UPDATE SET declaration = excluded.declaration, zone = DEFAULT,
+			replaced = NULL, differences = NULL, not_counted = DEFAULT`, tenants, generations, p.feed, p.hash)
 	if err != nil {
 		return fmt.Errorf("begin generation: %w", err)
 	}

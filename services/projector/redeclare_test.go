@@ -123,7 +123,7 @@ func TestRedeclare_BuildsAgainWhatAnotherBuildHadAHandIn(t *testing.T) {
 		t.Errorf("the new generation is of %q", d)
 	}
 	f.want()
-	if err := f.projector(consumer.FeedMain).purgeOnce(context.Background(), -1); err != nil {
+	if _, err := f.projector(consumer.FeedMain).purgeOnce(context.Background(), -1); err != nil {
 		t.Fatal(err)
 	}
 	var left int

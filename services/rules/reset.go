@@ -54,6 +54,7 @@ func (s *shadow) Reset(ctx context.Context, r consumer.Reset) error {
 		return nil
 	}
 	first := ""
+	*report = consumer.ResetReport{} // an attempt that failed may have counted some tenants
 	for _, tenant := range r.Tenants {
 		c, err := s.compare(ctx, tenant)
 		if err != nil {
@@ -64,12 +65,13 @@ func (s *shadow) Reset(ctx context.Context, r consumer.Reset) error {
 		if first == "" && c.first != "" {
 			first = tenant + ": " + c.first
 		}
-		s.metrics.compared.Add(float64(c.examined))
-		s.metrics.differences.Add(float64(c.differences))
 	}
+	s.metrics.compared.Add(float64(report.Examined))
+	s.metrics.differences.Add(float64(report.Differences))
 	report.Detail = fmt.Sprintf("derived %d events of %d tenants again, all as in the log; nothing was sent", report.Examined, len(r.Tenants))
 	if report.Differences > 0 {
 		report.Detail = fmt.Sprintf("%d of %d derived events differ from the log; the first: %s; nothing was sent", report.Differences, report.Examined, first)
+		report.Told = fmt.Sprintf("%d of %d derived events differ from the log; nothing was sent", report.Differences, report.Examined)
 		s.log.Error("deriving again gives other events than the log holds", "differences", report.Differences, "examined", report.Examined, "first", first)
 	}
 	return nil

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,6 +83,11 @@ func TestReset_WhatIsMissingIsFoundWithoutWaitingForEver(t *testing.T) {
 	}
 	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("it took %s to say so", took)
+	}
+	// An attempt that is made again counts again, not on top. Tenants of the partition are not told of each other.
+	err = s.Reset(t.Context(), consumer.Reset{Topic: kafka.TopicEvents, From: 10, To: 0, Tenants: []string{"t1"}, Report: report})
+	if err != nil || report.Differences != 4 || !strings.Contains(report.Detail, "t1") || strings.Contains(report.Told, "t1") || report.Told == "" {
+		t.Errorf("once more: %+v %v, want 4 differences", *report, err)
 	}
 }
 

@@ -18,7 +18,7 @@ type Filter struct {
 	Kind     string
 	Statuses []effect.Status
 	After    int64 // command sequence, for paging within a tenant
-	Limit    int   // default 100, at most 10,000
+	Limit    int   // default 100, at most 10,001
 }
 
 // List reads effects, by tenant and command. It needs a role that may: neuronx_ops or neuronx_gohighlevel.
@@ -53,7 +53,7 @@ func List(ctx context.Context, q Querier, f Filter) ([]Effect, error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
 	}
-	add("true ORDER BY tenant_id, command_sequence, effect_id LIMIT $%d", min(f.Limit, 10_000))
+	add("true ORDER BY tenant_id, command_sequence, effect_id LIMIT $%d", min(f.Limit, 10_001))
 	rows, err := q.Query(ctx, `SELECT `+columns+` FROM neuronx.effects WHERE `+strings.Join(where, " AND "), args...)
 	if err != nil {
 		return nil, fmt.Errorf("list effects: %w", err)

@@ -156,7 +156,10 @@ func (c *cli) deadletterList() *cobra.Command {
 			for i := range found {
 				rows[i] = rowOf(&found[i])
 			}
-			return c.showLetters(rows)
+			if err := c.showLetters(rows); err != nil {
+				return err
+			}
+			return c.noteFurther(ctx, pool, f.Filter, len(rows))
 		},
 	}
 	f.bind(cmd.Flags(), "reason", defaultLimit)

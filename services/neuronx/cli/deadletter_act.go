@@ -6,13 +6,17 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 )
@@ -97,8 +101,12 @@ func (c *cli) actOnLetters(action string, cmd *cobra.Command) *cobra.Command {
 			if letters, err = deadletter.List(ctx, pool, f.Filter); err != nil {
 				return failed("list dead letters", err)
 			}
+			if err := c.noteFurther(ctx, pool, f.Filter, len(letters)); err != nil {
+				return err
+			}
 		}
-		for _, ref := range refs {
+		slices.Sort(refs)
+		for _, ref := range slices.Compact(refs) { // named twice, it is one
 			l, err := c.letter(ctx, pool, ref)
 			if err != nil {
 				return err
@@ -112,9 +120,28 @@ func (c *cli) actOnLetters(action string, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
+// noteFurther tells of letters that a filter chooses and its limit leaves out.
+func (c *cli) noteFurther(ctx context.Context, pool *pgxpool.Pool, f deadletter.Filter, chosen int) error {
+	if chosen < f.Limit {
+		return nil
+	}
+	counts, err := deadletter.Counts(ctx, pool, "state", f)
+	if err != nil {
+		return failed("count dead letters", err)
+	}
+	var all int64
+	for _, n := range counts {
+		all += n.Count
+	}
+	if all > int64(chosen) {
+		c.note("these are the newest %d of %d; --limit takes more", chosen, all)
+	}
+	return nil
+}
+
 type letterOutcome struct {
 	Ref    string     `json:"ref"`
-	Result string     `json:"result"` // would_retry, would_drop; resolved, dropped, retried, refused_again, refused
+	Result string     `json:"result"` // would_retry, would_edit, would_drop, would_refuse; resolved, dropped, retried, refused_again, refused
 	Code   event.Code `json:"code,omitempty"`
 	Detail string     `json:"detail,omitempty"`
 }
@@ -125,8 +152,12 @@ func (c *cli) submit(ctx context.Context, pool *pgxpool.Pool, letters []deadlett
 	if !a.execute {
 		for i := range letters {
 			out[i] = letterOutcome{Ref: letters[i].Ref(), Result: "would_" + ask.Action}
-			if s := letters[i].State; s != deadletter.Open {
-				out[i].Result, out[i].Detail = "nothing", "it is "+s
+			refusal, err := c.foreseeLetter(ctx, pool, letters[i], ask)
+			if err != nil {
+				return err
+			}
+			if refusal != nil {
+				out[i].Result, out[i].Code, out[i].Detail = "would_refuse", refusal.Code, refusal.Detail
 			}
 		}
 		c.dryRun()
@@ -176,6 +207,40 @@ func (c *cli) submit(ctx context.Context, pool *pgxpool.Pool, letters []deadlett
 		return &Error{Exit: exitFailed, What: "the dead letter is " + out[0].Result, Why: out[0].Detail, Code: out[0].Code}
 	}
 	return partial("%d of %d were not done", bad, len(out))
+}
+
+// foreseeLetter is what the archiver would decide about an ask: the reason why it would refuse, or nil. Without the signing keys a signature
+// counts as right, as far as what it covers goes; the archiver looks again.
+func (c *cli) foreseeLetter(ctx context.Context, pool *pgxpool.Pool, l deadletter.Letter, ask deadletter.Ask) (*event.Refusal, error) {
+	full, err := deadletter.Load(ctx, pool, l.Topic, l.Partition, l.Offset) // what a list has is not all of it
+	if err != nil && ctx.Err() == nil { // one that is damaged must not hide what becomes of the others
+		return event.Refuse(event.CodeNotRetriable, "%v", err), nil
+	}
+	if err != nil {
+		return nil, failed("look at the dead letter", err)
+	}
+	world := deadletter.World{Verify: func(*event.Event) (bool, error) { return true, nil }, Schema: func(id int32) (*avro.Schema, error) {
+		if s := c.schemaByID(ctx, pool, id); s != nil {
+			return s, nil
+		}
+		return nil, registry.ErrUnknown
+	}}
+	if path := c.value(envKeys); path != "" {
+		keys, err := event.LoadKeyring(path)
+		if err != nil {
+			return nil, failed("read the signing keys", err)
+		}
+		world.Verify = keys.Verify
+	}
+	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		world.Tenant, err = deadletter.TenantExists(ctx, tx, full.Tenant)
+		return err
+	})
+	if err != nil {
+		return nil, failed("look for the tenant", err)
+	}
+	_, refusal := deadletter.Decide(full, ask, world)
+	return refusal, nil
 }
 
 // become waits until it is known what became of a letter.

@@ -33,6 +33,9 @@ type archived struct {
 
 const maxSpans = 3
 
+// bytesLookedAt says what a look that found nothing did not look for.
+const bytesLookedAt = "of the bytes, only each tenant's newest ten were looked at (a reset of neuronx.archiver audits all)"
+
 // checkArchive looks for holes in the archive: the archiver writes each tenant's sequences without a gap, and its row with them.
 func (c *cli) checkArchive(ctx context.Context) []finding {
 	pool, err := c.pool(ctx)
@@ -139,12 +142,12 @@ func judgeArchive(found []*archived) []finding {
 		return out
 	}
 	if len(partly) == 0 {
-		return []finding{{Result: checkOK, Detail: fmt.Sprintf("no hole: counted all %d events of %s", all, plural(len(found), "tenant"))}}
+		return []finding{{Result: checkOK, Detail: fmt.Sprintf("no hole: counted all %d events of %s; %s", all, plural(len(found), "tenant"), bytesLookedAt)}}
 	}
 	if n := len(partly); n > maxSpans {
 		partly = append(partly[:maxSpans], fmt.Sprintf("and %d more tenants", n-maxSpans))
 	}
-	return []finding{{Result: checkOK, Detail: fmt.Sprintf("no hole in the newest %d of %d events, which were counted in %s: %s", looked, all, archiveBudget, strings.Join(partly, ", "))}}
+	return []finding{{Result: checkOK, Detail: fmt.Sprintf("no hole in the newest %d of %d events, which were counted in %s: %s; %s", looked, all, archiveBudget, strings.Join(partly, ", "), bytesLookedAt)}}
 }
 
 func spans(s []span) string {

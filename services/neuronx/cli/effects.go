@@ -31,6 +31,18 @@ type effectRow struct {
 	RemoteID  string     `json:"remote_id,omitempty"`
 	NotAfter  *time.Time `json:"not_after,omitempty"`
 	Updated   time.Time  `json:"updated_at"`
+
+	resolutions int // how often a person decided
+}
+
+// unresolved is the error about a decision that is recorded and changed nothing.
+func unresolved(d done, now []effectRow) error {
+	status := "gone"
+	if len(now) > 0 {
+		status = now[0].Status
+	}
+	return partial("the decision is recorded as sequence %s and changed nothing", d.Sequence).why("by then the effect was %s", status).
+		next("`neuronx effects list --tenant %s` shows it", d.Tenant)
 }
 
 func (c *cli) effectsList() *cobra.Command {
@@ -49,7 +61,7 @@ func (c *cli) effectsList() *cobra.Command {
 					return err
 				}
 			}
-			f := ledger.Filter{Tenant: tenantID, Kind: kind, Subject: subject, Limit: limit}
+			f := ledger.Filter{Tenant: tenantID, Kind: kind, Subject: subject, Limit: limit + 1}
 			for _, s := range statuses {
 				if err := oneOf("status", s, "pending", "sending", "done", "failed", "unknown", "recorded", "off"); err != nil {
 					return err
@@ -62,6 +74,7 @@ func (c *cli) effectsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			rows = capped(c, rows, min(limit, 10_000), "--tenant, --status, --kind and --subject choose; --limit takes up to 10,000")
 			if err := show(c, rows, []string{"TENANT", "EFFECT", "KIND", "STATUS", "SUBJECT", "ERROR", "ATTEMPTS", "UPDATED"}, func(r effectRow) []any {
 				return []any{r.Tenant, r.ID, r.Kind, r.Status, r.Subject, dash(strings.TrimSpace(r.Code + " " + r.LastError)), r.Attempts, stamp(r.Updated)}
 			}); err != nil {
@@ -92,7 +105,7 @@ func (c *cli) listEffects(ctx context.Context, f ledger.Filter) ([]effectRow, er
 	for i, e := range found {
 		rows[i] = effectRow{
 			Tenant: e.TenantID, ID: e.ID, Sequence: e.Sequence, Kind: e.Kind, Class: string(e.Class), Subject: e.Subject,
-			Status: string(e.Status), Attempts: e.Attempts, Code: e.Code, LastError: e.LastError, RemoteID: e.RemoteID, Updated: e.UpdatedAt,
+			Status: string(e.Status), Attempts: e.Attempts, Code: e.Code, LastError: e.LastError, RemoteID: e.RemoteID, Updated: e.UpdatedAt, resolutions: e.Resolutions,
 		}
 		if !e.NotAfter.IsZero() {
 			rows[i].NotAfter = &found[i].NotAfter
@@ -149,6 +162,13 @@ func (c *cli) effectsResolve() *cobra.Command {
 			}
 			if err := c.takenBy(ctx, kafka.GroupGoHighLevel, d); err != nil {
 				return err
+			}
+			now, err := c.listEffects(ctx, ledger.Filter{Tenant: tenantID, EffectID: args[0]})
+			if err != nil {
+				return err
+			}
+			if len(now) == 0 || now[0].resolutions == row.resolutions { // it changed between the look and the decision
+				return unresolved(d, now)
 			}
 			return c.showDone(d, "effect %s is resolved as %s", row.ID, as)
 		},

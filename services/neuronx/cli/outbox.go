@@ -22,7 +22,7 @@ type mendRow struct {
 	Tenant  string `json:"tenant_id"`
 	Deriver string `json:"deriver"`
 	Number  int64  `json:"number"`
-	Action  string `json:"action"` // missing | mended | jump | closed
+	Action  string `json:"action"` // missing | mended | there (somebody else was faster) | jump | closed
 }
 
 func (c *cli) outboxMend() *cobra.Command {
@@ -92,17 +92,14 @@ what waits behind it, and what is derived from now on, follows the number before
 				return failed("read the sequencer's state", err)
 			}
 			gaps = slices.DeleteFunc(gaps, func(n int64) bool { return n <= last[deriver] })
-			action := "missing"
+			var mended []int64
 			if execute && len(gaps) > 0 {
-				if err := pgx.BeginFunc(context.WithoutCancel(ctx), pool, func(tx pgx.Tx) error { return box.Mend(ctx, tx, args[0], gaps) }); err != nil {
+				err := pgx.BeginFunc(context.WithoutCancel(ctx), pool, func(tx pgx.Tx) (err error) { mended, err = box.Mend(ctx, tx, args[0], gaps); return err })
+				if err != nil {
 					return failed("mend the outbox", err)
 				}
-				action = "mended"
 			}
-			rows := jump
-			for _, n := range gaps {
-				rows = append(rows, mendRow{args[0], deriver, n, action})
-			}
+			rows := append(jump, mendRows(args[0], deriver, gaps, mended, execute)...)
 			if err := show(c, rows, []string{"TENANT", "DERIVER", "NUMBER", "ACTION"}, func(r mendRow) []any { return []any{r.Tenant, r.Deriver, r.Number, r.Action} }); err != nil {
 				return err
 			}
@@ -115,6 +112,21 @@ what waits behind it, and what is derived from now on, follows the number before
 	cmd.Flags().StringVar(&deriver, "deriver", "", "rules, gohighlevel or deadletter")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd
+}
+
+// mendRows says what became of each missing number. It is pure.
+func mendRows(tenant, deriver string, gaps, mended []int64, execute bool) (rows []mendRow) {
+	for _, n := range gaps {
+		action := "missing"
+		switch {
+		case slices.Contains(mended, n):
+			action = "mended"
+		case execute:
+			action = "there"
+		}
+		rows = append(rows, mendRow{tenant, deriver, n, action})
+	}
+	return rows
 }
 
 // closeJump finds the first jump in a deriver's numbers behind those that the sequencer has, and closes it and those behind it if execute.

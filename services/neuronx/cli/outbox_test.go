@@ -47,6 +47,16 @@ func TestOutboxMend_ClosesAJumpAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestOutboxMend_TellsWhatWasMendedNotWhatWasAsked(t *testing.T) {
+	gaps := []int64{4, 5}
+	if got := fmt.Sprint(mendRows("acme", "rules", gaps, nil, false)); got != "[{acme rules 4 missing} {acme rules 5 missing}]" {
+		t.Error(got)
+	}
+	if got := fmt.Sprint(mendRows("acme", "rules", gaps, []int64{5}, true)); got != "[{acme rules 4 there} {acme rules 5 mended}]" {
+		t.Error(got)
+	}
+}
+
 func TestDoctor_NamesNumbersThatNoEventOfTheLogHas(t *testing.T) {
 	given := []givenNumber{{"acme", "rules", 7}, {"acme", "gohighlevel", 3}, {"beta", "rules", 1}, {"gamma", "rules", 2}}
 	found := aheadOfLog(given, map[string]map[string]int64{"acme": {"rules": 7, "gohighlevel": 2}, "beta": {"rules": 4}})

@@ -61,6 +61,15 @@ func show[T any](c *cli, rows []T, header []string, cells func(T) []any) error {
 	return nil
 }
 
+// capped cuts a list that was read with one row more than its limit, and says that there are further ones.
+func capped[T any](c *cli, rows []T, limit int, more string) []T {
+	if len(rows) <= limit {
+		return rows
+	}
+	c.note("only %d are shown, there are more: %s", limit, more)
+	return rows[:limit]
+}
+
 // printLines writes text of several lines, whose parts were made visible before.
 func printLines(w io.Writer, text string) { _, _ = io.WriteString(w, text+"\n") }
 

@@ -48,7 +48,7 @@ func (c *cli) projectionsList() *cobra.Command {
 				FROM neuronx.progress p JOIN unnest($3::text[], $4::text[]) AS f (consumer, feed) ON f.consumer = p.consumer
 				LEFT JOIN projection.active a ON a.tenant_id = p.tenant_id AND a.feed = f.feed
 				WHERE ($1 = '' OR p.tenant_id = $1) AND ($2 = '' OR p.state = $2)
-				ORDER BY p.tenant_id, f.feed, p.generation LIMIT 10000`, tenantID, state, names, projector.Feeds())
+				ORDER BY p.tenant_id, f.feed, p.generation LIMIT 10001`, tenantID, state, names, projector.Feeds())
 			if err != nil {
 				return failed("list projections", err)
 			}
@@ -56,6 +56,7 @@ func (c *cli) projectionsList() *cobra.Command {
 			if err != nil {
 				return failed("list projections", err)
 			}
+			found = capped(c, found, 10_000, "--tenant and --state choose")
 			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "APPLIED", "REASON", "LEFT OUT"}, func(r projectionRow) []any {
 				return []any{r.Tenant, r.Feed, r.Generation, r.Active, r.State, r.Sequence, dash(r.Reason), dash(r.Untouched)}
 			})

@@ -165,7 +165,7 @@ func (c *cli) rulesList() *cobra.Command {
 				coalesce((SELECT array_agg(h.rule ORDER BY h.rule) FROM neuronx.rule_health h WHERE h.tenant_id = b.tenant_id AND h.tripped <> ''), '{}')
 				FROM neuronx.rule_bundles b
 				WHERE ($1 = '' OR b.tenant_id = $1) AND ($2 OR b.sequence = (SELECT max(sequence) FROM neuronx.rule_bundles n WHERE n.tenant_id = b.tenant_id))
-				ORDER BY b.tenant_id, b.sequence DESC LIMIT 1000`, tenantID, all)
+				ORDER BY b.tenant_id, b.sequence DESC LIMIT 1001`, tenantID, all)
 			if err != nil {
 				return failed("list rules", err)
 			}
@@ -173,6 +173,7 @@ func (c *cli) rulesList() *cobra.Command {
 			if err != nil {
 				return failed("list rules", err)
 			}
+			found = capped(c, found, 1000, "--tenant chooses")
 			return show(c, found, []string{"TENANT", "VERSION", "SEQUENCE", "HASH", "SEMANTICS", "FILES", "BY", "PUBLISHED", "TRIPPED"}, func(r bundleRow) []any {
 				return []any{r.Tenant, r.Version, r.Sequence, r.Hash[:min(12, len(r.Hash))], r.Semantics, r.Files, dash(r.By), stamp(r.Published), join(r.Tripped)}
 			})

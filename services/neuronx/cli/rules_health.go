@@ -52,7 +52,7 @@ the event (neuronx events get). Counts and reason begin again with neuronx rules
 			}
 			rows, err := pool.Query(ctx, `SELECT tenant_id, rule, tripped, failures, over_budget, last_budget, by_data, last_data,
 				last_code, last_detail, coalesce(nullif(last_sequence, 0)::text, ''), last_event_id, updated_at FROM neuronx.rule_health
-				WHERE ($1 = '' OR tenant_id = $1) AND (failures > 0 OR over_budget > 0 OR by_data > 0 OR tripped <> '') ORDER BY tenant_id, rule LIMIT 1000`, tenantID)
+				WHERE ($1 = '' OR tenant_id = $1) AND (failures > 0 OR over_budget > 0 OR by_data > 0 OR tripped <> '') ORDER BY tenant_id, rule LIMIT 1001`, tenantID)
 			if err != nil {
 				return failed("list the rules' health", err)
 			}
@@ -60,6 +60,7 @@ the event (neuronx events get). Counts and reason begin again with neuronx rules
 			if err != nil {
 				return failed("list the rules' health", err)
 			}
+			found = capped(c, found, 1000, "--tenant chooses")
 			header := []string{"TENANT", "RULE", "TRIPPED", "FAILURES", "BY DATA", "AT", "REASON", "OVER BUDGET", "LAST BUDGET", "EVENT", "UPDATED"}
 			return show(c, found, header, func(r ruleHealthRow) []any {
 				return []any{r.Tenant, r.Rule, dash(r.Tripped), r.Failures, r.ByData, dash(r.Sequence), dash(c.errorCell(r.reason())), r.OverBudget, dash(r.LastBudget),

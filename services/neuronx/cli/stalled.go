@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -98,9 +97,7 @@ type stalledAt struct {
 func (c *cli) showStalled(verb string, rows []consumer.Row) error {
 	out := make([]stalledAt, len(rows))
 	for i, r := range rows {
-		group, feed := consumer.SplitName(r.Consumer)
-		out[i] = stalledAt{Consumer: strings.TrimPrefix(group, "neuronx."), Feed: feed, Tenant: r.TenantID, Generation: r.Generation,
-			Sequence: strconv.FormatInt(r.Sequence+1, 10), Reason: r.Reason}
+		out[i] = stalledAtOf(r)
 	}
 	return show(c, out, []string{"CONSUMER", "FEED", "TENANT", "GENERATION", verb, "REASON"}, func(r stalledAt) []any {
 		return []any{r.Consumer, r.Feed, r.Tenant, r.Generation, r.Sequence, dash(oneLine(r.Reason))}
@@ -134,6 +131,8 @@ func (c *cli) stalledRetry() *cobra.Command {
 	var all, execute bool
 	cmd := &cobra.Command{
 		Use: "retry", Short: "Let stalled tenants go on with the event that they stalled at", Args: noArgs,
+		Long: `Let stalled tenants go on with the event that they stalled at, and wait for what becomes of
+each: it resumed, is stalled again, or its service has not taken it up within --timeout.`,
 		Example: "  neuronx stalled retry --consumer gohighlevel --tenant acme --execute\n  neuronx stalled retry --consumer projector --all --execute",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required("consumer", p.consumer); err != nil {
@@ -189,7 +188,10 @@ func (c *cli) retry(cmd *cobra.Command, p place, execute bool) error {
 		}
 		done = append(done, retried...)
 	}
-	return c.showStalled("RETRIED AT", done)
+	if len(done) == 0 {
+		return nobodyStalled("retry", p)
+	}
+	return c.showResumed(ctx, pool, "RETRIED AT", done, 0)
 }
 
 func nobodyStalled(verb string, p place) error {
@@ -272,6 +274,9 @@ func (c *cli) skip(cmd *cobra.Command, p place, opt consumer.SkipOptions, execut
 		return movedOn(p, rows[0].Sequence+1, opt.Sequence)
 	}
 	if !execute {
+		if opt.Sequence > 0 { // the others would not be skipped
+			rows = slices.DeleteFunc(rows, func(r consumer.Row) bool { return r.Sequence+1 != opt.Sequence })
+		}
 		if err := c.showStalled("WOULD SKIP", rows); err != nil {
 			return err
 		}
@@ -298,7 +303,7 @@ func (c *cli) skip(cmd *cobra.Command, p place, opt consumer.SkipOptions, execut
 	if len(done) == 0 {
 		return unsafe("nothing was skipped: %s is not stalled at sequence %d any more", p.tenant, opt.Sequence).next("neuronx stalled list --tenant %s", p.tenant)
 	}
-	return c.showStalled("SKIPPED", done)
+	return c.showResumed(ctx, pool, "SKIPPED", done, 1)
 }
 
 func movedOn(p place, at, asked int64) error {

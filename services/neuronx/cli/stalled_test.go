@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
@@ -48,8 +49,33 @@ func TestStalled_ListsRetriesAndNamesWhatItWouldSkip(t *testing.T) {
 	run(4, "stalled skip --consumer archiver --tenant globex --reason r --sequence 3 --execute", "hole in the archive")
 	run(1, "stalled retry --consumer projector --feed control --tenant acme --execute", "not stalled")
 	run(0, "stalled retry --consumer archiver --all", "WOULD RETRY")
-	run(0, "stalled retry --consumer archiver --all --execute", "RETRIED AT", "globex 1 3")
-	run(0, "projections retry acme --execute", "projector main acme 1 7")
+	run(3, "stalled retry --consumer archiver --all --execute --timeout 1s", "RETRIED AT RESULT", "globex 1 3 waiting", "1 of 1 have not gone on yet") // nothing runs
+	// serve takes up what is let go on, as the service does.
+	serve := func(then string) (done chan error) {
+		done = make(chan error, 1)
+		go func() {
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
+			for range tick.C {
+				tag, err := admin.Exec(t.Context(), `UPDATE neuronx.progress SET `+then+` WHERE consumer = 'neuronx.projector' AND state = 'catching-up'`)
+				if err != nil || tag.RowsAffected() > 0 {
+					done <- err
+					return
+				}
+			}
+		}()
+		return done
+	}
+	served := serve(`state = 'stalled', sequence = 8, reason = 'worse'`)
+	run(3, "projections retry acme --execute", "projector main acme 1 7 stalled again sequence 9: worse", "1 of 1 are stalled again")
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	served = serve(`state = 'live', sequence = 30`)
+	run(0, "projections retry acme --execute", "projector main acme 1 9 resumed worse")
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
 	run(0, "stalled list", "gohighlevel main acme 1 5 poison")
 	if _, out, _ := try(t, env, "stalled", "list", "-o", "json"); strings.Contains(out, "globex") || strings.Contains(out, "projector") {
 		t.Errorf("still stalled after the retry: %s", out)
