@@ -164,9 +164,9 @@ func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 		if w.Code != http.StatusAccepted { // CloudEvents HTTP binding 3.2.3: a client may send the headers, too
 			t.Errorf("%s in the body and in a header: %d %s", origin, w.Code, w.Body)
 		}
-		f.producer.taken()
+		before := len(f.producer.taken())
 		w = f.call("POST", "/v1/events", f.keys["acme"], []byte("["+with("id", "in a batch")+"]"), "Content-Type", mediaBatch, "ce-origin", origin)
-		if w.Code != http.StatusUnprocessableEntity || len(f.producer.taken()) != 0 {
+		if w.Code != http.StatusUnprocessableEntity || len(f.producer.taken()) != before {
 			t.Errorf("a batch with a header that says %s, and events that say nothing: %d %s", origin, w.Code, w.Body)
 		}
 	}
