@@ -92,8 +92,9 @@ type roles struct {
 }
 
 type role struct {
-	rules []subjectRule
-	err   error
+	rules  []subjectRule
+	absent []string
+	err    error
 }
 
 // Within returns the schema as a reader with a catalogue sees it. A record of the catalogue has the event type, the subject and the personal
@@ -116,7 +117,7 @@ func (s *Schema) Within(of func(fullName string) *Schema, forType func(eventType
 	}
 	seen := *s
 	if !bytes.Equal(s.text, own.text) {
-		seen.unfit = standsFor(s.root, own.root, "")
+		seen.absent, seen.unfit = s.root.lacks(own.root), standsFor(s.root, own.root, "")
 	}
 	seen.eventType, seen.subjects = own.eventType, s.find(own.subjects)
 	marked := map[string]bool{}
@@ -226,10 +227,30 @@ func (s *Schema) role(eventType string) role {
 	defer s.roles.mu.Unlock()
 	r, ok := s.roles.found[eventType]
 	if !ok { // the catalogue's types are few
-		r = role{rules: s.find(own.subjects), err: standsFor(s.root, own.root, "")}
+		r = role{rules: s.find(own.subjects), absent: s.root.lacks(own.root), err: standsFor(s.root, own.root, "")}
 		s.roles.found[eventType] = r
 	}
 	return r
+}
+
+// Absent lists the fields that the catalogue's record of a type has and this record has not. Readers of the type take them as null, which they
+// may be, as Avro does with the fields that a writer did not know.
+func (s *Schema) Absent(eventType string) []string {
+	if s.roles == nil {
+		return s.absent
+	}
+	return s.role(eventType).absent
+}
+
+// lacks lists the fields of a record that another one has and this one has not, and that may be null.
+func (n *node) lacks(other *node) []string {
+	var names []string
+	for _, f := range other.fields {
+		if _, _, nullable := f.node.nullable(); nullable && f.optional && f.fallback == nil && !n.has(f.name) {
+			names = append(names, f.name)
+		}
+	}
+	return names
 }
 
 // standsFor compares a foreign record with the one that readers of a type expect: what they need is there, and what both have is of one kind.
