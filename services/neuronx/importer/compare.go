@@ -87,7 +87,7 @@ func (r *run) layUpdates(ctx context.Context, m *Mapping) error {
 	bySubject := map[string][]*item{}
 	for _, it := range r.pending {
 		if it.event.mapping == m && it.was != nil && it.was.data != nil {
-			bySubject[it.event.Subject] = append(bySubject[it.event.Subject], it)
+			bySubject[it.was.subject] = append(bySubject[it.was.subject], it)
 		}
 	}
 	if len(bySubject) == 0 {
@@ -126,7 +126,7 @@ func object(text []byte) (map[string]any, error) {
 // changed lists the fields, sorted, in which an event differs from what was imported before; time and subject are named as such. An
 // empty text is the same as none.
 func (it *item) changed() (fields []string, err error) {
-	if it.was.subject != it.event.Subject {
+	if it.event.Subject != "" && it.was.subject != it.event.Subject { // without one, it follows from the data
 		fields = append(fields, "(subject)")
 	}
 	if it.event.Time != "" && !it.was.time.IsZero() {

@@ -71,6 +71,33 @@ func TestRun_AnEditedRowIsNamedAndSentAsAnUpdateOnRequest(t *testing.T) {
 	}
 }
 
+func TestRun_ASubjectThatFollowsFromTheDataIsNoChange(t *testing.T) {
+	d := &engine{}
+	run := func(text string, update bool) (Result, []Rejection) {
+		t.Helper()
+		res, rejected, _, err := importFile(t, "", "c.csv", "id,email,name\n"+text, func(o *Options) {
+			o.Sender, o.Archive, o.Update = d, d, update
+			o.Spec.Inputs[0].Events[0].subject = nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res, rejected
+	}
+	run("ann,ann@example.com,Ann Old\nbob,bob@example.com,Bob\n", false)
+	if res, rejected := run("ann,ann@example.com,Ann Old\nbob,bob@example.com,Bob\n", false); res.Duplicate != 2 {
+		t.Errorf("the same file again: %+v %+v", res.Counts, rejected)
+	}
+	for range 2 { // the second time, the update is found by the subject
+		if res, rejected := run("ann,ann@example.com,Ann New\n", true); res.Conflict != 0 || len(d.events) != 3 || d.events[2].Subject != "lead/ann" {
+			t.Errorf("an edited row: %+v %+v", res.Counts, rejected)
+		}
+	}
+	if res, rejected := run("ann,ann@example.com,Ann New\n", false); res.Duplicate != 1 {
+		t.Errorf("the edit without --update: %+v %+v", res.Counts, rejected)
+	}
+}
+
 func TestRun_RunsAgainToTheSameCountsWhenVerdictsDoNotCome(t *testing.T) {
 	d := &engine{mute: 2}
 	res, rejected, _, err := importFile(t, "", "c.csv", contacts, func(o *Options) {
