@@ -98,6 +98,23 @@ func TestRun_ASubjectThatFollowsFromTheDataIsNoChange(t *testing.T) {
 	}
 }
 
+func TestRun_ADryRunRefusesASubjectThatTheDataContradicts(t *testing.T) {
+	o := setup(t, 3)
+	spec, err := Parse([]byte(strings.Replace(specText, "'lead/' + row.id", "'Lead/' + row.id", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := spec.Bind(context.Background(), Builtin{}, true); err != nil {
+		t.Fatal(err)
+	}
+	var rejected []Rejection
+	o.Spec, o.Reject = spec, func(r Rejection) { rejected = append(rejected, r) }
+	res, err := Run(context.Background(), o)
+	if err != nil || res[0].Refused != 3 || len(rejected) != 3 || !strings.Contains(rejected[0].Reason, `"lead/l0"`) {
+		t.Errorf("%+v %+v %v", res, rejected, err)
+	}
+}
+
 func TestRun_RunsAgainToTheSameCountsWhenVerdictsDoNotCome(t *testing.T) {
 	d := &engine{mute: 2}
 	res, rejected, _, err := importFile(t, "", "c.csv", contacts, func(o *Options) {

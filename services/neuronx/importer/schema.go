@@ -269,5 +269,8 @@ func (c *contract) check(tenant string, e *Event) (stored []byte, err error) {
 	if err := c.schema.CheckBounds(body); err != nil {
 		return nil, err
 	}
+	if r := full.Adopt(c.schema, body); r != nil { // a subject that the data contradicts
+		return nil, r
+	}
 	return c.schema.RenderJSON(body)
 }
