@@ -309,7 +309,7 @@ spec:
       events:
         - type: appointment.booked
           id: row.id
-          subject: "'lead/' + row.id"
+          subject: "'appointment/' + row.id"
           time: row.booked
           data: {appointment_id: row.id, starts_at: row.start, ends_at: row.end}
 `))
