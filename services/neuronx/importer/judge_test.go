@@ -77,7 +77,11 @@ func TestRun_ASubjectThatFollowsFromTheDataIsNoChange(t *testing.T) {
 		t.Helper()
 		res, rejected, _, err := importFile(t, "", "c.csv", "id,email,name\n"+text, func(o *Options) {
 			o.Sender, o.Archive, o.Update = d, d, update
-			o.Spec.Inputs[0].Events[0].subject = nil
+			m := &o.Spec.Inputs[0].Events[0]
+			m.subject, m.Update, m.updated = nil, "", nil
+			if err := o.Spec.Bind(t.Context(), Builtin{}, true); err != nil {
+				t.Fatal(err)
+			}
 		})
 		if err != nil {
 			t.Fatal(err)

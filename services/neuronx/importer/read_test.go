@@ -207,7 +207,7 @@ func TestParse_TellsAbsentEmptyUnknownAndMisspeltApart(t *testing.T) {
 			t.Errorf("%s: %v", change, err)
 		}
 	}
-	for change, want := range map[string]string{"when: ''": "when: is empty", "tpye: x": `did you mean "type"?`, "update: lead.updated": "needs a subject", "update: tenant.created": "can't be the type"} {
+	for change, want := range map[string]string{"when: ''": "when: is empty", "tpye: x": `did you mean "type"?`, "update: tenant.created": "can't be the type"} {
 		spec := strings.Replace(specText, "- when: row.owner != ''", "- "+change, 1)
 		if _, err := Parse([]byte(spec)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", change, err)

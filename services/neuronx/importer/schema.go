@@ -90,7 +90,7 @@ func (s *Spec) Bind(ctx context.Context, from Schemas, known bool) error {
 				return err
 			}
 			update, named := m.Update, m.Update != ""
-			if thing, ok := strings.CutSuffix(m.Type, ".created"); ok && !named && m.subject != nil {
+			if thing, ok := strings.CutSuffix(m.Type, ".created"); ok && !named {
 				update = thing + ".updated"
 			}
 			if update != "" {

@@ -202,8 +202,6 @@ func (p *problems) mapping(at string, doc eventDoc) Mapping {
 	case doc.Update == "":
 	case !event.ValidType(doc.Update), event.Reserved(doc.Update), doc.Update == doc.Type:
 		p.add(at+".update", "%q can't be the type of an update, such as lead.updated", doc.Update)
-	case doc.Subject == "":
-		p.add(at+".update", "needs a subject, by which the updates of a row are found")
 	}
 	m.when = p.compile(at+".when", doc.When, false)
 	m.id = p.compile(at+".id", doc.ID, true)
