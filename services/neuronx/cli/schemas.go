@@ -20,7 +20,7 @@ import (
 )
 
 func (c *cli) schemas() *cobra.Command {
-	return group("schemas", "Schema files: check, push, describe", c.schemasCheck(), c.schemasPush(), c.schemasAsyncAPI())
+	return group("schemas", "Schema files: check, push, asyncapi", c.schemasCheck(), c.schemasPush(), c.schemasAsyncAPI())
 }
 
 // schemaFiles reads files and folders; none means the built-in catalogue.
