@@ -1,6 +1,7 @@
 package httpin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -141,7 +142,7 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 		}
 	}
 	for _, origin := range req.origins { // of a client that takes headers for attributes in every mode: its imports must not be live
-		if origin != env.attrs.get("origin") {
+		if origin != cmp.Or(env.attrs.get("origin"), string(event.OriginLive)) {
 			faults = append(faults, FieldError{Location: "header ce-origin", Message: "the event in the body does not say the same origin: in this mode its attributes stand in the body", Value: clip(origin)})
 			break
 		}

@@ -152,6 +152,9 @@ func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 	if n := testutil.CollectAndCount(f.metrics.ignored); n != 6 {
 		t.Errorf("%d kinds of dropped attributes are counted, want 6", n)
 	}
+	if w := f.call("POST", "/v1/events", f.keys["acme"], []byte(with("id", "live")), "Content-Type", mediaStructured, "ce-origin", "live"); w.Code != http.StatusAccepted {
+		t.Errorf("a header that says live, and a body that says nothing: %d %s", w.Code, w.Body)
+	}
 	for _, origin := range []string{"import", "backfill"} {
 		if w := f.structured(with("id", origin, "origin", origin)); w.Code != http.StatusAccepted {
 			t.Errorf("%s: %d %s", origin, w.Code, w.Body)
