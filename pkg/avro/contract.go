@@ -1,6 +1,7 @@
 package avro
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"sync"
@@ -91,16 +92,21 @@ type roles struct {
 }
 
 type role struct {
-	rules []subjectRule
-	err   error
+	rules  []subjectRule
+	absent []string
+	err    error
 }
 
 // Within returns the schema as a reader with a catalogue sees it. A record of the catalogue has the event type, the subject and the personal
 // fields that the catalogue gives it, whatever the text says: anybody may register a version that lost them, and would break everybody who
-// uses the latest one, or make personal data look like any other. Another record without an event type may stand for one of
-// the catalogue's types where its fields fit. of finds the catalogue's schema of a record, by its full name; for that of a type.
+// uses the latest one, or make personal data look like any other. Another record may stand for one of the catalogue's types, which it
+// says or its events do, where its fields fit; and so they must in a record of the catalogue that somebody else registered under another
+// subject, where the registry compares it with nothing. of finds the catalogue's schema of a record, by its full name; forType that of a type.
 func (s *Schema) Within(of func(fullName string) *Schema, forType func(eventType string) *Schema) *Schema {
 	own := of(s.FullName())
+	if own == nil && s.eventType != "" && s.CatalogueMajor() == 0 {
+		own = forType(s.eventType)
+	}
 	if own == nil {
 		if s.eventType != "" {
 			return s
@@ -110,6 +116,9 @@ func (s *Schema) Within(of func(fullName string) *Schema, forType func(eventType
 		return &seen
 	}
 	seen := *s
+	if !bytes.Equal(s.text, own.text) {
+		seen.absent, seen.unfit = s.root.lacks(own.root), standsFor(s.root, own.root, "")
+	}
 	seen.eventType, seen.subjects = own.eventType, s.find(own.subjects)
 	marked := map[string]bool{}
 	for _, f := range s.personal {
@@ -197,9 +206,14 @@ func snake(word string) string {
 	return strings.Trim(strings.ToLower(b.String()), "_")
 }
 
-// Serves returns nil when events of the type may have data of this schema; the schema has no event type of its own. A type of the catalogue
-// takes another record whose fields can stand for those of the catalogue's.
-func (s *Schema) Serves(eventType string) error { return s.role(eventType).err }
+// Serves returns nil when events of the type may have data of this schema. A type of the catalogue takes a record whose fields can stand for
+// those of the catalogue's.
+func (s *Schema) Serves(eventType string) error {
+	if s.roles == nil {
+		return s.unfit
+	}
+	return s.role(eventType).err
+}
 
 func (s *Schema) role(eventType string) role {
 	if s.roles == nil {
@@ -213,10 +227,30 @@ func (s *Schema) role(eventType string) role {
 	defer s.roles.mu.Unlock()
 	r, ok := s.roles.found[eventType]
 	if !ok { // the catalogue's types are few
-		r = role{rules: s.find(own.subjects), err: standsFor(s.root, own.root, "")}
+		r = role{rules: s.find(own.subjects), absent: s.root.lacks(own.root), err: standsFor(s.root, own.root, "")}
 		s.roles.found[eventType] = r
 	}
 	return r
+}
+
+// Absent lists the fields that the catalogue's record of a type has and this record has not. Readers of the type take them as null, which they
+// may be, as Avro does with the fields that a writer did not know.
+func (s *Schema) Absent(eventType string) []string {
+	if s.roles == nil {
+		return s.absent
+	}
+	return s.role(eventType).absent
+}
+
+// lacks lists the fields of a record that another one has and this one has not, and that may be null.
+func (n *node) lacks(other *node) []string {
+	var names []string
+	for _, f := range other.fields {
+		if _, _, nullable := f.node.nullable(); nullable && f.optional && f.fallback == nil && !n.has(f.name) {
+			names = append(names, f.name)
+		}
+	}
+	return names
 }
 
 // standsFor compares a foreign record with the one that readers of a type expect: what they need is there, and what both have is of one kind.
@@ -247,6 +281,10 @@ func standsFor(n, own *node, path string) error {
 				}
 				if branch.kind == kindArray && branch.items.kind != other.items.kind {
 					fits = false
+				} else if branch.kind == kindArray && branch.items.kind == kindRecord {
+					if err := standsFor(branch.items, other.items, where+"[]"); err != nil {
+						return err
+					}
 				}
 			}
 			if !fits {

@@ -40,6 +40,8 @@ type Schema struct {
 	subjects    []subjectRule
 	texts       map[string]int
 	roles       *roles // nil where there is an event type
+	unfit       error  // why it can't stand for the catalogue's record of its type
+	absent      []string
 	root        *node
 	program     []op
 	short       int // a body of so many bytes can't hold a text over its bound

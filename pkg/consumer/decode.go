@@ -22,6 +22,28 @@ func (d *Decoder) Decode(ctx context.Context, r *event.Recorded) (map[string]any
 	return d.DecodeWith(ctx, r, func(digits string) any { return digits })
 }
 
+// DecodeWhole is DecodeWith, and what the catalogue's record of the event's type has and the writer's has not is null; see avro.Schema.Absent.
+func (d *Decoder) DecodeWhole(ctx context.Context, r *event.Recorded, decimal func(digits string) any) (map[string]any, error) {
+	data, err := d.DecodeWith(ctx, r, decimal)
+	if err != nil {
+		return nil, err
+	}
+	id, _, err := event.Unframe(r.Value)
+	if err != nil {
+		return nil, fmt.Errorf("decode %s: %w", r.Type, err)
+	}
+	schema, err := d.schemas.SchemaByID(ctx, id) // it was known a moment ago, and such are kept
+	if err != nil {
+		return nil, Transient(fmt.Errorf("decode %s: schema %d: %w", r.Type, id, err))
+	}
+	for _, name := range schema.Absent(r.Type) {
+		if _, is := data[name]; !is {
+			data[name] = nil
+		}
+	}
+	return data, nil
+}
+
 // DecodeWith is Decode with another form of decimals; see avro.Schema.DecodeWith.
 func (d *Decoder) DecodeWith(ctx context.Context, r *event.Recorded, decimal func(digits string) any) (map[string]any, error) {
 	id, body, err := event.Unframe(r.Value)

@@ -9,7 +9,7 @@ import (
 type Contract interface {
 	EventType() string                                                   // "" where the schema says none
 	ImpliedType() string                                                 // from the record's full name
-	Serves(eventType string) error                                       // whether a schema that says no type may be of this one
+	Serves(eventType string) error                                       // whether data of the schema may be of this type
 	Subject(eventType string, body []byte) (prefix string, value []byte) // what the data says the subject is
 	Names(subject string, body []byte) bool                              // whether the data names a subject that is not that one
 }
@@ -39,9 +39,9 @@ func (e *Event) AdoptType(c Contract) *Refusal {
 			return Refuse(CodeInvalidSchema, "nothing tells the event's type: there is no ce_type, the schema has no property event_type, and the record's name gives none").
 				Hint("send ce_type, such as deal.closed")
 		}
-		if err := c.Serves(e.Type); err != nil {
-			return Refuse(CodeTypeMismatch, "the record can't be data of %s: %v", e.Type, err).Hint("send a ce_type of your own, such as acme.deal.closed")
-		}
+	}
+	if err := c.Serves(e.Type); err != nil {
+		return Refuse(CodeTypeMismatch, "the record can't be data of %s: %v", e.Type, err).Hint("send a ce_type of your own, such as acme.deal.closed")
 	}
 	return nil
 }

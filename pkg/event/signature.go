@@ -183,9 +183,16 @@ func (e *Event) eachSystem(fn func(name, value string)) {
 	}
 }
 
-// CheckOrigin refuses an unsigned event whose origin its producer may not claim. It is asked before StripSystem, which takes such a claim off.
+// CheckOrigin refuses an unsigned event whose origin its producer may not claim, or that has none and a header that looks like one: what was
+// meant to be an import must not go on as live. It is asked before StripSystem, which takes such a claim off.
 func (e *Event) CheckOrigin() *Refusal {
 	if e.Origin == "" && !slices.Contains(e.malformed, hOrigin) {
+		for i := range e.Extra {
+			if name := e.Extra[i].Key; MeansOrigin(name) {
+				return Refuse(CodeInvalidAttribute, "there is no ce_origin, and the header looks like one").At("header " + name).
+					Hint("the origin is the header ce_origin: live, import or backfill; without one the event is live")
+			}
+		}
 		return nil
 	}
 	if r := e.Origin.CheckClaimed(); r != nil {

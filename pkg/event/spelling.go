@@ -100,6 +100,35 @@ func (e *Event) CheckIdentity() *Refusal {
 	return nil
 }
 
+// MeansOrigin reports whether a header that is no attribute, or the name of an extension behind ce_, was probably meant to be ce_origin: ceorigin,
+// ce.origin, cloudEvents:origin, or one letter off, such as ce_orgin. An event with it would be live, and message people.
+func MeansOrigin(name string) bool {
+	n := len(name)
+	if n < len("ce_orign") || n > len("x-cloudevents-_origin") || name[0]|0x20 != 'c' && name[0]|0x20 != 'x' {
+		return false
+	}
+	if name[n-1]|0x20 != 'n' && n > len("ce_originn") { // most names end here, before they are copied
+		return false
+	}
+	switch word := letters(name); word {
+	case "ceorigin", "xceorigin", "cloudeventorigin", "cloudeventsorigin", "xcloudeventorigin", "xcloudeventsorigin":
+		return true
+	default:
+		return nearExtension(name) && oneOff(word[len("ce"):], "origin")
+	}
+}
+
+// oneOff tells that a word becomes another one when a letter is put in, taken out or replaced, or two neighbours change places.
+func oneOff(word, want string) bool {
+	for len(word) > 0 && len(want) > 0 && word[0] == want[0] {
+		word, want = word[1:], want[1:]
+	}
+	for len(word) > 0 && len(want) > 0 && word[len(word)-1] == want[len(want)-1] {
+		word, want = word[:len(word)-1], want[:len(want)-1]
+	}
+	return len(word) <= 1 && len(want) <= 1 || len(word) == 2 && len(want) == 2 && word[0] == want[1] && word[1] == want[0]
+}
+
 // letters is a name without what joins its words, in lower case.
 func letters(name string) string {
 	return strings.Map(func(r rune) rune {

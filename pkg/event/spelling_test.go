@@ -165,3 +165,24 @@ func TestIsSystem_KnowsEverySpelling(t *testing.T) {
 		}
 	}
 }
+
+func TestMeansOrigin_TellsWhatWasMeantFromWhatWasNot(t *testing.T) {
+	for _, name := range []string{"ceorigin", "CeOrigin", "ce.origin", "ce:origin", "x-ce-origin", "cloudEvents_origin", "cloudEvents:origin",
+		"CloudEvent-Origin", "ce_orgin", "ce-orign", "ce_origins", "ce_0rigin", "CE_ORIGINN", "ce_oirgin", "ce__origin", "ce_origin2", "ce_xorigin"} {
+		if !MeansOrigin(name) {
+			t.Errorf("%s is taken for something else, and its event as live", name)
+		}
+		e, err := Parse([]byte("acme"), []Header{{hID, []byte("1")}, {name, []byte("import")}}, nil)
+		if err != nil || e.CheckOrigin() == nil {
+			t.Errorf("%s: %v, and no refusal", name, err)
+		}
+		if e, err = Parse([]byte("acme"), []Header{{hOrigin, []byte("import")}, {name, []byte("import")}}, nil); err != nil || e.CheckOrigin() != nil {
+			t.Errorf("%s beside ce_origin: %v %v", name, err, e.CheckOrigin())
+		}
+	}
+	for _, name := range []string{"origin", "Origin", "ce_region", "ce_original", "ce_orgid", "ce_organ", "ce_ori", "ce_margin", "ce_login", "x-origin", "content-origin", "x-forwarded-origin", "correlation"} {
+		if MeansOrigin(name) {
+			t.Errorf("%s is taken for an origin", name)
+		}
+	}
+}

@@ -359,12 +359,13 @@ func (d *database) decode(ctx context.Context, r *event.Recorded, semantics int6
 	return decode(ctx, d.decoder, r, semantics)
 }
 
-// decode gives an event's data in the form that a version of semantics sees: decimals are texts before the third.
+// decode gives an event's data in the form that a version of semantics sees: before the third, decimals are texts, and what a record of
+// another writer lacks is absent instead of null.
 func decode(ctx context.Context, d *consumer.Decoder, r *event.Recorded, semantics int64) (map[string]any, error) {
 	if semantics < 3 {
 		return d.Decode(ctx, r)
 	}
-	return d.DecodeWith(ctx, r, func(digits string) any { return expr.Decimal(digits) })
+	return d.DecodeWhole(ctx, r, func(digits string) any { return expr.Decimal(digits) })
 }
 
 func (d *database) schemas(ctx context.Context, types []string) (Schemas, error) {

@@ -50,8 +50,8 @@ func subjectsOf(fullName string) []string {
 }
 
 // ByType returns id and schema of the latest version of an event type: of the record that the catalogue's rules give
-// the type (neuronx.lead.v1.LeadCreated for lead.created), in its highest major; of another record only if there is
-// none such. Of a record of the embedded catalogue it is the latest version that has all that the catalogue says, if there is one. A new type is seen within seconds, a new version within a minute. The error is ErrUnknown or
+// the type (neuronx.lead.v1.LeadCreated for lead.created), in the major that the embedded catalogue has, else in its highest; of another
+// record only if there is none such. Of a record of the embedded catalogue it is the latest version that has all that the catalogue says, if there is one. A new type is seen within seconds, a new version within a minute. The error is ErrUnknown or
 // ErrUnavailable.
 func (c *Client) ByType(ctx context.Context, eventType string) (int32, *avro.Schema, error) {
 	found, err := c.find(ctx, func(cat *catalogue) (entry, bool) {
@@ -182,6 +182,13 @@ func (c *Client) list(ctx context.Context) (*catalogue, error) {
 // compare orders schemas of one event type; the highest serves it. The record that the rules of the catalogue ask for
 // comes before all others, so that nobody takes over a type by registering another record for it.
 func compare(a, b entry) int {
+	// A type of the embedded catalogue is served by the record that it names, whatever major version somebody registered: that stops
+	// every producer of the type over HTTP, whose data are encoded under what is found here.
+	if own := catalogued().byType[cmp.Or(a.schema.EventType(), b.schema.EventType())]; own != nil {
+		if a, b := a.schema.FullName() == own.FullName(), b.schema.FullName() == own.FullName(); a != b {
+			return rank(a) - rank(b)
+		}
+	}
 	majorA, majorB := a.schema.CatalogueMajor(), b.schema.CatalogueMajor()
 	if majorA != majorB {
 		return cmp.Compare(majorA, majorB)

@@ -369,6 +369,27 @@ func TestClient_DoesNotLetAnotherRecordTakeOverAType(t *testing.T) {
 	}
 }
 
+func TestClient_NoOtherMajorTakesOverATypeOfTheCatalogue(t *testing.T) {
+	c, f, k := connect(t)
+	ctx := t.Context()
+	other := func(major string) int {
+		return register(t, f, "neuronx.ingress-neuronx.lead."+major+".LeadCreated",
+			`{"type":"record","name":"LeadCreated","namespace":"neuronx.lead.`+major+`","event_type":"lead.created","fields":[{"name":"foo","type":"string"}]}`)
+	}
+	ninth := other("v9")
+	if id, _, err := c.ByType(ctx, "lead.created"); err != nil || int(id) != ninth { // ours is not pushed yet
+		t.Errorf("id %d (%v), want %d", id, err, ninth)
+	}
+	if _, err := c.Push(ctx, catalogueFiles(t), true); err != nil {
+		t.Fatal(err)
+	}
+	other("v10")
+	k.advance(time.Minute)
+	if _, s, err := c.ByType(ctx, "lead.created"); err != nil || s.FullName() != "neuronx.lead.v1.LeadCreated" {
+		t.Errorf("lead.created is %s (%v)", s.FullName(), err)
+	}
+}
+
 // A client that registers the canonical form of a schema loses every property; where the registry takes that, it is the latest version.
 func TestClient_KnowsARecordOfTheCatalogueThatLostItsProperties(t *testing.T) {
 	c, f, _ := connect(t)

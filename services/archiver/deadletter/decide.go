@@ -89,6 +89,7 @@ var added = []string{"nx_error_code", "nx_error_detail", "__connect.errors.topic
 const (
 	hdrCut      = "nx_value_sha256"
 	hdrUnsigned = "nx_unsigned_"
+	hdrOrigin   = "ce_origin"
 	fwdSigned   = "/signed" // ends neuronx-fwd of a record that the engine had signed before it was forwarded
 )
 
@@ -107,14 +108,21 @@ func Decide(l *Letter, ask Ask, w World) (Verdict, *event.Refusal) {
 	if l.Tenant == "" || !w.Tenant {
 		return Verdict{}, event.Refuse(event.CodeUnknownTenant, "there is no tenant whose stream it could enter").Hint(onlyDrop)
 	}
-	e, r := received(l)
+	e, claim, r := received(l)
 	if r != nil {
 		return Verdict{}, r.Hint(onlyDrop)
 	}
 	signed, err := w.Verify(&e)
 	if !signed || err != nil {
+		if claim == nil {
+			claim = e.CheckOrigin()
+		}
 		e.StripSystem()
 		signed = false
+		if claim != nil && ask.Live { // it may have been meant as an import, whose people nobody contacts
+			return Verdict{}, event.Refuse(event.CodeNotRetriable, "nobody can tell that it was to be live: %v", claim).
+				Hint("retry it without --as live, so that no rule answers it, or have its producer send it again with the right origin")
+		}
 	}
 	fillIn(l, &e, w)
 	engine := signed && e.Fingerprint == "" && (e.Forwarded == "" || strings.HasSuffix(e.Forwarded, fwdSigned))
@@ -147,22 +155,35 @@ func settled(l *Letter) *event.Refusal {
 	return event.Refuse(event.CodeAlreadyRetried, "it was sent again, and the sequencer has not judged it yet")
 }
 
-// received is the refused event as its producer sent it.
-func received(l *Letter) (event.Event, *event.Refusal) {
+// received is the refused event as its producer sent it. An origin that was claimed without a signature is put back, since an import stays an
+// import; doubt says that several were claimed.
+func received(l *Letter) (e event.Event, doubt, r *event.Refusal) {
 	own := make([]event.Header, 0, len(l.Headers))
+	var claims []event.Header
 	for _, h := range l.Headers {
-		if h.Key == hdrCut {
-			return event.Event{}, event.Refuse(event.CodeNotRetriable, "its value was too large to be kept whole")
-		}
-		if !slices.Contains(added, h.Key) && !strings.HasPrefix(h.Key, hdrUnsigned) {
+		switch {
+		case h.Key == hdrCut:
+			return event.Event{}, nil, event.Refuse(event.CodeNotRetriable, "its value was too large to be kept whole")
+		case h.Key == hdrUnsigned+hdrOrigin:
+			h.Key = hdrOrigin
+			claims = append(claims, h)
+		case !slices.Contains(added, h.Key) && !strings.HasPrefix(h.Key, hdrUnsigned):
 			own = append(own, h)
 		}
 	}
+	for i := range claims {
+		if !bytes.Equal(claims[i].Value, claims[0].Value) {
+			doubt = event.Refuse(event.CodeInvalidAttribute, "its producer sent %s with different values", hdrOrigin)
+		}
+	}
+	if doubt == nil {
+		own = append(own, claims...)
+	}
 	e, err := event.Parse(l.Key, own, l.Value)
 	if err != nil {
-		return e, event.Refuse(event.CodeNotRetriable, "its attributes can't be read: %v", err)
+		return e, nil, event.Refuse(event.CodeNotRetriable, "its attributes can't be read: %v", err)
 	}
-	return e, nil
+	return e, doubt, nil
 }
 
 // edit puts a new value in, and names the fields that it changes.
@@ -269,7 +290,7 @@ func redrive(l *Letter, e event.Event, engine bool, ask Ask) (*event.Event, *eve
 	case e.Deriver == Deriver && e.CausationID != "":
 		out.CausationID = e.CausationID // a redrive that was refused: the first refused event stays the cause
 	case e.ID == "" && e.IdempotencyKey != "":
-		out.CausationID = event.DerivedID(l.Tenant, "key", e.IdempotencyKey)
+		out.CausationID = event.KeyID(l.Tenant, e.IdempotencyKey)
 	case e.ID == "":
 		out.CausationID = l.Ref()
 	}

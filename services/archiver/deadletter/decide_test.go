@@ -169,6 +169,40 @@ func TestDecide_ARedriveThatWasRefusedKeepsItsFirstCause(t *testing.T) {
 	}
 }
 
+func TestDecide_WhatMayHaveBeenAnImportIsNeverSentAsLive(t *testing.T) {
+	b := newBench(t)
+	claiming := func(name string, values ...string) *Letter {
+		l := letterOf(b.lead())
+		for _, v := range values {
+			l.Headers = append(l.Headers, event.Header{Key: name, Value: []byte(v)})
+		}
+		return l
+	}
+	for name, l := range map[string]*Letter{
+		"an origin that is none":           claiming("nx_unsigned_ce_origin", "Import"),
+		"an empty one":                     claiming("nx_unsigned_ce_origin", ""),
+		"the engine's":                     claiming("nx_unsigned_ce_origin", "echo"),
+		"two":                              claiming("nx_unsigned_ce_origin", "live", "import"),
+		"a header that looks like one":     claiming("cloudEvents:origin", "import"),
+		"an extension that looks like one": claiming("ce_orgin", "import"),
+	} {
+		if v, r := Decide(l, Ask{Action: Retry, Live: true}, b.world()); r == nil || r.Code != event.CodeNotRetriable {
+			t.Errorf("%s: %v, sent as %s", name, r, v.Redrive.Origin)
+		}
+		if got := b.decide(l, Ask{Action: Retry}); got.Origin != event.OriginRedrive {
+			t.Errorf("%s: %s, want a redrive, which no rule answers", name, got.Origin)
+		}
+	}
+	for _, live := range []bool{false, true} { // of a record that could not be read whole, all that nobody signed is set apart
+		if got := b.decide(claiming("nx_unsigned_ce_origin", "import"), Ask{Action: Retry, Live: live}); got.Origin != event.OriginImport {
+			t.Errorf("an import comes back as %s", got.Origin)
+		}
+	}
+	if got := b.decide(claiming("nx_unsigned_ce_origin", "live"), Ask{Action: Retry, Live: true}); got.Origin != event.OriginLive {
+		t.Errorf("a live event comes back as %s", got.Origin)
+	}
+}
+
 func TestDecide_BareRecordsGetTheirDefaults(t *testing.T) {
 	b := newBench(t)
 	l := letterOf(&event.Event{TenantID: "acme", Value: b.value("lead.created", `{"lead_id":"1"}`)})

@@ -1,6 +1,7 @@
 package httpin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type request struct {
 	quota       *quota
 	wait        time.Duration // for the verdict; 0: not at all
 	receipt     string        // who waits for the verdict; "" when nobody does
+	origins     []string      // headers that say an origin, beside events that say their own in the body
 	scratch     *scratch
 	memory      *lease // of the request
 }
@@ -130,9 +132,19 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 		case "causationid", "hops", "deriver", "derivernumber", "sequence", "position", "recordedtime", "logid":
 			ignored = append(ignored, name)
 		default:
-			if value != "" {
-				e.Extra = append(e.Extra, event.Header{Key: "ce_" + name, Value: []byte(value)})
+			key := "ce_" + name
+			if event.MeansOrigin(key) {
+				faults = append(faults, looksLikeOrigin(name))
 			}
+			if value != "" {
+				e.Extra = append(e.Extra, event.Header{Key: key, Value: []byte(value)})
+			}
+		}
+	}
+	for _, origin := range req.origins { // of a client that takes headers for attributes in every mode: its imports must not be live
+		if origin != cmp.Or(env.attrs.get("origin"), string(event.OriginLive)) {
+			faults = append(faults, FieldError{Location: "header ce-origin", Message: "the event in the body does not say the same origin: in this mode its attributes stand in the body", Value: clip(origin)})
+			break
 		}
 	}
 	sortHeaders(e.Extra)
@@ -140,6 +152,10 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 		e.TraceParent, e.TraceState = parent, event.UsableTraceState(env.attrs.get("tracestate"))
 	}
 	return ignored, faults
+}
+
+func looksLikeOrigin(name string) FieldError {
+	return FieldError{Location: name, Message: "looks like origin: say origin, which is live, import or backfill; without one the event is live"}
 }
 
 // encode sets the event's value and fingerprint. The code says what a fault of

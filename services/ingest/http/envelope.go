@@ -65,6 +65,9 @@ func readBinary(h http.Header, media string, body []byte) envelope {
 	for name, values := range h {
 		attr, ok := strings.CutPrefix(strings.ToLower(name), "ce")
 		if !ok || attr == "" || attr[0] != '-' && attr[0] != '_' { // ce_id is what Kafka calls it: never nothing
+			if event.MeansOrigin(name) {
+				env.faults = append(env.faults, looksLikeOrigin("header "+name))
+			}
 			continue
 		}
 		attr = attr[1:]

@@ -69,6 +69,9 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 	if req.key, p = idempotencyKey(r.Header); p != nil {
 		return p
 	}
+	if media == mediaBatch || media == mediaStructured {
+		req.origins = slices.Concat(r.Header["Ce-Origin"], r.Header["Ce_origin"]) // as net/http writes them
+	}
 	if media == mediaBatch {
 		if req.key != "" {
 			return problem(event.CodeInvalidAttribute, "an Idempotency-Key can't stand for a whole batch").

@@ -152,6 +152,9 @@ func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 	if n := testutil.CollectAndCount(f.metrics.ignored); n != 6 {
 		t.Errorf("%d kinds of dropped attributes are counted, want 6", n)
 	}
+	if w := f.call("POST", "/v1/events", f.keys["acme"], []byte(with("id", "live")), "Content-Type", mediaStructured, "ce-origin", "live"); w.Code != http.StatusAccepted {
+		t.Errorf("a header that says live, and a body that says nothing: %d %s", w.Code, w.Body)
+	}
 	for _, origin := range []string{"import", "backfill"} {
 		if w := f.structured(with("id", origin, "origin", origin)); w.Code != http.StatusAccepted {
 			t.Errorf("%s: %d %s", origin, w.Code, w.Body)
@@ -159,6 +162,15 @@ func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 		recs := f.producer.taken()
 		if e := parsed(t, recs[len(recs)-1]); string(e.Origin) != origin {
 			t.Errorf("origin %s became %q", origin, e.Origin)
+		}
+		w := f.call("POST", "/v1/events", f.keys["acme"], []byte(with("id", "beside "+origin, "origin", origin)), "Content-Type", mediaStructured, "ce-origin", origin)
+		if w.Code != http.StatusAccepted { // CloudEvents HTTP binding 3.2.3: a client may send the headers, too
+			t.Errorf("%s in the body and in a header: %d %s", origin, w.Code, w.Body)
+		}
+		before := len(f.producer.taken())
+		w = f.call("POST", "/v1/events", f.keys["acme"], []byte("["+with("id", "in a batch")+"]"), "Content-Type", mediaBatch, "ce-origin", origin)
+		if w.Code != http.StatusUnprocessableEntity || len(f.producer.taken()) != before {
+			t.Errorf("a batch with a header that says %s, and events that say nothing: %d %s", origin, w.Code, w.Body)
 		}
 	}
 }

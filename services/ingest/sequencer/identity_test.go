@@ -38,6 +38,11 @@ const (
 	fitting    = `{"type":"record","name":"NewLead","namespace":"acme.crm","fields":[{"name":"email","type":"string"},{"name":"lead_id","type":"string"},{"name":"own","type":"int"}]}`
 	unfit      = `{"type":"record","name":"NewLead","namespace":"acme.crm","fields":[{"name":"lead_id","type":"long"}]}`
 	stripped   = `{"type":"record","name":"LeadCreated","namespace":"neuronx.lead.v1","fields":[{"name":"lead_id","type":"string"}]}`
+	noID       = `{"type":"record","name":"LeadCreated","namespace":"neuronx.lead.v1","fields":[{"name":"email","type":"string"}]}`
+	otherID    = `{"type":"record","name":"LeadCreated","namespace":"neuronx.lead.v1","event_type":"lead.created","event_subject":"lead/{email}","fields":[{"name":"lead_id","type":"long"},{"name":"email","type":"string"}]}`
+	saying     = `{"type":"record","name":"NewLead","namespace":"acme.crm","event_type":"lead.created","fields":[{"name":"lead_id","type":"string"}]}`
+	sayingMore = `{"type":"record","name":"NewLead","namespace":"acme.crm","event_type":"lead.created","event_subject":"lead/{email}","fields":[{"name":"email","type":"string"}]}`
+	second     = `{"type":"record","name":"LeadCreated","namespace":"neuronx.lead.v2","event_type":"lead.created","fields":[{"name":"lead","type":"string"}]}`
 	claiming   = `{"type":"record","name":"LeadCreated","namespace":"neuronx.lead.v1","event_type":"lead.lost","fields":[{"name":"lead_id","type":"string"}]}`
 )
 
@@ -63,6 +68,11 @@ func TestAdmit_TakesTypeAndSubjectFromTheSchemaWhereTheProducerSentNone(t *testi
 		"our record, stripped of its properties":    {905, text("L2"), "lead.created", "", "lead.created", "lead/L2", "", ""},
 		"the same without a header":                 {905, text("L2"), "", "", "lead.created", "lead/L2", "", ""},
 		"our record under another's property":       {906, text("L3"), "", "", "lead.created", "lead/L3", "", ""},
+		"our record without what it must have":      {907, text("a@b.c"), "lead.created", "", "", "", event.CodeTypeMismatch, "lead_id"},
+		"our record with a field of another kind":   {908, append([]byte{2}, text("a@b.c")...), "", "", "", "", event.CodeTypeMismatch, "lead_id"},
+		"a stranger's that says a type of ours":     {909, text("L4"), "", "", "lead.created", "lead/L4", "", ""},
+		"the same, and it does not fit":             {910, text("a@b.c"), "", "", "", "", event.CodeTypeMismatch, "lead_id"},
+		"the next major version of ours":            {911, text("L5"), "", "", "lead.created", "", "", ""},
 		"our record as another type":                {905, text("L2"), "lead.lost", "", "", "", event.CodeTypeMismatch, "lead.created"},
 		"a subject that the data contradicts":       {905, text("L2"), "", "lead/other", "", "", event.CodeInvalidAttribute, `"lead/L2"`},
 		"a subject in another case":                 {905, text("L2"), "", "Lead/L2", "", "", event.CodeInvalidAttribute, `"lead/L2"`},
@@ -71,7 +81,7 @@ func TestAdmit_TakesTypeAndSubjectFromTheSchemaWhereTheProducerSentNone(t *testi
 		"an id that no attribute can hold":          {905, text("a\nb"), "", "", "lead.created", "lead/sha256:4b8f5be83b7ee6bbed0cc1ec3a2b8bae21a3e1fb5a5b7c1b7d5f4b1b6a4a1c0e", "", ""},
 	} {
 		d := newDoor(t).tenant("a")
-		strangers(t, d, dealClosed, noName, fitting, unfit, stripped, claiming)
+		strangers(t, d, dealClosed, noName, fitting, unfit, stripped, claiming, noID, otherID, saying, sayingMore, second)
 		got := d.put(&event.Event{TenantID: "a", ID: "1", Source: "/acme", Type: c.typ, Subject: c.subject, Value: event.Frame(c.id, c.body)})
 		if c.code != "" {
 			if got.outcome != refused || got.code != c.code || !strings.Contains(got.detail, c.mentions) {

@@ -12,14 +12,15 @@ import (
 const judgedHops = 2
 
 // rated says what the event counts as: a fact, an event of the first hop, or one that is judged. Events of the engine about itself
-// trigger nothing and count as nothing; imports trigger nothing by default, and give no credit.
+// trigger nothing and count as nothing; imports trigger nothing by default, and give no credit. What is derived is judged whatever its
+// origin, which it has from its cause: rules that answer imports can loop, too.
 func (a *admission) rated() (fact, first, judged bool) {
 	e := a.e
-	if strings.HasPrefix(e.Type, "engine.") || e.EffectiveOrigin() != event.OriginLive {
+	if strings.HasPrefix(e.Type, "engine.") {
 		return false, false, false
 	}
 	if e.Deriver == "" {
-		return !a.trusted, false, false
+		return !a.trusted && e.EffectiveOrigin() == event.OriginLive, false, false
 	}
 	return false, e.Deriver == derivesRules && e.Hops < judgedHops, e.Deriver == derivesRules && e.Hops >= judgedHops
 }

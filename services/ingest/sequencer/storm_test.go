@@ -108,6 +108,26 @@ func TestStorm_AFanOutIsCutWhateverSubjectsItNames(t *testing.T) {
 	}
 }
 
+func TestStorm_WhatAnImportCausesIsCutLikeAnythingElse(t *testing.T) {
+	for _, origin := range []event.Origin{event.OriginImport, event.OriginBackfill, event.OriginRedrive} {
+		d := rated(t)
+		n, through := int64(0), 0
+		var last decision
+		for hop := 1; hop <= 4; hop++ {
+			for range 30 {
+				n++
+				last = d.step(n, hop, "fan", fmt.Sprint("lead/", n), func(e *event.Event) { e.Origin = origin })
+				if last.outcome == admitted && hop > 1 {
+					through++
+				}
+			}
+		}
+		if most := 20 + 2*30; through > most || last.code != event.CodeStorm {
+			t.Errorf("%s: %d events of later hops went through, want at most %d: 20 for nothing, and 2 for each of hop 1; the last is %+v", origin, through, most, last)
+		}
+	}
+}
+
 func TestStorm_ASubjectIsCutThoughEachRuleIsBelowItsRate(t *testing.T) {
 	d := rated(t)
 	for n := int64(1); n <= 11; n++ {

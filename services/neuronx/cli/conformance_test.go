@@ -131,6 +131,26 @@ func TestConformance_WhatChangesIsADryRunUntilExecute(t *testing.T) {
 	}
 }
 
+func TestConformance_AFlagWithoutAValueIsNotALeftOutOne(t *testing.T) {
+	files(t)
+	tried := 0
+	for _, v := range verbsOf(t) {
+		v.cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if _, list := f.Value.(pflag.SliceValue); !list && f.Value.Type() != "string" {
+				return
+			}
+			tried++
+			code, stdout, stderr := try(t, nil, append(slices.Clone(v.args), "--"+f.Name+"=")...)
+			if code != exitUsage || stdout != "" || !strings.Contains(stderr, "--"+f.Name+" is empty") {
+				t.Errorf("%s --%s=: exit %d\n%s%s", v.path, f.Name, code, stdout, stderr)
+			}
+		})
+	}
+	if tried < 60 {
+		t.Errorf("only %d flags were tried", tried)
+	}
+}
+
 // offline are verbs that ask nobody.
 var offline = []string{"version", "schemas check", "schemas asyncapi", "rules validate", "import"}
 

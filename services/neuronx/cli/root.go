@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // root builds the whole tree of commands.
@@ -37,7 +38,7 @@ dry run until --execute; publish and import act at once, and say so.`,
 			if c.timeout <= 0 {
 				return usage("--timeout must be more than zero")
 			}
-			if err := cmp.Or(checkRemarks(cmd.Flags()), c.loadEnvFile()); err != nil || cmd.Name() == "version" {
+			if err := cmp.Or(noneEmpty(cmd.Flags()), checkRemarks(cmd.Flags()), c.loadEnvFile()); err != nil || cmd.Name() == "version" {
 				return err
 			}
 			return c.loadSecretFiles()
@@ -153,11 +154,24 @@ func group(use, short string, subs ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// oneOf checks a flag's value.
+// noneEmpty refuses flags that are given without a value, which no verb has a meaning for: --tenant "$T" of a script whose T is not set would
+// be every tenant.
+func noneEmpty(fs *pflag.FlagSet) (err error) {
+	fs.Visit(func(f *pflag.Flag) {
+		list, isList := f.Value.(pflag.SliceValue)
+		if err == nil && (isList && (len(list.GetSlice()) == 0 || slices.Contains(list.GetSlice(), "")) || !isList && f.Value.Type() == "string" && f.Value.String() == "") {
+			err = usage("--%s is empty", f.Name).next("give it a value or leave it out")
+		}
+	})
+	return err
+}
+
+// oneOf checks a flag's value; an empty one that is allowed is one that was left out.
 func oneOf(flag, value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
+	allowed = slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })
 	e := usage("--%s %q is not possible", flag, value)
 	if near := nearest(value, allowed); near != "" {
 		return e.next("did you mean %s? use %s", near, strings.Join(allowed, ", "))

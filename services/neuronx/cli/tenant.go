@@ -193,6 +193,9 @@ takes the token standin-<location> for any location, and no other.`,
 			if err := c.checkTenant(ctx, args[0]); err != nil {
 				return err
 			}
+			if err := c.locationIsFree(ctx, args[0], adapter, location, base, mode); err != nil {
+				return err
+			}
 			if !execute {
 				c.note("would connect %s to %s location %s in mode %s", args[0], adapter, location, mode)
 				c.dryRun()

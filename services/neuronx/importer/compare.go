@@ -86,8 +86,8 @@ func (r *run) consult(ctx context.Context) error {
 func (r *run) layUpdates(ctx context.Context, m *Mapping) error {
 	bySubject := map[string][]*item{}
 	for _, it := range r.pending {
-		if it.event.mapping == m && it.event.Subject != "" && it.was != nil && it.was.data != nil {
-			bySubject[it.event.Subject] = append(bySubject[it.event.Subject], it)
+		if it.event.mapping == m && it.was != nil && it.was.data != nil && it.was.subject != "" {
+			bySubject[it.was.subject] = append(bySubject[it.was.subject], it)
 		}
 	}
 	if len(bySubject) == 0 {
@@ -197,6 +197,9 @@ func (it *item) asUpdate(tenant, mapping string, fields []string) (Event, error)
 	now, err := object(e.stored)
 	if err != nil {
 		return e, err
+	}
+	if it.was.subject == "" {
+		return e, fmt.Errorf("what was imported has no subject, by which its updates would be found: give the spec one")
 	}
 	root := m.updated.root
 	data := map[string]any{}

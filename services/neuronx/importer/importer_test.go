@@ -60,12 +60,12 @@ func (d *engine) Send(_ context.Context, events []Event) ([]Outcome, error) {
 			out[i] = Outcome{Status: event.OutcomeRefused, Code: event.CodeInvalidBody, Detail: "no"}
 			continue
 		}
+		if id, _ := e.Data["lead_id"].(string); e.Subject == "" { // it follows from the data
+			e.Subject = "lead/" + id
+		}
 		at := slices.IndexFunc(d.events, func(o Event) bool { return o.ID == e.ID })
 		switch {
 		case at < 0:
-			if id, _ := e.Data["lead_id"].(string); e.Subject == "" && id != "" {
-				e.Subject = "lead/" + id // as admission does
-			}
 			d.events = append(d.events, e)
 			out[i] = Outcome{Status: event.OutcomeAdmitted, Sequence: int64(len(d.events))}
 		case fmt.Sprint(d.events[at].Data) != fmt.Sprint(e.Data):

@@ -71,6 +71,54 @@ func TestRun_AnEditedRowIsNamedAndSentAsAnUpdateOnRequest(t *testing.T) {
 	}
 }
 
+func TestRun_ASubjectThatFollowsFromTheDataIsNoChange(t *testing.T) {
+	d := &engine{}
+	run := func(text string, update bool) (Result, []Rejection) {
+		t.Helper()
+		res, rejected, _, err := importFile(t, "", "c.csv", "id,email,name\n"+text, func(o *Options) {
+			o.Sender, o.Archive, o.Update = d, d, update
+			m := &o.Spec.Inputs[0].Events[0]
+			m.subject, m.Update, m.updated = nil, "", nil
+			if err := o.Spec.Bind(t.Context(), Builtin{}, true); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res, rejected
+	}
+	run("ann,ann@example.com,Ann Old\nbob,bob@example.com,Bob\n", false)
+	if res, rejected := run("ann,ann@example.com,Ann Old\nbob,bob@example.com,Bob\n", false); res.Duplicate != 2 {
+		t.Errorf("the same file again: %+v %+v", res.Counts, rejected)
+	}
+	for range 2 { // the second time, the update is found by the subject
+		if res, rejected := run("ann,ann@example.com,Ann New\n", true); res.Conflict != 0 || len(d.events) != 3 || d.events[2].Subject != "lead/ann" {
+			t.Errorf("an edited row: %+v %+v", res.Counts, rejected)
+		}
+	}
+	if res, rejected := run("ann,ann@example.com,Ann New\n", false); res.Duplicate != 1 {
+		t.Errorf("the edit without --update: %+v %+v", res.Counts, rejected)
+	}
+}
+
+func TestRun_ADryRunRefusesASubjectThatTheDataContradicts(t *testing.T) {
+	o := setup(t, 3)
+	spec, err := Parse([]byte(strings.Replace(specText, "'lead/' + row.id", "'Lead/' + row.id", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := spec.Bind(context.Background(), Builtin{}, true); err != nil {
+		t.Fatal(err)
+	}
+	var rejected []Rejection
+	o.Spec, o.Reject = spec, func(r Rejection) { rejected = append(rejected, r) }
+	res, err := Run(context.Background(), o)
+	if err != nil || res[0].Refused != 3 || len(rejected) != 3 || !strings.Contains(rejected[0].Reason, `"lead/l0"`) {
+		t.Errorf("%+v %+v %v", res, rejected, err)
+	}
+}
+
 func TestRun_RunsAgainToTheSameCountsWhenVerdictsDoNotCome(t *testing.T) {
 	d := &engine{mute: 2}
 	res, rejected, _, err := importFile(t, "", "c.csv", contacts, func(o *Options) {

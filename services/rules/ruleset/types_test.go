@@ -43,6 +43,8 @@ func TestValidate_ChecksExpressionsAgainstTheTypesOfTheEventsHeard(t *testing.T)
 		"a null that is not tested":    {rule("lead.created", `data.phone.startsWith("+1")`, assign), `r.yaml:6:13: warning: nullable: when: data.phone may be null`},
 		"a null that is tested":        {rule("lead.created", `data.phone != null && data.phone.startsWith("+1")`, assign), ``},
 		"a null in what is derived":    {rule("lead.created", `data.phone != null`, "emit: [{type: lead.assigned, data: {lead_id: data.lead_id, owner_id: data.owner_id}}]"), `warning: nullable: lead.assigned.owner_id must not be null and data.owner_id may be`},
+		"a null as a subject":          {rule("lead.created", `true`, "emit: [{type: lead.lost, subject: data.email, data: {lead_id: data.lead_id}}]"), `r.yaml:7: warning: nullable: the subject of lead.lost must be a text and data.email may be null`},
+		"a null tested, as a subject":  {rule("lead.created", `data.email != null`, "emit: [{type: lead.lost, subject: data.email, data: {lead_id: data.lead_id}}]"), ``},
 		"a test before what derives":   {rule("lead.created", `data.owner_id != null`, "emit: [{type: lead.assigned, data: {lead_id: data.lead_id, owner_id: data.owner_id}}]"), ``},
 		"a text for a number":          {rule("lead.created", `true`, "emit: [{type: lead.scored, data: {lead_id: data.lead_id, score: data.lead_id}}]"), `error: not_assignable: lead.scored.score is int and can't take string`},
 		"a condition that is a text":   {rule("lead.created", `data.lead_id`, assign), `error: not_assignable: when gives string and must give bool`},

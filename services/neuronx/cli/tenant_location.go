@@ -1,0 +1,31 @@
+package cli
+
+import "context"
+
+// locationIsFree refuses an account of the CRM that another tenant is connected to: each would find the other's contacts by their keys, and
+// write its leads over them.
+func (c *cli) locationIsFree(ctx context.Context, tenant, adapter, location, base, mode string) error {
+	if mode == "off" {
+		return nil
+	}
+	if c.value(envPostgres) == "" {
+		c.note("whether another tenant is connected to %s was not looked up: %s is not set", location, envPostgres)
+		return nil
+	}
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return err
+	}
+	var other string
+	err = pool.QueryRow(ctx, `SELECT coalesce(min(tenant_id), '') FROM neuronx.crm_connections
+		WHERE adapter = $1 AND location = $2 AND base_url = $3 AND tenant_id <> $4 AND mode <> 'off'`, adapter, location, base, tenant).Scan(&other)
+	switch {
+	case err != nil:
+		return failed("look for tenants of the location", err).next("is the database provisioned? `neuronx provision`")
+	case other == "":
+		return nil
+	}
+	return unsafe("tenant %s is connected to location %s", other, location).
+		why("both would write their leads over each other's contacts").
+		next("name another location, or disconnect the other first: `neuronx tenant connect-crm %s --location %s --token … --mode off`", other, location)
+}
