@@ -150,6 +150,9 @@ func (s *Spec) mapOne(tenant string, zone *time.Location, m *Mapping, row Row, v
 		if v, err = fields.field(f.name).value(v, zone); err != nil {
 			return e, fmt.Errorf("data.%s: %w", f.name, err)
 		}
+		if err := damaged(f.name, v); err != nil {
+			return e, fmt.Errorf("data.%s: %w", f.name, err)
+		}
 		if v != nil { // null and absent are the same for a nullable field
 			e.Data[f.name] = v
 		}

@@ -269,5 +269,8 @@ func (c *contract) check(tenant string, e *Event) (stored []byte, err error) {
 	if err := c.schema.CheckBounds(body); err != nil {
 		return nil, err
 	}
+	if field, value := c.schema.Unnamed(e.Type, body); field != "" {
+		return nil, fmt.Errorf("data.%s is %.40q, which is the id of nothing: it is empty, or what programs write where a value is missing", field, value)
+	}
 	return c.schema.RenderJSON(body)
 }
