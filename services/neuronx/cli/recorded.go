@@ -2,8 +2,10 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/safetext"
@@ -62,4 +64,29 @@ func (c *cli) warnOfSecret(token string) {
 	if _, err := vendorapi.NewSecrets(dir).Read(token); err != nil {
 		c.note("warning: %v (%s is %s); until the adapter can read it, effects wait", err, envSecrets, dir)
 	}
+}
+
+// warnOfSharing names the tenants that are connected to the same location. It is no error: one may be moved to another, and the adapter
+// keeps each away from the other's contacts.
+func (c *cli) warnOfSharing(ctx context.Context, tenant, adapter, location string) error {
+	if c.value(envPostgres) == "" {
+		return nil
+	}
+	pool, err := c.pool(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := pool.Query(ctx, `SELECT tenant_id FROM neuronx.crm_connections WHERE adapter = $1 AND location = $2 AND tenant_id <> $3 ORDER BY tenant_id LIMIT 20`,
+		adapter, location, tenant)
+	if err != nil {
+		return failed("look whose the location is", err)
+	}
+	others, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return failed("look whose the location is", err)
+	}
+	if len(others) > 0 {
+		c.note("warning: %s is the location of %s too; a contact that is one tenant's is not written for another (contact_taken)", location, strings.Join(others, ", "))
+	}
+	return nil
 }

@@ -190,6 +190,9 @@ func (c *cli) tenantCRM() *cobra.Command {
 			if err := c.checkTenant(ctx, args[0]); err != nil {
 				return err
 			}
+			if err := c.warnOfSharing(ctx, args[0], adapter, location); err != nil {
+				return err
+			}
 			if !execute {
 				c.note("would connect %s to %s location %s in mode %s", args[0], adapter, location, mode)
 				c.dryRun()
