@@ -3,6 +3,7 @@ package sequencer
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -335,6 +336,28 @@ func TestAdmit_UsesTheOwnClockWhereTheBrokerDoesNotStamp(t *testing.T) {
 	in.ms, in.stamped = 5, false // stamped 1970 by its producer
 	if got := d.raw(in); event.PositionTime(got.recorded.Position) != testNow {
 		t.Fatalf("%+v", got)
+	}
+}
+
+func TestAdmit_RefusesATimeThatNoFactHas(t *testing.T) {
+	for text, want := range map[string]outcome{
+		"1970-01-01T00:00:00Z": refused, "0026-11-30T09:00:00Z": refused, "1899-12-30T00:00:00Z": refused,
+		"1900-01-01T00:00:00Z": admitted, "1970-01-01T00:00:01Z": admitted, "1969-12-31T00:00:00Z": admitted,
+		"0001-01-01T00:00:00Z": admitted, // as if it were absent
+		"2026-11-30t09:00:00z": admitted, "2016-12-31T23:59:60Z": admitted,
+	} {
+		d := newDoor(t).tenant("a")
+		e := lead("a", "1")
+		in := d.input(e)
+		in.headers = slices.DeleteFunc(in.headers, func(h event.Header) bool { return h.Key == "ce_time" })
+		in.headers = append(in.headers, event.Header{Key: "ce_time", Value: []byte(text)})
+		got := d.raw(in)
+		if got.outcome != want || want == refused && (got.code != event.CodeInvalidAttribute || !strings.Contains(got.detail, "ce_time")) {
+			t.Errorf("%s: %+v", text, got)
+		}
+		if want == admitted && got.recorded.Time.Year() < 1900 {
+			t.Errorf("%s became %s", text, got.recorded.Time)
+		}
 	}
 }
 
