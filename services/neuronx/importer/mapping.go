@@ -134,6 +134,9 @@ func (s *Spec) mapOne(tenant string, zone *time.Location, m *Mapping, row Row, v
 		if err != nil {
 			return e, fmt.Errorf("time: %w", err)
 		}
+		if r := (&event.Event{Time: t}).CheckTime(); r != nil {
+			return e, fmt.Errorf("time: %s (%s)", r.Detail, r.Next)
+		}
 		if !t.IsZero() {
 			e.Time = event.FormatTime(t)
 		}
