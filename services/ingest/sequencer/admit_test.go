@@ -385,6 +385,38 @@ func TestAdmit_RefusesAnOriginThatItsProducerMayNotClaim(t *testing.T) {
 	}
 }
 
+func TestAdmit_ANewIdempotencyKeyMakesNoNewEventOfTheSameID(t *testing.T) {
+	d := newDoor(t).tenant("a")
+	send := func(id, key, lead string) decision {
+		e := made("a", id, "lead.created", map[string]any{"lead_id": lead})
+		e.IdempotencyKey = key
+		return d.put(e)
+	}
+	first := send("1", "try-1", "L")
+	for _, key := range []string{"try-2", "", "try-1"} {
+		if got := send("1", key, "L"); first.outcome != admitted || got.outcome != duplicate || got.of != first.recorded.Sequence {
+			t.Errorf("again under %q: %+v", key, got)
+		}
+	}
+	plain := send("2", "", "L")
+	if got := send("2", "try-3", "L"); plain.outcome != admitted || got.outcome != duplicate || got.of != plain.recorded.Sequence {
+		t.Errorf("%+v", got)
+	}
+	// A client that gives all its events one id tells them apart by the key, as ever.
+	if got := send("1", "order-2", "L2"); got.outcome != admitted {
+		t.Errorf("other data under another key: %+v", got)
+	}
+	if got := send("1", "order-2", "L3"); got.outcome != refused || got.code != event.CodeConflict {
+		t.Errorf("other data under the same key: %+v", got)
+	}
+	if got := send("", "order-3", "L4"); got.outcome != admitted {
+		t.Errorf("%+v", got)
+	}
+	if got := send("", "order-4", "L4"); got.outcome != admitted {
+		t.Errorf("without an id the key alone counts: %+v", got)
+	}
+}
+
 func TestAdmit_KnowsARepeatInEverySpellingOfItsID(t *testing.T) {
 	d := newDoor(t).tenant("a")
 	send := func(headers ...string) decision {
