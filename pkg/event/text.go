@@ -49,7 +49,7 @@ func parseRare(s string) (time.Time, error) {
 // is not set, or a slip such as the year 0026. A lead of the year 1 or 1970 would stay one for ever, in every report. The zero time of
 // Go and .NET is as if it were absent, as ever.
 func (e *Event) CheckTime() *Refusal {
-	if e.Time.IsZero() || e.Time.Year() >= firstYear && e.Time.Unix() != 0 {
+	if s := e.Time.Unix(); s > 0 || e.Time.IsZero() || s < 0 && e.Time.Year() >= firstYear {
 		return nil
 	}
 	return Refuse(CodeInvalidAttribute, "%s is no time of a fact: it is what a time that is not set looks like, or before %d", FormatTime(e.Time), firstYear).
