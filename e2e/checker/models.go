@@ -232,8 +232,11 @@ func (r row) reopen() {
 
 func (m models) activity(e *seen, family, verb string) {
 	id := e.text("activity_id")
-	if family == "appointment" {
+	switch {
+	case family == "appointment":
 		id = "appointment:" + e.text("appointment_id")
+	case strings.HasPrefix(id, "appointment:"), strings.HasPrefix(id, "activity:"):
+		id = "activity:" + id // what is not an appointment is not written as one
 	}
 	r := m.row("read.activities", e, "activity_id", id)
 	r["updated_at"], r["status"] = stamp(e.at), verb

@@ -37,8 +37,9 @@ func TestModels_FoldEveryTableByHand(t *testing.T) {
 		Sequence: int64(len(log) + 1)}), append(data, map[string]any{"lead_id": "1", "email": "older@example.com", "phone": "+1", "status": "new"})
 	add("tenant.zone_set", map[string]any{"zone": "Asia/Tokyo"})
 	add("tenant.zone_set", map[string]any{"zone": "America/NewYork"})
-	log[len(log)-1].Time = noon.AddDate(80, 0, 0)                                 // nothing happens after it was recorded
-	add("lead.created", map[string]any{"lead_id": strings.Repeat("x", maxKey+1)}) // no row, as no index holds it, and so not counted
+	log[len(log)-1].Time = noon.AddDate(80, 0, 0)                                            // nothing happens after it was recorded
+	add("lead.created", map[string]any{"lead_id": strings.Repeat("x", maxKey+1)})            // no row, as no index holds it, and so not counted
+	add("activity.recorded", map[string]any{"activity_id": "appointment:p", "kind": "call"}) // is not the appointment p
 	got, err := Models(log, func(r *event.Recorded) (map[string]any, error) { return data[r.Sequence-1], nil })
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +53,8 @@ func TestModels_FoldEveryTableByHand(t *testing.T) {
 		"neuronx.tenants":  {"a|a|A|active||||send||||Asia/Tokyo" + at("00") + at("16")},
 		"neuronx.api_keys": {"a|k|00|x,y|||" + at("02") + at("02")},
 		"read.leads":       {"a|1|qualified||||||+1|2026-11-23T11:00:00.000000Z" + at("05") + at("06") + "||" + at("07")},
-		"read.activities":  {"a|appointment:p|appointment||missed|||ill||" + at("00") + "|" + at("08") + at("08") + at("09")},
+		"read.activities": {"a|activity:appointment:p|call||recorded||||||||" + at("18") + at("18"),
+			"a|appointment:p|appointment||missed|||ill||" + at("00") + "|" + at("08") + at("08") + at("09")},
 		"read.opportunities": {"a|o|1||open|talk|12.5000||||||" + day + "13.000000Z",
 			"a|q|||won||7| eur|||" + at("12") + at("12")},
 		"read.funnel_daily": {"a|2026-11-23|EUR|0|0|0|0|0|0|1|0|7.0000|0", "a|2026-11-23||1|1|1|0|0|0|0|0|0.0000|1"},

@@ -12,10 +12,11 @@ type Contract interface {
 	Serves(eventType string) error                                       // whether data of the schema may be of this type
 	Subject(eventType string, body []byte) (prefix string, value []byte) // what the data says the subject is
 	Names(subject string, body []byte) bool                              // whether the data names a subject that is not that one
+	Unnamed(eventType string, body []byte) (field string, value []byte)  // the id of the event's thing, where it names nothing
 }
 
 // Adopt takes type and subject from the schema of the event's data where its producer left them out, and refuses those that the schema or the
-// data contradict. The type is the schema's property event_type; where it has none, it is the one that the producer sent, else what the
+// data contradict, and data whose own id names nothing. The type is the schema's property event_type; where it has none, it is the one that the producer sent, else what the
 // record's full name gives. body may be anything: what can't be read has no subject. It is for what comes from outside.
 func (e *Event) Adopt(c Contract, body []byte) *Refusal {
 	if r := e.AdoptType(c); r != nil {
@@ -47,6 +48,10 @@ func (e *Event) AdoptType(c Contract) *Refusal {
 }
 
 func (e *Event) adoptSubject(c Contract, body []byte) *Refusal {
+	if field, value := c.Unnamed(e.Type, body); field != "" {
+		return Refuse(CodeInvalidBody, "%s is %.40q, which is the id of nothing: it is empty, or what programs write where a value is missing", field, value).
+			At("/data/" + field).Hint("send the id; all that lack one would become one and the same")
+	}
 	prefix, value := c.Subject(e.Type, body)
 	if len(value) == 0 || len(e.Subject) == len(prefix)+len(value) && e.Subject[:len(prefix)] == prefix && e.Subject[len(prefix):] == string(value) {
 		return nil

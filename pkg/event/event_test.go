@@ -108,6 +108,24 @@ func TestStripSystemKeepsOnlyOriginsThatReduceEffects(t *testing.T) {
 	}
 }
 
+func TestParseTime_TakesWhatRFC3339Allows(t *testing.T) {
+	for text, want := range map[string]string{
+		"2026-11-30t05:00:00.5z": "2026-11-30T05:00:00.5Z", "1990-12-31T23:59:60Z": "1990-12-31T23:59:59.999999Z",
+		"1990-12-31T15:59:60-08:00": "1990-12-31T23:59:59.999999Z", "2016-12-31t23:59:60.25z": "2016-12-31T23:59:59.999999Z",
+		"2026-11-30T05:00:00-00:00": "2026-11-30T05:00:00Z",
+	} {
+		if at, err := ParseTime(text); err != nil || FormatTime(at) != want {
+			t.Errorf("%s is %s, want %s (%v)", text, FormatTime(at), want, err)
+		}
+	}
+	for _, text := range []string{"2026-06-15T23:59:60Z", "1990-12-31T23:59:60-08:00", "2026-06-30T23:58:60Z", "2026-06-30T22:59:60Z", "2026-06-30T23:59:61Z",
+		"2026-11-30T24:00:00Z", "2026-11-30 05:00:00Z", "2026-02-30t00:00:00z", "2026-11-30T05:00:00", "60", "2026-06-30T23:59:60"} {
+		if at, err := ParseTime(text); err == nil {
+			t.Errorf("%s is taken as %s", text, FormatTime(at))
+		}
+	}
+}
+
 func TestParseRefusesByCode(t *testing.T) {
 	ok := full()
 	with := func(name, value string) []Header {

@@ -1,17 +1,22 @@
 package event
 
 import (
+	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// ParseTime reads an RFC 3339 time of the years 1 to 9999 and returns it in UTC, to the microsecond.
+// ParseTime reads an RFC 3339 time of the years 1 to 9999 and returns it in UTC, to the microsecond. A leap second is the last microsecond
+// before it: no clock here has one.
 func ParseTime(s string) (time.Time, *Refusal) {
 	if len(s) > 64 {
 		return time.Time{}, Refuse(CodeInvalidAttribute, "not an RFC 3339 time")
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		t, err = parseRare(s)
+	}
 	if err != nil {
 		return time.Time{}, Refuse(CodeInvalidAttribute, "not an RFC 3339 time").Hint("such as 2026-01-31T12:00:00Z")
 	}
@@ -21,6 +26,37 @@ func ParseTime(s string) (time.Time, *Refusal) {
 	}
 	return t, nil
 }
+
+// parseRare reads what RFC 3339 (5.6) allows and Go's parser does not: t and z in lower case, and the second 60 at the end of a month in UTC.
+func parseRare(s string) (time.Time, error) {
+	s = strings.ToUpper(s)
+	const second = len("2006-01-02T15:04:")
+	if len(s) <= second+2 || s[second:second+2] != "60" {
+		return time.Parse(time.RFC3339Nano, s)
+	}
+	t, err := time.Parse(time.RFC3339Nano, s[:second]+"59"+s[second+2:])
+	if err != nil {
+		return t, err
+	}
+	last := t.UTC().Truncate(time.Second).Add(time.Second - time.Microsecond)
+	if next := last.Add(time.Microsecond); next.Day() != 1 || next.Hour() != 0 || next.Minute() != 0 {
+		return t, errors.New("no second 60")
+	}
+	return last, nil
+}
+
+// CheckTime refuses a time that a fact which comes from outside can't have: it is what programs and spreadsheets show for a time that
+// is not set, or a slip such as the year 0026. A lead of the year 1 or 1970 would stay one for ever, in every report. The zero time of
+// Go and .NET is as if it were absent, as ever.
+func (e *Event) CheckTime() *Refusal {
+	if s := e.Time.Unix(); s > 0 || e.Time.IsZero() || s < 0 && e.Time.Year() >= firstYear {
+		return nil
+	}
+	return Refuse(CodeInvalidAttribute, "%s is no time of a fact: it is what a time that is not set looks like, or before %d", FormatTime(e.Time), firstYear).
+		At("header " + hTime).Hint("leave the time out where it is not known")
+}
+
+const firstYear = 1900
 
 func checkText(s string, limit int) *Refusal {
 	_, err := scanText(s, limit)

@@ -182,7 +182,7 @@ func (w *worker) save(ctx context.Context, tx pgx.Tx, j *job, contact string) er
 	e, loc := j.effect, j.state.Location
 	owner, err := ledger.SaveLink(ctx, tx, e.TenantID, loc, leadID(e), contact)
 	if err == nil && owner != "" {
-		err = fmt.Errorf("contact %s was given to lead %s meanwhile", contact, owner)
+		err = fmt.Errorf("contact %s was given to %s meanwhile", contact, effect.Holder(owner))
 	}
 	if err == nil && j.version == 0 {
 		j.version, err = ledger.Forget(ctx, tx, e.TenantID, loc, leadID(e), written(j.step.Calls)...)
@@ -196,6 +196,9 @@ func (w *worker) save(ctx context.Context, tx pgx.Tx, j *job, contact string) er
 			keys = append(keys, k)
 		}
 		_, err = ledger.ClaimAll(ctx, tx, e.TenantID, loc, leadID(e), keys, freshFor)
+	}
+	if err == nil {
+		err = ledger.Named(ctx, tx, e.TenantID, loc, leadID(e), e.Envelope.Fact, j.state.Named())
 	}
 	return err
 }

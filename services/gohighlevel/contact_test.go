@@ -261,3 +261,29 @@ func TestContact_LinksHoldInTheirLocationOnly(t *testing.T) {
 		t.Fatalf("%+v", c)
 	}
 }
+
+func TestContact_TwoTenantsInOneLocationTakeNobodysContact(t *testing.T) {
+	r := newRigWithLag(t, -1)
+	r.connect(tenant, "send")
+	r.apply(r.event("zeta", "tenant.crm_connected", "tenant/zeta", map[string]any{
+		"adapter": "gohighlevel", "location": "loc-acme", "token": "secret://ghl-acme@1", "mode": "send"}))
+	ours := r.change("l1", map[string]any{"email": "ann@example.com", "first_name": "Ann"})
+	r.apply(ours)
+	r.run(r.worker())
+	contact := r.waitStatus(ours.ID, effect.Done).RemoteID
+	theirs := r.event("zeta", "crm.contact.upsert.requested", "lead/l1", map[string]any{"lead_id": "l1", "email": "ann@example.com", "first_name": "Zoe"})
+	other := r.event("zeta", "crm.contact.upsert.requested", "lead/l2", map[string]any{"lead_id": "l2", "email": "bob@example.com", "first_name": "Bob"})
+	r.apply(theirs, other)
+	var end ledger.Effect
+	r.waitFor("zeta's effects to end", func() bool {
+		end, _, _ = ledger.Get(context.Background(), r.pool, "zeta", theirs.ID, false)
+		e, _, _ := ledger.Get(context.Background(), r.pool, "zeta", other.ID, false)
+		return e.Status == effect.Done && (end.Status == effect.Done || end.Status == effect.Failed)
+	})
+	if end.Code != effect.CodeContactTaken || !strings.Contains(end.LastError, contact) || !strings.Contains(end.LastError, "another tenant") || strings.Contains(end.LastError, tenant) {
+		t.Errorf("%s %s: %s", end.Status, end.Code, end.LastError)
+	}
+	if f := r.byEmail("ann@example.com").Fields; f["firstName"] != "Ann" {
+		t.Errorf("a tenant's contact became that of another tenant's lead: %v", f)
+	}
+}

@@ -76,6 +76,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	h := &handler{
 		decoder: consumer.NewDecoder(base.Schemas), box: box, outcomes: out, partitions: base.Partitions, started: event.PositionAt(start.UnixMilli()),
 		pool: base.Pool, kafka: base.Kafka, wake: w.Wake, log: rt.Log,
+		facts: factTimes{archive: archive.NewReader(base.Pool)},
 	}
 	loop := base.Config("redeliver")
 	loop.Archive, loop.DeadLetters = archive.NewReader(base.Pool), true

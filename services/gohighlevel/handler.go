@@ -33,6 +33,7 @@ type handler struct {
 	pool       *pgxpool.Pool
 	kafka      kafka.Config
 	wake       func()
+	facts      factTimes
 	log        *slog.Logger
 }
 
@@ -47,6 +48,9 @@ func (h *handler) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error 
 }
 
 func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
+	if _, err := h.facts.see(ctx, r); err != nil {
+		return err
+	}
 	if h.box.Own(r) {
 		if err := h.own(ctx, tx, r); err != nil {
 			return err
@@ -126,6 +130,10 @@ func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 	if err != nil {
 		return false, err
 	}
+	fact, err := h.facts.see(ctx, r)
+	if err != nil {
+		return false, err
+	}
 	partition := kafka.PartitionFor([]byte(r.TenantID), h.partitions)
 	frozen, err := ledger.Frozen(ctx, tx, r.TenantID, partition)
 	if err != nil {
@@ -134,7 +142,7 @@ func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 	e := ledger.Effect{
 		TenantID: r.TenantID, ID: r.ID, Sequence: r.Sequence, Kind: kind, Class: effect.ClassOf(kind), Subject: r.Subject, Status: effect.Pending,
 		Command: c, Partition: partition, Position: r.Position, NotAfter: notAfter,
-		Envelope: ledger.Envelope{CorrelationID: r.CorrelationID, TraceParent: r.TraceParent, TraceState: r.TraceState, Hops: r.Hops, Path: r.Path, Origin: r.Origin},
+		Envelope: ledger.Envelope{CorrelationID: r.CorrelationID, TraceParent: r.TraceParent, TraceState: r.TraceState, Hops: r.Hops, Path: r.Path, Origin: r.Origin, Fact: fact},
 	}
 	switch {
 	case e.Subject != "":
@@ -249,7 +257,7 @@ func (h *handler) link(ctx context.Context, tx pgx.Tx, r *event.Recorded, lead, 
 		return err
 	}
 	if owner != "" {
-		h.log.Warn("a contact is linked to another lead, and stays so", "tenant", r.TenantID, "contact", contact, "lead", lead, "other", owner)
+		h.log.Warn("a contact is linked to another lead, and stays so", "tenant", r.TenantID, "contact", contact, "lead", lead, "other", effect.Holder(owner))
 		return nil
 	}
 	_, err = ledger.Forget(ctx, tx, r.TenantID, ten.Connection.Location, lead)

@@ -175,7 +175,7 @@ func (w *worker) write(ctx context.Context, j *job, end *ledger.End) (applied bo
 			}
 			if owner != "" { // the search did not show it yet
 				*end = ledger.End{Status: effect.Failed, Code: effect.CodeContactTaken, Detail: fmt.Sprintf("the CRM wrote this to contact %s, "+
-					"which is that of lead %s: look at it in the CRM", end.RemoteID, owner)}
+					"which is that of %s: look at it in the CRM", end.RemoteID, effect.Holder(owner))}
 				links = false
 			}
 		}

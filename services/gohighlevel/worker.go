@@ -247,12 +247,16 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 			j := job{effect: e, baseURL: base, token: token, account: acct, started: started, state: effect.State{
 				Kind: e.Kind, Command: e.Command, NotAfter: e.NotAfter, Mode: ten.Mode(e.Kind), Connected: ten.Connected,
 				Location: ten.Connection.Location, ContactID: link.Contact, Keys: link.Keys, Known: link.Known, Adopt: link.Fresh,
+				Fact: e.Envelope.Fact, Facts: link.Facts,
 			}, adopted: link.Fresh}
 			j.step = effect.Next(j.state, time.Now())
 			if j.step.Status != "" {
 				end := ledger.End{Status: j.step.Status, Code: j.step.Code, Detail: j.step.Detail}
-				if j.step.Code == effect.CodeUnchanged {
+				if j.step.Code == effect.CodeUnchanged || j.step.Code == effect.CodeSuperseded {
 					end.RemoteID = link.Contact
+					if err := ledger.Named(ctx, tx, tenant, ten.Connection.Location, e.Command.LeadID, e.Envelope.Fact, j.state.Named()); err != nil {
+						return err
+					}
 				}
 				if err := w.settle(ctx, tx, e, end); err != nil {
 					return err

@@ -62,9 +62,20 @@ func Match(k Keys, byEmail, byPhone *Contact) (id, code, detail string, ok bool)
 	return byPhone.ID, "", "", true
 }
 
+// OtherTenant stands for a lead of another tenant. No lead has such an id.
+const OtherTenant = "\x00"
+
 // Taken words that a contact is another lead's.
 func Taken(contact, lead string) string {
-	return fmt.Sprintf("contact %s is already that of lead %s; nothing was written", contact, lead)
+	return fmt.Sprintf("contact %s is already that of %s; nothing was written", contact, Holder(lead))
+}
+
+// Holder names the lead that has a contact, and no lead of another tenant.
+func Holder(lead string) string {
+	if lead == OtherTenant {
+		return "another tenant, which is connected to the same location of the CRM"
+	}
+	return "lead " + lead
 }
 
 // readFound reads the answer of a look-up: a contact, or null.

@@ -106,6 +106,7 @@ func ModeFor(kind string, set map[string]Mode, connection Mode) Mode {
 
 // Codes of outcomes, stable.
 const (
+	CodeSuperseded     = "superseded"      // done: newer facts have been written to all of its fields, so nothing was sent
 	CodeUnchanged      = "unchanged"       // done: the contact is known to hold all of it, so nothing was sent
 	CodeContactSplit   = "contact_split"   // e-mail address and phone number are those of two contacts
 	CodeContactDeleted = "contact_deleted" // the contact is gone and no other has the lead's keys; it is not made again

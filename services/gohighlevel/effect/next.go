@@ -2,6 +2,7 @@ package effect
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,11 +18,13 @@ type State struct {
 	Mode      Mode      // in force now
 	Connected bool
 	Location  string
-	ContactID string            // the lead's contact in the CRM; "" when not known
-	Keys      Keys              // that the lead was last written with
-	Known     map[string]string // what the contact is known to hold, by the vendor's names
-	Omit      []string          // fields that are left out of an update, by the vendor's names
-	Adopt     bool              // the contact was found by its keys, and is not the lead's by what was written before: nothing of it is emptied
+	ContactID string               // the lead's contact in the CRM; "" when not known
+	Keys      Keys                 // that the lead was last written with
+	Known     map[string]string    // what the contact is known to hold, by the vendor's names
+	Omit      []string             // fields that are left out of an update, by the vendor's names
+	Fact      time.Time            // when that happened which the command answers; zero: not known
+	Facts     map[string]time.Time // when the newest fact happened that named a field, by the vendor's names
+	Adopt     bool                 // the contact was found by its keys, and is not the lead's by what was written before: nothing of it is emptied
 }
 
 // Step is what to do with an effect: look its contact up, or send Calls, or end it as Status with Code and Detail.
@@ -78,9 +81,42 @@ func Next(s State, now time.Time) Step {
 	case len(calls) > 0:
 		return Step{Calls: calls}
 	case s.Kind == KindUpsert:
+		if older := s.older(); len(older) > 0 {
+			return Step{Status: Done, Code: CodeSuperseded, Detail: superseded(older)}
+		}
 		return Step{Status: Done, Code: CodeUnchanged, Detail: unchanged(s)}
 	}
 	return Step{Status: Done, Detail: "nothing to do"}
+}
+
+// Named lists, sorted, the fields that an upsert names, by the vendor's names.
+func (s State) Named() []string {
+	c := s.Command
+	f := named(c)
+	names := slices.Collect(maps.Keys(f.writes()))
+	for _, name := range c.Clear {
+		names = append(names, ourNames[name])
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// older lists the fields that the command names and that a newer fact named before: it comes late.
+func (s State) older() []string {
+	var out []string
+	if s.Kind != KindUpsert || s.Fact.IsZero() {
+		return nil
+	}
+	for _, name := range s.Named() {
+		if s.Facts[name].After(s.Fact) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func superseded(fields []string) string {
+	return "a newer fact has been written, so this was left out: " + strings.Join(fields, ", ")
 }
 
 func unchanged(s State) string {
@@ -172,7 +208,7 @@ func Calls(s State) []Call {
 
 func upsertCalls(s State, contact string) []Call {
 	c := s.Command
-	f := fields{text(c.Email), text(c.Phone), text(c.FirstName), text(c.LastName), text(c.Company), text(c.Source)}
+	f := named(c)
 	if s.ContactID == "" {
 		upsert := call(EndpointUpsert, http.MethodPost, "/contacts/upsert", struct {
 			LocationID string `json:"locationId"`
@@ -197,6 +233,12 @@ func upsertCalls(s State, contact string) []Call {
 			if to := f.all()[ourNames[name]]; to != nil && name != "company" {
 				*to = &empty
 			}
+		}
+	}
+	if older := s.older(); len(older) > 0 {
+		lacks = superseded(older)
+		for _, name := range older {
+			*f.all()[name] = nil
 		}
 	}
 	for name, to := range f.all() {
@@ -268,6 +310,10 @@ func (v value) MarshalJSON() ([]byte, error) {
 }
 
 var ourNames = map[string]string{"email": "email", "phone": "phone", "first_name": "firstName", "last_name": "lastName", "company": "companyName", "source": "source"}
+
+func named(c Command) fields {
+	return fields{text(c.Email), text(c.Phone), text(c.FirstName), text(c.LastName), text(c.Company), text(c.Source)}
+}
 
 func text(s string) *value {
 	if s == "" {

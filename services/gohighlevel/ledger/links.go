@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -16,16 +17,17 @@ import (
 
 // Link is what is known of a lead's contact in one location of the CRM.
 type Link struct {
-	Contact string            // id; "" when the lead has none there
-	Keys    effect.Keys       // that the lead was last written with, in this location or else in another
-	Known   map[string]string // what the contact is known to hold, by the vendor's names; "" is known to be empty
-	Version int64             // of the writes begun
-	Fresh   bool              // found by its keys, and not written yet
+	Contact string               // id; "" when the lead has none there
+	Keys    effect.Keys          // that the lead was last written with, in this location or else in another
+	Known   map[string]string    // what the contact is known to hold, by the vendor's names; "" is known to be empty
+	Version int64                // of the writes begun
+	Fresh   bool                 // found by its keys, and not written yet
+	Facts   map[string]time.Time // when the newest fact happened that named a field, by the vendor's names
 }
 
 // Links finds the links of leads in a location.
 func Links(ctx context.Context, q Querier, tenant, location string, locals []string) (map[string]Link, error) {
-	rows, err := q.Query(ctx, `SELECT local_id, location, remote_id, email, phone, known, version, fresh FROM neuronx.crm_ids
+	rows, err := q.Query(ctx, `SELECT local_id, location, remote_id, email, phone, known, version, fresh, facts FROM neuronx.crm_ids
 		WHERE tenant_id = $1 AND adapter = $2 AND local_id = ANY($3) ORDER BY location = $4, updated_at`, tenant, effect.Adapter, locals, location)
 	if err != nil {
 		return nil, fmt.Errorf("read contact ids: %w", err)
@@ -33,14 +35,14 @@ func Links(ctx context.Context, q Querier, tenant, location string, locals []str
 	out := map[string]Link{}
 	var local, loc, remote string
 	var keys effect.Keys
-	var known []byte
+	var known, facts []byte
 	var version int64
 	var fresh bool
-	_, err = pgx.ForEachRow(rows, []any{&local, &loc, &remote, &keys.Email, &keys.Phone, &known, &version, &fresh}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&local, &loc, &remote, &keys.Email, &keys.Phone, &known, &version, &fresh, &facts}, func() error {
 		l := out[local]
 		if loc == location { // the last row of the lead
 			l.Contact, l.Version, l.Fresh = remote, version, fresh
-			if err := json.Unmarshal(known, &l.Known); err != nil {
+			if err := errors.Join(json.Unmarshal(known, &l.Known), json.Unmarshal(facts, &l.Facts)); err != nil {
 				return err
 			}
 		}
@@ -56,15 +58,33 @@ func Links(ctx context.Context, q Querier, tenant, location string, locals []str
 	return out, nil
 }
 
-// Owner tells which lead other than local has a contact; "" when none.
+// Owner tells which lead other than local has a contact; "" when none. Of a lead of another tenant, who is connected to the same location,
+// it tells effect.OtherTenant and no more.
 func Owner(ctx context.Context, q Querier, tenant, location, contact, local string) (string, error) {
-	var owner string
-	err := q.QueryRow(ctx, `SELECT coalesce(max(local_id), '') FROM neuronx.crm_ids
-		WHERE tenant_id = $1 AND adapter = $2 AND location = $3 AND remote_id = $4 AND local_id <> $5`, tenant, effect.Adapter, location, contact, local).Scan(&owner)
-	if err != nil {
+	var whose, owner string
+	err := q.QueryRow(ctx, `SELECT tenant_id, local_id FROM neuronx.crm_ids
+		WHERE adapter = $2 AND location = $3 AND remote_id = $4 AND remote_id <> '' AND (tenant_id <> $1 OR local_id <> $5)
+		ORDER BY tenant_id <> $1, local_id LIMIT 1`, tenant, effect.Adapter, location, contact, local).Scan(&whose, &owner)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return "", nil
+	case err != nil:
 		return "", fmt.Errorf("look whose contact it is: %w", err)
+	case whose != tenant:
+		return effect.OtherTenant, nil
 	}
 	return owner, nil
+}
+
+// Named notes when a fact happened that names fields of a lead's contact (the vendor's names), unless newer ones named them.
+func Named(ctx context.Context, q Querier, tenant, location, local string, fact time.Time, fields []string) error {
+	if fact.IsZero() || len(fields) == 0 {
+		return nil
+	}
+	_, err := q.Exec(ctx, `UPDATE neuronx.crm_ids i SET facts = facts || (SELECT coalesce(jsonb_object_agg(f, $5::text), '{}') FROM unnest($6::text[]) f
+			WHERE coalesce((i.facts->>f)::timestamptz, '-infinity') <= $5::timestamptz)
+		WHERE tenant_id = $1 AND adapter = $2 AND location = $3 AND local_id = $4`, tenant, effect.Adapter, location, local, fact.UTC().Format(time.RFC3339Nano), fields)
+	return wrap("note when a fact happened", err)
 }
 
 // SaveLink gives a contact to a lead, if no other lead has it; else it changes nothing and names that lead. Nothing is known of what a newly

@@ -30,6 +30,7 @@ type Envelope struct {
 	Hops          int          `json:"hops,omitempty"`
 	Path          []string     `json:"path,omitempty"`
 	Origin        event.Origin `json:"origin,omitempty"`
+	Fact          time.Time    `json:"fact,omitzero"` // when what the command answers happened; zero in rows of before
 }
 
 // clean makes of what others wrote, such as a CRM's answer, a text that Postgres takes: an attempt that can't be ended is one that nobody

@@ -120,6 +120,9 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 				faults = append(faults, FieldError{Location: "time", Message: err.Detail, Value: clip(value)})
 			}
 			e.Time = t
+			if r := e.CheckTime(); r != nil {
+				faults = append(faults, FieldError{Location: "time", Message: r.Detail + ": " + r.Next, Value: clip(value)})
+			}
 		case "correlationid":
 			e.CorrelationID = value
 		case "traceparent", "tracestate":

@@ -26,23 +26,24 @@ func NewFinder(pool *pgxpool.Pool) *Records { return &Records{pool: pool} }
 const maxFates = 20
 
 // Find lists what became of the tenant's event: refusals, then what is
-// admitted, each in the order of time, so that the last one is what holds.
-func (f *Records) Find(ctx context.Context, tenant, id string) ([]Fate, error) {
+// admitted, each in the order of time, so that the last one is what holds. With
+// a source it tells of that source's events alone.
+func (f *Records) Find(ctx context.Context, tenant, id, source string) ([]Fate, error) {
 	var out []Fate
 	err := pgx.BeginTxFunc(ctx, f.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if err := postgres.SetTenant(ctx, tx, tenant); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `SELECT event_type, recorded_at, reason, detail FROM
-			(SELECT * FROM neuronx.dead_letters WHERE tenant_id = $1 AND event_id = $2 ORDER BY recorded_at DESC LIMIT $3) d
-			ORDER BY recorded_at`, tenant, id, maxFates)
+		rows, err := tx.Query(ctx, `SELECT event_type, source, recorded_at, reason, detail FROM
+			(SELECT * FROM neuronx.dead_letters WHERE tenant_id = $1 AND event_id = $2 AND ($4 = '' OR source = $4) ORDER BY recorded_at DESC LIMIT $3) d
+			ORDER BY recorded_at`, tenant, id, maxFates, source)
 		if err != nil {
 			return err
 		}
 		var at time.Time
 		yes := true
 		refused := Fate{ID: id, Status: statusRefused, Archived: &yes}
-		if _, err := pgx.ForEachRow(rows, []any{&refused.Type, &at, &refused.Code, &refused.Detail}, func() error {
+		if _, err := pgx.ForEachRow(rows, []any{&refused.Type, &refused.Source, &at, &refused.Code, &refused.Detail}, func() error {
 			fate := refused
 			moment := at.UTC()
 			fate.RecordedTime = &moment
@@ -51,17 +52,17 @@ func (f *Records) Find(ctx context.Context, tenant, id string) ([]Fate, error) {
 		}); err != nil {
 			return err
 		}
-		rows, err = tx.Query(ctx, `SELECT event_type, sequence, position, recorded_at FROM neuronx.tenant_events
-			WHERE tenant_id = $1 AND event_id = $2 ORDER BY sequence LIMIT $3`, tenant, id, maxFates)
+		rows, err = tx.Query(ctx, `SELECT event_type, source, sequence, position, recorded_at FROM neuronx.tenant_events
+			WHERE tenant_id = $1 AND event_id = $2 AND ($4 = '' OR source = $4) ORDER BY sequence LIMIT $3`, tenant, id, maxFates, source)
 		if err != nil {
 			return err
 		}
-		var typ string
+		var typ, from string
 		var sequence, position int64
-		_, err = pgx.ForEachRow(rows, []any{&typ, &sequence, &position, &at}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&typ, &from, &sequence, &position, &at}, func() error {
 			moment := at.UTC()
 			out = append(out, Fate{
-				ID: id, Status: statusAdmitted, Type: typ, Sequence: strconv.FormatInt(sequence, 10),
+				ID: id, Status: statusAdmitted, Type: typ, Source: from, Sequence: strconv.FormatInt(sequence, 10),
 				Position: strconv.FormatInt(position, 10), RecordedTime: &moment, Archived: &yes,
 			})
 			return nil

@@ -39,13 +39,18 @@ func TestRecords_ReadWhatTheArchiverWroteAndHowFarItIs(t *testing.T) {
 	if none, err := f.Archived(t.Context(), 5); err != nil || len(none) != 0 {
 		t.Errorf("%v, %v", none, err)
 	}
-	fates, err := f.Find(t.Context(), "acme", "both")
+	fates, err := f.Find(t.Context(), "acme", "both", "")
 	if err != nil || len(fates) != 2 || fates[0].Status != "refused" || fates[0].Code != "conflict" || fates[1].Status != "admitted" ||
 		fates[1].Sequence != "7" || fates[1].Position != "99" || !*fates[0].Archived || !*fates[1].Archived {
 		t.Errorf("%+v, %v", fates, err)
 	}
-	if other, err := f.Find(t.Context(), "globex", "both"); err != nil || len(other) != 0 {
+	if other, err := f.Find(t.Context(), "globex", "both", ""); err != nil || len(other) != 0 {
 		t.Errorf("another tenant sees %+v, %v", other, err)
+	}
+	for source, want := range map[string]int{"/s": 2, "/other": 0} {
+		if of, err := f.Find(t.Context(), "acme", "both", source); err != nil || len(of) != want || want > 0 && (of[0].Source != source || of[1].Source != source) {
+			t.Errorf("%s: %+v, %v", source, of, err)
+		}
 	}
 	var n int
 	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM neuronx.partition_progress WHERE consumer <> 'neuronx.archiver'`).Scan(&n); err != nil || n != 0 {

@@ -13,7 +13,7 @@ import (
 // oracle is a finder that knows every id, and says which it was asked for.
 type oracle struct{}
 
-func (oracle) Find(_ context.Context, _, id string) ([]Fate, error) {
+func (oracle) Find(_ context.Context, _, id, _ string) ([]Fate, error) {
 	return []Fate{{ID: id, Status: statusAdmitted, Sequence: "1", Position: "1"}}, nil
 }
 

@@ -12,12 +12,13 @@ import (
 	"github.com/neuronx/engine/pkg/tenant"
 )
 
-// Fate is what became of an event. An id may recur after the key window, so
-// there can be several.
+// Fate is what became of an event. An id may recur after the key window, and in
+// another source, so there can be several.
 type Fate struct {
 	ID           string     `json:"id"`
 	Status       string     `json:"status"` // admitted | refused | pending | duplicate
 	Type         string     `json:"type,omitempty"`
+	Source       string     `json:"source,omitempty"`   // whose id it is: ids are unique for a source
 	Sequence     string     `json:"sequence,omitempty"` // a string: it passes 2^53
 	Position     string     `json:"position,omitempty"`
 	RecordedTime *time.Time `json:"recordedtime,omitempty"`
@@ -50,9 +51,13 @@ func (s *Server) getEvent(r *http.Request, w http.ResponseWriter) error {
 	if !possibleID(id) {
 		return problem(event.CodeInvalidAttribute, "no event has such an id").at("id", "not UTF-8, or a character that no id may have")
 	}
+	source, p := sourceAsked(r.URL.RawQuery)
+	if p != nil {
+		return p
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
-	fates, err := s.Finder.Find(ctx, who.Tenant, id)
+	fates, err := s.Finder.Find(ctx, who.Tenant, id, source)
 	if err != nil {
 		s.metrics.lookups.WithLabelValues("undecided").Inc()
 		if p := (*Problem)(nil); errors.As(err, &p) {
@@ -62,7 +67,7 @@ func (s *Server) getEvent(r *http.Request, w http.ResponseWriter) error {
 		p.cause = err
 		return p
 	}
-	if of := s.repeats.find(who.Tenant, id); len(fates) == 0 && of != "" {
+	if of := s.repeats.find(who.Tenant, id); len(fates) == 0 && of != "" && source == "" { // receipts name no source
 		fates = []Fate{{ID: id, Status: statusDuplicate, DuplicateOf: of}}
 	}
 	if len(fates) == 0 {
@@ -77,6 +82,31 @@ func (s *Server) getEvent(r *http.Request, w http.ResponseWriter) error {
 		Earlier []Fate `json:"earlier,omitempty"`
 	}{last, fates[:len(fates)-1]})
 	return nil
+}
+
+// sourceAsked reads the query: ?source=, once, or nothing. A parameter that is misspelt would be answered with another source's event.
+func sourceAsked(query string) (string, *Problem) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return "", problem(event.CodeInvalidAttribute, "the query can't be read").at("query", "not name=value, percent-encoded")
+	}
+	for name := range values {
+		if name != "source" {
+			return "", problem(event.CodeInvalidAttribute, "the query has an unknown parameter").at("query", clip(name)+" is unknown; there is source")
+		}
+	}
+	switch given := values["source"]; {
+	case len(given) == 0:
+		return "", nil
+	case len(given) > 1 || given[0] == "":
+		return "", problem(event.CodeInvalidAttribute, "the source is asked for once, and not empty").at("query source", "empty, or more than one")
+	default:
+		e := event.Event{TenantID: "tenant", ID: "1", Source: given[0], Type: "a.b"}
+		if r := e.CheckAttributes(); r != nil {
+			return "", problem(event.CodeInvalidAttribute, "no event has such a source").at("query source", "not UTF-8, too long, or a character that no source may have")
+		}
+		return given[0], nil
+	}
 }
 
 // possibleID tells that an event may have the id. Postgres could not even be asked for others.

@@ -41,9 +41,9 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, presented, scope string) (tenant.Principal, error)
 }
 
-// Finder tells what became of an event, for GET /v1/events/{id}.
+// Finder tells what became of an event, for GET /v1/events/{id}. An id is unique for its source; "" asks for all sources.
 type Finder interface {
-	Find(ctx context.Context, tenant, id string) ([]Fate, error)
+	Find(ctx context.Context, tenant, id, source string) ([]Fate, error)
 }
 
 // Config sets a Server up. Producer, Auth, Schemas and Keys are required.

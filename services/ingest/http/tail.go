@@ -54,8 +54,8 @@ func NewTail(archive Archive, cfg kafka.Config) (*Tail, error) {
 func (t *Tail) Close() { t.admin.Close() }
 
 // Find implements Finder. A *Problem says that it can't be told now.
-func (t *Tail) Find(ctx context.Context, tenant, id string) ([]Fate, error) {
-	fates, err := t.archive.Find(ctx, tenant, id)
+func (t *Tail) Find(ctx context.Context, tenant, id, source string) ([]Fate, error) {
+	fates, err := t.archive.Find(ctx, tenant, id, source)
 	if err != nil || len(fates) > 0 && fates[len(fates)-1].Status == statusAdmitted {
 		return fates, err
 	}
@@ -66,7 +66,7 @@ func (t *Tail) Find(ctx context.Context, tenant, id string) ([]Fate, error) {
 	defer leave()
 	scan, cancel := context.WithTimeout(ctx, maxScanTime)
 	defer cancel()
-	fates, err = t.scan(scan, tenant, id)
+	fates, err = t.scan(scan, tenant, id, source)
 	if err != nil {
 		p := problem(event.CodeUnavailable, "what became of it can't be told now: too much lies between the archive and the end of the log, or Kafka is slow").retry(5)
 		p.cause = err
@@ -100,7 +100,7 @@ func (t *Tail) enter(tenant string) (leave func(), p *Problem) {
 // scan looks in the order in which an event can't slip through. The sequencer's offset is asked first: what is below it has its verdict
 // in the log or the dead letters below the ends that are asked next. The archiver's offset is asked before the archive: what the one
 // has passed the other holds. Ends are those of uncommitted reading, because the last stable offset lags a commit.
-func (t *Tail) scan(ctx context.Context, tenant, id string) ([]Fate, error) {
+func (t *Tail) scan(ctx context.Context, tenant, id, source string) ([]Fate, error) {
 	committed, err := t.admin.Committed(ctx, kafka.GroupSequencer)
 	if err != nil {
 		return nil, err
@@ -123,7 +123,7 @@ func (t *Tail) scan(ctx context.Context, tenant, id string) ([]Fate, error) {
 	if err != nil {
 		return nil, err
 	}
-	fates, err := t.archive.Find(ctx, tenant, id)
+	fates, err := t.archive.Find(ctx, tenant, id, source)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (t *Tail) scan(ctx context.Context, tenant, id string) ([]Fate, error) {
 				return errors.New("too many records")
 			}
 			if string(r.Key) == tenant {
-				if f, ok := fate(r); ok && f.ID == id && len(fates) < 2*maxFates {
+				if f, ok := fate(r); ok && f.ID == id && (source == "" || f.Source == source) && len(fates) < 2*maxFates {
 					fates = append(fates, f)
 				}
 			}
@@ -161,7 +161,7 @@ func admittedFate(r *kafka.Record) (Fate, bool) {
 	}
 	at := e.RecordedTime.UTC()
 	return Fate{
-		ID: e.ID, Status: statusAdmitted, Type: e.Type, Sequence: strconv.FormatInt(e.Sequence, 10), Position: strconv.FormatInt(e.Position, 10),
+		ID: e.ID, Status: statusAdmitted, Type: e.Type, Source: e.Source, Sequence: strconv.FormatInt(e.Sequence, 10), Position: strconv.FormatInt(e.Position, 10),
 		RecordedTime: &at, Archived: new(bool),
 	}, true
 }
@@ -169,7 +169,7 @@ func admittedFate(r *kafka.Record) (Fate, bool) {
 func refusedFate(r *kafka.Record) (Fate, bool) {
 	header := func(name string) string { v, _ := kafka.Header(r, name); return v }
 	f := Fate{
-		ID: header("ce_id"), Status: statusRefused, Type: header("ce_type"), Code: event.Code(header("nx_error_code")), Detail: header("nx_error_detail"),
+		ID: header("ce_id"), Status: statusRefused, Type: header("ce_type"), Source: header("ce_source"), Code: event.Code(header("nx_error_code")), Detail: header("nx_error_detail"),
 		Archived: new(bool),
 	}
 	if at, err := event.ParseTime(header("ce_recordedtime")); err == nil {
@@ -187,5 +187,5 @@ func pendingFate(r *kafka.Record) (Fate, bool) {
 	if e.ID == "" && e.IdempotencyKey != "" {
 		e.ID = event.KeyID(e.TenantID, e.IdempotencyKey)
 	}
-	return Fate{ID: e.ID, Status: statusPending, Type: e.Type}, true
+	return Fate{ID: e.ID, Status: statusPending, Type: e.Type, Source: e.Source}, true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,11 +23,11 @@ type shelf struct {
 	asked int
 }
 
-func (s *shelf) Find(_ context.Context, tenant, id string) ([]Fate, error) {
+func (s *shelf) Find(_ context.Context, tenant, id, source string) ([]Fate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
-	return append([]Fate(nil), s.fates[tenant+" "+id]...), nil
+	return slices.DeleteFunc(slices.Clone(s.fates[tenant+" "+id]), func(f Fate) bool { return source != "" && f.Source != source }), nil
 }
 
 func (s *shelf) Archived(context.Context, int32) (map[string]int64, error) {
@@ -85,7 +86,7 @@ func TestTail_FindsWhatIsNotArchivedWhereItStands(t *testing.T) {
 	if err := admin.Commit(t.Context(), kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{{Topic: kafka.TopicIngress, Partition: home}: {Offset: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	archive := &shelf{fates: map[string][]Fate{"acme archived": {{ID: "archived", Status: "admitted", Archived: ptr(true)}}}, next: map[string]int64{kafka.TopicEvents: 1}}
+	archive := &shelf{fates: map[string][]Fate{"acme archived": {{ID: "archived", Source: "/first", Status: "admitted", Archived: ptr(true)}}}, next: map[string]int64{kafka.TopicEvents: 1}}
 	tail := newTail(t, cfg, archive)
 	f := newFixture(t, func(c *Config) { c.Finder = tail })
 	f.repeats.note(event.Receipt{ID: "repeat", Tenant: "acme", Outcome: event.OutcomeDuplicate, Of: 2})
@@ -119,6 +120,19 @@ func TestTail_FindsWhatIsNotArchivedWhereItStands(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s: %s, want %s: %s", id, got, want, w.Body)
+		}
+	}
+	other := logged("acme", "archived", 4) // the same id of another source is another event, and not archived yet
+	other.Headers = slices.DeleteFunc(other.Headers, func(h kafka.RecordHeader) bool { return h.Key == "ce_source" })
+	other.Headers = append(other.Headers, kafka.RecordHeader{Key: "ce_source", Value: []byte("/other?a=1")})
+	put(other)
+	for query, want := range map[string]string{
+		"?source=%2Fother%3Fa%3D1": `"source":"/other?a=1","sequence":"4"`, "?source=/s": `404`, "?source=/first": `"source":"/first"`,
+		"?source=": `400`, "?source=/a&source=/b": `400`, "?Source=/other": `400`, "?source=%ff": `400`, "?source=%": `400`,
+	} {
+		w := f.call("GET", "/v1/events/archived"+query, f.keys["acme"], nil)
+		if got := fmt.Sprint(w.Code) + w.Body.String(); !strings.Contains(got, want) || want[0] == '"' && strings.Contains(got, "earlier") {
+			t.Errorf("%s: %s", query, got)
 		}
 	}
 	if w := f.call("GET", "/v1/events/"+strings.Repeat("x", 257), f.keys["acme"], nil); w.Code != http.StatusBadRequest {

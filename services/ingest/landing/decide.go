@@ -67,6 +67,9 @@ func decide(r *kafka.Record, o origin, sign func(*event.Event)) fate {
 	if claim := e.CheckOrigin(); claim != nil {
 		return asItIs(r, o, claim.Code, sign)
 	}
+	if unset := e.CheckTime(); unset != nil {
+		return asItIs(r, o, unset.Code, sign)
+	}
 	if missed := e.CheckIdentity(); missed != nil {
 		return asItIs(r, o, missed.Code, sign)
 	}

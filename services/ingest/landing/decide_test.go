@@ -72,6 +72,9 @@ func TestDecide_LeavesAnOriginThatIsNotTheProducersToTheDoor(t *testing.T) {
 	if f := decide(rec("", []byte("v"), "Idempotency-Key", ""), origin{tenant: "acme"}, keys.Sign); f.outcome != refused || f.code != event.CodeMissingAttribute || f.record.Headers[0].Key != "Idempotency-Key" {
 		t.Errorf("an empty key and no id: %+v", f)
 	}
+	if f := decide(rec("", []byte("v"), "ce_time", "1970-01-01T00:00:00Z"), origin{tenant: "acme"}, keys.Sign); f.outcome != refused || f.code != event.CodeInvalidAttribute || len(f.record.Headers) != 1 {
+		t.Errorf("the time of a clock that is not set: %+v", f)
+	}
 	for _, claim := range []string{"Import", "bogus", "", "echo"} {
 		f := decide(rec("", []byte("v"), "ce_origin", claim), origin{tenant: "acme", topicID: [16]byte{7}}, keys.Sign)
 		if f.outcome != refused || f.code != event.CodeInvalidAttribute {

@@ -172,7 +172,7 @@ type admission struct {
 	subject  string // as it was sent
 	schemaID int32
 	body     []byte
-	barred   *event.Refusal // an origin that it may not claim, or an id that was meant and is not there
+	barred   *event.Refusal // an origin that it may not claim, a time that no fact has, or an id that was meant and is not there
 
 	numbered bool    // the next number of its deriver: used up whatever happens
 	known    bool    // key and fingerprint are set: a refusal is remembered
@@ -227,7 +227,9 @@ func (a *admission) authenticate() {
 	ok, err := a.env.verify(a.e)
 	a.verified, a.badSig = ok, err != nil
 	if !ok {
-		a.barred = a.e.CheckOrigin()
+		if a.barred = a.e.CheckOrigin(); a.barred == nil {
+			a.barred = a.e.CheckTime()
+		}
 		a.stripped = a.e.StripSystem()
 		return
 	}

@@ -3,6 +3,7 @@ package sequencer
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -338,6 +339,28 @@ func TestAdmit_UsesTheOwnClockWhereTheBrokerDoesNotStamp(t *testing.T) {
 	}
 }
 
+func TestAdmit_RefusesATimeThatNoFactHas(t *testing.T) {
+	for text, want := range map[string]outcome{
+		"1970-01-01T00:00:00Z": refused, "0026-11-30T09:00:00Z": refused, "1899-12-30T00:00:00Z": refused,
+		"1900-01-01T00:00:00Z": admitted, "1970-01-01T00:00:01Z": admitted, "1969-12-31T00:00:00Z": admitted,
+		"0001-01-01T00:00:00Z": admitted, // as if it were absent
+		"2026-11-30t09:00:00z": admitted, "2016-12-31T23:59:60Z": admitted,
+	} {
+		d := newDoor(t).tenant("a")
+		e := lead("a", "1")
+		in := d.input(e)
+		in.headers = slices.DeleteFunc(in.headers, func(h event.Header) bool { return h.Key == "ce_time" })
+		in.headers = append(in.headers, event.Header{Key: "ce_time", Value: []byte(text)})
+		got := d.raw(in)
+		if got.outcome != want || want == refused && (got.code != event.CodeInvalidAttribute || !strings.Contains(got.detail, "ce_time")) {
+			t.Errorf("%s: %+v", text, got)
+		}
+		if want == admitted && got.recorded != nil && got.recorded.Time.Year() < 1900 {
+			t.Errorf("%s became %s", text, got.recorded.Time)
+		}
+	}
+}
+
 func TestAdmit_RefusesAnOriginThatItsProducerMayNotClaim(t *testing.T) {
 	for _, origin := range []string{"Import", "imported", "bogus", "", " import", "echo", "redrive"} {
 		for name, d := range map[string]*door{"at home": newDoor(t).tenant("a"), "in another's partition": newDoor(t).tenant("a")} {
@@ -359,6 +382,38 @@ func TestAdmit_RefusesAnOriginThatItsProducerMayNotClaim(t *testing.T) {
 	in.headers = append(in.headers, event.Header{Key: "ce_origin", Value: []byte("Import")})
 	if got := d.raw(in); got.outcome != duplicate {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestAdmit_ANewIdempotencyKeyMakesNoNewEventOfTheSameID(t *testing.T) {
+	d := newDoor(t).tenant("a")
+	send := func(id, key, lead string) decision {
+		e := made("a", id, "lead.created", map[string]any{"lead_id": lead})
+		e.IdempotencyKey = key
+		return d.put(e)
+	}
+	first := send("1", "try-1", "L")
+	for _, key := range []string{"try-2", "", "try-1"} {
+		if got := send("1", key, "L"); first.outcome != admitted || got.outcome != duplicate || got.of != first.recorded.Sequence {
+			t.Errorf("again under %q: %+v", key, got)
+		}
+	}
+	plain := send("2", "", "L")
+	if got := send("2", "try-3", "L"); plain.outcome != admitted || got.outcome != duplicate || got.of != plain.recorded.Sequence {
+		t.Errorf("%+v", got)
+	}
+	// A client that gives all its events one id tells them apart by the key, as ever.
+	if got := send("1", "order-2", "L2"); got.outcome != admitted {
+		t.Errorf("other data under another key: %+v", got)
+	}
+	if got := send("1", "order-2", "L3"); got.outcome != refused || got.code != event.CodeConflict {
+		t.Errorf("other data under the same key: %+v", got)
+	}
+	if got := send("", "order-3", "L4"); got.outcome != admitted {
+		t.Errorf("%+v", got)
+	}
+	if got := send("", "order-4", "L4"); got.outcome != admitted {
+		t.Errorf("without an id the key alone counts: %+v", got)
 	}
 }
 

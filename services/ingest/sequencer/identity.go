@@ -27,6 +27,24 @@ func (a *admission) identify(schemaID int32, body []byte) {
 	a.key = hashOwnKey(a.e)
 	a.first, a.repeat = a.o.key(a.key, a.windowMS())
 	a.known = true
+	if a.repeat {
+		return
+	}
+	if key, ok := idKeyOf(a.e); ok {
+		if v, found := a.o.key(key, a.windowMS()); found && !v.refused && v.fingerprint == a.print {
+			a.first, a.repeat = v, true
+		}
+	}
+}
+
+// idKeyOf is the key of source and id of an event that has an Idempotency-Key and an id of its own beside it. A client that makes a new
+// Idempotency-Key for each try sends one event all the same: the same source, id and data are a repeat. With other data the key counts.
+func idKeyOf(e *event.Event) (keyHash, bool) {
+	if e.IdempotencyKey == "" || e.ID == event.KeyID(e.TenantID, e.IdempotencyKey) {
+		return keyHash{}, false
+	}
+	bare := event.Event{TenantID: e.TenantID, Source: e.Source, ID: e.ID}
+	return hashOwnKey(&bare), true
 }
 
 // repeated decides a repeat of an admitted key: same fingerprint duplicate, another one conflict. A repeat of a refused key is

@@ -60,6 +60,11 @@ func (a *admission) admit() decision {
 	a.o.position = r.Position
 	a.remember(verdict{fingerprint: a.print, number: sequence, ms: event.PositionTime(r.Position)})
 	a.claim(sequence, event.PositionTime(r.Position))
+	if key, ok := idKeyOf(a.e); ok && !a.numbered {
+		if _, found := a.o.key(key, a.windowMS()); !found {
+			a.o.put(key, verdict{fingerprint: a.print, number: sequence, ms: event.PositionTime(r.Position)})
+		}
+	}
 	return decision{outcome: admitted, recorded: r}
 }
 

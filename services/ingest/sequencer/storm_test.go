@@ -224,8 +224,12 @@ func TestStorm_FactsOverTheirRateAreAdmittedQuietly(t *testing.T) {
 	if got := d.fact(41, "lead/2"); got.recorded.Quiet != "" {
 		t.Error("another subject is quiet")
 	}
-	if got := d.fact(42, ""); got.recorded.Quiet != "" {
-		t.Error("a fact without a subject is quiet")
+	strangers(t, d, dealClosed)
+	for i := range 40 {
+		e := event.Event{TenantID: "a", ID: fmt.Sprint("d", i), Source: "/acme", Type: "deal.closed", Value: event.Frame(901, []byte{2, 'd'})}
+		if got := d.put(&e); got.outcome != admitted || got.recorded.Quiet != "" {
+			t.Fatalf("a fact without a subject: %+v", got)
+		}
 	}
 	outcome := derived(d.keys, "a", "o", 1, func(e *event.Event) {
 		e.Deriver, e.Subject, e.Type = "gohighlevel", "lead/1", "crm.note.add.succeeded"

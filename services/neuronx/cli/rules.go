@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,6 +28,9 @@ func (c *cli) checkRules(ctx context.Context, paths []string, offline bool, tell
 	files, err := ruleset.Load(paths...)
 	if err != nil {
 		return nil, failed("read the rule files", err)
+	}
+	if left := ruleset.LeftOut(paths...); len(left) > 0 {
+		c.note("warning: not read: %s; of a folder, rules are the files *.yaml and *.yml, and not its subfolders", strings.Join(left, ", "))
 	}
 	var catalogue ruleset.Catalogue
 	if !offline && c.value(envRegistry) != "" {

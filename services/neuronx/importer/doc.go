@@ -38,7 +38,8 @@
 // in conflict, is reported and the import goes on; the result is then partial.
 // Reading goes on in the line after a row that can't be read, also where a quote
 // was never closed. Text in the wrong encoding, and times that a clock in the zone
-// never shows or shows twice, are refused and not guessed. When the door does not
+// never shows or shows twice, are refused and not guessed; so are a spreadsheet's
+// errors (#REF!), numbers that it cut (4.91512E+12), and ids such as NULL. When the door does not
 // answer, says 429 or 503, or has no verdict in time, a batch is sent again, which
 // is safe; what is then a duplicate of a sequence that this import made counts as
 // admitted. Without a verdict after that the import stops. The resume file beside

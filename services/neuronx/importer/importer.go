@@ -120,6 +120,7 @@ type run struct {
 	again   bool // the next batch may have been sent by an earlier run, in part
 	rejects *rejects
 	census  *census // of the file's events; nil where none is needed
+	untimed untimed // events that this run has read
 
 	rows    []*rowState // read, not judged yet
 	pending []*item     // the events of those rows
@@ -209,6 +210,9 @@ func (r *run) input(ctx context.Context) (Result, error) {
 	if r.pos.Rows > 0 {
 		r.Note("%s: going on after row %d", r.in.File, r.pos.Rows)
 	}
+	r.in.neverTimed(r.Note)
+	r.untimed = untimed{}
+	defer func() { r.untimed.tell(r.in.File, r.Note) }()
 	path := filepath.Join(r.Dir, r.in.File)
 	err := r.count(path)
 	if err == nil {
@@ -273,6 +277,7 @@ func (r *run) take(row Row, err error) {
 		state.outcome, state.reason = refused, err.Error()
 	}
 	for _, e := range events {
+		r.untimed.see(&e)
 		it := &item{event: e, row: state, outcome: unjudged}
 		state.events = append(state.events, it)
 		r.pending = append(r.pending, it)

@@ -135,6 +135,9 @@ func (s *Spec) mapOne(tenant string, zone *time.Location, m *Mapping, row Row, v
 		if err != nil {
 			return e, fmt.Errorf("time: %w", err)
 		}
+		if r := (&event.Event{Time: t}).CheckTime(); r != nil {
+			return e, fmt.Errorf("time: %s (%s)", r.Detail, r.Next)
+		}
 		if !t.IsZero() {
 			e.Time = event.FormatTime(t)
 		}
@@ -149,6 +152,9 @@ func (s *Spec) mapOne(tenant string, zone *time.Location, m *Mapping, row Row, v
 			return e, fmt.Errorf("data.%s: %w", f.name, lacking(err, f.value, row))
 		}
 		if v, err = fields.field(f.name).value(v, zone); err != nil {
+			return e, fmt.Errorf("data.%s: %w", f.name, err)
+		}
+		if err := damaged(f.name, v); err != nil {
 			return e, fmt.Errorf("data.%s: %w", f.name, err)
 		}
 		if v != nil { // null and absent are the same for a nullable field

@@ -102,6 +102,22 @@ func TestActivities_HoldAppointmentsApart(t *testing.T) {
 	want(t, row, data{"activity_id": "appointment:1", "kind": "appointment", "status": "missed", "outcome": "ill", "lead_id": "42", "starts_at": noon})
 }
 
+func TestActivities_NoIdOfAnActivityIsThatOfAnAppointment(t *testing.T) {
+	ids := map[any]string{}
+	for _, e := range []struct{ typ, field, id string }{
+		{"appointment.booked", "appointment_id", "7"}, {"appointment.booked", "appointment_id", "activity:7"}, {"activity.recorded", "activity_id", "7"},
+		{"activity.recorded", "activity_id", "appointment:7"}, {"activity.recorded", "activity_id", "activity:appointment:7"},
+		{"activity.recorded", "activity_id", "activity:7"}, {"activity.recorded", "activity_id", "activity:activity:7"},
+	} {
+		d := data{e.field: e.id, "lead_id": nil, "kind": "call", "channel": nil, "direction": nil, "outcome": nil, "duration_seconds": nil, "starts_at": noon, "ends_at": nil, "owner_id": nil}
+		row := apply(t, spec(t, "activities"), e.typ, d)
+		if other, taken := ids[row["activity_id"]]; taken {
+			t.Errorf("%s %q has the row of %s: %v", e.field, e.id, other, row["activity_id"])
+		}
+		ids[row["activity_id"]] = e.field + " " + e.id
+	}
+}
+
 func TestApply_LeavesOutWhatAColumnCannotHold(t *testing.T) {
 	year := func(y int) time.Time { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC) }
 	for name, tc := range map[string]struct {

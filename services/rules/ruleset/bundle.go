@@ -57,7 +57,7 @@ func LoadFS(fsys fs.FS, dir string) ([]File, error) {
 	var files []File
 	for _, e := range entries {
 		name := e.Name()
-		if e.IsDir() || (!strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml")) {
+		if e.IsDir() || !isRuleFile(name) {
 			continue
 		}
 		// fs paths have slashes on every system.

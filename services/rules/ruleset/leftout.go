@@ -1,0 +1,46 @@
+package ruleset
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// LeftOut names what lies in the folders among paths, looks like rules, and is none to Load: files such as a.YAML, a.yaml.txt or a.json, and
+// subfolders with such files or rules. Who publishes a folder publishes what it does not have, too: the rules that it lacks are removed. What
+// can't be read is left out here as well; Load has said so.
+func LeftOut(paths ...string) []string {
+	var out []string
+	for _, path := range paths {
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			continue // a file
+		}
+		for _, e := range entries {
+			name := e.Name()
+			switch {
+			case e.IsDir():
+				inner, err := os.ReadDir(filepath.Join(path, name))
+				for i := 0; err == nil && i < len(inner); i++ {
+					if looksLikeRules(inner[i].Name()) {
+						out = append(out, filepath.Join(path, name)+string(filepath.Separator))
+						break
+					}
+				}
+			case looksLikeRules(name) && !isRuleFile(name):
+				out = append(out, filepath.Join(path, name))
+			}
+		}
+	}
+	return out
+}
+
+// isRuleFile tells whether Load takes a file of a folder.
+func isRuleFile(name string) bool {
+	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
+}
+
+func looksLikeRules(name string) bool {
+	low := strings.ToLower(name)
+	return strings.Contains(low, ".yaml") || strings.Contains(low, ".yml") || strings.HasSuffix(low, ".json")
+}
