@@ -213,7 +213,7 @@ func (c *cli) submit(ctx context.Context, pool *pgxpool.Pool, letters []deadlett
 // counts as right, as far as what it covers goes; the archiver looks again.
 func (c *cli) foreseeLetter(ctx context.Context, pool *pgxpool.Pool, l deadletter.Letter, ask deadletter.Ask) (*event.Refusal, error) {
 	full, err := deadletter.Load(ctx, pool, l.Topic, l.Partition, l.Offset) // what a list has is not all of it
-	if err != nil && ctx.Err() == nil { // one that is damaged must not hide what becomes of the others
+	if err != nil && ctx.Err() == nil {                                     // one that is damaged must not hide what becomes of the others
 		return event.Refuse(event.CodeNotRetriable, "%v", err), nil
 	}
 	if err != nil {
