@@ -57,7 +57,8 @@ type status struct {
 // AdminHandler serves /metrics, /livez, /readyz and /version, and what extra adds.
 //
 // /readyz answers 200 or 503, as text or, with Accept: application/json, as {"ready", "error", "components"}. The text of 200 begins
-// with "ok" and then names what is waited for without taking the process out of service; with ?verbose it names every component.
+// with "ok" and then names what is waited for without taking the process out of service, and what is lost again and again; with ?verbose it
+// names every component.
 func AdminHandler(reg prometheus.Gatherer, ready State, extra func(*http.ServeMux)) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
@@ -98,6 +99,9 @@ func writeReady(w http.ResponseWriter, r *http.Request, ready State) {
 	for _, c := range components {
 		if r.URL.Query().Has("verbose") || !c.Ready && (err == nil || !c.Serving) {
 			fmt.Fprintln(w, c.String())
+		}
+		if c.Lost != nil && (r.URL.Query().Has("verbose") || c.Lost.Flapping) {
+			fmt.Fprintf(w, "%s: %s\n", c.Name, c.Lost)
 		}
 	}
 }

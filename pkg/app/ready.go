@@ -29,8 +29,7 @@ type Readiness struct {
 	activities map[string]*activity
 	components map[string]bool // all that were ever reported
 	serving    map[string]bool // those that decide about readiness; nil: all
-	down       map[string]bool // the components that were not ready when last looked at
-	spells     map[string]int  // how often each stopped being ready
+	histories  map[string]*history
 }
 
 // activity is what one activity reported last.
@@ -50,6 +49,7 @@ type Component struct {
 	Since    time.Time `json:"since,omitzero"`   // since when it is waited for
 	Attempts int       `json:"attempts"`         // failures in a row, where attempts are counted
 	Serving  bool      `json:"serving"`          // whether it decides about the readiness of the process
+	Lost     *Losses   `json:"lost,omitempty"`   // how often it was lost lately; nil: never, or it is no dependency
 }
 
 // Waiting is how long the component has been waited for; 0 when it is fine.
@@ -77,7 +77,7 @@ func (c *Component) String() string {
 
 // NewReadiness makes one that is not ready.
 func NewReadiness() *Readiness {
-	return &Readiness{now: time.Now, activities: map[string]*activity{}, components: map[string]bool{}, down: map[string]bool{}, spells: map[string]int{}}
+	return &Readiness{now: time.Now, activities: map[string]*activity{}, components: map[string]bool{}, histories: map[string]*history{}}
 }
 
 // Set says at once how a component is: nil is fine.
@@ -114,12 +114,21 @@ func (r *Readiness) report(name, component string, err error, patient bool) {
 	if !patient {
 		key = "\x00" + component
 	}
-	a := r.activities[key]
-	// The report may end a spell that nobody has looked at, also one of the component that was blamed before.
-	r.look(component)
-	if a != nil {
-		r.look(a.component)
+	// The report may begin or end a spell, also one of the component that was blamed before.
+	blamed := component
+	if a := r.activities[key]; a != nil {
+		blamed = a.component
 	}
+	r.look(component)
+	r.look(blamed)
+	r.take(key, component, err, patient)
+	r.look(component)
+	r.look(blamed)
+}
+
+// take notes a report. The caller holds mu.
+func (r *Readiness) take(key, component string, err error, patient bool) {
+	a := r.activities[key]
 	if err == nil {
 		if a == nil || !patient {
 			r.activities[key] = &activity{component: component, patient: patient}
@@ -138,17 +147,23 @@ func (r *Readiness) report(name, component string, err error, patient bool) {
 	}
 }
 
-// look counts a spell when a component has stopped being ready since the last look. It is called before every change, so that no
-// spell is missed however rarely metrics are read.
-func (r *Readiness) look(component string) {
-	down := false
+// look notes whether a component is ready. It is called before and after every change, so that no spell is missed however rarely
+// metrics are read.
+func (r *Readiness) look(component string) *history {
+	now := r.now()
+	var worst *activity
 	for _, a := range r.activities {
-		down = down || a.component == component && a.down(r.now())
+		if a.component == component && a.down(now) && (worst == nil || a.since.Before(worst.since)) {
+			worst = a
+		}
 	}
-	if down && !r.down[component] {
-		r.spells[component]++
+	h := r.histories[component]
+	if h == nil {
+		h = &history{}
+		r.histories[component] = h
 	}
-	r.down[component] = down
+	h.note(component, worst, now)
+	return h
 }
 
 // down reports whether an activity keeps its component from being ready.
@@ -160,8 +175,7 @@ func (a *activity) down(now time.Time) bool {
 func (r *Readiness) Spells(component string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.look(component)
-	return r.spells[component]
+	return r.look(component).total
 }
 
 // Components lists every component that was ever reported, sorted by name. Of several activities that blame the same one, the one
@@ -176,7 +190,7 @@ func (r *Readiness) list() []Component {
 	byName := make(map[string]*Component, len(r.components)+len(r.serving))
 	out := make([]Component, 0, len(r.components)+len(r.serving))
 	for name := range r.components {
-		out = append(out, Component{Name: name, Ready: true, Serving: r.serving == nil || r.serving[name]})
+		out = append(out, Component{Name: name, Ready: true, Serving: r.serving == nil || r.serving[name], Lost: r.look(name).losses(r.now())})
 	}
 	for name := range r.serving {
 		if !r.components[name] { // another component may be fine long before this one is there

@@ -95,6 +95,16 @@ func (rt *Runtime) Wait(ctx context.Context, component, what string, limit time.
 // Probe asks every interval whether a component answers, and reports it under its name, until ctx ends. An answer that does not come
 // within 5 s counts as a failure. It returns nil.
 func (rt *Runtime) Probe(ctx context.Context, component string, interval time.Duration, ask func(context.Context) error) error {
+	return rt.ProbeFor(ctx, "", component, interval, ask)
+}
+
+// ProbeFor is Probe for one of several questions that the same component is asked. what names the question: an answer to another one does
+// not end the trouble that this one has found.
+func (rt *Runtime) ProbeFor(ctx context.Context, what, component string, interval time.Duration, ask func(context.Context) error) error {
+	activity := "probe " + component
+	if what != "" {
+		activity += ": " + what
+	}
 	for {
 		once, cancel := context.WithTimeout(ctx, Grace)
 		err := ask(once)
@@ -105,7 +115,7 @@ func (rt *Runtime) Probe(ctx context.Context, component string, interval time.Du
 		if ctx.Err() != nil {
 			return nil
 		}
-		rt.Ready.Attempt("probe "+component, component, err)
+		rt.Ready.Attempt(activity, component, err)
 		if err != nil {
 			rt.Log.Warn("a dependency does not answer; what needs it waits", "component", component, "err", err)
 		}

@@ -183,8 +183,12 @@ func (b *Base) Config(meaning string) Config {
 	}
 }
 
-// probeEvery is how often a dependency is asked whether it answers, also while there is nothing to do.
-const probeEvery = 2 * time.Second
+// probeEvery is how often a dependency is asked whether it answers, also while there is nothing to do, and roomEvery how often Postgres is
+// asked whether its disk has room: a consumer whose rows fit into pages that exist would be the last to notice that it has none.
+const (
+	probeEvery = 2 * time.Second
+	roomEvery  = 5 * time.Second
+)
 
 // Serve runs the loop and the actors that more adds until ctx ends. The service is ready from now on, but not while a dependency is
 // waited for, nor while a partition is stopped: then a person has to decide, and the others go on.
@@ -199,6 +203,9 @@ func (b *Base) Serve(ctx context.Context, c *Consumer, more func(*app.Group)) er
 	} {
 		actors.Add("probe of "+component, func(ctx context.Context) error { return b.rt.Probe(ctx, component, probeEvery, ask) })
 	}
+	actors.Add("probe of the disk of Postgres", func(ctx context.Context) error {
+		return b.rt.ProbeFor(ctx, "room on its disk", app.ComponentPostgres, roomEvery, func(ctx context.Context) error { return postgres.Room(ctx, b.Pool) })
+	})
 	if more != nil {
 		more(actors)
 	}

@@ -46,7 +46,10 @@ type apart struct {
 	in      *bufio.Reader
 	pieces  *pieces
 	read    int32 // records
-	passed  int64 // bytes
+	at      int64 // where to go on when the window was too small, in inflated bytes
+	skip    int64 // bytes to get past, a step at a time, before the next record is read
+	big     *bigRecord
+	passed  int64 // bytes of records beyond maxInflated
 	held    bool  // an OversizeError was returned, and nobody has passed over it
 }
 
@@ -120,38 +123,58 @@ func fetchRaw(ctx context.Context, client *kgo.Client, tp TopicPartition, from i
 // over reports whether all was returned.
 func (a *apart) over() bool { return a.next >= a.end }
 
-// take returns up to limit records, at least one unless fewer are left or the batch was aborted. fat says that what follows them is not
-// read; pass takes it as done.
+// take returns up to limit records of apartStep bytes together: fewer, or none, where there is something to get past first, and none if the
+// batch was aborted. fat says that what follows them is not read; pass takes it as done.
 func (a *apart) take(limit int) (recs []*Record, fat *OversizeError) {
 	if a.over() || a.held {
 		return nil, nil
 	}
 	raw := make([]byte, batchOverhead)
-	n, last := 0, a.next
-	for n < limit && len(raw) < apartStep && a.read < a.batch.NumRecords && fat == nil {
-		length, offset, err := a.head()
+	n, last, room := 0, a.next, int64(apartStep)
+	for n < limit && room > 0 && a.read < a.batch.NumRecords && fat == nil {
+		var err error
 		switch {
-		case err != nil:
-			fat = a.refuse(a.end, nil, a.why(err))
-		case offset < last:
-			if _, err = io.CopyN(io.Discard, a.in, length); err == nil {
-				a.read++
-			}
-		case length > maxInflated:
-			fat = a.large(length, offset)
+		case a.skip > 0:
+			var passed int64
+			passed, err = io.CopyN(io.Discard, a.in, min(a.skip, room))
+			a.skip -= passed
+			room -= passed
+			a.at = a.position()
+		case a.big != nil:
+			a.at = a.position()
+			fat, err = a.endLarge()
 		default:
-			at := len(raw)
-			raw = binary.AppendVarint(raw, length)
-			body := len(raw)
-			raw = append(raw, make([]byte, length)...)
-			if _, err = io.ReadFull(a.in, raw[body:]); err != nil {
-				raw = raw[:at]
-				fat = a.refuse(a.end, nil, a.why(err))
+			a.at = a.position()
+			var length, offset int64
+			if length, offset, err = a.head(); err != nil {
 				break
 			}
-			a.read++
-			n++
-			last = offset + 1
+			switch {
+			case offset < last:
+				a.read++
+				a.skip = length
+			case length > maxInflated:
+				fat, err = a.beginLarge(length, offset)
+			default:
+				var cost int64
+				if raw, cost, err = a.whole(raw, length); err != nil {
+					break
+				}
+				a.read++
+				if cost > maxInflated {
+					raw, fat = raw[:len(raw)-int(length)-varintLen(length)], a.crowded(raw[len(raw)-int(length):], offset)
+					break
+				}
+				room -= cost
+				n++
+				last = offset + 1
+			}
+		}
+		if errors.Is(err, errWindow) {
+			err = a.widen()
+		}
+		if err != nil {
+			fat = a.refuse(a.end, nil, a.why(err))
 		}
 	}
 	recs = a.records(raw, n)
@@ -165,6 +188,33 @@ func (a *apart) take(limit int) (recs []*Record, fat *OversizeError) {
 	}
 	return recs, nil
 }
+
+// position is how many inflated bytes were read.
+func (a *apart) position() int64 { return a.pieces.read - int64(a.in.Buffered()) }
+
+// widen reads the batch again from its beginning, with a wider window, and goes on where a match lay too far back.
+func (a *apart) widen() error {
+	if err := a.pieces.widen(); err != nil {
+		return err
+	}
+	a.in.Reset(a.pieces)
+	a.skip += a.at
+	return nil
+}
+
+// whole appends a record with its length to raw. cost is what it takes in memory.
+func (a *apart) whole(raw []byte, length int64) (_ []byte, cost int64, err error) {
+	at := len(raw)
+	raw = binary.AppendVarint(raw, length)
+	body := len(raw)
+	raw = append(raw, make([]byte, length)...)
+	if _, err := io.ReadFull(a.in, raw[body:]); err != nil {
+		return raw[:at], 0, err
+	}
+	return raw, length + int64(countHeaders(raw[body:]))*headerCost, nil
+}
+
+func varintLen(n int64) int { return len(binary.AppendVarint(nil, n)) }
 
 // pass goes on behind what an OversizeError named.
 func (a *apart) pass(fat *OversizeError) {

@@ -2,58 +2,146 @@ package kafka
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"io"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// large reads what is kept of a record that is beyond maxInflated.
-func (a *apart) large(length, offset int64) *OversizeError {
-	why := fmt.Sprintf("it inflates to a record of %d bytes, more than %d", length, maxInflated)
-	rec, err := a.keep(length)
-	a.read++
-	next := offset + 1
-	if err != nil {
-		next, why = a.end, why+"; what follows it in its batch is not read: "+a.why(err)
-	}
-	if rec == nil {
-		return a.refuse(next, nil, why)
-	}
-	return a.refuse(next, rec, fmt.Sprintf("%s; the first %d bytes of its value are kept", why, len(rec.Value)))
+// bigRecord is a record beyond maxInflated of which the beginning was read.
+type bigRecord struct {
+	kept kmsg.Record
+	rest *bounded // of the record, behind the part of the value that is kept
+	next int64    // the offset behind it
+	why  string
+	read bool // what is kept of its headers, too
 }
 
-// keep reads a record's key and headers, and the beginning of its value; rec is nil if not even the key can be read.
-func (a *apart) keep(length int64) (rec *Record, err error) {
-	r := &bounded{in: a.in, left: length}
-	var k kmsg.Record
-	if k.Attributes, err = r.int8(); err == nil {
-		k.TimestampDelta64, err = binary.ReadVarint(r)
-	}
-	if err == nil {
-		var delta int64
-		delta, err = binary.ReadVarint(r)
-		k.OffsetDelta = int32(delta)
-	}
-	if err == nil {
-		k.Key, _, err = r.bytes(maxKept, 0)
-	}
-	if err != nil {
+// beginLarge reads the key of a record that is beyond maxInflated, and what is kept of its value. The rest of the value is passed over in
+// the turns that follow.
+func (a *apart) beginLarge(length, offset int64) (*OversizeError, error) {
+	b := &bigRecord{rest: &bounded{in: a.in, left: length}, next: offset + 1}
+	b.why = fmt.Sprintf("it inflates to a record of %d bytes, more than %d", length, maxInflated)
+	kept, beyond, err := b.rest.beginning()
+	if errors.Is(err, errWindow) {
 		return nil, err
 	}
-	var passed int64
-	k.Value, passed, err = r.bytes(maxKept, maxPassed-a.passed)
-	a.passed += passed
+	b.kept = kept
 	if err == nil {
-		k.Headers, err = r.headers()
+		err = a.getPast(beyond)
 	}
-	if err == nil && r.left > 0 {
-		err = errRecord
+	if err != nil {
+		return a.cutShort(b, err), nil
 	}
-	if recs := a.records(frame(k), 1); len(recs) > 0 {
-		rec = recs[0]
+	a.big = b
+	return nil, nil
+}
+
+// endLarge reads what is kept of the headers, and ends the record when all of it was passed over.
+func (a *apart) endLarge() (*OversizeError, error) {
+	b := a.big
+	if !b.read {
+		left := b.rest.left
+		headers, err := b.rest.headers()
+		if errors.Is(err, errWindow) {
+			b.rest.left = left
+			return nil, err
+		}
+		b.kept.Headers, b.read = headers, true
+		if err == nil {
+			err = a.getPast(b.rest.left)
+		}
+		if err != nil {
+			return a.cutShort(b, err), nil
+		}
+		return nil, nil
 	}
-	return rec, err
+	a.read++
+	a.big = nil
+	return a.stand(b), nil
+}
+
+// getPast lets n bytes of a record beyond maxInflated be passed over.
+func (a *apart) getPast(n int64) error {
+	if a.passed += n; a.passed > maxPassed {
+		return errPassed
+	}
+	a.skip = n
+	return nil
+}
+
+// cutShort refuses a record and all behind it in its batch.
+func (a *apart) cutShort(b *bigRecord, err error) *OversizeError {
+	a.read++
+	a.big = nil
+	b.next, b.why = a.end, b.why+"; what follows it in its batch is not read: "+a.why(err)
+	if b.kept.Key == nil {
+		return a.refuse(b.next, nil, b.why)
+	}
+	return a.stand(b)
+}
+
+// stand refuses a record of which the beginning is kept.
+func (a *apart) stand(b *bigRecord) *OversizeError {
+	recs := a.records(frame(b.kept), 1)
+	if len(recs) == 0 {
+		return a.refuse(b.next, nil, b.why)
+	}
+	return a.refuse(b.next, recs[0], fmt.Sprintf("%s; the first %d bytes of its value are kept", b.why, len(recs[0].Value)))
+}
+
+// crowded refuses a record whose headers would take more memory than a batch may.
+func (a *apart) crowded(body []byte, offset int64) *OversizeError {
+	b := &bigRecord{rest: &bounded{in: bufio.NewReader(bytes.NewReader(body)), left: int64(len(body))}, next: offset + 1}
+	b.why = fmt.Sprintf("it has %d headers", countHeaders(body))
+	kept, beyond, err := b.rest.beginning()
+	if err == nil {
+		_, err = io.CopyN(io.Discard, b.rest.in, beyond)
+	}
+	if err == nil {
+		kept.Headers, _ = b.rest.headers()
+	}
+	b.kept = kept
+	return a.stand(b)
+}
+
+// countHeaders is how many headers a record claims to have; 0 if it is malformed.
+func countHeaders(body []byte) int {
+	at := 1 // behind the attributes
+	for range 2 {
+		if at = behindVarint(body, at); at < 0 {
+			return 0
+		}
+	}
+	for range 2 { // the key and the value
+		if at > len(body) {
+			return 0
+		}
+		n, used := binary.Varint(body[at:])
+		if used <= 0 || n > int64(len(body)-at-used) {
+			return 0
+		}
+		at += used + int(max(n, 0))
+	}
+	n, used := binary.Varint(body[at:])
+	if used <= 0 || n < 0 || n > int64(len(body)) {
+		return 0
+	}
+	return int(n)
+}
+
+func behindVarint(b []byte, at int) int {
+	if at > len(b) {
+		return -1
+	}
+	_, used := binary.Varint(b[at:])
+	if used <= 0 {
+		return -1
+	}
+	return at + used
 }
 
 // frame is a record as in a batch, behind room for the batch's head.
@@ -83,8 +171,35 @@ func (r *bounded) int8() (int8, error) {
 	return int8(b), err
 }
 
-// bytes reads what stands behind its length, null as nil: up to keep bytes of it. It passes over up to pass more and returns how many.
-func (r *bounded) bytes(keep, pass int64) (kept []byte, passed int64, err error) {
+// beginning reads a record up to the part of its value that is kept; beyond is how much of the value follows.
+func (r *bounded) beginning() (k kmsg.Record, beyond int64, err error) {
+	if k.Attributes, err = r.int8(); err != nil {
+		return k, 0, err
+	}
+	if k.TimestampDelta64, err = binary.ReadVarint(r); err != nil {
+		return k, 0, err
+	}
+	delta, err := binary.ReadVarint(r)
+	if err != nil {
+		return k, 0, err
+	}
+	k.OffsetDelta = int32(delta)
+	key, beyond, err := r.bytes(maxKept)
+	if err == nil && beyond > 0 {
+		err = errPassed
+	}
+	if err != nil {
+		return k, 0, err
+	}
+	if k.Key = key; key == nil {
+		k.Key = []byte{}
+	}
+	k.Value, beyond, err = r.bytes(maxKept)
+	return k, beyond, err
+}
+
+// bytes reads what stands behind its length, null as nil: up to keep bytes of it. It returns how many follow.
+func (r *bounded) bytes(keep int64) (kept []byte, beyond int64, err error) {
 	n, err := binary.ReadVarint(r)
 	if err != nil || n < 0 {
 		return nil, 0, err
@@ -97,30 +212,30 @@ func (r *bounded) bytes(keep, pass int64) (kept []byte, passed int64, err error)
 		return nil, 0, err
 	}
 	r.left -= n
-	rest := n - int64(len(kept))
-	if rest > pass {
-		return kept, 0, errPassed
-	}
-	passed, err = io.CopyN(io.Discard, r.in, rest)
-	return kept, passed, err
+	return kept, n - int64(len(kept)), nil
 }
 
-// headers reads the headers that follow the value, as many as are kept.
+// headers reads the headers that follow the value, as many as are kept. What is left then follows.
 func (r *bounded) headers() (out []kmsg.Header, err error) {
 	n, err := binary.ReadVarint(r)
 	if err != nil {
 		return nil, err
 	}
-	for kept := 0; n > 0; n-- {
-		key, _, err := r.bytes(maxKeptHeaders, 0)
-		if err != nil {
-			return out, err
+	for room := int64(maxKeptHeaders); n > 0 && room > 0; n-- {
+		room -= recordCost
+		key, value := []byte(nil), []byte(nil)
+		for _, part := range []*[]byte{&key, &value} {
+			var beyond int64
+			if *part, beyond, err = r.bytes(max(room, 0)); err != nil {
+				return out, err
+			}
+			if beyond > 0 {
+				r.left += beyond // it is passed over with the rest
+				return out, nil
+			}
+			room -= int64(len(*part))
 		}
-		value, _, err := r.bytes(maxKeptHeaders, maxKeptHeaders)
-		if err != nil {
-			return out, err
-		}
-		if kept += len(key) + len(value) + recordCost; kept <= maxKeptHeaders {
+		if room >= 0 {
 			out = append(out, kmsg.Header{Key: string(key), Value: value})
 		}
 	}

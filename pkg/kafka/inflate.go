@@ -23,6 +23,10 @@ const (
 	maxInflated = 16 << 20
 	// recordCost is about what a record takes besides its bytes, in bytes: a kgo.Record and the pointer to it.
 	recordCost = 200
+	// headerCost is what a header takes besides its bytes, and fewHeaders as many as a record may have without their being counted. A megabyte
+	// of empty headers takes twenty.
+	headerCost = 40
+	fewHeaders = 32
 	// minRecord is the length of a record without key, value and headers.
 	minRecord = 6
 	// inflateBudget bounds what all batches of a client that nobody has polled yet may inflate to: a fetch of one MiB holds thirty
@@ -80,11 +84,9 @@ func (i *inflater) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	took := len(out)
-	if took > inflateFirst { // a megabyte holds too few records for their number to matter
-		if took += countRecords(out) * recordCost; took > maxInflated {
-			return nil, kgo.ErrMaxDecompress
-		}
+	took := memoryOf(out)
+	if took > maxInflated {
+		return nil, kgo.ErrMaxDecompress
 	}
 	i.mu.Lock()
 	i.out += took
@@ -93,17 +95,25 @@ func (i *inflater) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byt
 	return out, nil
 }
 
-// countRecords counts the records of an inflated batch by their lengths.
-func countRecords(raw []byte) (n int) {
+// memoryOf is about what the records of an inflated batch take. What ordinary records take besides their bytes is left out of a small batch.
+func memoryOf(raw []byte) int {
+	size, records, headers := len(raw), 0, 0
 	for len(raw) > 0 {
 		length, used := binary.Varint(raw)
 		if used <= 0 || length < minRecord || length > int64(len(raw)-used) {
 			break
 		}
+		records++
+		if n := countHeaders(raw[used : used+int(length)]); n > fewHeaders {
+			headers += n
+		}
 		raw = raw[used+int(length):]
-		n++
 	}
-	return n
+	took := size + headers*headerCost
+	if size > inflateFirst || records*recordCost > 2*size {
+		took += records * recordCost
+	}
+	return took
 }
 
 // room is how many bytes may be inflated now.

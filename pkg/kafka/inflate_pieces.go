@@ -37,27 +37,27 @@ func (p *pieces) open() (err error) {
 	return fmt.Errorf("kafka: unknown compression codec %d", p.codec)
 }
 
-// Read implements io.Reader, up to maxBatch bytes. Where a match lies further back than the window, it goes on with a wider one.
+// errWindow says that a match lies further back than the window, and that the frame announces a wider one: see widen.
+var errWindow = errors.New("a match lies further back than the window")
+
+// Read implements io.Reader, up to maxBatch bytes.
 func (p *pieces) Read(b []byte) (int, error) {
 	if p.read >= maxBatch {
 		return 0, errBatch
 	}
 	n, err := p.in.Read(b[:min(int64(len(b)), maxBatch-p.read)])
 	p.read += int64(n)
-	if n > 0 || err == nil || errors.Is(err, io.EOF) || p.codec != kgo.CodecZstd {
-		return n, err
+	if n == 0 && err != nil && !errors.Is(err, io.EOF) && p.codec == kgo.CodecZstd && wider(p.src, p.window) > 0 {
+		err = errWindow
 	}
-	window := wider(p.src, p.window)
-	if window == 0 {
-		return 0, err
-	}
+	return n, err
+}
+
+// widen begins again, with a window of twice the size: memory for the widest is taken only by what needs it.
+func (p *pieces) widen() error {
 	p.close()
-	p.window = window
-	if err := p.open(); err != nil {
-		return 0, err
-	}
-	_, err = io.CopyN(io.Discard, p.in, p.read)
-	return 0, err
+	p.window, p.read = wider(p.src, p.window), 0
+	return p.open()
 }
 
 func (p *pieces) close() {

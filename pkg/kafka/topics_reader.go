@@ -93,8 +93,8 @@ func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, fai
 		return recs, failed
 	}
 	wait := ctx
-	if len(recs) > 0 || fat != nil {
-		wait = nil // the client returns what it has, then
+	if len(recs) > 0 || fat != nil || r.apart != nil && !r.apart.held {
+		wait = nil // the client returns what it has, then: there is more to do
 	}
 	fetches := r.client.PollRecords(wait, limit)
 	fetches.EachPartition(func(ft kgo.FetchTopicPartition) {

@@ -24,7 +24,8 @@ type Outbox struct {
 	keys    *event.Keyring
 	log     *slog.Logger
 	metrics *metrics
-	added   atomic.Int64 // time of the last Add, Unix nanoseconds: the sender looks more often for a while
+	added   atomic.Int64  // time of the last Add, Unix nanoseconds: the sender looks more often for a while
+	wake    chan struct{} // ends the sender's idle wait at an Add
 }
 
 // Option changes how an Outbox reports.
@@ -40,7 +41,7 @@ func WithMetrics(reg prometheus.Registerer) Option {
 
 // New makes the outbox of a deriver: rules, gohighlevel or deadletter (K14).
 func New(deriver string, keys *event.Keyring, opts ...Option) *Outbox {
-	o := &Outbox{deriver: deriver, keys: keys, log: slog.New(slog.DiscardHandler)}
+	o := &Outbox{deriver: deriver, keys: keys, log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1)}
 	for _, opt := range opts {
 		opt(o)
 	}
@@ -108,6 +109,10 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error 
 	}
 	o.metrics.added.Add(float64(len(evs)))
 	o.added.Store(time.Now().UnixNano())
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
 	return nil
 }
 

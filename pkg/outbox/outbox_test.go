@@ -398,6 +398,34 @@ func TestSender_RunFindsRowsSoonAfterTheirCommit(t *testing.T) {
 	}
 }
 
+func TestSender_AnAddEndsItsIdleWait(t *testing.T) {
+	db := postgrestest.New(t, Migrations())
+	pool := db.Pool(t, postgres.RoleRules)
+	box := New("rules", event.NewKeyring())
+	d := &door{}
+	looked := make(chan struct{}, 100_000)
+	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Poll: time.Hour,
+		Report: func(error) { looked <- struct{}{} }})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	<-looked // nothing was ever added: it waits for an hour
+	mustTx(t, pool, func(tx pgx.Tx) error { return box.Add(t.Context(), tx, derived("a", "a1")) })
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for len(d.list("a")) < 1 && ctx.Err() == nil {
+		<-tick.C
+	}
+	if ctx.Err() != nil {
+		t.Error("it sleeps")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 func TestRenumber_ClosesTheGapThatALostTailLeft(t *testing.T) {
 	db := postgrestest.New(t, Migrations())
 	pool := db.Pool(t, postgres.RoleRules)

@@ -50,7 +50,8 @@ type cursor struct {
 const maxAgain = 5 // doublings of Resend
 
 // busyPoll is how often rows are looked for while transactions that added some may be committing: Add can't know when its
-// transaction commits, and waiting for the idle poll would add a tenth of a second to every derived event.
+// transaction commits, and waiting for the idle poll would add a tenth of a second to every derived event. An Add of this process ends
+// the idle wait, for the same reason; while there are many, it wakes nobody, or every one would cost a look.
 const busyPoll, busyFor = 10 * time.Millisecond, time.Second
 
 // NewSender makes a sender for the rows of o.
@@ -89,14 +90,31 @@ func (s *Sender) Run(ctx context.Context) error {
 			continue
 		case time.Since(time.Unix(0, s.box.added.Load())) < busyFor:
 			wait = min(busyPoll, wait)
-			fallthrough
+			failures = 0
 		default:
 			failures = 0
+			if !s.idle(ctx, wait) {
+				return nil
+			}
+			continue
 		}
 		if !app.Sleep(ctx, wait) {
 			return nil
 		}
 	}
+}
+
+// idle waits until something is added, or as long as rows of others may wait; false means that ctx ended first.
+func (s *Sender) idle(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-s.box.wake:
+	case <-t.C:
+	}
+	return true
 }
 
 // tenantRows sums up the outbox of a tenant.

@@ -27,10 +27,10 @@ var plain = map[string]string{
 	"42501": "the role has no right to this",
 }
 
-// Explain puts plain words in front of an error of a server that can't work, and returns every other one as it is.
+// Explain puts plain words in front of an error of a server that can't work, unless they stand there, and returns every other one as it is.
 func Explain(err error) error {
 	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || plain[pg.Code] == "" {
+	if !errors.As(err, &pg) || plain[pg.Code] == "" || strings.HasPrefix(err.Error(), plain[pg.Code]) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", plain[pg.Code], err)

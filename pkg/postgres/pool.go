@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/app"
@@ -82,6 +83,31 @@ func Ping(ctx context.Context, pool *pgxpool.Pool) error {
 		return errors.New("this server is a standby and takes no writes")
 	}
 	return nil
+}
+
+// roomRows are as many rows as take about half a MiB in a temporary file.
+const roomRows = 32_768
+
+// Room asks whether the disk of the database has room, which SQL can't see and Ping does not notice: an answer takes no room, and neither
+// do small writes while pages that exist have some. It lets the server write a temporary file of about half a MiB, which is gone with
+// the statement. That takes no right, no lock, no WAL and no row of the catalogue, and the file is removed long before the kernel would
+// write it back. The error of a full disk (53100) says so in plain words. A server that allows no temporary file of that size
+// (temp_file_limit) can't be asked, which is no error.
+func Room(ctx context.Context, pool *pgxpool.Pool) error {
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		// In the tablespace of the database, where tables are. 64 kB is the least that a statement may have in memory.
+		_, err := tx.Exec(ctx, `SET LOCAL work_mem = '64kB'; SET LOCAL temp_tablespaces = ''`)
+		if err != nil {
+			return err
+		}
+		var rows int
+		return tx.QueryRow(ctx, `SELECT count(*) FROM generate_series(1, $1::int)`, roomRows).Scan(&rows)
+	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "53400" { // configuration_limit_exceeded
+		return nil
+	}
+	return Explain(err)
 }
 
 func setDefault(m map[string]string, k, v string) {

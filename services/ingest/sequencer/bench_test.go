@@ -125,7 +125,7 @@ func BenchmarkStage(b *testing.B) {
 		e.CorrelationID, e.TraceParent = e.ID, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 		r := kafka.ToRecord(kafka.TopicIngress, e)
 		r.Offset, r.Timestamp = int64(i), time.UnixMilli(testNow)
-		p.pending = append(p.pending, r)
+		p.push(r)
 	}
 	id, _, err := event.Unframe(p.pending[0].Value)
 	if err != nil {

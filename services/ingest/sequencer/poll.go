@@ -53,7 +53,7 @@ func (c *session) pollOnce(ctx context.Context, wait time.Duration, limit int) (
 	c.tellRead(ctx, recs)
 	for _, r := range recs {
 		if p := c.parts[r.Partition]; p != nil && r.Offset >= p.tail {
-			p.pending = append(p.pending, r)
+			p.push(r)
 			p.tail = r.Offset + 1
 		}
 	}
@@ -100,7 +100,7 @@ func (c *session) skipUnread(p *partition, fat *kafka.OversizeError) {
 	}
 	maps.DeleteFunc(p.unread, func(offset int64, _ string) bool { return offset < p.state.next })
 	p.unread[fat.Next-1] = fat.Error()
-	p.pending = append(p.pending, fat.Stand())
+	p.push(fat.Stand())
 	p.tail = fat.Next
 	c.reader.Skip(fat)
 	c.log.Warn("records are refused unread", "partition", p.id, "err", fat)
@@ -121,11 +121,28 @@ func (c *session) ready4txn() int {
 func (c *session) enough(n int) bool {
 	bytes := 0
 	for _, p := range c.parts {
-		for i := 0; p.phase == running && i < len(p.pending) && bytes < maxBytes; i++ {
-			bytes += len(p.pending[i].Value)
+		if p.phase == running {
+			bytes += p.held
 		}
 	}
 	return n >= c.cfg.MaxRecords || bytes >= maxBytes
+}
+
+func (p *partition) push(r *kafka.Record) {
+	p.pending = append(p.pending, r)
+	p.held += weight(r)
+}
+
+// headerCost is what a header takes besides its bytes.
+const headerCost = 40
+
+// weight is how many bytes a record holds. Headers count: nobody bounds them before admission.
+func weight(r *kafka.Record) int {
+	n := len(r.Key) + len(r.Value) + len(r.Headers)*headerCost
+	for i := range r.Headers {
+		n += len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return n
 }
 
 // asInput is an ingress record as admission sees it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,15 +85,24 @@ func TestSession_ReadsNoFurtherAheadThanOneTransactionTakes(t *testing.T) {
 	if c.enough(99) || !c.enough(100) {
 		t.Error("the bound on records does not hold")
 	}
-	for range 16 {
-		c.parts[0].pending = append(c.parts[0].pending, &kafka.Record{Value: make([]byte, maxBytes/16)})
-	}
-	if !c.enough(16) {
-		t.Error("the bound on bytes does not hold")
-	}
-	c.parts[0].pending = c.parts[0].pending[1:]
-	if c.enough(15) {
-		t.Error("too little is enough")
+	for name, r := range map[string]*kafka.Record{
+		"values":            {Value: make([]byte, maxBytes/16)},
+		"keys":              {Key: make([]byte, maxBytes/16)},
+		"values of headers": {Headers: []kafka.RecordHeader{{Key: "x", Value: make([]byte, maxBytes/16)}}},
+		"names of headers":  {Headers: []kafka.RecordHeader{{Key: strings.Repeat("x", maxBytes/16)}}},
+		"empty headers":     {Headers: make([]kafka.RecordHeader, maxBytes/16/headerCost+1)},
+	} {
+		p := &partition{phase: running}
+		c.parts[0] = p
+		for range 15 {
+			p.push(r)
+		}
+		if c.enough(15) {
+			t.Errorf("%s: too little is enough", name)
+		}
+		if p.push(r); !c.enough(16) {
+			t.Errorf("%s: the bound on bytes does not hold", name)
+		}
 	}
 }
 
@@ -128,7 +138,7 @@ func TestStage_TakesNoMoreOfAPartitionThanOneStateRecordHolds(t *testing.T) {
 				for _, h := range in.headers {
 					r.Headers = append(r.Headers, kafka.RecordHeader(h))
 				}
-				p.pending = append(p.pending, r)
+				p.push(r)
 			}
 			schemas := newSchemaCache(testSchemas)
 			defer schemas.close()
@@ -183,7 +193,7 @@ func TestStage_WaitsOnceForManyUnknownSchemas(t *testing.T) {
 				r.Headers = append(r.Headers, kafka.RecordHeader(h))
 			}
 		}
-		p.pending = append(p.pending, r)
+		p.push(r)
 	}
 	source := &asked{ids: make(chan int32, records), free: make(chan struct{})}
 	schemas := newSchemaCache(source)

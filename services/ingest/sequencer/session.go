@@ -41,6 +41,7 @@ type partition struct {
 	state      *State
 	reset      *Reset
 	pending    []*kafka.Record  // read, not judged yet
+	held       int              // bytes of pending
 	tail       int64            // ingress offset after the last one of pending
 	unread     map[int64]string // why the batch that ends at this ingress offset could not be read
 	epoch      int32            // leader epoch of the last record that the state has
@@ -273,7 +274,7 @@ func (c *session) collect() {
 // run starts to read a partition from where its state says.
 func (c *session) run(p *partition) {
 	c.leave(p)
-	p.phase, p.pending, p.tail = running, nil, p.state.next
+	p.phase, p.pending, p.held, p.tail = running, nil, 0, p.state.next
 	c.reader.Add(p.id, p.state.next)
 	took := time.Since(p.assigned)
 	c.m.restore.Observe(took.Seconds())

@@ -9,7 +9,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// maxBytes bounds the values of one transaction, so that thousands of records of a megabyte are not held and written at once.
+// maxBytes bounds the records of one transaction, so that thousands of records of a megabyte are not held and written at once.
 const maxBytes = 16 << 20
 
 // maxDelta is how large the state record of one partition and transaction may become, in bytes; a record's changes come on top of it. The topic
@@ -92,7 +92,8 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 	var pages kafka.Pages
 	bytes, loads := 0, c.schemas.generation()
 	for i, r := range p.pending[:n] {
-		if bytes += len(r.Value); i > 0 && (bytes > room || st.o.size > maxDelta || i%64 == 0 && time.Now().After(deadline)) {
+		size := weight(r)
+		if bytes += size; i > 0 && (bytes > room || st.o.size > maxDelta || i%64 == 0 && time.Now().After(deadline)) {
 			break
 		}
 		in := asInput(r)
@@ -123,6 +124,7 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 		}
 		st.tally.add(&d)
 		st.n++
+		p.held -= size
 	}
 	if st.n == 0 {
 		return nil

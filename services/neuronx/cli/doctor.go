@@ -126,8 +126,8 @@ func (c *cli) checks(laptop bool, urls []string) []check {
 // examine makes the checks, each within its own time, so that a part that is away leaves time for the others.
 func (c *cli) examine(ctx context.Context, checks []check) []finding {
 	var found []finding
-	away := map[string]string{} // why a part can't be asked
-	late := map[string]int{}    // checks that used up their time
+	away := map[string]string{}        // why a part can't be asked
+	late := map[string]time.Duration{} // what checks took that a part answered slowly
 	for _, ch := range checks {
 		var results []finding
 		switch {
@@ -137,11 +137,12 @@ func (c *cli) examine(ctx context.Context, checks []check) []finding {
 			results = []finding{{Result: checkSkipped, Detail: away[ch.part]}}
 		default:
 			limited, cancel := context.WithTimeout(ctx, c.timeout)
+			began := time.Now()
 			results = ch.run(limited)
-			if limited.Err() != nil && ctx.Err() == nil && ch.part != "" {
-				// A part that answers now and then would cost every check its whole time.
-				if late[ch.part]++; late[ch.part] > 1 {
-					away[ch.part] = ch.part + " does not answer in time"
+			// A part that answers slowly, or now and then, would cost every check much of its time, and the person all of it.
+			if took := time.Since(began); ch.part != "" && took > c.timeout/4 && ctx.Err() == nil {
+				if late[ch.part] += took; late[ch.part] >= 2*c.timeout {
+					away[ch.part] = ch.part + " answers too slowly: this takes a longer --timeout"
 					away[partBoth] = away[ch.part]
 				}
 			}

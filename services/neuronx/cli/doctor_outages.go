@@ -100,7 +100,8 @@ func judgeDisks(disks []kafka.Disk) []finding {
 	return []finding{{Result: checkOK, Detail: fmt.Sprintf("%d of %d data directories have room", len(disks), len(disks))}}
 }
 
-// checkWrites tells a Postgres that is read-only, full or slow. SQL can't see a disk, so it writes, and takes it back.
+// checkWrites tells a Postgres that is read-only, full or slow. SQL can't see a disk, so it writes, and takes it back; a role that may write
+// nothing lets the server write a temporary file.
 func (c *cli) checkWrites(ctx context.Context) finding {
 	pool, err := c.pool(ctx)
 	if err != nil {
@@ -108,11 +109,16 @@ func (c *cli) checkWrites(ctx context.Context) finding {
 	}
 	began := c.now()
 	err = tryWrite(ctx, pool)
-	took := c.now().Sub(began)
+	does := "it takes writes"
 	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42501" {
+		does = "it is a primary, and its disk has room"
+		if err = postgres.Ping(ctx, pool); err == nil {
+			err = postgres.Room(ctx, pool)
+		}
+	}
+	took := c.now().Sub(began)
 	switch {
-	case errors.As(err, &pg) && pg.Code == "42501":
-		return finding{Result: checkSkipped, Detail: "this role may write nothing, so it is not known whether Postgres takes writes", Next: "look at the disk of Postgres"}
 	case errors.As(err, &pg) && pg.Code == "53100":
 		return fail(postgres.Explain(err), "make room on the disk of Postgres; everything that waits goes on by itself")
 	case errors.As(err, &pg) && pg.Code == "25006":
@@ -120,9 +126,9 @@ func (c *cli) checkWrites(ctx context.Context) finding {
 	case err != nil:
 		return fail(postgres.Explain(err), "look at the log of Postgres, and at its load")
 	case took > slowAnswer:
-		return finding{Result: checkWarn, Detail: "it takes writes, but slowly: " + took.Round(time.Millisecond).String(), Next: "look at its load, its disk and at long transactions (pg_stat_activity)"}
+		return finding{Result: checkWarn, Detail: does + ", but it is slow: " + took.Round(time.Millisecond).String(), Next: "look at its load, its disk and at long transactions (pg_stat_activity)"}
 	}
-	return finding{Result: checkOK, Detail: "it takes writes, in " + took.Round(time.Millisecond).String()}
+	return finding{Result: checkOK, Detail: does + ", in " + took.Round(time.Millisecond).String()}
 }
 
 // tryWrite stores a large object of 256 KiB that does not compress, and rolls it back: every role may, and it needs no table.
@@ -203,7 +209,8 @@ func moves(group string, members int, lag int64, idle map[string]time.Duration) 
 	return nil
 }
 
-// checkProcesses tells processes that do not answer or wait for something.
+// checkProcesses tells processes that do not answer, wait for something, or lose it again and again: between two losses all is well, so
+// it asks what the process remembers.
 func (c *cli) checkProcesses(ctx context.Context, urls []string) []finding {
 	if len(urls) == 0 {
 		return []finding{{Result: checkSkipped, Detail: "no admin port is known", Next: "name them with --admin"}}
@@ -213,6 +220,7 @@ func (c *cli) checkProcesses(ctx context.Context, urls []string) []finding {
 	for i := range rows {
 		p := &rows[i]
 		waits := strings.Join(p.waits(), "; ")
+		lost, flapping := p.lost()
 		switch {
 		case !p.Answers:
 			out = append(out, finding{Result: checkFail, Detail: p.URL + " does not answer: " + brief(p.Detail), Next: "is the process running?"})
@@ -220,6 +228,11 @@ func (c *cli) checkProcesses(ctx context.Context, urls []string) []finding {
 			out = append(out, finding{Result: checkFail, Detail: p.URL + " waits: " + waits, Next: "repair what it waits for; it goes on by itself"})
 		case !p.Ready:
 			out = append(out, finding{Result: checkFail, Detail: p.URL + " is not ready: " + brief(p.Detail)})
+		case flapping:
+			out = append(out, finding{Result: checkFail, Detail: p.URL + " is ready, but not for long: " + strings.Join(lost, "; "),
+				Next: "see whether it is overloaded, slow, or restarts again and again"})
+		case len(lost) > 0:
+			out = append(out, finding{Result: checkWarn, Detail: p.URL + " is ready; " + strings.Join(lost, "; "), Next: "nothing, if you know why"})
 		default:
 			out = append(out, finding{Result: checkOK, Detail: p.URL + " is ready"})
 		}

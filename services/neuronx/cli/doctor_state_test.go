@@ -74,3 +74,30 @@ func TestExamine_StopsAskingAPartThatTwiceDoesNotAnswerInTime(t *testing.T) {
 		}
 	})
 }
+
+func TestExamine_StopsAskingAPartThatIsSlowAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cli{timeout: 10 * time.Second}
+		takes := func(d time.Duration) check {
+			return check{name: "x", part: partPostgres, run: func(context.Context) []finding { time.Sleep(d); return []finding{{Result: checkOK}} }}
+		}
+		count := func(n int, d time.Duration) (asked int) {
+			var checks []check
+			for range n {
+				checks = append(checks, takes(d))
+			}
+			for _, f := range c.examine(t.Context(), checks) {
+				if f.Result == checkOK {
+					asked++
+				}
+			}
+			return asked
+		}
+		if n := count(12, 8*time.Second); n != 3 {
+			t.Errorf("%d checks of eight seconds each are made", n)
+		}
+		if n := count(30, 2*time.Second); n != 30 {
+			t.Errorf("%d of 30 checks of two seconds are made: they are only thorough", n)
+		}
+	})
+}

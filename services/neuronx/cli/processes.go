@@ -45,6 +45,24 @@ func (p *processRow) waits() []string {
 	return out
 }
 
+// lost lists the dependencies that the process lost lately and has again, and whether one of them is lost again and again.
+func (p *processRow) lost() (out []string, flapping bool) {
+	for i := range p.Components {
+		c := &p.Components[i]
+		if c.Lost == nil {
+			continue
+		}
+		l := *c.Lost
+		l.Reason = brief(l.Reason)
+		flapping = flapping || l.Flapping
+		out = append(out, c.Name+" was "+l.String())
+	}
+	if more := len(out) - maxWaits; more > 0 {
+		out = append(out[:maxWaits], fmt.Sprintf("%d more (-o json tells all)", more))
+	}
+	return out, flapping
+}
+
 // adminURLs are the admin ports that are known: those that the flag --admin names, else dev's.
 func (c *cli) adminURLs(flag []string) []string {
 	if len(flag) > 0 {

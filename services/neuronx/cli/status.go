@@ -73,7 +73,7 @@ func (c *cli) status() *cobra.Command {
 		Long: `Show what every part of the engine says: whether processes are ready and what they wait for, groups and their lag, stalled tenants
 with the command that retries them, outbox, effects, CRM connections that are refused, and dead letters. What could not be asked is shown as not known.
 
-Exit 0: all was asked, and nothing is wrong. Exit 1: a process is not ready, nobody reads a group, a tenant is stalled, or its
+Exit 0: all was asked, and nothing is wrong. Exit 1: a process is not ready or keeps losing what it needs, nobody reads a group, a tenant is stalled, or its
 CRM connection is refused. Exit 3: a part could not be asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.needEngine(c.adminURLs(admin)); err != nil {
@@ -127,6 +127,10 @@ func (o *overview) judge() {
 			o.Wrong = append(o.Wrong, p.URL+" waits: "+strings.Join(waits, "; "))
 		case !p.Ready:
 			o.Wrong = append(o.Wrong, p.URL+" is not ready: "+brief(p.Detail))
+		default:
+			if lost, flapping := p.lost(); flapping {
+				o.Wrong = append(o.Wrong, p.URL+" is ready, but not for long: "+strings.Join(lost, "; "))
+			}
 		}
 	}
 	for _, g := range o.Groups {
@@ -349,6 +353,9 @@ func (c *cli) showProcesses(rows []processRow) error {
 		waits := strings.Join(p.waits(), "; ")
 		if waits == "" {
 			waits = c.errorCell(p.Detail)
+		}
+		if lost, _ := p.lost(); waits == "" && len(lost) > 0 {
+			waits = "nothing now; " + strings.Join(lost, "; ")
 		}
 		return []any{p.URL, ready, dash(waits)}
 	})

@@ -49,6 +49,39 @@ func TestStatus_SaysWhatAProcessWaitsForAndWhatIsNotKnown(t *testing.T) {
 	}
 }
 
+func TestStatusAndDoctor_TellADependencyThatIsLostAgainAndAgainWhileItIsThere(t *testing.T) {
+	ready := app.NewReadiness()
+	admin := httptest.NewServer(app.AdminHandler(prometheus.NewRegistry(), ready, nil))
+	defer admin.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	lineOf := func(out, part string) string {
+		for _, line := range strings.Split(out, "\n") {
+			if strings.Contains(line, part) {
+				return line
+			}
+		}
+		return ""
+	}
+	for times, want := range []string{"ok", "warn", "fail"} {
+		if times > 0 {
+			ready.Set(app.ComponentPostgres, errors.New("no answer in 5s"))
+		}
+		ready.Set(app.ComponentPostgres, nil)
+		code, out, _ := call(t, "doctor", "--admin", admin.URL)
+		line := lineOf(out, admin.URL)
+		if fields := strings.Fields(line); len(fields) < 2 || fields[1] != want || (code == exitFailed) != (want == "fail") {
+			t.Errorf("lost %d times: doctor exits with %d: %s", times, code, line)
+		}
+		_, out, errs := call(t, "status", "--admin", admin.URL)
+		if told := lineOf(out, admin.URL); (times > 0) != strings.Contains(told, "postgres was lost") || !strings.Contains(told, "yes") {
+			t.Errorf("lost %d times: status shows %s", times, told)
+		}
+		if wrong := strings.Contains(errs, "is ready, but not for long: postgres was lost 2 times in the last 10 minutes"); wrong != (times == 2) {
+			t.Errorf("lost %d times: status says %s", times, errs)
+		}
+	}
+}
+
 func TestStatus_JudgesWhatIsWrong(t *testing.T) {
 	o := overview{
 		Processes: []processRow{{URL: "http://a", Answers: true, Ready: true}, {URL: "http://b", Detail: "connection refused"}},

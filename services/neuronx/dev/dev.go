@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -46,6 +47,8 @@ type engine struct {
 	crmURL,
 	adminURL string
 	demoKey string
+
+	postgresAway atomic.Pointer[string] // why the embedded server is not there; nil: it is
 }
 
 // Run starts the engine and keeps it until ctx ends. What a person should see goes to out, logs to <data-dir>/dev.log.
@@ -152,6 +155,7 @@ func (e *engine) serve(ctx context.Context, began time.Time) error {
 	}
 	base := app.NewRegistry()
 	g := app.NewGroup()
+	g.Add("postgres", func(ctx context.Context) error { return e.postgres.Keep(ctx, e.postgresIs) })
 	g.Add("registry", e.registry.Run)
 	g.Add("registry http", func(ctx context.Context) error {
 		return app.Serve(ctx, lis.registry, e.registry, e.cfg.AllowedHosts...)
@@ -161,6 +165,19 @@ func (e *engine) serve(ctx context.Context, began time.Time) error {
 	})
 	g.Add("engine", func(ctx context.Context) error { return e.operate(ctx, sup, began) })
 	return g.Run(ctx)
+}
+
+// postgresIs notes why the embedded Postgres is away; nil: it answers.
+func (e *engine) postgresIs(err error) {
+	if err == nil {
+		e.postgresAway.Store(nil)
+		return
+	}
+	text := err.Error()
+	if diskFull(err) {
+		text = e.storeError(err, "", "").Error()
+	}
+	e.postgresAway.Store(&text)
 }
 
 type listeners struct{ registry, admin net.Listener }

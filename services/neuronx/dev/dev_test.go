@@ -10,8 +10,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,13 +144,50 @@ func TestDev_LeadTravelsToTheCRMAndSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()
 	t.Cleanup(func() { _ = pgembedded.Remove(context.Background(), filepath.Join(dir, "postgres")) })
 	r := start(t, dir, false)
-	id := uuid.NewString()[:8]
-	email := "trial-" + id + "@example.com"
 	client := &http.Client{Timeout: 10 * time.Second}
 	t.Cleanup(client.CloseIdleConnections)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
-	post := fmt.Sprintf(`{"lead_id":%q,"email":%q,"channel":"referral"}`, id, email)
-	req, err := http.NewRequest(http.MethodPost, r.env["NEURONX_HTTP_URL"]+"/v1/events", strings.NewReader(post))
+	email := post(t, client, r)
+	seen := func(r *running, email string) {
+		t.Helper()
+		if err := wait(context.Background(), "the lead", time.Minute, func() error { return r.found(context.Background(), email) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen(r, email)
+	endPostgres(t, dir)
+	seen(r, post(t, client, r))
+	pageStopsNothing(t, client, r)
+	if err := r.stop(); err != nil {
+		t.Fatalf("the stop: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, envFile)); err == nil {
+		t.Error("dev.env says that an engine is up which has stopped")
+	}
+	r = start(t, dir, true)
+	seen(r, email)
+	err := wait(context.Background(), "a demo lead on the screen", 60*time.Second, func() error {
+		if s := r.screen.String(); !strings.Contains(s, "sent as contact") {
+			return errors.New(s)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	second := start2(dir)
+	if second == nil || !strings.Contains(second.Error(), "another `neuronx dev` runs") {
+		t.Errorf("a second dev on one folder: %v", second)
+	}
+}
+
+// post posts a lead and returns its address.
+func post(t *testing.T, client *http.Client, r *running) string {
+	t.Helper()
+	id := uuid.NewString()[:8]
+	email := "trial-" + id + "@example.com"
+	body := fmt.Sprintf(`{"lead_id":%q,"email":%q,"channel":"referral"}`, id, email)
+	req, err := http.NewRequest(http.MethodPost, r.env["NEURONX_HTTP_URL"]+"/v1/events", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,34 +206,27 @@ func TestDev_LeadTravelsToTheCRMAndSurvivesARestart(t *testing.T) {
 	if resp.StatusCode != http.StatusAccepted {
 		t.Fatalf("%s: %s", resp.Status, answer)
 	}
-	seen := func(r *running) {
-		t.Helper()
-		if err := wait(context.Background(), "the lead", 30*time.Second, func() error { return r.found(context.Background(), email) }); err != nil {
-			t.Fatal(err)
-		}
+	return email
+}
+
+// endPostgres kills the engine's Postgres, as the kernel does that is out of memory.
+func endPostgres(t *testing.T, dir string) {
+	t.Helper()
+	cluster := filepath.Join(dir, "postgres", "cluster")
+	if at, err := os.ReadFile(filepath.Join(dir, "postgres", "location")); err == nil {
+		cluster = strings.TrimSpace(string(at))
 	}
-	seen(r)
-	pageStopsNothing(t, client, r)
-	if err := r.stop(); err != nil {
-		t.Fatalf("the stop: %v", err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, envFile)); err == nil {
-		t.Error("dev.env says that an engine is up which has stopped")
-	}
-	r = start(t, dir, true)
-	seen(r)
-	err = wait(context.Background(), "a demo lead on the screen", 60*time.Second, func() error {
-		if s := r.screen.String(); !strings.Contains(s, "sent as contact") {
-			return errors.New(s)
-		}
-		return nil
-	})
+	b, err := os.ReadFile(filepath.Join(cluster, "postmaster.pid"))
 	if err != nil {
-		t.Error(err)
+		t.Fatal(err)
 	}
-	second := start2(dir)
-	if second == nil || !strings.Contains(second.Error(), "another `neuronx dev` runs") {
-		t.Errorf("a second dev on one folder: %v", second)
+	first, _, _ := strings.Cut(string(b), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(first))
+	if err != nil || pid <= 1 {
+		t.Fatalf("%q is no process id: %v", first, err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
 	}
 }
 

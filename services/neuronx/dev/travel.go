@@ -20,7 +20,8 @@ type journey struct {
 	Archived  bool
 	Sent      bool
 	SentID    string // the CRM's id of the contact
-	Finished  time.Time
+	SentAt    time.Time
+	Finished  time.Time // as soon as the view has looked how far the projector and the archiver are
 	printed   bool
 }
 
@@ -67,7 +68,7 @@ func (t *travel) admitted(r *event.Recorded, data map[string]any, now time.Time)
 		}
 	case "crm.contact.upsert.succeeded":
 		if j != nil && !j.Sent {
-			j.Sent = true
+			j.Sent, j.SentAt = true, now
 			j.SentID, _ = data["remote_id"].(string)
 		}
 	}

@@ -21,7 +21,7 @@ func TestTravel_LeadArrivesWhenEveryStageHasIt(t *testing.T) {
 	tr.admitted(at(6, "lead.scored", "lead/1"), map[string]any{"score": int64(70)}, now)
 	tr.progressed("demo", "projector", 6, now)
 	tr.progressed("demo", "archiver", 4, now)
-	tr.admitted(at(7, "crm.contact.upsert.succeeded", "lead/1"), map[string]any{"remote_id": "c1"}, now)
+	tr.admitted(at(7, "crm.contact.upsert.succeeded", "lead/1"), map[string]any{"remote_id": "c1"}, now.Add(30*time.Millisecond))
 	if got := tr.arrivals(); len(got) != 0 {
 		t.Fatalf("arrived before it was archived: %+v", got[0])
 	}
@@ -29,6 +29,9 @@ func TestTravel_LeadArrivesWhenEveryStageHasIt(t *testing.T) {
 	got := tr.arrivals()
 	if len(got) != 1 || got[0].Score != 70 || got[0].SentID != "c1" || got[0].Finished.Sub(got[0].Began) != time.Second {
 		t.Fatalf("%+v", got)
+	}
+	if line := arrival(got[0]); !strings.HasSuffix(line, "sent as contact c1 (30 ms)") {
+		t.Errorf("it shows when it looked, not when the CRM had the lead: %s", line)
 	}
 	if len(tr.arrivals()) != 0 {
 		t.Error("one arrival is told twice")

@@ -104,10 +104,11 @@ func (v *view) draw(s snapshot) {
 	fmt.Fprintln(v.out, strings.Join(lines, "\n"))
 }
 
-// arrival writes the line of a lead that has arrived.
+// arrival writes the line of a lead that has arrived, with the time until the CRM had it: when it was projected and archived is only looked
+// at twice a second.
 func arrival(j *journey) string {
 	return safetext.Text(fmt.Sprintf("%s: admitted #%d, scored %d, projected, archived, sent as contact %s (%d ms)", j.Subject, j.Sequence, j.Score, j.SentID,
-		j.Finished.Sub(j.Began).Milliseconds()))
+		j.SentAt.Sub(j.Began).Milliseconds()))
 }
 
 // summary writes a snapshot as one line.

@@ -108,6 +108,9 @@ func (w *watcher) snapshot(ctx context.Context) (snapshot, []*journey) {
 	if err != nil && ctx.Err() == nil {
 		s.Trouble = wayOut(err.Error())
 	}
+	if away := w.e.postgresAway.Load(); away != nil { // the cause of the rest
+		s.Trouble = *away
+	}
 	for _, name := range stages {
 		s.Stages = append(s.Stages, stage{Name: name, Done: done[name], Lag: max(0, s.Log-done[name])})
 	}

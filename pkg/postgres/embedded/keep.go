@@ -1,0 +1,53 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	keepEvery  = 500 * time.Millisecond // how often it is looked whether the server runs
+	keepPause  = 30 * time.Second       // the longest wait before the next try of a row that failed
+	firstPause = time.Second
+)
+
+// Keep starts the server again, on its port, whenever it has ended, until ctx ends; then it returns nil. A server that does not start,
+// such as one whose disk is full, is tried again and again, at most every 30 s. tell gets every end and why a start failed, and nil when the
+// server answers again; it may be nil. Stop must not be called while Keep runs.
+func (s *Server) Keep(ctx context.Context, tell func(error)) error {
+	if tell == nil {
+		tell = func(error) {}
+	}
+	again := *s // the port that everybody has stays as it is
+	again.opt.Port = s.port
+	pause := firstPause
+	for down := false; ; {
+		wait := keepEvery
+		if pid, err := readPidFile(s.cluster); err != nil || !pid.alive(s.cluster) {
+			if !down {
+				down = true
+				s.opt.Log.Error("postgres has ended; it is started again", "port", s.port)
+				tell(fmt.Errorf("PostgreSQL on port %d has ended; it is started again", s.port))
+			}
+			err := again.run(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				wait, pause = pause, min(2*pause, keepPause)
+				s.opt.Log.Error("postgres does not start; it is tried again", "again_in", wait, "err", err)
+				tell(fmt.Errorf("PostgreSQL does not start, it is tried again every %s: %w", wait, err))
+			default:
+				down, pause = false, firstPause
+				s.opt.Log.Info("postgres is up again", "port", s.port)
+				tell(nil)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
