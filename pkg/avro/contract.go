@@ -257,19 +257,23 @@ func standsFor(n, own *node, path string) error {
 	return nil
 }
 
-// Subject returns what the data says the subject of an event of the type is: a prefix, such as lead/, and the value behind it. Both are empty
-// where the schema names no field, or none of its fields has a value.
+// Subject returns what the data says the subject of an event of the type is: a prefix, such as lead/, and the value behind it. The value is
+// nil where the schema names no field, or none of its fields has a value. It is empty and not nil where a field that must have one is the
+// empty text: every event with such an id would be about the same nothing. In an optional field an empty text counts as none.
 func (s *Schema) Subject(eventType string, body []byte) (prefix string, value []byte) {
 	rules := s.subjects
 	if s.roles != nil {
 		rules = s.role(eventType).rules
 	}
 	for i := range rules {
-		if value = s.textAt(body, rules[i].at); len(value) > 0 {
-			return rules[i].prefix, value
+		switch text := s.textAt(body, rules[i].at); {
+		case len(text) > 0 && value == nil:
+			prefix, value = rules[i].prefix, text
+		case text != nil && len(text) == 0 && s.program[rules[i].at-1].null == 0:
+			return rules[i].prefix, text
 		}
 	}
-	return "", nil
+	return prefix, value
 }
 
 // Names tells whether the data names what a subject does, in a field that is not the one of Subject: appointment events may be about

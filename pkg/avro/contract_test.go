@@ -30,6 +30,30 @@ func TestParse_RefusesASubjectThatNamesNoText(t *testing.T) {
 	}
 }
 
+func TestSubject_TellsAnEmptyIdFromAnAbsentOne(t *testing.T) {
+	s := mustParse(t, `{"type":"record","name":"R","event_subject":["lead/{lead_id}","activity/{activity_id}"],"fields":[
+		{"name":"activity_id","type":"string"},{"name":"lead_id","type":["null","string"]}]}`)
+	for text, want := range map[string]string{
+		`{"activity_id":"a","lead_id":"l"}`:  "lead/ l",
+		`{"activity_id":"a","lead_id":null}`: "activity/ a",
+		`{"activity_id":"a","lead_id":""}`:   "activity/ a", // optional: empty is absent
+		`{"activity_id":"","lead_id":"l"}`:   "activity/ ",
+		`{"activity_id":"","lead_id":null}`:  "activity/ ",
+		`{"activity_id":"","lead_id":""}`:    "activity/ ",
+	} {
+		body, err := s.EncodeJSON([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if prefix, value := s.Subject("x.y", body); value == nil || prefix+" "+string(value) != want {
+			t.Errorf("%s: %q %q, nil: %v", text, prefix, value, value == nil)
+		}
+	}
+	if _, value := s.Subject("x.y", nil); value != nil {
+		t.Errorf("a body that can't be read: %q", value)
+	}
+}
+
 func TestSubject_ReadsTheFirstFieldThatHasAValue(t *testing.T) {
 	s := mustParse(t, `{"type":"record","name":"R","event_subject":["lead/{lead}","deal/{deal}"],"fields":[{"name":"n","type":"long"},
 		{"name":"in","type":{"type":"record","name":"In","fields":[{"name":"a","type":"string"},{"name":"b","type":["null","int"]}]}},
@@ -37,7 +61,7 @@ func TestSubject_ReadsTheFirstFieldThatHasAValue(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"n":300,"in":{"a":"x","b":null},"many":["1","2"],"deal":"d","lead":"l","owner_id":"o"}`: "lead/l",
 		`{"n":300,"in":{"a":"","b":7},"many":[],"deal":"d","lead":null,"owner_id":"o"}`:           "deal/d",
-		`{"n":1,"in":{"a":"","b":7},"many":[],"deal":"","lead":null,"owner_id":"o"}`:              "",
+		`{"n":1,"in":{"a":"","b":7},"many":[],"deal":"","lead":null,"owner_id":"o"}`:              "deal/", // which is empty, not absent
 	} {
 		body, err := s.EncodeJSON([]byte(text))
 		if err != nil {

@@ -3,15 +3,17 @@ package event
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 // Contract is what the schema of an event's data says of its attributes; *avro.Schema is one.
 type Contract interface {
-	EventType() string                                                   // "" where the schema says none
-	ImpliedType() string                                                 // from the record's full name
-	Serves(eventType string) error                                       // whether a schema that says no type may be of this one
-	Subject(eventType string, body []byte) (prefix string, value []byte) // what the data says the subject is
-	Names(subject string, body []byte) bool                              // whether the data names a subject that is not that one
+	EventType() string             // "" where the schema says none
+	ImpliedType() string           // from the record's full name
+	Serves(eventType string) error // whether a schema that says no type may be of this one
+	// Subject is what the data says the subject is: nil where it says nothing, empty where it has an id that is the empty text.
+	Subject(eventType string, body []byte) (prefix string, value []byte)
+	Names(subject string, body []byte) bool // whether the data names a subject that is not that one
 }
 
 // Adopt takes type and subject from the schema of the event's data where its producer left them out, and refuses those that the schema or the
@@ -48,7 +50,14 @@ func (e *Event) AdoptType(c Contract) *Refusal {
 
 func (e *Event) adoptSubject(c Contract, body []byte) *Refusal {
 	prefix, value := c.Subject(e.Type, body)
-	if len(value) == 0 || len(e.Subject) == len(prefix)+len(value) && e.Subject[:len(prefix)] == prefix && e.Subject[len(prefix):] == string(value) {
+	if value == nil {
+		return nil
+	}
+	if len(value) == 0 {
+		return Refuse(CodeInvalidBody, "the id of the %s is the empty text", strings.TrimSuffix(prefix, "/")).At("data").
+			Hint("send the id: all events with an empty one would be about the same nothing")
+	}
+	if len(e.Subject) == len(prefix)+len(value) && e.Subject[:len(prefix)] == prefix && e.Subject[len(prefix):] == string(value) {
 		return nil
 	}
 	want, exact := subjectOf(prefix, string(value))
