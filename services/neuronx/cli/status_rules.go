@@ -70,6 +70,6 @@ func (c *cli) sayRules(rules []ruleTrouble) {
 		if r.Others > 0 {
 			others = fmt.Sprintf(" (and %s)", plural(int(r.Others), "other rule"))
 		}
-		printf(c.out, "rules:         %s of %s%s: %s; %s\n", r.Rule, r.Tenant, others, r.what(), r.next())
+		c.say("rules", fmt.Sprintf("%s of %s%s: %s", r.Rule, r.Tenant, others, r.what()), r.next())
 	}
 }
