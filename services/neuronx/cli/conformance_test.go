@@ -189,6 +189,7 @@ func TestConformance_AnUnknownTenantExitsOneAndSuggests(t *testing.T) {
 	env[envAdmin] = db.AdminURL
 	for _, c := range []struct{ args, says string }{
 		{"log reseed --from-archive --tenant acme,acmee", "did you mean acme?"},
+		{"stalled retry --consumer rulez --tenant acme", "did you mean rules? use projector, rules, archiver, gohighlevel"},
 		{"deadletter list --reason invalid_bdy", "did you mean invalid_body?"},
 		{"deadletter retry --code invalid_bdy", "did you mean invalid_body?"},
 		{"deadletter show neuronx.ingress/0/8", "did you mean neuronx.ingress/0/7?"},
