@@ -2,6 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,5 +68,18 @@ func TestBehind_CountsWhatTheArchiveLacks(t *testing.T) {
 	}
 	if lag := behind(starts, ends, nil); lag != 7 {
 		t.Errorf("lag %d without commits, want all 7 records that are left", lag)
+	}
+}
+
+func TestImport_SaysToRunAgainOnceTheFileIsMended(t *testing.T) {
+	c := &cli{out: io.Discard, err: io.Discard}
+	for _, x := range []struct {
+		err  error
+		says bool
+	}{{errors.New("leads.csv is empty, not even a header is there"), true}, {context.Canceled, false}} {
+		var e *Error
+		if err := c.importDone(nil, importFlags{}, x.err); !errors.As(err, &e) || strings.Contains(e.Next, "mended") != x.says || !strings.Contains(e.Next, "run the same command again") {
+			t.Errorf("%v: %+v", x.err, err)
+		}
 	}
 }
