@@ -76,7 +76,6 @@ func Start(opt Options) (*Cluster, error) {
 func (c *Cluster) listGroupsInAnyCase() {
 	states := []string{"Unknown", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Empty", "Assigning", "Reconciling", "NotReady"}
 	c.fake.ControlKey(kmsg.ListGroups.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		c.fake.KeepControl()
 		req, ok := r.(*kmsg.ListGroupsRequest)
 		if !ok {
 			return nil, nil, false
