@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,6 +59,8 @@ type Group struct {
 	resumeClient *kgo.Client
 
 	member *membership
+
+	foreign atomic.Int64 // members that are none of the engine's, where this one is the leader
 
 	mu    sync.Mutex
 	owned map[TopicPartition]*partition

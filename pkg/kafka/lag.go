@@ -16,9 +16,9 @@ const endsInterval = 5 * time.Second
 
 // lagCollector computes the lag when it is scraped, so that it grows while a consumer hangs.
 type lagCollector struct {
-	group                  *Group
-	reg                    prometheus.Registerer
-	records, seconds, stop *prometheus.Desc
+	group                           *Group
+	reg                             prometheus.Registerer
+	records, seconds, stop, foreign *prometheus.Desc
 }
 
 func newLagCollector(g *Group, reg prometheus.Registerer) (*lagCollector, error) {
@@ -32,6 +32,8 @@ func newLagCollector(g *Group, reg prometheus.Registerer) (*lagCollector, error)
 		seconds: desc("neuronx_consumer_lag_seconds", "Age of the next record to be handled, by partition; 0 when there is none."),
 		stop:    desc("neuronx_consumer_partition_stopped", "1 when a partition is not read any more because records would be skipped."),
 	}
+	c.foreign = prometheus.NewDesc("neuronx_group_foreign_members", "Members of the group that are no program of the engine and take its partitions; told by the group's leader, 0 at others.",
+		nil, prometheus.Labels{"consumergroup": g.cfg.Group})
 	if reg != nil {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("kafka: metrics of group %s: %w", g.cfg.Group, err)
@@ -51,10 +53,12 @@ func (c *lagCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.records
 	ch <- c.seconds
 	ch <- c.stop
+	ch <- c.foreign
 }
 
 // Collect implements prometheus.Collector.
 func (c *lagCollector) Collect(ch chan<- prometheus.Metric) {
+	ch <- prometheus.MustNewConstMetric(c.foreign, prometheus.GaugeValue, float64(c.group.foreign.Load()))
 	c.group.mu.Lock()
 	defer c.group.mu.Unlock()
 	for tp, p := range c.group.owned {

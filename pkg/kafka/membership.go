@@ -2,9 +2,11 @@ package kafka
 
 import (
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // membership stands in the place of a member's balancer, through which every join and every assignment goes, and notices what the client
@@ -62,6 +64,7 @@ type balancer struct {
 
 // JoinGroupMetadata is called before each join with what the member still claims.
 func (b *balancer) JoinGroupMetadata(topics []string, claims map[string][]int32, generation int32) []byte {
+	b.g.foreign.Store(0) // only the leader of the next assignment knows
 	if b.join(claims) {
 		b.g.outlived()
 		claims = nil
@@ -78,3 +81,22 @@ func (b *balancer) ParseSyncAssignment(raw []byte) (map[string][]int32, error) {
 	}
 	return assigned, err
 }
+
+// MemberBalancer is called at the leader of the group, the one member that is told who the others are, before each assignment. A program
+// that is none of the engine's and joins takes partitions away: what it commits is passed over as a reset would be, and what it reads nobody
+// applies until it leaves.
+func (b *balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+	var foreign []string
+	for i := range members {
+		if id := members[i].MemberID; !OwnMember(id) && !strings.HasPrefix(id, b.g.cfg.ClientID) {
+			foreign = append(foreign, id)
+		}
+	}
+	if b.g.foreign.Store(int64(len(foreign))); len(foreign) > 0 {
+		b.g.log.Warn("members that are none of the engine's have joined the group and take partitions; end them", "members", foreign)
+	}
+	return b.GroupBalancer.MemberBalancer(members)
+}
+
+// OwnMember reports whether a member of a group is a program of the engine, by its member id or its client id, with which the member id begins.
+func OwnMember(id string) bool { return strings.HasPrefix(id, "neuronx-") }

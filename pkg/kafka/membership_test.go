@@ -6,9 +6,13 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
@@ -69,4 +73,35 @@ func TestGroup_SaysAtDebugLevelWhatItsClientSays(t *testing.T) {
 			t.Errorf("at level %v: %t\n%s", level, got, said.String())
 		}
 	}
+}
+
+func TestGroup_TellsOfAMemberThatIsNoneOfTheEngines(t *testing.T) {
+	cfg, c, _ := broker(t, 2)
+	reg := prometheus.NewRegistry()
+	join(t, kafka.GroupConfig{Config: cfg, Reg: reg}, nil)
+	told := func() float64 {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "neuronx_group_foreign_members" {
+				return f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		t.Fatal("no neuronx_group_foreign_members")
+		return 0
+	}
+	if n := told(); n != 0 {
+		t.Fatalf("%v foreign members before any is there", n)
+	}
+	other, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ClientID("rdkafka"), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("t"), kgo.Balancers(kgo.CooperativeStickyBalancer()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := sync.OnceFunc(other.Close)
+	t.Cleanup(closed)
+	kafkatest.WaitFor(t, "the foreign member to be told", func(context.Context) bool { return told() == 1 })
+	closed()
+	kafkatest.WaitFor(t, "its end to be told", func(context.Context) bool { return told() == 0 })
 }

@@ -109,6 +109,61 @@ func TestDoors_JudgeTheSameAttributesTheSame(t *testing.T) {
 	}
 }
 
+// An id that is the empty text names nobody: all leads that have it would share one row, one rule state and one contact.
+func TestDoors_RefuseAnIdThatIsTheEmptyText(t *testing.T) {
+	b := startBoth(t)
+	for _, c := range []struct {
+		typ, subject string
+		data         map[string]any
+		refused      bool
+	}{
+		{"lead.created", "", map[string]any{"lead_id": ""}, true},
+		{"lead.created", "lead/1", map[string]any{"lead_id": ""}, true},
+		{"opportunity.created", "", map[string]any{"opportunity_id": "", "lead_id": "1"}, true},
+		{"activity.recorded", "", map[string]any{"activity_id": "", "lead_id": "1", "kind": "call"}, true},
+		{"activity.recorded", "", map[string]any{"activity_id": "1", "lead_id": "", "kind": "call"}, false}, // optional
+	} {
+		schemaID, schema, err := b.schemas.ByType(t.Context(), c.typ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(c.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprintf("%s %v", c.typ, c.data)
+		status, answer := b.binary(string(text), []string{"ce-specversion", "1.0", "ce-source", "/http", "ce-id", id, "ce-type", c.typ, "ce-subject", c.subject})
+		if refused := status == http.StatusUnprocessableEntity && strings.Contains(answer, "is the id of nothing"); refused != c.refused || !refused && status != http.StatusOK {
+			t.Errorf("%s over HTTP: %d %s", id, status, answer)
+		}
+		body, err := schema.EncodeMap(c.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := &kafka.Record{Topic: kafka.TopicIngress, Key: []byte("acme"), Value: event.Frame(schemaID, body)}
+		for name, value := range map[string]string{"ce_specversion": "1.0", "ce_id": id, "ce_source": "/kafka", "ce_type": c.typ, "ce_subject": c.subject} {
+			rec.Headers = append(rec.Headers, kafka.RecordHeader{Key: name, Value: []byte(value)})
+		}
+		kafkatest.Produce(t, b.cfg, rec)
+		topic := kafka.TopicEvents
+		if c.refused {
+			topic = kafka.TopicDeadLetter
+		}
+		kafkatest.WaitFor(t, id+" in "+topic, func(context.Context) bool {
+			for _, r := range kafkatest.Consume(t, b.cfg, topic) {
+				found := map[string]string{}
+				for _, h := range r.Headers {
+					found[h.Key] = string(h.Value)
+				}
+				if found["ce_id"] == id && found["ce_source"] == "/kafka" {
+					return true
+				}
+			}
+			return false
+		})
+	}
+}
+
 // overHTTP sends one event in binary mode and tells what became of it.
 func (b *both) overHTTP(lead string, headers []string) string {
 	b.t.Helper()

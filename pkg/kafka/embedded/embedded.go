@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -65,7 +67,29 @@ func Start(opt Options) (*Cluster, error) {
 		unlockDir(c.lock)
 		return nil, fmt.Errorf("embedded kafka: start on %s: %w", net.JoinHostPort(host, strconv.Itoa(port)), err)
 	}
+	c.listGroupsInAnyCase()
 	return c, nil
+}
+
+// listGroupsInAnyCase lets a request for groups name types and states as a broker takes them, whatever their case. This broker compares
+// exactly, and Kafka's own tools ask for Classic and Consumer: kafka-consumer-groups.sh --list and --all-groups would show nothing.
+func (c *Cluster) listGroupsInAnyCase() {
+	states := []string{"Unknown", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Empty", "Assigning", "Reconciling", "NotReady"}
+	c.fake.ControlKey(kmsg.ListGroups.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		req, ok := r.(*kmsg.ListGroupsRequest)
+		if !ok {
+			return nil, nil, false
+		}
+		for i, t := range req.TypesFilter {
+			req.TypesFilter[i] = strings.ToLower(t)
+		}
+		for i, s := range req.StatesFilter {
+			if at := slices.IndexFunc(states, func(known string) bool { return strings.EqualFold(known, s) }); at >= 0 {
+				req.StatesFilter[i] = states[at]
+			}
+		}
+		return nil, nil, false // and the broker answers it
+	})
 }
 
 // Brokers lists the addresses to connect to.

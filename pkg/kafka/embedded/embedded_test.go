@@ -2,10 +2,13 @@ package embedded_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
 	"github.com/neuronx/engine/pkg/kafka"
@@ -75,6 +78,45 @@ func TestEmbedded_RestartKeepsRecordsTopicIDsAndOffsets(t *testing.T) {
 	recs := kafkatest.Consume(t, cfg, tp.Topic)
 	if len(recs) != 1 || string(recs[0].Value) != "kept" || recs[0].Partition != 2 {
 		t.Fatalf("records %v", recs)
+	}
+}
+
+func TestEmbedded_ListsGroupsAsKafkasOwnToolsAskForThem(t *testing.T) {
+	c, cfg := start(t, embedded.Options{})
+	admin, err := kafka.NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	if err := c.Fake().CreateTopic("t", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.Commit(t.Context(), "g", map[kafka.TopicPartition]kafka.Committed{{Topic: "t"}: {Offset: 0}}); err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, filter := range []struct {
+		types, states []string
+		found         int
+	}{
+		{nil, nil, 1}, {[]string{"Classic", "Consumer"}, nil, 1}, {[]string{"CLASSIC"}, []string{"EMPTY"}, 1}, {nil, []string{"empty", "stable"}, 1},
+		{[]string{"Share"}, nil, 0}, {nil, []string{"Stable"}, 0}, {nil, []string{"Nonsense"}, 0},
+	} {
+		for range 2 { // the second request is read as the first one is
+			req := kmsg.NewPtrListGroupsRequest()
+			req.TypesFilter, req.StatesFilter = slices.Clone(filter.types), slices.Clone(filter.states)
+			res, err := req.RequestWith(t.Context(), client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(res.Groups) != filter.found {
+				t.Errorf("types %q, states %q: %v", filter.types, filter.states, res.Groups)
+			}
+		}
 	}
 }
 

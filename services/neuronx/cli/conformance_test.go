@@ -206,7 +206,10 @@ func TestConformance_AnUnknownTenantExitsOneAndSuggests(t *testing.T) {
 	if tried < 15 {
 		t.Errorf("only %d verbs were tried", tried)
 	}
+	env[envAdmin] = db.AdminURL
 	for _, c := range []struct{ args, says string }{
+		{"log reseed --from-archive --tenant acme,acmee", "did you mean acme?"},
+		{"stalled retry --consumer rulez --tenant acme", "did you mean rules? use projector, rules, archiver, gohighlevel"},
 		{"deadletter list --reason invalid_bdy", "did you mean invalid_body?"},
 		{"deadletter retry --code invalid_bdy", "did you mean invalid_body?"},
 		{"deadletter show neuronx.ingress/0/8", "did you mean neuronx.ingress/0/7?"},
@@ -227,7 +230,7 @@ func TestConformance_TablesFitTheWidthAndHostileTextStaysText(t *testing.T) {
 	env := map[string]string{envPostgres: db.URL(postgres.RoleOps), "COLUMNS": "80"}
 	tables := 0
 	for _, v := range verbsOf(t) {
-		if !v.looks() || slices.Contains([]string{"doctor", "status", "ready", "events tail", "version", "schemas asyncapi", "rules validate", "rules show", "deadletter show", "events get"}, v.path) {
+		if !v.looks() || slices.Contains([]string{"ready", "events tail", "version", "schemas asyncapi", "rules validate", "rules show", "deadletter show", "events get"}, v.path) {
 			continue
 		}
 		args := slices.Clone(v.args)
@@ -242,13 +245,16 @@ func TestConformance_TablesFitTheWidthAndHostileTextStaysText(t *testing.T) {
 			t.Errorf("%v shows nothing: %s", args, stderr)
 		}
 		for _, line := range strings.Split(stdout, "\n") {
+			if command := strings.TrimPrefix(strings.TrimLeft(line, " "), "next: "); len(command) < len(line) && strings.HasPrefix(command, "neuronx ") {
+				continue // a command is never broken: it has a line of its own, to be copied
+			}
 			if n := len([]rune(line)); n > 80 {
 				t.Errorf("%s: a line of %d columns: %s", v.path, n, line)
 			}
 		}
 		tables++
 		_, wide, _ := try(t, env, append(args, "-o", "wide", "--timeout", "20s")...)
-		if len(wide) < len(stdout) || strings.Contains(wide, "…") {
+		if table := v.path != "status" && v.path != "doctor"; table && len(wide) < len(stdout) || strings.Contains(wide, "…") {
 			t.Errorf("%s -o wide is cut: %s", v.path, wide)
 		}
 	}

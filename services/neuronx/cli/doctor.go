@@ -71,6 +71,9 @@ Exit 0: no check failed. Exit 1: one did, or nothing of the engine runs or is co
 			}
 			bad := 0
 			for _, f := range found {
+				if f.Result != checkOK && c.format != formatJSON {
+					c.whole(f.Check+" ("+f.Result+")", f.Detail, f.Next)
+				}
 				if f.Result == checkFail {
 					bad++
 				}

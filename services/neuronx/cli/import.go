@@ -264,7 +264,10 @@ func (c *cli) importDone(results []importer.Result, f importFlags, err error) er
 	if err != nil {
 		e := failed("import", err)
 		if e.Next == "" {
-			e.Next = "run the same command again: it goes on where it stopped"
+			e.Next = "run the same command again, once what it names is mended: it goes on where it stopped"
+			if errors.Is(err, context.Canceled) {
+				e.Next = "run the same command again: it goes on where it stopped"
+			}
 		}
 		return e
 	}

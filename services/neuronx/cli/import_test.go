@@ -2,6 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -104,5 +107,18 @@ func TestImport_WithoutAKeyIsNotTakenForTheDemoTenants(t *testing.T) {
 	}
 	if _, _, errs = try(t, nil, "publish", "lead.created"); !strings.Contains(errs, "using the key of tenant demo") {
 		t.Errorf("publish does not tell whose key it uses: %s", errs)
+	}
+}
+
+func TestImport_SaysToRunAgainOnceTheFileIsMended(t *testing.T) {
+	c := &cli{out: io.Discard, err: io.Discard}
+	for _, x := range []struct {
+		err  error
+		says bool
+	}{{errors.New("leads.csv is empty, not even a header is there"), true}, {context.Canceled, false}} {
+		var e *Error
+		if err := c.importDone(nil, importFlags{}, x.err); !errors.As(err, &e) || strings.Contains(e.Next, "mended") != x.says || !strings.Contains(e.Next, "run the same command again") {
+			t.Errorf("%v: %+v", x.err, err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/neuronx/reseed"
 )
 
@@ -44,6 +46,9 @@ A run that was interrupted is started again and goes on.`,
 			if err := c.postgresListening(envAdmin, adminURL); err != nil {
 				return err
 			}
+			if err := knownTenants(cmd.Context(), adminURL, o.Tenants); err != nil {
+				return err
+			}
 			o.AdminURL, o.Log, o.Progress = app.Secret(adminURL), c.log(), c.note
 			if o.Kafka, err = c.kafka(); err != nil {
 				return err
@@ -76,6 +81,24 @@ A run that was interrupted is started again and goes on.`,
 	fs.BoolVar(&o.Execute, "execute", false, "do it")
 	fs.StringVar(&adminURL, "postgres-admin-url", "", "Postgres URL of a superuser, or of a role with BYPASSRLS in neuronx_owner ["+envAdmin+"]")
 	return cmd
+}
+
+// knownTenants refuses a tenant that is not there: without it the others would be rebuilt, and it would be left out for good.
+func knownTenants(ctx context.Context, adminURL string, tenants []string) error {
+	if len(tenants) == 0 {
+		return nil
+	}
+	pool, err := postgres.Open(ctx, adminURL, postgres.AllowSuperuser(), postgres.Application("neuronx-cli"), postgres.MaxConns(1))
+	if err != nil {
+		return failed("look up the tenants", err)
+	}
+	defer pool.Close()
+	for _, t := range tenants {
+		if err := knownTenant(ctx, pool, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *cli) showReseed(r *reseed.Report, executed bool) error {

@@ -60,6 +60,18 @@ func didYouMean(name string, names []string) string {
 	return "did you mean " + best + "? "
 }
 
+// foreignMembers names the members of a group that are none of the engine's. It is pure.
+func foreignMembers(d kafka.GroupDescription) []finding {
+	var out []finding
+	for _, m := range d.Members {
+		if !kafka.OwnMember(m.ClientID) {
+			out = append(out, finding{Result: checkFail, Detail: fmt.Sprintf("client %q at %s is a member of %s and has %s of it: what it reads is not applied", m.ClientID, m.Host, d.Group,
+				plural(len(m.Partitions), "partition")), Next: "end that program; another one reads with a group of its own"})
+		}
+	}
+	return out
+}
+
 // checkGroups names offsets that have no effect: of groups that are like the engine's and are none of them, and of topics that a group does
 // not read. Kafka's tools make such groups and offsets of a typing error, and say that it was done.
 func (c *cli) checkGroups(ctx context.Context) []finding {
@@ -86,6 +98,11 @@ func (c *cli) checkGroups(ctx context.Context) []finding {
 		if err != nil {
 			out = append(out, unseen(err, "the ACL Describe on the group "+g))
 			continue
+		}
+		if d, err := admin.DescribeGroup(ctx, g); err != nil {
+			out = append(out, unseen(err, "the ACL Describe on the group "+g))
+		} else {
+			out = append(out, foreignMembers(d)...)
 		}
 		stray := map[string]bool{}
 		for tp := range committed {

@@ -173,6 +173,7 @@ func oneOf(flag, value string, allowed ...string) error {
 	}
 	allowed = slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })
 	e := usage("--%s %q is not possible", flag, value)
+	allowed = slices.DeleteFunc(slices.Clone(allowed), func(a string) bool { return a == "" }) // which only means that the flag may be left out
 	if near := nearest(value, allowed); near != "" {
 		return e.next("did you mean %s? use %s", near, strings.Join(allowed, ", "))
 	}

@@ -47,7 +47,7 @@ func (c *cli) rulesShow() *cobra.Command {
 			case row.Version == 0 && version > 0:
 				return failed("show the rules", nil).why("%s never published a version %d", tenantID, version).next("`neuronx rules list --all --tenant %s` lists the versions", tenantID)
 			case row.Version == 0:
-				return failed("show the rules", nil).why("%s never published rules, or there is no such tenant", tenantID).next("`neuronx tenant list` lists the tenants")
+				return failed("show the rules", nil).why("%s never published rules", tenantID).next("neuronx rules publish <folder> --tenant %s", tenantID)
 			}
 			shown := shownBundle{bundleRow: row, Texts: []shownFile{}}
 			if shown.Tripped, err = c.trippedNames(ctx, tenantID); err != nil {

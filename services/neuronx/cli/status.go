@@ -321,7 +321,7 @@ func (c *cli) showStatus(o overview) error {
 		printf(c.out, "outbox:        empty\n")
 	}
 	for _, r := range o.Outbox {
-		printf(c.out, "outbox:        %s %d rows, oldest %.0f s\n", r.Deriver, r.Rows, r.Oldest)
+		c.say("outbox", fmt.Sprintf("%s %d rows, oldest %.0f s", r.Deriver, r.Rows, r.Oldest), "")
 	}
 	switch {
 	case o.Stalled == nil:
@@ -332,9 +332,14 @@ func (c *cli) showStatus(o overview) error {
 		return nil
 	}
 	printf(c.out, "\n")
-	return show(c, o.Stalled, []string{"STALLED", "GENERATION", "TENANT", "SEQUENCE", "REASON", "NEXT"}, func(r stalledRow) []any {
+	err := show(c, o.Stalled, []string{"STALLED", "GENERATION", "TENANT", "SEQUENCE", "REASON", "NEXT"}, func(r stalledRow) []any {
 		return []any{r.Consumer, r.Generation, r.Tenant, r.Sequence, c.errorCell(r.Reason), r.next()}
 	})
+	for i := range o.Stalled {
+		r := &o.Stalled[i]
+		c.whole(r.Tenant+" in "+r.Consumer, brief(r.Reason), r.next())
+	}
+	return err
 }
 
 func (c *cli) showProcesses(rows []processRow) error {

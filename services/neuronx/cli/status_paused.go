@@ -70,7 +70,7 @@ func (c *cli) sayPaused(paused []ledger.Paused) {
 		printf(c.out, "CRM:           no connection refused\n")
 	}
 	for _, p := range paused {
-		printf(c.out, "CRM:           %s; %s\n", pausedWhat(p), pausedNext(p))
+		c.say("CRM", pausedWhat(p), pausedNext(p))
 	}
 }
 

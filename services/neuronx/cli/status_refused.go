@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -75,6 +76,6 @@ func (c *cli) refusedAt(ctx context.Context, url string) map[[2]string]int64 {
 // sayRefused prints a line a tenant and reason.
 func (c *cli) sayRefused(rows []refusedRow) {
 	for _, r := range rows {
-		printf(c.out, "refused:       %s of %s at HTTP: %s; neuronx tenant suspend %s\n", plural(int(r.Requests), "request"), r.Tenant, r.Reason, r.Tenant)
+		c.say("refused", fmt.Sprintf("%s of %s at HTTP: %s", plural(int(r.Requests), "request"), r.Tenant, r.Reason), "neuronx tenant suspend "+r.Tenant)
 	}
 }

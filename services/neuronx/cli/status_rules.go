@@ -74,6 +74,6 @@ func (c *cli) sayRules(rules []ruleTrouble) {
 		printf(c.out, "rules:         none off, none cut, none failing\n")
 	}
 	for _, r := range rules {
-		printf(c.out, "rules:         %s of %s: %s; %s%s\n", r.Rule, r.Tenant, r.what(), r.next(), r.others("; "))
+		c.say("rules", fmt.Sprintf("%s of %s: %s", r.Rule, r.Tenant, r.what()), r.next()+r.others("; "))
 	}
 }

@@ -45,6 +45,61 @@ func (c *cli) columns() int {
 	return 0
 }
 
+// labelWidth is the column in which what stands behind a label of `status` begins.
+const labelWidth = 15
+
+// say prints a sentence behind a label, and the command that helps, if there is one. At the width of a terminal the sentence is wrapped at words, and the
+// command has a line of its own, whole, so that it can be copied.
+func (c *cli) say(label, sentence, next string) {
+	label += ":"
+	width := c.columns()
+	if width <= 0 {
+		if next != "" {
+			sentence += "; " + next
+		}
+		printf(c.out, "%-*s%s\n", labelWidth, label, sentence)
+		return
+	}
+	for _, line := range wrapped(sentence, width-labelWidth) {
+		printf(c.out, "%-*s%s\n", labelWidth, label, line)
+		label = ""
+	}
+	if next != "" {
+		printf(c.out, "%-*s%s\n", labelWidth, "", next)
+	}
+}
+
+// whole prints, below a table of a terminal's width, a row whose text had no room in it.
+func (c *cli) whole(name, detail, next string) {
+	const indent = 2
+	width := c.columns()
+	if cells := name + detail + next; width <= 0 || text.StringWidthWithoutEscSequences(safetext.Text(cells))+2*indent < width/2 {
+		return
+	}
+	printf(c.out, "\n%s\n", name)
+	for _, line := range wrapped(detail, width-indent) {
+		printf(c.out, "%*s%s\n", indent, "", line)
+	}
+	switch {
+	case next == "":
+	case strings.HasPrefix(next, "neuronx "):
+		printf(c.out, "%*snext: %s\n", indent, "", next)
+	default:
+		for _, line := range wrapped("next: "+next, width-indent) {
+			printf(c.out, "%*s%s\n", indent, "", line)
+		}
+	}
+}
+
+// wrapped breaks a sentence at words into lines of at most so many columns.
+func wrapped(sentence string, width int) []string {
+	lines := strings.Split(text.WrapSoft(safetext.Text(oneLine(sentence)), width), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return lines
+}
+
 // fit cuts the cells of a table to the width of the output and returns the names of the columns that had to be left out. Text and data
 // are cut before names, and of these the widest first, so that numbers and states stay whole; when even short cells do not fit, the
 // last columns go, as tables have what matters first. It is pure.

@@ -1,10 +1,7 @@
 package dev
 
 import (
-	"context"
 	"errors"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -26,9 +23,7 @@ a second one at once.`,
 			if err := cfg.Validate(); err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
-			context.AfterFunc(ctx, stop) // a second signal ends the process at once
+			ctx := cmd.Context() // which ends with the first signal
 			err := Run(ctx, cfg, cmd.OutOrStdout())
 			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 				return nil

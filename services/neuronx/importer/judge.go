@@ -140,7 +140,7 @@ func (r *run) plan() (todo []*item, err error) {
 		case twin.differs:
 			it.conflict("differs from what was imported in: %s; two rows have this key and other data, the first in line %d, so which one is newer can't be known", named, twin.line)
 		case !r.Update:
-			it.conflict("differs from what was imported in: %s; --update sends the change", named)
+			it.conflict("differs from what was imported in: %s; --update sends the change, unless another row with this key says something else", named)
 		default:
 			e, err := it.asUpdate(r.Tenant, r.Spec.Name, fields)
 			if err != nil {
