@@ -112,12 +112,9 @@ func TestRerun_WhatIsDerivedHasOriginTimeAndCauseOfTheMissedEvent(t *testing.T) 
 	b := newBench(t)
 	w := &replayed{shadow: &shadow{archive: b, registry: b.registry, log: quiet()}, decoder: consumer.NewDecoder(b.registry)}
 	f := newFold("a", w, nil, nil)
-	missed := b.recorded("a", "lead.created", "lead/1", lead("1"))
-	b.log["a"] = nil
-	b.next["a"] = 0
 	story := []event.Recorded{b.published("a", 1, ruleFile("greets", greets("hello"))), b.stormed("a", "greets"), b.recorded("a", "lead.created", "lead/1", lead("1")),
 		b.recorded("a", typeReset, "rule/greets", map[string]any{"rule": "greets"}), b.rerunOf("a", "greets", 1, 9)}
-	missed = story[2]
+	missed := story[2]
 	missed.Origin, missed.CorrelationID, missed.Hops, missed.Path = event.OriginImport, "root", 1, []string{"lead.created<x@1"}
 	story[2], b.log["a"][2] = missed, missed
 	for i := range story {
