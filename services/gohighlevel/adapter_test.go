@@ -68,6 +68,12 @@ func TestAdapter_SendsNothingThatAnswersHistory(t *testing.T) {
 			t.Errorf("%s: %+v", id, e)
 		}
 	}
+	for _, id := range silent { // not even by a person's decision
+		r.resolve(id, "resend")
+		if e := r.waitStatus(id, effect.Recorded); e.Resolutions != 0 {
+			t.Errorf("sent by a decision: %+v", e)
+		}
+	}
 	if reqs := r.writes(); len(reqs) != 2 {
 		t.Errorf("%d requests: %+v", len(reqs), reqs)
 	}

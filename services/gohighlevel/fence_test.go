@@ -274,12 +274,12 @@ func TestOperators_SeeEffectsAndChangeNone(t *testing.T) {
 	r.apply(up)
 	ops := r.db.Pool(t, "neuronx_ops")
 	ctx := context.Background()
-	got, err := List(ctx, ops, Filter{Tenant: tenant, Statuses: []effect.Status{effect.Recorded}})
+	got, err := ledger.List(ctx, ops, ledger.Filter{Tenant: tenant, Statuses: []effect.Status{effect.Recorded}})
 	if err != nil || len(got) != 1 || got[0].ID != up.ID {
 		t.Fatalf("%v %v", got, err)
 	}
-	if _, err := CheckDecision(ctx, ops, Decision{Tenant: tenant, EffectID: up.ID, Resolution: ResolveResend}); err != nil {
-		t.Fatal(err)
+	if !CanResolve(got[0], ResolveResend) {
+		t.Fatalf("%+v can't be sent again", got[0])
 	}
 	if _, err := ops.Exec(ctx, `UPDATE neuronx.effects SET status = 'pending'`); err == nil {
 		t.Fatal("an operator changed the ledger")

@@ -146,6 +146,10 @@ func (c *cli) effectsResolve() *cobra.Command {
 			if !slices.Contains([]string{"unknown", "failed", "recorded"}, row.Status) {
 				return unsafe("effect %s is %s", row.ID, row.Status).why("only unknown, failed and recorded effects wait for a person")
 			}
+			if as == "resend" && row.Code == effect.CodeOrigin {
+				return unsafe("effect %s is not sent", row.ID).why("%s", row.LastError).
+					next("publish a live event about %s, if it is to reach the CRM", row.Subject)
+			}
 			if as == "resend" && row.Status == "unknown" && row.Class == "once" {
 				c.note("this is a %s effect: sending it again doubles it if the first one did arrive", row.Class)
 			}
