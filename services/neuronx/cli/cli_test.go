@@ -93,6 +93,7 @@ func TestExitCodes(t *testing.T) {
 		{"events list", 2, "--tenant is required"},
 		{"events list --tenant acme --limit 0", 2, "--limit must be"},
 		{"events list --tenant acme --since soon", 2, "is not a time"},
+		{"events list --tenant acme --since 2026-02-01T00:00:00Z --until 2026-01-01T00:00:00Z", 2, "is not before --until"},
 		{"effects list --kind crm.note.ad", 2, "did you mean crm.note.add?"},
 		{"tenant effects-mode acme --mode rekord", 2, "did you mean record?"},
 		{"publish Lead", 2, "is not an event type"},

@@ -42,6 +42,9 @@ func (f *eventFilter) check() error {
 		}
 		*t.to = at
 	}
+	if f.since != "" && f.until != "" && !f.from.Before(f.to) {
+		return usage("--since %s is not before --until %s", f.since, f.until).why("no event is recorded between them")
+	}
 	return nil
 }
 

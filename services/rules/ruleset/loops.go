@@ -17,8 +17,8 @@ func loops(set *Set) Problems {
 	for i, r := range set.Rules {
 		for _, e := range r.Emit {
 			for _, t := range set.byType[e.Type] {
-				// Derived events have the origin live.
-				if t.FiresOn("live") {
+				// Derived events have the origin of their cause.
+				if slices.ContainsFunc(r.Origins, t.FiresOn) {
 					next[i] = append(next[i], index[t])
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
 )
 
@@ -20,7 +21,7 @@ func (v *validator) types(triggers map[string]*record) error {
 	}
 	found := map[Problem][]string{} // the types of events it was found on
 	for _, typ := range v.rule.On {
-		vars := map[string]expr.Type{"data": dataType(typ, triggers), "event": eventType(typ), "state": v.state}
+		vars := map[string]expr.Type{"data": dataType(typ, triggers), "event": eventType(typ, v.rule.On), "state": v.state}
 		proven, err := v.one(v.rule.When, vars, nil, true, typ, found)
 		if err != nil {
 			return err
@@ -113,8 +114,8 @@ func stateType(rules []*Rule, whole bool) expr.Type {
 	return t
 }
 
-// eventType is the envelope of an event of a type.
-func eventType(typ string) expr.Type {
+// eventType is the envelope of an event of a type, of which on are all that the rule hears.
+func eventType(typ string, on []string) expr.Type {
 	t := expr.Type{Kind: expr.Object, Name: "event", Fields: map[string]expr.Type{}}
 	for _, f := range expr.EventFields() {
 		t.Fields[f] = expr.Type{Kind: expr.Text}
@@ -125,7 +126,9 @@ func eventType(typ string) expr.Type {
 	for _, f := range []string{"recorded_time", "time"} {
 		t.Fields[f] = expr.Type{Kind: expr.Time}
 	}
-	t.Fields["type"] = expr.Type{Kind: expr.Text, Known: typ}
+	t.Fields["type"] = expr.Type{Kind: expr.Text, Known: typ, Symbols: on}
+	t.Fields["origin"] = expr.Type{Kind: expr.Text, Symbols: []string{
+		string(event.OriginLive), string(event.OriginImport), string(event.OriginBackfill), string(event.OriginRedrive)}}
 	return t
 }
 

@@ -77,6 +77,8 @@ func TestValidate_KnowsListsRecordsEnumsAndTimes(t *testing.T) {
 	for when, want := range map[string]string{
 		`data.plan == "payd"`: `did you mean "paid"?`, `data.plan in ["free", "paid"]`: "", `data.tags.exists(t, t > 5)`: "type_mismatch", `data.tags.exists(t, t == "a")`: "",
 		`data.place.cty == "x"`: "did you mean data.place.city?", `data.place.fee > "5"`: "write 5 without quotes", `data.place.fee >= 5 && data["place"]["city"] != ""`: "",
+		`event.origin == "Live"`: `did you mean "live"?`, `event.origin == "import"`: "", `event.origin in ["live", "imports"]`: `did you mean "import"?`,
+		`event.type == "site.visted"`: `did you mean "site.visited"?`, `event.type == "site.visited"`: "",
 		`data.at != null && event.time - data.at > duration("1h")`: "", `data.at > event.time`: "data.at may be null", `data.either == 5 || data.either == "x"`: "",
 	} {
 		problems := validated(t, catalogue, file("r", "  on: [site.visited]\n  when: >-\n    "+when+"\n  set: {a: '1'}\n"))
