@@ -46,6 +46,7 @@ type round struct {
 	broken   bool          // with a bug on purpose: what goes wrong is for the checker to find
 	landed   []string
 	found    []checker.Violation // while a service was down
+	damaged  int64               // rows of read models taken away by hand
 }
 
 // begin starts a cluster and makes its tenants.

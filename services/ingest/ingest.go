@@ -46,7 +46,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		return fmt.Errorf("use the schema registry: %w", err)
 	}
 	defer schemas.Close()
-	brokers := kafka.FromSettings(cfg.Settings, "ingest-"+rt.Slot)
+	brokers := kafka.FromSettings(cfg.Settings, "neuronx-ingest-"+rt.Slot)
 	rt.Ready.Set(rt.Name, errStarting)
 	if cfg.has(RoleHTTP) {
 		// What the other roles wait for must not keep clients from a door that can take their events.

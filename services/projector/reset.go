@@ -155,7 +155,7 @@ func (b *rebuild) report(r consumer.Reset, stalled []string) {
 		r.Report.Differences += v.differences
 		redeclared = redeclared || v.redeclared
 	}
-	r.Report.Detail = fmt.Sprintf("rebuilt %d tenants; %d rows differed from those shown before at the same sequence", len(r.Tenants)-len(stalled), r.Report.Differences)
+	r.Report.Detail = fmt.Sprintf("%d of %d tenants rebuilt; rows that differed from those shown before at the same sequence: %d", len(r.Tenants)-len(stalled), len(r.Tenants), r.Report.Differences)
 	if redeclared {
 		r.Report.Detail += "; some had been built by another declaration"
 	}
