@@ -96,7 +96,6 @@ func (r *round) record(ctx context.Context) memory {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	d.Damaged = r.damaged
 	for _, v := range checker.Check(d) {
 		r.t.Error(v)
 	}
@@ -133,6 +132,7 @@ func (m memory) compare(ctx context.Context, r *round) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	d.Damaged = r.damaged
 	for _, v := range checker.Check(d) {
 		r.t.Error(v)
 	}
