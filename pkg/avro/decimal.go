@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/bits"
+	"strconv"
 	"strings"
 )
 
@@ -177,4 +178,41 @@ func extend(b []byte, size int) []byte {
 	}
 	copy(out[size-len(b):], b)
 	return out
+}
+
+// Digits is a decimal that is rounded to the scale of the field that takes it.
+type Digits interface {
+	// Digits are at most scale digits after the point.
+	Digits(scale int) string
+}
+
+func (e *encoder) decimal(n *node, v any) any {
+	var digits string
+	switch v := v.(type) {
+	case string:
+		digits = v
+	case Digits:
+		digits = v.Digits(n.decimal.scale)
+	case int:
+		digits = strconv.Itoa(v)
+	case int32:
+		digits = strconv.FormatInt(int64(v), 10)
+	case int64:
+		digits = strconv.FormatInt(v, 10)
+	case number:
+		// Parsers on the way here may have gone through a double, which holds 15 digits.
+		if digits = string(v); len(strings.Trim(digits, "-0.")) > 16 {
+			return e.problem("has more digits than a JSON number surely holds: write it as a string")
+		}
+	default:
+		return e.problem("must be a string of decimal digits, such as \"1250.75\"")
+	}
+	b, message := n.decimal.parse(digits)
+	if message != "" {
+		return e.problem(message)
+	}
+	if n.kind == kindFixed {
+		b = extend(b, n.size)
+	}
+	return b
 }

@@ -4,7 +4,7 @@ import "bytes"
 
 // NamesNothing tells whether a text can't be the id of anything: it is empty or blank, it is what a program writes where a value is missing
 // (JavaScript, Python, Go, SQL, C, spreadsheets), or a place in a template that nothing was put into, such as {{contact.id}}. All things
-// whose id was missing would be one thing with it: one lead, with the contact of whoever came first.
+// whose id was missing would be one thing with it: one lead, with the contact of the first one.
 func NamesNothing(id []byte) bool {
 	if len(id) == 0 {
 		return true

@@ -217,7 +217,7 @@ func (u *auditor) tenant(ctx context.Context, tenant string, events []event.Reco
 }
 
 // loadArchived reads the rows of events and compares the columns that people and dashboards read. Where a record was read in the log
-// (partition and offset) is not compared: a log that was built anew from the archive has it elsewhere.
+// (partition and offset) is not compared: a log that was rebuilt from the archive has it elsewhere.
 func loadArchived(ctx context.Context, tx pgx.Tx, tenant string, wants []entry, rows map[int64]archivedRow) error {
 	columns := make([][]any, len(loadColumns))
 	for i := range wants {

@@ -17,7 +17,7 @@ import (
 )
 
 // ofThisLog keeps dead letters of the Kafka that is read. Those of one that was lost are known under another topic's name since the log
-// was built anew, and their places mean nothing here.
+// was rebuilt, and their places mean nothing here.
 const ofThisLog = `topic NOT LIKE '%@before-%'`
 
 // letter compares one dead letter.

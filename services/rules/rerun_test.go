@@ -293,7 +293,7 @@ func TestLoop_WhatATrippedRuleMissedIsRunOverOnceAndAReplayDerivesTheSame(t *tes
 	r.compareAll("t1", r.count("t1", "derived"))
 }
 
-// A log that is built anew is folded from its first event (Refold), which must keep what the live service keeps.
+// A log that is rebuilt is folded from its first event (Refold), which must keep what the live service keeps.
 func TestRerun_AFoldFromTheFirstEventKeepsWhatTheLiveOneKeeps(t *testing.T) {
 	live := newBench(t)
 	live.apply(live.handler(), nil, live.story()...)

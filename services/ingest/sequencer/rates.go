@@ -77,7 +77,7 @@ type rates struct {
 	now     map[rateKey]uint32
 	before  map[rateKey]uint32
 	credit  [2]map[rateKey]uint32 // now, before
-	resets  map[string]uint32     // by tenant: an engine.rule.reset or engine.rule.rerun begins all its counts anew
+	resets  map[string]uint32     // by tenant: an engine.rule.reset or engine.rule.rerun starts all its counts again
 	maxKeys int
 }
 

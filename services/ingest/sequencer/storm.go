@@ -87,7 +87,7 @@ func (a *admission) quiet() string {
 		if stage.resets == nil {
 			stage.resets = map[string]uint32{}
 		}
-		// An operator has looked: the tenant begins anew, or the rule that was brought back, or is run over what it missed in one go,
+		// An operator has looked: the tenant starts again, or the rule that was brought back, or is run over what it missed in one go,
 		// would be cut again at once.
 		stage.resets[strings.Clone(a.e.TenantID)] = a.o.rateEpoch(a.e.TenantID) + 1
 		return ""

@@ -191,15 +191,12 @@ func (it *item) asUpdate(tenant, mapping string, fields []string) (Event, error)
 	if m.updated == nil {
 		return e, fmt.Errorf("the schema of %s is not known here", m.Update)
 	}
-	if e.Subject == "" {
+	if e.Subject == "" || it.was.subject == "" {
 		return e, fmt.Errorf("the event has no subject, by which its updates are found: the spec names none (subject: …), and the schema of %s none that its data have", m.Type)
 	}
 	now, err := object(e.stored)
 	if err != nil {
 		return e, err
-	}
-	if it.was.subject == "" {
-		return e, fmt.Errorf("what was imported has no subject, by which its updates would be found: give the spec one")
 	}
 	root := m.updated.root
 	data := map[string]any{}
