@@ -32,7 +32,7 @@ func newLagCollector(g *Group, reg prometheus.Registerer) (*lagCollector, error)
 		seconds: desc("neuronx_consumer_lag_seconds", "Age of the next record to be handled, by partition; 0 when there is none."),
 		stop:    desc("neuronx_consumer_partition_stopped", "1 when a partition is not read any more because records would be skipped."),
 	}
-	c.foreign = prometheus.NewDesc("neuronx_group_foreign_members", "Members of the group that are no program of the engine and take its partitions; told by the group's leader, 0 at others.",
+	c.foreign = prometheus.NewDesc("neuronx_group_foreign_members", "Members of the group that are no program of the engine and take its partitions; told by the leader of the group if that is one of the engine's, 0 at others.",
 		nil, prometheus.Labels{"consumergroup": g.cfg.Group})
 	if reg != nil {
 		if err := reg.Register(c); err != nil {

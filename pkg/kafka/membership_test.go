@@ -78,7 +78,9 @@ func TestGroup_SaysAtDebugLevelWhatItsClientSays(t *testing.T) {
 func TestGroup_TellsOfAMemberThatIsNoneOfTheEngines(t *testing.T) {
 	cfg, c, _ := broker(t, 2)
 	reg := prometheus.NewRegistry()
-	join(t, kafka.GroupConfig{Config: cfg, Reg: reg}, nil)
+	kafkatest.Produce(t, cfg, numbered(0, 0, 1)...)
+	m := join(t, kafka.GroupConfig{Config: cfg, Reg: reg}, nil)
+	kafkatest.WaitFor(t, "the engine's member to lead the group", func(context.Context) bool { return m.count() == 1 })
 	told := func() float64 {
 		families, err := reg.Gather()
 		if err != nil {
