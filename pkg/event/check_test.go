@@ -136,6 +136,14 @@ func TestHeaders_TakeTwoPiecesOfMemory(t *testing.T) {
 	}
 }
 
+// A fingerprint is made of every record that is admitted.
+func TestPrint_TakesNoMemoryOfItsOwn(t *testing.T) {
+	body := make([]byte, 300)
+	if n := testing.AllocsPerRun(1000, func() { Print("lead.created", "lead/1", "/test", body) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestPages_HoldWhatHeadersAre(t *testing.T) {
 	full := Event{TenantID: "acme", ID: "1", Source: "/s", Type: "lead.created", Subject: "lead/1", Time: time.Date(2026, 1, 31, 12, 0, 0, 123456000, time.UTC),
 		TraceParent: "00-a-b-01", TraceState: "x=y", IdempotencyKey: "k", CorrelationID: "c", CausationID: "0", Hops: 3, Origin: OriginEcho, Deriver: "rules", DeriverNumber: 7,

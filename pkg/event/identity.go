@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"hash/crc32"
 	"strconv"
+	"sync"
 
 	"github.com/google/uuid"
 )
@@ -35,13 +36,18 @@ func RecordID(tenant string, topicID [16]byte, partition int32, offset int64) st
 // same one, whether it came as Avro or as JSON. Under one schema no two bodies differ in nothing but zeros at the end, because none is the
 // beginning of another. It is a CRC-32C: only events of one tenant and key are compared, and nobody but that tenant could make two alike.
 func Print(typ, subject, source string, body []byte) uint32 {
-	var room [1024]byte // of most events, on the stack
+	room := printRoom.Get().(*[1024]byte)
 	b := appendPart(appendPart(appendPart(room[:0], typ), subject), source)
 	body = bytes.TrimRight(body, "\x00")
-	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, body)
+	sum := crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, body)
+	printRoom.Put(room)
+	return sum
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli) // which processors calculate
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)                     // which processors calculate
+	printRoom  = sync.Pool{New: func() any { return new([1024]byte) }} // crc32 calls through a variable, so a buffer on the stack would escape
+)
 
 // FingerprintJSON is what versions before Print told a repeat by, for an event that came as JSON: hex SHA-256 over type, subject, source and
 // the data in canonical form (RFC 8785), as received and not as encoded. It marks what came through the HTTP door, and keys that such a

@@ -121,7 +121,7 @@ func BenchmarkStage(b *testing.B) {
 	const records = 10_000
 	for i := range records {
 		e := lead("a", fmt.Sprintf("0191f7c2-6f1f-4d53-9a2e-%012d", i))
-		e.Subject = fmt.Sprint("lead/", i)
+		e.Subject = "lead/" + e.ID
 		e.CorrelationID, e.TraceParent = e.ID, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 		r := kafka.ToRecord(kafka.TopicIngress, e)
 		r.Offset, r.Timestamp = int64(i), time.UnixMilli(testNow)
@@ -144,6 +144,9 @@ func BenchmarkStage(b *testing.B) {
 	began, n := cpuTime(b), 0
 	for b.Loop() {
 		batch := c.stage()
+		if runs := batch.parts[0].tally.runs; len(runs) != 1 || runs[0].outcome != admitted {
+			b.Fatalf("%+v", runs)
+		}
 		batch.records()
 		n += batch.n
 		p.pending = pending
