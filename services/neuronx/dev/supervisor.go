@@ -209,6 +209,19 @@ func (s *Supervisor) Trouble() error {
 	return errors.Join(errs...)
 }
 
+// Stopped names the services that somebody stopped by their switch.
+func (s *Supervisor) Stopped() []string {
+	var names []string
+	for _, u := range s.units {
+		u.mu.Lock()
+		if !u.wanted {
+			names = append(names, u.name)
+		}
+		u.mu.Unlock()
+	}
+	return names
+}
+
 // Gather implements prometheus.Gatherer over the services that run.
 func (s *Supervisor) Gather() ([]*dto.MetricFamily, error) {
 	var all prometheus.Gatherers
