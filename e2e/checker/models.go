@@ -203,7 +203,8 @@ func (m models) opportunity(e *seen, verb string) {
 	r.take(e, "lead_id")
 	switch verb {
 	case "created":
-		r.take(e, "name", "stage", "value", "currency", "segment", "owner_id")
+		r.take(e, "name", "stage", "segment", "owner_id")
+		r.price(e)
 		r.first("status", "open")
 		r.first("created_at", stamp(e.at))
 	case "stage_changed":
@@ -218,11 +219,23 @@ func (m models) opportunity(e *seen, verb string) {
 		r.take(e, "stage", "owner_id")
 		r.reopen()
 	case "won":
-		r.take(e, "value", "currency", "segment", "owner_id")
+		r.take(e, "segment", "owner_id")
+		r.price(e)
 		r["status"], r["closed_at"] = "won", stamp(e.at)
 	case "lost":
 		r["status"], r["closed_at"] = "lost", stamp(e.at)
 	}
+}
+
+// price takes a value and its currency. A currency alone is that of a value which has none; it never renames what an amount is in.
+func (r row) price(e *seen) {
+	r.take(e, "value")
+	if e.has("value") && e.has("currency") {
+		r["priced"] = "true"
+	} else if r["priced"] != "" {
+		return
+	}
+	r.take(e, "currency")
 }
 
 func (r row) reopen() {

@@ -186,6 +186,63 @@ type Digits interface {
 	Digits(scale int) string
 }
 
+const (
+	maxSignificant = 16 // parsers on the way here may have gone through a double, which holds 15 digits
+	maxExponent    = 64 // no field holds more digits than that
+)
+
+// significant counts the digits of a JSON number between the first and the last that is not 0.
+func significant(literal string) int {
+	if at := strings.IndexAny(literal, "eE"); at >= 0 {
+		literal = literal[:at]
+	}
+	return len(strings.Trim(literal, "-0."))
+}
+
+// plain writes a JSON number without its exponent: 1.2E+2 is 120 (RFC 8259, section 6), and Java's BigDecimal writes amounts so that
+// end in zeros, depending on the amount. One without an exponent stays as it is; ok is false beyond maxExponent.
+func plain(literal string) (digits string, ok bool) {
+	at := strings.IndexAny(literal, "eE")
+	if at < 0 {
+		return literal, true
+	}
+	exponent, err := strconv.Atoi(literal[at+1:])
+	if err != nil || exponent < -maxExponent || exponent > maxExponent {
+		return "", false
+	}
+	mantissa, negative := strings.CutPrefix(literal[:at], "-")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	all, point := whole+fraction, len(whole)+exponent
+	if point < 1 {
+		all, point = strings.Repeat("0", 1-point)+all, 1
+	}
+	all += strings.Repeat("0", max(0, point-len(all)))
+	if digits = strings.TrimLeft(all[:point], "0"); digits == "" {
+		digits = "0"
+	}
+	if point < len(all) {
+		digits += "." + all[point:]
+	}
+	if negative {
+		digits = "-" + digits
+	}
+	return digits, true
+}
+
+// wholeNumber reads a JSON number that is an integer however it is written: 50, 50.0, 5e1. What may have been rounded on the way is not.
+func wholeNumber(v number) (int64, bool) {
+	if i, ok := integer(v); ok {
+		return i, true
+	}
+	digits, ok := plain(string(v))
+	whole, fraction, _ := strings.Cut(digits, ".")
+	if !ok || whole == string(v) || significant(string(v)) > maxSignificant || strings.Trim(fraction, "0") != "" {
+		return 0, false
+	}
+	i, err := strconv.ParseInt(whole, 10, 64)
+	return i, err == nil
+}
+
 func (e *encoder) decimal(n *node, v any) any {
 	var digits string
 	switch v := v.(type) {
@@ -200,9 +257,12 @@ func (e *encoder) decimal(n *node, v any) any {
 	case int64:
 		digits = strconv.FormatInt(v, 10)
 	case number:
-		// Parsers on the way here may have gone through a double, which holds 15 digits.
-		if digits = string(v); len(strings.Trim(digits, "-0.")) > 16 {
+		if digits = string(v); significant(digits) > maxSignificant {
 			return e.problem("has more digits than a JSON number surely holds: write it as a string")
+		}
+		var ok bool
+		if digits, ok = plain(digits); !ok {
+			return e.problem("has an exponent that no decimal holds")
 		}
 	default:
 		return e.problem("must be a string of decimal digits, such as \"1250.75\"")

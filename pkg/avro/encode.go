@@ -264,7 +264,7 @@ func (e *encoder) integer(n *node, v any) any {
 		if n.logical != logicalNone {
 			break
 		}
-		parsed, ok := integer(v)
+		parsed, ok := wholeNumber(v)
 		if !ok {
 			return e.problem("must be an integer that fits in " + n.kind.String())
 		}

@@ -85,7 +85,7 @@ func TestEncodeJSON_FillsWhatMayBeLeftOut(t *testing.T) {
 
 func TestEncodeJSON_NamesEveryProblemAtOnce(t *testing.T) {
 	s := mustParse(t, everything)
-	_, err := s.EncodeJSON([]byte(`{"b":1,"i":2147483648,"l":1.0,"f":1e39,"by":"?","s":7,"fx":"AA==","e":"BLUE","id":"x","date":"2026-02-30",` +
+	_, err := s.EncodeJSON([]byte(`{"b":1,"i":2147483648,"l":1.5,"f":1e39,"by":"?","s":7,"fx":"AA==","e":"BLUE","id":"x","date":"2026-02-30",` +
 		`"tms":"24:00:00","tus":"1:2:3","ms":"2026-01-01T00:00:00.0001Z","us":"yesterday","money":"1.00001","rate":"1e9","inner":{"c":"RED","y":1},` +
 		`"list":[[1]],"maybe":"x","any":{"x":1,"c":"RED"},"def":null,"a/b~c":1,"d":"0"}`))
 	invalid, ok := errors.AsType[*InvalidError](err)
@@ -121,7 +121,8 @@ func TestEncodeJSON_IsStrictAboutValues(t *testing.T) {
 		typ, value string
 		want       string // rendered; "" for a problem
 	}{
-		{`"int"`, `1`, `1`}, {`"int"`, `-0`, `0`}, {`"int"`, `1e3`, ``}, {`"int"`, `1.0`, ``}, {`"int"`, `"1"`, ``}, {`"int"`, `null`, ``},
+		{`"int"`, `1`, `1`}, {`"int"`, `-0`, `0`}, {`"int"`, `1e3`, `1000`}, {`"int"`, `1.0`, `1`}, {`"int"`, `-5.0E1`, `-50`}, {`"int"`, `1200e-2`, `12`},
+		{`"int"`, `1.5`, ``}, {`"int"`, `1e-1`, ``}, {`"int"`, `1e10`, ``}, {`"int"`, `1e99999999999999999999`, ``}, {`"long"`, `12345678901234567.0`, ``}, {`"int"`, `"1"`, ``}, {`"int"`, `null`, ``},
 		{`"long"`, `-9223372036854775808`, `-9223372036854775808`}, {`"long"`, `9223372036854775808`, ``},
 		{`"double"`, `1e308`, `1e+308`}, {`"double"`, `1e309`, ``}, {`"double"`, `"NaN"`, ``}, {`"double"`, `-0.0`, `-0`},
 		{`"float"`, `16777217`, `16777216`}, {`"boolean"`, `"true"`, ``}, {`"boolean"`, `0`, ``},
@@ -134,7 +135,9 @@ func TestEncodeJSON_IsStrictAboutValues(t *testing.T) {
 		{micros, `"2026-06-30T23:59:50+24:00"`, ``}, {micros, `"2026-06-30T23:59:50.Z"`, ``}, {micros, `"2026-06-30T23:59:50.12345600000000Z"`, ``}, {micros, `"2026-06-30T23:59:50z"`, ``},
 		{decimal, `"1"`, `"1.00"`}, {decimal, `"-0.10"`, `"-0.10"`}, {decimal, `"1.100"`, `"1.10"`}, {decimal, `"1.101"`, ``}, {decimal, `"-0"`, `"0.00"`},
 		{decimal, `"9999.99"`, `"9999.99"`}, {decimal, `"10000"`, ``}, {decimal, `"+1"`, ``}, {decimal, `"01"`, ``}, {decimal, `"1."`, ``}, {decimal, `".5"`, ``},
-		{decimal, `"1e2"`, ``}, {decimal, `""`, ``}, {decimal, `"٣"`, ``}, {decimal, `12.5`, `"12.50"`}, {decimal, `1e2`, ``}, {decimal, `true`, ``},
+		{decimal, `"1e2"`, ``}, {decimal, `""`, ``}, {decimal, `"٣"`, ``}, {decimal, `12.5`, `"12.50"`}, {decimal, `1e2`, `"100.00"`}, {decimal, `-1.2E+2`, `"-120.00"`},
+		{decimal, `1E-2`, `"0.01"`}, {decimal, `1E-3`, ``}, {decimal, `0e9`, `"0.00"`}, {decimal, `0E-9`, `"0.00"`}, {decimal, `1.25e1`, `"12.50"`}, {decimal, `1e9`, ``}, {decimal, `1e65`, ``},
+		{decimal, `1e-99999999999`, ``}, {decimal, `true`, ``},
 		{decimal, `0.00000000000000000000000001`, ``}, {decimal, `12345678901234567`, ``},
 		{`["null","string"]`, `{"string":"x"}`, ``}, {`["null","string"]`, `"x"`, `"x"`}, {`["null","string"]`, `1`, ``},
 		{`["string","int"]`, `1`, `1`}, {`["string","int"]`, `null`, ``}, {`["string","int"]`, `[]`, ``},

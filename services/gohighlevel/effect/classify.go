@@ -248,10 +248,18 @@ func retryAfter(h http.Header) time.Duration {
 	return limitPause
 }
 
-// headerDelay reads Retry-After in seconds (RFC 9110, 10.2.3). A date, a negative or an absurd number is as good as none or is cut
-// to an hour; the vendor documents no such header.
+// headerDelay reads Retry-After, seconds or a date (RFC 9110, 10.2.3): proxies before a vendor write either. A date counts from the answer's
+// own Date, whatever the clocks here say. What is negative or no time is as good as none; an absurd wait is cut to an hour.
 func headerDelay(h http.Header) (time.Duration, bool) {
-	s, err := strconv.ParseInt(strings.TrimSpace(h.Get("Retry-After")), 10, 64)
+	given := strings.TrimSpace(h.Get("Retry-After"))
+	s, err := strconv.ParseInt(given, 10, 64)
+	if at, dateErr := http.ParseTime(given); dateErr == nil {
+		now, noDate := http.ParseTime(h.Get("Date"))
+		if noDate != nil {
+			return 0, false
+		}
+		s, err = max(0, int64(at.Sub(now)/time.Second)), nil
+	}
 	if err != nil || s < 0 {
 		return 0, false
 	}

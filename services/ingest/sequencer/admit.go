@@ -353,7 +353,8 @@ func (a *admission) judgeBody(t *tenant) decision {
 		return a.refuse(event.CodeInvalidBody, err.Error())
 	}
 	if sequence := a.sentAgain(); sequence > 0 {
-		return a.refuse(event.CodeConflict, "the refused event was sent again by its producer, and admitted as sequence "+strconv.FormatInt(sequence, 10))
+		return a.refuse(event.CodeConflict, "source and id of the refused event are those of sequence "+strconv.FormatInt(sequence, 10)+
+			": its producer sent it again, or another event had them first (publish this one under an id of its own)")
 	}
 	if a.e.Type == typeTenantCreated && t != nil {
 		return a.refuse(event.CodeTenantExists, "the tenant exists")

@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -65,11 +66,27 @@ func TestRedrive_AndTheProducersRepeatAreOne(t *testing.T) {
 		t.Fatalf("%+v", first)
 	}
 	late := d.put(redriven(d, e, 1))
-	if late.code != event.CodeConflict || !strings.Contains(late.detail, "sent again by its producer") {
+	if late.code != event.CodeConflict || !strings.Contains(late.detail, "its producer sent it again") {
 		t.Errorf("the producer was first: %+v", late)
 	}
 	if d.s.tenants["a"].derivers[derivesDeadLetter] != 1 {
 		t.Error("the number is not used up: the outbox stands still")
+	}
+}
+
+// No producer sent anything again: an operator who reads that would look for the data where it is not.
+func TestRedrive_OfAConflictSaysThatItsIDIsAnothersAndWhatToDo(t *testing.T) {
+	d := newDoor(t).tenant("a")
+	first := d.put(made("a", "1", "lead.created", map[string]any{"lead_id": "1"}))
+	other := made("a", "1", "lead.created", map[string]any{"lead_id": "2"})
+	if got := d.put(other); got.code != event.CodeConflict {
+		t.Fatalf("%+v", got)
+	}
+	got := d.put(redriven(d, other, 1))
+	for _, want := range []string{fmt.Sprintf("are those of sequence %d:", first.recorded.Sequence), "another event had them first", "under an id of its own"} {
+		if got.code != event.CodeConflict || !strings.Contains(got.detail, want) {
+			t.Errorf("%+v does not say %q", got, want)
+		}
 	}
 }
 

@@ -144,6 +144,7 @@ type letterOutcome struct {
 	Result string     `json:"result"` // would_retry, would_edit, would_drop, would_refuse; resolved, dropped, retried, refused_again, refused
 	Code   event.Code `json:"code,omitempty"`
 	Detail string     `json:"detail,omitempty"`
+	Next   string     `json:"next_ref,omitempty"` // of refused_again: the dead letter that goes on
 }
 
 // submit asks for the act on each letter, and waits until each was decided and the log or the dead letters show what became of it.
@@ -189,7 +190,7 @@ func (c *cli) submit(ctx context.Context, pool *pgxpool.Pool, letters []deadlett
 		out[i] = letterOutcome{Ref: letters[i].Ref(), Result: "refused", Code: answer.Code, Detail: answer.Detail}
 		if answer.Done {
 			out[i].Code = ""
-			if out[i].Result, out[i].Detail, err = c.become(ctx, pool, out[i].Ref); err != nil {
+			if err = c.become(ctx, pool, &out[i]); err != nil {
 				return err
 			}
 		}
@@ -204,7 +205,11 @@ func (c *cli) submit(ctx context.Context, pool *pgxpool.Pool, letters []deadlett
 	case bad == 0:
 		return nil
 	case bad == len(out) && bad == 1:
-		return &Error{Exit: exitFailed, What: "the dead letter is " + out[0].Result, Why: out[0].Detail, Code: out[0].Code}
+		e := &Error{Exit: exitFailed, What: "the dead letter is " + out[0].Result, Why: out[0].Detail, Code: out[0].Code}
+		if out[0].Next != "" {
+			return e.next("neuronx deadletter show %s", out[0].Next)
+		}
+		return e
 	}
 	return partial("%d of %d were not done", bad, len(out))
 }
@@ -244,26 +249,32 @@ func (c *cli) foreseeLetter(ctx context.Context, pool *pgxpool.Pool, l deadlette
 }
 
 // become waits until it is known what became of a letter.
-func (c *cli) become(ctx context.Context, pool *pgxpool.Pool, ref string) (result, detail string, err error) {
+func (c *cli) become(ctx context.Context, pool *pgxpool.Pool, out *letterOutcome) error {
 	var l *deadletter.Letter
 	if _, err := until(ctx, func() (bool, error) {
 		var err error
-		if l, err = c.letter(ctx, pool, ref); err != nil {
+		if l, err = c.letter(ctx, pool, out.Ref); err != nil {
 			return false, err
 		}
 		return l.State != deadletter.Open && l.State != deadletter.Retried, nil
 	}); err != nil {
-		return "", "", err
+		return err
 	}
-	switch {
-	case l == nil || l.State == deadletter.Open:
-		return deadletter.Retried, "not seen in the log yet", nil
-	case l.State == deadletter.Resolved:
-		return l.State, fmt.Sprintf("sequence %d", l.Sequence), nil
-	case l.State == deadletter.RefusedAgain:
-		return l.State, "as " + l.Next, nil
+	if l == nil || l.State == deadletter.Open {
+		out.Result, out.Detail = deadletter.Retried, "not seen in the log yet"
+		return nil
 	}
-	return l.State, "", nil
+	out.Result, out.Detail = l.State, ""
+	switch l.State {
+	case deadletter.Resolved:
+		out.Detail = fmt.Sprintf("sequence %d", l.Sequence)
+	case deadletter.RefusedAgain:
+		out.Detail, out.Next = "as "+l.Next, l.Next
+		if again, err := c.letter(ctx, pool, l.Next); err == nil { // the refusal is the news; that it can't be read now is not
+			out.Code, out.Detail = event.Code(again.Reason), out.Detail+": "+again.Detail
+		}
+	}
+	return nil
 }
 
 func (c *cli) showOutcomes(rows []letterOutcome) error {

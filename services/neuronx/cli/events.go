@@ -160,15 +160,12 @@ func ruleOf(r event.Recorded) string {
 
 // noEvent is the error about an id that the archive lacks, with the newest ids that are like it.
 func noEvent(ctx context.Context, pool *pgxpool.Pool, tenantID, id string) error {
-	e := (&Error{Exit: exitFailed, What: "the archive of " + tenantID + " has no event " + id, Code: event.CodeNotFound})
 	near, err := recent(ctx, pool, tenantID, "event_id")
 	if err != nil {
 		return err
 	}
-	if n := nearest(id, near); n != "" {
-		return e.next("did you mean %s? `neuronx events list --tenant %s` lists all", n, tenantID)
-	}
-	return e.next("`neuronx events list --tenant %s` lists the newest, `neuronx deadletter list` what was refused; the archive follows the log by a moment", tenantID)
+	return notArchived(ctx, pool, tenantID, "no event "+id, nearest(id, near),
+		"`neuronx events list --tenant "+tenantID+"` lists the newest, `neuronx deadletter list` what was refused")
 }
 
 // recent lists the ids or subjects (column) of a tenant's newest 1,000 events: what a person may have meant.

@@ -86,6 +86,11 @@ their data, in upper or lower case. The archive follows the log by a moment; neu
 			}); err != nil {
 				return err
 			}
+			if f.to.IsZero() {
+				if err := c.noteBehind(ctx, pool, f.tenant); err != nil {
+					return err
+				}
+			}
 			if more {
 				c.note("there are older ones: --limit shows more, --until %s goes on from here", found[0].RecordedTime)
 			}
@@ -131,9 +136,5 @@ func knownSubject(ctx context.Context, pool *pgxpool.Pool, tenantID, subject str
 	if err != nil {
 		return err
 	}
-	e := &Error{Exit: exitFailed, What: "the archive of " + tenantID + " has nothing about " + subject, Code: event.CodeNotFound}
-	if n := nearest(subject, near); n != "" {
-		return e.next("did you mean %s? `neuronx events list --tenant %s` lists the newest events", n, tenantID)
-	}
-	return e.next("`neuronx events list --tenant %s` lists the newest events; the archive follows the log by a moment", tenantID)
+	return notArchived(ctx, pool, tenantID, "nothing about "+subject, nearest(subject, near), "`neuronx events list --tenant "+tenantID+"` lists the newest events")
 }

@@ -98,6 +98,27 @@ func TestEvents_AreListedByWhatIsKnownOfThemAndTracedByLead(t *testing.T) {
 	}
 }
 
+func TestEvents_SayThatTheArchiveIsBehindTheLog(t *testing.T) {
+	t.Chdir(t.TempDir())
+	db := leads(t)
+	if _, err := db.Pool(t, "").Exec(t.Context(), `UPDATE neuronx.progress SET sequence = CASE consumer WHEN 'neuronx.archiver' THEN 5 ELSE 7 END,
+		updated_at = now() - interval '1 minute' WHERE tenant_id = 'acme'`); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{envPostgres: db.URL(postgres.RoleOps)}
+	const behind = "ends at sequence 5, and the log has at least 7"
+	for args, code := range map[string]int{"trace lead/4": exitFailed, "trace aa": exitFailed, "get aa": exitFailed, "list --subject lead/4": exitFailed,
+		"trace lead/42": exitOK, "list": exitOK, "list --email nobody@example.com": exitOK} {
+		got, _, stderr := try(t, env, append([]string{"events"}, strings.Fields(args+" --tenant acme --timeout 20s")...)...)
+		if got != code || !strings.Contains(stderr, behind) || strings.Contains(stderr, "did you mean") {
+			t.Errorf("%s: exit %d: %s", args, got, stderr)
+		}
+	}
+	if _, _, stderr := try(t, env, "events", "list", "--until", "2026-11-01T00:00:01Z", "--tenant", "acme"); strings.Contains(stderr, behind) {
+		t.Errorf("what ends before the archive does lacks nothing: %s", stderr)
+	}
+}
+
 func TestStatus_CountsATenantOnceByItsWorstState(t *testing.T) {
 	pool := leads(t).Pool(t, postgres.RoleOps)
 	got, err := counts(t.Context(), pool, tenantStates)

@@ -58,6 +58,9 @@ came of these: the type with the rule that derived it, and its data. It reads th
 				}
 				return noEvent(ctx, pool, tenantID, args[0])
 			}
+			if err := c.noteBehind(ctx, pool, tenantID); err != nil {
+				return err
+			}
 			if len(found) > maxTraced {
 				found = found[:maxTraced]
 				c.note("these are the first %d events of it; there are more", maxTraced)

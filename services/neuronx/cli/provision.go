@@ -2,12 +2,14 @@ package cli
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -88,7 +90,18 @@ administrator of the Kafka cluster has to run it.`,
 			}
 			switch {
 			case err != nil:
-				return failed("provision", err).next("run it again when the cause is gone: it goes on where it stopped")
+				next := "run it again when the cause is gone: it goes on where it stopped"
+				if refused(changes) && !laptop {
+					next = oneBroker
+				}
+				return failed("provision", err).next("%s", next)
+			case !execute && refused(changes):
+				c.dryRun()
+				hint := "repair what is refused first"
+				if !laptop {
+					hint = oneBroker
+				}
+				return partial("--execute would refuse what is marked so").next("%s", hint)
 			case !execute && len(changes) > 0:
 				c.dryRun()
 			case len(changes) == 0:
@@ -107,6 +120,15 @@ administrator of the Kafka cluster has to run it.`,
 	fs.BoolVar(&execute, "execute", false, "do it")
 	c.setting(fs, "postgres-admin-url", envAdmin, "Postgres URL of a superuser")
 	return cmd
+}
+
+const oneBroker = "is it one broker on one machine? then --laptop; `neuronx dev` (make run) has provisioned itself. Else repair what is refused, and run it again"
+
+// refused reports whether a change is one that provisioning does not make.
+func refused(changes []provision.Change) bool {
+	return slices.ContainsFunc(changes, func(ch provision.Change) bool {
+		return ch.Action == kafka.ActionRefuse || ch.Action == string(registry.ActionRefused)
+	})
 }
 
 func readPasswords(path string) (map[string]string, error) {

@@ -27,7 +27,7 @@ func (c *cli) rules() *cobra.Command {
 func (c *cli) checkRules(ctx context.Context, paths []string, offline bool, tell func(ruleset.Problems) error) ([]ruleset.File, error) {
 	files, err := ruleset.Load(paths...)
 	if err != nil {
-		return nil, failed("read the rule files", err)
+		return nil, failed("read the rule files", err).next("name a rule file, or a folder of .yaml files")
 	}
 	if left := ruleset.LeftOut(paths...); len(left) > 0 {
 		c.note("warning: not read: %s; of a folder, rules are the files *.yaml and *.yml, and not its subfolders", strings.Join(left, ", "))

@@ -195,15 +195,15 @@ func (c *cli) retry(cmd *cobra.Command, p place, execute bool) error {
 }
 
 func nobodyStalled(verb string, p place) error {
-	who := p.tenant
-	if who == "" {
-		who = "any tenant"
+	who := p.tenant + " is not stalled"
+	if p.tenant == "" {
+		who = "no tenant is stalled"
 	}
 	where := p.consumer
 	if where == "" {
 		where = "any consumer"
 	}
-	return failed(verb, event.Refuse(event.CodeNotFound, "%s is not stalled in %s", who, where).Hint("neuronx stalled list"))
+	return failed(verb, event.Refuse(event.CodeNotFound, "%s in %s", who, where).Hint("neuronx stalled list"))
 }
 
 func (c *cli) stalledSkip() *cobra.Command {

@@ -46,6 +46,7 @@ func TestStalled_ListsRetriesAndNamesWhatItWouldSkip(t *testing.T) {
 	run(0, "stalled skip --consumer gohighlevel --tenant acme --reason r", "WOULD SKIP", "acme 1 5")
 	run(4, "stalled skip --consumer gohighlevel --tenant acme --reason r --sequence 4 --execute", "at sequence 5, not 4")
 	run(1, "stalled skip --consumer rules --tenant acme --reason r", "acme is not stalled in rules")
+	run(1, "stalled retry --consumer rules --all --execute", "no tenant is stalled in rules")
 	run(4, "stalled skip --consumer archiver --tenant globex --reason r --sequence 3 --execute", "hole in the archive")
 	run(1, "stalled retry --consumer projector --feed control --tenant acme --execute", "not stalled")
 	run(0, "stalled retry --consumer archiver --all", "WOULD RETRY")

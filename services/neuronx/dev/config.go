@@ -34,9 +34,12 @@ type Config struct {
 	Registered func(service string, reg *prometheus.Registry)
 }
 
+// defaultDataDir is where the tool looks for dev.env.
+const defaultDataDir = ".neuronx"
+
 // Bind declares the flags.
 func (c *Config) Bind(fs *pflag.FlagSet) {
-	fs.StringVar(&c.DataDir, "data-dir", ".neuronx", "folder of all data, keys and dev.env")
+	fs.StringVar(&c.DataDir, "data-dir", defaultDataDir, "folder of all data, keys and dev.env")
 	fs.StringVar(&c.HTTP, "http", "127.0.0.1:8080", "listen address of the HTTP door")
 	fs.StringSliceVar(&c.AllowedHosts, "allowed-hosts", nil, "host names, beside the usual ones, under which clients reach the HTTP ports; .example.com for all under it, * for every name")
 	fs.StringVar(&c.Admin, "admin-addr", "127.0.0.1:9090", "loopback address of /metrics, /readyz and the services' switches")

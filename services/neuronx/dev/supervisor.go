@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,6 +72,15 @@ func (s *Supervisor) find(name string) *unit {
 		}
 	}
 	return nil
+}
+
+// names lists the services in the order in which they were given.
+func (s *Supervisor) names() []string {
+	names := make([]string, len(s.units))
+	for i, u := range s.units {
+		names[i] = u.name
+	}
+	return names
 }
 
 // start starts a service that is not running; it returns at once.
@@ -199,6 +209,19 @@ func (s *Supervisor) Trouble() error {
 	return errors.Join(errs...)
 }
 
+// Stopped names the services that somebody stopped by their switch.
+func (s *Supervisor) Stopped() []string {
+	var names []string
+	for _, u := range s.units {
+		u.mu.Lock()
+		if !u.wanted {
+			names = append(names, u.name)
+		}
+		u.mu.Unlock()
+	}
+	return names
+}
+
 // Gather implements prometheus.Gatherer over the services that run.
 func (s *Supervisor) Gather() ([]*dto.MetricFamily, error) {
 	var all prometheus.Gatherers
@@ -219,7 +242,7 @@ func (s *Supervisor) Routes(mux *http.ServeMux) {
 		mux.HandleFunc("POST /services/{name}/"+verb, func(w http.ResponseWriter, r *http.Request) {
 			u := s.find(r.PathValue("name"))
 			if u == nil {
-				http.Error(w, fmt.Sprintf("no service is named %q", r.PathValue("name")), http.StatusNotFound)
+				http.Error(w, fmt.Sprintf("no service is named %q; there are %s", r.PathValue("name"), strings.Join(s.names(), ", ")), http.StatusNotFound)
 				return
 			}
 			do(u)

@@ -2,10 +2,14 @@ package dev
 
 import (
 	"bytes"
+	"context"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/safetext"
 )
@@ -105,5 +109,27 @@ func TestView_ShowsHostileTextWithoutDoingWhatItSays(t *testing.T) {
 		t.Errorf("not shown: %q", out.String())
 	} else if v.draw(s); !strings.HasPrefix(out.String()[before:], "\x1b[") { // its own move of the cursor
 		t.Errorf("drawn below instead of over: %q", out.String()[before:])
+	}
+}
+
+func TestSupervisor_NamesTheServicesThatWereStopped(t *testing.T) {
+	s := NewSupervisor(slog.New(slog.DiscardHandler))
+	for _, name := range []string{"rules", "archiver"} {
+		s.Add(name, func(ctx context.Context, _ *app.Runtime) error { <-ctx.Done(); return nil })
+	}
+	for _, u := range s.units {
+		s.start(u)
+		defer s.stop(u)
+	}
+	if got := s.Stopped(); len(got) > 0 {
+		t.Errorf("%v", got)
+	}
+	s.stop(s.find("archiver"))
+	if got := s.Stopped(); !slices.Equal(got, []string{"archiver"}) {
+		t.Errorf("%v, want the archiver", got)
+	}
+	s.start(s.find("archiver"))
+	if got := s.Stopped(); len(got) > 0 {
+		t.Errorf("it runs again: %v", got)
 	}
 }

@@ -18,7 +18,7 @@ type snapshot struct {
 	Log       int64 // events in the log
 	Stages    []stage
 	Leads     []*journey
-	Off       []string // rules that are off
+	Off       []string // services that were stopped, rules that are off
 	Trouble   string   // why something is not ready; empty when all is fine
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -102,6 +104,9 @@ func (w *watcher) snapshot(ctx context.Context) (snapshot, []*journey) {
 		w.travel.progressed(key[1], key[0], sequence, now)
 	}
 	s := snapshot{Up: now.Sub(w.began), Log: w.travel.head(), Addresses: w.addresses(), Off: off}
+	for _, name := range w.sup.Stopped() {
+		s.Off = append(s.Off, name+" was stopped: curl -X POST "+w.e.adminURL+"/services/"+name+"/start")
+	}
 	if err == nil {
 		err = w.sup.Trouble()
 	}
@@ -172,7 +177,19 @@ func (w *watcher) addresses() [][2]string {
 		{"Postgres", "127.0.0.1:" + strconv.Itoa(w.e.postgres.Port())},
 		{"CRM", w.e.crmURL + "   (stand-in)"},
 		{"metrics", w.e.adminURL + "/metrics"},
+		{"look", w.tool("status") + "   (in another terminal)"},
 	}
+}
+
+// tool is a command of this program that finds this engine, from the folder that it was started in.
+func (w *watcher) tool(verb string) string {
+	line := os.Args[0] + " " + verb
+	file := w.e.folder.path(envFile)
+	at, err := filepath.Abs(file)
+	if found, foundErr := filepath.Abs(filepath.Join(defaultDataDir, envFile)); err != nil || foundErr != nil || at != found {
+		line += " --env-file " + file
+	}
+	return line
 }
 
 // reachable is the URL under which a listener's address can be reached from this machine.

@@ -13,6 +13,15 @@ var (
 	cutNumber  = regexp.MustCompile(`^[0-9]([.,][0-9]+)?E\+[0-9]+$`)
 )
 
+// wrapped is ="0044", by which an export keeps a spreadsheet from cutting zeros.
+var wrapped = regexp.MustCompile(`^="[^"]*"$`)
+
+// named reports whether a field names a person or a thing, where one more character makes somebody else. In names of people an apostrophe is
+// a letter ('t Hooft).
+func named(field string) bool {
+	return field == "id" || field == "phone" || field == "email" || strings.HasSuffix(field, "_id")
+}
+
 // damaged says what a spreadsheet made of the value of a field, so that it is refused and not taken for what it was.
 func damaged(field string, value any) error {
 	s, ok := value.(string)
@@ -20,7 +29,9 @@ func damaged(field string, value any) error {
 	case !ok:
 	case slices.Contains(cellErrors, s):
 		return fmt.Errorf("%q is a spreadsheet's error and no value: mend the cell, or empty it", s)
-	case cutNumber.MatchString(s) && (field == "id" || field == "phone" || strings.HasSuffix(field, "_id")):
+	case wrapped.MatchString(s), named(field) && (strings.HasPrefix(s, "'") || strings.HasPrefix(s, "=")):
+		return fmt.Errorf("%.40q has a mark by which a spreadsheet keeps a cell as text, and would be another value than without it: take it off before the export, or in the spec", s)
+	case cutNumber.MatchString(s) && named(field):
 		return fmt.Errorf("%q is a long number that a spreadsheet cut: its digits are lost; format the column as text, then export it again", s)
 	}
 	return nil

@@ -211,7 +211,7 @@ func (r *run) input(ctx context.Context) (Result, error) {
 		r.Note("%s: going on after row %d", r.in.File, r.pos.Rows)
 	}
 	r.in.neverTimed(r.Note)
-	r.untimed = untimed{}
+	r.untimed = untimed{types: map[string]int64{}}
 	defer func() { r.untimed.tell(r.in.File, r.Note) }()
 	path := filepath.Join(r.Dir, r.in.File)
 	err := r.count(path)
@@ -241,15 +241,23 @@ func (r *run) file(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	if c, ok := src.(*csvRows); ok {
+		unread(r.in, c.header, r.Note)
+	}
+	rows := int64(0)
 	for {
 		row, err := src.Next()
 		if errors.Is(err, io.EOF) {
+			if rows == 0 {
+				r.Note("%s has no rows: is it the whole export?", r.in.File)
+			}
 			return r.flush(ctx, src.Offset())
 		}
 		var bad *rowError
 		if err != nil && !errors.As(err, &bad) {
 			return errors.Join(err, r.flush(ctx, src.Offset()))
 		}
+		rows++
 		if row.Number <= r.pos.Rows {
 			continue // an earlier run's
 		}

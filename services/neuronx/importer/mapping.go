@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
@@ -25,6 +24,7 @@ type Event struct {
 
 	key     string   // that the id follows from
 	implied bool     // the subject follows from the data
+	guessed bool     // a time of it has no offset, and the spec names no zone
 	mapping *Mapping // that made it
 	stored  []byte   // the data as they would be stored, in JSON; nil without a schema
 }
@@ -77,7 +77,7 @@ func (s *Spec) Map(tenant string, in Input, row Row) ([]Event, error) {
 				continue
 			}
 		}
-		e, err := s.mapOne(tenant, in.Zone, m, row, vars)
+		e, err := s.mapOne(tenant, in, m, row, vars)
 		if err == nil && m.contract != nil {
 			e.stored, err = m.contract.check(tenant, &e)
 		}
@@ -104,7 +104,7 @@ func lacking(err error, p *expr.Program, row Row) error {
 	return err
 }
 
-func (s *Spec) mapOne(tenant string, zone *time.Location, m *Mapping, row Row, vars map[string]any) (Event, error) {
+func (s *Spec) mapOne(tenant string, in Input, m *Mapping, row Row, vars map[string]any) (Event, error) {
 	e := Event{SpecVersion: "1.0", Source: "/import/" + s.Name, Type: m.Type, Origin: event.OriginImport, Data: map[string]any{}, mapping: m}
 	key, err := m.id.Eval(vars)
 	if err != nil {
@@ -131,7 +131,7 @@ func (s *Spec) mapOne(tenant string, zone *time.Location, m *Mapping, row Row, v
 		if err != nil {
 			return e, fmt.Errorf("time: %w", lacking(err, m.time, row))
 		}
-		t, err := parseTime(v, zone)
+		t, err := parseTime(v, in.Zone)
 		if err != nil {
 			return e, fmt.Errorf("time: %w", err)
 		}
@@ -140,6 +140,7 @@ func (s *Spec) mapOne(tenant string, zone *time.Location, m *Mapping, row Row, v
 		}
 		if !t.IsZero() {
 			e.Time = event.FormatTime(t)
+			e.guessed = in.Unzoned && offsetless(v)
 		}
 	}
 	var fields *shape
@@ -151,7 +152,9 @@ func (s *Spec) mapOne(tenant string, zone *time.Location, m *Mapping, row Row, v
 		if err != nil {
 			return e, fmt.Errorf("data.%s: %w", f.name, lacking(err, f.value, row))
 		}
-		if v, err = fields.field(f.name).value(v, zone); err != nil {
+		field := fields.field(f.name)
+		e.guessed = e.guessed || in.Unzoned && field != nil && field.time && offsetless(v)
+		if v, err = field.value(v, in.Zone); err != nil {
 			return e, fmt.Errorf("data.%s: %w", f.name, err)
 		}
 		if err := damaged(f.name, v); err != nil {

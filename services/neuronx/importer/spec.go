@@ -45,6 +45,7 @@ type Input struct {
 	Delimiter byte   // of CSV; 0: a comma, or what a first line sep=… says
 	Unquoted  bool   // CSV in which a quote is a character like any other
 	Zone      *time.Location
+	Unzoned   bool // the spec names no zone: UTC is a guess
 	Events    []Mapping
 }
 
@@ -162,7 +163,7 @@ func Parse(text []byte) (*Spec, error) {
 }
 
 func (p *problems) input(at string, doc inputDoc) Input {
-	in := Input{File: doc.File, Format: doc.Format, Zone: time.UTC}
+	in := Input{File: doc.File, Format: doc.Format, Zone: time.UTC, Unzoned: doc.Zone == ""}
 	if doc.File == "" {
 		p.add(at+".file", "required")
 	}

@@ -3,6 +3,7 @@ package importer
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -42,6 +43,15 @@ func parseTime(v any, zone *time.Location) (time.Time, error) {
 		return sane(t, v)
 	}
 	return time.Time{}, fmt.Errorf("must be a time or text, not %T", v)
+}
+
+// offsetless reports whether a value that parseTime takes is a time of the input's zone, for want of an offset.
+func offsetless(v any) bool {
+	s, ok := v.(string)
+	return ok && s != "" && !slices.ContainsFunc(zoned, func(layout string) bool {
+		_, err := time.Parse(layout, s)
+		return err == nil
+	})
 }
 
 func sane(t time.Time, said string) (time.Time, error) {

@@ -106,6 +106,30 @@ func TestOpportunities_AreOpenAgainWithoutAClose(t *testing.T) {
 	}
 }
 
+func TestOpportunities_KeepTheCurrencyOfTheirValue(t *testing.T) {
+	of := func(day float64, typ string, value, currency any) fact {
+		return fact{day, "opportunity." + typ, data{"opportunity_id": "R", "value": value, "currency": currency}}
+	}
+	created := of(0, "created", "100.0000", "USD")
+	for name, tc := range map[string]struct {
+		facts           []fact
+		value, currency any
+	}{
+		"a currency alone renames no amount":            {[]fact{created, of(1, "won", nil, "EUR")}, "100.0000", "USD"},
+		"nor when it comes before what happened before": {[]fact{of(1, "won", nil, "EUR"), created}, "100.0000", "USD"},
+		"nor an amount that a later one replaced":       {[]fact{created, of(1, "created", "120.0000", nil), of(2, "won", nil, "EUR")}, "120.0000", "USD"},
+		"both are both": {[]fact{created, of(1, "won", "90.0000", "EUR")}, "90.0000", "EUR"},
+		"a value alone is in the deal's currency": {[]fact{created, of(1, "won", "90.0000", nil)}, "90.0000", "USD"},
+		"the currency came first":                 {[]fact{of(0, "created", nil, "EUR"), of(1, "won", "90.0000", nil)}, "90.0000", "EUR"},
+		"the currency of an amount that has none": {[]fact{of(0, "created", "90.0000", nil), of(1, "won", nil, "EUR")}, "90.0000", "EUR"},
+		"no amount": {[]fact{of(0, "created", nil, "EUR"), of(1, "won", nil, "USD")}, nil, "USD"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want(t, tables(t, tc.facts...)["read.opportunities"]["acme/1:R"], data{"value": tc.value, "currency": tc.currency})
+		})
+	}
+}
+
 func TestOpportunities_AreOpenFromTheirFirstEvent(t *testing.T) {
 	for _, typ := range []string{"opportunity.created", "opportunity.stage_changed", "opportunity.reopened"} {
 		all := tables(t, fact{0, typ, data{"opportunity_id": "1", "stage": "closed won"}})

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// reach is how far a tenant's archive goes, and how far another consumer has read: what lies between is in the log and not yet archived.
+type reach struct {
+	archived, seen int64
+	still          bool // nothing was archived for a few seconds
+}
+
+func archiveReach(ctx context.Context, pool *pgxpool.Pool, tenantID string) (r reach, err error) {
+	err = pool.QueryRow(ctx, `SELECT coalesce(max(sequence) FILTER (WHERE consumer = $2), 0), coalesce(max(greatest(sequence, seen)), 0),
+		coalesce(max(updated_at) FILTER (WHERE consumer = $2) < now() - interval '5 seconds', true)
+		FROM neuronx.progress WHERE tenant_id = $1 AND state <> 'retired'`, tenantID, kafka.GroupArchiver).Scan(&r.archived, &r.seen, &r.still)
+	if err != nil {
+		return r, failed("read how far the archive is", err)
+	}
+	return r, nil
+}
+
+func (r reach) behind() bool { return r.seen > r.archived }
+
+func (r reach) String() string {
+	return fmt.Sprintf("ends at sequence %d, and the log has at least %d", r.archived, r.seen)
+}
+
+// noteBehind says on stderr that what is shown from the archive lacks the newest events. An archive that follows a moving log is always a
+// moment behind; that is not worth a line.
+func (c *cli) noteBehind(ctx context.Context, pool *pgxpool.Pool, tenantID string) error {
+	r, err := archiveReach(ctx, pool, tenantID)
+	if err == nil && r.behind() && r.still {
+		c.note("the archive of %s %s: newer events are missing here; `neuronx status` shows whether the archiver runs", tenantID, r)
+	}
+	return err
+}
+
+// notArchived is the error about something that a tenant's archive has nothing of. near is what was meant, maybe; it is no help while the
+// archive lacks events that were admitted.
+func notArchived(ctx context.Context, pool *pgxpool.Pool, tenantID, what, near, next string) error {
+	e := &Error{Exit: exitFailed, What: "the archive of " + tenantID + " has " + what, Code: event.CodeNotFound}
+	r, err := archiveReach(ctx, pool, tenantID)
+	switch {
+	case err != nil:
+		return err
+	case r.behind():
+		e.Why = "it " + r.String() + ": it may be among those"
+		return e.next("`neuronx events tail --tenant %s` reads the log itself; `neuronx status` shows whether the archiver runs", tenantID)
+	case near != "":
+		return e.next("did you mean %s? `neuronx events list --tenant %s` lists the newest events", near, tenantID)
+	case strings.Contains(what, "@"):
+		return e.next("`neuronx events list --tenant %s --email <address>` finds events by an address", tenantID)
+	}
+	return e.next("%s; the archive follows the log by a moment", next)
+}
