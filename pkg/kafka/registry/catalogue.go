@@ -23,6 +23,7 @@ const (
 	freshFor  = time.Minute     // how old the list may be
 	missAfter = time.Second     // a type that is not in the list is looked for again after this
 	retryWait = 2 * time.Second // between refreshes that fail
+	atOnce    = 8               // subjects asked for at a time; as many connections are kept
 )
 
 // catalogue is what the registry held at one moment. It is immutable.
@@ -241,7 +242,7 @@ func (c *Client) all(ctx context.Context, prefix string) ([]sr.SubjectSchema, er
 func (c *Client) each(ctx context.Context, subjects []string) ([]sr.SubjectSchema, error) {
 	answers := make([][]sr.SubjectSchema, len(subjects))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
+	g.SetLimit(atOnce)
 	for i, subject := range subjects {
 		g.Go(func() (err error) {
 			if answers[i], err = c.versions(ctx, subject); err != nil {
