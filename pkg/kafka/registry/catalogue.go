@@ -32,6 +32,7 @@ type catalogue struct {
 	byType        map[string]entry
 	byFingerprint map[[32]byte]entry
 	versions      map[string][]int32 // ids by full name
+	strays        []Stray
 }
 
 type entry struct {
@@ -155,7 +156,7 @@ func (c *Client) list(ctx context.Context) (*catalogue, error) {
 		return nil, err
 	}
 	c.nextTry = time.Time{}
-	cat := &catalogue{at: at, byType: map[string]entry{}, byFingerprint: map[[32]byte]entry{}, versions: map[string][]int32{}}
+	cat := &catalogue{at: at, byType: map[string]entry{}, byFingerprint: map[[32]byte]entry{}, versions: map[string][]int32{}, strays: strays(found)}
 	for _, s := range found {
 		id := int32(s.ID)
 		schema, ok := c.byID[id]
