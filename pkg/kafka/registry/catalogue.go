@@ -23,6 +23,7 @@ const (
 	freshFor  = time.Minute     // how old the list may be
 	missAfter = time.Second     // a type that is not in the list is looked for again after this
 	retryWait = 2 * time.Second // between refreshes that fail
+	atOnce    = 8               // subjects asked for at a time; as many connections are kept
 )
 
 // catalogue is what the registry held at one moment. It is immutable.
@@ -31,6 +32,7 @@ type catalogue struct {
 	byType        map[string]entry
 	byFingerprint map[[32]byte]entry
 	versions      map[string][]int32 // ids by full name
+	strays        []Stray
 }
 
 type entry struct {
@@ -154,7 +156,7 @@ func (c *Client) list(ctx context.Context) (*catalogue, error) {
 		return nil, err
 	}
 	c.nextTry = time.Time{}
-	cat := &catalogue{at: at, byType: map[string]entry{}, byFingerprint: map[[32]byte]entry{}, versions: map[string][]int32{}}
+	cat := &catalogue{at: at, byType: map[string]entry{}, byFingerprint: map[[32]byte]entry{}, versions: map[string][]int32{}, strays: strays(found)}
 	for _, s := range found {
 		id := int32(s.ID)
 		schema, ok := c.byID[id]
@@ -241,7 +243,7 @@ func (c *Client) all(ctx context.Context, prefix string) ([]sr.SubjectSchema, er
 func (c *Client) each(ctx context.Context, subjects []string) ([]sr.SubjectSchema, error) {
 	answers := make([][]sr.SubjectSchema, len(subjects))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
+	g.SetLimit(atOnce)
 	for i, subject := range subjects {
 		g.Go(func() (err error) {
 			if answers[i], err = c.versions(ctx, subject); err != nil {

@@ -70,7 +70,7 @@ func NewClient(address string, log *slog.Logger) (*Client, error) {
 	}
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		MaxIdleConnsPerHost: 8,
+		MaxIdleConnsPerHost: atOnce,
 		IdleConnTimeout:     30 * time.Second,
 		ForceAttemptHTTP2:   true,
 	}

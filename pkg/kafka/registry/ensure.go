@@ -13,8 +13,8 @@ import (
 func (c *Client) Ensure(ctx context.Context, s *avro.Schema) (int32, error) {
 	var id int32
 	for _, subject := range subjectsOf(s.FullName()) {
-		change, err := c.plan(ctx, "", subject, s)
-		if err != nil {
+		change := Change{Subject: subject}
+		if err := c.plan(ctx, &change, s); err != nil {
 			return 0, fmt.Errorf("plan %s: %w", subject, err)
 		}
 		switch change.Action {

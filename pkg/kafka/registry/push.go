@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/sr"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/schemas"
@@ -39,24 +40,25 @@ var ErrRefused = errors.New("schemas refused")
 // changes are good with ErrRefused too.
 func (c *Client) Push(ctx context.Context, files []schemas.File, execute bool) ([]Change, error) {
 	var changes []Change
-	var parsed []*avro.Schema // of the change with the same index
-	refused := 0
+	var parsed []*avro.Schema // of the change with the same index; nil: its file breaks a rule
 	for _, file := range files {
 		s, found := check(file)
 		if s != nil {
 			for _, subject := range subjectsOf(s.FullName()) {
-				change, err := c.plan(ctx, file.Path, subject, s)
-				if err != nil {
-					return nil, fmt.Errorf("plan %s: %w", subject, err)
-				}
-				found = append(found, change)
+				found = append(found, Change{Path: file.Path, Subject: subject})
 			}
 		}
 		for _, change := range found {
-			if change.Action == ActionRefused {
-				refused++
-			}
 			changes, parsed = append(changes, change), append(parsed, s)
+		}
+	}
+	if err := c.planAll(ctx, changes, parsed); err != nil {
+		return nil, err
+	}
+	refused := 0
+	for i := range changes {
+		if changes[i].Action == ActionRefused {
+			refused++
 		}
 	}
 	if refused > 0 {
@@ -93,20 +95,40 @@ func check(file schemas.File) (*avro.Schema, []Change) {
 	return s, nil
 }
 
+// planAll plans each change that has a schema, a few at a time. The catalogue has more than a hundred subjects of two round trips each:
+// one after the other, that is longer than a caller's deadline where the registry is far away or slow.
+func (c *Client) planAll(ctx context.Context, changes []Change, parsed []*avro.Schema) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for i, s := range parsed {
+		if s == nil {
+			continue
+		}
+		g.Go(func() error {
+			if err := c.plan(ctx, &changes[i], s); err != nil {
+				return fmt.Errorf("plan %s: %w", changes[i].Subject, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
 // plan compares a schema with the versions of a subject. Registries compare too, each in its own way; this is ours.
-func (c *Client) plan(ctx context.Context, path, subject string, s *avro.Schema) (Change, error) {
-	change := Change{Path: path, Subject: subject, Action: ActionRegister}
-	versions, err := c.sr.Schemas(ctx, subject)
+func (c *Client) plan(ctx context.Context, change *Change, s *avro.Schema) error {
+	change.Action = ActionRegister
+	versions, err := c.sr.Schemas(ctx, change.Subject)
 	if err != nil {
 		if err = c.classify(err); errors.Is(err, ErrUnknown) {
-			return change, nil
+			return nil
 		}
-		return change, err
+		return err
 	}
 	for _, v := range versions {
 		earlier, err := parse(v.Schema)
 		if err == nil && earlier.Fingerprint() == s.Fingerprint() {
-			return Change{Path: path, Subject: subject, Action: ActionUnchanged, ID: int32(v.ID)}, nil
+			change.Action, change.ID, change.Detail = ActionUnchanged, int32(v.ID), ""
+			return nil
 		}
 		if err == nil {
 			err = avro.CheckCompatible(s, earlier)
@@ -115,7 +137,7 @@ func (c *Client) plan(ctx context.Context, path, subject string, s *avro.Schema)
 			change.Action, change.Detail = ActionRefused, fmt.Sprintf("version %d: %v", v.Version, err)
 		}
 	}
-	return change, nil
+	return nil
 }
 
 func (c *Client) register(ctx context.Context, change *Change, s *avro.Schema) error {

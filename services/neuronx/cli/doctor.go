@@ -13,6 +13,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
@@ -209,14 +210,30 @@ func (c *cli) checkRegistry(ctx context.Context) finding {
 	if err != nil {
 		return fail(err, "is the registry running at "+c.value(envRegistry)+"?")
 	}
+	strays, err := reg.Strays(ctx)
+	if err != nil {
+		return fail(err, "")
+	}
 	changes, err := provision.Schemas(ctx, reg, false)
 	switch {
 	case err != nil:
 		return fail(err, "neuronx schemas check")
+	case len(strays) > 0:
+		return straysFinding(strays)
 	case len(changes) > 0:
 		return finding{Result: checkWarn, Detail: fmt.Sprintf("%d types; %s of this version not pushed", len(types), plural(len(changes), "schema")), Next: "neuronx provision --execute"}
 	}
 	return finding{Result: checkOK, Detail: fmt.Sprintf("%d types", len(types))}
+}
+
+// straysFinding names the first latest version that events can't be written under, and says how many more there are.
+func straysFinding(strays []registry.Stray) finding {
+	s := strays[0]
+	detail := fmt.Sprintf("%s: events under the latest version, %d, are refused, as it can't be data of %s: %s", s.Subject, s.Version, s.EventType, s.Detail)
+	if len(strays) > 1 {
+		detail += fmt.Sprintf("; %s more", plural(len(strays)-1, "subject"))
+	}
+	return finding{Result: checkFail, Detail: detail, Next: "delete that version at the registry, and set the subject's compatibility to FULL_TRANSITIVE"}
 }
 
 func (c *cli) checkPostgres(ctx context.Context) finding {

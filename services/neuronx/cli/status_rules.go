@@ -53,11 +53,16 @@ func (r *ruleTrouble) next() string {
 }
 
 // readRules lists a rule of each tenant whose rules are in trouble: one that is off before one that was cut, and of those the one that was
-// cut most. What was cut before the rules in force were published is not told: it is over.
+// cut most. What was cut or failed before the rules in force were published is over and not told. That goes by the sequence of the last
+// event on which it did, as rules may still be at events of before long after the publication; by the clock where none was kept. A rerun is
+// of the rules in force, however old its events.
 func readRules(ctx context.Context, pool *pgxpool.Pool) ([]ruleTrouble, error) {
 	rows, err := pool.Query(ctx, `SELECT DISTINCT ON (h.tenant_id) h.tenant_id, h.rule, h.tripped, h.over_budget, h.last_budget, h.by_data, h.last_data, count(*) OVER (PARTITION BY h.tenant_id) - 1
 		FROM neuronx.rule_health h
-		WHERE h.tripped <> '' OR (h.over_budget > 0 OR h.by_data > 0) AND h.updated_at >= coalesce((SELECT max(b.published_at) FROM neuronx.rule_bundles b WHERE b.tenant_id = h.tenant_id), '-infinity')
+		LEFT JOIN (SELECT tenant_id, max(sequence) AS sequence, max(published_at) AS published_at FROM neuronx.rule_bundles GROUP BY tenant_id) b USING (tenant_id)
+		WHERE h.tripped <> '' OR (h.over_budget > 0 OR h.by_data > 0) AND (b.sequence IS NULL OR h.last_sequence > b.sequence
+			OR h.last_sequence = 0 AND h.updated_at >= b.published_at
+			OR EXISTS (SELECT FROM neuronx.rule_reruns r WHERE r.tenant_id = h.tenant_id AND r.rule = h.rule AND r.sequence > b.sequence AND r.failed > 0))
 		ORDER BY h.tenant_id, h.tripped = '', h.over_budget DESC, h.by_data DESC, h.rule LIMIT $1`, maxRuleRows)
 	if err != nil {
 		return nil, err

@@ -42,3 +42,32 @@ func TestReadRules_NamesTheTenantWhoseRulesAreCutOrOff(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestReadRules_SaysNothingOfRulesThatAreNoLongerInForceThoughEventsOfBeforeCutThemAfterThePublication(t *testing.T) {
+	db := postgrestest.New(t, provision.Migrations()...)
+	if _, err := db.Pool(t, "").Exec(t.Context(), `
+		INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at)
+			SELECT t, 310, 'e', 5, 'h', 4, '[]', 'x', now() - interval '1 minute' FROM unnest('{removed,cut,values,rerun}'::text[]) t;
+		INSERT INTO neuronx.rule_health (tenant_id, rule, over_budget, last_budget, by_data, last_data, last_sequence, updated_at) VALUES
+			('removed', 'fat', 150, 'rule_cost', 0, '', 309, now()), ('removed', 'odd', 0, '', 3, 'null', 308, now()),
+			('cut', 'a', 2, 'rule_cost', 0, '', 311, now()), ('values', 'a', 0, '', 3, 'null', 312, now()),
+			('rerun', 'a', 1, 'rule_cost', 0, '', 20, now()), ('rerun', 'b', 1, 'rule_cost', 0, '', 20, now());
+		INSERT INTO neuronx.rule_reruns (tenant_id, sequence, rule, ran, fired, failed, derived) VALUES
+			('rerun', 320, 'a', 1, 0, 1, 0), ('rerun', 300, 'b', 1, 0, 1, 0), ('rerun', 321, 'b', 1, 1, 0, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readRules(t.Context(), db.Pool(t, postgres.RoleOps))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, r := range got {
+		told = append(told, r.Rule+" of "+r.Tenant)
+		if r.Others != 0 {
+			t.Errorf("%+v: its other rule is told, too", r)
+		}
+	}
+	if want := "a of cut, a of rerun, a of values"; strings.Join(told, ", ") != want {
+		t.Errorf("told are %v, want %s", told, want)
+	}
+}
