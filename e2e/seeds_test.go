@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"syscall"
@@ -118,14 +120,25 @@ func forgetSchemas(ctx context.Context, r *round) error {
 	return registry.Start()
 }
 
+var errFew = errors.New("too few to tell")
+
 // olderTables leaves a projector that starts what a build without the contact data of leads left: rows without them, and its definition.
 func olderTables(ctx context.Context, r *round) error {
-	rest(ctx, 2*time.Second)
+	err := cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error {
+		var n int
+		if err := r.c.Admin.QueryRow(ctx, `SELECT count(*) FROM projection.leads WHERE created_at IS NOT NULL`).Scan(&n); err != nil || n < bugTenants {
+			return fmt.Errorf("%d leads, %w", n, cmp.Or(err, errFew))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	projector := r.c.Processes["projector"]
 	if err := projector.Term(); err != nil {
 		return err
 	}
-	err := pgx.BeginFunc(ctx, r.c.Admin, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, r.c.Admin, func(tx pgx.Tx) error {
 		for _, sql := range []string{
 			`SET LOCAL ROLE neuronx_owner`,
 			`ALTER TABLE projection.leads NO FORCE ROW LEVEL SECURITY`,
