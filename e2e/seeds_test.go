@@ -3,12 +3,16 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/e2e/checker"
 	"github.com/neuronx/engine/e2e/cluster"
@@ -30,6 +34,7 @@ type bug struct {
 var bugs = []bug{
 	{tag: "seed_archiver_commits_first", program: "neuronx-archiver", breaks: []string{"I3", "I10"}, provoke: killArchiver},
 	{tag: "seed_projector_skips_decode_error", program: "neuronx-projector", breaks: []string{"I4"}, provoke: forgetSchemas},
+	{tag: "seed_projector_ignores_definition", program: "neuronx-projector", breaks: []string{"I4"}, provoke: olderTables},
 	{tag: "seed_sequencer_merges_before_commit", program: "neuronx-ingest", breaks: []string{"I1"}, stalls: true, provoke: abortTransactions},
 	{tag: "seed_random_derived_ids", program: "neuronx-rules", breaks: []string{"I6"}, again: true, provoke: nothing},
 }
@@ -113,6 +118,49 @@ func forgetSchemas(ctx context.Context, r *round) error {
 	}
 	rest(ctx, 3*time.Second)
 	return registry.Start()
+}
+
+var errFew = errors.New("too few to tell")
+
+// olderTables leaves a projector that starts what a build without the contact data of leads left: rows without them, and its definition.
+func olderTables(ctx context.Context, r *round) error {
+	err := cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error {
+		var n int
+		if err := r.c.Admin.QueryRow(ctx, `SELECT count(*) FROM projection.leads WHERE created_at IS NOT NULL`).Scan(&n); err != nil || n < bugTenants {
+			return fmt.Errorf("%d leads, %w", n, cmp.Or(err, errFew))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	projector := r.c.Processes["projector"]
+	if err := projector.Term(); err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, r.c.Admin, func(tx pgx.Tx) error {
+		for _, sql := range []string{
+			`SET LOCAL ROLE neuronx_owner`,
+			`ALTER TABLE projection.leads NO FORCE ROW LEVEL SECURITY`,
+			`ALTER TABLE neuronx.progress NO FORCE ROW LEVEL SECURITY`,
+			`UPDATE projection.leads SET created_at = NULL, email = NULL, source = NULL`,
+			`UPDATE neuronx.progress SET definition = 'of a build without them' WHERE consumer = 'neuronx.projector'`,
+			`ALTER TABLE projection.leads FORCE ROW LEVEL SECURITY`,
+			`ALTER TABLE neuronx.progress FORCE ROW LEVEL SECURITY`,
+		} {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := projector.Start(); err != nil {
+		return err
+	}
+	return r.c.Joined(ctx, kafka.GroupProjector, 1)
 }
 
 // abortTransactions stops one sequencer after the other beyond the time-out of the transaction that it may be in, while clients

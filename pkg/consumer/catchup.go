@@ -200,6 +200,7 @@ func (s *catcher) advance(ctx context.Context, r Row) (more bool, err error) {
 			return false, fmt.Errorf("swap generation: %w", err)
 		}
 	}
+	to = from.built(to, definitionOf(s.feed.handler))
 	if m := (move{from, to}); m.moved() {
 		if err := moveRows(ctx, tx, []move{m}); err != nil {
 			return false, err

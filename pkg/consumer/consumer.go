@@ -205,6 +205,9 @@ func (c *Consumer) join(ctx context.Context) error {
 		next: map[kafka.TopicPartition]int64{}, logIDs: map[kafka.TopicPartition]string{}, putBack: map[kafka.TopicPartition]bool{},
 	}
 	s.catchers = s.newCatchers()
+	if err := c.register(ctx); err != nil {
+		return fmt.Errorf("%w %s: %w", errResume, c.cfg.Name, err)
+	}
 	for _, f := range c.feeds {
 		if err := f.skips.load(ctx, c.cfg.Pool, f.consumer); err != nil {
 			return fmt.Errorf("%w %s: %w", errResume, c.cfg.Name, err)

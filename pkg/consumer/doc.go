@@ -23,6 +23,12 @@
 //
 //	retired: a generation that was replaced; nothing feeds it.
 //
+// # Definitions
+//
+// A derivation is named by its consumer, definition, generation and tenant. A handler whose data can be built again from the log names what
+// it makes of events (DefinedHandler), and the generation's row carries what built it. Builds register their definitions when they join, so
+// each knows whether a newer one has run (Judge).
+//
 // # Feeds
 //
 // A consumer may have further feeds (Feed): handlers of the same records with rows of their own, under consumer "<group>.<feed>". All live

@@ -165,6 +165,7 @@ func (s *session) write(ctx context.Context, tx pgx.Tx, b batch, aside bool) ([]
 	}
 	var moves []move
 	for _, j := range all {
+		j.next = j.row.built(j.next, s.c.definition(j.row.Consumer))
 		if m := (move{j.row, j.next}); m.moved() {
 			moves = append(moves, m)
 		}

@@ -24,14 +24,15 @@ type Row struct {
 	Reason       string
 	MissingSince time.Time // zero: nothing is being waited for
 	UpdatedAt    time.Time
+	Definition   string // of what built it (DefinedHandler): DefinitionMixed if several did; empty: not known
 }
 
-const rowColumns = `consumer, tenant_id, generation, partition, sequence, seen, event_id, log_id, state, reason, coalesce(missing_since, 'epoch'), updated_at`
+const rowColumns = `consumer, tenant_id, generation, partition, sequence, seen, event_id, log_id, state, reason, coalesce(missing_since, 'epoch'), updated_at, coalesce(definition, '')`
 
 func scanRow(row pgx.CollectableRow) (Row, error) {
 	var r Row
 	err := row.Scan(&r.Consumer, &r.TenantID, &r.Generation, &r.Partition, &r.Sequence, &r.Seen, &r.EventID, &r.LogID, &r.State, &r.Reason,
-		&r.MissingSince, &r.UpdatedAt)
+		&r.MissingSince, &r.UpdatedAt, &r.Definition)
 	if r.MissingSince.Unix() == 0 {
 		r.MissingSince = time.Time{}
 	}
@@ -100,25 +101,26 @@ func moveRows(ctx context.Context, tx pgx.Tx, moves []move) error {
 	consumers, tenants, generations := make([]string, n), make([]string, n), make([]int64, n)
 	oldSequences, oldSeen, oldStates := make([]int64, n), make([]int64, n), make([]string, n)
 	sequences, seen := make([]int64, n), make([]int64, n)
-	ids, logs, states, reasons := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	ids, logs, states, reasons, definitions := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	missing := make([]*time.Time, n)
 	for i, m := range moves {
 		consumers[i], tenants[i], generations[i] = m.from.Consumer, m.from.TenantID, m.from.Generation
 		oldSequences[i], oldSeen[i], oldStates[i] = m.from.Sequence, m.from.Seen, string(m.from.State)
 		sequences[i], seen[i] = m.to.Sequence, m.to.Seen
-		ids[i], logs[i], states[i], reasons[i] = m.to.EventID, m.to.LogID, string(m.to.State), m.to.Reason
+		ids[i], logs[i], states[i], reasons[i], definitions[i] = m.to.EventID, m.to.LogID, string(m.to.State), m.to.Reason, m.to.Definition
 		if !m.to.MissingSince.IsZero() {
 			missing[i] = &m.to.MissingSince
 		}
 	}
 	tag, err := tx.Exec(ctx, `UPDATE neuronx.progress p SET sequence = v.sequence, seen = greatest(p.seen, v.seen), event_id = v.event_id,
-			log_id = v.log_id, state = v.state, reason = v.reason, missing_since = v.missing, updated_at = now()
+			log_id = v.log_id, state = v.state, reason = v.reason, missing_since = v.missing, updated_at = now(),
+			definition = nullif(v.definition, '')
 		FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::text[], $10::text[],
-			$11::text[], $12::timestamptz[], $1::text[], $14::bigint[])
-			AS v (tenant_id, generation, old_sequence, old_state, sequence, seen, event_id, log_id, state, reason, missing, consumer, old_seen)
+			$11::text[], $12::timestamptz[], $1::text[], $14::bigint[], $15::text[])
+			AS v (tenant_id, generation, old_sequence, old_state, sequence, seen, event_id, log_id, state, reason, missing, consumer, old_seen, definition)
 		WHERE p.consumer = v.consumer AND p.generation = v.generation AND p.tenant_id = v.tenant_id
 			AND ($13 OR (p.sequence = v.old_sequence AND p.state = v.old_state AND p.seen = v.old_seen))`,
-		consumers, tenants, generations, oldSequences, oldStates, sequences, seen, ids, logs, states, reasons, missing, seedProgressWithoutCAS, oldSeen)
+		consumers, tenants, generations, oldSequences, oldStates, sequences, seen, ids, logs, states, reasons, missing, seedProgressWithoutCAS, oldSeen, definitions)
 	if err != nil {
 		return fmt.Errorf("move progress: %w", err)
 	}

@@ -25,7 +25,7 @@ type verdict struct {
 	differences int64
 	notCounted  string
 	sequence    int64 // at which they were compared, or up to which the generation was built
-	redeclared  bool  // the rows before followed another declaration, so they differ by more than damage
+	redeclared  bool  // the rows before followed another definition, so they differ by more than damage
 }
 
 // sides are a generation and the one that it replaced, as a snapshot has them.
@@ -120,10 +120,9 @@ func (p *Projector) count(ctx context.Context, feed, tenant string, generation i
 	err = pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		s := sides{generation: generation}
 		err := tx.QueryRow(ctx, `SELECT g.replaced, g.differences, coalesce(g.not_counted, ''), n.sequence, n.state, coalesce(w.sequence, 0),
-				coalesce(w.state, 'retired'), coalesce(wg.declaration, '') <> coalesce(g.declaration, '')
+				coalesce(w.state, 'retired'), w.definition IS DISTINCT FROM n.definition
 			FROM neuronx.progress n LEFT JOIN projection.generations g ON g.tenant_id = n.tenant_id AND g.feed = $4 AND g.generation = n.generation
 			LEFT JOIN neuronx.progress w ON w.consumer = n.consumer AND w.tenant_id = n.tenant_id AND w.generation = g.replaced
-			LEFT JOIN projection.generations wg ON wg.tenant_id = n.tenant_id AND wg.feed = $4 AND wg.generation = g.replaced
 			WHERE n.consumer = $1 AND n.tenant_id = $2 AND n.generation = $3`, row, tenant, generation, feed).
 			Scan(&s.replaced, &s.differences, &s.notCounted, &s.sequence, &s.state, &s.beforeSequence, &s.beforeState, &s.redeclared)
 		if err != nil {

@@ -66,8 +66,8 @@ func (f *fixture) feedTo(generation, to int64, live bool) {
 					return err
 				}
 			}
-			_, err := tx.Exec(context.Background(), `UPDATE neuronx.progress SET sequence = $3, state = $4 WHERE consumer = $1 AND generation = $2`,
-				p.rowName(), generation, to, string(state))
+			_, err := tx.Exec(context.Background(), `UPDATE neuronx.progress SET sequence = $3, state = $4, definition = coalesce(definition, $5)
+				WHERE consumer = $1 AND generation = $2`, p.rowName(), generation, to, string(state), p.hash)
 			return err
 		})
 		if err != nil {
@@ -97,7 +97,7 @@ func (f *fixture) live(events ...event.Recorded) {
 			if err := p.ApplyBatch(context.Background(), tx, runs); err != nil {
 				return err
 			}
-			_, err = tx.Exec(context.Background(), `UPDATE neuronx.progress SET sequence = $2 WHERE consumer = $1 AND state = 'live'`, p.rowName(), f.heads["acme"])
+			_, err = tx.Exec(context.Background(), `UPDATE neuronx.progress SET sequence = $2, definition = coalesce(definition, $3) WHERE consumer = $1 AND state = 'live'`, p.rowName(), f.heads["acme"], p.hash)
 			return err
 		})
 		if err != nil {

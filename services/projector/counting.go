@@ -209,11 +209,7 @@ func (p *Projector) setZone(ctx context.Context, tx pgx.Tx, set part, all zones)
 	return nil
 }
 
-// declarationMixed marks a generation whose rows were folded by more than one declaration.
-const declarationMixed = "mixed"
-
-// generations returns the time zones by which the generations of a batch count days. A generation that was begun by another declaration
-// than this build's is marked: its rows follow neither from now on, and it is built again (see redeclare).
+// generations returns the time zones by which the generations of a batch count days.
 func (p *Projector) generations(ctx context.Context, tx pgx.Tx, runs []consumer.Run) (zones, error) {
 	out := make(zones, len(runs))
 	tenants, numbers := make([]string, len(runs)), make([]int64, len(runs))
@@ -221,31 +217,20 @@ func (p *Projector) generations(ctx context.Context, tx pgx.Tx, runs []consumer.
 		tenants[i], numbers[i] = r.TenantID, r.Generation
 		out[generation{r.TenantID, r.Generation}] = time.UTC
 	}
-	rows, err := tx.Query(ctx, `SELECT g.tenant_id, g.generation, g.declaration, g.zone FROM projection.generations g
+	rows, err := tx.Query(ctx, `SELECT g.tenant_id, g.generation, g.zone FROM projection.generations g
 		JOIN unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation) ON g.tenant_id = v.tenant_id AND g.generation = v.generation
 		WHERE g.feed = $3`, tenants, numbers, p.feed)
 	if err != nil {
 		return nil, fmt.Errorf("load generations: %w", err)
 	}
-	var foreign []generation
 	var g generation
-	var declaration, name string
-	_, err = pgx.ForEachRow(rows, []any{&g.tenant, &g.number, &declaration, &name}, func() (err error) {
-		if declaration != p.hash && declaration != declarationMixed {
-			foreign = append(foreign, g)
-		}
+	var name string
+	_, err = pgx.ForEachRow(rows, []any{&g.tenant, &g.number, &name}, func() (err error) {
 		out[g], err = zone.Load(name)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load generations: %w", err)
-	}
-	for _, g := range foreign {
-		_, err := tx.Exec(ctx, `UPDATE projection.generations SET declaration = $4 WHERE tenant_id = $1 AND feed = $2 AND generation = $3`,
-			g.tenant, p.feed, g.number, declarationMixed)
-		if err != nil {
-			return nil, fmt.Errorf("mark generation: %w", err)
-		}
 	}
 	return out, nil
 }

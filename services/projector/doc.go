@@ -13,8 +13,18 @@
 // makes a new generation for every tenant with events beyond it: built from the archive and then the log, beside the one that is
 // shown, and swapped in one row when it has caught up. The old one is no longer fed, and its rows are removed a day later.
 //
-// A generation says by which declaration it was begun (projection.generations). One that differs from this build's, or that two builds
-// have fed, is built again in the same way and without an operator, by the member that has the partition (redeclare).
+// # Definitions
+//
+// What a generation holds follows from the events and from a definition: the declarations of its feed without comments and layout, the
+// version of what they mean (fold.Semantics), and the time zones' rules where days are counted. neuronx.progress keeps the definition that
+// applied a generation's first event; once another has applied one, it is mixed. A generation of another definition than this build's, a
+// mixed one, and one from before this was recorded are built again as after a reset, without an operator, by the member that has the
+// partition (redeclare). Until then the build goes on feeding the one that is shown, so that a revoked key doesn't wait for a rebuild.
+//
+// Only a build with the newest definition builds again: the one that first started last on this database (neuronx.definitions). An older
+// one, in a rolling upgrade or a rollback, feeds what is there, which makes it mixed, and says so in its log; the newer one builds that
+// again when it has the partition. So two builds never take turns. A generation that another definition began or fed is never
+// shown over one that is. Whoever goes back to an older build for good resets the group, which rebuilds by the build that runs.
 //
 // # How it fails
 //

@@ -16,14 +16,17 @@ const (
 )
 
 // CaughtUp shows a generation that has everything, in the transaction that makes it live, and retires those below it, but for one that a
-// reset has yet to compare with it. An older one that catches up again changes nothing.
+// reset has yet to compare with it. An older one that catches up again changes nothing, and neither does one that another definition
+// began or fed, unless nothing is shown yet: redeclare builds it again.
 func (p *Projector) CaughtUp(ctx context.Context, tx pgx.Tx, tenant string, generation int64) error {
 	if err := p.awaitCount(ctx, tx, tenant, generation); err != nil {
 		return err
 	}
-	tag, err := tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, feed, generation) VALUES ($1, $3, $2)
+	tag, err := tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, feed, generation) SELECT $1, $3, $2
+		WHERE NOT EXISTS (SELECT FROM projection.active a WHERE a.tenant_id = $1 AND a.feed = $3)
+			OR EXISTS (SELECT FROM neuronx.progress n WHERE n.consumer = $4 AND n.tenant_id = $1 AND n.generation = $2 AND (n.sequence = 0 OR n.definition = $5))
 		ON CONFLICT (tenant_id, feed) DO UPDATE SET generation = excluded.generation, swapped_at = now() WHERE projection.active.generation < excluded.generation`,
-		tenant, generation, p.feed)
+		tenant, generation, p.feed, p.rowName(), p.hash)
 	if err != nil {
 		return fmt.Errorf("swap to generation %d: %w", generation, err)
 	}

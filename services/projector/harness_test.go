@@ -298,7 +298,13 @@ func (f *fixture) produce(events ...event.Recorded) {
 // start runs the projector's loop and returns a function that stops it.
 func (f *fixture) start() (stop func()) {
 	f.t.Helper()
-	c, err := consumer.New(consumer.Config{Name: kafka.GroupProjector, Slot: "0", Kafka: f.kafka, Pool: f.pool, Archive: f, Registry: f.schemas,
+	return f.startOn(f)
+}
+
+// startOn is start with another archive.
+func (f *fixture) startOn(archive consumer.Archive) (stop func()) {
+	f.t.Helper()
+	c, err := consumer.New(consumer.Config{Name: kafka.GroupProjector, Slot: "0", Kafka: f.kafka, Pool: f.pool, Archive: archive, Registry: f.schemas,
 		Meaning: "rebuild", PollEvery: 20 * time.Millisecond,
 		Feeds: []consumer.Feed{{Name: FeedControl, Handler: f.projector(FeedControl)}}}, f.projector(consumer.FeedMain))
 	if err != nil {
@@ -333,6 +339,15 @@ func (f *fixture) awaitFeed(feed, tenant string, generation, sequence int64, sta
 		return err == nil && slices.ContainsFunc(rows, func(r consumer.Row) bool {
 			return r.Feed() == feed && r.Generation == generation && r.Sequence == sequence
 		})
+	})
+}
+
+// awaitAll waits until no generation of the tenant that is fed is below a sequence.
+func (f *fixture) awaitAll(tenant string, sequence int64) {
+	f.t.Helper()
+	kafkatest.WaitFor(f.t, fmt.Sprintf("all of %s at %d", tenant, sequence), func(ctx context.Context) bool {
+		rows, err := List(ctx, f.admin, tenant, "")
+		return err == nil && !slices.ContainsFunc(rows, func(r consumer.Row) bool { return r.State != consumer.Retired && r.Sequence < sequence })
 	})
 }
 

@@ -28,7 +28,7 @@ type Projector struct {
 	feed     string
 	specs    []*fold.Spec // whose rows events make
 	counts   []*fold.Spec // whose rows count those of specs
-	hash     string       // of both
+	hash     string       // of both, see Definition
 	declared []*fold.Spec // of every feed
 	decoder  *consumer.Decoder
 	m        *metrics
@@ -40,6 +40,7 @@ var (
 	_ consumer.BatchHandler    = (*Projector)(nil)
 	_ consumer.CaughtUpHandler = (*Projector)(nil)
 	_ consumer.ResetHandler    = (*Projector)(nil)
+	_ consumer.DefinedHandler  = (*Projector)(nil)
 )
 
 // newProjector makes the projector of a feed, of those of the specs that belong to it.

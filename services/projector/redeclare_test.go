@@ -21,11 +21,11 @@ func (f *fixture) redeclare() (n int) {
 	f.t.Helper()
 	partition := kafka.PartitionFor([]byte("acme"), kafkatest.Partitions)
 	for _, feed := range Feeds() {
-		made, err := f.projector(feed).redeclareOnce(context.Background(), []int32{partition})
+		found, err := f.projector(feed).redeclareOnce(context.Background(), []int32{partition})
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		n += made
+		n += found.made
 	}
 	return n
 }
@@ -101,17 +101,17 @@ func TestRedeclare_BuildsAgainWhatAnotherBuildHadAHandIn(t *testing.T) {
 	if n := f.redeclare(); n != 0 {
 		t.Fatalf("%d generations are made of tables that are right", n)
 	}
-	declaration := func(generation int) (d string) {
+	definition := func(generation int) (d string) {
 		t.Helper()
-		if err := f.admin.QueryRow(context.Background(), `SELECT declaration FROM projection.generations WHERE feed = 'main' AND generation = $1`, generation).Scan(&d); err != nil {
+		if err := f.admin.QueryRow(context.Background(), `SELECT definition FROM neuronx.progress WHERE consumer = 'neuronx.projector' AND generation = $1`, generation).Scan(&d); err != nil {
 			t.Fatal(err)
 		}
 		return d
 	}
-	f.exec(`UPDATE projection.generations SET declaration = 'of another build' WHERE feed = 'main'`)
+	f.exec(`UPDATE neuronx.progress SET definition = 'of another build' WHERE consumer = 'neuronx.projector'`)
 	f.produce(f.event("acme", "lead.created", map[string]any{"lead_id": "2"}))
 	f.await("acme", 1, 2, consumer.Live)
-	if d := declaration(1); d != declarationMixed {
+	if d := definition(1); d != consumer.DefinitionMixed {
 		t.Errorf("a generation that two builds have fed is of %q", d)
 	}
 	if n := f.redeclare(); n != 1 {
@@ -119,7 +119,7 @@ func TestRedeclare_BuildsAgainWhatAnotherBuildHadAHandIn(t *testing.T) {
 	}
 	f.await("acme", 2, 2, consumer.Live)
 	f.await("acme", 1, 2, consumer.Retired)
-	if d := declaration(2); d != f.projector(consumer.FeedMain).hash {
+	if d := definition(2); d != f.projector(consumer.FeedMain).hash {
 		t.Errorf("the new generation is of %q", d)
 	}
 	f.want()

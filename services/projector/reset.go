@@ -157,7 +157,7 @@ func (b *rebuild) report(r consumer.Reset, stalled []string) {
 	}
 	r.Report.Detail = fmt.Sprintf("%d of %d tenants rebuilt; rows that differed from those shown before at the same sequence: %d", len(r.Tenants)-len(stalled), len(r.Tenants), r.Report.Differences)
 	if redeclared {
-		r.Report.Detail += "; some had been built by another declaration"
+		r.Report.Detail += "; some had been built by another definition"
 	}
 	if len(stalled) > 0 {
 		reasons["the new tables are stalled and not shown"] += len(stalled)

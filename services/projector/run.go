@@ -14,7 +14,7 @@ import (
 // that names the command that makes it.
 //
 //	Postgres, Kafka, registry checked ──> ready ──┬─> consumer loop ──> Projector of feed control, Projector of feed main
-//	                                              ├─> generations for tables of another build's declaration
+//	                                              ├─> generations for tables of another definition
 //	                                              └─> purge of retired generations
 func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	specs, err := fold.Declared()

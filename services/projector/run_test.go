@@ -95,7 +95,7 @@ func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.exec(`UPDATE projection.generations SET declaration = 'of the build before' WHERE feed = 'main'`)
+	f.exec(`UPDATE neuronx.progress SET definition = 'of the build before' WHERE consumer = 'neuronx.projector'`)
 	stop = f.process(cfg)
 	defer stop()
 	var announced []*kafka.Record
@@ -116,10 +116,10 @@ func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
 			t.Errorf("%s: %v, %v", want, data, err)
 		}
 	}
-	kafkatest.WaitFor(t, "a generation by this build's declaration", func(ctx context.Context) bool {
+	kafkatest.WaitFor(t, "a generation by this build's definition", func(ctx context.Context) bool {
 		var origin string
 		err := f.admin.QueryRow(ctx, `SELECT origin FROM neuronx.progress WHERE consumer = 'neuronx.projector' AND generation = 2`).Scan(&origin)
-		return err == nil && strings.HasPrefix(origin, "declaration ")
+		return err == nil && strings.HasPrefix(origin, "definition ")
 	})
 }
 

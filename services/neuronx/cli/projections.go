@@ -22,6 +22,9 @@ type projectionRow struct {
 	Sequence   string `json:"sequence"` // that was applied last; a stalled one is stalled at the next
 	Reason     string `json:"reason,omitempty"`
 	Untouched  string `json:"untouched,omitempty"` // events left out, by projection and reason
+	Definition string `json:"definition"`          // that built it; mixed: several did; empty: not known
+	Newest     bool   `json:"newest_definition"`   // it is the newest one that a build came with
+	Origin     string `json:"origin,omitempty"`    // what it was made for; empty: the tenant's first event
 }
 
 func (c *cli) projectionsList() *cobra.Command {
@@ -44,7 +47,8 @@ func (c *cli) projectionsList() *cobra.Command {
 			}
 			rows, err := pool.Query(ctx, `SELECT p.tenant_id, f.feed, p.generation, coalesce(a.generation = p.generation, false), p.state, p.sequence::text, p.reason,
 				(SELECT coalesce(string_agg(u.projection || ' ' || u.reason || ' ' || u.events, ', ' ORDER BY u.projection, u.reason), '')
-					FROM projection.untouched u WHERE u.tenant_id = p.tenant_id AND u.feed = f.feed AND u.generation = p.generation)
+					FROM projection.untouched u WHERE u.tenant_id = p.tenant_id AND u.feed = f.feed AND u.generation = p.generation),
+				coalesce(p.definition, ''), coalesce(p.definition = (SELECT d.definition FROM neuronx.definitions d WHERE d.consumer = p.consumer ORDER BY d.n DESC LIMIT 1), false), p.origin
 				FROM neuronx.progress p JOIN unnest($3::text[], $4::text[]) AS f (consumer, feed) ON f.consumer = p.consumer
 				LEFT JOIN projection.active a ON a.tenant_id = p.tenant_id AND a.feed = f.feed
 				WHERE ($1 = '' OR p.tenant_id = $1) AND ($2 = '' OR p.state = $2)
@@ -57,14 +61,27 @@ func (c *cli) projectionsList() *cobra.Command {
 				return failed("list projections", err)
 			}
 			found = capped(c, found, 10_000, "--tenant and --state choose")
-			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "APPLIED", "REASON", "LEFT OUT"}, func(r projectionRow) []any {
-				return []any{r.Tenant, r.Feed, r.Generation, r.Active, r.State, r.Sequence, dash(r.Reason), dash(r.Untouched)}
+			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "APPLIED", "REASON", "LEFT OUT", "DEFINITION", "MADE FOR"}, func(r projectionRow) []any {
+				return []any{r.Tenant, r.Feed, r.Generation, r.Active, r.State, r.Sequence, dash(r.Reason), dash(r.Untouched), definitionCell(r), dash(r.Origin)}
 			})
 		},
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "only this tenant's")
 	cmd.Flags().StringVar(&state, "state", "", "live, catching-up, stalled or retired")
 	return cmd
+}
+
+// definitionCell is what built a generation. It is pure.
+func definitionCell(r projectionRow) string {
+	switch {
+	case r.Sequence == "0":
+		return "-" // nothing has
+	case r.Definition == "":
+		return notKnown
+	case r.Newest || r.Definition == consumer.DefinitionMixed:
+		return r.Definition
+	}
+	return r.Definition + " (not the newest)"
 }
 
 func (c *cli) projectionsRetry() *cobra.Command {

@@ -188,6 +188,15 @@ func required(flag, value string) error {
 	return nil
 }
 
+const notKnown = "not known"
+
+func orUnknown(n int64) string {
+	if n < 0 {
+		return "?"
+	}
+	return fmt.Sprint(n)
+}
+
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

@@ -23,6 +23,7 @@ type overview struct {
 	Tenants    map[string]int64 `json:"tenants"` // each once, by the worst state that a consumer has it in
 	Stalled    []stalledRow     `json:"stalled"`
 	Rules      []ruleTrouble    `json:"rules"` // a rule of each tenant whose rules are off or were cut
+	Rebuilds   []rebuildRow     `json:"rebuilds"`
 	Outbox     []outboxRow      `json:"outbox"`
 	Effects    map[string]int64 `json:"effects"`
 	CRM        []ledger.Paused  `json:"crm_refused"`  // tenants whose CRM connection is refused
@@ -260,6 +261,8 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, o *overview) {
 	try("stalled tenants", err)
 	o.Rules, err = readRules(ctx, pool)
 	try("rules", err)
+	o.Rebuilds, err = readRebuilds(ctx, pool)
+	try("rebuilds", err)
 	rows, err = pool.Query(ctx, `SELECT deriver, count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
 		FROM neuronx.outbox GROUP BY deriver ORDER BY deriver`)
 	if err == nil {
@@ -309,6 +312,7 @@ func (c *cli) showStatus(o overview) error {
 		return err
 	}
 	printf(c.out, "\ntenants:       %s\n", summary(o.Tenants))
+	c.sayRebuilds(o.Rebuilds)
 	c.sayRules(o.Rules)
 	printf(c.out, "effects:       %s\n", summary(o.Effects))
 	c.sayPaused(o.CRM)
@@ -366,15 +370,6 @@ func (c *cli) showProcesses(rows []processRow) error {
 	})
 	printf(c.out, "\n")
 	return err
-}
-
-const notKnown = "not known"
-
-func orUnknown(n int64) string {
-	if n < 0 {
-		return "?"
-	}
-	return fmt.Sprint(n)
 }
 
 // summary of nil is not known: nobody could be asked.

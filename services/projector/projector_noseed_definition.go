@@ -1,0 +1,5 @@
+//go:build !seed_projector_ignores_definition
+
+package projector
+
+const seedIgnoresDefinition = false
