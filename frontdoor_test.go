@@ -75,3 +75,49 @@ func TestWorkflowsPinTheirActions(t *testing.T) {
 		}
 	}
 }
+
+// TestCommentsStandAlone refuses citations of papers that do not ship: numbered findings and decisions (H or K with two
+// digits) and papers by their names in capitals. A comment says the reason itself.
+func TestCommentsStandAlone(t *testing.T) {
+	texts := documents(t)
+	for _, s := range sources(t) {
+		for _, group := range s.file.Comments {
+			texts[s.path] += group.Text() + "\n"
+		}
+	}
+	for _, pattern := range []string{"pkg/*/migrations/*.sql", "services/*/migrations/*.sql", "services/*/*/migrations/*.sql", "deploy/*/*.sh", "deploy/*/*.yml", "services/*/*/*.yaml", "pkg/*/*.yaml", ".ci/run", "Makefile"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(paths), err)
+		}
+		for _, p := range paths {
+			b, err := os.ReadFile(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts[p] = string(b)
+		}
+	}
+	for p, text := range texts {
+		for _, m := range citation.FindAllString(text, -1) {
+			t.Errorf("%s cites %q, which does not ship: say the reason", p, m)
+		}
+	}
+}
+
+var citation = regexp.MustCompile(`\b[HK]\d{2}\b|\b(?:REVIEW|DESIGN|REPLAY|STYLE|PERFORMANCE)(?:\.md)? (?:§ ?)?\d+[a-z]?\b|` +
+	`\b(?:REVIEW|REPLAY|STYLE|RELIABILITY|PEERS|AMENDMENTS|DECISIONS|CONVENTIONS)(?:-\d)?(?:\.md)?\b`)
+
+// TestCitation_IsToldFromOrdinaryWords holds the pattern of TestCommentsStandAlone against both.
+func TestCitation_IsToldFromOrdinaryWords(t *testing.T) {
+	for _, s := range []string{"(H09)", "as K15 says", "is REVIEW 4b: a member", "(DESIGN 6)", "see RELIABILITY", "REPLAY.md", "DESIGN.md 3"} {
+		if !citation.MatchString(s) {
+			t.Errorf("%q cites and is not found", s)
+		}
+	}
+	for _, s := range []string{"see DESIGN.md", "KIP-447", "HTTP 404", "I10", "franz-go #1484", "RFC 9457", "KAFKA-19999", "SHA-256", "P99", "an H2 heading"} {
+		if m := citation.FindString(s); m != "" {
+			t.Errorf("%q is no citation, and %q is found", s, m)
+		}
+	}
+}
