@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a real Kafka of one or three nodes on loopback, for tests. Linux; needs Docker or Podman, or else Java 17 and Maven.
+# Runs a real Kafka of one or three nodes on loopback, for tests. Linux; needs Docker, or else Java 17 and Maven.
 #
 #   kafka.sh start  [--brokers 1|3]   starts what does not run, waits until it serves, prints the bootstrap servers last
 #   kafka.sh status                   "broker N: up, pid P, ADDRESS" or "broker N: down" for each; fails unless all are up
@@ -13,7 +13,7 @@
 #
 # KAFKA_EXTRA        lines added to every server.properties, where the last line of a name counts
 # KAFKA_HEAP_OPTS    of a broker's JVM (-Xms256m -Xmx512m)
-# KAFKA_RUN_BY       containers or java; unset: containers if an engine has or can pull the image, else java
+# KAFKA_RUN_BY       containers or java; unset: containers if Docker has or can pull the image, else java
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=$(sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' "$here/kafka/pom.xml")
@@ -52,15 +52,14 @@ client() { echo "127.0.0.1:$((port + 2 * ($1 - 1)))"; }
 controller() { echo "127.0.0.1:$((port + 2 * ($1 - 1) + 1))"; }
 each() { for n in $(all); do "$@" "$n"; done | paste -sd, -; }
 voter() { echo "$1@$(controller "$1")"; }
-engine() { for e in docker podman; do "$e" info >/dev/null 2>&1 && echo "$e" && return; done; return 1; }
-has_image() { "$1" image inspect "$image" >/dev/null 2>&1 || "$1" pull -q "$image" >/dev/null 2>&1; }
+has_image() { docker image inspect "$image" >/dev/null 2>&1 || docker pull -q "$image" >/dev/null 2>&1; }
 
 decide() { # containers or java
   case ${KAFKA_RUN_BY:-} in
     containers | java) echo "$KAFKA_RUN_BY"; return ;;
     ?*) fail "KAFKA_RUN_BY is containers or java, not $KAFKA_RUN_BY" ;;
   esac
-  if e=$(engine) && has_image "$e"; then echo containers; else echo java; fi
+  if has_image; then echo containers; else echo java; fi
 }
 
 # jars prints where Kafka's jars are, in the cache. Two that fetch at once each fetch into a folder of their own, and the first one stays.
@@ -68,8 +67,8 @@ jars() {
   local cache=${XDG_CACHE_HOME:-$HOME/.cache}/neuronx-ci to new
   to=$cache/kafka-$version
   if [ ! -d "$to" ]; then
-    java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' || fail "Kafka $version needs Java 17 or newer, or Docker or Podman with $image"
-    command -v mvn >/dev/null || fail "Kafka's jars come from Maven Central by mvn, which is not installed; or start Docker or Podman"
+    java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' || fail "Kafka $version needs Java 17 or newer, or Docker with $image"
+    command -v mvn >/dev/null || fail "Kafka's jars come from Maven Central by mvn, which is not installed; or start Docker"
     mkdir -p "$cache"
     new=$(mktemp -d "$cache/fetch-XXXXXX")
     mvn -B -q -Dstyle.color=never -f "$here/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$new" >&2 ||
@@ -84,7 +83,7 @@ jvm() { # container's name or "", then a JVM's options and class, then its argum
   local name=$1 log=-Dlog4j2.configurationFile=$here/kafka/log4j2.properties
   shift
   [ "$run_by" = containers ] || exec java "$log" -cp "$jars/*" "$@"
-  exec "$(engine)" run --rm ${name:+--name "$name"} --network host --user "$(id -u):$(id -g)" -v "$dir:$dir" -v "$here:$here:ro" \
+  exec docker run --rm ${name:+--name "$name"} --network host --user "$(id -u):$(id -g)" -v "$dir:$dir" -v "$here:$here:ro" \
     --entrypoint java "$image" "$log" -cp '/opt/kafka/libs/*' "$@"
 }
 tool() { (jvm '' -Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "$@"); }
@@ -94,7 +93,7 @@ container() { echo "neuronx-ci-kafka-$port-$1"; }
 pid() {
   local p
   if [ "$run_by" = containers ]; then
-    p=$("$(engine)" inspect -f '{{.State.Pid}}' "$(container "$1")" 2>/dev/null) && [ "$p" != 0 ] || return 1
+    p=$(docker inspect -f '{{.State.Pid}}' "$(container "$1")" 2>/dev/null) && [ "$p" != 0 ] || return 1
   else
     p=$(cat "$dir/$1/pid" 2>/dev/null) && tr '\0' '\n' 2>/dev/null <"/proc/$p/cmdline" | grep -qxF -- "-Dneuronx.node=$dir/$1" || return 1
   fi
@@ -141,8 +140,9 @@ launch() { # N
   # A broker that was killed before its storage was formatted is formatted again.
   tool kafka.tools.StorageTool format --ignore-formatted -t "$cluster_id" -c "$at/server.properties" >"$at/format.log" 2>&1 ||
     { tail -n 20 "$at/format.log" >&2; fail "the storage of broker $1 can't be formatted"; }
+  [ "$run_by" != containers ] || docker rm -f "$(container "$1")" >/dev/null 2>&1 || true # one that was killed may not be gone yet
   [ ! -f "$at/kafka.log" ] || mv "$at/kafka.log" "$at/kafka.log.before"
-  export -f jvm engine
+  export -f jvm
   export run_by here jars image dir
   # shellcheck disable=SC2086 # the options of the heap are several words
   nohup setsid bash -c 'jvm "$@"' jvm "$(container "$1")" ${KAFKA_HEAP_OPTS:--Xms256m -Xmx512m} -XX:+ExitOnOutOfMemoryError -Dlevel=INFO "-Dneuronx.node=$at" \
@@ -164,7 +164,7 @@ serves() { # N, once launched
 start() {
   local n launched=()
   run_by=${run_by:-$(decide)}
-  if [ "$run_by" = java ]; then jars=$(jars); else has_image "$(engine)" || fail "no container engine that has or can pull $image"; fi
+  if [ "$run_by" = java ]; then jars=$(jars); else has_image || fail "Docker neither has $image nor can pull it"; fi
   if [ -z "$cluster_id" ]; then
     # 128 bits in base64url, not beginning with a dash: what Kafka itself makes.
     cluster_id=n$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c2-22)
