@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/pkg/app"
 )
 
 // TestDocumentsNameTestsThatExist finds every `go test …` of the documents: its packages exist, and its -run finds something there.
@@ -119,5 +121,17 @@ func TestCitation_IsToldFromOrdinaryWords(t *testing.T) {
 		if m := citation.FindString(s); m != "" {
 			t.Errorf("%q is no citation, and %q is found", s, m)
 		}
+	}
+}
+
+// TestRelease_IsTheChangelogsNewest: what `neuronx version` says has a section that tells what is in it.
+func TestRelease_IsTheChangelogsNewest(t *testing.T) {
+	b, err := os.ReadFile("CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^## (v\d+\.\d+\.\d+) - \d{4}-\d{2}-\d{2}$`).FindSubmatch(b)
+	if m == nil || string(m[1]) != app.Release {
+		t.Errorf("the newest release in CHANGELOG.md is %q, app.Release is %s", m, app.Release)
 	}
 }
