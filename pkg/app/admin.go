@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -24,22 +23,13 @@ import (
 // NewRegistry makes the process's metrics registry, with the Go runtime's, the process's and neuronx_build_info in it.
 func NewRegistry() *prometheus.Registry {
 	reg := prometheus.NewRegistry()
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_build_info", Help: "The version that runs; always 1."}, []string{"version", "goversion"})
-	bi, _ := debug.ReadBuildInfo()
-	goversion := ""
-	if bi != nil {
-		goversion = bi.GoVersion
-	}
-	build.WithLabelValues(Version(), goversion).Set(1)
+	b := BuildInfo()
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_build_info", Help: "The release and the commit that run; always 1."},
+		[]string{"version", "commit", "goversion"})
+	build.WithLabelValues(b.Version, b.Commit, b.Go).Set(1)
 	reg.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return reg
 }
-
-// version is set by the linker at release.
-var version = "dev"
-
-// Version is the version of the program.
-func Version() string { return version }
 
 // State is what the admin handler asks of a process.
 type State interface {

@@ -60,7 +60,7 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 	slot := fs.String("slot", "0", "which instance of the service this is; unique among those that run")
 	level := fs.String("log-level", "info", "debug, info, warn or error")
 	format := fs.String("log-format", "json", "json or text")
-	version := fs.Bool("version", false, "print the version and exit")
+	version := fs.Bool("version", false, "print the version and the commit, and exit")
 	if s.Flags != nil {
 		s.Flags(fs)
 	}

@@ -145,7 +145,7 @@ func agree(t *testing.T, s *Schema, body []byte) {
 	}
 }
 
-// The bodies of RELIABILITY's decoder bombs: each kills or stalls a decoder that trusts counts.
+// Decoder bombs: each kills or stalls a decoder that trusts the counts in a body.
 func TestCheck_RefusesBombsCheaply(t *testing.T) {
 	array := func(items string) *Schema { return mustParse(t, of(`{"type":"array","items":`+items+`}`)) }
 	blocks := func(n int, count int64, item []byte) []byte {

@@ -112,7 +112,7 @@ func (u User) Grants() ([]Grant, error) {
 }
 
 // LandingGrants are the rights of a tenant's own producers: its one topic, by its literal name, and nothing else. No transactional id
-// is among them, so that nobody's reader can be held up by an open transaction (REVIEW 7).
+// is among them, so that nobody's reader can be held up by an open transaction.
 func LandingGrants(tenant string) []Grant {
 	user, topic := LandingUser(tenant), LandingTopic(tenant)
 	return []Grant{

@@ -71,7 +71,7 @@ func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
 //
 // Idempotence stays on and records are never given up or cancelled: RecordRetries, RecordDeliveryTimeout,
 // AllowIdempotentProduceCancellation and cancelled produce contexts are all left out, because giving up one record of an
-// idempotent sequence let a later one be acknowledged without being written (franz-go #1484, H09).
+// idempotent sequence let a later one be acknowledged without being written (franz-go #1484).
 func producing(linger time.Duration) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),
@@ -83,7 +83,7 @@ func producing(linger time.Duration) []kgo.Opt {
 // consuming are the options of every reader.
 //
 // A reader never jumps by itself: NoResetOffset turns an offset that is outside the log into an error, where the default
-// resumes at whatever is left (H22). NoResetOffset alone would begin at the end when there is no offset at all (H23), so
+// resumes at whatever is left. NoResetOffset alone would begin at the end when there is no offset at all, so
 // the start is always said too.
 func consuming(start kgo.Offset) []kgo.Opt {
 	bounded := newInflater()

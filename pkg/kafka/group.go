@@ -94,13 +94,13 @@ func NewGroup(cfg GroupConfig) (*Group, error) {
 	g.opts = append(opts,
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(cfg.Topics...),
-		// Classic groups: KIP-848's commits race with its rebalances before Kafka 4.3 (H28).
+		// Classic groups: KIP-848's commits race with its rebalances before Kafka 4.3.
 		kgo.Balancers(&balancer{g.member, g}),
 		kgo.WithHooks(g),
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/3)),
 		kgo.DisableAutoCommit(),
-		// From a poll to AllowRebalance this member keeps its partitions, so that a commit is never for somebody else's (H19).
+		// From a poll to AllowRebalance this member keeps its partitions, so that a commit is never for somebody else's.
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(g.assigned),
 		kgo.OnPartitionsRevoked(g.revoked),

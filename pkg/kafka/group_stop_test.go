@@ -12,7 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
-func TestGroup_TopicMadeAnewStopsThePartition(t *testing.T) { // H15
+func TestGroup_TopicMadeAnewStopsThePartition(t *testing.T) {
 	cfg, c, _ := broker(t, 1)
 	kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
 	m := join(t, kafka.GroupConfig{Config: cfg}, nil)

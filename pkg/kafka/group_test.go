@@ -21,7 +21,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
-func TestGroup_FreshGroupReadsFromTheStart(t *testing.T) { // H23
+func TestGroup_FreshGroupReadsFromTheStart(t *testing.T) {
 	cfg, _, admin := broker(t, 1)
 	kafkatest.Produce(t, cfg, numbered(0, 0, 100)...)
 	m := join(t, kafka.GroupConfig{Config: cfg}, nil)
@@ -111,7 +111,7 @@ func TestGroup_FailedResumeIsAskedAgain(t *testing.T) {
 	kafkatest.WaitFor(t, "the records", func(context.Context) bool { return m.count() == 5 })
 }
 
-func TestGroup_TrimBelowTheCommitStopsThePartitionAndNoOther(t *testing.T) { // H22
+func TestGroup_TrimBelowTheCommitStopsThePartitionAndNoOther(t *testing.T) {
 	cfg, c, admin := broker(t, 2)
 	kafkatest.Produce(t, cfg, append(numbered(0, 0, 100), numbered(1, 0, 100)...)...)
 	at := map[kafka.TopicPartition]kafka.Committed{{Topic: "t", Partition: 0}: {Offset: 10}, {Topic: "t", Partition: 1}: {Offset: 10}}
@@ -203,7 +203,7 @@ func TestGroup_TwoMembersShareAndHandOverWithoutLossOrDoubles(t *testing.T) {
 	}
 }
 
-// H19: a member that holds its batch while the group puts it out (a pause of the process beyond the session time-out) must
+// A member that holds its batch while the group puts it out (a pause of the process beyond the session time-out) must
 // not move the offsets that the next owner has committed since, and must not die of it.
 func TestGroup_PausedMemberDoesNotMoveOthersOffsetsAndRejoins(t *testing.T) {
 	cfg, c, admin := broker(t, 1)
@@ -255,7 +255,7 @@ func forgetMembers(c *kafkatest.Cluster) {
 	})
 }
 
-func TestGroup_LostPartitionsAreNotCommitted(t *testing.T) { // H21
+func TestGroup_LostPartitionsAreNotCommitted(t *testing.T) {
 	cfg, c, admin := broker(t, 1)
 	kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
 	var fail sync.Map

@@ -74,7 +74,7 @@ func (g *Group) outlived() {
 }
 
 // lost runs when the group has given the partitions away already: a commit now could move another member's offset, and the
-// default would be to run revoked (H21).
+// default would be to run revoked.
 func (g *Group) lost(ctx context.Context, _ *kgo.Client, m map[string][]int32) {
 	g.drop(ctx, m, "lost")
 }

@@ -58,7 +58,7 @@ func NewProducer(cfg Config, linger time.Duration, reg prometheus.Registerer) (*
 }
 
 // Produce writes records and returns when every one is acknowledged, or with the first error. Cancelling ctx abandons only
-// the waiting, because a record on its way can't be called back (H09): then its outcome is unknown, and the caller must say
+// the waiting, because a record on its way can't be called back: then its outcome is unknown, and the caller must say
 // so rather than "failed". Records for one partition keep their order.
 func (p *Producer) Produce(ctx context.Context, recs ...*Record) error {
 	acks := make(chan error, len(recs)) // never blocks the client, even when nobody waits any more

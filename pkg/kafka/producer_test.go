@@ -53,7 +53,7 @@ func TestProducer_PutsARecordWhereItsKeyBelongsInOrder(t *testing.T) {
 	}
 }
 
-// H09, H10: giving up waiting must not take the record back, and must not be told as a failure.
+// Giving up waiting must not take the record back, and must not be told as a failure.
 func TestProducer_CancellingAbandonsOnlyTheWaiting(t *testing.T) {
 	cfg, c := kafkatest.StartCluster(t)
 	p := producer(t, cfg, nil)

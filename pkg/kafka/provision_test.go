@@ -136,7 +136,7 @@ func TestProvision_RepairsSettingsAndRefusesOtherPartitionCounts(t *testing.T) {
 	}
 }
 
-func TestCheckTopics_ComparesPartitionCounts(t *testing.T) { // K25
+func TestCheckTopics_ComparesPartitionCounts(t *testing.T) {
 	ctx := context.Background()
 	cfg, c := kafkatest.StartEmpty(t)
 	if err := c.CreateTopic(kafka.TopicDeadLetter, 3, nil); err != nil {

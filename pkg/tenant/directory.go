@@ -73,7 +73,7 @@ var (
 )
 
 const (
-	refreshEvery = 10 * time.Second       // K17
+	refreshEvery = 10 * time.Second       // how old the view gets while Postgres answers
 	missEvery    = 100 * time.Millisecond // unknown keys ask the database at most this often
 )
 

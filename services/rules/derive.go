@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// Deriver is the name under which the outbox numbers this service's events (K14).
+	// Deriver is the name under which the outbox numbers this service's events.
 	Deriver = "rules"
 	// Source is the ce_source of every event derived here.
 	Source = "/neuronx/rules"
 )
 
 // derive gives an output its envelope. Everything in it comes from the cause, so that a replay gives the same bytes: the time is the
-// cause's recorded time, the id a UUIDv5 over tenant, cause, rule, version and index (K13).
+// cause's recorded time, the id a UUIDv5 over tenant, cause, rule, version and index.
 func derive(cause event.Recorded, out Output) event.Event {
 	e := event.Event{
 		TenantID:      cause.TenantID,
@@ -49,7 +49,7 @@ func derive(cause event.Recorded, out Output) event.Event {
 	return e
 }
 
-// pathEntry says that an event of a type was derived by a rule: `type<rule@version` (K29).
+// pathEntry says that an event of a type was derived by a rule: `type<rule@version`.
 func pathEntry(typ, rule string, version int64) string {
 	return typ + "<" + rule + "@" + strconv.FormatInt(version, 10)
 }

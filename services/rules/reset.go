@@ -38,7 +38,7 @@ type shadow struct {
 
 const shadowPage = 1000
 
-// Reset implements consumer.ResetHandler (K38). A reset forward needs nothing: the loop goes on from its row, and what would be
+// Reset implements consumer.ResetHandler. A reset forward needs nothing: the loop goes on from its row, and what would be
 // jumped over is not. A reset back compares every tenant with events in the range, whole: state needs the fold from the beginning.
 func (s *shadow) Reset(ctx context.Context, r consumer.Reset) error {
 	report := r.Report

@@ -13,7 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 )
 
-// Deriver numbers what is sent again, and what is told about it (K14).
+// Deriver numbers what is sent again, and what is told about it.
 const Deriver = "deadletter"
 
 // States of a letter.

@@ -12,7 +12,7 @@ const Adapter = "gohighlevel"
 // Class says what a second send of the same effect would do.
 type Class string
 
-// The classes (DESIGN 6). No kind is Guarded yet.
+// The classes. No kind is Guarded yet.
 const (
 	Repeatable Class = "repeatable" // the same end state; may fire the vendor's workflows again
 	Guarded    Class = "guarded"    // the vendor refuses a second one

@@ -42,7 +42,7 @@ func clean(s string) string {
 // Effect is a row of the ledger.
 type Effect struct {
 	TenantID    string
-	ID          string // id of the command event (K39)
+	ID          string // id of the command event
 	Sequence    int64  // of the command; 0 when only an outcome was seen
 	Kind        string
 	Class       effect.Class

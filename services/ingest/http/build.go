@@ -101,7 +101,7 @@ func attributes(e *event.Event, env *envelope, req *request) (ignored []string, 
 	switch e.ID = env.attrs.get("id"); {
 	case e.ID != "":
 	case req.key != "":
-		// A retry must name the same event (REVIEW 15b).
+		// A retry must name the same event, or it would be admitted a second time.
 		e.ID = event.KeyID(req.tenant, req.key)
 	default:
 		faults = append(faults, FieldError{Location: "id", Message: "required, unless there is an Idempotency-Key"})

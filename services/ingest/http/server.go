@@ -30,7 +30,7 @@ const (
 	drainTime     = 2 * time.Second // what is left of a body that is refused must come so soon, or the connection ends
 )
 
-// Producer stores records with acks=all and never cancels one (H09).
+// Producer stores records with acks=all and never cancels one: a canceled record may have been written, and would not be known.
 // *kafka.Producer is one.
 type Producer interface {
 	ProduceAsync(rec *kafka.Record, done func(*kafka.Record, error))

@@ -87,7 +87,7 @@ func decide(r *kafka.Record, o origin, sign func(*event.Event)) fate {
 	return f
 }
 
-// fillIn gives a bare record what it lacks (K08) and says where it came from. The id is made here, because the place in the landing topic
+// fillIn gives a bare record what it lacks and says where it came from. The id is made here, because the place in the landing topic
 // that it is made of stays the same when the record is forwarded again. An id that follows from the Idempotency-Key is left to the
 // sequencer, as for every other producer.
 func fillIn(e *event.Event, r *kafka.Record, o origin) {

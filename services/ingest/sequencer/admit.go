@@ -233,11 +233,11 @@ func (a *admission) authenticate() {
 		a.stripped = a.e.StripSystem()
 		return
 	}
-	// The HTTP door signs what clients sent, for the sake of the fingerprint, which nobody else sets: it stays an outside event (K15).
+	// The HTTP door signs what clients sent, for the sake of the fingerprint, which nobody else sets: it stays an outside event.
 	a.trusted = a.e.Fingerprint == "" && (a.e.Forwarded == "" || strings.HasSuffix(a.e.Forwarded, fwdSigned))
 }
 
-// fillIn gives a bare record its defaults (K08). They are made at the first touch and carried by a forward, because the position in
+// fillIn gives a bare record its defaults. They are made at the first touch and carried by a forward, because the position in
 // the topic that the id is made of changes then.
 func (a *admission) fillIn() {
 	e := a.e

@@ -58,7 +58,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	return nil
 }
 
-// checkTopics compares the partition counts of the topics that are written side by side (K25).
+// checkTopics compares the partition counts of the topics that are written side by side.
 func (s *sequencer) checkTopics(ctx context.Context) error {
 	names := []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicReceipts, kafka.TopicState}
 	topics, err := s.admin.Topics(ctx, names...)

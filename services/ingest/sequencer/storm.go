@@ -41,7 +41,7 @@ func (a *admission) rate(kind rateKind, key rateKey) int64 {
 func (a *admission) storm() string {
 	_, _, judged := a.rated()
 	r, limits := a.o.base.rates, &a.env.rates
-	cause := a.e.Time.UnixMilli() // of a derived event: when its cause was recorded (K13)
+	cause := a.e.Time.UnixMilli() // of a derived event: when its cause was recorded
 	if !judged || limits.Window == 0 || r.start == 0 || cause < r.since || cause < a.windowMS()-limits.Window.Milliseconds() {
 		return ""
 	}

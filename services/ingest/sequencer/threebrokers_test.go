@@ -71,7 +71,7 @@ func only(log map[string][]event.Recorded, prefix string) map[string][]event.Rec
 	return out
 }
 
-// TestThreeBrokers_ARestoreWhoseMarkersAreLateRepeatsNoSequence is REVIEW 3. The topics of transactions and offsets are on brokers 1 and
+// TestThreeBrokers_ARestoreWhoseMarkersAreLateRepeatsNoSequence: the topics of transactions and offsets are on brokers 1 and
 // 2, the log and the state on 1, 2 and 3. Broker 3 is frozen between the writes of a transaction and its end: the commit is confirmed
 // and the offset is there, but the markers in log and state wait for broker 3, and the last stable offsets stay below the
 // transaction, though leaders answer. Then another process takes the partitions over.
@@ -192,7 +192,7 @@ func restoredParts(t testing.TB, p *process) float64 {
 	return 0
 }
 
-// TestThreeBrokers_APartitionThatLeavesWithoutACallbackIsForgotten is REVIEW 4b: a member that is idle loses partitions twice, and the
+// TestThreeBrokers_APartitionThatLeavesWithoutACallbackIsForgotten: a member that is idle loses partitions twice, and the
 // client calls its revoke callback only for the first ones.
 func TestThreeBrokers_APartitionThatLeavesWithoutACallbackIsForgotten(t *testing.T) {
 	c := realThree(t)
@@ -241,7 +241,7 @@ func TestThreeBrokers_WhoWasThrownOutInTheMiddleOfARebalanceForgetsWhatItOwned(t
 	thrownOut(t, c.cfg, kafkatest.NewLink, c.slotConfig, 6*time.Second)
 }
 
-// TestThreeBrokers_AnAbortedBatchIsUndoneForAllItsPartitions is REVIEW 4c: one transaction spans all partitions, and is aborted because
+// TestThreeBrokers_AnAbortedBatchIsUndoneForAllItsPartitions: one transaction spans all partitions, and is aborted because
 // the answer to its offsets does not get through, while no partition leaves.
 func TestThreeBrokers_AnAbortedBatchIsUndoneForAllItsPartitions(t *testing.T) {
 	c := realThree(t)

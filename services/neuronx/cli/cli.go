@@ -307,10 +307,10 @@ func (c *cli) bounded(cmd *cobra.Command) (context.Context, context.CancelFunc) 
 
 func (c *cli) version() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: noArgs,
+		Use: "version", Short: "Print the version and the commit", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if c.format == formatJSON {
-				return c.json(map[string]string{"version": app.Version()})
+				return c.json(app.BuildInfo())
 			}
 			printf(c.out, "%s\n", app.Version())
 			return nil

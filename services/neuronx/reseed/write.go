@@ -214,7 +214,7 @@ func (r *run) seal(ctx context.Context, p *Partition, seed *sequencer.Seed, head
 	return nil
 }
 
-// derivers have numbered outboxes (K14).
+// derivers have numbered outboxes.
 var derivers = []string{rules.Deriver, effect.Adapter, deadletter.Deriver}
 
 // refusedNumbers are the highest numbers of derived events that lie in the dead letters under the engine's own signature: they are used

@@ -12,7 +12,7 @@ import (
 
 // Limits of a bundle.
 const (
-	MaxBundle    = 512 << 10 // bytes of all texts (K41)
+	MaxBundle    = 512 << 10 // bytes of all texts
 	MaxFile      = 64 << 10  // bytes of one file
 	MaxRules     = 500
 	MaxTriggers  = 32 // types a rule listens to
