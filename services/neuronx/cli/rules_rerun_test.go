@@ -32,8 +32,9 @@ func rerunBench(t *testing.T) (run func(line string) (out string, code int)) {
 	exec(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence, state) VALUES
 		('neuronx.rules', 1, 'acme', 0, 40, 'live'), ('neuronx.rules', 1, 'old', 0, 40, 'live'), ('neuronx.rules', 1, 'bare', 0, 40, 'live')`)
 	exec(`INSERT INTO neuronx.rule_health (tenant_id, rule, tripped) VALUES ('acme', 'qualify', 'failures')`)
-	exec(`INSERT INTO neuronx.rule_missed (tenant_id, rule, sequence) VALUES ('acme', 'welcome', 11), ('acme', 'welcome', 12), ('acme', 'welcome', 30), ('acme', 'qualify', 12), ('acme', 'retired', 12),
-		('zeta', 'welcome', 11)`)
+	exec(`INSERT INTO neuronx.rule_missed_pages (tenant_id, rule, page, bits) SELECT tenant_id, rule, 0, bit_or(set_bit(0::bit(1024), sequence, 1))
+		FROM (VALUES ('acme', 'welcome', 11), ('acme', 'welcome', 12), ('acme', 'welcome', 30), ('acme', 'qualify', 12), ('acme', 'retired', 12),
+		('zeta', 'welcome', 11)) AS v(tenant_id, rule, sequence) GROUP BY 1, 2`)
 	exec(`SELECT neuronx.ensure_tenant('acme')`)
 	for sequence, at := range map[int]string{11: "2026-01-01T10:00:00Z", 12: "2026-01-01T11:00:00Z", 30: "2026-01-03T00:00:00Z"} {
 		exec(`INSERT INTO neuronx.tenant_events (tenant_id, sequence, position, event_id, event_type, subject, source, recorded_at, correlation_id, causation_id, schema_id, log_id, log_partition, log_offset, hash, payload)
