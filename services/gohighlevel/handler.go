@@ -48,9 +48,7 @@ func (h *handler) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error 
 }
 
 func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
-	if _, err := h.facts.see(ctx, r); err != nil {
-		return err
-	}
+	h.facts.see(r)
 	if h.box.Own(r) {
 		if err := h.own(ctx, tx, r); err != nil {
 			return err
@@ -130,7 +128,7 @@ func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 	if err != nil {
 		return false, err
 	}
-	fact, err := h.facts.see(ctx, r)
+	fact, err := h.facts.of(ctx, r)
 	if err != nil {
 		return false, err
 	}
