@@ -1,9 +1,18 @@
 package avro
 
-import "bytes"
+import (
+	"bytes"
+	"unicode"
+)
 
-// NamesNothing tells whether a text can't be the id of anything: it is empty or blank, it is what a program writes where a value is missing
-// (JavaScript, Python, Go, SQL, C, spreadsheets), or a place in a template that nothing was put into, such as {{contact.id}}. All things
+const nilUUID = "00000000-0000-0000-0000-000000000000" // RFC 9562, 5.9
+
+// templates are how mail programs, form builders and template languages write a place for a value.
+var templates = []struct{ begin, end string }{{"{{", "}}"}, {"${", "}"}, {"#{", "}"}, {"<%", "%>"}, {"[[", "]]"}, {"*|", "|*"}, {"%", "%"}}
+
+// NamesNothing tells whether a text can't be the id of anything: it is empty or nothing of it can be seen, it is what a program writes where
+// a value is missing (JavaScript, Python, Go, SQL, C, spreadsheets, a UUID that was never made), or a place in a template that nothing was
+// put into, such as {{contact.id}} or %LEAD_ID%. All things
 // whose id was missing would be one thing with it: one lead, with the contact of the first one.
 func NamesNothing(id []byte) bool {
 	if len(id) == 0 {
@@ -11,17 +20,28 @@ func NamesNothing(id []byte) bool {
 	}
 	switch c := id[0]; {
 	case c <= ' ' || c >= 0x80:
-		return len(bytes.TrimSpace(id)) == 0
+		return len(bytes.TrimLeftFunc(id, unseen)) == 0
 	case c >= '0' && c <= '9': // most ids
-		return false
+		return c == '0' && string(id) == nilUUID
 	}
 	switch string(id) {
 	case "null", "NULL", "undefined", "NaN", "nan", "None", "nil", "<nil>", "(null)", "[object Object]",
 		"N/A", "n/a", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#NULL!":
 		return true
 	}
-	return bytes.HasPrefix(id, []byte("{{")) && bytes.HasSuffix(id, []byte("}}")) || bytes.HasPrefix(id, []byte("${")) && bytes.HasSuffix(id, []byte("}"))
+	if c := id[0] | 0x20; c >= 'a' && c <= 'z' { // no template begins with a letter
+		return false
+	}
+	for _, t := range templates {
+		if len(id) > len(t.begin)+len(t.end) && string(id[:len(t.begin)]) == t.begin && string(id[len(id)-len(t.end):]) == t.end {
+			return true
+		}
+	}
+	return false
 }
+
+// unseen tells a space or a character that only formats, such as the zero width space.
+func unseen(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
 
 // Unnamed finds an id that the thing of an event must have, and that names nothing: a field that the subject follows from and that can't be
 // null. It returns the name of the field; "" where there is none.

@@ -3,12 +3,14 @@ package avro
 import "testing"
 
 func TestNamesNothing_TellsMissingValuesFromIds(t *testing.T) {
-	for _, id := range []string{"", " ", "\t\n", "\u00a0", "null", "NULL", "undefined", "NaN", "None", "[object Object]", "<nil>", "#N/A", "{{contact.id}}", "{{ lead.id }}", "${id}"} {
+	for _, id := range []string{"", " ", "\t\n", "\u00a0", "null", "NULL", "undefined", "NaN", "None", "[object Object]", "<nil>", "#N/A", "{{contact.id}}", "{{ lead.id }}", "${id}",
+		"\u200b", " \ufeff", "\u200e\u2060", "00000000-0000-0000-0000-000000000000", "%LEAD_ID%", "%%id%%", "*|LEADID|*", "<%= id %>", "[[id]]", "#{id}"} {
 		if !NamesNothing([]byte(id)) {
 			t.Errorf("%q is taken for an id", id)
 		}
 	}
-	for _, id := range []string{"0", "1", " 1", "1 ", "-", "nullify", "Null", "Nan", "none", "undefined-7", "{7f3c}", "$1", "#12", "é", "\u00a07", "{{a}}/1"} {
+	for _, id := range []string{"0", "1", " 1", "1 ", "-", "nullify", "Null", "Nan", "none", "undefined-7", "{7f3c}", "$1", "#12", "é", "\u00a07", "{{a}}/1", "\u200b7",
+		"00000000-0000-0000-0000-000000000001", "0000", "%41", "%", "%%", "100%", "*", "[1]", "{}", "${", "🙂"} {
 		if NamesNothing([]byte(id)) {
 			t.Errorf("%q is taken for none", id)
 		}

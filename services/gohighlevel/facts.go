@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,14 +18,22 @@ type byID interface {
 }
 
 // factTimes tells when the fact happened that a command answers, however many rules lie between them. It remembers the events that were
-// read last; the archive has those before. It is safe for concurrent use, and its zero value is ready.
+// read last; the archive has those before, and is asked for commands only: a batch of all tenants waits for the answer, and a tenant whose
+// rules are far behind derives thousands of events whose causes are remembered no more. It is safe for concurrent use, and its zero value
+// is ready.
 type factTimes struct {
 	archive byID // may be nil
 
 	mu     sync.Mutex
 	seed   maphash.Seed
-	now    map[uint64]int64 // microseconds since 1970, by a hash of tenant and id
-	before map[uint64]int64
+	now    map[uint64]origin // by a hash of tenant and id
+	before map[uint64]origin
+}
+
+// origin is what an event tells about its fact.
+type origin struct {
+	at    int64  // microseconds since 1970: when the fact happened, or, with a cause, the latest that it can have
+	cause string // id of the event that knows more and was not remembered; empty: nobody does
 }
 
 // remembered is how many events each of the two maps holds: a command comes within seconds of its cause.
@@ -39,46 +48,61 @@ func (f *factTimes) hash(tenant, id string) uint64 {
 	return h.Sum64()
 }
 
-// see remembers an event and returns the time of its fact.
-func (f *factTimes) see(ctx context.Context, r *event.Recorded) (time.Time, error) {
+// see remembers an event.
+func (f *factTimes) see(r *event.Recorded) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.now == nil {
-		f.seed, f.now = maphash.MakeSeed(), make(map[uint64]int64, remembered)
-	}
-	at, err := f.of(ctx, r, event.MaxHops+1)
-	if err != nil {
-		return at, err
-	}
-	if len(f.now) >= remembered {
-		f.now, f.before = make(map[uint64]int64, remembered), f.now
-	}
-	f.now[f.hash(r.TenantID, r.ID)] = at.UnixMicro()
-	return at, nil
+	f.keep(r.TenantID, r.ID, f.known(r))
 }
 
-func (f *factTimes) of(ctx context.Context, r *event.Recorded, hops int) (time.Time, error) {
+// of returns the time of the fact that an event answers.
+func (f *factTimes) of(ctx context.Context, r *event.Recorded) (time.Time, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	o := f.known(r)
+	for hops := event.MaxHops + 1; o.cause != "" && f.archive != nil && hops > 0; hops-- {
+		cause, err := f.archive.ByID(ctx, r.TenantID, o.cause)
+		if errors.Is(err, archive.ErrNotFound) || errors.Is(err, archive.ErrDamaged) {
+			break // it was recorded then, and did not happen later
+		}
+		if err != nil {
+			return time.Time{}, err
+		}
+		o = f.known(&cause)
+	}
+	o.cause = ""
+	f.keep(r.TenantID, r.ID, o)
+	if r.CausationID != "" && derived(r) {
+		f.keep(r.TenantID, r.CausationID, o) // its other commands answer the same fact
+	}
+	return time.UnixMicro(o.at).UTC(), nil
+}
+
+func (f *factTimes) keep(tenant, id string, o origin) {
+	if f.now == nil {
+		f.seed, f.now = maphash.MakeSeed(), make(map[uint64]origin, remembered)
+	}
+	if len(f.now) >= remembered {
+		f.now, f.before = make(map[uint64]origin, remembered), f.now
+	}
+	f.now[f.hash(tenant, id)] = o
+}
+
+// known is what is known of an event's fact without the archive.
+func (f *factTimes) known(r *event.Recorded) origin {
 	if !derived(r) {
-		return happened(r), nil
+		return origin{at: happened(r).UnixMicro()}
 	}
-	key := f.hash(r.TenantID, r.CausationID)
-	if us, is := f.now[key]; is {
-		return time.UnixMicro(us).UTC(), nil
+	if f.now != nil {
+		key := f.hash(r.TenantID, r.CausationID)
+		if o, is := f.now[key]; is {
+			return o
+		}
+		if o, is := f.before[key]; is {
+			return o
+		}
 	}
-	if us, is := f.before[key]; is {
-		return time.UnixMicro(us).UTC(), nil
-	}
-	if f.archive == nil || hops == 0 {
-		return happened(r), nil
-	}
-	cause, err := f.archive.ByID(ctx, r.TenantID, r.CausationID)
-	switch {
-	case errors.Is(err, archive.ErrNotFound), errors.Is(err, archive.ErrDamaged):
-		return happened(r), nil // its cause was recorded then, and did not happen later
-	case err != nil:
-		return time.Time{}, err
-	}
-	return f.of(ctx, &cause, hops-1)
+	return origin{at: happened(r).UnixMicro(), cause: strings.Clone(r.CausationID)}
 }
 
 // derived reports whether an event answers another one of the log. What is sent again in place of a dead letter has a cause that is not

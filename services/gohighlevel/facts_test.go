@@ -2,6 +2,7 @@ package gohighlevel
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -100,8 +101,47 @@ func TestFactTimes_FollowTheCausesThroughTheArchiveWhatWasNotReadNow(t *testing.
 		"an event that is its own cause ends": {recorded("x", "loop", "rules", at), at},
 	} {
 		f := factTimes{archive: old}
-		if got, err := f.see(context.Background(), &c.e); err != nil || !got.Equal(c.want) {
+		f.see(&c.e)
+		if got, err := f.of(context.Background(), &c.e); err != nil || !got.Equal(c.want) {
 			t.Errorf("%s: %s %v", name, got, err)
 		}
+	}
+}
+
+// counted is an archive that counts what it is asked.
+type counted struct {
+	causes
+	asked int
+}
+
+func (c *counted) ByID(ctx context.Context, tenant, id string) (event.Recorded, error) {
+	c.asked++
+	return c.causes.ByID(ctx, tenant, id)
+}
+
+// All tenants wait for a batch. What another tenant's rules derive late must not cost it a look into the archive an event.
+func TestFactTimes_AskTheArchiveForCommandsOnlyAndOnceACause(t *testing.T) {
+	at := time.Date(2026, 11, 30, 10, 0, 0, 0, time.UTC)
+	derivedOf := func(id, cause string) *event.Recorded {
+		return &event.Recorded{Event: event.Event{TenantID: "a", ID: id, CausationID: cause, Deriver: "rules", Time: at.Add(time.Hour)}, RecordedTime: at.Add(2 * time.Hour)}
+	}
+	old := &counted{causes: causes{"fact": {Event: event.Event{TenantID: "a", ID: "fact", Time: at}, RecordedTime: at}}}
+	f := factTimes{archive: old}
+	for i := range 100 {
+		f.see(derivedOf(fmt.Sprint("late-", i), "fact"))
+	}
+	if old.asked != 0 {
+		t.Fatalf("the archive was asked %d times for events that are no commands", old.asked)
+	}
+	f.see(derivedOf("hop", "fact")) // the archive does not have it yet, and need not
+	for i := range 16 {
+		cmd := derivedOf(fmt.Sprint("command-", i), "hop")
+		f.see(cmd)
+		if got, err := f.of(t.Context(), cmd); err != nil || !got.Equal(at) {
+			t.Errorf("%s %v, want the time of the fact", got, err)
+		}
+	}
+	if old.asked != 1 {
+		t.Errorf("the archive was asked %d times for one cause", old.asked)
 	}
 }

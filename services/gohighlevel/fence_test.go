@@ -230,7 +230,7 @@ func TestRedelivery_InsertsWhatIsMissingAndSendsNoNoteForIt(t *testing.T) {
 	for range 2 {
 		for _, e := range []event.Recorded{known, missing} {
 			err := pgx.BeginFunc(context.Background(), r.pool, func(tx pgx.Tx) error {
-				_, err := r.h.record(context.Background(), tx, &e, effect.KindNote, true)
+				_, err := r.h.record(context.Background(), tx, &e, effect.KindNote, true, &standing{})
 				return err
 			})
 			if err != nil {

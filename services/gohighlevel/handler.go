@@ -39,19 +39,39 @@ type handler struct {
 
 // Apply implements consumer.Handler.
 func (h *handler) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error {
+	var now standing
 	for i := range run.Events {
-		if err := h.apply(ctx, tx, &run.Events[i]); err != nil {
+		if err := h.apply(ctx, tx, &run.Events[i], &now); err != nil {
 			return fmt.Errorf("%s %s: %w", run.Events[i].Type, run.Events[i].ID, err)
 		}
 	}
 	return nil
 }
 
-func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
-	if _, err := h.facts.see(ctx, r); err != nil {
+// standing is what holds for a tenant between two events that may change it, so that a run of commands reads it once: the batch of all
+// tenants waits for each query.
+type standing struct {
+	read   bool
+	tenant ledger.Tenant
+	frozen int64
+}
+
+func (s *standing) load(ctx context.Context, tx pgx.Tx, tenant string, partition int32) (err error) {
+	if s.read {
+		return nil
+	}
+	if s.tenant, err = ledger.LoadTenant(ctx, tx, tenant); err != nil {
 		return err
 	}
+	s.frozen, err = ledger.Frozen(ctx, tx, tenant, partition)
+	s.read = err == nil
+	return err
+}
+
+func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded, now *standing) error {
+	h.facts.see(r)
 	if h.box.Own(r) {
+		now.read = false // it may freeze what was read
 		if err := h.own(ctx, tx, r); err != nil {
 			return err
 		}
@@ -60,13 +80,14 @@ func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded) error
 		return h.resolved(ctx, tx, r)
 	}
 	if is, err := foldSetting(ctx, tx, h.decoder, r); is || err != nil {
+		now.read = false
 		if err == nil && r.Type == "tenant.crm_connected" {
 			err = ledger.Release(ctx, tx, r.TenantID) // a new token ends the pauses of the old one
 		}
 		return err
 	}
 	if kind, is := effect.KindOf(r.Type); is && known(kind) && r.Quiet == "" {
-		_, err := h.record(ctx, tx, r, kind, false)
+		_, err := h.record(ctx, tx, r, kind, false, now)
 		return err
 	}
 	return nil
@@ -117,7 +138,7 @@ func foldSetting(ctx context.Context, tx pgx.Tx, d decoder, r *event.Recorded) (
 }
 
 // record puts a command into the ledger, once. again says that it should have been there long since.
-func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind string, again bool) (inserted bool, err error) {
+func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind string, again bool, now *standing) (inserted bool, err error) {
 	data, err := h.decoder.Decode(ctx, r)
 	if err != nil {
 		return false, err
@@ -126,16 +147,12 @@ func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 	if notAfter.IsZero() {
 		notAfter = r.RecordedTime.Add(effect.DefaultNotAfter)
 	}
-	ten, err := ledger.LoadTenant(ctx, tx, r.TenantID)
-	if err != nil {
-		return false, err
-	}
-	fact, err := h.facts.see(ctx, r)
-	if err != nil {
-		return false, err
-	}
 	partition := kafka.PartitionFor([]byte(r.TenantID), h.partitions)
-	frozen, err := ledger.Frozen(ctx, tx, r.TenantID, partition)
+	if err := now.load(ctx, tx, r.TenantID, partition); err != nil {
+		return false, err
+	}
+	ten, frozen := now.tenant, now.frozen
+	fact, err := h.facts.of(ctx, r)
 	if err != nil {
 		return false, err
 	}

@@ -45,7 +45,7 @@ func (h *handler) Reset(ctx context.Context, r consumer.Reset) error {
 		var inserted bool
 		var e ledger.Effect
 		err = pgx.BeginFunc(ctx, h.pool, func(tx pgx.Tx) (err error) {
-			if inserted, err = h.record(ctx, tx, &ev, kind, true); err != nil {
+			if inserted, err = h.record(ctx, tx, &ev, kind, true, &standing{}); err != nil {
 				return err
 			}
 			e, _, err = ledger.Get(ctx, tx, ev.TenantID, ev.ID, false)

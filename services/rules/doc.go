@@ -7,7 +7,7 @@
 //
 // Authoritative are the log and what is folded from it in Postgres: neuronx.rule_bundles (which set of rules was in force from which
 // sequence on), neuronx.rule_state (what rules set per tenant and subject), neuronx.rule_health (failures in a row, trips) and
-// neuronx.rule_missed (what rules were not evaluated on because they were off, until an engine.rule.rerun runs them over it).
+// neuronx.rule_missed_pages (what rules were not evaluated on because they were off, until an engine.rule.rerun runs them over it).
 // Evaluate is pure over the event, its data, that state, the bundle and the schemas: no clock, no random source, no look-up. So
 // the same log gives the same derived events, with the same ids and bytes; Reset proves it by deriving everything again from the
 // archive and comparing.

@@ -144,6 +144,10 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	}
 	f.take(r, r, res)
 	for _, rule := range res.Missed {
+		if len(f.missed[rule]) == 0 {
+			f.cost += missedRowCost
+		}
+		f.cost += missedBitCost
 		f.miss(rule, r.Sequence, true)
 	}
 	return nil

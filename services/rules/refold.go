@@ -20,7 +20,7 @@ import (
 // not run, and the transaction's role must see its tables.
 func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archive consumer.Archive, reg *registry.Client, box *outbox.Outbox,
 	log *slog.Logger) ([]string, error) {
-	for _, table := range []string{"rule_state", "rule_health", "rule_bundles", "rule_missed", "rule_reruns"} {
+	for _, table := range []string{"rule_state", "rule_health", "rule_bundles", "rule_missed_pages", "rule_reruns"} {
 		if _, err := tx.Exec(ctx, `DELETE FROM neuronx.`+table+` WHERE tenant_id = $1`, tenant); err != nil {
 			return nil, fmt.Errorf("empty %s of %s: %w", table, tenant, err)
 		}

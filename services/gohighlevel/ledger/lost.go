@@ -25,11 +25,11 @@ func MeetTwin(ctx context.Context, q Querier, e Effect) (is bool, err error) {
 		return false, fmt.Errorf("look for a lost twin: %w", err)
 	}
 	const lost = `SELECT effect_id FROM neuronx.effects WHERE tenant_id = $1 AND kind = $3 AND subject = $4 AND request = $5::jsonb
-		AND code = $6 AND status IN ('done', 'unknown') ORDER BY command_sequence, effect_id LIMIT 1`
+		AND code = '` + CodeLost + `' AND status IN ('done', 'unknown') ORDER BY command_sequence, effect_id LIMIT 1`
 	var twin string
-	err = q.QueryRow(ctx, `UPDATE neuronx.effects SET status = 'unknown', code = $7, last_error = $8, updated_at = now()
+	err = q.QueryRow(ctx, `UPDATE neuronx.effects SET status = 'unknown', code = $6, last_error = $7, updated_at = now()
 		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending' AND attempts = 0 AND EXISTS (`+lost+`) RETURNING (`+lost+`)`,
-		e.TenantID, e.ID, e.Kind, e.Subject, request, CodeLost, codeTwin,
+		e.TenantID, e.ID, e.Kind, e.Subject, request, codeTwin,
 		"the same was asked for by a command that was lost with the tail of the log, and may have been carried out: resolve it").Scan(&twin)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil

@@ -290,12 +290,30 @@ func (c *cli) executeRerun(cmd *cobra.Command, pool *pgxpool.Pool, f rerunFlags,
 		return undone
 	}
 	for _, r := range rows {
-		if r.Ran < r.Missed {
-			return partial("%s of rule %s still missed", plural(int(r.Missed-r.Ran), "event"), r.Rule).why("the rule is %s", r.State).
+		if r.Ran >= r.Missed {
+			continue
+		}
+		left, err := stillMissed(cmd.Context(), pool, f.tenant, from, r)
+		if err != nil {
+			return err
+		}
+		if left > 0 {
+			return partial("%s of rule %s still missed", plural(left, "event"), r.Rule).why("the rule is %s", r.State).
 				next("`neuronx rules rerun --tenant %s --since %s` shows them", f.tenant, r.First)
 		}
+		c.note("the other %s of rule %s were run over by another request meanwhile", plural(int(r.Missed-r.Ran), "event"), r.Rule)
 	}
 	return nil
+}
+
+// stillMissed counts what is left of what a row counted: another request may have run over the same events.
+func stillMissed(ctx context.Context, pool *pgxpool.Pool, tenantID string, from int64, r rerunRow) (left int, err error) {
+	err = pool.QueryRow(ctx, `SELECT count(*) FROM neuronx.rule_missed WHERE tenant_id = $1 AND rule = $2 AND sequence BETWEEN $3 AND $4::bigint`,
+		tenantID, r.Rule, from, r.Last).Scan(&left)
+	if err != nil {
+		return 0, failed("count what is still missed", err)
+	}
+	return left, nil
 }
 
 // rerunOne runs one rule over what it has missed by now. Each request has the time that a verb has.

@@ -32,8 +32,9 @@ func rerunBench(t *testing.T) (run func(line string) (out string, code int)) {
 	exec(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence, state) VALUES
 		('neuronx.rules', 1, 'acme', 0, 40, 'live'), ('neuronx.rules', 1, 'old', 0, 40, 'live'), ('neuronx.rules', 1, 'bare', 0, 40, 'live')`)
 	exec(`INSERT INTO neuronx.rule_health (tenant_id, rule, tripped) VALUES ('acme', 'qualify', 'failures')`)
-	exec(`INSERT INTO neuronx.rule_missed (tenant_id, rule, sequence) VALUES ('acme', 'welcome', 11), ('acme', 'welcome', 12), ('acme', 'welcome', 30), ('acme', 'qualify', 12), ('acme', 'retired', 12),
-		('zeta', 'welcome', 11)`)
+	exec(`INSERT INTO neuronx.rule_missed_pages (tenant_id, rule, page, bits) SELECT tenant_id, rule, 0, bit_or(set_bit(0::bit(1024), sequence, 1))
+		FROM (VALUES ('acme', 'welcome', 11), ('acme', 'welcome', 12), ('acme', 'welcome', 30), ('acme', 'qualify', 12), ('acme', 'retired', 12),
+		('zeta', 'welcome', 11)) AS v(tenant_id, rule, sequence) GROUP BY 1, 2`)
 	exec(`SELECT neuronx.ensure_tenant('acme')`)
 	for sequence, at := range map[int]string{11: "2026-01-01T10:00:00Z", 12: "2026-01-01T11:00:00Z", 30: "2026-01-03T00:00:00Z"} {
 		exec(`INSERT INTO neuronx.tenant_events (tenant_id, sequence, position, event_id, event_type, subject, source, recorded_at, correlation_id, causation_id, schema_id, log_id, log_partition, log_offset, hash, payload)
@@ -91,5 +92,23 @@ func TestRulesReset_SaysWhatIsOnRecordAndHowToRunOverIt(t *testing.T) {
 	run := rerunBench(t)
 	if out, code := run("rules reset qualify --tenant acme"); code != exitOK || !strings.Contains(out, "it missed 1 event; once it is on, run it over them: neuronx rules rerun --tenant acme --since 12 --rule qualify") {
 		t.Errorf("exit %d: %s", code, out)
+	}
+}
+
+// Two people may ask for the same events: what the other one's request ran over is not missed.
+func TestRulesRerun_CountsAsStillMissedOnlyWhatNoRequestRanOver(t *testing.T) {
+	root := postgrestest.New(t, provision.Migrations()...).Pool(t, "")
+	if _, err := root.Exec(t.Context(), `INSERT INTO neuronx.rule_missed_pages (tenant_id, rule, page, bits) VALUES
+		('acme', 'welcome', 0, set_bit(set_bit(0::bit(1024), 12, 1), 30, 1)), ('acme', 'other', 0, set_bit(0::bit(1024), 12, 1)), ('zeta', 'welcome', 0, ~0::bit(1024))`); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		from int64
+		last string
+		want int
+	}{{1, "12", 1}, {1, "30", 2}, {13, "29", 0}, {31, "9007199254740993", 0}} {
+		if got, err := stillMissed(t.Context(), root, "acme", c.from, rerunRow{Rule: "welcome", Missed: 9, Last: c.last}); err != nil || got != c.want {
+			t.Errorf("from %d through %s: %d %v, want %d", c.from, c.last, got, err, c.want)
+		}
 	}
 }
