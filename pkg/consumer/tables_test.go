@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -42,7 +41,7 @@ func TestRun_EndsAtTheStartAndNamesTheTablesThatAreMissing(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The time ends a consumer that waits; how long one takes that does not is no matter.
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Patience)
 			defer cancel()
 			if err := c.Run(ctx); err == nil || !app.IsFatal(err) || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "neuronx provision --execute") {
 				t.Errorf("it ended with %v (waited: %v), want a fatal error that says %q", err, errors.Is(ctx.Err(), context.DeadlineExceeded), tc.want)

@@ -383,7 +383,7 @@ func TestSender_RunFindsRowsSoonAfterTheirCommit(t *testing.T) {
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Poll: time.Hour})
 	// The first look falls into the hour; only what Add said can bring a second one.
 	mustTx(t, pool, func(tx pgx.Tx) error { return box.Add(t.Context(), tx, derived("a", "a1")) })
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -411,7 +411,7 @@ func TestSender_AnAddEndsItsIdleWait(t *testing.T) {
 	looked := make(chan struct{}, 100_000)
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Poll: time.Hour,
 		Report: func(error) { looked <- struct{}{} }})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
