@@ -1,6 +1,7 @@
 package badinput
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ type Player struct {
 	Command  func(ctx context.Context, args ...string) *exec.Cmd
 	Dir      string // for files of calls
 	Tape     *Tape
+	Within   time.Duration // in which each input must be refused; 0: 10 s
 
 	Admitted  int   // good events sent first, that some inputs need to be bad
 	ProgramKB int64 // the most memory that a call of the operators' program had
@@ -40,12 +42,12 @@ type Player struct {
 	calls    int
 }
 
-// verdictIn is how long the engine may take to decide.
+// verdictIn is how long the engine may take to decide, unless the player says otherwise.
 const verdictIn = 10 * time.Second
 
 // Play plays one input, which was prepared, and returns nil when it was refused as its file says.
 func (p *Player) Play(ctx context.Context, in Input) error {
-	ctx, cancel := context.WithTimeout(ctx, verdictIn)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.Within, verdictIn))
 	defer cancel()
 	switch {
 	case in.HTTP != nil:

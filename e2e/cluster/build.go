@@ -21,8 +21,8 @@ var programs = map[string]string{
 var built sync.Map
 
 // build compiles the programs and returns where they are. Build tags are for the programs named in tagged, for all when it is empty;
-// the others are the clean ones.
-func build(t testing.TB, tags string, tagged []string) map[string]string {
+// the others are the clean ones. With only, no others are compiled.
+func build(t testing.TB, tags string, tagged []string, only ...string) map[string]string {
 	t.Helper()
 	root, err := repository()
 	must(t, err)
@@ -30,6 +30,9 @@ func build(t testing.TB, tags string, tagged []string) map[string]string {
 	var jobs sync.WaitGroup
 	errs := make(chan error, len(programs))
 	for name, pkg := range programs {
+		if len(only) > 0 && !slices.Contains(only, name) {
+			continue
+		}
 		dir := "e2e"
 		with := ""
 		if tags != "" && (len(tagged) == 0 || slices.Contains(tagged, name)) {

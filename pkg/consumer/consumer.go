@@ -99,13 +99,16 @@ func New(cfg Config, h Handler) (*Consumer, error) {
 }
 
 // Run joins the group and reads until ctx is done (then it returns nil) or something is broken that waiting can't mend: the topic was
-// made anew (ErrTopicChanged), or the configuration can't be used.
+// made anew (ErrTopicChanged), the database lacks tables at the start, or the configuration can't be used.
 //
 // Postgres, Kafka or the registry being away, full or slow is waited for. A batch that could not be written in the retry budget is
 // given up, which is shorter than the group waits for a member in a rebalance: this member leaves, another one that may have a better
 // way to Postgres gets the partitions, and this one joins again after a pause. The rows say where to resume, so nothing is lost or
 // applied twice.
 func (c *Consumer) Run(ctx context.Context) error {
+	if err := c.checkTables(ctx); err != nil {
+		return err
+	}
 	for attempt := 0; ; attempt++ {
 		before := c.batches.Load()
 		err := c.join(ctx)

@@ -230,7 +230,7 @@ func TestRun_StopsLoudlyWhenTheTopicWasMadeAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), kafkatest.Patience)
 	defer cancel()
 	if err := c.Run(ctx); !errors.Is(err, consumer.ErrTopicChanged) {
 		t.Errorf("Run gave %v", err)

@@ -118,7 +118,7 @@ func (f *fixture) start(cfg consumer.Config, h consumer.Handler) (stop func() er
 			cancel()
 			select {
 			case result = <-done:
-			case <-time.After(40 * time.Second):
+			case <-time.After(kafkatest.Patience):
 				result = errors.New("the consumer does not stop")
 			}
 		})

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -225,7 +224,7 @@ func TestOpen_EndsAtOnceForWhatWaitingCantMend(t *testing.T) {
 	t.Parallel()
 	o := newOutage(t)
 	open := func(s consumer.Settings) string {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Patience)
 		defer cancel()
 		b, err := consumer.Open(ctx, app.NewRuntime("projector", "0", slog.New(slog.DiscardHandler), prometheus.NewRegistry()), s)
 		if err == nil {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -126,7 +125,7 @@ func produce(t *testing.T, cfg kafka.Config, topic string) error {
 		t.Fatal(err)
 	}
 	defer p.Abort()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Patience)
 	defer cancel()
 	return p.Produce(ctx, &kafka.Record{Topic: topic, Key: []byte("acme"), Value: []byte("x")})
 }

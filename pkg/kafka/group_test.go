@@ -255,30 +255,12 @@ func forgetMembers(c *kafkatest.Cluster) {
 	})
 }
 
-func TestGroup_LostPartitionsAreNotCommitted(t *testing.T) {
+func TestGroup_ARefusedCommitIsTriedAgain(t *testing.T) {
 	cfg, c, admin := broker(t, 1)
 	kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
 	var fail sync.Map
 	fail.Store("on", true)
-	c.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		if _, on := fail.Load("on"); !on {
-			return nil, nil, false
-		}
-		r := req.(*kmsg.OffsetCommitRequest)
-		resp := r.ResponseKind().(*kmsg.OffsetCommitResponse)
-		for _, t := range r.Topics {
-			rt := kmsg.NewOffsetCommitResponseTopic()
-			rt.Topic, rt.TopicID = t.Topic, t.TopicID
-			for _, p := range t.Partitions {
-				rp := kmsg.NewOffsetCommitResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = p.Partition, kerr.IllegalGeneration.Code
-				rt.Partitions = append(rt.Partitions, rp)
-			}
-			resp.Topics = append(resp.Topics, rt)
-		}
-		return resp, nil, true
-	})
+	refuseCommits(c, func() bool { _, on := fail.Load("on"); return on })
 	m := join(t, kafka.GroupConfig{Config: cfg}, nil)
 	kafkatest.WaitFor(t, "the first reading", func(context.Context) bool { return m.count() >= 10 })
 	if at := committed(t, admin, "g"); len(at) != 0 {

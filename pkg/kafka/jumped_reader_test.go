@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -19,7 +18,7 @@ func TestReaders_SayThatTheyWereTakenBehindWhatWasTrimmed(t *testing.T) {
 	tp := kafka.TopicPartition{Topic: "t"}
 	kafkatest.Produce(t, cfg, numbered(0, 0, 5)...)
 	kafkatest.Produce(t, cfg, numbered(0, 5, 5)...) // another batch: they are answered whole
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Patience)
 	defer cancel()
 	const start = 5
 	if err := admin.DeleteRecords(ctx, map[kafka.TopicPartition]int64{tp: start}); err != nil {

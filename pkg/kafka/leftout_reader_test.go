@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -45,7 +44,7 @@ func TestTopicsReader_FetchesAgainWhatWasLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Patience)
 	defer cancel()
 	r.Add(kafka.TopicPartition{Topic: "t", Partition: 1}, 2) // nothing is left out but what is aborted
 	values := map[int32][]string{}
@@ -94,7 +93,7 @@ func TestTopicsReader_HandsNothingOnBehindAGapThatNobodyLookedAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Patience)
 	defer cancel()
 	tp := kafka.TopicPartition{Topic: "t"}
 	r.Add(tp, 0)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -16,7 +15,7 @@ import (
 
 func readRange(t *testing.T, cfg kafka.Config, from, to int64) ([]int64, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), kafkatest.Patience)
 	defer cancel()
 	var got []int64
 	err := kafka.ReadRange(ctx, cfg, "t", 0, from, to, func(r *kafka.Record) error {

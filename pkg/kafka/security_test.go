@@ -20,6 +20,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
 func ping(t *testing.T, cfg kafka.Config) error {
@@ -29,7 +30,7 @@ func ping(t *testing.T, cfg kafka.Config) error {
 		return err
 	}
 	defer admin.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Patience)
 	defer cancel()
 	return admin.Ping(ctx)
 }

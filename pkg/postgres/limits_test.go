@@ -48,11 +48,17 @@ func TestLimitRoles_GivesEveryRoleLimitsAndLeavesWhatAnAdministratorSet(t *testi
 	if len(changed) != len(postgres.Roles())+1 || len(again) != 0 {
 		t.Errorf("changed %q, and again %q", changed, again)
 	}
+	// People have less than services, of which one statement may take minutes; nobody may wait for ever.
+	want := map[string]string{
+		postgres.RoleReader: "20 statement_timeout=30s lock_timeout=5s idle_in_transaction_session_timeout=1min",
+		postgres.RoleOps:    "3 statement_timeout=1h lock_timeout=10s idle_in_transaction_session_timeout=2min",
+	}
+	for _, role := range postgres.ServiceRoles() {
+		want[role] = "200 statement_timeout=15min lock_timeout=1min idle_in_transaction_session_timeout=2min"
+	}
 	for _, role := range postgres.Roles() {
-		for _, name := range []string{"statement_timeout=", "lock_timeout=", "idle_in_transaction_session_timeout="} {
-			if !strings.Contains(roles[role], name) {
-				t.Errorf("%s has no %s: %s", role, name, roles[role])
-			}
+		if want[role] == "" || !strings.HasPrefix(roles[role], want[role]) {
+			t.Errorf("%s has %q, want %q", role, roles[role], want[role])
 		}
 		if strings.HasPrefix(roles[role], "-1") {
 			t.Errorf("%s may have any number of connections", role)

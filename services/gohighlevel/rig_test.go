@@ -21,6 +21,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 	"github.com/neuronx/engine/schemas"
@@ -212,7 +213,7 @@ func (r *rig) get(id string) ledger.Effect {
 
 func (r *rig) waitFor(what string, cond func() bool) {
 	r.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(kafkatest.Patience)
 	for !cond() {
 		if time.Now().After(deadline) {
 			all, _ := ledger.List(context.Background(), r.pool, ledger.Filter{})

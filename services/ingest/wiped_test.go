@@ -54,19 +54,19 @@ func TestRun_EndsBesideAnArchiveOfAnotherLog(t *testing.T) {
 		KafkaBrokers: kafkatest.Start(t).Brokers, PostgresURL: app.Secret(db.URL(postgres.RoleIngest)), RegistryURL: "http://127.0.0.1:1", SigningKeysFile: keys,
 	}
 	cfg.Laptop, cfg.HTTPAddr = true, "127.0.0.1:0"
-	run := func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	run := func(most time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), most)
 		defer cancel()
 		return Run(ctx, app.NewRuntime("ingest", "0", slog.New(slog.DiscardHandler), prometheus.NewRegistry()), cfg)
 	}
-	if err := run(); errors.Is(err, sequencer.ErrOtherLog) {
+	if err := run(2 * time.Second); errors.Is(err, sequencer.ErrOtherLog) {
 		t.Errorf("a new installation: %v", err)
 	}
 	if _, err := db.Pool(t, "").Exec(t.Context(), `INSERT INTO neuronx.partition_progress (consumer, generation, topic, partition, topic_id, next_offset)
 		VALUES ($1, 1, $2, 0, $3, 7)`, kafka.GroupArchiver, kafka.TopicEvents, uuid.New()); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(); !errors.Is(err, sequencer.ErrOtherLog) {
+	if err := run(kafkatest.Patience); !errors.Is(err, sequencer.ErrOtherLog) {
 		t.Errorf("a log that was made anew: %v", err)
 	}
 }

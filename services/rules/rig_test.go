@@ -157,7 +157,7 @@ func (r *rig) sendAs(origin event.Origin, tenant, typ, subject string, data map[
 	if event.Reserved(typ) {
 		r.keys.Sign(e)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), kafkatest.Patience)
 	defer cancel()
 	if err := r.producer.Produce(ctx, kafka.ToRecord(kafka.TopicIngress, e)); err != nil {
 		r.t.Fatal(err)

@@ -3,7 +3,6 @@ package kafkatest
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -56,7 +55,7 @@ func Misplace(t testing.TB, cfg kafka.Config, r *kafka.Record) {
 	t.Helper()
 	client := manual(t, cfg)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
 		t.Fatalf("produce to the test broker: %v", err)

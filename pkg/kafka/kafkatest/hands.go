@@ -19,7 +19,7 @@ func Abort(t testing.TB, cfg kafka.Config, transactionalID string, recs ...*kafk
 	t.Helper()
 	client := open(t, cfg, kgo.TransactionalID(transactionalID), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	if err := errors.Join(client.BeginTransaction(), client.ProduceSync(ctx, recs...).FirstErr(), client.EndTransaction(ctx, kgo.TryAbort)); err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func Join(t testing.TB, cfg kafka.Config, group, topic string) (leave func()) {
 // Raw tells every record of a topic in one line, aborted and open ones and the ends of transactions too, by partition and offset.
 func Raw(t testing.TB, cfg kafka.Config, topic string) (lines []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	admin := openAdmin(t, cfg)
 	defer admin.Close()

@@ -20,6 +20,10 @@ import (
 // Partitions is the partition count of every per-cluster topic in tests, as on a laptop.
 const Partitions = 6
 
+// Patience is how long a test waits for what must come: no test may depend on the speed of the machine, and the machine of a test may do
+// the work of ten others. It only bounds how long a test takes that fails.
+const Patience = 4 * time.Minute
+
 // Cluster is the broker underneath; its Control functions inject faults.
 type Cluster = kfake.Cluster
 
@@ -34,7 +38,7 @@ func Start(t testing.TB) kafka.Config {
 func StartCluster(t testing.TB) (kafka.Config, *Cluster) {
 	t.Helper()
 	cfg, c := StartEmpty(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	if _, err := kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Partitions: Partitions, Laptop: true}); err != nil {
 		t.Fatalf("provision the test broker: %v", err)
@@ -65,7 +69,7 @@ func Produce(t testing.TB, cfg kafka.Config, recs ...*kafka.Record) {
 	t.Helper()
 	client := manual(t, cfg)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	admin := openAdmin(t, cfg)
 	defer admin.Close()
@@ -111,7 +115,7 @@ func open(t testing.TB, cfg kafka.Config, opts ...kgo.Opt) *kgo.Client {
 // Consume returns the committed records that a topic holds now, by partition and offset.
 func Consume(t testing.TB, cfg kafka.Config, topic string) []*kafka.Record {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	admin := openAdmin(t, cfg)
 	defer admin.Close()
@@ -150,10 +154,17 @@ func readAll(ctx context.Context, cfg kafka.Config, tp kafka.TopicPartition, fro
 	return out, err
 }
 
-// WaitFor polls until cond is true, or fails the test after 30 s with what was awaited.
+// WaitFor polls until cond is true, or fails the test with what was awaited: when Patience is over, or when the time of the whole test run
+// nearly is, which would end it without a word about what.
 func WaitFor(t testing.TB, what string, cond func(ctx context.Context) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	until := time.Now().Add(Patience)
+	if bounded, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {
+		if end, ok := bounded.Deadline(); ok && end.Add(-10*time.Second).Before(until) {
+			until = end.Add(-10 * time.Second)
+		}
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -188,7 +199,7 @@ func StartSecure(t testing.TB) (cfg kafka.Config, as func(user, password string)
 		return kafka.Config{Brokers: c.ListenAddrs(), ClientID: "test-" + user, Security: app.KafkaSecurity{Username: user, Password: app.Secret(password)}}
 	}
 	cfg = as("admin", "admin-password")
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	if _, err := kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Partitions: Partitions, Laptop: true}); err != nil {
 		t.Fatalf("provision the test broker: %v", err)

@@ -57,7 +57,7 @@ func StartVirtual(t testing.TB, brokers int, partitions int32) *Virtual {
 		resp.ErrorCode = kerr.UnsupportedVersion.Code
 		return resp, nil, true
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	if _, err := kafka.Provision(ctx, v.Config(v.Link(nil)), kafka.ProvisionOptions{Partitions: partitions, Laptop: true}); err != nil {
 		t.Fatalf("provision the virtual cluster: %v", err)

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -21,32 +22,50 @@ func (s *Server) Keep(ctx context.Context, tell func(error)) error {
 	}
 	again := *s // the port that everybody has stays as it is
 	again.opt.Port = s.port
+	k := keeper{
+		alive: func() bool { pid, err := readPidFile(s.cluster); return err == nil && pid.alive(s.cluster) },
+		start: again.run, tell: tell, log: s.opt.Log, port: s.port,
+	}
+	k.keep(ctx)
+	return nil
+}
+
+// keeper is Keep over a server of any kind.
+type keeper struct {
+	alive func() bool
+	start func(context.Context) error
+	tell  func(error)
+	log   *slog.Logger
+	port  int
+}
+
+func (k keeper) keep(ctx context.Context) {
 	pause := firstPause
 	for down := false; ; {
 		wait := keepEvery
-		if pid, err := readPidFile(s.cluster); err != nil || !pid.alive(s.cluster) {
+		if !k.alive() {
 			if !down {
 				down = true
-				s.opt.Log.Error("postgres has ended; it is started again", "port", s.port)
-				tell(fmt.Errorf("PostgreSQL on port %d has ended; it is started again", s.port))
+				k.log.Error("postgres has ended; it is started again", "port", k.port)
+				k.tell(fmt.Errorf("PostgreSQL on port %d has ended; it is started again", k.port))
 			}
-			err := again.run(ctx)
+			err := k.start(ctx)
 			switch {
 			case ctx.Err() != nil:
-				return nil
+				return
 			case err != nil:
 				wait, pause = pause, min(2*pause, keepPause)
-				s.opt.Log.Error("postgres does not start; it is tried again", "again_in", wait, "err", err)
-				tell(fmt.Errorf("PostgreSQL does not start, it is tried again every %s: %w", wait, err))
+				k.log.Error("postgres does not start; it is tried again", "again_in", wait, "err", err)
+				k.tell(fmt.Errorf("PostgreSQL does not start, it is tried again every %s: %w", wait, err))
 			default:
 				down, pause = false, firstPause
-				s.opt.Log.Info("postgres is up again", "port", s.port)
-				tell(nil)
+				k.log.Info("postgres is up again", "port", k.port)
+				k.tell(nil)
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-time.After(wait):
 		}
 	}

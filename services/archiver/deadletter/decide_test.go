@@ -224,6 +224,10 @@ func TestDecide_AnEditTellsNamesAndIsChecked(t *testing.T) {
 	if v.Redrive.Fingerprint != plain.Fingerprint {
 		t.Error("the fingerprint is of the edited data: the producer's repeat would be a conflict")
 	}
+	bare := letterOf(&event.Event{TenantID: "acme", Value: []byte("rubbish")})
+	if v, r := Decide(bare, Ask{Action: Edit, Value: good}, b.world()); r != nil || v.Redrive.Type != "lead.created" {
+		t.Errorf("what tells no type has that of its new data: %v %+v", r, v)
+	}
 	if v, r := Decide(letterOf(broken), Ask{Action: Edit, Value: good}, b.world()); r != nil || len(v.Fields) < 3 {
 		t.Errorf("of unreadable data all fields change: %v %v", r, v.Fields)
 	}

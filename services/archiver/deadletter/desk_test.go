@@ -119,7 +119,7 @@ func (o *office) ask(offset int64, asks ...deadletter.Ask) []deadletter.Answer {
 		o.must(err)
 		ids = append(ids, id)
 	}
-	for end := time.Now().Add(30 * time.Second); ; <-time.After(10 * time.Millisecond) {
+	for end := time.Now().Add(4 * time.Minute); ; <-time.After(10 * time.Millisecond) {
 		answers, err := deadletter.Answers(o.t.Context(), o.ops, ids)
 		o.must(err)
 		if len(answers) == len(ids) {

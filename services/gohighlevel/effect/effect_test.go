@@ -202,6 +202,25 @@ func TestLimits_IgnoreAbsurdHeaders(t *testing.T) {
 	}
 }
 
+func TestDailyPause_BeginsWhenOnlyTheReserveIsLeft(t *testing.T) {
+	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for _, tc := range []struct {
+		left, reserve int
+		want          time.Duration
+	}{
+		{1001, 1000, 0}, {1000, 1000, 30 * time.Minute}, {999, 1000, 30 * time.Minute}, {0, 1000, 30 * time.Minute},
+		{-1, 1000, 0}, // not known
+		{1, 0, 0}, {0, 0, 30 * time.Minute},
+	} {
+		if got := (Limits{Daily: tc.left}).DailyPause(tc.reserve, noon); got != tc.want {
+			t.Errorf("%d requests are left of which %d are for people: a pause of %s, want %s", tc.left, tc.reserve, got, tc.want)
+		}
+	}
+	if got := (Limits{Daily: 0}).DailyPause(0, noon.Add(11*time.Hour+59*time.Minute).In(time.FixedZone("", 5*3600))); got != time.Minute {
+		t.Errorf("a minute before midnight UTC, wherever the machine is: %s", got)
+	}
+}
+
 func TestBackoff_GrowsAndStaysBounded(t *testing.T) {
 	for n, want := range map[int]time.Duration{0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 50: 5 * time.Minute} {
 		if low, high := Backoff(n, 0), Backoff(n, 0.999999); low != want/2 || high > want || high < low {
@@ -254,4 +273,30 @@ func FuzzClassify(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestBreaker_PausesDoubleUpToFiveMinutes(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	var b Breaker
+	for range breakAfter {
+		b.Report(true, now)
+	}
+	for i, want := range []time.Duration{15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, 5 * time.Minute} {
+		if b.Allow(now.Add(want - 1)) {
+			t.Fatalf("pause %d is shorter than %s", i+1, want)
+		}
+		if now = now.Add(want); !b.Allow(now) {
+			t.Fatalf("pause %d is longer than %s", i+1, want)
+		}
+		b.Report(true, now)
+	}
+	for range 1000 { // a day and more of failing probes
+		if b.Allow(now.Add(5*time.Minute - 1)) {
+			t.Fatal("a pause fell below 5 minutes")
+		}
+		if now = now.Add(5 * time.Minute); !b.Allow(now) {
+			t.Fatal("a pause grew beyond 5 minutes")
+		}
+		b.Report(true, now)
+	}
 }

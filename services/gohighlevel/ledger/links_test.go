@@ -89,4 +89,14 @@ func TestLearn_KeepsNothingOfAWriteThatAnotherOvertook(t *testing.T) {
 	if got["l1"].Known["firstName"] != "Bea" {
 		t.Fatalf("%+v", got)
 	}
+	// The lead's own address and number stay when a write does not name them: other leads are told apart by them.
+	third, err := ledger.Forget(ctx, pool, "acme", "loc", "l1", "email")
+	must(err)
+	must(ledger.Learn(ctx, pool, "acme", "loc", "l1", third, map[string]string{"email": "bea@example.com"}))
+	must(ledger.Learn(ctx, pool, "acme", "loc", "l1", third, map[string]string{"phone": "+15550100"}))
+	var email, phone string
+	must(pool.QueryRow(ctx, `SELECT email, phone FROM neuronx.crm_ids WHERE local_id = 'l1'`).Scan(&email, &phone))
+	if email != "bea@example.com" || phone != "+15550100" {
+		t.Errorf("the lead has %q and %q", email, phone)
+	}
 }

@@ -285,7 +285,7 @@ func TestFollowReceipts_ReadsFromTheEndAndOnlyWhatIsWaitedForHere(t *testing.T) 
 	kafkatest.Misplace(t, cfg, receipt("stranger"))
 	kafkatest.Misplace(t, cfg, &kafka.Record{Topic: kafka.TopicReceipts, Partition: 1, Key: []byte(here.waiter(0)), Value: []byte("rubbish")})
 	kafkatest.Misplace(t, cfg, receipt(here.waiter(0)))
-	wait, stop := context.WithTimeout(ctx, 20*time.Second)
+	wait, stop := context.WithTimeout(ctx, kafkatest.Patience)
 	defer stop()
 	if got, ok := here.collect(wait, nil, 1); !ok || got[0].Sequence != 4 {
 		t.Errorf("%+v", got)

@@ -48,6 +48,44 @@ func TestPick_SharesBytesAndNotRecords(t *testing.T) {
 	}
 }
 
+// A round gives a quantum, however the rounds fall into transactions: a tenant of large records saves for one over several rounds and has
+// spent what it saved when it has sent it, and one whose queue ran dry saves nothing for its next flood.
+func TestPick_ARecordIsPaidForAndWhatIsNotUsedIsNotSaved(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	const four = 4 * quantum
+	beside := cost(&kafka.Record{Value: make([]byte, four)}) - four // what a record costs beside its value
+	large, small := full(50, four-beside, Limits{}), full(20_000, 1000, Limits{})
+	if c := cost(large.pending[0]); c != four {
+		t.Fatalf("a record costs %d, want four quanta, %d", c, four)
+	}
+	r := &ring{queues: []*queue{large, small}}
+	each := cost(small.pending[0])
+	for n := range 10 { // transactions with room for four rounds each
+		picked, _ := r.pick(now, 1<<20, 8*quantum)
+		large.take(picked[large])
+		small.take(picked[small])
+		if bytes := picked[small] * each; picked[large] != 1 || bytes < 3*quantum || bytes > 5*quantum {
+			t.Fatalf("transaction %d holds %d large records and %d bytes of small ones, want the same of both", n, picked[large], bytes)
+		}
+	}
+
+	idle, busy := full(1, 1000, Limits{}), full(100_000, 1000, Limits{})
+	r = &ring{queues: []*queue{idle, busy}}
+	for range 20 { // it sends one small record at a time and could have sent more
+		picked, _ := r.pick(now, 1<<20, 2*quantum)
+		idle.take(picked[idle])
+		busy.take(picked[busy])
+		idle.push(&kafka.Record{Value: make([]byte, 1000)})
+	}
+	for range 1000 {
+		idle.push(&kafka.Record{Value: make([]byte, 1000)})
+	}
+	picked, _ := r.pick(now, 1<<20, 2*quantum)
+	if got := picked[idle] * each; got > 3*quantum/2 {
+		t.Errorf("after a quiet time it may send %d of %d bytes at once: it saved what it did not use", got, 2*quantum)
+	}
+}
+
 func TestPick_WeightsAreShares(t *testing.T) {
 	heavy, light := full(20_000, 1000, Limits{Weight: 3}), full(20_000, 1000, Limits{})
 	got := rounds(&ring{queues: []*queue{heavy, light}}, 10, 1000, 1<<30)

@@ -181,7 +181,7 @@ func TestRun_UndoesAndReportsAnOperatorsReset(t *testing.T) {
 
 func committed(t testing.TB, admin *kafka.Admin) map[kafka.TopicPartition]kafka.Committed {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), kafkatest.Patience)
 	defer cancel()
 	c, err := admin.Committed(ctx, kafka.GroupSequencer)
 	if err != nil {

@@ -35,7 +35,7 @@ func (s *sim) look() world {
 		s.t.Fatal(err)
 	}
 	defer admin.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), kafkatest.Patience)
 	defer cancel()
 	if w.committed, err = admin.Committed(ctx, kafka.GroupSequencer); err != nil {
 		w.errs = append(w.errs, err.Error())

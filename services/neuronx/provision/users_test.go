@@ -41,7 +41,7 @@ func TestUsers_CanLogInWithTheFileThatWasWrittenForThem(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer a.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		return a.Ping(ctx)
 	}

@@ -211,6 +211,31 @@ spec:
 	}
 }
 
+// What show computes is there from the first event on, also when that event sets nothing of what it is computed from; after that only an
+// event that does computes it again.
+func TestApply_ShowsARowFromItsFirstEventOn(t *testing.T) {
+	s, err := Parse("x.yaml", []byte(`
+apiVersion: neuronx/v1
+kind: Projection
+metadata: {name: x}
+spec:
+  table: x
+  key: [id]
+  columns: {id: text, n: bigint, at: timestamptz, shown: text}
+  on:
+    lead.created: {key: {id: data.lead_id}, first: {at: event.time}}
+    lead.scored: {key: {id: data.lead_id}, set: {n: data.score}}
+  show: {shown: "row.n == null ? 'none' : 'some'"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	created, scored := data{"lead_id": "1"}, data{"lead_id": "1", "score": int64(3)}
+	want(t, apply(t, s, "lead.created", created), data{"n": nil, "shown": "none"})
+	want(t, apply(t, s, "lead.scored", scored), data{"n": int64(3), "shown": "some"})
+	want(t, apply(t, s, "lead.created", created, "lead.scored", scored, "lead.created", created), data{"n": int64(3), "shown": "some"})
+}
+
 func TestConvert_IsExact(t *testing.T) {
 	for _, tc := range []struct {
 		t    Type
