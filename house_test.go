@@ -193,6 +193,16 @@ func TestOutputGoesThroughOneWriter(t *testing.T) {
 	}
 }
 
+// TestPlantedBugsAreNotInTheProduct: they are patches in e2e/seeds, for which the product has no hook.
+func TestPlantedBugsAreNotInTheProduct(t *testing.T) {
+	hook := regexp.MustCompile(`(?m)^//go:build .*\bseed_`)
+	for _, s := range sources(t) {
+		if m := hook.FindString(s.text); m != "" {
+			t.Errorf("%s has a hook for a planted bug, %s; see e2e/seeds", s.path, m)
+		}
+	}
+}
+
 func TestNothingIsLeftForLater(t *testing.T) {
 	words := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
 	sleeps := regexp.MustCompile(`time\.Sl` + `eep\(`)

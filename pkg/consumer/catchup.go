@@ -226,7 +226,7 @@ func (s *catcher) lockRows(ctx context.Context, tx pgx.Tx, row Row) (now Row, go
 		return now, 0, fmt.Errorf("lock progress: %w", err)
 	}
 	i := slices.IndexFunc(rows, func(x Row) bool { return x.Generation == row.Generation })
-	if i < 0 || !seedProgressWithoutCAS && (rows[i].Sequence != row.Sequence || rows[i].State != row.State) {
+	if i < 0 || rows[i].Sequence != row.Sequence || rows[i].State != row.State {
 		return now, 0, fmt.Errorf("lock progress: %w", errRowMoved)
 	}
 	return rows[i], target(rows), nil

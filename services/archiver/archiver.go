@@ -61,10 +61,6 @@ func (a *Archiver) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.Ru
 	if err != nil {
 		return err
 	}
-	if seedCommitsFirst {
-		a.writeLater(entries)
-		return nil
-	}
 	if err := a.write(ctx, tx, entries); err != nil {
 		return err
 	}
