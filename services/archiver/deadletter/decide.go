@@ -90,7 +90,6 @@ const (
 	hdrCut      = "nx_value_sha256"
 	hdrUnsigned = "nx_unsigned_"
 	hdrOrigin   = "ce_origin"
-	fwdSigned   = "/signed" // ends neuronx-fwd of a record that the engine had signed before it was forwarded
 )
 
 // Decide says what becomes of an ask. It is pure. The error is a refusal.
@@ -125,7 +124,7 @@ func Decide(l *Letter, ask Ask, w World) (Verdict, *event.Refusal) {
 		}
 	}
 	fillIn(l, &e, w)
-	engine := signed && e.Fingerprint == "" && (e.Forwarded == "" || strings.HasSuffix(e.Forwarded, fwdSigned))
+	engine := signed && e.Made()
 	var v Verdict
 	if ask.Action == Edit {
 		if engine {

@@ -100,7 +100,7 @@ func fillIn(e *event.Event, r *kafka.Record, o origin) {
 	if ms := r.Timestamp.UnixMilli(); e.Time.IsZero() && ms > 0 && ms <= maxTimeMS {
 		e.Time = time.UnixMilli(ms).UTC()
 	}
-	e.Forwarded = fmt.Sprintf("%s/%d/%d", hex.EncodeToString(o.topicID[:]), r.Partition, r.Offset)
+	e.ForwardFrom(o.topicID, r.Partition, r.Offset, false)
 }
 
 // asItIs hands on a record that the door will refuse for what it is, with the tenant as its key and everything that only counts when

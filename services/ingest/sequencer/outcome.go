@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -26,10 +25,6 @@ const (
 	hdrSignature = "neuronx-sig"
 	hdrUnsigned  = "nx_unsigned_" // prefix of system attributes that nobody signed
 )
-
-// fwdSigned ends the neuronx-fwd of a record that the engine itself had signed. Forwarding puts our signature on records of anybody,
-// which must not make them the engine's.
-const fwdSigned = "/signed"
 
 const maxDetail = 1 << 10
 
@@ -164,10 +159,7 @@ func (a *admission) forward(home int32) decision {
 		return a.refuse(event.CodeMisrouted, "forwarded here by "+a.e.Forwarded+", but belongs to partition "+strconv.Itoa(int(home))+": two builds disagree about the number of partitions")
 	}
 	e := *a.e
-	e.Forwarded = fmt.Sprintf("%s/%d/%d", hex.EncodeToString(a.o.base.topicID[:]), a.o.base.partition, a.in.offset)
-	if a.trusted {
-		e.Forwarded += fwdSigned
-	}
+	e.ForwardFrom(a.o.base.topicID, a.o.base.partition, a.in.offset, a.trusted)
 	a.env.sign(&e)
 	f := &output{partition: home, key: a.in.key, headers: e.Headers(), value: a.in.value}
 	if size(f.key, f.headers, f.value) > maxIngress {
