@@ -203,6 +203,20 @@ func TestPlantedBugsAreNotInTheProduct(t *testing.T) {
 	}
 }
 
+// TestDeadLettersHaveOneWireForm: the names of the headers that they add are in pkg/event. Tests, and e2e from outside, write them out, so
+// that a changed name is found.
+func TestDeadLettersHaveOneWireForm(t *testing.T) {
+	names := regexp.MustCompile(`"(nx_|__connect\.)[^"]*"`)
+	for _, s := range sources(t) {
+		if strings.HasSuffix(s.path, "_test.go") || strings.HasPrefix(s.path, "e2e/") || s.path == "pkg/event/deadletter.go" {
+			continue
+		}
+		if m := names.FindString(s.text); m != "" {
+			t.Errorf("%s writes out %s; see pkg/event/deadletter.go", s.path, m)
+		}
+	}
+}
+
 func TestNothingIsLeftForLater(t *testing.T) {
 	words := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
 	sleeps := regexp.MustCompile(`time\.Sl` + `eep\(`)

@@ -21,7 +21,6 @@ const (
 const (
 	maxKept   = 64 << 10 // what is kept of a value that does not fit
 	maxTimeMS = 253402300799999
-	unsigned  = "nx_unsigned_" // prefix of a system attribute that nobody signed, as on every dead letter
 	tenantHdr = "ce_tenantid"
 )
 
@@ -118,7 +117,7 @@ func asItIs(r *kafka.Record, o origin, code event.Code, sign func(*event.Event))
 			continue
 		case event.IsSystem(name) && name != "ce_origin":
 			f.stripped = append(f.stripped, name)
-			h.Key = unsigned + name
+			h.Key = event.DeadUnsigned + name // as on every dead letter
 		}
 		f.record.Headers = append(f.record.Headers, h)
 	}

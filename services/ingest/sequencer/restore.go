@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -338,7 +339,7 @@ func (c *session) compare(ctx context.Context, s *State, topics bounds) error {
 func (c *session) countOurs(ctx context.Context, topic string, partition int32, from, to int64) (n, last int64, err error) {
 	mark, foreign := "ce_logid", 0
 	if topic == kafka.TopicDeadLetter {
-		mark = hdrCode
+		mark = event.DeadCode
 	}
 	last = -1
 	err = c.read(ctx, topic, partition, from, to, func(r *kafka.Record) error {
