@@ -217,6 +217,31 @@ func TestDeadLettersHaveOneWireForm(t *testing.T) {
 	}
 }
 
+// TestLogsNameAnErrorErr: one key, so that one query finds what went wrong in every process.
+func TestLogsNameAnErrorErr(t *testing.T) {
+	levels := map[string]bool{"Debug": true, "Info": true, "Warn": true, "Error": true, "DebugContext": true, "InfoContext": true, "WarnContext": true, "ErrorContext": true}
+	for _, s := range sources(t) {
+		if strings.HasSuffix(s.path, "_test.go") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if sel, ok := call.Fun.(*ast.SelectorExpr); !ok || !levels[sel.Sel.Name] || len(call.Args) < 3 {
+				return true
+			}
+			for _, arg := range call.Args[1:] {
+				if key, ok := arg.(*ast.BasicLit); ok && key.Value == `"error"` {
+					t.Errorf("%s logs an error under the key \"error\"; the key is \"err\"", s.path)
+				}
+			}
+			return true
+		})
+	}
+}
+
 func TestNothingIsLeftForLater(t *testing.T) {
 	words := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
 	sleeps := regexp.MustCompile(`time\.Sl` + `eep\(`)

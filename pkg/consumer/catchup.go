@@ -62,7 +62,7 @@ func (s *catcher) catchUp(ctx context.Context) error {
 		pause := s.c.cfg.PollEvery
 		switch {
 		case err != nil:
-			s.log.Warn("catching up failed, trying again", "feed", s.feed.name, "error", err)
+			s.log.Warn("catching up failed, trying again", "feed", s.feed.name, "err", err)
 			pause = max(pause, app.Pause(failures))
 			failures++
 		case busy:

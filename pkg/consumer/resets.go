@@ -34,7 +34,7 @@ func (s *session) runResets(ctx context.Context) error {
 	for {
 		open, err := s.openResets(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.log.Warn("resets could not be listed, trying again", "error", err)
+			s.log.Warn("resets could not be listed, trying again", "err", err)
 		}
 		wanted := map[string]bool{}
 		for _, r := range open {
@@ -102,7 +102,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.log.Error("the side job of a reset failed", "reset", r.ID, "topic", r.Topic, "partition", r.Partition, "error", err)
+		s.log.Error("the side job of a reset failed", "reset", r.ID, "topic", r.Topic, "partition", r.Partition, "err", err)
 		if !retriable(err) {
 			outcome, r.Report.Detail, r.Report.Told = resetFailed, reason(err), "it failed; the operators know why"
 			if r.Report.NotCounted == "" {
@@ -120,7 +120,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 			break
 		}
 		if ctx.Err() == nil {
-			s.log.Warn("a finished reset could not be recorded, trying again", "reset", r.ID, "error", err)
+			s.log.Warn("a finished reset could not be recorded, trying again", "reset", r.ID, "err", err)
 		}
 		if !app.Sleep(ctx, pause) {
 			return

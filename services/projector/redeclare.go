@@ -30,7 +30,7 @@ func (p *Projector) redeclare(ctx context.Context, owned func() []int32) error {
 			case ctx.Err() != nil:
 				return nil
 			case err != nil:
-				p.log.Warn("it is not known which tables an older build has made, trying again", "error", err)
+				p.log.Warn("it is not known which tables an older build has made, trying again", "err", err)
 			default:
 				known, looked = now, time.Now()
 			}
