@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
@@ -94,7 +95,7 @@ func (s *session) openResets(ctx context.Context) ([]Reset, error) {
 func (s *session) runReset(ctx context.Context, r Reset) {
 	r.Report = &ResetReport{}
 	outcome := resetDone
-	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
+	for failures := 0; ; failures++ {
 		err := s.tryReset(ctx, &r)
 		if err == nil {
 			break
@@ -110,11 +111,11 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 			}
 			break
 		}
-		if !app.Sleep(ctx, pause) {
+		if !app.Sleep(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) {
 			return
 		}
 	}
-	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
+	for failures := 0; ; failures++ {
 		err := s.completeReset(ctx, r, outcome)
 		if err == nil {
 			break
@@ -122,7 +123,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 		if ctx.Err() == nil {
 			s.log.Warn("a finished reset could not be recorded, trying again", "reset", r.ID, "err", err)
 		}
-		if !app.Sleep(ctx, pause) {
+		if !app.Sleep(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) {
 			return
 		}
 	}

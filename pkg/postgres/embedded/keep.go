@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 const (
@@ -21,7 +23,7 @@ func (s *Server) Keep(ctx context.Context, tell func(error)) error {
 	}
 	again := *s // the port that everybody has stays as it is
 	again.opt.Port = s.port
-	pause := firstPause
+	failures := 0
 	for down := false; ; {
 		wait := keepEvery
 		if pid, err := readPidFile(s.cluster); err != nil || !pid.alive(s.cluster) {
@@ -35,11 +37,12 @@ func (s *Server) Keep(ctx context.Context, tell func(error)) error {
 			case ctx.Err() != nil:
 				return nil
 			case err != nil:
-				wait, pause = pause, min(2*pause, keepPause)
+				wait = backoff.Doubling(firstPause, keepPause, failures)
+				failures++
 				s.opt.Log.Error("postgres does not start; it is tried again", "again_in", wait, "err", err)
 				tell(fmt.Errorf("PostgreSQL does not start, it is tried again every %s: %w", wait, err))
 			default:
-				down, pause = false, firstPause
+				down, failures = false, 0
 				s.opt.Log.Info("postgres is up again", "port", s.port)
 				tell(nil)
 			}
