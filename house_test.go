@@ -193,6 +193,55 @@ func TestOutputGoesThroughOneWriter(t *testing.T) {
 	}
 }
 
+// TestPlantedBugsAreNotInTheProduct: they are patches in e2e/seeds, for which the product has no hook.
+func TestPlantedBugsAreNotInTheProduct(t *testing.T) {
+	hook := regexp.MustCompile(`(?m)^//go:build .*\bseed_`)
+	for _, s := range sources(t) {
+		if m := hook.FindString(s.text); m != "" {
+			t.Errorf("%s has a hook for a planted bug, %s; see e2e/seeds", s.path, m)
+		}
+	}
+}
+
+// TestDeadLettersHaveOneWireForm: the names of the headers that they add are in pkg/event. Tests, and e2e from outside, write them out, so
+// that a changed name is found.
+func TestDeadLettersHaveOneWireForm(t *testing.T) {
+	names := regexp.MustCompile(`"(nx_|__connect\.)[^"]*"`)
+	for _, s := range sources(t) {
+		if strings.HasSuffix(s.path, "_test.go") || strings.HasPrefix(s.path, "e2e/") || s.path == "pkg/event/deadletter.go" {
+			continue
+		}
+		if m := names.FindString(s.text); m != "" {
+			t.Errorf("%s writes out %s; see pkg/event/deadletter.go", s.path, m)
+		}
+	}
+}
+
+// TestLogsNameAnErrorErr: one key, so that one query finds what went wrong in every process.
+func TestLogsNameAnErrorErr(t *testing.T) {
+	levels := map[string]bool{"Debug": true, "Info": true, "Warn": true, "Error": true, "DebugContext": true, "InfoContext": true, "WarnContext": true, "ErrorContext": true}
+	for _, s := range sources(t) {
+		if strings.HasSuffix(s.path, "_test.go") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if sel, ok := call.Fun.(*ast.SelectorExpr); !ok || !levels[sel.Sel.Name] || len(call.Args) < 3 {
+				return true
+			}
+			for _, arg := range call.Args[1:] {
+				if key, ok := arg.(*ast.BasicLit); ok && key.Value == `"error"` {
+					t.Errorf("%s logs an error under the key \"error\"; the key is \"err\"", s.path)
+				}
+			}
+			return true
+		})
+	}
+}
+
 func TestNothingIsLeftForLater(t *testing.T) {
 	words := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
 	sleeps := regexp.MustCompile(`time\.Sl` + `eep\(`)

@@ -52,7 +52,7 @@ type round struct {
 // begin starts a cluster and makes its tenants.
 func begin(t *testing.T, o cluster.Options, seed uint64, tenants, connected int) *round {
 	t.Helper()
-	r := &round{t: t, seed: seed, c: cluster.Start(t, o), patience: 3 * time.Minute, broken: o.Tags != ""}
+	r := &round{t: t, seed: seed, c: cluster.Start(t, o), patience: 3 * time.Minute, broken: o.Seed.Bug != ""}
 	if err := r.c.Joined(context.Background(), kafka.GroupSequencer, len(r.c.Doors)); err != nil { // joining aborts transactions, too
 		t.Fatal(err)
 	}

@@ -20,23 +20,23 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// bug is one that a build tag plants in one program.
+// bug is one of package seeds, planted in one program.
 type bug struct {
-	tag, program string
-	breaks       []string // the invariants that the checker must find broken
-	again        bool     // a reset of the rules is part of what provokes it
-	stalls       bool     // the engine does not come to rest with it: do not wait for long
-	provoke      func(context.Context, *round) error
+	name, program string
+	breaks        []string // the invariants that the checker must find broken
+	again         bool     // a reset of the rules is part of what provokes it
+	stalls        bool     // the engine does not come to rest with it: do not wait for long
+	provoke       func(context.Context, *round) error
 }
 
 // bugs are those that a checker must find, each with the faults that bring it out. A progress row that is written without comparing is not
 // among them: read models come out the same when an event is applied twice, so pkg/consumer's own tests find that one.
 var bugs = []bug{
-	{tag: "seed_archiver_commits_first", program: "neuronx-archiver", breaks: []string{"I3", "I10"}, provoke: killArchiver},
-	{tag: "seed_projector_skips_decode_error", program: "neuronx-projector", breaks: []string{"I4"}, provoke: forgetSchemas},
-	{tag: "seed_projector_ignores_definition", program: "neuronx-projector", breaks: []string{"I4"}, provoke: olderTables},
-	{tag: "seed_sequencer_merges_before_commit", program: "neuronx-ingest", breaks: []string{"I1"}, stalls: true, provoke: abortTransactions},
-	{tag: "seed_random_derived_ids", program: "neuronx-rules", breaks: []string{"I6"}, again: true, provoke: nothing},
+	{name: "archiver_commits_first", program: "neuronx-archiver", breaks: []string{"I3", "I10"}, provoke: killArchiver},
+	{name: "projector_skips_decode_error", program: "neuronx-projector", breaks: []string{"I4"}, provoke: forgetSchemas},
+	{name: "projector_ignores_definition", program: "neuronx-projector", breaks: []string{"I4"}, provoke: olderTables},
+	{name: "sequencer_merges_before_commit", program: "neuronx-ingest", breaks: []string{"I1"}, stalls: true, provoke: abortTransactions},
+	{name: "random_derived_ids", program: "neuronx-rules", breaks: []string{"I6"}, again: true, provoke: nothing},
 }
 
 const (
@@ -52,7 +52,7 @@ func TestSeededBugs(t *testing.T) {
 		r.under(plan, func(ctx context.Context) {
 			for _, b := range bugs {
 				if err := b.provoke(ctx, r); err != nil {
-					t.Errorf("what provokes %s: %v", b.tag, err)
+					t.Errorf("what provokes %s: %v", b.name, err)
 				}
 			}
 		})
@@ -61,8 +61,8 @@ func TestSeededBugs(t *testing.T) {
 		}
 	})
 	for _, b := range bugs {
-		t.Run(b.tag, func(t *testing.T) {
-			r := begin(t, cluster.Options{Tags: b.tag, Tagged: []string{b.program}}, 1, bugTenants, 0)
+		t.Run(b.name, func(t *testing.T) {
+			r := begin(t, cluster.Options{Seed: cluster.Seed{Bug: b.name, Program: b.program}}, 1, bugTenants, 0)
 			r.patience = time.Minute
 			if b.stalls {
 				r.patience = 15 * time.Second

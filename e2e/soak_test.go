@@ -104,7 +104,11 @@ func (s *soaked) run(lasts time.Duration) {
 	defer s.brokers.Close()
 	s.dir = keptIn(t, s.report)
 	python, java := pythonProgram(t, ctx), javaProgram(t, ctx)
-	s.c = cluster.Start(t, cluster.Options{Tags: os.Getenv("NEURONX_TEST_SOAK_TAGS"), Tagged: []string{"neuronx-ingest"}})
+	var planted cluster.Seed
+	if bug := os.Getenv("NEURONX_TEST_SOAK_SEED"); bug != "" {
+		planted = cluster.Seed{Bug: bug, Program: "neuronx-ingest"}
+	}
+	s.c = cluster.Start(t, cluster.Options{Seed: planted})
 	defer s.keepLogs()
 	s.open(ctx)
 	defer s.admin.Close()

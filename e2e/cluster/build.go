@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/neuronx/engine/e2e/seeds"
 )
 
 // programs are what a cluster is made of, and where their main packages lie.
@@ -20,23 +22,30 @@ var programs = map[string]string{
 // built are the paths that this process has compiled: a test run with seven clusters compiles once.
 var built sync.Map
 
-// build compiles the programs and returns where they are. Build tags are for the programs named in tagged, for all when it is empty;
-// the others are the clean ones. With only, no others are compiled.
-func build(t testing.TB, tags string, tagged []string, only ...string) map[string]string {
+// build compiles the programs into bin/<folder> and returns where they are. The program that a bug is planted in goes into a folder of
+// its own. With only, no others are compiled.
+func build(t testing.TB, folder string, planted Seed, only ...string) map[string]string {
 	t.Helper()
 	root, err := repository()
 	must(t, err)
 	paths := map[string]string{}
+	overlay := ""
+	if planted != (Seed{}) {
+		if programs[planted.Program] == "" {
+			t.Fatalf("the bug %q is for %q, which is no program of the engine", planted.Bug, planted.Program)
+		}
+		overlay, err = seeds.Overlay(root, planted.Bug, t.TempDir())
+		must(t, err)
+	}
 	var jobs sync.WaitGroup
 	errs := make(chan error, len(programs))
 	for name, pkg := range programs {
 		if len(only) > 0 && !slices.Contains(only, name) {
 			continue
 		}
-		dir := "e2e"
-		with := ""
-		if tags != "" && (len(tagged) == 0 || slices.Contains(tagged, name)) {
-			dir, with = "e2e-"+tags, tags
+		dir, with := folder, ""
+		if name == planted.Program {
+			dir, with = folder+"-"+planted.Bug, overlay
 		}
 		path := filepath.Join(root, "bin", dir, name)
 		paths[name] = path
@@ -44,7 +53,7 @@ func build(t testing.TB, tags string, tagged []string, only ...string) map[strin
 			continue
 		}
 		jobs.Go(func() {
-			cmd := exec.Command("go", "build", "-tags", with, "-o", path, pkg)
+			cmd := exec.Command("go", "build", "-overlay", with, "-o", path, pkg)
 			cmd.Dir = root
 			if out, err := cmd.CombinedOutput(); err != nil {
 				errs <- fmt.Errorf("build %s: %w\n%s", name, err, out)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,14 +33,17 @@ const Partitions = 6
 
 // Options of a cluster.
 type Options struct {
-	Tags   string   // build tags of the services: a seeded bug
-	Tagged []string // the programs that Tags are for, such as neuronx-rules; empty: all
-	Doors  int      // instances of ingest, each with both roles; 0: 2
-	Memory int64    // bytes that each process may have, as its container would tell it by GOMEMLIMIT; 0: no limit
-	Broker string   // of the test's own; empty: that of NEURONX_TEST_KAFKA_BROKERS
-	Data   string   // folder for Postgres; empty: one in the cluster's
-	Secure bool     // on the Kafka with passwords and rights: every process under the user that is declared for it
+	Seed   Seed   // a bug on purpose
+	Bin    string // folder of bin/ for the programs, so that runs side by side do not replace each other's; empty: e2e
+	Doors  int    // instances of ingest, each with both roles; 0: 2
+	Memory int64  // bytes that each process may have, as its container would tell it by GOMEMLIMIT; 0: no limit
+	Broker string // of the test's own; empty: that of NEURONX_TEST_KAFKA_BROKERS
+	Data   string // folder for Postgres; empty: one in the cluster's
+	Secure bool   // on the Kafka with passwords and rights: every process under the user that is declared for it
 }
+
+// Seed plants a bug of e2e/seeds in one program, such as neuronx-rules.
+type Seed struct{ Bug, Program string }
 
 // Cluster is a running engine.
 type Cluster struct {
@@ -105,7 +109,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	}
 	c := &Cluster{Dir: t.TempDir(), Kafka: at, secure: o.Secure, memory: o.Memory, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
 	must(t, os.Chmod(c.Dir, 0o755))
-	c.programs = build(t, o.Tags, o.Tagged)
+	c.programs = build(t, cmp.Or(o.Bin, "e2e"), o.Seed)
 	must(t, wipe(ctx, c.Kafka, false))
 	if c.postgresDir = o.Data; o.Data == "" {
 		c.postgresDir = filepath.Join(c.Dir, "postgres")

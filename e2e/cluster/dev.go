@@ -26,7 +26,7 @@ import (
 // does not stamp records, so it is the clock of the log too. Such a cluster has no Processes.
 func Dev(t testing.TB, now func() time.Time) *Cluster {
 	t.Helper()
-	c := &Cluster{Dir: t.TempDir(), Processes: map[string]*Process{}, programs: build(t, "", nil, "neuronx")}
+	c := &Cluster{Dir: t.TempDir(), Processes: map[string]*Process{}, programs: build(t, "e2e", Seed{}, "neuronx")}
 	must(t, os.Chmod(c.Dir, 0o755))
 	cfg := dev.Config{DataDir: filepath.Join(c.Dir, "data"), HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", LogLevel: "info", Now: now, Registered: c.registered}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"time"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 // What processes wait for, as readiness and metrics name it.
@@ -19,10 +21,7 @@ const (
 // Pause is how long to wait before the next of a row of attempts that failed: doubling from 100 ms to 5 s, spread over half of that
 // in both directions, so that processes that lost the same dependency do not come back in step. attempt counts from 0.
 func Pause(attempt int) time.Duration {
-	d := 5 * time.Second
-	if attempt < 6 {
-		d = 100 * time.Millisecond << attempt
-	}
+	d := backoff.Doubling(100*time.Millisecond, 5*time.Second, attempt)
 	return d/2 + rand.N(d) //nolint:gosec // spreading load is no secret
 }
 

@@ -75,17 +75,6 @@ func takeApart(records []*kafka.Record, next map[kafka.TopicPartition]int64) bat
 	return b
 }
 
-// Headers that the sequencer adds to a refused record; those of Kafka Connect are named as its own dead letters name them.
-const (
-	headerCode      = "nx_error_code"
-	headerDetail    = "nx_error_detail"
-	headerTopic     = "__connect.errors.topic"
-	headerPartition = "__connect.errors.partition"
-	headerOffset    = "__connect.errors.offset"
-	headerTenant    = "ce_tenantid"
-	headerRecorded  = "ce_recordedtime"
-)
-
 // parseDeadLetter reads what can be read: a dead letter may be anything, that is why it is one.
 func parseDeadLetter(r *kafka.Record) DeadLetter {
 	d := DeadLetter{Offset: -1, Partition: -1, Key: r.Key, Value: r.Value, LetterPartition: r.Partition, LetterOffset: r.Offset,
@@ -95,25 +84,25 @@ func parseDeadLetter(r *kafka.Record) DeadLetter {
 		d.Headers = append(d.Headers, event.Header{Key: h.Key, Value: h.Value})
 		v := string(h.Value)
 		switch h.Key {
-		case headerCode:
+		case event.DeadCode:
 			d.Code = v
-		case headerDetail:
+		case event.DeadDetail:
 			d.Detail = v
-		case headerTopic:
+		case event.DeadTopic:
 			d.Topic = v
-		case headerPartition:
+		case event.DeadPartition:
 			if n, err := strconv.ParseInt(v, 10, 32); err == nil {
 				d.Partition = int32(n)
 			}
-		case headerOffset:
+		case event.DeadOffset:
 			if n, err := strconv.ParseInt(v, 10, 64); err == nil {
 				d.Offset = n
 			}
-		case headerRecorded:
+		case event.DeadRecordedTime:
 			if t, err := time.Parse(time.RFC3339Nano, v); err == nil {
 				d.RecordedTime = t.UTC()
 			}
-		case headerTenant:
+		case event.DeadTenant:
 			// The refused producer may have written it; the key decides, as it does at the door.
 		default:
 			own = append(own, event.Header{Key: h.Key, Value: h.Value})

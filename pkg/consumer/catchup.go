@@ -62,7 +62,7 @@ func (s *catcher) catchUp(ctx context.Context) error {
 		pause := s.c.cfg.PollEvery
 		switch {
 		case err != nil:
-			s.log.Warn("catching up failed, trying again", "feed", s.feed.name, "error", err)
+			s.log.Warn("catching up failed, trying again", "feed", s.feed.name, "err", err)
 			pause = max(pause, app.Pause(failures))
 			failures++
 		case busy:
@@ -227,7 +227,7 @@ func (s *catcher) lockRows(ctx context.Context, tx pgx.Tx, row Row) (now Row, go
 		return now, 0, fmt.Errorf("lock progress: %w", err)
 	}
 	i := slices.IndexFunc(rows, func(x Row) bool { return x.Generation == row.Generation })
-	if i < 0 || !seedProgressWithoutCAS && (rows[i].Sequence != row.Sequence || rows[i].State != row.State) {
+	if i < 0 || rows[i].Sequence != row.Sequence || rows[i].State != row.State {
 		return now, 0, fmt.Errorf("lock progress: %w", errRowMoved)
 	}
 	return rows[i], target(rows), nil

@@ -121,12 +121,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errTakenOver):
 			c.metrics.takeovers.Inc()
-			c.cfg.Log.Warn("dropped a batch and joining again: another member went on from here", "consumer", c.cfg.Name, "error", err)
+			c.cfg.Log.Warn("dropped a batch and joining again: another member went on from here", "consumer", c.cfg.Name, "err", err)
 		case err == nil, errors.Is(err, ErrTopicChanged), app.IsFatal(err):
 			return err
 		default:
 			report(c.cfg.Ready, activityJoin, err)
-			c.cfg.Log.Warn("left the group; joining again after a pause", "consumer", c.cfg.Name, "error", err)
+			c.cfg.Log.Warn("left the group; joining again after a pause", "consumer", c.cfg.Name, "err", err)
 		}
 		app.Sleep(ctx, app.Pause(attempt))
 	}
@@ -273,7 +273,7 @@ func (s *session) handle(ctx context.Context, records []*kafka.Record) error {
 			s.wrote()
 		}
 		if err := s.confirmPutBack(ctx); err != nil {
-			s.log.Warn("it is not known yet whether the group's offset was put back", "error", err)
+			s.log.Warn("it is not known yet whether the group's offset was put back", "err", err)
 		}
 	}
 	s.mu.Lock()

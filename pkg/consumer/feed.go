@@ -145,7 +145,7 @@ func (s *session) setMainAside(cause error) {
 	if main.aside.Swap(true) {
 		return
 	}
-	s.log.Error("the main feed can't be written; its tenants wait and catch up when it can, the other feeds go on", "error", cause)
+	s.log.Error("the main feed can't be written; its tenants wait and catch up when it can, the other feeds go on", "err", cause)
 }
 
 // takeBack lets batches write a feed again, after a round of its catch-up in which everything worked.

@@ -55,7 +55,7 @@ func (s *session) process(ctx context.Context, b batch) error {
 			continue // loaded again, it will be right
 		}
 		pause := app.Pause(attempt)
-		s.log.Warn("batch rolled back, trying again", "error", err, "attempt", attempt+1, "pause", pause)
+		s.log.Warn("batch rolled back, trying again", "err", err, "attempt", attempt+1, "pause", pause)
 		if !app.Sleep(ctx, pause) {
 			return err
 		}
@@ -320,7 +320,7 @@ func (s *session) applyRun(ctx context.Context, tx pgx.Tx, row Row, run Run) (Ro
 	row.State, row.Reason = Stalled, reason(err)
 	row.Seen = max(row.Seen, run.Events[len(run.Events)-1].Sequence)
 	s.log.Error("tenant stalled", "tenant", run.TenantID, "feed", row.Feed(), "generation", run.Generation, "sequence", at.Sequence, "event", at.ID,
-		"type", at.Type, "error", err)
+		"type", at.Type, "err", err)
 	return row, nil
 }
 
@@ -354,7 +354,7 @@ func (s *session) account(b batch, jobs []*job) {
 	for _, u := range b.unreadable {
 		m.consumed(outcomeUnreadable, 1)
 		s.log.Error("a record of the log is no event; if one was lost by it, its sequence is missing and its tenant will stall",
-			"partition", u.partition, "offset", u.offset, "error", u.err)
+			"partition", u.partition, "offset", u.offset, "err", u.err)
 	}
 	m.consumed(outcomeDeadLetter, len(b.letters))
 	for _, j := range jobs {

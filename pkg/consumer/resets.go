@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
@@ -34,7 +35,7 @@ func (s *session) runResets(ctx context.Context) error {
 	for {
 		open, err := s.openResets(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.log.Warn("resets could not be listed, trying again", "error", err)
+			s.log.Warn("resets could not be listed, trying again", "err", err)
 		}
 		wanted := map[string]bool{}
 		for _, r := range open {
@@ -94,7 +95,7 @@ func (s *session) openResets(ctx context.Context) ([]Reset, error) {
 func (s *session) runReset(ctx context.Context, r Reset) {
 	r.Report = &ResetReport{}
 	outcome := resetDone
-	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
+	for failures := 0; ; failures++ {
 		err := s.tryReset(ctx, &r)
 		if err == nil {
 			break
@@ -102,7 +103,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.log.Error("the side job of a reset failed", "reset", r.ID, "topic", r.Topic, "partition", r.Partition, "error", err)
+		s.log.Error("the side job of a reset failed", "reset", r.ID, "topic", r.Topic, "partition", r.Partition, "err", err)
 		if !retriable(err) {
 			outcome, r.Report.Detail, r.Report.Told = resetFailed, reason(err), "it failed; the operators know why"
 			if r.Report.NotCounted == "" {
@@ -110,19 +111,19 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 			}
 			break
 		}
-		if !app.Sleep(ctx, pause) {
+		if !app.Sleep(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) {
 			return
 		}
 	}
-	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
+	for failures := 0; ; failures++ {
 		err := s.completeReset(ctx, r, outcome)
 		if err == nil {
 			break
 		}
 		if ctx.Err() == nil {
-			s.log.Warn("a finished reset could not be recorded, trying again", "reset", r.ID, "error", err)
+			s.log.Warn("a finished reset could not be recorded, trying again", "reset", r.ID, "err", err)
 		}
-		if !app.Sleep(ctx, pause) {
+		if !app.Sleep(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) {
 			return
 		}
 	}

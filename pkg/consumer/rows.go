@@ -116,11 +116,11 @@ func moveRows(ctx context.Context, tx pgx.Tx, moves []move) error {
 			log_id = v.log_id, state = v.state, reason = v.reason, missing_since = v.missing, updated_at = now(),
 			definition = nullif(v.definition, '')
 		FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::text[], $10::text[],
-			$11::text[], $12::timestamptz[], $1::text[], $14::bigint[], $15::text[])
+			$11::text[], $12::timestamptz[], $1::text[], $13::bigint[], $14::text[])
 			AS v (tenant_id, generation, old_sequence, old_state, sequence, seen, event_id, log_id, state, reason, missing, consumer, old_seen, definition)
 		WHERE p.consumer = v.consumer AND p.generation = v.generation AND p.tenant_id = v.tenant_id
-			AND ($13 OR (p.sequence = v.old_sequence AND p.state = v.old_state AND p.seen = v.old_seen))`,
-		consumers, tenants, generations, oldSequences, oldStates, sequences, seen, ids, logs, states, reasons, missing, seedProgressWithoutCAS, oldSeen, definitions)
+			AND p.sequence = v.old_sequence AND p.state = v.old_state AND p.seen = v.old_seen`,
+		consumers, tenants, generations, oldSequences, oldStates, sequences, seen, ids, logs, states, reasons, missing, oldSeen, definitions)
 	if err != nil {
 		return fmt.Errorf("move progress: %w", err)
 	}
@@ -152,7 +152,7 @@ func checkSpans(ctx context.Context, tx pgx.Tx, consumer string, spans []span, u
 		case next == s.from:
 		case uncertain && next == s.to:
 			at++
-		case !seedProgressWithoutCAS:
+		default:
 			return false, fmt.Errorf("%s/%d: next offset is %d, not %d: %w", s.topic, s.partition, next, s.from, errTakenOver)
 		}
 	}
@@ -164,8 +164,8 @@ func moveSpans(ctx context.Context, tx pgx.Tx, consumer string, spans []span) er
 	for _, s := range spans {
 		tag, err := tx.Exec(ctx, `UPDATE neuronx.partition_progress SET next_offset = $5, updated_at = now(),
 				log_id = CASE WHEN $6 = '' THEN log_id ELSE $6 END
-			WHERE consumer = $1 AND generation = 1 AND topic = $2 AND partition = $3 AND ($7 OR next_offset = $4)`,
-			consumer, s.topic, s.partition, s.from, s.to, s.logID, seedProgressWithoutCAS)
+			WHERE consumer = $1 AND generation = 1 AND topic = $2 AND partition = $3 AND next_offset = $4`,
+			consumer, s.topic, s.partition, s.from, s.to, s.logID)
 		if err != nil {
 			return fmt.Errorf("move partition progress: %w", err)
 		}

@@ -39,7 +39,7 @@ func (m *membership) watch(client *kgo.Client) {
 func (m *membership) join(claims map[string][]int32) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	void := len(claims) > 0 && m.synced != m.memberID() && !claimsOfOthers
+	void := len(claims) > 0 && m.synced != m.memberID()
 	if void && !m.void { // a new member may have to ask twice, first for its id
 		m.log.Warn("this process was out of the group for longer than its session; it gives up its partitions and joins as a new member")
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 // Sessions runs one transactional session after the other until ctx is done; then it returns nil. A session that fails loses what was
@@ -27,8 +29,8 @@ func Sessions(ctx context.Context, log *slog.Logger, slot string, failed func(er
 			log.Error("another process runs under this slot and has fenced this one; giving up", "err", err)
 			return fmt.Errorf("slot %s: %w", slot, err)
 		}
+		wait := backoff.Doubling(200*time.Millisecond, 5*time.Second, failures)
 		failures++
-		wait := min(100*time.Millisecond<<min(failures, 6), 5*time.Second)
 		log.Warn("session ended; a new one begins from what is committed", "err", err, "backoff", wait)
 		if sleep(ctx, wait) != nil {
 			return nil

@@ -113,9 +113,6 @@ func OpenTxnSession(ctx context.Context, cfg TxnConfig) (*TxnSession, error) {
 	if cfg.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(cfg.InstanceID))
 	}
-	if trustsCallbacks {
-		opts = append(opts, t.callbacks()...)
-	}
 	if s.session, err = kgo.NewGroupTransactSession(opts...); err != nil {
 		return nil, fmt.Errorf("kafka: open transactional session: %w", err)
 	}

@@ -48,9 +48,8 @@ func (t *tracker) ParseSyncAssignment(b []byte) (map[string][]int32, error) {
 	t.sync()
 	t.mu.Lock()
 	t.syncs++
-	if t.keep(assigned[t.topic]); !trustsCallbacks {
-		t.own(assigned[t.topic])
-	}
+	t.keep(assigned[t.topic])
+	t.own(assigned[t.topic])
 	t.mu.Unlock()
 	t.signal()
 	return assigned, nil
@@ -58,9 +57,6 @@ func (t *tracker) ParseSyncAssignment(b []byte) (map[string][]int32, error) {
 
 // keep drops all other partitions. The caller holds mu.
 func (t *tracker) keep(partitions []int32) {
-	if trustsCallbacks {
-		return
-	}
 	maps.DeleteFunc(t.owned, func(p int32, _ int64) bool { return !slices.Contains(partitions, p) })
 }
 

@@ -101,7 +101,7 @@ func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (moved, as
 			s.box.metrics.failed.Inc()
 			if ctx.Err() == nil && c.failing != r.err.Error() {
 				c.failing = r.err.Error()
-				s.box.log.Error("derived event could not be sent; its tenant waits", "tenant", r.tenant, "deriver", s.box.deriver, "number", r.number, "error", r.err)
+				s.box.log.Error("derived event could not be sent; its tenant waits", "tenant", r.tenant, "deriver", s.box.deriver, "number", r.number, "err", r.err)
 			}
 			continue
 		}

@@ -112,7 +112,7 @@ func (d *Directory) Run(ctx context.Context) error {
 		case <-retry.C:
 		}
 		if err := d.Refresh(ctx); err != nil && ctx.Err() == nil {
-			d.log.Warn("the tenant directory could not be refreshed", "error", err, "loaded", d.Loaded())
+			d.log.Warn("the tenant directory could not be refreshed", "err", err, "loaded", d.Loaded())
 			if !d.Loaded() {
 				retry.Reset(time.Second) // nobody is served until the first load
 			}
@@ -233,7 +233,7 @@ func (d *Directory) lookAgain(ctx context.Context) bool {
 		}
 	}
 	if err := d.load(ctx); err != nil {
-		d.log.Warn("the tenant directory could not be refreshed for a refused key", "error", err)
+		d.log.Warn("the tenant directory could not be refreshed for a refused key", "err", err)
 		return false
 	}
 	return true

@@ -61,10 +61,6 @@ func (a *Archiver) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.Ru
 	if err != nil {
 		return err
 	}
-	if seedCommitsFirst {
-		a.writeLater(entries)
-		return nil
-	}
 	if err := a.write(ctx, tx, entries); err != nil {
 		return err
 	}
@@ -108,7 +104,7 @@ func (a *Archiver) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error
 	}
 	// The strict rendering let something through that jsonb does not take. The payload is what counts.
 	a.log.Error("postgres refuses rendered data; archived without it", "tenant", run.TenantID, "from", run.Events[0].Sequence,
-		"count", len(run.Events), "error", err)
+		"count", len(run.Events), "err", err)
 	for i := range entries {
 		entries[i].data = nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
@@ -144,7 +145,8 @@ func (w *worker) end(j *job, o effect.Outcome) ledger.End {
 // the sweep has decided, and the ledger takes only an end that is known for sure. When ctx is over, the process is going down: one try.
 func (w *worker) finish(ctx context.Context, j *job, end ledger.End) {
 	giveUp := j.started.Add(2 * w.lease())
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+	for failures := 0; ; failures++ {
+		wait := backoff.Doubling(50*time.Millisecond, 2*time.Second, failures)
 		applied, err := w.write(context.WithoutCancel(ctx), j, &end)
 		if err == nil {
 			w.report(j, end, applied)

@@ -43,7 +43,7 @@ func (p *Projector) purge(ctx context.Context) error {
 	for {
 		removed, err := p.purgeOnce(ctx, keepRetired)
 		if err != nil && ctx.Err() == nil {
-			p.log.Warn("rows of retired generations could not be removed, trying again", "error", err)
+			p.log.Warn("rows of retired generations could not be removed, trying again", "err", err)
 		}
 		if removed > 0 {
 			p.log.Info("rows of retired generations were removed", "rows", removed)

@@ -155,9 +155,6 @@ func (p *Projector) touches(ctx context.Context, runs []consumer.Run, left leftO
 			}
 			data, err := p.decoder.Decode(ctx, r)
 			if err != nil {
-				if seedSkipsDecodeError {
-					continue
-				}
 				return nil, fmt.Errorf("sequence %d: %w", r.Sequence, err)
 			}
 			for _, s := range p.specs {

@@ -75,7 +75,7 @@ func (p *Projector) redeclareOnce(ctx context.Context, partitions []int32) (f fo
 		switch {
 		case verdict == consumer.Wait:
 			f.waiting++
-		case verdict == consumer.Rebuild && !seedIgnoresDefinition:
+		case verdict == consumer.Rebuild:
 			err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 				_, err := consumer.NewGeneration(ctx, tx, p.rowName(), r.TenantID, r.Partition, fmt.Sprintf("definition %s over %d", p.hash, r.Generation))
 				return err

@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"github.com/neuronx/engine/pkg/event"
 )
 
@@ -34,9 +32,6 @@ func derive(cause event.Recorded, out Output) event.Event {
 		CausationID:   cause.ID,
 		Origin:        cause.EffectiveOrigin(), // what an import causes is no more live than the import, hop after hop
 		Value:         out.Value,
-	}
-	if seedRandomIDs {
-		e.ID = uuid.NewString()
 	}
 	if e.CorrelationID == "" {
 		e.CorrelationID = cause.ID

@@ -60,10 +60,6 @@ func (b *bench) missedNow() string {
 }
 
 func TestRerun_RunsWhatWasMissedOnceEachUnderTheTextInForce(t *testing.T) {
-	if seedRandomIDs {
-		t.Log("ids are random in this build")
-		return
-	}
 	b := newBench(t)
 	h := b.handler()
 	b.apply(h, nil, runOf(b.recorded("a", "tenant.created", "tenant/a", map[string]any{}), // 1

@@ -113,7 +113,7 @@ func (j *journal) write(rec record) {
 		_, err = j.f.Write(append(b, '\n'))
 	}
 	if err != nil {
-		j.log.Error("stand-in journal is not kept any more", "error", err)
+		j.log.Error("stand-in journal is not kept any more", "err", err)
 		_ = j.f.Close()
 		j.f = nil
 	}

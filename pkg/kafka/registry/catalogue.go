@@ -152,7 +152,7 @@ func (c *Client) list(ctx context.Context) (*catalogue, error) {
 	defer c.mu.Unlock()
 	if err != nil {
 		c.nextTry = c.now().Add(retryWait)
-		c.log.Warn("schema registry not read", "error", err)
+		c.log.Warn("schema registry not read", "err", err)
 		return nil, err
 	}
 	c.nextTry = time.Time{}
@@ -162,7 +162,7 @@ func (c *Client) list(ctx context.Context) (*catalogue, error) {
 		schema, ok := c.byID[id]
 		if !ok {
 			if schema, err = parse(s.Schema); err != nil {
-				c.log.Warn("schema of the registry not usable", "subject", s.Subject, "version", s.Version, "error", err)
+				c.log.Warn("schema of the registry not usable", "subject", s.Subject, "version", s.Version, "err", err)
 				continue
 			}
 			c.keep(id, schema)

@@ -272,7 +272,7 @@ func (s *Server) postVersion(w http.ResponseWriter, r *http.Request) {
 	v, err := s.register(subject, schema)
 	if err != nil {
 		if _, known := errors.AsType[*problem](err); !known {
-			s.log.Error("schema not registered", "subject", subject, "error", err)
+			s.log.Error("schema not registered", "subject", subject, "err", err)
 		}
 		answerError(w, err)
 		return

@@ -72,7 +72,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case errors.Is(err, ErrFenced), errors.Is(err, errTopic):
 			return fmt.Errorf("registry on %s: %w", s.topic, err)
 		}
-		s.log.Warn("registry reads its topic again", "error", err)
+		s.log.Warn("registry reads its topic again", "err", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(reopenWait):

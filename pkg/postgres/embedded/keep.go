@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 const (
@@ -40,7 +42,7 @@ type keeper struct {
 }
 
 func (k keeper) keep(ctx context.Context) {
-	pause := firstPause
+	failures := 0
 	for down := false; ; {
 		wait := keepEvery
 		if !k.alive() {
@@ -54,11 +56,12 @@ func (k keeper) keep(ctx context.Context) {
 			case ctx.Err() != nil:
 				return
 			case err != nil:
-				wait, pause = pause, min(2*pause, keepPause)
+				wait = backoff.Doubling(firstPause, keepPause, failures)
+				failures++
 				k.log.Error("postgres does not start; it is tried again", "again_in", wait, "err", err)
 				k.tell(fmt.Errorf("PostgreSQL does not start, it is tried again every %s: %w", wait, err))
 			default:
-				down, pause = false, firstPause
+				down, failures = false, 0
 				k.log.Info("postgres is up again", "port", k.port)
 				k.tell(nil)
 			}

@@ -82,16 +82,7 @@ type Verdict struct {
 	Fields  []string     // of an edit: the names of what changed
 }
 
-// Headers that are not the refused record's own.
-var added = []string{"nx_error_code", "nx_error_detail", "__connect.errors.topic", "__connect.errors.partition", "__connect.errors.offset",
-	"ce_recordedtime", "ce_tenantid"}
-
-const (
-	hdrCut      = "nx_value_sha256"
-	hdrUnsigned = "nx_unsigned_"
-	hdrOrigin   = "ce_origin"
-	fwdSigned   = "/signed" // ends neuronx-fwd of a record that the engine had signed before it was forwarded
-)
+const hdrOrigin = "ce_origin"
 
 // Decide says what becomes of an ask. It is pure. The error is a refusal.
 func Decide(l *Letter, ask Ask, w World) (Verdict, *event.Refusal) {
@@ -125,7 +116,7 @@ func Decide(l *Letter, ask Ask, w World) (Verdict, *event.Refusal) {
 		}
 	}
 	fillIn(l, &e, w)
-	engine := signed && e.Fingerprint == "" && (e.Forwarded == "" || strings.HasSuffix(e.Forwarded, fwdSigned))
+	engine := signed && e.Made()
 	var v Verdict
 	if ask.Action == Edit {
 		if engine {
@@ -162,12 +153,12 @@ func received(l *Letter) (e event.Event, doubt, r *event.Refusal) {
 	var claims []event.Header
 	for _, h := range l.Headers {
 		switch {
-		case h.Key == hdrCut:
+		case h.Key == event.DeadValueHash:
 			return event.Event{}, nil, event.Refuse(event.CodeNotRetriable, "its value was too large to be kept whole")
-		case h.Key == hdrUnsigned+hdrOrigin:
+		case h.Key == event.DeadUnsigned+hdrOrigin:
 			h.Key = hdrOrigin
 			claims = append(claims, h)
-		case !slices.Contains(added, h.Key) && !strings.HasPrefix(h.Key, hdrUnsigned):
+		case !event.OfDeadLetter(h.Key):
 			own = append(own, h)
 		}
 	}

@@ -267,7 +267,9 @@ func TestDecide_RefusesByStateAndByWhatCanBeSent(t *testing.T) {
 		"unknown tenant":  {with(func(*Letter) {}), noTenant, event.CodeUnknownTenant, ""},
 		"no tenant":       {with(func(l *Letter) { l.Tenant, l.Key = "", []byte("Not One") }), b.world(), event.CodeUnknownTenant, ""},
 		"unreadable time": {with(func(l *Letter) { l.Headers = append(l.Headers, event.Header{Key: "ce_time", Value: []byte("x")}) }), b.world(), event.CodeNotRetriable, ""},
-		"cut": {with(func(l *Letter) { l.Headers = append(l.Headers, event.Header{Key: hdrCut, Value: []byte("x")}) }),
+		"cut": {with(func(l *Letter) {
+			l.Headers = append(l.Headers, event.Header{Key: event.DeadValueHash, Value: []byte("x")})
+		}),
 			b.world(), event.CodeNotRetriable, ""},
 		"a bidi override": {letterOf(b.lead(func(e *event.Event) { e.Subject = "lead/\u202egnp.exe" })), b.world(), event.CodeNotRetriable, ""},
 		"what the engine derived from an old subject": {letterOf(b.lead(func(e *event.Event) { e.Subject = "lead/\u009b"; b.keys.Sign(e) })), b.world(), "", ""},

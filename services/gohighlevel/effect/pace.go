@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 // Limits of an account as its answers tell them.
@@ -62,8 +64,7 @@ func (l Limits) DailyPause(reserve int, now time.Time) time.Duration {
 // Backoff gives the pause before attempt number n+1 after n attempts: exponential from 1 s, at most 5 min, and of that a random
 // part (jitter in [0,1)) between a half and all, so that a wave of failures does not come back as a wave.
 func Backoff(n int, jitter float64) time.Duration {
-	d := time.Second << min(max(n-1, 0), 9)
-	d = min(d, 5*time.Minute)
+	d := backoff.Doubling(time.Second, 5*time.Minute, n-1)
 	return time.Duration(float64(d) * (0.5 + jitter/2))
 }
 
@@ -102,7 +103,7 @@ func (b *Breaker) Report(sick bool, now time.Time) {
 	b.failures++
 	if b.failures >= breakAfter {
 		b.trips++
-		pause := min(15*time.Second<<min(b.trips-1, 5), 5*time.Minute)
+		pause := backoff.Doubling(15*time.Second, 5*time.Minute, b.trips-1)
 		b.until = now.Add(pause)
 	}
 }

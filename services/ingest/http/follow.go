@@ -25,7 +25,7 @@ func (s *Server) FollowReceipts(ctx context.Context, cfg kafka.Config) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		s.Log.Warn("receipts are not followed; nobody can wait for a verdict", "error", err)
+		s.Log.Warn("receipts are not followed; nobody can wait for a verdict", "err", err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -74,7 +74,7 @@ func (s *Server) follow(ctx context.Context, cfg kafka.Config) error {
 func (s *Server) receipt(r *kafka.Record) {
 	receipt, err := event.ParseReceipt(r.Value)
 	if err != nil {
-		s.Log.Warn("a receipt can't be read", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
+		s.Log.Warn("a receipt can't be read", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "err", err)
 		return
 	}
 	s.repeats.note(receipt)

@@ -56,7 +56,7 @@ func (s *Server) tell(route string, p *Problem, err error, traceID string) {
 		return
 	}
 	if skipped, yes := s.said.say(failure{p.Code, p.tenant}, s.now()); yes {
-		s.Log.Warn("request failed", "route", route, "code", p.Code, "tenant", p.tenant, "error", err, "cause", p.cause, "trace_id", traceID,
+		s.Log.Warn("request failed", "route", route, "code", p.Code, "tenant", p.tenant, "err", err, "cause", p.cause, "trace_id", traceID,
 			"not_logged_since", skipped)
 	}
 }

@@ -181,7 +181,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	if err != nil {
 		_ = srv.Close()
-		s.Log.Warn("HTTP requests were cut off at shutdown", "error", err)
+		s.Log.Warn("HTTP requests were cut off at shutdown", "err", err)
 	}
 	return nil
 }

@@ -169,10 +169,10 @@ func admittedFate(r *kafka.Record) (Fate, bool) {
 func refusedFate(r *kafka.Record) (Fate, bool) {
 	header := func(name string) string { v, _ := kafka.Header(r, name); return v }
 	f := Fate{
-		ID: header("ce_id"), Status: statusRefused, Type: header("ce_type"), Source: header("ce_source"), Code: event.Code(header("nx_error_code")), Detail: header("nx_error_detail"),
+		ID: header("ce_id"), Status: statusRefused, Type: header("ce_type"), Source: header("ce_source"), Code: event.Code(header(event.DeadCode)), Detail: header(event.DeadDetail),
 		Archived: new(bool),
 	}
-	if at, err := event.ParseTime(header("ce_recordedtime")); err == nil {
+	if at, err := event.ParseTime(header(event.DeadRecordedTime)); err == nil {
 		f.RecordedTime = &at
 	}
 	return f, f.Code != ""

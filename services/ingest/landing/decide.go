@@ -21,7 +21,6 @@ const (
 const (
 	maxKept   = 64 << 10 // what is kept of a value that does not fit
 	maxTimeMS = 253402300799999
-	unsigned  = "nx_unsigned_" // prefix of a system attribute that nobody signed, as on every dead letter
 	tenantHdr = "ce_tenantid"
 )
 
@@ -100,7 +99,7 @@ func fillIn(e *event.Event, r *kafka.Record, o origin) {
 	if ms := r.Timestamp.UnixMilli(); e.Time.IsZero() && ms > 0 && ms <= maxTimeMS {
 		e.Time = time.UnixMilli(ms).UTC()
 	}
-	e.Forwarded = fmt.Sprintf("%s/%d/%d", hex.EncodeToString(o.topicID[:]), r.Partition, r.Offset)
+	e.ForwardFrom(o.topicID, r.Partition, r.Offset, false)
 }
 
 // asItIs hands on a record that the door will refuse for what it is, with the tenant as its key and everything that only counts when
@@ -118,7 +117,7 @@ func asItIs(r *kafka.Record, o origin, code event.Code, sign func(*event.Event))
 			continue
 		case event.IsSystem(name) && name != "ce_origin":
 			f.stripped = append(f.stripped, name)
-			h.Key = unsigned + name
+			h.Key = event.DeadUnsigned + name // as on every dead letter
 		}
 		f.record.Headers = append(f.record.Headers, h)
 	}

@@ -233,8 +233,7 @@ func (a *admission) authenticate() {
 		a.stripped = a.e.StripSystem()
 		return
 	}
-	// The HTTP door signs what clients sent, for the sake of the fingerprint, which nobody else sets: it stays an outside event.
-	a.trusted = a.e.Fingerprint == "" && (a.e.Forwarded == "" || strings.HasSuffix(a.e.Forwarded, fwdSigned))
+	a.trusted = a.e.Made()
 }
 
 // fillIn gives a bare record its defaults. They are made at the first touch and carried by a forward, because the position in

@@ -517,7 +517,7 @@ func TestAdmit_DeadLetterKeepsTheRecordAndSaysWhy(t *testing.T) {
 	e.Value = append(e.Value, 0)
 	e.Deriver, e.DeriverNumber = "rules", 1 // unsigned: the outbox must not take it for its own
 	in := d.input(e)
-	in.headers = append(in.headers, event.Header{Key: hdrCode, Value: []byte("forged")})
+	in.headers = append(in.headers, event.Header{Key: event.DeadCode, Value: []byte("forged")})
 	got := d.raw(in)
 	h := map[string]string{}
 	for _, x := range got.dead.headers {
@@ -529,7 +529,7 @@ func TestAdmit_DeadLetterKeepsTheRecordAndSaysWhy(t *testing.T) {
 	if !bytes.Equal(got.dead.value, e.Value) || string(got.dead.key) != "a" || h["ce_id"] != "1" || h["ce_tenantid"] != "a" {
 		t.Fatalf("%+v", got.dead)
 	}
-	if h[hdrCode] != string(event.CodeInvalidBody) || h[hdrDetail] == "" || h[hdrTopic] != "neuronx.ingress" || h[hdrPartition] != "0" || h[hdrOffset] != "1" || h["ce_recordedtime"] == "" {
+	if h[event.DeadCode] != string(event.CodeInvalidBody) || h[event.DeadDetail] == "" || h[event.DeadTopic] != "neuronx.ingress" || h[event.DeadPartition] != "0" || h[event.DeadOffset] != "1" || h["ce_recordedtime"] == "" {
 		t.Fatalf("%+v", h)
 	}
 	if h["ce_deriver"] != "" || h["nx_unsigned_ce_deriver"] != "rules" {
@@ -601,7 +601,7 @@ func TestAdmit_KeepsWhatCanBeReadOfARecordThatIsTooLargeToBeRead(t *testing.T) {
 	for _, h := range got.dead.headers {
 		has[h.Key] = string(h.Value)
 	}
-	if has[hdrTenant] != "acme" || has["ce_id"] == "" || has[hdrDetail] != in.unread {
+	if has[event.DeadTenant] != "acme" || has["ce_id"] == "" || has[event.DeadDetail] != in.unread {
 		t.Errorf("the letter has %v", has)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -12,24 +11,10 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 )
 
-// Headers that a dead letter adds to those of its record. Names of Kafka Connect's dead letter queue are used where it has one.
 const (
-	hdrCode      = "nx_error_code"
-	hdrDetail    = "nx_error_detail"
-	hdrCut       = "nx_value_sha256" // SHA-256 of a value that was cut to 64 KiB
-	hdrTopic     = "__connect.errors.topic"
-	hdrPartition = "__connect.errors.partition"
-	hdrOffset    = "__connect.errors.offset"
-	hdrTenant    = "ce_tenantid"
-	hdrRecorded  = "ce_recordedtime"
 	hdrReceipt   = "neuronx-receipt"
 	hdrSignature = "neuronx-sig"
-	hdrUnsigned  = "nx_unsigned_" // prefix of system attributes that nobody signed
 )
-
-// fwdSigned ends the neuronx-fwd of a record that the engine itself had signed. Forwarding puts our signature on records of anybody,
-// which must not make them the engine's.
-const fwdSigned = "/signed"
 
 const maxDetail = 1 << 10
 
@@ -117,7 +102,7 @@ func (a *admission) deadLetter(code event.Code, detail string) *output {
 	for _, h := range a.in.headers {
 		name := event.HeaderName(h.Key) // dead letters are read in every spelling, too
 		switch name {
-		case hdrCode, hdrDetail, hdrCut, hdrTopic, hdrPartition, hdrOffset, hdrTenant, hdrRecorded, hdrReceipt:
+		case event.DeadCode, event.DeadDetail, event.DeadValueHash, event.DeadTopic, event.DeadPartition, event.DeadOffset, event.DeadTenant, event.DeadRecordedTime, hdrReceipt:
 			continue
 		case hdrSignature:
 			if a.verified && a.e.Receipt != "" { // it covers what was just left out
@@ -129,26 +114,26 @@ func (a *admission) deadLetter(code event.Code, detail string) *output {
 		}
 		// Readers of dead letters act on system attributes (the outbox of a deriver): unsigned ones must not keep their name.
 		if event.IsSystem(name) && !a.verified && !(name == "ce_origin" && a.parsed && a.e.Origin != "") {
-			h.Key = hdrUnsigned + name
+			h.Key = event.DeadUnsigned + name
 		}
 		out = append(out, h)
 	}
 	ours := len(out)
-	add(hdrCode, string(code))
-	add(hdrDetail, detail)
-	add(hdrTopic, a.env.topic)
-	add(hdrPartition, strconv.Itoa(int(a.o.base.partition)))
-	add(hdrOffset, strconv.FormatInt(a.in.offset, 10))
-	add(hdrRecorded, event.FormatTime(time.UnixMilli(a.ms)))
+	add(event.DeadCode, string(code))
+	add(event.DeadDetail, detail)
+	add(event.DeadTopic, a.env.topic)
+	add(event.DeadPartition, strconv.Itoa(int(a.o.base.partition)))
+	add(event.DeadOffset, strconv.FormatInt(a.in.offset, 10))
+	add(event.DeadRecordedTime, event.FormatTime(time.UnixMilli(a.ms)))
 	if a.e.TenantID != "" {
-		add(hdrTenant, a.e.TenantID)
+		add(event.DeadTenant, a.e.TenantID)
 	}
 	d := &output{partition: a.o.base.partition, key: a.in.key, headers: out, value: a.in.value}
 	if size(d.key, d.headers, d.value) <= maxOutput {
 		return d
 	}
 	sum := sha256.Sum256(a.in.value)
-	add(hdrCut, hex.EncodeToString(sum[:]))
+	add(event.DeadValueHash, hex.EncodeToString(sum[:]))
 	d.value = d.value[:min(len(d.value), maxCut)]
 	if size(d.key, out, d.value) > maxOutput { // the headers or the key alone are too much: keep ours
 		out = out[ours:]
@@ -164,10 +149,7 @@ func (a *admission) forward(home int32) decision {
 		return a.refuse(event.CodeMisrouted, "forwarded here by "+a.e.Forwarded+", but belongs to partition "+strconv.Itoa(int(home))+": two builds disagree about the number of partitions")
 	}
 	e := *a.e
-	e.Forwarded = fmt.Sprintf("%s/%d/%d", hex.EncodeToString(a.o.base.topicID[:]), a.o.base.partition, a.in.offset)
-	if a.trusted {
-		e.Forwarded += fwdSigned
-	}
+	e.ForwardFrom(a.o.base.topicID, a.o.base.partition, a.in.offset, a.trusted)
 	a.env.sign(&e)
 	f := &output{partition: home, key: a.in.key, headers: e.Headers(), value: a.in.value}
 	if size(f.key, f.headers, f.value) > maxIngress {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -100,15 +101,11 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 		if err != nil {
 			return err
 		}
-		if mergesBeforeCommit && c.carried[r.partition] != nil {
-			r.state = c.carried[r.partition]
-			return nil
-		}
 		r.state = state
 		switch {
 		case !group.Present:
 			return nil // new, or expired: the first transaction commits one
-		case group.Offset == state.next, restoresTo == kafka.ReadCommitted && group.Ours():
+		case group.Offset == state.next:
 			return nil
 		case !group.Ours():
 			session, _ := group.ResetSession()
@@ -219,7 +216,7 @@ func (b bounds) written(p int32) (of [6]int64) {
 // last transaction and number its events again (KAFKA-10167 was the same mistake).
 func (c *session) ends(ctx context.Context) (bounds, error) {
 	names := []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState}
-	end, err := c.admin.EndOffsets(ctx, restoresTo, names...)
+	end, err := c.admin.EndOffsets(ctx, kafka.ReadUncommitted, names...)
 	if err != nil {
 		return bounds{}, err
 	}
@@ -342,7 +339,7 @@ func (c *session) compare(ctx context.Context, s *State, topics bounds) error {
 func (c *session) countOurs(ctx context.Context, topic string, partition int32, from, to int64) (n, last int64, err error) {
 	mark, foreign := "ce_logid", 0
 	if topic == kafka.TopicDeadLetter {
-		mark = hdrCode
+		mark = event.DeadCode
 	}
 	last = -1
 	err = c.read(ctx, topic, partition, from, to, func(r *kafka.Record) error {

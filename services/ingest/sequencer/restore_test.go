@@ -134,7 +134,7 @@ func TestAgreed_AFindingBetweenTwoMomentsOfAnotherOwnersWorkStopsNothing(t *test
 			t.Fatal(err)
 		}
 	}
-	kafkatest.Produce(t, cfg, &kafka.Record{Topic: kafka.TopicDeadLetter, Partition: partition, Headers: []kafka.RecordHeader{{Key: hdrCode, Value: []byte("x")}}})
+	kafkatest.Produce(t, cfg, &kafka.Record{Topic: kafka.TopicDeadLetter, Partition: partition, Headers: []kafka.RecordHeader{{Key: event.DeadCode, Value: []byte("x")}}})
 	between := ends()
 	dead := kafka.TopicPartition{Topic: kafka.TopicDeadLetter, Partition: partition}
 	between.end[dead] = before.end[dead]

@@ -20,7 +20,6 @@ type sequencer struct {
 	admin      *kafka.Admin
 	schemas    *schemaCache
 	partitions int32
-	carried    map[int32]*State // only for the planted bug
 	stop       context.Context
 	reports    sync.WaitGroup
 }
@@ -39,7 +38,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	defer admin.Close()
 	s := &sequencer{
 		cfg: cfg, log: rt.Log.With("role", "sequencer", "slot", cfg.Slot), ready: rt.Ready, m: newMetrics(rt.Metrics), admin: admin,
-		schemas: newSchemaCache(cfg.Schemas), carried: map[int32]*State{}, stop: ctx,
+		schemas: newSchemaCache(cfg.Schemas), stop: ctx,
 	}
 	s.cfg.Kafka.Log = s.log
 	s.m.keyLimit.Set(float64(cfg.KeyMemory))

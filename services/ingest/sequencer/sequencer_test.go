@@ -43,7 +43,7 @@ func TestRun_AdmitsRefusesAndDropsRepeatsEndToEnd(t *testing.T) {
 	if len(dead) != 1 {
 		t.Fatalf("%d dead letters", len(dead))
 	}
-	if code, _ := kafka.Header(dead[0], hdrCode); code != string(event.CodeUnknownTenant) {
+	if code, _ := kafka.Header(dead[0], event.DeadCode); code != string(event.CodeUnknownTenant) {
 		t.Fatalf("dead letter for %s", code)
 	}
 	want := map[string]Ledger{"": {Refused: 1}}

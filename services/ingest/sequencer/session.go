@@ -257,9 +257,6 @@ func (c *session) collect() {
 				c.enter(p, stopped, stop.code, stop.detail, retryStopped)
 				continue
 			}
-			if mergesBeforeCommit {
-				delete(c.carried, p.id)
-			}
 			p.state, p.reset, p.deltaBytes, p.snapshots, p.lastSnapshot = r.state, r.reset, r.bytes, r.snapshots, time.Now()
 			p.phase, p.retry = undoing, time.Time{}
 			if !r.commit {

@@ -19,8 +19,8 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
-// The tests of this file have planted bugs (seed_*.go here and in pkg/kafka) under which they must fail. They need three brokers, in
-// the order of their ids, in NEURONX_TEST_KAFKA_BROKERS, and their processes in NEURONX_TEST_KAFKA_PIDS.
+// The tests of this file have planted bugs (e2e/seeds) under which they must fail. They need three brokers, in the order of their
+// ids, in NEURONX_TEST_KAFKA_BROKERS, and their processes in NEURONX_TEST_KAFKA_PIDS.
 
 // threeBrokers is a cluster in which a broker can be frozen.
 type threeBrokers struct {

@@ -47,9 +47,6 @@ func (c *session) launch(ctx context.Context, b *batch) {
 		st.p.flying = st
 		offsets[st.p.id] = kafka.TxnOffset{Next: st.o.next, Epoch: st.epoch, Metadata: c.metadata(st.p.state.logID), Assignment: st.p.assignment}
 	}
-	if mergesBeforeCommit {
-		b.mergeEarly()
-	}
 	f := &flight{b: b, landed: make(chan error, 1)}
 	c.flight = f
 	// A stop of the process lets the transaction finish.
@@ -79,21 +76,15 @@ func (c *session) land(ctx, tasks context.Context) error {
 	if f := c.flight; f != nil {
 		err := <-f.landed
 		c.flight = nil
-		if mergesBeforeCommit {
-			c.carry(f.b, err)
-		}
 		c.txn.Release()
-		switch {
-		case err == nil:
-			c.lastEnd, c.lastCommit = f.ended, f.took
-			c.transacted()
-			c.m.txnSeconds.Observe(f.ended.Sub(f.b.began).Seconds())
-			c.m.txnRecords.Observe(float64(f.b.n))
-		case keepsAbortedBatch && c.keepAborted(ctx, err):
-		default:
+		if err != nil {
 			c.m.transactions.WithLabelValues("failed").Inc()
 			return err
 		}
+		c.lastEnd, c.lastCommit = f.ended, f.took
+		c.transacted()
+		c.m.txnSeconds.Observe(f.ended.Sub(f.b.began).Seconds())
+		c.m.txnRecords.Observe(float64(f.b.n))
 		c.merge(f.b)
 	}
 	c.reportErrors()
@@ -129,9 +120,7 @@ func (c *session) merge(b *batch) {
 		if debug {
 			c.log.Debug("committed", "partition", p.id, "from", p.state.next, "next", st.o.next, "records", st.n, "log", after(st.log), "forwards", len(st.forwards))
 		}
-		if !mergesBeforeCommit {
-			p.state.merge(st.o, after(st.log), after(st.dead))
-		}
+		p.state.merge(st.o, after(st.log), after(st.dead))
 		p.flying = nil
 		p.epoch = st.epoch
 		p.deltaBytes += st.delta

@@ -152,17 +152,17 @@ func message(s *avro.Schema, text []byte) (object, error) {
 
 func deadLetter() object {
 	headers := object{
-		"nx_error_code":   object{"type": "string", "description": "Why it was refused."},
-		"nx_error_detail": object{"type": "string"},
-		"nx_value_sha256": object{"type": "string", "description": "Of a value that was cut to 64 KiB."},
-		"ce_recordedtime": object{"type": "string", "format": "date-time"},
+		event.DeadCode:         object{"type": "string", "description": "Why it was refused."},
+		event.DeadDetail:       object{"type": "string"},
+		event.DeadValueHash:    object{"type": "string", "description": "Of a value that was cut to 64 KiB."},
+		event.DeadRecordedTime: object{"type": "string", "format": "date-time"},
 	}
-	for _, h := range []string{"topic", "partition", "offset"} {
-		headers["__connect.errors."+h] = object{"type": "string", "description": "Where the refused record stood."}
+	for _, h := range []string{event.DeadTopic, event.DeadPartition, event.DeadOffset} {
+		headers[h] = object{"type": "string", "description": "Where the refused record stood."}
 	}
 	return object{
 		"title": "A refused record", "summary": "Key, headers and value as they came, and the reason in headers.",
-		"headers": object{"type": "object", "required": []string{"nx_error_code", "nx_error_detail"}, "properties": headers},
+		"headers": object{"type": "object", "required": []string{event.DeadCode, event.DeadDetail}, "properties": headers},
 		"payload": object{"type": "string", "format": "binary"},
 	}
 }

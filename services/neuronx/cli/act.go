@@ -145,8 +145,8 @@ func (w *watch) verdict(ctx context.Context, cfg kafka.Config, admin *kafka.Admi
 }
 
 func refusedBySequencer(r *kafka.Record) error {
-	code, _ := kafka.Header(r, "nx_error_code")
-	detail, _ := kafka.Header(r, "nx_error_detail")
+	code, _ := kafka.Header(r, event.DeadCode)
+	detail, _ := kafka.Header(r, event.DeadDetail)
 	e := &Error{Exit: exitFailed, What: "the engine refused it", Why: code + ": " + detail, Code: event.Code(code)}
 	switch event.Code(code) {
 	case event.CodeUnknownTenant:

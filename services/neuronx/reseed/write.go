@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
@@ -235,9 +234,7 @@ func (r *run) refusedNumbers(ctx context.Context, tenant string) (map[string]int
 		if err != nil {
 			continue
 		}
-		own := slices.DeleteFunc(all, func(h event.Header) bool {
-			return strings.HasPrefix(h.Key, "nx_") || strings.HasPrefix(h.Key, "__connect.") || h.Key == "ce_tenantid" || h.Key == "ce_recordedtime"
-		})
+		own := slices.DeleteFunc(all, func(h event.Header) bool { return event.OfDeadLetter(h.Key) })
 		e, err := event.Parse(key, own, value)
 		if err != nil {
 			continue

@@ -1,5 +1,0 @@
-//go:build !seed_progress_without_cas
-
-package consumer
-
-const seedProgressWithoutCAS = false

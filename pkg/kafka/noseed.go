@@ -1,5 +1,0 @@
-//go:build !seed_txn_trusts_callbacks
-
-package kafka
-
-const trustsCallbacks = false

@@ -1,5 +1,0 @@
-//go:build !seed_txn_claims_of_others
-
-package kafka
-
-const claimsOfOthers = false

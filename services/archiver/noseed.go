@@ -1,5 +1,0 @@
-//go:build !seed_archiver_commits_first
-
-package archiver
-
-const seedCommitsFirst = false

@@ -1,5 +1,0 @@
-//go:build !seed_sequencer_keeps_aborted_batch
-
-package sequencer
-
-const keepsAbortedBatch = false

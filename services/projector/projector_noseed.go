@@ -1,5 +1,0 @@
-//go:build !seed_projector_skips_decode_error
-
-package projector
-
-const seedSkipsDecodeError = false
