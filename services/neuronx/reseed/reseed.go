@@ -126,8 +126,8 @@ func (r *run) lock(ctx context.Context) (func(), error) {
 		return nil, fmt.Errorf("connect to Postgres: %w", err)
 	}
 	var sees, locked bool
-	err = conn.QueryRow(ctx, `SELECT (SELECT rolsuper OR rolbypassrls AND pg_has_role('neuronx_owner', 'USAGE') FROM pg_roles WHERE rolname = current_user),
-		pg_try_advisory_lock(hashtextextended('neuronx log reseed', 0))`).Scan(&sees, &locked)
+	err = conn.QueryRow(ctx, `SELECT sees, sees AND pg_try_advisory_lock(hashtextextended('neuronx log reseed', 0)) FROM (
+		SELECT rolsuper OR rolbypassrls AND pg_has_role('neuronx_owner', 'USAGE') AS sees FROM pg_roles WHERE rolname = current_user) AS role`).Scan(&sees, &locked)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("lock: %w", err)
@@ -141,7 +141,10 @@ func (r *run) lock(ctx context.Context) (func(), error) {
 		return nil, err
 	}
 	return func() {
-		_ = conn.Conn().Close(context.WithoutCancel(ctx)) // ends the lock with the session
+		ctx := context.WithoutCancel(ctx)
+		// The end of the session ends the lock, too, but some time after this process has gone on: a second run would be refused.
+		_, _ = conn.Exec(ctx, `SELECT pg_advisory_unlock(hashtextextended('neuronx log reseed', 0))`)
+		_ = conn.Conn().Close(ctx)
 		conn.Release()
 	}, nil
 }
