@@ -41,6 +41,23 @@
 // goroutine, then from the newest records, which the loop keeps for it, and in the end from the log. Apply is never called
 // by two goroutines at once.
 //
+// # An operator's reset, hop by hop
+//
+//	a tool commits an offset without the mark       Kafka's own, rpk, `neuronx replay`, after all members have left
+//	  │ the next assignment
+//	  v
+//	session.resume, one transaction                 the row says where to read on, and does not move
+//	  └─ noteReset                                  a row in neuronx.resets: requested, once until the offset was put back
+//	  │ the next tick                                    │ each PollEvery, at the member that has the partition
+//	  v                                                  v
+//	the loop commits the row's offset, marked       runResets, beside the loop: running
+//	  └─ confirmPutBack: put_back                     ├─ announce       engine.replay.started into each tenant's stream
+//	                                                  ├─ ResetHandler   what a reset means to the service
+//	                                                  └─ completeReset  engine.replay.completed, with outcome and counts; done or failed
+//
+// A member that dies on the way leaves the row requested or running, and the next one with the partition does the job again: events of a
+// reset have ids of the reset, so a repeat is one.
+//
 // # How it fails
 //
 //   - Postgres gone, a deadlock, a registry that does not answer (Transient): the batch rolls back and is tried again with growing
