@@ -51,16 +51,10 @@ func (f *fixture) from(other *fixture, events []event.Recorded) []event.Recorded
 
 func TestDefinition_ANewProjectionHasTheRowsOfOldEvents(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.kafka = kafkatest.Start(t)
-	old := f.withoutLeads()
-	f.produce(old.from(f, f.leads("acme", 40))...)
-	stop := old.start()
-	old.await("acme", 1, 40, consumer.Live)
-	stop()
+	f, _ := builtByOlder(t, 40)
 
 	f.produce(f.leads("acme", 40)...)
-	stop = f.start()
+	stop := f.start()
 	f.await("acme", 1, 80, consumer.Live)
 	if n := f.redeclare(); n != 1 {
 		t.Fatalf("%d generations are made, want one of the feed whose declarations changed", n)
@@ -98,6 +92,27 @@ func TestDefinition_IsThatOfTheFirstEventAndMixedAfterAnothers(t *testing.T) {
 	}
 }
 
+// builtByOlder is a database in which a build without the projection leads has applied n events of acme, and is gone.
+func builtByOlder(t *testing.T, n int) (f, old *fixture) {
+	f = newFixture(t)
+	f.kafka = kafkatest.Start(t)
+	old = f.withoutLeads()
+	f.produce(old.from(f, f.leads("acme", n))...)
+	stop := old.start()
+	old.await("acme", 1, int64(n), consumer.Live)
+	stop()
+	return f, old
+}
+
+// awaitNewest waits until a build with the fixture's definition has run last.
+func (f *fixture) awaitNewest() {
+	f.t.Helper()
+	kafkatest.WaitFor(f.t, "the newer definition is registered", func(ctx context.Context) bool {
+		newest, _, err := consumer.Newest(ctx, f.admin, kafka.GroupProjector)
+		return err == nil && newest == f.projector(consumer.FeedMain).hash
+	})
+}
+
 // gate is an archive that gives pages of ten and, while it is closed, none beyond a sequence.
 type gate struct {
 	*fixture
@@ -111,19 +126,10 @@ func (g gate) Events(ctx context.Context, tenant string, from int64, limit int) 
 
 func TestDefinition_ARebuildThatIsKilledHalfwayIsNotSeenAndGoesOn(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.kafka = kafkatest.Start(t)
-	old := f.withoutLeads()
-	f.produce(old.from(f, f.leads("acme", 80))...)
-	stop := old.start()
-	old.await("acme", 1, 80, consumer.Live)
-	stop()
+	f, _ := builtByOlder(t, 80)
 
-	stop = f.startOn(gate{f, 30})
-	kafkatest.WaitFor(t, "the newer definition is registered", func(ctx context.Context) bool {
-		newest, _, err := consumer.Newest(ctx, f.admin, kafka.GroupProjector)
-		return err == nil && newest == f.projector(consumer.FeedMain).hash
-	})
+	stop := f.startOn(gate{f, 30})
+	f.awaitNewest()
 	if n := f.redeclare(); n != 1 {
 		t.Fatalf("%d generations are made, want 1", n)
 	}
@@ -143,18 +149,9 @@ func TestDefinition_ARebuildThatIsKilledHalfwayIsNotSeenAndGoesOn(t *testing.T) 
 
 func TestDefinition_BuildsThatRunSideBySideDoNotTakeTurnsInRebuilding(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.kafka = kafkatest.Start(t)
-	old := f.withoutLeads()
-	f.produce(old.from(f, f.leads("acme", 40))...)
-	stop := old.start()
-	old.await("acme", 1, 40, consumer.Live)
-	stop()
-	stop = f.start() // the newer build takes the partition
-	kafkatest.WaitFor(t, "the newer definition is registered", func(ctx context.Context) bool {
-		newest, _, err := consumer.Newest(ctx, f.admin, kafka.GroupProjector)
-		return err == nil && newest == f.projector(consumer.FeedMain).hash
-	})
+	f, old := builtByOlder(t, 40)
+	stop := f.start() // the newer build takes the partition
+	f.awaitNewest()
 	if n := f.redeclare(); n != 1 {
 		t.Fatalf("%d generations are made, want 1", n)
 	}
@@ -185,18 +182,9 @@ func TestDefinition_BuildsThatRunSideBySideDoNotTakeTurnsInRebuilding(t *testing
 
 func TestDefinition_AHalfBuiltGenerationThatAnOlderBuildFinishedIsNotShown(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.kafka = kafkatest.Start(t)
-	old := f.withoutLeads()
-	f.produce(old.from(f, f.leads("acme", 80))...)
-	stop := old.start()
-	old.await("acme", 1, 80, consumer.Live)
-	stop()
-	stop = f.startOn(gate{f, 30})
-	kafkatest.WaitFor(t, "the newer definition is registered", func(ctx context.Context) bool {
-		newest, _, err := consumer.Newest(ctx, f.admin, kafka.GroupProjector)
-		return err == nil && newest == f.projector(consumer.FeedMain).hash
-	})
+	f, old := builtByOlder(t, 80)
+	stop := f.startOn(gate{f, 30})
+	f.awaitNewest()
 	f.redeclare()
 	f.await("acme", 2, 30, consumer.CatchingUp)
 	stop()
