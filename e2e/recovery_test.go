@@ -131,7 +131,7 @@ func standStill(ctx context.Context, t *testing.T, c *cluster.Cluster) {
 		}); err != nil {
 			t.Error(err)
 		}
-		if tail := p.Tail(3); !strings.Contains(tail, "made anew") || !strings.Contains(tail, "neuronx log reseed --from-archive") {
+		if tail := p.Tail(3); !strings.Contains(tail, "recreated") || !strings.Contains(tail, "neuronx log reseed --from-archive") {
 			t.Errorf("%s does not name the problem:\n%s", n, tail)
 		}
 	}

@@ -40,7 +40,7 @@ type History struct {
 	f  *os.File
 }
 
-// CreateHistory makes the file anew.
+// CreateHistory creates the file; one that is there is emptied.
 func CreateHistory(path string) (*History, error) {
 	f, err := os.Create(path)
 	if err != nil {

@@ -57,7 +57,7 @@ func (c *Cluster) StartAll(ctx context.Context) error {
 	return nil
 }
 
-// LoseLog wipes the engine's own topics, as one does whose log is torn, and provisions them anew. Landing topics and the registry
+// LoseLog wipes the engine's own topics, as one does whose log is torn, and provisions them again. Landing topics and the registry
 // survive. Services must be down.
 func (c *Cluster) LoseLog(ctx context.Context) error {
 	if err := wipe(ctx, c.Kafka, true); err != nil {
@@ -92,7 +92,7 @@ func (c *Cluster) Anew(ctx context.Context, partitions int32) error {
 	})
 }
 
-// LoseKafka wipes Kafka, registry included, and provisions it anew. The schemas get other numbers than they had. Services must be
+// LoseKafka wipes Kafka, registry included, and provisions it again. The schemas get other numbers than they had. Services must be
 // down.
 func (c *Cluster) LoseKafka(ctx context.Context) error {
 	if err := c.Processes["registry"].Kill9(); err != nil {
@@ -126,7 +126,7 @@ func (c *Cluster) LoseKafka(ctx context.Context) error {
 	})
 }
 
-// StoredAs is Stored for a log that was built anew: events of the logs before keep, in the archive, the numbers that their schemas had.
+// StoredAs is Stored for a log that was rebuilt: events of the logs before keep, in the archive, the numbers that their schemas had.
 func (c *Cluster) StoredAs(ctx context.Context) (func(event.Recorded) ([]byte, error), error) {
 	then := map[string]int32{} // event → number in the archive
 	rows, err := c.Admin.Query(ctx, `SELECT tenant_id || '/' || sequence, schema_id FROM neuronx.tenant_events`)

@@ -33,7 +33,7 @@ func (p *Process) Peak() (int64, error) {
 	return 0, fmt.Errorf("peak memory of %s: its status has no VmHWM", p.Name)
 }
 
-// ResetPeak makes Peak begin anew with what the process has now.
+// ResetPeak makes Peak begin again with what the process has now.
 func (p *Process) ResetPeak() error {
 	pid := p.PID()
 	if pid == 0 {

@@ -59,7 +59,7 @@ func (r *Reader) Events(ctx context.Context, tenant string, from int64, limit in
 	return out, nil
 }
 
-// moved returns the moved schemas, read anew when what is known is old.
+// moved returns the moved schemas, read again when what is known is old.
 func (r *Reader) moved(ctx context.Context) (Moves, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

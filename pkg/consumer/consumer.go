@@ -99,7 +99,7 @@ func New(cfg Config, h Handler) (*Consumer, error) {
 }
 
 // Run joins the group and reads until ctx is done (then it returns nil) or something is broken that waiting can't mend: the topic was
-// made anew (ErrTopicChanged), the database lacks tables at the start, or the configuration can't be used.
+// recreated (ErrTopicChanged), the database lacks tables at the start, or the configuration can't be used.
 //
 // Postgres, Kafka or the registry being away, full or slow is waited for. A batch that could not be written in the retry budget is
 // given up, which is shorter than the group waits for a member in a rebalance: this member leaves, another one that may have a better

@@ -64,9 +64,9 @@
 //     pauses; after the budget Run returns the error, the process ends and the next one reads again from the row.
 //   - The main feed fails so, and the others don't: the batch is written without it. Its tenants catch up from the archive, which
 //     is tried until it works.
-//   - Paused beyond a takeover: the compare-and-set of the partition's row fails, nothing is written, the consumer joins anew.
+//   - Paused beyond a takeover: the compare-and-set of the partition's row fails, nothing is written, the consumer joins again.
 //   - The connection breaks at COMMIT: the row is read again and tells which it was.
-//   - The topic was made anew (other topic id): Run returns an error that says so. The log was trimmed or truncated under a row: that
+//   - The topic was recreated (other topic id): Run returns an error that says so. The log was trimmed or truncated under a row: that
 //     partition stops (Stopped) until a person decided.
 //   - The log has another identity (ce_logid), or an applied sequence another event: the tenant stalls as log_changed.
 //   - A record of the log that is no event: counted and logged. If an event was lost by it, its sequence is missing, which stalls.

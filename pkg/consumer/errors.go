@@ -15,8 +15,8 @@ import (
 	"github.com/neuronx/engine/pkg/postgres"
 )
 
-// ErrTopicChanged means that a topic has another id than the rows: it was deleted and made anew. Nothing of the rows fits it.
-var ErrTopicChanged = errors.New("the topic was made anew")
+// ErrTopicChanged means that a topic has another id than the rows: it was deleted and recreated. Nothing of the rows fits it.
+var ErrTopicChanged = errors.New("the topic was recreated")
 
 var (
 	errResume    = errors.New("resume")

@@ -11,7 +11,7 @@ import (
 )
 
 // errRejoined stops a commit whose records were read as another member of the group, or as an earlier generation.
-var errRejoined = errors.New("kafka: the group was joined anew since these records were read")
+var errRejoined = errors.New("kafka: the group was joined again since these records were read")
 
 // done notes that a batch was handled; commit tells the group.
 func (g *Group) done(b *batch) {

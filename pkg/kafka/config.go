@@ -46,7 +46,7 @@ func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
-		// Ten seconds bounds how long a client keeps talking to a topic that was made anew, and how long a consumer waits
+		// Ten seconds bounds how long a client keeps talking to a topic that was recreated, and how long a consumer waits
 		// for one that did not exist when it started (the library's default is five minutes).
 		kgo.MetadataMaxAge(10 * time.Second),
 		kgo.MetadataMinAge(250 * time.Millisecond),

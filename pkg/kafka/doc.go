@@ -22,7 +22,7 @@
 //	assigned ──> Resume ──> reading ──> handled ──> committed ──┐
 //	   ^                      │  ^                              │
 //	   │                      │  └──────────────────────────────┘
-//	   │                      └──> stopped   records would be skipped: trimmed, truncated, topic made anew
+//	   │                      └──> stopped   records would be skipped: trimmed, truncated, topic recreated
 //	   └── revoked (commits what was handled) or lost (commits nothing)
 //
 // # How it fails

@@ -25,7 +25,7 @@ func TestGroup_TopicMadeAnewStopsThePartition(t *testing.T) {
 	}
 	kafkatest.Produce(t, cfg, numbered(0, 0, 30)...)
 	kafkatest.WaitFor(t, "the stop", func(context.Context) bool { return len(m.Stopped()) == 1 })
-	if err := m.Stopped()[kafka.TopicPartition{Topic: "t"}]; !strings.Contains(err.Error(), "made anew") {
+	if err := m.Stopped()[kafka.TopicPartition{Topic: "t"}]; !strings.Contains(err.Error(), "recreated") {
 		t.Fatal(err)
 	}
 	if n := m.count(); n != 10 {

@@ -43,7 +43,7 @@ const (
 var errInflateBudget = errors.New("kafka: more is inflated than was polled; the batch is fetched again")
 
 // inflater decompresses the batches of one client within a budget. It counts what the client has buffered by the client's hooks, and
-// begins anew when all of it was polled.
+// begins again when all of it was polled.
 type inflater struct {
 	buffered atomic.Int64 // records that wait to be polled; counted without the lock, because it is done twice a record
 

@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// partition is what a member knows about one partition that it owns. It is made anew at every assignment.
+// partition is what a member knows about one partition that it owns. It is recreated at every assignment.
 type partition struct {
 	next      int64           // the offset that the next record should have; -1 before the first
 	from      int64           // where this assignment began to read; -1 before that is known
@@ -30,7 +30,7 @@ func (g *Group) Owned() []TopicPartition {
 	return out
 }
 
-// Stopped returns the owned partitions that are not read any more, and why. They stay stopped until they are assigned anew;
+// Stopped returns the owned partitions that are not read any more, and why. They stay stopped until they are assigned again;
 // readiness checks show them.
 func (g *Group) Stopped() map[TopicPartition]error {
 	g.mu.Lock()

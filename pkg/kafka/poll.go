@@ -102,7 +102,7 @@ func (g *Group) fetchError(ctx context.Context, tp TopicPartition, err error) {
 	case errors.As(err, &loss):
 		stopped.Reason = "the log was truncated below what was read; compare it with the archive before going on"
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
-		stopped.Reason = "the topic was deleted and made anew; its offsets mean other records now"
+		stopped.Reason = "the topic was deleted and recreated; its offsets mean other records now"
 	case errors.As(err, &fat):
 		stopped.Reason = "a batch inflates to more than the allowed size"
 	default:

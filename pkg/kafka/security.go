@@ -20,7 +20,7 @@ func FromSettings(s app.Settings, clientID string) Config {
 	return Config{Brokers: s.KafkaBrokers, ClientID: clientID, Security: s.KafkaSecurity}
 }
 
-// SecurityOptions are those for TLS and SASL, for packages below pkg/kafka that open a client of their own. The files are read anew
+// SecurityOptions are those for TLS and SASL, for packages below pkg/kafka that open a client of their own. The files are read again
 // for every client.
 func (c Config) SecurityOptions() ([]kgo.Opt, error) {
 	k := c.Security

@@ -147,7 +147,7 @@ func (r *TopicsReader) Poll(ctx context.Context, limit int) (recs []*Record, fai
 	return recs, failed
 }
 
-// leftOut looks again at what a fetch left out and returns the offset up to which nothing is missing. What comes behind is fetched anew.
+// leftOut looks again at what a fetch left out and returns the offset up to which nothing is missing. What comes behind is fetched again.
 func (r *TopicsReader) leftOut(ctx context.Context, tp TopicPartition, spans []span) (upTo int64, err error) {
 	if len(spans) == 0 {
 		return math.MaxInt64, nil

@@ -12,7 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-var update = flag.Bool("update", false, "write deploy/kafka/topics.sh anew")
+var update = flag.Bool("update", false, "write deploy/kafka/topics.sh again")
 
 const topicsScript = "../../deploy/kafka/topics.sh"
 

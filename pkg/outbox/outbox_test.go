@@ -74,7 +74,7 @@ func TestRecord_SurvivesStorageWithoutItsSignature(t *testing.T) {
 	}
 	keys.Sign(&got)
 	if got.Signature != e.Signature {
-		t.Errorf("signed anew, the stored event has another signature: %+v is not %+v", got, *e)
+		t.Errorf("signed again, the stored event has another signature: %+v is not %+v", got, *e)
 	}
 	for i := range b {
 		cut, err := decodeRecord("t1", b[:i])
@@ -364,7 +364,7 @@ func TestSender_SendsAgainWhatIsUnseenAndLeavesForeignPartitionsAlone(t *testing
 		t.Fatalf("sent %s, want [1 2 3] once", got)
 	}
 	mustTx(t, pool, func(tx pgx.Tx) error { return box.Seen(ctx, tx, "a", 1, "a1") })
-	pass(now.Add(9 * time.Second)) // the lowest row changed: the ten seconds begin anew
+	pass(now.Add(9 * time.Second)) // the lowest row changed: the ten seconds begin again
 	pass(now.Add(18 * time.Second))
 	if got := fmt.Sprint(d.list("a")); got != "[1 2 3]" {
 		t.Fatalf("sent %s although the log moves", got)

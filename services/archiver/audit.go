@@ -301,7 +301,7 @@ func dataDiffers(ctx context.Context, tx pgx.Tx, tenant string, wants []entry, o
 	return bare, nil
 }
 
-// sameButNumber reports whether the archive holds the event under another number of the same schema: the log was built anew from the
+// sameButNumber reports whether the archive holds the event under another number of the same schema: the log was rebuilt from the
 // archive beside a registry that gave it this one.
 func (u *auditor) sameButNumber(e event.Recorded, row archivedRow, want entry) bool {
 	if row.schemaID == want.schema {

@@ -17,7 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/outbox"
 )
 
-// errOtherLetter means that another dead letter is kept of the same refused record: a log that was made anew, or a forged one.
+// errOtherLetter means that another dead letter is kept of the same refused record: a log that was recreated, or a forged one.
 var errOtherLetter = errors.New("another dead letter is kept under the same topic, partition and offset")
 
 // ApplyDeadLetters keeps dead letters. One that is kept already is compared, not overwritten. Another one of the same refused record is

@@ -108,7 +108,7 @@ func TestApplyDeadLetters_GoesOnWhateverPlaceALetterClaims(t *testing.T) {
 		kafka.TopicDeadLetter).Scan(&n); err != nil || n != len(letters) {
 		t.Errorf("%d letters are kept in their own place, %v; want %d", n, err, len(letters))
 	}
-	anew := owner // the topic was made anew
+	anew := owner // the topic was recreated
 	anew.Value = []byte("of another topic")
 	keep(anew)
 	checkLetters(t, db, letters)

@@ -12,8 +12,8 @@ import (
 
 const refoldPage = 500
 
-// Refold makes what is in force for a tenant (its account, its modes, whether it is suspended) anew from its events 1 to through, in tx:
-// for a log that was built anew and ends before what the adapter had applied. Effects are not touched. The service must not run, and the
+// Refold rebuilds what is in force for a tenant (its account, its modes, whether it is suspended) from its events 1 to through, in tx:
+// for a log that was rebuilt and ends before what the adapter had applied. Effects are not touched. The service must not run, and the
 // transaction's role must see its tables.
 func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archive consumer.Archive, d *consumer.Decoder) error {
 	for _, table := range []string{"crm_connections", "effect_modes"} {

@@ -16,7 +16,7 @@ import (
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
 
-// codeNotSent ends an attempt of which no byte left: it can be begun anew whatever its class.
+// codeNotSent ends an attempt of which no byte left: it can be begun again whatever its class.
 const codeNotSent = "not_sent"
 
 // carryOut sends a committed attempt and writes how it ended. stopping ends the waiting for a turn, never a request under way.

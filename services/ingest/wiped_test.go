@@ -67,6 +67,6 @@ func TestRun_EndsBesideAnArchiveOfAnotherLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := run(kafkatest.Patience); !errors.Is(err, sequencer.ErrOtherLog) {
-		t.Errorf("a log that was made anew: %v", err)
+		t.Errorf("a log that was recreated: %v", err)
 	}
 }

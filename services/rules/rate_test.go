@@ -50,7 +50,7 @@ func TestEvaluate_CutsAFanOutLongBeforeTheSixteenthHop(t *testing.T) {
 		t.Errorf("rules see the counter: %v", visible(state))
 	}
 	if res := evaluate(2, 2*minute); res.Failed != 0 || len(res.Outputs) != 10 {
-		t.Error("the next minute does not begin anew")
+		t.Error("the next minute does not begin again")
 	}
 	text, err := state.encode()
 	if err != nil {

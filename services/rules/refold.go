@@ -14,7 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/outbox"
 )
 
-// Refold makes a tenant's rule state anew from its events 1 to through, in tx: for a log that was built anew and ends before what the
+// Refold rebuilds a tenant's rule state from its events 1 to through, in tx: for a log that was rebuilt and ends before what the
 // rules had applied. Derived events that have a cause up to there and are neither among those events, in the outbox nor in the dead
 // letters stood in the tail that is gone: they are put into the outbox again, under their ids. It returns their ids. The service must
 // not run, and the transaction's role must see its tables.

@@ -154,17 +154,10 @@ func readAll(ctx context.Context, cfg kafka.Config, tp kafka.TopicPartition, fro
 	return out, err
 }
 
-// WaitFor polls until cond is true, or fails the test with what was awaited: when Patience is over, or when the time of the whole test run
-// nearly is, which would end it without a word about what.
+// WaitFor polls until cond is true, or fails the test with what was awaited when Patience is over.
 func WaitFor(t testing.TB, what string, cond func(ctx context.Context) bool) {
 	t.Helper()
-	until := time.Now().Add(Patience)
-	if bounded, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {
-		if end, ok := bounded.Deadline(); ok && end.Add(-10*time.Second).Before(until) {
-			until = end.Add(-10 * time.Second)
-		}
-	}
-	ctx, cancel := context.WithDeadline(context.Background(), until)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -13,7 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// Wipe deletes the engine's topics of a test cluster and makes them anew. What an earlier test, or a planted bug, left in them would
+// Wipe deletes the engine's topics of a test cluster and recreates them. What an earlier test, or a planted bug, left in them would
 // stop the partitions of the next one, as it should.
 func Wipe(t testing.TB, cfg kafka.Config, opt kafka.ProvisionOptions) {
 	t.Helper()

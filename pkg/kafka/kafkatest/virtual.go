@@ -50,7 +50,7 @@ func StartVirtual(t testing.TB, brokers int, partitions int32) *Virtual {
 	}
 	t.Cleanup(c.Close)
 	v.Cluster = c
-	// Clients push metrics to a broker that asks for them, compressed anew each time: more work than all the rest of a seed.
+	// Clients push metrics to a broker that asks for them, compressed again each time: more work than all the rest of a seed.
 	c.ControlKey(int16(kmsg.GetTelemetrySubscriptions), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
 		resp := req.ResponseKind().(*kmsg.GetTelemetrySubscriptionsResponse)

@@ -2,7 +2,7 @@
 // own tool (kafka-consumer-groups.sh --reset-offsets, KIP-122), so that operators and their scripts feel at home.
 //
 // What is authoritative: the broker's offsets at the time of planning. The rows of a plan are absolute, so executing an old
-// plan commits what was shown, not something worked out anew.
+// plan commits what was shown, not something worked out again.
 //
 // What a reset means is up to the group's consumer: the engine's own treat it as a request (a rebuild, an audit), and their
 // progress rows stay the truth. The metadata that Execute writes is how they tell it from a commit of their own.

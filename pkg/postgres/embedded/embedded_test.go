@@ -179,7 +179,7 @@ func TestStart_AsRootUnderAClosedHome(t *testing.T) {
 		t.Fatalf("cluster in %s, was in %s", s.cluster, cluster)
 	}
 	s.unlock()
-	// The data directory is deleted while its server runs, and made anew: the old cluster has no passwords any more.
+	// The data directory is deleted while its server runs, and recreated: the old cluster has no passwords any more.
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}

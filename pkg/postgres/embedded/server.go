@@ -156,7 +156,7 @@ func (s *Server) locate(ctx context.Context) (err error) {
 		if !remote {
 			return fmt.Errorf("%s holds a cluster without its passwords (%s)", s.opt.DataDir, passwordFile)
 		}
-		// The data directory was deleted and made anew; what lies here belonged to the old one, and its passwords are gone.
+		// The data directory was deleted and recreated; what lies here belonged to the old one, and its passwords are gone.
 		fmt.Fprintf(s.opt.Out, "removing the PostgreSQL cluster of the deleted data directory: %s\n", s.cluster)
 		s.bin.Dir = ""
 		if err := s.discard(ctx, major); err != nil {

@@ -160,7 +160,7 @@ func serverDir() string {
 }
 
 // serve starts or adopts the server, once a process. A cluster that does not start (fsync is off, the machine may have crashed)
-// is made anew.
+// is recreated.
 func serve(ctx context.Context) (*embedded.Server, error) {
 	process.Lock()
 	defer process.Unlock()

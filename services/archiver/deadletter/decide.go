@@ -55,7 +55,7 @@ type Letter struct {
 func (l *Letter) Ref() string { return fmt.Sprintf("%s/%d/%d", l.Topic, l.Partition, l.Offset) }
 
 // id derives the id of what is made of a letter: the same whoever asks, so that nothing is made twice. A place alone is not enough: in
-// a Kafka that was lost and made anew another letter may have it.
+// a Kafka that was lost and recreated another letter may have it.
 func (l *Letter) id(what string) string {
 	return event.DerivedID(l.Tenant, Deriver, what, l.Ref(), event.FormatTime(l.Recorded))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Codes of effects around a log that was built anew without its tail.
+// Codes of effects around a log that was rebuilt without its tail.
 const (
 	CodeLost = "command_lost" // the command is gone
 	codeMet  = "command_met"  // and the same was asked for again
@@ -17,7 +17,7 @@ const (
 )
 
 // MeetTwin makes a new effect unknown if one that asked for the very same stands aside, because its command was lost with the tail of a
-// log that was built anew, and was or may have been carried out: a producer that sends the lost fact again makes a new command of it.
+// log that was rebuilt, and was or may have been carried out: a producer that sends the lost fact again makes a new command of it.
 // Each that stands aside is met once; a later one is a wish of its own.
 func MeetTwin(ctx context.Context, q Querier, e Effect) (is bool, err error) {
 	request, err := json.Marshal(e.Command)

@@ -22,7 +22,7 @@
 //
 //	learnt ──> opening (its offset, once no transaction holds it) ──> forwarded ──> stopped: records would be passed over
 //	   ^                                                                 │              (trimmed by somebody, truncated)
-//	   └── partition given away, topic gone or made anew, session failed ┘
+//	   └── partition given away, topic gone or recreated, session failed ┘
 //
 // # How it fails
 //

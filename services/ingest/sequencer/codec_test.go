@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 )
 
-var update = flag.Bool("update", false, "write golden files anew")
+var update = flag.Bool("update", false, "write golden files again")
 
 func goldenState() (*State, *overlay) {
 	s := newState([16]byte{0xaa, 1: 0xbb, 15: 0xff}, 3, uuid.NewSHA1(uuid.Nil, []byte("log")).String())

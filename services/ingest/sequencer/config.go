@@ -51,7 +51,7 @@ type Config struct {
 }
 
 // ErrOtherLog is that the topics are not those from which the archive was filled.
-var ErrOtherLog = errors.New("the topics were made anew, and the log is lost")
+var ErrOtherLog = errors.New("the topics were recreated, and the log is lost")
 
 var slotPattern = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
 

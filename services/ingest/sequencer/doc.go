@@ -27,7 +27,7 @@
 //	                 v  │ 30 s    v  │ 1 s
 //	              stopped        paused (registry unavailable, clock behind)
 //
-// State is built anew at each assignment and never kept over one. Other partitions run on while one restores.
+// State is rebuilt at each assignment and never kept over one. Other partitions run on while one restores.
 //
 // # How it fails
 //

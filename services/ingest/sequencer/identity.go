@@ -48,7 +48,7 @@ func idKeyOf(e *event.Event) (keyHash, bool) {
 }
 
 // repeated decides a repeat of an admitted key: same fingerprint duplicate, another one conflict. A repeat of a refused key is
-// judged anew.
+// judged again.
 func (a *admission) repeated() (decision, bool) {
 	if a.numbered || !a.repeat || a.first.refused {
 		return decision{}, false

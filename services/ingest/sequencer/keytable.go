@@ -26,7 +26,7 @@ func newKeyTable(n int, factor uint64) keyTable {
 	return t
 }
 
-// index makes the slots anew, with room for n keys.
+// index rebuilds the slots, with room for n keys.
 func (t *keyTable) index(n int) {
 	width := max(4, bits.Len(uint(2*n-1)))
 	t.slots, t.shift = make([]int32, 1<<width), 64-width

@@ -28,7 +28,7 @@ func (l *loader) add(offset int64, value []byte) error {
 		return fmt.Errorf("state record at offset %d: %w", offset, err)
 	}
 	if r.topicID != l.topicID || r.partition != l.partition {
-		return fmt.Errorf("state record at offset %d is of ingress topic %x partition %d, not of %x partition %d: the ingress topic was made anew", offset, r.topicID, r.partition, l.topicID, l.partition)
+		return fmt.Errorf("state record at offset %d is of ingress topic %x partition %d, not of %x partition %d: the ingress topic was recreated", offset, r.topicID, r.partition, l.topicID, l.partition)
 	}
 	if r.kind == kindSnapshot {
 		return l.addSnapshot(offset, r)

@@ -219,7 +219,7 @@ func (s *rateStage) grow() {
 	}
 }
 
-// rateEpoch says how often a tenant's counts have begun anew.
+// rateEpoch says how often a tenant's counts have begun again.
 func (o *overlay) rateEpoch(tenant string) uint32 {
 	if e, ok := o.rates.resets[tenant]; ok {
 		return e

@@ -7,9 +7,9 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 )
 
-// Seed makes the state of one partition whose log was built anew from the archive: what admission would know had it admitted these
+// Seed makes the state of one partition whose log was rebuilt from the archive: what admission would know had it admitted these
 // events itself. What only ingress and the lost state knew is gone: counts of duplicates, refusals and forwards begin at zero, and
-// keys that were refused are judged anew, as they would be anyway.
+// keys that were refused are judged again, as they would be anyway.
 type Seed struct{ s *State }
 
 // NewSeed makes an empty one. next is the first offset of the new ingress partition, window how long a key is remembered (0: the

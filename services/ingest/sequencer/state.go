@@ -47,7 +47,7 @@ type ends struct {
 }
 
 // State is all that admission depends on, for one ingress partition: what the records of neuronx.sequencer.state say. It is built
-// anew at every assignment and owned by one goroutine. Only merge changes it.
+// again at every assignment and owned by one goroutine. Only merge changes it.
 type State struct {
 	topicID   [16]byte // of neuronx.ingress
 	partition int32

@@ -45,6 +45,6 @@ func TestRun_NumbersNothingAnewInAKafkaThatWasWiped(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), fmt.Sprintf("partition %d", home)) && strings.Contains(err.Error(), "log_torn")
 	})
 	if n := total(logged(t, cfg)); n != 0 {
-		t.Errorf("%d events were numbered anew", n)
+		t.Errorf("%d events were numbered again", n)
 	}
 }

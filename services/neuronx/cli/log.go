@@ -20,10 +20,10 @@ func (c *cli) logReseed() *cobra.Command {
 	var fromArchive bool
 	var adminURL string
 	cmd := &cobra.Command{
-		Use: "reseed", Short: "Build the log anew from the archive, after Kafka was lost", Args: noArgs,
-		Long: `Build the log and the sequencer's state anew from the archive, after Kafka was wiped
+		Use: "reseed", Short: "Rebuild the log from the archive, after Kafka was lost", Args: noArgs,
+		Long: `Rebuild the log and the sequencer's state from the archive, after Kafka was wiped
 or its log torn while Postgres lives. Every service must be stopped, and the topics
-provisioned anew and empty; records that producers have put into neuronx.ingress
+provisioned again and empty; records that producers have put into neuronx.ingress
 since may stay, they are judged afterwards.
 
 Events keep their sequences, positions and ids. What the archive lacks is gone:
@@ -67,9 +67,9 @@ A run that was interrupted is started again and goes on.`,
 			var refused *reseed.Refused
 			switch {
 			case errors.As(err, &refused):
-				return unsafe("the log is not built anew").why("%s", refused.Error()).next("see docs/operations.md, \"Kafka is lost\"")
+				return unsafe("the log is not rebuilt").why("%s", refused.Error()).next("see docs/operations.md, \"Kafka is lost\"")
 			case err != nil:
-				return failed("build the log anew", err).next("run it again when the cause is gone: it goes on where it stopped")
+				return failed("rebuild the log", err).next("run it again when the cause is gone: it goes on where it stopped")
 			}
 			return c.showReseed(report, o.Execute)
 		},

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write deploy/observability/dashboards anew")
+var update = flag.Bool("update", false, "write deploy/observability/dashboards again")
 
 const folder = "../../../deploy/observability/dashboards"
 

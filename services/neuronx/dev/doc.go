@@ -9,6 +9,6 @@
 //
 // How it fails: a taken port is an error that names the flag; a second dev on one folder is refused; a service that fails is
 // started again after a second and the failure is shown. A kill -9 of this process may tear kfake's log, since kfake's
-// transactions are not crash-atomic: the sequencer then names the torn partition, and `neuronx dev --reset` starts anew. A graceful
+// transactions are not crash-atomic: the sequencer then names the torn partition, and `neuronx dev --reset` starts again. A graceful
 // stop (Ctrl-C) keeps everything.
 package dev

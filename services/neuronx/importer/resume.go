@@ -40,7 +40,7 @@ func resumePath(dir, input, mapping, tenant string) string {
 }
 
 // loadPosition reads a resume file; one that is absent, unreadable or of another
-// spec or input says nothing: beginning anew is always safe.
+// spec or input says nothing: beginning again is always safe.
 func loadPosition(path string, want position) (p position, found bool, err error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -48,7 +48,7 @@ func TestUsers_CanLogInWithTheFileThatWasWrittenForThem(t *testing.T) {
 	if err := login(strings.TrimSpace(string(text))); err != nil {
 		t.Error(err)
 	}
-	// Taken out of the list, a password is made anew.
+	// Taken out of the list, a password is recreated.
 	have := map[string]string{}
 	b, err := os.ReadFile(filepath.Join(dir, KafkaUsersFile))
 	if err != nil || json.Unmarshal(b, &have) != nil {

@@ -1,4 +1,4 @@
-// Package reseed builds the log anew from the archive, after Kafka was wiped or its log torn while Postgres lives.
+// Package reseed rebuilds the log from the archive, after Kafka was wiped or its log torn while Postgres lives.
 //
 // Authoritative is the archive: an event that it lacks is gone. Every archived event is written to the new neuronx.events as it was,
 // with its sequence, position and the id of the log in which it was admitted; what is admitted afterwards has a new log id, and
@@ -18,6 +18,6 @@
 // the archive holds under a sequence, is refused, and nothing is changed.
 //
 // A consumer may have been ahead of the archiver when Kafka was lost. The projector rebuilds such tenants, the rules' state is folded
-// anew, and effects of commands that are gone are set aside, so that new commands under the same ids are carried out and what was
+// again, and effects of commands that are gone are set aside, so that new commands under the same ids are carried out and what was
 // sent is not sent again.
 package reseed

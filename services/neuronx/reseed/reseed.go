@@ -217,7 +217,7 @@ func (r *run) begin(ctx context.Context, heads []head) (*Report, string, error) 
 		for _, topic := range []string{kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState} {
 			if n := r.filled(topic); n > 0 {
 				return nil, "", refuse("%s holds %d records: a reseed needs it empty. Where its log is torn or its services have run, "+
-					"delete the engine's topics and provision them anew", topic, n)
+					"delete the engine's topics and provision them again", topic, n)
 			}
 		}
 		for range r.partitions() {

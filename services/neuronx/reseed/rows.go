@@ -74,7 +74,7 @@ func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []head,
 			return err
 		}
 		report.Lost = findLost(rows, archived)
-		if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil { // folding a large tenant anew takes its time
+		if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil { // folding a large tenant again takes its time
 			return fmt.Errorf("begin: %w", err)
 		}
 		if err := r.places(ctx, tx, report.Partitions); err != nil {
@@ -128,7 +128,7 @@ func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []head,
 	})
 }
 
-// rebuild has the projector make a tenant's tables anew.
+// rebuild has the projector rebuild a tenant's tables.
 func (r *run) rebuild(ctx context.Context, tx pgx.Tx, x row, h head) error {
 	if _, err := tx.Exec(ctx, `UPDATE neuronx.progress SET state = 'retired', reason = '', updated_at = now() WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`,
 		x.Consumer, x.Tenant, x.Generation); err != nil {
@@ -183,7 +183,7 @@ func (r *run) places(ctx context.Context, tx pgx.Tx, parts []Partition) error {
 		}
 	}
 	_, err := tx.Exec(ctx, `UPDATE neuronx.resets SET state = CASE WHEN state IN ('requested', 'running') THEN 'failed' ELSE state END, put_back = true,
-		detail = CASE WHEN state IN ('requested', 'running') THEN 'the log was built anew' ELSE detail END WHERE NOT put_back OR state IN ('requested', 'running')`)
+		detail = CASE WHEN state IN ('requested', 'running') THEN 'the log was rebuilt' ELSE detail END WHERE NOT put_back OR state IN ('requested', 'running')`)
 	return err
 }
 

@@ -26,7 +26,7 @@ import (
 	"github.com/neuronx/engine/services/rules"
 )
 
-// lost is an installation whose Kafka was made anew.
+// lost is an installation whose Kafka was recreated.
 type lost struct {
 	opt  Options
 	pool *pgxpool.Pool

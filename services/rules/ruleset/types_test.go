@@ -88,7 +88,7 @@ func TestValidate_KnowsListsRecordsEnumsAndTimes(t *testing.T) {
 	}
 }
 
-// What was published under older semantics is only ever compiled, never checked anew: it must go on as it is.
+// What was published under older semantics is only ever compiled, never checked again: it must go on as it is.
 func TestCompileFor_TakesWhatOlderSemanticsTook(t *testing.T) {
 	f := file("r", "  on: [opportunity.created]\n  when: data.value > \"10000\" && event.time.getHours(\"America/NewYork\") > state.nothing\n  set: {a: data.value}\n")
 	for semantics := int64(1); semantics <= 2; semantics++ {
