@@ -330,14 +330,14 @@ func (a *admission) judgeBody(t *tenant) decision {
 		return a.refuse(event.CodeUnknownSchema, "schema id "+strconv.Itoa(int(id))+" is not in the registry")
 	case err != nil:
 		return a.refuse(event.CodeInvalidSchema, "schema id "+strconv.Itoa(int(id))+": "+err.Error())
-	case contradiction != nil:
-		return a.refuseErr(contradiction)
 	case event.Reserved(a.e.Type) && !a.trusted && a.badSig:
 		return a.refuse(event.CodeInvalidSignature, "type "+a.e.Type+" is reserved for the engine, and neuronx-sig does not match")
 	case event.Reserved(a.e.Type) && !a.trusted:
 		return a.refuse(event.CodeReservedType, "type "+a.e.Type+" is reserved for the engine")
 	case len(a.in.value) > event.MaxValue:
 		return a.refuse(event.CodeTooLarge, "the value is over "+strconv.Itoa(event.MaxValue)+" bytes")
+	case contradiction != nil: // what nobody outside may send, or what is too large, is not to be mended in its data first
+		return a.refuseErr(contradiction)
 	case a.e.Derived() && a.e.Hops > event.MaxHops:
 		return a.refuse(event.CodeStorm, strconv.Itoa(a.e.Hops)+" derivations since the last outside fact: "+a.path())
 	}

@@ -188,6 +188,14 @@ func TestAdmit_Verdicts(t *testing.T) {
 		{"a reserved type unsigned", func(d *door) decision {
 			return d.put(made("a", "1", "tenant.suspended", map[string]any{}))
 		}, refused, event.CodeReservedType},
+		{"a reserved type whose data names nothing", func(d *door) decision {
+			return d.put(made("a", "1", "crm.contact.upsert.requested", map[string]any{"lead_id": ""}))
+		}, refused, event.CodeReservedType},
+		{"a value that is too large and names nothing", func(d *door) decision {
+			e := lead("a", "1")
+			e.Value = append(slices.Clone(e.Value[:5]), make([]byte, event.MaxValue)...)
+			return d.put(e)
+		}, refused, event.CodeTooLarge},
 		{"a reserved type under a wrong signature", func(d *door) decision {
 			return d.put(signed(event.NewKeyring(), made("a", "1", "tenant.suspended", map[string]any{})))
 		}, refused, event.CodeInvalidSignature},
