@@ -11,7 +11,7 @@ import (
 )
 
 // tables are those that the loop of every consumer reads and writes.
-var tables = []string{"neuronx.progress", "neuronx.partition_progress", "neuronx.resets", "neuronx.skips", "neuronx.log_lineage"}
+var tables = []string{"neuronx.progress", "neuronx.partition_progress", "neuronx.resets", "neuronx.skips", "neuronx.log_lineage", "neuronx.definitions"}
 
 // checkTables returns a fatal error that names the tables which the database lacks: a missing one would pass for a fault of the server,
 // which is waited for. A server that does not answer is one, and is left to the loop.

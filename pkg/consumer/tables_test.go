@@ -27,9 +27,10 @@ func TestRun_EndsAtTheStartAndNamesTheTablesThatAreMissing(t *testing.T) {
 		drop string
 		want string
 	}{
-		"none was made":   {nil, `SELECT`, "lacks neuronx.progress, neuronx.partition_progress, neuronx.resets, neuronx.skips, neuronx.log_lineage: run"},
-		"some were lost":  {[]postgres.Migrations{consumer.Migrations()}, `DROP TABLE neuronx.skips CASCADE; DROP TABLE neuronx.resets CASCADE`, "lacks neuronx.resets, neuronx.skips: run"},
-		"one was renamed": {[]postgres.Migrations{consumer.Migrations()}, `ALTER TABLE neuronx.log_lineage RENAME TO away`, "lacks neuronx.log_lineage: run"},
+		"none was made":     {nil, `SELECT`, "lacks neuronx.progress, neuronx.partition_progress, neuronx.resets, neuronx.skips, neuronx.log_lineage, neuronx.definitions: run"},
+		"some were lost":    {[]postgres.Migrations{consumer.Migrations()}, `DROP TABLE neuronx.skips CASCADE; DROP TABLE neuronx.resets CASCADE`, "lacks neuronx.resets, neuronx.skips: run"},
+		"an older database": {[]postgres.Migrations{consumer.Migrations()}, `DROP TABLE neuronx.definitions CASCADE`, "lacks neuronx.definitions: run"},
+		"one was renamed":   {[]postgres.Migrations{consumer.Migrations()}, `ALTER TABLE neuronx.log_lineage RENAME TO away`, "lacks neuronx.log_lineage: run"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := postgrestest.New(t, tc.sets...)

@@ -16,8 +16,8 @@ func (e *Event) Made() bool {
 	return e.Fingerprint == "" && (e.Forwarded == "" || strings.HasSuffix(e.Forwarded, forwardedMade))
 }
 
-// ForwardFrom says of e that it is forwarded, and which record it comes from. made says that its signature holds and that it was Made: that
-// stays so, where the signature of whoever forwards a record of anybody must not make it the engine's.
+// ForwardFrom marks e as forwarded and names the record it comes from. made says that its signature holds and that it was Made: that stays
+// so, and the signature that is added on the way makes no other record the engine's.
 func (e *Event) ForwardFrom(topicID [16]byte, partition int32, offset int64, made bool) {
 	e.Forwarded = fmt.Sprintf("%s/%d/%d", hex.EncodeToString(topicID[:]), partition, offset)
 	if made {
