@@ -160,6 +160,7 @@ func TestRun_RefusesARoleThatDoesNotSeeEveryRowWhileServicesRunAndALogThatIsNotE
 		l.opt.AdminURL = app.Secret(u.String())
 		if !may {
 			refused(role, "row-level security hides")
+			l.keepsNoLock(t, u.String())
 			continue
 		}
 		dry := l.opt
@@ -176,6 +177,26 @@ func TestRun_RefusesARoleThatDoesNotSeeEveryRowWhileServicesRunAndALogThatIsNotE
 	}
 	kafkatest.Produce(t, l.opt.Kafka, &kafka.Record{Topic: kafka.TopicEvents, Value: []byte("x")})
 	refused("something in the log", "a reseed needs it empty")
+}
+
+// keepsNoLock refuses a role, and looks while its connection is still open: what ends only with the connection refuses the next run.
+func (l *lost) keepsNoLock(t *testing.T, role string) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	var r *Refused
+	if _, err := (&run{db: pool}).lock(t.Context()); !errors.As(err, &r) {
+		t.Errorf("the lock: %v", err)
+	}
+	locks := 0
+	err = l.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+		WHERE l.locktype = 'advisory' AND d.datname = current_database()`).Scan(&locks)
+	if err != nil || locks > 0 {
+		t.Errorf("a run that was refused keeps %d locks, %v", locks, err)
+	}
 }
 
 func TestState_IsWrittenThoughAnEarlierRunDiedInItsTransaction(t *testing.T) {
