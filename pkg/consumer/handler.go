@@ -30,6 +30,12 @@ type BatchHandler interface {
 	ApplyBatch(ctx context.Context, tx pgx.Tx, runs []Run) error
 }
 
+// Observer is a handler that is told of a tenant's events as they are read, before they are written and also where the tenant's catch-up
+// will apply them. It may be told again.
+type Observer interface {
+	Observe(events []event.Recorded)
+}
+
 // DeadLetter is a record of neuronx.deadletter.
 type DeadLetter struct {
 	TenantID string      // the key, if that is a tenant id at all; empty otherwise

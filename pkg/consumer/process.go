@@ -23,6 +23,11 @@ func (s *session) process(ctx context.Context, b batch) error {
 	defer func() { s.c.metrics.batchSeconds.Observe(time.Since(start).Seconds()) }()
 	uncertain := false // a COMMIT of this batch was sent, and its answer did not come
 	main := s.c.feeds[len(s.c.feeds)-1]
+	if o, ok := main.handler.(Observer); ok {
+		for _, events := range b.events {
+			o.Observe(events)
+		}
+	}
 	var failures int
 	var last error
 	for attempt := 0; ; attempt++ {

@@ -8,7 +8,7 @@ import (
 
 func TestAdvance_SendsAgainEverMoreSeldomWhatIsNeverSeen(t *testing.T) {
 	s := &Sender{box: &Outbox{deriver: "rules", log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil, "rules")}, cfg: SenderConfig{Resend: 10 * time.Second}}
-	rows := tenantRows{tenant: "acme", low: 7, high: 90, count: 84}
+	rows := tenantRows{tenant: "acme", low: 7, high: 90}
 	now := time.Unix(1000, 0)
 	s.sent = map[string]*cursor{"acme": {through: 90, low: 7, since: now}}
 	again := func(within time.Duration) (n int) {

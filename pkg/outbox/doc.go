@@ -11,6 +11,9 @@
 //	                                       ▲                              └─▶ dead letters ─▶ Refused: row deleted
 //	                                       └── unseen for 10 s: sent again
 //
+// A sender keeps a bounded number of a tenant's rows between ingress and the log (window): what one tenant derives stands in front of
+// everybody's events there.
+//
 // Authoritative are the rows and neuronx.outbox_numbers; the sender's memory is only a hint of what needs no sending now. The log
 // outranks both: numbers are raised to any own number seen there, which is how a database that was restored from a backup catches
 // up.

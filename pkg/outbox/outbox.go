@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +28,9 @@ type Outbox struct {
 	metrics *metrics
 	added   atomic.Int64  // time of the last Add, Unix nanoseconds: the sender looks more often for a while
 	wake    chan struct{} // ends the sender's idle wait at an Add
+
+	mu      sync.Mutex
+	noticed map[string]int64 // by tenant: the highest number that was read back; a hint
 }
 
 // Option changes how an Outbox reports.
@@ -41,7 +46,7 @@ func WithMetrics(reg prometheus.Registerer) Option {
 
 // New makes the outbox of a deriver: rules, gohighlevel or deadletter.
 func New(deriver string, keys *event.Keyring, opts ...Option) *Outbox {
-	o := &Outbox{deriver: deriver, keys: keys, log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1)}
+	o := &Outbox{deriver: deriver, keys: keys, log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1), noticed: map[string]int64{}}
 	for _, opt := range opts {
 		opt(o)
 	}
@@ -162,6 +167,36 @@ var errAbove = errors.New("it stood under a number that was not given out yet: n
 // Own reports whether a recorded event came out of this outbox, so that Seen must be told of it. The sequencer verified the claim.
 func (o *Outbox) Own(r *event.Recorded) bool { return r.Deriver == o.deriver && r.DeriverNumber > 0 }
 
+// Observe tells the sender of events that were read from the log, whether or not Seen follows soon: the sender keeps a bounded number of a
+// tenant's rows on their way. It is a hint, and cheap.
+func (o *Outbox) Observe(events []event.Recorded) {
+	for i := range events {
+		if r := &events[i]; o.Own(r) {
+			o.notice(r.TenantID, r.DeriverNumber)
+		}
+	}
+}
+
+func (o *Outbox) notice(tenant string, number int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.noticed[tenant] = max(o.noticed[tenant], number)
+}
+
+// noticedOf returns the highest numbers of tenants that were noticed, and forgets other tenants'.
+func (o *Outbox) noticedOf(tenants []tenantRows) map[string]int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	kept := make(map[string]int64, len(tenants))
+	for _, t := range tenants {
+		if n, ok := o.noticed[t.tenant]; ok {
+			kept[t.tenant] = n
+		}
+	}
+	o.noticed = kept
+	return maps.Clone(kept)
+}
+
 // Mark is one own event that was seen in the log or the dead letters.
 type Mark struct {
 	Tenant  string
@@ -184,6 +219,7 @@ func (o *Outbox) SeenAll(ctx context.Context, tx pgx.Tx, marks []Mark) error {
 	tenants, numbers, ids := make([]string, len(marks)), make([]int64, len(marks)), make([]string, len(marks))
 	for i, m := range marks {
 		tenants[i], numbers[i], ids[i] = m.Tenant, m.Number, m.EventID
+		o.notice(m.Tenant, m.Number)
 	}
 	// Deleted by id, not by number: after a restore the same event may stand under another number than ours. The parts of a
 	// statement see the rows as they were before it, so the last part compares with what the first one deletes.

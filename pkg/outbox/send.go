@@ -110,7 +110,7 @@ func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (moved, as
 		if r.number == c.low {
 			c.since = now
 		}
-		c.through, moved = r.number, true
+		c.through, c.sentAt, moved = r.number, now, true
 	}
 	return moved, aside
 }

@@ -36,11 +36,15 @@ type Sender struct {
 	box  *Outbox
 	cfg  SenderConfig
 	sent map[string]*cursor // by tenant; only a hint, see the package comment
+
+	held    bool      // the last pass left rows because as many of their tenants are on their way as may be
+	counted time.Time // when the gauge of waiting rows was set
 }
 
 // cursor is what a sender remembers of a tenant.
 type cursor struct {
 	through int64     // highest number sent
+	sentAt  time.Time // when it was
 	low     int64     // lowest number in the outbox when last looked
 	since   time.Time // since when low is the lowest and sent
 	again   int       // how often low was sent again in vain
@@ -48,6 +52,15 @@ type cursor struct {
 }
 
 const maxAgain = 5 // doublings of Resend
+
+// Flow control. What a tenant derives goes through the same log as everybody's events, so a neighbour's event waits for all rows that were
+// sent just before it, at each consumer once more. At most window rows of a tenant are on their way, that is, sent and not read back from the
+// log or the dead letters; after windowWait without news the next window follows, so that nothing that is never read back stops a tenant.
+const (
+	window     = 256
+	windowWait = time.Second
+	countEvery = 5 * time.Second // how often waiting rows are counted: that costs a scan
+)
 
 // busyPoll is how often rows are looked for while transactions that added some may be committing: Add can't know when its
 // transaction commits, and waiting for the idle poll would add a tenth of a second to every derived event. An Add of this process ends
@@ -88,7 +101,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		case more:
 			failures = 0
 			continue
-		case time.Since(time.Unix(0, s.box.added.Load())) < busyFor:
+		case s.held || time.Since(time.Unix(0, s.box.added.Load())) < busyFor:
 			wait = min(busyPoll, wait)
 			failures = 0
 		default:
@@ -121,8 +134,8 @@ func (s *Sender) idle(ctx context.Context, d time.Duration) bool {
 type tenantRows struct {
 	tenant    string
 	low, high int64
-	count     int64
 	oldest    time.Time
+	room      int64 // rows that may be sent now
 }
 
 // pass sends once what needs to be sent, and reports whether there is more to send at once.
@@ -136,13 +149,15 @@ func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error)
 		owned[p] = true
 	}
 	next := make(map[string]*cursor, len(all))
-	pending, oldest := int64(0), now
+	oldest, noticed := now, s.box.noticedOf(all)
+	var mine []string
 	var waiting, failing []tenantRows
+	s.held = false
 	for _, t := range all {
 		if !owned[kafka.PartitionFor([]byte(t.tenant), s.cfg.Partitions)] {
 			continue // and forget its cursor: when it comes back, all is sent again
 		}
-		pending += t.count
+		mine = append(mine, t.tenant)
 		if t.oldest.Before(oldest) {
 			oldest = t.oldest
 		}
@@ -153,7 +168,11 @@ func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error)
 		case c.failing != "":
 			failing = append(failing, t)
 		default:
-			waiting = append(waiting, t)
+			if t.room = c.room(max(noticed[t.tenant], t.low-1), now); t.room > 0 {
+				waiting = append(waiting, t)
+			} else {
+				s.held = true
+			}
 		}
 	}
 	batch, more, err := s.loadShares(ctx, waiting, failing, next)
@@ -161,7 +180,9 @@ func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error)
 		return false, err
 	}
 	s.sent = next
-	s.box.metrics.pending.Set(float64(pending))
+	if err := s.count(ctx, mine, now); err != nil {
+		return false, err
+	}
 	s.box.metrics.oldest.Set(now.Sub(oldest).Seconds())
 	if len(batch) == 0 {
 		return more, ctx.Err()
@@ -187,7 +208,7 @@ func (s *Sender) loadShares(ctx context.Context, waiting, failing []tenantRows, 
 		}
 		limit, most := 1, 1
 		if left := len(waiting) - i; left > 0 {
-			limit, most = min(room, max(leastShare, room/left)), max(bytes/left, bytes/16)
+			limit, most = min(room, max(leastShare, room/left), int(t.room)), max(bytes/left, bytes/16)
 		}
 		rows, err := s.load(ctx, t.tenant, cursors[t.tenant].through, limit, most)
 		if err != nil {
@@ -201,6 +222,14 @@ func (s *Sender) loadShares(ctx context.Context, waiting, failing []tenantRows, 
 		batch = append(batch, rows...)
 	}
 	return batch, more, nil
+}
+
+// room is how many rows of a tenant may be sent now, when back is the highest number that was read back.
+func (c *cursor) room(back int64, now time.Time) int64 {
+	if now.Sub(c.sentAt) >= windowWait {
+		return window
+	}
+	return window - max(c.through-back, 0)
 }
 
 // advance brings a tenant's cursor up to what the outbox holds now.
@@ -219,23 +248,47 @@ func (s *Sender) advance(t tenantRows, now time.Time) *cursor {
 		// Of a tenant that is stalled here nothing is ever seen, and a large outbox sent every few seconds would crowd others out of ingress.
 		s.box.metrics.resent.Inc()
 		s.box.log.Warn("derived events were not seen in the log; sending them again",
-			"tenant", t.tenant, "deriver", s.box.deriver, "from_number", t.low, "waiting", t.count)
+			"tenant", t.tenant, "deriver", s.box.deriver, "from_number", t.low, "to_number", t.high)
 		c.through, c.since, c.again = t.low-1, now, min(c.again+1, maxAgain)
 	}
 	return c
 }
 
+// survey sums up each tenant's rows by a few index look-ups, however many there are: it is asked a hundred times a second.
 func (s *Sender) survey(ctx context.Context) ([]tenantRows, error) {
-	rows, err := s.cfg.Pool.Query(ctx, `SELECT tenant_id, min(number), max(number), count(*), min(created_at)
-		FROM neuronx.outbox WHERE deriver = $1 GROUP BY tenant_id ORDER BY min(created_at)`, s.box.deriver)
+	rows, err := s.cfg.Pool.Query(ctx, `WITH RECURSIVE t (tenant_id) AS (
+			(SELECT tenant_id FROM neuronx.outbox ORDER BY tenant_id LIMIT 1)
+			UNION ALL
+			SELECT (SELECT o.tenant_id FROM neuronx.outbox o WHERE o.tenant_id > t.tenant_id ORDER BY o.tenant_id LIMIT 1) FROM t WHERE t.tenant_id IS NOT NULL
+		)
+		SELECT t.tenant_id, low.number, high.number, low.created_at FROM t
+		 CROSS JOIN LATERAL (SELECT number, created_at FROM neuronx.outbox o WHERE o.tenant_id = t.tenant_id AND o.deriver = $1 ORDER BY number LIMIT 1) low
+		 CROSS JOIN LATERAL (SELECT number FROM neuronx.outbox o WHERE o.tenant_id = t.tenant_id AND o.deriver = $1 ORDER BY number DESC LIMIT 1) high
+		 ORDER BY low.created_at`, s.box.deriver)
 	if err != nil {
 		return nil, fmt.Errorf("survey outbox: %w", err)
 	}
 	all, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (t tenantRows, err error) {
-		return t, r.Scan(&t.tenant, &t.low, &t.high, &t.count, &t.oldest)
+		return t, r.Scan(&t.tenant, &t.low, &t.high, &t.oldest)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("survey outbox: %w", err)
 	}
 	return all, nil
+}
+
+// count sets the gauge of waiting rows from time to time.
+func (s *Sender) count(ctx context.Context, tenants []string, now time.Time) error {
+	if now.Sub(s.counted) < countEvery && len(tenants) > 0 {
+		return nil
+	}
+	var n int64
+	if len(tenants) > 0 {
+		if err := s.cfg.Pool.QueryRow(ctx, `SELECT count(*) FROM neuronx.outbox WHERE deriver = $1 AND tenant_id = ANY($2)`, s.box.deriver, tenants).Scan(&n); err != nil {
+			return fmt.Errorf("count outbox rows: %w", err)
+		}
+	}
+	s.counted = now
+	s.box.metrics.pending.Set(float64(n))
+	return nil
 }

@@ -130,6 +130,7 @@ func TestSender_ATenantThatWaitsAtARowAndALongBacklogHoldUpNoOther(t *testing.T)
 		t.Errorf("rows %v were sent behind one that can't be read", got)
 	}
 	for range 5 {
+		box.Observe([]event.Recorded{{Event: event.Event{TenantID: "backlog", Deriver: "rules", DeriverNumber: int64(len(d.list("backlog")))}}})
 		if _, err := s.pass(ctx, time.Now()); err != nil {
 			t.Fatal(err)
 		}

@@ -46,6 +46,9 @@ func newArchiver(pool *pgxpool.Pool, cfg kafka.Config, schemas consumer.Schemas,
 	return &Archiver{pool: pool, kafka: cfg, schemas: newSchemaBook(schemas, pool), box: box, log: log, m: m, tenants: map[string]bool{}}
 }
 
+// Observe implements consumer.Observer.
+func (a *Archiver) Observe(events []event.Recorded) { a.box.Observe(events) }
+
 // entry is one row to be.
 type entry struct {
 	event  event.Recorded

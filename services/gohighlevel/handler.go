@@ -56,6 +56,9 @@ type standing struct {
 	frozen int64
 }
 
+// Observe implements consumer.Observer.
+func (h *handler) Observe(events []event.Recorded) { h.box.Observe(events) }
+
 func (s *standing) load(ctx context.Context, tx pgx.Tx, tenant string, partition int32) (err error) {
 	if s.read {
 		return nil

@@ -171,6 +171,9 @@ func (h *handler) save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 	return nil
 }
 
+// Observe implements consumer.Observer.
+func (h *handler) Observe(events []event.Recorded) { h.box.Observe(events) }
+
 func (h *handler) seen(ctx context.Context, tx pgx.Tx, runs []consumer.Run) error {
 	var seen []outbox.Mark
 	for _, run := range runs {

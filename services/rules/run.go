@@ -50,6 +50,7 @@ type service struct {
 
 var (
 	_ consumer.Preparer          = (*service)(nil)
+	_ consumer.Observer          = (*service)(nil)
 	_ consumer.DeadLetterHandler = (*service)(nil)
 	_ consumer.ResetHandler      = (*service)(nil)
 )
