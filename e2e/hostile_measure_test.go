@@ -13,16 +13,17 @@ import (
 	"github.com/neuronx/engine/e2e/hostile"
 )
 
-// What a neighbour may notice: in the long form its p99 stays below twice that of quiet times (three times in a run of CI, where the race detector
-// takes what the attack leaves), from the first POST to the row of the read model and to the
-// score. A p99 below the floor is no fault, even if it is more than twice: on two cores that Kafka, Postgres and the race detector share, one
-// delay of that length in a hundred comes from any of them. A single window is no measurement either: an attack that looks bad is repeated,
-// each round is held against the quiet windows just before and after it, because the machine's other load comes and goes, and most rounds
-// decide.
+// What a neighbour may notice. In the long form, which has the machine to itself, its p99 stays below twice that of quiet times, from the first
+// POST to the row of the read model and to the score. A p99 below the floor is no fault, even if it is more than twice: one delay of that length
+// in a hundred comes from Kafka or Postgres. A run of CI shares two cores with the race detector, so what it can tell is another order of
+// magnitude: half of the leads are held to that bound there, and the slowest to a coarse one. A single window is no measurement either: an attack
+// that looks bad is repeated, each round is held against the quiet windows just before and after it, because the machine's other load comes and
+// goes, and most rounds decide.
 const (
 	quietFor   = 6 * time.Second
 	rowFloor   = 250 * time.Millisecond
 	scoreFloor = 500 * time.Millisecond // a score goes through the rules and once more through the log
+	coarse     = 3 * time.Second        // for the slowest leads in a run of CI
 	rounds     = 5
 	shortest   = 4 * time.Second  // of an attack: eighty leads
 	patience   = 10 * time.Second // for a lead that is not in the read model at the end of a window
@@ -38,17 +39,23 @@ func (h *siege) calm(ctx context.Context) hostile.Delays {
 // trial is one attack with the quiet windows around it.
 type trial struct {
 	before, attack, after hostile.Delays
-	times                 time.Duration // how many times the quiet p99 is one too many
+	long                  bool
 }
 
-// quiet is a p99 of quiet times then.
-func (r trial) quiet(p99 func(hostile.Delays) time.Duration) time.Duration {
-	return (p99(r.before) + p99(r.after)) / 2
+// quiet is a percentile of quiet times then.
+func (r trial) quiet(of func(hostile.Delays) time.Duration) time.Duration {
+	return (of(r.before) + of(r.after)) / 2
 }
 
 // noticed reports whether the neighbour's leads took longer than they may.
 func (r trial) noticed() bool {
-	return hostile.Row(r.attack) > max(r.times*r.quiet(hostile.Row), rowFloor) || hostile.Score(r.attack) > max(r.times*r.quiet(hostile.Score), scoreFloor) || r.lost()
+	slower := func(of func(hostile.Delays) time.Duration, floor time.Duration) bool {
+		return of(r.attack) > max(2*r.quiet(of), floor)
+	}
+	if !r.long {
+		return r.lost() || slower(hostile.RowMedian, rowFloor) || slower(hostile.ScoreMedian, scoreFloor) || slower(hostile.Row, coarse) || slower(hostile.Score, coarse)
+	}
+	return r.lost() || slower(hostile.Row, rowFloor) || slower(hostile.Score, scoreFloor)
 }
 
 func (r trial) lost() bool { return r.attack.Missing+r.attack.Unscored > 0 }
@@ -87,10 +94,7 @@ func (h *siege) measure(name string, least int, do func(*struck)) {
 		}
 		var all []trial
 		for len(all) < least {
-			r := trial{before: h.quiet, attack: h.strike(t, do), after: h.quiet, times: 3}
-			if h.long {
-				r.times = 2
-			}
+			r := trial{before: h.quiet, attack: h.strike(t, do), after: h.quiet, long: h.long}
 			if least > 1 || r.noticed() {
 				r.after = h.calm(h.ctx)
 				h.quiet = r.after

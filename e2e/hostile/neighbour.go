@@ -71,6 +71,12 @@ func (d Delays) String() string {
 // Row is the p99 from the first POST to the row.
 func Row(d Delays) time.Duration { return d.P99 }
 
+// RowMedian is the median from the first POST to the row.
+func RowMedian(d Delays) time.Duration { return d.P50 }
+
+// ScoreMedian is the median from the first POST to the score.
+func ScoreMedian(d Delays) time.Duration { return d.ScoredP50 }
+
 // Score is the p99 from the first POST to the score.
 func Score(d Delays) time.Duration { return d.ScoredP99 }
 
