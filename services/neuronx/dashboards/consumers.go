@@ -14,7 +14,7 @@ func consumers() Dashboard {
 		{"Tenants and partitions", []Panel{
 			{Title: "Tenants that are not live", Unit: number, Help: "Tenants that are stalled or catching up, by service and feed.", Queries: q(`sum by (service, feed, state) (neuronx_consumer_tenants{SEL})`, "{{service}} {{feed}} {{state}}")},
 			{Title: "Stalled tenants", Kind: Table, Unit: number, EmptyWhenHealthy: true, Help: "Which tenants are stalled, and where. neuronx stalled list has the event and the error.", Queries: q(`neuronx_consumer_stalled{SEL} > 0`, "")},
-			{Title: "Stopped partitions", Kind: Table, Unit: number, EmptyWhenHealthy: true, Help: "Partitions that are assigned and not read, because records would be skipped.", Queries: q(`neuronx_consumer_stopped_partitions{SEL} > 0 or neuronx_consumer_partition_stopped{SEL} > 0`, "")},
+			{Title: "Stopped partitions", Kind: Table, Unit: number, EmptyWhenHealthy: true, Help: "Partitions that are assigned and not read, because records would be skipped.", Queries: q(`neuronx_consumer_partition_stopped{SEL} > 0`, "")},
 			{Title: "Events that left a table unchanged", Unit: perSecond, EmptyWhenHealthy: true, Help: "Events that a table left out, or took without one of their values, because they do not fit.", Queries: q(rate("projection, reason", "neuronx_projection_untouched_total", ""), "{{projection}} {{reason}}")},
 		}},
 		{"Archive", []Panel{
