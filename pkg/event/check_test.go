@@ -137,9 +137,9 @@ func TestHeaders_TakeTwoPiecesOfMemory(t *testing.T) {
 }
 
 // A fingerprint is made of every record that is admitted.
-func TestPrint_TakesNoMemoryOfItsOwn(t *testing.T) {
+func TestFingerprint32_TakesNoMemoryOfItsOwn(t *testing.T) {
 	body := make([]byte, 300)
-	if n := testing.AllocsPerRun(1000, func() { Print("lead.created", "lead/1", "/test", body) }); n > 0 {
+	if n := testing.AllocsPerRun(1000, func() { Fingerprint32("lead.created", "lead/1", "/test", body) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
