@@ -365,9 +365,9 @@ func post(t *testing.T, ctx context.Context, c *cluster.Cluster, tenant load.Ten
 
 func sendEvents(t *testing.T, ctx context.Context, c *cluster.Cluster, key string, events []importer.Event) {
 	t.Helper()
-	door := importer.Door{URL: c.Doors[0], Key: key, Client: &http.Client{Timeout: 30 * time.Second}, Note: t.Logf}
+	sender := importer.HTTPSender{URL: c.Doors[0], Key: key, Client: &http.Client{Timeout: 30 * time.Second}, Note: t.Logf}
 	for batch := range slices.Chunk(events, 500) {
-		outcomes, err := door.Send(ctx, batch)
+		outcomes, err := sender.Send(ctx, batch)
 		noError(t, err)
 		for i, o := range outcomes {
 			if o.Status == event.OutcomeRefused {

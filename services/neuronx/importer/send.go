@@ -38,8 +38,8 @@ func (o Outcome) is() outcome {
 	return unjudged
 }
 
-// Door sends batches to the HTTP door with an API key, and waits for the verdicts on them.
-type Door struct {
+// HTTPSender sends batches to the HTTP endpoint with an API key, and waits for the verdicts on them.
+type HTTPSender struct {
 	URL    string // of the door, without path
 	Key    string // API key
 	Client *http.Client
@@ -56,7 +56,7 @@ const (
 // Send posts one batch and returns an outcome per event, in order. Answers that
 // say "later" or nothing are tried again: every event has its id, so a repeat is
 // dropped. An error means that the batch as a whole can't be sent.
-func (d *Door) Send(ctx context.Context, events []Event) ([]Outcome, error) {
+func (d *HTTPSender) Send(ctx context.Context, events []Event) ([]Outcome, error) {
 	body, err := json.Marshal(events)
 	if err != nil {
 		return nil, fmt.Errorf("encode a batch: %w", err)
@@ -96,7 +96,7 @@ func (d *Door) Send(ctx context.Context, events []Event) ([]Outcome, error) {
 
 // post sends once. again is how long to wait before trying again, or negative
 // when that is useless.
-func (d *Door) post(ctx context.Context, body []byte, n int) (out []Outcome, again time.Duration, err error) {
+func (d *HTTPSender) post(ctx context.Context, body []byte, n int) (out []Outcome, again time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(d.URL, "/")+"/v1/events", bytes.NewReader(body))
 	if err != nil {
 		return nil, -1, fmt.Errorf("send a batch: %w", err)
