@@ -1,6 +1,6 @@
 // Package deadletter is what people do about refused events: send one again, change its data first, or drop it.
 //
-//	neuronx deadletter ──> dead_letter_requests ──> Desk.Run: Decide ──> outbox (deriver deadletter) ──> sender ──> neuronx.ingress
+//	neuronx deadletter ──> dead_letter_requests ──> Decider.Run: Decide ──> outbox (deriver deadletter) ──> sender ──> neuronx.ingress
 //	                                                                          │ engine.dead_letter.edited, retried, then the event;
 //	                                                                          └ or engine.dead_letter.dropped
 //	neuronx.events ──> archiver ──> Fold ──> dead_letter_decisions ──> view dead_letter_states: open, retried, resolved, refused_again, dropped
