@@ -15,7 +15,7 @@ import (
 // slowCheck is CheckAttributes without its shortcut.
 func slowCheck(e *Event) error {
 	long := *e
-	long.malformed = append(long.malformed, "x") // which no plain event has, and which nobody reads
+	long.malformed = append(long.malformed, "x") // which no plain event has, and which is never read
 	return long.CheckAttributes()
 }
 

@@ -132,7 +132,7 @@ func (w *headerWriter[H]) recorded(r *Recorded) {
 	w.add(hQuiet, r.Quiet)
 }
 
-// event writes the attributes of an event as it is sent, or as it is recorded: without those that are only for the door.
+// event writes the attributes of an event as it is sent, or as it is recorded: without those that only ingress needs.
 func (w *headerWriter[H]) event(e *Event, recorded bool) {
 	w.add(hSpecVersion, "1.0")
 	w.add(hID, e.ID)

@@ -64,7 +64,7 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error 
 	tenant := evs[0].TenantID
 	for _, e := range evs {
 		if e.TenantID != tenant || e.ID == "" || e.Type == "" {
-			return fmt.Errorf("add to outbox: event %q of tenant %q beside tenant %q: one tenant, and an id and a type each", e.ID, e.TenantID, tenant)
+			return fmt.Errorf("add to outbox: event %q of tenant %q among events of tenant %q: one tenant, and an id and a type each", e.ID, e.TenantID, tenant)
 		}
 		// Checked before the numbers are taken, so that a refusal leaves no trace in the transaction.
 		probe := *e
@@ -119,7 +119,7 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error 
 // maxClear is how often Add makes room for its rows.
 const maxClear = 8
 
-// clear makes room for rows that could not all be inserted, because others stand under numbers that nobody was given. It takes back those
+// clear makes room for rows that could not all be inserted, because rows exist under numbers that were never given out. It takes back those
 // that were inserted. Of the others, a row that no process of the engine wrote is set aside; behind one that is ours (the number was lowered
 // by hand) the numbers go on. It returns the last of the numbers to use.
 func (o *Outbox) clear(ctx context.Context, tx pgx.Tx, tenant string, numbers []int64, seals []string) (last int64, err error) {
@@ -147,7 +147,7 @@ func (o *Outbox) clear(ctx context.Context, tx pgx.Tx, tenant string, numbers []
 			return 0, err
 		}
 		o.metrics.forbidden.Inc()
-		o.log.Error("an outbox row stood under a number that nobody was given and was set aside; who has the password of this role? (neuronx doctor)",
+		o.log.Error("an outbox row had a number that was never given out; it was moved to neuronx.outbox_forbidden. Find out who has the password of this role, and run: neuronx doctor",
 			"tenant", tenant, "deriver", o.deriver, "number", r.number, "event", r.eventID)
 	}
 	last = next + int64(len(numbers)) - 1

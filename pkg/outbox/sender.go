@@ -51,7 +51,7 @@ const maxAgain = 5 // doublings of Resend
 
 // busyPoll is how often rows are looked for while transactions that added some may be committing: Add can't know when its
 // transaction commits, and waiting for the idle poll would add a tenth of a second to every derived event. An Add of this process ends
-// the idle wait, for the same reason; while there are many, it wakes nobody, or every one would cost a look.
+// the idle wait, for the same reason; while there are many, it does not wake, or each would cost a query.
 const busyPoll, busyFor = 10 * time.Millisecond, time.Second
 
 // NewSender makes a sender for the rows of o.

@@ -114,7 +114,7 @@ func (d *Directory) Run(ctx context.Context) error {
 		if err := d.Refresh(ctx); err != nil && ctx.Err() == nil {
 			d.log.Warn("the tenant directory could not be refreshed", "err", err, "loaded", d.Loaded())
 			if !d.Loaded() {
-				retry.Reset(time.Second) // nobody is served until the first load
+				retry.Reset(time.Second) // no tenant is served until the first load
 			}
 		}
 	}
