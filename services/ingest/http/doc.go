@@ -19,7 +19,7 @@
 // receipt to the request that waits; another process's waiters mean nothing here.
 // While the topic can't be read, or too many wait, the answer is 202 at once.
 //
-//	sequencer ─> neuronx.receipts ─> follow ─> desk ─> visit of a request ─> 200 | 422
+//	sequencer ─> neuronx.receipts ─> follow ─> waitlist ─> visit of a request ─> 200 | 422
 //
 // GET /v1/events/{id} asks the archive, then searches the partition of the tenant
 // behind it: log and dead letters from where the archiver stands, ingress from
@@ -40,8 +40,8 @@
 // The role signs what it built, because three attributes count only under a
 // signature: who waits, the fingerprint, which must be over the body as the client sent it
 // (an encoder's output may differ between two tries of one client), and the
-// origin. It refuses reserved types itself, since the signature would open the
-// sequencer's door to them.
+// origin. It refuses reserved types itself, since the sequencer would admit
+// them for the signature.
 //
 // How it fails: before the tenant directory is loaded, when the registry does
 // not answer, when too many records wait for Kafka, and when an acknowledgement

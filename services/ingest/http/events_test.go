@@ -163,7 +163,7 @@ func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 		if e := parsed(t, recs[len(recs)-1]); string(e.Origin) != origin {
 			t.Errorf("origin %s became %q", origin, e.Origin)
 		}
-		w := f.call("POST", "/v1/events", f.keys["acme"], []byte(with("id", "beside "+origin, "origin", origin)), "Content-Type", mediaStructured, "ce-origin", origin)
+		w := f.call("POST", "/v1/events", f.keys["acme"], []byte(with("id", "with "+origin, "origin", origin)), "Content-Type", mediaStructured, "ce-origin", origin)
 		if w.Code != http.StatusAccepted { // CloudEvents HTTP binding 3.2.3: a client may send the headers, too
 			t.Errorf("%s in the body and in a header: %d %s", origin, w.Code, w.Body)
 		}

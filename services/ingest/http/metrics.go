@@ -38,7 +38,7 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "neuronx_http_events_total", Help: "Events by outcome at the HTTP door: accepted, refused, unknown; reason is the refusal's code.",
+			Name: "neuronx_http_events_total", Help: "Events by outcome at the HTTP endpoint: accepted, refused, unknown; reason is the refusal's code.",
 		}, []string{"outcome", "reason"}),
 		ignored: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "neuronx_http_ignored_attributes_total", Help: "System attributes that clients tried to set and that were dropped.",
@@ -68,7 +68,7 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 				func() float64 { return float64(s.memory.limit) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "neuronx_http_waiting_verdicts", Help: "Events for whose verdict a client waits now.",
-			}, func() float64 { return float64(s.desk.size()) }),
+			}, func() float64 { return float64(s.waitlist.size()) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "neuronx_http_waiting_records", Help: "Records handed to Kafka and not acknowledged yet.",
 			}, func() float64 { return float64(s.gate.records.reserved()) }))
