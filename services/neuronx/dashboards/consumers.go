@@ -26,8 +26,8 @@ func consumers() Dashboard {
 			{Title: "Not rendered", Unit: perSecond, Help: "Events archived without the data column, because their body cannot be rendered.", Queries: q(rate("service", "neuronx_archive_unrendered_total", ""), "events")},
 		}},
 		{"Replay", []Panel{
-			{Title: "Generations built", Unit: number, EmptyWhenHealthy: true, Help: "Rebuilds of tenants that ended in the last hour, by how. Empty also while nobody replays.", Queries: q(`sum by (service, outcome) (increase(neuronx_consumer_generation_builds_total{SEL}[1h]))`, "{{service}} {{outcome}}")},
-			{Title: "Resets", Unit: number, EmptyWhenHealthy: true, Help: "Resets by operators that ended in the last hour, by how. Empty also while nobody resets.", Queries: q(`sum by (service, outcome) (increase(neuronx_consumer_resets_total{SEL}[1h]))`, "{{service}} {{outcome}}")},
+			{Title: "Generations built", Unit: number, EmptyWhenHealthy: true, Help: "Rebuilds of tenants that ended in the last hour, by how. Empty also when there is no replay.", Queries: q(`sum by (service, outcome) (increase(neuronx_consumer_generation_builds_total{SEL}[1h]))`, "{{service}} {{outcome}}")},
+			{Title: "Resets", Unit: number, EmptyWhenHealthy: true, Help: "Resets by operators that ended in the last hour, by how. Empty also when there is no reset.", Queries: q(`sum by (service, outcome) (increase(neuronx_consumer_resets_total{SEL}[1h]))`, "{{service}} {{outcome}}")},
 			{Title: "Compared", Unit: perSecond, Help: "Records and derived events that resets compared with archive and log.", Queries: []Query{
 				{rate("service", "neuronx_archive_audited_total", ""), "archive"}, {rate("service", "neuronx_rules_compared_total", ""), "rules"}}},
 			{Title: "Differences of rules", Unit: number, Bad: 1, Help: "Derived events that a comparison found different, since the process started. Any is an alert.", Queries: q(`sum by (service) (neuronx_rules_differences_total{SEL})`, "{{service}}")},

@@ -21,14 +21,14 @@ type census struct {
 	more  bool // the file has more than could be counted
 }
 
-// mention is the first place of a key; differs says that a later one has other data.
+// mention is the first row of a key; differs says that a later one has other data.
 type mention struct {
 	digest  uint64
 	line    int
 	differs bool
 }
 
-// count takes the census where it is needed: in a dry run, which nobody judges, and for updates, because of two rows with one key it
+// count takes the census where it is needed: in a dry run, which gets no verdicts, and for updates, because of two rows with one key it
 // can't be told which is the newer one.
 func (r *run) count(path string) error {
 	if r.Sender != nil && !r.Update {

@@ -29,7 +29,7 @@ type Result struct {
 type Options struct {
 	Spec      *Spec
 	Dir       string // of the input files
-	ResumeDir string // of the resume files; "": beside each input
+	ResumeDir string // of the resume files; "": next to each input
 	Rejects   string // file to which rejections are written as NDJSON; "": none
 	Tenant    string
 	Batch     int     // events a request; 0: 500

@@ -39,7 +39,7 @@ spec:
           data: {lead_id: row.id, owner_id: row.owner}
 `
 
-// engine is a fake of the HTTP door, the sequencer and the archive: it judges by id and data.
+// engine is a fake of the HTTP endpoint, the sequencer and the archive: it judges by id and data.
 type engine struct {
 	events  []Event
 	fail    int // the batch of this number, from 1, fails
@@ -52,7 +52,7 @@ type engine struct {
 func (d *engine) Send(_ context.Context, events []Event) ([]Outcome, error) {
 	d.batches++
 	if d.batches == d.fail {
-		return nil, errors.New("the door is gone")
+		return nil, errors.New("the endpoint is gone")
 	}
 	out := make([]Outcome, len(events))
 	for i, e := range events {
@@ -186,7 +186,7 @@ func TestRun_ResumeFileOfAWipedEngineIsNotBelieved(t *testing.T) {
 	}
 }
 
-func TestRun_ChangedInputOrSpecBeginsAnew(t *testing.T) {
+func TestRun_ChangedInputOrSpecStartsOver(t *testing.T) {
 	o := setup(t, 40)
 	d := &engine{fail: 3}
 	o.Sender = d
