@@ -234,7 +234,7 @@ func (e *entry) values() []any {
 }
 
 // ensureTenants makes the tables of tenants that were not met, in a transaction of its own: the short lock on the parent ends before
-// the batch is written, and an empty table left by a batch that fails harms nobody.
+// the batch is written, and an empty table left by a batch that fails does no harm.
 func (a *Archiver) ensureTenants(ctx context.Context, entries []entry) error {
 	for i := range entries {
 		tenant := entries[i].event.TenantID

@@ -208,9 +208,9 @@ func (u *auditor) tenant(ctx context.Context, tenant string, events []event.Reco
 		case !bytes.Equal(row.hash, want.hash[:]) || row.schemaID != want.schema:
 			u.differ("%s/%d (event %s): hash or schema id is not that of the bytes", tenant, e.Sequence, e.ID)
 		case !row.columns:
-			u.differ("%s/%d (event %s): the columns beside the bytes say something else", tenant, e.Sequence, e.ID)
+			u.differ("%s/%d (event %s): the columns differ from the stored bytes", tenant, e.Sequence, e.ID)
 		case otherData[e.Sequence]:
-			u.differ("%s/%d (event %s): the data beside the bytes is not rendered from them", tenant, e.Sequence, e.ID)
+			u.differ("%s/%d (event %s): the column data was not rendered from the stored bytes", tenant, e.Sequence, e.ID)
 		}
 	}
 	return nil
@@ -302,7 +302,7 @@ func dataDiffers(ctx context.Context, tx pgx.Tx, tenant string, wants []entry, o
 }
 
 // sameButNumber reports whether the archive holds the event under another number of the same schema: the log was rebuilt from the
-// archive beside a registry that gave it this one.
+// archive with a registry that gave it this id.
 func (u *auditor) sameButNumber(e event.Recorded, row archivedRow, want entry) bool {
 	if row.schemaID == want.schema {
 		return false

@@ -19,7 +19,7 @@ type account struct {
 	paused  time.Time
 	used    time.Time
 	flying  int
-	owed    int // requests that effects under way may still send beside their first
+	owed    int // requests that effects under way may still send after their first
 
 	connection int64 // sequence of the connection that the pauses below are about
 	denied     time.Time
@@ -168,7 +168,7 @@ func (a *account) refused(endpoints []string, now time.Time) (wait time.Duration
 	return wait, why
 }
 
-// owe books requests of effects under way beside their first, which the account's room must leave space for; what is negative is repaid.
+// owe books requests of effects under way after their first, which the account's room must leave space for; what is negative is repaid.
 func (a *account) owe(requests int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

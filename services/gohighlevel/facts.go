@@ -33,7 +33,7 @@ type factTimes struct {
 // origin is what an event tells about its fact.
 type origin struct {
 	at    int64  // microseconds since 1970: when the fact happened, or, with a cause, the latest that it can have
-	cause string // id of the event that knows more and was not remembered; empty: nobody does
+	cause string // id of the event that knows more and was not remembered; empty: none does
 }
 
 // remembered is how many events each of the two maps holds: a command comes within seconds of its cause.

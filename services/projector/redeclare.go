@@ -21,7 +21,7 @@ const (
 func (p *Projector) Definition() string { return p.hash }
 
 // redeclare builds the tables of tenants again whose newest generation is of another definition than this build's, or of none that is
-// known, until ctx is done: after an upgrade, or when another build had the partition meanwhile. A generation is made beside the one that is
+// known, until ctx is done: after an upgrade, or when another build had the partition meanwhile. A generation is built alongside the one that is
 // shown and is shown when it has caught up, as after a reset. Only a build with the newest definition does so; an older one feeds what is
 // there, says so, and leaves the rest to the newer.
 func (p *Projector) redeclare(ctx context.Context, owned func() []int32) error {

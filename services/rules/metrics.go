@@ -34,7 +34,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m.cost = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_rules_evaluation_cost",
 		Help: "Cost units that the rules of a tenant spent on one event.", Buckets: []float64{30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, EventCost}})
-	m.postponed = counter("postponed_total", "Runs of a tenant's events that ended early because they had used up their share; the rest is applied beside the loop.")
+	m.postponed = counter("postponed_total", "Runs of a tenant's events that ended early because they had used up their share; the rest is applied by the tenant's catch-up.")
 	m.slow = counter("set_aside_total", "Tenants set aside because one evaluation ran into its wall time. Any is an alarm: what it costs is underestimated.")
 	if reg != nil {
 		reg.MustRegister(m.over, m.cost, m.postponed, m.slow, m.evaluated, m.fired, m.failed, m.derived, m.published, m.storms, m.refused, m.compared, m.differences)

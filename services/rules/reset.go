@@ -283,7 +283,7 @@ func (s *shadow) applied(ctx context.Context, tenant string) (sequence int64, er
 	return sequence, nil
 }
 
-// replayed is the world of a shadow: every state begins empty.
+// replayed is the environment of a shadow: every state begins empty.
 type replayed struct {
 	*shadow
 	decoder *consumer.Decoder

@@ -54,7 +54,7 @@ type Letter struct {
 // Ref names the refused record: topic/partition/offset.
 func (l *Letter) Ref() string { return fmt.Sprintf("%s/%d/%d", l.Topic, l.Partition, l.Offset) }
 
-// id derives the id of what is made of a letter: the same whoever asks, so that nothing is made twice. A place alone is not enough: in
+// id derives the id of what is made of a letter: the same for every request, so that nothing is made twice. A location alone is not enough: in
 // a Kafka that was lost and recreated another letter may have it.
 func (l *Letter) id(what string) string {
 	return event.DerivedID(l.Tenant, Deriver, what, l.Ref(), event.FormatTime(l.Recorded))
@@ -110,8 +110,8 @@ func Decide(l *Letter, ask Ask, env Environment) (Verdict, *event.Refusal) {
 		}
 		e.StripSystem()
 		signed = false
-		if claim != nil && ask.Live { // it may have been meant as an import, whose people nobody contacts
-			return Verdict{}, event.Refuse(event.CodeNotRetriable, "nobody can tell that it was to be live: %v", claim).
+		if claim != nil && ask.Live { // it may have been meant as an import, whose people must not be contacted
+			return Verdict{}, event.Refuse(event.CodeNotRetriable, "whether it was to be live cannot be known: %v", claim).
 				Hint("retry it without --as live, so that no rule answers it, or have its producer send it again with the right origin")
 		}
 	}

@@ -112,7 +112,7 @@ func TestDecide_AnOutsiderNeverComesBackAsTheEngine(t *testing.T) {
 		"unsigned":                      b.lead(),
 		"signed by another engine":      b.lead(func(e *event.Event) { e.Hops = 3; event.NewKeyring().Sign(e) }),
 		"forwarded under our signature": b.lead(func(e *event.Event) { e.Forwarded = "t/1/2"; b.keys.Sign(e) }),
-		"signed by the HTTP door":       b.lead(func(e *event.Event) { e.Fingerprint = strings.Repeat("ab", 32); b.keys.Sign(e) }),
+		"signed by the HTTP endpoint":   b.lead(func(e *event.Event) { e.Fingerprint = strings.Repeat("ab", 32); b.keys.Sign(e) }),
 	} {
 		for _, live := range []bool{false, true} {
 			got := b.decide(letterOf(e), Ask{Action: Retry, Live: live})
@@ -193,7 +193,7 @@ func TestDecide_WhatMayHaveBeenAnImportIsNeverSentAsLive(t *testing.T) {
 			t.Errorf("%s: %s, want a redrive, which no rule answers", name, got.Origin)
 		}
 	}
-	for _, live := range []bool{false, true} { // of a record that could not be read whole, all that nobody signed is set apart
+	for _, live := range []bool{false, true} { // of a record that could not be read whole, all that is unsigned is set apart
 		if got := b.decide(claiming("nx_unsigned_ce_origin", "import"), Ask{Action: Retry, Live: live}); got.Origin != event.OriginImport {
 			t.Errorf("an import comes back as %s", got.Origin)
 		}

@@ -130,7 +130,7 @@ func (o *office) ask(offset int64, asks ...deadletter.Ask) []deadletter.Answer {
 			return out
 		}
 		if time.Now().After(end) {
-			o.t.Fatal("nobody answers")
+			o.t.Fatal("no answer")
 		}
 	}
 }
