@@ -80,7 +80,7 @@ func TestParse_TakesAnOptionalAttributeWithoutAValueAsAbsent(t *testing.T) {
 	}
 }
 
-func TestCheckIdentity_RefusesAnIDThatWouldBeMadeUpBesideOneThatWasMeant(t *testing.T) {
+func TestCheckIdentity_RefusesAnIDThatWouldBeMadeUpThoughOneWasMeant(t *testing.T) {
 	for name, value := range map[string]string{"idempotency-key": "", "Idempotency_Key": "", "ceid": "1", "ce.id": "1", "ceId": "1", "cloudEvents:id": "1", "IdempotencyKey": "k",
 		"X-Idempotency-Key": "k", "cloudEvents_id": "1"} {
 		e, err := Parse([]byte("acme"), []Header{{"b3", []byte("x")}, {name, []byte(value)}}, nil)
