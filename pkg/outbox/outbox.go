@@ -16,7 +16,7 @@ import (
 
 // ErrConflict says that the log or the dead letters hold another event under a number that our outbox gave to one of its own.
 // Numbers were raised and nothing was lost; a person should look (the metric neuronx_outbox_conflicts_total counts it).
-var ErrConflict = errors.New("outbox: another event stands under this deriver's number")
+var ErrConflict = errors.New("outbox: another event has this deriver's number")
 
 // Outbox writes the rows of one deriver. It is safe for concurrent use.
 type Outbox struct {
@@ -209,7 +209,7 @@ func (o *Outbox) SeenAll(ctx context.Context, tx pgx.Tx, marks []Mark) error {
 	_, err = pgx.ForEachRow(rows, []any{&tenant, &number, &theirs, &ours}, func() error {
 		conflicts++
 		o.metrics.conflicts.Inc()
-		o.log.Error("another event stands under this deriver's number; was Postgres restored from a backup?",
+		o.log.Error("another event has the number of a derived event. If Postgres was restored from a backup, see 'Postgres was set back' in docs/operations.md; if not, look for a second set of services",
 			"tenant", tenant, "deriver", o.deriver, "number", number, "seen_event_id", theirs, "our_event_id", ours)
 		return nil
 	})

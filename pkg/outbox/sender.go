@@ -82,7 +82,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		wait := s.cfg.Poll
 		switch {
 		case err != nil:
-			s.box.log.Error("outbox can't be read; derived events wait", "deriver", s.box.deriver, "err", err)
+			s.box.log.Error("the outbox cannot be read; derived events wait until it can", "deriver", s.box.deriver, "err", err)
 			wait = max(wait, app.Pause(failures))
 			failures++
 		case more:

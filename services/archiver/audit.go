@@ -55,7 +55,7 @@ func (a *Archiver) Reset(ctx context.Context, r consumer.Reset) error {
 	a.m.audited.Add(float64(audit.examined))
 	a.m.differences.Add(float64(audit.differences))
 	if audit.differences > 0 {
-		a.log.Error("the archive is not what the log says", "topic", r.Topic, "partition", r.Partition, "examined", audit.examined,
+		a.log.Error("the archive differs from the log; keep this message and see NeuronXArchiveDiffers in docs/operations.md", "topic", r.Topic, "partition", r.Partition, "examined", audit.examined,
 			"differences", audit.differences, "first", audit.first)
 	}
 	if r.Report != nil {

@@ -81,7 +81,7 @@ func (w *worker) Run(ctx context.Context) error {
 			w.looked(err)
 		}
 		if err != nil { // a database or registry that is away is not asked five times a second
-			w.log.Error("effects can't be begun; they wait", "err", err)
+			w.log.Error("effects cannot be started; trying again", "err", err)
 			app.Sleep(ctx, app.Pause(failures))
 			failures++
 			continue
@@ -107,9 +107,9 @@ func (w *worker) sweep(ctx context.Context) {
 	})
 	switch {
 	case err != nil && ctx.Err() == nil:
-		w.log.Error("lost attempts can't be looked for", "err", err)
+		w.log.Error("cannot look for lost attempts; trying again", "err", err)
 	case s.Unknown > 0:
-		w.log.Warn("attempts were lost; once effects are unknown until a person resolves them", "unknown", s.Unknown, "pending", s.Pending)
+		w.log.Warn("attempts were lost with their worker. Effects of kind once are unknown until you resolve them with: neuronx effects resolve", "unknown", s.Unknown, "pending", s.Pending)
 	}
 }
 
@@ -169,7 +169,7 @@ func (w *worker) pass(ctx, sending context.Context) (err error) {
 			// One tenant's trouble must not hold up the others.
 			acct.pause(5*time.Second, time.Now())
 			if ctx.Err() == nil {
-				w.log.Error("effects can't be begun; they wait", "tenant", tenant, "err", err)
+				w.log.Error("effects cannot be started; trying again", "tenant", tenant, "err", err)
 			}
 			continue
 		}

@@ -40,10 +40,10 @@ func (p *Projector) redeclare(ctx context.Context, owned func() []int32) error {
 				known, looked = now, time.Now()
 			}
 			if f.made > 0 {
-				p.log.Info("building tables again: they are of another definition than this build's", "tenants", f.made, "definition", p.hash)
+				p.log.Info("rebuilding tables that were built by another definition than this build's", "tenants", f.made, "definition", p.hash)
 			}
 			if f.waiting > 0 && f != said {
-				p.log.Warn("tables are of another definition than this build's, and a newer build has run on this database: this one feeds them and does not build them again; upgrade it, or to stay with it reset "+
+				p.log.Warn("tables were built by another definition, and a newer build has run on this database, so this one keeps them up to date and does not rebuild them. Upgrade it, or to stay with it reset "+
 					"the group (docs/replay.md)", "tenants", f.waiting, "definition", p.hash, "newest", f.newest)
 			}
 			said = f

@@ -44,7 +44,7 @@ func (t *tripped) run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := t.sample(ctx); err != nil && ctx.Err() == nil {
-			t.log.Warn("the tripped rules could not be counted", "err", err)
+			t.log.Warn("cannot count tripped rules; trying again", "err", err)
 		}
 		select {
 		case <-ctx.Done():

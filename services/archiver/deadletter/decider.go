@@ -55,7 +55,7 @@ func (d *Decider) Run(ctx context.Context) error {
 		pause := d.Poll
 		switch {
 		case err != nil:
-			d.Log.Error("requests about dead letters wait", "err", err)
+			d.Log.Error("requests about dead letters cannot be decided; trying again", "err", err)
 			pause = max(pause, app.Pause(failures))
 			failures++
 		case n > 0:

@@ -32,10 +32,10 @@
 // and a share of its tenant (budget): as its body is read and decompressed, in steps,
 // then for tokens, attributes and values (intake), then for the tree that names what
 // is wrong with data (EncodeJSONWithin). All but a little of it is returned when the
-// records are handed to the producer, whose own bounds (gate) hold from there on. Over
-// the share is 429, over the budget 503. A body that comes too slowly is 408. What a
-// refusal lists is bounded (listing), so that no answer is much larger than what was
-// sent.
+// records are handed to the producer, whose own bounds (gate) hold from there on. A
+// request over its tenant's share gets 429, one over the budget 503, and a body that
+// comes too slowly 408. What a refusal lists is bounded (listing), so that no answer
+// is much larger than what was sent.
 //
 // The role signs what it built, because three attributes count only under a
 // signature: who waits, the fingerprint, which must be over the body as the client sent it

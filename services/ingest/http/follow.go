@@ -74,7 +74,7 @@ func (s *Server) follow(ctx context.Context, cfg kafka.Config) error {
 func (s *Server) receipt(r *kafka.Record) {
 	receipt, err := event.ParseReceipt(r.Value)
 	if err != nil {
-		s.Log.Warn("a receipt can't be read", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "err", err)
+		s.Log.Warn("skipped a receipt that cannot be read", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "err", err)
 		return
 	}
 	s.repeats.note(receipt)

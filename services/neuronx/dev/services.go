@@ -22,7 +22,8 @@ func (e *engine) addServices(sup *Supervisor) error {
 			SigningKeysFile: e.folder.path("signing-keys.json"), SecretsDir: e.folder.path("secrets"),
 		}
 	}
-	// The two listeners are bound here once, so that their addresses are known and a taken port is an error at the start.
+	// Both ports are bound here and released again: then the addresses are known before the services that bind them start, and a taken
+	// port ends the start instead of restarting a service for ever.
 	ln, err := app.Listen(e.cfg.HTTP, "http")
 	if err != nil {
 		return err
