@@ -14,7 +14,8 @@ import (
 // maxCensus bounds how many events of a file are compared with each other.
 const maxCensus = 2_000_000
 
-// census knows of each event of a file where its key stands first, and whether other data have the same one. It holds digests.
+// census knows, for each event of a file, the first row with its key, and whether a later row with that key has other data. It holds
+// digests.
 type census struct {
 	seed  maphash.Seed
 	first map[uint64]mention
@@ -28,8 +29,8 @@ type mention struct {
 	differs bool
 }
 
-// count takes the census where it is needed: in a dry run, which gets no verdicts, and for updates, because of two rows with one key it
-// can't be told which is the newer one.
+// count takes the census where it is needed: in a dry run, which gets no verdicts, and for updates, because which of
+// two rows with one key is newer cannot be known.
 func (r *run) count(path string) error {
 	if r.Sender != nil && !r.Update {
 		return nil

@@ -329,7 +329,7 @@ func (r *run) flush(ctx context.Context, done int64) error {
 	return nil
 }
 
-// tell tells what of the last rows was not imported.
+// tell reports which of the last rows were not imported, and why.
 func (r *run) tell() error {
 	for _, row := range r.rows {
 		for _, rej := range row.rejections(r.in.File) {

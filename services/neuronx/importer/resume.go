@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// position is what a resume file holds: how far one input of one mapping and
-// tenant was judged.
+// position is the content of a resume file: how far one input of one mapping and
+// tenant has its verdicts.
 type position struct {
 	Version  int             `json:"version"`
 	Mapping  string          `json:"mapping"`
