@@ -7,13 +7,13 @@ import (
 
 const nilUUID = "00000000-0000-0000-0000-000000000000" // RFC 9562, 5.9
 
-// templates are how mail programs, form builders and template languages write a placeholder for a value.
+// templates are how mail programs, form builders and template languages write a place for a value.
 var templates = []struct{ begin, end string }{{"{{", "}}"}, {"${", "}"}, {"#{", "}"}, {"<%", "%>"}, {"[[", "]]"}, {"*|", "|*"}, {"%", "%"}}
 
 // NamesNothing tells whether a text can't be the id of anything: it is empty or nothing of it can be seen, it is what a program writes where
-// a value is missing (JavaScript, Python, Go, SQL, C, spreadsheets, a UUID that was never made), or a placeholder that nothing was
-// put into, such as {{contact.id}} or %LEAD_ID%. With such an id,
-// everything whose id was missing would be one thing: one lead, with the contact of the first.
+// a value is missing (JavaScript, Python, Go, SQL, C, spreadsheets, a UUID that was never made), or a place in a template that nothing was
+// put into, such as {{contact.id}} or %LEAD_ID%. All things
+// whose id was missing would be one thing with it: one lead, with the contact of the first one.
 func NamesNothing(id []byte) bool {
 	if len(id) == 0 {
 		return true

@@ -36,7 +36,7 @@ func RecordedHeadersAs[H shape](r *Recorded) []H {
 	return w.out
 }
 
-// Pages has the headers of many events in few pieces of memory, for who writes many of them. Attributes are not copied into it, so its headers'
+// Pages has the headers of many events in few pieces of memory, for code that writes many of them. Attributes are not copied into it, so its headers'
 // values must not be changed. The zero value is ready.
 type Pages[H shape] struct {
 	w headerWriter[H]

@@ -119,9 +119,9 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error 
 // maxClear is how often Add makes room for its rows.
 const maxClear = 8
 
-// clear makes room for rows that could not all be inserted, because rows exist under numbers that were never given out. It takes back those
-// that were inserted. Of the others, a row that no process of the engine wrote is set aside; behind one that is ours (the number was lowered
-// by hand) the numbers go on. It returns the last of the numbers to use.
+// clear makes room for rows that could not all be inserted, because rows exist under numbers that were never given out. It deletes the rows
+// of this Add that were inserted. Of the others, it moves those that no process of the engine wrote to neuronx.outbox_forbidden; a row of
+// the engine's (the number was lowered by hand) keeps its number, and numbering goes on behind it. It returns the last number in use.
 func (o *Outbox) clear(ctx context.Context, tx pgx.Tx, tenant string, numbers []int64, seals []string) (last int64, err error) {
 	first, last := numbers[0], numbers[len(numbers)-1]
 	if _, err := tx.Exec(ctx, `DELETE FROM neuronx.outbox o USING unnest($3::bigint[], $4::text[]) AS r(number, seal)

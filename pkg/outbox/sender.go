@@ -49,9 +49,9 @@ type cursor struct {
 
 const maxAgain = 5 // doublings of Resend
 
-// busyPoll is how often rows are looked for while transactions that added some may be committing: Add can't know when its
-// transaction commits, and waiting for the idle poll would add a tenth of a second to every derived event. An Add of this process ends
-// the idle wait, for the same reason; while there are many, it does not wake, or each would cost a query.
+// busyPoll is how often the sender looks for rows while transactions that added some may be committing: Add can't know when its
+// transaction commits, and waiting for the idle poll would add a tenth of a second to every derived event. For the same reason an Add of
+// this process ends the idle wait; while there are many Adds it does not, since each would cost a query.
 const busyPoll, busyFor = 10 * time.Millisecond, time.Second
 
 // NewSender makes a sender for the rows of o.

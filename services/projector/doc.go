@@ -28,7 +28,7 @@
 //
 // # How it fails
 //
-// An event that cannot be decoded, or that a declaration cannot take, stalls its tenant before it, in that generation alone: the
-// tables stay as they were, other tenants go on. Retry and Skip are the operators' verbs. A registry that does not answer stalls
-// nobody: the batch waits.
+// An event that cannot be decoded stalls its tenant before it, in that generation alone: the tables stay as they were, other tenants
+// go on, and an operator retries or skips the event. A value that a key or a column cannot take does not stall: it is left out and
+// counted (fold.Left). A registry that does not answer stalls no tenant: the batch waits.
 package projector

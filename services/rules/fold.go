@@ -81,8 +81,8 @@ func compileNow(semantics int64, files []ruleset.File) (*ruleset.Set, ruleset.Pr
 	return set, problems, nil
 }
 
-// errLater says that an event is not applied because batches would wait for it. Nothing of it is kept: it is applied by the catch-up, where
-// it gives what it gives anywhere.
+// errLater says that an event is not applied because batches would wait for it. Nothing of it is kept: it is applied by the catch-up, with
+// the same result.
 var errLater = errors.New("the event costs more than a batch may wait for")
 
 func newFold(tenant string, env environment, b *bundle, health map[string]Health) *fold {

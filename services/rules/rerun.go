@@ -12,7 +12,7 @@ import (
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
-// What a rule misses while it is off stands in the fold, one sequence an event (neuronx.rule_missed): events that it listens to, of an
+// What a rule misses while it is off is kept in the fold, one bit an event (neuronx.rule_missed_pages): events that it listens to, of an
 // origin that it fires on, evaluated under rules of semantics 4 or newer. Nothing that it failed on is missed.
 //
 // engine.rule.rerun runs one rule over a range of them, at the request's own sequence: with the rule's text that is in force there, because
