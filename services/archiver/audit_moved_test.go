@@ -51,9 +51,9 @@ func TestAudit_ANumberOfASchemaThatMovedIsNoDifference(t *testing.T) {
 	}
 	r.log(log...)
 	schema := parsed(t)
-	print := schema.Fingerprint()
+	fingerprint := schema.Fingerprint()
 	moved := func(id int) string {
-		return fmt.Sprintf(`INSERT INTO neuronx.schema_moves (fingerprint, schema_id) VALUES ('\x%x', %d) ON CONFLICT (fingerprint) DO UPDATE SET schema_id = excluded.schema_id`, print, id)
+		return fmt.Sprintf(`INSERT INTO neuronx.schema_moves (fingerprint, schema_id) VALUES ('\x%x', %d) ON CONFLICT (fingerprint) DO UPDATE SET schema_id = excluded.schema_id`, fingerprint, id)
 	}
 	for _, tc := range []struct {
 		what, sql string
