@@ -18,7 +18,7 @@ import (
 
 const module = "github.com/neuronx/engine"
 
-// maxLines is the size of a room; beyond it a file is a hall.
+// maxLines bounds a file that is not a test, so that it can be read in one sitting.
 const maxLines = 420
 
 type source struct {
@@ -101,10 +101,10 @@ func TestImportWallsHold(t *testing.T) {
 	}
 }
 
-func TestFilesAreRooms(t *testing.T) {
+func TestFilesAreShort(t *testing.T) {
 	for _, s := range sources(t) {
 		if n := strings.Count(s.text, "\n"); n > maxLines && !strings.HasSuffix(s.path, "_test.go") {
-			t.Errorf("%s has %d lines, a room has at most %d", s.path, n, maxLines)
+			t.Errorf("%s has %d lines, a file has at most %d; split it", s.path, n, maxLines)
 		}
 	}
 }
@@ -248,7 +248,7 @@ func TestNothingIsLeftForLater(t *testing.T) {
 	skips := regexp.MustCompile(`\bt\.Sk` + `ip`)
 	elsewhere := regexp.MustCompile(`\.\./sha` + `red|/wo` + `rk/`)
 	for _, s := range sources(t) {
-		for what, re := range map[string]*regexp.Regexp{"a note for later": words, "a place outside the project": elsewhere} {
+		for what, re := range map[string]*regexp.Regexp{"a note for later": words, "a path outside the project": elsewhere} {
 			if m := re.FindString(s.text); m != "" {
 				t.Errorf("%s has %s: %s", s.path, what, m)
 			}

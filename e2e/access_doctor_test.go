@@ -55,7 +55,7 @@ func has(found []diagnosis, result string, words ...string) bool {
 func TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid(t *testing.T) {
 	t.Parallel() // with the outages, which have a broker of their own
 	ctx := context.Background()
-	c := cluster.Start(t, cluster.Options{Doors: 1, Secure: true})
+	c := cluster.Start(t, cluster.Options{Ingests: 1, Secure: true})
 	c.Tenants(t, "t", 1, 1)
 	secret := func(user string) string { return filepath.Join(c.Dir, user+".kafka-password") }
 	wrong := filepath.Join(c.Dir, "wrong-password")
@@ -144,7 +144,7 @@ func TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid(t *testing.T) {
 		t.Run("a wrong password at the start of "+s.program, func(t *testing.T) {
 			p := c.Service(t, "wrong-"+s.program, s.program, s.program, append(s.args, "--laptop", "--kafka-sasl-password", "wrong-secret")...)
 			cluster.Must(t, p.Start())
-			// Credentials are read at the start, so waiting would help nobody: it ends, and says once what to correct.
+			// Credentials are read at the start, so waiting cannot help: it ends, and says once what to correct.
 			cluster.Must(t, cluster.Eventually(ctx, time.Minute, func(context.Context) error {
 				if p.Running() {
 					return fmt.Errorf("%s runs on", s.program)

@@ -27,11 +27,11 @@ import (
 // that each have the user and the rights that access.yaml declares, and lets each do what it does less often.
 func TestAccess_EveryServiceWorksUnderItsOwnRightsAndNoneWritesTheLog(t *testing.T) {
 	ctx := context.Background()
-	c := cluster.Start(t, cluster.Options{Doors: 1, Secure: true})
+	c := cluster.Start(t, cluster.Options{Ingests: 1, Secure: true})
 	r := &round{t: t, c: c, patience: 3 * time.Minute, tenants: c.Tenants(t, "t", 1, 1)}
 	tenant := r.tenants[0]
 	cluster.Must(t, cluster.Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
-		return postEvent(ctx, c.Doors[0], tenant.Key, `{"specversion":"1.0","id":"note-1","source":"/e2e","type":"activity.recorded","subject":"lead/1",
+		return postEvent(ctx, c.HTTPURLs[0], tenant.Key, `{"specversion":"1.0","id":"note-1","source":"/e2e","type":"activity.recorded","subject":"lead/1",
 			"data":{"lead_id":"1","activity_id":"a1","kind":"note","note":"call back"}}`)
 	}))
 	r.seen(ctx, "the note's outcome", func(e *event.Recorded) bool { return e.Type == "crm.note.add.succeeded" }) // rules, adapter, and back
@@ -85,7 +85,7 @@ func TestAccess_EveryServiceWorksUnderItsOwnRightsAndNoneWritesTheLog(t *testing
 	cluster.Must(t, c.Processes["projector"].Start())
 	cluster.Must(t, c.Processes["projector"].Ready(ctx))
 	r.seen(ctx, "the replay's end", func(e *event.Recorded) bool { return e.Type == "engine.replay.completed" })
-	r.settle(ctx)
+	r.waitIdle(ctx)
 
 	for _, user := range []string{"neuronx_rules", "neuronx_projector", "neuronx_archiver", "neuronx_gohighlevel", "neuronx_ops"} {
 		secret, err := os.ReadFile(filepath.Join(c.Dir, user+".kafka-password"))

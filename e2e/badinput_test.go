@@ -28,7 +28,7 @@ func TestBadInputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := cluster.Start(t, cluster.Options{Doors: 1})
+	c := cluster.Start(t, cluster.Options{Ingests: 1})
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	p, witness, err := badinput.NewPlayer(ctx, c)
@@ -54,7 +54,7 @@ func TestBadInputs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := c.Settled(ctx, time.Minute); err != nil {
+	if err := c.WaitIdle(ctx, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	w.slowest = 0
@@ -89,12 +89,12 @@ func TestBadInputs(t *testing.T) {
 			t.Fatal(ctx.Err())
 		}
 	}
-	t.Logf("%d bad inputs in %s; %d events of the witness meanwhile, the slowest, beside %s, in the log after %s", len(inputs), time.Since(began).Truncate(time.Second), w.n,
+	t.Logf("%d bad inputs in %s; %d events of the witness meanwhile, the slowest, during %s, in the log after %s", len(inputs), time.Since(began).Truncate(time.Second), w.n,
 		slowestAt, w.slowest.Truncate(time.Millisecond))
 	if got := p.Tape.Outside(badinput.Victim) - outside; got != p.Admitted {
 		t.Errorf("%d events of the victim are in the log, of which %d are good", got, p.Admitted)
 	}
-	if err := c.Settled(ctx, 30*time.Second); err != nil {
+	if err := c.WaitIdle(ctx, 30*time.Second); err != nil {
 		t.Errorf("the engine did not come to rest: %v", err)
 	}
 	for _, line := range m.report(t) {
@@ -122,7 +122,7 @@ func (w *watched) event(ctx context.Context, limit time.Duration) error {
 	id := fmt.Sprintf("w-%d", w.n)
 	body := fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/witness","type":"lead.created","data":{"lead_id":"1"}}`, id)
 	began := time.Now()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.p.Door+"/v1/events", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.p.HTTPURL+"/v1/events", strings.NewReader(body))
 	if err != nil {
 		return err
 	}

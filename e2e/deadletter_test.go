@@ -76,7 +76,7 @@ func (r *refused) run(code int, says string, args ...string) string {
 
 func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
 	ctx := context.Background()
-	r := &refused{t: t, c: cluster.Start(t, cluster.Options{Doors: 1})}
+	r := &refused{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
 	r.tenant = r.c.Tenants(t, "dead", 1, 0)[0]
 	var err error
 	r.producer, err = kafka.NewProducer(r.c.Kafka, 0, nil)
@@ -89,7 +89,7 @@ func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
 	}
 
 	status("tenant.suspended")
-	noError(t, r.c.Settled(ctx, time.Minute))
+	noError(t, r.c.WaitIdle(ctx, time.Minute))
 	for i := range 3 {
 		r.send(id, fmt.Sprint("closed-", i), "lead.scored", map[string]any{"lead_id": fmt.Sprint(i), "score": 80}, false)
 	}
@@ -107,7 +107,7 @@ func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
 	r.run(1, "already_retried", "retry", open["closed-2"].Ref, "--execute")
 	again := r.letters("refused_again", 1)["closed-2"].Next_ref
 	status("tenant.resumed")
-	noError(t, r.c.Settled(ctx, time.Minute))
+	noError(t, r.c.WaitIdle(ctx, time.Minute))
 
 	// A dry run changes nothing.
 	r.run(0, "would_retry", "retry", open["closed-0"].Ref)
@@ -125,7 +125,7 @@ func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
 
 	// The producer repeats what was refused: that is a duplicate of what was sent again.
 	r.send(id, "closed-0", "lead.scored", map[string]any{"lead_id": "0", "score": 80}, false)
-	noError(t, r.c.Settled(ctx, time.Minute))
+	noError(t, r.c.WaitIdle(ctx, time.Minute))
 
 	log, err := r.c.Log(ctx)
 	noError(t, err)
@@ -144,7 +144,7 @@ func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
 		case e.Type == "lead.qualified":
 			qualified++
 		case e.TenantID == id && e.Type == "lead.scored":
-			t.Errorf("%s is in the log beside its redrive", e.ID)
+			t.Errorf("%s is in the log, as is its redrive", e.ID)
 		}
 	}
 	slices.Sort(told)
@@ -173,7 +173,7 @@ func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
 	noError(t, err)
 	_, err = reset.Done(ctx, time.Minute)
 	noError(t, err)
-	noError(t, r.c.Settled(ctx, time.Minute))
+	noError(t, r.c.WaitIdle(ctx, time.Minute))
 	for ref, l := range r.letters("all", 6) {
 		if before[ref] != l {
 			t.Errorf("after a reset %+v, before %+v", l, before[ref])

@@ -102,7 +102,7 @@ func (s *struck) obeyed() {
 
 // answers asks the HTTP role as a key's owner until it answers with a status.
 func (s *struck) answers(as load.Tenant, status int, limit time.Duration) error {
-	probe := &hostile.Attacker{Door: s.Door, Tenant: as, History: s.record}
+	probe := &hostile.Attacker{URL: s.URL, Tenant: as, History: s.record}
 	began := time.Now()
 	err := cluster.Eventually(s.ctx, limit, func(ctx context.Context) error {
 		got, err := probe.Probe(ctx)

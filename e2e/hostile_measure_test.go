@@ -165,5 +165,5 @@ func (s *struck) over() {
 func (h *siege) attacker() *hostile.Attacker {
 	h.attacks++
 	tenant := h.c.Tenants(h.t, fmt.Sprintf("attacker-%d", h.attacks), 1, 1)[0]
-	return &hostile.Attacker{Door: h.c.Doors[0], Tenant: tenant, History: h.record}
+	return &hostile.Attacker{URL: h.c.HTTPURLs[0], Tenant: tenant, History: h.record}
 }

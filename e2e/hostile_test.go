@@ -28,11 +28,11 @@ const (
 )
 
 // TestHostile_OneTenantStopsNoOther lets a tenant try everything that was seen to stop all of them, each attempt as a tenant of its own,
-// beside a neighbour that goes on. NEURONX_TEST_HOSTILE=long plays all rule files, four times, the bodies for longer, and what is near the bound in
+// next to a neighbour that goes on. NEURONX_TEST_HOSTILE=long plays all rule files, four times, the bodies for longer, and what is near the bound in
 // several rounds in any case.
 func TestHostile_OneTenantStopsNoOther(t *testing.T) {
 	long := os.Getenv("NEURONX_TEST_HOSTILE") == "long"
-	h := newSiege(t, cluster.Options{Doors: 1, Memory: eachWithin})
+	h := newSiege(t, cluster.Options{Ingests: 1, Memory: eachWithin})
 	h.long = long
 	lasting, stall, times := 8*time.Second, 7*time.Second, 1
 	if long {
@@ -106,7 +106,7 @@ func newSiege(t *testing.T, o cluster.Options) *siege {
 	neighbour := h.c.Tenants(t, "neighbour", 1, 0)[0]
 	noError(t, h.c.PublishRules(ctx, neighbour.ID, hostile.Good(), 1))
 	rest(ctx, 2*time.Second)
-	h.neighbour = &hostile.Neighbour{Door: h.c.Doors[0], Tenant: neighbour, Pool: h.c.Admin, History: h.record, Rate: neighbourly}
+	h.neighbour = &hostile.Neighbour{URL: h.c.HTTPURLs[0], Tenant: neighbour, Pool: h.c.Admin, History: h.record, Rate: neighbourly}
 	running, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -153,7 +153,7 @@ func (h *siege) alive(t *testing.T) {
 func (h *siege) judge() {
 	h.t.Helper()
 	h.end()
-	if err := h.c.Settled(h.ctx, 2*time.Minute); err != nil {
+	if err := h.c.WaitIdle(h.ctx, 2*time.Minute); err != nil {
 		h.t.Errorf("the engine does not come to rest: %v", err)
 	}
 	d, err := h.c.Dump(h.ctx)
@@ -357,7 +357,7 @@ func (s *struck) largeBundles() {
 	s.over()
 }
 
-// byData sends data that makes a rule dear. The rule must go on for ordinary data, with nobody doing anything about it.
+// byData sends data that makes a rule dear. The rule must go on for ordinary data, without an operator.
 func (s *struck) byData() {
 	a := hostile.ByData()
 	if !s.provoke(a) {

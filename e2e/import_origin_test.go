@@ -68,7 +68,7 @@ func proveImportContactsNobody(t *testing.T, c *cluster.Cluster) {
 	dir := olistDir(t)
 	key := olistTenant(t, ctx, c, importRules...)
 	expect(t, "the import", runImport(t, ctx, c, dir, key), importedOnce(admittedAll()))
-	noError(t, c.Settled(ctx, 2*time.Minute))
+	noError(t, c.WaitIdle(ctx, 2*time.Minute))
 
 	qualified := 0
 	for _, r := range readCSV(t, filepath.Join(dir, leadsFile)) {

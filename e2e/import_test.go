@@ -42,7 +42,7 @@ func TestImport_TwiceIsOnceOnRealKafka(t *testing.T) {
 	// The broker stamps what it appends, and its clock is the machine's. So the window is shortened until what was imported has
 	// left it, which to the sequencer is the same as a day gone by.
 	proveImport(t, c, func(ctx context.Context) {
-		for i := range c.Doors {
+		for i := range c.HTTPURLs {
 			p := c.Processes[fmt.Sprintf("ingest-%d", i)]
 			noError(t, p.Term())
 			p.With("--key-window", "1s")
@@ -71,7 +71,7 @@ func proveImport(t *testing.T, c *cluster.Cluster, age func(context.Context)) {
 	began := time.Now()
 	expect(t, "the first import", runImport(t, ctx, c, dir, key), importedOnce(admittedAll()))
 	took := time.Since(began)
-	noError(t, c.Settled(ctx, time.Minute))
+	noError(t, c.WaitIdle(ctx, time.Minute))
 	t.Logf("%d events imported in %s, in every table after %s", olistEvents, took.Truncate(time.Millisecond), time.Since(began).Truncate(time.Millisecond))
 	compareWithFiles(t, ctx, c, dir)
 	checkStream(t, ctx, c)
@@ -83,7 +83,7 @@ func proveImport(t *testing.T, c *cluster.Cluster, age func(context.Context)) {
 	first := digests(t, ctx, c)
 	same := func(when string) {
 		t.Helper()
-		noError(t, c.Settled(ctx, time.Minute))
+		noError(t, c.WaitIdle(ctx, time.Minute))
 		if now := digests(t, ctx, c); !maps.Equal(now, first) {
 			t.Errorf("%s changed something: %v, it was %v", when, now, first)
 		}
@@ -365,9 +365,9 @@ func post(t *testing.T, ctx context.Context, c *cluster.Cluster, tenant load.Ten
 
 func sendEvents(t *testing.T, ctx context.Context, c *cluster.Cluster, key string, events []importer.Event) {
 	t.Helper()
-	door := importer.Door{URL: c.Doors[0], Key: key, Client: &http.Client{Timeout: 30 * time.Second}, Note: t.Logf}
+	sender := importer.HTTPSender{URL: c.HTTPURLs[0], Key: key, Client: &http.Client{Timeout: 30 * time.Second}, Note: t.Logf}
 	for batch := range slices.Chunk(events, 500) {
-		outcomes, err := door.Send(ctx, batch)
+		outcomes, err := sender.Send(ctx, batch)
 		noError(t, err)
 		for i, o := range outcomes {
 			if o.Status == event.OutcomeRefused {

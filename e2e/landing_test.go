@@ -32,7 +32,7 @@ import (
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
-// secure is a door on a real Kafka with passwords and rights: sequencer and forwarder run as the user that is declared for them.
+// secure is neuronx-ingest on a real Kafka with passwords and rights: sequencer and forwarder run as the user that is declared for them.
 type secure struct {
 	t       *testing.T
 	brokers []string
@@ -258,8 +258,8 @@ func (s *secure) openTransaction(topic string, other kafka.Config) {
 	s.must(open.BeginTransaction())
 	s.must(open.ProduceSync(ctx, s.leads(topic, "", "open", 1)...).FirstErr())
 	s.must(s.produce(s.admin, s.leads(topic, "", "behind", 3)))
-	s.must(s.produce(other, s.leads(kafka.LandingTopic("acme"), "", "beside", 20)))
-	s.arrive("acme", "beside", 20)
+	s.must(s.produce(other, s.leads(kafka.LandingTopic("acme"), "", "after", 20)))
+	s.arrive("acme", "after", 20)
 	if ids, _ := s.count(ctx, kafka.TopicEvents, "beta", "behind"); len(ids) != 0 {
 		s.t.Errorf("%d records behind an open transaction were forwarded: it does not hold the topic up, so the test shows nothing", len(ids))
 	}

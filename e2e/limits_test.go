@@ -18,11 +18,11 @@ import (
 	"github.com/neuronx/engine/pkg/tenant"
 )
 
-// TestLimits_WhatAnOperatorSetsIsWhatTheDoorLetsIn sets a tenant's quota with the operators' program and lifts it again.
-func TestLimits_WhatAnOperatorSetsIsWhatTheDoorLetsIn(t *testing.T) {
+// TestLimits_WhatAnOperatorSetsIsWhatHTTPAccepts sets a tenant's quota with the operators' program and lifts it again.
+func TestLimits_WhatAnOperatorSetsIsWhatHTTPAccepts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	c := cluster.Start(t, cluster.Options{Doors: 1})
+	c := cluster.Start(t, cluster.Options{Ingests: 1})
 	began := time.Now()
 	l := &limited{t: t, c: c, tenants: c.Tenants(t, "limits", 2, 0)}
 	id := l.tenants[0].ID
@@ -43,7 +43,7 @@ func TestLimits_WhatAnOperatorSetsIsWhatTheDoorLetsIn(t *testing.T) {
 	l.batch(ctx, l.tenants[0], 900, http.StatusAccepted) // of the 1,000 that may come at once
 	for used := time.Now(); l.passes(ctx); {
 		if time.Since(used) > 30*time.Second {
-			t.Fatal("the door refuses nothing")
+			t.Fatal("nothing is refused")
 		}
 	}
 	from := time.Now()
@@ -77,12 +77,12 @@ func (l *limited) open(ctx context.Context) {
 	l.t.Helper()
 	for range 2 {
 		if h := l.batch(ctx, l.tenants[0], 1000, http.StatusAccepted); h.Get("RateLimit")+h.Get("RateLimit-Policy") != "" {
-			l.t.Errorf("the door tells of a limit that nobody set: %v", h)
+			l.t.Errorf("the answer names a limit that was never set: %v", h)
 		}
 	}
 }
 
-// await waits until the door goes by a limit, as it says itself. A key that it does not know makes it look at once.
+// await waits until the HTTP endpoint applies a limit, as its answers say. A key that it does not know makes it look at once.
 func (l *limited) await(ctx context.Context, policy string) {
 	l.t.Helper()
 	noError(l.t, cluster.Eventually(ctx, 20*time.Second, func(ctx context.Context) error {
@@ -181,7 +181,7 @@ func (l *limited) batch(ctx context.Context, as load.Tenant, n, status int) http
 	return a.header
 }
 
-// answered is what the door said.
+// answered is what HTTP answered.
 type answered struct {
 	status int
 	header http.Header
@@ -190,7 +190,7 @@ type answered struct {
 
 func (l *limited) post(ctx context.Context, as load.Tenant, media, body string) answered {
 	l.t.Helper()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.c.Doors[0]+"/v1/events", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.c.HTTPURLs[0]+"/v1/events", strings.NewReader(body))
 	noError(l.t, err)
 	req.Header.Set("Content-Type", media)
 	req.Header.Set("Authorization", "Bearer "+as.Key)

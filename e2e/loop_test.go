@@ -35,7 +35,7 @@ var loopRules = map[string]string{
 
 func TestLoop(t *testing.T) {
 	ctx := context.Background()
-	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Doors: 1})}
+	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
 	l.tenant = l.c.Tenants(t, "loop", 1, 0)[0]
 	dir := filepath.Join(l.c.Dir, "rules")
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -60,7 +60,7 @@ func TestLoop(t *testing.T) {
 	// The loop stands still, other rules go on.
 	l.publish("lead.updated", "lead/2", `{"lead_id":"2"}`)
 	l.publish("lead.scored", "lead/2", `{"lead_id":"2","score":80}`)
-	l.wait(ctx, "the other rule's event", func(w world) bool { return w.derived["lead.qualified"] == 1 })
+	l.wait(ctx, "the other rule's event", func(w tally) bool { return w.derived["lead.qualified"] == 1 })
 	l.cut(ctx, 1)
 
 	l.cli("rules", "reset", "ping", "--tenant", l.tenant.ID, "--execute")
@@ -86,19 +86,19 @@ type loop struct {
 	tenant load.Tenant
 }
 
-// world is what log and dead letters hold of the loop.
-type world struct {
+// tally is what log and dead letters hold of the loop.
+type tally struct {
 	derived map[string]int // events that were derived, by type
 	storms  []checker.DeadLetter
 }
 
-func (l *loop) look(ctx context.Context) world {
+func (l *loop) look(ctx context.Context) tally {
 	l.t.Helper()
 	log, err := l.c.Log(ctx)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	w := world{derived: map[string]int{}}
+	w := tally{derived: map[string]int{}}
 	for i := range log {
 		if log[i].Derived() {
 			w.derived[log[i].Type]++
@@ -116,7 +116,7 @@ func (l *loop) look(ctx context.Context) world {
 	return w
 }
 
-func (l *loop) wait(ctx context.Context, what string, done func(world) bool) {
+func (l *loop) wait(ctx context.Context, what string, done func(tally) bool) {
 	l.t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; rest(ctx, 200*time.Millisecond) {
 		w := l.look(ctx)
@@ -132,8 +132,8 @@ func (l *loop) wait(ctx context.Context, what string, done func(world) bool) {
 // cut waits until the loop was cut so many times, and checks that each time it made 16 events and one dead letter that tells its path.
 func (l *loop) cut(ctx context.Context, times int) {
 	l.t.Helper()
-	l.wait(ctx, "the storm to be reported", func(w world) bool { return w.derived["engine.storm.detected"] >= times })
-	if err := l.c.Settled(ctx, time.Minute); err != nil {
+	l.wait(ctx, "the storm to be reported", func(w tally) bool { return w.derived["engine.storm.detected"] >= times })
+	if err := l.c.WaitIdle(ctx, time.Minute); err != nil {
 		l.t.Fatal(err)
 	}
 	w := l.look(ctx)

@@ -27,7 +27,7 @@ var known = regexp.MustCompile(`^\S*buffered_(produce|fetch)_records_total non-c
 // a series.
 func TestMetrics_AreClean(t *testing.T) {
 	promtool := findPromtool(t)
-	c := cluster.Start(t, cluster.Options{Doors: 1})
+	c := cluster.Start(t, cluster.Options{Ingests: 1})
 	exercise(t, c)
 	for name, p := range c.Processes {
 		if p.Admin != "" {
@@ -87,18 +87,18 @@ func exercise(t *testing.T, c *cluster.Cluster) {
 		`{"specversion":"1.0","id":"2","source":"/m","type":"lead.scored","subject":"lead/1","data":{"lead_id":"1","score":80}}`,
 		`{"specversion":"1.0","id":"3","source":"/m","type":"no.such","data":{}}`,
 	} {
-		if err := cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error { return postEvent(ctx, c.Doors[0], tenants[0].Key, body) }); err != nil {
+		if err := cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error { return postEvent(ctx, c.HTTPURLs[0], tenants[0].Key, body) }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := c.Settled(ctx, time.Minute); err != nil {
+	if err := c.WaitIdle(ctx, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// postEvent wants an answer, whichever, to an event whose tenant the door knows.
-func postEvent(ctx context.Context, door, key, body string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, door+"/v1/events", strings.NewReader(body))
+// postEvent wants an answer, whichever, to an event whose tenant neuronx-ingest knows.
+func postEvent(ctx context.Context, base, key, body string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/events", strings.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -225,7 +225,7 @@ func keepBusy(t *testing.T, c *cluster.Cluster) {
 			for _, tenant := range tenants {
 				for _, body := range busyEvents(n, tenant) {
 					// A single one that fails does not matter: the queries tell whether enough came.
-					_ = postEvent(ctx, c.Doors[0], tenant.Key, body)
+					_ = postEvent(ctx, c.HTTPURLs[0], tenant.Key, body)
 				}
 			}
 			select {

@@ -48,7 +48,7 @@ func TestOutage_IsToldAndEndsByItself(t *testing.T) {
 	defer cancel()
 	disk, log := cluster.SmallDisk(t, 512<<20), cluster.SmallDisk(t, 512<<20)
 	broker := cluster.NewOwnKafka(t, ctx, log.Dir)
-	c := cluster.Start(t, cluster.Options{Doors: 1, Broker: broker.Broker, Data: disk.Dir})
+	c := cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker.Broker, Data: disk.Dir})
 	o := &outages{t: t, c: c, path: filepath.Join(c.Dir, "history.jsonl"), watch: watchAlerts(t, c)}
 	o.tenants = c.Tenants(t, "outage", 6, 2)
 	var err error
@@ -173,7 +173,7 @@ func (o *outages) run(ctx context.Context, t *testing.T, x outage) {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- load.Run(loading, load.Plan{URLs: o.c.Doors, Tenants: o.tenants, Rate: outageRate, Batch: 5, Clients: 6, History: o.history, Seed: o.seed}, &stats)
+		ended <- load.Run(loading, load.Plan{URLs: o.c.HTTPURLs, Tenants: o.tenants, Rate: outageRate, Batch: 5, Clients: 6, History: o.history, Seed: o.seed}, &stats)
 	}()
 	rest(ctx, 2*time.Second)
 	noError(t, x.strike(ctx))
@@ -281,7 +281,7 @@ func (o *outages) judge(ctx context.Context, t *testing.T, stats *load.Stats) {
 	if stats.OK.Load() == 0 || stats.Unknown.Load() > 0 {
 		t.Errorf("%d events acknowledged, %d without an answer", stats.OK.Load(), stats.Unknown.Load())
 	}
-	if err := o.c.Settled(ctx, 90*time.Second); err != nil {
+	if err := o.c.WaitIdle(ctx, 90*time.Second); err != nil {
 		t.Errorf("the engine does not come to rest: %v", err)
 	}
 	d, err := o.c.Dump(ctx)

@@ -26,7 +26,7 @@ import (
 )
 
 // TestProducers_EveryExamplePublishesOnceThoughItSendsTwice runs the programs of docs/producers.md. Those for Kafka are killed when
-// they have reported something as acknowledged, which their successor does not know; the one for HTTP meets a door that breaks a
+// they have reported something as acknowledged, which their successor does not know; the one for HTTP meets a proxy that breaks a
 // connection after the event went through, and then is busy twice.
 func TestProducers_EveryExamplePublishesOnceThoughItSendsTwice(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
@@ -44,7 +44,7 @@ func TestProducers_EveryExamplePublishesOnceThoughItSendsTwice(t *testing.T) {
 		commands[x.name] = x.program(t, ctx)
 	}
 	t.Logf("the programs were there after %s", time.Since(began).Truncate(time.Millisecond))
-	c := cluster.Start(t, cluster.Options{Doors: 1})
+	c := cluster.Start(t, cluster.Options{Ingests: 1})
 	tenants := strayTenants(t, c.Tenants(t, "producer", 24, 0), len(examples))
 
 	text, err := os.ReadFile(filepath.Join(producers, "leads.jsonl"))
@@ -58,11 +58,11 @@ func TestProducers_EveryExamplePublishesOnceThoughItSendsTwice(t *testing.T) {
 			"NEURONX_API_KEY=" + tenants[i].Key}
 		repeats := int64(1)
 		if x.name == "curl" {
-			door := &moodyDoor{}
-			env = append(env, "NEURONX_HTTP_URL="+door.before(t, c.Doors[0]))
+			proxy := &moodyProxy{}
+			env = append(env, "NEURONX_HTTP_URL="+proxy.before(t, c.HTTPURLs[0]))
 			defer func() {
-				if door.moods == 0 {
-					t.Error("the door was never moody")
+				if proxy.moods == 0 {
+					t.Error("the proxy never failed a request")
 				}
 			}()
 		} else {
@@ -93,7 +93,7 @@ func TestProducers_EveryExamplePublishesOnceThoughItSendsTwice(t *testing.T) {
 			}
 		}
 	}
-	noError(t, c.Settled(ctx, time.Minute))
+	noError(t, c.WaitIdle(ctx, time.Minute))
 	d, err := c.Dump(ctx)
 	noError(t, err)
 	if len(d.DeadLetters) > 0 {
@@ -157,15 +157,15 @@ func killedAfterAnAnswer(t *testing.T, ctx context.Context, args []string, input
 	return 1
 }
 
-// moodyDoor stands before a door. An event goes through and its answer is lost; the next two tries meet 503 and 429.
-type moodyDoor struct {
+// moodyProxy stands before the HTTP endpoint. An event goes through and its answer is lost; the next two tries meet 503 and 429.
+type moodyProxy struct {
 	mu    sync.Mutex
 	moods int
 }
 
-func (m *moodyDoor) before(t *testing.T, door string) string {
+func (m *moodyProxy) before(t *testing.T, base string) string {
 	t.Helper()
-	to, err := url.Parse(door)
+	to, err := url.Parse(base)
 	noError(t, err)
 	through := httputil.NewSingleHostReverseProxy(to)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

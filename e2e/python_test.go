@@ -71,7 +71,7 @@ func TestPython_LeadsAreTheSameAsOverHTTP(t *testing.T) {
 			t.Errorf("%s: %d records are refused", x.partitioner, refused)
 		}
 	}
-	noError(t, c.Settled(ctx, time.Minute))
+	noError(t, c.WaitIdle(ctx, time.Minute))
 	d, err := c.Dump(ctx)
 	noError(t, err)
 	for _, v := range checker.Check(d) {

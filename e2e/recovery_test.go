@@ -25,7 +25,7 @@ const (
 // TestRecovery loses first Kafka, then a part of Postgres, and follows docs/operations.md.
 func TestRecovery(t *testing.T) {
 	ctx := context.Background()
-	r := begin(t, cluster.Options{Doors: 1}, uint64(time.Now().Unix()), recoveryTenants, recoveryCRMs)
+	r := begin(t, cluster.Options{Ingests: 1}, uint64(time.Now().Unix()), recoveryTenants, recoveryCRMs)
 	plan := load.Plan{Rate: 300, Batch: 5, Clients: 4}
 	// The archiver dies first, so that everybody else is ahead of the archive when Kafka is lost.
 	r.under(plan, func(ctx context.Context) {
@@ -43,7 +43,7 @@ func TestRecovery(t *testing.T) {
 	report := reseedLog(ctx, t, r.c)
 	began := time.Now()
 	startAll(ctx, t, r.c)
-	r.settle(ctx)
+	r.waitIdle(ctx)
 	t.Logf("all at rest %s after the start: %d events were written again, %d consumers' rows were ahead, %d events derived again, %d effects set aside",
 		time.Since(began).Truncate(time.Millisecond), written(report), len(report.Lost), report.Again, report.Aside)
 	if len(report.Lost) == 0 || written(report) == 0 {
@@ -52,7 +52,7 @@ func TestRecovery(t *testing.T) {
 	before = r.sendAgain(ctx, before, report)
 	r.seed++
 	r.under(plan, func(ctx context.Context) { rest(ctx, 2*time.Second) })
-	r.settle(ctx)
+	r.waitIdle(ctx)
 	history := before
 	more, err := checker.ReadHistory(r.history())
 	cluster.Must(t, err)
@@ -70,7 +70,7 @@ func TestRecovery(t *testing.T) {
 	cluster.Must(t, err)
 	r.seed++
 	r.under(plan, func(ctx context.Context) { rest(ctx, 3*time.Second) })
-	r.settle(ctx)
+	r.waitIdle(ctx)
 	more, err = checker.ReadHistory(r.history())
 	cluster.Must(t, err)
 	history = append(history, more...)
@@ -80,7 +80,7 @@ func TestRecovery(t *testing.T) {
 	cluster.Must(t, r.c.Restore(ctx))
 	began = time.Now()
 	startAll(ctx, t, r.c)
-	r.settle(ctx)
+	r.waitIdle(ctx)
 	r.set(ctx, len(calls)-len(sent))
 	t.Logf("at rest %s after the start", time.Since(began).Truncate(time.Millisecond))
 	again, err := r.c.Calls(ctx)
@@ -233,7 +233,7 @@ func (r *round) sendAgain(ctx context.Context, ops []checker.Op, report reseed.R
 		retried++
 		body := fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/e2e/%s","type":"lead.created","subject":%q,"data":{"lead_id":%q}}`,
 			op.ID, op.Client, op.Subject, strings.TrimPrefix(op.Subject, "lead/"))
-		cluster.Must(r.t, cluster.Eventually(ctx, 20*time.Second, func(ctx context.Context) error { return postEvent(ctx, r.c.Doors[0], keys[op.Tenant], body) }))
+		cluster.Must(r.t, cluster.Eventually(ctx, 20*time.Second, func(ctx context.Context) error { return postEvent(ctx, r.c.HTTPURLs[0], keys[op.Tenant], body) }))
 	}
 	for tenant, n := range missing {
 		if n > named[tenant] {

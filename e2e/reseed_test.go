@@ -22,16 +22,16 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// TestReseed_SomeTenantsThenAll builds the log for two of three tenants, beside a landing topic that survived, and then, after another
+// TestReseed_SomeTenantsThenAll builds the log for two of three tenants, with a landing topic that survived, and then, after another
 // loss, for all of them.
 func TestReseed_SomeTenantsThenAll(t *testing.T) {
 	ctx := context.Background()
-	r := begin(t, cluster.Options{Doors: 1}, uint64(time.Now().Unix()), 3, 1)
+	r := begin(t, cluster.Options{Ingests: 1}, uint64(time.Now().Unix()), 3, 1)
 	r.under(load.Plan{Rate: 60, Batch: 3, Clients: 2}, func(ctx context.Context) { rest(ctx, 3*time.Second) })
 	history, err := checker.ReadHistory(r.history())
 	cluster.Must(t, err)
 	r.landed20(ctx, "early")
-	r.settle(ctx)
+	r.waitIdle(ctx)
 	cluster.Must(t, r.c.Processes["archiver"].Kill9())
 	r.landed20(ctx, "late") // in the log and in no archive
 	cluster.Must(t, r.c.KillAll())
@@ -52,7 +52,7 @@ func TestReseed_SomeTenantsThenAll(t *testing.T) {
 		t.Errorf("a tenant that nobody knows: %s", out)
 	}
 	startAll(ctx, t, r.c)
-	r.settleTenants(ctx)
+	r.waitApplied(ctx)
 	r.inLog(ctx, "early", 20)
 	r.inLog(ctx, "late", 20) // forwarded again by itself
 	for i, want := range []string{`"status":"admitted"`, `"status":"admitted"`, string(event.CodeUnknownTenant)} {
@@ -65,7 +65,7 @@ func TestReseed_SomeTenantsThenAll(t *testing.T) {
 	if slices.ContainsFunc(log, func(e event.Recorded) bool { return e.TenantID == "t-2" }) {
 		t.Error("the log has events of the tenant that was left out")
 	}
-	r.settleTenants(ctx)
+	r.waitApplied(ctx)
 
 	cluster.Must(t, r.c.StopAll())
 	cluster.Must(t, r.c.LoseKafka(ctx))
@@ -76,7 +76,7 @@ func TestReseed_SomeTenantsThenAll(t *testing.T) {
 		t.Errorf("everything was archived: lost %v, left out %v", report.Lost, report.LeftOut)
 	}
 	startAll(ctx, t, r.c)
-	r.settle(ctx)
+	r.waitIdle(ctx)
 	for i := range r.tenants {
 		if got := r.ask(ctx, i, fmt.Sprintf("again-%d", i)); !strings.Contains(got, `"status":"admitted"`) {
 			t.Errorf("%s: %s", r.tenants[i].ID, got)
@@ -86,7 +86,7 @@ func TestReseed_SomeTenantsThenAll(t *testing.T) {
 		t.Errorf("a key of before the second loss is forgotten: %s", got)
 	}
 	r.inLog(ctx, "late", 20)
-	r.settle(ctx)
+	r.waitIdle(ctx)
 	t.Logf("%d events of 3 tenants written again in %s", written(report), took.Truncate(time.Millisecond))
 	sent := func(tenant, id string) {
 		history = append(history, checker.Op{At: began, Client: "reseed", Tenant: tenant, ID: id, Type: "lead.created", Subject: "lead/" + id, Outcome: checker.OK})
@@ -151,8 +151,8 @@ func (r *round) inLog(ctx context.Context, prefix string, n int) {
 	}))
 }
 
-// settleTenants waits until every consumer has applied, of each tenant in the log, what the log has.
-func (r *round) settleTenants(ctx context.Context) {
+// waitApplied waits until every consumer has applied, of each tenant in the log, what the log has.
+func (r *round) waitApplied(ctx context.Context) {
 	r.t.Helper()
 	cluster.Must(r.t, cluster.Eventually(ctx, r.patience, func(ctx context.Context) error {
 		log, err := r.c.Log(ctx)
@@ -180,7 +180,7 @@ func (r *round) ask(ctx context.Context, tenant int, id string) string {
 	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
 	defer cancel()
 	body := fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/e2e/reseed","type":"lead.created","subject":"lead/%s","data":{"lead_id":%q}}`, id, id, id)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.c.Doors[0]+"/v1/events", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.c.HTTPURLs[0]+"/v1/events", strings.NewReader(body))
 	cluster.Must(r.t, err)
 	req.Header.Set("Content-Type", "application/cloudevents+json")
 	req.Header.Set("Authorization", "Bearer "+r.tenants[tenant].Key)

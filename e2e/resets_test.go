@@ -38,7 +38,7 @@ func TestResets(t *testing.T) {
 	r := begin(t, cluster.Options{}, 1, resetTenants, resetCRMs)
 	r.under(load.Plan{Rate: 300, Batch: 10, Clients: 4}, func(ctx context.Context) { rest(ctx, 6*time.Second) })
 	r.refused(ctx)
-	r.settle(ctx)
+	r.waitIdle(ctx)
 	was := r.record(ctx)
 	if was.calls == 0 || len(was.deadLetters) == 0 {
 		t.Fatalf("%d calls and %d dead letters: too little to prove anything", was.calls, len(was.deadLetters))
@@ -127,7 +127,7 @@ func (m memory) of(d checker.Dump) (archive [32]byte, letters []string) {
 // the fold of the log, and the archive stored(log).
 func (m memory) compare(ctx context.Context, r *round) {
 	r.t.Helper()
-	r.settle(ctx)
+	r.waitIdle(ctx)
 	d, err := r.c.Dump(ctx)
 	if err != nil {
 		r.t.Fatal(err)
@@ -223,7 +223,7 @@ func (r *round) reset(ctx context.Context, group, target string, do func(context
 }
 
 // unread brings every tenant events that the group, whose service is down, has not read, so that a reset to the end would jump over
-// them. The sequencer reads the door, the others the log. It returns their ids.
+// them. The sequencer reads ingress, the others the log. It returns their ids.
 func (r *round) unread(ctx context.Context, group string) (ids []string, err error) {
 	name := strings.TrimPrefix(group, "neuronx.")
 	for _, tenant := range r.tenants {

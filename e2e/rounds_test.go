@@ -53,7 +53,7 @@ type round struct {
 func begin(t *testing.T, o cluster.Options, seed uint64, tenants, connected int) *round {
 	t.Helper()
 	r := &round{t: t, seed: seed, c: cluster.Start(t, o), patience: 3 * time.Minute, broken: o.Seed.Bug != ""}
-	if err := r.c.Joined(context.Background(), kafka.GroupSequencer, len(r.c.Doors)); err != nil { // joining aborts transactions, too
+	if err := r.c.Joined(context.Background(), kafka.GroupSequencer, len(r.c.HTTPURLs)); err != nil { // joining aborts transactions, too
 		t.Fatal(err)
 	}
 	r.tenants = r.c.Tenants(t, "t", tenants, connected)
@@ -79,7 +79,7 @@ func (r *round) under(p load.Plan, do func(context.Context)) (*load.Stats, time.
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	p.URLs, p.Tenants, p.History, p.Seed = r.c.Doors, r.tenants, h, r.seed
+	p.URLs, p.Tenants, p.History, p.Seed = r.c.HTTPURLs, r.tenants, h, r.seed
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	var stats load.Stats
@@ -246,10 +246,10 @@ func (r *round) check(ctx context.Context, again bool) []checker.Violation {
 			}
 		}
 	}
-	r.settle(ctx)
+	r.waitIdle(ctx)
 	if again {
 		r.again(ctx)
-		r.settle(ctx)
+		r.waitIdle(ctx)
 	}
 	var freezes int
 	if err := r.c.Admin.QueryRow(ctx, `SELECT count(*) FROM neuronx.effect_freezes`).Scan(&freezes); err != nil {
@@ -269,9 +269,9 @@ func (r *round) check(ctx context.Context, again bool) []checker.Violation {
 	return append(r.found, checker.Check(d)...)
 }
 
-func (r *round) settle(ctx context.Context) {
+func (r *round) waitIdle(ctx context.Context) {
 	r.t.Helper()
-	if err := r.c.Settled(ctx, r.patience); err != nil {
+	if err := r.c.WaitIdle(ctx, r.patience); err != nil {
 		r.complain("the engine did not come to rest: %v", err)
 	}
 }

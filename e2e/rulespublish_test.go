@@ -18,7 +18,7 @@ import (
 // What `rules publish` says is what the rules service did: it waits until the bundle is in force, and tells when it is not.
 func TestRulesPublish_SaysWhatIsInForce(t *testing.T) {
 	ctx := context.Background()
-	c := cluster.Start(t, cluster.Options{Doors: 1})
+	c := cluster.Start(t, cluster.Options{Ingests: 1})
 	id := c.Tenants(t, "publish", 1, 0)[0].ID // with version 1
 	service := c.Processes["rules"]
 	bundle := func(score int) string {
@@ -57,7 +57,7 @@ spec:
 	service.Signal(syscall.SIGSTOP)
 	expect(publish(30, 5*time.Second), 3, "neuronx.rules has not taken it in yet")
 	service.Signal(syscall.SIGCONT)
-	noError(t, c.Settled(ctx, time.Minute))
+	noError(t, c.WaitIdle(ctx, time.Minute))
 	expect(publish(30, time.Minute), 0, "version 4 is in force and is the same")
 
 	// Two people at once: the first in the log wins, the second is told.

@@ -17,7 +17,7 @@ import (
 // What a rule missed while it was off is run over once, by the operators' program against the real processes.
 func TestRulesRerun_RunsWhatWasMissedOnce(t *testing.T) {
 	ctx := context.Background()
-	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Doors: 1})}
+	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
 	l.tenant = l.c.Tenants(t, "rerun", 1, 0)[0]
 	publish := func(names ...string) {
 		t.Helper()
@@ -43,7 +43,7 @@ func TestRulesRerun_RunsWhatWasMissedOnce(t *testing.T) {
 	for _, id := range []string{"2", "3"} {
 		l.publish("lead.updated", "lead/"+id, `{"lead_id":"`+id+`"}`)
 	}
-	noError(t, l.c.Settled(ctx, time.Minute))
+	noError(t, l.c.WaitIdle(ctx, time.Minute))
 	if rows := rerun(0); len(rows) != 1 || rows[0]["rule"] != "ping" || rows[0]["state"] != "off" || rows[0]["missed"].(float64) < 2 {
 		t.Errorf("a rule that is off: %v", rows)
 	}
@@ -61,7 +61,7 @@ func TestRulesRerun_RunsWhatWasMissedOnce(t *testing.T) {
 	if rows := rerun(0, "--execute"); len(rows) != 0 {
 		t.Errorf("run twice: %v", rows)
 	}
-	noError(t, l.c.Settled(ctx, time.Minute))
+	noError(t, l.c.WaitIdle(ctx, time.Minute))
 	if out := l.cli("events", "list", "--tenant", l.tenant.ID, "--type", "lead.contacted", "--subject", "lead/3"); strings.Count(out, "lead/3") != 1 {
 		t.Errorf("what was missed about lead/3 was not derived once:\n%s", out)
 	}

@@ -20,7 +20,7 @@ import (
 
 // faults are what may go wrong in a soak. One broker at most is down at a time, and one of the two ingests.
 func (s *soaked) faults() []soak.Fault {
-	doors := []*cluster.Process{s.c.Processes["ingest-0"], s.c.Processes["ingest-1"]}
+	ingests := []*cluster.Process{s.c.Processes["ingest-0"], s.c.Processes["ingest-1"]}
 	extra := s.c.Service(s.t, "ingest-extra", "ingest", "ingest", "--roles", "sequencer", "--slot", "extra")
 	return []soak.Fault{
 		{Kind: "leader kill -9", Takes: []string{"brokers"}, Do: func(ctx context.Context, rng *rand.Rand, struck soak.Hit) error {
@@ -42,7 +42,7 @@ func (s *soaked) faults() []soak.Fault {
 			return s.brokers.Move(ctx, topic, partition, rng, struck)
 		}},
 		{Kind: "ingest kill -9", Takes: []string{"ingest"}, Do: func(ctx context.Context, rng *rand.Rand, struck soak.Hit) error {
-			p := doors[rng.IntN(len(doors))]
+			p := ingests[rng.IntN(len(ingests))]
 			pid, at := p.PID(), time.Now()
 			if err := p.Kill9(); err != nil {
 				return err
@@ -51,7 +51,7 @@ func (s *soaked) faults() []soak.Fault {
 			return s.startAgain(ctx, p)
 		}},
 		{Kind: "sequencer stopped", Takes: []string{"ingest"}, Do: func(ctx context.Context, rng *rand.Rand, struck soak.Hit) error {
-			return s.stop(ctx, doors[rng.IntN(len(doors))], struck)
+			return s.stop(ctx, ingests[rng.IntN(len(ingests))], struck)
 		}},
 		{Kind: "rebalance churn", Takes: []string{"extra"}, Do: func(ctx context.Context, rng *rand.Rand, struck soak.Hit) error {
 			return s.churn(ctx, extra, rng, struck)
@@ -66,7 +66,7 @@ func (s *soaked) faults() []soak.Fault {
 func (s *soaked) coordinator(ctx context.Context, rng *rand.Rand) (topic string, partition int32, err error) {
 	var tp kafka.TopicPartition
 	if rng.IntN(2) == 0 {
-		tp, err = s.admin.TxnStatePartition(ctx, fmt.Sprintf("neuronx.sequencer.%d", rng.IntN(len(s.c.Doors))))
+		tp, err = s.admin.TxnStatePartition(ctx, fmt.Sprintf("neuronx.sequencer.%d", rng.IntN(len(s.c.HTTPURLs))))
 	} else {
 		tp, err = s.admin.OffsetsPartition(ctx, kafka.GroupSequencer)
 	}
@@ -146,10 +146,10 @@ func (s *soaked) startAgain(ctx context.Context, p *cluster.Process) error {
 	return p.Ready(ctx)
 }
 
-// ports are those of the brokers and the doors, in a random order.
+// ports are those of the brokers and of neuronx-ingest, in a random order.
 func (s *soaked) ports(rng *rand.Rand) []string {
 	all := append([]string(nil), s.c.Kafka.Brokers...)
-	for _, d := range s.c.Doors {
+	for _, d := range s.c.HTTPURLs {
 		if u, err := url.Parse(d); err == nil {
 			all = append(all, u.Host)
 		}

@@ -22,7 +22,7 @@ func (s *soaked) judge(ctx context.Context, took time.Duration) {
 	t, r := s.t, &s.report
 	r.Landed, r.Kinds = soak.Summarize(r.Faults)
 	defer s.write()
-	noErrorLater(t, s.settled(ctx))
+	noErrorLater(t, s.caughtUp(ctx))
 	noErrorLater(t, s.during(ctx))
 	acknowledged := int64(0)
 	r.Clients = map[string]clientReport{}
@@ -77,7 +77,7 @@ func (s *soaked) write() {
 
 // check lets the checker decide, a partition's tenants at a time: all of half an hour does not fit into memory.
 func (s *soaked) check(ctx context.Context) []checker.Violation {
-	debug.SetGCPercent(40) // beside all that the cluster needs
+	debug.SetGCPercent(40) // the cluster needs the rest
 	files, err := filepath.Glob(filepath.Join(s.dir, "history-*.jsonl"))
 	noError(s.t, err)
 	ops := map[int32][]checker.Op{}
@@ -100,8 +100,8 @@ func (s *soaked) check(ctx context.Context) []checker.Violation {
 	return found
 }
 
-// settled waits until every consumer has all that the log holds, which the watch has read along.
-func (s *soaked) settled(ctx context.Context) error {
+// caughtUp waits until every consumer has all that the log holds, which the watch has read along.
+func (s *soaked) caughtUp(ctx context.Context) error {
 	return cluster.Eventually(ctx, 10*time.Minute, func(ctx context.Context) error {
 		ends, err := s.admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicIngress)
 		if err != nil {
@@ -127,7 +127,7 @@ func (s *soaked) settled(ctx context.Context) error {
 	})
 }
 
-// keepLogs keeps the processes' logs beside the histories.
+// keepLogs keeps the processes' logs with the histories.
 func (s *soaked) keepLogs() {
 	logs, _ := filepath.Glob(filepath.Join(s.c.Dir, "*.log"))
 	for _, f := range logs {

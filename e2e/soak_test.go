@@ -56,7 +56,7 @@ func TestSoakCluster(t *testing.T) {
 	s.run(time.Duration(minutes * float64(time.Minute)))
 }
 
-// soakReport is what is written beside the histories.
+// soakReport is what is written next to the histories.
 type soakReport struct {
 	Seed       uint64                  `json:"seed"`
 	Commit     string                  `json:"commit"`
@@ -150,7 +150,7 @@ func (s *soaked) run(lasts time.Duration) {
 // open makes the tenants and what looks at the cluster.
 func (s *soaked) open(ctx context.Context) {
 	t := s.t
-	noError(t, s.c.Joined(ctx, kafka.GroupSequencer, len(s.c.Doors)))
+	noError(t, s.c.Joined(ctx, kafka.GroupSequencer, len(s.c.HTTPURLs)))
 	s.tenants = s.c.Tenants(t, "t", soakTenants, soakConnected)
 	s.stats = map[string]*load.Stats{}
 	id, schema, err := s.c.Registry.ByType(ctx, "lead.created")
@@ -191,7 +191,7 @@ func (s *soaked) clients(python, java []string) map[string]func(context.Context,
 		"python": program("python", python),
 		"java":   program("java", java),
 		"http": func(ctx context.Context, h *checker.History, stats *load.Stats) error {
-			return load.Run(ctx, load.Plan{URLs: s.c.Doors, Tenants: s.tenants, Rate: rate("http"), Batch: 20, Clients: 24, History: h, Seed: s.report.Seed}, stats)
+			return load.Run(ctx, load.Plan{URLs: s.c.HTTPURLs, Tenants: s.tenants, Rate: rate("http"), Batch: 20, Clients: 24, History: h, Seed: s.report.Seed}, stats)
 		},
 		"landing": func(ctx context.Context, h *checker.History, stats *load.Stats) error {
 			return s.landing(ctx, load.Feed{Name: "landing", Rate: rate("landing"), History: h, Seed: s.report.Seed, Stats: stats})

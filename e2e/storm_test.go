@@ -37,12 +37,12 @@ const loudest = 40
 // counted, because each fact is new. It ends by the rate of its subject; every fact stays.
 func TestStorm_ALoopThroughTheCRMEndsAndItsFactsStay(t *testing.T) {
 	ctx := context.Background()
-	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Doors: 1})}
-	door := l.c.Processes["ingest-0"]
-	noError(t, door.Term())
-	door.With("--storm-facts", fmt.Sprint(loudest))
-	noError(t, door.Start())
-	noError(t, door.Ready(ctx))
+	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
+	ingest := l.c.Processes["ingest-0"]
+	noError(t, ingest.Term())
+	ingest.With("--storm-facts", fmt.Sprint(loudest))
+	noError(t, ingest.Start())
+	noError(t, ingest.Ready(ctx))
 	l.tenant = l.c.Tenants(t, "storm", 1, 0)[0]
 	dir := filepath.Join(l.c.Dir, "rules")
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -58,13 +58,13 @@ func TestStorm_ALoopThroughTheCRMEndsAndItsFactsStay(t *testing.T) {
 	sent := make(chan int, 1)
 	go func() { sent <- l.webhooks(watching) }()
 	l.publish("lead.updated", "lead/loud", `{"lead_id":"loud"}`)
-	l.wait(ctx, "the loop to be cut", func(w world) bool { return w.derived["lead.contacted"] >= loudest })
+	l.wait(ctx, "the loop to be cut", func(w tally) bool { return w.derived["lead.contacted"] >= loudest })
 	for i := range 5 { // the subject is still loud
 		l.publish("lead.updated", "lead/loud", fmt.Sprintf(`{"lead_id":"loud","campaign":"%d"}`, i))
 	}
 	l.publish("lead.updated", "lead/other", `{"lead_id":"other"}`)
-	l.wait(ctx, "another subject to be answered", func(w world) bool { return w.derived["lead.contacted"] >= loudest+1 })
-	if err := l.c.Settled(ctx, time.Minute); err != nil {
+	l.wait(ctx, "another subject to be answered", func(w tally) bool { return w.derived["lead.contacted"] >= loudest+1 })
+	if err := l.c.WaitIdle(ctx, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	stop()
@@ -112,7 +112,7 @@ func (l *loop) webhooks(ctx context.Context) int {
 			return err
 		}
 		body := fmt.Sprintf(`{"specversion":"1.0","id":"hook-%s","source":"/crm","type":"lead.updated","subject":"lead/loud","data":{"lead_id":"loud"}}`, e.ID)
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.c.Doors[0]+"/v1/events", bytes.NewReader([]byte(body)))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.c.HTTPURLs[0]+"/v1/events", bytes.NewReader([]byte(body)))
 		if err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func (l *loop) webhooks(ctx context.Context) int {
 		}
 		_ = res.Body.Close()
 		if res.StatusCode != http.StatusAccepted {
-			return fmt.Errorf("the door answers %s", res.Status)
+			return fmt.Errorf("the HTTP endpoint answers %s", res.Status)
 		}
 		n++
 		return nil

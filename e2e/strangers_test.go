@@ -31,7 +31,7 @@ func TestStrangers_AreAdmittedOnceEachUnderTheirOwnTypes(t *testing.T) {
 		{"java", "com.acme.crm.deal_closed", append(java[:len(java)-1:len(java)-1], "strangers/Stranger.java")},
 		{"node", "com.acme.billing.invoice_paid", []string{"node", "strangers/stranger.mjs"}},
 	}
-	c := cluster.Start(t, cluster.Options{Doors: 1})
+	c := cluster.Start(t, cluster.Options{Ingests: 1})
 	tenants := strayTenants(t, c.Tenants(t, "stranger", 24, 0), len(strangers))
 	for i, s := range strangers {
 		before := judged(t, ctx, c)
@@ -55,7 +55,7 @@ func TestStrangers_AreAdmittedOnceEachUnderTheirOwnTypes(t *testing.T) {
 			return nil
 		}))
 	}
-	noError(t, c.Settled(ctx, time.Minute))
+	noError(t, c.WaitIdle(ctx, time.Minute))
 	d, err := c.Dump(ctx)
 	noError(t, err)
 	got := map[string]int{}

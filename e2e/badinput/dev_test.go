@@ -10,7 +10,7 @@ import (
 	"github.com/neuronx/engine/e2e/cluster"
 )
 
-// byDev are the families that need no real Kafka: they end at the HTTP door, at the registry or in the operators' program.
+// byDev are the families that need no real Kafka: they end at the HTTP endpoint, at the registry or in the neuronx command.
 var byDev = []string{"http", "schema", "rule", "import", "cli"}
 
 // The proof on a real Kafka plays the whole corpus and measures what it costs. Here the engine is that of `neuronx dev`, so that a change

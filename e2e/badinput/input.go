@@ -38,21 +38,21 @@ type Input struct {
 	CLI     *Program `yaml:"cli"`
 	Expect  Expect   `yaml:"expect"`
 
-	Delays time.Duration `yaml:"delays"` // how much later another tenant's event may come beside it, where honest producers cost as much
+	Delays time.Duration `yaml:"delays"` // how much later another tenant's event may come during it, where honest producers cost as much
 }
 
 // Expect is the refusal.
 type Expect struct {
 	Code     event.Code `yaml:"code"`
 	Status   int        `yaml:"status"`   // HTTP
-	Late     bool       `yaml:"late"`     // the door takes it, and the dead letters name the code
+	Late     bool       `yaml:"late"`     // HTTP answers 202, and a dead letter names the code
 	Exit     int        `yaml:"exit"`     // of the operators' program
 	Problem  string     `yaml:"problem"`  // code of a problem that the program lists
 	Says     string     `yaml:"says"`     // part of what the program writes
 	Registry int        `yaml:"registry"` // error code of the schema registry, asked by its own API; 0: it is not asked
 }
 
-// HTTP is one request to the door.
+// HTTP is one request to the HTTP endpoint.
 type HTTP struct {
 	Method  string   `yaml:"method"` // POST unless said
 	Path    string   `yaml:"path"`   // /v1/events unless said

@@ -20,7 +20,7 @@ const Victim = "victim"
 
 // Player plays inputs against one engine. It is not safe for concurrent use.
 type Player struct {
-	Door     string // URL
+	HTTPURL  string // URL
 	Registry string // URL
 	Keys     map[string]string
 	Kafka    kafka.Config

@@ -30,7 +30,7 @@ var tagged []byte
 // whatever holds that up holds the witness up.
 func NewPlayer(ctx context.Context, c *cluster.Cluster) (p *Player, witness string, err error) {
 	p = &Player{
-		Door: c.Doors[0], Registry: c.RegistryURL, Keys: map[string]string{}, Kafka: c.Kafka, Signer: c.Keys, Command: c.Command,
+		HTTPURL: c.HTTPURLs[0], Registry: c.RegistryURL, Keys: map[string]string{}, Kafka: c.Kafka, Signer: c.Keys, Command: c.Command,
 		Dir: filepath.Join(c.Dir, "badinput"), Tape: NewTape(cluster.Partitions),
 	}
 	if _, err := c.Registry.Push(ctx, []schemas.File{{Path: "schemas/badinput/tagged.v1.avsc", Text: tagged}}, true); err != nil {
@@ -100,7 +100,7 @@ func (p *Player) end(ctx context.Context, c *cluster.Cluster) error {
 	return err
 }
 
-// Ready says whether the door knows by now which keys and tenants are to be refused, and which not.
+// Ready says whether neuronx-ingest knows by now which keys and tenants are to be refused, and which not.
 func (p *Player) Ready(ctx context.Context) error {
 	for key, want := range map[string]int{"suspended": http.StatusForbidden, "revoked": http.StatusUnauthorized, "reader": http.StatusForbidden, "writer": http.StatusUnsupportedMediaType} {
 		status, answer, err := p.request(ctx, &HTTP{Key: key}, nil)

@@ -19,7 +19,7 @@ type Tape struct {
 	mu       sync.Mutex
 	changed  chan struct{}              // closed at every change
 	admitted map[string]admittedAt      // by tenant/id
-	refusals map[string]map[string]bool // codes and details, by place or id
+	refusals map[string]map[string]bool // codes and details, by offset or id
 	failed   error
 }
 
@@ -65,7 +65,7 @@ func (t *Tape) event(r *kafka.Record) error {
 }
 
 func byID(id string) string                        { return "id " + id }
-func byPlace(partition int32, offset int64) string { return fmt.Sprintf("%d/%d", partition, offset) }
+func byOffset(partition int32, offset int64) string { return fmt.Sprintf("%d/%d", partition, offset) }
 func byOrigin(forwarded string) string             { return "from " + forwarded }
 func byMark(mark string) string                    { return "mark " + mark }
 

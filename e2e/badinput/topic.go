@@ -46,12 +46,12 @@ func (p *Player) kafka(ctx context.Context, in *Kafka, want Expect) error {
 		sent = append(sent, batch...)
 	}
 	for _, r := range sent {
-		place := byPlace(r.Partition, r.Offset)
+		location := byOffset(r.Partition, r.Offset)
 		if in.Misplaced && len(r.Key) > 0 { // it is refused at home, under another offset
 			id, _ := kafka.Header(r, "ce_id")
-			place = byID(id)
+			location = byID(id)
 		}
-		if err := p.Tape.refused(ctx, want.Code, place); err != nil {
+		if err := p.Tape.refused(ctx, want.Code, location); err != nil {
 			return err
 		}
 	}
@@ -176,7 +176,7 @@ func (p *Player) sign(in *Record, r *kgo.Record) error {
 	}
 	keys := map[string]*event.Keyring{"engine": p.Signer, "stranger": p.stranger}[in.Sign]
 	if keys == nil {
-		return fmt.Errorf("nobody of the name %s signs", in.Sign)
+		return fmt.Errorf("no keyring is called %s", in.Sign)
 	}
 	e, err := kafka.ParseRecord(r)
 	if err != nil {

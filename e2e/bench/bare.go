@@ -21,7 +21,7 @@ import (
 // bareVerb makes this program the raw limit of the HTTP jobs.
 const bareVerb = "bare-http"
 
-// serveBare serves until it is killed: it reads a request to its end, looks at nothing of it, writes records that the door has made
+// serveBare serves until it is killed: it reads a request to its end, looks at nothing of it, writes records that neuronx-ingest made
 // of such requests, and answers when they are acknowledged.
 func serveBare(args []string) error {
 	if len(args) != 4 {
@@ -48,7 +48,7 @@ func serveBare(args []string) error {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		of := made[rand.IntN(len(made))] // all of one tenant, as in a batch at the door
+		of := made[rand.IntN(len(made))] // all of one tenant, as in a batch of neuronx-ingest
 		first := rand.IntN(len(of))
 		acks := make(chan error, n)
 		for i := range n {
@@ -70,7 +70,7 @@ func serveBare(args []string) error {
 	return srv.Serve(l)
 }
 
-// readStored reads the door's records, by tenant.
+// readStored reads the records of neuronx-ingest, by tenant.
 func readStored(file string) ([][]stored, error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -11,7 +11,7 @@
 //	archive         COPY of the same rows, one connection              neuronx-archiver, Kafka to committed rows
 //	http_single     net/http + franz-go producing the same records     neuronx-ingest --roles http, one event a request
 //	http_batch_json the same, 100 events a request                     the same, 100 events a request
-//	fairness_http   200 events/s of 50 tenants, alone                  the same beside a tenant at 100 times its quota
+//	fairness_http   200 events/s of 50 tenants, alone                  the same during a flood of a tenant at 100 times its quota
 //	fairness_landing  the same of 20 tenants' landing topics           the same, through neuronx-ingest --roles landing,sequencer
 //	end_to_end_p50  none                                               HTTP 202 to a row in read.leads, 200 events/s, whole engine
 //	scaling         none: a base of 60,000 events, 50 tenants,         admission of ten times the events, at a hundred times the tenants,

@@ -41,7 +41,7 @@ func (b *bench) endToEnd(ctx context.Context, r *report) error {
 }
 
 func (b *bench) leads(ctx context.Context) (sample, error) {
-	n := int((settle + b.o.load).Seconds() * float64(b.o.rate))
+	n := int((warmUp + b.o.load).Seconds() * float64(b.o.rate))
 	fl := &flight{tenant: map[string]string{}, at: map[string]time.Time{}}
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
 	defer client.CloseIdleConnections()
@@ -58,7 +58,7 @@ func (b *bench) leads(ctx context.Context) (sample, error) {
 			t, id := b.tenants[b.maker.rng.IntN(len(b.tenants))], b.maker.id()
 			body := appendEvent(nil, id)
 			posts.Go(func() {
-				err := post(ctx, client, b.c.Doors[0], "application/cloudevents+json", t, body)
+				err := post(ctx, client, b.c.HTTPURLs[0], "application/cloudevents+json", t, body)
 				fl.mu.Lock()
 				defer fl.mu.Unlock()
 				if err != nil {
@@ -76,7 +76,7 @@ func (b *bench) leads(ctx context.Context) (sample, error) {
 
 // visible looks for the rows of accepted events until all are there.
 func (b *bench) visible(ctx context.Context, fl *flight, n int, began time.Time) (all []time.Duration, err error) {
-	deadline := began.Add(settle + b.o.load + 60*time.Second)
+	deadline := began.Add(warmUp + b.o.load + 60*time.Second)
 	for seen := 0; seen < n; {
 		if err := wait(ctx, time.Now().Add(look)); err != nil {
 			return nil, err
@@ -116,7 +116,7 @@ func (b *bench) visible(ctx context.Context, fl *flight, n int, began time.Time)
 		fl.mu.Lock()
 		for _, id := range found {
 			seen++
-			if at := fl.at[id]; at.Sub(began) >= settle {
+			if at := fl.at[id]; at.Sub(began) >= warmUp {
 				all = append(all, now.Sub(at))
 			}
 			delete(fl.at, id)
@@ -128,8 +128,8 @@ func (b *bench) visible(ctx context.Context, fl *flight, n int, began time.Time)
 }
 
 // post sends one request and expects it to be accepted as a whole.
-func post(ctx context.Context, client *http.Client, door, media string, t load.Tenant, body []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, door+"/v1/events", bytes.NewReader(body))
+func post(ctx context.Context, client *http.Client, base, media string, t load.Tenant, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/events", bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// The fairness jobs measure what one tenant at 100 times its quota costs the others: in turns, these send alone and beside the flood.
+// The fairness jobs measure what one tenant at 100 times its quota costs the others: in turns, these send alone and during the flood.
 const (
 	jobFairHTTP    = "fairness_http"
 	jobFairLanding = "fairness_landing"
@@ -59,9 +59,9 @@ func (b *bench) fairHTTP(ctx context.Context, r *report) error {
 		accepted[side] = append(accepted[side], answers)
 		return visible, err
 	}
-	pairs, what, err := b.beside(ctx, ours, witness, deluge{
+	pairs, what, err := b.alongside(ctx, ours, witness, deluge{
 		begin: func() (*flood, error) { return startFlood(floodRate, "http", address, b.flooder.Key) },
-		full: func(ctx context.Context) error { // what the door lets in at once is used up
+		full: func(ctx context.Context) error { // the burst that is accepted at once is used up
 			return cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error {
 				err := post(ctx, http.DefaultClient, "http://"+address, mediaOne, b.flooder, appendEvent(nil, b.maker.id()))
 				if err == nil || !strings.HasPrefix(err.Error(), "429") {
@@ -91,7 +91,7 @@ func (b *bench) posted(ctx context.Context, address string) (visible, answers sa
 	defer client.CloseIdleConnections()
 	var mu sync.Mutex
 	var all []time.Duration
-	counted := time.Now().Add(settle)
+	counted := time.Now().Add(warmUp)
 	visible, err = b.steady(ctx, kafka.TopicEvents, func(id string, done func(error)) {
 		t := b.tenants[b.maker.rng.IntN(len(b.tenants))]
 		body := appendEvent(nil, id)
@@ -139,7 +139,7 @@ func (b *bench) fairLanding(ctx context.Context, r *report) error {
 		})
 	}
 	ours := b.c.Service(b.t, "bench-fair-landing", "ingest", "ingest", "--roles", "landing,sequencer", "--laptop")
-	pairs, what, err := b.beside(ctx, ours, witness, deluge{
+	pairs, what, err := b.alongside(ctx, ours, witness, deluge{
 		begin: func() (*flood, error) {
 			if err := b.makeLanding(ctx, b.flooder); err != nil {
 				return nil, err
@@ -181,8 +181,8 @@ type deluge struct {
 	clear func(context.Context) error // leaves nothing behind
 }
 
-// beside runs the rounds: the witnesses alone, and while the flood goes on. It also says what the flood came to.
-func (b *bench) beside(ctx context.Context, ours *cluster.Process, witness func(context.Context, int) (sample, error), d deluge) (pairs []pair, what string, err error) {
+// alongside runs the rounds: the witnesses alone, and while the flood goes on. It also says what the flood came to.
+func (b *bench) alongside(ctx context.Context, ours *cluster.Process, witness func(context.Context, int) (sample, error), d deluge) (pairs []pair, what string, err error) {
 	from, err := b.ends(ctx, kafka.TopicIngress)
 	if err != nil {
 		return nil, "", err
@@ -203,7 +203,7 @@ func (b *bench) beside(ctx context.Context, ours *cluster.Process, witness func(
 		busy[side] = append(busy[side], ms(used.own)/time.Since(began).Seconds())
 		return s, err
 	}
-	all, err := b.rounds(ctx, []string{"alone", "beside the flood"}, nil,
+	all, err := b.rounds(ctx, []string{"alone", "during the flood"}, nil,
 		func(ctx context.Context) (sample, error) {
 			s, err := measured(ctx, 0)
 			if err == nil && s.others > floodQuota/10. {
@@ -230,7 +230,7 @@ func (b *bench) beside(ctx context.Context, ours *cluster.Process, witness func(
 	to, err := b.ends(ctx, kafka.TopicIngress)
 	b.window += sum(to) - sum(from)
 	return pairs, fmt.Sprintf("for %s a round, while another one with a quota of %d events/s is sent for at %d by a process of its own at nice 19: "+
-		"%.0f/s were sent and %.0f/s refused with 429, %.1f/s admitted, %.0f connections closed; neuronx-ingest took %.0f ms of CPU a second alone and %.0f beside the flood (medians)",
+		"%.0f/s were sent and %.0f/s refused with 429, %.1f/s admitted, %.0f connections closed; neuronx-ingest took %.0f ms of CPU a second alone and %.0f during the flood (medians)",
 		b.o.load, floodQuota, floodRate, median(sent), median(refused), median(admitted), median(dials), median(busy[0]), median(busy[1])), err
 }
 

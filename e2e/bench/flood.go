@@ -122,7 +122,7 @@ func serveFlood(args []string) error {
 }
 
 // floodHTTP sends single events over a few connections, at the rate or as fast as answers come. It writes requests itself, because an
-// http.Client takes more of the machine than the door does to refuse them.
+// http.Client takes more of the machine than neuronx-ingest does to refuse them.
 func floodHTTP(ctx context.Context, c *counters, rate int, address, key string) error {
 	errs := make(chan error, floodConnections)
 	for k := range floodConnections {

@@ -12,8 +12,8 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// settle is how long a steady load runs before latencies count.
-const settle = time.Second
+// warmUp is how long a steady load runs before latencies count.
+const warmUp = time.Second
 
 // admissionLatency measures produce → visible at a steady rate: through the sequencer to the log, and raw to a plain topic.
 func (b *bench) admissionLatency(ctx context.Context, r *report) error {
@@ -76,7 +76,7 @@ func (b *bench) steady(ctx context.Context, out string, send func(id string, don
 	defer fail(nil)
 	var mu sync.Mutex
 	sent := map[string]time.Time{}
-	n := int((settle + b.o.load).Seconds() * float64(b.o.rate))
+	n := int((warmUp + b.o.load).Seconds() * float64(b.o.rate))
 	var open sync.WaitGroup
 	open.Go(func() {
 		began := time.Now()
@@ -106,12 +106,12 @@ func (b *bench) steady(ctx context.Context, out string, send func(id string, don
 	return s, context.Cause(ctx)
 }
 
-// arrivals collects the latencies of n events, but for those sent while the load settled, and counts what else arrives after that.
+// arrivals collects the latencies of n events, but for those sent during the warm-up, and counts what else arrives after that.
 func (b *bench) arrivals(ctx context.Context, consumer *kgo.Client, n int, mu *sync.Mutex, sent map[string]time.Time) (sample, error) {
-	ctx, cancel := context.WithTimeout(ctx, settle+b.o.load+30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, warmUp+b.o.load+30*time.Second)
 	defer cancel()
 	var all []time.Duration
-	counted, others := time.Now().Add(settle), 0
+	counted, others := time.Now().Add(warmUp), 0
 	for seen := 0; seen < n; {
 		fetches := consumer.PollFetches(ctx)
 		now := time.Now()

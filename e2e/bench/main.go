@@ -22,7 +22,7 @@ type options struct {
 	records  int           // events of one round of admission
 	archived int           // events of one round of the archive
 	load     time.Duration // of one round at a steady rate
-	http     time.Duration // of one side of a round at the door
+	http     time.Duration // of one side of a round over HTTP
 	rate     int           // events a second of the latency jobs
 	scaling  int           // events of the scaling jobs' base
 	store    string        // of Kafka Streams: memory or rocksdb
@@ -59,7 +59,7 @@ func main() {
 	flag.IntVar(&o.rate, "rate", 200, "events a second of the latency jobs")
 	flag.IntVar(&o.scaling, "scaling-events", o.scaling, "events of the scaling jobs' base, of which they measure ten times as many, too")
 	flag.StringVar(&o.store, "streams-store", "memory", "where the Kafka Streams program keeps its state: memory or rocksdb")
-	flag.StringVar(&o.profiles, "profile", "", "measure nothing: run sequencer, archiver and door in this process, write their CPU profiles to this folder")
+	flag.StringVar(&o.profiles, "profile", "", "measure nothing: run sequencer, archiver and HTTP server in this process, write their CPU profiles to this folder")
 	flag.Parse()
 	o.jobs = strings.Split(jobs, ",")
 	for _, j := range o.jobs {
@@ -126,7 +126,7 @@ func (b *bench) measure(ctx context.Context, r *report) error {
 		do  func(context.Context, *report) error
 	}{
 		{"end_to_end", b.endToEnd}, {"", b.limitOne}, {"", b.quiesce}, {"admission_latency", b.admissionLatency},
-		{jobFairHTTP, b.fairHTTP}, {jobFairLanding, b.fairLanding}, {"http", b.door}, {"admission", b.admission}, {"archive", b.archive},
+		{jobFairHTTP, b.fairHTTP}, {jobFairLanding, b.fairLanding}, {"http", b.measureHTTP}, {"admission", b.admission}, {"archive", b.archive},
 		{"key_window", b.keyWindow}, {"restore", b.restoreKeys},
 		{jobScaling, b.scaling}, {jobScalingArchive, b.scalingArchive},
 	}

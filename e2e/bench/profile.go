@@ -23,7 +23,7 @@ import (
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
-// profile runs sequencer, archiver and door inside of this process and writes their CPU profiles. Nothing is reported: what is measured
+// profile runs sequencer, archiver and HTTP server in this process and writes their CPU profiles. Nothing is reported: what is measured
 // runs alone in its process.
 func (b *bench) profile(ctx context.Context) error {
 	if err := b.quiesce(ctx, nil); err != nil {
@@ -47,7 +47,7 @@ func (b *bench) profile(ctx context.Context) error {
 	if err := b.profileArchiver(ctx); err != nil {
 		return err
 	}
-	return b.profileDoor(ctx)
+	return b.profileHTTP(ctx)
 }
 
 func (b *bench) sequencerInside(name string) runner {
@@ -78,13 +78,13 @@ func (b *bench) profileArchiver(ctx context.Context) error {
 	return errors.Join(wait(ctx, time.Now().Add(b.o.load)), stop())
 }
 
-// profileDoor has the load in its profile, too: look at what is below the server's handler.
-func (b *bench) profileDoor(ctx context.Context) error {
+// profileHTTP has the load in its profile, too: look at what is below the server's handler.
+func (b *bench) profileHTTP(ctx context.Context) error {
 	address, err := freeAddress()
 	if err != nil {
 		return err
 	}
-	for _, job := range b.doorJobs() {
+	for _, job := range b.httpJobs() {
 		cfg := ingest.Default()
 		cfg.Settings, cfg.Roles, cfg.HTTPAddr, cfg.Laptop = b.settings("neuronx_ingest"), []string{ingest.RoleHTTP}, address, true
 		pid, _, stop, err := b.inside(job.name+".pprof", func(ctx context.Context, rt *app.Runtime) error { return ingest.Run(ctx, rt, cfg) })(ctx)

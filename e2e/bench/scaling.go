@@ -100,9 +100,9 @@ type backlog struct {
 }
 
 // prepare empties the engine, makes the tenants of a point, and fills ingress: with some events to warm up, and with those that are
-// measured in a transaction that is still open, so that whoever reads committed meets them at once, when it is ended.
+// measured in a transaction that is still open, so that readers of committed records meet them all at once, when it ends.
 func (b *bench) prepare(ctx context.Context, p point) (*backlog, error) {
-	if err := b.c.Anew(ctx, p.partitions); err != nil {
+	if err := b.c.Reprovision(ctx, p.partitions); err != nil {
 		return nil, err
 	}
 	m := *b.maker

@@ -57,7 +57,7 @@ func open(ctx context.Context, t *scope, o options) (*bench, error) {
 		b.meter.kfake = true
 	}
 	b.say("building and starting the engine")
-	b.c = cluster.Start(t, cluster.Options{Bin: "e2e-bench", Doors: 1})
+	b.c = cluster.Start(t, cluster.Options{Bin: "e2e-bench", Ingests: 1})
 	b.say("making %d tenants", tenants)
 	b.tenants = b.c.Tenants(t, "bench", tenants, 0)
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.c.Kafka.Brokers...))

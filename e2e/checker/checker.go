@@ -107,7 +107,7 @@ func Check(d Dump) []Violation {
 	}
 	for name := range d.Tables {
 		if d.Fold[name] == nil {
-			r.add("I4", "nobody has folded the log into %s", name)
+			r.add("I4", "%s is in the database, and the log was not folded into it", name)
 		}
 	}
 	if d.Effects != nil {
@@ -158,7 +158,7 @@ func checkAcknowledged(r *report, d Dump) {
 	for i := range d.Log {
 		e := &d.Log[i]
 		if !sent[[2]string{e.TenantID, e.ID}] && !e.Derived() && !event.Reserved(e.Type) {
-			r.add("I1", "%s/%s (%s) is in the log and nobody sent it", e.TenantID, e.ID, e.Type)
+			r.add("I1", "%s/%s (%s) is in the log and was never sent", e.TenantID, e.ID, e.Type)
 		}
 	}
 }

@@ -12,7 +12,7 @@ func stored(e event.Recorded) ([]byte, error) {
 	return fmt.Appendf(nil, "%s/%d/%s", e.TenantID, e.Sequence, e.ID), nil
 }
 
-// good is a small world in which everything holds.
+// good is a small history in which everything holds.
 func good() Dump {
 	mk := func(id, typ string, seq int64) event.Recorded {
 		return event.Recorded{Event: event.Event{TenantID: "t", ID: id, Type: typ}, Sequence: seq, Position: 100 * seq, Offset: seq - 1, LogID: "l"}
@@ -39,7 +39,7 @@ func good() Dump {
 	return d
 }
 
-func TestCheck_FindsNothingInAGoodWorld(t *testing.T) {
+func TestCheck_FindsNothingInAGoodHistory(t *testing.T) {
 	if v := Check(good()); len(v) != 0 {
 		t.Errorf("%v", v)
 	}

@@ -121,7 +121,7 @@ const maxKey = 1024
 // row finds a row or begins it.
 func (m models) row(table string, e *seen, key, id string) row {
 	if len(id) > maxKey {
-		return row{} // which nobody keeps
+		return row{} // which is not stored
 	}
 	if m[table] == nil {
 		m[table] = map[string]row{}
@@ -321,7 +321,7 @@ func (m models) count(tenant, column string, of row, at string, where *time.Loca
 	}
 }
 
-// zoneOf reads the zone that an event sets. One that nobody knows changes nothing.
+// zoneOf reads the zone that an event sets. An unknown one changes nothing.
 func zoneOf(e *seen) (*time.Location, bool) {
 	if e.text("zone") == "" {
 		return time.UTC, e.has("zone")

@@ -4,14 +4,14 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 )
 
-// Witness reads the door, the log and the dead letters along while they are written, so that what must hold at every moment can be asked
+// Witness reads ingress, the log and the dead letters along while they are written, so that what must hold at every moment can be asked
 // in the middle of a fault, at a cost that does not grow with the log. What it finds broken stays found. It is not safe for
 // concurrent use.
 type Witness struct {
 	partitionOf func(tenant string) int32
 	found       report
-	door        map[int32][]entry // not yet known to be judged, in the order of offsets
-	entered     map[string]int    // records at the door by tenant, forwarded copies left out
+	ingress     map[int32][]entry // not yet known to be judged, in the order of offsets
+	entered     map[string]int    // records in ingress by tenant, forwarded copies left out
 	strayed     map[string]int
 	seen        map[[2]string]*fate
 	order       map[string]state
@@ -37,7 +37,7 @@ type state struct{ sequence, position int64 }
 // NewWitness makes a witness that has seen nothing. partitionOf says where a tenant's records belong.
 func NewWitness(partitionOf func(tenant string) int32) *Witness {
 	return &Witness{
-		partitionOf: partitionOf, found: report{found: map[string]*Violation{}}, door: map[int32][]entry{}, entered: map[string]int{},
+		partitionOf: partitionOf, found: report{found: map[string]*Violation{}}, ingress: map[int32][]entry{}, entered: map[string]int{},
 		strayed: map[string]int{}, seen: map[[2]string]*fate{}, order: map[string]state{}, log: map[int32][]entry{},
 		covered: map[string]map[int32]int{}, required: map[string]map[string]int64{},
 	}
@@ -53,8 +53,8 @@ func (w *Witness) fate(tenant, id string) *fate {
 	return f
 }
 
-// Door takes a committed record of the door. One without an id is nobody's in this load.
-func (w *Witness) Door(partition int32, offset int64, e *event.Event) {
+// Ingress takes a committed record of neuronx.ingress. One without an id was not sent by this load.
+func (w *Witness) Ingress(partition int32, offset int64, e *event.Event) {
 	f := w.fate(e.TenantID, e.ID)
 	if partition != w.partitionOf(e.TenantID) {
 		w.strayed[e.TenantID]++
@@ -65,7 +65,7 @@ func (w *Witness) Door(partition int32, offset int64, e *event.Event) {
 	if e.Derived() {
 		return // one that comes before its turn is ignored and sent again; in the end every number is there
 	}
-	w.door[partition] = append(w.door[partition], entry{offset: offset, key: [2]string{e.TenantID, e.ID}})
+	w.ingress[partition] = append(w.ingress[partition], entry{offset: offset, key: [2]string{e.TenantID, e.ID}})
 }
 
 // Log takes a committed record of the log: I1 and I2 as far as the past decides them.
@@ -105,17 +105,17 @@ func (w *Witness) DeadLetter(d DeadLetter) {
 	}
 }
 
-// Unjudged returns the records of the door below the sequencer's committed offsets of which nothing is known, the first of each
+// Unjudged returns the records of ingress below the sequencer's committed offsets of which nothing is known, the first of each
 // partition. Readers lag a commit, so it is asked again until it is empty; what stays breaks I10: the offset was committed, and
 // what it covers is nowhere.
 func (w *Witness) Unjudged(committed map[int32]int64) []string {
 	var out []string
-	for p, entries := range w.door {
+	for p, entries := range w.ingress {
 		n := 0
 		for n < len(entries) && w.judged(entries[n].key) {
 			n++
 		}
-		w.door[p] = entries[n:]
+		w.ingress[p] = entries[n:]
 		if n < len(entries) && entries[n].offset < committed[p] {
 			out = append(out, entries[n].key[0]+"/"+entries[n].key[1])
 		}
@@ -164,12 +164,12 @@ func (w *Witness) Heads() map[string]int64 {
 	return out
 }
 
-// Ledger is what became of the records of the door.
+// Ledger is what became of the records of ingress.
 type Ledger struct {
 	Entered, Admitted, Refused, Repeats, Forwarded int
 }
 
-// Ended checks I9 when all is at rest: every record of the door is in the log or in the dead letters or repeats one that is, nothing
+// Ended checks I9 when all is at rest: every record of ingress is in the log or in the dead letters or repeats one that is, nothing
 // is there that never came in, and the engine's own counts, by tenant, say the same. Entered is not theirs to say. It returns the sums.
 func (w *Witness) Ended(engine map[string]Ledger) (sum Ledger) {
 	tenants := map[string]*Ledger{}

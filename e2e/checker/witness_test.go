@@ -7,17 +7,17 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 )
 
-// watched is a witness of a good world: two facts, one of them sent twice, an effect of the first, and a refusal.
+// watched is a witness of a good history: two facts, one of them sent twice, an effect of the first, and a refusal.
 func watched(change func(*event.Recorded)) *Witness {
 	w := NewWitness(func(string) int32 { return 0 })
-	door := func(offset int64, id, deriver string) {
-		w.Door(0, offset, &event.Event{TenantID: "t", ID: id, Deriver: deriver})
+	ingress := func(offset int64, id, deriver string) {
+		w.Ingress(0, offset, &event.Event{TenantID: "t", ID: id, Deriver: deriver})
 	}
-	door(0, "a", "")
-	door(1, "b", "")
-	door(2, "b", "")
-	door(3, "x", "")
-	door(4, "d", "rules")
+	ingress(0, "a", "")
+	ingress(1, "b", "")
+	ingress(2, "b", "")
+	ingress(3, "x", "")
+	ingress(4, "d", "rules")
 	w.DeadLetter(DeadLetter{Tenant: "t", ID: "x", Code: "invalid_body"})
 	for i, id := range []string{"a", "b", "d"} {
 		r := &event.Recorded{Event: event.Event{TenantID: "t", ID: id}, Sequence: int64(i + 1), Position: int64(10 * (i + 1)), Offset: int64(2 * i)}
@@ -32,12 +32,12 @@ func watched(change func(*event.Recorded)) *Witness {
 
 func unchanged(*event.Recorded) {}
 
-// counted is what the engine has counted in the good world.
+// counted is what the engine has counted in the good history.
 func byEngine() map[string]Ledger {
 	return map[string]Ledger{"t": {Admitted: 3, Refused: 1, Repeats: 1}}
 }
 
-func TestWitness_FindsNothingInAGoodWorld(t *testing.T) {
+func TestWitness_FindsNothingInAGoodHistory(t *testing.T) {
 	w := watched(unchanged)
 	if left := w.Unjudged(map[int32]int64{0: 5}); len(left) > 0 {
 		t.Errorf("%v are not judged", left)
@@ -75,10 +75,10 @@ func TestWitness_NamesWhatIsBroken(t *testing.T) {
 		"effect below its cause": {change("d", func(r *event.Recorded) { r.CausationID = "later" }), nil, "I2"},
 		"too many hops":          {change("d", func(r *event.Recorded) { r.Hops = event.MaxHops + 1 }), nil, "I8"},
 		"fact called a storm": {watched(unchanged), func(w *Witness) {
-			w.Door(0, 9, &event.Event{TenantID: "t", ID: "f"})
+			w.Ingress(0, 9, &event.Event{TenantID: "t", ID: "f"})
 			w.DeadLetter(DeadLetter{Tenant: "t", ID: "f", Code: string(event.CodeStorm)})
 		}, "I8"},
-		"dropped":             {watched(unchanged), func(w *Witness) { w.Door(0, 9, &event.Event{TenantID: "t", ID: "gone"}) }, "I9"},
+		"dropped":             {watched(unchanged), func(w *Witness) { w.Ingress(0, 9, &event.Event{TenantID: "t", ID: "gone"}) }, "I9"},
 		"never came in":       {watched(unchanged), func(w *Witness) { w.DeadLetter(DeadLetter{Tenant: "t", ID: "z"}) }, "I9"},
 		"row below an offset": {watched(unchanged), func(w *Witness) { w.Covered("g", map[int32]int64{0: 5}, []Progress{{"g", "t", "live", 2}}) }, "I10"},
 	} {
@@ -109,7 +109,7 @@ func TestWitness_HoldsTheEnginesOwnCountsAgainstWhatItSaw(t *testing.T) {
 
 func TestWitness_AnOffsetAboveWhatNobodyJudgedIsNoticed(t *testing.T) {
 	w := watched(unchanged)
-	w.Door(0, 7, &event.Event{TenantID: "t", ID: "gone"})
+	w.Ingress(0, 7, &event.Event{TenantID: "t", ID: "gone"})
 	if left := w.Unjudged(map[int32]int64{0: 7}); len(left) > 0 {
 		t.Errorf("%v lie above the offset", left)
 	}

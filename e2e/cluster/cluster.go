@@ -33,13 +33,13 @@ const Partitions = 6
 
 // Options of a cluster.
 type Options struct {
-	Seed   Seed   // a bug on purpose
-	Bin    string // folder of bin/ for the programs, so that runs side by side do not replace each other's; empty: e2e
-	Doors  int    // instances of ingest, each with both roles; 0: 2
-	Memory int64  // bytes that each process may have, as its container would tell it by GOMEMLIMIT; 0: no limit
-	Broker string // of the test's own; empty: that of NEURONX_TEST_KAFKA_BROKERS
-	Data   string // folder for Postgres; empty: one in the cluster's
-	Secure bool   // on the Kafka with passwords and rights: every process under the user that is declared for it
+	Seed    Seed   // a bug on purpose
+	Bin     string // folder of bin/ for the programs, so that runs side by side do not replace each other's; empty: e2e
+	Ingests int    // instances of ingest, each with both roles; 0: 2
+	Memory  int64  // bytes that each process may have, as its container would tell it by GOMEMLIMIT; 0: no limit
+	Broker  string // of the test's own; empty: that of NEURONX_TEST_KAFKA_BROKERS
+	Data    string // folder for Postgres; empty: one in the cluster's
+	Secure  bool   // on the Kafka with passwords and rights: every process under the user that is declared for it
 }
 
 // Seed plants a bug of e2e/seeds in one program, such as neuronx-rules.
@@ -58,7 +58,7 @@ type Cluster struct {
 
 	RegistryURL, CRMURL string
 	Secrets             string   // folder of the tenants' secrets
-	Doors               []string // URLs of the HTTP doors
+	HTTPURLs            []string // of the HTTP endpoints
 	Processes           map[string]*Process
 	secure              bool
 	memory              int64
@@ -104,8 +104,8 @@ func Start(t testing.TB, o Options) *Cluster {
 		at, err = broker(o.Secure)
 	}
 	must(t, err)
-	if o.Doors == 0 {
-		o.Doors = 2
+	if o.Ingests == 0 {
+		o.Ingests = 2
 	}
 	c := &Cluster{Dir: t.TempDir(), Kafka: at, secure: o.Secure, memory: o.Memory, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
 	must(t, os.Chmod(c.Dir, 0o755))
@@ -157,7 +157,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	c.Control = control.New(producer, c.Keys, c.Registry)
 	c.env = append(c.kafkaEnv("neuronx_ops"), "NEURONX_POSTGRES_URL="+c.Postgres.URL("neuronx_ops"),
 		"NEURONX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "NEURONX_SIGNING_KEYS_FILE="+filepath.Join(c.Dir, "keys.json"),
-		"NEURONX_SECRETS_DIR="+c.Secrets, "NEURONX_HTTP_URL="+c.Doors[0])
+		"NEURONX_SECRETS_DIR="+c.Secrets, "NEURONX_HTTP_URL="+c.HTTPURLs[0])
 	c.Ops = pool(t, c.Postgres.URL("neuronx_ops"))
 	c.Admin = pool(t, c.Postgres.AdminURL(), postgres.AllowSuperuser())
 	return c
@@ -181,10 +181,10 @@ func (c *Cluster) declare(t testing.TB, o Options) {
 	c.CRMURL = "http://" + crm
 	service := func(name, program, role string, args ...string) { c.Service(t, name, program, role, args...) }
 	service("standin", "standin", "ops", "--crm-addr", crm)
-	for i := range o.Doors {
-		door := freeAddr(t)
-		c.Doors = append(c.Doors, "http://"+door)
-		service(fmt.Sprintf("ingest-%d", i), "ingest", "ingest", c.laptop("--http", door, "--slot", fmt.Sprint(i))...)
+	for i := range o.Ingests {
+		addr := freeAddr(t)
+		c.HTTPURLs = append(c.HTTPURLs, "http://"+addr)
+		service(fmt.Sprintf("ingest-%d", i), "ingest", "ingest", c.laptop("--http", addr, "--slot", fmt.Sprint(i))...)
 	}
 	service("rules", "rules", "rules", c.laptop()...)
 	service("projector", "projector", "projector", c.laptop()...)

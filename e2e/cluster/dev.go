@@ -63,7 +63,7 @@ func Dev(t testing.TB, now func() time.Time) *Cluster {
 		return nil
 	}))
 	c.Kafka = kafka.Config{Brokers: []string{env["NEURONX_KAFKA_BROKERS"]}, ClientID: "e2e"}
-	c.RegistryURL, c.CRMURL, c.Doors, c.admin = env["NEURONX_SCHEMA_REGISTRY_URL"], env["NEURONX_CRM_URL"], []string{env["NEURONX_HTTP_URL"]}, env["NEURONX_ADMIN_URL"]
+	c.RegistryURL, c.CRMURL, c.HTTPURLs, c.admin = env["NEURONX_SCHEMA_REGISTRY_URL"], env["NEURONX_CRM_URL"], []string{env["NEURONX_HTTP_URL"]}, env["NEURONX_ADMIN_URL"]
 	c.Secrets = env["NEURONX_SECRETS_DIR"]
 	for k, v := range env {
 		if k != "NEURONX_DEMO_API_KEY" && k != "NEURONX_POSTGRES_ADMIN_URL" {

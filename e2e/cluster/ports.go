@@ -18,7 +18,7 @@ const (
 // lastPort goes round, from anywhere: clusters of one process don't share ports, and those of two hardly meet.
 var lastPort atomic.Uint32
 
-// freeAddr is an address that nobody listens on.
+// freeAddr is an address that is free.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	lastPort.CompareAndSwap(0, 1+rand.Uint32N(ports))

@@ -21,7 +21,7 @@ import (
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
-// KillAll kills every service at once, in the middle of whatever it does. The stand-in CRM lives on: it is the outside world.
+// KillAll kills every service at once, in the middle of whatever it does. The stand-in CRM lives on: it is not part of the engine.
 func (c *Cluster) KillAll() error {
 	for _, n := range c.Services() {
 		if err := c.Processes[n].Kill9(); err != nil {
@@ -74,9 +74,9 @@ func (c *Cluster) provision(ctx context.Context) error {
 	})
 }
 
-// Anew wipes the engine's own topics and the database and provisions both, the topics with so many partitions: an engine in which nothing
-// has happened, beside the registry, which runs on. Services must be down.
-func (c *Cluster) Anew(ctx context.Context, partitions int32) error {
+// Reprovision wipes the engine's own topics and the database and provisions both, the topics with so many partitions: an engine in which nothing
+// has happened, except for the registry, which keeps running. Services must be down.
+func (c *Cluster) Reprovision(ctx context.Context, partitions int32) error {
 	if err := wipe(ctx, c.Kafka, true); err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (c *Cluster) Restore(ctx context.Context) error {
 	return err
 }
 
-// maintain runs statements while nobody is connected to the database.
+// maintain runs statements while there is no connection to the database.
 func (c *Cluster) maintain(ctx context.Context, statements ...string) error {
 	conn, err := pgx.Connect(ctx, c.Postgres.MaintenanceURL())
 	if err != nil {

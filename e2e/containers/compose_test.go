@@ -75,7 +75,7 @@ func (c *compose) buildImage(ctx context.Context) {
 	c.env = append(c.env, "NEURONX_IMAGE="+image)
 }
 
-func TestCompose_ALeadTravelsFromTheDoorToReadModelAndCRM(t *testing.T) {
+func TestCompose_ALeadTravelsFromHTTPToReadModelAndCRM(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	c := newCompose(t)
@@ -130,9 +130,9 @@ func TestCompose_ALeadTravelsFromTheDoorToReadModelAndCRM(t *testing.T) {
 	})
 }
 
-func post(ctx context.Context, t *testing.T, door, key, id, data string) {
+func post(ctx context.Context, t *testing.T, base, key, id, data string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, door+"/v1/events", strings.NewReader(data))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/events", strings.NewReader(data))
 	must(t, err)
 	for name, value := range map[string]string{
 		"Authorization": "Bearer " + key, "Content-Type": "application/json", "ce-specversion": "1.0", "ce-type": "lead.created",

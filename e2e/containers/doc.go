@@ -2,5 +2,5 @@
 // process, and the repository's docker-compose.yml as a whole. Its tests need Docker, the compose plugin and the build tag containers;
 // without Docker they fail.
 //
-// NEURONX_IMAGE names an image of the engine that is built already; otherwise TestCompose builds one.
+// NEURONX_IMAGE names an image of the engine that is built already; otherwise the test of docker-compose.yml builds one.
 package containers

@@ -93,8 +93,8 @@ func runTopicsScript(ctx context.Context, t *testing.T, c testcontainers.Contain
 // root is the repository, seen from this package.
 const root = "../.."
 
-// lastPort goes round from anywhere below the ports that outgoing connections take (32768 and up on Linux): between its choice and
-// its use nobody but a server takes one.
+// lastPort goes round from anywhere below the ports that outgoing connections take (32768 and up on Linux): a port is not
+// taken by a client between its choice and its use.
 var lastPort atomic.Uint32
 
 func freePort(t *testing.T) int {

@@ -13,13 +13,13 @@ import (
 
 // Attacker sends a tenant's events, hostile or not.
 type Attacker struct {
-	Door    string
+	URL     string
 	Tenant  load.Tenant
 	History *checker.History
 	sent    int
 }
 
-// Lead is a lead.created with fields beside its id.
+// Lead is a lead.created with fields besides its id.
 func Lead(id string, fields map[string]any) Event {
 	data := map[string]any{"lead_id": id}
 	for k, v := range fields {
@@ -60,7 +60,7 @@ func (a *Attacker) one(ctx context.Context, client *http.Client, e Event) (statu
 	}
 	for {
 		op.Tries++
-		status, answer = post(ctx, client, a.Door, a.Tenant.Key, "application/cloudevents+json", body)
+		status, answer = post(ctx, client, a.URL, a.Tenant.Key, "application/cloudevents+json", body)
 		switch {
 		case status == http.StatusAccepted:
 			op.Outcome = checker.OK
@@ -93,7 +93,7 @@ func (a *Attacker) Probe(ctx context.Context) (int, error) {
 	if err := a.History.Write(op); err != nil {
 		return 0, err
 	}
-	status, _ := post(ctx, client, a.Door, a.Tenant.Key, "application/cloudevents+json", body)
+	status, _ := post(ctx, client, a.URL, a.Tenant.Key, "application/cloudevents+json", body)
 	if status == http.StatusAccepted {
 		op.Outcome = checker.OK
 	}

@@ -71,7 +71,7 @@ func (a *Attacker) Stall(ctx context.Context, connections int, hold time.Duratio
 
 // stall sends one such request and returns the status line of its answer.
 func (a *Attacker) stall(ctx context.Context, body []byte, hold time.Duration) (answer string, held bool) {
-	dial, host := net.Dialer{Timeout: 5 * time.Second}, strings.TrimPrefix(a.Door, "http://")
+	dial, host := net.Dialer{Timeout: 5 * time.Second}, strings.TrimPrefix(a.URL, "http://")
 	conn, err := dial.DialContext(ctx, "tcp", host)
 	if err != nil {
 		return "", false
@@ -130,6 +130,6 @@ func (a *Attacker) Unknown(ctx context.Context) (Refused, error) {
 	client := &http.Client{Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
 	began := time.Now()
-	status, answer := post(ctx, client, a.Door, a.Tenant.Key, "application/cloudevents-batch+json", body, "gzip")
+	status, answer := post(ctx, client, a.URL, a.Tenant.Key, "application/cloudevents-batch+json", body, "gzip")
 	return Refused{Status: status, In: len(body), Out: len(answer), Took: time.Since(began)}, nil
 }

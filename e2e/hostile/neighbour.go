@@ -33,7 +33,7 @@ const pollEvery = 25 * time.Millisecond
 
 // Neighbour is a tenant that does nothing wrong. A rule of its own scores every lead.
 type Neighbour struct {
-	Door    string
+	URL     string
 	Tenant  load.Tenant
 	Pool    *pgxpool.Pool // may read read.leads of the tenant
 	History *checker.History
@@ -134,7 +134,7 @@ func (n *Neighbour) send(ctx context.Context, client *http.Client, id string) er
 	n.mu.Unlock()
 	for ctx.Err() == nil {
 		op.Tries++
-		status, answer := post(ctx, client, n.Door, n.Tenant.Key, "application/cloudevents+json", body)
+		status, answer := post(ctx, client, n.URL, n.Tenant.Key, "application/cloudevents+json", body)
 		if status == http.StatusAccepted {
 			op.Outcome = checker.OK
 			break
@@ -241,8 +241,8 @@ func (n *Neighbour) missing(from, to time.Time) int {
 }
 
 // post sends a body and returns the status, 0 for no answer, and the beginning of the answer.
-func post(ctx context.Context, client *http.Client, door, key, media string, body []byte, encoding ...string) (int, string) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, door+"/v1/events", bytes.NewReader(body))
+func post(ctx context.Context, client *http.Client, base, key, media string, body []byte, encoding ...string) (int, string) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/events", bytes.NewReader(body))
 	if err != nil {
 		return 0, err.Error()
 	}

@@ -23,7 +23,7 @@ type Tenant struct {
 
 // Plan says what to send.
 type Plan struct {
-	URLs    []string // of HTTP doors; a client changes to the next when one does not answer
+	URLs    []string // of HTTP endpoints; a client changes to the next when one does not answer
 	Tenants []Tenant
 	Rate    int // events a second, over all clients
 	Batch   int // events a request
@@ -67,7 +67,7 @@ type client struct {
 	rng   *rand.Rand
 	http  *http.Client
 	n     int
-	door  int
+	url   int
 	leads []string
 }
 
@@ -130,7 +130,7 @@ func (c *client) batch(ctx context.Context) error {
 			break
 		}
 		c.stats.Retries.Add(1)
-		c.door++
+		c.url++
 		time.Sleep(50*time.Millisecond + time.Duration(c.rng.IntN(150))*time.Millisecond)
 	}
 	for _, op := range ops {
@@ -149,7 +149,7 @@ func (c *client) batch(ctx context.Context) error {
 // try posts the batch once and reports whether every event of it is decided.
 func (c *client) try(ctx context.Context, t Tenant, body []byte, ops []checker.Op) bool {
 	began := time.Now()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.plan.URLs[c.door%len(c.plan.URLs)]+"/v1/events", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.plan.URLs[c.url%len(c.plan.URLs)]+"/v1/events", bytes.NewReader(body))
 	if err != nil {
 		return false
 	}

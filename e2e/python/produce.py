@@ -1,4 +1,4 @@
-"""Produces leads to the engine's door in Kafka, as a producer that knows nothing of the engine would write it.
+"""Produces leads to neuronx.ingress, as a producer that knows nothing of the engine would write it.
 
     produce.py BROKERS REGISTRY TENANT PARTITIONER < leads.jsonl
 

@@ -33,7 +33,7 @@ type Struck struct {
 	Asked     bool      `json:"asked"`                // the checker was asked, while it lasted
 	AskedS    float64   `json:"asked_s,omitempty"`    // for so long
 	LastedS   float64   `json:"lasted_s"`             // until it was healed
-	Beside    []string  `json:"beside,omitempty"`     // other faults that lasted when it struck
+	Overlaps  []string  `json:"beside,omitempty"`     // other faults that lasted when it struck
 	Error     string    `json:"error,omitempty"`
 }
 
@@ -107,12 +107,12 @@ func (n *Nemesis) do(ctx context.Context, f Fault, rng *rand.Rand) {
 	n.mu.Lock()
 	n.struck = append(n.struck, s)
 	for t, kind := range n.taken {
-		if !slices.Contains(f.Takes, t) && !slices.Contains(s.Beside, kind) {
-			s.Beside = append(s.Beside, kind)
+		if !slices.Contains(f.Takes, t) && !slices.Contains(s.Overlaps, kind) {
+			s.Overlaps = append(s.Overlaps, kind)
 		}
 	}
 	n.mu.Unlock()
-	slices.Sort(s.Beside)
+	slices.Sort(s.Overlaps)
 	began := time.Now()
 	recovered := make(chan error, 1)
 	err := f.Do(ctx, rng, func(at time.Time, proof string) {
@@ -149,7 +149,7 @@ func (n *Nemesis) do(ctx context.Context, f Fault, rng *rand.Rand) {
 			s.Error = strings.TrimSpace(s.Error + " not recovered: " + err.Error())
 		}
 	}
-	n.Log("%s: %s: landed %t, recovered after %.1f s, asked for %.1f s, healed after %.1f s; beside %v %s", f.Kind, s.Proof, s.Landed, s.RecoveryS, s.AskedS, s.LastedS, s.Beside, s.Error)
+	n.Log("%s: %s: landed %t, recovered after %.1f s, asked for %.1f s, healed after %.1f s; overlapped %v %s", f.Kind, s.Proof, s.Landed, s.RecoveryS, s.AskedS, s.LastedS, s.Overlaps, s.Error)
 }
 
 // Summary is the recovery after one kind of fault, in seconds.

@@ -19,7 +19,7 @@ import (
 // Between two probes of a partition.
 const probeEvery = 250 * time.Millisecond
 
-// Watch reads door, log and dead letters along and probes every partition.
+// Watch reads ingress, log and dead letters and probes every partition.
 type Watch struct {
 	reader, producer *kgo.Client
 	history          *checker.History
@@ -29,7 +29,7 @@ type Watch struct {
 
 	mu      sync.Mutex
 	witness *checker.Witness
-	busy    [cluster.Partitions]int64 // records of the door that were read, and when they are halved, of late
+	busy    [cluster.Partitions]int64 // records of ingress that were read, and when they are halved, of late
 	probes  map[string]*probe
 	broken  error
 }
@@ -109,9 +109,9 @@ func (w *Watch) take(r *kgo.Record) error {
 	case kafka.TopicIngress:
 		e, err := kafka.ParseRecord(r)
 		if err != nil {
-			return fmt.Errorf("offset %d of partition %d of the door: %w", r.Offset, r.Partition, err)
+			return fmt.Errorf("offset %d of partition %d of ingress: %w", r.Offset, r.Partition, err)
 		}
-		w.witness.Door(r.Partition, r.Offset, &e)
+		w.witness.Ingress(r.Partition, r.Offset, &e)
 		w.busy[r.Partition]++
 	case kafka.TopicEvents:
 		e, err := kafka.ParseRecorded(r)

@@ -76,7 +76,7 @@ func writeReady(w http.ResponseWriter, r *http.Request, ready State) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(out) // a client that left is nobody's error
+		_ = json.NewEncoder(w).Encode(out) // the client has gone away
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -106,7 +106,7 @@ func ServeAdmin(ctx context.Context, addr string, reg prometheus.Gatherer, ready
 }
 
 // Serve serves h on l until ctx ends, then lets requests under way finish for at most 10 s. httpguard keeps web pages away from it;
-// allowedHosts are host names beside those that are right on such a listener anyway.
+// allowedHosts are accepted in addition to the names that the listener accepts anyway.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, allowedHosts ...string) error {
 	complaints := log.New(safetext.NewWriter(os.Stderr), "", log.LstdFlags|log.LUTC)
 	srv := &http.Server{Handler: httpguard.New(l.Addr(), allowedHosts, h), ErrorLog: complaints, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}

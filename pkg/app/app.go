@@ -56,7 +56,7 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 	fs := pflag.NewFlagSet("neuronx-"+s.Name, pflag.ContinueOnError)
 	fs.SetOutput(stdout)
 	admin := fs.String("admin-addr", s.DefaultAdmin, "address of /metrics, /livez and /readyz; for a Prometheus or a probe on another machine or in another container, such as 0.0.0.0:9091")
-	hosts := fs.StringSlice("allowed-hosts", nil, "host names, beside the usual ones, under which clients reach this process over HTTP; .example.com for all under it, * for every name")
+	hosts := fs.StringSlice("allowed-hosts", nil, "host names, in addition to the usual ones, under which clients reach this process over HTTP; .example.com for all under it, * for every name")
 	slot := fs.String("slot", "0", "which instance of the service this is; unique among those that run")
 	level := fs.String("log-level", "info", "debug, info, warn or error")
 	format := fs.String("log-format", "json", "json or text")

@@ -15,8 +15,8 @@ const (
 	SASLPlain    = "PLAIN"
 )
 
-// KafkaSecurity says how a process proves to Kafka who it is, and knows that Kafka is Kafka. The zero value is a plain connection of
-// nobody, as on a laptop.
+// KafkaSecurity says how a process authenticates itself to Kafka, and Kafka to it. The zero value is a plain connection without a
+// user, as on a laptop.
 type KafkaSecurity struct {
 	TLS                       bool
 	CAFile, CertFile, KeyFile string // PEM; without a CA file the system's authorities count

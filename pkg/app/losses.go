@@ -15,8 +15,8 @@ const (
 	maxLosses = 200 // kept of one component; every one takes Grace, so it holds LossMemory
 )
 
-// Losses is how often a process lost a dependency within LossMemory and got it back: for at least Grace each time, so that in between, and
-// now, readiness may say ok.
+// Losses counts how often, within LossMemory, a process lost a dependency for at least Grace and got it back. Readiness may have been
+// ok in between, and may be ok now.
 type Losses struct {
 	Times    int       `json:"times"`
 	Recent   int       `json:"recent"`  // of these, those that were over within FlapWindow

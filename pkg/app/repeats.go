@@ -202,6 +202,6 @@ func (s *seen) flush(all bool) {
 	s.mu.Unlock()
 	slices.SortFunc(out, func(a, b said) int { return a.record.Time.Compare(b.record.Time) })
 	for _, o := range out {
-		_ = o.handler.Handle(context.Background(), o.record) // there is nobody to tell that a log can't be written
+		_ = o.handler.Handle(context.Background(), o.record) // a log that cannot be written cannot be reported either
 	}
 }

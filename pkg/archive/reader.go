@@ -31,7 +31,7 @@ type Reader struct {
 	looked time.Time
 }
 
-// movesFor is how long moved schemas are taken for known: a reseed stops all services but the HTTP door and the tools.
+// movesFor is how long moved schemas are taken for known: a reseed stops all services but the HTTP endpoint and the tools.
 const movesFor = time.Minute
 
 // NewReader reads through a pool of a role that may select from the archive: any service's, neuronx_reader or neuronx_ops.

@@ -154,7 +154,7 @@ func TestStored_DoesNotDependOnTheOrderOfHeaders(t *testing.T) {
 	}
 }
 
-func TestStored_CoversEverythingButThePlace(t *testing.T) {
+func TestStored_CoversEverythingButTheLocation(t *testing.T) {
 	base, err := Stored(full(), [32]byte{})
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestStored_CoversEverythingButThePlace(t *testing.T) {
 	r := full()
 	r.Partition, r.Offset, r.Signature = 3, 99, "v1,k,x"
 	if got, err := Stored(r, [32]byte{}); err != nil || !bytes.Equal(got, base) {
-		t.Error("place or signature make a difference", err)
+		t.Error("location or signature make a difference", err)
 	}
 	if got, _ := Stored(full(), [32]byte{1}); bytes.Equal(got, base) {
 		t.Error("the fingerprint makes no difference")

@@ -73,8 +73,8 @@ func BenchmarkEncodeJSONByTree(b *testing.B) {
 	}
 }
 
-// BenchmarkDoor is what the HTTP door does with the data of one event: scan, encode, canonical form.
-func BenchmarkDoor(b *testing.B) {
+// BenchmarkIngest is what the HTTP endpoint does with the data of one event: scan, encode, canonical form.
+func BenchmarkIngest(b *testing.B) {
 	s, data, _ := event(b)
 	var doc jsonscan.Doc
 	var coder Transcoder
@@ -91,8 +91,8 @@ func BenchmarkDoor(b *testing.B) {
 	}
 }
 
-// BenchmarkDoorByTree is what the door did before.
-func BenchmarkDoorByTree(b *testing.B) {
+// BenchmarkIngestByTree is the same without scanner and transcoder.
+func BenchmarkIngestByTree(b *testing.B) {
 	s, data, _ := event(b)
 	for b.Loop() {
 		if _, err := s.encodeTree(data, nil); err != nil {

@@ -24,31 +24,31 @@ func (s *Schema) DecodeWith(body []byte, decimal func(digits string) any) (map[s
 	if len(rest) > 0 {
 		return nil, &BodyError{Offset: len(body) - len(rest), Message: "bytes are left over after decoding"}
 	}
-	settle(s.root, out, decimal)
+	fit(s.root, out, decimal)
 	return out, nil
 }
 
-// settle replaces what twmb/avro gives for the wire schema by what Decode promises, in place where it can.
-func settle(n *node, v any, decimal func(string) any) any {
+// fit replaces what twmb/avro gives for the wire schema by what Decode promises, in place where it can.
+func fit(n *node, v any, decimal func(string) any) any {
 	switch v := v.(type) {
 	case nil:
 		return nil
 	case map[string]any:
 		if n = n.branch(kindRecord); n != nil {
 			for _, f := range n.fields {
-				v[f.name] = settle(f.node, v[f.name], decimal)
+				v[f.name] = fit(f.node, v[f.name], decimal)
 			}
 		}
 	case []any:
 		if n = n.branch(kindArray); n != nil {
 			for i := range v {
-				v[i] = settle(n.items, v[i], decimal)
+				v[i] = fit(n.items, v[i], decimal)
 			}
 		}
 	case int32:
-		return settleInteger(n, int64(v), kindInt)
+		return fitInteger(n, int64(v), kindInt)
 	case int64:
-		return settleInteger(n, v, kindLong)
+		return fitInteger(n, v, kindLong)
 	case float32:
 		return float64(v)
 	case []byte:
@@ -62,7 +62,7 @@ func settle(n *node, v any, decimal func(string) any) any {
 	return v
 }
 
-func settleInteger(n *node, v int64, k kind) any {
+func fitInteger(n *node, v int64, k kind) any {
 	if n = n.branch(k); n == nil || n.logical == logicalNone {
 		return v
 	}

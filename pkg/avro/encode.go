@@ -25,7 +25,7 @@ func (s *Schema) EncodeJSON(data []byte) ([]byte, error) {
 	return s.encodeTree(data, nil)
 }
 
-// EncodeJSONWithin is EncodeJSON for data that a [Transcoder] did not take. It asks grow before it uses n more bytes of memory, beside
+// EncodeJSONWithin is EncodeJSON for data that a [Transcoder] did not take. It asks grow before it uses n more bytes of memory, besides
 // a few times those of data, and ends with the error of grow when that returns one.
 func (s *Schema) EncodeJSONWithin(data []byte, grow func(n int) error) ([]byte, error) {
 	return s.encodeTree(data, grow)
@@ -99,7 +99,7 @@ func (e *encoder) use(n int) bool {
 	return e.short == nil
 }
 
-// problem records a problem at the current place, and returns nil in place of the value.
+// problem records a problem at the current path and returns nil for the value.
 func (e *encoder) problem(message string) any {
 	if len(e.problems) >= maxProblems {
 		e.dropped++

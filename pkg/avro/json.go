@@ -207,7 +207,7 @@ func (r *jsonReader) object(p *plan) (any, error) {
 	return members, nil
 }
 
-// What stands for an array or an object that is not kept; nobody changes them.
+// What stands for an array or an object that is not kept. They are shared and never changed.
 var (
 	anArray  any = []any{}
 	anObject any = map[string]any{}

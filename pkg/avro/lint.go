@@ -40,11 +40,11 @@ type linter struct {
 }
 
 func (l *linter) add(field, format string, args ...any) {
-	place := l.path
+	path := l.path
 	if field != "" {
-		place += ": field " + field
+		path += ": field " + field
 	}
-	l.problems = append(l.problems, fmt.Errorf("%s: %s", place, fmt.Sprintf(format, args...)))
+	l.problems = append(l.problems, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
 }
 
 func (l *linter) names(s *Schema) {

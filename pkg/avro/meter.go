@@ -7,7 +7,7 @@ const (
 	sizeItem   = 40
 )
 
-// meter asks for memory before values are made, in steps. The zero value asks nobody.
+// meter asks for memory before values are made, in steps. The zero value grants everything.
 type meter struct {
 	grow func(n int) error
 	owed int
@@ -16,7 +16,7 @@ type meter struct {
 // meterStep is how many bytes are asked for at once.
 const meterStep = 32 << 10
 
-// meterError is the answer of whoever was asked and did not give.
+// meterError is the error of a grow function that refused.
 type meterError struct{ error }
 
 func (e *meterError) Unwrap() error { return e.error }

@@ -17,8 +17,7 @@ import (
 
 // Transcoder writes Avro, and canonical JSON, from the tokens of a scanned text, without a value in between. It takes only
 // what is right: what it does not take is judged by the tree (see EncodeJSON), which names everything that is wrong, so that
-// there is one place that words refusals. It keeps its memory for the next use, and is for one goroutine. The zero value is
-// ready.
+// refusals have one wording. It keeps its memory for the next use, and is for one goroutine. The zero value is ready.
 type Transcoder struct {
 	doc   *jsonscan.Doc
 	out   []byte

@@ -59,7 +59,7 @@ func FuzzTranscode(f *testing.F) {
 	})
 }
 
-// FuzzTranscodeMadeUp: the same for schemas and data made up from a seed, with bytes changed at places that the fuzzer picks.
+// FuzzTranscodeMadeUp: the same for schemas and data made up from a seed, with bytes changed where the fuzzer picks.
 func FuzzTranscodeMadeUp(f *testing.F) {
 	for seed := range uint64(40) {
 		f.Add(seed, uint16(0), byte(0))

@@ -25,7 +25,6 @@ type metrics struct {
 	lastApplied  prometheus.Gauge
 	builds       *prometheus.CounterVec
 	resets       *prometheus.CounterVec
-	stopped      *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer, feeds []*feed) (*metrics, error) {
@@ -51,10 +50,8 @@ func newMetrics(reg prometheus.Registerer, feeds []*feed) (*metrics, error) {
 		Help: "Catch-ups of a generation that ended, by how: live, stalled."}, []string{"outcome"})
 	m.resets = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_consumer_resets_total",
 		Help: "Side jobs of operators' resets that ended, by how: done, failed."}, []string{"outcome"})
-	m.stopped = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_consumer_stopped_partitions",
-		Help: "1 for a partition that is assigned and not read, because the log was trimmed or truncated under its row."}, []string{"topic", "partition"})
 	if reg != nil {
-		for _, c := range []prometheus.Collector{m.events, m.tenants, m.stalled, seconds, retries, takeovers, applied, m.builds, m.resets, m.stopped} {
+		for _, c := range []prometheus.Collector{m.events, m.tenants, m.stalled, seconds, retries, takeovers, applied, m.builds, m.resets} {
 			if err := reg.Register(c); err != nil {
 				return nil, fmt.Errorf("register metrics: %w", err)
 			}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -216,13 +218,7 @@ func (b *Base) Serve(ctx context.Context, c *Consumer, more func(*app.Group)) er
 
 func (b *Base) watch(ctx context.Context, c *Consumer) error {
 	for app.Sleep(ctx, time.Second) {
-		var stopped []error
-		c.metrics.stopped.Reset()
-		for tp, err := range c.Stopped() {
-			stopped = append(stopped, err)
-			c.metrics.stopped.WithLabelValues(tp.Topic, fmt.Sprint(tp.Partition)).Set(1)
-		}
-		b.rt.Ready.Set("partitions", errors.Join(stopped...))
+		b.rt.Ready.Set("partitions", errors.Join(slices.Collect(maps.Values(c.Stopped()))...))
 	}
 	return nil
 }

@@ -1,7 +1,7 @@
 // Package control publishes the engine's own facts: tenants made and suspended,
 // keys issued, rule sets published, effects resolved, replays begun and ended.
 //
-// They are ordinary events that go through the one door (neuronx.ingress) like
+// They are ordinary events that enter by neuronx.ingress like
 // any other and differ only in being signed by the engine's key, without which
 // the sequencer refuses their reserved types. They do not come out of a Postgres
 // transaction; what does uses pkg/outbox instead.

@@ -8,7 +8,7 @@ func (e *Event) CheckAttributes() error {
 	return err
 }
 
-// CheckOutside is CheckAttributes and CheckCharacters: for what a producer sends (the HTTP door, a dead letter that is retried).
+// CheckOutside is CheckAttributes and CheckCharacters, for what comes from outside: over HTTP, or from a dead letter that is retried.
 func (e *Event) CheckOutside() error {
 	again, err := e.reparse()
 	if err != nil || again == nil {

@@ -15,7 +15,7 @@ import (
 // slowCheck is CheckAttributes without its shortcut.
 func slowCheck(e *Event) error {
 	long := *e
-	long.malformed = append(long.malformed, "x") // which no plain event has, and which nobody reads
+	long.malformed = append(long.malformed, "x") // which no plain event has, and which is never read
 	return long.CheckAttributes()
 }
 
@@ -137,9 +137,9 @@ func TestHeaders_TakeTwoPiecesOfMemory(t *testing.T) {
 }
 
 // A fingerprint is made of every record that is admitted.
-func TestPrint_TakesNoMemoryOfItsOwn(t *testing.T) {
+func TestFingerprint32_TakesNoMemoryOfItsOwn(t *testing.T) {
 	body := make([]byte, 300)
-	if n := testing.AllocsPerRun(1000, func() { Print("lead.created", "lead/1", "/test", body) }); n > 0 {
+	if n := testing.AllocsPerRun(1000, func() { Fingerprint32("lead.created", "lead/1", "/test", body) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -16,8 +16,9 @@ type Contract interface {
 }
 
 // Adopt takes type and subject from the schema of the event's data where its producer left them out, and refuses those that the schema or the
-// data contradict, and data whose own id names nothing. The type is the schema's property event_type; where it has none, it is the one that the producer sent, else what the
-// record's full name gives. body may be anything: what can't be read has no subject. It is for what comes from outside.
+// data contradict, and data whose own id names nothing. The type is the schema's property event_type; where it has none, it is
+// the one that the producer sent, else what the record's full name gives. body may be anything: what can't be read has no subject. It is for
+// what comes from outside.
 func (e *Event) Adopt(c Contract, body []byte) *Refusal {
 	if r := e.AdoptType(c); r != nil {
 		return r

@@ -13,7 +13,7 @@ const (
 	DeadTenant       = hTenant                      // of the refused record's key; not there if that is no tenant's
 	DeadRecordedTime = hRecordedTime                // when it was refused, RFC 3339
 	DeadValueHash    = "nx_value_sha256"            // SHA-256 in hex of a value that was too large to be kept; its beginning is
-	// DeadUnsigned begins the name of a system attribute that nobody signed: readers of dead letters act on those that keep their name.
+	// DeadUnsigned begins the name of an unsigned system attribute: readers of dead letters act on those that keep their name.
 	DeadUnsigned = "nx_unsigned_"
 )
 

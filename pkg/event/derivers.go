@@ -10,7 +10,7 @@ import (
 // it, so the sequencer always refuses it as deriver_forbidden, and the deriver goes on with the next number.
 const TypeSetAside = "engine.outbox.set_aside"
 
-// derivers is what each deriver may derive, and the only place that says so. A type that is not reserved may be derived where open is
+// derivers is what each deriver may derive, and is declared nowhere else. A type that is not reserved may be derived where open is
 // set; a reserved one only if it is listed, where `crm.*.requested` stands for one with any words in between. Control types (tenant.*,
 // rules.*, timer.*, engine.replay.*, engine.rule.reset and .rerun, engine.effect.resolved) are in no list: people and the engine's own jobs
 // publish them without a deriver's number.

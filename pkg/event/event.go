@@ -84,7 +84,7 @@ type Event struct {
 	Fingerprint   string   // neuronx-fingerprint: hex SHA-256 that tells a conflict from a repeat
 	Forwarded     string   // neuronx-fwd: `<topic id>/<partition>/<offset>` of the record that was forwarded
 	Receipt       string   // neuronx-receipt: who waits for the verdict; stays out of log and dead letters
-	Refused       string   // neuronx-refused: `<code>: <detail>`, from the forwarder of landing topics: the door shall refuse it for that
+	Refused       string   // neuronx-refused: `<code>: <detail>`, from the forwarder of landing topics: why the sequencer must refuse it
 
 	Signature string   // neuronx-sig
 	Extra     []Header // every other header, in the order received

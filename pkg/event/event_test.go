@@ -37,7 +37,7 @@ func TestHeadersAndParseAreInverse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Signature, r.Receipt = "", "" // the log carries no signatures, and nobody who waits
+	r.Signature, r.Receipt = "", "" // the log carries neither signatures nor receipts
 	if !reflect.DeepEqual(back, r) {
 		t.Fatalf("got  %+v\nwant %+v", back, r)
 	}

@@ -23,7 +23,7 @@ func DerivedID(tenant string, parts ...string) string {
 	return uuid.NewSHA1(namespace, b).String()
 }
 
-// KeyID is the id of an event that brought an Idempotency-Key and no id, whichever door it came through: a retry names the same event.
+// KeyID is the id of an event that brought an Idempotency-Key and no id, by HTTP as by Kafka: a retry names the same event.
 func KeyID(tenant, key string) string { return DerivedID(tenant, key) }
 
 // RecordID is the id of a bare Kafka record that brought none: its topic's id, partition and offset decide.
@@ -31,26 +31,26 @@ func RecordID(tenant string, topicID [16]byte, partition int32, offset int64) st
 	return DerivedID(tenant, "record", string(topicID[:]), strconv.Itoa(int(partition)), strconv.FormatInt(offset, 10))
 }
 
-// Print tells a repeat from a conflict: 32 bits over type, subject, source and Avro body. It is not over the number of the schema, nor over
+// Fingerprint32 tells a repeat from a conflict: 32 bits over type, subject, source and Avro body. It is not over the number of the schema, nor over
 // zero bytes at the body's end, so that the same data under a newer version of its schema, which adds fields that are null or empty, has the
 // same one, whether it came as Avro or as JSON. Under one schema no two bodies differ in nothing but zeros at the end, because none is the
-// beginning of another. It is a CRC-32C: only events of one tenant and key are compared, and nobody but that tenant could make two alike.
-func Print(typ, subject, source string, body []byte) uint32 {
-	room := printRoom.Get().(*[1024]byte)
+// beginning of another. It is a CRC-32C: only events of one tenant and key are compared, and only that tenant could make two alike.
+func Fingerprint32(typ, subject, source string, body []byte) uint32 {
+	room := fingerprintRoom.Get().(*[1024]byte)
 	b := appendPart(appendPart(appendPart(room[:0], typ), subject), source)
 	body = bytes.TrimRight(body, "\x00")
 	sum := crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, body)
-	printRoom.Put(room)
+	fingerprintRoom.Put(room)
 	return sum
 }
 
 var (
-	castagnoli = crc32.MakeTable(crc32.Castagnoli)                     // which processors calculate
-	printRoom  = sync.Pool{New: func() any { return new([1024]byte) }} // crc32 calls through a variable, so a buffer on the stack would escape
+	castagnoli      = crc32.MakeTable(crc32.Castagnoli)                     // which processors calculate
+	fingerprintRoom = sync.Pool{New: func() any { return new([1024]byte) }} // crc32 calls through a variable, so a buffer on the stack would escape
 )
 
-// FingerprintJSON is what versions before Print told a repeat by, for an event that came as JSON: hex SHA-256 over type, subject, source and
-// the data in canonical form (RFC 8785), as received and not as encoded. It marks what came through the HTTP door, and keys that such a
+// FingerprintJSON is what versions before Fingerprint32 told a repeat by, for an event that came as JSON: hex SHA-256 over type, subject, source and
+// the data in canonical form (RFC 8785), as received and not as encoded. It marks what came by HTTP, and keys that such a
 // version remembered are still compared with it.
 func FingerprintJSON(typ, subject, source string, canonical []byte) string {
 	sum := fingerprint(typ, subject, source, "json", canonical)

@@ -11,7 +11,7 @@ const forwardedMade = "/signed"
 
 // Made reports whether the engine made e, so that its system attributes count. It means nothing unless e's signature holds, which is the
 // caller's to verify; and a signature alone does not mean it, because the engine also signs what is not its own: what HTTP clients send,
-// for the sake of the fingerprint, which nobody else sets, and what it forwards.
+// for the sake of the fingerprint, which only the engine sets, and what it forwards.
 func (e *Event) Made() bool {
 	return e.Fingerprint == "" && (e.Forwarded == "" || strings.HasSuffix(e.Forwarded, forwardedMade))
 }

@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// Parse reads an event from a record's key, headers and value. What is missing stays empty (the door fills in defaults); what is
+// Parse reads an event from a record's key, headers and value. What is missing stays empty (ingest fills in defaults); what is
 // there and wrong is a *Refusal. The value is not looked into. The event shares the value's memory.
 //
 // A header's name counts in any case and with - for _ (see HeaderName). A null or empty optional attribute is an absent one. What only
@@ -189,7 +189,7 @@ func (e *Event) set(a attribute, name, v string, exact bool) *Refusal {
 }
 
 // again takes an attribute that was there before, in the same spelling or another one. Twice the same is once. What would make another event of
-// it is refused; a doubled system attribute never verifies, and of two trace contexts nobody knows which is right.
+// it is refused; a doubled system attribute never verifies, and which of two trace contexts is right cannot be known.
 func (e *Event) again(a attribute, name, v string) *Refusal {
 	same := true
 	switch a {

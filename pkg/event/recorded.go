@@ -13,7 +13,7 @@ func ParseRecorded(key []byte, headers []Header, value []byte) (Recorded, error)
 	if err != nil {
 		return r, err
 	}
-	r.wide = false // it was admitted: nobody checks its characters any more
+	r.wide = false // it was admitted: its characters are not checked again
 	if len(e.malformed) > 0 {
 		return r, Refuse(CodeInvalidAttribute, "a system attribute can't be read").At("header " + e.malformed[0])
 	}

@@ -87,7 +87,7 @@ func ParseKeyring(b []byte) (*Keyring, error) {
 	return k, nil
 }
 
-// MarshalJSON gives the keyring's file form; whoever stores it uses mode 0600.
+// MarshalJSON gives the keyring's file form; store it with mode 0600.
 func (k *Keyring) MarshalJSON() ([]byte, error) {
 	f := keyringFile{Primary: k.primary, Keys: map[string]string{}}
 	for id, key := range k.keys {

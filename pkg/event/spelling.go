@@ -87,7 +87,7 @@ func (e *Event) CheckIdentity() *Refusal {
 	if e.ID != "" || e.IdempotencyKey != "" {
 		return nil
 	}
-	const next = "an id is the header ce_id beside ce_source, or idempotency-key alone"
+	const next = "an id is the header ce_id together with ce_source, or idempotency-key alone"
 	if e.noKey {
 		return Refuse(CodeMissingAttribute, "the idempotency key is empty, and there is no ce_id").At("header " + hIdempotencyKey).Hint(next)
 	}
@@ -118,7 +118,7 @@ func MeansOrigin(name string) bool {
 	}
 }
 
-// oneOff tells that a word becomes another one when a letter is put in, taken out or replaced, or two neighbours change places.
+// oneOff tells that a word becomes another one when a letter is put in, taken out or replaced, or two neighbours are swapped.
 func oneOff(word, want string) bool {
 	for len(word) > 0 && len(want) > 0 && word[0] == want[0] {
 		word, want = word[1:], want[1:]

@@ -50,7 +50,7 @@ func TestParse_ReadsAnAttributeInAnySpellingOfItsName(t *testing.T) {
 			// The same in two spellings is once; two values are refused.
 			other := []Header{{c.names[len(c.names)-1], []byte(c.value)}, {name, []byte(c.value)}}
 			if _, err := Parse([]byte("acme"), other, nil); err != nil {
-				t.Errorf("%s beside %s: %v", name, other[0].Key, err)
+				t.Errorf("%s with %s: %v", name, other[0].Key, err)
 			}
 		}
 	}
@@ -80,7 +80,7 @@ func TestParse_TakesAnOptionalAttributeWithoutAValueAsAbsent(t *testing.T) {
 	}
 }
 
-func TestCheckIdentity_RefusesAnIDThatWouldBeMadeUpBesideOneThatWasMeant(t *testing.T) {
+func TestCheckIdentity_RefusesAnIDThatWouldBeMadeUpThoughOneWasMeant(t *testing.T) {
 	for name, value := range map[string]string{"idempotency-key": "", "Idempotency_Key": "", "ceid": "1", "ce.id": "1", "ceId": "1", "cloudEvents:id": "1", "IdempotencyKey": "k",
 		"X-Idempotency-Key": "k", "cloudEvents_id": "1"} {
 		e, err := Parse([]byte("acme"), []Header{{"b3", []byte("x")}, {name, []byte(value)}}, nil)
@@ -89,7 +89,7 @@ func TestCheckIdentity_RefusesAnIDThatWouldBeMadeUpBesideOneThatWasMeant(t *test
 		}
 		e, err = Parse([]byte("acme"), []Header{{hID, []byte("x")}, {name, []byte(value)}}, nil)
 		if r := e.CheckIdentity(); err != nil || r != nil {
-			t.Errorf("%s beside an id: %v %v", name, err, r)
+			t.Errorf("%s with an id: %v %v", name, err, r)
 		}
 	}
 	for _, name := range []string{"b3", "id", "message-id", "spring_json_header_types", "__TypeId__"} {
@@ -177,7 +177,7 @@ func TestMeansOrigin_TellsWhatWasMeantFromWhatWasNot(t *testing.T) {
 			t.Errorf("%s: %v, and no refusal", name, err)
 		}
 		if e, err = Parse([]byte("acme"), []Header{{hOrigin, []byte("import")}, {name, []byte("import")}}, nil); err != nil || e.CheckOrigin() != nil {
-			t.Errorf("%s beside ce_origin: %v %v", name, err, e.CheckOrigin())
+			t.Errorf("%s with ce_origin: %v %v", name, err, e.CheckOrigin())
 		}
 	}
 	for _, name := range []string{"origin", "Origin", "ce_region", "ce_original", "ce_orgid", "ce_organ", "ce_ori", "ce_margin", "ce_login", "x-origin", "content-origin", "x-forwarded-origin", "correlation"} {

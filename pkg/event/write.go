@@ -36,7 +36,7 @@ func RecordedHeadersAs[H shape](r *Recorded) []H {
 	return w.out
 }
 
-// Pages has the headers of many events in few pieces of memory, for who writes many of them. Attributes are not copied into it, so its headers'
+// Pages has the headers of many events in few pieces of memory, for code that writes many of them. Attributes are not copied into it, so its headers'
 // values must not be changed. The zero value is ready.
 type Pages[H shape] struct {
 	w headerWriter[H]
@@ -132,7 +132,7 @@ func (w *headerWriter[H]) recorded(r *Recorded) {
 	w.add(hQuiet, r.Quiet)
 }
 
-// event writes the attributes of an event as it is sent, or as it is recorded: without those that are only for the door.
+// event writes the attributes of an event as it is sent, or as it is recorded: without those that only ingress needs.
 func (w *headerWriter[H]) event(e *Event, recorded bool) {
 	w.add(hSpecVersion, "1.0")
 	w.add(hID, e.ID)

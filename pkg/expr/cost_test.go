@@ -53,7 +53,7 @@ var calls = map[string][]string{
 	"trim": {"data.s.trim()", "data.blank.trim()"}, "type": {"type(data.s)"}, "uint": {"uint(data.digits)"}, "upperAscii": {"data.s.upperAscii()"},
 }
 
-// decimalCalls are calls that Edition2 has beside those.
+// decimalCalls are calls that Edition2 has besides those.
 var decimalCalls = map[string][]string{
 	"decimal": {"decimal(data.digits)", "decimal(data.s)", "decimal(1e300)", "decimal(data.n)"},
 	"round":   {"decimal('1.23456789').round(3)"},

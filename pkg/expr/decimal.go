@@ -33,7 +33,7 @@ func ParseDecimal(s string) (Decimal, error) {
 	return Decimal(n.String()), nil
 }
 
-// Digits is the number rounded half away from zero to at most scale digits after the point. A Decimal that nobody parsed is returned as
+// Digits is the number rounded half away from zero to at most scale digits after the point. A Decimal that was not parsed is returned as
 // it is.
 func (d Decimal) Digits(scale int) string {
 	n, ok := parseNumber(string(d))

@@ -13,7 +13,7 @@ const (
 	MaxValues = 5_000    // values within a list or map, nested ones counted
 )
 
-// TooLarge stands in a field's place for a value over the bounds. Whoever reads it fails with CodeTooLarge; has() still finds it.
+// TooLarge replaces a field's value that is over the bounds. Reading it fails with CodeTooLarge; has() still finds the field.
 type TooLarge struct{}
 
 // unreadable is the message of reading a TooLarge; evalError knows it.

@@ -9,7 +9,7 @@ import (
 )
 
 // mixed is what the checker says of a decimal that is compared for equality with a number of another kind. CEL's equality takes two values
-// of one type and lets no overload stand beside that, though the evaluation here knows better (equals).
+// of one type and lets no overload be added to that, though the evaluation here knows better (equals).
 var mixed = regexp.MustCompile(`^found no matching overload for '_[=!]=_' applied to '\((?:(?:wrapper\()?decimal\)?, (?:wrapper\()?(?:int|uint|double)\)?|(?:wrapper\()?(?:int|uint|double)\)?, (?:wrapper\()?decimal\)?)\)'$`)
 
 // check parses and checks a source; before is called with what was parsed and may change it. A decimal may equal any number: where the

@@ -29,7 +29,7 @@ var (
 	decimalEquality   = map[string]bool{operators.Equals: true, operators.NotEquals: true}
 )
 
-// operands are what may stand beside a decimal.
+// operands are what may be combined with a decimal.
 var operands = []*cel.Type{decimalType, cel.IntType, cel.UintType, cel.DoubleType}
 
 func withoutOperators() *env.LibrarySubset {

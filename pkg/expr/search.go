@@ -184,7 +184,7 @@ func matchMacro(eh parser.ExprHelper, text, re ast.Expr) (ast.Expr, *common.Erro
 	return eh.NewCall("@matches", text, re), nil
 }
 
-// from reads the optional place to search from.
+// from reads the optional index to search from.
 func from(args []ref.Val) (int, bool) {
 	if len(args) < 3 {
 		return 0, false
@@ -235,7 +235,7 @@ func lastIndexOf(args ...ref.Val) ref.Val {
 		return types.Int(-1)
 	case given:
 		at, _ := offset(s, start)
-		s = s[:min(len(s), at+len(sub))] // the last place that may be found is start
+		s = s[:min(len(s), at+len(sub))] // the last index that may be found is start
 	}
 	found := strings.LastIndex(s, sub)
 	if found < 0 {

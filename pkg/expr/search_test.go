@@ -15,7 +15,7 @@ import (
 
 // greedy are patterns that an event can bring, and that ask for much more than their length.
 var greedy = map[string]string{
-	"repeats beside each other": strings.Repeat("a{1000}", 3_300),
+	"adjacent repeats":          strings.Repeat("a{1000}", 3_300),
 	"repeats of a short source": strings.Repeat("a{1000}", 500),
 	"repeats in repeats":        strings.Repeat("((a{9}){9}){9}|", 200),
 	"optional repeats":          strings.Repeat("(a?){1000}", 300),
@@ -91,7 +91,7 @@ func TestMatches_OrdinaryPatternsCostWhatTheyDid(t *testing.T) {
 			t.Errorf("%s: %d instructions are reckoned, it has %d", pattern, n, p.size)
 		}
 	}
-	// What is large and has its place is not refused before it is compiled.
+	// What is large and allowed is not refused before it is compiled.
 	for _, pattern := range []string{strings.Repeat("[a-z]{9}", 100), "(?:){900}x", strings.Repeat("(ab|cd)", 140), strings.Repeat("ä", 400)} {
 		if p := compilePattern(pattern); p.problem != "" {
 			t.Errorf("%.20s: %s (%s)", pattern, p.problem, fmt.Sprint(p.size))

@@ -19,7 +19,7 @@ func typedVars() map[string]Type {
 			"extra":   {Kind: Any, Maybe: true}, "any": {Kind: Any},
 		}},
 		"event": {Kind: Object, Name: "event", Fields: map[string]Type{"type": {Kind: Text, Known: "lead.created"}, "time": {Kind: Time}, "sequence": {Kind: Int}}},
-		"state": {Kind: Object, Name: "state", Lacks: "nobody sets it", Fields: map[string]Type{"seen": {Kind: Any, Maybe: true}}},
+		"state": {Kind: Object, Name: "state", Lacks: "never set", Fields: map[string]Type{"seen": {Kind: Any, Maybe: true}}},
 	}
 }
 
@@ -41,7 +41,7 @@ func TestCheckTypes_RefusesByLineAndColumnWithASuggestion(t *testing.T) {
 		`data["address"]["cty"] == "x"`:              `did you mean data.address.city?`,
 		`data.nothing`:                               `it has address, any, born`,
 		`state.sen`:                                  `did you mean state.seen?`,
-		`has(state.other)`:                           `nobody sets it; it has seen`,
+		`has(state.other)`:                           `never set; it has seen`,
 		`event.sequence > "5"`:                       `write 5 without quotes`,
 		`event["typ"] == "x"`:                        `did you mean event.type?`,
 		`"score " + data.score`:                      `join texts by string(x)`,

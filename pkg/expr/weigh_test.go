@@ -98,7 +98,7 @@ func heap(f func()) uint64 {
 	return most.Load() - min(most.Load(), before.HeapAlloc)
 }
 
-// The heap holds garbage beside what is in use, so the bound is generous; without the scales most of these take gigabytes or minutes.
+// The heap holds garbage as well as what is in use, so the bound is generous; without the scales most of these take gigabytes or minutes.
 func TestWeigh_NothingThatIsBuiltOfReferencesTakesMemoryOrMinutes(t *testing.T) {
 	vars := tagged()
 	all := towers()

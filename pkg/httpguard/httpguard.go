@@ -1,7 +1,7 @@
 // Package httpguard keeps web pages away from the engine's HTTP listeners. Every http.Server of the engine serves through New; a
 // test of the house holds them to it.
 //
-// A browser lends its place in the network to every page that it shows. Two attacks follow, and each has its check:
+// A browser sends requests from its own network for every page that it shows. Two attacks follow, and each has its check:
 //
 //   - a page of another site sends a request that changes something (a form, a text/plain fetch; neither asks for permission first).
 //     Sec-Fetch-Site and Origin tell it, and the answer is 403. GET, HEAD and OPTIONS pass: they change nothing here, and the browser
@@ -12,7 +12,7 @@
 // Programs that are no browsers send neither Origin nor Sec-Fetch-Site and a Host that they were configured with; they notice nothing.
 //
 // Which Host is right depends on the listener. On loopback: a loopback name or address. Elsewhere: an IP address (a page that was
-// loaded from an address has no name to rebind), a name without a dot or under .internal, .local, .localhost or .svc (nobody can
+// loaded from an address has no name to rebind), a name without a dot or under .internal, .local, .localhost or .svc (no one can
 // register one: compose and Kubernetes services have such), and the machine's own name. The names of --allowed-hosts come on top.
 // /livez and /readyz answer to every Host on a listener that is not on loopback, for the sake of load balancers. No Host at all
 // (HTTP/1.0) is no browser.
@@ -49,7 +49,7 @@ type guard struct {
 	own      string   // the machine's name
 }
 
-// New guards next, which is served on a listener of the address l; allowed are names beside those that are right anyway, as
+// New guards next, which is served on a listener of the address l; allowed are names that are accepted in addition, as
 // CheckHosts accepts them. If next is a Refuser it writes the refusals.
 func New(l net.Addr, allowed []string, next http.Handler, options ...Option) http.Handler {
 	g := &guard{next: next, origin: http.NewCrossOriginProtection(), loopback: onLoopback(l)}
@@ -107,7 +107,7 @@ func (g *guard) hostIsRight(r *http.Request) bool {
 	return err == nil || !strings.Contains(host, ".") || host == g.own || reserved(host)
 }
 
-// reserved tells whether nobody can register the name in the public DNS.
+// reserved reports whether the name cannot be registered in the public DNS.
 func reserved(host string) bool {
 	for _, suffix := range []string{".internal", ".local", ".localhost", ".svc"} {
 		if strings.HasSuffix(host, suffix) {

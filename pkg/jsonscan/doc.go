@@ -1,10 +1,10 @@
-// Package jsonscan reads strict JSON in one pass into a flat list of tokens, for the paths where every event goes through.
+// Package jsonscan reads strict JSON in one pass into a flat list of tokens, for the paths that every event takes.
 //
 // # What is authoritative
 //
-// Nothing here is: [Doc.Scan] only says "taken", and then the text is strict JSON within all bounds, or "not taken", which
-// says nothing. Whoever gets the second asks the reader that is slower and names what is wrong (package jsontext), and does
-// what that says. So there is one place that words refusals, and a fault here can make a text slow, but not refused.
+// Nothing here is. [Doc.Scan] either takes a text, which is then strict JSON within all bounds, or does not, which proves
+// nothing: the caller then reads the text with package jsontext, which is slower and names what is wrong, and its verdict counts.
+// So refusals have one wording, and a bug here can make a text slow but cannot refuse it.
 // What is taken is what that reader takes: UTF-8, no lone surrogates, no doubled names, nothing after the text; and no NUL.
 //
 // # How it fails

@@ -19,7 +19,7 @@ import (
 // passes lets a sender look into the outbox a few times, and returns the numbers that it sent.
 func passes(t *testing.T, pool *pgxpool.Pool, box *Outbox) string {
 	t.Helper()
-	d := &door{}
+	d := &fakeIngress{}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Resend: time.Hour})
 	for range 5 {
 		if _, err := s.pass(t.Context(), time.Now()); err != nil {
@@ -208,7 +208,7 @@ func TestMigrations_RowsThatWaitedWhenSealsBeganAreSentForEver(t *testing.T) {
 	}
 	put(t, pool, "a", "rules", 2, "old too", forgedRecord(t, "a", "rules", 2, "old too", "lead.won"), "")
 	put(t, pool, "a", "rules", 4, "new", forgedRecord(t, "a", "rules", 4, "new", "lead.scored"), "")
-	box, d := New("rules", event.NewKeyring()), &door{}
+	box, d := New("rules", event.NewKeyring()), &fakeIngress{}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Resend: time.Hour})
 	for range 5 {
 		if _, err := s.pass(t.Context(), time.Now()); err != nil {

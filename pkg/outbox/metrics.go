@@ -1,6 +1,9 @@
 package outbox
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 type metrics struct {
 	added, sent, resent, failed, seen, conflicts, forbidden prometheus.Counter
@@ -8,14 +11,14 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer, deriver string) *metrics {
-	labels := prometheus.Labels{"deriver": deriver}
+	auto, labels := promauto.With(reg), prometheus.Labels{"deriver": deriver}
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_outbox_" + name, Help: help, ConstLabels: labels})
+		return auto.NewCounter(prometheus.CounterOpts{Name: "neuronx_outbox_" + name, Help: help, ConstLabels: labels})
 	}
 	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "neuronx_outbox_" + name, Help: help, ConstLabels: labels})
+		return auto.NewGauge(prometheus.GaugeOpts{Name: "neuronx_outbox_" + name, Help: help, ConstLabels: labels})
 	}
-	m := &metrics{
+	return &metrics{
 		added:     counter("added_total", "Derived events stored in the outbox, counted before their transaction ends."),
 		sent:      counter("sent_total", "Outbox rows acknowledged by Kafka."),
 		resent:    counter("resent_total", "Times that a tenant's rows were sent again because they were not seen for a while."),
@@ -26,8 +29,4 @@ func newMetrics(reg prometheus.Registerer, deriver string) *metrics {
 		pending:   gauge("pending", "Outbox rows not yet seen in the log, of the owned partitions."),
 		oldest:    gauge("oldest_seconds", "Age of the oldest outbox row of the owned partitions."),
 	}
-	if reg != nil {
-		reg.MustRegister(m.added, m.sent, m.resent, m.failed, m.seen, m.conflicts, m.forbidden, m.pending, m.oldest)
-	}
-	return m
 }

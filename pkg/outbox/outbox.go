@@ -18,7 +18,7 @@ import (
 
 // ErrConflict says that the log or the dead letters hold another event under a number that our outbox gave to one of its own.
 // Numbers were raised and nothing was lost; a person should look (the metric neuronx_outbox_conflicts_total counts it).
-var ErrConflict = errors.New("outbox: another event stands under this deriver's number")
+var ErrConflict = errors.New("outbox: another event has this deriver's number")
 
 // Outbox writes the rows of one deriver. It is safe for concurrent use.
 type Outbox struct {
@@ -69,7 +69,7 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error 
 	tenant := evs[0].TenantID
 	for _, e := range evs {
 		if e.TenantID != tenant || e.ID == "" || e.Type == "" {
-			return fmt.Errorf("add to outbox: event %q of tenant %q beside tenant %q: one tenant, and an id and a type each", e.ID, e.TenantID, tenant)
+			return fmt.Errorf("add to outbox: event %q of tenant %q among events of tenant %q: one tenant, and an id and a type each", e.ID, e.TenantID, tenant)
 		}
 		// Checked before the numbers are taken, so that a refusal leaves no trace in the transaction.
 		probe := *e
@@ -124,9 +124,9 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error 
 // maxClear is how often Add makes room for its rows.
 const maxClear = 8
 
-// clear makes room for rows that could not all be inserted, because others stand under numbers that nobody was given. It takes back those
-// that were inserted. Of the others, a row that no process of the engine wrote is set aside; behind one that is ours (the number was lowered
-// by hand) the numbers go on. It returns the last of the numbers to use.
+// clear makes room for rows that could not all be inserted, because rows exist under numbers that were never given out. It deletes the rows
+// of this Add that were inserted. Of the others, it moves those that no process of the engine wrote to neuronx.outbox_forbidden; a row of
+// the engine's (the number was lowered by hand) keeps its number, and numbering goes on behind it. It returns the last number in use.
 func (o *Outbox) clear(ctx context.Context, tx pgx.Tx, tenant string, numbers []int64, seals []string) (last int64, err error) {
 	first, last := numbers[0], numbers[len(numbers)-1]
 	if _, err := tx.Exec(ctx, `DELETE FROM neuronx.outbox o USING unnest($3::bigint[], $4::text[]) AS r(number, seal)
@@ -152,7 +152,7 @@ func (o *Outbox) clear(ctx context.Context, tx pgx.Tx, tenant string, numbers []
 			return 0, err
 		}
 		o.metrics.forbidden.Inc()
-		o.log.Error("an outbox row stood under a number that nobody was given and was set aside; who has the password of this role? (neuronx doctor)",
+		o.log.Error("an outbox row had a number that was never given out; it was moved to neuronx.outbox_forbidden. Find out who has the password of this role, and run: neuronx doctor",
 			"tenant", tenant, "deriver", o.deriver, "number", r.number, "event", r.eventID)
 	}
 	last = next + int64(len(numbers)) - 1
@@ -245,7 +245,7 @@ func (o *Outbox) SeenAll(ctx context.Context, tx pgx.Tx, marks []Mark) error {
 	_, err = pgx.ForEachRow(rows, []any{&tenant, &number, &theirs, &ours}, func() error {
 		conflicts++
 		o.metrics.conflicts.Inc()
-		o.log.Error("another event stands under this deriver's number; was Postgres restored from a backup?",
+		o.log.Error("another event has the number of a derived event. If Postgres was restored from a backup, see 'Postgres was set back' in docs/operations.md; if not, look for a second set of services",
 			"tenant", tenant, "deriver", o.deriver, "number", number, "seen_event_id", theirs, "our_event_id", ours)
 		return nil
 	})

@@ -255,14 +255,14 @@ func TestOutbox_EachRoleSeesItsOwnDeriverOnly(t *testing.T) {
 	}
 }
 
-// door is a Producer that keeps what it was given, and can be told to fail.
-type door struct {
+// fakeIngress is a Producer that keeps what it was given, and can be told to fail.
+type fakeIngress struct {
 	mu   sync.Mutex
 	sent []event.Event
 	fail func(e event.Event) error
 }
 
-func (d *door) ProduceAsync(rec *kafka.Record, done func(*kafka.Record, error)) {
+func (d *fakeIngress) ProduceAsync(rec *kafka.Record, done func(*kafka.Record, error)) {
 	var headers []event.Header
 	for _, h := range rec.Headers {
 		headers = append(headers, event.Header{Key: h.Key, Value: h.Value})
@@ -279,7 +279,7 @@ func (d *door) ProduceAsync(rec *kafka.Record, done func(*kafka.Record, error)) 
 	done(rec, err)
 }
 
-func (d *door) list(tenant string) (out []int64) {
+func (d *fakeIngress) list(tenant string) (out []int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, e := range d.sent {
@@ -302,7 +302,7 @@ func TestSender_SendsInOrderSignedAndStopsATenantAtItsFirstFailure(t *testing.T)
 		})
 	}
 	broken := true
-	d := &door{fail: func(e event.Event) error {
+	d := &fakeIngress{fail: func(e event.Event) error {
 		if broken && e.ID == "a2" {
 			return errors.New("no")
 		}
@@ -344,7 +344,7 @@ func TestSender_SendsAgainWhatIsUnseenAndLeavesForeignPartitionsAlone(t *testing
 		return box.Add(ctx, tx, derived("a", "a1"), derived("a", "a2"), derived("a", "a3"))
 	})
 	owned := []int32{}
-	d := &door{}
+	d := &fakeIngress{}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return owned }, Partitions: 1})
 	pass := func(at time.Time) {
 		t.Helper()
@@ -379,7 +379,7 @@ func TestSender_RunFindsRowsSoonAfterTheirCommit(t *testing.T) {
 	db := postgrestest.New(t, Migrations())
 	pool := db.Pool(t, postgres.RoleRules)
 	box := New("rules", event.NewKeyring())
-	d := &door{}
+	d := &fakeIngress{}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Poll: time.Hour})
 	// The first look falls into the hour; only what Add said can bring a second one.
 	mustTx(t, pool, func(tx pgx.Tx) error { return box.Add(t.Context(), tx, derived("a", "a1")) })
@@ -407,7 +407,7 @@ func TestSender_AnAddEndsItsIdleWait(t *testing.T) {
 	db := postgrestest.New(t, Migrations())
 	pool := db.Pool(t, postgres.RoleRules)
 	box := New("rules", event.NewKeyring())
-	d := &door{}
+	d := &fakeIngress{}
 	looked := make(chan struct{}, 100_000)
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Poll: time.Hour,
 		Report: func(error) { looked <- struct{}{} }})

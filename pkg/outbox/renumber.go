@@ -15,8 +15,8 @@ import (
 // Renumber gives the rows of one deriver and tenant above last, in their order, the numbers that follow last, and makes the next Add go
 // on behind them. It is for a log that was rebuilt and lacks its tail: numbers that stood there are free again, and the sequencer
 // would ignore a jump for ever. keep may change an event's value, and drops the row by answering false. Rows that must not be sent are
-// kept in neuronx.outbox_forbidden and count as dropped. It returns the ids of the events that are kept, and how many were dropped. Nobody
-// may send meanwhile, and tx is a superuser's: for all others numbers only rise.
+// kept in neuronx.outbox_forbidden and count as dropped. It returns the ids of the events that are kept, and how many were dropped. The
+// sender must not run meanwhile, and tx must be a superuser's: for all others numbers only rise.
 func (o *Outbox) Renumber(ctx context.Context, tx pgx.Tx, tenant string, last int64, keep func(*event.Event) (bool, error)) (kept []string, dropped int, err error) {
 	sealed, err := sealsRequired(ctx, tx)
 	if err != nil {

@@ -46,7 +46,7 @@ func TestSender_SendsWhatAPostgresRestoredUnderItHolds(t *testing.T) {
 				}
 			}
 			restore(`CREATE TABLE backup_rows AS SELECT * FROM neuronx.outbox`, `CREATE TABLE backup_numbers AS SELECT * FROM neuronx.outbox_numbers`)
-			d := &door{}
+			d := &fakeIngress{}
 			s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1})
 			now := time.Now()
 			pass := func() {

@@ -12,7 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 )
 
-// maxStored bounds the record of a row, in bytes, whoever wrote it; the table's constraint outbox_bounds says the same.
+// maxStored bounds the record of a row, in bytes, also of a forged one; the table's constraint outbox_bounds says the same.
 const maxStored = 1 << 20
 
 // errUnknownKey says that a row carries a seal of a key that is not in the keyring: it was taken out while rows were waiting.

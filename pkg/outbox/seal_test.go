@@ -41,7 +41,7 @@ func forgedRecord(t *testing.T, tenant, deriver string, number int64, id, typ st
 }
 
 // The password of a deriver's role alone has nothing signed: a forged row becomes a placeholder that the sequencer refuses, whatever it
-// says and whoever's it is, and the numbers behind it go on.
+// says and for every tenant, and the numbers behind it go on.
 func TestSender_SignsNoRowThatNoProcessOfTheEngineWrote(t *testing.T) {
 	for deriver, role := range map[string]string{"rules": postgres.RoleRules, "gohighlevel": postgres.RoleGoHighLevel, "deadletter": postgres.RoleArchiver} {
 		for _, typ := range []string{"tenant.key_issued", "rules.published", "tenant.suspended", "lead.scored", "crm.contact.upsert.requested", "engine.rule.reset"} {
@@ -59,7 +59,7 @@ func TestSender_SignsNoRowThatNoProcessOfTheEngineWrote(t *testing.T) {
 					t.Fatal(err)
 				}
 				put(t, pool, "a", deriver, 1, "forged", forgedRecord(t, "a", deriver, 1, "forged", typ), "")
-				d := &door{}
+				d := &fakeIngress{}
 				s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Resend: time.Hour})
 				for range 3 {
 					if _, err := s.pass(t.Context(), time.Now()); err != nil {
@@ -230,7 +230,7 @@ func TestMend_PutsPlaceholdersWhereRowsAreMissing(t *testing.T) {
 			return err
 		})
 	}
-	d := &door{}
+	d := &fakeIngress{}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Resend: time.Hour})
 	if _, err := s.pass(t.Context(), time.Now()); err != nil {
 		t.Fatal(err)

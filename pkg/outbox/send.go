@@ -131,7 +131,7 @@ func (s *Sender) forbid(ctx context.Context, r *row, why error) error {
 		return fmt.Errorf("must not be sent (%w), and could not be set aside: %w", why, err)
 	}
 	s.box.metrics.forbidden.Inc()
-	s.box.log.Error("an outbox row must not be sent and was set aside; who has the password of this role? (neuronx doctor)",
+	s.box.log.Error("an outbox row must not be sent; it was moved to neuronx.outbox_forbidden. Find out who has the password of this role, and run: neuronx doctor",
 		"tenant", r.tenant, "deriver", s.box.deriver, "number", r.number, "event", r.eventID, "reason", why)
 	return errSetAside
 }

@@ -62,9 +62,9 @@ const (
 	countEvery = 5 * time.Second // how often waiting rows are counted: that costs a scan
 )
 
-// busyPoll is how often rows are looked for while transactions that added some may be committing: Add can't know when its
-// transaction commits, and waiting for the idle poll would add a tenth of a second to every derived event. An Add of this process ends
-// the idle wait, for the same reason; while there are many, it wakes nobody, or every one would cost a look.
+// busyPoll is how often the sender looks for rows while transactions that added some may be committing: Add can't know when its
+// transaction commits, and waiting for the idle poll would add a tenth of a second to every derived event. For the same reason an Add of
+// this process ends the idle wait; while there are many Adds it does not, since each would cost a query.
 const busyPoll, busyFor = 10 * time.Millisecond, time.Second
 
 // NewSender makes a sender for the rows of o.
@@ -95,7 +95,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		wait := s.cfg.Poll
 		switch {
 		case err != nil:
-			s.box.log.Error("outbox can't be read; derived events wait", "deriver", s.box.deriver, "err", err)
+			s.box.log.Error("the outbox cannot be read; derived events wait until it can", "deriver", s.box.deriver, "err", err)
 			wait = max(wait, app.Pause(failures))
 			failures++
 		case more:

@@ -59,7 +59,7 @@ func TestSender_LeavesRowsOfANewerBuildToItAndLosesNothing(t *testing.T) {
 		})
 	}
 	version(recordVersion + 1)
-	d := &door{}
+	d := &fakeIngress{}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0, 1, 2} }, Partitions: 3, Resend: time.Hour})
 	for range 2 {
 		if _, err := s.pass(ctx, time.Now()); err != nil {
@@ -114,7 +114,7 @@ func TestSender_ATenantThatWaitsAtARowAndALongBacklogHoldUpNoOther(t *testing.T)
 	})
 	add("backlog", 600)
 	add("late", 1)
-	d := &door{}
+	d := &fakeIngress{}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0, 1, 2} }, Partitions: 3, Resend: time.Hour, Batch: 300})
 	more, err := s.pass(ctx, time.Now())
 	if err != nil || !more {

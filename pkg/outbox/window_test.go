@@ -27,7 +27,7 @@ func TestSender_KeepsABoundedNumberOfATenantsRowsOnTheirWay(t *testing.T) {
 		}
 		return box.Add(ctx, tx, derived("small", "small-1"))
 	})
-	d := &door{}
+	d := &fakeIngress{}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0, 1, 2} }, Partitions: 3, Resend: time.Hour})
 	now := time.Now()
 	sent := func(what string, want int) {

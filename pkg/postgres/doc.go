@@ -1,6 +1,6 @@
 // Package postgres opens pools, runs migrations and names the roles under which the services work.
 //
-// What is authoritative: the embedded migrations. Each set keeps its own version table neuronx.goose_<name>, and lies beside
+// What is authoritative: the embedded migrations. Each set keeps its own version table neuronx.goose_<name>, and lies next to
 // the package that owns the tables. Roles belong to the server, not to a database, so they are made if they are missing and
 // never changed otherwise; schemas, tables and grants belong to the database.
 //

@@ -48,7 +48,7 @@ func TestLimitRoles_GivesEveryRoleLimitsAndLeavesWhatAnAdministratorSet(t *testi
 	if len(changed) != len(postgres.Roles())+1 || len(again) != 0 {
 		t.Errorf("changed %q, and again %q", changed, again)
 	}
-	// People have less than services, of which one statement may take minutes; nobody may wait for ever.
+	// People have less than services, of which one statement may take minutes; no statement may wait for ever.
 	want := map[string]string{
 		postgres.RoleReader: "20 statement_timeout=30s lock_timeout=5s idle_in_transaction_session_timeout=1min",
 		postgres.RoleOps:    "3 statement_timeout=1h lock_timeout=10s idle_in_transaction_session_timeout=2min",

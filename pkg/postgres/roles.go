@@ -99,7 +99,7 @@ func bootstrap(ctx context.Context, conn *pgx.Conn) error {
 	})
 }
 
-// ensureRoles creates missing roles and memberships. Other databases of the server may do the same at this moment; whoever loses
+// ensureRoles creates missing roles and memberships. Other databases of the server may do the same at this moment; the one that loses
 // gets a unique violation or "tuple concurrently updated" and tries again (retryCatalogue), because advisory locks end at the
 // edge of a database and roles do not.
 func ensureRoles(ctx context.Context, tx pgx.Tx) error {
@@ -215,7 +215,7 @@ func ensureSchemas(ctx context.Context, tx pgx.Tx) error {
 	return GuardDatabase(ctx, tx, database)
 }
 
-// GuardDatabase lets nobody but the roles of this package connect to the database, and only services make temporary tables.
+// GuardDatabase lets only the roles of this package connect to the database, and only services make temporary tables.
 // Migrate does it for a new database, and for a copy (CREATE DATABASE … TEMPLATE, pg_restore), which has lost it.
 func GuardDatabase(ctx context.Context, db interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)

@@ -126,7 +126,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Control writes a control sequence of the program's own, which nobody else had a part in.
+// Control writes a control sequence of the program's own, without any text from outside.
 func (w *Writer) Control(sequence string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

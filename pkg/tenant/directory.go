@@ -74,7 +74,7 @@ var (
 
 const (
 	refreshEvery = 10 * time.Second       // how old the view gets while Postgres answers
-	missEvery    = 100 * time.Millisecond // unknown keys ask the database at most this often
+	missEvery    = 100 * time.Millisecond // unknown keys and suspended tenants cause at most one load in this time
 )
 
 // Directory is the cached view of all tenants. It is safe for concurrent use.
@@ -114,7 +114,7 @@ func (d *Directory) Run(ctx context.Context) error {
 		if err := d.Refresh(ctx); err != nil && ctx.Err() == nil {
 			d.log.Warn("the tenant directory could not be refreshed", "err", err, "loaded", d.Loaded())
 			if !d.Loaded() {
-				retry.Reset(time.Second) // nobody is served until the first load
+				retry.Reset(time.Second) // no tenant is served until the first load
 			}
 		}
 	}
@@ -149,9 +149,9 @@ func (d *Directory) load(ctx context.Context) error {
 func (d *Directory) Loaded() bool { return d.current.Load() != nil }
 
 // Authenticate checks a presented key against the directory and a scope. It
-// returns ErrNotLoaded, ErrUnauthorized, ErrSuspended or ErrScope. A key that
-// is not known makes the directory look again, at most once a second over all
-// callers, so that a key works at once after it was issued.
+// returns ErrNotLoaded, ErrUnauthorized, ErrSuspended or ErrScope. An unknown key
+// or a suspended tenant makes the directory reload first (see lookAgain), so that
+// a key works as soon as it was issued, and a tenant as soon as it was resumed.
 func (d *Directory) Authenticate(ctx context.Context, presented, scope string) (Principal, error) {
 	key, err := ParseKey(presented)
 	if err != nil {
@@ -209,9 +209,9 @@ func known(snap Snapshot, key Key) bool {
 	return ok
 }
 
-// lookAgain reloads at most every 100 ms over all callers: a flood of wrong keys
-// must not become a flood of queries. Callers queue here, and
-// one load serves all that came before it began.
+// lookAgain reloads, at most once in missEvery over all callers: a flood of wrong
+// keys must not become a flood of queries. Callers queue here, and one load serves
+// all that came before it began.
 func (d *Directory) lookAgain(ctx context.Context) bool {
 	before := d.loads.Load()
 	select {

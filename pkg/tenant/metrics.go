@@ -1,14 +1,13 @@
 package tenant
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
-// newMetrics registers what is known about the directory's age. A nil
-// registerer turns it off.
+// newMetrics registers the directory's age. reg may be nil.
 func newMetrics(reg prometheus.Registerer, d *Directory) {
-	if reg == nil {
-		return
-	}
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	promauto.With(reg).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "neuronx_tenant_directory_age_seconds",
 		Help: "Seconds since tenants and API keys were last read from Postgres; -1 before the first load.",
 	}, func() float64 {
@@ -17,5 +16,5 @@ func newMetrics(reg prometheus.Registerer, d *Directory) {
 			return -1
 		}
 		return d.now().Sub(unixNano(at)).Seconds()
-	}))
+	})
 }

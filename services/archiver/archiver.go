@@ -106,7 +106,7 @@ func (a *Archiver) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error
 		return err
 	}
 	// The strict rendering let something through that jsonb does not take. The payload is what counts.
-	a.log.Error("postgres refuses rendered data; archived without it", "tenant", run.TenantID, "from", run.Events[0].Sequence,
+	a.log.Error("an event was archived without its data column, because Postgres refuses the rendered JSON", "tenant", run.TenantID, "from", run.Events[0].Sequence,
 		"count", len(run.Events), "err", err)
 	for i := range entries {
 		entries[i].data = nil
@@ -172,7 +172,7 @@ func (a *Archiver) entry(ctx context.Context, e event.Recorded) (entry, error) {
 	}
 	if row.data == nil {
 		a.m.unrendered.Inc()
-		a.log.Warn("the body cannot be rendered; archived without data", "tenant", e.TenantID, "sequence", e.Sequence, "schema_id", id)
+		a.log.Warn("an event was archived without its data column, because its body cannot be rendered", "tenant", e.TenantID, "sequence", e.Sequence, "schema_id", id)
 	}
 	return row, nil
 }
@@ -237,7 +237,7 @@ func (e *entry) values() []any {
 }
 
 // ensureTenants makes the tables of tenants that were not met, in a transaction of its own: the short lock on the parent ends before
-// the batch is written, and an empty table left by a batch that fails harms nobody.
+// the batch is written, and an empty table left by a batch that fails does no harm.
 func (a *Archiver) ensureTenants(ctx context.Context, entries []entry) error {
 	for i := range entries {
 		tenant := entries[i].event.TenantID

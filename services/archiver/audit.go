@@ -55,7 +55,7 @@ func (a *Archiver) Reset(ctx context.Context, r consumer.Reset) error {
 	a.m.audited.Add(float64(audit.examined))
 	a.m.differences.Add(float64(audit.differences))
 	if audit.differences > 0 {
-		a.log.Error("the archive is not what the log says", "topic", r.Topic, "partition", r.Partition, "examined", audit.examined,
+		a.log.Error("the archive differs from the log; keep this message and see NeuronXArchiveDiffers in docs/operations.md", "topic", r.Topic, "partition", r.Partition, "examined", audit.examined,
 			"differences", audit.differences, "first", audit.first)
 	}
 	if r.Report != nil {
@@ -208,9 +208,9 @@ func (u *auditor) tenant(ctx context.Context, tenant string, events []event.Reco
 		case !bytes.Equal(row.hash, want.hash[:]) || row.schemaID != want.schema:
 			u.differ("%s/%d (event %s): hash or schema id is not that of the bytes", tenant, e.Sequence, e.ID)
 		case !row.columns:
-			u.differ("%s/%d (event %s): the columns beside the bytes say something else", tenant, e.Sequence, e.ID)
+			u.differ("%s/%d (event %s): the columns differ from the stored bytes", tenant, e.Sequence, e.ID)
 		case otherData[e.Sequence]:
-			u.differ("%s/%d (event %s): the data beside the bytes is not rendered from them", tenant, e.Sequence, e.ID)
+			u.differ("%s/%d (event %s): the column data was not rendered from the stored bytes", tenant, e.Sequence, e.ID)
 		}
 	}
 	return nil
@@ -302,7 +302,7 @@ func dataDiffers(ctx context.Context, tx pgx.Tx, tenant string, wants []entry, o
 }
 
 // sameButNumber reports whether the archive holds the event under another number of the same schema: the log was rebuilt from the
-// archive beside a registry that gave it this one.
+// archive with a registry that gave it this id.
 func (u *auditor) sameButNumber(e event.Recorded, row archivedRow, want entry) bool {
 	if row.schemaID == want.schema {
 		return false

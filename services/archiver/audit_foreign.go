@@ -17,7 +17,7 @@ import (
 )
 
 // ofThisLog keeps dead letters of the Kafka that is read. Those of one that was lost are known under another topic's name since the log
-// was rebuilt, and their places mean nothing here.
+// was rebuilt, and their locations mean nothing here.
 const ofThisLog = `topic NOT LIKE '%@before-%'`
 
 // letter compares one dead letter.
@@ -29,7 +29,7 @@ func (u *auditor) letter(ctx context.Context, rec *kafka.Record) error {
 	}
 	want := archive.HashLetter(rec.Key, archive.EncodeHeaders(headers), rec.Value)
 	var key, kept, value, hash []byte
-	// Of several that claim the place, the right one counts as found; the others are in no log (see foreign).
+	// Of several that claim the location, the right one counts as found; the others are in no log (see foreign).
 	err := u.a.pool.QueryRow(ctx, `SELECT key, headers, value, hash FROM neuronx.dead_letters WHERE letter_partition = $1 AND letter_offset = $2 AND `+ofThisLog+`
 		ORDER BY hash <> $3 LIMIT 1`, rec.Partition, rec.Offset, want[:]).Scan(&key, &kept, &value, &hash)
 	if errors.Is(err, pgx.ErrNoRows) {

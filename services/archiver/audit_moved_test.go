@@ -28,7 +28,7 @@ func (n *numbered) SchemaByID(_ context.Context, id int32) (*avro.Schema, error)
 	return n.schema, nil
 }
 
-// A log that was built from the archive beside a new registry holds the same events under another number of the same schema. Where that
+// A log that was built from the archive with a new registry holds the same events under another number of the same schema. Where that
 // move is noted, and the bytes are otherwise the same, it is no difference; in every other case it is.
 func TestAudit_ANumberOfASchemaThatMovedIsNoDifference(t *testing.T) {
 	r := newRig(t)
@@ -51,9 +51,9 @@ func TestAudit_ANumberOfASchemaThatMovedIsNoDifference(t *testing.T) {
 	}
 	r.log(log...)
 	schema := parsed(t)
-	print := schema.Fingerprint()
+	fingerprint := schema.Fingerprint()
 	moved := func(id int) string {
-		return fmt.Sprintf(`INSERT INTO neuronx.schema_moves (fingerprint, schema_id) VALUES ('\x%x', %d) ON CONFLICT (fingerprint) DO UPDATE SET schema_id = excluded.schema_id`, print, id)
+		return fmt.Sprintf(`INSERT INTO neuronx.schema_moves (fingerprint, schema_id) VALUES ('\x%x', %d) ON CONFLICT (fingerprint) DO UPDATE SET schema_id = excluded.schema_id`, fingerprint, id)
 	}
 	for _, tc := range []struct {
 		what, sql string
@@ -64,7 +64,7 @@ func TestAudit_ANumberOfASchemaThatMovedIsNoDifference(t *testing.T) {
 		{"the move is noted", moved(9), 0},
 		{"and a row's bytes and hash are another's", `UPDATE neuronx.tenant_events t SET payload = o.payload, hash = o.hash FROM neuronx.tenant_events o WHERE t.sequence = 4 AND o.sequence = 5`, 1},
 		{"and a row's hash is not of its bytes", `UPDATE neuronx.tenant_events SET hash = sha256('') WHERE sequence = 6`, 2},
-		{"and a row is of a number of which nobody knows", `UPDATE neuronx.tenant_events SET schema_id = 8 WHERE sequence = 7`, 3},
+		{"and a row has an unknown number", `UPDATE neuronx.tenant_events SET schema_id = 8 WHERE sequence = 7`, 3},
 	} {
 		if _, err := r.admin.Exec(t.Context(), tc.sql); err != nil {
 			t.Fatalf("%s: %v", tc.what, err)

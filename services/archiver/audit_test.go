@@ -90,7 +90,7 @@ func TestAudit_CountsEveryRowThatIsNotTheLogs(t *testing.T) {
 		{"bytes", `UPDATE neuronx.dead_letters SET value = 'x' WHERE letter_offset = 1`, 1},
 		{"a missing letter", `DELETE FROM neuronx.dead_letters WHERE letter_offset = 3`, 2},
 		{"another one in its place", fmt.Sprintf(letter, 7, 1, 3), 2},
-		{"two for one place", fmt.Sprintf(letter, 7, 2, 0), 3},
+		{"two for one location", fmt.Sprintf(letter, 7, 2, 0), 3},
 		{"beyond what was read", fmt.Sprintf(letter, 7, 3, 99), 4},
 		{"of the Kafka before", `UPDATE neuronx.dead_letters SET topic = 'neuronx.ingress@before-12345678' WHERE letter_offset = 99`, 3},
 	} {

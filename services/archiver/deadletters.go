@@ -21,7 +21,7 @@ import (
 var errOtherLetter = errors.New("another dead letter is kept under the same topic, partition and offset")
 
 // ApplyDeadLetters keeps dead letters. One that is kept already is compared, not overwritten. Another one of the same refused record is
-// kept under its own place in neuronx.deadletter, and if even that is taken, is counted and passed over: there is no tenant to set aside,
+// kept under its own location in neuronx.deadletter, and if even that is taken, is counted and passed over: there is no tenant to set aside,
 // so an error would stop the archive of all.
 func (a *Archiver) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []consumer.DeadLetter) error {
 	for i := range letters {
@@ -29,14 +29,14 @@ func (a *Archiver) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []co
 		err := a.keepLetter(ctx, tx, &row)
 		if errors.Is(err, errOtherLetter) && row.topic != kafka.TopicDeadLetter {
 			a.m.conflicts.Inc()
-			a.log.Error("two dead letters name the same refused record; the second is kept under its own place", "topic", row.topic,
+			a.log.Error("two dead letters name the same refused record; the second is kept under its own location", "topic", row.topic,
 				"partition", row.partition, "offset", row.offset, "letter_partition", row.LetterPartition, "letter_offset", row.LetterOffset)
-			row.inOwnPlace()
+			row.inOwnLocation()
 			err = a.keepLetter(ctx, tx, &row)
 		}
 		if errors.Is(err, errOtherLetter) {
 			a.m.conflicts.Inc()
-			a.log.Error("a dead letter is not archived, because another one is kept under its place; it can be read in the topic until that is trimmed",
+			a.log.Error("a dead letter is not archived, because another one is kept under its location; it can be read in the topic until that is trimmed",
 				"topic", row.topic, "letter_partition", row.LetterPartition, "letter_offset", row.LetterOffset)
 			err = nil
 		}
@@ -87,12 +87,12 @@ type letter struct {
 	hash      [32]byte
 }
 
-// letterRow makes the row; it is pure. A letter that does not say which record it is of is named by its own place. So is one that claims
+// letterRow makes the row; it is pure. A letter that does not say which record it is of is named by its own location. So is one that claims
 // to be of a dead letter, which none of ours is: it must not take the place of another.
 func letterRow(d *consumer.DeadLetter) letter {
 	l := letter{DeadLetter: *d, topic: text(d.Topic), partition: d.Partition, offset: d.Offset, reason: text(d.Code), headers: archive.EncodeHeaders(d.Headers)}
 	if l.topic == "" || l.topic == kafka.TopicDeadLetter || l.partition < 0 || l.offset < 0 {
-		l.inOwnPlace()
+		l.inOwnLocation()
 	}
 	if l.reason == "" {
 		l.reason = "unknown"
@@ -107,8 +107,8 @@ func letterRow(d *consumer.DeadLetter) letter {
 	return l
 }
 
-// inOwnPlace names the letter by where it stands itself.
-func (l *letter) inOwnPlace() {
+// inOwnLocation names the letter by its own location.
+func (l *letter) inOwnLocation() {
 	l.topic, l.partition, l.offset = kafka.TopicDeadLetter, l.LetterPartition, l.LetterOffset
 }
 

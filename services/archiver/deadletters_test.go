@@ -80,7 +80,7 @@ func TestApplyDeadLetters_KeepsAnythingOnce(t *testing.T) {
 	}
 }
 
-// Headers are whatever the writer of a record puts there, so two records can claim any place, also that of a third.
+// Headers are whatever the writer of a record puts there, so two records can claim any location, also that of a third.
 func TestApplyDeadLetters_GoesOnWhateverPlaceALetterClaims(t *testing.T) {
 	db := postgrestest.New(t, outbox.Migrations(), Migrations())
 	pool := db.Pool(t, postgres.RoleArchiver)
@@ -106,11 +106,11 @@ func TestApplyDeadLetters_GoesOnWhateverPlaceALetterClaims(t *testing.T) {
 	var n int
 	if err := db.Pool(t, "").QueryRow(t.Context(), `SELECT count(*) FROM neuronx.dead_letters WHERE topic = $1 AND letter_offset = "offset"`,
 		kafka.TopicDeadLetter).Scan(&n); err != nil || n != len(letters) {
-		t.Errorf("%d letters are kept in their own place, %v; want %d", n, err, len(letters))
+		t.Errorf("%d letters are kept under their own location, %v; want %d", n, err, len(letters))
 	}
-	anew := owner // the topic was recreated
-	anew.Value = []byte("of another topic")
-	keep(anew)
+	recreated := owner // the topic was recreated
+	recreated.Value = []byte("of another topic")
+	keep(recreated)
 	checkLetters(t, db, letters)
 }
 

@@ -10,7 +10,7 @@
 //
 // How it fails: a failed write rolls rows and progress back together, and the batch is read again. A row that exists already with
 // a sequence that is to be inserted is a conflict, never overwritten and never ignored: the tenant is stalled. A missing sequence is a
-// loss at once, since there is no other place to take it from. Data that cannot be rendered to JSON costs only the data column.
-// Setting the group back does not write: what is read again is compared with the archive byte for byte, and with the columns beside the
-// bytes. Rows that are in no log are differences, too.
+// loss at once, since there is no other copy. Data that cannot be rendered to JSON costs only the data column.
+// Setting the group back does not write: what is read again is compared with the archive, byte for byte and column by column. Rows that
+// are in no log are differences, too.
 package archiver

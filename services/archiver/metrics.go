@@ -1,6 +1,9 @@
 package archiver
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 type metrics struct {
 	events      prometheus.Counter
@@ -13,23 +16,20 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
+	auto := promauto.With(reg)
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		return auto.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
-	m := &metrics{
+	return &metrics{
 		events:     counter("neuronx_archive_events_written_total", "Events written, also in transactions that rolled back later."),
 		bytes:      counter("neuronx_archive_stored_bytes_total", "Stored bytes of these events."),
 		unrendered: counter("neuronx_archive_unrendered_total", "Events archived without the data column, because their body cannot be rendered."),
-		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_archive_dead_letters_total",
+		deadLetters: auto.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_archive_dead_letters_total",
 			Help: "Dead letters kept, by reason."}, []string{"reason"}),
 		conflicts:   counter("neuronx_archive_conflicts_total", "Rows that were to be written and exist with other bytes. Alarm."),
 		audited:     counter("neuronx_archive_audited_total", "Records compared with the archive by audits."),
 		differences: counter("neuronx_archive_differences_total", "Rows that audits found different, missing, or in the archive only. Alarm."),
 	}
-	if reg != nil {
-		reg.MustRegister(m.events, m.bytes, m.unrendered, m.deadLetters, m.conflicts, m.audited, m.differences)
-	}
-	return m
 }
 
 func (m *metrics) count(entries []entry) {

@@ -13,7 +13,7 @@ import (
 // that names the command that makes it.
 //
 //	Postgres, Kafka, registry checked ──> ready ──┬──> consumer loop ──> Archiver
-//	                                              ├──> desk: what operators ask about dead letters ──> outbox rows
+//	                                              ├──> decider: what operators ask about dead letters ──> outbox rows
 //	                                              └──> outbox sender of the partitions that the loop owns ──> ingress
 func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	base, err := consumer.Open(ctx, rt, cfg, outbox.Migrations(), Migrations())
@@ -30,10 +30,10 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	}
 	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions,
 		Report: base.Reporter("reading the outbox")})
-	desk := &deadletter.Desk{Pool: base.Pool, Box: box, Keys: base.Keys, Schemas: base.Schemas, Log: rt.Log,
+	decider := &deadletter.Decider{Pool: base.Pool, Box: box, Keys: base.Keys, Schemas: base.Schemas, Log: rt.Log,
 		Report: base.Reporter("deciding about dead letters")}
 	return base.Serve(ctx, c, func(g *app.Group) {
 		g.Add("outbox sender", sender.Run)
-		g.Add("dead letter desk", desk.Run)
+		g.Add("dead letter decisions", decider.Run)
 	})
 }

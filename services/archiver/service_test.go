@@ -126,7 +126,7 @@ func TestArchiver_ArchiveIsStoredLogOverRestarts(t *testing.T) {
 	checkArchive(t, r.db, "beta", beta)
 }
 
-// Whoever looks sees rows and progress agree: they are one transaction. The planted bug archiver_commits_first of
+// Every reader sees rows and progress agree: they are one transaction. The planted bug archiver_commits_first of
 // e2e/seeds breaks this.
 func TestArchiver_ProgressIsNeverAheadOfTheRows(t *testing.T) {
 	r := newRig(t)

@@ -19,7 +19,7 @@ type account struct {
 	paused  time.Time
 	used    time.Time
 	flying  int
-	owed    int // requests that effects under way may still send beside their first
+	owed    int // requests that effects under way may still send after their first
 
 	connection int64 // sequence of the connection that the pauses below are about
 	denied     time.Time
@@ -37,7 +37,7 @@ func newAccount(now time.Time) *account {
 	return &account{limits: l, limiter: rate.NewLimiter(rate.Limit(perSecond), burst), used: now}
 }
 
-// room tells how many effects may be begun now; a breaker that tries again lets one through, which take or cancel must follow.
+// room returns how many effects may be started now. A half-open breaker lets one through; take or cancel must follow.
 func (a *account) room(now time.Time) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -62,7 +62,7 @@ func (a *account) inFlight() int {
 	return a.flying
 }
 
-// take books effects that were begun; none of them gives a breaker's probe back.
+// take counts n effects that were started; with 0 it returns the breaker's probe unused.
 func (a *account) take(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -134,8 +134,8 @@ func (a *account) blocked(now time.Time) bool {
 	return now.Before(a.paused) || now.Before(a.denied)
 }
 
-// connected tells the account under which connection it works. A new one has a new token, which ends what the old one was refused; it
-// reports whether that is so.
+// connected records the connection that the account uses, and reports whether it is new. A new one has a new token, so the refusals of
+// the old one end.
 func (a *account) connected(sequence int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -147,7 +147,7 @@ func (a *account) connected(sequence int64) bool {
 	return changed
 }
 
-// deny sends nothing for a while, or until the account is connected again.
+// deny pauses the account for a while, or until it is connected again.
 func (a *account) deny(d time.Duration, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -168,7 +168,7 @@ func (a *account) refused(endpoints []string, now time.Time) (wait time.Duration
 	return wait, why
 }
 
-// owe books requests of effects under way beside their first, which the account's room must leave space for; what is negative is repaid.
+// owe books requests of effects under way after their first, which the account's room must leave space for; what is negative is repaid.
 func (a *account) owe(requests int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -212,7 +212,7 @@ func (s *accounts) blocked(now time.Time) []string {
 	return out
 }
 
-// lowest gives the least of what is left over all accounts, -1 when unknown, and how many breakers are open.
+// lowest returns the smallest remaining limits of all accounts (-1: unknown), and how many breakers are open.
 func (s *accounts) lowest() (remaining, daily, open int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

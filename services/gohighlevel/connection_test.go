@@ -11,14 +11,14 @@ import (
 )
 
 // What earlier versions recorded is there for ever; the adapter refuses it by name and sends nothing.
-func TestDoor_RefusesARecordedBaseURLThatMayNotBe(t *testing.T) {
+func TestEndpoint_RefusesARecordedBaseURLThatMayNotBe(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "acme@1"), []byte("tok"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	open := func(own string, allow bool) (string, string) {
 		w := newWorker(workerConfig{Config: Config{BaseURL: "http://127.0.0.1:18090", AllowTenantURL: allow, Workers: 1}, secrets: vendorapi.NewSecrets(dir)})
-		base, _, problem := w.door(ledger.Tenant{Connection: ledger.Connection{Location: "l", Token: "secret://acme@1", BaseURL: own}})
+		base, _, problem := w.endpoint(ledger.Tenant{Connection: ledger.Connection{Location: "l", Token: "secret://acme@1", BaseURL: own}})
 		return base, problem
 	}
 	for own, says := range map[string]string{

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// lookAgain is the pause before what the CRM's search missed is looked up again, times the attempts made: the search lags behind
-	// writes by seconds. After the last of looks that was the answer.
+	// lookAgain times the attempts made is the pause before a contact that the CRM's search did not find is looked up again: the
+	// search lags behind writes by seconds. After looks attempts the contact counts as missing.
 	lookAgain = 2 * time.Second
 	looks     = 3
 	// freshFor is how long a key that was written counts as its lead's whatever the search says.
@@ -77,7 +77,7 @@ func (w *worker) find(ctx context.Context, stopping <-chan struct{}, j *job, gon
 	return effect.Outcome{}, true
 }
 
-// wait ends an attempt that found what may be otherwise in a moment.
+// wait ends an attempt whose finding may change in a moment.
 func wait(j *job, code, detail string) effect.Outcome {
 	return effect.Outcome{Verdict: effect.VerdictRetry, Code: code, Detail: detail, After: lookAgain * time.Duration(max(1, j.effect.Attempts))}
 }
@@ -85,7 +85,7 @@ func wait(j *job, code, detail string) effect.Outcome {
 // final reports whether the attempts before, which ended with code, waited long enough for the search.
 func (j *job) final(code string) bool { return j.effect.Code == code && j.effect.Attempts >= looks }
 
-// doubtful ends an attempt whose contact can't be named without doubt. Where the contact is another lead's, it says whose.
+// doubtful ends an attempt that cannot tell which contact is the lead's. If the contact is another lead's, the outcome names that lead.
 func (w *worker) doubtful(ctx context.Context, j *job, code, detail string, found map[string]*effect.Contact) effect.Outcome {
 	if c := found["phone"]; code == effect.CodeContactTaken && c != nil {
 		owner, err := ledger.Owner(ctx, w.pool, j.effect.TenantID, j.state.Location, c.ID, leadID(j.effect))

@@ -10,7 +10,7 @@
 // so a command read again, by whatever replay, is recorded once. Connections, modes and resolutions are events, folded in order.
 //
 // What is promised (I5): an effect of class once is sent at most once per command and per person's decision to resend. The row is
-// sending, committed, before the first byte; whoever finds it sending without a living lease makes it unknown. Nothing, no
+// sending, committed, before the first byte; a worker that finds it sending without a live lease makes it unknown. Nothing, no
 // lookup, no time-out, makes an unknown effect sendable but the event engine.effect.resolved.
 //
 // How it fails:

@@ -17,10 +17,9 @@ type byID interface {
 	ByID(ctx context.Context, tenant, id string) (event.Recorded, error)
 }
 
-// factTimes tells when the fact happened that a command answers, however many rules lie between them. It remembers the events that were
-// read last; the archive has those before, and is asked for commands only: a batch of all tenants waits for the answer, and a tenant whose
-// rules are far behind derives thousands of events whose causes are remembered no more. It is safe for concurrent use, and its zero value
-// is ready.
+// factTimes finds when the fact happened that a command answers, however many rules lie between them. It remembers the events that were
+// read last and looks older ones up in the archive, but for commands only: a batch of all tenants waits for the answer, and a tenant whose
+// rules lag derives thousands of events whose causes are no longer remembered. It is safe for concurrent use, and its zero value is ready.
 type factTimes struct {
 	archive byID // may be nil
 
@@ -33,7 +32,7 @@ type factTimes struct {
 // origin is what an event tells about its fact.
 type origin struct {
 	at    int64  // microseconds since 1970: when the fact happened, or, with a cause, the latest that it can have
-	cause string // id of the event that knows more and was not remembered; empty: nobody does
+	cause string // id of the event that knows more and was not remembered; empty: none does
 }
 
 // remembered is how many events each of the two maps holds: a command comes within seconds of its cause.

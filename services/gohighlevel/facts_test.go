@@ -62,7 +62,7 @@ func TestUpdate_AFactThatComesLateIsNotWrittenOverANewerOne(t *testing.T) {
 	if f := r.byEmail("ann@example.com").Fields; f["phone"] != "+15550100004" {
 		t.Errorf("%v", f)
 	}
-	say(r.now.Add(time.Hour), map[string]any{"phone": "+15550100005"}) // a clock that is ahead holds a field for nobody
+	say(r.now.Add(time.Hour), map[string]any{"phone": "+15550100005"}) // a clock that is ahead reserves no field
 	say(time.Time{}, map[string]any{"phone": "+15550100006"})
 	if f := r.byEmail("ann@example.com").Fields; f["phone"] != "+15550100006" {
 		t.Errorf("%v", f)
@@ -95,7 +95,7 @@ func TestFactTimes_FollowTheCausesThroughTheArchiveWhatWasNotReadNow(t *testing.
 		"a fact without a time":               {recorded("x", "", "", time.Time{}), at.Add(time.Hour)},
 		"a fact of tomorrow":                  {recorded("x", "", "", at.Add(24*time.Hour)), at.Add(time.Hour)},
 		"a command, two hops away":            {recorded("x", "hop", "rules", at.Add(time.Hour)), at},
-		"a cause that nobody knows":           {recorded("x", "gone", "rules", at.Add(30*time.Minute)), at.Add(30 * time.Minute)},
+		"an unknown cause":                    {recorded("x", "gone", "rules", at.Add(30*time.Minute)), at.Add(30 * time.Minute)},
 		"a claim of a cause by a producer":    {recorded("x", "hop", "", at.Add(30*time.Minute)), at.Add(30 * time.Minute)},
 		"what is sent for a dead letter":      {recorded("x", "fact", "deadletter", at.Add(30*time.Minute)), at.Add(30 * time.Minute)},
 		"an event that is its own cause ends": {recorded("x", "loop", "rules", at), at},

@@ -210,7 +210,7 @@ func (h *handler) own(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
 		if err != nil {
 			return err
 		}
-		h.log.Error("the log holds an outcome that the ledger never gave a number: it was restored; unsent once effects are unknown until resolved",
+		h.log.Error("the ledger was restored from a backup: the log holds an outcome whose number it never gave. Unsent effects of kind once are unknown until you resolve them with: neuronx effects resolve",
 			"tenant", r.TenantID, "number", r.DeriverNumber, "last", last, "effects", n)
 	}
 	if err := h.box.Seen(ctx, tx, r.TenantID, r.DeriverNumber, r.ID); err != nil && !errors.Is(err, outbox.ErrConflict) {

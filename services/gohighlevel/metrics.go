@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
@@ -25,28 +26,25 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
+	auto := promauto.With(reg)
 	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		return auto.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
-	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_crm_requests_total",
+	return &metrics{
+		requests: auto.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_crm_requests_total",
 			Help: "Requests to the CRM by endpoint and status; code none is no answer."}, []string{"endpoint", "code"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "neuronx_crm_request_seconds",
+		seconds: auto.NewHistogramVec(prometheus.HistogramOpts{Name: "neuronx_crm_request_seconds",
 			Help: "Duration of requests to the CRM.", Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"endpoint"}),
-		ended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_effects_ended_total",
+		ended: auto.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_effects_ended_total",
 			Help: "Attempts and effects by kind and how they ended, and why; pending is another try."}, []string{"kind", "status", "code"}),
-		effects:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_effects", Help: "Effects in the ledger by status."}, []string{"status"}),
+		effects:   auto.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_effects", Help: "Effects in the ledger by status."}, []string{"status"}),
 		unknown:   gauge("neuronx_effects_unknown", "Effects whose outcome is not known: a person must resolve them."),
 		remaining: gauge("neuronx_crm_rate_remaining", "Requests left in the interval, of the tenant that has least; -1 when no answer told."),
 		daily:     gauge("neuronx_crm_daily_remaining", "Requests left today, of the tenant that has least; -1 when no answer told."),
 		breakers:  gauge("neuronx_crm_breakers_open", "Tenants whose breaker is open."),
-		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_crm_paused_tenants",
+		paused: auto.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_crm_paused_tenants",
 			Help: "Tenants whose effects wait because the CRM refuses their token (auth) or one kind of call (scope), or because no request can be made with their connection (account)."}, []string{"reason"}),
 	}
-	if reg != nil {
-		reg.MustRegister(m.requests, m.seconds, m.ended, m.effects, m.unknown, m.remaining, m.daily, m.breakers, m.paused)
-	}
-	return m
 }
 
 func (m *metrics) request(endpoint string, status int, took time.Duration) {

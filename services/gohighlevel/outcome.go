@@ -25,7 +25,7 @@ type outcomes struct {
 }
 
 // outcomeID is the id of the outcome of an effect after so many decisions of people. Two ends of the same effect without a decision
-// between them are one outcome, whoever tells it.
+// between them are one outcome, whichever reports it.
 func outcomeID(tenant, effectID string, resolutions int) string {
 	return event.DerivedID(tenant, effect.Adapter, effectID, "outcome", strconv.Itoa(resolutions))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
 
-// A command over its subject's rate is recorded in the log and carried out by nobody, though it is live and the tenant sends.
+// A command over its subject's rate is recorded in the log and not carried out, though it is live and the tenant sends.
 func TestAdapter_CarriesOutNoCommandThatTheStormGuardQuieted(t *testing.T) {
 	r := newRig(t)
 	r.connect(tenant, "send")

@@ -34,7 +34,7 @@ func (h *handler) Reset(ctx context.Context, r consumer.Reset) error {
 	err := kafka.ReadRange(ctx, h.kafka, r.Topic, r.Partition, r.To, r.From, func(rec *kafka.Record) error {
 		ev, err := kafka.ParseRecorded(rec)
 		if err != nil {
-			h.log.Warn("a record of the log is no event", "partition", rec.Partition, "offset", rec.Offset, "err", err)
+			h.log.Warn("skipped a record of the log that is not an event", "partition", rec.Partition, "offset", rec.Offset, "err", err)
 			unreadable++
 			return nil
 		}

@@ -49,7 +49,7 @@ func (h *handler) resolved(ctx context.Context, tx pgx.Tx, r *event.Recorded) er
 		return err
 	}
 	if !found || !CanResolve(e, how) {
-		h.log.Warn("a decision about an effect changes nothing", "tenant", r.TenantID, "effect", id, "resolution", string(how), "found", found, "status", string(e.Status))
+		h.log.Warn("a decision about an effect is ignored: the ledger does not have the effect, or its status does not allow it", "tenant", r.TenantID, "effect", id, "resolution", string(how), "found", found, "status", string(e.Status))
 		return nil
 	}
 	e.Resolutions++

@@ -46,7 +46,7 @@ func freezeIfRestored(ctx context.Context, cfg kafka.Config, admin *kafka.Admin,
 		if err != nil {
 			return nil, err
 		}
-		log.Error("the ledger is older than what Kafka says was read: it was restored; unsent once effects are unknown until resolved",
+		log.Error("the ledger was restored from a backup: it is older than what Kafka says was read. Unsent effects of kind once are unknown until you resolve them with: neuronx effects resolve",
 			"partition", p, "effects", n, "row", rows[p])
 	}
 	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
@@ -97,7 +97,7 @@ func (g *gate) open(ctx context.Context, owned []int32, log *slog.Logger) []int3
 	g.looked = time.Now()
 	rows, err := ledger.NextOffsets(ctx, g.q, kafka.TopicEvents)
 	if err != nil {
-		log.Warn("can't see how far the log was read; effects wait", "err", err)
+		log.Warn("cannot find out how far the log was read; effects wait until it is known", "err", err)
 		return out
 	}
 	for _, p := range closed {
@@ -107,7 +107,7 @@ func (g *gate) open(ctx context.Context, owned []int32, log *slog.Logger) []int3
 			// Standing still below the end: only control records may be left, which move no row.
 			read, err = nothingBetween(ctx, g.kafka, p, row, g.heads[p])
 			if err != nil {
-				log.Warn("can't see whether the log was read to its end; effects wait", "partition", p, "err", err)
+				log.Warn("cannot find out whether the log was read to its end; effects wait until it is known", "partition", p, "err", err)
 			}
 		}
 		g.last[p] = row

@@ -143,7 +143,7 @@ func (s *system) start() (stop func()) {
 	return stop
 }
 
-func (s *system) waitSettled() {
+func (s *system) waitIdle() {
 	s.t.Helper()
 	s.waitFor("all outcomes in the log", func() bool { return len(s.outbox()) == 0 })
 }
@@ -166,7 +166,7 @@ func TestRun_FromCommandToOutcomeOverRestartsResetAndRestore(t *testing.T) {
 		e, ok, _ := ledger.Get(context.Background(), s.pool, tenant, lost, false)
 		return ok && e.Status == effect.Unknown
 	})
-	s.waitSettled()
+	s.waitIdle()
 	stop()
 	requests := len(s.crm.Requests(0, ""))
 
@@ -201,7 +201,7 @@ func TestRun_FromCommandToOutcomeOverRestartsResetAndRestore(t *testing.T) {
 		}
 		return false
 	})
-	s.waitSettled()
+	s.waitIdle()
 	stop()
 	if n := len(s.crm.Requests(0, "")); n != requests {
 		t.Fatalf("a reset sent %d requests", n-requests)

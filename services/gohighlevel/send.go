@@ -214,7 +214,7 @@ func (w *worker) report(j *job, end ledger.End, applied bool) {
 	w.metrics.end(e.Kind, end)
 	switch end.Status {
 	case effect.Unknown:
-		w.log.Warn("the outcome of an effect is not known; a person must resolve it", attrs...)
+		w.log.Warn("the outcome of an effect is unknown; look in the CRM, then run: neuronx effects resolve", attrs...)
 	case effect.Failed:
 		w.log.Warn("an effect failed", attrs...)
 	default:

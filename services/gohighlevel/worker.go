@@ -81,7 +81,7 @@ func (w *worker) Run(ctx context.Context) error {
 			w.looked(err)
 		}
 		if err != nil { // a database or registry that is away is not asked five times a second
-			w.log.Error("effects can't be begun; they wait", "err", err)
+			w.log.Error("effects cannot be started; trying again", "err", err)
 			app.Sleep(ctx, app.Pause(failures))
 			failures++
 			continue
@@ -107,9 +107,9 @@ func (w *worker) sweep(ctx context.Context) {
 	})
 	switch {
 	case err != nil && ctx.Err() == nil:
-		w.log.Error("lost attempts can't be looked for", "err", err)
+		w.log.Error("cannot look for lost attempts; trying again", "err", err)
 	case s.Unknown > 0:
-		w.log.Warn("attempts were lost; once effects are unknown until a person resolves them", "unknown", s.Unknown, "pending", s.Pending)
+		w.log.Warn("attempts were lost with their worker. Effects of kind once are unknown until you resolve them with: neuronx effects resolve", "unknown", s.Unknown, "pending", s.Pending)
 	}
 }
 
@@ -169,7 +169,7 @@ func (w *worker) pass(ctx, sending context.Context) (err error) {
 			// One tenant's trouble must not hold up the others.
 			acct.pause(5*time.Second, time.Now())
 			if ctx.Err() == nil {
-				w.log.Error("effects can't be begun; they wait", "tenant", tenant, "err", err)
+				w.log.Error("effects cannot be started; trying again", "tenant", tenant, "err", err)
 			}
 			continue
 		}
@@ -186,8 +186,8 @@ func (w *worker) pass(ctx, sending context.Context) (err error) {
 }
 
 // shareOf is how many of the free slots a tenant may take that holds some of all already. A CRM that answers, but takes half a minute for
-// it, opens no breaker; with all slots for whoever has waited longest, its tenant would make everybody wait as long. So a tenant holds a
-// quarter at most, and an eighth is kept for tenants that hold none.
+// it, opens no breaker; if all slots went to the effects that have waited longest, its tenant would
+// make everybody wait as long. So a tenant holds a quarter at most, and an eighth is kept for tenants that hold none.
 func shareOf(all, free, holds int) int {
 	share := min(max(1, all/4)-holds, free-all/8)
 	if holds == 0 {
@@ -206,7 +206,7 @@ type job struct {
 	adopted bool                      // the contact was found by its keys and linked in this attempt
 	wrote   map[string]string         // what the contact was made to hold
 	asked   string                    // the endpoint of the last request
-	owed    int                       // requests beside the first that are booked
+	owed    int                       // requests after the first that are booked
 	baseURL string
 	token   string
 	account *account
@@ -241,7 +241,7 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 				return err
 			}
 		}
-		base, token, problem := w.door(ten)
+		base, token, problem := w.endpoint(ten)
 		for _, e := range due {
 			link := links[e.Command.LeadID]
 			j := job{effect: e, baseURL: base, token: token, account: acct, started: started, state: effect.State{
@@ -258,7 +258,7 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 						return err
 					}
 				}
-				if err := w.settle(ctx, tx, e, end); err != nil {
+				if err := w.endPending(ctx, tx, e, end); err != nil {
 					return err
 				}
 				continue
@@ -316,8 +316,8 @@ func (w *worker) beginOne(ctx context.Context, tx pgx.Tx, j *job, problem string
 	return true, nil
 }
 
-// door finds the base URL and token of a tenant's account; problem tells why there is none.
-func (w *worker) door(ten ledger.Tenant) (base, token, problem string) {
+// endpoint finds the base URL and token of a tenant's account; problem tells why there is none.
+func (w *worker) endpoint(ten ledger.Tenant) (base, token, problem string) {
 	base = w.BaseURL
 	if own := ten.Connection.BaseURL; own != "" && strings.TrimSuffix(own, "/") != strings.TrimSuffix(base, "/") {
 		if !w.AllowTenantURL {
@@ -354,9 +354,9 @@ func intent(j *job) string {
 	return strings.Join(parts, "\n")
 }
 
-// settle ends an effect without a request, with its outcome event.
-func (w *worker) settle(ctx context.Context, tx pgx.Tx, e ledger.Effect, end ledger.End) error {
-	if err := ledger.Settle(ctx, tx, e, end); err != nil {
+// endPending ends an effect without a request, with its outcome event.
+func (w *worker) endPending(ctx context.Context, tx pgx.Tx, e ledger.Effect, end ledger.End) error {
+	if err := ledger.EndPending(ctx, tx, e, end); err != nil {
 		return err
 	}
 	w.metrics.end(e.Kind, end)

@@ -29,7 +29,7 @@ import (
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
-// both is a sequencer and two HTTP doors over one kfake.
+// both is a sequencer and two HTTP servers over one kfake.
 type both struct {
 	t    *testing.T
 	cfg  kafka.Config
@@ -91,8 +91,8 @@ func startBoth(t *testing.T) *both {
 	if _, err := control.New(producer, keys, schemas).Publish(t.Context(), "acme", "tenant.created", "tenant/acme", "created", map[string]any{"name": "Acme"}); err != nil {
 		t.Fatal(err)
 	}
-	for i := range b.urls { // a door that does not follow the receipts yet does not say that it waited
-		kafkatest.WaitFor(t, "the door to wait for verdicts", func(context.Context) bool {
+	for i := range b.urls { // a server that does not follow the receipts yet does not say that it waited
+		kafkatest.WaitFor(t, "the server to wait for verdicts", func(context.Context) bool {
 			_, h, _ := b.post(i, "application/cloudevents+json", lead("warm"), "Prefer", "wait=1")
 			return h.Get("Preference-Applied") != ""
 		})
@@ -104,9 +104,9 @@ func lead(id string) string {
 	return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/crm","type":"lead.created","subject":"lead/1","data":{"lead_id":"1"}}`, id)
 }
 
-func (b *both) post(door int, media, body string, headers ...string) (int, http.Header, string) {
+func (b *both) post(server int, media, body string, headers ...string) (int, http.Header, string) {
 	b.t.Helper()
-	r, err := http.NewRequest(http.MethodPost, b.urls[door]+"/v1/events", strings.NewReader(body))
+	r, err := http.NewRequest(http.MethodPost, b.urls[server]+"/v1/events", strings.NewReader(body))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -136,9 +136,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestAnswers_TheVerdictOfTheSequencerReachesWhoWaits(t *testing.T) {
 	b := startBoth(t)
-	one := func(door int, body string, headers ...string) (int, item) {
+	one := func(server int, body string, headers ...string) (int, item) {
 		t.Helper()
-		status, _, text := b.post(door, "application/cloudevents+json", body, append(headers, "Prefer", "wait=20")...)
+		status, _, text := b.post(server, "application/cloudevents+json", body, append(headers, "Prefer", "wait=20")...)
 		var i item
 		if err := json.Unmarshal([]byte(text), &i); err != nil {
 			t.Fatalf("%d %s: %v", status, text, err)
@@ -150,7 +150,7 @@ func TestAnswers_TheVerdictOfTheSequencerReachesWhoWaits(t *testing.T) {
 		t.Fatalf("%d %+v", status, first)
 	}
 	if status, again := one(1, lead("a")); status != 200 || again.Status != "duplicate" || again.Of != first.Sequence {
-		t.Errorf("through the other door: %d %+v, first %+v", status, again, first)
+		t.Errorf("through the other server: %d %+v, first %+v", status, again, first)
 	}
 	if status, other := one(0, strings.Replace(lead("a"), `"lead_id":"1"`, `"lead_id":"1","channel":"web"`, 1)); status != 422 || other.Code != "conflict" {
 		t.Errorf("%d %+v", status, other)
@@ -180,7 +180,7 @@ func TestAnswers_TheVerdictOfTheSequencerReachesWhoWaits(t *testing.T) {
 	}
 }
 
-func TestAnswers_ManyClientsAtTwoDoorsEachGetTheirOwn(t *testing.T) {
+func TestAnswers_ManyClientsOfTwoServersEachGetTheirOwn(t *testing.T) {
 	b := startBoth(t)
 	var clients sync.WaitGroup
 	var mu sync.Mutex

@@ -73,7 +73,7 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.Float64Var(&c.Landing.Events, "landing-rate", c.Landing.Events, "events a second and tenant that are taken from its landing topic; 0: no limit")
 	fs.Float64Var(&c.Landing.Bytes, "landing-bytes", c.Landing.Bytes, "bytes a second and tenant that are taken from its landing topic; 0: no limit")
 	fs.DurationVar(&c.Rates.Window, "storm-window", c.Rates.Window, "what the --storm settings are counted over (0: 1h)")
-	fs.IntVar(&c.Rates.Rule, "storm-rule", c.Rates.Rule, "events of hop 2 and more that one rule of a tenant may derive, beside what its facts allow (0: 1000)")
+	fs.IntVar(&c.Rates.Rule, "storm-rule", c.Rates.Rule, "events of hop 2 and more that one rule of a tenant may derive, in addition to what its facts allow (0: 1000)")
 	fs.IntVar(&c.Rates.Subject, "storm-subject", c.Rates.Subject, "such events about one subject (0: 500)")
 	fs.IntVar(&c.Rates.PerFact, "storm-per-fact", c.Rates.PerFact, "what each fact of the tenant allows more (0: 3)")
 	fs.IntVar(&c.Rates.Facts, "storm-facts", c.Rates.Facts, "facts about one subject before they trigger nothing (0: 1200)")

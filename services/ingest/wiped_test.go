@@ -24,7 +24,7 @@ import (
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
-func TestSameTopic_RefusesALogThatWasMadeAnew(t *testing.T) {
+func TestSameTopic_RefusesALogThatWasRecreated(t *testing.T) {
 	here, gone := uuid.MustParse("8d9ccf1b-7b54-4c6a-9a57-0fbd6d8a5a01"), uuid.MustParse("8d9ccf1b-7b54-4c6a-9a57-0fbd6d8a5a02")
 	if err := sameTopic(here, nil); err != nil {
 		t.Errorf("a new installation: %v", err)
@@ -39,7 +39,7 @@ func TestSameTopic_RefusesALogThatWasMadeAnew(t *testing.T) {
 	}
 }
 
-func TestRun_EndsBesideAnArchiveOfAnotherLog(t *testing.T) {
+func TestRun_EndsWithAnArchiveOfAnotherLog(t *testing.T) {
 	db := postgrestest.New(t, consumer.Migrations())
 	keys := filepath.Join(t.TempDir(), "keys.json")
 	text, err := json.Marshal(event.NewKeyring())

@@ -195,11 +195,11 @@ func (p *Projector) abandon(ctx context.Context) error {
 					AND r.state IN ('requested', 'running') WHERE n.consumer = $2 AND n.tenant_id = g.tenant_id AND n.generation = g.generation)
 			RETURNING g.tenant_id`, p.feed, p.rowName(), kafka.GroupProjector)
 		if err != nil {
-			return fmt.Errorf("look for counts that nobody waits for: %w", err)
+			return fmt.Errorf("look for abandoned counts: %w", err)
 		}
 		tenants, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return fmt.Errorf("look for counts that nobody waits for: %w", err)
+			return fmt.Errorf("look for abandoned counts: %w", err)
 		}
 		var problems []error
 		for _, tenant := range tenants {

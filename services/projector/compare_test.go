@@ -181,7 +181,7 @@ func TestReset_CountsTheRowsThatItRepairedWhateverCameMeanwhile(t *testing.T) {
 		f.exec(d.sql)
 		want += d.rows
 	}
-	f.live(lead("lead.scored", "late", "score", 5)) // a row that nobody damaged
+	f.live(lead("lead.scored", "late", "score", 5)) // an undamaged row
 	report, waiting := f.watched("r1")
 	if waiting != 0 || report.Differences != want || report.NotCounted != "" || report.Examined != f.heads["acme"] {
 		t.Errorf("the reset reports %+v, waiting %d; want %d rows", report, waiting, want)
@@ -358,7 +358,7 @@ func (f *fixture) differing(generation int64) (n int64) {
 		for _, s := range f.specs {
 			want := tables[s.Schema+"."+s.Table]
 			met := 0
-			err := each(context.Background(), tx, s, "WHERE generation = $1", []any{generation}, func(at place, row fold.Row) error {
+			err := each(context.Background(), tx, s, "WHERE generation = $1", []any{generation}, func(at rowID, row fold.Row) error {
 				expected, ok := want["acme/"+at.id]
 				if ok {
 					met++

@@ -32,7 +32,7 @@ type counting struct {
 }
 
 type change struct {
-	place
+	rowID
 	fold.Change
 	spec     *fold.Spec
 	sequence int64
@@ -40,13 +40,13 @@ type change struct {
 
 // compare adds what a row's change from old to now changes.
 func (c *counting) compare(t *touch, old, now fold.Row) {
-	c.add(generation{t.tenant, t.place.generation}, t.Spec, t.Sequence(), old, now)
+	c.add(generation{t.tenant, t.rowID.generation}, t.Spec, t.Sequence(), old, now)
 }
 
 func (c *counting) add(g generation, of *fold.Spec, sequence int64, old, now fold.Row) {
 	for _, s := range c.specs {
 		for _, ch := range s.Changes(of, old, now, c.zones[g]) {
-			at := place{tenant: g.tenant, generation: g.number}
+			at := rowID{tenant: g.tenant, generation: g.number}
 			if ch.Left == "" {
 				at.id = s.ChangeID(ch)
 			}
@@ -61,11 +61,11 @@ func (c *counting) write(ctx context.Context, tx pgx.Tx, left leftOut) error {
 	slices.SortStableFunc(c.changes, func(a, b change) int { return cmp.Compare(a.sequence, b.sequence) })
 	for _, s := range c.specs {
 		var keys []keyed
-		met := map[place]bool{}
+		met := map[rowID]bool{}
 		for _, ch := range c.changes {
-			if ch.spec == s && ch.Left == "" && !met[ch.place] {
-				met[ch.place] = true
-				keys = append(keys, keyed{ch.place, ch.Key})
+			if ch.spec == s && ch.Left == "" && !met[ch.rowID] {
+				met[ch.rowID] = true
+				keys = append(keys, keyed{ch.rowID, ch.Key})
 			}
 		}
 		if len(keys) == 0 {
@@ -78,13 +78,13 @@ func (c *counting) write(ctx context.Context, tx pgx.Tx, left leftOut) error {
 		if err := c.apply(s, rows, left); err != nil {
 			return err
 		}
-		var kept []place
+		var kept []rowID
 		var gone []keyed
 		for _, k := range keys {
-			if s.Empty(rows[k.place]) {
+			if s.Empty(rows[k.rowID]) {
 				gone = append(gone, k)
 			} else {
-				kept = append(kept, k.place)
+				kept = append(kept, k.rowID)
 			}
 		}
 		if err := store(ctx, tx, s, kept, rows); err != nil {
@@ -98,20 +98,20 @@ func (c *counting) write(ctx context.Context, tx pgx.Tx, left leftOut) error {
 }
 
 // apply counts the changes of one table into rows. It does no I/O.
-func (c *counting) apply(s *fold.Spec, rows map[place]fold.Row, left leftOut) error {
+func (c *counting) apply(s *fold.Spec, rows map[rowID]fold.Row, left leftOut) error {
 	for _, ch := range c.changes {
 		if ch.spec != s {
 			continue
 		}
 		if ch.Left != "" {
-			left.add(ch.place, s, ch.sequence, ch.Left)
+			left.add(ch.rowID, s, ch.sequence, ch.Left)
 			continue
 		}
-		row, err := s.Count(rows[ch.place], ch.Change, ch.sequence)
+		row, err := s.Count(rows[ch.rowID], ch.Change, ch.sequence)
 		if err != nil {
 			return fmt.Errorf("count in %s: %w", s.Table, err)
 		}
-		rows[ch.place] = row
+		rows[ch.rowID] = row
 	}
 	return nil
 }
@@ -185,9 +185,9 @@ func (p *Projector) setZone(ctx context.Context, tx pgx.Tx, set part, all zones)
 		if _, err := tx.Exec(ctx, `DELETE FROM projection.`+s.Table+` WHERE tenant_id = $1 AND generation = $2`, g.tenant, g.number); err != nil {
 			return fmt.Errorf("count %s again: %w", s.Table, err)
 		}
-		rows := map[place]fold.Row{}
+		rows := map[rowID]fold.Row{}
 		for _, of := range p.specs {
-			err := each(ctx, tx, of, "WHERE t.tenant_id = $1 AND t.generation = $2", []any{g.tenant, g.number}, func(_ place, row fold.Row) error {
+			err := each(ctx, tx, of, "WHERE t.tenant_id = $1 AND t.generation = $2", []any{g.tenant, g.number}, func(_ rowID, row fold.Row) error {
 				c := counting{zones: all, specs: []*fold.Spec{s}}
 				c.add(g, of, set.zone.Sequence, nil, row)
 				return c.apply(s, rows, leftOut{})
@@ -196,7 +196,7 @@ func (p *Projector) setZone(ctx context.Context, tx pgx.Tx, set part, all zones)
 				return err
 			}
 		}
-		order := make([]place, 0, len(rows))
+		order := make([]rowID, 0, len(rows))
 		for at, row := range rows {
 			if !s.Empty(row) {
 				order = append(order, at)

@@ -140,7 +140,7 @@ func TestDefinition_ARebuildThatIsKilledHalfwayIsNotSeenAndGoesOn(t *testing.T) 
 		t.Errorf("%d leads of a half-built generation are shown, %v", shown, err)
 	}
 	if n := f.redeclare(); n != 0 {
-		t.Errorf("%d generations are made beside one that is being built", n)
+		t.Errorf("%d generations are made while one is being built", n)
 	}
 	f.start()
 	f.await("acme", 2, 80, consumer.Live)

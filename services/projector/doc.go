@@ -10,7 +10,7 @@
 //	                                                                                 read.<table>, neuronx.tenants, …
 //
 // Tables have generations. A tenant's rows of its active generation are what the views show. An operator's reset of the group's offset
-// makes a new generation for every tenant with events beyond it: built from the archive and then the log, beside the one that is
+// makes a new generation for every tenant with events beyond it: built from the archive and then the log, alongside the one that is
 // shown, and swapped in one row when it has caught up. The old one is no longer fed, and its rows are removed a day later.
 //
 // # Definitions
@@ -24,11 +24,11 @@
 // Only a build with the newest definition builds again: the one that first started last on this database (neuronx.definitions). An older
 // one, in a rolling upgrade or a rollback, feeds what is there, which makes it mixed, and says so in its log; the newer one builds that
 // again when it has the partition. So two builds never take turns. A generation that another definition began or fed is never
-// shown over one that is. Whoever goes back to an older build for good resets the group, which rebuilds by the build that runs.
+// shown over one that is. To go back to an older build for good, reset the group: that rebuilds by the build that runs.
 //
 // # How it fails
 //
-// An event that cannot be decoded, or that a declaration cannot take, stalls its tenant before it, in that generation alone: the
-// tables stay as they were, other tenants go on. Retry and Skip are the operators' verbs. A registry that does not answer stalls
-// nobody: the batch waits.
+// An event that cannot be decoded stalls its tenant before it, in that generation alone: the tables stay as they were, other tenants
+// go on, and an operator retries or skips the event. A value that a key or a column cannot take does not stall: it is left out and
+// counted (fold.Left). A registry that does not answer stalls no tenant: the batch waits.
 package projector

@@ -54,7 +54,7 @@ func (p *Projector) purge(ctx context.Context) error {
 	}
 }
 
-// purgeOnce returns how many rows of tables it removed, also beside an error: each table is emptied by itself.
+// purgeOnce returns how many rows of tables it removed, also with an error: each table is emptied by itself.
 func (p *Projector) purgeOnce(ctx context.Context, older time.Duration) (removed int64, _ error) {
 	var problems []error
 	if err := p.abandon(ctx); err != nil {

@@ -131,8 +131,8 @@ func (p *Projector) applyPart(ctx context.Context, tx pgx.Tx, runs []consumer.Ru
 	return count.write(ctx, tx, left)
 }
 
-// place is a row's place in a table: a generation of a tenant, and the key.
-type place struct {
+// rowID names a row of a table: a generation of a tenant, and the key.
+type rowID struct {
 	tenant     string
 	generation int64
 	id         string
@@ -140,7 +140,7 @@ type place struct {
 
 // touch is one event on its way into one row.
 type touch struct {
-	place
+	rowID
 	*fold.Touch
 }
 
@@ -165,9 +165,9 @@ func (p *Projector) touches(ctx context.Context, runs []consumer.Run, left leftO
 				switch {
 				case t == nil:
 				case t.Left != "":
-					left.add(place{tenant: run.TenantID, generation: run.Generation}, s, r.Sequence, t.Left)
+					left.add(rowID{tenant: run.TenantID, generation: run.Generation}, s, r.Sequence, t.Left)
 				default:
-					tables[s] = append(tables[s], touch{place{run.TenantID, run.Generation, t.ID()}, t})
+					tables[s] = append(tables[s], touch{rowID{run.TenantID, run.Generation, t.ID()}, t})
 				}
 			}
 		}
@@ -185,22 +185,22 @@ func (p *Projector) wanted(typ string) bool {
 	return false
 }
 
-// applyAll folds the touches into rows, adds to left what a column did not take, and returns the places that changed, in the order first
+// applyAll folds the touches into rows, adds to left what a column did not take, and returns the rows that changed, in the order first
 // touched. What that changes in tables that count goes to count. It does no I/O.
-func applyAll(rows map[place]fold.Row, touched []touch, left leftOut, count *counting) ([]place, error) {
-	var order []place
-	met := map[place]bool{}
+func applyAll(rows map[rowID]fold.Row, touched []touch, left leftOut, count *counting) ([]rowID, error) {
+	var order []rowID
+	met := map[rowID]bool{}
 	for _, t := range touched {
-		row, lefts, err := t.Apply(rows[t.place])
+		row, lefts, err := t.Apply(rows[t.rowID])
 		if err != nil {
 			return nil, err
 		}
-		left.add(t.place, t.Spec, t.Sequence(), lefts...)
-		count.compare(&t, rows[t.place], row)
-		rows[t.place] = row
-		if !met[t.place] {
-			met[t.place] = true
-			order = append(order, t.place)
+		left.add(t.rowID, t.Spec, t.Sequence(), lefts...)
+		count.compare(&t, rows[t.rowID], row)
+		rows[t.rowID] = row
+		if !met[t.rowID] {
+			met[t.rowID] = true
+			order = append(order, t.rowID)
 		}
 	}
 	return order, nil

@@ -21,7 +21,7 @@ const (
 func (p *Projector) Definition() string { return p.hash }
 
 // redeclare builds the tables of tenants again whose newest generation is of another definition than this build's, or of none that is
-// known, until ctx is done: after an upgrade, or when another build had the partition meanwhile. A generation is made beside the one that is
+// known, until ctx is done: after an upgrade, or when another build had the partition meanwhile. A generation is built alongside the one that is
 // shown and is shown when it has caught up, as after a reset. Only a build with the newest definition does so; an older one feeds what is
 // there, says so, and leaves the rest to the newer.
 func (p *Projector) redeclare(ctx context.Context, owned func() []int32) error {
@@ -40,10 +40,10 @@ func (p *Projector) redeclare(ctx context.Context, owned func() []int32) error {
 				known, looked = now, time.Now()
 			}
 			if f.made > 0 {
-				p.log.Info("building tables again: they are of another definition than this build's", "tenants", f.made, "definition", p.hash)
+				p.log.Info("rebuilding tables that were built by another definition than this build's", "tenants", f.made, "definition", p.hash)
 			}
 			if f.waiting > 0 && f != said {
-				p.log.Warn("tables are of another definition than this build's, and a newer build has run on this database: this one feeds them and does not build them again; upgrade it, or to stay with it reset "+
+				p.log.Warn("tables were built by another definition, and a newer build has run on this database, so this one keeps them up to date and does not rebuild them. Upgrade it, or to stay with it reset "+
 					"the group (docs/replay.md)", "tenants", f.waiting, "definition", p.hash, "newest", f.newest)
 			}
 			said = f

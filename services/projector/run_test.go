@@ -99,7 +99,7 @@ func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
 	stop = f.process(cfg)
 	defer stop()
 	var announced []*kafka.Record
-	kafkatest.WaitFor(t, "both announcements at the door", func(context.Context) bool {
+	kafkatest.WaitFor(t, "both announcements in ingress", func(context.Context) bool {
 		announced = kafkatest.Consume(t, f.kafka, kafka.TopicIngress)
 		return len(announced) == 2
 	})

@@ -25,19 +25,19 @@ func sqlType(t fold.Type) string {
 	return string(t)
 }
 
-// keyed is a row's place and its key.
+// keyed is a row's id and its key.
 type keyed struct {
-	place
+	rowID
 	key map[string]any
 }
 
 // keysOf lists the rows that touches are on their way to, each once.
 func keysOf(touched []touch) (out []keyed) {
-	met := map[place]bool{}
+	met := map[rowID]bool{}
 	for _, t := range touched {
-		if !met[t.place] {
-			met[t.place] = true
-			out = append(out, keyed{t.place, t.Key})
+		if !met[t.rowID] {
+			met[t.rowID] = true
+			out = append(out, keyed{t.rowID, t.Key})
 		}
 	}
 	return out
@@ -89,13 +89,13 @@ func columnsOf(s *fold.Spec) string {
 }
 
 // load reads rows, in one statement.
-func load(ctx context.Context, tx pgx.Tx, s *fold.Spec, at []keyed) (map[place]fold.Row, error) {
+func load(ctx context.Context, tx pgx.Tx, s *fold.Spec, at []keyed) (map[rowID]fold.Row, error) {
 	args, from, on, err := join(s, at)
 	if err != nil {
 		return nil, err
 	}
-	out := map[place]fold.Row{}
-	err = each(ctx, tx, s, "JOIN "+from+" ON "+on, args, func(at place, row fold.Row) error {
+	out := map[rowID]fold.Row{}
+	err = each(ctx, tx, s, "JOIN "+from+" ON "+on, args, func(at rowID, row fold.Row) error {
 		out[at] = row
 		return nil
 	})
@@ -103,7 +103,7 @@ func load(ctx context.Context, tx pgx.Tx, s *fold.Spec, at []keyed) (map[place]f
 }
 
 // each calls fn with the rows of a table t, as far as clause keeps them.
-func each(ctx context.Context, tx pgx.Tx, s *fold.Spec, clause string, args []any, fn func(place, fold.Row) error) error {
+func each(ctx context.Context, tx pgx.Tx, s *fold.Spec, clause string, args []any, fn func(rowID, fold.Row) error) error {
 	rows, err := tx.Query(ctx, `SELECT `+columnsOf(s)+` FROM projection.`+s.Table+` t `+clause, args...)
 	if err != nil {
 		return fmt.Errorf("load rows of %s: %w", s.Table, err)
@@ -140,8 +140,8 @@ func remove(ctx context.Context, tx pgx.Tx, s *fold.Spec, at []keyed) error {
 }
 
 // scan reads one row in the forms of package fold.
-func scan(rows pgx.Rows, s *fold.Spec) (place, fold.Row, error) {
-	var at place
+func scan(rows pgx.Rows, s *fold.Spec) (rowID, fold.Row, error) {
+	var at rowID
 	var sequence int64
 	dst := []any{&at.tenant, &at.generation, &sequence}
 	for _, c := range s.Stored() {
@@ -233,7 +233,7 @@ func encode(v any) (*string, error) {
 }
 
 // store writes rows, in one statement.
-func store(ctx context.Context, tx pgx.Tx, s *fold.Spec, order []place, rows map[place]fold.Row) error {
+func store(ctx context.Context, tx pgx.Tx, s *fold.Spec, order []rowID, rows map[rowID]fold.Row) error {
 	if len(order) == 0 {
 		return nil
 	}

@@ -46,7 +46,7 @@ type leftAt struct {
 // leftOut counts what a batch left out.
 type leftOut map[leftAt]struct{ events, last int64 }
 
-func (l leftOut) add(where place, s *fold.Spec, sequence int64, reasons ...fold.Left) {
+func (l leftOut) add(where rowID, s *fold.Spec, sequence int64, reasons ...fold.Left) {
 	for _, why := range reasons {
 		at := leftAt{where.tenant, where.generation, s.Name, why}
 		n := l[at]

@@ -10,7 +10,7 @@ import (
 )
 
 // Budgets of what rules may spend on one event. They are counted in cost units (expr.CostLimit) and bytes and not in time, so that what is
-// over them is an outcome: a replay on any machine cuts the same rules at the same place. Rules run in the order of their names; what
+// over them is an outcome: a replay on any machine cuts the same rules at the same point. Rules run in the order of their names; what
 // an event's budget leaves nothing for fails as over_budget. A unit stands for 100 to 500 ns.
 const (
 	RuleCost    = ruleset.RuleCost
@@ -122,7 +122,7 @@ func budgetOf(code string) string {
 // in: what is sent to a public form must not switch a rule off for everybody. What does not count is reported once, and again after reportEvery events or a new bundle.
 func (h Health) failedOn(in Input, f *ruleFailure) (next Health, report, trips bool) {
 	h.Last = f.told(in.Event)
-	at := in.place().Sequence
+	at := in.effective().Sequence
 	counts := f.code != codeOverBudget
 	if in.Semantics >= 2 {
 		counts = f.budget == "" && !f.data && h.meets(in, f.code)

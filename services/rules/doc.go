@@ -20,7 +20,7 @@
 //     engine.rule.failed comes each time. After FailureLimit failures in a row, on different subjects, it says tripped, and when that is
 //     seen in the log, the rule is off for the tenant until engine.rule.reset. What it misses meanwhile is kept.
 //   - A rule runs into a budget (budget.go), or reads a field that is too large: the same, but it never trips, and the report comes once
-//     and then every reportEvery events. Budgets are counted in units and bytes, so that a replay cuts at the same place.
+//     and then every reportEvery events. Budgets are counted in units and bytes, so that a replay cuts at the same point.
 //   - A tenant's events are expensive, or its bundle is large and not compiled: a batch gives up early, and nothing of that event is kept.
 //     The tenant's catch-up compiles and evaluates (Prepare) while no batch waits, and then writes. What is derived is the same.
 //   - An evaluation takes longer than EventDeadline although it is within its budgets, twice: no outcome, because that depends on the

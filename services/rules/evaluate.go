@@ -21,7 +21,7 @@ const (
 	longSubject   = 512             // bytes of a subject, over which its length is what is wrong with it
 )
 
-// Codes of engine.rule.failed beside those of expr.EvalError.
+// Codes of engine.rule.failed besides those of expr.EvalError.
 const (
 	codeUnknownType    = "unknown_type"    // no schema of the emitted type
 	codeInvalidData    = "invalid_data"    // the data does not fit the schema
@@ -85,8 +85,8 @@ type Input struct {
 	Rerun *event.Recorded // the engine.rule.rerun under which a missed event is evaluated; nil: the event is evaluated as it comes
 }
 
-// place is where in the log the evaluation takes effect: at the event, or at the request to run over it.
-func (in *Input) place() *event.Recorded {
+// effective is the event at which the evaluation takes effect: the input's own, or the request to run the rule over it.
+func (in *Input) effective() *event.Recorded {
 	if in.Rerun != nil {
 		return in.Rerun
 	}

@@ -32,8 +32,8 @@ type bundle struct {
 	Set       *ruleset.Set   // nil: it is not compiled, and too large to be compiled while a batch waits
 }
 
-// world is what a fold needs from outside: values and schemas, which never change, and states, which only this fold changes.
-type world interface {
+// environment is what a fold needs from outside: values and schemas, which never change, and states, which only this fold changes.
+type environment interface {
 	decode(ctx context.Context, r *event.Recorded, semantics int64) (map[string]any, error)
 	schemas(ctx context.Context, types []string) (Schemas, error)
 	state(ctx context.Context, tenant, subject string) (State, error)
@@ -41,11 +41,11 @@ type world interface {
 	event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error)
 }
 
-// fold is one tenant's rules at a place in the log. The live service and the shadow of a reset run the same fold; they differ in
+// fold is one tenant's rules at a sequence of the log. The live service and the shadow of a reset run the same fold; they differ in
 // where its state comes from and where its outputs go.
 type fold struct {
 	tenant string
-	world  world
+	env    environment
 	bundle *bundle // nil: the tenant never published rules
 	health map[string]Health
 	states map[string]State // by subject, as loaded or changed
@@ -81,15 +81,15 @@ func compileNow(semantics int64, files []ruleset.File) (*ruleset.Set, ruleset.Pr
 	return set, problems, nil
 }
 
-// errLater says that an event is not applied because batches would wait for it. Nothing of it is kept: it is applied beside the loop, where
-// it gives what it gives anywhere.
+// errLater says that an event is not applied because batches would wait for it. Nothing of it is kept: it is applied by the catch-up, with
+// the same result.
 var errLater = errors.New("the event costs more than a batch may wait for")
 
-func newFold(tenant string, w world, b *bundle, health map[string]Health) *fold {
+func newFold(tenant string, env environment, b *bundle, health map[string]Health) *fold {
 	if health == nil {
 		health = map[string]Health{}
 	}
-	return &fold{tenant: tenant, world: w, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{},
+	return &fold{tenant: tenant, env: env, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{},
 		over: map[string]int{}, compile: compileNow, missed: map[string][]int64{}, ran: map[string]map[int64]bool{}}
 }
 
@@ -125,7 +125,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	if f.bundle.Semantics > ruleset.Semantics {
 		return tooNew(f.bundle.Version, f.bundle.Semantics)
 	}
-	data, err := f.world.decode(ctx, r, f.bundle.Semantics)
+	data, err := f.env.decode(ctx, r, f.bundle.Semantics)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	if err != nil {
 		return err
 	}
-	schemas, err := f.world.schemas(ctx, append(f.bundle.Set.EmitTypes(), typeFailed))
+	schemas, err := f.env.schemas(ctx, append(f.bundle.Set.EmitTypes(), typeFailed))
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (f *fold) state(ctx context.Context, subject string) (State, error) {
 	if s, ok := f.states[subject]; ok {
 		return s, nil
 	}
-	s, err := f.world.state(ctx, f.tenant, subject)
+	s, err := f.env.state(ctx, f.tenant, subject)
 	if err != nil {
 		return nil, err
 	}
@@ -234,14 +234,14 @@ func (f *fold) setHealth(rule string, h Health) {
 // maxRuleName bounds the name of a rule that an event tells about, in bytes.
 const maxRuleName = 256
 
-// engine takes in what is told about rules. It happens at the event's sequence, so that every replay switches at the same place.
+// engine takes in what is told about rules. It happens at the event's sequence, so that every replay switches at the same event.
 func (f *fold) engine(ctx context.Context, r *event.Recorded) error {
 	switch r.Type {
 	case typeFailed, typeReset, typeRerun, typeStorm:
 	default:
 		return nil
 	}
-	data, err := f.world.decode(ctx, r, 0)
+	data, err := f.env.decode(ctx, r, 0)
 	if err != nil {
 		return err
 	}
@@ -275,7 +275,7 @@ func (f *fold) engine(ctx context.Context, r *event.Recorded) error {
 
 // publish switches the tenant's set. A bundle that can't be used is an outcome: the set in force stays.
 func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
-	data, err := f.world.decode(ctx, r, 0)
+	data, err := f.env.decode(ctx, r, 0)
 	if err != nil {
 		return err
 	}
@@ -320,7 +320,7 @@ func tooNew(version, semantics int64) error {
 }
 
 func (f *fold) refuseBundle(ctx context.Context, r *event.Recorded, version int64, cause error) error {
-	schemas, err := f.world.schemas(ctx, []string{typeFailed})
+	schemas, err := f.env.schemas(ctx, []string{typeFailed})
 	if err != nil {
 		return err
 	}

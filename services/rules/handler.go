@@ -76,7 +76,7 @@ func (h *handler) ApplyParts(ctx context.Context, tx pgx.Tx, runs []consumer.Run
 			return []consumer.Part{ready.part}, err
 		}
 		if whole {
-			terms = besideTerms
+			terms = catchUpTerms
 		}
 	}
 	return h.apply(ctx, tx, runs, terms)
@@ -300,7 +300,7 @@ func fillSchemas(ctx context.Context, catalogue ruleset.Catalogue, known Schemas
 	return nil
 }
 
-// database is the world of the live service: states from Postgres, schemas as of now.
+// database is the environment of the live service: states from Postgres, schemas as of now.
 type database struct {
 	*handler
 	q      querier

@@ -100,8 +100,8 @@ func (b *bench) parts(h *handler, runs ...consumer.Run) (parts []consumer.Part) 
 	return parts
 }
 
-// beside is what one transaction of a tenant's catch-up does.
-func (b *bench) beside(h *handler, run consumer.Run) consumer.Part {
+// catchUp is what one transaction of a tenant's catch-up does.
+func (b *bench) catchUp(h *handler, run consumer.Run) consumer.Part {
 	b.Helper()
 	h.Prepare(b.Context(), b.pool, run)
 	return b.parts(h, run)[0]

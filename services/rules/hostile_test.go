@@ -249,9 +249,9 @@ func TestApplyParts_AnExpensiveTenantGoesAtItsShareAndTheOthersGoOn(t *testing.T
 			t.Errorf("%s: %+v", f.Name, parts)
 		}
 		for evil.Events = evil.Events[parts[0].Applied:]; len(evil.Events) > 0; {
-			part := b.beside(h, evil)
+			part := b.catchUp(h, evil)
 			if part.Applied < 1 || part.Err != nil {
-				t.Fatalf("%s: beside the loop: %+v", f.Name, part)
+				t.Fatalf("%s: in catch-up: %+v", f.Name, part)
 			}
 			evil.Events = evil.Events[part.Applied:]
 		}
@@ -275,7 +275,7 @@ func TestApplyParts_DerivedEventsAreWrittenInBoundedPieces(t *testing.T) {
 	}
 	rounds, applied := 0, 0
 	for left := run; len(left.Events) > 0; rounds++ {
-		part := b.beside(h, left)
+		part := b.catchUp(h, left)
 		if part.Err != nil || part.Applied == 0 {
 			t.Fatalf("%+v", part)
 		}
@@ -303,11 +303,11 @@ func TestApplyParts_ATenantWhoseEvaluationTakesTooLongIsSetAsideAlone(t *testing
 	if parts := b.parts(h, runOf(slow), other); parts[0].Applied != 0 || !parts[0].Later || parts[0].Err != nil || parts[1].Applied != 1 {
 		t.Fatalf("in a batch: %+v", parts)
 	}
-	if part := b.beside(h, runOf(slow)); part.Applied != 0 || part.Err == nil || !strings.Contains(part.Err.Error(), "rule loops") || consumer.IsTransient(part.Err) {
-		t.Fatalf("beside the loop: %+v", part)
+	if part := b.catchUp(h, runOf(slow)); part.Applied != 0 || part.Err == nil || !strings.Contains(part.Err.Error(), "rule loops") || consumer.IsTransient(part.Err) {
+		t.Fatalf("in catch-up: %+v", part)
 	}
 	h.within = 0 // the machine is quiet again, an operator says retry
-	if part := b.beside(h, runOf(good, slow)); part.Applied != 2 || part.Err != nil {
+	if part := b.catchUp(h, runOf(good, slow)); part.Applied != 2 || part.Err != nil {
 		t.Errorf("%+v", part)
 	}
 }

@@ -66,7 +66,7 @@ emit:
     data: {lead_id: data.lead_id, body: '"hello"'}`))
 	r.sendAs(event.OriginImport, "t1", "lead.created", "lead/old", lead("old"))
 	r.send("t1", "lead.created", "lead/new", lead("new"))
-	r.settled("t1")
+	r.waitIdle("t1")
 	got := map[string][]string{}
 	for _, e := range r.log("t1") {
 		if e.Derived() {
@@ -90,7 +90,7 @@ func TestLoop_IsCutAtHop16ReportedTrippedAndBroughtBack(t *testing.T) {
 	r.publish("t1", 1, ping, pong, score)
 	r.send("t1", "lead.updated", "lead/1", lead("1"))
 	r.wait("the storm to be seen in the log", func() bool { return r.count("t1", typeStorm) == 1 })
-	r.settled("t1")
+	r.waitIdle("t1")
 	if n := r.count("t1", "lead.updated", "lead.contacted"); n != 17 {
 		t.Fatalf("%d events of the loop in the log, want the fact and 16 derived ones", n)
 	}
@@ -118,14 +118,14 @@ func TestLoop_IsCutAtHop16ReportedTrippedAndBroughtBack(t *testing.T) {
 	r.send("t1", "lead.updated", "lead/1", lead("1"))
 	r.send("t1", "lead.created", "lead/2", lead("2"))
 	r.wait("other rules to go on", func() bool { return r.count("t1", "lead.scored") == 1 })
-	r.settled("t1")
+	r.waitIdle("t1")
 	if n := r.count("t1", "derived"); n != before+1 {
 		t.Errorf("%d more derived events, want 1: ping is off", n-before)
 	}
 	r.send("t1", typeReset, "rule/ping", map[string]any{"rule": "ping"})
 	r.send("t1", "lead.updated", "lead/3", lead("3"))
 	r.wait("a second storm", func() bool { return r.count("t1", typeStorm) == 2 })
-	r.settled("t1")
+	r.waitIdle("t1")
 	if n := r.count("t1", "lead.updated", "lead.contacted"); n != 17+1+17 {
 		t.Errorf("%d events of the loop, want %d: reset brings the rule back", n, 17+1+17)
 	}
@@ -153,7 +153,7 @@ func TestFailure_IsAnOutcomeAndTripsAfterFiveInARow(t *testing.T) {
 	r.publish("t1", 1, broken, score)
 	send := func(i int, source string) {
 		r.send("t1", "lead.created", fmt.Sprintf("lead/%d", i), map[string]any{"lead_id": fmt.Sprint(i), "source": source})
-		r.settled("t1") // one at a time: which event the trip is seen before must not depend on timing
+		r.waitIdle("t1") // one at a time: which event the trip is seen before must not depend on timing
 	}
 	for i := range 4 {
 		send(i, "0")
@@ -163,7 +163,7 @@ func TestFailure_IsAnOutcomeAndTripsAfterFiveInARow(t *testing.T) {
 		send(i, "0")
 	}
 	r.wait("nine failures", func() bool { return r.count("t1", typeFailed) == 9 })
-	r.settled("t1")
+	r.waitIdle("t1")
 	send(10, "1")
 	if n := r.count("t1", "lead.scored"); n != 11 {
 		t.Errorf("%d scores, want 11: the other rule goes on", n)
@@ -192,7 +192,7 @@ func TestPublish_SwitchesAtItsSequenceAndABadBundleChangesNothing(t *testing.T) 
 	r.publish("t1", 2) // an empty bundle takes the rules away
 	r.send("t1", "lead.created", "lead/3", lead("3"))
 	r.wait("everything derived", func() bool { return r.count("t1", "derived") == 4 })
-	r.settled("t1")
+	r.waitIdle("t1")
 	if n := r.count("t1", "lead.scored"); n != 2 {
 		t.Errorf("%d scores, want 2: of the leads between publishing and taking away", n)
 	}

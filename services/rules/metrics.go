@@ -1,6 +1,9 @@
 package rules
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 type metrics struct {
 	evaluated, fired, failed, derived, published, storms prometheus.Counter
@@ -12,8 +15,9 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
+	auto := promauto.With(reg)
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_rules_" + name, Help: help})
+		return auto.NewCounter(prometheus.CounterOpts{Name: "neuronx_rules_" + name, Help: help})
 	}
 	m := &metrics{
 		evaluated: counter("evaluated_total", "Events that some rule of their tenant listens to, each time they were evaluated."),
@@ -22,23 +26,20 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		derived:   counter("derived_total", "Events derived."),
 		published: counter("published_total", "Bundles taken into force."),
 		storms:    counter("storms_total", "Derived events that were refused as a storm."),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_rules_refused_total",
+		refused: auto.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_rules_refused_total",
 			Help: "Derived events seen in the dead letters, by code."}, []string{"code"}),
 		compared:    counter("compared_total", "Derived events compared with the log after a reset of the group."),
 		differences: counter("differences_total", "Derived events that a reset's comparison found different. Any is an alarm."),
 	}
-	m.over = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_rules_over_budget_total",
+	m.over = auto.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_rules_over_budget_total",
 		Help: "Rules cut on an event because they ran into a budget or bound, by its name."}, []string{"budget"})
 	for _, b := range budgets {
 		m.over.WithLabelValues(b)
 	}
-	m.cost = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_rules_evaluation_cost",
+	m.cost = auto.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_rules_evaluation_cost",
 		Help: "Cost units that the rules of a tenant spent on one event.", Buckets: []float64{30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, EventCost}})
-	m.postponed = counter("postponed_total", "Runs of a tenant's events that ended early because they had used up their share; the rest is applied beside the loop.")
+	m.postponed = counter("postponed_total", "Runs of a tenant's events that ended early because they had used up their share; the rest is applied by the tenant's catch-up.")
 	m.slow = counter("set_aside_total", "Tenants set aside because one evaluation ran into its wall time. Any is an alarm: what it costs is underestimated.")
-	if reg != nil {
-		reg.MustRegister(m.over, m.cost, m.postponed, m.slow, m.evaluated, m.fired, m.failed, m.derived, m.published, m.storms, m.refused, m.compared, m.differences)
-	}
 	return m
 }
 

@@ -37,13 +37,13 @@ func TestMissed_ABatchDoesNotWaitUntilAllOfManyMissesAreNoted(t *testing.T) {
 	events := manyOff(b, h, 400, 200)
 	part := b.parts(h, runOf(events...))[0]
 	if part.Err != nil || part.Applied == 0 || part.Applied > 100 {
-		t.Fatalf("%+v: want some of 200 events that 400 rules miss, and the rest beside the loop", part)
+		t.Fatalf("%+v: want some of 200 events that 400 rules miss, and the rest in catch-up", part)
 	}
 	if part := b.parts(h, runOf(events[part.Applied:]...))[0]; !part.Later {
-		t.Errorf("%+v: want the tenant to catch up beside the loop", part)
+		t.Errorf("%+v: want the tenant to catch up", part)
 	}
 	for done := part.Applied; done < len(events); {
-		part := b.beside(h, runOf(events[done:]...))
+		part := b.catchUp(h, runOf(events[done:]...))
 		if part.Err != nil || part.Applied == 0 {
 			t.Fatalf("%+v", part)
 		}

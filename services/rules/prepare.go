@@ -30,7 +30,7 @@ const (
 )
 
 // What a batch waits for. All tenants do, so it is a small part of what one event may cost (EventCost): a tenant whose events cost more
-// catches up beside the loop, where no batch waits for the evaluation.
+// catches up outside the loop, where no batch waits for the evaluation.
 const (
 	batchCost    = 200_000                // units of all tenants
 	batchOutput  = 8 << 20                // bytes that all tenants derive and keep
@@ -48,8 +48,8 @@ func batchTerms(tenants int) terms {
 }
 
 var (
-	besideTerms = terms{cost: EventCost, bytes: flushOutput, compileOne: math.MaxInt, compileAll: math.MaxInt}
-	unbounded   = terms{cost: math.MaxUint64, bytes: math.MaxInt, compileOne: math.MaxInt, compileAll: math.MaxInt}
+	catchUpTerms = terms{cost: EventCost, bytes: flushOutput, compileOne: math.MaxInt, compileAll: math.MaxInt}
+	unbounded    = terms{cost: math.MaxUint64, bytes: math.MaxInt, compileOne: math.MaxInt, compileAll: math.MaxInt}
 )
 
 // spent reports whether a fold has used up its terms. It is asked between two events: each tenant gets one event further in any case.
@@ -60,12 +60,12 @@ func (t terms) spent(f *fold) bool { return f.cost >= t.cost || f.bytes >= t.byt
 func (h *handler) Prepare(ctx context.Context, pool *pgxpool.Pool, run consumer.Run) {
 	h.shared.begin(run.TenantID)
 	w := &database{handler: h, q: pool}
-	folds, err := h.folds(ctx, w, []consumer.Run{run}, besideTerms)
+	folds, err := h.folds(ctx, w, []consumer.Run{run}, catchUpTerms)
 	if err != nil {
 		return
 	}
 	f := folds[0]
-	part, err := h.fold(ctx, f, run, besideTerms, func() error { return nil })
+	part, err := h.fold(ctx, f, run, catchUpTerms, func() error { return nil })
 	if err != nil && part.Applied == 0 {
 		return
 	}

@@ -33,7 +33,7 @@ func (b *bench) leads(tenant string, n int) consumer.Run {
 	return run
 }
 
-func TestApplyParts_ATenantWhoseEventsCostMuchIsEvaluatedBesideTheLoopUntilTheyDoNot(t *testing.T) {
+func TestApplyParts_ATenantWhoseEventsCostMuchIsEvaluatedInCatchUpUntilTheyDoNot(t *testing.T) {
 	b := newBench(t)
 	h := b.handler()
 	b.apply(h, nil, runOf(b.published("dear", 1, near(t, "near"))), runOf(b.published("good", 1, score)))
@@ -47,16 +47,16 @@ func TestApplyParts_ATenantWhoseEventsCostMuchIsEvaluatedBesideTheLoopUntilTheyD
 		t.Errorf("%+v", parts)
 	}
 	for len(first.Events) > 0 {
-		part := b.beside(h, first)
+		part := b.catchUp(h, first)
 		if part.Applied == 0 || part.Err != nil {
-			t.Fatalf("beside the loop: %+v", part)
+			t.Fatalf("in catch-up: %+v", part)
 		}
 		first.Events = first.Events[part.Applied:]
 	}
 	if parts := b.parts(h, b.leads("dear", 1)); !parts[0].Later {
 		t.Error("its last events were expensive, and a batch takes it again")
 	}
-	if part := b.beside(h, cheap); part.Applied != 1 {
+	if part := b.catchUp(h, cheap); part.Applied != 1 {
 		t.Errorf("%+v", part)
 	}
 	if parts := b.parts(h, runOf(b.recorded("dear", "activity.recorded", "lead/1", map[string]any{"activity_id": "2", "kind": "call"}))); parts[0].Applied != 1 {
@@ -64,7 +64,7 @@ func TestApplyParts_ATenantWhoseEventsCostMuchIsEvaluatedBesideTheLoopUntilTheyD
 	}
 }
 
-// Where an event is evaluated must not matter: beside the loop, in a batch that gives up in the middle, or whole.
+// Where an event is evaluated must not matter: in a catch-up, in a batch that gives up in the middle, or whole.
 func TestPrepare_GivesTheSameBytesAsABatch(t *testing.T) {
 	dearStory := func(b *bench) []consumer.Run {
 		runs := b.story()
@@ -87,13 +87,13 @@ func TestPrepare_GivesTheSameBytesAsABatch(t *testing.T) {
 		run := runs[i]
 		for run.Events = run.Events[part.Applied:]; len(run.Events) > 0; run.Events = run.Events[part.Applied:] {
 			later++
-			if part = apart.beside(h, run); part.Applied == 0 || part.Err != nil {
+			if part = apart.catchUp(h, run); part.Applied == 0 || part.Err != nil {
 				t.Fatalf("%s from %d: %+v", run.TenantID, run.Events[0].Sequence, part)
 			}
 		}
 	}
 	if got, want := apart.dump(), whole.dump(); got != want || later < 2 {
-		t.Errorf("%d parts beside the loop gave\n%s\nwant\n%s", later, got, want)
+		t.Errorf("%d parts of a catch-up gave\n%s\nwant\n%s", later, got, want)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestFold_AnEventThatIsForLaterLeavesNothingBehind(t *testing.T) {
 	if err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM neuronx.rule_bundles`).Scan(&n); err != nil || n != 0 {
 		t.Errorf("%d bundles are in force before their event was applied (%v)", n, err)
 	}
-	if part := b.beside(h, run); part.Applied != 2 || part.Err != nil {
+	if part := b.catchUp(h, run); part.Applied != 2 || part.Err != nil {
 		t.Errorf("%+v", part)
 	}
 }

@@ -24,7 +24,7 @@ type rate struct {
 }
 
 func rateOf(in Input) rate {
-	r := rate{counts: in.Event.Hops >= rateHops, minute: event.PositionTime(in.place().Position) / 60_000}
+	r := rate{counts: in.Event.Hops >= rateHops, minute: event.PositionTime(in.effective().Position) / 60_000}
 	if kept, ok := in.State[rateKey].([]any); ok && len(kept) == 2 && kept[0] == r.minute {
 		r.used, _ = kept[1].(int64) // written by Evaluate
 	}

@@ -66,7 +66,7 @@ func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archiv
 	return again(ctx, tx, tenant, f.outputs, there, box)
 }
 
-// again puts those outputs into the outbox that are nowhere.
+// again puts the outputs into the outbox that are neither in it nor anywhere else.
 func again(ctx context.Context, tx pgx.Tx, tenant string, outputs []event.Event, there map[string]bool, box *outbox.Outbox) ([]string, error) {
 	rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2
 		UNION SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND deriver = $2`, tenant, Deriver)

@@ -12,7 +12,7 @@ import (
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
-// What a rule misses while it is off stands in the fold, one sequence an event (neuronx.rule_missed): events that it listens to, of an
+// What a rule misses while it is off is kept in the fold, one bit an event (neuronx.rule_missed_pages): events that it listens to, of an
 // origin that it fires on, evaluated under rules of semantics 4 or newer. Nothing that it failed on is missed.
 //
 // engine.rule.rerun runs one rule over a range of them, at the request's own sequence: with the rule's text that is in force there, because
@@ -94,18 +94,18 @@ type ranOver struct {
 // runOver evaluates a rule on missed events, in their order, as far as one request goes. It changes nothing of the fold. A rule that trips
 // goes off at the request, and the rest stays missed.
 func (f *fold) runOver(ctx context.Context, at *event.Recorded, rule string, missed []int64) (ran []ranOver, err error) {
-	schemas, err := f.world.schemas(ctx, append(f.bundle.Set.EmitTypes(), typeFailed))
+	schemas, err := f.env.schemas(ctx, append(f.bundle.Set.EmitTypes(), typeFailed))
 	if err != nil {
 		return nil, err
 	}
 	health, states := f.health[rule], map[string]State{}
 	outputs, bytes, cost := 0, 0, uint64(0)
 	for _, sequence := range missed {
-		e, err := f.world.event(ctx, f.tenant, sequence)
+		e, err := f.env.event(ctx, f.tenant, sequence)
 		if err != nil {
 			return nil, err
 		}
-		data, err := f.world.decode(ctx, e, f.bundle.Semantics)
+		data, err := f.env.decode(ctx, e, f.bundle.Semantics)
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +157,7 @@ func (f *fold) miss(rule string, sequence int64, misses bool) {
 
 // missedBy lists what a rule missed in a range, ascending: what was kept before this run, and then what this run added.
 func (f *fold) missedBy(ctx context.Context, rule string, from, through int64, limit int) ([]int64, error) {
-	all, err := f.world.missed(ctx, f.tenant, rule, from, through, limit+len(f.ran[rule]))
+	all, err := f.env.missed(ctx, f.tenant, rule, from, through, limit+len(f.ran[rule]))
 	if err != nil {
 		return nil, err
 	}

@@ -196,7 +196,7 @@ func TestRerun_OneRequestIsBoundedAndTheNextGoesOn(t *testing.T) {
 }
 
 // A batch of many tenants must not wait for it, and what is written later is what would have been written at once.
-func TestRerun_IsAppliedBesideTheLoop(t *testing.T) {
+func TestRerun_IsAppliedInCatchUp(t *testing.T) {
 	b := newBench(t)
 	h := b.handler()
 	b.apply(h, nil, runOf(b.published("a", 1, ruleFile("greets", greets("x"))), b.stormed("a", "greets"), b.recorded("a", "lead.created", "lead/3", lead("3")),
@@ -207,7 +207,7 @@ func TestRerun_IsAppliedBesideTheLoop(t *testing.T) {
 		t.Fatalf("%+v, want the event before the request, and the rest later", part)
 	}
 	run.Events = run.Events[1:]
-	if part := b.beside(h, run); part.Applied != 2 || part.Err != nil {
+	if part := b.catchUp(h, run); part.Applied != 2 || part.Err != nil {
 		t.Fatalf("%+v", part)
 	}
 	if got := b.reruns(); got != "6:greets ran 1 fired 1 failed 0 derived 1" || b.missedNow() != "" || len(b.ids()) != 3 {
@@ -260,13 +260,13 @@ func TestLoop_WhatATrippedRuleMissedIsRunOverOnceAndAReplayDerivesTheSame(t *tes
 	r.publish("t1", 1, broken, score)
 	send := func(i int, origin event.Origin) {
 		r.sendAs(origin, "t1", "lead.created", fmt.Sprintf("lead/%d", i), map[string]any{"lead_id": fmt.Sprint(i), "source": "0"})
-		r.settled("t1")
+		r.waitIdle("t1")
 	}
 	for i := range FailureLimit {
 		send(i, "")
 	}
 	r.wait("the trip", func() bool { return r.count("t1", typeFailed) == FailureLimit })
-	r.settled("t1")
+	r.waitIdle("t1")
 	send(5, "")
 	mended := ruleFile("broken", "on: [lead.created]\norigins: [live, import]\nemit:\n  - {type: lead.qualified, data: {lead_id: data.lead_id}}")
 	r.publish("t1", 2, mended, score)
@@ -276,7 +276,7 @@ func TestLoop_WhatATrippedRuleMissedIsRunOverOnceAndAReplayDerivesTheSame(t *tes
 	r.send("t1", typeRerun, "rule/broken", request)
 	r.send("t1", typeRerun, "rule/broken", request)
 	r.wait("what was missed", func() bool { return r.count("t1", "lead.qualified") == 2 })
-	r.settled("t1")
+	r.waitIdle("t1")
 	var got []string
 	for _, e := range r.log("t1") {
 		if e.Type == "lead.qualified" {

@@ -72,7 +72,7 @@ func (s *shadow) Reset(ctx context.Context, r consumer.Reset) error {
 	if report.Differences > 0 {
 		report.Detail = fmt.Sprintf("%d of %d derived events differ from the log; the first: %s; nothing was sent", report.Differences, report.Examined, first)
 		report.Told = fmt.Sprintf("%d of %d derived events differ from the log; nothing was sent", report.Differences, report.Examined)
-		s.log.Error("deriving again gives other events than the log holds", "differences", report.Differences, "examined", report.Examined, "first", first)
+		s.log.Error("a reset derived other events than the log holds", "differences", report.Differences, "examined", report.Examined, "first", first)
 	}
 	return nil
 }
@@ -283,7 +283,7 @@ func (s *shadow) applied(ctx context.Context, tenant string) (sequence int64, er
 	return sequence, nil
 }
 
-// replayed is the world of a shadow: every state begins empty.
+// replayed is the environment of a shadow: every state begins empty.
 type replayed struct {
 	*shadow
 	decoder *consumer.Decoder

@@ -40,7 +40,7 @@ func TestReset_WhatLeavesTheOutboxWhileItIsWaitedForIsNoDifference(t *testing.T)
 	r.publish("t1", 1, both)
 	r.send("t1", "lead.created", "lead/1", lead("1"))
 	r.wait("both events", func() bool { return r.count("t1", "derived") == 2 })
-	r.settled("t1")
+	r.waitIdle("t1")
 	stop()
 	// As it was a moment ago: the lead is applied, its first event is in the outbox still, the second in the log, and the archive
 	// has neither.
@@ -68,7 +68,7 @@ func TestReset_WhatIsMissingIsFoundWithoutWaitingForEver(t *testing.T) {
 	r.publish("t1", 1, both)
 	r.send("t1", "lead.created", "lead/1", lead("1"))
 	r.wait("both events", func() bool { return r.count("t1", "derived") == 2 })
-	r.settled("t1")
+	r.waitIdle("t1")
 	stop()
 	events := r.log("t1")
 	for i := range events {

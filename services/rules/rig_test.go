@@ -56,7 +56,7 @@ func value(t testing.TB, c registryClient, typ string, data map[string]any) []by
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// rig is the door, the sequencer and the rules service over a test broker and a test database.
+// rig is ingress, the sequencer and the rules service over a test broker and a test database.
 type rig struct {
 	t        *testing.T
 	kafka    kafka.Config
@@ -142,7 +142,7 @@ func (r *rig) start() (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// send puts an event before the door. Reserved types are signed.
+// send produces an event to ingress. Reserved types are signed.
 func (r *rig) send(tenant, typ, subject string, data map[string]any) *event.Event {
 	r.t.Helper()
 	return r.sendAs("", tenant, typ, subject, data)
@@ -210,10 +210,10 @@ func (r *rig) wait(what string, cond func() bool) {
 	kafkatest.WaitFor(r.t, what, func(context.Context) bool { return cond() })
 }
 
-// settled waits until everything that was sent is in the log or refused, and everything in the log was applied and seen.
-func (r *rig) settled(tenant string) {
+// waitIdle waits until everything that was sent is in the log or refused, and everything in the log was applied and seen.
+func (r *rig) waitIdle(tenant string) {
 	r.t.Helper()
-	r.wait("rules to settle", func() bool {
+	r.wait("rules to be idle", func() bool {
 		events := r.log(tenant)
 		outside := 0
 		for _, e := range events {

@@ -69,7 +69,7 @@ func TestRun_DerivesTheDemoTenantsEventsThroughTheRealWiring(t *testing.T) {
 	r.send("demo", "lead.created", "lead/1", map[string]any{"lead_id": "1", "email": "a@b.example", "channel": "referral"})
 	want := []string{"lead.scored", "crm.contact.upsert.requested", "lead.qualified", "crm.contact.tag.requested", "crm.note.add.requested"}
 	r.wait("five derived events", func() bool { return r.count("demo", "derived") == 5 })
-	r.settled("demo")
+	r.waitIdle("demo")
 	for _, typ := range want {
 		if r.count("demo", typ) != 1 {
 			t.Errorf("%d events of type %s, want 1", r.count("demo", typ), typ)

@@ -12,7 +12,7 @@ const (
 	maxHeldSets = 4_096
 )
 
-// sets keeps compiled bundles by their keys (ruleset.SetKey). What was compiled stays compiled: it is the same for ever, whoever's it is. When
+// sets keeps compiled bundles by their keys (ruleset.SetKey). What was compiled stays compiled: it is the same for ever and for every tenant. When
 // there are too many, the one that was used longest ago goes, but none that the current batch has used: five tenants with large bundles
 // must not make each other's compile again with every batch.
 type sets struct {

@@ -79,7 +79,7 @@ func TestSets_WhatEveryBatchNeedsIsCompiledOnce(t *testing.T) {
 }
 
 // Several tenants with bundles that take a second each to compile must not hold a batch: after a restart all of them are there at once.
-func TestApplyParts_LargeBundlesAreCompiledBesideTheLoop(t *testing.T) {
+func TestApplyParts_LargeBundlesAreCompiledInCatchUp(t *testing.T) {
 	b := newBench(t)
 	tenants := []string{"large-1", "large-2", "small"}
 	files := map[string][]ruleset.File{"large-1": manyRules("first", 400), "large-2": manyRules("second", 400), "small": {score}}
@@ -104,8 +104,8 @@ func TestApplyParts_LargeBundlesAreCompiledBesideTheLoop(t *testing.T) {
 		t.Errorf("small: %+v; the batch compiled %d expressions", parts[2], h.shared.sets.held)
 	}
 	for i := range 2 {
-		if part := b.beside(h, runs[i]); part.Applied != 2 || part.Err != nil {
-			t.Errorf("%s beside the loop: %+v", tenants[i], part)
+		if part := b.catchUp(h, runs[i]); part.Applied != 2 || part.Err != nil {
+			t.Errorf("%s in catch-up: %+v", tenants[i], part)
 		}
 	}
 	for i, part := range b.parts(h, batch()...) {
@@ -115,7 +115,7 @@ func TestApplyParts_LargeBundlesAreCompiledBesideTheLoop(t *testing.T) {
 	}
 }
 
-func TestApplyParts_ALargeBundleThatIsPublishedIsCompiledBesideTheLoop(t *testing.T) {
+func TestApplyParts_ALargeBundleThatIsPublishedIsCompiledInCatchUp(t *testing.T) {
 	b := newBench(t)
 	h := b.handler()
 	large := runOf(b.recorded("large", "lead.created", "lead/1", lead("1")), b.published("large", 1, manyRules("large", 400)...),
@@ -125,9 +125,9 @@ func TestApplyParts_ALargeBundleThatIsPublishedIsCompiledBesideTheLoop(t *testin
 		t.Errorf("%+v; the batch compiled %d expressions", parts, h.shared.sets.held)
 	}
 	for large.Events = large.Events[1:]; len(large.Events) > 0; {
-		part := b.beside(h, large)
+		part := b.catchUp(h, large)
 		if part.Applied == 0 || part.Err != nil {
-			t.Fatalf("beside the loop: %+v", part)
+			t.Fatalf("in catch-up: %+v", part)
 		}
 		large.Events = large.Events[part.Applied:]
 	}

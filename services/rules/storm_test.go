@@ -32,7 +32,7 @@ func TestStorm_AFanOutOverSubjectsIsCutReportedOnceAndBroughtBack(t *testing.T) 
 	r.publish("t1", 1, spread, score)
 	r.send("t1", "lead.updated", "lead/1", lead("1"))
 	r.wait("the storm to be seen in the log", func() bool { return r.count("t1", typeStorm) == 1 })
-	r.settled("t1")
+	r.waitIdle("t1")
 	if n := r.count("t1", "lead.updated"); n > 1+3+60+3*(1+3) {
 		t.Errorf("%d events of the loop in the log, want no more than what is free and what a fact and three first hops allow", n)
 	}
@@ -59,7 +59,7 @@ func TestStorm_AFanOutOverSubjectsIsCutReportedOnceAndBroughtBack(t *testing.T) 
 	r.send("t1", typeReset, "rule/spread", map[string]any{"rule": "spread"})
 	r.send("t1", "lead.updated", "lead/2", lead("2"))
 	r.wait("a second storm", func() bool { return r.count("t1", typeStorm) == 2 })
-	r.settled("t1")
+	r.waitIdle("t1")
 	if n := r.count("t1", "lead.updated") - before; n < 30 {
 		t.Errorf("%d events after the reset: it was cut at once", n)
 	}
@@ -75,7 +75,7 @@ func TestStorm_FactsThatKeepComingBackAreKeptAndTriggerNothing(t *testing.T) {
 		r.send("t1", "lead.created", "lead/1", map[string]any{"lead_id": "1", "company": fmt.Sprint(i)})
 	}
 	r.send("t1", "lead.created", "lead/2", lead("2"))
-	r.settled("t1")
+	r.waitIdle("t1")
 	if n := r.count("t1", "lead.created"); n != 26 {
 		t.Errorf("%d facts in the log, want all 26", n)
 	}

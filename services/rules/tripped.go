@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 const (
@@ -26,13 +27,9 @@ type tripped struct {
 }
 
 func newTripped(pool *pgxpool.Pool, log *slog.Logger, reg prometheus.Registerer) *tripped {
-	t := &tripped{pool: pool, log: log, gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_rules_tripped",
+	return &tripped{pool: pool, log: log, gauge: promauto.With(reg).NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_rules_tripped",
 		Help: "Rules that are off because they tripped, by reason: 1 for each of the first 50, and the number of the others under tenant and rule other."},
 		[]string{"tenant", "rule", "reason"})}
-	if reg != nil {
-		reg.MustRegister(t.gauge)
-	}
-	return t
 }
 
 // trippedRule is a rule that is off; All is how many there are.
@@ -47,7 +44,7 @@ func (t *tripped) run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := t.sample(ctx); err != nil && ctx.Err() == nil {
-			t.log.Warn("the tripped rules could not be counted", "err", err)
+			t.log.Warn("cannot count tripped rules; trying again", "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -113,7 +113,7 @@ func (j *journal) write(rec record) {
 		_, err = j.f.Write(append(b, '\n'))
 	}
 	if err != nil {
-		j.log.Error("stand-in journal is not kept any more", "err", err)
+		j.log.Error("the stand-in's journal cannot be written; from now on it is kept in memory only", "err", err)
 		_ = j.f.Close()
 		j.f = nil
 	}

@@ -116,8 +116,8 @@ public final class Admission {
     var bytes = Serdes.Bytes();
     var values = Serdes.ByteArray();
     Topology topology = new Topology();
-    topology.addSource("door", bytes.deserializer(), values.deserializer(), args[2]);
-    topology.addProcessor("admit", Admit::new, "door");
+    topology.addSource("ingress", bytes.deserializer(), values.deserializer(), args[2]);
+    topology.addProcessor("admit", Admit::new, "ingress");
     // Not a window store: in memory, that one looks through every millisecond of the window for a key.
     for (String name : new String[] {"keys", "tenants"}) {
       topology.addStateStore(Stores.keyValueStoreBuilder(rocks ? Stores.persistentKeyValueStore(name) : Stores.inMemoryKeyValueStore(name), bytes, values), "admit");

@@ -5,7 +5,7 @@
 # The input has a CloudEvent a line, in the JSON format. The output has a line for each: ok (202, Kafka holds it), failed (refused, a
 # repeat would be refused as well) or unknown (no answer was to be had; run it again with the same input). Exit code 0: all ok.
 set -euo pipefail
-: "${NEURONX_HTTP_URL:?is the URL of the door}" "${NEURONX_API_KEY:?names the tenant}"
+: "${NEURONX_HTTP_URL:?is the URL of the HTTP endpoint}" "${NEURONX_API_KEY:?names the tenant}"
 answer=$(mktemp)
 trap 'rm -f "$answer"' EXIT
 result=0

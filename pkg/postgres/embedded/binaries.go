@@ -147,7 +147,7 @@ func download(ctx context.Context, major int, cacheDir string, out io.Writer) (B
 	library := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().Version(version).Port(uint32(port)). //nolint:gosec // a port
 															CachePath(scratch).RuntimePath(filepath.Join(scratch, "runtime")).BinariesPath(unpacked).DataPath(decoy).Logger(io.Discard))
 	ended := make(chan error, 1)
-	go func() { ended <- library.Start() }() // it takes no context; whoever gives up waiting ends the process soon
+	go func() { ended <- library.Start() }() // it takes no context; a caller that gives up waiting ends the process soon
 	var fetchErr error
 	select {
 	case fetchErr = <-ended:

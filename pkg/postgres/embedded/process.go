@@ -137,7 +137,7 @@ func (s *Server) ping(ctx context.Context) error {
 	return nil
 }
 
-// initdb makes the cluster beside its place and renames it, so that a killed initdb leaves no half cluster.
+// initdb makes the cluster in a temporary folder next to its own and renames it, so that a killed initdb leaves no half cluster.
 func (s *Server) initdb(ctx context.Context) error {
 	fmt.Fprintf(s.opt.Out, "making a PostgreSQL %d cluster in %s\n", s.bin.Major, s.cluster)
 	parent := filepath.Join(filepath.Dir(s.cluster), filepath.Base(s.cluster)+".new")
@@ -284,7 +284,7 @@ func (p pidFile) alive(cluster string) bool {
 	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", p.pid))
 	if errors.Is(err, fs.ErrNotExist) {
 		_, noProc := os.Stat("/proc/self/cwd")
-		return noProc != nil // with /proc: ended, but nobody asked how (a zombie); without it the login decides
+		return noProc != nil // with /proc: ended, but not waited for (a zombie); without it the login decides
 	}
 	if err != nil {
 		return true // not ours to see: the login decides

@@ -3,7 +3,7 @@
 // One server serves all test processes of a user on this machine (fsync off, under the temporary directory). The first process
 // starts it under a file lock, the others adopt it, and it stays for the next run. Migrations run once for each combination of
 // sets, into a template; a test gets a copy, which is dropped when the test ends. Databases of killed tests are dropped by the
-// next process, templates that nobody used for hours too.
+// next process, as well as templates that were not used for hours.
 //
 // How it fails: it fails the test. It never skips one.
 package postgrestest

@@ -54,7 +54,7 @@ type Letter struct {
 // Ref names the refused record: topic/partition/offset.
 func (l *Letter) Ref() string { return fmt.Sprintf("%s/%d/%d", l.Topic, l.Partition, l.Offset) }
 
-// id derives the id of what is made of a letter: the same whoever asks, so that nothing is made twice. A place alone is not enough: in
+// id derives the id of what is made of a letter: the same for every request, so that nothing is made twice. A location alone is not enough: in
 // a Kafka that was lost and recreated another letter may have it.
 func (l *Letter) id(what string) string {
 	return event.DerivedID(l.Tenant, Deriver, what, l.Ref(), event.FormatTime(l.Recorded))
@@ -69,8 +69,8 @@ type Ask struct {
 	Reason string
 }
 
-// World answers what a letter does not tell.
-type World struct {
+// Environment answers what a letter does not tell.
+type Environment struct {
 	Verify func(*event.Event) (bool, error)
 	Schema func(id int32) (*avro.Schema, error) // of a schema id; an error is that it can't be known
 	Tenant bool                                 // the letter's tenant is there
@@ -85,8 +85,8 @@ type Verdict struct {
 const hdrOrigin = "ce_origin"
 
 // Decide says what becomes of an ask. It is pure. The error is a refusal.
-func Decide(l *Letter, ask Ask, w World) (Verdict, *event.Refusal) {
-	if r := settled(l); r != nil {
+func Decide(l *Letter, ask Ask, env Environment) (Verdict, *event.Refusal) {
+	if r := closed(l); r != nil {
 		return Verdict{}, r
 	}
 	if ask.Action == Drop {
@@ -96,33 +96,33 @@ func Decide(l *Letter, ask Ask, w World) (Verdict, *event.Refusal) {
 		return Verdict{}, nil
 	}
 	const onlyDrop = "it can only be dropped: neuronx deadletter drop"
-	if l.Tenant == "" || !w.Tenant {
+	if l.Tenant == "" || !env.Tenant {
 		return Verdict{}, event.Refuse(event.CodeUnknownTenant, "there is no tenant whose stream it could enter").Hint(onlyDrop)
 	}
 	e, claim, r := received(l)
 	if r != nil {
 		return Verdict{}, r.Hint(onlyDrop)
 	}
-	signed, err := w.Verify(&e)
+	signed, err := env.Verify(&e)
 	if !signed || err != nil {
 		if claim == nil {
 			claim = e.CheckOrigin()
 		}
 		e.StripSystem()
 		signed = false
-		if claim != nil && ask.Live { // it may have been meant as an import, whose people nobody contacts
-			return Verdict{}, event.Refuse(event.CodeNotRetriable, "nobody can tell that it was to be live: %v", claim).
+		if claim != nil && ask.Live { // it may have been meant as an import, whose people must not be contacted
+			return Verdict{}, event.Refuse(event.CodeNotRetriable, "whether it was to be live cannot be known: %v", claim).
 				Hint("retry it without --as live, so that no rule answers it, or have its producer send it again with the right origin")
 		}
 	}
-	fillIn(l, &e, w)
+	fillIn(l, &e, env)
 	engine := signed && e.Made()
 	var v Verdict
 	if ask.Action == Edit {
 		if engine {
 			return Verdict{}, event.Refuse(event.CodeNotRetriable, "the engine made this event; what it says is not edited").Hint("neuronx deadletter retry sends it as it was")
 		}
-		if v.Fields, r = edit(&e, ask.Value, w); r != nil {
+		if v.Fields, r = edit(&e, ask.Value, env); r != nil {
 			return Verdict{}, r
 		}
 	}
@@ -132,7 +132,7 @@ func Decide(l *Letter, ask Ask, w World) (Verdict, *event.Refusal) {
 	return v, nil
 }
 
-func settled(l *Letter) *event.Refusal {
+func closed(l *Letter) *event.Refusal {
 	switch l.State {
 	case Open:
 		return nil
@@ -178,8 +178,8 @@ func received(l *Letter) (e event.Event, doubt, r *event.Refusal) {
 }
 
 // edit puts a new value in, and names the fields that it changes.
-func edit(e *event.Event, value []byte, w World) ([]string, *event.Refusal) {
-	schema, body, r := schemaOf(value, w)
+func edit(e *event.Event, value []byte, env Environment) ([]string, *event.Refusal) {
+	schema, body, r := schemaOf(value, env)
 	if r != nil {
 		return nil, r
 	}
@@ -191,7 +191,7 @@ func edit(e *event.Event, value []byte, w World) ([]string, *event.Refusal) {
 	}
 	after := fields(schema, body)
 	var before map[string]json.RawMessage
-	if old, oldBody, r := schemaOf(e.Value, w); r == nil && old.Check(oldBody) == nil {
+	if old, oldBody, r := schemaOf(e.Value, env); r == nil && old.Check(oldBody) == nil {
 		before = fields(old, oldBody)
 	}
 	changed := []string{}
@@ -219,12 +219,12 @@ func edit(e *event.Event, value []byte, w World) ([]string, *event.Refusal) {
 	return changed, nil
 }
 
-func schemaOf(value []byte, w World) (*avro.Schema, []byte, *event.Refusal) {
+func schemaOf(value []byte, env Environment) (*avro.Schema, []byte, *event.Refusal) {
 	id, body, err := event.Unframe(value)
 	if err != nil {
 		return nil, nil, event.Refuse(event.CodeInvalidFraming, "%v", err)
 	}
-	schema, err := w.Schema(id)
+	schema, err := env.Schema(id)
 	if err != nil || schema == nil {
 		return nil, nil, event.Refuse(event.CodeUnknownSchema, "schema %d is not known", id)
 	}
@@ -251,7 +251,7 @@ func fingerprint(e *event.Event) string {
 }
 
 // fillIn gives a bare record the defaults that the sequencer gave it.
-func fillIn(l *Letter, e *event.Event, w World) {
+func fillIn(l *Letter, e *event.Event, env Environment) {
 	if e.Source == "" {
 		e.Source = "/kafka/" + l.Topic
 	}
@@ -259,7 +259,7 @@ func fillIn(l *Letter, e *event.Event, w World) {
 		e.Time = l.Recorded
 	}
 	if e.Type == "" {
-		if schema, _, r := schemaOf(e.Value, w); r == nil {
+		if schema, _, r := schemaOf(e.Value, env); r == nil {
 			e.Type = cmp.Or(schema.EventType(), schema.ImpliedType())
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/neuronx/engine/schemas"
 )
 
-// bench is a world with the embedded catalogue.
+// bench is an environment with the embedded catalogue.
 type bench struct {
 	t      *testing.T
 	keys   *event.Keyring
@@ -37,8 +37,8 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-func (b *bench) world() World {
-	return World{Verify: b.keys.Verify, Tenant: true, Schema: func(id int32) (*avro.Schema, error) {
+func (b *bench) env() Environment {
+	return Environment{Verify: b.keys.Verify, Tenant: true, Schema: func(id int32) (*avro.Schema, error) {
 		if s := b.byID[id]; s != nil {
 			return s, nil
 		}
@@ -76,7 +76,7 @@ func letterOf(e *event.Event) *Letter {
 
 func (b *bench) decide(l *Letter, ask Ask) *event.Event {
 	b.t.Helper()
-	v, r := Decide(l, ask, b.world())
+	v, r := Decide(l, ask, b.env())
 	if r != nil {
 		b.t.Fatalf("refused: %v", r)
 	}
@@ -112,7 +112,7 @@ func TestDecide_AnOutsiderNeverComesBackAsTheEngine(t *testing.T) {
 		"unsigned":                      b.lead(),
 		"signed by another engine":      b.lead(func(e *event.Event) { e.Hops = 3; event.NewKeyring().Sign(e) }),
 		"forwarded under our signature": b.lead(func(e *event.Event) { e.Forwarded = "t/1/2"; b.keys.Sign(e) }),
-		"signed by the HTTP door":       b.lead(func(e *event.Event) { e.Fingerprint = strings.Repeat("ab", 32); b.keys.Sign(e) }),
+		"signed by the HTTP endpoint":   b.lead(func(e *event.Event) { e.Fingerprint = strings.Repeat("ab", 32); b.keys.Sign(e) }),
 	} {
 		for _, live := range []bool{false, true} {
 			got := b.decide(letterOf(e), Ask{Action: Retry, Live: live})
@@ -133,12 +133,12 @@ func TestDecide_AnOutsiderNeverComesBackAsTheEngine(t *testing.T) {
 	}
 	control := b.lead(func(e *event.Event) { e.Type, e.Value = "tenant.suspended", b.value("tenant.suspended", `{}`) })
 	for range 2 { // an outsider's, then the engine's own
-		if _, r := Decide(letterOf(control), Ask{Action: Retry}, b.world()); r == nil || r.Code != event.CodeNotRetriable {
+		if _, r := Decide(letterOf(control), Ask{Action: Retry}, b.env()); r == nil || r.Code != event.CodeNotRetriable {
 			t.Errorf("a control event is sent again under a deriver's number: %v", r)
 		}
 		b.keys.Sign(control)
 	}
-	if _, r := Decide(letterOf(ours), Ask{Action: Edit, Value: b.value("lead.created", `{"lead_id":"2"}`)}, b.world()); r == nil || r.Code != event.CodeNotRetriable {
+	if _, r := Decide(letterOf(ours), Ask{Action: Edit, Value: b.value("lead.created", `{"lead_id":"2"}`)}, b.env()); r == nil || r.Code != event.CodeNotRetriable {
 		t.Errorf("what the engine made is edited: %v", r)
 	}
 }
@@ -186,14 +186,14 @@ func TestDecide_WhatMayHaveBeenAnImportIsNeverSentAsLive(t *testing.T) {
 		"a header that looks like one":     claiming("cloudEvents:origin", "import"),
 		"an extension that looks like one": claiming("ce_orgin", "import"),
 	} {
-		if v, r := Decide(l, Ask{Action: Retry, Live: true}, b.world()); r == nil || r.Code != event.CodeNotRetriable {
+		if v, r := Decide(l, Ask{Action: Retry, Live: true}, b.env()); r == nil || r.Code != event.CodeNotRetriable {
 			t.Errorf("%s: %v, sent as %s", name, r, v.Redrive.Origin)
 		}
 		if got := b.decide(l, Ask{Action: Retry}); got.Origin != event.OriginRedrive {
 			t.Errorf("%s: %s, want a redrive, which no rule answers", name, got.Origin)
 		}
 	}
-	for _, live := range []bool{false, true} { // of a record that could not be read whole, all that nobody signed is set apart
+	for _, live := range []bool{false, true} { // of a record that could not be read whole, all that is unsigned is set apart
 		if got := b.decide(claiming("nx_unsigned_ce_origin", "import"), Ask{Action: Retry, Live: live}); got.Origin != event.OriginImport {
 			t.Errorf("an import comes back as %s", got.Origin)
 		}
@@ -216,7 +216,7 @@ func TestDecide_AnEditTellsNamesAndIsChecked(t *testing.T) {
 	b := newBench(t)
 	broken := b.lead(func(e *event.Event) { e.Value = append(slices.Clone(e.Value), 0) })
 	good := b.value("lead.created", `{"lead_id":"2","email":"ada@example.com"}`)
-	v, r := Decide(letterOf(b.lead()), Ask{Action: Edit, Value: good}, b.world())
+	v, r := Decide(letterOf(b.lead()), Ask{Action: Edit, Value: good}, b.env())
 	if r != nil || !slices.Equal(v.Fields, []string{"email", "lead_id"}) || string(v.Redrive.Value) != string(good) {
 		t.Errorf("%v %+v", r, v)
 	}
@@ -225,10 +225,10 @@ func TestDecide_AnEditTellsNamesAndIsChecked(t *testing.T) {
 		t.Error("the fingerprint is of the edited data: the producer's repeat would be a conflict")
 	}
 	bare := letterOf(&event.Event{TenantID: "acme", Value: []byte("rubbish")})
-	if v, r := Decide(bare, Ask{Action: Edit, Value: good}, b.world()); r != nil || v.Redrive.Type != "lead.created" {
+	if v, r := Decide(bare, Ask{Action: Edit, Value: good}, b.env()); r != nil || v.Redrive.Type != "lead.created" {
 		t.Errorf("what tells no type has that of its new data: %v %+v", r, v)
 	}
-	if v, r := Decide(letterOf(broken), Ask{Action: Edit, Value: good}, b.world()); r != nil || len(v.Fields) < 3 {
+	if v, r := Decide(letterOf(broken), Ask{Action: Edit, Value: good}, b.env()); r != nil || len(v.Fields) < 3 {
 		t.Errorf("of unreadable data all fields change: %v %v", r, v.Fields)
 	}
 	for name, c := range map[string]struct {
@@ -242,7 +242,7 @@ func TestDecide_AnEditTellsNamesAndIsChecked(t *testing.T) {
 		"nothing changed":    {b.lead().Value, event.CodeUsage},
 		"nothing to replace": {nil, event.CodeInvalidFraming},
 	} {
-		if _, r := Decide(letterOf(b.lead()), Ask{Action: Edit, Value: c.value}, b.world()); r == nil || r.Code != c.code {
+		if _, r := Decide(letterOf(b.lead()), Ask{Action: Edit, Value: c.value}, b.env()); r == nil || r.Code != c.code {
 			t.Errorf("%s: %v, want %s", name, r, c.code)
 		}
 	}
@@ -251,32 +251,32 @@ func TestDecide_AnEditTellsNamesAndIsChecked(t *testing.T) {
 func TestDecide_RefusesByStateAndByWhatCanBeSent(t *testing.T) {
 	b := newBench(t)
 	with := func(change func(*Letter)) *Letter { l := letterOf(b.lead()); change(l); return l }
-	noTenant := b.world()
+	noTenant := b.env()
 	noTenant.Tenant = false
 	for name, c := range map[string]struct {
 		l    *Letter
-		w    World
+		env  Environment
 		code event.Code // of a retry
 		drop event.Code // of a drop
 	}{
-		"open":            {with(func(*Letter) {}), b.world(), "", ""},
-		"retried":         {with(func(l *Letter) { l.State = Retried }), b.world(), event.CodeAlreadyRetried, event.CodeAlreadyRetried},
-		"resolved":        {with(func(l *Letter) { l.State = Resolved }), b.world(), event.CodeAlreadyRetried, event.CodeAlreadyRetried},
-		"refused again":   {with(func(l *Letter) { l.State, l.Next = RefusedAgain, "t/0/1" }), b.world(), event.CodeAlreadyRetried, event.CodeAlreadyRetried},
-		"dropped":         {with(func(l *Letter) { l.State = Dropped }), b.world(), event.CodeAlreadyDropped, event.CodeAlreadyDropped},
+		"open":            {with(func(*Letter) {}), b.env(), "", ""},
+		"retried":         {with(func(l *Letter) { l.State = Retried }), b.env(), event.CodeAlreadyRetried, event.CodeAlreadyRetried},
+		"resolved":        {with(func(l *Letter) { l.State = Resolved }), b.env(), event.CodeAlreadyRetried, event.CodeAlreadyRetried},
+		"refused again":   {with(func(l *Letter) { l.State, l.Next = RefusedAgain, "t/0/1" }), b.env(), event.CodeAlreadyRetried, event.CodeAlreadyRetried},
+		"dropped":         {with(func(l *Letter) { l.State = Dropped }), b.env(), event.CodeAlreadyDropped, event.CodeAlreadyDropped},
 		"unknown tenant":  {with(func(*Letter) {}), noTenant, event.CodeUnknownTenant, ""},
-		"no tenant":       {with(func(l *Letter) { l.Tenant, l.Key = "", []byte("Not One") }), b.world(), event.CodeUnknownTenant, ""},
-		"unreadable time": {with(func(l *Letter) { l.Headers = append(l.Headers, event.Header{Key: "ce_time", Value: []byte("x")}) }), b.world(), event.CodeNotRetriable, ""},
+		"no tenant":       {with(func(l *Letter) { l.Tenant, l.Key = "", []byte("Not One") }), b.env(), event.CodeUnknownTenant, ""},
+		"unreadable time": {with(func(l *Letter) { l.Headers = append(l.Headers, event.Header{Key: "ce_time", Value: []byte("x")}) }), b.env(), event.CodeNotRetriable, ""},
 		"cut": {with(func(l *Letter) {
 			l.Headers = append(l.Headers, event.Header{Key: event.DeadValueHash, Value: []byte("x")})
 		}),
-			b.world(), event.CodeNotRetriable, ""},
-		"a bidi override": {letterOf(b.lead(func(e *event.Event) { e.Subject = "lead/\u202egnp.exe" })), b.world(), event.CodeNotRetriable, ""},
-		"what the engine derived from an old subject": {letterOf(b.lead(func(e *event.Event) { e.Subject = "lead/\u009b"; b.keys.Sign(e) })), b.world(), "", ""},
-		"typeless garbage":                            {letterOf(&event.Event{TenantID: "acme", Value: []byte("junk")}), b.world(), event.CodeNotRetriable, ""},
+			b.env(), event.CodeNotRetriable, ""},
+		"a bidi override": {letterOf(b.lead(func(e *event.Event) { e.Subject = "lead/\u202egnp.exe" })), b.env(), event.CodeNotRetriable, ""},
+		"what the engine derived from an old subject": {letterOf(b.lead(func(e *event.Event) { e.Subject = "lead/\u009b"; b.keys.Sign(e) })), b.env(), "", ""},
+		"typeless garbage":                            {letterOf(&event.Event{TenantID: "acme", Value: []byte("junk")}), b.env(), event.CodeNotRetriable, ""},
 	} {
 		code := func(ask Ask) event.Code {
-			if _, r := Decide(c.l, ask, c.w); r != nil {
+			if _, r := Decide(c.l, ask, c.env); r != nil {
 				return r.Code
 			}
 			return ""
@@ -288,7 +288,7 @@ func TestDecide_RefusesByStateAndByWhatCanBeSent(t *testing.T) {
 			t.Errorf("%s: drop is %q, want %q", name, got, c.drop)
 		}
 	}
-	if _, r := Decide(letterOf(b.lead()), Ask{Action: Drop}, b.world()); r == nil {
+	if _, r := Decide(letterOf(b.lead()), Ask{Action: Drop}, b.env()); r == nil {
 		t.Error("a drop without a reason")
 	}
 }

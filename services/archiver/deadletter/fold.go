@@ -58,7 +58,7 @@ func decided(ctx context.Context, tx pgx.Tx, decode Decode, log *slog.Logger, wh
 	if err != nil {
 		if !errors.Is(err, registry.ErrUnavailable) {
 			// The archive of a tenant does not stop for a note about a dead letter.
-			log.Error("a decision about a dead letter can't be read", "tenant", r.TenantID, "sequence", r.Sequence, "err", err)
+			log.Error("a decision about a dead letter cannot be read and is ignored", "tenant", r.TenantID, "sequence", r.Sequence, "err", err)
 			return nil
 		}
 		return err

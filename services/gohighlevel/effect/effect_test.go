@@ -176,7 +176,7 @@ func TestModeFor_PrefersTheKindThenAllThenTheConnection(t *testing.T) {
 		t.Fatal("wrong order")
 	}
 	if ParseMode("SEND") != ModeRecord {
-		t.Fatal("a mode that is none must harm nobody")
+		t.Fatal("an unknown mode must do no harm")
 	}
 }
 

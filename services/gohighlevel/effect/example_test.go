@@ -27,7 +27,7 @@ func ExampleNext() {
 	// off
 }
 
-// What an answer means. A note may be added once only: when the answer is lost, nobody knows, and it is not sent again.
+// What an answer means. A note may be added once only: when the answer is lost the outcome is unknown, and it is not sent again.
 func ExampleClassify() {
 	upsert := effect.Classify(effect.KindUpsert, effect.Answer{Status: 500})
 	note := effect.Classify(effect.KindNote, effect.Answer{Status: 500})

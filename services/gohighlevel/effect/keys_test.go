@@ -25,7 +25,7 @@ func TestMatch_NamesAContactOnlyWithoutDoubt(t *testing.T) {
 	k := Keys{Email: "bob@firm.example", Phone: "+15550109999"}
 	ann := &Contact{ID: "A", Email: "ann@firm.example", Phone: "+15550109999"}
 	bob := &Contact{ID: "B", Email: "bob@firm.example"}
-	desk := &Contact{ID: "D", Phone: "+15550109999"}
+	office := &Contact{ID: "D", Phone: "+15550109999"}
 	for name, c := range map[string]struct {
 		keys           Keys
 		byMail, byCall *Contact
@@ -36,7 +36,7 @@ func TestMatch_NamesAContactOnlyWithoutDoubt(t *testing.T) {
 		"by both":                   {k, bob, bob, "B", ""},
 		"two contacts":              {k, bob, ann, "", CodeContactSplit},
 		"the number is another's":   {k, nil, ann, "", CodeContactTaken},
-		"the number alone":          {k, nil, desk, "D", ""},
+		"the number alone":          {k, nil, office, "D", ""},
 		"a lead without an address": {Keys{Phone: k.Phone}, nil, ann, "A", ""},
 	} {
 		id, code, detail, ok := Match(c.keys, c.byMail, c.byCall)

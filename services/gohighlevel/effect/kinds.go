@@ -75,7 +75,7 @@ const (
 	ModeSend   Mode = "send"
 )
 
-// ParseMode reads a mode; what is not one becomes record, which harms nobody.
+// ParseMode reads a mode; an unknown one becomes record, which does no harm.
 func ParseMode(s string) Mode {
 	switch m := Mode(s); m {
 	case ModeOff, ModeSend:
@@ -88,7 +88,7 @@ func ParseMode(s string) Mode {
 const CodeOrigin = "origin"
 
 // Reaches reports whether a command of this origin is carried out. What answers an import, a backfill or the CRM's own echo is history:
-// it is recorded in every mode, and nobody is contacted for it.
+// it is recorded in every mode, and no one is contacted for it.
 func Reaches(o event.Origin) bool {
 	return o == "" || o == event.OriginLive || o == event.OriginRedrive
 }

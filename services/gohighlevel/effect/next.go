@@ -24,7 +24,7 @@ type State struct {
 	Omit      []string             // fields that are left out of an update, by the vendor's names
 	Fact      time.Time            // when that happened which the command answers; zero: not known
 	Facts     map[string]time.Time // when the newest fact happened that named a field, by the vendor's names
-	Adopt     bool                 // the contact was found by its keys, and is not the lead's by what was written before: nothing of it is emptied
+	Adopt     bool                 // the contact was found by its keys and was never written for this lead, so none of its fields is emptied
 }
 
 // Step is what to do with an effect: look its contact up, or send Calls, or end it as Status with Code and Detail.
@@ -53,7 +53,7 @@ const (
 	EndpointUpdate = "contact_update"
 )
 
-// Next decides about one effect that is due. The mode comes first: what must not be sent needs no verdict.
+// Next decides about one effect that is due. The mode is checked first: an effect that must not be sent needs no other decision.
 func Next(s State, now time.Time) Step {
 	switch {
 	case !s.Connected || s.Mode == ModeOff:
@@ -101,7 +101,7 @@ func (s State) Named() []string {
 	return slices.Compact(names)
 }
 
-// older lists the fields that the command names and that a newer fact named before: it comes late.
+// older lists the fields of the command that a newer fact has set already: the command comes late.
 func (s State) older() []string {
 	var out []string
 	if s.Kind != KindUpsert || s.Fact.IsZero() {
@@ -133,8 +133,8 @@ func (s State) FindBy() Keys {
 	return Keys{Email: strings.TrimSpace(s.Command.Email), Phone: strings.TrimSpace(s.Command.Phone)}.or(s.Keys)
 }
 
-// Makes reports whether a contact is made where none is found: only by an upsert that brings a key itself. An update of other fields
-// belongs to a contact that was there.
+// Makes reports whether a contact is created when none is found: only by an upsert that has a key itself. An update of other fields
+// is about a contact that existed.
 func (s State) Makes() bool {
 	return s.Kind == KindUpsert && (s.Command.Email != "" || s.Command.Phone != "")
 }

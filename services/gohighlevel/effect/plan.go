@@ -72,8 +72,8 @@ func (c Command) unfit() string {
 	return ""
 }
 
-// clamp keeps a time limit within what the ledger can store. The zero time, which is none, stays; so is the start of the epoch read back,
-// which therefore is a second later.
+// clamp keeps a time limit within what the ledger can store. The zero time means none and stays. The start of the epoch would be read back
+// as none, so it becomes a second later.
 func clamp(t time.Time) time.Time {
 	first, last := time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 	switch {

@@ -113,16 +113,16 @@ func outcomeWord(s effect.Status) string {
 	return string(s)
 }
 
-// Settle ends a locked pending effect without a request.
-func Settle(ctx context.Context, tx pgx.Tx, e Effect, end End) error {
+// EndPending ends a locked pending effect without a request.
+func EndPending(ctx context.Context, tx pgx.Tx, e Effect, end End) error {
 	tag, err := tx.Exec(ctx, `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5,
 			remote_id = CASE WHEN $6 <> '' THEN $6 ELSE remote_id END, updated_at = now()
 		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, string(end.Status), clean(end.Code), clean(errorText(end)), clean(end.RemoteID))
 	if err != nil {
-		return fmt.Errorf("settle effect: %w", err)
+		return fmt.Errorf("end pending effect: %w", err)
 	}
 	if tag.RowsAffected() != 1 {
-		return errors.New("settle effect: it is not pending any more")
+		return errors.New("end pending effect: it is not pending any more")
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ func Postpone(ctx context.Context, tx pgx.Tx, e Effect, after time.Duration, cod
 type Swept struct{ Pending, Unknown int64 }
 
 // Sweep ends attempts whose lease is over: their worker died, or is paused. Only what may be repeated becomes pending again; a once
-// effect becomes unknown, also when the worker never got to send, because nobody can tell.
+// effect becomes unknown, also when the worker never got to send, because that cannot be known.
 func Sweep(ctx context.Context, tx pgx.Tx) (Swept, error) {
 	var s Swept
 	if _, err := tx.Exec(ctx, `DELETE FROM neuronx.crm_claims WHERE until < now()`); err != nil {

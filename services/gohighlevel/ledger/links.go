@@ -124,8 +124,8 @@ func Unlink(ctx context.Context, q Querier, tenant, location, local, contact str
 	return nil
 }
 
-// Forget says that it is not known any more what the contact of a lead holds in some fields, or (none named) in any. It returns the
-// version that Learn wants. It is committed before the first byte of a write, whose answer may be lost.
+// Forget records that what a lead's contact holds in some fields, or (none named) in all, is no longer known. It returns the version that
+// Learn needs. It is committed before the first byte of a write, since the answer may be lost.
 func Forget(ctx context.Context, q Querier, tenant, location, local string, fields ...string) (version int64, err error) {
 	rows, err := q.Query(ctx, `UPDATE neuronx.crm_ids SET known = CASE WHEN cardinality($5::text[]) = 0 THEN '{}' ELSE known - $5::text[] END, version = version + 1
 		WHERE tenant_id = $1 AND adapter = $2 AND location = $3 AND local_id = $4 RETURNING version`, tenant, effect.Adapter, location, local, append([]string{}, fields...))

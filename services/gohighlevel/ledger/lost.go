@@ -16,9 +16,9 @@ const (
 	codeTwin = "lost_twin"    // this is what was asked for again
 )
 
-// MeetTwin makes a new effect unknown if one that asked for the very same stands aside, because its command was lost with the tail of a
-// log that was rebuilt, and was or may have been carried out: a producer that sends the lost fact again makes a new command of it.
-// Each that stands aside is met once; a later one is a wish of its own.
+// MeetTwin makes a new effect unknown if it asks for the same as an effect whose command was lost with the tail of a rebuilt log, and
+// which was or may have been carried out: a producer that sends the lost fact again causes a new command, and its effect would come
+// twice. Each lost effect is matched once; a later command is a new request.
 func MeetTwin(ctx context.Context, q Querier, e Effect) (is bool, err error) {
 	request, err := json.Marshal(e.Command)
 	if err != nil {

@@ -33,8 +33,7 @@ type Envelope struct {
 	Fact          time.Time    `json:"fact,omitzero"` // when what the command answers happened; zero in rows of before
 }
 
-// clean makes of what others wrote, such as a CRM's answer, a text that Postgres takes: an attempt that can't be ended is one that nobody
-// knows the end of.
+// clean makes text from outside, such as a CRM's answer, acceptable to Postgres. Otherwise the end of the attempt could not be recorded.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// prompt is a producer that acknowledges at once: what is left is the door's own work.
+// prompt is a producer that acknowledges at once: what is left is the HTTP server's own work.
 type prompt struct{}
 
 func (prompt) ProduceAsync(rec *kafka.Record, done func(*kafka.Record, error)) { done(rec, nil) }

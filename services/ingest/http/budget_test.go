@@ -63,7 +63,7 @@ func TestBudget_OneRequestAloneMayHoldMoreThanTheShare(t *testing.T) {
 	}
 	second := &lease{of: b, tenant: "a"}
 	if p := second.take(1); p == nil || p.Status != http.StatusTooManyRequests || p.retryAfter == 0 {
-		t.Errorf("a second request beside it: %v", p)
+		t.Errorf("a second request at the same time: %v", p)
 	}
 	if p := alone.take(300); p == nil || p.Status != http.StatusRequestEntityTooLarge || p.retryAfter != 0 {
 		t.Errorf("one request takes what is kept for others: %v", p)

@@ -30,8 +30,8 @@ type request struct {
 	now         time.Time
 	quota       *quota
 	wait        time.Duration // for the verdict; 0: not at all
-	receipt     string        // who waits for the verdict; "" when nobody does
-	origins     []string      // headers that say an origin, beside events that say their own in the body
+	receipt     string        // who waits for the verdict; "" for none
+	origins     []string      // headers that say an origin; events may say their own in the body
 	scratch     *scratch
 	memory      *lease // of the request
 }
@@ -55,7 +55,7 @@ func build(ctx context.Context, e *event.Event, env *envelope, req *request, sch
 	if faults = append(faults, dataFaults...); len(faults) > 0 {
 		return nil, refusal(code, faults, len(dataFaults))
 	}
-	// The engine's own bounds on lengths and characters, the same as at the Kafka door.
+	// The engine's own bounds on lengths and characters, the same as for records from Kafka.
 	if err := e.CheckOutside(); err != nil {
 		return nil, attributeProblem(err)
 	}

@@ -15,7 +15,7 @@ const connectionCost = 32 << 10
 // minConnections may be open whatever the budget is.
 const minConnections = 1024
 
-// patience is how long a connection may stay without a whole request when others have no place.
+// patience is how long a connection may stay without a whole request when there is no room for others.
 const patience = time.Second
 
 // connections bounds the open connections, idle ones too: one that sends half of its headers takes memory before anybody knows whose it
@@ -23,7 +23,7 @@ const patience = time.Second
 // new one. Its method watch is for http.Server.ConnState. It is safe for concurrent use.
 type connections struct {
 	most    int
-	refused func() // called for each connection that was closed for its place
+	refused func() // called for each connection that was closed to make room
 	now     func() time.Time
 
 	mu      sync.Mutex
@@ -70,7 +70,7 @@ func (c *connections) move(conn net.Conn, state http.ConnState) (over net.Conn) 
 	return over
 }
 
-// choose picks the connection that gives its place to a new one, or the new one itself. Its place is free at once, although net/http tells
+// choose picks the connection that is closed for a new one, or the new one itself. Its slot is free at once, although net/http tells
 // later that it is closed.
 func (c *connections) choose(fresh net.Conn) net.Conn {
 	if first := c.waiting.Front(); first != nil {

@@ -32,7 +32,7 @@ func ended(conn net.Conn, within time.Duration) bool {
 	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-func TestConnections_ThoseWithoutARequestGiveTheirPlaceToANewOne(t *testing.T) {
+func TestConnections_ThoseWithoutARequestMakeRoomForANewOne(t *testing.T) {
 	f := newFixture(t, nil)
 	refused := make(chan struct{}, 100)
 	c := newConnections(3, func() { refused <- struct{}{} })
@@ -57,14 +57,14 @@ func TestConnections_ThoseWithoutARequestGiveTheirPlaceToANewOne(t *testing.T) {
 	good := open(t, ln.Addr().String(), "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
 	res, err := http.ReadResponse(bufio.NewReader(good), nil)
 	if err != nil {
-		t.Fatalf("%v: a connection with a request has no place beside three without one", err)
+		t.Fatalf("%v: a connection with a request has no slot although three others have none", err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
 		t.Fatal(res.Status)
 	}
 	if !ended(held[0], 10*time.Second) || ended(held[1], 50*time.Millisecond) {
-		t.Error("not the one that had waited longest gave its place")
+		t.Error("the connection that waited longest was not the one to be closed")
 	}
 }
 
@@ -74,7 +74,7 @@ func TestConnections_CountsThoseThatAreOpenOnly(t *testing.T) {
 		a, b := net.Pipe()
 		for _, state := range []http.ConnState{http.StateNew, http.StateActive, http.StateIdle, http.StateActive, http.StateClosed} {
 			if over := c.move(a, state); over != nil {
-				t.Fatalf("%v: no place, although no other connection is open", state)
+				t.Fatalf("%v: no slot, although no other connection is open", state)
 			}
 		}
 		_, _ = a.Close(), b.Close()

@@ -19,7 +19,7 @@
 // receipt to the request that waits; another process's waiters mean nothing here.
 // While the topic can't be read, or too many wait, the answer is 202 at once.
 //
-//	sequencer ─> neuronx.receipts ─> follow ─> desk ─> visit of a request ─> 200 | 422
+//	sequencer ─> neuronx.receipts ─> follow ─> waitlist ─> visit of a request ─> 200 | 422
 //
 // GET /v1/events/{id} asks the archive, then searches the partition of the tenant
 // behind it: log and dead letters from where the archiver stands, ingress from
@@ -32,16 +32,16 @@
 // and a share of its tenant (budget): as its body is read and decompressed, in steps,
 // then for tokens, attributes and values (intake), then for the tree that names what
 // is wrong with data (EncodeJSONWithin). All but a little of it is returned when the
-// records are handed to the producer, whose own bounds (gate) hold from there on. Over
-// the share is 429, over the budget 503. A body that comes too slowly is 408. What a
-// refusal lists is bounded (listing), so that no answer is much larger than what was
-// sent.
+// records are handed to the producer, whose own bounds (gate) hold from there on. A
+// request over its tenant's share gets 429, one over the budget 503, and a body that
+// comes too slowly 408. What a refusal lists is bounded (listing), so that no answer
+// is much larger than what was sent.
 //
 // The role signs what it built, because three attributes count only under a
 // signature: who waits, the fingerprint, which must be over the body as the client sent it
 // (an encoder's output may differ between two tries of one client), and the
-// origin. It refuses reserved types itself, since the signature would open the
-// sequencer's door to them.
+// origin. It refuses reserved types itself, since the sequencer would admit
+// them for the signature.
 //
 // How it fails: before the tenant directory is loaded, when the registry does
 // not answer, when too many records wait for Kafka, and when an acknowledgement

@@ -78,7 +78,7 @@ func readBinary(h http.Header, media string, body []byte) envelope {
 			return env
 		case !attributeName(attr):
 			env.fault("headers", "an attribute's name is lower-case letters and digits, at most %d", maxAttributeName)
-		case attr == "traceparent" && len(values) != 1: // nobody knows which is right, and it decides nothing
+		case attr == "traceparent" && len(values) != 1: // which is right cannot be known, and nothing depends on it
 		case attr == "tracestate" && len(values) != 1:
 			env.attrs.set(attr, strings.Join(values, ","))
 		case slices.ContainsFunc(values, func(v string) bool { return v != values[0] }):

@@ -114,7 +114,7 @@ func TestPost_RetryWithTheSameKeyNamesTheSameEventAndFingerprint(t *testing.T) {
 	first := `{"specversion":"1.0","source":"/crm","type":"lead.created","data":{"lead_id":"42","company":"X"},"time":"2026-01-01T00:00:00Z"}`
 	again := `{"type":"lead.created","data":{ "company":"\u0058", "lead_id":"42"},"specversion":"1.0","source":"/crm"}`
 	other := strings.Replace(first, `"42"`, `"43"`, 1)
-	var ids, prints []string
+	var ids, fingerprints []string
 	for i, body := range []string{first, again, other} {
 		key := `"order-7"`
 		if i == 1 {
@@ -125,13 +125,13 @@ func TestPost_RetryWithTheSameKeyNamesTheSameEventAndFingerprint(t *testing.T) {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 		ids = append(ids, decode[answer](t, w).ID)
-		prints = append(prints, parsed(t, f.producer.taken()[i]).Fingerprint)
+		fingerprints = append(fingerprints, parsed(t, f.producer.taken()[i]).Fingerprint)
 	}
 	if ids[0] != ids[1] || ids[0] != event.DerivedID("acme", "order-7") {
 		t.Errorf("ids %v", ids)
 	}
-	if prints[0] != prints[1] || prints[0] == prints[2] {
-		t.Errorf("fingerprints %v: a retry must be equal, another payload must not", prints)
+	if fingerprints[0] != fingerprints[1] || fingerprints[0] == fingerprints[2] {
+		t.Errorf("fingerprints %v: a retry must be equal, another payload must not", fingerprints)
 	}
 	w := f.call("POST", "/v1/events", f.keys["globex"], []byte(first), "Content-Type", mediaStructured, "Idempotency-Key", "order-7")
 	if id := decode[answer](t, w).ID; id == ids[0] {
@@ -163,7 +163,7 @@ func TestPost_SystemAttributesOfClientsAreDropped(t *testing.T) {
 		if e := parsed(t, recs[len(recs)-1]); string(e.Origin) != origin {
 			t.Errorf("origin %s became %q", origin, e.Origin)
 		}
-		w := f.call("POST", "/v1/events", f.keys["acme"], []byte(with("id", "beside "+origin, "origin", origin)), "Content-Type", mediaStructured, "ce-origin", origin)
+		w := f.call("POST", "/v1/events", f.keys["acme"], []byte(with("id", "with "+origin, "origin", origin)), "Content-Type", mediaStructured, "ce-origin", origin)
 		if w.Code != http.StatusAccepted { // CloudEvents HTTP binding 3.2.3: a client may send the headers, too
 			t.Errorf("%s in the body and in a header: %d %s", origin, w.Code, w.Body)
 		}

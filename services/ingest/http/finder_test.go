@@ -54,6 +54,6 @@ func TestRecords_ReadWhatTheArchiverWroteAndHowFarItIs(t *testing.T) {
 	}
 	var n int
 	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM neuronx.partition_progress WHERE consumer <> 'neuronx.archiver'`).Scan(&n); err != nil || n != 0 {
-		t.Errorf("the door sees %d rows of other consumers, %v", n, err)
+		t.Errorf("neuronx_ingest sees %d rows of other consumers, %v", n, err)
 	}
 }

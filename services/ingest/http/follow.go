@@ -21,11 +21,11 @@ const (
 func (s *Server) FollowReceipts(ctx context.Context, cfg kafka.Config) error {
 	for {
 		err := s.follow(ctx, cfg)
-		s.desk.live.Store(false)
+		s.waitlist.live.Store(false)
 		if ctx.Err() != nil {
 			return nil
 		}
-		s.Log.Warn("receipts are not followed; nobody can wait for a verdict", "err", err)
+		s.Log.Warn("receipts are not followed, so requests with Prefer: wait are answered without a verdict until they are", "err", err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -56,7 +56,7 @@ func (s *Server) follow(ctx context.Context, cfg kafka.Config) error {
 		reader.Add(tp.Partition, end)
 	}
 	// From here on no receipt of a record that is produced later can be missed: it lies behind these ends.
-	s.desk.live.Store(true)
+	s.waitlist.live.Store(true)
 	for {
 		recs, failed := reader.Poll(ctx, followBatch)
 		for _, r := range recs {
@@ -74,9 +74,9 @@ func (s *Server) follow(ctx context.Context, cfg kafka.Config) error {
 func (s *Server) receipt(r *kafka.Record) {
 	receipt, err := event.ParseReceipt(r.Value)
 	if err != nil {
-		s.Log.Warn("a receipt can't be read", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "err", err)
+		s.Log.Warn("skipped a receipt that cannot be read", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "err", err)
 		return
 	}
 	s.repeats.note(receipt)
-	s.desk.hand(string(r.Key), receipt)
+	s.waitlist.hand(string(r.Key), receipt)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/neuronx/engine/pkg/event"
 )
@@ -29,50 +30,46 @@ type metrics struct {
 const maxTenantSeries = 100
 
 func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
+	auto := promauto.With(reg)
 	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+		requests: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "neuronx_http_requests_total", Help: "HTTP requests by route, method and status code.",
 		}, []string{"route", "method", "code"}),
-		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		durations: auto.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "neuronx_http_request_duration_seconds", Help: "Time from the request's headers to its answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route"}),
-		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "neuronx_http_events_total", Help: "Events by outcome at the HTTP door: accepted, refused, unknown; reason is the refusal's code.",
+		events: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "neuronx_http_events_total", Help: "Events by outcome at the HTTP endpoint: accepted, refused, unknown; reason is the refusal's code.",
 		}, []string{"outcome", "reason"}),
-		ignored: prometheus.NewCounterVec(prometheus.CounterOpts{
+		ignored: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "neuronx_http_ignored_attributes_total", Help: "System attributes that clients tried to set and that were dropped.",
 		}, []string{"attribute"}),
-		waits: prometheus.NewCounterVec(prometheus.CounterOpts{
+		waits: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "neuronx_http_waits_total", Help: "Requests that asked to wait for the verdict: answered in time, late, or no_room (too many wait, or receipts are not followed).",
 		}, []string{"outcome"}),
-		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
+		lookups: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "neuronx_http_lookups_total", Help: "Events asked for by id, by where they were found: archive, log, ingress, receipts, nowhere, or undecided (a bound was reached).",
 		}, []string{"found"}),
 	}
-	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+	m.refused = auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "neuronx_http_refused_total",
 		Help: "Requests that were refused for what they would hold: memory_full (of the process), tenant_memory_full, slow_body. 100 tenants have series of their own, the rest is other.",
 	}, []string{"reason", "tenant"})
-	m.crowded = prometheus.NewCounter(prometheus.CounterOpts{
+	m.crowded = auto.NewCounter(prometheus.CounterOpts{
 		Name: "neuronx_http_connections_refused_total", Help: "Connections that were closed because too many were open; whose they were is not known.",
 	})
-	if reg != nil {
-		gauge := func(name, help string, value func() float64) prometheus.Collector {
-			return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
-		}
-		reg.MustRegister(m.requests, m.durations, m.events, m.ignored, m.waits, m.lookups, m.refused, m.crowded,
-			gauge("neuronx_http_body_memory_bytes", "Memory reserved for requests in flight: what is read, decompressed and parsed.",
-				func() float64 { return float64(s.memory.reserved()) }),
-			gauge("neuronx_http_body_memory_limit_bytes", "How much of that there may be before requests are refused.",
-				func() float64 { return float64(s.memory.limit) }),
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-				Name: "neuronx_http_waiting_verdicts", Help: "Events for whose verdict a client waits now.",
-			}, func() float64 { return float64(s.desk.size()) }),
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-				Name: "neuronx_http_waiting_records", Help: "Records handed to Kafka and not acknowledged yet.",
-			}, func() float64 { return float64(s.gate.records.reserved()) }))
+	gauge := func(name, help string, value func() float64) {
+		auto.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
+	gauge("neuronx_http_body_memory_bytes", "Memory reserved for requests in flight: what is read, decompressed and parsed.",
+		func() float64 { return float64(s.memory.reserved()) })
+	gauge("neuronx_http_body_memory_limit_bytes", "How much of that there may be before requests are refused.",
+		func() float64 { return float64(s.memory.limit) })
+	gauge("neuronx_http_waiting_verdicts", "Events for whose verdict a client waits now.",
+		func() float64 { return float64(s.waitlist.size()) })
+	gauge("neuronx_http_waiting_records", "Records handed to Kafka and not acknowledged yet.",
+		func() float64 { return float64(s.gate.records.reserved()) })
 	return m
 }
 

@@ -84,7 +84,7 @@ func fromError(err error) *Problem {
 	return problem(codeInternal, "the server failed to handle the request").retry(5)
 }
 
-// statusOf is the one place where codes become HTTP statuses.
+// statusOf maps codes to HTTP statuses, for the whole package.
 func statusOf(code event.Code) int {
 	switch code {
 	case event.CodeInvalidAttribute, event.CodeMissingAttribute, event.CodeInvalidJSON, event.CodeInvalidFraming,
@@ -181,5 +181,5 @@ func writeBody(w http.ResponseWriter, status int, body []byte) {
 	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // a client that left is nobody's error
+	_, _ = w.Write(append(body, '\n')) // the client has gone away
 }

@@ -128,8 +128,8 @@ func badInputs() []refused {
 		{name: "an unknown origin in another spelling", media: mediaJSON, body: `{"lead_id":"1"}`, head: append([]string{"CE_Origin", "Import"}, binary...), status: 400, code: event.CodeInvalidAttribute},
 		{name: "a word that looks like an origin", body: with("orgin", "import"), status: 400, code: event.CodeInvalidAttribute},
 		{name: "a header that looks like an origin", media: mediaJSON, body: `{"lead_id":"1"}`, head: append([]string{"Cloudevents-Origin", "import"}, binary...), status: 400, code: event.CodeInvalidAttribute},
-		{name: "an origin beside a body that says none", body: good, head: []string{"ce-origin", "import"}, status: 400, code: event.CodeInvalidAttribute},
-		{name: "an origin beside a body that says another", body: with("origin", "live"), head: []string{"CE_ORIGIN", "import"}, status: 400, code: event.CodeInvalidAttribute},
+		{name: "an origin with a body that says none", body: good, head: []string{"ce-origin", "import"}, status: 400, code: event.CodeInvalidAttribute},
+		{name: "an origin with a body that says another", body: with("origin", "live"), head: []string{"CE_ORIGIN", "import"}, status: 400, code: event.CodeInvalidAttribute},
 		{name: "open quote", body: good, head: []string{"Idempotency-Key", `"a`}, status: 400, code: event.CodeInvalidAttribute},
 		{name: "key of 257", body: good, head: []string{"Idempotency-Key", strings.Repeat("k", 257)}, status: 400, code: event.CodeInvalidAttribute},
 		{name: "key with unicode", body: good, head: []string{"Idempotency-Key", "clé"}, status: 400, code: event.CodeInvalidAttribute},
@@ -245,7 +245,7 @@ func TestStatusOf_EveryCodeHasAStatusAndATitle(t *testing.T) {
 }
 
 // FuzzEnvelope holds every reader of the body to: no panic, and what is accepted
-// makes an event that the Kafka door can read.
+// makes an event that the sequencer can read.
 func FuzzEnvelope(f *testing.F) {
 	for _, c := range badInputs() {
 		if len(c.body) < 4096 {

@@ -10,8 +10,8 @@ import (
 // maxRepeats bounds how many duplicates are remembered.
 const maxRepeats = 10_000
 
-// repeats remembers the last duplicates that went by in neuronx.receipts. A duplicate leaves nothing in the log, so this is the only
-// place that knows that one id repeated another; a process that was not there then does not.
+// repeats remembers the last duplicates that went by in neuronx.receipts. A duplicate leaves nothing in the log, so only
+// this says that one id repeated another; a process that started later does not know.
 type repeats struct {
 	mu   sync.Mutex
 	of   map[eventName]int64

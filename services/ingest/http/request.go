@@ -83,7 +83,7 @@ func trace(h http.Header) (parent, state, traceID string) {
 	var ids [24]byte
 	_, _ = rand.Read(ids[:]) // never fails since Go 1.24
 	id := hex.EncodeToString(ids[:])
-	// 00: not sampled. Whether to record is the business of who started the trace, and nobody did.
+	// 00: not sampled. Whether to record is decided where a trace starts, and none was started.
 	return "00-" + id[:32] + "-" + id[32:] + "-00", "", id[:32]
 }
 

@@ -143,7 +143,7 @@ func (w *scratch) room(n int) []event.Event {
 	return w.events
 }
 
-// envelope reads the event whose object is at a token. text is the scanned text, room has place for its attributes.
+// envelope reads the event whose object is at a token. text is the scanned text, room is memory for its attributes.
 func (w *scratch) envelope(at uint32, text string, room attrs) envelope {
 	env := envelope{attrs: room}
 	var data, base64Data jsontext.Value

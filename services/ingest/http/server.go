@@ -67,20 +67,20 @@ type Config struct {
 	Reg prometheus.Registerer
 }
 
-// Server is the HTTP door.
+// Server is the HTTP endpoint.
 type Server struct {
 	Config
-	metrics *metrics
-	memory  *budget
-	gate    *gate
-	rates   *rates
-	said    *said
-	desk    *desk
-	repeats *repeats
-	now     func() time.Time
-	acked   atomic.Int64 // Unix nanoseconds of the last acknowledgement
+	metrics  *metrics
+	memory   *budget
+	gate     *gate
+	rates    *rates
+	said     *said
+	waitlist *waitlist
+	repeats  *repeats
+	now      func() time.Time
+	acked    atomic.Int64 // Unix nanoseconds of the last acknowledgement
 
-	stopping chan struct{} // closed when nobody may wait for a verdict any longer
+	stopping chan struct{} // closed when requests must stop waiting for verdicts
 	stopOnce sync.Once
 }
 
@@ -91,7 +91,7 @@ func New(cfg Config) *Server {
 	}
 	s := &Server{
 		Config: cfg, memory: newBudget(cfg.BodyMemory, cfg.TenantBodyMemory), gate: newGate(), rates: newRates(cfg.Quotas), said: newSaid(),
-		desk: newDesk(), repeats: newRepeats(), now: time.Now, stopping: make(chan struct{}),
+		waitlist: newWaitlist(), repeats: newRepeats(), now: time.Now, stopping: make(chan struct{}),
 	}
 	s.metrics = newMetrics(cfg.Reg, s)
 	return s
@@ -116,8 +116,8 @@ func (s *Server) Handler() http.Handler {
 // answer with.
 type handler func(r *http.Request, w http.ResponseWriter) error
 
-// route wraps a handler with its method, metrics, tracing and the one place
-// where errors become problems. method "" accepts every method.
+// route wraps a handler with its method, metrics and tracing, and turns its error
+// into a problem. method "" accepts every method.
 func (s *Server) route(pattern, method string, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := s.now()
@@ -150,10 +150,9 @@ func (s *Server) route(pattern, method string, h handler) http.Handler {
 	})
 }
 
-// Serve serves on ln until ctx ends, then drains: no new connection, nobody waits
-// for a verdict any longer, requests under way finish within the ack timeout and a
-// little more. Slow clients are
-// cut by the timeouts (Slowloris).
+// Serve serves on ln until ctx ends, then drains: it accepts no new connection,
+// requests that wait for a verdict are answered, and those under way finish within
+// the ack timeout and a little more. Timeouts cut off slow clients (Slowloris).
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           httpguard.New(ln.Addr(), s.AllowedHosts, guarded{s.Handler()}, httpguard.Keyed()),

@@ -200,7 +200,7 @@ func TestServe_WithoutAKeyABodyHoldsNothing(t *testing.T) {
 
 func TestServe_WaitingForAVerdictHoldsNoBodyAndIsNotEndedByTheBodysDeadline(t *testing.T) {
 	f := newFixture(t, nil)
-	f.desk.live.Store(true)
+	f.waitlist.live.Store(true)
 	addr := serve(t, f.Server)
 	pad := strings.Repeat("x", 900<<10)
 	answered := make(chan int, 1)
@@ -220,7 +220,7 @@ func TestServe_WaitingForAVerdictHoldsNoBodyAndIsNotEndedByTheBodysDeadline(t *t
 			}
 			waits = false
 		case <-tick.C:
-			if f.desk.size() > 0 && len(f.producer.taken()) > 0 {
+			if f.waitlist.size() > 0 && len(f.producer.taken()) > 0 {
 				if n := f.memory.reserved(); least == 0 || n > 0 && n < least {
 					least = n
 				}

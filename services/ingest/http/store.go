@@ -72,7 +72,7 @@ func newAcks(n int, done func(stored bool)) *acks {
 	return a
 }
 
-// take takes the acknowledgement of record i, or its failure. It never blocks for long, also when nobody waits any more.
+// take takes the acknowledgement of record i, or its failure. It never blocks for long, also when the request has ended.
 func (a *acks) take(i int, err error) {
 	a.mu.Lock()
 	a.errs[i] = err
@@ -93,7 +93,7 @@ func (a *acks) soFar() []error {
 }
 
 // Bounds on what waits for Kafka. They lie below the client's own buffer, in
-// which Produce would block: while Kafka is away the door says 503 at once.
+// which Produce would block: while Kafka is away the answer is 503 at once.
 const (
 	maxWaitingRecords = 8000
 	maxWaitingBytes   = 64 << 20

@@ -14,7 +14,7 @@ func (s *Server) waitFor(req request, n int) *visit {
 	if req.wait <= 0 || n == 0 {
 		return nil
 	}
-	v := s.desk.enter(req.tenant, n)
+	v := s.waitlist.enter(req.tenant, n)
 	if v == nil {
 		s.metrics.waits.WithLabelValues("no_room").Inc()
 	}

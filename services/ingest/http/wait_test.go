@@ -45,8 +45,8 @@ func TestPreferredWait_UnderstandsRFC7240AndIgnoresTheRest(t *testing.T) {
 // judge is a sequencer of one line: it hands a receipt for every record that is produced.
 type judge struct {
 	recorder
-	desk    *desk
-	verdict func(e *event.Event) *event.Receipt
+	waitlist *waitlist
+	verdict  func(e *event.Event) *event.Receipt
 }
 
 func (j *judge) ProduceAsync(rec *kafka.Record, done func(*kafka.Record, error)) {
@@ -58,7 +58,7 @@ func (j *judge) ProduceAsync(rec *kafka.Record, done func(*kafka.Record, error))
 		}
 		if v := j.verdict(&e); v != nil {
 			v.ID, v.Tenant = e.ID, e.TenantID
-			j.desk.hand(e.Receipt, *v)
+			j.waitlist.hand(e.Receipt, *v)
 		}
 	})
 }
@@ -67,8 +67,8 @@ func newJudged(t *testing.T, verdict func(e *event.Event) *event.Receipt) *fixtu
 	t.Helper()
 	j := &judge{verdict: verdict}
 	f := newFixture(t, func(c *Config) { c.Producer = j })
-	j.desk = f.desk
-	f.desk.live.Store(true)
+	j.waitlist = f.waitlist
+	f.waitlist.live.Store(true)
 	return f
 }
 
@@ -95,7 +95,7 @@ func TestPrefer_OneEventGetsItsVerdict(t *testing.T) {
 			if got := w.Header().Get("Preference-Applied"); got != "wait=1" {
 				t.Errorf("Preference-Applied: %q", got)
 			}
-			if n := f.desk.size(); n != 0 || len(f.desk.tenants) != 0 {
+			if n := f.waitlist.size(); n != 0 || len(f.waitlist.tenants) != 0 {
 				t.Errorf("%d still wait", n)
 			}
 		})
@@ -151,7 +151,7 @@ func TestPrefer_BinaryEventsAndEveryItemOfABatchGetTheirs(t *testing.T) {
 	if code, got := send("bad", "unbuilt"); code != 422 || got != "bad refused   conflict|unbuilt refused   unknown_type" {
 		t.Errorf("%d %s", code, got)
 	}
-	if n := f.desk.size(); n != 0 {
+	if n := f.waitlist.size(); n != 0 {
 		t.Errorf("%d still wait", n)
 	}
 }
@@ -164,11 +164,11 @@ func TestPrefer_WithoutItOrARefusalLeavesNobodyWaiting(t *testing.T) {
 	if w := f.structured(with("type", "no.such"), "Prefer", "wait=5"); w.Code != 422 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	f.desk.live.Store(false)
+	f.waitlist.live.Store(false)
 	if w := f.structured(good, "Prefer", "wait=5"); w.Code != 202 || w.Header().Get("Preference-Applied") != "" {
 		t.Errorf("while receipts are not followed: %d %v", w.Code, w.Header())
 	}
-	if n := f.desk.size(); n != 0 {
+	if n := f.waitlist.size(); n != 0 {
 		t.Errorf("%d still wait", n)
 	}
 }
@@ -193,15 +193,15 @@ func TestPrefer_AClientThatLeavesAndAStopEndTheWaiting(t *testing.T) {
 	collect(context.Background())
 	f.stopWaiting()
 	done.Wait()
-	if n := f.desk.size(); n != 0 {
+	if n := f.waitlist.size(); n != 0 {
 		t.Errorf("%d still wait", n)
 	}
 }
 
-func TestDesk_IsBoundedByTenantAndGivesOnlyTheRightReceipt(t *testing.T) {
-	d := newDesk()
+func TestWaitlist_IsBoundedByTenantAndGivesOnlyTheRightReceipt(t *testing.T) {
+	d := newWaitlist()
 	if d.enter("a", 1) != nil {
-		t.Error("somebody waits though nobody follows")
+		t.Error("somebody waits though receipts are not followed")
 	}
 	d.live.Store(true)
 	v := d.enter("a", maxTenantWaiters)
@@ -228,8 +228,8 @@ func TestDesk_IsBoundedByTenantAndGivesOnlyTheRightReceipt(t *testing.T) {
 	}
 }
 
-func TestDesk_ManyAtOnce(t *testing.T) {
-	d := newDesk()
+func TestWaitlist_ManyAtOnce(t *testing.T) {
+	d := newWaitlist()
 	d.live.Store(true)
 	var all sync.WaitGroup
 	for g := range 8 {
@@ -277,9 +277,9 @@ func TestFollowReceipts_ReadsFromTheEndAndOnlyWhatIsWaitedForHere(t *testing.T) 
 				t.Error(err)
 			}
 		})
-		kafkatest.WaitFor(t, "the receipts are followed", func(context.Context) bool { return s.desk.live.Load() })
+		kafkatest.WaitFor(t, "the receipts are followed", func(context.Context) bool { return s.waitlist.live.Load() })
 	}
-	here, there := f.desk.enter("acme", 1), other.desk.enter("acme", 1)
+	here, there := f.waitlist.enter("acme", 1), other.waitlist.enter("acme", 1)
 	here.expect(0, "1")
 	there.expect(0, "1")
 	kafkatest.Misplace(t, cfg, receipt("stranger"))
@@ -290,13 +290,13 @@ func TestFollowReceipts_ReadsFromTheEndAndOnlyWhatIsWaitedForHere(t *testing.T) 
 	if got, ok := here.collect(wait, nil, 1); !ok || got[0].Sequence != 4 {
 		t.Errorf("%+v", got)
 	}
-	if other.desk.size() != 1 {
+	if other.waitlist.size() != 1 {
 		t.Error("another process's waiter was served")
 	}
 	there.leave()
 	cancel()
 	followers.Wait()
-	if f.desk.live.Load() {
-		t.Error("nobody follows, and clients would still wait")
+	if f.waitlist.live.Load() {
+		t.Error("receipts are not followed, and clients would still wait")
 	}
 }

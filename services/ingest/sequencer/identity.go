@@ -23,7 +23,7 @@ func (a *admission) identify(schemaID int32, body []byte) {
 		return
 	}
 	a.schemaID, a.body = schemaID, body
-	a.print = event.Print(a.e.Type, a.e.Subject, a.e.Source, body)
+	a.print = event.Fingerprint32(a.e.Type, a.e.Subject, a.e.Source, body)
 	a.key = hashOwnKey(a.e)
 	a.first, a.repeat = a.o.key(a.key, a.windowMS())
 	a.known = true
@@ -71,7 +71,7 @@ func (a *admission) printedBefore() bool {
 		return true
 	}
 	for _, subject := range [...]string{a.subject, ""} { // "": the HTTP door has filled it in
-		if subject != a.e.Subject && event.Print(a.e.Type, subject, a.e.Source, a.body) == first {
+		if subject != a.e.Subject && event.Fingerprint32(a.e.Type, subject, a.e.Source, a.body) == first {
 			return true
 		}
 	}

@@ -193,7 +193,7 @@ func TestAdmit_KnowsARepeatOfWhatAnEarlierVersionAdmitted(t *testing.T) {
 		"Avro without one":                  {short(event.SumAvro("lead.created", "", "/test", id, body)), func(e *event.Event) { e.Subject = "" }},
 		"Avro under an earlier number":      {short(event.SumAvro("lead.created", "lead/1", "/test", 77, body)), func(*event.Event) {}},
 		"JSON, whose subject the door adds": {shortPrint(json), func(e *event.Event) { e.Fingerprint = json }},
-		"JSON in a log that was rebuilt":    {event.Print("lead.created", "", "/test", body), func(e *event.Event) { e.Fingerprint = json }},
+		"JSON in a log that was rebuilt":    {event.Fingerprint32("lead.created", "", "/test", body), func(e *event.Event) { e.Fingerprint = json }},
 	} {
 		d := newDoor(t).tenant("a")
 		d.env.versions = func(of int32) []int32 { return []int32{77, of} }

@@ -53,7 +53,7 @@ func (d *Seed) Add(e *event.Recorded) {
 		if err != nil {
 			return // no value that was ever admitted
 		}
-		v.fingerprint = event.Print(e.Type, e.Subject, e.Source, body)
+		v.fingerprint = event.Fingerprint32(e.Type, e.Subject, e.Source, body)
 	}
 	d.s.keys.put(hashKey(e.TenantID, key), v)
 	if refused, ok := refusedKeyOf(&e.Event); ok {

@@ -183,7 +183,7 @@ func receipt() object {
 	}
 }
 
-// attributes are the headers of an event. At the door all may be left out: it fills in what it can.
+// attributes are the headers of an event. On ingress all may be left out: the sequencer fills in what it can.
 func attributes() object {
 	properties := object{"ce_time": object{"type": "string", "format": "date-time"}, "ce_specversion": object{"const": "1.0"}}
 	for name, doc := range map[string]string{

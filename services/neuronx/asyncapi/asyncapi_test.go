@@ -158,7 +158,7 @@ func TestDocument_EveryTypeIsAMessageAndOnlyTheEngineSendsReservedOnes(t *testin
 		_, in := doc.Channels["ingress"].Messages[s.EventType()]
 		_, out := doc.Channels["events"].Messages[s.EventType()]
 		if in == event.Reserved(s.EventType()) || !out {
-			t.Errorf("%s: taken at the door %v, in the log %v", s.EventType(), in, out)
+			t.Errorf("%s: taken on ingress %v, in the log %v", s.EventType(), in, out)
 		}
 	}
 	if n := len(doc.Components.Messages); n != len(files)+2 {

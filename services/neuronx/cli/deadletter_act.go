@@ -224,7 +224,7 @@ func (c *cli) foreseeLetter(ctx context.Context, pool *pgxpool.Pool, l deadlette
 	if err != nil {
 		return nil, failed("look at the dead letter", err)
 	}
-	world := deadletter.World{Verify: func(*event.Event) (bool, error) { return true, nil }, Schema: func(id int32) (*avro.Schema, error) {
+	world := deadletter.Environment{Verify: func(*event.Event) (bool, error) { return true, nil }, Schema: func(id int32) (*avro.Schema, error) {
 		if s := c.schemaByID(ctx, pool, id); s != nil {
 			return s, nil
 		}

@@ -100,7 +100,7 @@ func (c *cli) runImport(ctx context.Context, fs *pflag.FlagSet, f importFlags, p
 		f.dir = filepath.Dir(path)
 	}
 	opt := importer.Options{
-		Spec: spec, Dir: f.dir, ResumeDir: f.resumeDir, Rejects: f.rejects, Batch: f.batch, Anew: f.anew, Update: f.update, Note: c.note,
+		Spec: spec, Dir: f.dir, ResumeDir: f.resumeDir, Rejects: f.rejects, Batch: f.batch, Restart: f.anew, Update: f.update, Note: c.note,
 		Tenant: f.tenant,
 	}
 	if err := sameFile(f.rejects, path); err != nil {
@@ -194,7 +194,7 @@ func (c *cli) connectImport(ctx context.Context, opt *importer.Options, f import
 			return err
 		}
 		c.note("importing into tenant %s", opt.Tenant)
-		opt.Sender = &importer.Door{URL: base, Key: token, Client: &http.Client{Timeout: importHTTPTimeout}, Note: c.note}
+		opt.Sender = &importer.HTTPSender{URL: base, Key: token, Client: &http.Client{Timeout: importHTTPTimeout}, Note: c.note}
 		if f.noArchive {
 			return nil
 		}

@@ -14,7 +14,7 @@ func consumers() Dashboard {
 		{"Tenants and partitions", []Panel{
 			{Title: "Tenants that are not live", Unit: number, Help: "Tenants that are stalled or catching up, by service and feed.", Queries: q(`sum by (service, feed, state) (neuronx_consumer_tenants{SEL})`, "{{service}} {{feed}} {{state}}")},
 			{Title: "Stalled tenants", Kind: Table, Unit: number, EmptyWhenHealthy: true, Help: "Which tenants are stalled, and where. neuronx stalled list has the event and the error.", Queries: q(`neuronx_consumer_stalled{SEL} > 0`, "")},
-			{Title: "Stopped partitions", Kind: Table, Unit: number, EmptyWhenHealthy: true, Help: "Partitions that are assigned and not read, because records would be skipped.", Queries: q(`neuronx_consumer_stopped_partitions{SEL} > 0 or neuronx_consumer_partition_stopped{SEL} > 0`, "")},
+			{Title: "Stopped partitions", Kind: Table, Unit: number, EmptyWhenHealthy: true, Help: "Partitions that are assigned and not read, because records would be skipped.", Queries: q(`neuronx_consumer_partition_stopped{SEL} > 0`, "")},
 			{Title: "Events that left a table unchanged", Unit: perSecond, EmptyWhenHealthy: true, Help: "Events that a table left out, or took without one of their values, because they do not fit.", Queries: q(rate("projection, reason", "neuronx_projection_untouched_total", ""), "{{projection}} {{reason}}")},
 		}},
 		{"Archive", []Panel{
@@ -26,8 +26,8 @@ func consumers() Dashboard {
 			{Title: "Not rendered", Unit: perSecond, Help: "Events archived without the data column, because their body cannot be rendered.", Queries: q(rate("service", "neuronx_archive_unrendered_total", ""), "events")},
 		}},
 		{"Replay", []Panel{
-			{Title: "Generations built", Unit: number, EmptyWhenHealthy: true, Help: "Rebuilds of tenants that ended in the last hour, by how. Empty also while nobody replays.", Queries: q(`sum by (service, outcome) (increase(neuronx_consumer_generation_builds_total{SEL}[1h]))`, "{{service}} {{outcome}}")},
-			{Title: "Resets", Unit: number, EmptyWhenHealthy: true, Help: "Resets by operators that ended in the last hour, by how. Empty also while nobody resets.", Queries: q(`sum by (service, outcome) (increase(neuronx_consumer_resets_total{SEL}[1h]))`, "{{service}} {{outcome}}")},
+			{Title: "Generations built", Unit: number, EmptyWhenHealthy: true, Help: "Rebuilds of tenants that ended in the last hour, by how. Empty also when there is no replay.", Queries: q(`sum by (service, outcome) (increase(neuronx_consumer_generation_builds_total{SEL}[1h]))`, "{{service}} {{outcome}}")},
+			{Title: "Resets", Unit: number, EmptyWhenHealthy: true, Help: "Resets by operators that ended in the last hour, by how. Empty also when there is no reset.", Queries: q(`sum by (service, outcome) (increase(neuronx_consumer_resets_total{SEL}[1h]))`, "{{service}} {{outcome}}")},
 			{Title: "Compared", Unit: perSecond, Help: "Records and derived events that resets compared with archive and log.", Queries: []Query{
 				{rate("service", "neuronx_archive_audited_total", ""), "archive"}, {rate("service", "neuronx_rules_compared_total", ""), "rules"}}},
 			{Title: "Differences of rules", Unit: number, Bad: 1, Help: "Derived events that a comparison found different, since the process started. Any is an alert.", Queries: q(`sum by (service) (neuronx_rules_differences_total{SEL})`, "{{service}}")},

@@ -6,7 +6,7 @@ func ingest() Dashboard {
 			{Title: "Requests", Unit: requests, Help: "HTTP requests by status code.", Queries: q(rate("code", "neuronx_http_requests_total", ""), "{{code}}")},
 			{Title: "Duration", Unit: seconds, Warn: 0.5, Bad: 2, Help: "Time from the headers of a request to its answer, by route. Events are acknowledged when all in-sync replicas have them.",
 				Queries: quantiles("route", "neuronx_http_request_duration_seconds", "{{route}}")},
-			{Title: "Events", Unit: perSecond, Help: "Events by outcome at the HTTP door.", Queries: q(rate("outcome", "neuronx_http_events_total", ""), "{{outcome}}")},
+			{Title: "Events", Unit: perSecond, Help: "Events by outcome at the HTTP endpoint.", Queries: q(rate("outcome", "neuronx_http_events_total", ""), "{{outcome}}")},
 			{Title: "Refused events", Unit: perSecond, EmptyWhenHealthy: true, Help: "Events refused over HTTP, by reason.", Queries: q(rate("reason", "neuronx_http_events_total", `outcome="refused"`), "{{reason}}")},
 			{Title: "Answers with 503 and 429", Unit: requests, EmptyWhenHealthy: true, Help: "Requests that a client has to repeat: no room, Kafka away, or over the tenant's rate.",
 				Queries: q(rate("code", "neuronx_http_requests_total", `code=~"503|429"`), "{{code}}")},
@@ -16,7 +16,7 @@ func ingest() Dashboard {
 			{Title: "Refused for memory", Unit: requests, EmptyWhenHealthy: true, Help: "Requests refused for what they would hold in memory, or because their body came too slowly, by tenant.",
 				Queries: q(rate("tenant, reason", "neuronx_http_refused_total", ""), "{{tenant}} {{reason}}")},
 			{Title: "Waits for verdicts", Unit: requests, EmptyWhenHealthy: true, Help: "Requests with Prefer: wait by outcome. Empty also while no client waits.", Queries: q(rate("outcome", "neuronx_http_waits_total", ""), "{{outcome}}")},
-			{Title: "Look-ups", Unit: requests, EmptyWhenHealthy: true, Help: "GET /v1/events by where the event was found. Empty also while nobody asks.", Queries: q(rate("found", "neuronx_http_lookups_total", ""), "{{found}}")},
+			{Title: "Look-ups", Unit: requests, EmptyWhenHealthy: true, Help: "GET /v1/events by where the event was found. Empty also when nothing is looked up.", Queries: q(rate("found", "neuronx_http_lookups_total", ""), "{{found}}")},
 			{Title: "In flight", Unit: number, Help: "Records that Kafka has not acknowledged, and events whose verdict a client waits for.", Queries: []Query{
 				{`sum by (instance) (neuronx_http_waiting_records{SEL})`, "records {{instance}}"}, {`sum by (instance) (neuronx_http_waiting_verdicts{SEL})`, "verdicts {{instance}}"}}},
 			{Title: "Age of tenants and keys", Unit: seconds, Warn: 30, Bad: 60, Help: "Time since the tenants and API keys were last read from Postgres; every 10 s when all is well.",

@@ -12,7 +12,7 @@ func rules() Dashboard {
 			{Title: "Set aside", Kind: Stat, Unit: number, Bad: 1, Help: "Tenants set aside because one evaluation took too long, since the process started. Any is an alert; neuronx stalled list names them.",
 				Queries: q(`sum(neuronx_rules_set_aside_total{SEL})`, "")},
 			{Title: "Cost of an event", Unit: number, Help: "Cost units that the rules of a tenant spent on one event.", Queries: quantiles("", "neuronx_rules_evaluation_cost", "")},
-			{Title: "Postponed", Unit: perSecond, Help: "Runs of a tenant's events that ended early because they had used up their share of a batch; the rest is applied beside the others.",
+			{Title: "Postponed", Unit: perSecond, Help: "Runs of a tenant's events that ended early because they had used up their share of a batch; the rest is applied by the tenant's catch-up.",
 				Queries: q(rate("service", "neuronx_rules_postponed_total", ""), "postponed")},
 			{Title: "Storms", Unit: number, Help: "Derived events refused as a storm, since the process started.", Queries: q(`sum by (service) (neuronx_rules_storms_total{SEL})`, "storms")},
 			{Title: "Refused derived events", Unit: perSecond, EmptyWhenHealthy: true, Help: "Derived events found among the dead letters, by code.", Queries: q(rate("code", "neuronx_rules_refused_total", ""), "{{code}}")},

@@ -74,7 +74,7 @@ func Traffic(ctx context.Context, url, key string, interval time.Duration, log *
 		}
 		id, data := lead()
 		if err := postLead(ctx, client, url, key, id, data); err != nil && ctx.Err() == nil {
-			log.Warn("a demo lead was not taken", "err", err)
+			log.Warn("a demo lead was not accepted", "err", err)
 		}
 	}
 }

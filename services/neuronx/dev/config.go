@@ -16,8 +16,8 @@ import (
 // Config of `neuronx dev`. Ports are on 127.0.0.1, that of HTTP unless it is told otherwise; 0 takes a free one.
 type Config struct {
 	DataDir      string
-	HTTP         string   // listen address of the HTTP door
-	AllowedHosts []string // host names beside the usual ones, at every HTTP port
+	HTTP         string   // listen address of the HTTP endpoint
+	AllowedHosts []string // host names in addition to the usual ones, at every HTTP port
 	Admin        string   // listen address of metrics, health and the services' switches; loopback only
 	KafkaPort    int
 	PostgresPort int
@@ -29,7 +29,7 @@ type Config struct {
 
 	Now func() time.Time // the sequencer's clock; nil: time.Now. Tests shift it
 
-	// Registered sees the metrics registry of each service before the service starts, again each time; nil: nobody looks. Tests ask it
+	// Registered sees the metrics registry of each service before the service starts, again each time; may be nil. Tests ask it
 	// which metrics exist, also those that have no series yet.
 	Registered func(service string, reg *prometheus.Registry)
 }
@@ -40,8 +40,8 @@ const defaultDataDir = ".neuronx"
 // Bind declares the flags.
 func (c *Config) Bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.DataDir, "data-dir", defaultDataDir, "folder of all data, keys and dev.env")
-	fs.StringVar(&c.HTTP, "http", "127.0.0.1:8080", "listen address of the HTTP door")
-	fs.StringSliceVar(&c.AllowedHosts, "allowed-hosts", nil, "host names, beside the usual ones, under which clients reach the HTTP ports; .example.com for all under it, * for every name")
+	fs.StringVar(&c.HTTP, "http", "127.0.0.1:8080", "listen address of the HTTP endpoint")
+	fs.StringSliceVar(&c.AllowedHosts, "allowed-hosts", nil, "host names, in addition to the usual ones, under which clients reach the HTTP ports; .example.com for all under it, * for every name")
 	fs.StringVar(&c.Admin, "admin-addr", "127.0.0.1:9090", "loopback address of /metrics, /readyz and the services' switches")
 	fs.IntVar(&c.KafkaPort, "kafka-port", 19092, "port of Kafka, 0 = any")
 	fs.IntVar(&c.PostgresPort, "postgres-port", 15432, "port of Postgres, 0 = any")

@@ -49,7 +49,7 @@ func (e *engine) prepareDemo(ctx context.Context, ops *pgxpool.Pool, client *reg
 	}
 	for _, s := range steps {
 		id := event.DerivedID(demo.Tenant, "dev", s.typ, key.ID)
-		err := settle(ctx, ops, s.asks, func() error {
+		err := ensure(ctx, ops, s.asks, func() error {
 			_, err := pub.Publish(ctx, demo.Tenant, s.typ, s.subject, id, s.data)
 			return err
 		})
@@ -65,14 +65,14 @@ func (e *engine) prepareDemo(ctx context.Context, ops *pgxpool.Pool, client *reg
 	for name, text := range files {
 		bundle = append(bundle, ruleset.File{Name: name, Text: text})
 	}
-	err = settle(ctx, ops, `SELECT EXISTS (SELECT FROM neuronx.rule_bundles WHERE tenant_id = $1)`, func() error {
+	err = ensure(ctx, ops, `SELECT EXISTS (SELECT FROM neuronx.rule_bundles WHERE tenant_id = $1)`, func() error {
 		_, err := rules.Publish(ctx, pub, demo.Tenant, bundle, 0, "neuronx dev")
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("rules.published: %w", err)
 	}
-	return wait(ctx, "the HTTP door", 30*time.Second, func() error { return answers(ctx, e.http+"/openapi.json") })
+	return wait(ctx, "the HTTP endpoint", 30*time.Second, func() error { return answers(ctx, e.http+"/openapi.json") })
 }
 
 // demoAPIKey returns the demo tenant's key, made at the first start.
@@ -90,8 +90,8 @@ func (e *engine) demoAPIKey() (tenant.Key, error) {
 	return tenant.ParseKey(text)
 }
 
-// settle does something whose effect is asked for, unless it is there already, and waits for it.
-func settle(ctx context.Context, ops *pgxpool.Pool, asks string, do func() error) error {
+// ensure does something whose effect is asked for, unless it is there already, and waits for it.
+func ensure(ctx context.Context, ops *pgxpool.Pool, asks string, do func() error) error {
 	there := func() error {
 		var ok bool
 		if err := ops.QueryRow(ctx, asks, demo.Tenant).Scan(&ok); err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // addServices puts every service under supervision, with the settings that it would get from its environment in production. The
-// order is that of the stop, backwards: the door closes first.
+// order is that of the stop, backwards: the HTTP endpoint closes first.
 func (e *engine) addServices(sup *Supervisor) error {
 	settings := func(role string) app.Settings {
 		return app.Settings{
@@ -22,13 +22,14 @@ func (e *engine) addServices(sup *Supervisor) error {
 			SigningKeysFile: e.folder.path("signing-keys.json"), SecretsDir: e.folder.path("secrets"),
 		}
 	}
-	// The two listeners are bound here once, so that their addresses are known and a taken port is an error at the start.
-	door, err := app.Listen(e.cfg.HTTP, "http")
+	// Both ports are bound here and released again: then the addresses are known before the services that bind them start, and a taken
+	// port ends the start instead of restarting a service for ever.
+	ln, err := app.Listen(e.cfg.HTTP, "http")
 	if err != nil {
 		return err
 	}
-	e.http = reachable(door.Addr())
-	door.Close()
+	e.http = reachable(ln.Addr())
+	ln.Close()
 	crm, err := app.Listen(loopback(e.cfg.CRMPort), "crm-port")
 	if err != nil {
 		return err
@@ -54,7 +55,7 @@ func (e *engine) addServices(sup *Supervisor) error {
 	})
 	sup.Add("ingest", func(ctx context.Context, rt *app.Runtime) error {
 		cfg := ingest.Default()
-		cfg.Settings, cfg.HTTPAddr, cfg.Laptop = settings("ingest"), doorAddr(door.Addr(), e.cfg.HTTP), true
+		cfg.Settings, cfg.HTTPAddr, cfg.Laptop = settings("ingest"), boundAddr(ln.Addr(), e.cfg.HTTP), true
 		cfg.Now = e.cfg.Now
 		return ingest.Run(ctx, rt, cfg)
 	})

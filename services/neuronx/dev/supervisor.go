@@ -119,7 +119,7 @@ func (s *Supervisor) keep(ctx context.Context, u *unit, done chan struct{}) {
 		if err == nil {
 			err = fmt.Errorf("%s returned while it should run", u.name)
 		}
-		rt.Log.Error("service failed, it is started again", "err", err)
+		rt.Log.Error("service failed; restarting it", "err", err)
 		u.mu.Lock()
 		u.failure, u.failed = err, time.Now()
 		u.mu.Unlock()

@@ -97,7 +97,7 @@ func (v *view) draw(s snapshot) {
 		}
 	}
 	if v.drawn > 0 {
-		_ = v.out.Control(fmt.Sprintf("\x1b[%dA\x1b[J", v.drawn)) // the terminal is gone: nobody is left to tell
+		_ = v.out.Control(fmt.Sprintf("\x1b[%dA\x1b[J", v.drawn)) // the terminal is gone
 	}
 	lines := block(s, width)
 	v.drawn = len(lines)

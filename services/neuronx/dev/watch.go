@@ -201,8 +201,8 @@ func reachable(a net.Addr) string {
 	return "http://" + net.JoinHostPort("127.0.0.1", port)
 }
 
-// doorAddr is the configured address with the port that was really bound.
-func doorAddr(bound net.Addr, configured string) string {
+// boundAddr is the configured address with the port that was really bound.
+func boundAddr(bound net.Addr, configured string) string {
 	host, _, err := net.SplitHostPort(configured)
 	_, port, err2 := net.SplitHostPort(bound.String())
 	if err != nil || err2 != nil {

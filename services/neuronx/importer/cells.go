@@ -16,13 +16,13 @@ var (
 // wrapped is ="0044", by which an export keeps a spreadsheet from cutting zeros.
 var wrapped = regexp.MustCompile(`^="[^"]*"$`)
 
-// named reports whether a field names a person or a thing, where one more character makes somebody else. In names of people an apostrophe is
-// a letter ('t Hooft).
+// named reports whether a field identifies a person or a thing, so that one more character means another one. In names of people an
+// apostrophe is a letter ('t Hooft).
 func named(field string) bool {
 	return field == "id" || field == "phone" || field == "email" || strings.HasSuffix(field, "_id")
 }
 
-// damaged says what a spreadsheet made of the value of a field, so that it is refused and not taken for what it was.
+// damaged says how a spreadsheet has damaged the value of a field, which is then refused, since the original is lost.
 func damaged(field string, value any) error {
 	s, ok := value.(string)
 	switch {

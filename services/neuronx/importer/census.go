@@ -14,22 +14,23 @@ import (
 // maxCensus bounds how many events of a file are compared with each other.
 const maxCensus = 2_000_000
 
-// census knows of each event of a file where its key stands first, and whether other data have the same one. It holds digests.
+// census knows, for each event of a file, the first row with its key, and whether a later row with that key has other data. It holds
+// digests.
 type census struct {
 	seed  maphash.Seed
 	first map[uint64]mention
 	more  bool // the file has more than could be counted
 }
 
-// mention is the first place of a key; differs says that a later one has other data.
+// mention is the first row of a key; differs says that a later one has other data.
 type mention struct {
 	digest  uint64
 	line    int
 	differs bool
 }
 
-// count takes the census where it is needed: in a dry run, which nobody judges, and for updates, because of two rows with one key it
-// can't be told which is the newer one.
+// count takes the census where it is needed: in a dry run, which gets no verdicts, and for updates, because which of
+// two rows with one key is newer cannot be known.
 func (r *run) count(path string) error {
 	if r.Sender != nil && !r.Update {
 		return nil

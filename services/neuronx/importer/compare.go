@@ -111,7 +111,7 @@ func (r *run) layUpdates(ctx context.Context, m *Mapping) error {
 
 func (r *run) source() string { return "/import/" + r.Spec.Name }
 
-// object reads data without what says nothing.
+// object reads data, without fields that are null.
 func object(text []byte) (map[string]any, error) {
 	var out map[string]any
 	dec := json.NewDecoder(bytes.NewReader(text))

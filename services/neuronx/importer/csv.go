@@ -67,7 +67,7 @@ func openCSV(in Input, l *lines) (*csvRows, error) {
 	return c, c.name(header)
 }
 
-// name takes the header. Columns that the spec does not name may be as they like.
+// name takes the header. Columns that the spec does not use may have any name, or none.
 func (c *csvRows) name(header []string) error {
 	times := map[string]int{}
 	for _, h := range header {
@@ -152,7 +152,7 @@ func (c *csvRows) Next() (Row, error) {
 	return row, nil
 }
 
-// record reads one record; a *rowError concerns this one only. Empty lines are none.
+// record reads one record; a *rowError concerns this one only. Empty lines are skipped.
 func (c *csvRows) record() (fields []string, no int, err error) {
 	c.rest = nil
 	for {

@@ -1,5 +1,5 @@
 // Package importer turns files of facts from another system into events, sends
-// them through the HTTP door, and tells what became of each row.
+// them to the HTTP endpoint, and tells what became of each row.
 //
 //	spec ─> columns, types and fields checked ─> rows ─> map (pure) ─> archive? ─> batch ─> verdicts ─> resume file
 //
@@ -39,10 +39,10 @@
 // Reading goes on in the line after a row that can't be read, also where a quote
 // was never closed. Text in the wrong encoding, and times that a clock in the zone
 // never shows or shows twice, are refused and not guessed; so are a spreadsheet's
-// errors (#REF!), numbers that it cut (4.91512E+12), and ids such as NULL. When the door does not
-// answer, says 429 or 503, or has no verdict in time, a batch is sent again, which
+// errors (#REF!), numbers that it cut (4.91512E+12), and ids such as NULL. When the HTTP
+// endpoint does not answer, says 429 or 503, or has no verdict in time, a batch is sent again, which
 // is safe; what is then a duplicate of a sequence that this import made counts as
-// admitted. Without a verdict after that the import stops. The resume file beside
+// admitted. Without a verdict after that the import stops. The resume file next to
 // the input is written after each batch that was judged: the same command goes on
 // there, with the counts and the rejects file of the whole. It is a shortcut, never
 // the proof: a resume file whose last event the archive does not know is not

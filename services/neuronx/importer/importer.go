@@ -12,7 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 )
 
-// Sender takes batches of events and tells what became of each. *Door is one.
+// Sender takes batches of events and tells what became of each. *HTTPSender is one.
 type Sender interface {
 	Send(ctx context.Context, events []Event) ([]Outcome, error)
 }
@@ -29,13 +29,13 @@ type Result struct {
 type Options struct {
 	Spec      *Spec
 	Dir       string // of the input files
-	ResumeDir string // of the resume files; "": beside each input
+	ResumeDir string // of the resume files; "": next to each input
 	Rejects   string // file to which rejections are written as NDJSON; "": none
 	Tenant    string
 	Batch     int     // events a request; 0: 500
 	Sender    Sender  // nil: a dry run, nothing is sent
 	Archive   Archive // nil: everything is sent, and the sequencer drops repeats of 24 hours
-	Anew      bool    // do not believe resume files
+	Restart   bool    // do not believe resume files
 	Update    bool    // send what has changed since it was imported, as an update
 
 	Progress func(file string, done, size int64, c Counts) // bytes; may be nil
@@ -149,7 +149,7 @@ type item struct {
 // prepare makes a run of each input, and lets those that an earlier import has finished, or begun, go on there.
 func (o Options) prepare(ctx context.Context) ([]*run, error) {
 	var runs []*run
-	believe := o.Sender != nil && !o.Anew
+	believe := o.Sender != nil && !o.Restart
 	for _, in := range o.Spec.Inputs {
 		path := filepath.Join(o.Dir, in.File)
 		hash, size, err := fileHash(path)
@@ -329,7 +329,7 @@ func (r *run) flush(ctx context.Context, done int64) error {
 	return nil
 }
 
-// tell tells what of the last rows was not imported.
+// tell reports which of the last rows were not imported, and why.
 func (r *run) tell() error {
 	for _, row := range r.rows {
 		for _, rej := range row.rejections(r.in.File) {

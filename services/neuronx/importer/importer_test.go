@@ -39,7 +39,7 @@ spec:
           data: {lead_id: row.id, owner_id: row.owner}
 `
 
-// engine is a fake of the HTTP door, the sequencer and the archive: it judges by id and data.
+// engine is a fake of the HTTP endpoint, the sequencer and the archive: it judges by id and data.
 type engine struct {
 	events  []Event
 	fail    int // the batch of this number, from 1, fails
@@ -52,7 +52,7 @@ type engine struct {
 func (d *engine) Send(_ context.Context, events []Event) ([]Outcome, error) {
 	d.batches++
 	if d.batches == d.fail {
-		return nil, errors.New("the door is gone")
+		return nil, errors.New("the endpoint is gone")
 	}
 	out := make([]Outcome, len(events))
 	for i, e := range events {
@@ -186,7 +186,7 @@ func TestRun_ResumeFileOfAWipedEngineIsNotBelieved(t *testing.T) {
 	}
 }
 
-func TestRun_ChangedInputOrSpecBeginsAnew(t *testing.T) {
+func TestRun_ChangedInputOrSpecStartsOver(t *testing.T) {
 	o := setup(t, 40)
 	d := &engine{fail: 3}
 	o.Sender = d
@@ -289,7 +289,7 @@ func TestOpen_MissingColumnIsFoundBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
-func TestDoor_TriesAgainUntilTheDoorAnswers(t *testing.T) {
+func TestHTTPSender_TriesAgainUntilTheEndpointAnswers(t *testing.T) {
 	calls := 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if calls++; calls == 1 {
@@ -305,7 +305,7 @@ func TestDoor_TriesAgainUntilTheDoorAnswers(t *testing.T) {
 		fmt.Fprint(w, `[{"index":0,"id":"1","status":"admitted","sequence":"7"},{"index":1,"id":"2","status":"refused","problem":{"code":"invalid_body","detail":"d"}}]`)
 	}))
 	defer srv.Close()
-	d := &Door{URL: srv.URL, Key: "k", Client: srv.Client(), Note: t.Logf}
+	d := &HTTPSender{URL: srv.URL, Key: "k", Client: srv.Client(), Note: t.Logf}
 	out, err := d.Send(context.Background(), []Event{{ID: "1"}, {ID: "2"}})
 	if err != nil || out[0].is() != admitted || out[0].Sequence != 7 || !out[0].Resent || out[1].is() != refused || out[1].Code != event.CodeInvalidBody || calls != 2 {
 		t.Errorf("%+v %v %d", out, err, calls)
@@ -315,7 +315,7 @@ func TestDoor_TriesAgainUntilTheDoorAnswers(t *testing.T) {
 	}
 }
 
-func TestDoor_ARefusedKeyIsNotTriedAgain(t *testing.T) {
+func TestHTTPSender_ARefusedKeyIsNotTriedAgain(t *testing.T) {
 	calls := 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		calls++
@@ -323,7 +323,7 @@ func TestDoor_ARefusedKeyIsNotTriedAgain(t *testing.T) {
 		fmt.Fprint(w, `{"code":"unauthenticated","detail":"no"}`)
 	}))
 	defer srv.Close()
-	_, err := (&Door{URL: srv.URL, Client: srv.Client(), Note: t.Logf}).Send(context.Background(), []Event{{ID: "1"}})
+	_, err := (&HTTPSender{URL: srv.URL, Client: srv.Client(), Note: t.Logf}).Send(context.Background(), []Event{{ID: "1"}})
 	var r *event.Refusal
 	if !errors.As(err, &r) || r.Code != event.CodeUnauthenticated || calls != 1 {
 		t.Errorf("%v after %d calls", err, calls)

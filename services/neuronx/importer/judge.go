@@ -158,7 +158,7 @@ func (it *item) conflict(format string, args ...any) {
 	it.outcome, it.code, it.reason = conflict, event.CodeConflict, fmt.Sprintf(format, args...)
 }
 
-// maxAsked is how often a batch is sent for its verdicts; the HTTP door waits for them each time.
+// maxAsked is how often a batch is sent for its verdicts; the HTTP endpoint waits for them each time.
 const maxAsked = 5
 
 // judge sends events until there is a verdict on each. An event has its id, so a repeat is dropped, and told as a duplicate of what the

@@ -49,7 +49,7 @@ func (o Options) openRejects(runs []*run) (*rejects, error) {
 	case last.RejectsPath == path && last.RejectsBytes <= keep:
 		keep = last.RejectsBytes
 	case last.Partial():
-		o.Note("the rejects file does not hold what the earlier run has rejected; --anew starts at the first row and tells it all")
+		o.Note("the rejects file lacks rows that the earlier run rejected; with --anew the import starts at the first row and reports all of them")
 	}
 	if err == nil {
 		err = f.Truncate(keep)

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// position is what a resume file holds: how far one input of one mapping and
-// tenant was judged.
+// position is the content of a resume file: how far one input of one mapping and
+// tenant has its verdicts.
 type position struct {
 	Version  int             `json:"version"`
 	Mapping  string          `json:"mapping"`
@@ -27,10 +27,10 @@ type position struct {
 	RejectsBytes int64  `json:"rejects_bytes,omitempty"` // of the rejects file, up to there
 }
 
-// positionVersion 1 counted what the door accepted, which is no verdict; such a file is not believed.
+// positionVersion 1 counted what was accepted with 202, which is no verdict; such a file is not believed.
 const positionVersion = 2
 
-// resumePath is beside the input, unless another folder is given.
+// resumePath is next to the input, unless another folder is given.
 func resumePath(dir, input, mapping, tenant string) string {
 	name := filepath.Base(input) + "." + mapping + "." + tenant + ".resume"
 	if dir == "" {

@@ -79,7 +79,7 @@ type shape struct {
 
 // Bind looks the types of the spec up, so that its rows can be checked and local times be found in their data. Every type or field that
 // does not exist, and every required field without an expression, is named. Where known is false, types without a schema are left to
-// whom the events are sent to.
+// the receiver of the events.
 func (s *Spec) Bind(ctx context.Context, from Schemas, known bool) error {
 	p := &problems{}
 	for i := range s.Inputs {

@@ -14,7 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 )
 
-// Outcome is the door's answer to one event.
+// Outcome is the HTTP endpoint's answer to one event.
 type Outcome struct {
 	Status   string     // admitted, duplicate or refused; anything else is no verdict yet
 	Code     event.Code // of a refusal
@@ -38,9 +38,9 @@ func (o Outcome) is() outcome {
 	return unjudged
 }
 
-// Door sends batches to the HTTP door with an API key, and waits for the verdicts on them.
-type Door struct {
-	URL    string // of the door, without path
+// HTTPSender sends batches to the HTTP endpoint with an API key, and waits for the verdicts on them.
+type HTTPSender struct {
+	URL    string // of the HTTP endpoint, without path
 	Key    string // API key
 	Client *http.Client
 	Note   func(format string, args ...any) // says why it waits
@@ -49,14 +49,14 @@ type Door struct {
 const (
 	maxTries    = 30
 	longestWait = 30 * time.Second
-	maxBody     = 7 << 20   // the door takes 8 MiB
-	verdictWait = "wait=25" // seconds that the door may wait for verdicts
+	maxBody     = 7 << 20   // the endpoint takes 8 MiB
+	verdictWait = "wait=25" // seconds that the endpoint may wait for verdicts
 )
 
 // Send posts one batch and returns an outcome per event, in order. Answers that
 // say "later" or nothing are tried again: every event has its id, so a repeat is
 // dropped. An error means that the batch as a whole can't be sent.
-func (d *Door) Send(ctx context.Context, events []Event) ([]Outcome, error) {
+func (d *HTTPSender) Send(ctx context.Context, events []Event) ([]Outcome, error) {
 	body, err := json.Marshal(events)
 	if err != nil {
 		return nil, fmt.Errorf("encode a batch: %w", err)
@@ -96,7 +96,7 @@ func (d *Door) Send(ctx context.Context, events []Event) ([]Outcome, error) {
 
 // post sends once. again is how long to wait before trying again, or negative
 // when that is useless.
-func (d *Door) post(ctx context.Context, body []byte, n int) (out []Outcome, again time.Duration, err error) {
+func (d *HTTPSender) post(ctx context.Context, body []byte, n int) (out []Outcome, again time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(d.URL, "/")+"/v1/events", bytes.NewReader(body))
 	if err != nil {
 		return nil, -1, fmt.Errorf("send a batch: %w", err)
@@ -106,12 +106,12 @@ func (d *Door) post(ctx context.Context, body []byte, n int) (out []Outcome, aga
 	req.Header.Set("Authorization", "Bearer "+d.Key)
 	res, err := d.Client.Do(req)
 	if err != nil {
-		return nil, 0, fmt.Errorf("the HTTP door does not answer: %w", err)
+		return nil, 0, fmt.Errorf("the HTTP endpoint does not answer: %w", err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 32<<20))
 	if err != nil {
-		return nil, 0, fmt.Errorf("the HTTP door's answer broke off: %w", err)
+		return nil, 0, fmt.Errorf("the HTTP endpoint's answer broke off: %w", err)
 	}
 	switch res.StatusCode {
 	case http.StatusOK, http.StatusAccepted, http.StatusUnprocessableEntity:
@@ -119,7 +119,7 @@ func (d *Door) post(ctx context.Context, body []byte, n int) (out []Outcome, aga
 		return out, -1, err
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
 		seconds, _ := strconv.Atoi(res.Header.Get("Retry-After")) // absent or a date: the own backoff
-		return nil, max(0, min(time.Duration(seconds)*time.Second, longestWait)), fmt.Errorf("the HTTP door answers %s", res.Status)
+		return nil, max(0, min(time.Duration(seconds)*time.Second, longestWait)), fmt.Errorf("the HTTP endpoint answers %s", res.Status)
 	}
 	var p struct {
 		Code   event.Code `json:"code"`
@@ -129,7 +129,7 @@ func (d *Door) post(ctx context.Context, body []byte, n int) (out []Outcome, aga
 	if json.Unmarshal(answer, &p) == nil && p.Code != "" {
 		return nil, -1, event.Refuse(p.Code, "%s", p.Detail).Hint(p.Hint)
 	}
-	return nil, -1, fmt.Errorf("the HTTP door answers %s", res.Status)
+	return nil, -1, fmt.Errorf("the HTTP endpoint answers %s", res.Status)
 }
 
 func outcomes(answer []byte, n int) ([]Outcome, error) {
@@ -148,12 +148,12 @@ func outcomes(answer []byte, n int) ([]Outcome, error) {
 		} `json:"problem"`
 	}
 	if err := json.Unmarshal(answer, &items); err != nil || len(items) != n {
-		return nil, fmt.Errorf("the HTTP door's answer has %d items for %d events: is something between?", len(items), n)
+		return nil, fmt.Errorf("the HTTP endpoint's answer has %d items for %d events; is a proxy in between?", len(items), n)
 	}
 	out := make([]Outcome, n)
 	for i, item := range items {
 		if item.Index != i {
-			return nil, fmt.Errorf("the HTTP door's answer is out of order at %d", i)
+			return nil, fmt.Errorf("the HTTP endpoint's answer is out of order at %d", i)
 		}
 		out[i].Status, out[i].Sequence, out[i].Of = item.Status, item.Sequence, item.Of
 		if p := item.Problem; p != nil {

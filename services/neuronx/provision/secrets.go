@@ -16,7 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/postgres"
 )
 
-// Files of the secrets folder; beside them lies <role>.url for every role that a process of the engine runs under. neuronx_reader has no
+// Files of the secrets folder; next to them lies <role>.url for every role that a process of the engine runs under. neuronx_reader has no
 // such file, because it would invite handing it out: who has that role reads every tenant.
 const (
 	KeysFile      = "signing-keys.json"
@@ -135,7 +135,7 @@ func readSecrets(dir string, names []string) (map[string][]byte, error) {
 	return have, nil
 }
 
-// writeSecret replaces a file in one step: whoever reads it sees the old text or the new one, with mode 0600.
+// writeSecret replaces a file in one step, so that a reader sees the old text or the new one, with mode 0600.
 func writeSecret(path string, text []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// KafkaUsersFile holds the passwords of the engine's users in Kafka; beside it lies <user>.kafka-password for each, which is what
+// KafkaUsersFile holds the passwords of the engine's users in Kafka; next to it lies <user>.kafka-password for each, which is what
 // NEURONX_KAFKA_SASL_PASSWORD_FILE of a process names.
 const KafkaUsersFile = "kafka-users.json"
 

@@ -1,7 +1,7 @@
 // Package fold is what projections mean: pure functions from events to rows.
 //
 // A declaration (package projections) names a table, its key and, per event type, which columns an event touches and how its value
-// merges with the one that is there. Apply is the one place where that is carried out; the projector applies it to rows that it loaded
+// merges with the one that is there. Apply carries that out, and nothing else does; the projector applies it to rows that it loaded
 // from Postgres, Tables applies it to rows in memory, event by event. So a checker can recompute every table from the log alone and
 // compare.
 //
@@ -31,7 +31,7 @@
 //
 // An event that gives no key, or one with more than MaxKey bytes of text or a value that its column can't hold, touches no row of that
 // table. A value that a column can't hold leaves the column as it is: text with a NUL, a time outside the years 1 to 9999, a number
-// beyond numeric(24,4), a zone that nobody knows. Each such case has a reason (Left), which the projector counts.
+// beyond numeric(24,4), an unknown zone. Each such case has a reason (Left), which the projector counts.
 //
 // # Values
 //

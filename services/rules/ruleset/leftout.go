@@ -7,8 +7,8 @@ import (
 )
 
 // LeftOut names what lies in the folders among paths, looks like rules, and is none to Load: files such as a.YAML, a.yaml.txt or a.json, and
-// subfolders with such files or rules. Who publishes a folder publishes what it does not have, too: the rules that it lacks are removed. What
-// can't be read is left out here as well; Load has said so.
+// subfolders with such files or rules. Publishing a folder removes the rules that it lacks, so a file that is overlooked removes a rule.
+// What can't be read is not listed; Load reports it.
 func LeftOut(paths ...string) []string {
 	var out []string
 	for _, path := range paths {

@@ -20,7 +20,7 @@ type File struct {
 
 // parseFile reads one file of a bundle that may have left more expressions. The rule is nil when there is nothing to go on with.
 func parseFile(f File, edition expr.Edition, left *int) (*Rule, Problems) {
-	r := &reader{file: f.Name, left: left, edition: edition, text: f.Text, places: map[*expr.Program]place{}}
+	r := &reader{file: f.Name, left: left, edition: edition, text: f.Text, locations: map[*expr.Program]location{}}
 	root := r.document([]byte(f.Text))
 	if root == nil {
 		return nil, r.problems
@@ -32,7 +32,7 @@ func parseFile(f File, edition expr.Edition, left *int) (*Rule, Problems) {
 	if v, ok := r.scalar(top["kind"], "kind"); ok && v != "Rule" {
 		r.problem(top["kind"].Line, CodeWrongVersion, "kind is %q; a rule file has kind Rule", v)
 	}
-	rule := &Rule{File: f.Name, line: root.Line, places: r.places}
+	rule := &Rule{File: f.Name, line: root.Line, locations: r.locations}
 	if m := top["metadata"]; m != nil {
 		meta := r.entries(m, "metadata", 1, "name")
 		if v, ok := r.scalar(meta["name"], "metadata.name"); ok {
@@ -175,7 +175,7 @@ func (r *reader) expression(n *yaml.Node, where, want string) *expr.Program {
 		}
 		return nil
 	}
-	at := place{where, n.Line, n.Column}
+	at := location{where, n.Line, n.Column}
 	p, err := expr.CompileIn(r.edition, n.Value, variables...)
 	if ce := (*expr.CompileError)(nil); errors.As(err, &ce) {
 		for _, problem := range ce.Problems {
@@ -194,7 +194,7 @@ func (r *reader) expression(n *yaml.Node, where, want string) *expr.Program {
 	if t := p.ResultType(); want != "" && t != want && t != "dyn" {
 		r.problem(n.Line, CodeNotAssignable, "%s gives %s and must give %s", where, t, want)
 	}
-	r.places[p] = at
+	r.locations[p] = at
 	for _, f := range p.Fields("event") {
 		if !slices.Contains(expr.EventFields(), f) {
 			r.problem(n.Line, CodeUnknownField, "%s: event has no field %q; it has %s", where, f, strings.Join(expr.EventFields(), ", "))

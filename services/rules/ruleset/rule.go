@@ -74,12 +74,12 @@ type Rule struct {
 	Emit    []Emit
 	Set     []Assignment // sorted by key
 
-	line   int
-	places map[*expr.Program]place
+	line      int
+	locations map[*expr.Program]location
 }
 
-// place is where an expression stands.
-type place struct {
+// location is where an expression stands.
+type location struct {
 	where        string // such as when, or emit.data.score
 	line, column int    // of its YAML node, from 1
 }

@@ -42,7 +42,7 @@ func (v *validator) types(triggers map[string]*record) error {
 	}
 	for _, p := range v.rule.programs() {
 		want := ""
-		switch v.rule.places[p].where {
+		switch v.rule.locations[p].where {
 		case "when":
 			want = "bool"
 		case "subject":
@@ -50,7 +50,7 @@ func (v *validator) types(triggers map[string]*record) error {
 		}
 		for _, t := range v.results(p) {
 			if inner := strings.TrimSuffix(strings.TrimPrefix(t, "wrapper("), ")"); want != "" && inner != want && t != "dyn" && p.ResultType() == "dyn" {
-				v.problem(v.rule.places[p].line, CodeNotAssignable, "%s gives %s and must give %s", v.rule.places[p].where, describe(t), describe(want))
+				v.problem(v.rule.locations[p].line, CodeNotAssignable, "%s gives %s and must give %s", v.rule.locations[p].where, describe(t), describe(want))
 				break
 			}
 		}
@@ -63,10 +63,10 @@ func (v *validator) one(p *expr.Program, vars map[string]expr.Type, proven []str
 	if p == nil {
 		return nil, nil
 	}
-	place := v.rule.places[p]
+	location := v.rule.locations[p]
 	tell := func(problem expr.Problem, code string, warning bool) {
-		line, column := place.find(v.text, p.Source(), problem)
-		told := Problem{File: v.rule.File, Line: line, Column: column, Rule: v.rule.Name, Code: code, Warning: warning, Message: place.where + ": " + problem.Message}
+		line, column := location.find(v.text, p.Source(), problem)
+		told := Problem{File: v.rule.File, Line: line, Column: column, Rule: v.rule.Name, Code: code, Warning: warning, Message: location.where + ": " + problem.Message}
 		found[told] = append(found[told], typ)
 	}
 	typed, err := expr.CheckTypes(editionOf(Semantics), p.Source(), vars, proven, truth)
@@ -78,7 +78,7 @@ func (v *validator) one(p *expr.Program, vars map[string]expr.Type, proven []str
 		}
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("check %s of rule %s: %w", place.where, v.rule.Name, err)
+		return nil, fmt.Errorf("check %s of rule %s: %w", location.where, v.rule.Name, err)
 	}
 	for _, w := range typed.Warnings {
 		tell(w, CodeNullable, true)

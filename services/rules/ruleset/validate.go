@@ -152,7 +152,7 @@ func (v *validator) emit(e Emit, rec *record) {
 	}
 	if e.Subject != nil {
 		for _, path := range v.mayBe(e.Subject) {
-			v.problems = append(v.problems, Problem{File: v.rule.File, Line: v.rule.places[e.Subject].line, Rule: v.rule.Name, Code: CodeNullable, Warning: true, Message: fmt.Sprintf(
+			v.problems = append(v.problems, Problem{File: v.rule.File, Line: v.rule.locations[e.Subject].line, Rule: v.rule.Name, Code: CodeNullable, Warning: true, Message: fmt.Sprintf(
 				"the subject of %s must be a text and %s may be null: the rule fails on the event then; test it first, or give another value, as in %s == null ? … : %s", e.Type, path, path, path)})
 		}
 	}

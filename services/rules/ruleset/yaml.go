@@ -17,14 +17,14 @@ import (
 
 // reader collects the problems of one file.
 type reader struct {
-	file     string
-	rule     string
-	problems Problems
-	left     *int // expressions that the bundle may still have
-	edition  expr.Edition
-	text     string // of the file
-	places   map[*expr.Program]place
-	broken   []string // keys of the map that is being read whose expressions do not compile
+	file      string
+	rule      string
+	problems  Problems
+	left      *int // expressions that the bundle may still have
+	edition   expr.Edition
+	text      string // of the file
+	locations map[*expr.Program]location
+	broken    []string // keys of the map that is being read whose expressions do not compile
 }
 
 func (r *reader) problem(line int, code, format string, args ...any) {

@@ -9,9 +9,9 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// Settled waits until everything that was put into the doors is judged, every consumer has everything that is in the log, and every outbox
+// WaitIdle waits until everything in ingress is judged, every consumer has everything that is in the log, and every outbox
 // and ledger is at rest.
-func (c *Cluster) Settled(ctx context.Context, limit time.Duration) error {
+func (c *Cluster) WaitIdle(ctx context.Context, limit time.Duration) error {
 	adm, err := kafka.NewAdmin(c.Kafka)
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func (c *Cluster) Settled(ctx context.Context, limit time.Duration) error {
 		if err := c.AtRest(ctx, heads); err != nil {
 			return err
 		}
-		// What a consumer derived meanwhile has left the outbox, but may still be before the door.
+		// What a consumer derived meanwhile has left the outbox, but may not be judged yet.
 		if after, err := c.judgedUpTo(ctx, adm); err != nil || !maps.Equal(before, after) {
 			return fmt.Errorf("the log ends at %v, it was %v (%w)", after, before, err)
 		}
@@ -42,7 +42,7 @@ func (c *Cluster) Settled(ctx context.Context, limit time.Duration) error {
 }
 
 // judgedUpTo returns the ends of the log when nothing is on its way into it: every record of a landing topic is forwarded, every record of
-// the door is judged, and no transaction is open.
+// ingress is judged, and no transaction is open.
 func (c *Cluster) judgedUpTo(ctx context.Context, adm *kafka.Admin) (map[kafka.TopicPartition]int64, error) {
 	landing, err := adm.LandingTopics(ctx)
 	if err != nil {

@@ -27,7 +27,7 @@ func (p *Player) http(ctx context.Context, name string, in *HTTP, want Expect) e
 	if want.Late {
 		var taken struct{ ID string }
 		if err := json.Unmarshal(answer, &taken); err != nil || status != want.Status {
-			return fmt.Errorf("the door answered %d %.300s", status, answer)
+			return fmt.Errorf("the HTTP endpoint answered %d %.300s", status, answer)
 		}
 		return p.Tape.refused(ctx, want.Code, byID(taken.ID))
 	}
@@ -78,7 +78,7 @@ func (p *Player) request(ctx context.Context, in *HTTP, parts Bytes) (int, []byt
 		}
 		headers.Add(name, value)
 	}
-	return post(ctx, orElse(in.Method, http.MethodPost), p.Door+orElse(in.Path, "/v1/events"), headers, bytes.NewReader(body))
+	return post(ctx, orElse(in.Method, http.MethodPost), p.HTTPURL+orElse(in.Path, "/v1/events"), headers, bytes.NewReader(body))
 }
 
 func orElse(s, otherwise string) string {

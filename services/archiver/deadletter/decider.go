@@ -23,8 +23,8 @@ type Schemas interface {
 	ByType(ctx context.Context, eventType string) (int32, *avro.Schema, error)
 }
 
-// Desk decides about requests. Any number may run: a tenant's requests are decided one after the other.
-type Desk struct {
+// Decider decides about requests. Any number may run: a tenant's requests are decided one after the other.
+type Decider struct {
 	Pool    *pgxpool.Pool
 	Box     *outbox.Outbox
 	Keys    *event.Keyring
@@ -40,7 +40,7 @@ const (
 )
 
 // Run decides until ctx ends, then returns nil. A database that is away is waited for.
-func (d *Desk) Run(ctx context.Context) error {
+func (d *Decider) Run(ctx context.Context) error {
 	if d.Poll == 0 {
 		d.Poll = 250 * time.Millisecond
 	}
@@ -55,7 +55,7 @@ func (d *Desk) Run(ctx context.Context) error {
 		pause := d.Poll
 		switch {
 		case err != nil:
-			d.Log.Error("requests about dead letters wait", "err", err)
+			d.Log.Error("requests about dead letters cannot be decided; trying again", "err", err)
 			pause = max(pause, app.Pause(failures))
 			failures++
 		case n > 0:
@@ -78,7 +78,7 @@ type request struct {
 }
 
 // pass decides about the next tenant's requests in one transaction.
-func (d *Desk) pass(ctx context.Context) (n int, err error) {
+func (d *Decider) pass(ctx context.Context) (n int, err error) {
 	var tenant string
 	err = d.Pool.QueryRow(ctx, `SELECT tenant_id FROM neuronx.dead_letter_requests WHERE state = 'new' ORDER BY requested_at LIMIT 1`).Scan(&tenant)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -88,7 +88,7 @@ func (d *Desk) pass(ctx context.Context) (n int, err error) {
 		return 0, fmt.Errorf("look for requests: %w", err)
 	}
 	err = pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error {
-		// Whoever comes second sees what the first one put into the outbox: a letter is sent once.
+		// The second decider sees what the first put into the outbox, so a letter is sent once.
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('deadletter/' || $1, 0))`, tenant); err != nil {
 			return fmt.Errorf("lock requests: %w", err)
 		}
@@ -128,7 +128,7 @@ func waiting(ctx context.Context, tx pgx.Tx, tenant string) ([]request, error) {
 }
 
 // one decides about a request. A refusal is an answer; an error is of the machine, and the transaction is tried again.
-func (d *Desk) one(ctx context.Context, tx pgx.Tx, tenant string, there bool, r request) error {
+func (d *Decider) one(ctx context.Context, tx pgx.Tx, tenant string, there bool, r request) error {
 	err := d.act(ctx, tx, tenant, there, r)
 	state, code, detail := "done", "", ""
 	var refusal *event.Refusal
@@ -146,7 +146,7 @@ func (d *Desk) one(ctx context.Context, tx pgx.Tx, tenant string, there bool, r 
 	return nil
 }
 
-func (d *Desk) act(ctx context.Context, tx pgx.Tx, tenant string, there bool, r request) error {
+func (d *Decider) act(ctx context.Context, tx pgx.Tx, tenant string, there bool, r request) error {
 	l, err := Load(ctx, tx, r.topic, r.partition, r.offset)
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (d *Desk) act(ctx context.Context, tx pgx.Tx, tenant string, there bool, r 
 		}
 	}
 	var transient error
-	v, refusal := Decide(l, r.ask, World{Verify: d.Keys.Verify, Tenant: there, Schema: func(id int32) (*avro.Schema, error) {
+	v, refusal := Decide(l, r.ask, Environment{Verify: d.Keys.Verify, Tenant: there, Schema: func(id int32) (*avro.Schema, error) {
 		s, err := d.Schemas.SchemaByID(ctx, id)
 		if err != nil && !isUnknown(err) {
 			transient = err
@@ -186,7 +186,7 @@ func (d *Desk) act(ctx context.Context, tx pgx.Tx, tenant string, there bool, r 
 		_, err := tx.Exec(ctx, `INSERT INTO neuronx.dead_letter_decisions (kind, topic, partition, "offset", by, reason, decided_at)
 			VALUES ('dropped', $1, $2, $3, $4, $5, now())`, l.Topic, l.Partition, l.Offset, r.ask.By, r.ask.Reason)
 		if err != nil {
-			return fmt.Errorf("drop a letter of nobody: %w", err)
+			return fmt.Errorf("drop a letter that has no tenant: %w", err)
 		}
 		return nil
 	}
@@ -199,7 +199,7 @@ func (d *Desk) act(ctx context.Context, tx pgx.Tx, tenant string, there bool, r 
 }
 
 // events are what is sent: what was decided, and then the event itself.
-func (d *Desk) events(ctx context.Context, l *Letter, ask Ask, v Verdict) ([]*event.Event, error) {
+func (d *Decider) events(ctx context.Context, l *Letter, ask Ask, v Verdict) ([]*event.Event, error) {
 	base := func() map[string]any {
 		return map[string]any{"topic": l.Topic, "partition": l.Partition, "offset": l.Offset, "code": l.Reason,
 			"refused_id": orNil(l.EventID), "by": orNil(ask.By), "reason": orNil(ask.Reason)}

@@ -8,7 +8,7 @@ import (
 
 // find is the line and column in a file of a problem in the expression src that stands at p. YAML lets an expression be quoted, folded and
 // indented, so its line is looked for as it is written; where it was folded or escaped, only the line of the expression is told.
-func (p place) find(file, src string, problem expr.Problem) (line, column int) {
+func (p location) find(file, src string, problem expr.Problem) (line, column int) {
 	if problem.Line == 0 {
 		return p.line, 0
 	}

@@ -18,20 +18,20 @@ const (
 	maxTenantWaiters = 5 * maxBatchItems
 )
 
-// desk gives each waiter its receipt. A waiter is a name that stands in the record's signed header neuronx-receipt; it says nothing to
-// anybody but this process. It is safe for concurrent use.
-type desk struct {
+// waitlist gives each waiter its receipt. A waiter is a name in the record's signed header neuronx-receipt; it means nothing to
+// other processes. It is safe for concurrent use.
+type waitlist struct {
 	prefix string // of this process; another one's waiters are not found here
 	live   atomic.Bool
 
 	mu      sync.Mutex
 	number  uint64
-	waiting map[string]*place
+	waiting map[string]*slot
 	tenants map[string]int
 }
 
-// place is where one waiter stands.
-type place struct {
+// slot is the entry of one waiter.
+type slot struct {
 	visit  *visit
 	index  int
 	tenant string
@@ -40,7 +40,7 @@ type place struct {
 
 // visit is the waiting of one request for the verdicts on its events.
 type visit struct {
-	desk     *desk
+	waitlist *waitlist
 	tenant   string
 	names    []string
 	receipts chan indexed // holds one of each, so that the reader never blocks on a client
@@ -51,33 +51,33 @@ type indexed struct {
 	receipt event.Receipt
 }
 
-func newDesk() *desk {
+func newWaitlist() *waitlist {
 	var id [12]byte
 	_, _ = rand.Read(id[:]) // never fails since Go 1.24
-	return &desk{prefix: base64.RawURLEncoding.EncodeToString(id[:]) + "-", waiting: map[string]*place{}, tenants: map[string]int{}}
+	return &waitlist{prefix: base64.RawURLEncoding.EncodeToString(id[:]) + "-", waiting: map[string]*slot{}, tenants: map[string]int{}}
 }
 
-// enter makes room for a request of n events, or returns nil: nobody follows the receipts now, or too many wait.
-func (d *desk) enter(tenant string, n int) *visit {
-	if !d.live.Load() {
+// enter makes room for a request of n events, or returns nil: receipts are not followed now, or too many wait.
+func (l *waitlist) enter(tenant string, n int) *visit {
+	if !l.live.Load() {
 		return nil
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.waiting)+n > maxWaiters || d.tenants[tenant]+n > maxTenantWaiters {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting)+n > maxWaiters || l.tenants[tenant]+n > maxTenantWaiters {
 		return nil
 	}
-	v := &visit{desk: d, tenant: tenant, names: make([]string, n), receipts: make(chan indexed, n)}
+	v := &visit{waitlist: l, tenant: tenant, names: make([]string, n), receipts: make(chan indexed, n)}
 	for i := range v.names {
-		d.number++
-		v.names[i] = d.prefix + strconv.FormatUint(d.number, 36)
-		d.waiting[v.names[i]] = &place{visit: v, index: i, tenant: tenant}
+		l.number++
+		v.names[i] = l.prefix + strconv.FormatUint(l.number, 36)
+		l.waiting[v.names[i]] = &slot{visit: v, index: i, tenant: tenant}
 	}
-	d.tenants[tenant] += n
+	l.tenants[tenant] += n
 	return v
 }
 
-// waiter is the name of the i-th waiter; "" where nobody waits.
+// waiter is the name of the i-th waiter; "" where there is none.
 func (v *visit) waiter(i int) string {
 	if v == nil {
 		return ""
@@ -85,14 +85,14 @@ func (v *visit) waiter(i int) string {
 	return v.names[i]
 }
 
-// expect says which event the i-th waiter is for; a receipt for another one is nobody's.
+// expect says which event the i-th waiter is for; a receipt for another event is dropped.
 func (v *visit) expect(i int, id string) {
 	if v == nil {
 		return
 	}
-	v.desk.mu.Lock()
-	defer v.desk.mu.Unlock()
-	if p := v.desk.waiting[v.names[i]]; p != nil {
+	v.waitlist.mu.Lock()
+	defer v.waitlist.mu.Unlock()
+	if p := v.waitlist.waiting[v.names[i]]; p != nil {
 		p.id = strings.Clone(id) // which may be a part of a whole body
 	}
 }
@@ -102,45 +102,45 @@ func (v *visit) leave() {
 	if v == nil {
 		return
 	}
-	v.desk.mu.Lock()
-	defer v.desk.mu.Unlock()
+	v.waitlist.mu.Lock()
+	defer v.waitlist.mu.Unlock()
 	for _, name := range v.names {
-		v.desk.remove(name)
+		v.waitlist.remove(name)
 	}
 }
 
 // remove takes one waiter away; the caller holds mu.
-func (d *desk) remove(name string) {
-	p := d.waiting[name]
+func (l *waitlist) remove(name string) {
+	p := l.waiting[name]
 	if p == nil {
 		return
 	}
-	delete(d.waiting, name)
-	if d.tenants[p.tenant]--; d.tenants[p.tenant] <= 0 {
-		delete(d.tenants, p.tenant)
+	delete(l.waiting, name)
+	if l.tenants[p.tenant]--; l.tenants[p.tenant] <= 0 {
+		delete(l.tenants, p.tenant)
 	}
 }
 
 // hand gives a receipt to its waiter and reports whether it is here.
-func (d *desk) hand(waiter string, r event.Receipt) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	p := d.waiting[waiter]
+func (l *waitlist) hand(waiter string, r event.Receipt) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.waiting[waiter]
 	if p == nil || p.tenant != r.Tenant || p.id != r.ID {
 		return false
 	}
-	d.remove(waiter) // the first verdict counts: the record may be read twice
+	l.remove(waiter) // the first verdict counts: the record may be read twice
 	p.visit.receipts <- indexed{p.index, r}
 	return true
 }
 
-func (d *desk) size() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.waiting)
+func (l *waitlist) size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting)
 }
 
-// collect waits for the receipts of n events, until ctx or stop is done. The answer has a place for every event of the request; those
+// collect waits for the receipts of n events, until ctx or stop is done. The answer has an entry for every event of the request; those
 // whose verdict did not come in time are empty.
 func (v *visit) collect(ctx context.Context, stop <-chan struct{}, n int) (out []event.Receipt, all bool) {
 	out = make([]event.Receipt, len(v.names))

@@ -24,22 +24,22 @@ const (
 	batchSize  = 100
 )
 
-// door measures the HTTP role under clients that send one request after the other, against a bare server that writes the same records.
-func (b *bench) door(ctx context.Context, r *report) error {
+// measureHTTP measures the HTTP role under clients that send one request after the other, against a bare server that writes the same records.
+func (b *bench) measureHTTP(ctx context.Context, r *report) error {
 	address, err := freeAddress()
 	if err != nil {
 		return err
 	}
-	ours := b.c.Service(b.t, "bench-door", "ingest", "ingest", "--roles", "http", "--http", address, "--laptop")
+	ours := b.c.Service(b.t, "bench-http", "ingest", "ingest", "--roles", "http", "--http", address, "--laptop")
 	file := filepath.Join(b.c.Dir, "bare.gob")
 	from, err := b.ends(ctx, kafka.TopicIngress)
 	if err != nil {
 		return err
 	}
-	if err := b.sampleDoor(ctx, ours, address, file); err != nil {
+	if err := b.sampleRecords(ctx, ours, address, file); err != nil {
 		return err
 	}
-	for _, job := range b.doorJobs() {
+	for _, job := range b.httpJobs() {
 		pairs, err := b.pairs(ctx, nil,
 			func(ctx context.Context) (sample, error) { return b.bare(ctx, file, job) },
 			func(ctx context.Context) (s sample, err error) {
@@ -56,11 +56,11 @@ func (b *bench) door(ctx context.Context, r *report) error {
 			return err
 		}
 		what := fmt.Sprintf("%s, Avro records in neuronx.ingress acknowledged before 202, %d clients on keep-alive connections, each one request after the other, for %s a round; "+
-			"raw limit: net/http reads the same request and franz-go (acks=all, linger 0) writes records that the door has made", job.what, clients, b.o.http)
+			"raw limit: net/http reads the same request and franz-go (acks=all, linger 0) writes records that neuronx-ingest made", job.what, clients, b.o.http)
 		r.throughput(job.name, "events/s", what, pairs)
 		r.latency(job.name, "time of a request; "+what, pairs)
 	}
-	// What the door took is admitted, so that no job after this one finds it in its way; and every event of it must be.
+	// Every accepted event must be admitted, and is before the next job starts, so that it does not add to that job.
 	to, err := b.ends(ctx, kafka.TopicIngress)
 	if err != nil {
 		return err
@@ -69,8 +69,8 @@ func (b *bench) door(ctx context.Context, r *report) error {
 	return err
 }
 
-// doorJob is one way to send events.
-type doorJob struct {
+// httpJob is one way to send events.
+type httpJob struct {
 	name  string
 	batch int // events of a request
 	media string
@@ -78,8 +78,8 @@ type doorJob struct {
 	body  func(dst []byte, rng *rand.Rand, n int) []byte
 }
 
-func (b *bench) doorJobs() []doorJob {
-	return []doorJob{
+func (b *bench) httpJobs() []httpJob {
+	return []httpJob{
 		{"http_single", 1, mediaOne, "JSON in, one event a request", one},
 		{"http_batch_json", batchSize, mediaBatch, fmt.Sprintf("JSON in, %d events a request", batchSize), appendBatch},
 		{"http_batch_avro", batchSize, mediaBatch, fmt.Sprintf("Avro in data_base64 in, %d events a request", batchSize), b.maker.appendAvroBatch},
@@ -88,15 +88,15 @@ func (b *bench) doorJobs() []doorJob {
 
 func one(dst []byte, rng *rand.Rand, _ int) []byte { return appendEvent(dst, randomID(rng)) }
 
-// stored is a record as the door wrote it.
+// stored is a record as neuronx-ingest wrote it.
 type stored struct {
 	Tenant  string
 	Headers []kafka.RecordHeader
 	Value   []byte
 }
 
-// sampleDoor has every tenant send a batch and keeps the records, for the bare server to write.
-func (b *bench) sampleDoor(ctx context.Context, ours processLike, address, file string) (err error) {
+// sampleRecords has every tenant send a batch and keeps the records, for the bare server to write.
+func (b *bench) sampleRecords(ctx context.Context, ours processLike, address, file string) (err error) {
 	from, err := b.ends(ctx, kafka.TopicIngress)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (b *bench) sampleDoor(ctx context.Context, ours processLike, address, file 
 		return err
 	}
 	defer func() { err = errors.Join(err, ours.Term()) }()
-	if err := b.c.Processes["bench-door"].Ready(ctx); err != nil {
+	if err := b.c.Processes["bench-http"].Ready(ctx); err != nil {
 		return err
 	}
 	for _, t := range b.tenants {
@@ -134,7 +134,7 @@ func (b *bench) sampleDoor(ctx context.Context, ours processLike, address, file 
 }
 
 // bare measures the raw limit, in a process of its own.
-func (b *bench) bare(ctx context.Context, file string, job doorJob) (s sample, err error) {
+func (b *bench) bare(ctx context.Context, file string, job httpJob) (s sample, err error) {
 	address, err := freeAddress()
 	if err != nil {
 		return s, err
@@ -166,12 +166,12 @@ func (b *bench) bare(ctx context.Context, file string, job doorJob) (s sample, e
 	return b.closed(ctx, address, job, cmd.Process.Pid)
 }
 
-// closed runs the clients against a server for a while, after a settling time.
-func (b *bench) closed(ctx context.Context, address string, job doorJob, pid int) (sample, error) {
+// closed runs the clients against a server for a while, after a warm-up.
+func (b *bench) closed(ctx context.Context, address string, job httpJob, pid int) (sample, error) {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	defer client.CloseIdleConnections()
 	began := time.Now()
-	from := began.Add(min(settle, b.o.http))
+	from := began.Add(min(warmUp, b.o.http))
 	end := from.Add(b.o.http)
 	var wg sync.WaitGroup
 	var mu sync.Mutex

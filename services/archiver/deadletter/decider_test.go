@@ -81,8 +81,8 @@ func (o *office) must(err error) {
 	}
 }
 
-func (o *office) desk() *deadletter.Desk {
-	return &deadletter.Desk{Pool: o.pool, Box: outbox.New(deadletter.Deriver, o.keys), Keys: o.keys, Schemas: o.cat, Log: slog.New(slog.DiscardHandler), Poll: 5 * time.Millisecond}
+func (o *office) decider() *deadletter.Decider {
+	return &deadletter.Decider{Pool: o.pool, Box: outbox.New(deadletter.Deriver, o.keys), Keys: o.keys, Schemas: o.cat, Log: slog.New(slog.DiscardHandler), Poll: 5 * time.Millisecond}
 }
 
 // letter puts a refused event before the people.
@@ -130,7 +130,7 @@ func (o *office) ask(offset int64, asks ...deadletter.Ask) []deadletter.Answer {
 			return out
 		}
 		if time.Now().After(end) {
-			o.t.Fatal("nobody answers")
+			o.t.Fatal("no answer")
 		}
 	}
 }
@@ -169,18 +169,18 @@ func (o *office) fold(events ...event.Recorded) {
 	}))
 }
 
-// open runs desks until the test ends.
+// open runs deciders until the test ends.
 func (o *office) open(n int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for range n {
 		wg.Add(1)
-		go func() { defer wg.Done(); _ = o.desk().Run(ctx) }()
+		go func() { defer wg.Done(); _ = o.decider().Run(ctx) }()
 	}
 	o.t.Cleanup(func() { cancel(); wg.Wait() })
 }
 
-func TestDesk_ALetterIsSentOnceHoweverManyAskAndDecide(t *testing.T) {
+func TestDecider_ALetterIsSentOnceHoweverManyAskAndDecide(t *testing.T) {
 	o := newOffice(t)
 	o.open(3)
 	o.letter(1, o.lead("a"))
@@ -199,7 +199,7 @@ func TestDesk_ALetterIsSentOnceHoweverManyAskAndDecide(t *testing.T) {
 	}
 }
 
-func TestDesk_StatesFollowFromLogAndLettersInAnyOrder(t *testing.T) {
+func TestDecider_StatesFollowFromLogAndLettersInAnyOrder(t *testing.T) {
 	o := newOffice(t)
 	o.open(1)
 	for n, id := range map[int64]string{1: "a", 2: "b", 3: "c", 4: "d"} {
@@ -243,7 +243,7 @@ func TestDesk_StatesFollowFromLogAndLettersInAnyOrder(t *testing.T) {
 	}
 }
 
-func TestDesk_ALetterOfNobodyIsDroppedWithoutAStream(t *testing.T) {
+func TestDecider_ALetterOfNoTenantIsDroppedWithoutAStream(t *testing.T) {
 	o := newOffice(t)
 	o.open(1)
 	ghost := o.lead("g")
@@ -260,7 +260,7 @@ func TestDesk_ALetterOfNobodyIsDroppedWithoutAStream(t *testing.T) {
 	}
 }
 
-func TestDesk_OperatorsAskAndNoMore(t *testing.T) {
+func TestDecider_OperatorsAskAndNoMore(t *testing.T) {
 	o := newOffice(t)
 	for _, sql := range []string{
 		`INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record) VALUES ('acme', 'deadletter', 1, 'x', '')`,

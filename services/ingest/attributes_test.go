@@ -20,8 +20,8 @@ const (
 	traceB = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
 )
 
-// TestDoors_JudgeTheSameAttributesTheSame sends each set of headers over HTTP in binary mode, as JSON, and over Kafka as Avro.
-func TestDoors_JudgeTheSameAttributesTheSame(t *testing.T) {
+// TestIngest_JudgesAttributesAlikeOverHTTPAndKafka sends each set of headers over HTTP in binary mode, as JSON, and over Kafka as Avro.
+func TestIngest_JudgesAttributesAlikeOverHTTPAndKafka(t *testing.T) {
 	b := startBoth(t)
 	schemas := b.schemas
 	id, schema, err := schemas.ByType(t.Context(), "lead.created")
@@ -45,7 +45,7 @@ func TestDoors_JudgeTheSameAttributesTheSame(t *testing.T) {
 		{name: "an empty correlation", headers: []string{"ce_id", "%s", "ce_correlationid", ""}},
 		{name: "an empty tenant", headers: []string{"ce_id", "%s", "ce_tenantid", ""}},
 		{name: "another tenant", headers: []string{"ce_id", "%s", "ce_tenantid", "zeta"}, refused: true},
-		{name: "an empty key beside an id", headers: []string{"ce_id", "%s", "Idempotency-Key", ""}},
+		{name: "an empty key with an id", headers: []string{"ce_id", "%s", "Idempotency-Key", ""}},
 		{name: "an empty key alone", headers: []string{"Idempotency-Key", ""}, refused: true},
 		{name: "an empty id", headers: []string{"ce_id", ""}, refused: true},
 		{name: "a key alone", headers: []string{"Idempotency-Key", "%s"}},
@@ -71,19 +71,19 @@ func TestDoors_JudgeTheSameAttributesTheSame(t *testing.T) {
 		{name: "two trace states", headers: []string{"ce_id", "%s", "traceparent", traceA, "tracestate", "a=1", "tracestate", "b=2"}},
 		{name: "a malformed trace", headers: []string{"ce_id", "%s", "traceparent", "00-xyz"}},
 		{name: "a huge foreign header", headers: []string{"ce_id", "%s", "x-jwt", fat}},
-		{name: "a system attribute that nobody signed", headers: []string{"ce_id", "%s", "ce_hops", "3"}},
+		{name: "an unsigned system attribute", headers: []string{"ce_id", "%s", "ce_hops", "3"}},
 		{name: "an unreadable id", headers: []string{"ce_id", "a\x01b"}, refused: true},
 	}
 	for i, c := range cases {
 		var got [2]string
-		for door := range 2 {
-			own := fmt.Sprintf("c%d-%d", i, door)
-			headers := []string{"ce_specversion", "1.0", "ce_source", "/doors", "ce_type", "lead.created"}
+		for way := range 2 {
+			own := fmt.Sprintf("c%d-%d", i, way)
+			headers := []string{"ce_specversion", "1.0", "ce_source", "/attributes", "ce_type", "lead.created"}
 			for _, h := range c.headers {
 				headers = append(headers, strings.ReplaceAll(h, "%s", own))
 			}
-			if door == 0 {
-				got[door] = b.overHTTP(own, headers)
+			if way == 0 {
+				got[way] = b.overHTTP(own, headers)
 				continue
 			}
 			body, err := schema.EncodeMap(map[string]any{"lead_id": own})
@@ -95,22 +95,22 @@ func TestDoors_JudgeTheSameAttributesTheSame(t *testing.T) {
 				rec.Headers = append(rec.Headers, kafka.RecordHeader{Key: headers[h], Value: []byte(headers[h+1])})
 			}
 			kafkatest.Produce(t, b.cfg, rec)
-			got[door] = b.became(own)
+			got[way] = b.became(own)
 		}
-		for door, what := range got {
+		for way, what := range got {
 			want := "refused"
 			if !c.refused {
-				want = fmt.Sprintf("admitted lead/c%d-%d %s", i, door, c.origin)
+				want = fmt.Sprintf("admitted lead/c%d-%d %s", i, way, c.origin)
 			}
 			if strings.Replace(what, " live", " ", 1) != want {
-				t.Errorf("%s, over %s: %q, want %q", c.name, []string{"HTTP", "Kafka"}[door], what, want)
+				t.Errorf("%s, over %s: %q, want %q", c.name, []string{"HTTP", "Kafka"}[way], what, want)
 			}
 		}
 	}
 }
 
-// An id that is the empty text names nobody: all leads that have it would share one row, one rule state and one contact.
-func TestDoors_RefuseAnIdThatIsTheEmptyText(t *testing.T) {
+// An id that is the empty text names no one: all leads that have it would share one row, one rule state and one contact.
+func TestIngest_RefusesAnIDThatIsTheEmptyText(t *testing.T) {
 	b := startBoth(t)
 	for _, c := range []struct {
 		typ, subject string

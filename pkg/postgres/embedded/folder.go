@@ -42,7 +42,7 @@ func serverAccount() (*account, error) {
 		}
 		return &account{uid: uint32(uid), gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("PostgreSQL refuses to run as root, and this machine has neither user postgres nor nobody to run it as")
+	return nil, errors.New("PostgreSQL refuses to run as root, and this machine has neither a user postgres nor a user nobody to run it as")
 }
 
 // ownerOf is the account for a cluster that is there: its owner, since the server refuses a folder of another user. Only root can
@@ -140,7 +140,7 @@ func clusterDir(dataDir string, a *account) (dir string, remote bool, err error)
 	return filepath.Join(base, "postgres-"+hex.EncodeToString(sum[:8])), true, nil
 }
 
-// remoteBase is the first place that the server's user can reach.
+// remoteBase is the first folder that the server's user can reach.
 func remoteBase(a *account) (string, error) {
 	var errs []error
 	for _, base := range []string{"/var/lib/neuronx", filepath.Join(os.TempDir(), "neuronx")} {
@@ -162,7 +162,7 @@ func remoteBase(a *account) (string, error) {
 		}
 		errs = append(errs, fmt.Errorf("user %d cannot reach %s", a.uid, base))
 	}
-	return "", fmt.Errorf("find a place for the PostgreSQL cluster: %w", errors.Join(errs...))
+	return "", fmt.Errorf("find a folder for the PostgreSQL cluster: %w", errors.Join(errs...))
 }
 
 // cacheDir is where downloaded binaries are kept.
