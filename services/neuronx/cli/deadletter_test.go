@@ -8,6 +8,7 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // What a dry run foresees is what the archiver would decide, and a limit hides nothing in silence.
@@ -29,7 +30,7 @@ func TestDeadletter_TheDryRunForeseesRefusalsAndTheRestIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	env := map[string]string{envPostgres: r.db.URL(postgres.RoleOps)}
+	env := map[string]string{operate.EnvPostgres: r.db.URL(postgres.RoleOps)}
 	for _, tc := range []struct {
 		line string
 		want []string
@@ -70,7 +71,7 @@ func TestLists_SayWhenTheyAreCut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	env := map[string]string{envPostgres: r.db.URL(postgres.RoleOps)}
+	env := map[string]string{operate.EnvPostgres: r.db.URL(postgres.RoleOps)}
 	if _, out, errs := try(t, env, "effects", "list", "-n", "2", "--subject", "s"); !strings.Contains(errs, "only 2 are shown, there are more") || strings.Contains(out, "e2") {
 		t.Errorf("%s%s", out, errs)
 	}
@@ -80,7 +81,7 @@ func TestLists_SayWhenTheyAreCut(t *testing.T) {
 }
 
 func TestEffectsResolve_SaysWhenADecisionChangedNothing(t *testing.T) {
-	err := unresolved(done{Tenant: "acme", Sequence: "7"}, []effectRow{{Status: "sending"}})
+	err := unresolved(operate.Done{Tenant: "acme", Sequence: "7"}, []effectRow{{Status: "sending"}})
 	if err == nil || !strings.Contains(err.Error(), "recorded as sequence 7 and changed nothing") {
 		t.Error(err)
 	}

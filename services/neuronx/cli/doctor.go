@@ -15,6 +15,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -58,15 +59,15 @@ is shown as skipped, with the right that it takes. It changes nothing.
 Exit 0: no check failed. Exit 1: one did, or nothing of the engine runs or is configured.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			urls := c.adminURLs(admin)
-			if err := c.needEngine(urls); err != nil {
+			if err := c.env.NeedEngine(urls); err != nil {
 				return err
 			}
 			if !cmd.Flags().Changed("laptop") {
-				laptop = c.value(envAdminURL) != "" // only dev has one
+				laptop = c.value(operate.EnvAdminURL) != "" // only dev has one
 			}
 			found := c.examine(cmd.Context(), c.checks(laptop, urls))
 			if err := show(c, found, []string{"CHECK", "RESULT", "DETAIL", "NEXT"}, func(f finding) []any {
-				return []any{f.Check, f.Result, oneLine(f.Detail), dash(f.Next)}
+				return []any{f.Check, f.Result, operate.OneLine(f.Detail), dash(f.Next)}
 			}); err != nil {
 				return err
 			}
@@ -80,7 +81,7 @@ Exit 0: no check failed. Exit 1: one did, or nothing of the engine runs or is co
 				}
 			}
 			if bad > 0 {
-				return &Error{Exit: exitFailed, What: plural(bad, "check") + " failed"}
+				return &operate.Error{Kind: operate.KindFailed, What: operate.Plural(bad, "check") + " failed"}
 			}
 			return nil
 		},
@@ -99,30 +100,30 @@ const (
 
 func (c *cli) checks(laptop bool, urls []string) []check {
 	return []check{
-		{"kafka", envBrokers, "", one(c.checkKafka)},
-		{"kafka: who may write", envBrokers, partKafka, one(c.checkAuthentication)},
-		{"kafka: disks", envBrokers, partKafka, c.checkDisks},
-		{"topics and brokers", envBrokers, partKafka, func(ctx context.Context) []finding { return c.checkSafety(ctx, laptop) }},
-		{"consumer groups", envBrokers, partKafka, c.checkGroups},
-		{"transactions", envBrokers, partKafka, c.checkTransactions},
-		{"sequencer's state", envBrokers, partKafka, c.checkState},
-		{"ingress", envBrokers, partKafka, c.checkIngress},
-		{"registry", envRegistry, "", one(c.checkRegistry)},
-		{"postgres", envPostgres, "", one(c.checkPostgres)},
-		{"postgres: writes", envPostgres, partPostgres, one(c.checkWrites)},
-		{"postgres: durability", envPostgres, partPostgres, func(ctx context.Context) []finding { return c.checkDurability(ctx, laptop) }},
-		{"postgres: walls", envPostgres, partPostgres, c.checkWalls},
-		{"archive", envPostgres, partPostgres, c.checkArchive},
-		{"tables against the log", envPostgres, partPostgres, c.checkForged},
-		{"outboxes against the log", envPostgres, partBoth, c.checkOutboxNumbers},
-		{"rules", envPostgres, partPostgres, c.checkTripped},
-		{"CRM connections", envPostgres, partPostgres, c.checkPaused},
-		{"migrations", envAdmin, "", one(c.checkMigrations)},
-		{"consumers", envPostgres, partBoth, c.checkConsumers},
-		{"stalled tenants", envPostgres, partPostgres, c.checkStalled},
-		{"clock: postgres", envPostgres, partPostgres, one(c.checkClock)},
-		{"signing keys", envKeys, "", one(c.checkKeys)},
-		{"http", envHTTP, "", one(c.checkHTTP)},
+		{"kafka", operate.EnvBrokers, "", one(c.checkKafka)},
+		{"kafka: who may write", operate.EnvBrokers, partKafka, one(c.checkAuthentication)},
+		{"kafka: disks", operate.EnvBrokers, partKafka, c.checkDisks},
+		{"topics and brokers", operate.EnvBrokers, partKafka, func(ctx context.Context) []finding { return c.checkSafety(ctx, laptop) }},
+		{"consumer groups", operate.EnvBrokers, partKafka, c.checkGroups},
+		{"transactions", operate.EnvBrokers, partKafka, c.checkTransactions},
+		{"sequencer's state", operate.EnvBrokers, partKafka, c.checkState},
+		{"ingress", operate.EnvBrokers, partKafka, c.checkIngress},
+		{"registry", operate.EnvRegistry, "", one(c.checkRegistry)},
+		{"postgres", operate.EnvPostgres, "", one(c.checkPostgres)},
+		{"postgres: writes", operate.EnvPostgres, partPostgres, one(c.checkWrites)},
+		{"postgres: durability", operate.EnvPostgres, partPostgres, func(ctx context.Context) []finding { return c.checkDurability(ctx, laptop) }},
+		{"postgres: walls", operate.EnvPostgres, partPostgres, c.checkWalls},
+		{"archive", operate.EnvPostgres, partPostgres, c.checkArchive},
+		{"tables against the log", operate.EnvPostgres, partPostgres, c.checkForged},
+		{"outboxes against the log", operate.EnvPostgres, partBoth, c.checkOutboxNumbers},
+		{"rules", operate.EnvPostgres, partPostgres, c.checkTripped},
+		{"CRM connections", operate.EnvPostgres, partPostgres, c.checkPaused},
+		{"migrations", operate.EnvAdmin, "", one(c.checkMigrations)},
+		{"consumers", operate.EnvPostgres, partBoth, c.checkConsumers},
+		{"stalled tenants", operate.EnvPostgres, partPostgres, c.checkStalled},
+		{"clock: postgres", operate.EnvPostgres, partPostgres, one(c.checkClock)},
+		{"signing keys", operate.EnvKeys, "", one(c.checkKeys)},
+		{"http", operate.EnvHTTP, "", one(c.checkHTTP)},
 		{"processes", "", "", func(ctx context.Context) []finding { return c.checkProcesses(ctx, urls) }},
 	}
 }
@@ -140,12 +141,12 @@ func (c *cli) examine(ctx context.Context, checks []check) []finding {
 		case away[ch.part] != "":
 			results = []finding{{Result: checkSkipped, Detail: away[ch.part]}}
 		default:
-			limited, cancel := context.WithTimeout(ctx, c.timeout)
+			limited, cancel := context.WithTimeout(ctx, c.env.Timeout)
 			began := time.Now()
 			results = ch.run(limited)
 			// A part that answers slowly, or now and then, would cost every check much of its time, and the person all of it.
-			if took := time.Since(began); ch.part != "" && took > c.timeout/4 && ctx.Err() == nil {
-				if late[ch.part] += took; late[ch.part] >= 2*c.timeout {
+			if took := time.Since(began); ch.part != "" && took > c.env.Timeout/4 && ctx.Err() == nil {
+				if late[ch.part] += took; late[ch.part] >= 2*c.env.Timeout {
 					away[ch.part] = ch.part + " answers too slowly: this takes a longer --timeout"
 					away[partBoth] = away[ch.part]
 				}
@@ -181,34 +182,34 @@ func fail(err error, next string) finding {
 }
 
 func (c *cli) checkKafka(ctx context.Context) finding {
-	admin, err := c.admin()
+	admin, err := c.env.Admin()
 	if err == nil {
 		err = ping(ctx, admin)
 	}
 	if kafka.Refused(err) {
-		f := fail(err, "check "+envKafkaUser+", "+envKafkaPassword+"_FILE and "+envKafkaMechanism)
-		f.Detail = "Kafka refuses the user " + c.value(envKafkaUser) + " or its password: " + f.Detail
+		f := fail(err, "check "+operate.EnvKafkaUser+", "+operate.EnvKafkaPassword+"_FILE and "+operate.EnvKafkaMechanism)
+		f.Detail = "Kafka refuses the user " + c.value(operate.EnvKafkaUser) + " or its password: " + f.Detail
 		f.away = "Kafka refuses this user or its password"
 		return f
 	}
 	if err != nil {
-		return fail(err, "is Kafka running at "+c.value(envBrokers)+", and are TLS and user as it wants them?")
+		return fail(err, "is Kafka running at "+c.value(operate.EnvBrokers)+", and are TLS and user as it wants them?")
 	}
 	versions, err := admin.Versions(ctx)
 	if err != nil {
 		return unseen(err, "")
 	}
-	return brokerVersions(c.value(envBrokers), versions)
+	return brokerVersions(c.value(operate.EnvBrokers), versions)
 }
 
 func (c *cli) checkRegistry(ctx context.Context) finding {
-	reg, err := c.registry()
+	reg, err := c.env.Registry()
 	if err != nil {
 		return fail(err, "")
 	}
 	types, err := reg.Types(ctx)
 	if err != nil {
-		return fail(err, "is the registry running at "+c.value(envRegistry)+"?")
+		return fail(err, "is the registry running at "+c.value(operate.EnvRegistry)+"?")
 	}
 	strays, err := reg.Strays(ctx)
 	if err != nil {
@@ -221,7 +222,7 @@ func (c *cli) checkRegistry(ctx context.Context) finding {
 	case len(strays) > 0:
 		return straysFinding(strays)
 	case len(changes) > 0:
-		return finding{Result: checkWarn, Detail: fmt.Sprintf("%d types; %s of this version not pushed", len(types), plural(len(changes), "schema")), Next: "neuronx provision --execute"}
+		return finding{Result: checkWarn, Detail: fmt.Sprintf("%d types; %s of this version not pushed", len(types), operate.Plural(len(changes), "schema")), Next: "neuronx provision --execute"}
 	}
 	return finding{Result: checkOK, Detail: fmt.Sprintf("%d types", len(types))}
 }
@@ -231,13 +232,13 @@ func straysFinding(strays []registry.Stray) finding {
 	s := strays[0]
 	detail := fmt.Sprintf("%s: events under the latest version, %d, are refused, as it can't be data of %s: %s", s.Subject, s.Version, s.EventType, s.Detail)
 	if len(strays) > 1 {
-		detail += fmt.Sprintf("; %s more", plural(len(strays)-1, "subject"))
+		detail += fmt.Sprintf("; %s more", operate.Plural(len(strays)-1, "subject"))
 	}
 	return finding{Result: checkFail, Detail: detail, Next: "delete that version at the registry, and set the subject's compatibility to FULL_TRANSITIVE"}
 }
 
 func (c *cli) checkPostgres(ctx context.Context) finding {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return fail(postgres.Explain(err), "is Postgres running, and the URL right?")
 	}
@@ -253,12 +254,12 @@ func (c *cli) checkPostgres(ctx context.Context) finding {
 }
 
 func (c *cli) checkMigrations(ctx context.Context) finding {
-	pending, err := postgres.Pending(ctx, c.value(envAdmin), provision.Migrations()...)
+	pending, err := postgres.Pending(ctx, c.value(operate.EnvAdmin), provision.Migrations()...)
 	switch {
 	case err != nil:
-		return fail(err, "is "+envAdmin+" right?")
+		return fail(err, "is "+operate.EnvAdmin+" right?")
 	case len(pending) > 0:
-		return finding{Result: checkFail, Detail: plural(len(pending), "migration") + " not applied: " + strings.Join(pending, ", "), Next: "neuronx provision --execute"}
+		return finding{Result: checkFail, Detail: operate.Plural(len(pending), "migration") + " not applied: " + strings.Join(pending, ", "), Next: "neuronx provision --execute"}
 	}
 	return finding{Result: checkOK, Detail: "all applied"}
 }
@@ -266,16 +267,16 @@ func (c *cli) checkMigrations(ctx context.Context) finding {
 // checkClock compares clocks: keys, expiry and the 24 hours of the key window go
 // by them. Half of the round trip is taken off.
 func (c *cli) checkClock(ctx context.Context) finding {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return fail(err, "")
 	}
-	before := c.now()
+	before := c.env.Now()
 	var there time.Time
 	if err := pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&there); err != nil {
 		return fail(err, "")
 	}
-	return skew(there.Sub(before.Add(c.now().Sub(before) / 2)))
+	return skew(there.Sub(before.Add(c.env.Now().Sub(before) / 2)))
 }
 
 func skew(d time.Duration) finding {
@@ -290,7 +291,7 @@ func skew(d time.Duration) finding {
 }
 
 func (c *cli) checkKeys(context.Context) finding {
-	path := c.value(envKeys)
+	path := c.value(operate.EnvKeys)
 	if _, err := event.LoadKeyring(path); err != nil {
 		return fail(err, "")
 	}
@@ -299,12 +300,12 @@ func (c *cli) checkKeys(context.Context) finding {
 
 // checkHTTP asks for the API's description, and compares the answer's Date.
 func (c *cli) checkHTTP(ctx context.Context) finding {
-	url := strings.TrimRight(c.value(envHTTP), "/") + "/openapi.json"
+	url := strings.TrimRight(c.value(operate.EnvHTTP), "/") + "/openapi.json"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return fail(err, "")
 	}
-	res, err := c.http.Do(req)
+	res, err := c.env.HTTP.Do(req)
 	if err != nil {
 		return fail(err, "is ingest running?")
 	}
@@ -313,9 +314,9 @@ func (c *cli) checkHTTP(ctx context.Context) finding {
 		return finding{Result: checkFail, Detail: url + " answers " + res.Status, Next: "is this the engine's HTTP door?"}
 	}
 	if at, err := http.ParseTime(res.Header.Get("Date")); err == nil {
-		if f := skew(at.Sub(c.now().Truncate(time.Second))); f.Result == checkFail {
+		if f := skew(at.Sub(c.env.Now().Truncate(time.Second))); f.Result == checkFail {
 			return f
 		}
 	}
-	return finding{Result: checkOK, Detail: c.value(envHTTP)}
+	return finding{Result: checkOK, Detail: c.value(operate.EnvHTTP)}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // What the look at the archive may cost: for so long sequences are counted, so many at a time, each tenant's newest first.
@@ -38,7 +39,7 @@ const bytesLookedAt = "of the bytes, only each tenant's newest ten were looked a
 
 // checkArchive looks for holes in the archive: the archiver writes each tenant's sequences without a gap, and its row with them.
 func (c *cli) checkArchive(ctx context.Context) []finding {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
@@ -142,7 +143,7 @@ func judgeArchive(found []*archived) []finding {
 		return out
 	}
 	if len(partly) == 0 {
-		return []finding{{Result: checkOK, Detail: fmt.Sprintf("no hole: counted all %d events of %s; %s", all, plural(len(found), "tenant"), bytesLookedAt)}}
+		return []finding{{Result: checkOK, Detail: fmt.Sprintf("no hole: counted all %d events of %s; %s", all, operate.Plural(len(found), "tenant"), bytesLookedAt)}}
 	}
 	if n := len(partly); n > maxSpans {
 		partly = append(partly[:maxSpans], fmt.Sprintf("and %d more tenants", n-maxSpans))

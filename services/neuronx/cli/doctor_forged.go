@@ -78,7 +78,7 @@ const forgeryLimit = 5
 
 // checkForged compares what services keep in tables of their own with what the tenants' streams say.
 func (c *cli) checkForged(ctx context.Context) []finding {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return []finding{fail(err, "")}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // waitsLong is how long a record may be in ingress before its verdict until doctor says so.
@@ -16,11 +17,11 @@ const waitsLong = 30 * time.Second
 // checkIngress tells partitions of ingress in which committed records have waited for their verdict for long: something holds the
 // sequencer up there, and every tenant of the partition waits behind it. The broker's append time counts.
 func (c *cli) checkIngress(ctx context.Context) []finding {
-	admin, err := c.admin()
+	admin, err := c.env.Admin()
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
-	young, err := admin.OffsetsAfter(ctx, c.now().Add(-waitsLong), kafka.TopicIngress)
+	young, err := admin.OffsetsAfter(ctx, c.env.Now().Add(-waitsLong), kafka.TopicIngress)
 	if err != nil {
 		return []finding{unseen(err, "the ACL Describe on "+kafka.TopicIngress)}
 	}
@@ -48,13 +49,13 @@ func (c *cli) checkIngress(ctx context.Context) []finding {
 		}
 		if n := old - from; n > 0 {
 			out = append(out, finding{Result: checkFail,
-				Detail: fmt.Sprintf("%s have waited for their verdict for more than %s in %s-%d, from offset %d on", plural(int(n), "record"), waitsLong, tp.Topic, tp.Partition, from),
+				Detail: fmt.Sprintf("%s have waited for their verdict for more than %s in %s-%d, from offset %d on", operate.Plural(int(n), "record"), waitsLong, tp.Topic, tp.Partition, from),
 				Next:   "neuronx status --admin <ingest's admin URL> says what the sequencer waits for; its log names the record at which a partition pauses"})
 		}
 	}
 	slices.SortFunc(out, func(a, b finding) int { return cmp.Compare(a.Detail, b.Detail) })
 	if len(out) == 0 {
-		out = append(out, finding{Result: checkOK, Detail: fmt.Sprintf("no record of %s has waited for its verdict for more than %s", plural(len(stable), "partition"), waitsLong)})
+		out = append(out, finding{Result: checkOK, Detail: fmt.Sprintf("no record of %s has waited for its verdict for more than %s", operate.Plural(len(stable), "partition"), waitsLong)})
 	}
 	return out
 }

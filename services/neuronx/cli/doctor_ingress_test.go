@@ -1,19 +1,21 @@
 package cli
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // A sequencer that is held up at a record is ready and alive, and its tenants wait.
 func TestDoctor_TellsRecordsThatHaveWaitedLongForTheirVerdict(t *testing.T) {
 	broker := kafkatest.Start(t)
-	env := map[string]string{envBrokers: strings.Join(broker.Brokers, ",")}
-	c := &cli{now: time.Now, settings: map[string]*string{}, getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
+	env := map[string]string{operate.EnvBrokers: strings.Join(broker.Brokers, ",")}
+	c := tool(env, io.Discard, io.Discard)
 	says := func(result string, words ...string) {
 		t.Helper()
 		found := c.checkIngress(t.Context())
@@ -32,7 +34,7 @@ func TestDoctor_TellsRecordsThatHaveWaitedLongForTheirVerdict(t *testing.T) {
 		kafkatest.Produce(t, broker, &kafka.Record{Topic: kafka.TopicIngress, Key: []byte("acme"), Partition: partition, Value: []byte("x")})
 	}
 	says(checkOK) // they have just come
-	c.now = func() time.Time { return time.Now().Add(time.Minute) }
+	c.env.Now = func() time.Time { return time.Now().Add(time.Minute) }
 	says(checkFail, "3 records have waited", "from offset 0 on")
 
 	admin, err := kafka.NewAdmin(broker)

@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 const (
@@ -39,7 +40,7 @@ const openLog = "Kafka has no authentication: anyone who reaches it can write th
 
 // checkAuthentication judges the configuration with which the services and this tool reach Kafka.
 func (c *cli) checkAuthentication(context.Context) finding {
-	cfg, err := c.kafka()
+	cfg, err := c.env.Kafka()
 	if err != nil {
 		return fail(err, "")
 	}
@@ -51,14 +52,14 @@ func authenticated(k app.KafkaSecurity) finding {
 	case k.Username == "" && k.CertFile == "":
 		return finding{Result: checkWarn, Detail: openLog, Next: "neuronx provision --kafka-users, and SASL or client certificates at the brokers"}
 	case !k.TLS:
-		return finding{Result: checkWarn, Detail: "user " + k.Username + " without TLS: what is sent can be read and changed on the way", Next: "set " + envKafkaTLS}
+		return finding{Result: checkWarn, Detail: "user " + k.Username + " without TLS: what is sent can be read and changed on the way", Next: "set " + operate.EnvKafkaTLS}
 	}
 	return finding{Result: checkOK, Detail: "as " + dash(k.Username) + ", with TLS"}
 }
 
 // checkDisks tells brokers whose disk is full or broken.
 func (c *cli) checkDisks(ctx context.Context) []finding {
-	admin, err := c.admin()
+	admin, err := c.env.Admin()
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
@@ -103,11 +104,11 @@ func judgeDisks(disks []kafka.Disk) []finding {
 // checkWrites tells a Postgres that is read-only, full or slow. SQL can't see a disk, so it writes, and takes it back; a role that may write
 // nothing lets the server write a temporary file.
 func (c *cli) checkWrites(ctx context.Context) finding {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return fail(err, "")
 	}
-	began := c.now()
+	began := c.env.Now()
 	err = tryWrite(ctx, pool)
 	does := "it takes writes"
 	var pg *pgconn.PgError
@@ -117,7 +118,7 @@ func (c *cli) checkWrites(ctx context.Context) finding {
 			err = postgres.Room(ctx, pool)
 		}
 	}
-	took := c.now().Sub(began)
+	took := c.env.Now().Sub(began)
 	switch {
 	case errors.As(err, &pg) && pg.Code == "53100":
 		return fail(postgres.Explain(err), "make room on the disk of Postgres; everything that waits goes on by itself")
@@ -144,7 +145,7 @@ func tryWrite(ctx context.Context, pool *pgxpool.Pool) error {
 
 // checkConsumers tells consumers that stand still although there is something to read, and groups that nobody reads for.
 func (c *cli) checkConsumers(ctx context.Context) []finding {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
@@ -162,10 +163,10 @@ func (c *cli) checkConsumers(ctx context.Context) []finding {
 	if err != nil {
 		return []finding{fail(postgres.Explain(err), "")}
 	}
-	if c.value(envBrokers) == "" {
-		return []finding{{Result: checkSkipped, Detail: envBrokers + " is not set, so it is not known what there is to read"}}
+	if c.value(operate.EnvBrokers) == "" {
+		return []finding{{Result: checkSkipped, Detail: operate.EnvBrokers + " is not set, so it is not known what there is to read"}}
 	}
-	admin, err := c.admin()
+	admin, err := c.env.Admin()
 	if err == nil {
 		err = ping(ctx, admin)
 	}
@@ -201,9 +202,9 @@ func moves(group string, members int, lag int64, idle map[string]time.Duration) 
 	case lag == 0:
 		return nil
 	case members == 0:
-		return &finding{Result: checkFail, Detail: fmt.Sprintf("nobody reads as %s, and %s wait", group, plural(int(lag), "record")), Next: "start the service, or see why it ended in its log"}
+		return &finding{Result: checkFail, Detail: fmt.Sprintf("nobody reads as %s, and %s wait", group, operate.Plural(int(lag), "record")), Next: "start the service, or see why it ended in its log"}
 	case known && since > standsStill:
-		return &finding{Result: checkFail, Detail: fmt.Sprintf("%s has written nothing for %s, and %s wait", group, since.Round(time.Second), plural(int(lag), "record")),
+		return &finding{Result: checkFail, Detail: fmt.Sprintf("%s has written nothing for %s, and %s wait", group, since.Round(time.Second), operate.Plural(int(lag), "record")),
 			Next: "neuronx status --admin <the service's admin URL> says what it waits for"}
 	}
 	return nil
@@ -223,11 +224,11 @@ func (c *cli) checkProcesses(ctx context.Context, urls []string) []finding {
 		lost, flapping := p.lost()
 		switch {
 		case !p.Answers:
-			out = append(out, finding{Result: checkFail, Detail: p.URL + " does not answer: " + brief(p.Detail), Next: "is the process running?"})
+			out = append(out, finding{Result: checkFail, Detail: p.URL + " does not answer: " + operate.Brief(p.Detail), Next: "is the process running?"})
 		case waits != "":
 			out = append(out, finding{Result: checkFail, Detail: p.URL + " waits: " + waits, Next: "repair what it waits for; it goes on by itself"})
 		case !p.Ready:
-			out = append(out, finding{Result: checkFail, Detail: p.URL + " is not ready: " + brief(p.Detail)})
+			out = append(out, finding{Result: checkFail, Detail: p.URL + " is not ready: " + operate.Brief(p.Detail)})
 		case flapping:
 			out = append(out, finding{Result: checkFail, Detail: p.URL + " is ready, but not for long: " + strings.Join(lost, "; "),
 				Next: "see whether it is overloaded, slow, or restarts again and again"})

@@ -9,6 +9,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // givenNumber is the last number that a deriver's outbox gave out for a tenant.
@@ -20,18 +21,18 @@ type givenNumber struct {
 // checkOutboxNumbers looks for rows that were taken out of an outbox without a trace there: all numbers were given to rows, none waits, and
 // the sequencer has not seen the last ones.
 func (c *cli) checkOutboxNumbers(ctx context.Context) []finding {
-	path := c.value(envKeys)
+	path := c.value(operate.EnvKeys)
 	if path == "" {
-		return []finding{{Result: checkSkipped, Detail: envKeys + " is not set: the sequencer's numbers can't be read without the signing keys"}}
+		return []finding{{Result: checkSkipped, Detail: operate.EnvKeys + " is not set: the sequencer's numbers can't be read without the signing keys"}}
 	}
-	if c.value(envBrokers) == "" {
-		return []finding{{Result: checkSkipped, Detail: envBrokers + " is not set: the sequencer's numbers are in Kafka"}}
+	if c.value(operate.EnvBrokers) == "" {
+		return []finding{{Result: checkSkipped, Detail: operate.EnvBrokers + " is not set: the sequencer's numbers are in Kafka"}}
 	}
 	keys, err := event.LoadKeyring(path)
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
-	cfg, err := c.kafka()
+	cfg, err := c.env.Kafka()
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
@@ -52,7 +53,7 @@ func (c *cli) checkOutboxNumbers(ctx context.Context) []finding {
 
 // emptyOutboxes lists the outboxes in which nothing waits.
 func (c *cli) emptyOutboxes(ctx context.Context) ([]givenNumber, error) {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func TestDoctor_FailsWhereTheLatestVersionOfASubjectCanNotHoldItsEvents(t *testing.T) {
@@ -22,7 +23,7 @@ func TestDoctor_FailsWhereTheLatestVersionOfASubjectCanNotHoldItsEvents(t *testi
 			{"subject":"neuronx.ingress-neuronx.lead.v1.LeadScored","version":2,"id":5,"schema":`+strconv.Quote(`{"type":"string"}`)+`}]`)
 	}))
 	t.Cleanup(server.Close)
-	c := &cli{err: io.Discard, getenv: func(name string) (string, bool) { return server.URL, name == envRegistry }, settings: map[string]*string{}, now: time.Now}
+	c := tool(map[string]string{operate.EnvRegistry: server.URL}, io.Discard, io.Discard)
 	got := c.checkRegistry(t.Context())
 	if got.Result != checkFail || got.Next == "" {
 		t.Fatalf("%+v", got)

@@ -7,7 +7,7 @@ import (
 
 // checkTripped finds rules that do nothing although they are published.
 func (c *cli) checkTripped(ctx context.Context) []finding {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return []finding{fail(err, "")}
 	}

@@ -20,7 +20,7 @@ func one(check func(context.Context) finding) func(context.Context) []finding {
 
 // checkSafety names every setting of topics and brokers under which data is lost.
 func (c *cli) checkSafety(ctx context.Context, laptop bool) []finding {
-	cfg, err := c.kafka()
+	cfg, err := c.env.Kafka()
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
@@ -83,7 +83,7 @@ var durability = []struct{ setting, bad, why string }{
 }
 
 func (c *cli) checkDurability(ctx context.Context, laptop bool) []finding {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
@@ -132,7 +132,7 @@ const wallQuery = `SELECT 'security is not forced on', n.nspname || '.' || r.rel
 
 // checkWalls looks whether tenants are kept apart by Postgres itself.
 func (c *cli) checkWalls(ctx context.Context) []finding {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return []finding{fail(err, "")}
 	}

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -45,8 +47,8 @@ func TestBrokerVersions_WarnsOfBrokersThatMayElectALoser(t *testing.T) {
 
 func TestCheckWalls_SeesAWallThatWasTakenDown(t *testing.T) {
 	db := postgrestest.New(t, provision.Migrations()...)
-	c := &cli{getenv: func(name string) (string, bool) { return db.URL(postgres.RoleOps), name == envPostgres }, settings: map[string]*string{}}
-	defer c.close()
+	c := tool(map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}, io.Discard, io.Discard)
+	defer c.env.Close()
 	if got := c.checkWalls(t.Context()); len(got) != 1 || got[0].Result != checkOK {
 		t.Fatalf("a provisioned database: %+v", got)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,7 +24,8 @@ func TestDoctor_AsksAPartNoMoreThatAnsweredSlowlyForTwiceTheTimeout(t *testing.T
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := &cli{timeout: 10 * time.Second}
+				c := tool(nil, io.Discard, io.Discard)
+				c.env.Timeout = 10 * time.Second
 				asked := map[string]int{}
 				answer := func(part string, takes time.Duration) check {
 					return check{name: part, part: part, run: func(ctx context.Context) []finding {

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // maxStalledFindings bounds the stalled tenants that doctor names; a defect in a consumer may stall every tenant.
@@ -15,7 +16,7 @@ const maxStalledFindings = 10
 
 // checkStalled finds tenants that a consumer set aside: nothing of them moves there until a person acts.
 func (c *cli) checkStalled(ctx context.Context) []finding {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
@@ -30,7 +31,7 @@ func (c *cli) checkStalled(ctx context.Context) []finding {
 	_, err = pgx.ForEachRow(rows, []any{&r.Consumer, &r.Generation, &r.Tenant, &r.Sequence, &r.Reason, &all}, func() error {
 		group, feed := consumer.SplitName(r.Consumer)
 		found = append(found, finding{Result: checkFail, Next: "neuronx stalled list --tenant " + r.Tenant,
-			Detail: fmt.Sprintf("%s is stalled in %s (feed %s, generation %d) at event %d: %s", r.Tenant, strings.TrimPrefix(group, "neuronx."), feed, r.Generation, r.Sequence, brief(r.Reason))})
+			Detail: fmt.Sprintf("%s is stalled in %s (feed %s, generation %d) at event %d: %s", r.Tenant, strings.TrimPrefix(group, "neuronx."), feed, r.Generation, r.Sequence, operate.Brief(r.Reason))})
 		return nil
 	})
 	if err != nil {

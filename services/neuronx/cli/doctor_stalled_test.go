@@ -7,6 +7,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -14,7 +15,7 @@ func TestDoctor_FailsOnStalledTenantsAndNamesTheEvent(t *testing.T) {
 	t.Chdir(t.TempDir())
 	db := postgrestest.New(t, provision.Migrations()...)
 	root := db.Pool(t, "")
-	env := map[string]string{envPostgres: db.URL(postgres.RoleOps)}
+	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}
 	// stalled returns the lines of the check.
 	stalled := func() (lines []string, code int) {
 		t.Helper()

@@ -8,6 +8,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // stateBudget bounds the look at the sequencer's state, which may be hundreds of megabytes.
@@ -15,12 +16,12 @@ const stateBudget = 5 * time.Second
 
 // checkState looks for records in neuronx.sequencer.state that somebody else wrote.
 func (c *cli) checkState(ctx context.Context) []finding {
-	cfg, err := c.kafka()
+	cfg, err := c.env.Kafka()
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
 	var keys *event.Keyring // without them seals are not looked at
-	if path := c.value(envKeys); path != "" {
+	if path := c.value(operate.EnvKeys); path != "" {
 		if keys, err = event.LoadKeyring(path); err != nil {
 			return []finding{fail(err, "")}
 		}
@@ -35,7 +36,7 @@ func (c *cli) checkState(ctx context.Context) []finding {
 func judgeState(found []sequencer.Stray, whole bool, err error) []finding {
 	var out []finding
 	for _, s := range found {
-		out = append(out, finding{Result: checkFail, Detail: fmt.Sprintf("somebody else wrote %s to partition %d, the first at offset %d: %s; the sequencer ignores them", plural(int(s.Records), "record"), s.Partition, s.Offset, s.Why),
+		out = append(out, finding{Result: checkFail, Detail: fmt.Sprintf("somebody else wrote %s to partition %d, the first at offset %d: %s; the sequencer ignores them", operate.Plural(int(s.Records), "record"), s.Partition, s.Offset, s.Why),
 			Next: "only ingest's Kafka user may write to neuronx.sequencer.state (pkg/kafka/access.yaml): find out who did, and take the right away"})
 	}
 	switch {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -58,7 +59,8 @@ func TestJudgeTxns_SaysNoneOnlyOfWhatWasLookedAt(t *testing.T) {
 
 func TestExamine_StopsAskingAPartThatTwiceDoesNotAnswerInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &cli{timeout: 10 * time.Second}
+		c := tool(nil, io.Discard, io.Discard)
+		c.env.Timeout = 10 * time.Second
 		hangs := check{name: "x", part: partPostgres, run: func(ctx context.Context) []finding {
 			<-ctx.Done()
 			return []finding{fail(ctx.Err(), "")}
@@ -77,7 +79,8 @@ func TestExamine_StopsAskingAPartThatTwiceDoesNotAnswerInTime(t *testing.T) {
 
 func TestExamine_StopsAskingAPartThatIsSlowAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &cli{timeout: 10 * time.Second}
+		c := tool(nil, io.Discard, io.Discard)
+		c.env.Timeout = 10 * time.Second
 		takes := func(d time.Duration) check {
 			return check{name: "x", part: partPostgres, run: func(context.Context) []finding { time.Sleep(d); return []finding{{Result: checkOK}} }}
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -68,8 +70,8 @@ func newForgeRig(t *testing.T) *forgeRig {
 		t.Fatal(err)
 	}
 	r := &forgeRig{t: t, db: db, root: db.Pool(t, "")}
-	r.doctor = &cli{getenv: func(name string) (string, bool) { return db.URL(postgres.RoleOps), name == envPostgres }, settings: map[string]*string{}}
-	t.Cleanup(r.doctor.close)
+	r.doctor = tool(map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}, io.Discard, io.Discard)
+	t.Cleanup(r.doctor.env.Close)
 	rows, err := r.root.Query(t.Context(), `SELECT format('SELECT %L AS part, md5(coalesce(string_agg(t::text, E''\n'' ORDER BY t::text), '''')) AS sum FROM %s t', c.oid::regclass, c.oid::regclass)
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname IN ('neuronx', 'projection') AND c.relkind IN ('r', 'p') AND NOT c.relispartition`)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func (c *cli) logCmd() *cobra.Command {
@@ -44,18 +45,18 @@ does the same by itself on its own topics where its Kafka user may.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			cfg, err := c.kafka()
+			cfg, err := c.env.Kafka()
 			if err != nil {
 				return err
 			}
 			admin, err := kafka.NewAdmin(cfg)
 			if err != nil {
-				return failed("open Kafka", err)
+				return operate.Fail("open Kafka", err)
 			}
 			defer admin.Close()
 			found, looked, err := hangingTxns(ctx, admin)
 			if err != nil {
-				return failed("look for hanging transactions", err).next("it needs Read on the topics and Describe on the transactional ids")
+				return operate.Fail("look for hanging transactions", err).Hint("it needs Read on the topics and Describe on the transactional ids")
 			}
 			var failures error
 			rows := make([]hangingRow, 0, len(found))
@@ -79,7 +80,7 @@ does the same by itself on its own topics where its Kafka user may.`,
 			}
 			switch {
 			case failures != nil:
-				return failed("end hanging transactions", failures).next("run it as a user with Alter on the cluster and Read on __transaction_state; of an unknown outcome, see docs/operations.md")
+				return operate.Fail("end hanging transactions", failures).Hint("run it as a user with Alter on the cluster and Read on __transaction_state; of an unknown outcome, see docs/operations.md")
 			case len(found) > 0 && !execute:
 				c.dryRun()
 			}
@@ -139,7 +140,7 @@ type lookedAt struct {
 
 // checkTransactions names what holds up readers for good.
 func (c *cli) checkTransactions(ctx context.Context) []finding {
-	cfg, err := c.kafka()
+	cfg, err := c.env.Kafka()
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
@@ -164,7 +165,7 @@ func judgeTxns(found []kafka.HangingTxn, looked lookedAt) []finding {
 		out = append(out, finding{Result: checkSkipped, Detail: "this Kafka user may not see, or they are missing: " + strings.Join(looked.hidden, ", "), Next: "it takes " + rightsToSeeTxns})
 	}
 	if len(found) == 0 && looked.partitions > 0 {
-		out = append(out, finding{Result: checkOK, Detail: "none hangs in " + plural(looked.partitions, "partition")})
+		out = append(out, finding{Result: checkOK, Detail: "none hangs in " + operate.Plural(looked.partitions, "partition")})
 	}
 	for _, t := range found {
 		out = append(out, finding{Result: checkFail, Next: "neuronx log hanging --execute",

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // severalHosts is what pgx says when Postgres is away: a line for each address and way of TLS that it tried.
@@ -20,9 +21,9 @@ var severalHosts = "failed to connect to `user=neuronx_rules database=neuronx`:\
 func TestBrief_MakesOneShortLineOfAnError(t *testing.T) {
 	for _, x := range []struct{ in, want string }{
 		{"", ""}, {"plain", "plain"}, {"  one\n\ttwo  \n\n three", "one; two; three"}, {"failed to connect:\n\ta: refused\n\tb: refused", "failed to connect: a: refused; b: refused"},
-		{"a;\r\nb", "a; b"}, {strings.Repeat("é ", maxErrorCell), strings.TrimRight(strings.Repeat("é ", maxErrorCell/2), " ") + "…"},
+		{"a;\r\nb", "a; b"}, {strings.Repeat("é ", operate.MaxBrief), strings.TrimRight(strings.Repeat("é ", operate.MaxBrief/2), " ") + "…"},
 	} {
-		if got := brief(x.in); got != x.want {
+		if got := operate.Brief(x.in); got != x.want {
 			t.Errorf("%q: %q, want %q", x.in, got, x.want)
 		}
 	}
@@ -53,7 +54,7 @@ func TestStatusAndDoctor_ShowALongErrorAsOneShortLine(t *testing.T) {
 	}
 	_, out, _ := call(t, "status", "--admin", admin.URL, "-o", "json")
 	var o overview
-	if err := json.Unmarshal([]byte(out), &o); err != nil || len(o.Processes) != 1 || len(o.Processes[0].Components) != 5 || len(o.Processes[0].Components[0].Reason) <= maxErrorCell {
+	if err := json.Unmarshal([]byte(out), &o); err != nil || len(o.Processes) != 1 || len(o.Processes[0].Components) != 5 || len(o.Processes[0].Components[0].Reason) <= operate.MaxBrief {
 		t.Errorf("JSON lacks a part of what the process told (%v): %s", err, out)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // processRow is what one process says of itself at its admin port.
@@ -35,7 +36,7 @@ func (p *processRow) waits() []string {
 		case len(out) == maxWaits:
 			more++
 		default:
-			c.Reason = brief(c.Reason)
+			c.Reason = operate.Brief(c.Reason)
 			out = append(out, c.String())
 		}
 	}
@@ -53,7 +54,7 @@ func (p *processRow) lost() (out []string, flapping bool) {
 			continue
 		}
 		l := *c.Lost
-		l.Reason = brief(l.Reason)
+		l.Reason = operate.Brief(l.Reason)
 		flapping = flapping || l.Flapping
 		out = append(out, c.Name+" was "+l.String())
 	}
@@ -68,7 +69,7 @@ func (c *cli) adminURLs(flag []string) []string {
 	if len(flag) > 0 {
 		return flag
 	}
-	if u := c.value(envAdminURL); u != "" {
+	if u := c.value(operate.EnvAdminURL); u != "" {
 		return []string{u}
 	}
 	return nil
@@ -97,7 +98,7 @@ func (c *cli) process(ctx context.Context, url string) processRow {
 		return row
 	}
 	req.Header.Set("Accept", "application/json")
-	res, err := c.http.Do(req)
+	res, err := c.env.HTTP.Do(req)
 	if err != nil {
 		row.Detail = err.Error()
 		return row

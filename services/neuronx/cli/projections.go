@@ -6,6 +6,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/projector"
 )
 
@@ -37,7 +38,7 @@ func (c *cli) projectionsList() *cobra.Command {
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
@@ -54,11 +55,11 @@ func (c *cli) projectionsList() *cobra.Command {
 				WHERE ($1 = '' OR p.tenant_id = $1) AND ($2 = '' OR p.state = $2)
 				ORDER BY p.tenant_id, f.feed, p.generation LIMIT 10001`, tenantID, state, names, projector.Feeds())
 			if err != nil {
-				return failed("list projections", err)
+				return operate.Fail("list projections", err)
 			}
 			found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[projectionRow])
 			if err != nil {
-				return failed("list projections", err)
+				return operate.Fail("list projections", err)
 			}
 			found = capped(c, found, 10_000, "--tenant and --state choose")
 			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "APPLIED", "REASON", "LEFT OUT", "DEFINITION", "MADE FOR"}, func(r projectionRow) []any {

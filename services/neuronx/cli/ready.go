@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // ready is the health check of images that hold no shell and no curl.
@@ -18,19 +20,19 @@ func (c *cli) ready() *cobra.Command {
 			defer cancel()
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(args[0], "/")+"/readyz", nil)
 			if err != nil {
-				return usage("%q is no URL", args[0])
+				return operate.Usage("%q is no URL", args[0])
 			}
-			res, err := c.http.Do(req)
+			res, err := c.env.HTTP.Do(req)
 			if err != nil {
-				return failed("not ready", err)
+				return operate.Fail("not ready", err)
 			}
 			defer func() { _ = res.Body.Close() }()
 			b, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
 			if err != nil {
-				return failed("not ready", err)
+				return operate.Fail("not ready", err)
 			}
 			if text := strings.TrimSpace(string(b)); res.StatusCode != http.StatusOK {
-				return failed("not ready", nil).why("%s: %s", res.Status, text)
+				return operate.Fail("not ready", nil).Because("%s: %s", res.Status, text)
 			}
 			c.note("ready")
 			return nil

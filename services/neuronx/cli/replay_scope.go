@@ -9,19 +9,20 @@ import (
 
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/reset"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // readBy refuses a reset that nobody would notice: of a group that is none of the engine's, or of a topic that the group does not read.
 func readBy(group string, topics []string) error {
 	if !slices.Contains(kafka.Groups(), group) {
-		return failed(fmt.Sprintf("there is no group %q", group), nil).why("nobody would read from the offsets that are set").
-			next("%sthe groups are %s", didYouMean(group, kafka.Groups()), strings.Join(kafka.Groups()[1:], ", "))
+		return operate.Fail(fmt.Sprintf("there is no group %q", group), nil).Because("nobody would read from the offsets that are set").
+			Hint("%sthe groups are %s", didYouMean(group, kafka.Groups()), strings.Join(kafka.Groups()[1:], ", "))
 	}
 	reads, _ := kafka.TopicsOf(group)
 	for _, t := range topics {
 		if name, _, _ := strings.Cut(t, ":"); !slices.Contains(reads, name) {
-			return failed(fmt.Sprintf("%s does not read the topic %q", group, name), nil).why("nobody would read from the offsets that are set").
-				next("%sit reads %s", didYouMean(name, reads), strings.Join(reads, " and "))
+			return operate.Fail(fmt.Sprintf("%s does not read the topic %q", group, name), nil).Because("nobody would read from the offsets that are set").
+				Hint("%sit reads %s", didYouMean(name, reads), strings.Join(reads, " and "))
 		}
 	}
 	return nil
@@ -50,7 +51,7 @@ func (c *cli) ofItsTopics(f resetFlags, rows []reset.Row) ([]reset.Row, error) {
 func didYouMean(name string, names []string) string {
 	best, distance := "", len(name)/3+1
 	for _, n := range names {
-		if d := levenshtein(name, n); d < distance {
+		if d := operate.Distance(name, n); d < distance {
 			best, distance = n, d
 		}
 	}
@@ -66,7 +67,7 @@ func foreignMembers(d kafka.GroupDescription) []finding {
 	for _, m := range d.Members {
 		if !kafka.OwnMember(m.ClientID) {
 			out = append(out, finding{Result: checkFail, Detail: fmt.Sprintf("client %q at %s is a member of %s and has %s of it: what it reads is not applied", m.ClientID, m.Host, d.Group,
-				plural(len(m.Partitions), "partition")), Next: "end that program; another one reads with a group of its own"})
+				operate.Plural(len(m.Partitions), "partition")), Next: "end that program; another one reads with a group of its own"})
 		}
 	}
 	return out
@@ -75,7 +76,7 @@ func foreignMembers(d kafka.GroupDescription) []finding {
 // checkGroups names offsets that have no effect: of groups that are like the engine's and are none of them, and of topics that a group does
 // not read. Kafka's tools make such groups and offsets of a typing error, and say that it was done.
 func (c *cli) checkGroups(ctx context.Context) []finding {
-	admin, err := c.admin()
+	admin, err := c.env.Admin()
 	if err != nil {
 		return []finding{fail(err, "")}
 	}

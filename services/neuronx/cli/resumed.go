@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // What became of a row that was let go on.
@@ -30,7 +31,7 @@ type resumedRow struct {
 // it was. passed is how many events the verb itself took a row further: 1 for a skip.
 func (c *cli) showResumed(ctx context.Context, pool *pgxpool.Pool, verb string, rows []consumer.Row, passed int64) error {
 	var now []consumer.Row
-	_, err := until(ctx, func() (bool, error) {
+	_, err := operate.Until(ctx, func() (bool, error) {
 		found, err := rowsNow(ctx, pool, rows)
 		if err != nil {
 			return false, err
@@ -44,7 +45,7 @@ func (c *cli) showResumed(ctx context.Context, pool *pgxpool.Pool, verb string, 
 		return true, nil
 	})
 	if err != nil {
-		return failed("see what became of them", err)
+		return operate.Fail("see what became of them", err)
 	}
 	if now == nil { // the time was over before the first look
 		now = slices.Clone(rows)
@@ -60,15 +61,15 @@ func (c *cli) showResumed(ctx context.Context, pool *pgxpool.Pool, verb string, 
 		}
 	}
 	if err := show(c, out, []string{"CONSUMER", "FEED", "TENANT", "GENERATION", verb, "RESULT", "REASON"}, func(r resumedRow) []any {
-		return []any{r.Consumer, r.Feed, r.Tenant, r.Generation, r.Sequence, r.Result, dash(oneLine(r.Reason))}
+		return []any{r.Consumer, r.Feed, r.Tenant, r.Generation, r.Sequence, r.Result, dash(operate.OneLine(r.Reason))}
 	}); err != nil {
 		return err
 	}
 	switch again, waiting := count[resumedStalled], count[resumedNotYet]; {
 	case again > 0:
-		return partial("%d of %d are stalled again", again, len(rows)).next("neuronx stalled list")
+		return operate.Partial("%d of %d are stalled again", again, len(rows)).Hint("neuronx stalled list")
 	case waiting > 0:
-		return partial("%d of %d have not gone on yet", waiting, len(rows)).next("is the service running? see `neuronx status`; this need not be done again")
+		return operate.Partial("%d of %d have not gone on yet", waiting, len(rows)).Hint("is the service running? see `neuronx status`; this need not be done again")
 	}
 	return nil
 }

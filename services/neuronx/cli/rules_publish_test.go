@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -43,7 +45,7 @@ func ruleBench(t *testing.T) (run func(args ...string) (out, errs string, code i
 		t.Fatal(err)
 	}
 	return func(args ...string) (string, string, int) {
-		code, out, errs := try(t, map[string]string{envPostgres: db.URL(postgres.RoleOps)}, args...)
+		code, out, errs := try(t, map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}, args...)
 		return out, errs, code
 	}
 }
@@ -106,8 +108,8 @@ func TestRulesShow_PrintsTheTextsInForceWithTheirVersion(t *testing.T) {
 
 func TestDoctor_WarnsOfRulesThatAreOff(t *testing.T) {
 	db := postgrestest.New(t, provision.Migrations()...)
-	c := &cli{getenv: func(name string) (string, bool) { return db.URL(postgres.RoleOps), name == envPostgres }, settings: map[string]*string{}}
-	defer c.close()
+	c := tool(map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}, io.Discard, io.Discard)
+	defer c.env.Close()
 	if got := c.checkTripped(t.Context()); len(got) != 1 || got[0].Result != checkOK {
 		t.Errorf("nobody's rules are off: %+v", got)
 	}

@@ -4,10 +4,11 @@ import (
 	"strings"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // secretEnvs are the settings that are secrets; the file that <NAME>_FILE names may hold one, as for the services.
-var secretEnvs = []string{envPostgres, envAdmin, envKafkaPassword, envAPIKey, envDemoKey}
+var secretEnvs = []string{operate.EnvPostgres, operate.EnvAdmin, operate.EnvKafkaPassword, operate.EnvAPIKey, operate.EnvDemoKey}
 
 // loadSecretFiles reads the files of <NAME>_FILE whose setting is not given otherwise. One that others can read is refused.
 func (c *cli) loadSecretFiles() error {
@@ -25,7 +26,7 @@ func (c *cli) loadSecretFiles() error {
 		}
 		b, err := event.ReadSecretFile(path)
 		if err != nil {
-			return failed("read the file of "+env+"_FILE", err)
+			return operate.Fail("read the file of "+env+"_FILE", err)
 		}
 		c.secretFiles[env] = strings.TrimSpace(string(b))
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/projector"
 )
 
@@ -48,7 +49,7 @@ func (p *place) rowNames() ([]string, error) {
 		return nil, err
 	}
 	if p.feed == projector.FeedControl && p.consumer != "" && p.consumer != "projector" {
-		return nil, usage("%s has no feed %s", p.consumer, p.feed).next("only the projector has several feeds")
+		return nil, operate.Usage("%s has no feed %s", p.consumer, p.feed).Hint("only the projector has several feeds")
 	}
 	var names []string
 	for _, name := range consumerNames() {
@@ -78,7 +79,7 @@ func (p *place) find(ctx context.Context, pool *pgxpool.Pool) ([]consumer.Row, e
 	for _, name := range names {
 		rows, err := consumer.Rows(ctx, pool, name, p.tenant, consumer.Stalled)
 		if err != nil {
-			return nil, failed("list stalled tenants", err)
+			return nil, operate.Fail("list stalled tenants", err)
 		}
 		all = append(all, rows...)
 	}
@@ -100,7 +101,7 @@ func (c *cli) showStalled(verb string, rows []consumer.Row) error {
 		out[i] = stalledAtOf(r)
 	}
 	return show(c, out, []string{"CONSUMER", "FEED", "TENANT", "GENERATION", verb, "REASON"}, func(r stalledAt) []any {
-		return []any{r.Consumer, r.Feed, r.Tenant, r.Generation, r.Sequence, dash(oneLine(r.Reason))}
+		return []any{r.Consumer, r.Feed, r.Tenant, r.Generation, r.Sequence, dash(operate.OneLine(r.Reason))}
 	})
 }
 
@@ -111,7 +112,7 @@ func (c *cli) stalledList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
@@ -139,7 +140,7 @@ each: it resumed, is stalled again, or its service has not taken it up within --
 				return err
 			}
 			if all == (p.tenant != "") {
-				return usage("either --tenant or --all says whom to retry")
+				return operate.Usage("either --tenant or --all says whom to retry")
 			}
 			if _, err := p.rowNames(); err != nil {
 				return err
@@ -157,7 +158,7 @@ each: it resumed, is stalled again, or its service has not taken it up within --
 func (c *cli) retry(cmd *cobra.Command, p place, execute bool) error {
 	ctx, cancel := c.bounded(cmd)
 	defer cancel()
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return err
 	}
@@ -184,7 +185,7 @@ func (c *cli) retry(cmd *cobra.Command, p place, execute bool) error {
 	for _, name := range slices.Compact(names) {
 		retried, err := consumer.Retry(ctx, pool, name, p.tenant)
 		if err != nil && !errors.Is(err, consumer.ErrNotStalled) { // it may have been retried by somebody else in between
-			return failed("retry", err)
+			return operate.Fail("retry", err)
 		}
 		done = append(done, retried...)
 	}
@@ -203,7 +204,7 @@ func nobodyStalled(verb string, p place) error {
 	if where == "" {
 		where = "any consumer"
 	}
-	return failed(verb, event.Refuse(event.CodeNotFound, "%s in %s", who, where).Hint("neuronx stalled list"))
+	return operate.Fail(verb, event.Refuse(event.CodeNotFound, "%s in %s", who, where).Hint("neuronx stalled list"))
 }
 
 func (c *cli) stalledSkip() *cobra.Command {
@@ -247,18 +248,18 @@ func bindSkip(cmd *cobra.Command, opt *consumer.SkipOptions, execute *bool) {
 // skip shows, or passes over, the event that a tenant is stalled at.
 func (c *cli) skip(cmd *cobra.Command, p place, opt consumer.SkipOptions, execute bool) error {
 	if p.consumer == "archiver" {
-		return unsafe("the archiver skips no event").why("%s", consumer.ErrNoSkip).
-			next("mend what its reason says, then `neuronx stalled retry --consumer archiver --tenant %s --execute`", p.tenant)
+		return operate.Unsafe("the archiver skips no event").Because("%s", consumer.ErrNoSkip).
+			Hint("mend what its reason says, then `neuronx stalled retry --consumer archiver --tenant %s --execute`", p.tenant)
 	}
 	if err := required("reason", opt.Reason); err != nil {
 		return err
 	}
 	if execute && opt.Sequence <= 0 {
-		return usage("--sequence is required with --execute").next("without --execute, this shows which event would be skipped")
+		return operate.Usage("--sequence is required with --execute").Hint("without --execute, this shows which event would be skipped")
 	}
 	ctx, cancel := c.bounded(cmd)
 	defer cancel()
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return err
 	}
@@ -283,7 +284,7 @@ func (c *cli) skip(cmd *cobra.Command, p place, opt consumer.SkipOptions, execut
 		c.dryRun()
 		return nil
 	}
-	pub, err := c.publisher()
+	pub, err := c.env.Publisher()
 	if err != nil {
 		return err
 	}
@@ -296,17 +297,17 @@ func (c *cli) skip(cmd *cobra.Command, p place, opt consumer.SkipOptions, execut
 		opt.Consumer, opt.Tenant = name, p.tenant
 		skipped, err := consumer.SkipAnnounced(ctx, pool, archive.NewReader(pool), pub, opt)
 		if err != nil && !errors.Is(err, consumer.ErrNotStalled) && !errors.Is(err, consumer.ErrMoved) {
-			return failed("skip", err)
+			return operate.Fail("skip", err)
 		}
 		done = append(done, skipped...)
 	}
 	if len(done) == 0 {
-		return unsafe("nothing was skipped: %s is not stalled at sequence %d any more", p.tenant, opt.Sequence).next("neuronx stalled list --tenant %s", p.tenant)
+		return operate.Unsafe("nothing was skipped: %s is not stalled at sequence %d any more", p.tenant, opt.Sequence).Hint("neuronx stalled list --tenant %s", p.tenant)
 	}
 	return c.showResumed(ctx, pool, "SKIPPED", done, 1)
 }
 
 func movedOn(p place, at, asked int64) error {
-	return unsafe("%s is stalled at sequence %d, not %d", p.tenant, at, asked).
-		why("it has gone on since, or the number is of another consumer").next("neuronx stalled list --tenant %s", p.tenant)
+	return operate.Unsafe("%s is stalled at sequence %d, not %d", p.tenant, at, asked).
+		Because("it has gone on since, or the number is of another consumer").Hint("neuronx stalled list --tenant %s", p.tenant)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // overview is what `status` shows. What is nil could not be asked, which is something else than empty.
@@ -77,12 +78,12 @@ with the command that retries them, outbox, effects, CRM connections that are re
 Exit 0: all was asked, and nothing is wrong. Exit 1: a process is not ready or keeps losing what it needs, nobody reads a group, a tenant is stalled, or its
 CRM connection is refused. Exit 3: a part could not be asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.needEngine(c.adminURLs(admin)); err != nil {
+			if err := c.env.NeedEngine(c.adminURLs(admin)); err != nil {
 				return err
 			}
 			o := overview{Problems: []string{}, Wrong: []string{}}
 			part := func(read func(ctx context.Context)) {
-				ctx, cancel := context.WithTimeout(cmd.Context(), min(c.timeout, partLimit))
+				ctx, cancel := context.WithTimeout(cmd.Context(), min(c.env.Timeout, partLimit))
 				defer cancel()
 				read(ctx)
 			}
@@ -94,7 +95,7 @@ CRM connection is refused. Exit 3: a part could not be asked.`,
 			})
 			part(func(ctx context.Context) { o.Groups = c.groups(ctx, &o) })
 			part(func(ctx context.Context) {
-				if pool, err := c.pool(ctx); err != nil {
+				if pool, err := c.env.Pool(ctx); err != nil {
 					o.Problems = append(o.Problems, err.Error())
 				} else {
 					readStatus(ctx, pool, &o)
@@ -106,9 +107,9 @@ CRM connection is refused. Exit 3: a part could not be asked.`,
 			}
 			switch {
 			case len(o.Problems) > 0:
-				return partial("a part of the engine could not be asked").why("%s", o.why()).next("%s", o.next())
+				return operate.Partial("a part of the engine could not be asked").Because("%s", o.why()).Hint("%s", o.next())
 			case len(o.Wrong) > 0:
-				return (&Error{Exit: exitFailed, What: "something is wrong"}).why("%s", o.why()).next("%s", o.next())
+				return (&operate.Error{Kind: operate.KindFailed, What: "something is wrong"}).Because("%s", o.why()).Hint("%s", o.next())
 			}
 			return nil
 		},
@@ -123,11 +124,11 @@ func (o *overview) judge() {
 		p := &o.Processes[i]
 		switch waits := p.waits(); {
 		case !p.Answers:
-			o.Wrong = append(o.Wrong, p.URL+" does not answer: "+brief(p.Detail))
+			o.Wrong = append(o.Wrong, p.URL+" does not answer: "+operate.Brief(p.Detail))
 		case len(waits) > 0:
 			o.Wrong = append(o.Wrong, p.URL+" waits: "+strings.Join(waits, "; "))
 		case !p.Ready:
-			o.Wrong = append(o.Wrong, p.URL+" is not ready: "+brief(p.Detail))
+			o.Wrong = append(o.Wrong, p.URL+" is not ready: "+operate.Brief(p.Detail))
 		default:
 			if lost, flapping := p.lost(); flapping {
 				o.Wrong = append(o.Wrong, p.URL+" is ready, but not for long: "+strings.Join(lost, "; "))
@@ -147,7 +148,7 @@ func (o *overview) judge() {
 		stalled[r.Tenant] = true
 	}
 	if n := len(stalled); n > 0 { // a tenant may be stalled in several consumers
-		o.Wrong = append(o.Wrong, plural(n, "stalled tenant"))
+		o.Wrong = append(o.Wrong, operate.Plural(n, "stalled tenant"))
 	}
 }
 
@@ -155,7 +156,7 @@ func (o *overview) judge() {
 func (o *overview) why() string {
 	lines := make([]string, 0, len(o.Problems)+len(o.Wrong))
 	for _, p := range o.Problems {
-		lines = append(lines, brief(p))
+		lines = append(lines, operate.Brief(p))
 	}
 	return strings.Join(append(lines, o.Wrong...), "\n")
 }
@@ -173,7 +174,7 @@ func (o *overview) next() string {
 
 // groups asks Kafka about every consumer group of the engine.
 func (c *cli) groups(ctx context.Context, o *overview) []groupRow {
-	admin, err := c.admin()
+	admin, err := c.env.Admin()
 	if err == nil {
 		err = ping(ctx, admin)
 	}
@@ -341,7 +342,7 @@ func (c *cli) showStatus(o overview) error {
 	})
 	for i := range o.Stalled {
 		r := &o.Stalled[i]
-		c.whole(r.Tenant+" in "+r.Consumer, brief(r.Reason), r.next())
+		c.whole(r.Tenant+" in "+r.Consumer, operate.Brief(r.Reason), r.next())
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // maxPausedRows bounds the tenants that `status` and `doctor` name because their CRM connection is refused.
@@ -22,7 +23,7 @@ func pausedWhat(p ledger.Paused) string {
 	if why == "" {
 		why = "no request can be made with its connection"
 	}
-	return fmt.Sprintf("%s: %s (%s); %s waiting, next try %s", p.Tenant, why, dash(p.LastError), plural(int(p.Waiting), "effect"), p.Next.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%s: %s (%s); %s waiting, next try %s", p.Tenant, why, dash(p.LastError), operate.Plural(int(p.Waiting), "effect"), p.Next.UTC().Format(time.RFC3339))
 }
 
 // pausedNext is the command that ends it. It keeps the mode that is in force: without --mode the connection would only record.
@@ -54,7 +55,7 @@ func pausedWrong(paused []ledger.Paused) string {
 	if len(names) == 0 {
 		return ""
 	}
-	wrong := plural(len(names), "tenant") + " whose CRM connection is refused: " + strings.Join(names, ", ")
+	wrong := operate.Plural(len(names), "tenant") + " whose CRM connection is refused: " + strings.Join(names, ", ")
 	if len(paused) >= maxPausedRows {
 		wrong = "at least " + wrong
 	}
@@ -86,13 +87,13 @@ func (c *cli) noteWhyPending(ctx context.Context, rows []effectRow) error {
 	if len(pending) == 0 {
 		return nil
 	}
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return err
 	}
 	paused, err := ledger.ListPaused(ctx, pool, maxPausedRows)
 	if err != nil {
-		return failed("list effects", err)
+		return operate.Fail("list effects", err)
 	}
 	for _, p := range paused {
 		if pending[p.Tenant] {
@@ -104,7 +105,7 @@ func (c *cli) noteWhyPending(ctx context.Context, rows []effectRow) error {
 
 // checkPaused finds tenants whose effects wait because their CRM connection is refused.
 func (c *cli) checkPaused(ctx context.Context) []finding {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return []finding{fail(err, "")}
 	}

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -14,8 +16,8 @@ func TestPaused_DoctorAndStatusNameTheTenantWhoseCRMRefusesItsToken(t *testing.T
 	db := postgrestest.New(t, provision.Migrations()...)
 	ops := db.Pool(t, postgres.RoleOps)
 	var out bytes.Buffer
-	c := &cli{getenv: func(name string) (string, bool) { return db.URL(postgres.RoleOps), name == envPostgres }, settings: map[string]*string{}, out: &out, format: formatTable}
-	defer c.close()
+	c := tool(map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}, &out, io.Discard)
+	defer c.env.Close()
 	examine := func() []finding { // what doctor makes of it
 		var checks []check
 		for _, ch := range c.checks(true, nil) {
@@ -23,7 +25,7 @@ func TestPaused_DoctorAndStatusNameTheTenantWhoseCRMRefusesItsToken(t *testing.T
 				checks = append(checks, ch)
 			}
 		}
-		c.timeout = partLimit
+		c.env.Timeout = partLimit
 		return c.examine(t.Context(), checks)
 	}
 	if got := examine(); len(got) != 1 || got[0].Result != checkOK {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // rebuildRow is the read models of one feed that are being built again for one reason, or that wait for that.
@@ -52,7 +54,7 @@ func (c *cli) sayRebuilds(rows []rebuildRow) {
 // what says which read models are built again and why. It is pure.
 func (r rebuildRow) what() string {
 	if r.Building {
-		return fmt.Sprintf("%s of %s: being built again for %s", plural(int(r.Tenants), "tenant"), r.Consumer, r.Why)
+		return fmt.Sprintf("%s of %s: being built again for %s", operate.Plural(int(r.Tenants), "tenant"), r.Consumer, r.Why)
 	}
-	return fmt.Sprintf("%s of %s: built by %s, not by the newest; waits for a projector with the newest", plural(int(r.Tenants), "tenant"), r.Consumer, r.Why)
+	return fmt.Sprintf("%s of %s: built by %s, not by the newest; waits for a projector with the newest", operate.Plural(int(r.Tenants), "tenant"), r.Consumer, r.Why)
 }

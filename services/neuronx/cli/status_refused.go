@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // refusedMetric counts requests that were refused for what they would hold, by reason and tenant.
@@ -50,7 +52,7 @@ func (c *cli) refusedAt(ctx context.Context, url string) map[[2]string]int64 {
 	if err != nil {
 		return nil
 	}
-	res, err := c.http.Do(req)
+	res, err := c.env.HTTP.Do(req)
 	if err != nil {
 		return nil
 	}
@@ -76,6 +78,6 @@ func (c *cli) refusedAt(ctx context.Context, url string) map[[2]string]int64 {
 // sayRefused prints a line a tenant and reason.
 func (c *cli) sayRefused(rows []refusedRow) {
 	for _, r := range rows {
-		c.say("refused", fmt.Sprintf("%s of %s at HTTP: %s", plural(int(r.Requests), "request"), r.Tenant, r.Reason), "neuronx tenant suspend "+r.Tenant)
+		c.say("refused", fmt.Sprintf("%s of %s at HTTP: %s", operate.Plural(int(r.Requests), "request"), r.Tenant, r.Reason), "neuronx tenant suspend "+r.Tenant)
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,7 +21,7 @@ func TestRefused_NamesTheTenantWhoseRequestsWouldHoldTooMuch(t *testing.T) {
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
 	var out bytes.Buffer
-	c := &cli{out: &out, http: http.DefaultClient}
+	c := tool(nil, &out, io.Discard)
 	got := c.refused(t.Context(), []string{ingest.URL, ingest.URL + "/", other.URL, "http://127.0.0.1:1"})
 	if len(got) != 2 || got[0] != (refusedRow{"greedy", "tenant_memory_full", 460}) || got[1] != (refusedRow{"greedy", "slow_body", 6}) {
 		t.Fatalf("%+v", got)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // maxRuleRows bounds the rules that `status` names; a tenant may have 500.
@@ -28,9 +30,9 @@ func (r *ruleTrouble) what() string {
 		return "off: " + r.Tripped
 	}
 	if r.OverBudget == 0 {
-		return fmt.Sprintf("failed on %s by their values, last with %s", plural(int(r.ByData), "event"), r.LastData)
+		return fmt.Sprintf("failed on %s by their values, last with %s", operate.Plural(int(r.ByData), "event"), r.LastData)
 	}
-	return fmt.Sprintf("cut on %s, last by its %s", plural(int(r.OverBudget), "event"), r.LastBudget)
+	return fmt.Sprintf("cut on %s, last by its %s", operate.Plural(int(r.OverBudget), "event"), r.LastBudget)
 }
 
 // others says that the tenant has more such rules, which need not be in the same trouble.
@@ -38,7 +40,7 @@ func (r *ruleTrouble) others(before string) string {
 	if r.Others == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s%s off, cut or failing: neuronx rules health --tenant %s", before, plural(int(r.Others), "other rule"), r.Tenant)
+	return fmt.Sprintf("%s%s off, cut or failing: neuronx rules health --tenant %s", before, operate.Plural(int(r.Others), "other rule"), r.Tenant)
 }
 
 // next is the command that ends it.

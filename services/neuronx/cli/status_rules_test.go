@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ func TestReadRules_NamesTheTenantWhoseRulesAreCutOrOff(t *testing.T) {
 		t.Fatalf("%+v %v", got, err)
 	}
 	var out bytes.Buffer
-	c := &cli{out: &out, format: formatTable}
+	c := tool(nil, &out, io.Discard)
 	c.sayRules(got)
 	for _, want := range []string{"b of dear: cut on 7 events, last by its event_cost; neuronx rules publish <cheaper rules> --tenant dear; 1 other rule off, cut or failing: neuronx rules health --tenant dear",
 		"d of off: off: failures; neuronx rules reset d --tenant off; 1 other rule off, cut or failing: neuronx rules health --tenant off"} {

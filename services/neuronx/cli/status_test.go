@@ -19,12 +19,8 @@ import (
 func call(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	c := &cli{
-		out: &out, err: &errs, in: strings.NewReader(""), getenv: func(string) (string, bool) { return "", false }, now: time.Now,
-		http: http.DefaultClient, settings: map[string]*string{},
-	}
 	t.Chdir(t.TempDir()) // no dev.env
-	code = c.run(t.Context(), args)
+	code = tool(nil, &out, &errs).run(t.Context(), args)
 	return code, out.String(), errs.String()
 }
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func TestFit_CutsTextBeforeNamesAndNamesInTheirMiddle(t *testing.T) {
@@ -52,7 +54,7 @@ func TestNearest_FindsWhatWasMeantAndNothingElse(t *testing.T) {
 		"acmee": "acme", "amce": "acme", "glbex": "globex", "lead.creatd": "lead.created", "lead/4": "lead/42", "neuronx.projektor": "neuronx.projector",
 		"neuronx": "neuronx.projector", "zebra": "", "": "",
 	} {
-		if got := nearest(word, names); got != want {
+		if got := operate.Nearest(word, names); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)
 		}
 	}

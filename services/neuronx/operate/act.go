@@ -1,4 +1,4 @@
-package cli
+package operate
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// done is what a verb shows of the event it published.
-type done struct {
+// Done is what a verb shows of the event it published.
+type Done struct {
 	Tenant   string `json:"tenant_id"`
 	EventID  string `json:"event_id"`
 	Type     string `json:"type"`
@@ -22,44 +22,44 @@ type done struct {
 	Sequence string `json:"sequence"` // a string: it passes 2^53
 }
 
-// act publishes a signed event and waits until the sequencer has judged it.
-func (c *cli) act(ctx context.Context, tenant, typ, subject, id string, data map[string]any) (done, error) {
-	return c.actWith(ctx, tenant, func(pub *control.Publisher) (event.Event, error) {
-		return pub.Publish(ctx, tenant, typ, subject, id, data, control.WithSource("cli"))
+// Act publishes a signed event and waits until the sequencer has judged it.
+func (v *Env) Act(ctx context.Context, who Principal, tenant, typ, subject, id string, data map[string]any) (Done, error) {
+	return v.ActWith(ctx, tenant, func(pub *control.Publisher) (event.Event, error) {
+		return pub.Publish(ctx, tenant, typ, subject, id, data, control.WithSource(who.Source))
 	})
 }
 
-// actWith is act for events that another package makes.
-func (c *cli) actWith(ctx context.Context, tenant string, publish func(*control.Publisher) (event.Event, error)) (done, error) {
+// ActWith is act for events that another package makes.
+func (v *Env) ActWith(ctx context.Context, tenant string, publish func(*control.Publisher) (event.Event, error)) (Done, error) {
 	if !event.ValidTenant(tenant) {
-		return done{}, usage("%q is not a tenant id", tenant).next("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
+		return Done{}, Usage("%q is not a tenant id", tenant).Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
 	}
-	pub, err := c.publisher()
+	pub, err := v.Publisher()
 	if err != nil {
-		return done{}, err
+		return Done{}, err
 	}
-	admin, err := c.admin()
+	admin, err := v.Admin()
 	if err != nil {
-		return done{}, err
+		return Done{}, err
 	}
 	watch, err := newWatch(ctx, admin, tenant)
 	if err != nil {
-		return done{}, failed("look at the log", err)
+		return Done{}, Fail("look at the log", err)
 	}
-	cfg, err := c.kafka()
+	cfg, err := v.Kafka()
 	if err != nil {
-		return done{}, err
+		return Done{}, err
 	}
 	e, err := publish(pub)
 	if err != nil {
-		return done{}, failed("publish the event", err)
+		return Done{}, Fail("publish the event", err)
 	}
-	c.note("published %s %s, waiting for the sequencer", e.Type, e.ID)
+	v.Note("published %s %s, waiting for the sequencer", e.Type, e.ID)
 	rec, err := watch.verdict(ctx, cfg, admin, e.ID)
 	if err != nil {
-		return done{}, err
+		return Done{}, err
 	}
-	return done{Tenant: tenant, EventID: e.ID, Type: e.Type, Subject: e.Subject, Sequence: strconv.FormatInt(rec.Sequence, 10)}, nil
+	return Done{Tenant: tenant, EventID: e.ID, Type: e.Type, Subject: e.Subject, Sequence: strconv.FormatInt(rec.Sequence, 10)}, nil
 }
 
 // watch reads what is added to a tenant's partition of the log and of the dead
@@ -119,7 +119,7 @@ func (w *watch) verdict(ctx context.Context, cfg kafka.Config, admin *kafka.Admi
 	for {
 		ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
 		if err != nil && ctx.Err() == nil {
-			return rec, failed("look at the log", err)
+			return rec, Fail("look at the log", err)
 		}
 		for topic, from := range w.next {
 			to, ok := ends[kafka.TopicPartition{Topic: topic, Partition: w.partition}]
@@ -130,15 +130,15 @@ func (w *watch) verdict(ctx context.Context, cfg kafka.Config, admin *kafka.Admi
 			case errors.Is(err, errFound):
 				return rec, refused
 			case err != nil && ctx.Err() == nil:
-				return rec, failed("read the log", err)
+				return rec, Fail("read the log", err)
 			}
 			w.next[topic] = to
 		}
 		select {
 		case <-ctx.Done():
-			return rec, (&Error{Exit: exitFailed, What: "the sequencer has not judged event " + id + " in time"}).
-				why("it was published, and may still be admitted").
-				next("is ingest running? see `neuronx status`; the event is found with `neuronx events get --tenant %s %s`", w.tenant, id)
+			return rec, (&Error{Kind: KindFailed, What: "the sequencer has not judged event " + id + " in time"}).
+				Because("it was published, and may still be admitted").
+				Hint("is ingest running? see `neuronx status`; the event is found with `neuronx events get --tenant %s %s`", w.tenant, id)
 		case <-poll.C:
 		}
 	}
@@ -147,30 +147,30 @@ func (w *watch) verdict(ctx context.Context, cfg kafka.Config, admin *kafka.Admi
 func refusedBySequencer(r *kafka.Record) error {
 	code, _ := kafka.Header(r, event.DeadCode)
 	detail, _ := kafka.Header(r, event.DeadDetail)
-	e := &Error{Exit: exitFailed, What: "the engine refused it", Why: code + ": " + detail, Code: event.Code(code)}
+	e := &Error{Kind: KindFailed, What: "the engine refused it", Why: code + ": " + detail, Code: event.Code(code)}
 	switch event.Code(code) {
 	case event.CodeUnknownTenant:
 		e.Next = "`neuronx tenant create <tenant> --execute` makes a tenant; `neuronx tenant list` shows them"
 	case event.CodeTenantExists:
 		e.Next = "`neuronx tenant list` shows it; there is nothing to do"
 	case event.CodeInvalidSignature:
-		e.Next = "use the signing keys file of the running engine (" + envKeys + ")"
+		e.Next = "use the signing keys file of the running engine (" + EnvKeys + ")"
 	}
 	return e
 }
 
-// takenBy waits until a consumer has taken in what was recorded: until then it goes by what was before.
-func (c *cli) takenBy(ctx context.Context, group string, d done) error {
-	pool, err := c.pool(ctx)
+// TakenBy waits until a consumer has taken in what was recorded: until then it goes by what was before.
+func (v *Env) TakenBy(ctx context.Context, group string, d Done) error {
+	pool, err := v.Pool(ctx)
 	if err != nil {
 		return err
 	}
 	want, err := strconv.ParseInt(d.Sequence, 10, 64)
 	if err != nil {
-		return failed("read the sequence", err)
+		return Fail("read the sequence", err)
 	}
 	var row consumer.Row // the newest generation's
-	ok, err := until(ctx, func() (bool, error) {
+	ok, err := Until(ctx, func() (bool, error) {
 		rows, err := consumer.Rows(ctx, pool, group, d.Tenant, "")
 		if len(rows) > 0 {
 			row = rows[len(rows)-1]
@@ -178,20 +178,20 @@ func (c *cli) takenBy(ctx context.Context, group string, d done) error {
 		return row.Sequence >= want, err
 	})
 	if err != nil {
-		return failed("read the progress of "+group, err)
+		return Fail("read the progress of "+group, err)
 	}
 	if ok {
 		return nil
 	}
-	e := partial("it is recorded as sequence %s, but %s has not taken it in yet", d.Sequence, group)
+	e := Partial("it is recorded as sequence %s, but %s has not taken it in yet", d.Sequence, group)
 	if row.State == consumer.Stalled {
-		return e.why("the tenant is stalled there at sequence %d: %s", row.Sequence+1, row.Reason).next("see `neuronx status`; this need not be done again")
+		return e.Because("the tenant is stalled there at sequence %d: %s", row.Sequence+1, row.Reason).Hint("see `neuronx status`; this need not be done again")
 	}
-	return e.why("it has come to sequence %d", row.Sequence).next("is it running? see `neuronx status`; this need not be done again")
+	return e.Because("it has come to sequence %d", row.Sequence).Hint("is it running? see `neuronx status`; this need not be done again")
 }
 
-// until polls cond every 100 ms; it is false at the end of ctx.
-func until(ctx context.Context, cond func() (bool, error)) (bool, error) {
+// Until polls cond every 100 ms; it is false at the end of ctx.
+func Until(ctx context.Context, cond func() (bool, error)) (bool, error) {
 	poll := time.NewTicker(100 * time.Millisecond)
 	defer poll.Stop()
 	for {

@@ -1,4 +1,4 @@
-package cli
+package operate
 
 import (
 	"context"
@@ -22,7 +22,7 @@ func archiveReach(ctx context.Context, pool *pgxpool.Pool, tenantID string) (r r
 		coalesce(max(updated_at) FILTER (WHERE consumer = $2) < now() - interval '5 seconds', true)
 		FROM neuronx.progress WHERE tenant_id = $1 AND state <> 'retired'`, tenantID, kafka.GroupArchiver).Scan(&r.archived, &r.seen, &r.still)
 	if err != nil {
-		return r, failed("read how far the archive is", err)
+		return r, Fail("read how far the archive is", err)
 	}
 	return r, nil
 }
@@ -33,31 +33,31 @@ func (r reach) String() string {
 	return fmt.Sprintf("ends at sequence %d, and the log has at least %d", r.archived, r.seen)
 }
 
-// noteBehind says on stderr that what is shown from the archive lacks the newest events. An archive that follows a moving log is always a
+// NoteBehind says on stderr that what is shown from the archive lacks the newest events. An archive that follows a moving log is always a
 // moment behind; that is not worth a line.
-func (c *cli) noteBehind(ctx context.Context, pool *pgxpool.Pool, tenantID string) error {
+func (v *Env) NoteBehind(ctx context.Context, pool *pgxpool.Pool, tenantID string) error {
 	r, err := archiveReach(ctx, pool, tenantID)
 	if err == nil && r.behind() && r.still {
-		c.note("the archive of %s %s: newer events are missing here; `neuronx status` shows whether the archiver runs", tenantID, r)
+		v.Note("the archive of %s %s: newer events are missing here; `neuronx status` shows whether the archiver runs", tenantID, r)
 	}
 	return err
 }
 
-// notArchived is the error about something that a tenant's archive has nothing of. near is what was meant, maybe; it is no help while the
+// NotArchived is the error about something that a tenant's archive has nothing of. near is what was meant, maybe; it is no help while the
 // archive lacks events that were admitted.
-func notArchived(ctx context.Context, pool *pgxpool.Pool, tenantID, what, near, next string) error {
-	e := &Error{Exit: exitFailed, What: "the archive of " + tenantID + " has " + what, Code: event.CodeNotFound}
+func NotArchived(ctx context.Context, pool *pgxpool.Pool, tenantID, what, near, next string) error {
+	e := &Error{Kind: KindFailed, What: "the archive of " + tenantID + " has " + what, Code: event.CodeNotFound}
 	r, err := archiveReach(ctx, pool, tenantID)
 	switch {
 	case err != nil:
 		return err
 	case r.behind():
 		e.Why = "it " + r.String() + ": it may be among those"
-		return e.next("`neuronx events tail --tenant %s` reads the log itself; `neuronx status` shows whether the archiver runs", tenantID)
+		return e.Hint("`neuronx events tail --tenant %s` reads the log itself; `neuronx status` shows whether the archiver runs", tenantID)
 	case near != "":
-		return e.next("did you mean %s? `neuronx events list --tenant %s` lists the newest events", near, tenantID)
+		return e.Hint("did you mean %s? `neuronx events list --tenant %s` lists the newest events", near, tenantID)
 	case strings.Contains(what, "@"):
-		return e.next("`neuronx events list --tenant %s --email <address>` finds events by an address", tenantID)
+		return e.Hint("`neuronx events list --tenant %s --email <address>` finds events by an address", tenantID)
 	}
-	return e.next("%s; the archive follows the log by a moment", next)
+	return e.Hint("%s; the archive follows the log by a moment", next)
 }

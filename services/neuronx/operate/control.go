@@ -1,4 +1,4 @@
-package cli
+package operate
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -33,7 +32,7 @@ func loadControl(ctx context.Context, pool *pgxpool.Pool, tenantID string) (cont
 		return p, nil
 	}
 	if err != nil {
-		return p, failed("read how far tenants and keys are", err)
+		return p, Fail("read how far tenants and keys are", err)
 	}
 	return p, nil
 }
@@ -48,25 +47,25 @@ func (p controlProgress) String() string {
 	return fmt.Sprintf("%s at sequence %d", p.state, p.sequence)
 }
 
-// applied waits until the tables that the HTTP role goes by have taken in a command. What is recorded there is certain; what it waits for
+// Applied waits until the tables that the HTTP role goes by have taken in a command. What is recorded there is certain; what it waits for
 // is the feed control of the projector, which no read model holds up.
-func (c *cli) applied(cmd *cobra.Command, d done) error {
-	if c.value(envPostgres) == "" {
-		c.note("%s is not set: not waiting for the tables of tenants and keys", envPostgres)
+func (v *Env) Applied(ctx context.Context, d Done) error {
+	if v.Value(EnvPostgres) == "" {
+		v.Note("%s is not set: not waiting for the tables of tenants and keys", EnvPostgres)
 		return nil
 	}
-	ctx, cancel := c.bounded(cmd)
+	ctx, cancel := context.WithTimeout(ctx, v.Timeout)
 	defer cancel()
-	pool, err := c.pool(ctx)
+	pool, err := v.Pool(ctx)
 	if err != nil {
 		return err
 	}
 	want, err := strconv.ParseInt(d.Sequence, 10, 64)
 	if err != nil {
-		return failed("read the sequence", err)
+		return Fail("read the sequence", err)
 	}
 	var at controlProgress
-	ok, err := until(ctx, func() (bool, error) {
+	ok, err := Until(ctx, func() (bool, error) {
 		now, err := loadControl(ctx, pool, d.Tenant)
 		if err == nil {
 			at = now
@@ -79,17 +78,17 @@ func (c *cli) applied(cmd *cobra.Command, d done) error {
 	if ok {
 		return nil
 	}
-	e := partial("it is recorded as sequence %s, but not applied yet", d.Sequence).
-		why("tenants and keys (feed control of %s): %s", kafka.GroupProjector, at)
+	e := Partial("it is recorded as sequence %s, but not applied yet", d.Sequence).
+		Because("tenants and keys (feed control of %s): %s", kafka.GroupProjector, at)
 	if at.state == consumer.Stalled {
-		return e.next("neuronx stalled retry --consumer projector --feed control --tenant %s; the command need not be given again", d.Tenant)
+		return e.Hint("neuronx stalled retry --consumer projector --feed control --tenant %s; the command need not be given again", d.Tenant)
 	}
-	return e.next("is the projector running? see `neuronx status`; the command need not be given again")
+	return e.Hint("is the projector running? see `neuronx status`; the command need not be given again")
 }
 
-// controlBehind says what the tables of tenants and keys lack of a tenant's part of the log; empty: nothing.
-func (c *cli) controlBehind(ctx context.Context, tenantID string) (string, error) {
-	pool, err := c.pool(ctx)
+// ControlBehind says what the tables of tenants and keys lack of a tenant's part of the log; empty: nothing.
+func (v *Env) ControlBehind(ctx context.Context, tenantID string) (string, error) {
+	pool, err := v.Pool(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -100,26 +99,26 @@ func (c *cli) controlBehind(ctx context.Context, tenantID string) (string, error
 	if at.state != consumer.Live || at.seen > at.sequence {
 		return at.String(), nil
 	}
-	admin, err := c.admin()
+	admin, err := v.Admin()
 	if err != nil {
 		return "", err
 	}
 	w, err := newWatch(ctx, admin, tenantID)
 	if err != nil {
-		return "", failed("look at the log", err)
+		return "", Fail("look at the log", err)
 	}
 	// Records that the projector has not read yet: the tenant's own among them are missing from the tables.
 	var next int64
 	err = pool.QueryRow(ctx, `SELECT next_offset FROM neuronx.partition_progress WHERE consumer = $1 AND topic = $2 AND partition = $3`,
 		kafka.GroupProjector, kafka.TopicEvents, w.partition).Scan(&next)
 	if err != nil {
-		return "", failed("read how far the projector is", err)
+		return "", Fail("read how far the projector is", err)
 	}
 	end := w.next[kafka.TopicEvents]
 	if end <= next {
 		return "", nil
 	}
-	cfg, err := c.kafka()
+	cfg, err := v.Kafka()
 	if err != nil {
 		return "", err
 	}
@@ -136,7 +135,7 @@ func (c *cli) controlBehind(ctx context.Context, tenantID string) (string, error
 	case errors.Is(err, errFound):
 		return at.String() + "; the log has more", nil
 	case err != nil:
-		return "", failed("read the log", err)
+		return "", Fail("read the log", err)
 	}
 	return "", nil
 }

@@ -1,4 +1,4 @@
-package cli
+package operate
 
 import (
 	"context"
@@ -19,35 +19,35 @@ import (
 // dialLimit bounds the look whether anybody listens.
 const dialLimit = 5 * time.Second
 
-// start is what to do when nothing runs.
-const start = "start `make run`"
+// Start is what to do when nothing runs.
+const Start = "start `make run`"
 
-// notRunning reports whether an error says that nobody listens.
-func notRunning(err error) bool {
+// NotRunning reports whether an error says that nobody listens.
+func NotRunning(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.down
 }
 
 // engine looks whether anything of the engine listens, of what is configured; the error says that nothing does. Parts that are away
 // while others answer are told by status and doctor one by one.
-func (c *cli) engine() error {
+func (v *Env) engine() error {
 	var down []string
 	for _, look := range []struct {
 		env string
 		ask func(string) error
 	}{
-		{envBrokers, func(v string) error { return c.listening("Kafka", envBrokers, kafkaAddresses(strings.Split(v, ","))) }},
-		{envPostgres, func(v string) error { return c.postgresListening(envPostgres, v) }},
-		{envRegistry, func(v string) error { return c.urlListening("the schema registry", envRegistry, v) }},
-		{envHTTP, func(v string) error { return c.urlListening("the HTTP door", envHTTP, v) }},
-		{envAdminURL, func(v string) error { return c.urlListening("the admin port", envAdminURL, v) }},
+		{EnvBrokers, func(at string) error { return v.listening("Kafka", EnvBrokers, kafkaAddresses(strings.Split(at, ","))) }},
+		{EnvPostgres, func(at string) error { return v.PostgresListening(EnvPostgres, at) }},
+		{EnvRegistry, func(at string) error { return v.URLListening("the schema registry", EnvRegistry, at) }},
+		{EnvHTTP, func(at string) error { return v.URLListening("the HTTP door", EnvHTTP, at) }},
+		{EnvAdminURL, func(at string) error { return v.URLListening("the admin port", EnvAdminURL, at) }},
 	} {
-		v := c.value(look.env)
-		if v == "" {
+		at := v.Value(look.env)
+		if at == "" {
 			continue
 		}
-		err := look.ask(v)
-		if !notRunning(err) {
+		err := look.ask(at)
+		if !NotRunning(err) {
 			return nil
 		}
 		var e *Error
@@ -57,16 +57,16 @@ func (c *cli) engine() error {
 	if len(down) == 0 {
 		return nil
 	}
-	return (&Error{Exit: exitFailed, What: "the engine is not running: nobody answers at " + strings.Join(down, ", "), Code: event.CodeUnavailable, down: true}).next("%s", start)
+	return (&Error{Kind: KindFailed, What: "the engine is not running: nobody answers at " + strings.Join(down, ", "), Code: event.CodeUnavailable, down: true}).Hint("%s", Start)
 }
 
 // listening asks whether anybody listens at one of the addresses. The clients of Kafka and Postgres would try again for a minute, or
 // for ever, before they say that nobody does. What was found once counts for the whole command.
-func (c *cli) listening(what, env string, addrs []string) error {
-	if err, asked := c.asked[env]; asked {
+func (v *Env) listening(what, env string, addrs []string) error {
+	if err, asked := v.asked[env]; asked {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), min(dialLimit, max(c.timeout, time.Second)))
+	ctx, cancel := context.WithTimeout(context.Background(), min(dialLimit, max(v.Timeout, time.Second)))
 	defer cancel()
 	answers := make(chan error, len(addrs))
 	for _, addr := range addrs {
@@ -86,22 +86,22 @@ func (c *cli) listening(what, env string, addrs []string) error {
 	}
 	var result error
 	if why != nil {
-		next := start
+		next := Start
 		if !allLoopback(addrs) {
-			next = fmt.Sprintf("is %s running there, and %s right? For an engine on this machine, %s", what, env, start)
+			next = fmt.Sprintf("is %s running there, and %s right? For an engine on this machine, %s", what, env, Start)
 		}
 		var op *net.OpError
 		if errors.As(why, &op) {
 			why = op.Err
 		}
 		place := strings.Join(addrs, ", ") + " (" + what + ")"
-		result = (&Error{Exit: exitFailed, What: "the engine is not running: nobody answers at " + place, Code: event.CodeUnavailable, down: true, place: place}).
-			why("%v", why).next("%s", next)
+		result = (&Error{Kind: KindFailed, What: "the engine is not running: nobody answers at " + place, Code: event.CodeUnavailable, down: true, place: place}).
+			Because("%v", why).Hint("%s", next)
 	}
-	if c.asked == nil {
-		c.asked = map[string]error{}
+	if v.asked == nil {
+		v.asked = map[string]error{}
 	}
-	c.asked[env] = result
+	v.asked[env] = result
 	return result
 }
 
@@ -127,9 +127,9 @@ func kafkaAddresses(brokers []string) []string {
 	return out
 }
 
-// postgresListening looks at the hosts of a Postgres URL; a URL that can't be read, and a socket in the file system, are left to the
+// PostgresListening looks at the hosts of a Postgres URL; a URL that can't be read, and a socket in the file system, are left to the
 // client.
-func (c *cli) postgresListening(env, text string) error {
+func (v *Env) PostgresListening(env, text string) error {
 	cfg, err := pgconn.ParseConfig(text)
 	if err != nil {
 		return nil //nolint:nilerr // postgres.Open says what is wrong with it, without its password
@@ -145,11 +145,11 @@ func (c *cli) postgresListening(env, text string) error {
 			addrs = append(addrs, addr)
 		}
 	}
-	return c.listening("Postgres", env, addrs)
+	return v.listening("Postgres", env, addrs)
 }
 
-// urlListening looks at the host of an HTTP URL; one that can't be read is left to the client.
-func (c *cli) urlListening(what, env, text string) error {
+// URLListening looks at the host of an HTTP URL; one that can't be read is left to the client.
+func (v *Env) URLListening(what, env, text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || proxied(u) {
 		return nil //nolint:nilerr // the client says what is wrong with it
@@ -158,7 +158,7 @@ func (c *cli) urlListening(what, env, text string) error {
 	if port == "" {
 		port = map[bool]string{true: "443", false: "80"}[u.Scheme == "https"]
 	}
-	return c.listening(what, env, []string{net.JoinHostPort(u.Hostname(), port)})
+	return v.listening(what, env, []string{net.JoinHostPort(u.Hostname(), port)})
 }
 
 // proxied reports whether the environment sends requests to a URL through a proxy: then its host need not be in reach.
@@ -167,15 +167,15 @@ func proxied(u *url.URL) bool {
 	return err != nil || proxy != nil
 }
 
-// needEngine refuses to look at an engine of which nothing listens, or nothing is known.
-func (c *cli) needEngine(admin []string) error {
-	if len(admin) > 0 && c.value(envAdminURL) == "" {
+// NeedEngine refuses to look at an engine of which nothing listens, or nothing is known.
+func (v *Env) NeedEngine(admin []string) error {
+	if len(admin) > 0 && v.Value(EnvAdminURL) == "" {
 		return nil // processes were named: they are asked
 	}
-	if c.value(envBrokers) == "" && c.value(envPostgres) == "" && c.value(envRegistry) == "" && c.value(envHTTP) == "" {
-		return (&Error{Exit: exitFailed, What: "nothing is configured, so nothing was looked at", Code: event.CodeInvalidConfig}).
-			why("there is no engine in this folder (no %s), and no address is set", defaultEnv).
-			next("%s, which writes %s; from another folder add --env-file <its folder>/%s; or set and export %s, %s and %s", start, defaultEnv, defaultEnv, envBrokers, envPostgres, envRegistry)
+	if v.Value(EnvBrokers) == "" && v.Value(EnvPostgres) == "" && v.Value(EnvRegistry) == "" && v.Value(EnvHTTP) == "" {
+		return (&Error{Kind: KindFailed, What: "nothing is configured, so nothing was looked at", Code: event.CodeInvalidConfig}).
+			Because("there is no engine in this folder (no %s), and no address is set", DefaultEnvFile).
+			Hint("%s, which writes %s; from another folder add --env-file <its folder>/%s; or set and export %s, %s and %s", Start, DefaultEnvFile, DefaultEnvFile, EnvBrokers, EnvPostgres, EnvRegistry)
 	}
-	return c.engine()
+	return v.engine()
 }
