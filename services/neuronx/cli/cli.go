@@ -50,10 +50,10 @@ func Root(extra ...*cobra.Command) *cobra.Command {
 	return newCLI(os.LookupEnv, nil, io.Discard, io.Discard).root(extra...)
 }
 
-// newCLI makes a run of the tool.
+// newCLI makes a run of the tool. Nothing is written but through its two writers, which make everything visible text.
 func newCLI(getenv func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) *cli {
-	c := &cli{in: stdin, out: stdout, err: stderr, getenv: getenv, format: formatTable, settings: map[string]*string{}}
-	c.env = &operate.Env{Value: c.value, Note: c.note, Now: time.Now, HTTP: &http.Client{Timeout: 60 * time.Second}}
+	c := &cli{in: stdin, out: safetext.NewWriter(stdout), err: safetext.NewWriter(stderr), getenv: getenv, format: formatTable, settings: map[string]*string{}}
+	c.env = &operate.Env{Value: c.value, Note: c.note, Log: c.log(), Now: time.Now, HTTP: &http.Client{Timeout: 60 * time.Second}}
 	return c
 }
 
@@ -62,8 +62,6 @@ func actor(by string) operate.Principal { return operate.Principal{Name: by, Sou
 
 func (c *cli) run(ctx context.Context, args []string, extra ...*cobra.Command) int {
 	defer c.env.Close()
-	c.out, c.err = safetext.NewWriter(c.out), safetext.NewWriter(c.err) // nothing is written but through these two
-	c.env.Log = c.log()
 	root := c.root(extra...)
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {

@@ -175,7 +175,7 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 			"log": func(c *cli) error { c.log().Warn(hostile, hostile, hostile); return nil },
 		} {
 			var out, errs bytes.Buffer
-			c := tool(nil, safetext.NewWriter(&out), safetext.NewWriter(&errs))
+			c := tool(nil, &out, &errs)
 			c.format = format
 			if err := show(c); err != nil {
 				report(c.err, format, err)

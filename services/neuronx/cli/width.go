@@ -35,9 +35,6 @@ func (c *cli) columns() int {
 			return max(w, 40)
 		}
 	}
-	if c.getenv == nil { // a cli that was made to show one thing
-		return 0
-	}
 	if v, ok := c.getenv("COLUMNS"); ok {
 		if w, err := strconv.Atoi(v); err == nil && w > 0 {
 			return max(w, 40)

@@ -50,7 +50,7 @@ type Env struct {
 	Value    func(name string) string         // a setting; "" where it is not set
 	HaveFile bool                             // settings were read from an env file: an engine may run here
 	Note     func(format string, args ...any) // tells progress; what a caller must know is returned, too
-	Log      *slog.Logger                     // for the clients; nil discards
+	Log      *slog.Logger                     // for the clients
 	HTTP     *http.Client
 	Now      func() time.Time
 	Timeout  time.Duration // how long a verb waits for the engine
