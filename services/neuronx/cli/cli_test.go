@@ -337,14 +337,6 @@ func TestParseDatetime(t *testing.T) {
 	}
 }
 
-func TestSkew_JudgesByWhatTheSequencerTolerates(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: checkOK, -time.Second: checkOK, 5 * time.Second: checkWarn, -31 * time.Second: checkFail} {
-		if got := skew(d).Result; got != want {
-			t.Errorf("%s is %s, want %s", d, got, want)
-		}
-	}
-}
-
 func FuzzParseEnv(f *testing.F) {
 	f.Add("A=1\nexport B='x y'\n# c\n")
 	f.Fuzz(func(_ *testing.T, s string) { _, _ = parseEnv(s) })

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
@@ -122,7 +123,7 @@ func TestEvents_SayThatTheArchiveIsBehindTheLog(t *testing.T) {
 
 func TestStatus_CountsATenantOnceByItsWorstState(t *testing.T) {
 	pool := leads(t).Pool(t, postgres.RoleOps)
-	got, err := counts(t.Context(), pool, tenantStates)
+	got, err := consumer.TenantStates(t.Context(), pool)
 	if err != nil || len(got) != 2 || got["stalled"] != 1 || got["live"] != 1 {
 		t.Errorf("%v %v; want acme stalled and globex live, each once", got, err)
 	}

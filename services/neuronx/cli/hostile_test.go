@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/importer"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/status"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/neuronx/reseed"
 	"github.com/neuronx/engine/services/rules/ruleset"
@@ -140,7 +141,7 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 				return c.showTail(eventView{ID: hostile, Data: json.RawMessage("{\"a\":\"\u009b\u202e\x7f\xff\"}")})
 			},
 			"status": func(c *cli) error {
-				return c.showStatus(overview{Groups: []groupRow{{Group: hostile}}, Tenants: map[string]int64{hostile: 1}, Stalled: []stalledRow{{Reason: hostile}}, Outbox: []outboxRow{{Deriver: hostile}}})
+				return c.showStatus(status.Overview{Groups: []status.Group{{Group: hostile}}, Tenants: map[string]int64{hostile: 1}, Stalled: []status.Stalled{{Reason: hostile}}, Outbox: []status.Outbox{{Deriver: hostile}}})
 			},
 			"keys":    func(c *cli) error { return c.showKeys([]keyRow{{Label: hostile, Scopes: []string{hostile}}}) },
 			"letters": func(c *cli) error { return c.showLetters([]letterRow{{Tenant: hostile, Detail: hostile, ID: hostile}}) },

@@ -13,6 +13,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/status"
 )
 
 // severalHosts is what pgx says when Postgres is away: a line for each address and way of TLS that it tried.
@@ -53,7 +54,7 @@ func TestStatusAndDoctor_ShowALongErrorAsOneShortLine(t *testing.T) {
 		}
 	}
 	_, out, _ := call(t, "status", "--admin", admin.URL, "-o", "json")
-	var o overview
+	var o status.Overview
 	if err := json.Unmarshal([]byte(out), &o); err != nil || len(o.Processes) != 1 || len(o.Processes[0].Components) != 5 || len(o.Processes[0].Components[0].Reason) <= operate.MaxBrief {
 		t.Errorf("JSON lacks a part of what the process told (%v): %s", err, out)
 	}

@@ -125,7 +125,7 @@ func (c *cli) schemasCheck() *cobra.Command {
 					rows = append(rows, lintRow{Path: f.Path, Result: "error", Problem: p.Error()})
 				}
 				if len(problems) == 0 {
-					rows = append(rows, lintRow{Path: f.Path, Result: checkOK})
+					rows = append(rows, lintRow{Path: f.Path, Result: "ok"})
 				} else {
 					bad++
 				}

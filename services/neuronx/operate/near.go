@@ -151,3 +151,17 @@ func BuiltInTypes() ([]string, error) {
 	}
 	return types, nil
 }
+
+// DidYouMean names the one of names that is most like name, up to a third of it; nothing if none is.
+func DidYouMean(name string, names []string) string {
+	best, distance := "", len(name)/3+1
+	for _, n := range names {
+		if d := Distance(name, n); d < distance {
+			best, distance = n, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "did you mean " + best + "? "
+}

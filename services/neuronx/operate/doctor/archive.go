@@ -1,0 +1,167 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
+)
+
+// What the look at the archive may cost: for so long sequences are counted, so many at a time, each tenant's newest first.
+const (
+	archiveBudget = 5 * time.Second
+	archiveChunk  = 100_000
+)
+
+// span is a range of sequences, both ends included.
+type span struct{ from, to int64 }
+
+// archived is what was found of a tenant's archive.
+type archived struct {
+	tenant  string
+	row     int64  // the archiver's row says that all up to here is archived
+	high    int64  // highest archived sequence
+	low     int64  // the sequences from here on were looked at
+	missing []span // at most maxSpans and one
+	damaged int64  // of the newest ten, whose hash is not that of their bytes
+}
+
+const maxSpans = 3
+
+// bytesLookedAt says what a look that found nothing did not look for.
+const bytesLookedAt = "of the bytes, only each tenant's newest ten were looked at (a reset of neuronx.archiver audits all)"
+
+// checkArchive looks for holes in the archive: the archiver writes each tenant's sequences without a gap, and its row with them.
+func (x *examination) checkArchive(ctx context.Context) []Finding {
+	pool, err := x.env.Pool(ctx)
+	if err != nil {
+		return []Finding{fail(err, "")}
+	}
+	found, err := lookAtArchive(ctx, pool, archiveBudget, archiveChunk)
+	if err != nil {
+		return []Finding{fail(err, "doctor needs the role neuronx_ops")}
+	}
+	return judgeArchive(found)
+}
+
+func lookAtArchive(ctx context.Context, pool *pgxpool.Pool, budget time.Duration, chunk int64) ([]*archived, error) {
+	rows, err := pool.Query(ctx, `SELECT tenant_id FROM neuronx.progress WHERE consumer = $1 UNION SELECT tenant_id FROM neuronx.tenant_leaves ORDER BY 1`, kafka.GroupArchiver)
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	tenants, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	out := make([]*archived, 0, len(tenants))
+	for _, t := range tenants {
+		a := &archived{tenant: t}
+		// One statement, so one moment: the archiver moves both in one transaction.
+		err := pool.QueryRow(ctx, `SELECT coalesce((SELECT max(sequence) FROM neuronx.progress WHERE consumer = $2 AND tenant_id = $1), 0),
+			coalesce((SELECT max(sequence) FROM neuronx.tenant_events WHERE tenant_id = $1), 0),
+			(SELECT count(*) FROM (SELECT hash, payload FROM neuronx.tenant_events WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 10) x WHERE hash <> sha256(payload))`,
+			t, kafka.GroupArchiver).Scan(&a.row, &a.high, &a.damaged)
+		if err != nil {
+			return nil, fmt.Errorf("look at the archive of %s: %w", t, err)
+		}
+		a.low = a.high + 1
+		out = append(out, a)
+	}
+	until := time.Now().Add(budget)
+	for more := true; more && time.Now().Before(until); {
+		more = false
+		for _, a := range out { // a chunk each, so that a large tenant leaves time for the others
+			if a.low <= 1 || len(a.missing) > maxSpans {
+				continue
+			}
+			more = true
+			if err := a.look(ctx, pool, span{max(1, a.low-chunk), a.low - 1}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// look counts a range, which takes no more than the index, and finds the gaps only where the count is short.
+func (a *archived) look(ctx context.Context, pool *pgxpool.Pool, s span) error {
+	var n int64
+	if err := pool.QueryRow(ctx, `SELECT count(*) FROM neuronx.tenant_events WHERE tenant_id = $1 AND sequence BETWEEN $2 AND $3`, a.tenant, s.from, s.to).Scan(&n); err != nil {
+		return fmt.Errorf("count the archive of %s: %w", a.tenant, err)
+	}
+	a.low = s.from
+	if n == s.to-s.from+1 {
+		return nil
+	}
+	rows, err := pool.Query(ctx, `SELECT before + 1, sequence - 1 FROM (
+			SELECT sequence, lag(sequence, 1, $2::bigint - 1) OVER (ORDER BY sequence) AS before
+			  FROM (SELECT sequence FROM neuronx.tenant_events WHERE tenant_id = $1 AND sequence BETWEEN $2 AND $3 UNION ALL SELECT $3::bigint + 1) x) y
+		WHERE sequence > before + 1 ORDER BY 1 LIMIT $4`, a.tenant, s.from, s.to, maxSpans+1)
+	if err != nil {
+		return fmt.Errorf("find gaps in the archive of %s: %w", a.tenant, err)
+	}
+	gaps, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (g span, err error) { return g, r.Scan(&g.from, &g.to) })
+	if err != nil {
+		return fmt.Errorf("find gaps in the archive of %s: %w", a.tenant, err)
+	}
+	a.missing = append(gaps, a.missing...)
+	return nil
+}
+
+// judgeArchive says what the look means; it is pure.
+func judgeArchive(found []*archived) []Finding {
+	const next = `see "A hole in the archive" in docs/operations.md`
+	var out []Finding
+	var looked, all int64
+	var partly []string
+	for _, a := range found {
+		all += a.high
+		if looked += a.high - a.low + 1; a.low > 1 {
+			partly = append(partly, fmt.Sprintf("of %s from sequence %d on", a.tenant, a.low))
+		}
+		if a.high < a.row {
+			a.missing = append(a.missing, span{a.high + 1, a.row})
+		}
+		if len(a.missing) > 0 {
+			out = append(out, Finding{Result: Failed, Detail: fmt.Sprintf("the archive of %s lacks %s, which the archiver's row (sequence %d) says it has", a.tenant, spans(a.missing), a.row), Next: next})
+		}
+		if a.high > a.row {
+			out = append(out, Finding{Result: Failed, Detail: fmt.Sprintf("the archive of %s holds sequences %d to %d, which the archiver's row does not know of: the archiver did not write them, or its row was set back",
+				a.tenant, a.row+1, a.high), Next: next})
+		}
+		if a.damaged > 0 {
+			out = append(out, Finding{Result: Failed, Detail: fmt.Sprintf("%d of the newest events in the archive of %s are not what their hashes say", a.damaged, a.tenant), Next: next})
+		}
+	}
+	if len(out) > 0 {
+		return out
+	}
+	if len(partly) == 0 {
+		return []Finding{{Result: OK, Detail: fmt.Sprintf("no hole: counted all %d events of %s; %s", all, operate.Plural(len(found), "tenant"), bytesLookedAt)}}
+	}
+	if n := len(partly); n > maxSpans {
+		partly = append(partly[:maxSpans], fmt.Sprintf("and %d more tenants", n-maxSpans))
+	}
+	return []Finding{{Result: OK, Detail: fmt.Sprintf("no hole in the newest %d of %d events, which were counted in %s: %s; %s", looked, all, archiveBudget, strings.Join(partly, ", "), bytesLookedAt)}}
+}
+
+func spans(s []span) string {
+	var parts []string
+	for i, x := range s {
+		if i == maxSpans {
+			return strings.Join(parts, ", ") + " and more"
+		}
+		if x.from == x.to {
+			parts = append(parts, fmt.Sprint(x.from))
+		} else {
+			parts = append(parts, fmt.Sprintf("%d to %d", x.from, x.to))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
