@@ -4,40 +4,40 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
 // reach is how far a tenant's archive goes, and how far another consumer has read: what lies between is in the log and not yet archived.
-type reach struct {
-	archived, seen int64
-	still          bool // nothing was archived for a few seconds
-}
+type reach struct{ consumer.Reach }
 
-func archiveReach(ctx context.Context, pool *pgxpool.Pool, tenantID string) (r reach, err error) {
-	err = pool.QueryRow(ctx, `SELECT coalesce(max(sequence) FILTER (WHERE consumer = $2), 0), coalesce(max(greatest(sequence, seen)), 0),
-		coalesce(max(updated_at) FILTER (WHERE consumer = $2) < now() - interval '5 seconds', true)
-		FROM neuronx.progress WHERE tenant_id = $1 AND state <> 'retired'`, tenantID, kafka.GroupArchiver).Scan(&r.archived, &r.seen, &r.still)
+func archiveReach(ctx context.Context, pool *pgxpool.Pool, tenantID string) (reach, error) {
+	r, err := consumer.ReachOf(ctx, pool, kafka.GroupArchiver, tenantID)
 	if err != nil {
-		return r, Fail("read how far the archive is", err)
+		return reach{}, Fail("read how far the archive is", err)
 	}
-	return r, nil
+	return reach{r}, nil
 }
 
-func (r reach) behind() bool { return r.seen > r.archived }
+func (r reach) behind() bool { return r.Seen > r.Applied }
+
+// still is true if nothing was archived for a few seconds.
+func (r reach) still() bool { return !r.Known || r.Idle > 5*time.Second }
 
 func (r reach) String() string {
-	return fmt.Sprintf("ends at sequence %d, and the log has at least %d", r.archived, r.seen)
+	return fmt.Sprintf("ends at sequence %d, and the log has at least %d", r.Applied, r.Seen)
 }
 
 // NoteBehind says on stderr that what is shown from the archive lacks the newest events. An archive that follows a moving log is always a
 // moment behind; that is not worth a line.
 func (v *Env) NoteBehind(ctx context.Context, pool *pgxpool.Pool, tenantID string) error {
 	r, err := archiveReach(ctx, pool, tenantID)
-	if err == nil && r.behind() && r.still {
+	if err == nil && r.behind() && r.still() {
 		v.Note("the archive of %s %s: newer events are missing here; `neuronx status` shows whether the archiver runs", tenantID, r)
 	}
 	return err

@@ -4,47 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/projector"
 )
 
-// controlProgress is how far the tables of tenants and keys are that are shown, for one tenant.
-type controlProgress struct {
-	state    consumer.State // empty: nothing is shown yet
-	sequence int64
-	seen     int64
-	reason   string
-}
-
-func loadControl(ctx context.Context, pool *pgxpool.Pool, tenantID string) (controlProgress, error) {
-	var p controlProgress
-	err := pool.QueryRow(ctx, `SELECT p.state, p.sequence, p.seen, p.reason FROM neuronx.progress p
-		JOIN projection.active a ON a.tenant_id = p.tenant_id AND a.generation = p.generation AND a.feed = $3
-		WHERE p.consumer = $1 AND p.tenant_id = $2`,
-		consumer.RowName(kafka.GroupProjector, projector.FeedControl), tenantID, projector.FeedControl).Scan(&p.state, &p.sequence, &p.seen, &p.reason)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return p, nil
-	}
-	if err != nil {
-		return p, Fail("read how far tenants and keys are", err)
-	}
-	return p, nil
-}
-
-func (p controlProgress) String() string {
-	switch p.state {
-	case "":
+// controlText says how far the tables of tenants and keys are that are shown, for one tenant. known is false where nothing is shown yet.
+func controlText(at consumer.Row, known bool) string {
+	switch {
+	case !known:
 		return "nothing of the tenant is there yet"
-	case consumer.Stalled:
-		return fmt.Sprintf("stalled at sequence %d: %s", p.sequence+1, p.reason)
+	case at.State == consumer.Stalled:
+		return fmt.Sprintf("stalled at sequence %d: %s", at.Sequence+1, at.Reason)
 	}
-	return fmt.Sprintf("%s at sequence %d", p.state, p.sequence)
+	return fmt.Sprintf("%s at sequence %d", at.State, at.Sequence)
 }
 
 // Applied waits until the tables that the HTTP role goes by have taken in a command. What is recorded there is certain; what it waits for
@@ -64,23 +42,24 @@ func (v *Env) Applied(ctx context.Context, d Done) error {
 	if err != nil {
 		return Fail("read the sequence", err)
 	}
-	var at controlProgress
+	var at consumer.Row
+	var known bool
 	ok, err := Until(ctx, func() (bool, error) {
-		now, err := loadControl(ctx, pool, d.Tenant)
+		now, is, err := projector.Shown(ctx, pool, d.Tenant, projector.FeedControl)
 		if err == nil {
-			at = now
+			at, known = now, is
 		}
-		return at.sequence >= want, err
+		return at.Sequence >= want, err
 	})
 	if err != nil {
-		return err
+		return Fail("read how far tenants and keys are", err)
 	}
 	if ok {
 		return nil
 	}
 	e := Partial("it is recorded as sequence %s, but not applied yet", d.Sequence).
-		Because("tenants and keys (feed control of %s): %s", kafka.GroupProjector, at)
-	if at.state == consumer.Stalled {
+		Because("tenants and keys (feed control of %s): %s", kafka.GroupProjector, controlText(at, known))
+	if at.State == consumer.Stalled {
 		return e.Hint("neuronx stalled retry --consumer projector --feed control --tenant %s; the command need not be given again", d.Tenant)
 	}
 	return e.Hint("is the projector running? see `neuronx status`; the command need not be given again")
@@ -92,12 +71,12 @@ func (v *Env) ControlBehind(ctx context.Context, tenantID string) (string, error
 	if err != nil {
 		return "", err
 	}
-	at, err := loadControl(ctx, pool, tenantID)
+	at, known, err := projector.Shown(ctx, pool, tenantID, projector.FeedControl)
 	if err != nil {
-		return "", err
+		return "", Fail("read how far tenants and keys are", err)
 	}
-	if at.state != consumer.Live || at.seen > at.sequence {
-		return at.String(), nil
+	if at.State != consumer.Live || at.Seen > at.Sequence {
+		return controlText(at, known), nil
 	}
 	admin, err := v.Admin()
 	if err != nil {
@@ -108,12 +87,15 @@ func (v *Env) ControlBehind(ctx context.Context, tenantID string) (string, error
 		return "", Fail("look at the log", err)
 	}
 	// Records that the projector has not read yet: the tenant's own among them are missing from the tables.
-	var next int64
-	err = pool.QueryRow(ctx, `SELECT next_offset FROM neuronx.partition_progress WHERE consumer = $1 AND topic = $2 AND partition = $3`,
-		kafka.GroupProjector, kafka.TopicEvents, w.partition).Scan(&next)
+	offsets, err := consumer.Offsets(ctx, pool, kafka.GroupProjector, kafka.TopicEvents)
 	if err != nil {
 		return "", Fail("read how far the projector is", err)
 	}
+	i := slices.IndexFunc(offsets, func(o consumer.Offset) bool { return o.Partition == w.partition })
+	if i < 0 {
+		return "", Fail("read how far the projector is", pgx.ErrNoRows)
+	}
+	next := offsets[i].Next
 	end := w.next[kafka.TopicEvents]
 	if end <= next {
 		return "", nil
@@ -126,14 +108,14 @@ func (v *Env) ControlBehind(ctx context.Context, tenantID string) (string, error
 		if string(r.Key) != tenantID {
 			return nil
 		}
-		if e, err := kafka.ParseRecorded(r); err == nil && e.Sequence <= at.sequence {
+		if e, err := kafka.ParseRecorded(r); err == nil && e.Sequence <= at.Sequence {
 			return nil
 		}
 		return errFound
 	})
 	switch {
 	case errors.Is(err, errFound):
-		return at.String() + "; the log has more", nil
+		return controlText(at, known) + "; the log has more", nil
 	case err != nil:
 		return "", Fail("read the log", err)
 	}

@@ -8,7 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/schemas"
 )
@@ -78,12 +80,7 @@ func (v *Env) CheckTenant(ctx context.Context, id string) error {
 // KnownTenant looks for a tenant in the directory, in the archive, in the progress of consumers and among what was refused: a dead letter may name a tenant that
 // never was.
 func KnownTenant(ctx context.Context, pool *pgxpool.Pool, id string) error {
-	rows, err := pool.Query(ctx, `SELECT tenant_id FROM neuronx.tenants UNION SELECT tenant_id FROM neuronx.tenant_leaves UNION SELECT tenant_id FROM neuronx.progress
-		UNION SELECT $1 WHERE EXISTS (SELECT FROM neuronx.dead_letters WHERE tenant_id = $1)`, id)
-	if err != nil {
-		return Fail("look up the tenant", err).Hint("is the database provisioned? `neuronx provision`")
-	}
-	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	known, err := tenants(ctx, pool, id)
 	if err != nil {
 		return Fail("look up the tenant", err).Hint("is the database provisioned? `neuronx provision`")
 	}
@@ -91,6 +88,29 @@ func KnownTenant(ctx context.Context, pool *pgxpool.Pool, id string) error {
 		return nil
 	}
 	return NoSuchTenant(id, known)
+}
+
+// tenants lists the tenants that are known, and id if only a dead letter names it.
+func tenants(ctx context.Context, pool *pgxpool.Pool, id string) ([]string, error) {
+	rows, err := pool.Query(ctx, `SELECT tenant_id FROM neuronx.tenants UNION SELECT $1 WHERE EXISTS (SELECT FROM neuronx.dead_letters WHERE tenant_id = $1)`, id)
+	if err != nil {
+		return nil, err
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	archived, err := archive.NewReader(pool).Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	read, err := consumer.Tenants(ctx, pool, "")
+	if err != nil {
+		return nil, err
+	}
+	known = append(append(known, archived...), read...)
+	slices.Sort(known)
+	return slices.Compact(known), nil
 }
 
 // NoSuchTenant is the error about a tenant that is none of the known ones.

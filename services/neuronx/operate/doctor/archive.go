@@ -3,12 +3,15 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
@@ -19,17 +22,14 @@ const (
 	archiveChunk  = 100_000
 )
 
-// span is a range of sequences, both ends included.
-type span struct{ from, to int64 }
-
-// archived is what was found of a tenant's archive.
-type archived struct {
+// tenantArchive is what was found of a tenant's archive.
+type tenantArchive struct {
 	tenant  string
-	row     int64  // the archiver's row says that all up to here is archived
-	high    int64  // highest archived sequence
-	low     int64  // the sequences from here on were looked at
-	missing []span // at most maxSpans and one
-	damaged int64  // of the newest ten, whose hash is not that of their bytes
+	row     int64          // the archiver's row says that all up to here is archived
+	high    int64          // highest archived sequence
+	low     int64          // the sequences from here on were looked at
+	missing []archive.Span // at most maxSpans and one
+	damaged int64          // of the newest ten, whose hash is not that of their bytes
 }
 
 const maxSpans = 3
@@ -50,27 +50,24 @@ func (x *examination) checkArchive(ctx context.Context) []Finding {
 	return judgeArchive(found)
 }
 
-func lookAtArchive(ctx context.Context, pool *pgxpool.Pool, budget time.Duration, chunk int64) ([]*archived, error) {
-	rows, err := pool.Query(ctx, `SELECT tenant_id FROM neuronx.progress WHERE consumer = $1 UNION SELECT tenant_id FROM neuronx.tenant_leaves ORDER BY 1`, kafka.GroupArchiver)
+func lookAtArchive(ctx context.Context, pool *pgxpool.Pool, budget time.Duration, chunk int64) ([]*tenantArchive, error) {
+	archived, err := archive.NewReader(pool).Tenants(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list tenants: %w", err)
+		return nil, err
 	}
-	tenants, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	read, err := consumer.Tenants(ctx, pool, kafka.GroupArchiver)
 	if err != nil {
-		return nil, fmt.Errorf("list tenants: %w", err)
+		return nil, err
 	}
-	out := make([]*archived, 0, len(tenants))
+	tenants := append(archived, read...)
+	slices.Sort(tenants)
+	tenants = slices.Compact(tenants)
+	out := make([]*tenantArchive, 0, len(tenants))
 	for _, t := range tenants {
-		a := &archived{tenant: t}
-		// One statement, so one moment: the archiver moves both in one transaction.
-		err := pool.QueryRow(ctx, `SELECT coalesce((SELECT max(sequence) FROM neuronx.progress WHERE consumer = $2 AND tenant_id = $1), 0),
-			coalesce((SELECT max(sequence) FROM neuronx.tenant_events WHERE tenant_id = $1), 0),
-			(SELECT count(*) FROM (SELECT hash, payload FROM neuronx.tenant_events WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 10) x WHERE hash <> sha256(payload))`,
-			t, kafka.GroupArchiver).Scan(&a.row, &a.high, &a.damaged)
+		a, err := topOf(ctx, pool, t)
 		if err != nil {
 			return nil, fmt.Errorf("look at the archive of %s: %w", t, err)
 		}
-		a.low = a.high + 1
 		out = append(out, a)
 	}
 	until := time.Now().Add(budget)
@@ -81,7 +78,7 @@ func lookAtArchive(ctx context.Context, pool *pgxpool.Pool, budget time.Duration
 				continue
 			}
 			more = true
-			if err := a.look(ctx, pool, span{max(1, a.low-chunk), a.low - 1}); err != nil {
+			if err := a.look(ctx, pool, max(1, a.low-chunk), a.low-1); err != nil {
 				return nil, err
 			}
 		}
@@ -89,24 +86,32 @@ func lookAtArchive(ctx context.Context, pool *pgxpool.Pool, budget time.Duration
 	return out, nil
 }
 
+// topOf compares the upper end of a tenant's archive with the archiver's row. Both are of one moment: the archiver moves them in one
+// transaction.
+func topOf(ctx context.Context, pool *pgxpool.Pool, tenant string) (*tenantArchive, error) {
+	a := &tenantArchive{tenant: tenant}
+	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		if a.row, err = consumer.Applied(ctx, tx, kafka.GroupArchiver, tenant); err != nil {
+			return err
+		}
+		top, err := archive.TopOf(ctx, tx, tenant)
+		a.high, a.damaged, a.low = top.Sequence, top.Damaged, top.Sequence+1
+		return err
+	})
+	return a, err
+}
+
 // look counts a range, which takes no more than the index, and finds the gaps only where the count is short.
-func (a *archived) look(ctx context.Context, pool *pgxpool.Pool, s span) error {
-	var n int64
-	if err := pool.QueryRow(ctx, `SELECT count(*) FROM neuronx.tenant_events WHERE tenant_id = $1 AND sequence BETWEEN $2 AND $3`, a.tenant, s.from, s.to).Scan(&n); err != nil {
+func (a *tenantArchive) look(ctx context.Context, pool *pgxpool.Pool, from, through int64) error {
+	n, err := archive.Count(ctx, pool, a.tenant, from, through)
+	if err != nil {
 		return fmt.Errorf("count the archive of %s: %w", a.tenant, err)
 	}
-	a.low = s.from
-	if n == s.to-s.from+1 {
+	a.low = from
+	if n == through-from+1 {
 		return nil
 	}
-	rows, err := pool.Query(ctx, `SELECT before + 1, sequence - 1 FROM (
-			SELECT sequence, lag(sequence, 1, $2::bigint - 1) OVER (ORDER BY sequence) AS before
-			  FROM (SELECT sequence FROM neuronx.tenant_events WHERE tenant_id = $1 AND sequence BETWEEN $2 AND $3 UNION ALL SELECT $3::bigint + 1) x) y
-		WHERE sequence > before + 1 ORDER BY 1 LIMIT $4`, a.tenant, s.from, s.to, maxSpans+1)
-	if err != nil {
-		return fmt.Errorf("find gaps in the archive of %s: %w", a.tenant, err)
-	}
-	gaps, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (g span, err error) { return g, r.Scan(&g.from, &g.to) })
+	gaps, err := archive.Holes(ctx, pool, a.tenant, from, through, maxSpans+1)
 	if err != nil {
 		return fmt.Errorf("find gaps in the archive of %s: %w", a.tenant, err)
 	}
@@ -115,7 +120,7 @@ func (a *archived) look(ctx context.Context, pool *pgxpool.Pool, s span) error {
 }
 
 // judgeArchive says what the look means; it is pure.
-func judgeArchive(found []*archived) []Finding {
+func judgeArchive(found []*tenantArchive) []Finding {
 	const next = `see "A hole in the archive" in docs/operations.md`
 	var out []Finding
 	var looked, all int64
@@ -126,7 +131,7 @@ func judgeArchive(found []*archived) []Finding {
 			partly = append(partly, fmt.Sprintf("of %s from sequence %d on", a.tenant, a.low))
 		}
 		if a.high < a.row {
-			a.missing = append(a.missing, span{a.high + 1, a.row})
+			a.missing = append(a.missing, archive.Span{From: a.high + 1, Through: a.row})
 		}
 		if len(a.missing) > 0 {
 			out = append(out, Finding{Result: Failed, Detail: fmt.Sprintf("the archive of %s lacks %s, which the archiver's row (sequence %d) says it has", a.tenant, spans(a.missing), a.row), Next: next})
@@ -151,16 +156,16 @@ func judgeArchive(found []*archived) []Finding {
 	return []Finding{{Result: OK, Detail: fmt.Sprintf("no hole in the newest %d of %d events, which were counted in %s: %s; %s", looked, all, archiveBudget, strings.Join(partly, ", "), bytesLookedAt)}}
 }
 
-func spans(s []span) string {
+func spans(s []archive.Span) string {
 	var parts []string
 	for i, x := range s {
 		if i == maxSpans {
 			return strings.Join(parts, ", ") + " and more"
 		}
-		if x.from == x.to {
-			parts = append(parts, fmt.Sprint(x.from))
+		if x.From == x.Through {
+			parts = append(parts, fmt.Sprint(x.From))
 		} else {
-			parts = append(parts, fmt.Sprintf("%d to %d", x.from, x.to))
+			parts = append(parts, fmt.Sprintf("%d to %d", x.From, x.Through))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -64,7 +64,7 @@ func TestCheckArchive_NamesHolesAndSaysWhatItLookedAt(t *testing.T) {
 }
 
 func TestCheckArchive_ThatRunsOutOfTimeSaysHowFarItCame(t *testing.T) {
-	got := judgeArchive([]*archived{{tenant: "acme", row: 900, high: 900, low: 401}, {tenant: "beta", row: 5, high: 5, low: 1}})
+	got := judgeArchive([]*tenantArchive{{tenant: "acme", row: 900, high: 900, low: 401}, {tenant: "beta", row: 5, high: 5, low: 1}})
 	if len(got) != 1 || got[0].Result != OK || got[0].Detail != "no hole in the newest 505 of 905 events, which were counted in 5s: of acme from sequence 401 on; "+bytesLookedAt {
 		t.Errorf("%+v", got)
 	}

@@ -8,11 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/neuronx/operate"
@@ -151,19 +151,15 @@ func (x *examination) checkConsumers(ctx context.Context) []Finding {
 	if err != nil {
 		return []Finding{fail(err, "")}
 	}
-	rows, err := pool.Query(ctx, `SELECT consumer, extract(epoch FROM now() - max(updated_at))::float8 FROM neuronx.partition_progress
-		WHERE topic = $1 GROUP BY consumer`, kafka.TopicEvents)
-	idle := map[string]time.Duration{}
-	if err == nil {
-		var name string
-		var seconds float64
-		_, err = pgx.ForEachRow(rows, []any{&name, &seconds}, func() error {
-			idle[name] = time.Duration(seconds * float64(time.Second))
-			return nil
-		})
-	}
+	offsets, err := consumer.Offsets(ctx, pool, "", kafka.TopicEvents)
 	if err != nil {
 		return []Finding{fail(postgres.Explain(err), "")}
+	}
+	idle := map[string]time.Duration{} // since the consumer wrote in any partition
+	for _, o := range offsets {
+		if since, ok := idle[o.Consumer]; !ok || o.Idle < since {
+			idle[o.Consumer] = o.Idle
+		}
 	}
 	if x.env.Value(operate.EnvBrokers) == "" {
 		return []Finding{{Result: Skipped, Detail: operate.EnvBrokers + " is not set, so it is not known what there is to read"}}

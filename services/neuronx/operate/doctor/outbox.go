@@ -4,19 +4,12 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
-
-// givenNumber is the last number that a deriver's outbox gave out for a tenant.
-type givenNumber struct {
-	tenant, deriver string
-	last            int64
-}
 
 // checkOutboxNumbers looks for rows that were taken out of an outbox without a trace there: all numbers were given to rows, none waits, and
 // the sequencer has not seen the last ones.
@@ -37,7 +30,11 @@ func (x *examination) checkOutboxNumbers(ctx context.Context) []Finding {
 		return []Finding{fail(err, "")}
 	}
 	// In this order: what was seen in the log by the first look is in the state by the second.
-	given, err := x.emptyOutboxes(ctx)
+	pool, err := x.env.Pool(ctx)
+	if err != nil {
+		return []Finding{fail(err, "doctor needs the role neuronx_ops")}
+	}
+	given, err := outbox.Drained(ctx, pool)
 	if err != nil {
 		return []Finding{fail(err, "doctor needs the role neuronx_ops")}
 	}
@@ -51,34 +48,18 @@ func (x *examination) checkOutboxNumbers(ctx context.Context) []Finding {
 	return aheadOfLog(given, has)
 }
 
-// emptyOutboxes lists the outboxes in which nothing waits.
-func (x *examination) emptyOutboxes(ctx context.Context) ([]givenNumber, error) {
-	pool, err := x.env.Pool(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := pool.Query(ctx, `SELECT tenant_id, deriver, last FROM neuronx.outbox_numbers n WHERE last > 0
-		AND NOT EXISTS (SELECT FROM neuronx.outbox o WHERE o.tenant_id = n.tenant_id AND o.deriver = n.deriver) ORDER BY 1, 2`)
-	if err != nil {
-		return nil, fmt.Errorf("list outboxes: %w", err)
-	}
-	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (g givenNumber, err error) {
-		return g, r.Scan(&g.tenant, &g.deriver, &g.last)
-	})
-}
-
 // aheadOfLog compares the numbers of outboxes in which nothing waits with those that the sequencer has, by tenant and deriver.
-func aheadOfLog(given []givenNumber, has map[string]map[string]int64) (out []Finding) {
+func aheadOfLog(given []outbox.Number, has map[string]map[string]int64) (out []Finding) {
 	for _, g := range given {
-		n := has[g.tenant][g.deriver]
-		if g.last <= n {
+		n := has[g.Tenant][g.Deriver]
+		if g.Last <= n {
 			continue
 		}
 		if len(out) == forgeryLimit {
 			return append(out, Finding{Result: Failed, Detail: "and more"})
 		}
-		out = append(out, Finding{Result: Failed, Detail: fmt.Sprintf("%s, %s gave out numbers up to %d, the sequencer has %d, and no row waits: rows were taken away, or the number was raised", g.tenant, g.deriver, g.last, n),
-			Next: fmt.Sprintf("neuronx outbox mend %s --deriver %s", g.tenant, g.deriver)})
+		out = append(out, Finding{Result: Failed, Detail: fmt.Sprintf("%s, %s gave out numbers up to %d, the sequencer has %d, and no row waits: rows were taken away, or the number was raised", g.Tenant, g.Deriver, g.Last, n),
+			Next: fmt.Sprintf("neuronx outbox mend %s --deriver %s", g.Tenant, g.Deriver)})
 	}
 	if len(out) == 0 {
 		out = append(out, Finding{Result: OK, Detail: "the sequencer has what outboxes without rows gave out"})

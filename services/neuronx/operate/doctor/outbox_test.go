@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 func TestDoctor_NamesNumbersThatNoEventOfTheLogHas(t *testing.T) {
-	given := []givenNumber{{"acme", "rules", 7}, {"acme", "gohighlevel", 3}, {"beta", "rules", 1}, {"gamma", "rules", 2}}
+	given := []outbox.Number{{Tenant: "acme", Deriver: "rules", Last: 7}, {Tenant: "acme", Deriver: "gohighlevel", Last: 3}, {Tenant: "beta", Deriver: "rules", Last: 1}, {Tenant: "gamma", Deriver: "rules", Last: 2}}
 	found := aheadOfLog(given, map[string]map[string]int64{"acme": {"rules": 7, "gohighlevel": 2}, "beta": {"rules": 4}})
 	var got []string
 	for _, f := range found {
@@ -23,11 +26,11 @@ func TestDoctor_NamesNumbersThatNoEventOfTheLogHas(t *testing.T) {
 	if _, err := r.Root.Exec(t.Context(), `DELETE FROM neuronx.outbox; INSERT INTO neuronx.outbox_numbers VALUES ('beta', 'rules', 0)`); err != nil {
 		t.Fatal(err)
 	}
-	if given, err := r.doctor.emptyOutboxes(t.Context()); err != nil || fmt.Sprint(given) != "[{acme rules 3}]" {
+	if given, err := outbox.Drained(t.Context(), r.DB.Pool(t, postgres.RoleOps)); err != nil || fmt.Sprint(given) != "[{acme rules 3}]" {
 		t.Errorf("%v, %v", given, err)
 	}
 	r.Reset()
-	if given, err := r.doctor.emptyOutboxes(t.Context()); err != nil || len(given) != 0 {
+	if given, err := outbox.Drained(t.Context(), r.DB.Pool(t, postgres.RoleOps)); err != nil || len(given) != 0 {
 		t.Errorf("rows wait: %v, %v", given, err)
 	}
 }
