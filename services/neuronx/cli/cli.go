@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 type cli struct {
 	out, err io.Writer
 	in       io.Reader
-	getenv   func(string) (string, bool)
+	source   app.Source
 	env      *operate.Env
 
 	format  string
@@ -31,9 +32,7 @@ type cli struct {
 	envFile string
 	quiet   bool
 
-	settings    map[string]*string // by environment name
-	fileEnv     map[string]string
-	secretFiles map[string]string // what the files of <NAME>_FILE hold
+	settings map[string]*string // flags, by environment name
 }
 
 // defaultLimit is how many rows lists show.
@@ -52,7 +51,7 @@ func Root(extra ...*cobra.Command) *cobra.Command {
 
 // newCLI makes a run of the tool. Nothing is written but through its two writers, which make everything visible text.
 func newCLI(getenv func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) *cli {
-	c := &cli{in: stdin, out: safetext.NewWriter(stdout), err: safetext.NewWriter(stderr), getenv: getenv, format: formatTable, settings: map[string]*string{}}
+	c := &cli{in: stdin, out: safetext.NewWriter(stdout), err: safetext.NewWriter(stderr), source: app.Source{Getenv: getenv}, format: formatTable, settings: map[string]*string{}}
 	c.env = &operate.Env{Value: c.value, Note: c.note, Log: c.log(), Now: time.Now, HTTP: &http.Client{Timeout: 60 * time.Second}}
 	return c
 }
@@ -75,22 +74,29 @@ func (c *cli) setting(fs *pflag.FlagSet, flag, env, help string) {
 	c.settings[env] = fs.String(flag, "", help+" ["+env+"]")
 }
 
-// value is a setting's value: flag, environment, the file that <NAME>_FILE names (secrets only, as the services have it), env
-// file.
+// secrets are the settings that the file of <NAME>_FILE may hold, and that an env file of others must not.
+var secrets = []string{operate.EnvPostgres, operate.EnvAdmin, operate.EnvKafkaPassword, operate.EnvAPIKey, operate.EnvDemoKey}
+
+// value is a setting's value: flag, then where services look, too.
 func (c *cli) value(env string) string {
 	if p := c.settings[env]; p != nil && *p != "" {
 		return *p
 	}
-	if v, ok := c.getenv(env); ok {
-		return v
+	v, _, _, _ := c.source.Lookup(env, slices.Contains(secrets, env)) // before a command runs, checkSecretFiles tells the error
+	return v
+}
+
+// checkSecretFiles refuses files of secrets that can't be read, or that others can read.
+func (c *cli) checkSecretFiles() error {
+	for _, env := range secrets {
+		if p := c.settings[env]; p != nil && *p != "" {
+			continue
+		}
+		if _, from, _, err := c.source.Lookup(env, true); err != nil {
+			return operate.Fail("read the file of "+from, err)
+		}
 	}
-	if c.secretFiles == nil && c.loadSecretFiles() != nil {
-		return "" // before a command runs, its error is told
-	}
-	if v, ok := c.secretFiles[env]; ok {
-		return v
-	}
-	return c.fileEnv[env]
+	return nil
 }
 
 // loadEnvFile reads the file that --env-file names; the default may be absent.
@@ -110,7 +116,7 @@ func (c *cli) loadEnvFile() error {
 	if err != nil {
 		return operate.Fail("read the env file "+path, err)
 	}
-	for _, env := range secretEnvs {
+	for _, env := range secrets {
 		if vars[env] == "" {
 			continue
 		}
@@ -122,7 +128,7 @@ func (c *cli) loadEnvFile() error {
 			return operate.Fail("read the env file, which holds "+env, err)
 		}
 	}
-	c.fileEnv, c.env.HaveFile = vars, true
+	c.source.File, c.env.HaveFile = vars, true
 	return nil
 }
 

@@ -362,7 +362,7 @@ func (c *cli) encoded(ctx context.Context, typ string, text []byte) ([]byte, err
 
 // editor lets a person change text in $EDITOR. The file is the user's alone, and is removed: the data may be personal.
 func (c *cli) editor(ctx context.Context, text []byte) ([]byte, error) {
-	name, _ := c.getenv("EDITOR")
+	name, _ := c.source.Getenv("EDITOR")
 	if name == "" {
 		return nil, operate.Usage("no data is given").Hint("--data, --data-file, or set EDITOR")
 	}

@@ -43,7 +43,7 @@ dry run until --execute; publish and import act at once, and say so.`,
 			if err := cmp.Or(noneEmpty(cmd.Flags()), checkRemarks(cmd.Flags()), c.loadEnvFile()); err != nil || cmd.Name() == "version" {
 				return err
 			}
-			return c.loadSecretFiles()
+			return c.checkSecretFiles()
 		},
 	}
 	root.SetOut(c.out)

@@ -35,7 +35,7 @@ func (c *cli) columns() int {
 			return max(w, 40)
 		}
 	}
-	if v, ok := c.getenv("COLUMNS"); ok {
+	if v, ok := c.source.Getenv("COLUMNS"); ok {
 		if w, err := strconv.Atoi(v); err == nil && w > 0 {
 			return max(w, 40)
 		}
