@@ -19,17 +19,6 @@ import (
 // severalHosts is what pgx says when Postgres is away: a line for each address and way of TLS that it tried.
 var severalHosts = "failed to connect to `user=neuronx_rules database=neuronx`:\n" + strings.Repeat("\t127.0.0.1:5432 (localhost): dial error: dial tcp 127.0.0.1:5432: connect: connection refused\n", 12)
 
-func TestBrief_MakesOneShortLineOfAnError(t *testing.T) {
-	for _, x := range []struct{ in, want string }{
-		{"", ""}, {"plain", "plain"}, {"  one\n\ttwo  \n\n three", "one; two; three"}, {"failed to connect:\n\ta: refused\n\tb: refused", "failed to connect: a: refused; b: refused"},
-		{"a;\r\nb", "a; b"}, {strings.Repeat("é ", operate.MaxBrief), strings.TrimRight(strings.Repeat("é ", operate.MaxBrief/2), " ") + "…"},
-	} {
-		if got := operate.Brief(x.in); got != x.want {
-			t.Errorf("%q: %q, want %q", x.in, got, x.want)
-		}
-	}
-}
-
 func TestStatusAndDoctor_ShowALongErrorAsOneShortLine(t *testing.T) {
 	ready := app.NewReadiness()
 	ready.Set(app.ComponentPostgres, errors.New(severalHosts))

@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"github.com/jedib0t/go-pretty/v6/text"
-
-	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func TestFit_CutsTextBeforeNamesAndNamesInTheirMiddle(t *testing.T) {
@@ -44,18 +42,6 @@ func TestFit_NoLineIsWiderWhateverItHolds(t *testing.T) {
 			if used > width || len(head)+len(left) != n {
 				t.Errorf("%d columns in %d: %d wide: %q", n, width, used, out)
 			}
-		}
-	}
-}
-
-func TestNearest_FindsWhatWasMeantAndNothingElse(t *testing.T) {
-	names := []string{"acme", "globex", "lead.created", "lead/42", "neuronx.projector"}
-	for word, want := range map[string]string{
-		"acmee": "acme", "amce": "acme", "glbex": "globex", "lead.creatd": "lead.created", "lead/4": "lead/42", "neuronx.projektor": "neuronx.projector",
-		"neuronx": "neuronx.projector", "zebra": "", "": "",
-	} {
-		if got := operate.Nearest(word, names); got != want {
-			t.Errorf("%q: %q, want %q", word, got, want)
 		}
 	}
 }
