@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
@@ -87,15 +86,14 @@ func (v *Env) ControlBehind(ctx context.Context, tenantID string) (string, error
 		return "", Fail("look at the log", err)
 	}
 	// Records that the projector has not read yet: the tenant's own among them are missing from the tables.
-	offsets, err := consumer.Offsets(ctx, pool, kafka.GroupProjector, kafka.TopicEvents)
+	offsets, err := consumer.Offsets(ctx, pool, kafka.GroupProjector, kafka.TopicEvents, w.partition)
+	if err == nil && len(offsets) == 0 {
+		err = pgx.ErrNoRows
+	}
 	if err != nil {
 		return "", Fail("read how far the projector is", err)
 	}
-	i := slices.IndexFunc(offsets, func(o consumer.Offset) bool { return o.Partition == w.partition })
-	if i < 0 {
-		return "", Fail("read how far the projector is", pgx.ErrNoRows)
-	}
-	next := offsets[i].Next
+	next := offsets[0].Next
 	end := w.next[kafka.TopicEvents]
 	if end <= next {
 		return "", nil
