@@ -38,11 +38,7 @@ const maxSpans = 3
 const bytesLookedAt = "of the bytes, only each tenant's newest ten were looked at (a reset of neuronx.archiver audits all)"
 
 // checkArchive looks for holes in the archive: the archiver writes each tenant's sequences without a gap, and its row with them.
-func (x *examination) checkArchive(ctx context.Context) []Finding {
-	pool, err := x.env.Pool(ctx)
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkArchive(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	found, err := lookAtArchive(ctx, pool, archiveBudget, archiveChunk)
 	if err != nil {
 		return []Finding{fail(err, "doctor needs the role neuronx_ops")}

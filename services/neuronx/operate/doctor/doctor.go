@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
@@ -76,20 +78,31 @@ func (x *examination) checks(laptop bool, urls []string) []check {
 		{"registry", operate.EnvRegistry, "", one(x.checkRegistry)},
 		{"postgres", operate.EnvPostgres, "", one(x.checkPostgres)},
 		{"postgres: writes", operate.EnvPostgres, partPostgres, one(x.checkWrites)},
-		{"postgres: durability", operate.EnvPostgres, partPostgres, func(ctx context.Context) []Finding { return x.checkDurability(ctx, laptop) }},
-		{"postgres: walls", operate.EnvPostgres, partPostgres, x.checkWalls},
-		{"archive", operate.EnvPostgres, partPostgres, x.checkArchive},
-		{"tables against the log", operate.EnvPostgres, partPostgres, x.checkForged},
+		{"postgres: durability", operate.EnvPostgres, partPostgres, x.sql(func(ctx context.Context, pool *pgxpool.Pool) []Finding { return checkDurability(ctx, pool, laptop) })},
+		{"postgres: walls", operate.EnvPostgres, partPostgres, x.sql(checkWalls)},
+		{"archive", operate.EnvPostgres, partPostgres, x.sql(checkArchive)},
+		{"tables against the log", operate.EnvPostgres, partPostgres, x.sql(checkForged)},
 		{"outboxes against the log", operate.EnvPostgres, partBoth, x.checkOutboxNumbers},
-		{"rules", operate.EnvPostgres, partPostgres, x.checkTripped},
-		{"CRM connections", operate.EnvPostgres, partPostgres, x.checkPaused},
+		{"rules", operate.EnvPostgres, partPostgres, x.sql(checkTripped)},
+		{"CRM connections", operate.EnvPostgres, partPostgres, x.sql(checkPaused)},
 		{"migrations", operate.EnvAdmin, "", one(x.checkMigrations)},
-		{"consumers", operate.EnvPostgres, partBoth, x.checkConsumers},
-		{"stalled tenants", operate.EnvPostgres, partPostgres, x.checkStalled},
+		{"consumers", operate.EnvPostgres, partBoth, x.sql(x.checkConsumers)},
+		{"stalled tenants", operate.EnvPostgres, partPostgres, x.sql(checkStalled)},
 		{"clock: postgres", operate.EnvPostgres, partPostgres, one(x.checkClock)},
 		{"signing keys", operate.EnvKeys, "", one(x.checkKeys)},
 		{"http", operate.EnvHTTP, "", one(x.checkHTTP)},
 		{"processes", "", "", func(ctx context.Context) []Finding { return x.checkProcesses(ctx, urls) }},
+	}
+}
+
+// sql gives a check the connections to Postgres.
+func (x *examination) sql(check func(context.Context, *pgxpool.Pool) []Finding) func(context.Context) []Finding {
+	return func(ctx context.Context) []Finding {
+		pool, err := x.env.Pool(ctx)
+		if err != nil {
+			return []Finding{fail(err, "")}
+		}
+		return check(ctx, pool)
 	}
 }
 

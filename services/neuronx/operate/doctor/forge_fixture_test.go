@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/postgres"
-	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/operatetest"
 )
 
@@ -15,15 +15,14 @@ import (
 type forgeRig struct {
 	*operatetest.Engine
 	t      *testing.T
-	doctor *examination
-	tables string // a query for what all tables hold, and what the catalogue says
+	ops    *pgxpool.Pool // as doctor asks
+	tables string        // a query for what all tables hold, and what the catalogue says
 }
 
 func newForgeRig(t *testing.T) *forgeRig {
 	t.Helper()
 	r := &forgeRig{Engine: operatetest.New(t), t: t}
-	r.doctor = session(map[string]string{operate.EnvPostgres: r.DB.URL(postgres.RoleOps)})
-	t.Cleanup(r.doctor.env.Close)
+	r.ops = r.DB.Pool(t, postgres.RoleOps)
 	rows, err := r.Root.Query(t.Context(), `SELECT format('SELECT %L AS part, md5(coalesce(string_agg(t::text, E''\n'' ORDER BY t::text), '''')) AS sum FROM %s t', c.oid::regclass, c.oid::regclass)
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname IN ('neuronx', 'projection') AND c.relkind IN ('r', 'p') AND NOT c.relispartition`)
 	if err != nil {
@@ -60,7 +59,7 @@ func (r *forgeRig) digest() (text string) {
 // found runs doctor's checks and returns what failed.
 func (r *forgeRig) found() (out []string) {
 	r.t.Helper()
-	for _, check := range [][]Finding{r.doctor.checkArchive(r.t.Context()), r.doctor.checkForged(r.t.Context()), r.doctor.checkWalls(r.t.Context())} {
+	for _, check := range [][]Finding{checkArchive(r.t.Context(), r.ops), checkForged(r.t.Context(), r.ops), checkWalls(r.t.Context(), r.ops)} {
 		for _, f := range check {
 			if f.Result == Failed || f.Result == Warn {
 				out = append(out, f.Detail)

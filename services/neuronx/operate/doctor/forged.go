@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/consumer"
@@ -81,11 +82,7 @@ var faults = []struct {
 const forgeryLimit = 5
 
 // checkForged compares what services keep in tables of their own with what the tenants' streams say.
-func (x *examination) checkForged(ctx context.Context) []Finding {
-	pool, err := x.env.Pool(ctx)
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkForged(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	behind, err := consumer.TenantsAhead(ctx, pool, kafka.GroupArchiver)
 	if err != nil {
 		return []Finding{fail(err, "doctor needs the role neuronx_ops")}

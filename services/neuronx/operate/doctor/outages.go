@@ -146,11 +146,7 @@ func tryWrite(ctx context.Context, pool *pgxpool.Pool) error {
 }
 
 // checkConsumers tells consumers that stand still although there is something to read, and groups that nobody reads for.
-func (x *examination) checkConsumers(ctx context.Context) []Finding {
-	pool, err := x.env.Pool(ctx)
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func (x *examination) checkConsumers(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	offsets, err := consumer.Offsets(ctx, pool, "", kafka.TopicEvents)
 	if err != nil {
 		return []Finding{fail(postgres.Explain(err), "")}

@@ -4,16 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 )
 
 // checkTripped finds rules that do nothing although they are published.
-func (x *examination) checkTripped(ctx context.Context) []Finding {
-	pool, err := x.env.Pool(ctx)
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkTripped(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	found, err := status.Rules(ctx, pool)
 	if err != nil {
 		return []Finding{fail(fmt.Errorf("read how the rules do: %w", err), "neuronx_ops may read neuronx.rule_health: run `neuronx provision --execute`")}
@@ -30,11 +28,7 @@ func (x *examination) checkTripped(ctx context.Context) []Finding {
 }
 
 // checkPaused finds tenants whose effects wait because their CRM connection is refused.
-func (x *examination) checkPaused(ctx context.Context) []Finding {
-	pool, err := x.env.Pool(ctx)
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkPaused(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	paused, err := ledger.ListPaused(ctx, pool, status.MaxPaused)
 	if err != nil {
 		return []Finding{fail(err, "neuronx provision --execute gives neuronx_ops the right to read neuronx.effects")}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
@@ -82,11 +83,7 @@ var durability = []struct{ setting, bad, why string }{
 	{"full_page_writes", "off", "a crash in the middle of a page's write leaves it torn"},
 }
 
-func (x *examination) checkDurability(ctx context.Context, laptop bool) []Finding {
-	pool, err := x.env.Pool(ctx)
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkDurability(ctx context.Context, pool *pgxpool.Pool, laptop bool) []Finding {
 	have := map[string]string{}
 	for _, d := range durability {
 		var v string
@@ -131,11 +128,7 @@ const wallQuery = `SELECT 'security is not forced on', n.nspname || '.' || r.rel
 	ORDER BY 1, 2`
 
 // checkWalls looks whether tenants are kept apart by Postgres itself.
-func (x *examination) checkWalls(ctx context.Context) []Finding {
-	pool, err := x.env.Pool(ctx)
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkWalls(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	rows, err := pool.Query(ctx, wallQuery, postgres.Roles(), postgres.RoleOwner)
 	if err != nil {
 		return []Finding{fail(err, "")}

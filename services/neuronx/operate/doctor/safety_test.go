@@ -6,7 +6,6 @@ import (
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
-	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -46,15 +45,14 @@ func TestBrokerVersions_WarnsOfBrokersThatMayElectALoser(t *testing.T) {
 
 func TestCheckWalls_SeesAWallThatWasTakenDown(t *testing.T) {
 	db := postgrestest.New(t, provision.Migrations()...)
-	x := session(map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)})
-	defer x.env.Close()
-	if got := x.checkWalls(t.Context()); len(got) != 1 || got[0].Result != OK {
+	ops := db.Pool(t, postgres.RoleOps)
+	if got := checkWalls(t.Context(), ops); len(got) != 1 || got[0].Result != OK {
 		t.Fatalf("a provisioned database: %+v", got)
 	}
 	if _, err := db.Pool(t, "").Exec(t.Context(), `ALTER TABLE neuronx.progress NO FORCE ROW LEVEL SECURITY`); err != nil {
 		t.Fatal(err)
 	}
-	got := x.checkWalls(t.Context())
+	got := checkWalls(t.Context(), ops)
 	if len(got) != 1 || got[0].Result != Failed || !strings.Contains(got[0].Detail, "neuronx.progress") {
 		t.Fatalf("%+v", got)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
@@ -13,11 +15,7 @@ import (
 const maxStalledFindings = 10
 
 // checkStalled finds tenants that a consumer set aside: nothing of them moves there until a person acts.
-func (x *examination) checkStalled(ctx context.Context) []Finding {
-	pool, err := x.env.Pool(ctx)
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkStalled(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	rows, all, err := consumer.StalledRows(ctx, pool, maxStalledFindings)
 	if err != nil {
 		return []Finding{fail(fmt.Errorf("read which tenants are stalled: %w", err), "doctor needs the role neuronx_ops")}
