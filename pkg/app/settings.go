@@ -125,7 +125,9 @@ func Load(fs *pflag.FlagSet, args []string) error {
 		return err
 	}
 	var errs []error
-	for name := range values {
+	source := Source{Getenv: os.LookupEnv, File: map[string]string{}}
+	for name, v := range values {
+		source.File[EnvName(name)] = v
 		if fs.Lookup(name) == nil {
 			errs = append(errs, event.Refuse(event.CodeInvalidConfig, "%s: unknown key %q", *file, name).Hint(suggest(fs, name)))
 		}
@@ -134,21 +136,22 @@ func Load(fs *pflag.FlagSet, args []string) error {
 		if f.Changed || f.Name == "config" || f.Name == "help" {
 			return
 		}
-		v, from, ok, err := lookup(f, values)
+		_, secret := f.Value.(*Secret)
+		v, from, ok, err := source.Lookup(EnvName(f.Name), secret)
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, FileError("--"+f.Name, os.Getenv(from), from, err))
 		}
 		if !ok {
 			return
 		}
-		if _, secret := f.Value.(*Secret); secret && from == "file" {
+		if secret && from == "file" {
 			if err := checkFile(*file); err != nil {
 				errs = append(errs, err)
 				return
 			}
 		}
 		if err := f.Value.Set(v); err != nil {
-			if _, secret := f.Value.(*Secret); secret {
+			if secret {
 				v = redacted
 			}
 			errs = append(errs, event.Refuse(event.CodeInvalidConfig, "%s: %q is no value for --%s", from, v, f.Name))
@@ -157,21 +160,23 @@ func Load(fs *pflag.FlagSet, args []string) error {
 	return errors.Join(errs...)
 }
 
-func lookup(f *pflag.Flag, file map[string]string) (value, from string, ok bool, err error) {
-	env := EnvName(f.Name)
-	if v, ok := os.LookupEnv(env); ok {
-		return v, env, true, nil
+// Source is where a setting comes from that no flag gives. Services and tools look in the same places in the same order.
+type Source struct {
+	Getenv func(name string) (string, bool) // os.LookupEnv, but for tests
+	File   map[string]string                // what a settings file says, by the names of environment variables
+}
+
+// Lookup finds a setting by the name of its environment variable: in the variable, for a secret in the file that <name>_FILE names, then in
+// the settings file. from is where it was found: name, <name>_FILE or "file". The error is about the file that <name>_FILE names.
+func (s Source) Lookup(name string, secret bool) (value, from string, ok bool, err error) {
+	if v, ok := s.Getenv(name); ok {
+		return v, name, true, nil
 	}
-	if _, secret := f.Value.(*Secret); secret {
-		if path := os.Getenv(env + "_FILE"); path != "" {
-			b, err := event.ReadSecretFile(path)
-			if err != nil {
-				return "", "", false, FileError("--"+f.Name, path, env+"_FILE", err)
-			}
-			return strings.TrimSpace(string(b)), env + "_FILE", true, nil
-		}
+	if path, _ := s.Getenv(name + "_FILE"); secret && path != "" {
+		b, err := event.ReadSecretFile(path)
+		return strings.TrimSpace(string(b)), name + "_FILE", err == nil, err
 	}
-	v, ok := file[f.Name]
+	v, ok := s.File[name]
 	return v, "file", ok, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,18 +14,20 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/tenant"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // try runs the tool with an environment of its own.
 func try(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	c := &cli{
-		out: &out, err: &errs, in: strings.NewReader(""), now: time.Now, http: http.DefaultClient, settings: map[string]*string{},
-		getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
-	}
-	code = c.run(context.Background(), args)
+	code = tool(env, &out, &errs).run(context.Background(), args)
 	return code, out.String(), errs.String()
+}
+
+// tool is a run of the tool with an environment of its own.
+func tool(env map[string]string, out, errs io.Writer) *cli {
+	return newCLI(func(name string) (string, bool) { v, ok := env[name]; return v, ok }, strings.NewReader(""), out, errs)
 }
 
 func TestExitCodes(t *testing.T) {
@@ -172,7 +175,7 @@ func TestConnectCRM_WarnsOfASecretThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for version, warned := range map[string]bool{"1": false, "2": true} {
-		code, _, stderr := try(t, map[string]string{envSecrets: dir}, "tenant", "connect-crm", "acme", "--location", "l", "--token", "secret://acme@"+version)
+		code, _, stderr := try(t, map[string]string{operate.EnvSecrets: dir}, "tenant", "connect-crm", "acme", "--location", "l", "--token", "secret://acme@"+version)
 		if code != 0 || strings.Contains(stderr, "warning: read secret secret://acme@"+version) != warned {
 			t.Errorf("version %s: exit %d: %s", version, code, stderr)
 		}
@@ -223,7 +226,7 @@ func TestValue_FlagBeatsEnvironmentBeatsFile(t *testing.T) {
 		args []string
 	}{{"file", nil}, {"env", nil}, {"flag", []string{"--http-url", srv("flag")}}} {
 		if c.want == "env" {
-			env[envHTTP] = srv("env")
+			env[operate.EnvHTTP] = srv("env")
 		}
 		code, out, stderr := try(t, env, append([]string{"publish", "lead.created"}, c.args...)...)
 		if code != 0 || out != "1\n" {
@@ -249,7 +252,7 @@ func TestPublish_ShowsEveryErrorOfTheDoor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{envHTTP: s.URL, envAPIKey: key.Reveal()}
+	env := map[string]string{operate.EnvHTTP: s.URL, operate.EnvAPIKey: key.Reveal()}
 	code, _, stderr := try(t, env, "publish", "lead.created", "--key", `a"b`)
 	for _, want := range []string{"invalid_body", "/data/a: m1", "/data/b: m2", "next: look"} {
 		if code != 1 || !strings.Contains(stderr, want) {
@@ -277,7 +280,7 @@ func TestPublish_TellsTheVerdict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{envHTTP: s.URL, envAPIKey: key.Reveal()}
+	env := map[string]string{operate.EnvHTTP: s.URL, operate.EnvAPIKey: key.Reveal()}
 	for _, c := range []struct {
 		status int
 		body   string
@@ -330,14 +333,6 @@ func TestParseDatetime(t *testing.T) {
 	for _, bad := range []string{"", "2026-01-31", "12:00", "2026-13-01T00:00:00.000", "now"} {
 		if _, err := parseDatetime(bad); err == nil {
 			t.Errorf("%q is accepted", bad)
-		}
-	}
-}
-
-func TestSkew_JudgesByWhatTheSequencerTolerates(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: checkOK, -time.Second: checkOK, 5 * time.Second: checkWarn, -31 * time.Second: checkFail} {
-		if got := skew(d).Result; got != want {
-			t.Errorf("%s is %s, want %s", d, got, want)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/tenant"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // looks are the verbs that only look, whatever noun they stand under. Every other verb changes something.
@@ -161,8 +162,8 @@ func TestConformance_NothingRunningIsSaidFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead := map[string]string{
-		envBrokers: "127.0.0.1:1", envPostgres: "postgres://u:hunter2@127.0.0.1:1/x", envAdmin: "postgres://u:hunter2@127.0.0.1:1/x", envRegistry: "http://127.0.0.1:1",
-		envHTTP: "http://127.0.0.1:1", envAdminURL: "http://127.0.0.1:1", envAPIKey: key.Reveal(), envKeys: filepath.Join("keys.json"),
+		operate.EnvBrokers: "127.0.0.1:1", operate.EnvPostgres: "postgres://u:hunter2@127.0.0.1:1/x", operate.EnvAdmin: "postgres://u:hunter2@127.0.0.1:1/x", operate.EnvRegistry: "http://127.0.0.1:1",
+		operate.EnvHTTP: "http://127.0.0.1:1", operate.EnvAdminURL: "http://127.0.0.1:1", operate.EnvAPIKey: key.Reveal(), operate.EnvKeys: filepath.Join("keys.json"),
 	}
 	for _, v := range verbsOf(t) {
 		if slices.Contains(offline, v.path) || v.path == "ready" { // ready asks the one process that it is given
@@ -188,7 +189,7 @@ func TestConformance_AnUnknownTenantExitsOneAndSuggests(t *testing.T) {
 	files(t)
 	db := filled(t)
 	broker := kafkatest.Start(t)
-	env := map[string]string{envPostgres: db.URL(postgres.RoleOps), envBrokers: strings.Join(broker.Brokers, ","), envRegistry: "http://127.0.0.1:1"}
+	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps), operate.EnvBrokers: strings.Join(broker.Brokers, ","), operate.EnvRegistry: "http://127.0.0.1:1"}
 	tried := 0
 	for _, v := range verbsOf(t) {
 		at := slices.IndexFunc(v.args, func(a string) bool { return a == "acme" || a == "--tenant=acme" })
@@ -206,7 +207,7 @@ func TestConformance_AnUnknownTenantExitsOneAndSuggests(t *testing.T) {
 	if tried < 15 {
 		t.Errorf("only %d verbs were tried", tried)
 	}
-	env[envAdmin] = db.AdminURL
+	env[operate.EnvAdmin] = db.AdminURL
 	for _, c := range []struct{ args, says string }{
 		{"log reseed --from-archive --tenant acme,acmee", "did you mean acme?"},
 		{"stalled retry --consumer rulez --tenant acme", "did you mean rules? use projector, rules, archiver, gohighlevel"},
@@ -227,7 +228,7 @@ func TestConformance_AnUnknownTenantExitsOneAndSuggests(t *testing.T) {
 func TestConformance_TablesFitTheWidthAndHostileTextStaysText(t *testing.T) {
 	files(t)
 	db := filled(t)
-	env := map[string]string{envPostgres: db.URL(postgres.RoleOps), "COLUMNS": "80"}
+	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps), "COLUMNS": "80"}
 	tables := 0
 	for _, v := range verbsOf(t) {
 		if !v.looks() || slices.Contains([]string{"ready", "events tail", "version", "schemas asyncapi", "rules validate", "rules show", "deadletter show", "events get"}, v.path) {

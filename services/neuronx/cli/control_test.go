@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -34,7 +34,7 @@ func TestControl_SaysWhatTheTablesLackInsteadOfAnsweringFromThem(t *testing.T) {
 	exec(`INSERT INTO projection.active (tenant_id, feed, generation) VALUES ('acme', 'control', 1)`)
 	exec(`INSERT INTO projection.tenants (tenant_id, generation, id, status, sequence) VALUES ('acme', 1, 'acme', 'active', 1)`)
 	exec(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence) VALUES ('neuronx.projector.control', 1, 'acme', $1, 1)`, partition)
-	env := map[string]string{envPostgres: db.URL(postgres.RoleOps), envBrokers: strings.Join(broker.Brokers, ",")}
+	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps), operate.EnvBrokers: strings.Join(broker.Brokers, ",")}
 	resume := func(want ...string) {
 		t.Helper()
 		_, out, errs := try(t, env, "tenant", "resume", "acme")
@@ -63,16 +63,16 @@ func TestControl_SaysWhatTheTablesLackInsteadOfAnsweringFromThem(t *testing.T) {
 
 	// A command that is recorded and not applied says what it waits for.
 	var errs strings.Builder
-	c := &cli{out: io.Discard, err: &errs, in: strings.NewReader(""), now: time.Now, http: http.DefaultClient, settings: map[string]*string{},
-		getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }, timeout: 300 * time.Millisecond}
+	c := tool(env, io.Discard, &errs)
+	c.env.Timeout = 300 * time.Millisecond
 	cmd := c.key()
 	cmd.SetContext(context.Background())
-	err := c.applied(cmd, done{Tenant: "acme", Sequence: "3"})
+	err := c.env.Applied(cmd.Context(), operate.Done{Tenant: "acme", Sequence: "3"})
 	if code := report(&errs, formatTable, err); code != exitPartial || !strings.Contains(errs.String(), "out of luck") || !strings.Contains(errs.String(), "neuronx stalled retry --consumer projector --feed control --tenant acme") {
 		t.Errorf("exit %d: %s", code, errs.String())
 	}
 	exec(`UPDATE neuronx.progress SET state = 'live', sequence = 3`)
-	if err := c.applied(cmd, done{Tenant: "acme", Sequence: "3"}); err != nil {
+	if err := c.env.Applied(cmd.Context(), operate.Done{Tenant: "acme", Sequence: "3"}); err != nil {
 		t.Errorf("applied: %v", err)
 	}
 }

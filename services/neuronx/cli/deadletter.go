@@ -20,6 +20,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/archiver/deadletter"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func (c *cli) deadletter() *cobra.Command {
@@ -60,7 +61,7 @@ func (f *letterFilter) bind(fs *pflag.FlagSet, code string, limit int) {
 
 func (f *letterFilter) check() error {
 	if f.Limit < 1 {
-		return usage("--limit must be at least 1")
+		return operate.Usage("--limit must be at least 1")
 	}
 	for _, t := range []struct {
 		flag, text string
@@ -71,7 +72,7 @@ func (f *letterFilter) check() error {
 		}
 		at, err := event.ParseTime(t.text)
 		if err != nil {
-			return usage("--%s %q is not a time", t.flag, t.text).next("such as 2026-01-31T12:00:00Z")
+			return operate.Usage("--%s %q is not a time", t.flag, t.text).Hint("such as 2026-01-31T12:00:00Z")
 		}
 		*t.to = at
 	}
@@ -87,22 +88,22 @@ func (f *letterFilter) known(ctx context.Context, c *cli, pool *pgxpool.Pool) er
 		}
 		rows, err := pool.Query(ctx, `SELECT DISTINCT `+look.column+` FROM neuronx.dead_letters LIMIT 10000`)
 		if err != nil {
-			return failed("list dead letters", err)
+			return operate.Fail("list dead letters", err)
 		}
 		seen, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		switch {
 		case err != nil:
-			return failed("list dead letters", err)
+			return operate.Fail("list dead letters", err)
 		case slices.Contains(seen, look.value):
 		case look.column == "event_type":
-			if err := c.checkType(ctx, look.value); err != nil {
+			if err := c.env.CheckType(ctx, look.value); err != nil {
 				return err
 			}
 		case !slices.Contains(event.Codes(), event.Code(look.value)):
 			for _, code := range event.Codes() {
 				seen = append(seen, string(code))
 			}
-			return unknown("reason", look.value, seen, "`neuronx deadletter list --by reason --state all`")
+			return operate.Unknown("reason", look.value, seen, "`neuronx deadletter list --by reason --state all`")
 		}
 	}
 	return nil
@@ -138,7 +139,7 @@ func (c *cli) deadletterList() *cobra.Command {
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
@@ -150,7 +151,7 @@ func (c *cli) deadletterList() *cobra.Command {
 			}
 			found, err := deadletter.List(ctx, pool, f.Filter)
 			if err != nil {
-				return failed("list dead letters", err)
+				return operate.Fail("list dead letters", err)
 			}
 			rows := make([]letterRow, len(found))
 			for i := range found {
@@ -177,7 +178,7 @@ func (c *cli) showLetters(rows []letterRow) error {
 func (c *cli) countLetters(ctx context.Context, pool *pgxpool.Pool, by string, f deadletter.Filter) error {
 	counts, err := deadletter.Counts(ctx, pool, by, f)
 	if err != nil {
-		return failed("count dead letters", err)
+		return operate.Fail("count dead letters", err)
 	}
 	rows := make([]letterCount, len(counts))
 	for i, n := range counts {
@@ -215,7 +216,7 @@ func (c *cli) deadletterShow() *cobra.Command {
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
@@ -253,7 +254,7 @@ func (c *cli) letter(ctx context.Context, pool *pgxpool.Pool, ref string) (*dead
 		return nil, noLetter(ctx, pool, ref)
 	}
 	if err != nil {
-		return nil, failed("look for the dead letter", err)
+		return nil, operate.Fail("look for the dead letter", err)
 	}
 	return l, nil
 }
@@ -262,13 +263,13 @@ func (c *cli) letter(ctx context.Context, pool *pgxpool.Pool, ref string) (*dead
 func noLetter(ctx context.Context, pool *pgxpool.Pool, ref string) error {
 	letters, err := deadletter.List(ctx, pool, deadletter.Filter{Limit: 1000})
 	if err != nil {
-		return failed("list dead letters", err)
+		return operate.Fail("list dead letters", err)
 	}
 	refs := make([]string, len(letters))
 	for i := range letters {
 		refs[i] = letters[i].Ref()
 	}
-	return unknown("dead letter", ref, refs, "`neuronx deadletter list --state all`")
+	return operate.Unknown("dead letter", ref, refs, "`neuronx deadletter list --state all`")
 }
 
 // decoded renders a value under its schema, as the archive knows it or else the registry; nil when that can't be.
@@ -296,10 +297,10 @@ func (c *cli) schemaByID(ctx context.Context, pool *pgxpool.Pool, id int32) *avr
 			return s
 		}
 	}
-	if !errors.Is(err, pgx.ErrNoRows) || c.value(envRegistry) == "" {
+	if !errors.Is(err, pgx.ErrNoRows) || c.value(operate.EnvRegistry) == "" {
 		return nil
 	}
-	reg, err := c.registry()
+	reg, err := c.env.Registry()
 	if err != nil {
 		return nil
 	}
@@ -319,5 +320,5 @@ func parseRef(ref string) (topic string, partition int32, offset int64, err erro
 			return parts[0], int32(p), o, nil
 		}
 	}
-	return "", 0, 0, usage("%q is not topic/partition/offset", ref).next("as `neuronx deadletter list` shows it, such as neuronx.ingress/0/17")
+	return "", 0, 0, operate.Usage("%q is not topic/partition/offset", ref).Hint("as `neuronx deadletter list` shows it, such as neuronx.ingress/0/17")
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/archiver/deadletter"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // letterAct is the flags that all acts on letters share.
@@ -79,7 +80,7 @@ func (c *cli) actOnLetters(action string, cmd *cobra.Command) *cobra.Command {
 		}
 		chosen := f.Tenant+f.Reason+f.Type+f.since+f.until != ""
 		if (len(refs) > 0) == chosen {
-			return usage("name dead letters, or choose them with --tenant, --code, --type, --since, --until").next("one or the other")
+			return operate.Usage("name dead letters, or choose them with --tenant, --code, --type, --since, --until").Hint("one or the other")
 		}
 		for _, ref := range refs {
 			if _, _, _, err := parseRef(ref); err != nil {
@@ -88,7 +89,7 @@ func (c *cli) actOnLetters(action string, cmd *cobra.Command) *cobra.Command {
 		}
 		ctx, cancel := c.bounded(cmd)
 		defer cancel()
-		pool, err := c.pool(ctx)
+		pool, err := c.env.Pool(ctx)
 		if err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func (c *cli) actOnLetters(action string, cmd *cobra.Command) *cobra.Command {
 		if chosen {
 			f.State = deadletter.Open
 			if letters, err = deadletter.List(ctx, pool, f.Filter); err != nil {
-				return failed("list dead letters", err)
+				return operate.Fail("list dead letters", err)
 			}
 			if err := c.noteFurther(ctx, pool, f.Filter, len(letters)); err != nil {
 				return err
@@ -127,7 +128,7 @@ func (c *cli) noteFurther(ctx context.Context, pool *pgxpool.Pool, f deadletter.
 	}
 	counts, err := deadletter.Counts(ctx, pool, "state", f)
 	if err != nil {
-		return failed("count dead letters", err)
+		return operate.Fail("count dead letters", err)
 	}
 	var all int64
 	for _, n := range counts {
@@ -168,21 +169,21 @@ func (c *cli) submit(ctx context.Context, pool *pgxpool.Pool, letters []deadlett
 	for i := range letters {
 		var err error
 		if ids[i], err = deadletter.Submit(ctx, pool, &letters[i], ask); err != nil {
-			return failed("ask for it", err)
+			return operate.Fail("ask for it", err)
 		}
 	}
-	c.note("asked for %s of %s, waiting for the archiver", ask.Action, plural(len(letters), "dead letter"))
+	c.note("asked for %s of %s, waiting for the archiver", ask.Action, operate.Plural(len(letters), "dead letter"))
 	answers := map[uuid.UUID]deadletter.Answer{}
-	decided, err := until(ctx, func() (ok bool, err error) {
+	decided, err := operate.Until(ctx, func() (ok bool, err error) {
 		answers, err = deadletter.Answers(ctx, pool, ids)
 		return len(answers) == len(ids), err
 	})
 	if err != nil {
-		return failed("wait for the archiver", err)
+		return operate.Fail("wait for the archiver", err)
 	}
 	if !decided {
-		return (&Error{Exit: exitPartial, What: fmt.Sprintf("the archiver has decided about %d of %d", len(answers), len(ids))}).
-			next("is the archiver running? see `neuronx status`; what was asked for stays asked for, see `neuronx deadletter list --state all`")
+		return (&operate.Error{Kind: operate.KindPartial, What: fmt.Sprintf("the archiver has decided about %d of %d", len(answers), len(ids))}).
+			Hint("is the archiver running? see `neuronx status`; what was asked for stays asked for, see `neuronx deadletter list --state all`")
 	}
 	bad := 0
 	for i := range letters {
@@ -205,13 +206,13 @@ func (c *cli) submit(ctx context.Context, pool *pgxpool.Pool, letters []deadlett
 	case bad == 0:
 		return nil
 	case bad == len(out) && bad == 1:
-		e := &Error{Exit: exitFailed, What: "the dead letter is " + out[0].Result, Why: out[0].Detail, Code: out[0].Code}
+		e := &operate.Error{Kind: operate.KindFailed, What: "the dead letter is " + out[0].Result, Why: out[0].Detail, Code: out[0].Code}
 		if out[0].Next != "" {
-			return e.next("neuronx deadletter show %s", out[0].Next)
+			return e.Hint("neuronx deadletter show %s", out[0].Next)
 		}
 		return e
 	}
-	return partial("%d of %d were not done", bad, len(out))
+	return operate.Partial("%d of %d were not done", bad, len(out))
 }
 
 // foreseeLetter is what the archiver would decide about an ask: the reason why it would refuse, or nil. Without the signing keys a signature
@@ -222,7 +223,7 @@ func (c *cli) foreseeLetter(ctx context.Context, pool *pgxpool.Pool, l deadlette
 		return event.Refuse(event.CodeNotRetriable, "%v", err), nil
 	}
 	if err != nil {
-		return nil, failed("look at the dead letter", err)
+		return nil, operate.Fail("look at the dead letter", err)
 	}
 	world := deadletter.Environment{Verify: func(*event.Event) (bool, error) { return true, nil }, Schema: func(id int32) (*avro.Schema, error) {
 		if s := c.schemaByID(ctx, pool, id); s != nil {
@@ -230,10 +231,10 @@ func (c *cli) foreseeLetter(ctx context.Context, pool *pgxpool.Pool, l deadlette
 		}
 		return nil, registry.ErrUnknown
 	}}
-	if path := c.value(envKeys); path != "" {
+	if path := c.value(operate.EnvKeys); path != "" {
 		keys, err := event.LoadKeyring(path)
 		if err != nil {
-			return nil, failed("read the signing keys", err)
+			return nil, operate.Fail("read the signing keys", err)
 		}
 		world.Verify = keys.Verify
 	}
@@ -242,7 +243,7 @@ func (c *cli) foreseeLetter(ctx context.Context, pool *pgxpool.Pool, l deadlette
 		return err
 	})
 	if err != nil {
-		return nil, failed("look for the tenant", err)
+		return nil, operate.Fail("look for the tenant", err)
 	}
 	_, refusal := deadletter.Decide(full, ask, world)
 	return refusal, nil
@@ -251,7 +252,7 @@ func (c *cli) foreseeLetter(ctx context.Context, pool *pgxpool.Pool, l deadlette
 // become waits until it is known what became of a letter.
 func (c *cli) become(ctx context.Context, pool *pgxpool.Pool, out *letterOutcome) error {
 	var l *deadletter.Letter
-	if _, err := until(ctx, func() (bool, error) {
+	if _, err := operate.Until(ctx, func() (bool, error) {
 		var err error
 		if l, err = c.letter(ctx, pool, out.Ref); err != nil {
 			return false, err
@@ -297,11 +298,11 @@ the names of the fields that changed, not their values.`,
 				return err
 			}
 			if data != "" && file != "" {
-				return usage("--data and --data-file exclude each other")
+				return operate.Usage("--data and --data-file exclude each other")
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
@@ -342,40 +343,40 @@ the names of the fields that changed, not their values.`,
 // encoded is JSON data under the newest schema of a type, framed; every problem of it is told.
 func (c *cli) encoded(ctx context.Context, typ string, text []byte) ([]byte, error) {
 	if !event.ValidType(typ) {
-		return nil, failed("edit the dead letter", event.Refuse(event.CodeNotRetriable, "it does not tell its type, so no schema is known for it"))
+		return nil, operate.Fail("edit the dead letter", event.Refuse(event.CodeNotRetriable, "it does not tell its type, so no schema is known for it"))
 	}
-	reg, err := c.registry()
+	reg, err := c.env.Registry()
 	if err != nil {
 		return nil, err
 	}
 	id, schema, err := reg.ByType(ctx, typ)
 	if err != nil {
-		return nil, failed("find the schema of "+typ, err)
+		return nil, operate.Fail("find the schema of "+typ, err)
 	}
 	body, err := schema.EncodeJSON(text)
 	if err != nil {
-		return nil, (&Error{Exit: exitFailed, What: "the data does not fit the schema of " + typ, Why: err.Error(), Code: event.CodeInvalidBody})
+		return nil, (&operate.Error{Kind: operate.KindFailed, What: "the data does not fit the schema of " + typ, Why: err.Error(), Code: event.CodeInvalidBody})
 	}
 	return event.Frame(id, body), nil
 }
 
 // editor lets a person change text in $EDITOR. The file is the user's alone, and is removed: the data may be personal.
 func (c *cli) editor(ctx context.Context, text []byte) ([]byte, error) {
-	name, _ := c.getenv("EDITOR")
+	name, _ := c.source.Getenv("EDITOR")
 	if name == "" {
-		return nil, usage("no data is given").next("--data, --data-file, or set EDITOR")
+		return nil, operate.Usage("no data is given").Hint("--data, --data-file, or set EDITOR")
 	}
 	if text == nil {
 		text = []byte("{}")
 	}
 	f, err := os.CreateTemp("", "neuronx-dead-letter-*.json") // mode 0600
 	if err != nil {
-		return nil, failed("make a file to edit", err)
+		return nil, operate.Fail("make a file to edit", err)
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
 	_, werr := f.Write(append(text, '\n'))
 	if err := f.Close(); werr != nil || err != nil {
-		return nil, failed("make a file to edit", werr)
+		return nil, operate.Fail("make a file to edit", werr)
 	}
 	run := exec.CommandContext(ctx, "sh", "-c", name+` "$1"`, "sh", f.Name()) //nolint:gosec // the user's own editor
 	run.Stdin, run.Stdout, run.Stderr = c.in, c.err, c.err
@@ -385,7 +386,7 @@ func (c *cli) editor(ctx context.Context, text []byte) ([]byte, error) {
 		}
 	}
 	if err := run.Run(); err != nil {
-		return nil, failed("run "+name, err)
+		return nil, operate.Fail("run "+name, err)
 	}
 	return c.readData("@" + f.Name())
 }

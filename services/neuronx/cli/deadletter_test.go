@@ -8,12 +8,14 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/operatetest"
 )
 
 // What a dry run foresees is what the archiver would decide, and a limit hides nothing in silence.
 func TestDeadletter_TheDryRunForeseesRefusalsAndTheRestIsTold(t *testing.T) {
 	t.Chdir(t.TempDir())
-	r := newForgeRig(t)
+	r := operatetest.New(t)
 	for i, l := range []struct{ tenant, id, typ string }{{"acme", "good", "lead.created"}, {"nobody", "lost", "lead.created"}, {"acme", "control", "tenant.suspended"}, {"acme", "", ""}} {
 		headers := []event.Header{{Key: "ce_id", Value: []byte(l.id)}, {Key: "ce_source", Value: []byte("/t")}, {Key: "ce_type", Value: []byte(l.typ)}, {Key: "ce_specversion", Value: []byte("1.0")}}
 		if l.typ == "" {
@@ -22,14 +24,14 @@ func TestDeadletter_TheDryRunForeseesRefusalsAndTheRestIsTold(t *testing.T) {
 		kept := archive.EncodeHeaders(headers)
 		value := event.Frame(1, nil)
 		hash := archive.HashLetter([]byte(l.tenant), kept, value)
-		_, err := r.root.Exec(t.Context(), `INSERT INTO neuronx.dead_letters (topic, partition, "offset", tenant_id, reason, detail, event_id, event_type, source, subject, deriver, deriver_number,
+		_, err := r.Root.Exec(t.Context(), `INSERT INTO neuronx.dead_letters (topic, partition, "offset", tenant_id, reason, detail, event_id, event_type, source, subject, deriver, deriver_number,
 			recorded_at, letter_partition, letter_offset, key, headers, value, hash) VALUES ('neuronx.ingress', 1, $1::bigint, $2, 'invalid_body', '', $3, $4, '/t', '', '', 0,
 			'2026-01-01T00:00:00Z'::timestamptz + make_interval(secs => $1::bigint), 0, 10 + $1::bigint, $5, $6, $7, $8)`, i, l.tenant, l.id, l.typ, []byte(l.tenant), kept, value, hash[:])
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	env := map[string]string{envPostgres: r.db.URL(postgres.RoleOps)}
+	env := map[string]string{operate.EnvPostgres: r.DB.URL(postgres.RoleOps)}
 	for _, tc := range []struct {
 		line string
 		want []string
@@ -63,14 +65,14 @@ func TestDeadletter_TheDryRunForeseesRefusalsAndTheRestIsTold(t *testing.T) {
 
 func TestLists_SayWhenTheyAreCut(t *testing.T) {
 	t.Chdir(t.TempDir())
-	r := newForgeRig(t)
+	r := operatetest.New(t)
 	for i := range 3 {
-		if _, err := r.root.Exec(t.Context(), `INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
+		if _, err := r.Root.Exec(t.Context(), `INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
 			VALUES ('acme', $1, $1, 100 + $2::int, 'crm.note.add', 'once', 's', 'unknown', '{}', '{}', 0, 1)`, fmt.Sprint("e", i), i); err != nil {
 			t.Fatal(err)
 		}
 	}
-	env := map[string]string{envPostgres: r.db.URL(postgres.RoleOps)}
+	env := map[string]string{operate.EnvPostgres: r.DB.URL(postgres.RoleOps)}
 	if _, out, errs := try(t, env, "effects", "list", "-n", "2", "--subject", "s"); !strings.Contains(errs, "only 2 are shown, there are more") || strings.Contains(out, "e2") {
 		t.Errorf("%s%s", out, errs)
 	}
@@ -80,7 +82,7 @@ func TestLists_SayWhenTheyAreCut(t *testing.T) {
 }
 
 func TestEffectsResolve_SaysWhenADecisionChangedNothing(t *testing.T) {
-	err := unresolved(done{Tenant: "acme", Sequence: "7"}, []effectRow{{Status: "sending"}})
+	err := unresolved(operate.Done{Tenant: "acme", Sequence: "7"}, []effectRow{{Status: "sending"}})
 	if err == nil || !strings.Contains(err.Error(), "recorded as sequence 7 and changed nothing") {
 		t.Error(err)
 	}

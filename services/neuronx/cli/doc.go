@@ -1,4 +1,5 @@
-// Package cli is the operators' tool: `neuronx <noun> <verb>`.
+// Package cli is the operators' tool: `neuronx <noun> <verb>`. It is an edge: it
+// parses flags, calls services/neuronx/operate, and prints.
 //
 // Data goes to stdout, as a table or as JSON (-o json, a stable form);
 // everything else, progress and errors, goes to stderr. Exit codes:

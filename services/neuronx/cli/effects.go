@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func (c *cli) effects() *cobra.Command {
@@ -36,13 +37,13 @@ type effectRow struct {
 }
 
 // unresolved is the error about a decision that is recorded and changed nothing.
-func unresolved(d done, now []effectRow) error {
+func unresolved(d operate.Done, now []effectRow) error {
 	status := "gone"
 	if len(now) > 0 {
 		status = now[0].Status
 	}
-	return partial("the decision is recorded as sequence %s and changed nothing", d.Sequence).why("by then the effect was %s", status).
-		next("`neuronx effects list --tenant %s` shows it", d.Tenant)
+	return operate.Partial("the decision is recorded as sequence %s and changed nothing", d.Sequence).Because("by then the effect was %s", status).
+		Hint("`neuronx effects list --tenant %s` shows it", d.Tenant)
 }
 
 func (c *cli) effectsList() *cobra.Command {
@@ -54,7 +55,7 @@ func (c *cli) effectsList() *cobra.Command {
 		Example: "  neuronx effects list --status unknown\n  neuronx effects list --tenant acme --subject lead/42",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
-				return usage("--limit must be at least 1")
+				return operate.Usage("--limit must be at least 1")
 			}
 			if kind != "" {
 				if err := oneOf("kind", kind, effect.Kinds()...); err != nil {
@@ -93,13 +94,13 @@ func (c *cli) effectsList() *cobra.Command {
 }
 
 func (c *cli) listEffects(ctx context.Context, f ledger.Filter) ([]effectRow, error) {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return nil, err
 	}
 	found, err := ledger.List(ctx, pool, f)
 	if err != nil {
-		return nil, failed("list effects", err)
+		return nil, operate.Fail("list effects", err)
 	}
 	rows := make([]effectRow, len(found))
 	for i, e := range found {
@@ -144,11 +145,11 @@ func (c *cli) effectsResolve() *cobra.Command {
 			row := rows[0]
 			// What is still on its way decides itself; a decision now could send it twice.
 			if !slices.Contains([]string{"unknown", "failed", "recorded"}, row.Status) {
-				return unsafe("effect %s is %s", row.ID, row.Status).why("only unknown, failed and recorded effects wait for a person")
+				return operate.Unsafe("effect %s is %s", row.ID, row.Status).Because("only unknown, failed and recorded effects wait for a person")
 			}
 			if as == "resend" && row.Code == effect.CodeOrigin {
-				return unsafe("effect %s is not sent", row.ID).why("%s", row.LastError).
-					next("publish a live event about %s, if it is to reach the CRM", row.Subject)
+				return operate.Unsafe("effect %s is not sent", row.ID).Because("%s", row.LastError).
+					Hint("publish a live event about %s, if it is to reach the CRM", row.Subject)
 			}
 			if as == "resend" && row.Status == "unknown" && row.Class == "once" {
 				c.note("this is a %s effect: sending it again doubles it if the first one did arrive", row.Class)
@@ -158,13 +159,13 @@ func (c *cli) effectsResolve() *cobra.Command {
 				c.dryRun()
 				return nil
 			}
-			d, err := c.act(ctx, tenantID, "engine.effect.resolved", "effect/"+row.ID, "", map[string]any{
-				"effect_id": row.ID, "resolution": as, "remote_id": orNil(remote), "by": orNil(by), "reason": orNil(reason),
+			d, err := c.env.Act(ctx, actor(""), tenantID, "engine.effect.resolved", "effect/"+row.ID, "", map[string]any{
+				"effect_id": row.ID, "resolution": as, "remote_id": operate.OrNil(remote), "by": operate.OrNil(by), "reason": operate.OrNil(reason),
 			})
 			if err != nil {
 				return err
 			}
-			if err := c.takenBy(ctx, kafka.GroupGoHighLevel, d); err != nil {
+			if err := c.env.TakenBy(ctx, kafka.GroupGoHighLevel, d); err != nil {
 				return err
 			}
 			now, err := c.listEffects(ctx, ledger.Filter{Tenant: tenantID, EffectID: args[0]})
@@ -197,7 +198,7 @@ func (c *cli) noEffect(ctx context.Context, tenantID, id string) error {
 	for i, r := range rows {
 		ids[i] = r.ID
 	}
-	return unknown("effect of "+tenantID, id, ids, "`neuronx effects list --tenant "+tenantID+"`")
+	return operate.Unknown("effect of "+tenantID, id, ids, "`neuronx effects list --tenant "+tenantID+"`")
 }
 
 func join(in []string) string { return dash(strings.Join(in, ",")) }

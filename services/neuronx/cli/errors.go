@@ -1,14 +1,12 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
-	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // Exit codes.
@@ -20,86 +18,31 @@ const (
 	exitUnsafe  = 4
 )
 
-// Error is what a person at a terminal needs: what failed, why, what to do next.
-type Error struct {
-	Exit int
-	What string
-	Why  string
-	Next string
-	Code event.Code
-
-	down  bool   // nobody listens at place
-	place string // address and part
-}
-
-func (e *Error) Error() string {
-	s := e.What
-	if e.Why != "" {
-		s += ": " + e.Why
+// exitOf is the exit code of an error.
+func exitOf(k operate.Kind) int {
+	switch k {
+	case operate.KindUsage:
+		return exitUsage
+	case operate.KindPartial:
+		return exitPartial
+	case operate.KindUnsafe:
+		return exitUnsafe
 	}
-	return s
-}
-
-func usage(format string, args ...any) *Error {
-	return &Error{Exit: exitUsage, What: fmt.Sprintf(format, args...), Code: event.CodeUsage}
-}
-
-func unsafe(format string, args ...any) *Error {
-	return &Error{Exit: exitUnsafe, What: fmt.Sprintf(format, args...), Code: event.CodeUnsafe}
-}
-
-func partial(format string, args ...any) *Error {
-	return &Error{Exit: exitPartial, What: fmt.Sprintf(format, args...)}
-}
-
-// failed wraps the error of something that was tried.
-func failed(what string, err error) *Error {
-	e := &Error{Exit: exitFailed, What: what}
-	var r *event.Refusal
-	switch {
-	case errors.As(err, &r):
-		e.Why, e.Next, e.Code = r.Detail, r.Next, r.Code
-		if r.Location != "" {
-			e.Why = r.Location + ": " + e.Why
-		}
-		switch r.Code {
-		case event.CodeUnsafe:
-			e.Exit = exitUnsafe
-		case event.CodeUsage, event.CodeInvalidConfig:
-			e.Exit = exitUsage
-		}
-	case errors.Is(err, context.Canceled):
-		e.Why = "interrupted"
-	case errors.Is(err, context.DeadlineExceeded):
-		e.Why, e.Next = "it took too long", "raise --timeout, or see `neuronx doctor`"
-	case err != nil:
-		e.Why = err.Error()
-	}
-	return e
-}
-
-func (e *Error) next(format string, args ...any) *Error {
-	e.Next = fmt.Sprintf(format, args...)
-	return e
-}
-
-func (e *Error) why(format string, args ...any) *Error {
-	e.Why = fmt.Sprintf(format, args...)
-	return e
+	return exitFailed
 }
 
 // report writes an error to stderr and returns the exit code.
 func report(w io.Writer, format string, err error) int {
-	var e *Error
+	var e *operate.Error
 	if !errors.As(err, &e) {
-		e = failed("the command failed", err)
+		e = operate.Fail("the command failed", err)
 	}
 	if format == formatJSON {
 		b, _ := json.Marshal(map[string]any{"error": map[string]any{
-			"exit": e.Exit, "code": e.Code, "what": e.What, "why": e.Why, "next": e.Next,
+			"exit": exitOf(e.Kind), "code": e.Code, "what": e.What, "why": e.Why, "next": e.Next,
 		}})
 		_, _ = w.Write(append(b, '\n'))
-		return e.Exit
+		return exitOf(e.Kind)
 	}
 	printf(w, "error: %s\n", e.What)
 	for _, part := range [][2]string{{"  why:  ", e.Why}, {"  next: ", e.Next}} {
@@ -113,5 +56,5 @@ func report(w io.Writer, format string, err error) int {
 			printf(w, "%s%s\n", part[0], line)
 		}
 	}
-	return e.Exit
+	return exitOf(e.Kind)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // eventView is an event as the tool shows it. Numbers that pass 2^53 are
@@ -100,11 +101,11 @@ func scanArchived(row pgx.CollectableRow) (eventView, error) {
 func queryArchived(ctx context.Context, pool *pgxpool.Pool, where string, args ...any) ([]eventView, error) {
 	rows, err := pool.Query(ctx, `SELECT `+archivedColumns+` FROM neuronx.tenant_events WHERE `+where, args...)
 	if err != nil {
-		return nil, failed("read the archive", err)
+		return nil, operate.Fail("read the archive", err)
 	}
 	out, err := pgx.CollectRows(rows, scanArchived)
 	if err != nil {
-		return nil, failed("read the archive", err)
+		return nil, operate.Fail("read the archive", err)
 	}
 	return out, nil
 }
@@ -119,7 +120,7 @@ func (c *cli) eventsGet() *cobra.Command {
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
@@ -164,7 +165,7 @@ func noEvent(ctx context.Context, pool *pgxpool.Pool, tenantID, id string) error
 	if err != nil {
 		return err
 	}
-	return notArchived(ctx, pool, tenantID, "no event "+id, nearest(id, near),
+	return operate.NotArchived(ctx, pool, tenantID, "no event "+id, operate.Nearest(id, near),
 		"`neuronx events list --tenant "+tenantID+"` lists the newest, `neuronx deadletter list` what was refused")
 }
 
@@ -172,11 +173,11 @@ func noEvent(ctx context.Context, pool *pgxpool.Pool, tenantID, id string) error
 func recent(ctx context.Context, pool *pgxpool.Pool, tenantID, column string) ([]string, error) {
 	rows, err := pool.Query(ctx, `SELECT DISTINCT `+column+` FROM (SELECT event_id, subject FROM neuronx.tenant_events WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1000) newest`, tenantID)
 	if err != nil {
-		return nil, failed("read the archive", err)
+		return nil, operate.Fail("read the archive", err)
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, failed("read the archive", err)
+		return nil, operate.Fail("read the archive", err)
 	}
 	return found, nil
 }

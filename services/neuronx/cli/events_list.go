@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // maxListed bounds what one listing may hold in memory.
@@ -27,7 +28,7 @@ func (f *eventFilter) check() error {
 		return err
 	}
 	if f.limit < 1 || f.limit > maxListed {
-		return usage("--limit must be 1 to %d", maxListed)
+		return operate.Usage("--limit must be 1 to %d", maxListed)
 	}
 	for _, t := range []struct {
 		flag, text string
@@ -38,12 +39,12 @@ func (f *eventFilter) check() error {
 		}
 		at, err := event.ParseTime(t.text)
 		if err != nil {
-			return usage("--%s %q is not a time", t.flag, t.text).next("such as 2026-01-31T12:00:00Z")
+			return operate.Usage("--%s %q is not a time", t.flag, t.text).Hint("such as 2026-01-31T12:00:00Z")
 		}
 		*t.to = at
 	}
 	if f.since != "" && f.until != "" && !f.from.Before(f.to) {
-		return usage("--since %s is not before --until %s", f.since, f.until).why("no event is recorded between them")
+		return operate.Usage("--since %s is not before --until %s", f.since, f.until).Because("no event is recorded between them")
 	}
 	return nil
 }
@@ -62,11 +63,11 @@ their data, in upper or lower case. The archive follows the log by a moment; neu
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
-			if err := c.checkType(ctx, f.typ); err != nil {
+			if err := c.env.CheckType(ctx, f.typ); err != nil {
 				return err
 			}
 			found, err := f.query(ctx, pool)
@@ -87,7 +88,7 @@ their data, in upper or lower case. The archive follows the log by a moment; neu
 				return err
 			}
 			if f.to.IsZero() {
-				if err := c.noteBehind(ctx, pool, f.tenant); err != nil {
+				if err := c.env.NoteBehind(ctx, pool, f.tenant); err != nil {
 					return err
 				}
 			}
@@ -127,7 +128,7 @@ func (f *eventFilter) query(ctx context.Context, pool *pgxpool.Pool) ([]eventVie
 func knownSubject(ctx context.Context, pool *pgxpool.Pool, tenantID, subject string) error {
 	var known bool
 	if err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM neuronx.tenant_events WHERE tenant_id = $1 AND subject = $2)`, tenantID, subject).Scan(&known); err != nil {
-		return failed("read the archive", err)
+		return operate.Fail("read the archive", err)
 	}
 	if known {
 		return nil
@@ -136,5 +137,5 @@ func knownSubject(ctx context.Context, pool *pgxpool.Pool, tenantID, subject str
 	if err != nil {
 		return err
 	}
-	return notArchived(ctx, pool, tenantID, "nothing about "+subject, nearest(subject, near), "`neuronx events list --tenant "+tenantID+"` lists the newest events")
+	return operate.NotArchived(ctx, pool, tenantID, "nothing about "+subject, operate.Nearest(subject, near), "`neuronx events list --tenant "+tenantID+"` lists the newest events")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/safetext"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 var errEnough = errors.New("enough")
@@ -29,33 +30,33 @@ no end), --until-end at the end that the log has now: that begins with the oldes
 		Example: "  neuronx events tail --tenant acme\n  neuronx events tail --until-end --tenant acme -o json\n  neuronx events tail --timeout 10s --limit 1",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.limit < 0 {
-				return usage("--limit can't be negative")
+				return operate.Usage("--limit can't be negative")
 			}
-			cfg, err := c.kafka()
+			cfg, err := c.env.Kafka()
 			if err != nil {
 				return err
 			}
 			look, cancel := c.bounded(cmd)
 			defer cancel()
 			if f.tenant != "" {
-				if err := c.checkTenant(look, f.tenant); err != nil {
+				if err := c.env.CheckTenant(look, f.tenant); err != nil {
 					return err
 				}
 			}
-			if err := c.checkType(look, f.typ); err != nil {
+			if err := c.env.CheckType(look, f.typ); err != nil {
 				return err
 			}
 			ctx, cancel := cmd.Context(), func() {}
 			if cmd.Flags().Changed("timeout") {
-				ctx, cancel = context.WithTimeout(ctx, c.timeout)
+				ctx, cancel = context.WithTimeout(ctx, c.env.Timeout)
 			}
 			defer cancel()
 			seen, err := c.tail(ctx, cfg, f)
 			switch {
 			case err != nil && !errors.Is(err, errEnough) && ctx.Err() == nil:
-				return failed("follow the log", err)
+				return operate.Fail("follow the log", err)
 			case f.untilEnd && ctx.Err() != nil && cmd.Context().Err() == nil:
-				return partial("the end of the log was not reached within %s", c.timeout).next("raise --timeout")
+				return operate.Partial("the end of the log was not reached within %s", c.env.Timeout).Hint("raise --timeout")
 			case seen == 0:
 				c.note("none%s", c.lookedFor())
 			}
@@ -74,8 +75,8 @@ no end), --until-end at the end that the log has now: that begins with the oldes
 
 // tail shows events until ctx is done, or one of the flags ends it. It returns how many it showed.
 func (c *cli) tail(ctx context.Context, cfg kafka.Config, f tailFlags) (seen int, err error) {
-	reg, err := c.registry()
-	if notRunning(err) {
+	reg, err := c.env.Registry()
+	if operate.NotRunning(err) {
 		c.note("the registry does not answer: events are shown without their data")
 	} else if err != nil {
 		return 0, err
@@ -104,7 +105,7 @@ func (c *cli) tail(ctx context.Context, cfg kafka.Config, f tailFlags) (seen int
 		err := kafka.Follow(ctx, cfg, kafka.TopicEvents, f.fromStart, show)
 		return seen, err
 	}
-	admin, err := c.admin()
+	admin, err := c.env.Admin()
 	if err != nil {
 		return 0, err
 	}
@@ -142,7 +143,7 @@ func (c *cli) showTail(v eventView) error {
 		for i := range line {
 			line[i] = safetext.Text(line[i])
 		}
-		printf(c.out, "%s\n", cut(strings.Join(line, " "), width))
+		printf(c.out, "%s\n", operate.Cut(strings.Join(line, " "), width))
 		return nil
 	}
 	printf(c.out, "%s  %-12s %6s  %-28s %-24s %s\n", v.RecordedTime, v.Tenant, v.Sequence, v.Type, dash(v.Subject), data)

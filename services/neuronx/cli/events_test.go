@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -57,7 +59,7 @@ func leads(t *testing.T) *postgrestest.DB {
 
 func TestEvents_AreListedByWhatIsKnownOfThemAndTracedByLead(t *testing.T) {
 	t.Chdir(t.TempDir())
-	env := map[string]string{envPostgres: leads(t).URL(postgres.RoleOps)}
+	env := map[string]string{operate.EnvPostgres: leads(t).URL(postgres.RoleOps)}
 	for _, c := range []struct {
 		args string
 		want []string // the first words of the lines below the header
@@ -105,7 +107,7 @@ func TestEvents_SayThatTheArchiveIsBehindTheLog(t *testing.T) {
 		updated_at = now() - interval '1 minute' WHERE tenant_id = 'acme'`); err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{envPostgres: db.URL(postgres.RoleOps)}
+	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}
 	const behind = "ends at sequence 5, and the log has at least 7"
 	for args, code := range map[string]int{"trace lead/4": exitFailed, "trace aa": exitFailed, "get aa": exitFailed, "list --subject lead/4": exitFailed,
 		"trace lead/42": exitOK, "list": exitOK, "list --email nobody@example.com": exitOK} {
@@ -121,7 +123,7 @@ func TestEvents_SayThatTheArchiveIsBehindTheLog(t *testing.T) {
 
 func TestStatus_CountsATenantOnceByItsWorstState(t *testing.T) {
 	pool := leads(t).Pool(t, postgres.RoleOps)
-	got, err := counts(t.Context(), pool, tenantStates)
+	got, err := consumer.TenantStates(t.Context(), pool)
 	if err != nil || len(got) != 2 || got["stalled"] != 1 || got["live"] != 1 {
 		t.Errorf("%v %v; want acme stalled and globex live, each once", got, err)
 	}
@@ -130,7 +132,7 @@ func TestStatus_CountsATenantOnceByItsWorstState(t *testing.T) {
 func TestTail_EndsAtTheEndOfTheLogOrInTime(t *testing.T) {
 	t.Chdir(t.TempDir())
 	broker := kafkatest.Start(t)
-	env := map[string]string{envBrokers: strings.Join(broker.Brokers, ","), envRegistry: "http://127.0.0.1:1"}
+	env := map[string]string{operate.EnvBrokers: strings.Join(broker.Brokers, ","), operate.EnvRegistry: "http://127.0.0.1:1"}
 	at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	for i, tenant := range []string{"acme", "globex", "acme", "initech"} {
 		e := event.Recorded{Event: event.Event{TenantID: tenant, ID: fmt.Sprintf("%s-%d", tenant, i), Source: "/t", Type: "tenant.suspended", Time: at, Value: event.Frame(1, []byte{0})},

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // maxTraced bounds the events of one trace.
@@ -44,7 +46,7 @@ came of these: the type with the rule that derived it, and its data. It reads th
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
@@ -58,7 +60,7 @@ came of these: the type with the rule that derived it, and its data. It reads th
 				}
 				return noEvent(ctx, pool, tenantID, args[0])
 			}
-			if err := c.noteBehind(ctx, pool, tenantID); err != nil {
+			if err := c.env.NoteBehind(ctx, pool, tenantID); err != nil {
 				return err
 			}
 			if len(found) > maxTraced {
@@ -81,11 +83,11 @@ func traced(ctx context.Context, pool *pgxpool.Pool, tenantID, what string) ([]e
 	}
 	rows, err := pool.Query(ctx, traceSQL, tenantID, what, subject, maxTraced+1)
 	if err != nil {
-		return nil, failed("trace the event", err)
+		return nil, operate.Fail("trace the event", err)
 	}
 	sequences, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
-		return nil, failed("trace the event", err)
+		return nil, operate.Fail("trace the event", err)
 	}
 	return queryArchived(ctx, pool, `tenant_id = $1 AND sequence = ANY($2) ORDER BY sequence`, tenantID, sequences)
 }

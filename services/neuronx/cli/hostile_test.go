@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/neuronx/engine/pkg/archive"
@@ -17,6 +16,8 @@ import (
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/importer"
+	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/status"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/neuronx/reseed"
 	"github.com/neuronx/engine/services/rules/ruleset"
@@ -83,7 +84,7 @@ func filled(t *testing.T) *postgrestest.DB {
 func TestListings_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 	t.Chdir(t.TempDir())
 	db := filled(t)
-	env := map[string]string{envPostgres: db.URL(postgres.RoleOps)}
+	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}
 	for _, args := range [][]string{
 		{"events", "get", hostile, "--tenant", "acme"}, {"events", "get", "2", "--tenant", "acme"}, {"events", "trace", hostile, "--tenant", "acme"},
 		{"deadletter", "list"}, {"deadletter", "list", "--by", "type"}, {"deadletter", "show", "neuronx.ingress/0/7"},
@@ -140,7 +141,7 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 				return c.showTail(eventView{ID: hostile, Data: json.RawMessage("{\"a\":\"\u009b\u202e\x7f\xff\"}")})
 			},
 			"status": func(c *cli) error {
-				return c.showStatus(overview{Groups: []groupRow{{Group: hostile}}, Tenants: map[string]int64{hostile: 1}, Stalled: []stalledRow{{Reason: hostile}}, Outbox: []outboxRow{{Deriver: hostile}}})
+				return c.showStatus(status.Overview{Groups: []status.Group{{Group: hostile}}, Tenants: map[string]int64{hostile: 1}, Stalled: []status.Stalled{{Reason: hostile}}, Outbox: []status.Outbox{{Deriver: hostile}}})
 			},
 			"keys":    func(c *cli) error { return c.showKeys([]keyRow{{Label: hostile, Scopes: []string{hostile}}}) },
 			"letters": func(c *cli) error { return c.showLetters([]letterRow{{Tenant: hostile, Detail: hostile, ID: hostile}}) },
@@ -157,8 +158,10 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 				(&rejections{c: c}).add(importer.Rejection{File: hostile, Type: hostile, Reason: hostile})
 				return nil
 			},
-			"bar":  func(c *cli) error { newBar(c).show(hostile, 1, 1, importer.Counts{}); return nil },
-			"done": func(c *cli) error { return c.showDone(done{EventID: hostile, Sequence: hostile}, "rule %s", hostile) },
+			"bar": func(c *cli) error { newBar(c).show(hostile, 1, 1, importer.Counts{}); return nil },
+			"done": func(c *cli) error {
+				return c.showDone(operate.Done{EventID: hostile, Sequence: hostile}, "rule %s", hostile)
+			},
 			"note": func(c *cli) error {
 				c.note("%s %v %v %q", hostile, errors.New(hostile), []string{hostile}, hostile)
 				return nil
@@ -168,12 +171,13 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 				return httpProblem(http.StatusBadRequest, b)
 			},
 			"refused": func(*cli) error {
-				return failed(hostile, event.Refuse(event.CodeConflict, "%s", hostile).At(hostile).Hint(hostile))
+				return operate.Fail(hostile, event.Refuse(event.CodeConflict, "%s", hostile).At(hostile).Hint(hostile))
 			},
 			"log": func(c *cli) error { c.log().Warn(hostile, hostile, hostile); return nil },
 		} {
 			var out, errs bytes.Buffer
-			c := &cli{out: safetext.NewWriter(&out), err: safetext.NewWriter(&errs), now: time.Now, format: format}
+			c := tool(nil, &out, &errs)
+			c.format = format
 			if err := show(c); err != nil {
 				report(c.err, format, err)
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/pkg/tenant"
 	"github.com/neuronx/engine/services/neuronx/importer"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 const shownRejections = 20
@@ -62,7 +63,7 @@ An import acts at once: what is imported again is recognised. --dry-run checks a
 	fs := cmd.Flags()
 	fs.StringVar(&f.dir, "dir", "", "folder of the input files (default that of the spec)")
 	fs.StringVar(&f.resumeDir, "resume-dir", "", "folder of the resume files (default beside each input)")
-	fs.StringVar(&f.keyFile, "api-key-file", "", "file with the API key (default $"+envAPIKey+")")
+	fs.StringVar(&f.keyFile, "api-key-file", "", "file with the API key (default $"+operate.EnvAPIKey+")")
 	fs.StringVar(&f.tenant, "tenant", "", "check that the API key is this tenant's")
 	fs.StringVar(&f.rejects, "rejects", "", "write what is in conflict or refused to this NDJSON file")
 	fs.IntVar(&f.batch, "batch", 500, "events a request")
@@ -77,20 +78,20 @@ func (c *cli) runImport(ctx context.Context, fs *pflag.FlagSet, f importFlags, p
 	var empty error
 	fs.Visit(func(flag *pflag.Flag) {
 		if flag.Value.Type() == "string" && flag.Value.String() == "" {
-			empty = usage("--%s is empty", flag.Name).next("give it a value, or leave it out for the default")
+			empty = operate.Usage("--%s is empty", flag.Name).Hint("give it a value, or leave it out for the default")
 		}
 	})
 	switch {
 	case empty != nil:
 		return empty
 	case f.batch < 1 || f.batch > 1000:
-		return usage("--batch must be 1 to 1000")
+		return operate.Usage("--batch must be 1 to 1000")
 	case f.update && f.noArchive:
-		return usage("--update needs the archive, which tells what was imported before")
+		return operate.Usage("--update needs the archive, which tells what was imported before")
 	}
 	text, err := readBounded(path)
 	if err != nil {
-		return failed("read the spec", err)
+		return operate.Fail("read the spec", err)
 	}
 	spec, err := importer.Parse(text)
 	if err != nil {
@@ -119,8 +120,8 @@ func (c *cli) runImport(ctx context.Context, fs *pflag.FlagSet, f importFlags, p
 	return c.importDone(results, f, err)
 }
 
-func badSpec(path string, err error) *Error {
-	return &Error{Exit: exitUsage, What: "the spec " + path + " can't be used", Why: err.Error(), Code: event.CodeInvalidImport}
+func badSpec(path string, err error) *operate.Error {
+	return &operate.Error{Kind: operate.KindUsage, What: "the spec " + path + " can't be used", Why: err.Error(), Code: event.CodeInvalidImport}
 }
 
 func sameFile(rejects, spec string) error {
@@ -129,23 +130,23 @@ func sameFile(rejects, spec string) error {
 		return nil // it is made
 	}
 	if b, err := os.Stat(spec); err == nil && os.SameFile(a, b) {
-		return usage("the rejects file is the spec").next("name another file")
+		return operate.Usage("the rejects file is the spec").Hint("name another file")
 	}
 	return nil
 }
 
 // bindImport checks the spec against the schemas: the registry's, which are what the engine goes by, or for want of one this version's.
 func (c *cli) bindImport(ctx context.Context, spec *importer.Spec, f importFlags, path string) error {
-	registered := c.value(envRegistry) != ""
+	registered := c.value(operate.EnvRegistry) != ""
 	var schemas importer.Schemas = importer.Builtin{}
 	if registered {
-		reg, err := c.registry()
+		reg, err := c.env.Registry()
 		if err != nil {
 			return err
 		}
 		schemas = reg
 	} else {
-		c.note("%s is not set: rows are checked against the schemas of this version of the tool", envRegistry)
+		c.note("%s is not set: rows are checked against the schemas of this version of the tool", operate.EnvRegistry)
 	}
 	err := spec.Bind(ctx, schemas, registered || f.dry)
 	var refused *event.Refusal
@@ -153,7 +154,7 @@ func (c *cli) bindImport(ctx context.Context, spec *importer.Spec, f importFlags
 		return badSpec(path, err)
 	}
 	if err != nil {
-		return failed("check the spec against the schemas", err).next("`neuronx doctor` looks at every part")
+		return operate.Fail("check the spec against the schemas", err).Hint("`neuronx doctor` looks at every part")
 	}
 	return nil
 }
@@ -161,9 +162,9 @@ func (c *cli) bindImport(ctx context.Context, spec *importer.Spec, f importFlags
 // importKey is apiKey, but takes the demo tenant's key of `neuronx dev` only where --tenant names that tenant: a file that is imported into a
 // tenant because somebody forgot to set a key can't be taken back.
 func (c *cli) importKey(file, tenantID string) (string, error) {
-	if file == "" && tenantID == "" && c.value(envAPIKey) == "" {
-		return "", (&Error{Exit: exitUsage, What: "no API key is configured, so it is not known into which tenant", Code: event.CodeUnauthenticated}).
-			next("set and export %s, or --api-key-file; `neuronx key issue --tenant … --execute` makes a key; under `make run`, --tenant demo takes that of the demo tenant", envAPIKey)
+	if file == "" && tenantID == "" && c.value(operate.EnvAPIKey) == "" {
+		return "", (&operate.Error{Kind: operate.KindUsage, What: "no API key is configured, so it is not known into which tenant", Code: event.CodeUnauthenticated}).
+			Hint("set and export %s, or --api-key-file; `neuronx key issue --tenant … --execute` makes a key; under `make run`, --tenant demo takes that of the demo tenant", operate.EnvAPIKey)
 	}
 	return c.apiKey(file, tenantID)
 }
@@ -174,22 +175,22 @@ func (c *cli) connectImport(ctx context.Context, opt *importer.Options, f import
 	if err == nil {
 		var key tenant.Key
 		if key, err = tenant.ParseKey(token); err != nil {
-			return failed("use the API key", err)
+			return operate.Fail("use the API key", err)
 		}
 		opt.Tenant = key.Tenant
 	} else if !f.dry || f.keyFile != "" {
 		return err
 	}
 	if f.dry {
-		if opt.Tenant == "" || c.value(envPostgres) == "" || f.noArchive {
-			c.note("dry run: what the archive holds is not compared; that needs %s, and the tenant by its key or --tenant", envPostgres)
+		if opt.Tenant == "" || c.value(operate.EnvPostgres) == "" || f.noArchive {
+			c.note("dry run: what the archive holds is not compared; that needs %s, and the tenant by its key or --tenant", operate.EnvPostgres)
 			if opt.Tenant == "" {
 				opt.Tenant = "dry-run"
 			}
 			return nil
 		}
 	} else {
-		base, err := c.need(envHTTP, "the HTTP door")
+		base, err := c.env.Need(operate.EnvHTTP, "the HTTP door")
 		if err != nil {
 			return err
 		}
@@ -199,11 +200,11 @@ func (c *cli) connectImport(ctx context.Context, opt *importer.Options, f import
 			return nil
 		}
 	}
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
-		var e *Error
-		if errors.As(err, &e) && e.Exit == exitUsage {
-			return e.next("set %s, so that what was imported before is not imported again; or --without-archive", envPostgres)
+		var e *operate.Error
+		if errors.As(err, &e) && e.Kind == operate.KindUsage {
+			return e.Hint("set %s, so that what was imported before is not imported again; or --without-archive", operate.EnvPostgres)
 		}
 		return err
 	}
@@ -262,7 +263,7 @@ func (c *cli) importDone(results []importer.Result, f importFlags, err error) er
 		return showErr
 	}
 	if err != nil {
-		e := failed("import", err)
+		e := operate.Fail("import", err)
 		if e.Next == "" {
 			e.Next = "run the same command again, once what it names is mended: it goes on where it stopped"
 			if errors.Is(err, context.Canceled) {
@@ -287,12 +288,12 @@ func (c *cli) importDone(results []importer.Result, f importFlags, err error) er
 	if conflicts+refused == 0 {
 		return nil
 	}
-	e := partial("%s not imported: %d in conflict, %d refused", plural(int(conflicts+refused), "row"), conflicts, refused)
+	e := operate.Partial("%s not imported: %d in conflict, %d refused", operate.Plural(int(conflicts+refused), "row"), conflicts, refused)
 	e.Code = event.CodeInvalidImport
 	if f.rejects == "" {
-		return e.next("--rejects <file> keeps them all; importing again after a repair sends only what is missing")
+		return e.Hint("--rejects <file> keeps them all; importing again after a repair sends only what is missing")
 	}
-	return e.next("see %s; importing again after a repair sends only what is missing", f.rejects)
+	return e.Hint("see %s; importing again after a repair sends only what is missing", f.rejects)
 }
 
 // rejections shows the first rows that were not imported.
@@ -322,7 +323,7 @@ type bar struct {
 
 func newBar(c *cli) *bar {
 	f := safetext.File(c.err)
-	return &bar{c: c, terminal: f != nil && term.IsTerminal(int(f.Fd())), began: c.now()}
+	return &bar{c: c, terminal: f != nil && term.IsTerminal(int(f.Fd())), began: c.env.Now()}
 }
 
 func (b *bar) show(file string, done, size int64, counts importer.Counts) {
@@ -333,7 +334,7 @@ func (b *bar) show(file string, done, size int64, counts importer.Counts) {
 	if b.terminal {
 		every = 100 * time.Millisecond
 	}
-	now := b.c.now()
+	now := b.c.env.Now()
 	if now.Sub(b.last) < every && done < size {
 		return
 	}

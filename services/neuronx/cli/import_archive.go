@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/neuronx/importer"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 const (
@@ -21,37 +22,37 @@ const (
 // awaitArchive waits until the archive holds what the log held when it was called: what has changed since an import is told only by
 // all of that import.
 func (c *cli) awaitArchive(ctx context.Context) error {
-	if _, err := c.need(envBrokers, "Kafka, which tells whether the archive is complete,"); err != nil {
+	if _, err := c.env.Need(operate.EnvBrokers, "Kafka, which tells whether the archive is complete,"); err != nil {
 		return err
 	}
-	cfg, err := c.kafka()
+	cfg, err := c.env.Kafka()
 	if err != nil {
 		return err
 	}
 	admin, err := kafka.NewAdmin(cfg)
 	if err != nil {
-		return failed("connect to Kafka", err)
+		return operate.Fail("connect to Kafka", err)
 	}
 	defer admin.Close()
 	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
 	if err != nil {
-		return failed("ask Kafka how long the log is", err)
+		return operate.Fail("ask Kafka how long the log is", err)
 	}
 	starts, err := admin.StartOffsets(ctx, kafka.TopicEvents)
 	if err != nil {
-		return failed("ask Kafka where the log begins", err)
+		return operate.Fail("ask Kafka where the log begins", err)
 	}
 	for try := 1; ; try++ {
 		done, err := admin.Committed(ctx, kafka.GroupArchiver)
 		if err != nil {
-			return failed("ask Kafka how far the archive is", err)
+			return operate.Fail("ask Kafka how far the archive is", err)
 		}
 		lag := behind(starts, ends, done)
 		if lag == 0 {
 			return nil
 		}
 		if try == archiveTries {
-			return failed("import", event.Refuse(event.CodeUnavailable, "the archive is %d records behind the log, so it can't tell what has changed", lag).
+			return operate.Fail("import", event.Refuse(event.CodeUnavailable, "the archive is %d records behind the log, so it can't tell what has changed", lag).
 				Hint("is neuronx-archiver running? `neuronx status` shows its lag; run the same command again"))
 		}
 		if try == 1 {
@@ -61,7 +62,7 @@ func (c *cli) awaitArchive(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return failed("wait for the archive", fmt.Errorf("it is %d records behind: %w", lag, ctx.Err()))
+			return operate.Fail("wait for the archive", fmt.Errorf("it is %d records behind: %w", lag, ctx.Err()))
 		case <-timer.C:
 		}
 	}

@@ -16,11 +16,12 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/tenant"
 	"github.com/neuronx/engine/services/neuronx/importer"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func TestImport_SummaryFitsATerminalAndTellsEveryOutcome(t *testing.T) {
 	var out bytes.Buffer
-	c := &cli{out: &out, err: &bytes.Buffer{}, format: formatTable}
+	c := tool(nil, &out, io.Discard)
 	counts := importer.Counts{Rows: 1 << 40, LeftOut: 1, Tally: importer.Tally{Admitted: 1 << 39, Duplicate: 3, Conflict: 4, Refused: 5, Unjudged: 6}}
 	err := c.importDone([]importer.Result{{File: strings.Repeat("a-very-long-name-", 9) + ".csv", Counts: counts}}, importFlags{}, nil)
 	if exit := report(&bytes.Buffer{}, formatTable, err); exit != exitPartial {
@@ -111,12 +112,12 @@ func TestImport_WithoutAKeyIsNotTakenForTheDemoTenants(t *testing.T) {
 }
 
 func TestImport_SaysToRunAgainOnceTheFileIsMended(t *testing.T) {
-	c := &cli{out: io.Discard, err: io.Discard}
+	c := tool(nil, io.Discard, io.Discard)
 	for _, x := range []struct {
 		err  error
 		says bool
 	}{{errors.New("leads.csv is empty, not even a header is there"), true}, {context.Canceled, false}} {
-		var e *Error
+		var e *operate.Error
 		if err := c.importDone(nil, importFlags{}, x.err); !errors.As(err, &e) || strings.Contains(e.Next, "mended") != x.says || !strings.Contains(e.Next, "run the same command again") {
 			t.Errorf("%v: %+v", x.err, err)
 		}

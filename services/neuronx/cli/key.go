@@ -10,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/tenant"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // A key's life is recorded for ever; what is out of these bounds is a slip of the finger.
@@ -35,7 +36,7 @@ func (c *cli) keyIssue() *cobra.Command {
 				return err
 			}
 			if once := slices.Sorted(slices.Values(scopes)); len(slices.Compact(once)) != len(scopes) || len(scopes) == 0 {
-				return usage("--scope names none, or one twice").next("use %s or %s, or both", tenant.ScopeWrite, tenant.ScopeRead)
+				return operate.Usage("--scope names none, or one twice").Hint("use %s or %s, or both", tenant.ScopeWrite, tenant.ScopeRead)
 			}
 			for _, s := range scopes {
 				if err := oneOf("scope", s, tenant.ScopeWrite, tenant.ScopeRead); err != nil {
@@ -43,14 +44,14 @@ func (c *cli) keyIssue() *cobra.Command {
 				}
 			}
 			if expires != 0 && (expires < minExpires || expires > maxExpires) {
-				return usage("--expires must be 1m to %dh, or 0 for never", int(maxExpires.Hours()))
+				return operate.Usage("--expires must be 1m to %dh, or 0 for never", int(maxExpires.Hours()))
 			}
 			if !event.ValidTenant(id) {
-				return usage("%q is not a tenant id", id)
+				return operate.Usage("%q is not a tenant id", id)
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			if err := c.checkTenant(ctx, id); err != nil {
+			if err := c.env.CheckTenant(ctx, id); err != nil {
 				return err
 			}
 			if !execute {
@@ -64,19 +65,19 @@ func (c *cli) keyIssue() *cobra.Command {
 			}
 			key, err := tenant.NewKey(id)
 			if err != nil {
-				return failed("make a key", err)
+				return operate.Fail("make a key", err)
 			}
 			data := map[string]any{
-				"key_id": key.ID, "secret_sha256": key.HashHex(), "scopes": anySlice(scopes), "label": orNil(label), "expires_at": nil,
+				"key_id": key.ID, "secret_sha256": key.HashHex(), "scopes": anySlice(scopes), "label": operate.OrNil(label), "expires_at": nil,
 			}
 			if expires > 0 {
-				data["expires_at"] = c.now().Add(expires).UTC().Truncate(time.Microsecond)
+				data["expires_at"] = c.env.Now().Add(expires).UTC().Truncate(time.Microsecond)
 			}
-			d, err := c.act(ctx, id, "tenant.key_issued", "tenant/"+id, "", data)
+			d, err := c.env.Act(ctx, actor(""), id, "tenant.key_issued", "tenant/"+id, "", data)
 			if err != nil {
 				return err
 			}
-			if err := c.applied(cmd, d); err != nil {
+			if err := c.env.Applied(cmd.Context(), d); err != nil {
 				return err
 			}
 			c.note("this key is shown only once; it works at the HTTP door now")
@@ -122,7 +123,7 @@ func (c *cli) keyList() *cobra.Command {
 					continue
 				}
 				for _, k := range entry.Keys {
-					row := keyRow{Tenant: t, ID: k.ID, Status: keyStatus(k, c.now()), Scopes: k.Scopes, Label: k.Label}
+					row := keyRow{Tenant: t, ID: k.ID, Status: keyStatus(k, c.env.Now()), Scopes: k.Scopes, Label: k.Label}
 					if !k.ExpiresAt.IsZero() {
 						row.Expires = &k.ExpiresAt
 					}
@@ -165,15 +166,15 @@ func (c *cli) keyRevoke() *cobra.Command {
 				return err
 			}
 			k, ok := snap[id].Keys[args[0]]
-			behind, err := c.controlBehind(ctx, id)
+			behind, err := c.env.ControlBehind(ctx, id)
 			if err != nil {
 				return err
 			}
 			switch {
 			case !ok && behind != "":
-				return partial("tenants and keys are not up to date for %s, so key %s may be there or not", id, args[0]).why("%s", behind).next("try again when it has caught up; see `neuronx status`")
+				return operate.Partial("tenants and keys are not up to date for %s, so key %s may be there or not", id, args[0]).Because("%s", behind).Hint("try again when it has caught up; see `neuronx status`")
 			case !ok:
-				return unknown("key of "+id, args[0], slices.Collect(maps.Keys(snap[id].Keys)), "`neuronx key list --tenant "+id+"`")
+				return operate.Unknown("key of "+id, args[0], slices.Collect(maps.Keys(snap[id].Keys)), "`neuronx key list --tenant "+id+"`")
 			case k.Revoked:
 				c.note("key %s is already revoked", args[0])
 				return nil
@@ -182,11 +183,11 @@ func (c *cli) keyRevoke() *cobra.Command {
 				c.dryRun()
 				return nil
 			}
-			d, err := c.act(ctx, id, "tenant.key_revoked", "tenant/"+id, "", map[string]any{"key_id": args[0], "reason": orNil(reason)})
+			d, err := c.env.Act(ctx, actor(""), id, "tenant.key_revoked", "tenant/"+id, "", map[string]any{"key_id": args[0], "reason": operate.OrNil(reason)})
 			if err != nil {
 				return err
 			}
-			if err := c.applied(cmd, d); err != nil {
+			if err := c.env.Applied(cmd.Context(), d); err != nil {
 				return err
 			}
 			c.note("the HTTP door forgets it within 10 seconds")

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // maxEventsPerSecond and maxBytesPerSecond bound what may be set; more is a slip of the finger.
@@ -32,10 +34,10 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 		Example: "  neuronx tenant limits acme\n  neuronx tenant limits acme --events 500 --bytes 1048576 --reason 'import week' --execute",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if events < 0 || events > maxEventsPerSecond {
-				return usage("--events must be 0 to %d", maxEventsPerSecond).next("0 is the default of the doors; `neuronx tenant suspend` stops a tenant")
+				return operate.Usage("--events must be 0 to %d", maxEventsPerSecond).Hint("0 is the default of the doors; `neuronx tenant suspend` stops a tenant")
 			}
 			if bytes < 0 || bytes > maxBytesPerSecond {
-				return usage("--bytes must be 0 to %d", int64(maxBytesPerSecond)).next("0 is the default of the doors; `neuronx tenant suspend` stops a tenant")
+				return operate.Usage("--bytes must be 0 to %d", int64(maxBytesPerSecond)).Hint("0 is the default of the doors; `neuronx tenant suspend` stops a tenant")
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
@@ -45,9 +47,9 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 			}
 			t, ok := snap[args[0]]
 			if !ok {
-				return noSuchTenant(args[0], slices.Collect(maps.Keys(snap)))
+				return operate.NoSuchTenant(args[0], slices.Collect(maps.Keys(snap)))
 			}
-			behind, err := c.controlBehind(ctx, args[0])
+			behind, err := c.env.ControlBehind(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -73,13 +75,13 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 				c.dryRun()
 				return nil
 			}
-			d, err := c.act(ctx, args[0], "tenant.limits_set", "tenant/"+args[0], "", map[string]any{
-				"events_per_second": want.EventsPerSecond, "bytes_per_second": want.BytesPerSecond, "reason": orNil(reason), "by": orNil(by),
+			d, err := c.env.Act(ctx, actor(""), args[0], "tenant.limits_set", "tenant/"+args[0], "", map[string]any{
+				"events_per_second": want.EventsPerSecond, "bytes_per_second": want.BytesPerSecond, "reason": operate.OrNil(reason), "by": operate.OrNil(by),
 			})
 			if err != nil {
 				return err
 			}
-			if err := c.applied(cmd, d); err != nil {
+			if err := c.env.Applied(cmd.Context(), d); err != nil {
 				return err
 			}
 			return c.showDone(d, "tenant %s may send %s events/s and %s bytes/s",

@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/reseed"
 )
 
@@ -35,41 +36,41 @@ A run that was interrupted is started again and goes on.`,
 		Example: "  neuronx log reseed --from-archive\n  neuronx log reseed --from-archive --execute",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !fromArchive {
-				return usage("--from-archive is required").next("the archive is the only source there is")
+				return operate.Usage("--from-archive is required").Hint("the archive is the only source there is")
 			}
 			var err error
 			if adminURL == "" {
-				if adminURL, err = c.need(envAdmin, "a Postgres role that sees all rows"); err != nil {
+				if adminURL, err = c.env.Need(operate.EnvAdmin, "a Postgres role that sees all rows"); err != nil {
 					return err
 				}
 			}
-			if err := c.postgresListening(envAdmin, adminURL); err != nil {
+			if err := c.env.PostgresListening(operate.EnvAdmin, adminURL); err != nil {
 				return err
 			}
 			if err := knownTenants(cmd.Context(), adminURL, o.Tenants); err != nil {
 				return err
 			}
 			o.AdminURL, o.Log, o.Progress = app.Secret(adminURL), c.log(), c.note
-			if o.Kafka, err = c.kafka(); err != nil {
+			if o.Kafka, err = c.env.Kafka(); err != nil {
 				return err
 			}
-			if o.Registry, err = c.registry(); err != nil {
+			if o.Registry, err = c.env.Registry(); err != nil {
 				return err
 			}
-			path, err := c.need(envKeys, "the engine's signing key")
+			path, err := c.env.Need(operate.EnvKeys, "the engine's signing key")
 			if err != nil {
 				return err
 			}
 			if o.Keys, err = event.LoadKeyring(path); err != nil {
-				return failed("read the signing keys", err)
+				return operate.Fail("read the signing keys", err)
 			}
 			report, err := reseed.Run(cmd.Context(), o)
 			var refused *reseed.Refused
 			switch {
 			case errors.As(err, &refused):
-				return unsafe("the log is not rebuilt").why("%s", refused.Error()).next("see docs/operations.md, \"Kafka is lost\"")
+				return operate.Unsafe("the log is not rebuilt").Because("%s", refused.Error()).Hint("see docs/operations.md, \"Kafka is lost\"")
 			case err != nil:
-				return failed("rebuild the log", err).next("run it again when the cause is gone: it goes on where it stopped")
+				return operate.Fail("rebuild the log", err).Hint("run it again when the cause is gone: it goes on where it stopped")
 			}
 			return c.showReseed(report, o.Execute)
 		},
@@ -79,7 +80,7 @@ A run that was interrupted is started again and goes on.`,
 	fs.StringSliceVar(&o.Tenants, "tenant", nil, "only these tenants; the others are left out of the new log for good")
 	fs.DurationVar(&o.KeyWindow, "key-window", 24*time.Hour, "how long idempotency keys are remembered: as neuronx-ingest has it")
 	fs.BoolVar(&o.Execute, "execute", false, "do it")
-	fs.StringVar(&adminURL, "postgres-admin-url", "", "Postgres URL of a superuser, or of a role with BYPASSRLS in neuronx_owner ["+envAdmin+"]")
+	fs.StringVar(&adminURL, "postgres-admin-url", "", "Postgres URL of a superuser, or of a role with BYPASSRLS in neuronx_owner ["+operate.EnvAdmin+"]")
 	return cmd
 }
 
@@ -90,11 +91,11 @@ func knownTenants(ctx context.Context, adminURL string, tenants []string) error 
 	}
 	pool, err := postgres.Open(ctx, adminURL, postgres.AllowSuperuser(), postgres.Application("neuronx-cli"), postgres.MaxConns(1))
 	if err != nil {
-		return failed("look up the tenants", err)
+		return operate.Fail("look up the tenants", err)
 	}
 	defer pool.Close()
 	for _, t := range tenants {
-		if err := knownTenant(ctx, pool, t); err != nil {
+		if err := operate.KnownTenant(ctx, pool, t); err != nil {
 			return err
 		}
 	}

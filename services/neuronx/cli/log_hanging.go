@@ -1,15 +1,14 @@
 package cli
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func (c *cli) logCmd() *cobra.Command {
@@ -44,18 +43,18 @@ does the same by itself on its own topics where its Kafka user may.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			cfg, err := c.kafka()
+			cfg, err := c.env.Kafka()
 			if err != nil {
 				return err
 			}
 			admin, err := kafka.NewAdmin(cfg)
 			if err != nil {
-				return failed("open Kafka", err)
+				return operate.Fail("open Kafka", err)
 			}
 			defer admin.Close()
-			found, looked, err := hangingTxns(ctx, admin)
+			found, looked, err := operate.HangingTxns(ctx, admin)
 			if err != nil {
-				return failed("look for hanging transactions", err).next("it needs Read on the topics and Describe on the transactional ids")
+				return operate.Fail("look for hanging transactions", err).Hint("it needs Read on the topics and Describe on the transactional ids")
 			}
 			var failures error
 			rows := make([]hangingRow, 0, len(found))
@@ -74,12 +73,12 @@ does the same by itself on its own topics where its Kafka user may.`,
 			}); err != nil {
 				return err
 			}
-			if len(looked.hidden) > 0 {
-				printf(c.err, "not looked at, as this Kafka user may not see them or they are missing: %s\n", strings.Join(looked.hidden, ", "))
+			if len(looked.Hidden) > 0 {
+				printf(c.err, "not looked at, as this Kafka user may not see them or they are missing: %s\n", strings.Join(looked.Hidden, ", "))
 			}
 			switch {
 			case failures != nil:
-				return failed("end hanging transactions", failures).next("run it as a user with Alter on the cluster and Read on __transaction_state; of an unknown outcome, see docs/operations.md")
+				return operate.Fail("end hanging transactions", failures).Hint("run it as a user with Alter on the cluster and Read on __transaction_state; of an unknown outcome, see docs/operations.md")
 			case len(found) > 0 && !execute:
 				c.dryRun()
 			}
@@ -88,87 +87,4 @@ does the same by itself on its own topics where its Kafka user may.`,
 	}
 	cmd.Flags().BoolVar(&execute, "execute", false, "end them")
 	return cmd
-}
-
-// hangingTxns looks at every topic that the engine's transactions write to.
-func hangingTxns(ctx context.Context, admin *kafka.Admin) (found []kafka.HangingTxn, looked lookedAt, err error) {
-	declared, err := kafka.DeclaredTopics()
-	if err != nil {
-		return nil, looked, err
-	}
-	topics, err := admin.Topics(ctx)
-	if err != nil {
-		return nil, looked, err
-	}
-	// A topic that the user may not describe is left out of the answer as if it did not exist.
-	for _, d := range declared {
-		if _, ok := topics[d.Name]; !ok {
-			looked.hidden = append(looked.hidden, d.Name)
-		}
-	}
-	var all []kafka.TopicPartition
-	for name, t := range topics {
-		for p := range t.Partitions {
-			if strings.HasPrefix(name, "neuronx.") || name == "_schemas" {
-				all = append(all, kafka.TopicPartition{Topic: name, Partition: p})
-			}
-		}
-	}
-	for _, g := range []string{kafka.GroupSequencer, kafka.GroupLanding} {
-		tp, err := admin.OffsetsPartition(ctx, g)
-		switch {
-		case kafka.Unauthorized(err):
-			looked.hidden = append(looked.hidden, "the offsets of "+g)
-		case errors.Is(err, kafka.ErrNoTopic): // it exists once the first group has come
-		case err != nil:
-			return nil, looked, err
-		default:
-			all = append(all, tp)
-		}
-	}
-	looked.partitions = len(all)
-	found, err = admin.HangingTxns(ctx, all...)
-	return found, looked, err
-}
-
-// lookedAt tells how far a look went.
-type lookedAt struct {
-	partitions int
-	hidden     []string // what this user may not see, or is not there
-}
-
-// checkTransactions names what holds up readers for good.
-func (c *cli) checkTransactions(ctx context.Context) []finding {
-	cfg, err := c.kafka()
-	if err != nil {
-		return []finding{fail(err, "")}
-	}
-	admin, err := kafka.NewAdmin(cfg)
-	if err != nil {
-		return []finding{fail(err, "")}
-	}
-	defer admin.Close()
-	found, looked, err := hangingTxns(ctx, admin)
-	if err != nil {
-		return []finding{unseen(err, rightsToSeeTxns)}
-	}
-	return judgeTxns(found, looked)
-}
-
-const rightsToSeeTxns = "the ACLs Read on the topics and on __consumer_offsets, and Describe on the transactional ids"
-
-// judgeTxns is pure. That none hangs is only said of what was looked at.
-func judgeTxns(found []kafka.HangingTxn, looked lookedAt) []finding {
-	var out []finding
-	if len(looked.hidden) > 0 {
-		out = append(out, finding{Result: checkSkipped, Detail: "this Kafka user may not see, or they are missing: " + strings.Join(looked.hidden, ", "), Next: "it takes " + rightsToSeeTxns})
-	}
-	if len(found) == 0 && looked.partitions > 0 {
-		out = append(out, finding{Result: checkOK, Detail: "none hangs in " + plural(looked.partitions, "partition")})
-	}
-	for _, t := range found {
-		out = append(out, finding{Result: checkFail, Next: "neuronx log hanging --execute",
-			Detail: fmt.Sprintf("%s-%d: readers wait at offset %d for a transaction (%s) that nobody will end: %s", t.Topic, t.Partition, t.StartOffset, dash(t.TransactionalID), t.Reason)})
-	}
-	return out
 }

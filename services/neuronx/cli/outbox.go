@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func (c *cli) outbox() *cobra.Command {
@@ -43,37 +44,37 @@ what waits behind it, and what is derived from now on, follows the number before
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			path, err := c.need(envKeys, "the engine's signing key")
+			path, err := c.env.Need(operate.EnvKeys, "the engine's signing key")
 			if err != nil {
 				return err
 			}
 			keys, err := event.LoadKeyring(path)
 			if err != nil {
-				return failed("read the signing keys", err)
+				return operate.Fail("read the signing keys", err)
 			}
-			cfg, err := c.kafka()
+			cfg, err := c.env.Kafka()
 			if err != nil {
 				return err
 			}
-			admin, err := c.need(envAdmin, "a Postgres role that may write every outbox")
+			admin, err := c.env.Need(operate.EnvAdmin, "a Postgres role that may write every outbox")
 			if err != nil {
 				return err
 			}
-			if err := c.postgresListening(envAdmin, admin); err != nil {
+			if err := c.env.PostgresListening(operate.EnvAdmin, admin); err != nil {
 				return err
 			}
 			pool, err := postgres.Open(ctx, admin, postgres.Application("neuronx-cli"), postgres.AllowSuperuser(), postgres.MaxConns(1))
 			if err != nil {
-				return failed("connect to Postgres", err)
+				return operate.Fail("connect to Postgres", err)
 			}
-			c.closers = append(c.closers, pool.Close)
-			if err := knownTenant(ctx, pool, args[0]); err != nil {
+			c.env.OnClose(pool.Close)
+			if err := operate.KnownTenant(ctx, pool, args[0]); err != nil {
 				return err
 			}
 			box := outbox.New(deriver, keys)
 			last, err := sequencer.LastNumbers(ctx, cfg, keys, args[0])
 			if err != nil {
-				return failed("read the sequencer's state", err)
+				return operate.Fail("read the sequencer's state", err)
 			}
 			read := func() (int64, error) {
 				last, err := sequencer.LastNumbers(ctx, cfg, keys, args[0])
@@ -81,22 +82,22 @@ what waits behind it, and what is derived from now on, follows the number before
 			}
 			jump, err := closeJump(ctx, pool, box, args[0], read, execute)
 			if err != nil {
-				return failed("mend the outbox", err)
+				return operate.Fail("mend the outbox", err)
 			}
 			gaps, err := box.Missing(ctx, pool, args[0], last[deriver])
 			if err != nil {
-				return failed("look at the outbox", err)
+				return operate.Fail("look at the outbox", err)
 			}
 			// Again: the number of a row that left the outbox in between is used up by now.
 			if last, err = sequencer.LastNumbers(ctx, cfg, keys, args[0]); err != nil {
-				return failed("read the sequencer's state", err)
+				return operate.Fail("read the sequencer's state", err)
 			}
 			gaps = slices.DeleteFunc(gaps, func(n int64) bool { return n <= last[deriver] })
 			var mended []int64
 			if execute && len(gaps) > 0 {
 				err := pgx.BeginFunc(context.WithoutCancel(ctx), pool, func(tx pgx.Tx) (err error) { mended, err = box.Mend(ctx, tx, args[0], gaps); return err })
 				if err != nil {
-					return failed("mend the outbox", err)
+					return operate.Fail("mend the outbox", err)
 				}
 			}
 			rows := append(jump, mendRows(args[0], deriver, gaps, mended, execute)...)
@@ -104,7 +105,7 @@ what waits behind it, and what is derived from now on, follows the number before
 				return err
 			}
 			if len(rows) > 0 && !execute {
-				c.note("%s missing and %s behind %d, which the sequencer has; repeat with --execute", plural(len(gaps), "number"), plural(len(jump), "jump"), last[deriver])
+				c.note("%s missing and %s behind %d, which the sequencer has; repeat with --execute", operate.Plural(len(gaps), "number"), operate.Plural(len(jump), "jump"), last[deriver])
 			}
 			return nil
 		},

@@ -7,12 +7,12 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/services/neuronx/operate/operatetest"
 )
 
 // A number that somebody raised is brought back behind what the sequencer has; numbers that left the outbox while it was looked at are no jump.
 func TestOutboxMend_ClosesAJumpAndNothingElse(t *testing.T) {
-	r := newForgeRig(t)
-	ctx := t.Context()
+	root, ctx := operatetest.New(t).Root, t.Context()
 	box := outbox.New("rules", event.NewKeyring())
 	reads := func(numbers ...int64) func() (int64, error) {
 		return func() (int64, error) {
@@ -25,24 +25,24 @@ func TestOutboxMend_ClosesAJumpAndNothingElse(t *testing.T) {
 	}
 	numbers := func() (text string) {
 		t.Helper()
-		if err := r.root.QueryRow(ctx, `SELECT string_agg(number::text, ' ' ORDER BY number) || ', last ' || (SELECT last FROM neuronx.outbox_numbers) FROM neuronx.outbox`).Scan(&text); err != nil {
+		if err := root.QueryRow(ctx, `SELECT string_agg(number::text, ' ' ORDER BY number) || ', last ' || (SELECT last FROM neuronx.outbox_numbers) FROM neuronx.outbox`).Scan(&text); err != nil {
 			t.Fatal(err)
 		}
 		return text
 	}
-	if rows, err := closeJump(ctx, r.root, box, "acme", reads(0), true); err != nil || len(rows) != 0 || numbers() != "1 2 3, last 3" {
+	if rows, err := closeJump(ctx, root, box, "acme", reads(0), true); err != nil || len(rows) != 0 || numbers() != "1 2 3, last 3" {
 		t.Fatalf("nothing is wrong: %v, %v, %s", rows, err, numbers())
 	}
-	if _, err := r.root.Exec(ctx, `UPDATE neuronx.outbox_numbers SET last = 9007199254740991`); err != nil {
+	if _, err := root.Exec(ctx, `UPDATE neuronx.outbox_numbers SET last = 9007199254740991`); err != nil {
 		t.Fatal(err)
 	}
-	if rows, err := closeJump(ctx, r.root, box, "acme", reads(0), false); err != nil || fmt.Sprint(rows) != "[{acme rules 4 jump}]" || !strings.HasPrefix(numbers(), "1 2 3, last 90") {
+	if rows, err := closeJump(ctx, root, box, "acme", reads(0), false); err != nil || fmt.Sprint(rows) != "[{acme rules 4 jump}]" || !strings.HasPrefix(numbers(), "1 2 3, last 90") {
 		t.Errorf("dry run: %v, %v, %s", rows, err, numbers())
 	}
-	if rows, err := closeJump(ctx, r.root, box, "acme", reads(3, 20_000), true); err != nil || len(rows) != 0 || !strings.HasPrefix(numbers(), "1 2 3, last 90") {
+	if rows, err := closeJump(ctx, root, box, "acme", reads(3, 20_000), true); err != nil || len(rows) != 0 || !strings.HasPrefix(numbers(), "1 2 3, last 90") {
 		t.Errorf("the sequencer is behind the jump by now: %v, %v, %s", rows, err, numbers())
 	}
-	if rows, err := closeJump(ctx, r.root, box, "acme", reads(1), true); err != nil || fmt.Sprint(rows) != "[{acme rules 4 closed}]" || numbers() != "1 2 3, last 3" {
+	if rows, err := closeJump(ctx, root, box, "acme", reads(1), true); err != nil || fmt.Sprint(rows) != "[{acme rules 4 closed}]" || numbers() != "1 2 3, last 3" {
 		t.Errorf("%v, %v, %s", rows, err, numbers())
 	}
 }
@@ -54,31 +54,5 @@ func TestOutboxMend_TellsWhatWasMendedNotWhatWasAsked(t *testing.T) {
 	}
 	if got := fmt.Sprint(mendRows("acme", "rules", gaps, []int64{5}, true)); got != "[{acme rules 4 there} {acme rules 5 mended}]" {
 		t.Error(got)
-	}
-}
-
-func TestDoctor_NamesNumbersThatNoEventOfTheLogHas(t *testing.T) {
-	given := []givenNumber{{"acme", "rules", 7}, {"acme", "gohighlevel", 3}, {"beta", "rules", 1}, {"gamma", "rules", 2}}
-	found := aheadOfLog(given, map[string]map[string]int64{"acme": {"rules": 7, "gohighlevel": 2}, "beta": {"rules": 4}})
-	var got []string
-	for _, f := range found {
-		got = append(got, f.Result+" "+f.Detail)
-	}
-	if len(got) != 2 || !strings.Contains(got[0], "acme, gohighlevel gave out numbers up to 3, the sequencer has 2") || !strings.Contains(got[1], "gamma, rules gave out numbers up to 2, the sequencer has 0") {
-		t.Errorf("%q", got)
-	}
-	if found := aheadOfLog(given[:1], map[string]map[string]int64{"acme": {"rules": 7}}); len(found) != 1 || found[0].Result != checkOK {
-		t.Errorf("%+v", found)
-	}
-	r := newForgeRig(t)
-	if _, err := r.root.Exec(t.Context(), `DELETE FROM neuronx.outbox; INSERT INTO neuronx.outbox_numbers VALUES ('beta', 'rules', 0)`); err != nil {
-		t.Fatal(err)
-	}
-	if given, err := r.doctor.emptyOutboxes(t.Context()); err != nil || fmt.Sprint(given) != "[{acme rules 3}]" {
-		t.Errorf("%v, %v", given, err)
-	}
-	r.reset()
-	if given, err := r.doctor.emptyOutboxes(t.Context()); err != nil || len(given) != 0 {
-		t.Errorf("rows wait: %v, %v", given, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/safetext"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 const (
@@ -104,7 +105,7 @@ func (c *cli) json(v any) error {
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return failed("write the output", err)
+		return operate.Fail("write the output", err)
 	}
 	return nil
 }
@@ -114,7 +115,7 @@ func (c *cli) line(v any) error {
 	enc := json.NewEncoder(c.out)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return failed("write the output", err)
+		return operate.Fail("write the output", err)
 	}
 	return nil
 }
@@ -136,38 +137,12 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
-// maxErrorCell is what a cell shows of an error, in characters: the output of `-o json` has all of it.
-const maxErrorCell = 160
-
-// brief makes one short line of an error for a cell.
-func brief(s string) string { return cut(oneLine(s), maxErrorCell) }
-
 // errorCell is brief, and whole where -o wide asked for whole cells.
 func (c *cli) errorCell(s string) string {
 	if c.wide {
-		return oneLine(s)
+		return operate.OneLine(s)
 	}
-	return brief(s)
-}
-
-// oneLine puts "; " between the lines of an error: pgx has one for each address that it tried.
-func oneLine(s string) string {
-	var b strings.Builder
-	for line := range strings.Lines(s) {
-		line = strings.Join(strings.Fields(line), " ")
-		if line == "" {
-			continue
-		}
-		switch before := b.String(); {
-		case before == "":
-		case strings.HasSuffix(before, ":") || strings.HasSuffix(before, ";"): // such as "failed to connect:"
-			b.WriteString(" ")
-		default:
-			b.WriteString("; ")
-		}
-		b.WriteString(line)
-	}
-	return b.String()
+	return operate.Brief(s)
 }
 
 func dash(s string) string {

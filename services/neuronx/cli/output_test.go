@@ -12,21 +12,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/status"
 )
 
 // severalHosts is what pgx says when Postgres is away: a line for each address and way of TLS that it tried.
 var severalHosts = "failed to connect to `user=neuronx_rules database=neuronx`:\n" + strings.Repeat("\t127.0.0.1:5432 (localhost): dial error: dial tcp 127.0.0.1:5432: connect: connection refused\n", 12)
-
-func TestBrief_MakesOneShortLineOfAnError(t *testing.T) {
-	for _, x := range []struct{ in, want string }{
-		{"", ""}, {"plain", "plain"}, {"  one\n\ttwo  \n\n three", "one; two; three"}, {"failed to connect:\n\ta: refused\n\tb: refused", "failed to connect: a: refused; b: refused"},
-		{"a;\r\nb", "a; b"}, {strings.Repeat("é ", maxErrorCell), strings.TrimRight(strings.Repeat("é ", maxErrorCell/2), " ") + "…"},
-	} {
-		if got := brief(x.in); got != x.want {
-			t.Errorf("%q: %q, want %q", x.in, got, x.want)
-		}
-	}
-}
 
 func TestStatusAndDoctor_ShowALongErrorAsOneShortLine(t *testing.T) {
 	ready := app.NewReadiness()
@@ -52,8 +43,8 @@ func TestStatusAndDoctor_ShowALongErrorAsOneShortLine(t *testing.T) {
 		}
 	}
 	_, out, _ := call(t, "status", "--admin", admin.URL, "-o", "json")
-	var o overview
-	if err := json.Unmarshal([]byte(out), &o); err != nil || len(o.Processes) != 1 || len(o.Processes[0].Components) != 5 || len(o.Processes[0].Components[0].Reason) <= maxErrorCell {
+	var o status.Overview
+	if err := json.Unmarshal([]byte(out), &o); err != nil || len(o.Processes) != 1 || len(o.Processes[0].Components) != 5 || len(o.Processes[0].Components[0].Reason) <= operate.MaxBrief {
 		t.Errorf("JSON lacks a part of what the process told (%v): %s", err, out)
 	}
 }

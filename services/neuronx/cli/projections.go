@@ -6,6 +6,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/stalled"
 	"github.com/neuronx/engine/services/projector"
 )
 
@@ -37,7 +39,7 @@ func (c *cli) projectionsList() *cobra.Command {
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
@@ -45,20 +47,20 @@ func (c *cli) projectionsList() *cobra.Command {
 			for _, feed := range projector.Feeds() {
 				names = append(names, consumer.RowName(kafka.GroupProjector, feed))
 			}
-			rows, err := pool.Query(ctx, `SELECT p.tenant_id, f.feed, p.generation, coalesce(a.generation = p.generation, false), p.state, p.sequence::text, p.reason,
+			rows, err := pool.Query(ctx, `SELECT p.Tenant_id, f.feed, p.generation, coalesce(a.generation = p.generation, false), p.state, p.sequence::text, p.reason,
 				(SELECT coalesce(string_agg(u.projection || ' ' || u.reason || ' ' || u.events, ', ' ORDER BY u.projection, u.reason), '')
-					FROM projection.untouched u WHERE u.tenant_id = p.tenant_id AND u.feed = f.feed AND u.generation = p.generation),
+					FROM projection.untouched u WHERE u.tenant_id = p.Tenant_id AND u.feed = f.feed AND u.generation = p.generation),
 				coalesce(p.definition, ''), coalesce(p.definition = (SELECT d.definition FROM neuronx.definitions d WHERE d.consumer = p.consumer ORDER BY d.n DESC LIMIT 1), false), p.origin
 				FROM neuronx.progress p JOIN unnest($3::text[], $4::text[]) AS f (consumer, feed) ON f.consumer = p.consumer
-				LEFT JOIN projection.active a ON a.tenant_id = p.tenant_id AND a.feed = f.feed
-				WHERE ($1 = '' OR p.tenant_id = $1) AND ($2 = '' OR p.state = $2)
-				ORDER BY p.tenant_id, f.feed, p.generation LIMIT 10001`, tenantID, state, names, projector.Feeds())
+				LEFT JOIN projection.active a ON a.tenant_id = p.Tenant_id AND a.feed = f.feed
+				WHERE ($1 = '' OR p.Tenant_id = $1) AND ($2 = '' OR p.state = $2)
+				ORDER BY p.Tenant_id, f.feed, p.generation LIMIT 10001`, tenantID, state, names, projector.Feeds())
 			if err != nil {
-				return failed("list projections", err)
+				return operate.Fail("list projections", err)
 			}
 			found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[projectionRow])
 			if err != nil {
-				return failed("list projections", err)
+				return operate.Fail("list projections", err)
 			}
 			found = capped(c, found, 10_000, "--tenant and --state choose")
 			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "APPLIED", "REASON", "LEFT OUT", "DEFINITION", "MADE FOR"}, func(r projectionRow) []any {
@@ -86,33 +88,34 @@ func definitionCell(r projectionRow) string {
 
 func (c *cli) projectionsRetry() *cobra.Command {
 	var execute bool
-	p := place{consumer: "projector"}
+	p := stalled.Place{Consumer: "projector"}
 	cmd := &cobra.Command{
 		Use: "retry <tenant>", Short: "Let a stalled tenant go on with the event that it stalled at", Args: args("tenant"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p.tenant = args[0]
+			p.Tenant = args[0]
 			return c.retry(cmd, p, execute)
 		},
 	}
-	cmd.Flags().StringVar(&p.feed, "feed", "", "only this one: main or control")
+	cmd.Flags().StringVar(&p.Feed, "feed", "", "only this one: main or control")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd
 }
 
 func (c *cli) projectionsSkip() *cobra.Command {
-	p := place{consumer: "projector"}
-	opt, execute := consumer.SkipOptions{}, false
+	s := stalled.Skipping{Place: stalled.Place{Consumer: "projector"}}
+	var by string
+	var execute bool
 	cmd := &cobra.Command{
 		Use: "skip <tenant>", Short: "Pass over the one event that a tenant is stalled at", Args: args("tenant"),
 		Long: `Pass over the one event that a tenant is stalled at. The read model then lacks what
 that event says, also after a rebuild; the skip is recorded as an event. Without
 --execute it shows which event that is, and --sequence names it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p.tenant = args[0]
-			return c.skip(cmd, p, opt, execute)
+			s.Tenant = args[0]
+			return c.skip(cmd, s, by, execute)
 		},
 	}
-	cmd.Flags().StringVar(&p.feed, "feed", "", "only this one: main or control")
-	bindSkip(cmd, &opt, &execute)
+	cmd.Flags().StringVar(&s.Feed, "feed", "", "only this one: main or control")
+	bindSkip(cmd, &s, &by, &execute)
 	return cmd
 }

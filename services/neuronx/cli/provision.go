@@ -10,6 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -37,7 +38,7 @@ administrator of the Kafka cluster has to run it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opt := provision.Options{
 				Topics:  kafka.ProvisionOptions{Partitions: partitions, ReplicationFactor: replication, Laptop: laptop},
-				Execute: execute, AdminURL: app.Secret(c.value(envAdmin)),
+				Execute: execute, AdminURL: app.Secret(c.value(operate.EnvAdmin)),
 			}
 			if laptop {
 				opt.Topics.ReplicationFactor = 1
@@ -45,16 +46,16 @@ administrator of the Kafka cluster has to run it.`,
 					opt.Topics.Partitions = 6
 				}
 			}
-			if users && (secrets == "" || c.value(envBrokers) == "") {
-				return usage("--kafka-users needs Kafka, and a folder for the passwords").next("set %s and --write-secrets", envBrokers)
+			if users && (secrets == "" || c.value(operate.EnvBrokers) == "") {
+				return operate.Usage("--kafka-users needs Kafka, and a folder for the passwords").Hint("set %s and --write-secrets", operate.EnvBrokers)
 			}
 			opt.Users = users
 			if secrets != "" && (passwords != "" || opt.AdminURL == "" && !users) {
-				return usage("--write-secrets needs the Postgres admin URL, and makes its own passwords file").next("set %s and leave --passwords-file out", envAdmin)
+				return operate.Usage("--write-secrets needs the Postgres admin URL, and makes its own passwords file").Hint("set %s and leave --passwords-file out", operate.EnvAdmin)
 			}
 			opt.Secrets = secrets
 			if partitions < 1 || replication < 1 {
-				return usage("--partitions and --replication must be at least 1")
+				return operate.Usage("--partitions and --replication must be at least 1")
 			}
 			if passwords != "" {
 				pw, err := readPasswords(passwords)
@@ -63,22 +64,22 @@ administrator of the Kafka cluster has to run it.`,
 				}
 				opt.Passwords = pw
 			}
-			if c.value(envBrokers) != "" {
-				cfg, err := c.kafka()
+			if c.value(operate.EnvBrokers) != "" {
+				cfg, err := c.env.Kafka()
 				if err != nil {
 					return err
 				}
 				opt.Kafka = cfg
 			}
-			if c.value(envRegistry) != "" {
-				reg, err := c.registry()
+			if c.value(operate.EnvRegistry) != "" {
+				reg, err := c.env.Registry()
 				if err != nil {
 					return err
 				}
 				opt.Registry = reg
 			}
 			if opt.AdminURL == "" && len(opt.Kafka.Brokers) == 0 && opt.Registry == nil {
-				return usage("nothing is configured to provision").next("set %s, %s, %s", envAdmin, envBrokers, envRegistry)
+				return operate.Usage("nothing is configured to provision").Hint("set %s, %s, %s", operate.EnvAdmin, operate.EnvBrokers, operate.EnvRegistry)
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
@@ -94,14 +95,14 @@ administrator of the Kafka cluster has to run it.`,
 				if refused(changes) && !laptop {
 					next = oneBroker
 				}
-				return failed("provision", err).next("%s", next)
+				return operate.Fail("provision", err).Hint("%s", next)
 			case !execute && refused(changes):
 				c.dryRun()
 				hint := "repair what is refused first"
 				if !laptop {
 					hint = oneBroker
 				}
-				return partial("--execute would refuse what is marked so").next("%s", hint)
+				return operate.Partial("--execute would refuse what is marked so").Hint("%s", hint)
 			case !execute && len(changes) > 0:
 				c.dryRun()
 			case len(changes) == 0:
@@ -118,7 +119,7 @@ administrator of the Kafka cluster has to run it.`,
 	fs.StringVar(&secrets, "write-secrets", "", "folder in which to make signing keys, role passwords and URLs that are missing")
 	fs.BoolVar(&users, "kafka-users", false, "make the services' users and rights in Kafka; passwords go into the folder of --write-secrets")
 	fs.BoolVar(&execute, "execute", false, "do it")
-	c.setting(fs, "postgres-admin-url", envAdmin, "Postgres URL of a superuser")
+	c.setting(fs, "postgres-admin-url", operate.EnvAdmin, "Postgres URL of a superuser")
 	return cmd
 }
 
@@ -134,11 +135,11 @@ func refused(changes []provision.Change) bool {
 func readPasswords(path string) (map[string]string, error) {
 	b, err := event.ReadSecretFile(path)
 	if err != nil {
-		return nil, failed("read the passwords", err)
+		return nil, operate.Fail("read the passwords", err)
 	}
 	var pw map[string]string
 	if err := json.Unmarshal(b, &pw); err != nil {
-		return nil, usage("%s is not JSON of the form {role: password}", path)
+		return nil, operate.Usage("%s is not JSON of the form {role: password}", path)
 	}
 	return pw, nil
 }

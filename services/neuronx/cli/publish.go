@@ -17,6 +17,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/tenant"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // apiKey finds the key for the HTTP door. It is not a flag: arguments end up in
@@ -25,32 +26,32 @@ func (c *cli) apiKey(file, tenantID string) (string, error) {
 	if file != "" {
 		b, err := os.ReadFile(file)
 		if err != nil {
-			return "", failed("read the API key", err)
+			return "", operate.Fail("read the API key", err)
 		}
 		return checkKey(strings.TrimSpace(string(b)), tenantID)
 	}
-	if v := c.value(envAPIKey); v != "" {
+	if v := c.value(operate.EnvAPIKey); v != "" {
 		return checkKey(v, tenantID)
 	}
-	if v := c.value(envDemoKey); v != "" {
+	if v := c.value(operate.EnvDemoKey); v != "" {
 		if k, err := tenant.ParseKey(v); err == nil && (tenantID == "" || tenantID == k.Tenant) {
 			if tenantID == "" {
-				c.note("%s is not set: using the key of tenant %s (%s)", envAPIKey, k.Tenant, envDemoKey)
+				c.note("%s is not set: using the key of tenant %s (%s)", operate.EnvAPIKey, k.Tenant, operate.EnvDemoKey)
 			}
 			return v, nil
 		}
 	}
-	return "", (&Error{Exit: exitUsage, What: "no API key is configured", Code: event.CodeUnauthenticated}).
-		next("set %s or --api-key-file; `neuronx key issue --tenant … --execute` makes one", envAPIKey)
+	return "", (&operate.Error{Kind: operate.KindUsage, What: "no API key is configured", Code: event.CodeUnauthenticated}).
+		Hint("set %s or --api-key-file; `neuronx key issue --tenant … --execute` makes one", operate.EnvAPIKey)
 }
 
 func checkKey(text, tenantID string) (string, error) {
 	k, err := tenant.ParseKey(text)
 	if err != nil {
-		return "", (&Error{Exit: exitUsage, What: "the API key can't be used", Why: err.Error(), Code: event.CodeUnauthenticated})
+		return "", (&operate.Error{Kind: operate.KindUsage, What: "the API key can't be used", Why: err.Error(), Code: event.CodeUnauthenticated})
 	}
 	if tenantID != "" && tenantID != k.Tenant {
-		return "", usage("the API key is of tenant %s, --tenant says %s", k.Tenant, tenantID)
+		return "", operate.Usage("the API key is of tenant %s, --tenant says %s", k.Tenant, tenantID)
 	}
 	return text, nil
 }
@@ -70,10 +71,10 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
   echo '{"lead_id":"42"}' | neuronx publish lead.qualified --subject lead/42 --data -`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !event.ValidType(args[0]) {
-				return usage("%q is not an event type", args[0]).next("such as lead.created; `neuronx schemas check` lists the catalogue")
+				return operate.Usage("%q is not an event type", args[0]).Hint("such as lead.created; `neuronx schemas check` lists the catalogue")
 			}
 			if wait < time.Second || wait > maxVerdictWait {
-				return usage("--wait must be 1s to %s", maxVerdictWait).next("--no-wait does not wait for the verdict")
+				return operate.Usage("--wait must be 1s to %s", maxVerdictWait).Hint("--no-wait does not wait for the verdict")
 			}
 			if noWait {
 				wait = 0
@@ -82,7 +83,7 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 			if err != nil {
 				return err
 			}
-			base, err := c.need(envHTTP, "the HTTP door")
+			base, err := c.env.Need(operate.EnvHTTP, "the HTTP door")
 			if err != nil {
 				return err
 			}
@@ -90,18 +91,18 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 			if err != nil {
 				return err
 			}
-			if err := c.urlListening("the HTTP door", envHTTP, base); err != nil {
+			if err := c.env.URLListening("the HTTP door", operate.EnvHTTP, base); err != nil {
 				return err
 			}
 			if id == "" && key == "" {
 				v7, err := uuid.NewV7()
 				if err != nil {
-					return failed("make an event id", err)
+					return operate.Fail("make an event id", err)
 				}
 				id = v7.String()
 			}
 			if when == "" {
-				when = event.FormatTime(c.now())
+				when = event.FormatTime(c.env.Now())
 			}
 			ce := map[string]any{"specversion": "1.0", "type": args[0], "source": source, "time": when, "data": json.RawMessage(body)}
 			for name, v := range map[string]string{"id": id, "subject": subject, "origin": origin} {
@@ -109,7 +110,7 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 					ce[name] = v
 				}
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout+wait)
+			ctx, cancel := context.WithTimeout(cmd.Context(), c.env.Timeout+wait)
 			defer cancel()
 			answer, err := c.postEvent(ctx, base, token, key, wait, ce)
 			if err != nil {
@@ -127,7 +128,7 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&tenantID, "tenant", "", "check that the API key is this tenant's")
-	fs.StringVar(&keyFile, "api-key-file", "", "file with the API key (default $"+envAPIKey+")")
+	fs.StringVar(&keyFile, "api-key-file", "", "file with the API key (default $"+operate.EnvAPIKey+")")
 	fs.StringVar(&id, "id", "", "event id (default a new one)")
 	fs.StringVar(&key, "key", "", "Idempotency-Key: a repeat within 24 hours is dropped")
 	fs.StringVar(&source, "source", "/cli", "where the event comes from")
@@ -156,21 +157,21 @@ func (c *cli) sayVerdict(p published, tenantID string, wait time.Duration) error
 		if tenantID == "" {
 			tenantID = "…"
 		}
-		return partial("event %s is accepted, and not judged within %s", p.ID, wait).why("it may still be admitted or refused").
-			next("is the sequencer running? see `neuronx status`; the event is found with `neuronx events get --tenant %s %s`, a refusal with `neuronx deadletter list`", tenantID, p.ID)
+		return operate.Partial("event %s is accepted, and not judged within %s", p.ID, wait).Because("it may still be admitted or refused").
+			Hint("is the sequencer running? see `neuronx status`; the event is found with `neuronx events get --tenant %s %s`, a refusal with `neuronx deadletter list`", tenantID, p.ID)
 	}
 	return nil
 }
 
 // suggestType adds the type that was probably meant to a refusal of one that is not there.
 func (c *cli) suggestType(err error, typ string) error {
-	var e *Error
+	var e *operate.Error
 	if !errors.As(err, &e) || e.Code != event.CodeUnknownType {
 		return err
 	}
-	types, listErr := builtInTypes()
-	if near := nearest(typ, types); listErr == nil && near != "" && near != typ {
-		return e.next("did you mean %s? `neuronx schemas check` lists the catalogue", near)
+	types, listErr := operate.BuiltInTypes()
+	if near := operate.Nearest(typ, types); listErr == nil && near != "" && near != typ {
+		return e.Hint("did you mean %s? `neuronx schemas check` lists the catalogue", near)
 	}
 	return err
 }
@@ -187,10 +188,10 @@ func (c *cli) readData(arg string) ([]byte, error) {
 		b = []byte(arg)
 	}
 	if err != nil {
-		return nil, failed("read the data", err)
+		return nil, operate.Fail("read the data", err)
 	}
 	if !json.Valid(b) {
-		return nil, usage("--data is not JSON")
+		return nil, operate.Usage("--data is not JSON")
 	}
 	return b, nil
 }
@@ -208,11 +209,11 @@ func (c *cli) postEvent(ctx context.Context, base, token, key string, wait time.
 	var out published
 	body, err := json.Marshal(ce)
 	if err != nil {
-		return out, failed("encode the event", err)
+		return out, operate.Fail("encode the event", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(base, "/")+"/v1/events", bytes.NewReader(body))
 	if err != nil {
-		return out, usage("%s %q is not a URL", envHTTP, base)
+		return out, operate.Usage("%s %q is not a URL", operate.EnvHTTP, base)
 	}
 	req.Header.Set("Content-Type", "application/cloudevents+json")
 	req.Header.Set("Authorization", "Bearer "+token)
@@ -222,20 +223,20 @@ func (c *cli) postEvent(ctx context.Context, base, token, key string, wait time.
 	if wait > 0 {
 		req.Header.Set("Prefer", "wait="+strconv.Itoa(int(wait/time.Second)))
 	}
-	res, err := c.http.Do(req)
+	res, err := c.env.HTTP.Do(req)
 	if err != nil {
-		return out, failed("publish the event", err).next("is ingest running at %s? %s, and publish again with the same --id or --key", base, start)
+		return out, operate.Fail("publish the event", err).Hint("is ingest running at %s? %s, and publish again with the same --id or --key", base, operate.Start)
 	}
 	defer func() { _ = res.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
-		return out, failed("read the answer", err)
+		return out, operate.Fail("read the answer", err)
 	}
 	if res.StatusCode != http.StatusAccepted && (wait == 0 || res.StatusCode != http.StatusOK) {
 		return out, httpProblem(res.StatusCode, answer)
 	}
 	if err := json.Unmarshal(answer, &out); err != nil {
-		return out, failed("read the answer", err)
+		return out, operate.Fail("read the answer", err)
 	}
 	return out, nil
 }
@@ -252,7 +253,7 @@ func httpProblem(status int, body []byte) error {
 			Message  string `json:"message"`
 		} `json:"errors"`
 	}
-	e := &Error{Exit: exitFailed, What: "the event was not accepted"}
+	e := &operate.Error{Kind: operate.KindFailed, What: "the event was not accepted"}
 	if json.Unmarshal(body, &p) != nil || p.Code == "" {
 		e.Why = "HTTP " + http.StatusText(status) + " from something that is not the engine's HTTP door"
 		return e

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"io"
-	"net/http"
-	"strings"
-
 	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/services/neuronx/operate/status"
 )
 
 // ready is the health check of images that hold no shell and no curl.
@@ -16,21 +14,8 @@ func (c *cli) ready() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(args[0], "/")+"/readyz", nil)
-			if err != nil {
-				return usage("%q is no URL", args[0])
-			}
-			res, err := c.http.Do(req)
-			if err != nil {
-				return failed("not ready", err)
-			}
-			defer func() { _ = res.Body.Close() }()
-			b, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-			if err != nil {
-				return failed("not ready", err)
-			}
-			if text := strings.TrimSpace(string(b)); res.StatusCode != http.StatusOK {
-				return failed("not ready", nil).why("%s: %s", res.Status, text)
+			if err := status.Ready(ctx, c.env, args[0]); err != nil {
+				return err
 			}
 			c.note("ready")
 			return nil

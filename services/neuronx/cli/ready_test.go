@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func TestReady_SaysWhatTheProcessLacks(t *testing.T) {
@@ -34,16 +37,16 @@ func TestValue_PostgresURLsComeFromFilesToo(t *testing.T) {
 	if err := os.WriteFile(path, []byte("postgres://ops@db/neuronx\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{envPostgres + "_FILE": path, envKeys + "_FILE": path}
-	c := &cli{settings: map[string]*string{}, getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
-	if got := c.value(envPostgres); got != "postgres://ops@db/neuronx" {
-		t.Errorf("%s = %q, want the file's text", envPostgres, got)
+	env := map[string]string{operate.EnvPostgres + "_FILE": path, operate.EnvKeys + "_FILE": path}
+	c := tool(env, io.Discard, io.Discard)
+	if got := c.value(operate.EnvPostgres); got != "postgres://ops@db/neuronx" {
+		t.Errorf("%s = %q, want the file's text", operate.EnvPostgres, got)
 	}
-	if got := c.value(envKeys); got != "" {
-		t.Errorf("%s = %q; only URLs are read from files", envKeys, got)
+	if got := c.value(operate.EnvKeys); got != "" {
+		t.Errorf("%s = %q; only URLs are read from files", operate.EnvKeys, got)
 	}
-	env[envPostgres] = "postgres://other"
-	if got := c.value(envPostgres); got != "postgres://other" {
-		t.Errorf("%s = %q, want the variable before the file", envPostgres, got)
+	env[operate.EnvPostgres] = "postgres://other"
+	if got := c.value(operate.EnvPostgres); got != "postgres://other" {
+		t.Errorf("%s = %q, want the variable before the file", operate.EnvPostgres, got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/vendorapi"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // What these flags say is recorded for ever, so it is checked first. Bounds in bytes.
@@ -23,11 +24,11 @@ func checkRemarks(fs *pflag.FlagSet) error {
 		switch {
 		case !is || f.Value.Type() != "string":
 		case len(text) > limit:
-			err = cmp.Or(err, error(usage("--%s is longer than %d bytes", f.Name, limit).next("it is recorded for ever; say it shorter")))
+			err = cmp.Or(err, error(operate.Usage("--%s is longer than %d bytes", f.Name, limit).Hint("it is recorded for ever; say it shorter")))
 		case safetext.Text(text) != text:
-			err = cmp.Or(err, error(usage("--%s has characters that are not for reading, such as line ends or escapes: %s", f.Name, text).next("it is recorded for ever; leave them out")))
+			err = cmp.Or(err, error(operate.Usage("--%s has characters that are not for reading, such as line ends or escapes: %s", f.Name, text).Hint("it is recorded for ever; leave them out")))
 		case text != "" && strings.TrimSpace(text) == "":
-			err = cmp.Or(err, error(usage("--%s is blank", f.Name).next("leave the flag out, or say something")))
+			err = cmp.Or(err, error(operate.Usage("--%s is blank", f.Name).Hint("leave the flag out, or say something")))
 		}
 	})
 	return err
@@ -39,27 +40,27 @@ func checkConnection(adapter, location, token, base string) error {
 		return err
 	}
 	if err := vendorapi.CheckReference(token); err != nil {
-		return usage("--token must name a secret, not be one").next("put the token into a file of NEURONX_SECRETS_DIR and give secret://<id>@<version>")
+		return operate.Usage("--token must name a secret, not be one").Hint("put the token into a file of NEURONX_SECRETS_DIR and give secret://<id>@<version>")
 	}
 	if err := vendorapi.CheckLocation(location); err != nil {
-		return usage("--location is not one").why("%s", err)
+		return operate.Usage("--location is not one").Because("%s", err)
 	}
 	if base == "" {
 		return nil
 	}
 	if err := vendorapi.CheckTenantURL(base); err != nil {
-		return usage("--base-url is not allowed").why("%s", err).next("https://host[:port], or leave it out for the vendor's API; it is recorded for ever")
+		return operate.Usage("--base-url is not allowed").Because("%s", err).Hint("https://host[:port], or leave it out for the vendor's API; it is recorded for ever")
 	}
 	return nil
 }
 
 // warnOfSecret says when the secret can't be read here. It is no error: the adapter may run elsewhere, with a folder of its own.
 func (c *cli) warnOfSecret(token string) {
-	dir := c.value(envSecrets)
+	dir := c.value(operate.EnvSecrets)
 	if dir == "" {
 		return
 	}
 	if _, err := vendorapi.NewSecrets(dir).Read(token); err != nil {
-		c.note("warning: %v (%s is %s); until the adapter can read it, effects wait", err, envSecrets, dir)
+		c.note("warning: %v (%s is %s); until the adapter can read it, effects wait", err, operate.EnvSecrets, dir)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/reset"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func (c *cli) replay() *cobra.Command {
@@ -58,27 +59,27 @@ group without members; --restart stops the service and starts it again (neuronx 
 				return err
 			}
 			if f.group == kafka.GroupSequencer {
-				return unsafe("the sequencer's offsets can't be reset").
-					why("its position is part of its state: events would be admitted twice or lost").
-					next("reset one of %s", strings.Join(kafka.Groups()[1:], ", "))
+				return operate.Unsafe("the sequencer's offsets can't be reset").
+					Because("its position is part of its state: events would be admitted twice or lost").
+					Hint("reset one of %s", strings.Join(kafka.Groups()[1:], ", "))
 			}
 			if f.group == kafka.GroupLanding {
-				return unsafe("the forwarder's offsets can't be reset").
-					why("what was forwarded is at the door already, and what was not must not be passed over").
-					next("reset one of %s", strings.Join(kafka.Groups()[1:], ", "))
+				return operate.Unsafe("the forwarder's offsets can't be reset").
+					Because("what was forwarded is at the door already, and what was not must not be passed over").
+					Hint("reset one of %s", strings.Join(kafka.Groups()[1:], ", "))
 			}
 			if err := readBy(f.group, spec.Topics); err != nil {
 				return err
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			admin, err := c.admin()
+			admin, err := c.env.Admin()
 			if err != nil {
 				return err
 			}
 			rows, warnings, err := reset.Plan(ctx, admin, spec)
 			if err != nil {
-				return failed("plan the reset", err)
+				return operate.Fail("plan the reset", err)
 			}
 			if rows, err = c.ofItsTopics(f, rows); err != nil {
 				return err
@@ -141,15 +142,15 @@ func (f *resetFlags) spec(cmd *cobra.Command) (reset.Spec, error) {
 	const all = "--to-earliest, --to-latest, --to-current, --to-offset, --shift-by, --to-datetime, --by-duration, --from-file"
 	switch {
 	case targets != 1:
-		return s, usage("exactly one target is needed, %d were given", targets).next("one of %s", all)
+		return s, operate.Usage("exactly one target is needed, %d were given", targets).Hint("one of %s", all)
 	case f.allTopics && len(f.topics) > 0:
-		return s, usage("--topic and --all-topics exclude each other")
+		return s, operate.Usage("--topic and --all-topics exclude each other")
 	case !f.allTopics && len(f.topics) == 0 && f.file == "":
-		return s, usage("a scope is needed").next("--topic <topic>[:0,1,2], --all-topics or --from-file")
+		return s, operate.Usage("a scope is needed").Hint("--topic <topic>[:0,1,2], --all-topics or --from-file")
 	case f.execute && f.dryRun, f.execute && f.export:
-		return s, usage("--execute excludes --dry-run and --export")
+		return s, operate.Usage("--execute excludes --dry-run and --export")
 	case f.restart && !f.execute:
-		return s, usage("--restart is for --execute")
+		return s, operate.Usage("--restart is for --execute")
 	}
 	for _, t := range f.topics {
 		if err := checkScope(t); err != nil {
@@ -163,7 +164,7 @@ func (f *resetFlags) target(s *reset.Spec, changed func(string) bool) error {
 	switch {
 	case changed("to-offset"):
 		if f.offset < 0 {
-			return usage("--to-offset can't be negative")
+			return operate.Usage("--to-offset can't be negative")
 		}
 		s.ToOffset = &f.offset
 	case changed("shift-by"):
@@ -183,7 +184,7 @@ func (f *resetFlags) target(s *reset.Spec, changed func(string) bool) error {
 	case changed("from-file"):
 		b, err := os.ReadFile(f.file)
 		if err != nil {
-			return failed("read the offsets", err)
+			return operate.Fail("read the offsets", err)
 		}
 		s.FromFile = b
 	}
@@ -194,14 +195,14 @@ func (f *resetFlags) target(s *reset.Spec, changed func(string) bool) error {
 func checkScope(text string) error {
 	topic, list, some := strings.Cut(text, ":")
 	if topic == "" {
-		return usage("--topic %q has no topic", text)
+		return operate.Usage("--topic %q has no topic", text)
 	}
 	if !some {
 		return nil
 	}
 	for _, p := range strings.Split(list, ",") {
 		if n, err := strconv.ParseInt(p, 10, 32); err != nil || n < 0 {
-			return usage("--topic %q: %q is not a partition", text, p).next("topic:0,1,2")
+			return operate.Usage("--topic %q: %q is not a partition", text, p).Hint("topic:0,1,2")
 		}
 	}
 	return nil
@@ -215,23 +216,23 @@ func (c *cli) executeReset(ctx context.Context, admin *kafka.Admin, f resetFlags
 		}
 		defer func() {
 			// Even after Ctrl-C or a failure: a service that this command stopped must not stay down.
-			again, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+			again, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.env.Timeout)
 			defer cancel()
 			err = cmp.Or(err, c.service(again, service, "start"))
 		}()
-		if _, err := until(ctx, func() (bool, error) {
+		if _, err := operate.Until(ctx, func() (bool, error) {
 			d, err := admin.DescribeGroup(ctx, f.group)
 			return err == nil && len(d.Members) == 0 && d.State != "PreparingRebalance", err
 		}); err != nil {
-			return failed("wait for the group to be empty", err)
+			return operate.Fail("wait for the group to be empty", err)
 		}
 	}
 	session := uuid.NewString()
 	if err := reset.Execute(ctx, admin, rows, "nx-reset:"+session); err != nil {
-		e := failed("reset the offsets", err)
+		e := operate.Fail("reset the offsets", err)
 		if d, derr := admin.DescribeGroup(ctx, f.group); derr == nil && len(d.Members) > 0 {
-			e = unsafe("the group is in use").why("Assignments can only be reset if the group '%s' is inactive, but the current state is %s.", f.group, d.State).
-				next("stop its service first, or add --restart under `neuronx dev`")
+			e = operate.Unsafe("the group is in use").Because("Assignments can only be reset if the group '%s' is inactive, but the current state is %s.", f.group, d.State).
+				Hint("stop its service first, or add --restart under `neuronx dev`")
 		}
 		return e
 	}
@@ -245,22 +246,22 @@ func (c *cli) executeReset(ctx context.Context, admin *kafka.Admin, f resetFlags
 
 // service asks dev's admin port to stop or start a service.
 func (c *cli) service(ctx context.Context, name, verb string) error {
-	base, err := c.need(envAdminURL, "the admin port of `neuronx dev`")
+	base, err := c.env.Need(operate.EnvAdminURL, "the admin port of `neuronx dev`")
 	if err != nil {
 		return err
 	}
 	url := strings.TrimRight(base, "/") + "/services/" + name + "/" + verb
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
 	if err != nil {
-		return usage("%s %q is not a URL", envAdminURL, base)
+		return operate.Usage("%s %q is not a URL", operate.EnvAdminURL, base)
 	}
-	res, err := c.http.Do(req)
+	res, err := c.env.HTTP.Do(req)
 	if err != nil {
-		return failed(verb+" "+name, err).next("--restart needs a running `neuronx dev`; elsewhere stop and start the service yourself")
+		return operate.Fail(verb+" "+name, err).Hint("--restart needs a running `neuronx dev`; elsewhere stop and start the service yourself")
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode/100 != 2 {
-		return failed(verb+" "+name, fmt.Errorf("%s answers %s", url, res.Status))
+		return operate.Fail(verb+" "+name, fmt.Errorf("%s answers %s", url, res.Status))
 	}
 	c.note("%s: %s", verb, name)
 	return nil
@@ -293,13 +294,13 @@ func parseDatetime(s string) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, usage("--to-datetime %q is not a time", s).next("yyyy-MM-ddTHH:mm:ss.SSS, followed by Z or ±hh:mm, such as 2026-01-31T12:00:00.000Z")
+	return time.Time{}, operate.Usage("--to-datetime %q is not a time", s).Hint("yyyy-MM-ddTHH:mm:ss.SSS, followed by Z or ±hh:mm, such as 2026-01-31T12:00:00.000Z")
 }
 
 // parseISODuration reads PnDTnHnMnS (ISO 8601), as Java's Duration does: days
 // are 24 hours, seconds may have decimals.
 func parseISODuration(s string) (time.Duration, error) {
-	bad := usage("--by-duration %q is not a duration", s).next("PnDTnHnMnS, such as PT1H or P1DT12H")
+	bad := operate.Usage("--by-duration %q is not a duration", s).Hint("PnDTnHnMnS, such as PT1H or P1DT12H")
 	rest, ok := strings.CutPrefix(s, "P")
 	if !ok || rest == "" {
 		return 0, bad

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // root builds the whole tree of commands.
@@ -25,7 +27,7 @@ Data goes to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed
 dry run until --execute; publish and import act at once, and say so.`,
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
-			c.cmd, c.wantTenant = cmd, tenantOf(cmd, args)
+			c.cmd, c.env.Tenant = cmd, tenantOf(cmd, args)
 			switch c.format {
 			case formatTable, formatJSON:
 			case formatWide:
@@ -33,15 +35,15 @@ dry run until --execute; publish and import act at once, and say so.`,
 			default:
 				bad := c.format
 				c.format = formatTable
-				return usage("-o %q is not an output format", bad).next("use -o table, -o wide or -o json")
+				return operate.Usage("-o %q is not an output format", bad).Hint("use -o table, -o wide or -o json")
 			}
-			if c.timeout <= 0 {
-				return usage("--timeout must be more than zero")
+			if c.env.Timeout <= 0 {
+				return operate.Usage("--timeout must be more than zero")
 			}
 			if err := cmp.Or(noneEmpty(cmd.Flags()), checkRemarks(cmd.Flags()), c.loadEnvFile()); err != nil || cmd.Name() == "version" {
 				return err
 			}
-			return c.loadSecretFiles()
+			return c.checkSecretFiles()
 		},
 	}
 	root.SetOut(c.out)
@@ -49,21 +51,21 @@ dry run until --execute; publish and import act at once, and say so.`,
 	root.SetIn(c.in)
 	fs := root.PersistentFlags()
 	fs.StringVarP(&c.format, "output", "o", formatTable, "table, wide (no column cut to the terminal) or json")
-	fs.StringVar(&c.envFile, "env-file", "", "file of NAME=value lines (default "+defaultEnv+", if it is there)")
+	fs.StringVar(&c.envFile, "env-file", "", "file of NAME=value lines (default "+operate.DefaultEnvFile+", if it is there)")
 	fs.BoolVarP(&c.quiet, "quiet", "q", false, "no progress on stderr")
-	fs.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for the engine")
-	c.setting(fs, "kafka-brokers", envBrokers, "Kafka bootstrap servers, host:port, comma-separated")
-	c.setting(fs, "kafka-tls", envKafkaTLS, "true: speak TLS with Kafka")
-	c.setting(fs, "kafka-tls-ca-file", envKafkaCA, "PEM file of the authorities that may vouch for Kafka")
-	c.setting(fs, "kafka-tls-cert-file", envKafkaCert, "PEM file of this client's certificate")
-	c.setting(fs, "kafka-tls-key-file", envKafkaKey, "PEM file of that certificate's key")
-	c.setting(fs, "kafka-sasl-mechanism", envKafkaMechanism, "SCRAM-SHA-512 or PLAIN")
-	c.setting(fs, "kafka-sasl-username", envKafkaUser, "user at Kafka; its password is in "+envKafkaPassword+" or the file of "+envKafkaPassword+"_FILE")
-	c.setting(fs, "postgres-url", envPostgres, "Postgres URL of the operators' role")
-	c.setting(fs, "schema-registry-url", envRegistry, "schema registry URL")
-	c.setting(fs, "signing-keys-file", envKeys, "file of the engine's signing keys")
-	c.setting(fs, "http-url", envHTTP, "URL of the HTTP door")
-	c.setting(fs, "admin-url", envAdminURL, "URL of dev's admin port")
+	fs.DurationVar(&c.env.Timeout, "timeout", 30*time.Second, "how long to wait for the engine")
+	c.setting(fs, "kafka-brokers", operate.EnvBrokers, "Kafka bootstrap servers, host:port, comma-separated")
+	c.setting(fs, "kafka-tls", operate.EnvKafkaTLS, "true: speak TLS with Kafka")
+	c.setting(fs, "kafka-tls-ca-file", operate.EnvKafkaCA, "PEM file of the authorities that may vouch for Kafka")
+	c.setting(fs, "kafka-tls-cert-file", operate.EnvKafkaCert, "PEM file of this client's certificate")
+	c.setting(fs, "kafka-tls-key-file", operate.EnvKafkaKey, "PEM file of that certificate's key")
+	c.setting(fs, "kafka-sasl-mechanism", operate.EnvKafkaMechanism, "SCRAM-SHA-512 or PLAIN")
+	c.setting(fs, "kafka-sasl-username", operate.EnvKafkaUser, "user at Kafka; its password is in "+operate.EnvKafkaPassword+" or the file of "+operate.EnvKafkaPassword+"_FILE")
+	c.setting(fs, "postgres-url", operate.EnvPostgres, "Postgres URL of the operators' role")
+	c.setting(fs, "schema-registry-url", operate.EnvRegistry, "schema registry URL")
+	c.setting(fs, "signing-keys-file", operate.EnvKeys, "file of the engine's signing keys")
+	c.setting(fs, "http-url", operate.EnvHTTP, "URL of the HTTP door")
+	c.setting(fs, "admin-url", operate.EnvAdminURL, "URL of dev's admin port")
 
 	root.AddCommand(
 		c.provision(), c.status(), c.doctor(), c.ready(), c.tenant(), c.key(), c.publish(), c.importCmd(), c.events(), c.deadletter(),
@@ -78,20 +80,20 @@ dry run until --execute; publish and import act at once, and say so.`,
 // cobra alone would print help and succeed when a noun gets an unknown verb.
 func strict(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		e := usage("%s", strings.TrimSuffix(err.Error(), "\n"))
+		e := operate.Usage("%s", strings.TrimSuffix(err.Error(), "\n"))
 		if near := nearFlag(cmd, err.Error()); near != "" {
-			return e.next("did you mean %s? `%s --help` lists all", near, cmd.CommandPath())
+			return e.Hint("did you mean %s? `%s --help` lists all", near, cmd.CommandPath())
 		}
-		return e.next("`%s --help` lists the flags", cmd.CommandPath())
+		return e.Hint("`%s --help` lists the flags", cmd.CommandPath())
 	})
 	if check := cmd.Args; check != nil { // commands of other packages use cobra's own checks
 		cmd.Args = func(cmd *cobra.Command, got []string) error {
 			err := check(cmd, got)
-			var e *Error
+			var e *operate.Error
 			if err == nil || errors.As(err, &e) {
 				return err
 			}
-			return usage("%s", err)
+			return operate.Usage("%s", err)
 		}
 	}
 	if cmd.HasSubCommands() && cmd.RunE == nil && cmd.Run == nil {
@@ -99,15 +101,15 @@ func strict(cmd *cobra.Command) {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				if cmd.HasParent() {
-					return usage("%s needs a verb", cmd.CommandPath()).next("%s", verbs(cmd))
+					return operate.Usage("%s needs a verb", cmd.CommandPath()).Hint("%s", verbs(cmd))
 				}
 				return cmd.Help()
 			}
-			e := usage("unknown command %q for %s", args[0], cmd.CommandPath())
-			if near := nearest(args[0], verbNames(cmd)); near != "" {
-				return e.next("did you mean `%s %s`?", cmd.CommandPath(), near)
+			e := operate.Usage("unknown command %q for %s", args[0], cmd.CommandPath())
+			if near := operate.Nearest(args[0], verbNames(cmd)); near != "" {
+				return e.Hint("did you mean `%s %s`?", cmd.CommandPath(), near)
 			}
-			return e.next("%s", verbs(cmd))
+			return e.Hint("%s", verbs(cmd))
 		}
 	}
 	for _, sub := range cmd.Commands() {
@@ -129,7 +131,7 @@ func verbNames(cmd *cobra.Command) []string {
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage("%s takes no argument, got %q", cmd.CommandPath(), args[0])
+		return operate.Usage("%s takes no argument, got %q", cmd.CommandPath(), args[0])
 	}
 	return nil
 }
@@ -141,9 +143,9 @@ func args(names ...string) cobra.PositionalArgs {
 			return nil
 		}
 		if len(got) > len(names) {
-			return usage("%s: unexpected argument %q", cmd.CommandPath(), got[len(names)])
+			return operate.Usage("%s: unexpected argument %q", cmd.CommandPath(), got[len(names)])
 		}
-		return usage("%s needs <%s>", cmd.CommandPath(), names[len(got)]).next("%s", cmd.UseLine())
+		return operate.Usage("%s needs <%s>", cmd.CommandPath(), names[len(got)]).Hint("%s", cmd.UseLine())
 	}
 }
 
@@ -160,7 +162,7 @@ func noneEmpty(fs *pflag.FlagSet) (err error) {
 	fs.Visit(func(f *pflag.Flag) {
 		list, isList := f.Value.(pflag.SliceValue)
 		if err == nil && (isList && (len(list.GetSlice()) == 0 || slices.Contains(list.GetSlice(), "")) || !isList && f.Value.Type() == "string" && f.Value.String() == "") {
-			err = usage("--%s is empty", f.Name).next("give it a value or leave it out")
+			err = operate.Usage("--%s is empty", f.Name).Hint("give it a value or leave it out")
 		}
 	})
 	return err
@@ -172,18 +174,18 @@ func oneOf(flag, value string, allowed ...string) error {
 		return nil
 	}
 	allowed = slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })
-	e := usage("--%s %q is not possible", flag, value)
+	e := operate.Usage("--%s %q is not possible", flag, value)
 	allowed = slices.DeleteFunc(slices.Clone(allowed), func(a string) bool { return a == "" }) // which only means that the flag may be left out
-	if near := nearest(value, allowed); near != "" {
-		return e.next("did you mean %s? use %s", near, strings.Join(allowed, ", "))
+	if near := operate.Nearest(value, allowed); near != "" {
+		return e.Hint("did you mean %s? use %s", near, strings.Join(allowed, ", "))
 	}
-	return e.next("use %s", strings.Join(allowed, ", "))
+	return e.Hint("use %s", strings.Join(allowed, ", "))
 }
 
 // required says which flag is missing.
 func required(flag, value string) error {
 	if value == "" {
-		return usage("--%s is required", flag)
+		return operate.Usage("--%s is required", flag)
 	}
 	return nil
 }
@@ -195,11 +197,4 @@ func orUnknown(n int64) string {
 		return "?"
 	}
 	return fmt.Sprint(n)
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

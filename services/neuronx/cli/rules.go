@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -27,22 +28,22 @@ func (c *cli) rules() *cobra.Command {
 func (c *cli) checkRules(ctx context.Context, paths []string, offline bool, tell func(ruleset.Problems) error) ([]ruleset.File, error) {
 	files, err := ruleset.Load(paths...)
 	if err != nil {
-		return nil, failed("read the rule files", err).next("name a rule file, or a folder of .yaml files")
+		return nil, operate.Fail("read the rule files", err).Hint("name a rule file, or a folder of .yaml files")
 	}
 	if left := ruleset.LeftOut(paths...); len(left) > 0 {
 		c.note("warning: not read: %s; of a folder, rules are the files *.yaml and *.yml, and not its subfolders", strings.Join(left, ", "))
 	}
 	var catalogue ruleset.Catalogue
-	if !offline && c.value(envRegistry) != "" {
-		if catalogue, err = c.registry(); err != nil {
+	if !offline && c.value(operate.EnvRegistry) != "" {
+		if catalogue, err = c.env.Registry(); err != nil {
 			return nil, err
 		}
 	} else if catalogue, err = ruleset.Embedded(); err != nil {
-		return nil, failed("read the built-in schemas", err)
+		return nil, operate.Fail("read the built-in schemas", err)
 	}
 	problems, err := ruleset.Validate(ctx, files, catalogue)
 	if err != nil {
-		return nil, failed("check the rule files", err).next("--offline checks against the schemas of this version")
+		return nil, operate.Fail("check the rule files", err).Hint("--offline checks against the schemas of this version")
 	}
 	if err := tell(problems); err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func (c *cli) checkRules(ctx context.Context, paths []string, offline bool, tell
 				n++
 			}
 		}
-		return nil, &Error{Exit: exitFailed, What: plural(n, "problem") + " in the rule files", Code: event.CodeInvalidRule}
+		return nil, &operate.Error{Kind: operate.KindFailed, What: operate.Plural(n, "problem") + " in the rule files", Code: event.CodeInvalidRule}
 	}
 	return files, nil
 }
@@ -78,7 +79,7 @@ func (c *cli) rulesValidate() *cobra.Command {
 			defer cancel()
 			files, err := c.checkRules(ctx, args, offline, c.showRuleProblems)
 			if err == nil {
-				c.note("%s, no errors", plural(len(files), "file"))
+				c.note("%s, no errors", operate.Plural(len(files), "file"))
 			}
 			return err
 		},
@@ -90,7 +91,7 @@ func (c *cli) rulesValidate() *cobra.Command {
 func someArgs(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, got []string) error {
 		if len(got) == 0 {
-			return usage("%s needs a <%s>", cmd.CommandPath(), name).next("%s", cmd.UseLine())
+			return operate.Usage("%s needs a <%s>", cmd.CommandPath(), name).Hint("%s", cmd.UseLine())
 		}
 		return nil
 	}
@@ -110,7 +111,7 @@ type bundleRow struct {
 
 // currentBundle is the newest bundle of a tenant; version 0 is none.
 func (c *cli) currentBundle(ctx context.Context, tenantID string) (bundleRow, error) {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return bundleRow{}, err
 	}
@@ -118,25 +119,25 @@ func (c *cli) currentBundle(ctx context.Context, tenantID string) (bundleRow, er
 	err = pool.QueryRow(ctx, `SELECT version, hash, semantics FROM neuronx.rule_bundles WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1`, tenantID).
 		Scan(&row.Version, &row.Hash, &row.Semantics)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return row, failed("read the rules in force", err)
+		return row, operate.Fail("read the rules in force", err)
 	}
 	return row, nil
 }
 
 // inForce waits until the rules service has judged a published bundle: another one may have come first, or this build's rules service
 // may read it otherwise than the tool did.
-func (c *cli) inForce(ctx context.Context, version int64, d done) error {
-	if err := c.takenBy(ctx, kafka.GroupRules, d); err != nil {
+func (c *cli) inForce(ctx context.Context, version int64, d operate.Done) error {
+	if err := c.env.TakenBy(ctx, kafka.GroupRules, d); err != nil {
 		return err
 	}
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return err
 	}
 	var used bool
 	err = pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM neuronx.rule_bundles WHERE tenant_id = $1 AND event_id = $2)`, d.Tenant, d.EventID).Scan(&used)
 	if err != nil {
-		return failed("read the rules in force", err)
+		return operate.Fail("read the rules in force", err)
 	}
 	if used {
 		return nil
@@ -145,12 +146,12 @@ func (c *cli) inForce(ctx context.Context, version int64, d done) error {
 	if err != nil {
 		return err
 	}
-	e := failed(fmt.Sprintf("version %d was refused by the rules service", version), nil)
+	e := operate.Fail(fmt.Sprintf("version %d was refused by the rules service", version), nil)
 	if current.Version >= version {
-		return e.why("version %d was published meanwhile", current.Version).
-			next("look at it with `neuronx rules list --tenant %s`; the same command again replaces it", d.Tenant)
+		return e.Because("version %d was published meanwhile", current.Version).
+			Hint("look at it with `neuronx rules list --tenant %s`; the same command again replaces it", d.Tenant)
 	}
-	return e.why("it can't use it; version %d stays in force", current.Version).next("`neuronx events list --tenant %s --type engine.rule.failed` says why", d.Tenant)
+	return e.Because("it can't use it; version %d stays in force", current.Version).Hint("`neuronx events list --tenant %s --type engine.rule.failed` says why", d.Tenant)
 }
 
 func (c *cli) rulesList() *cobra.Command {
@@ -161,7 +162,7 @@ func (c *cli) rulesList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
@@ -171,11 +172,11 @@ func (c *cli) rulesList() *cobra.Command {
 				WHERE ($1 = '' OR b.tenant_id = $1) AND ($2 OR b.sequence = (SELECT max(sequence) FROM neuronx.rule_bundles n WHERE n.tenant_id = b.tenant_id))
 				ORDER BY b.tenant_id, b.sequence DESC LIMIT 1001`, tenantID, all)
 			if err != nil {
-				return failed("list rules", err)
+				return operate.Fail("list rules", err)
 			}
 			found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[bundleRow])
 			if err != nil {
-				return failed("list rules", err)
+				return operate.Fail("list rules", err)
 			}
 			found = capped(c, found, 1000, "--tenant chooses")
 			return show(c, found, []string{"TENANT", "VERSION", "SEQUENCE", "HASH", "SEMANTICS", "FILES", "BY", "PUBLISHED", "TRIPPED"}, func(r bundleRow) []any {
@@ -201,9 +202,9 @@ func (c *cli) ruleInForce(ctx context.Context, tenantID, rule string) error {
 	if slices.Contains(names, rule) {
 		return nil
 	}
-	e := unknown("rule", rule, names, "`neuronx rules show --tenant "+tenantID+"`")
+	e := operate.Unknown("rule", rule, names, "`neuronx rules show --tenant "+tenantID+"`")
 	if row.Version == 0 {
-		return e.next("%s has no rules; `neuronx rules publish <file or folder> --tenant %s` publishes some", tenantID, tenantID)
+		return e.Hint("%s has no rules; `neuronx rules publish <file or folder> --tenant %s` publishes some", tenantID, tenantID)
 	}
 	return e
 }
@@ -219,14 +220,14 @@ func (c *cli) rulesReset() *cobra.Command {
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
 			var tripped string
 			err = pool.QueryRow(ctx, `SELECT tripped FROM neuronx.rule_health WHERE tenant_id = $1 AND rule = $2`, tenantID, args[0]).Scan(&tripped)
 			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-				return failed("read the rule's state", err)
+				return operate.Fail("read the rule's state", err)
 			}
 			if tripped == "" {
 				if err := c.ruleInForce(ctx, tenantID, args[0]); err != nil {
@@ -245,13 +246,13 @@ func (c *cli) rulesReset() *cobra.Command {
 				c.dryRun()
 				return nil
 			}
-			d, err := c.actWith(ctx, tenantID, func(pub *control.Publisher) (event.Event, error) {
+			d, err := c.env.ActWith(ctx, tenantID, func(pub *control.Publisher) (event.Event, error) {
 				return rules.Reset(ctx, pub, tenantID, args[0], by, reason)
 			})
 			if err != nil {
 				return err
 			}
-			if err := c.takenBy(ctx, kafka.GroupRules, d); err != nil {
+			if err := c.env.TakenBy(ctx, kafka.GroupRules, d); err != nil {
 				return err
 			}
 			return c.showDone(d, "rule %s is on again", args[0])

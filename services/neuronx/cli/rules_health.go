@@ -5,6 +5,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 type ruleHealthRow struct {
@@ -46,7 +48,7 @@ the event (neuronx events get). Counts and reason begin again with neuronx rules
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
+			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
@@ -54,11 +56,11 @@ the event (neuronx events get). Counts and reason begin again with neuronx rules
 				last_code, last_detail, coalesce(nullif(last_sequence, 0)::text, ''), last_event_id, updated_at FROM neuronx.rule_health
 				WHERE ($1 = '' OR tenant_id = $1) AND (failures > 0 OR over_budget > 0 OR by_data > 0 OR tripped <> '') ORDER BY tenant_id, rule LIMIT 1001`, tenantID)
 			if err != nil {
-				return failed("list the rules' health", err)
+				return operate.Fail("list the rules' health", err)
 			}
 			found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ruleHealthRow])
 			if err != nil {
-				return failed("list the rules' health", err)
+				return operate.Fail("list the rules' health", err)
 			}
 			found = capped(c, found, 1000, "--tenant chooses")
 			header := []string{"TENANT", "RULE", "TRIPPED", "FAILURES", "BY DATA", "AT", "REASON", "OVER BUDGET", "LAST BUDGET", "EVENT", "UPDATED"}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -20,7 +21,7 @@ func TestRulesHealth_ShowsTheReasonAndTheEventOfTheLastFailure(t *testing.T) {
 		('acme', 'ratio', 0, '', 0, 7, 'arithmetic', 'arithmetic', E'set.ratio: division by zero\u202e', 41, 'lead-41'), ('acme', 'off', 0, 'storm', 9, 0, '', '', '', 0, '')`); err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{envPostgres: db.URL(postgres.RoleOps), "COLUMNS": "80"}
+	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps), "COLUMNS": "80"}
 	code, out, errs := try(t, env, "rules", "health", "--tenant", "acme")
 	for _, want := range []string{"BY DATA", "41", "arithmetic: set.ratio: "} {
 		if code != 0 || !strings.Contains(out, want) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -77,7 +78,7 @@ away. A rule that tripped stays off until neuronx rules reset, whatever is publi
 				if current.Version > 0 {
 					instead = fmt.Sprintf(" in place of version %d", current.Version)
 				}
-				c.note("would publish %s as version %d (hash %.12s)%s", plural(len(files), "file"), p.Version, p.Hash, instead)
+				c.note("would publish %s as version %d (hash %.12s)%s", operate.Plural(len(files), "file"), p.Version, p.Hash, instead)
 				if current.Version > 0 && current.Semantics < ruleset.Semantics {
 					c.note("semantics %d in place of %d: see docs/operations.md, \"Semantics of rules\"", ruleset.Semantics, current.Semantics)
 				}
@@ -87,7 +88,7 @@ away. A rule that tripped stays off until neuronx rules reset, whatever is publi
 				c.dryRun()
 				return nil
 			}
-			d, err := c.actWith(ctx, tenantID, func(pub *control.Publisher) (event.Event, error) {
+			d, err := c.env.ActWith(ctx, tenantID, func(pub *control.Publisher) (event.Event, error) {
 				return rules.Publish(ctx, pub, tenantID, files, current.Version, by)
 			})
 			if err != nil {
@@ -118,7 +119,7 @@ func (c *cli) showPublication(p publication) error {
 		return err
 	}
 	if kept := len(p.Changes) - len(changed); kept > 0 {
-		c.note("%s unchanged", plural(kept, "rule"))
+		c.note("%s unchanged", operate.Plural(kept, "rule"))
 	}
 	c.sayTripped(p)
 	return nil
@@ -136,17 +137,17 @@ func (c *cli) changes(ctx context.Context, tenantID string, files []ruleset.File
 	if err != nil {
 		return nil, nil, err
 	}
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	rows, err := pool.Query(ctx, `SELECT rule, tripped FROM neuronx.rule_health WHERE tenant_id = $1 AND tripped <> '' ORDER BY rule`, tenantID)
 	if err != nil {
-		return nil, nil, failed("read which rules are off", err)
+		return nil, nil, operate.Fail("read which rules are off", err)
 	}
 	off, err := pgx.CollectRows(rows, pgx.RowToStructByPos[trippedRule])
 	if err != nil {
-		return nil, nil, failed("read which rules are off", err)
+		return nil, nil, operate.Fail("read which rules are off", err)
 	}
 	changes := ruleset.Diff(before, files)
 	stays := func(t trippedRule) bool {
@@ -157,7 +158,7 @@ func (c *cli) changes(ctx context.Context, tenantID string, files []ruleset.File
 
 // bundleFiles are the files of a version of a tenant's bundle; version 0 is the one in force. Without rules there are none.
 func (c *cli) bundleFiles(ctx context.Context, tenantID string, version int64) ([]ruleset.File, bundleRow, error) {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return nil, bundleRow{}, err
 	}
@@ -175,7 +176,7 @@ func (c *cli) bundleFiles(ctx context.Context, tenantID string, version int64) (
 		err = json.Unmarshal(text, &files)
 	}
 	if err != nil {
-		return nil, row, failed("read the rules in force", err)
+		return nil, row, operate.Fail("read the rules in force", err)
 	}
 	row.Files = len(files)
 	return files, row, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -43,7 +44,7 @@ func ruleBench(t *testing.T) (run func(args ...string) (out, errs string, code i
 		t.Fatal(err)
 	}
 	return func(args ...string) (string, string, int) {
-		code, out, errs := try(t, map[string]string{envPostgres: db.URL(postgres.RoleOps)}, args...)
+		code, out, errs := try(t, map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}, args...)
 		return out, errs, code
 	}
 }
@@ -101,24 +102,6 @@ func TestRulesShow_PrintsTheTextsInForceWithTheirVersion(t *testing.T) {
 		if _, errs, code := run(args...); code != 1 || !strings.Contains(errs, c.want) {
 			t.Errorf("%v: exit %d, want %q:\n%s", args, code, c.want, errs)
 		}
-	}
-}
-
-func TestDoctor_WarnsOfRulesThatAreOff(t *testing.T) {
-	db := postgrestest.New(t, provision.Migrations()...)
-	c := &cli{getenv: func(name string) (string, bool) { return db.URL(postgres.RoleOps), name == envPostgres }, settings: map[string]*string{}}
-	defer c.close()
-	if got := c.checkTripped(t.Context()); len(got) != 1 || got[0].Result != checkOK {
-		t.Errorf("nobody's rules are off: %+v", got)
-	}
-	if _, err := db.Pool(t, "").Exec(t.Context(), `INSERT INTO neuronx.rule_health (tenant_id, rule, failures, tripped, tripped_at, by_data, last_data) VALUES
-		('acme', 'route', 5, 'failures', 8, 0, ''), ('zeta', 'call', 0, '', 0, 7, 'type')`); err != nil {
-		t.Fatal(err)
-	}
-	got := c.checkTripped(t.Context())
-	if len(got) != 2 || got[0].Result != checkWarn || got[0].Detail != "route of acme: off: failures" || got[0].Next != "neuronx rules reset route --tenant acme" ||
-		got[1].Detail != "call of zeta: failed on 7 events by their values, last with type" {
-		t.Errorf("%+v", got)
 	}
 }
 

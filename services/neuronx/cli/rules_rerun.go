@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -87,7 +88,7 @@ out; neuronx rules reset turns it on.`,
 func (c *cli) rerun(cmd *cobra.Command, f rerunFlags) error {
 	ctx, cancel := c.bounded(cmd)
 	defer cancel()
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return err
 	}
@@ -136,18 +137,18 @@ func (c *cli) rerun(cmd *cobra.Command, f rerunFlags) error {
 func sequenceSince(ctx context.Context, pool *pgxpool.Pool, tenantID, text string) (int64, error) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		if n < 1 {
-			return 0, usage("--since %s is not a sequence", text).next("sequences begin at 1")
+			return 0, operate.Usage("--since %s is not a sequence", text).Hint("sequences begin at 1")
 		}
 		return n, nil
 	}
 	at, refusal := event.ParseTime(text)
 	if refusal != nil {
-		return 0, usage("--since %q is neither a time nor a sequence", text).next("such as 2026-01-31T12:00:00Z, or 4711")
+		return 0, operate.Usage("--since %q is neither a time nor a sequence", text).Hint("such as 2026-01-31T12:00:00Z, or 4711")
 	}
 	var first int64
 	err := pool.QueryRow(ctx, `SELECT coalesce(min(sequence), $3) FROM neuronx.tenant_events WHERE tenant_id = $1 AND recorded_at >= $2`, tenantID, at, int64(math.MaxInt64)).Scan(&first)
 	if err != nil {
-		return 0, failed("find the sequence of that time", err)
+		return 0, operate.Fail("find the sequence of that time", err)
 	}
 	return first, nil
 }
@@ -159,7 +160,7 @@ func missedRules(ctx context.Context, pool *pgxpool.Pool, f rerunFlags, from int
 		FROM neuronx.rule_missed m LEFT JOIN neuronx.tenant_events e ON e.tenant_id = $1 AND e.sequence = m.sequence
 		WHERE m.tenant_id = $1 AND m.sequence >= $2 AND ($3 = '' OR m.rule = $3) GROUP BY m.rule ORDER BY m.rule LIMIT $4`, f.tenant, from, f.rule, maxRerun)
 	if err != nil {
-		return nil, failed("count what rules missed", err)
+		return nil, operate.Fail("count what rules missed", err)
 	}
 	names := map[string]bool{}
 	for _, file := range files {
@@ -181,7 +182,7 @@ func missedRules(ctx context.Context, pool *pgxpool.Pool, f rerunFlags, from int
 		return r, err
 	})
 	if err != nil {
-		return nil, failed("count what rules missed", err)
+		return nil, operate.Fail("count what rules missed", err)
 	}
 	return rows, nil
 }
@@ -194,7 +195,7 @@ func (c *cli) sayRecordBegins(ctx context.Context, pool *pgxpool.Pool, tenantID 
 		FROM neuronx.rule_bundles WHERE tenant_id = $1`, tenantID).Scan(&begins, &before)
 	switch {
 	case err != nil:
-		return failed("read since when misses are recorded", err)
+		return operate.Fail("read since when misses are recorded", err)
 	case before && begins == 0:
 		c.note("what rules of %s miss is not on record: their semantics are older than 4; publish the same files again", tenantID)
 	case before && from < begins:
@@ -208,7 +209,7 @@ func (c *cli) foresee(ctx context.Context, pool *pgxpool.Pool, r *rerunRow, from
 	if r.State != stateReady {
 		return
 	}
-	reg, err := c.registry()
+	reg, err := c.env.Registry()
 	if err == nil {
 		var last int64
 		if last, err = strconv.ParseInt(r.Last, 10, 64); err == nil {
@@ -256,16 +257,16 @@ func (c *cli) sayRerun(r rerunRow) {
 		c.note("rule %s is not in force and would be left out", r.Rule)
 	case r.Foreseen == nil:
 	case r.Foreseen.Trips:
-		c.note("rule %s would trip again after %s; mend it first", r.Rule, plural(r.Foreseen.Ran, "event"))
+		c.note("rule %s would trip again after %s; mend it first", r.Rule, operate.Plural(r.Foreseen.Ran, "event"))
 	case int64(r.Foreseen.Ran) < r.Missed:
-		c.note("of rule %s, %s of %d were evaluated for this", r.Rule, plural(r.Foreseen.Ran, "event"), r.Missed)
+		c.note("of rule %s, %s of %d were evaluated for this", r.Rule, operate.Plural(r.Foreseen.Ran, "event"), r.Missed)
 	}
 	if r.Foreseen != nil && r.Foreseen.Failed > 0 {
-		c.note("rule %s would fail on %s", r.Rule, plural(r.Foreseen.Failed, "event"))
+		c.note("rule %s would fail on %s", r.Rule, operate.Plural(r.Foreseen.Failed, "event"))
 	}
 	if r.Reaches > 0 {
 		c.note("PEOPLE: %s of rule %s would go to the CRM, as the tenant's mode has it, about events since %s (%s ago); what other rules answer comes on top",
-			plural(r.Reaches, "command"), r.Rule, stamp(r.Oldest), time.Since(r.Oldest).Round(time.Second))
+			operate.Plural(r.Reaches, "command"), r.Rule, stamp(r.Oldest), time.Since(r.Oldest).Round(time.Second))
 	}
 }
 
@@ -298,10 +299,10 @@ func (c *cli) executeRerun(cmd *cobra.Command, pool *pgxpool.Pool, f rerunFlags,
 			return err
 		}
 		if left > 0 {
-			return partial("%s of rule %s still missed", plural(left, "event"), r.Rule).why("the rule is %s", r.State).
-				next("`neuronx rules rerun --tenant %s --since %s` shows them", f.tenant, r.First)
+			return operate.Partial("%s of rule %s still missed", operate.Plural(left, "event"), r.Rule).Because("the rule is %s", r.State).
+				Hint("`neuronx rules rerun --tenant %s --since %s` shows them", f.tenant, r.First)
 		}
-		c.note("the other %s of rule %s were run over by another request meanwhile", plural(int(r.Missed-r.Ran), "event"), r.Rule)
+		c.note("the other %s of rule %s were run over by another request meanwhile", operate.Plural(int(r.Missed-r.Ran), "event"), r.Rule)
 	}
 	return nil
 }
@@ -311,7 +312,7 @@ func stillMissed(ctx context.Context, pool *pgxpool.Pool, tenantID string, from 
 	err = pool.QueryRow(ctx, `SELECT count(*) FROM neuronx.rule_missed WHERE tenant_id = $1 AND rule = $2 AND sequence BETWEEN $3 AND $4::bigint`,
 		tenantID, r.Rule, from, r.Last).Scan(&left)
 	if err != nil {
-		return 0, failed("count what is still missed", err)
+		return 0, operate.Fail("count what is still missed", err)
 	}
 	return left, nil
 }
@@ -320,7 +321,7 @@ func stillMissed(ctx context.Context, pool *pgxpool.Pool, tenantID string, from 
 func (c *cli) rerunOne(cmd *cobra.Command, pool *pgxpool.Pool, f rerunFlags, from int64, r *rerunRow) error {
 	through, err := strconv.ParseInt(r.Last, 10, 64)
 	if err != nil {
-		return failed("read the sequence", err)
+		return operate.Fail("read the sequence", err)
 	}
 	for more := true; more; {
 		if more, err = c.rerunRequest(cmd, pool, f, from, through, r); err != nil {
@@ -334,14 +335,14 @@ func (c *cli) rerunOne(cmd *cobra.Command, pool *pgxpool.Pool, f rerunFlags, fro
 func (c *cli) rerunRequest(cmd *cobra.Command, pool *pgxpool.Pool, f rerunFlags, from, through int64, r *rerunRow) (more bool, err error) {
 	ctx, cancel := c.bounded(cmd)
 	defer cancel()
-	d, err := c.actWith(ctx, f.tenant, func(pub *control.Publisher) (event.Event, error) {
+	d, err := c.env.ActWith(ctx, f.tenant, func(pub *control.Publisher) (event.Event, error) {
 		return rules.Rerun(ctx, pub, f.tenant, r.Rule, from, through, f.by, f.reason)
 	})
 	if err != nil {
 		return false, err
 	}
 	r.Requests = append(r.Requests, d.Sequence)
-	if err := c.takenBy(ctx, kafka.GroupRules, d); err != nil {
+	if err := c.env.TakenBy(ctx, kafka.GroupRules, d); err != nil {
 		return false, err
 	}
 	var refused string
@@ -349,7 +350,7 @@ func (c *cli) rerunRequest(cmd *cobra.Command, pool *pgxpool.Pool, f rerunFlags,
 	err = pool.QueryRow(ctx, `SELECT refused, ran, fired, failed, derived FROM neuronx.rule_reruns WHERE tenant_id = $1 AND sequence = $2::bigint`, f.tenant, d.Sequence).
 		Scan(&refused, &ran, &fired, &failures, &derived)
 	if err != nil {
-		return false, failed("read what became of the request", err)
+		return false, operate.Fail("read what became of the request", err)
 	}
 	r.Ran, r.Fired, r.Failed, r.Derived = r.Ran+ran, r.Fired+fired, r.Failed+failures, r.Derived+derived
 	if refused != "" { // it tripped again, or was taken away, since it was looked at

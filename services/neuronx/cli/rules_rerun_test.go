@@ -7,6 +7,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -41,7 +42,7 @@ func rerunBench(t *testing.T) (run func(line string) (out string, code int)) {
 			VALUES ('acme', $1::bigint, 1, 'e', 'lead.scored', 's', 's', $2::text::timestamptz, '', '', 1, 'l', 0, 0, sha256(''), '')`, sequence, at)
 	}
 	return func(line string) (string, int) {
-		code, out, errs := try(t, map[string]string{envPostgres: db.URL(postgres.RoleOps)}, strings.Fields(line)...)
+		code, out, errs := try(t, map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}, strings.Fields(line)...)
 		return strings.Join(strings.Fields(out+errs), " "), code
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -35,7 +36,7 @@ func TestRulesReset_RefusesARuleThatIsNotThere(t *testing.T) {
 		INSERT INTO neuronx.rule_health (tenant_id, rule, tripped) VALUES ('acme', 'qualify', 'failures'), ('acme', 'removed', 'storm')`); err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{envPostgres: db.URL(postgres.RoleOps)}
+	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}
 	for _, x := range []struct {
 		line string
 		code int

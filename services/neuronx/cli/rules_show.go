@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/expr"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
@@ -45,9 +46,9 @@ func (c *cli) rulesShow() *cobra.Command {
 			}
 			switch {
 			case row.Version == 0 && version > 0:
-				return failed("show the rules", nil).why("%s never published a version %d", tenantID, version).next("`neuronx rules list --all --tenant %s` lists the versions", tenantID)
+				return operate.Fail("show the rules", nil).Because("%s never published a version %d", tenantID, version).Hint("`neuronx rules list --all --tenant %s` lists the versions", tenantID)
 			case row.Version == 0:
-				return failed("show the rules", nil).why("%s never published rules", tenantID).next("neuronx rules publish <folder> --tenant %s", tenantID)
+				return operate.Fail("show the rules", nil).Because("%s never published rules", tenantID).Hint("neuronx rules publish <folder> --tenant %s", tenantID)
 			}
 			shown := shownBundle{bundleRow: row, Texts: []shownFile{}}
 			if shown.Tripped, err = c.trippedNames(ctx, tenantID); err != nil {
@@ -67,14 +68,14 @@ func (c *cli) rulesShow() *cobra.Command {
 				shown.Texts = append(shown.Texts, one)
 			}
 			if len(args) == 1 && len(shown.Texts) == 0 {
-				e := failed("show the rules", nil).why("version %d of %s has no rule %q", row.Version, tenantID, args[0])
+				e := operate.Fail("show the rules", nil).Because("version %d of %s has no rule %q", row.Version, tenantID, args[0])
 				if near := expr.Nearest(args[0], names); near != "" {
-					return e.next("did you mean %s?", near)
+					return e.Hint("did you mean %s?", near)
 				}
 				if len(names) == 0 {
-					return e.next("that version has no rules at all")
+					return e.Hint("that version has no rules at all")
 				}
-				return e.next("it has %s", strings.Join(names, ", "))
+				return e.Hint("it has %s", strings.Join(names, ", "))
 			}
 			if c.format == formatJSON {
 				return c.json(shown)
@@ -106,17 +107,17 @@ func (c *cli) printBundle(b shownBundle) {
 }
 
 func (c *cli) trippedNames(ctx context.Context, tenantID string) ([]string, error) {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := pool.Query(ctx, `SELECT rule FROM neuronx.rule_health WHERE tenant_id = $1 AND tripped <> '' ORDER BY rule`, tenantID)
 	if err != nil {
-		return nil, failed("read which rules are off", err)
+		return nil, operate.Fail("read which rules are off", err)
 	}
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, failed("read which rules are off", err)
+		return nil, operate.Fail("read which rules are off", err)
 	}
 	return names, nil
 }
@@ -128,7 +129,7 @@ func (c *cli) missed(ctx context.Context, tenantID, rule string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -137,12 +138,12 @@ func (c *cli) missed(ctx context.Context, tenantID, rule string) (string, error)
 	if row.Semantics >= 4 {
 		err = pool.QueryRow(ctx, `SELECT count(*), coalesce(min(sequence), 0) FROM neuronx.rule_missed WHERE tenant_id = $1 AND rule = $2`, tenantID, rule).Scan(&n, &first)
 		if err != nil {
-			return "", failed("count what the rule missed", err)
+			return "", operate.Fail("count what the rule missed", err)
 		}
 		if n == 0 {
 			return "nothing that is on record", nil
 		}
-		return fmt.Sprintf("%s; once it is on, run it over them: neuronx rules rerun --tenant %s --since %d --rule %s", plural(n, "event"), tenantID, first, rule), nil
+		return fmt.Sprintf("%s; once it is on, run it over them: neuronx rules rerun --tenant %s --since %d --rule %s", operate.Plural(n, "event"), tenantID, first, rule), nil
 	}
 	set, _ := ruleset.CompileFor(row.Semantics, files)
 	if set == nil {
@@ -155,7 +156,7 @@ func (c *cli) missed(ctx context.Context, tenantID, rule string) (string, error)
 	err = pool.QueryRow(ctx, `SELECT h.tripped_at, (SELECT count(*) FROM neuronx.tenant_events e WHERE e.tenant_id = h.tenant_id AND e.sequence > h.tripped_at AND e.event_type = ANY($3))
 		FROM neuronx.rule_health h WHERE h.tenant_id = $1 AND h.rule = $2`, tenantID, rule, r.On).Scan(&since, &n)
 	if err != nil {
-		return "", failed("count what the rule missed", err)
+		return "", operate.Fail("count what the rule missed", err)
 	}
-	return fmt.Sprintf("at most %s of %s after sequence %d, which are not on record and can't be run over", plural(n, "event"), strings.Join(r.On, ", "), since), nil
+	return fmt.Sprintf("at most %s of %s after sequence %d, which are not on record and can't be run over", operate.Plural(n, "event"), strings.Join(r.On, ", "), since), nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/neuronx/asyncapi"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func (c *cli) schemas() *cobra.Command {
@@ -28,7 +29,7 @@ func schemaFiles(paths []string) ([]schemas.File, error) {
 	if len(paths) == 0 {
 		files, err := schemas.Files()
 		if err != nil {
-			return nil, failed("read the built-in schemas", err)
+			return nil, operate.Fail("read the built-in schemas", err)
 		}
 		return files, nil
 	}
@@ -36,25 +37,25 @@ func schemaFiles(paths []string) ([]schemas.File, error) {
 	for _, p := range paths {
 		found := []string{p}
 		if info, err := os.Stat(p); err != nil {
-			return nil, failed("read the schemas", err)
+			return nil, operate.Fail("read the schemas", err)
 		} else if info.IsDir() {
 			found = nil
 			for _, pattern := range []string{"*.avsc", "*/*.avsc"} {
 				more, err := filepath.Glob(filepath.Join(p, pattern))
 				if err != nil {
-					return nil, failed("read the schemas", err)
+					return nil, operate.Fail("read the schemas", err)
 				}
 				found = append(found, more...)
 			}
 			if len(found) == 0 {
-				return nil, usage("%s has no .avsc file", p)
+				return nil, operate.Usage("%s has no .avsc file", p)
 			}
 			sort.Strings(found)
 		}
 		for _, f := range found {
 			text, err := readBounded(f)
 			if err != nil {
-				return nil, failed("read the schemas", err)
+				return nil, operate.Fail("read the schemas", err)
 			}
 			out = append(out, schemas.File{Path: cataloguePath(f, text), Text: text})
 		}
@@ -124,7 +125,7 @@ func (c *cli) schemasCheck() *cobra.Command {
 					rows = append(rows, lintRow{Path: f.Path, Result: "error", Problem: p.Error()})
 				}
 				if len(problems) == 0 {
-					rows = append(rows, lintRow{Path: f.Path, Result: checkOK})
+					rows = append(rows, lintRow{Path: f.Path, Result: "ok"})
 				} else {
 					bad++
 				}
@@ -133,7 +134,7 @@ func (c *cli) schemasCheck() *cobra.Command {
 				return err
 			}
 			if bad > 0 {
-				return &Error{Exit: exitFailed, What: plural(bad, "schema") + " can't be used", Code: event.CodeInvalidSchema}
+				return &operate.Error{Kind: operate.KindFailed, What: operate.Plural(bad, "schema") + " can't be used", Code: event.CodeInvalidSchema}
 			}
 			return nil
 		},
@@ -146,15 +147,15 @@ func (c *cli) schemasAsyncAPI() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			topics, err := kafka.DeclaredTopics()
 			if err != nil {
-				return failed("read the list of topics", err)
+				return operate.Fail("read the list of topics", err)
 			}
 			files, err := schemas.Files()
 			if err != nil {
-				return failed("read the built-in schemas", err)
+				return operate.Fail("read the built-in schemas", err)
 			}
 			doc, err := asyncapi.Document(topics, files)
 			if err != nil {
-				return failed("describe topics and schemas", err)
+				return operate.Fail("describe topics and schemas", err)
 			}
 			_, err = c.out.Write(doc)
 			return err
@@ -172,7 +173,7 @@ func (c *cli) schemasPush() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			reg, err := c.registry()
+			reg, err := c.env.Registry()
 			if err != nil {
 				return err
 			}
@@ -195,12 +196,12 @@ func (c *cli) schemasPush() *cobra.Command {
 			}
 			switch {
 			case errors.Is(err, registry.ErrUnavailable):
-				return failed("push schemas", err).next("is the registry running at %s?", c.value(envRegistry))
+				return operate.Fail("push schemas", err).Hint("is the registry running at %s?", c.value(operate.EnvRegistry))
 			case err != nil && refused == 0:
-				return failed("push schemas", err)
+				return operate.Fail("push schemas", err)
 			case refused > 0:
-				return (&Error{Exit: exitFailed, What: plural(refused, "schema") + " refused; nothing was registered", Code: event.CodeIncompatibleSchema}).
-					next("within a major version a schema must read all earlier ones and be read by them; a breaking change is a new major version")
+				return (&operate.Error{Kind: operate.KindFailed, What: operate.Plural(refused, "schema") + " refused; nothing was registered", Code: event.CodeIncompatibleSchema}).
+					Hint("within a major version a schema must read all earlier ones and be read by them; a breaking change is a new major version")
 			case !execute && todo > 0:
 				c.dryRun()
 			}

@@ -1,133 +1,68 @@
 package cli
 
 import (
-	"context"
-	"errors"
-	"slices"
+	"cmp"
 	"strings"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/pkg/archive"
-	"github.com/neuronx/engine/pkg/consumer"
-	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/stalled"
 	"github.com/neuronx/engine/services/projector"
 )
-
-// consumerGroups are the services that stall tenants, by the name that people use.
-var consumerGroups = map[string]string{
-	"projector": kafka.GroupProjector, "rules": kafka.GroupRules, "archiver": kafka.GroupArchiver, "gohighlevel": kafka.GroupGoHighLevel,
-}
-
-func consumerNames() []string { return []string{"projector", "rules", "archiver", "gohighlevel"} }
 
 func (c *cli) stalled() *cobra.Command {
 	return group("stalled", "Tenants that a consumer set aside: list, retry, skip", c.stalledList(), c.stalledRetry(), c.stalledSkip())
 }
 
-// place is where somebody is stalled: what the flags of these verbs name.
-type place struct {
-	consumer, feed, tenant string
-}
-
-func (p *place) bind(cmd *cobra.Command) {
+// bindPlace declares the flags that say where tenants are stalled.
+func bindPlace(cmd *cobra.Command, p *stalled.Place) {
 	fs := cmd.Flags()
-	fs.StringVar(&p.consumer, "consumer", "", strings.Join(consumerNames(), ", "))
-	fs.StringVar(&p.feed, "feed", "", "of the projector: "+strings.Join(projector.Feeds(), " or "))
-	fs.StringVar(&p.tenant, "tenant", "", "the tenant")
+	fs.StringVar(&p.Consumer, "consumer", "", strings.Join(stalled.Consumers(), ", "))
+	fs.StringVar(&p.Feed, "feed", "", "of the projector: "+strings.Join(projector.Feeds(), " or "))
+	fs.StringVar(&p.Tenant, "tenant", "", "the tenant")
 }
 
-// rowNames are the consumers in neuronx.progress that the flags mean.
-func (p *place) rowNames() ([]string, error) {
-	if err := oneOf("consumer", p.consumer, append([]string{""}, consumerNames()...)...); err != nil {
-		return nil, err
+// checkPlace refuses values of these flags that are not possible.
+func checkPlace(p stalled.Place) error {
+	if err := oneOf("consumer", p.Consumer, append([]string{""}, stalled.Consumers()...)...); err != nil {
+		return err
 	}
-	if err := oneOf("feed", p.feed, append([]string{""}, projector.Feeds()...)...); err != nil {
-		return nil, err
+	if err := oneOf("feed", p.Feed, append([]string{""}, projector.Feeds()...)...); err != nil {
+		return err
 	}
-	if p.feed == projector.FeedControl && p.consumer != "" && p.consumer != "projector" {
-		return nil, usage("%s has no feed %s", p.consumer, p.feed).next("only the projector has several feeds")
-	}
-	var names []string
-	for _, name := range consumerNames() {
-		if p.consumer != "" && p.consumer != name {
-			continue
-		}
-		feeds := []string{consumer.FeedMain}
-		if name == "projector" {
-			feeds = projector.Feeds()
-		}
-		for _, feed := range feeds {
-			if p.feed == "" || p.feed == feed {
-				names = append(names, consumer.RowName(consumerGroups[name], feed))
-			}
-		}
-	}
-	return names, nil
+	return p.Check()
 }
 
-// find lists the stalled rows that the flags name.
-func (p *place) find(ctx context.Context, pool *pgxpool.Pool) ([]consumer.Row, error) {
-	names, err := p.rowNames()
-	if err != nil {
-		return nil, err
-	}
-	var all []consumer.Row
-	for _, name := range names {
-		rows, err := consumer.Rows(ctx, pool, name, p.tenant, consumer.Stalled)
-		if err != nil {
-			return nil, failed("list stalled tenants", err)
-		}
-		all = append(all, rows...)
-	}
-	return all, nil
-}
-
-type stalledAt struct {
-	Consumer   string `json:"consumer"`
-	Feed       string `json:"feed"`
-	Tenant     string `json:"tenant_id"`
-	Generation int64  `json:"generation"`
-	Sequence   string `json:"sequence"` // of the event that it is stalled at
-	Reason     string `json:"reason"`
-}
-
-func (c *cli) showStalled(verb string, rows []consumer.Row) error {
-	out := make([]stalledAt, len(rows))
-	for i, r := range rows {
-		out[i] = stalledAtOf(r)
-	}
-	return show(c, out, []string{"CONSUMER", "FEED", "TENANT", "GENERATION", verb, "REASON"}, func(r stalledAt) []any {
-		return []any{r.Consumer, r.Feed, r.Tenant, r.Generation, r.Sequence, dash(oneLine(r.Reason))}
+func (c *cli) showStalled(verb string, rows []stalled.At) error {
+	return show(c, rows, []string{"CONSUMER", "FEED", "TENANT", "GENERATION", verb, "REASON"}, func(r stalled.At) []any {
+		return []any{r.Consumer, r.Feed, r.Tenant, r.Generation, r.Sequence, dash(operate.OneLine(r.Reason))}
 	})
 }
 
 func (c *cli) stalledList() *cobra.Command {
-	var p place
+	var p stalled.Place
 	cmd := &cobra.Command{
 		Use: "list", Short: "List stalled tenants, and the event each is stalled at", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			pool, err := c.pool(ctx)
-			if err != nil {
+			if err := checkPlace(p); err != nil {
 				return err
 			}
-			rows, err := p.find(ctx, pool)
+			rows, err := stalled.List(ctx, c.env, p)
 			if err != nil {
 				return err
 			}
 			return c.showStalled("STALLED AT", rows)
 		},
 	}
-	p.bind(cmd)
+	bindPlace(cmd, &p)
 	return cmd
 }
 
 func (c *cli) stalledRetry() *cobra.Command {
-	var p place
+	var p stalled.Place
 	var all, execute bool
 	cmd := &cobra.Command{
 		Use: "retry", Short: "Let stalled tenants go on with the event that they stalled at", Args: noArgs,
@@ -135,80 +70,65 @@ func (c *cli) stalledRetry() *cobra.Command {
 each: it resumed, is stalled again, or its service has not taken it up within --timeout.`,
 		Example: "  neuronx stalled retry --consumer gohighlevel --tenant acme --execute\n  neuronx stalled retry --consumer projector --all --execute",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required("consumer", p.consumer); err != nil {
+			if err := required("consumer", p.Consumer); err != nil {
 				return err
 			}
-			if all == (p.tenant != "") {
-				return usage("either --tenant or --all says whom to retry")
-			}
-			if _, err := p.rowNames(); err != nil {
-				return err
+			if all == (p.Tenant != "") {
+				return operate.Usage("either --tenant or --all says whom to retry")
 			}
 			return c.retry(cmd, p, execute)
 		},
 	}
-	p.bind(cmd)
+	bindPlace(cmd, &p)
 	cmd.Flags().BoolVar(&all, "all", false, "every stalled tenant of the consumer")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd
 }
 
 // retry shows what is stalled at a place, or makes it catch up.
-func (c *cli) retry(cmd *cobra.Command, p place, execute bool) error {
+func (c *cli) retry(cmd *cobra.Command, p stalled.Place, execute bool) error {
+	if err := checkPlace(p); err != nil {
+		return err
+	}
 	ctx, cancel := c.bounded(cmd)
 	defer cancel()
-	pool, err := c.pool(ctx)
-	if err != nil {
-		return err
+	if execute {
+		rows, err := stalled.Retry(ctx, c.env, p)
+		return c.showResumed("RETRIED AT", rows, err)
 	}
-	rows, err := p.find(ctx, pool)
-	if err != nil {
-		return err
-	}
-	if len(rows) == 0 {
-		return nobodyStalled("retry", p)
-	}
-	if !execute {
-		if err := c.showStalled("WOULD RETRY", rows); err != nil {
-			return err
-		}
-		c.dryRun()
-		return nil
-	}
-	var names []string
-	for _, r := range rows {
-		names = append(names, r.Consumer)
-	}
-	slices.Sort(names)
-	var done []consumer.Row
-	for _, name := range slices.Compact(names) {
-		retried, err := consumer.Retry(ctx, pool, name, p.tenant)
-		if err != nil && !errors.Is(err, consumer.ErrNotStalled) { // it may have been retried by somebody else in between
-			return failed("retry", err)
-		}
-		done = append(done, retried...)
-	}
-	if len(done) == 0 {
-		return nobodyStalled("retry", p)
-	}
-	return c.showResumed(ctx, pool, "RETRIED AT", done, 0)
+	rows, err := stalled.WouldRetry(ctx, c.env, p)
+	return c.showWould("WOULD RETRY", rows, err)
 }
 
-func nobodyStalled(verb string, p place) error {
-	who := p.tenant + " is not stalled"
-	if p.tenant == "" {
-		who = "no tenant is stalled"
+// showWould shows what a dry run found.
+func (c *cli) showWould(verb string, rows []stalled.At, err error) error {
+	if err != nil {
+		return err
 	}
-	where := p.consumer
-	if where == "" {
-		where = "any consumer"
+	if err := c.showStalled(verb, rows); err != nil {
+		return err
 	}
-	return failed(verb, event.Refuse(event.CodeNotFound, "%s in %s", who, where).Hint("neuronx stalled list"))
+	c.dryRun()
+	return nil
+}
+
+// showResumed shows what became of what was let go on.
+func (c *cli) showResumed(verb string, rows []stalled.Resumed, err error) error {
+	if err != nil {
+		return err
+	}
+	if err := show(c, rows, []string{"CONSUMER", "FEED", "TENANT", "GENERATION", verb, "RESULT", "REASON"}, func(r stalled.Resumed) []any {
+		return []any{r.Consumer, r.Feed, r.Tenant, r.Generation, r.Sequence, r.Result, dash(operate.OneLine(r.Reason))}
+	}); err != nil {
+		return err
+	}
+	return stalled.Err(rows)
 }
 
 func (c *cli) stalledSkip() *cobra.Command {
-	var p place
-	opt, execute := consumer.SkipOptions{}, false
+	var s stalled.Skipping
+	var by string
+	var execute bool
 	cmd := &cobra.Command{
 		Use: "skip", Short: "Pass over the one event that a tenant is stalled at", Args: noArgs,
 		Long: `Pass over the one event that a tenant is stalled at. What the consumer keeps then lacks
@@ -218,95 +138,46 @@ the tenant is stalled at another one by then. The archiver skips nothing.`,
 		Example: "  neuronx stalled skip --consumer gohighlevel --tenant acme --reason 'its producer sent junk'\n" +
 			"  neuronx stalled skip --consumer gohighlevel --tenant acme --sequence 41 --reason 'its producer sent junk' --execute",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required("consumer", p.consumer); err != nil {
+			if err := required("consumer", s.Consumer); err != nil {
 				return err
 			}
-			if err := required("tenant", p.tenant); err != nil {
+			if err := required("tenant", s.Tenant); err != nil {
 				return err
 			}
-			if _, err := p.rowNames(); err != nil {
-				return err
-			}
-			return c.skip(cmd, p, opt, execute)
+			return c.skip(cmd, s, by, execute)
 		},
 	}
-	p.bind(cmd)
-	bindSkip(cmd, &opt, &execute)
+	bindPlace(cmd, &s.Place)
+	bindSkip(cmd, &s, &by, &execute)
 	return cmd
 }
 
-func bindSkip(cmd *cobra.Command, opt *consumer.SkipOptions, execute *bool) {
+func bindSkip(cmd *cobra.Command, s *stalled.Skipping, by *string, execute *bool) {
 	fs := cmd.Flags()
-	fs.Int64Var(&opt.Sequence, "sequence", 0, "of the event to skip, as the dry run shows it; needed with --execute")
-	fs.Int64Var(&opt.Generation, "generation", 0, "only this one; 0: every stalled one")
-	fs.StringVar(&opt.Reason, "reason", "", "why; it stands in the log for ever")
-	fs.StringVar(&opt.By, "by", "", "who, for the record")
+	fs.Int64Var(&s.Sequence, "sequence", 0, "of the event to skip, as the dry run shows it; needed with --execute")
+	fs.Int64Var(&s.Generation, "generation", 0, "only this one; 0: every stalled one")
+	fs.StringVar(&s.Reason, "reason", "", "why; it stands in the log for ever")
+	fs.StringVar(by, "by", "", "who, for the record")
 	fs.BoolVar(execute, "execute", false, "do it")
 }
 
 // skip shows, or passes over, the event that a tenant is stalled at.
-func (c *cli) skip(cmd *cobra.Command, p place, opt consumer.SkipOptions, execute bool) error {
-	if p.consumer == "archiver" {
-		return unsafe("the archiver skips no event").why("%s", consumer.ErrNoSkip).
-			next("mend what its reason says, then `neuronx stalled retry --consumer archiver --tenant %s --execute`", p.tenant)
-	}
-	if err := required("reason", opt.Reason); err != nil {
+func (c *cli) skip(cmd *cobra.Command, s stalled.Skipping, by string, execute bool) error {
+	if err := cmp.Or(checkPlace(s.Place), s.Check()); err != nil {
 		return err
 	}
-	if execute && opt.Sequence <= 0 {
-		return usage("--sequence is required with --execute").next("without --execute, this shows which event would be skipped")
+	if err := required("reason", s.Reason); err != nil {
+		return err
+	}
+	if execute && s.Sequence <= 0 {
+		return operate.Usage("--sequence is required with --execute").Hint("without --execute, this shows which event would be skipped")
 	}
 	ctx, cancel := c.bounded(cmd)
 	defer cancel()
-	pool, err := c.pool(ctx)
-	if err != nil {
-		return err
+	if execute {
+		rows, err := stalled.Skip(ctx, c.env, actor(by), s)
+		return c.showResumed("SKIPPED", rows, err)
 	}
-	rows, err := p.find(ctx, pool)
-	if err != nil {
-		return err
-	}
-	rows = slices.DeleteFunc(rows, func(r consumer.Row) bool { return opt.Generation != 0 && r.Generation != opt.Generation })
-	if len(rows) == 0 {
-		return nobodyStalled("skip", p)
-	}
-	if opt.Sequence > 0 && !slices.ContainsFunc(rows, func(r consumer.Row) bool { return r.Sequence+1 == opt.Sequence }) {
-		return movedOn(p, rows[0].Sequence+1, opt.Sequence)
-	}
-	if !execute {
-		if opt.Sequence > 0 { // the others would not be skipped
-			rows = slices.DeleteFunc(rows, func(r consumer.Row) bool { return r.Sequence+1 != opt.Sequence })
-		}
-		if err := c.showStalled("WOULD SKIP", rows); err != nil {
-			return err
-		}
-		c.dryRun()
-		return nil
-	}
-	pub, err := c.publisher()
-	if err != nil {
-		return err
-	}
-	var done []consumer.Row
-	names, err := p.rowNames()
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		opt.Consumer, opt.Tenant = name, p.tenant
-		skipped, err := consumer.SkipAnnounced(ctx, pool, archive.NewReader(pool), pub, opt)
-		if err != nil && !errors.Is(err, consumer.ErrNotStalled) && !errors.Is(err, consumer.ErrMoved) {
-			return failed("skip", err)
-		}
-		done = append(done, skipped...)
-	}
-	if len(done) == 0 {
-		return unsafe("nothing was skipped: %s is not stalled at sequence %d any more", p.tenant, opt.Sequence).next("neuronx stalled list --tenant %s", p.tenant)
-	}
-	return c.showResumed(ctx, pool, "SKIPPED", done, 1)
-}
-
-func movedOn(p place, at, asked int64) error {
-	return unsafe("%s is stalled at sequence %d, not %d", p.tenant, at, asked).
-		why("it has gone on since, or the number is of another consumer").next("neuronx stalled list --tenant %s", p.tenant)
+	rows, err := stalled.WouldSkip(ctx, c.env, s)
+	return c.showWould("WOULD SKIP", rows, err)
 }

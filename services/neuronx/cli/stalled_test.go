@@ -7,6 +7,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -25,7 +26,7 @@ func TestStalled_ListsRetriesAndNamesWhatItWouldSkip(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	env := map[string]string{envPostgres: db.URL(postgres.RoleOps)}
+	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}
 	run := func(code int, line string, want ...string) {
 		t.Helper()
 		got, out, errs := try(t, env, strings.Fields(line)...)

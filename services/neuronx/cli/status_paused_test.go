@@ -2,31 +2,39 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/doctor"
+	"github.com/neuronx/engine/services/neuronx/operate/status"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
 func TestPaused_DoctorAndStatusNameTheTenantWhoseCRMRefusesItsToken(t *testing.T) {
 	db := postgrestest.New(t, provision.Migrations()...)
-	ops := db.Pool(t, postgres.RoleOps)
 	var out bytes.Buffer
-	c := &cli{getenv: func(name string) (string, bool) { return db.URL(postgres.RoleOps), name == envPostgres }, settings: map[string]*string{}, out: &out, format: formatTable}
-	defer c.close()
-	examine := func() []finding { // what doctor makes of it
-		var checks []check
-		for _, ch := range c.checks(true, nil) {
-			if ch.name == "CRM connections" {
-				checks = append(checks, ch)
+	c := tool(map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}, &out, io.Discard)
+	defer c.env.Close()
+	c.env.Timeout = 10 * time.Second
+	examine := func() (found []doctor.Finding) { // what doctor makes of it
+		t.Helper()
+		all, err := doctor.Examine(t.Context(), c.env, doctor.Options{Laptop: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range all {
+			if f.Check == "CRM connections" {
+				found = append(found, f)
 			}
 		}
-		c.timeout = partLimit
-		return c.examine(t.Context(), checks)
+		return found
 	}
-	if got := examine(); len(got) != 1 || got[0].Result != checkOK {
+	if got := examine(); len(got) != 1 || got[0].Result != doctor.OK {
 		t.Fatalf("nobody's connection is refused: %+v", got)
 	}
 	if _, err := db.Pool(t, "").Exec(t.Context(), `
@@ -40,7 +48,7 @@ func TestPaused_DoctorAndStatusNameTheTenantWhoseCRMRefusesItsToken(t *testing.T
 		t.Fatal(err)
 	}
 	got := examine()
-	if len(got) != 1 || got[0].Result != checkFail {
+	if len(got) != 1 || got[0].Result != doctor.Failed {
 		t.Fatalf("%+v", got)
 	}
 	what := "acme: the CRM refuses the token (status 401: Invalid JWT); 2 effects waiting, next try "
@@ -48,9 +56,10 @@ func TestPaused_DoctorAndStatusNameTheTenantWhoseCRMRefusesItsToken(t *testing.T
 	if !strings.HasPrefix(got[0].Detail, what) || got[0].Next != next {
 		t.Errorf("%+v", got[0])
 	}
-	o := overview{}
-	readStatus(t.Context(), ops, &o)
-	o.judge()
+	o, err := status.Read(t.Context(), c.env, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if !strings.Contains(strings.Join(o.Wrong, "\n"), "1 tenant whose CRM connection is refused: acme") {
 		t.Errorf("status finds nothing wrong with it: %q", o.Wrong)
 	}

@@ -6,13 +6,14 @@ import (
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
 func TestStatus_TellsWhichReadModelsAreBuiltAgainAndWhy(t *testing.T) {
 	t.Chdir(t.TempDir())
 	db := postgrestest.New(t, provision.Migrations()...)
-	env := map[string]string{envPostgres: db.URL(postgres.RoleOps)}
+	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}
 	exec := func(sql string) {
 		t.Helper()
 		if _, err := db.Pool(t, "").Exec(t.Context(), sql); err != nil {

@@ -2,31 +2,25 @@ package cli
 
 import (
 	"bytes"
-	"net/http"
-	"net/http/httptest"
+	"io"
 	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/services/neuronx/operate/status"
 )
 
-func TestRefused_NamesTheTenantWhoseRequestsWouldHoldTooMuch(t *testing.T) {
-	ingest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("# TYPE neuronx_http_refused_total counter\n" +
-			`neuronx_http_refused_total{reason="tenant_memory_full",service="ingest",tenant="greedy"} 230` + "\n" +
-			`neuronx_http_refused_total{reason="slow_body",service="ingest",tenant="greedy"} 3` + "\n" +
-			`neuronx_http_refused_total{reason="slow_body",service="ingest",tenant="calm"} 0` + "\n" +
-			"# TYPE go_goroutines gauge\ngo_goroutines 9\n"))
-	}))
-	defer ingest.Close()
-	other := httptest.NewServer(http.NotFoundHandler())
-	defer other.Close()
+func TestStatus_SaysWhoseRequestsWereRefusedAndWhichRulesAreInTrouble(t *testing.T) {
 	var out bytes.Buffer
-	c := &cli{out: &out, http: http.DefaultClient}
-	got := c.refused(t.Context(), []string{ingest.URL, ingest.URL + "/", other.URL, "http://127.0.0.1:1"})
-	if len(got) != 2 || got[0] != (refusedRow{"greedy", "tenant_memory_full", 460}) || got[1] != (refusedRow{"greedy", "slow_body", 6}) {
-		t.Fatalf("%+v", got)
-	}
-	c.sayRefused(got)
-	if !strings.Contains(out.String(), "460 requests of greedy at HTTP: tenant_memory_full; neuronx tenant suspend greedy") {
-		t.Error(out.String())
+	c := tool(nil, &out, io.Discard)
+	c.sayRefused([]status.Refused{{Tenant: "greedy", Reason: "tenant_memory_full", Requests: 460}})
+	c.sayRules([]status.RuleTrouble{{Tenant: "dear", Rule: "b", OverBudget: 7, LastBudget: "event_cost", Others: 1}, {Tenant: "off", Rule: "d", Tripped: "failures", Others: 1}})
+	for _, want := range []string{
+		"460 requests of greedy at HTTP: tenant_memory_full; neuronx tenant suspend greedy",
+		"b of dear: cut on 7 events, last by its event_cost; neuronx rules publish <cheaper rules> --tenant dear; 1 other rule off, cut or failing: neuronx rules health --tenant dear",
+		"d of off: off: failures; neuronx rules reset d --tenant off; 1 other rule off, cut or failing: neuronx rules health --tenant off",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not said:\n%s", want, out.String())
+		}
 	}
 }

@@ -7,24 +7,18 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/app"
-	"github.com/neuronx/engine/pkg/kafka"
 )
 
 // call runs the tool with no environment and returns its exit code and what it wrote.
 func call(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	c := &cli{
-		out: &out, err: &errs, in: strings.NewReader(""), getenv: func(string) (string, bool) { return "", false }, now: time.Now,
-		http: http.DefaultClient, settings: map[string]*string{},
-	}
 	t.Chdir(t.TempDir()) // no dev.env
-	code = c.run(t.Context(), args)
+	code = tool(nil, &out, &errs).run(t.Context(), args)
 	return code, out.String(), errs.String()
 }
 
@@ -82,29 +76,6 @@ func TestStatusAndDoctor_TellADependencyThatIsLostAgainAndAgainWhileItIsThere(t 
 	}
 }
 
-func TestStatus_JudgesWhatIsWrong(t *testing.T) {
-	o := overview{
-		Processes: []processRow{{URL: "http://a", Answers: true, Ready: true}, {URL: "http://b", Detail: "connection refused"}},
-		Groups:    []groupRow{{Group: "neuronx.rules", Members: 0, Lag: 7}, {Group: "neuronx.projector", Members: 1, Lag: 7}},
-		Stalled:   []stalledRow{{Consumer: "neuronx.rules", Tenant: "acme"}, {Consumer: "neuronx.archiver", Tenant: "acme"}}, // one tenant
-	}
-	o.judge()
-	if got := strings.Join(o.Wrong, "; "); got != "http://b does not answer: connection refused; nobody reads as neuronx.rules; 1 stalled tenant" {
-		t.Error(got)
-	}
-	if next := o.Stalled[0].next(); next != "neuronx stalled retry --consumer rules --tenant acme" {
-		t.Error(next)
-	}
-	control := stalledRow{Consumer: "neuronx.projector.control", Tenant: "acme"}
-	if next := control.next(); next != "neuronx stalled retry --consumer projector --feed control --tenant acme" {
-		t.Error(next)
-	}
-	fine := overview{Processes: []processRow{{Answers: true, Ready: true}}, Groups: []groupRow{{Group: "x", Members: 0, Lag: 0}}}
-	if fine.judge(); len(fine.Wrong) > 0 {
-		t.Error(fine.Wrong)
-	}
-}
-
 func TestStatusAndDoctor_SayFirstThatNothingRuns(t *testing.T) {
 	dead := []string{"--kafka-brokers", "127.0.0.1:1", "--postgres-url", "postgres://u:hunter2@127.0.0.1:1/x", "--schema-registry-url", "http://127.0.0.1:1", "--admin-url", "http://127.0.0.1:1"}
 	for _, verb := range []string{"doctor", "status"} {
@@ -134,34 +105,5 @@ func TestDoctor_TellsAPartThatIsAwayAndSkipsWhatNeedsIt(t *testing.T) {
 		if !found {
 			t.Errorf("%s: no %q in\n%s", check, want, out)
 		}
-	}
-}
-
-func TestDoctor_JudgesDisksConsumersAndAuthentication(t *testing.T) {
-	disks := judgeDisks([]kafka.Disk{
-		{Broker: 1, Dir: "/a", Total: 1000, Usable: 500}, {Broker: 2, Dir: "/b", Total: 1000, Usable: 50}, {Broker: 3, Dir: "/c", Total: 1000, Usable: 5},
-		{Broker: 4, Dir: "/d", Total: -1, Usable: -1, Err: errors.New("offline")},
-	})
-	if len(disks) != 3 || disks[0].Result != checkWarn || disks[1].Result != checkFail || disks[2].Result != checkFail {
-		t.Errorf("%+v", disks)
-	}
-	if f := judgeDisks([]kafka.Disk{{Total: -1, Usable: -1}}); f[0].Result != checkSkipped {
-		t.Errorf("%+v", f)
-	}
-	idle := map[string]time.Duration{"neuronx.rules": 4 * time.Minute, "neuronx.projector": time.Second}
-	if f := moves("neuronx.rules", 1, 10, idle); f == nil || !strings.Contains(f.Detail, "has written nothing for 4m0s, and 10 records wait") {
-		t.Errorf("%+v", f)
-	}
-	if f := moves("neuronx.archiver", 0, 10, idle); f == nil || f.Result != checkFail {
-		t.Errorf("%+v", f)
-	}
-	if moves("neuronx.projector", 1, 10, idle) != nil || moves("neuronx.rules", 1, 0, idle) != nil {
-		t.Error("a consumer that moves, or has read all, is called stuck")
-	}
-	if f := authenticated(app.KafkaSecurity{}); f.Result != checkWarn || f.Detail != openLog {
-		t.Errorf("%+v", f)
-	}
-	if f := authenticated(app.KafkaSecurity{Username: "neuronx_ops", TLS: true}); f.Result != checkOK {
-		t.Errorf("%+v", f)
 	}
 }

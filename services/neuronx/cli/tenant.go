@@ -13,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/tenant"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func (c *cli) tenant() *cobra.Command {
@@ -31,28 +32,28 @@ func (c *cli) tenantCreate() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id := args[0]
 			if !event.ValidTenant(id) {
-				return usage("%q is not a tenant id", id).next("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
+				return operate.Usage("%q is not a tenant id", id).Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			if c.value(envPostgres) == "" {
-				c.note("whether there is a tenant %s already was not looked up: %s is not set", id, envPostgres)
+			if c.value(operate.EnvPostgres) == "" {
+				c.note("whether there is a tenant %s already was not looked up: %s is not set", id, operate.EnvPostgres)
 			} else if snap, err := c.directory(ctx); err != nil {
 				return err
 			} else if t, ok := snap[id]; ok {
-				return (&Error{Exit: exitFailed, What: "there is a tenant " + id + " already, which is " + string(t.Status), Code: event.CodeTenantExists}).
-					next("`neuronx tenant list` shows it; there is nothing to do")
+				return (&operate.Error{Kind: operate.KindFailed, What: "there is a tenant " + id + " already, which is " + string(t.Status), Code: event.CodeTenantExists}).
+					Hint("`neuronx tenant list` shows it; there is nothing to do")
 			}
 			if !execute {
 				c.note("would create tenant %s", id)
 				c.dryRun()
 				return nil
 			}
-			d, err := c.act(ctx, id, "tenant.created", "tenant/"+id, "", map[string]any{"name": orNil(name)})
+			d, err := c.env.Act(ctx, actor(""), id, "tenant.created", "tenant/"+id, "", map[string]any{"name": operate.OrNil(name)})
 			if err != nil {
 				return err
 			}
-			if err := c.applied(cmd, d); err != nil {
+			if err := c.env.Applied(cmd.Context(), d); err != nil {
 				return err
 			}
 			return c.showDone(d, "tenant %s created", id)
@@ -63,7 +64,7 @@ func (c *cli) tenantCreate() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) showDone(d done, format string, a ...any) error {
+func (c *cli) showDone(d operate.Done, format string, a ...any) error {
 	if c.format == formatJSON {
 		return c.json(d)
 	}
@@ -91,7 +92,7 @@ func (c *cli) tenantList() *cobra.Command {
 			for id, t := range snap {
 				row := tenantRow{Tenant: id, Status: string(t.Status)}
 				for _, k := range t.Keys {
-					if keyStatus(k, c.now()) == "active" {
+					if keyStatus(k, c.env.Now()) == "active" {
 						row.Keys++
 					}
 				}
@@ -104,7 +105,7 @@ func (c *cli) tenantList() *cobra.Command {
 }
 
 func (c *cli) directory(ctx context.Context) (tenant.Snapshot, error) {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +115,7 @@ func (c *cli) directory(ctx context.Context) (tenant.Snapshot, error) {
 func loadDirectory(ctx context.Context, pool *pgxpool.Pool) (tenant.Snapshot, error) {
 	snap, err := tenant.FromPool(pool).Load(ctx)
 	if err != nil {
-		return nil, failed("list tenants", err).next("is the database provisioned? `neuronx provision`")
+		return nil, operate.Fail("list tenants", err).Hint("is the database provisioned? `neuronx provision`")
 	}
 	return snap, nil
 }
@@ -134,13 +135,13 @@ func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command 
 				return err
 			}
 			t, ok := snap[args[0]]
-			behind, err := c.controlBehind(ctx, args[0])
+			behind, err := c.env.ControlBehind(ctx, args[0])
 			if err != nil {
 				return err
 			}
 			switch {
 			case !ok:
-				return noSuchTenant(args[0], slices.Collect(maps.Keys(snap)))
+				return operate.NoSuchTenant(args[0], slices.Collect(maps.Keys(snap)))
 			case t.Status == want && behind != "":
 				// It may have been changed since: the event is recorded, whether or not it changes anything.
 				c.note("the tables say that %s is %s, but they are not up to date: %s", args[0], want, behind)
@@ -156,11 +157,11 @@ func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command 
 				c.dryRun()
 				return nil
 			}
-			d, err := c.act(ctx, args[0], typ, "tenant/"+args[0], "", map[string]any{"reason": orNil(reason)})
+			d, err := c.env.Act(ctx, actor(""), args[0], typ, "tenant/"+args[0], "", map[string]any{"reason": operate.OrNil(reason)})
 			if err != nil {
 				return err
 			}
-			if err := c.applied(cmd, d); err != nil {
+			if err := c.env.Applied(cmd.Context(), d); err != nil {
 				return err
 			}
 			return c.showDone(d, "tenant %s is %s", args[0], want)
@@ -190,7 +191,7 @@ takes the token standin-<location> for any location, and no other.`,
 			c.warnOfSecret(token)
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			if err := c.checkTenant(ctx, args[0]); err != nil {
+			if err := c.env.CheckTenant(ctx, args[0]); err != nil {
 				return err
 			}
 			if err := c.locationIsFree(ctx, args[0], adapter, location, base, mode); err != nil {
@@ -201,8 +202,8 @@ takes the token standin-<location> for any location, and no other.`,
 				c.dryRun()
 				return nil
 			}
-			d, err := c.act(ctx, args[0], "tenant.crm_connected", "tenant/"+args[0], "", map[string]any{
-				"adapter": adapter, "location": location, "token": token, "mode": mode, "base_url": orNil(base),
+			d, err := c.env.Act(ctx, actor(""), args[0], "tenant.crm_connected", "tenant/"+args[0], "", map[string]any{
+				"adapter": adapter, "location": location, "token": token, "mode": mode, "base_url": operate.OrNil(base),
 			})
 			if err != nil {
 				return err
@@ -232,7 +233,7 @@ func (c *cli) tenantEffects() *cobra.Command {
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			if err := c.checkTenant(ctx, args[0]); err != nil {
+			if err := c.env.CheckTenant(ctx, args[0]); err != nil {
 				return err
 			}
 			if !execute {
@@ -240,8 +241,8 @@ func (c *cli) tenantEffects() *cobra.Command {
 				c.dryRun()
 				return nil
 			}
-			d, err := c.act(ctx, args[0], "tenant.effects_mode_set", "tenant/"+args[0], "", map[string]any{
-				"kind": kind, "mode": mode, "reason": orNil(reason), "by": orNil(by),
+			d, err := c.env.Act(ctx, actor(""), args[0], "tenant.effects_mode_set", "tenant/"+args[0], "", map[string]any{
+				"kind": kind, "mode": mode, "reason": operate.OrNil(reason), "by": operate.OrNil(by),
 			})
 			if err != nil {
 				return err
@@ -256,13 +257,6 @@ func (c *cli) tenantEffects() *cobra.Command {
 	fs.StringVar(&by, "by", "", "who, for the record")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	return cmd
-}
-
-func orNil(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
 }
 
 func keyStatus(k tenant.StoredKey, now time.Time) string {

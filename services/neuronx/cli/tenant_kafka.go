@@ -9,6 +9,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // defaultLandingRate is the quota of a tenant that gets access for the first time: whoever has none can fill the brokers' disks.
@@ -51,24 +52,24 @@ make users and rights. The tenant's stream records it before it is done.`,
 func (c *cli) kafkaAccess(cmd *cobra.Command, f accessFlags) error {
 	switch {
 	case !event.ValidTenant(f.tenant):
-		return usage("%q is not a tenant id", f.tenant).next("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
+		return operate.Usage("%q is not a tenant id", f.tenant).Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
 	case f.rate < 0:
-		return usage("--rate must not be negative")
+		return operate.Usage("--rate must not be negative")
 	case f.rate > maxBytesPerSecond:
-		return usage("--rate must be at most %d bytes a second", int64(maxBytesPerSecond)).next("0 is no limit")
+		return operate.Usage("--rate must be at most %d bytes a second", int64(maxBytesPerSecond)).Hint("0 is no limit")
 	case f.revoke && (f.renew || f.rateGiven):
-		return usage("--revoke goes with neither --rate nor --new-password")
+		return operate.Usage("--revoke goes with neither --rate nor --new-password")
 	case f.reason != "" && !f.revoke:
-		return usage("--reason is for --revoke")
+		return operate.Usage("--reason is for --revoke")
 	}
 	f.topic, f.username = kafka.LandingTopic(f.tenant), kafka.LandingUser(f.tenant)
 	ctx, cancel := c.bounded(cmd)
 	defer cancel()
-	admin, err := c.admin()
+	admin, err := c.env.Admin()
 	if err != nil {
 		return err
 	}
-	if err := c.checkTenant(ctx, f.tenant); err != nil {
+	if err := c.env.CheckTenant(ctx, f.tenant); err != nil {
 		return err
 	}
 	want, err := c.landingAccess(ctx, admin, f)
@@ -77,7 +78,7 @@ func (c *cli) kafkaAccess(cmd *cobra.Command, f accessFlags) error {
 	}
 	plan, err := admin.PlanLanding(ctx, want)
 	if err != nil {
-		return failed("look at the tenant's access", err).next("an administrator of the Kafka cluster has to run this")
+		return operate.Fail("look at the tenant's access", err).Hint("an administrator of the Kafka cluster has to run this")
 	}
 	if len(plan) == 0 {
 		c.note("nothing to do: tenant %s has %s", f.tenant, map[bool]string{true: "no access", false: "that access already; --new-password gives it another password"}[f.revoke])
@@ -101,12 +102,12 @@ func (c *cli) landingAccess(ctx context.Context, admin *kafka.Admin, f accessFla
 	}
 	known, err := admin.HasUser(ctx, f.username)
 	if err != nil {
-		return l, failed("look at the tenant's user", err)
+		return l, operate.Fail("look at the tenant's user", err)
 	}
 	l.Rate = defaultLandingRate
 	if known {
 		if l.Rate, err = admin.ProducerRate(ctx, f.username); err != nil {
-			return l, failed("look at the tenant's quota", err)
+			return l, operate.Fail("look at the tenant's quota", err)
 		}
 	}
 	return l, nil
@@ -119,17 +120,17 @@ func (c *cli) changeAccess(ctx context.Context, f accessFlags, want kafka.Landin
 		fresh = fresh || ch.Action == kafka.ActionPassword
 	}
 	typ, data := "tenant.kafka_access_granted", map[string]any{
-		"topic": f.topic, "username": f.username, "rate_bytes": want.Rate, "password_set": fresh, "by": orNil(f.by),
+		"topic": f.topic, "username": f.username, "rate_bytes": want.Rate, "password_set": fresh, "by": operate.OrNil(f.by),
 	}
 	if f.revoke {
-		typ, data = "tenant.kafka_access_revoked", map[string]any{"topic": f.topic, "username": f.username, "reason": orNil(f.reason), "by": orNil(f.by)}
+		typ, data = "tenant.kafka_access_revoked", map[string]any{"topic": f.topic, "username": f.username, "reason": operate.OrNil(f.reason), "by": operate.OrNil(f.by)}
 	}
-	d, err := c.act(ctx, f.tenant, typ, "tenant/"+f.tenant, "", data)
+	d, err := c.env.Act(ctx, actor(""), f.tenant, typ, "tenant/"+f.tenant, "", data)
 	if err != nil {
 		return err
 	}
 	if done, err := kafka.Perform(ctx, plan); err != nil {
-		return failed("change the tenant's access", err).next("%d of %d changes are made; run it again to go on (a password that was set but not shown: --new-password)", len(done), len(plan))
+		return operate.Fail("change the tenant's access", err).Hint("%d of %d changes are made; run it again to go on (a password that was set but not shown: --new-password)", len(done), len(plan))
 	}
 	if f.revoke {
 		return c.showDone(d, "tenant %s has no access to Kafka any more", f.tenant)

@@ -1,6 +1,10 @@
 package cli
 
-import "context"
+import (
+	"context"
+
+	"github.com/neuronx/engine/services/neuronx/operate"
+)
 
 // locationIsFree refuses an account of the CRM that another tenant is connected to: each would find the other's contacts by their keys, and
 // write its leads over them.
@@ -8,11 +12,11 @@ func (c *cli) locationIsFree(ctx context.Context, tenant, adapter, location, bas
 	if mode == "off" {
 		return nil
 	}
-	if c.value(envPostgres) == "" {
-		c.note("whether another tenant is connected to %s was not looked up: %s is not set", location, envPostgres)
+	if c.value(operate.EnvPostgres) == "" {
+		c.note("whether another tenant is connected to %s was not looked up: %s is not set", location, operate.EnvPostgres)
 		return nil
 	}
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return err
 	}
@@ -21,11 +25,11 @@ func (c *cli) locationIsFree(ctx context.Context, tenant, adapter, location, bas
 		WHERE adapter = $1 AND location = $2 AND base_url = $3 AND tenant_id <> $4 AND mode <> 'off'`, adapter, location, base, tenant).Scan(&other)
 	switch {
 	case err != nil:
-		return failed("look for tenants of the location", err).next("is the database provisioned? `neuronx provision`")
+		return operate.Fail("look for tenants of the location", err).Hint("is the database provisioned? `neuronx provision`")
 	case other == "":
 		return nil
 	}
-	return unsafe("tenant %s is connected to location %s", other, location).
-		why("both would write their leads over each other's contacts").
-		next("name another location, or disconnect the other first: `neuronx tenant connect-crm %s --location %s --token … --mode off`", other, location)
+	return operate.Unsafe("tenant %s is connected to location %s", other, location).
+		Because("both would write their leads over each other's contacts").
+		Hint("name another location, or disconnect the other first: `neuronx tenant connect-crm %s --location %s --token … --mode off`", other, location)
 }

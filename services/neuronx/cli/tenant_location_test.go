@@ -8,14 +8,15 @@ import (
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
 func TestConnectCRM_RefusesTheLocationOfAnotherTenant(t *testing.T) {
 	db := postgrestest.New(t, provision.Migrations()...)
 	var out bytes.Buffer
-	c := &cli{getenv: func(name string) (string, bool) { return db.URL(postgres.RoleOps), name == envPostgres }, settings: map[string]*string{}, out: &out, err: &out, format: formatTable}
-	defer c.close()
+	c := tool(map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}, &out, &out)
+	defer c.env.Close()
 	if _, err := db.Pool(t, "").Exec(t.Context(), `INSERT INTO neuronx.crm_connections (tenant_id, adapter, location, token, mode, sequence) VALUES
 		('acme', 'gohighlevel', 'loc1', 'secret://acme-ghl@1', 'record', 2), ('gone', 'gohighlevel', 'loc2', 'secret://gone-ghl@1', 'off', 2)`); err != nil {
 		t.Fatal(err)
@@ -33,8 +34,8 @@ func TestConnectCRM_RefusesTheLocationOfAnotherTenant(t *testing.T) {
 		"of another CRM":                 {"beta", "loc1", "https://crm.example.com", "send", false},
 	} {
 		err := c.locationIsFree(t.Context(), x.tenant, "gohighlevel", x.location, x.base, x.mode)
-		var e *Error
-		if x.refused != (errors.As(err, &e) && e.Exit == exitUnsafe && strings.Contains(e.What, "acme")) || !x.refused && err != nil {
+		var e *operate.Error
+		if x.refused != (errors.As(err, &e) && e.Kind == operate.KindUnsafe && strings.Contains(e.What, "acme")) || !x.refused && err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

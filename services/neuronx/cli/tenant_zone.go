@@ -12,6 +12,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/zone"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/projector/fold"
 )
 
@@ -40,7 +41,7 @@ zone counts the days of read.funnel_daily again, also those before it.`,
 			var want string
 			if len(args) == 2 {
 				if want = args[1]; !knownZone(want) {
-					return usage("%q is no time zone", want).next("%s", zoneHint(want))
+					return operate.Usage("%q is no time zone", want).Hint("%s", zoneHint(want))
 				}
 			}
 			ctx, cancel := c.bounded(cmd)
@@ -49,7 +50,7 @@ zone counts the days of read.funnel_daily again, also those before it.`,
 			if err != nil {
 				return err
 			}
-			behind, err := c.controlBehind(ctx, args[0])
+			behind, err := c.env.ControlBehind(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -67,11 +68,11 @@ zone counts the days of read.funnel_daily again, also those before it.`,
 				c.dryRun()
 				return nil
 			}
-			d, err := c.act(ctx, args[0], fold.TypeZoneSet, "tenant/"+args[0], "", map[string]any{"zone": want, "reason": orNil(reason), "by": orNil(by)})
+			d, err := c.env.Act(ctx, actor(""), args[0], fold.TypeZoneSet, "tenant/"+args[0], "", map[string]any{"zone": want, "reason": operate.OrNil(reason), "by": operate.OrNil(by)})
 			if err != nil {
 				return err
 			}
-			if err := c.applied(cmd, d); err != nil {
+			if err := c.env.Applied(cmd.Context(), d); err != nil {
 				return err
 			}
 			return c.showDone(d, "the days of tenant %s begin in %s", args[0], want)
@@ -85,17 +86,17 @@ zone counts the days of read.funnel_daily again, also those before it.`,
 }
 
 func (c *cli) zoneOf(ctx context.Context, tenant string) (zoneRow, error) {
-	pool, err := c.pool(ctx)
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return zoneRow{}, err
 	}
 	row := zoneRow{Tenant: tenant}
 	err = pool.QueryRow(ctx, `SELECT coalesce(zone, $2), zone IS NOT NULL FROM neuronx.tenants WHERE tenant_id = $1`, tenant, zone.UTC).Scan(&row.Zone, &row.Set)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return row, (&Error{Exit: exitFailed, What: "there is no tenant " + tenant, Code: event.CodeUnknownTenant}).next("`neuronx tenant list`")
+		return row, (&operate.Error{Kind: operate.KindFailed, What: "there is no tenant " + tenant, Code: event.CodeUnknownTenant}).Hint("`neuronx tenant list`")
 	}
 	if err != nil {
-		return row, failed("read the zone of "+tenant, err)
+		return row, operate.Fail("read the zone of "+tenant, err)
 	}
 	return row, nil
 }
@@ -118,7 +119,7 @@ func zoneHint(name string) string {
 			meant = append(meant, n)
 		}
 	}
-	if near := nearest(name, zone.Names()); len(meant) == 0 && len(name) > 4 && near != "" {
+	if near := operate.Nearest(name, zone.Names()); len(meant) == 0 && len(name) > 4 && near != "" {
 		meant = []string{near}
 	}
 	if len(meant) == 0 {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/neuronx/engine/pkg/safetext"
+	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // minColumn is what a column is cut to at most, in characters: less says nothing.
@@ -34,10 +35,7 @@ func (c *cli) columns() int {
 			return max(w, 40)
 		}
 	}
-	if c.getenv == nil { // a cli that was made to show one thing
-		return 0
-	}
-	if v, ok := c.getenv("COLUMNS"); ok {
+	if v, ok := c.source.Getenv("COLUMNS"); ok {
 		if w, err := strconv.Atoi(v); err == nil && w > 0 {
 			return max(w, 40)
 		}
@@ -93,7 +91,7 @@ func (c *cli) whole(name, detail, next string) {
 
 // wrapped breaks a sentence at words into lines of at most so many columns.
 func wrapped(sentence string, width int) []string {
-	lines := strings.Split(text.WrapSoft(safetext.Text(oneLine(sentence)), width), "\n")
+	lines := strings.Split(text.WrapSoft(safetext.Text(operate.OneLine(sentence)), width), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimRight(lines[i], " ")
 	}
@@ -121,7 +119,7 @@ func fit(header []string, rows [][]string, width int) (head []string, out [][]st
 	prose := make([]bool, n)
 	for _, r := range rows {
 		for i := range n {
-			prose[i] = prose[i] || sentence(r[i])
+			prose[i] = prose[i] || operate.Sentence(r[i])
 		}
 	}
 	shrink(widths[:n], width, func(i int) int { // text and data first: names and times say more whole
@@ -135,7 +133,7 @@ func fit(header []string, rows [][]string, width int) (head []string, out [][]st
 	for i, r := range rows {
 		out[i] = make([]string, n)
 		for j := range n {
-			out[i][j] = cut(r[j], widths[j])
+			out[i][j] = operate.Cut(r[j], widths[j])
 		}
 	}
 	return header[:n], out, header[n:]
@@ -157,9 +155,6 @@ func shrink(widths []int, width int, floor func(i int) int) {
 	}
 }
 
-// sentence reports whether a cell is text or data and no name; the branches of a tree are no text.
-func sentence(cell string) bool { return strings.Contains(strings.TrimLeft(cell, " └─"), " ") }
-
 func floor(header string) int { return max(minColumn, utf8.RuneCountInString(header)) }
 
 // least is the width of a table whose columns are cut as far as they may be.
@@ -178,25 +173,4 @@ func total(widths []int) int {
 		sum += w
 	}
 	return sum
-}
-
-// cut shortens a cell. A word without blanks, such as an id or a file, is cut in its middle, as its end tells it from others; a
-// sentence is cut at its end.
-func cut(s string, width int) string {
-	if text.StringWidthWithoutEscSequences(s) <= width {
-		return s
-	}
-	if width < 3 {
-		return text.Trim(s, width)
-	}
-	if sentence(s) {
-		return text.Trim(s, width-1) + "…"
-	}
-	runes := []rune(s)
-	front := (width - 1) / 2
-	back := width - 1 - front
-	for back > 0 && text.StringWidthWithoutEscSequences(string(runes[len(runes)-min(back, len(runes)):])) > width-1-front {
-		back--
-	}
-	return text.Trim(s, front) + "…" + string(runes[len(runes)-back:])
 }

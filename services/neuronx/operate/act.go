@@ -1,0 +1,208 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/control"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+)
+
+// Done is what a verb shows of the event it published.
+type Done struct {
+	Tenant   string `json:"tenant_id"`
+	EventID  string `json:"event_id"`
+	Type     string `json:"type"`
+	Subject  string `json:"subject"`
+	Sequence string `json:"sequence"` // a string: it passes 2^53
+}
+
+// Act publishes a signed event and waits until the sequencer has judged it.
+func (v *Env) Act(ctx context.Context, who Principal, tenant, typ, subject, id string, data map[string]any) (Done, error) {
+	return v.ActWith(ctx, tenant, func(pub *control.Publisher) (event.Event, error) {
+		return pub.Publish(ctx, tenant, typ, subject, id, data, control.WithSource(who.Source))
+	})
+}
+
+// ActWith is act for events that another package makes.
+func (v *Env) ActWith(ctx context.Context, tenant string, publish func(*control.Publisher) (event.Event, error)) (Done, error) {
+	if !event.ValidTenant(tenant) {
+		return Done{}, Usage("%q is not a tenant id", tenant).Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
+	}
+	pub, err := v.Publisher()
+	if err != nil {
+		return Done{}, err
+	}
+	admin, err := v.Admin()
+	if err != nil {
+		return Done{}, err
+	}
+	watch, err := newWatch(ctx, admin, tenant)
+	if err != nil {
+		return Done{}, Fail("look at the log", err)
+	}
+	cfg, err := v.Kafka()
+	if err != nil {
+		return Done{}, err
+	}
+	e, err := publish(pub)
+	if err != nil {
+		return Done{}, Fail("publish the event", err)
+	}
+	v.Note("published %s %s, waiting for the sequencer", e.Type, e.ID)
+	rec, err := watch.verdict(ctx, cfg, admin, e.ID)
+	if err != nil {
+		return Done{}, err
+	}
+	return Done{Tenant: tenant, EventID: e.ID, Type: e.Type, Subject: e.Subject, Sequence: strconv.FormatInt(rec.Sequence, 10)}, nil
+}
+
+// watch reads what is added to a tenant's partition of the log and of the dead
+// letters, from the moment it was made.
+type watch struct {
+	tenant    string
+	partition int32
+	next      map[string]int64 // by topic
+}
+
+func newWatch(ctx context.Context, admin *kafka.Admin, tenant string) (*watch, error) {
+	topics, err := admin.Topics(ctx, kafka.TopicEvents, kafka.TopicDeadLetter)
+	if err != nil {
+		return nil, err
+	}
+	n := topics[kafka.TopicEvents].Partitions
+	if n == 0 || topics[kafka.TopicDeadLetter].Partitions != n {
+		return nil, fmt.Errorf("the topics %s and %s are not there as declared; run `neuronx provision --execute`", kafka.TopicEvents, kafka.TopicDeadLetter)
+	}
+	w := &watch{tenant: tenant, partition: kafka.PartitionFor([]byte(tenant), n), next: map[string]int64{}}
+	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
+	if err != nil {
+		return nil, err
+	}
+	for _, topic := range []string{kafka.TopicEvents, kafka.TopicDeadLetter} {
+		w.next[topic] = ends[kafka.TopicPartition{Topic: topic, Partition: w.partition}]
+	}
+	return w, nil
+}
+
+var errFound = errors.New("found")
+
+// verdict waits for the event in the log (returned) or in the dead letters (an
+// error with the reason).
+func (w *watch) verdict(ctx context.Context, cfg kafka.Config, admin *kafka.Admin, id string) (event.Recorded, error) {
+	var rec event.Recorded
+	var refused error
+	look := func(r *kafka.Record) error {
+		if string(r.Key) != w.tenant {
+			return nil
+		}
+		if got, _ := kafka.Header(r, "ce_id"); got != id {
+			return nil
+		}
+		if r.Topic == kafka.TopicDeadLetter {
+			refused = refusedBySequencer(r)
+			return errFound
+		}
+		var err error
+		if rec, err = kafka.ParseRecorded(r); err != nil {
+			return err
+		}
+		return errFound
+	}
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
+		if err != nil && ctx.Err() == nil {
+			return rec, Fail("look at the log", err)
+		}
+		for topic, from := range w.next {
+			to, ok := ends[kafka.TopicPartition{Topic: topic, Partition: w.partition}]
+			if !ok || to <= from {
+				continue
+			}
+			switch err := kafka.ReadRange(ctx, cfg, topic, w.partition, from, to, look); {
+			case errors.Is(err, errFound):
+				return rec, refused
+			case err != nil && ctx.Err() == nil:
+				return rec, Fail("read the log", err)
+			}
+			w.next[topic] = to
+		}
+		select {
+		case <-ctx.Done():
+			return rec, (&Error{Kind: KindFailed, What: "the sequencer has not judged event " + id + " in time"}).
+				Because("it was published, and may still be admitted").
+				Hint("is ingest running? see `neuronx status`; the event is found with `neuronx events get --tenant %s %s`", w.tenant, id)
+		case <-poll.C:
+		}
+	}
+}
+
+func refusedBySequencer(r *kafka.Record) error {
+	code, _ := kafka.Header(r, event.DeadCode)
+	detail, _ := kafka.Header(r, event.DeadDetail)
+	e := &Error{Kind: KindFailed, What: "the engine refused it", Why: code + ": " + detail, Code: event.Code(code)}
+	switch event.Code(code) {
+	case event.CodeUnknownTenant:
+		e.Next = "`neuronx tenant create <tenant> --execute` makes a tenant; `neuronx tenant list` shows them"
+	case event.CodeTenantExists:
+		e.Next = "`neuronx tenant list` shows it; there is nothing to do"
+	case event.CodeInvalidSignature:
+		e.Next = "use the signing keys file of the running engine (" + EnvKeys + ")"
+	}
+	return e
+}
+
+// TakenBy waits until a consumer has taken in what was recorded: until then it goes by what was before.
+func (v *Env) TakenBy(ctx context.Context, group string, d Done) error {
+	pool, err := v.Pool(ctx)
+	if err != nil {
+		return err
+	}
+	want, err := strconv.ParseInt(d.Sequence, 10, 64)
+	if err != nil {
+		return Fail("read the sequence", err)
+	}
+	var row consumer.Row // the newest generation's
+	ok, err := Until(ctx, func() (bool, error) {
+		rows, err := consumer.Rows(ctx, pool, group, d.Tenant, "")
+		if len(rows) > 0 {
+			row = rows[len(rows)-1]
+		}
+		return row.Sequence >= want, err
+	})
+	if err != nil {
+		return Fail("read the progress of "+group, err)
+	}
+	if ok {
+		return nil
+	}
+	e := Partial("it is recorded as sequence %s, but %s has not taken it in yet", d.Sequence, group)
+	if row.State == consumer.Stalled {
+		return e.Because("the tenant is stalled there at sequence %d: %s", row.Sequence+1, row.Reason).Hint("see `neuronx status`; this need not be done again")
+	}
+	return e.Because("it has come to sequence %d", row.Sequence).Hint("is it running? see `neuronx status`; this need not be done again")
+}
+
+// Until polls cond every 100 ms; it is false at the end of ctx.
+func Until(ctx context.Context, cond func() (bool, error)) (bool, error) {
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		ok, err := cond()
+		if ok || (err != nil && ctx.Err() == nil) {
+			return ok, err
+		}
+		select {
+		case <-ctx.Done():
+			return false, nil
+		case <-poll.C:
+		}
+	}
+}

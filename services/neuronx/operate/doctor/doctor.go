@@ -1,0 +1,160 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/status"
+)
+
+// Finding is the result of one check.
+type Finding struct {
+	Check  string `json:"check"`
+	Result string `json:"result"` // ok | warn | fail | skipped
+	Detail string `json:"detail"`
+	Next   string `json:"next,omitempty"`
+
+	away string // of the first check of a part that failed: why the others are skipped
+}
+
+// Results of checks.
+const (
+	OK      = "ok"
+	Warn    = "warn"
+	Failed  = "fail"
+	Skipped = "skipped" // it was not made
+)
+
+// Options say how strict the checks are, and whom they ask.
+type Options struct {
+	Laptop bool     // accept what one machine can't have: replicas, a Postgres that syncs
+	Admin  []string // URLs of the processes' admin ports; empty: dev's
+}
+
+// Examine makes all checks. The error says that nothing of the engine runs or is configured.
+func Examine(ctx context.Context, env *operate.Env, opt Options) ([]Finding, error) {
+	urls := status.AdminURLs(env, opt.Admin)
+	if err := env.NeedEngine(urls); err != nil {
+		return nil, err
+	}
+	x := &examination{env}
+	return x.examine(ctx, x.checks(opt.Laptop, urls)), nil
+}
+
+// examination makes checks in one session.
+type examination struct{ env *operate.Env }
+
+// check is one that doctor makes.
+type check struct {
+	name string
+	env  string // the setting without which it is skipped; empty: none
+	part string // what it needs an answer from: when that is away, the check is skipped
+	run  func(context.Context) []Finding
+}
+
+// What checks need an answer from.
+const (
+	partKafka    = "Kafka"
+	partPostgres = "Postgres"
+	partBoth     = "Kafka and Postgres"
+)
+
+func (x *examination) checks(laptop bool, urls []string) []check {
+	return []check{
+		{"kafka", operate.EnvBrokers, "", one(x.checkKafka)},
+		{"kafka: who may write", operate.EnvBrokers, partKafka, one(x.checkAuthentication)},
+		{"kafka: disks", operate.EnvBrokers, partKafka, x.checkDisks},
+		{"topics and brokers", operate.EnvBrokers, partKafka, func(ctx context.Context) []Finding { return x.checkSafety(ctx, laptop) }},
+		{"consumer groups", operate.EnvBrokers, partKafka, x.checkGroups},
+		{"transactions", operate.EnvBrokers, partKafka, x.checkTransactions},
+		{"sequencer's state", operate.EnvBrokers, partKafka, x.checkState},
+		{"ingress", operate.EnvBrokers, partKafka, x.checkIngress},
+		{"registry", operate.EnvRegistry, "", one(x.checkRegistry)},
+		{"postgres", operate.EnvPostgres, "", one(x.checkPostgres)},
+		{"postgres: writes", operate.EnvPostgres, partPostgres, one(x.checkWrites)},
+		{"postgres: durability", operate.EnvPostgres, partPostgres, x.sql(func(ctx context.Context, pool *pgxpool.Pool) []Finding { return checkDurability(ctx, pool, laptop) })},
+		{"postgres: walls", operate.EnvPostgres, partPostgres, x.sql(checkWalls)},
+		{"archive", operate.EnvPostgres, partPostgres, x.sql(checkArchive)},
+		{"tables against the log", operate.EnvPostgres, partPostgres, x.sql(checkForged)},
+		{"outboxes against the log", operate.EnvPostgres, partBoth, x.checkOutboxNumbers},
+		{"rules", operate.EnvPostgres, partPostgres, x.sql(checkTripped)},
+		{"CRM connections", operate.EnvPostgres, partPostgres, x.sql(checkPaused)},
+		{"migrations", operate.EnvAdmin, "", one(x.checkMigrations)},
+		{"consumers", operate.EnvPostgres, partBoth, x.sql(x.checkConsumers)},
+		{"stalled tenants", operate.EnvPostgres, partPostgres, x.sql(checkStalled)},
+		{"clock: postgres", operate.EnvPostgres, partPostgres, one(x.checkClock)},
+		{"signing keys", operate.EnvKeys, "", one(x.checkKeys)},
+		{"http", operate.EnvHTTP, "", one(x.checkHTTP)},
+		{"processes", "", "", func(ctx context.Context) []Finding { return x.checkProcesses(ctx, urls) }},
+	}
+}
+
+// sql gives a check the connections to Postgres.
+func (x *examination) sql(check func(context.Context, *pgxpool.Pool) []Finding) func(context.Context) []Finding {
+	return func(ctx context.Context) []Finding {
+		pool, err := x.env.Pool(ctx)
+		if err != nil {
+			return []Finding{fail(err, "")}
+		}
+		return check(ctx, pool)
+	}
+}
+
+// examine makes the checks, each within its own time, so that a part that is away leaves time for the others.
+func (x *examination) examine(ctx context.Context, checks []check) []Finding {
+	var found []Finding
+	away := map[string]string{}        // why a part can't be asked
+	late := map[string]time.Duration{} // what checks took that a part answered slowly
+	for _, ch := range checks {
+		var results []Finding
+		switch {
+		case ch.env != "" && x.env.Value(ch.env) == "":
+			results = []Finding{{Result: Skipped, Detail: ch.env + " is not set"}}
+		case away[ch.part] != "":
+			results = []Finding{{Result: Skipped, Detail: away[ch.part]}}
+		default:
+			limited, cancel := context.WithTimeout(ctx, x.env.Timeout)
+			began := time.Now()
+			results = ch.run(limited)
+			// A part that answers slowly, or now and then, would cost every check much of its time, and the person all of it.
+			if took := time.Since(began); ch.part != "" && took > x.env.Timeout/4 && ctx.Err() == nil {
+				if late[ch.part] += took; late[ch.part] >= 2*x.env.Timeout {
+					away[ch.part] = ch.part + " answers too slowly: this takes a longer --timeout"
+					away[partBoth] = away[ch.part]
+				}
+			}
+			cancel()
+		}
+		for _, f := range results {
+			f.Check = ch.name
+			found = append(found, f)
+			switch {
+			case ch.name == "kafka" && f.Result == Failed:
+				away[partKafka] = cmp.Or(f.away, "Kafka does not answer")
+				away[partBoth] = away[partKafka]
+			case ch.name == "postgres" && f.Result == Failed:
+				away[partPostgres] = "Postgres does not answer"
+				away[partBoth] = away[partPostgres]
+			}
+		}
+	}
+	return found
+}
+
+func fail(err error, next string) Finding {
+	f := Finding{Result: Failed, Detail: err.Error(), Next: next}
+	var r *event.Refusal
+	if errors.As(err, &r) {
+		f.Detail = r.Detail
+		if r.Next != "" {
+			f.Next = r.Next
+		}
+	}
+	return f
+}

@@ -1,0 +1,48 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/services/neuronx/operate/status"
+)
+
+// checkTripped finds rules that do nothing although they are published.
+func checkTripped(ctx context.Context, pool *pgxpool.Pool) []Finding {
+	found, err := status.Rules(ctx, pool)
+	if err != nil {
+		return []Finding{fail(fmt.Errorf("read how the rules do: %w", err), "neuronx_ops may read neuronx.rule_health: run `neuronx provision --execute`")}
+	}
+	if len(found) == 0 {
+		return []Finding{{Result: OK, Detail: "none off, none cut, none failing"}}
+	}
+	var out []Finding
+	for _, r := range found {
+		f := Finding{Result: Warn, Detail: fmt.Sprintf("%s of %s: %s%s", r.Rule, r.Tenant, r.What(), r.Further("; ")), Next: r.Next()}
+		out = append(out, f)
+	}
+	return out
+}
+
+// checkPaused finds tenants whose effects wait because their CRM connection is refused.
+func checkPaused(ctx context.Context, pool *pgxpool.Pool) []Finding {
+	paused, err := ledger.ListPaused(ctx, pool, status.MaxPaused)
+	if err != nil {
+		return []Finding{fail(err, "neuronx provision --execute gives neuronx_ops the right to read neuronx.effects")}
+	}
+	if len(paused) == 0 {
+		return []Finding{{Result: OK, Detail: "none refused"}}
+	}
+	out := make([]Finding, len(paused))
+	for i, p := range paused {
+		out[i] = Finding{Result: Failed, Detail: status.PausedWhat(p), Next: status.PausedNext(p)}
+	}
+	if len(paused) == status.MaxPaused {
+		out = append(out, Finding{Result: Warn, Detail: fmt.Sprintf("only the first %d are named, there may be more", status.MaxPaused),
+			Next: "neuronx_crm_paused_tenants counts them all"})
+	}
+	return out
+}

@@ -1,0 +1,80 @@
+package status
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/neuronx/operate"
+)
+
+// Group is how a consumer group does.
+type Group struct {
+	Group   string `json:"group"`
+	State   string `json:"state"`
+	Members int    `json:"members"` // -1: unknown
+	Lag     int64  `json:"lag"`     // records; -1: unknown
+}
+
+// readGroups asks Kafka about every consumer group of the engine.
+func (o *Overview) readGroups(ctx context.Context, env *operate.Env) {
+	admin, err := env.Admin()
+	if err == nil {
+		err = Ping(ctx, admin)
+	}
+	if err != nil {
+		o.Problems = append(o.Problems, err.Error())
+		return
+	}
+	o.Groups = []Group{}
+	for _, g := range kafka.Groups() {
+		row := Group{Group: g, Members: -1, Lag: -1}
+		d, err := admin.DescribeGroup(ctx, g)
+		if err == nil {
+			row.State, row.Members = d.State, len(d.Members)
+			row.Lag, err = Lag(ctx, admin, g)
+		}
+		if err != nil {
+			o.Problems = append(o.Problems, fmt.Sprintf("group %s: %v", g, err))
+		}
+		o.Groups = append(o.Groups, row)
+	}
+}
+
+// Ping asks Kafka for an answer within 5 s: a request for something would be tried again for longer.
+func Ping(ctx context.Context, admin *kafka.Admin) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return admin.Ping(ctx)
+}
+
+// Lag is the records between a group's offsets and the ends of the
+// partitions it reads. A partition without a commit counts in full.
+func Lag(ctx context.Context, admin *kafka.Admin, group string) (int64, error) {
+	topic := kafka.TopicEvents
+	if group == kafka.GroupSequencer {
+		topic = kafka.TopicIngress
+	}
+	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, topic)
+	if err != nil {
+		return -1, err
+	}
+	starts, err := admin.StartOffsets(ctx, topic)
+	if err != nil {
+		return -1, err
+	}
+	committed, err := admin.Committed(ctx, group)
+	if err != nil {
+		return -1, err
+	}
+	var lag int64
+	for tp, end := range ends {
+		from := starts[tp]
+		if at, ok := committed[tp]; ok && at.Present {
+			from = max(from, at.Offset)
+		}
+		lag += max(0, end-from)
+	}
+	return lag, nil
+}

@@ -1,0 +1,62 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/services/neuronx/operate"
+)
+
+// MaxPaused bounds the tenants that `status` and `doctor` name because their CRM connection is refused.
+const MaxPaused = 100
+
+// PausedWhat says what is refused, and what that holds up.
+func PausedWhat(p ledger.Paused) string {
+	why := map[string]string{
+		ledger.PausedAuth:  "the CRM refuses the token",
+		ledger.PausedScope: "the token may not do all that effects need",
+	}[p.Reason]
+	if why == "" {
+		why = "no request can be made with its connection"
+	}
+	return fmt.Sprintf("%s: %s (%s); %s waiting, next try %s", p.Tenant, why, cmp.Or(p.LastError, "-"), operate.Plural(int(p.Waiting), "effect"), p.Next.UTC().Format(time.RFC3339))
+}
+
+// PausedNext is the command that ends it. It keeps the mode that is in force: without --mode the connection would only record.
+func PausedNext(p ledger.Paused) string {
+	if p.Location == "" {
+		return "neuronx tenant connect-crm " + p.Tenant
+	}
+	next := fmt.Sprintf("neuronx tenant connect-crm %s --location %s --token <secret://id@version of a token that works, now %s> --mode %s", p.Tenant, p.Location, p.Token, p.Mode)
+	if p.BaseURL != "" {
+		next += " --base-url " + p.BaseURL
+	}
+	return next + " --execute"
+}
+
+// pausedTenants names each tenant once, in order.
+func pausedTenants(paused []ledger.Paused) []string {
+	var names []string
+	for _, p := range paused {
+		if n := len(names); n == 0 || names[n-1] != p.Tenant { // they come sorted by tenant
+			names = append(names, p.Tenant)
+		}
+	}
+	return names
+}
+
+// pausedWrong is what status finds wrong; "" is nothing.
+func pausedWrong(paused []ledger.Paused) string {
+	names := pausedTenants(paused)
+	if len(names) == 0 {
+		return ""
+	}
+	wrong := operate.Plural(len(names), "tenant") + " whose CRM connection is refused: " + strings.Join(names, ", ")
+	if len(paused) >= MaxPaused {
+		wrong = "at least " + wrong
+	}
+	return wrong
+}

@@ -1,0 +1,47 @@
+package status
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestStatus_JudgesWhatIsWrong(t *testing.T) {
+	o := Overview{
+		Processes: []Process{{URL: "http://a", Answers: true, Ready: true}, {URL: "http://b", Detail: "connection refused"}},
+		Groups:    []Group{{Group: "neuronx.rules", Members: 0, Lag: 7}, {Group: "neuronx.projector", Members: 1, Lag: 7}},
+		Stalled:   []Stalled{{Consumer: "neuronx.rules", Tenant: "acme"}, {Consumer: "neuronx.archiver", Tenant: "acme"}}, // one tenant
+	}
+	o.judge()
+	if got := strings.Join(o.Wrong, "; "); got != "http://b does not answer: connection refused; nobody reads as neuronx.rules; 1 stalled tenant" {
+		t.Error(got)
+	}
+	if next := o.Stalled[0].Next(); next != "neuronx stalled retry --consumer rules --tenant acme" {
+		t.Error(next)
+	}
+	control := Stalled{Consumer: "neuronx.projector.control", Tenant: "acme"}
+	if next := control.Next(); next != "neuronx stalled retry --consumer projector --feed control --tenant acme" {
+		t.Error(next)
+	}
+	fine := Overview{Processes: []Process{{Answers: true, Ready: true}}, Groups: []Group{{Group: "x", Members: 0, Lag: 0}}}
+	if fine.judge(); len(fine.Wrong) > 0 {
+		t.Error(fine.Wrong)
+	}
+}
+
+func TestStatus_PointsAtStalledListWhenTenantsAreStalled(t *testing.T) {
+	stalled := []Stalled{{Consumer: "neuronx.rules", Tenant: "acme"}}
+	for _, x := range []struct {
+		o    Overview
+		want string
+	}{
+		{Overview{Stalled: stalled}, "neuronx stalled list"},
+		{Overview{Stalled: stalled, Groups: []Group{{Group: "x", Lag: 1}}}, "neuronx stalled list, then neuronx doctor"},
+		{Overview{Stalled: stalled, Problems: []string{"Kafka is away"}}, "neuronx stalled list, then neuronx doctor"},
+		{Overview{Groups: []Group{{Group: "x", Lag: 1}}}, "neuronx doctor"},
+	} {
+		x.o.judge()
+		if got := x.o.next(); got != x.want {
+			t.Errorf("%+v: next: %s, want %s", x.o, got, x.want)
+		}
+	}
+}
