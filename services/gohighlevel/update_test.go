@@ -114,7 +114,7 @@ func TestUpdate_AfterALostOneKnowsNothing(t *testing.T) {
 	lost := r.change("l1", map[string]any{"first_name": "Bea"})
 	r.apply(lost)
 	dead := r.worker()
-	jobs, err := dead.begin(context.Background(), tenant, 1, newAccount(time.Now()))
+	jobs, _, err := dead.begin(context.Background(), tenant, 1, newAccount(time.Now()))
 	if err != nil || len(jobs) != 1 {
 		t.Fatalf("%d jobs, %v", len(jobs), err)
 	}
@@ -182,7 +182,7 @@ func (r *rig) killAfter(t *testing.T, requests int) {
 			cancel()
 		}
 	}
-	jobs, err := w.begin(ctx, tenant, 1, newAccount(time.Now()))
+	jobs, _, err := w.begin(ctx, tenant, 1, newAccount(time.Now()))
 	if err != nil || len(jobs) != 1 {
 		t.Fatalf("%d jobs, %v", len(jobs), err)
 	}
