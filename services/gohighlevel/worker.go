@@ -262,7 +262,7 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		base, token, problem := w.door(ten)
 		for _, e := range due {
 			link := links[e.Command.LeadID]
-			j := job{effect: e, baseURL: base, token: token, account: acct, started: started, state: effect.State{
+			j := job{effect: e, version: link.Version, baseURL: base, token: token, account: acct, started: started, state: effect.State{
 				Kind: e.Kind, Command: e.Command, NotAfter: e.NotAfter, Mode: ten.Mode(e.Kind), Connected: ten.Connected,
 				Location: ten.Connection.Location, ContactID: link.Contact, Keys: link.Keys, Known: link.Known, Adopt: link.Fresh,
 				Fact: e.Envelope.Fact, Facts: link.Facts,
