@@ -91,7 +91,7 @@ func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
 	status("tenant.suspended")
 	noError(t, r.c.WaitIdle(ctx, time.Minute))
 	for i := range 3 {
-		r.send(id, fmt.Sprint("closed-", i), "lead.scored", map[string]any{"lead_id": fmt.Sprint(i), "score": 80}, false)
+		r.send(id, fmt.Sprint("closed-", i), "lead.scored", map[string]any{"lead_id": fmt.Sprint("l", i), "score": 80}, false)
 	}
 	r.send(id, "spoilt", "lead.created", map[string]any{"lead_id": "9"}, true)
 	r.send("ghost", "nobody", "lead.created", map[string]any{"lead_id": "9"}, false)
@@ -99,7 +99,7 @@ func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
 	if counts := r.run(0, "tenant_suspended", "list", "--by", "reason"); !strings.Contains(counts, "unknown_tenant") {
 		t.Errorf("counts:\n%s", counts)
 	}
-	r.run(0, `"lead_id": "0"`, "show", open["closed-0"].Ref)
+	r.run(0, `"lead_id": "l0"`, "show", open["closed-0"].Ref)
 	r.run(0, `"value_hex"`, "show", open["spoilt"].Ref)
 
 	// A suspended tenant stays closed, and a letter whose retry was refused goes on as another.
@@ -124,7 +124,7 @@ func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
 	r.run(2, "one or the other", "retry", open["nobody"].Ref, "--tenant", id)
 
 	// The producer repeats what was refused: that is a duplicate of what was sent again.
-	r.send(id, "closed-0", "lead.scored", map[string]any{"lead_id": "0", "score": 80}, false)
+	r.send(id, "closed-0", "lead.scored", map[string]any{"lead_id": "l0", "score": 80}, false)
 	noError(t, r.c.WaitIdle(ctx, time.Minute))
 
 	log, err := r.c.Log(ctx)

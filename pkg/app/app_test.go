@@ -59,6 +59,19 @@ func TestLoad_NamesEveryProblemAtOnce(t *testing.T) {
 	}
 }
 
+func TestLoad_SuggestsTheFirstOfTheFlagsThatAreMostLikeTheName(t *testing.T) {
+	for name, want := range map[string]string{"kafka-x": "did you mean kafka-brokers?", "kafka-tls-c": "did you mean kafka-tls-ca?", "ka": "--help lists the settings",
+		"kaf": "did you mean kafka-brokers?", "x": "--help lists the settings"} {
+		fs := pflag.NewFlagSet("x", pflag.ContinueOnError)
+		for _, flag := range []string{"kafka-user", "kafka-tls-key", "kafka-tls-ca", "kafka-brokers"} {
+			fs.String(flag, "", "")
+		}
+		if got := suggest(fs, name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
 func TestSecret_HidesItselfEverywhere(t *testing.T) {
 	s := struct{ URL Secret }{"postgres://u:hunter2@h/db"}
 	var log bytes.Buffer

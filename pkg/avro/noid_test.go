@@ -4,12 +4,13 @@ import "testing"
 
 func TestNamesNothing_TellsMissingValuesFromIds(t *testing.T) {
 	for _, id := range []string{"", " ", "\t\n", "\u00a0", "null", "NULL", "undefined", "NaN", "None", "[object Object]", "<nil>", "#N/A", "{{contact.id}}", "{{ lead.id }}", "${id}",
-		"\u200b", " \ufeff", "\u200e\u2060", "00000000-0000-0000-0000-000000000000", "%LEAD_ID%", "%%id%%", "*|LEADID|*", "<%= id %>", "[[id]]", "#{id}"} {
+		"\u200b", " \ufeff", "\u200e\u2060", "00000000-0000-0000-0000-000000000000", "%LEAD_ID%", "%%id%%", "*|LEADID|*", "<%= id %>", "[[id]]", "#{id}",
+		"0", "-1", "0.0", "-1.0", "000000000000000", "000000000000000AAA"} {
 		if !NamesNothing([]byte(id)) {
 			t.Errorf("%q is taken for an id", id)
 		}
 	}
-	for _, id := range []string{"0", "1", " 1", "1 ", "-", "nullify", "Null", "Nan", "none", "undefined-7", "{7f3c}", "$1", "#12", "é", "\u00a07", "{{a}}/1", "\u200b7",
+	for _, id := range []string{"1", "00", "01", "0x0", "10", "-0", "-2", "-11", "0.1", "0-1", "00000000000000", "0000000000000000", "000000000000001AAA", " 1", "1 ", "-", "nullify", "Null", "Nan", "none", "undefined-7", "{7f3c}", "$1", "#12", "é", "\u00a07", "{{a}}/1", "\u200b7",
 		"00000000-0000-0000-0000-000000000001", "0000", "%41", "%", "%%", "100%", "*", "[1]", "{}", "${", "🙂"} {
 		if NamesNothing([]byte(id)) {
 			t.Errorf("%q is taken for none", id)

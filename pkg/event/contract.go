@@ -51,7 +51,7 @@ func (e *Event) AdoptType(c Contract) *Refusal {
 func (e *Event) adoptSubject(c Contract, body []byte) *Refusal {
 	if field, value := c.Unnamed(e.Type, body); field != "" {
 		return Refuse(CodeInvalidBody, "%s is %.40q, which is the id of nothing: it is empty, or what programs write where a value is missing", field, value).
-			At("/data/" + field).Hint("send the id; all that lack one would become one and the same")
+			At("/data/" + field).Hint("send the id; all that lack one would become one and the same. Where it is a real id, put something before it, such as crm-0")
 	}
 	prefix, value := c.Subject(e.Type, body)
 	if len(value) == 0 || len(e.Subject) == len(prefix)+len(value) && e.Subject[:len(prefix)] == prefix && e.Subject[len(prefix):] == string(value) {

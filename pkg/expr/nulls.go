@@ -132,6 +132,9 @@ func (w *nulls) call(e ast.Expr, known paths) {
 		}
 		return
 	}
+	if name := call.FunctionName(); (name == operators.Divide || name == operators.Modulo) && len(args) == 2 && isZero(args[1]) {
+		w.wrong = append(w.wrong, w.problem(e, "division by zero: the expression fails whenever this is calculated"))
+	}
 	if call.IsMemberFunction() {
 		w.walk(call.Target(), known)
 		w.unsafe(call.Target(), known)
@@ -140,6 +143,11 @@ func (w *nulls) call(e ast.Expr, known paths) {
 		w.walk(a, known)
 		w.unsafe(a, known)
 	}
+}
+
+// isZero tells the literals 0 and 0u. Divided by 0.0, a double is infinite, which can be compared.
+func isZero(e ast.Expr) bool {
+	return e.Kind() == ast.LiteralKind && (e.AsLiteral() == types.IntZero || e.AsLiteral() == types.Uint(0))
 }
 
 // unsafe warns of an operand that may be null where null is an error.

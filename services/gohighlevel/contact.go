@@ -184,9 +184,6 @@ func (w *worker) save(ctx context.Context, tx pgx.Tx, j *job, contact string) er
 	if err == nil && owner != "" {
 		err = fmt.Errorf("contact %s was given to %s meanwhile", contact, effect.Holder(owner))
 	}
-	if err == nil && j.version == 0 {
-		j.version, err = ledger.Forget(ctx, tx, e.TenantID, loc, leadID(e), written(j.step.Calls)...)
-	}
 	if err == nil {
 		err = ledger.Learn(ctx, tx, e.TenantID, loc, leadID(e), j.version, j.wrote)
 	}

@@ -34,7 +34,7 @@ func TestWorker_KilledBetweenAttemptAndSend(t *testing.T) {
 	note, up := r.note("l1", "hello"), r.upsert("l2")
 	r.apply(note, up)
 	dead := r.worker()
-	jobs, err := dead.begin(context.Background(), tenant, 10, newAccount(time.Now()))
+	jobs, _, err := dead.begin(context.Background(), tenant, 10, newAccount(time.Now()))
 	if err != nil || len(jobs) != 2 {
 		t.Fatalf("%d jobs, %v", len(jobs), err)
 	}
@@ -85,7 +85,7 @@ func TestLedger_TakesALateAnswerThatIsSureAndNoOther(t *testing.T) {
 	note := r.note("l1", "hello")
 	r.apply(note)
 	w := r.worker()
-	jobs, err := w.begin(context.Background(), tenant, 1, newAccount(time.Now()))
+	jobs, _, err := w.begin(context.Background(), tenant, 1, newAccount(time.Now()))
 	if err != nil || len(jobs) != 1 {
 		t.Fatalf("%d jobs, %v", len(jobs), err)
 	}

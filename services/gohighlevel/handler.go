@@ -37,15 +37,56 @@ type handler struct {
 	log        *slog.Logger
 }
 
-// Apply implements consumer.Handler.
+// perBatch is how many commands, settings and outcomes of one tenant a batch folds. Each is a few statements, for which the batch of all
+// tenants waits: a tenant that derives thousands at once must not hold up its neighbours by all of them.
+const perBatch = 100
+
+// Apply implements consumer.Handler: the whole run, whatever it costs. The consumer prefers ApplyParts.
 func (h *handler) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error {
+	_, err := h.fold(ctx, tx, run, len(run.Events))
+	return err
+}
+
+// ApplyParts implements consumer.PartHandler: of each run as much as is the tenant's share of a batch. The tenant catches up with the rest
+// beside the loop, at the same share a transaction, and nothing is sent for it until it has (ledger.DueTenants).
+func (h *handler) ApplyParts(ctx context.Context, tx pgx.Tx, runs []consumer.Run) ([]consumer.Part, error) {
+	parts := make([]consumer.Part, len(runs))
+	for i, run := range runs {
+		n, err := h.fold(ctx, tx, run, perBatch)
+		if err != nil {
+			return nil, err
+		}
+		parts[i].Applied = n
+	}
+	return parts, nil
+}
+
+// fold applies events of a run up to a number of those that concern the ledger, and tells how many events it applied.
+func (h *handler) fold(ctx context.Context, tx pgx.Tx, run consumer.Run, most int) (int, error) {
 	var now standing
 	for i := range run.Events {
-		if err := h.apply(ctx, tx, &run.Events[i], &now); err != nil {
-			return fmt.Errorf("%s %s: %w", run.Events[i].Type, run.Events[i].ID, err)
+		r := &run.Events[i]
+		if h.concerns(r) {
+			if most == 0 {
+				return i, nil
+			}
+			most--
+		}
+		if err := h.apply(ctx, tx, r, &now); err != nil {
+			return i, fmt.Errorf("%s %s: %w", r.Type, r.ID, err)
 		}
 	}
-	return nil
+	return len(run.Events), nil
+}
+
+// concerns reports whether an event reads or writes the ledger. Most events of the log do not.
+func (h *handler) concerns(r *event.Recorded) bool {
+	switch r.Type {
+	case "engine.effect.resolved", "tenant.suspended", "tenant.resumed", "tenant.crm_connected", "tenant.effects_mode_set":
+		return true
+	}
+	kind, is := effect.KindOf(r.Type)
+	return is && known(kind) || h.box.Own(r)
 }
 
 // standing is what holds for a tenant between two events that may change it, so that a run of commands reads it once: the batch of all

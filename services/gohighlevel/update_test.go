@@ -114,7 +114,7 @@ func TestUpdate_AfterALostOneKnowsNothing(t *testing.T) {
 	lost := r.change("l1", map[string]any{"first_name": "Bea"})
 	r.apply(lost)
 	dead := r.worker()
-	jobs, err := dead.begin(context.Background(), tenant, 1, newAccount(time.Now()))
+	jobs, _, err := dead.begin(context.Background(), tenant, 1, newAccount(time.Now()))
 	if err != nil || len(jobs) != 1 {
 		t.Fatalf("%d jobs, %v", len(jobs), err)
 	}
@@ -182,7 +182,7 @@ func (r *rig) killAfter(t *testing.T, requests int) {
 			cancel()
 		}
 	}
-	jobs, err := w.begin(ctx, tenant, 1, newAccount(time.Now()))
+	jobs, _, err := w.begin(ctx, tenant, 1, newAccount(time.Now()))
 	if err != nil || len(jobs) != 1 {
 		t.Fatalf("%d jobs, %v", len(jobs), err)
 	}
@@ -271,5 +271,61 @@ func TestLedger_OldRequestsReadAsTheyWere(t *testing.T) {
 	e, found, err := ledger.Get(context.Background(), r.pool, tenant, up.ID, false)
 	if err != nil || !found || e.Command.Email != "l1@example.com" || len(e.Command.Clear) != 0 {
 		t.Fatalf("%+v %v", e.Command, err)
+	}
+}
+
+// The lead has a row without a contact, as after a merge that went wrong. What its new contact was made to hold is known all the same.
+func TestUpdate_WhatAContactWasMadeWithAgainIsKnown(t *testing.T) {
+	r := newRigWithLag(t, 0)
+	r.connect(tenant, "send")
+	fields := map[string]any{"email": "l1@example.com", "first_name": "Ann"}
+	first, update := r.change("l1", fields), r.change("l1", map[string]any{"first_name": "Bea"})
+	r.apply(first, update)
+	r.run(r.worker())
+	gone := r.waitStatus(update.ID, effect.Done).RemoteID
+	r.person("DELETE", "/contacts/"+gone, "")
+	if err := ledger.Unlink(t.Context(), r.pool, tenant, "loc-acme", "l1", gone); err != nil {
+		t.Fatal(err)
+	}
+	second := r.change("l1", fields)
+	r.apply(second)
+	made := r.waitStatus(second.ID, effect.Done)
+	if made.RemoteID == "" || made.RemoteID == gone {
+		t.Fatalf("%+v", made)
+	}
+	third := r.change("l1", fields)
+	r.apply(third)
+	if e := r.waitStatus(third.ID, effect.Done); e.Code != effect.CodeUnchanged || e.Attempts != 0 {
+		t.Errorf("sent once more: %+v", e)
+	}
+}
+
+// While a contact is being made, the log brings its link and another write begins. What the first one wrote is not known to be there still.
+func TestUpdate_KnowsNothingOfAContactThatAnotherWriteWasBegunFor(t *testing.T) {
+	r := newRigWithLag(t, 0)
+	r.connect(tenant, "send")
+	up := r.change("l1", map[string]any{"email": "l1@example.com", "first_name": "Ann"})
+	r.apply(up)
+	w := r.worker()
+	jobs, _, err := w.begin(t.Context(), tenant, 1, newAccount(time.Now()))
+	if err != nil || len(jobs) != 1 {
+		t.Fatalf("%d jobs, %v", len(jobs), err)
+	}
+	end := w.end(&jobs[0], w.send(t.Context(), nil, &jobs[0]))
+	if end.Status != effect.Done {
+		t.Fatalf("%+v", end)
+	}
+	if _, err := ledger.SaveLink(t.Context(), r.pool, tenant, "loc-acme", "l1", end.RemoteID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.Forget(t.Context(), r.pool, tenant, "loc-acme", "l1", "firstName"); err != nil {
+		t.Fatal(err)
+	}
+	if applied, err := w.write(t.Context(), &jobs[0], &end); err != nil || !applied {
+		t.Fatalf("%v, %v", applied, err)
+	}
+	links, err := ledger.Links(t.Context(), r.pool, tenant, "loc-acme", []string{"l1"})
+	if err != nil || links["l1"].Contact != end.RemoteID || len(links["l1"].Known) != 0 {
+		t.Errorf("%+v, %v; want the contact, of which nothing is known", links["l1"], err)
 	}
 }

@@ -37,6 +37,7 @@ type worker struct {
 	workerConfig
 	partitions func(ctx context.Context) []int32 // whose effects may be sent now
 	accounts   accounts
+	served     string // the tenant for which something was begun last: the next one's turn comes after it
 	wake       chan struct{}
 	slots      chan struct{}
 	flying     sync.WaitGroup
@@ -142,11 +143,11 @@ func (w *worker) pass(ctx, sending context.Context) (err error) {
 			return err
 		}
 	}
-	tenants, err := ledger.DueTenants(ctx, w.pool, parts, blocked, 200)
+	tenants, err := w.due(ctx, parts, blocked)
 	if err != nil {
 		return err
 	}
-	for _, tenant := range tenants {
+	for i, tenant := range tenants {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -155,7 +156,7 @@ func (w *worker) pass(ctx, sending context.Context) (err error) {
 			return nil
 		}
 		acct := w.accounts.get(tenant, time.Now())
-		share := shareOf(cap(w.slots), free, acct.inFlight())
+		share := min(shareOf(cap(w.slots), free, acct.inFlight()), max(1, free/(len(tenants)-i)))
 		if share == 0 { // asked before the account, whose breaker counts on a probe that it lets through
 			continue
 		}
@@ -163,7 +164,8 @@ func (w *worker) pass(ctx, sending context.Context) (err error) {
 		if room == 0 {
 			continue
 		}
-		jobs, err := w.begin(ctx, tenant, room, acct)
+		w.served = tenant
+		jobs, more, err := w.begin(ctx, tenant, room, acct)
 		acct.take(len(jobs))
 		if err != nil {
 			// One tenant's trouble must not hold up the others.
@@ -172,6 +174,9 @@ func (w *worker) pass(ctx, sending context.Context) (err error) {
 				w.log.Error("effects cannot be started; trying again", "tenant", tenant, "err", err)
 			}
 			continue
+		}
+		if more || len(jobs) == share { // there may be more to begin, for which there is room
+			w.Wake()
 		}
 		for _, j := range jobs {
 			w.slots <- struct{}{}
@@ -183,6 +188,20 @@ func (w *worker) pass(ctx, sending context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// tenantsAtOnce is how many tenants a pass looks at.
+const tenantsAtOnce = 200
+
+// due lists tenants with effects due, round robin: it begins after the tenant that was served last. In the order of waiting, tenants with
+// long queues would always be first.
+func (w *worker) due(ctx context.Context, parts []int32, blocked []string) ([]string, error) {
+	tenants, err := ledger.DueTenants(ctx, w.pool, parts, blocked, w.served, "", tenantsAtOnce)
+	if err != nil || w.served == "" || len(tenants) == tenantsAtOnce {
+		return tenants, err
+	}
+	rest, err := ledger.DueTenants(ctx, w.pool, parts, blocked, "", w.served, tenantsAtOnce-len(tenants))
+	return append(tenants, rest...), err
 }
 
 // shareOf is how many of the free slots a tenant may take that holds some of all already. A CRM that answers, but takes half a minute for
@@ -214,11 +233,10 @@ type job struct {
 }
 
 // begin decides about due effects of a tenant in one transaction: what needs no request ends here, the rest becomes sending. When
-// it returns, the attempts are committed; no byte was sent.
-func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *account) ([]job, error) {
-	var jobs []job
+// it returns, the attempts are committed; no byte was sent. more reports that some of them needs no request now.
+func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *account) (jobs []job, more bool, err error) {
 	started := time.Now()
-	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		jobs = nil
 		ten, err := ledger.LoadTenant(ctx, tx, tenant)
 		if err != nil {
@@ -244,7 +262,7 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		base, token, problem := w.endpoint(ten)
 		for _, e := range due {
 			link := links[e.Command.LeadID]
-			j := job{effect: e, baseURL: base, token: token, account: acct, started: started, state: effect.State{
+			j := job{effect: e, version: link.Version, baseURL: base, token: token, account: acct, started: started, state: effect.State{
 				Kind: e.Kind, Command: e.Command, NotAfter: e.NotAfter, Mode: ten.Mode(e.Kind), Connected: ten.Connected,
 				Location: ten.Connection.Location, ContactID: link.Contact, Keys: link.Keys, Known: link.Known, Adopt: link.Fresh,
 				Fact: e.Envelope.Fact, Facts: link.Facts,
@@ -271,15 +289,16 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 				jobs = append(jobs, j)
 			}
 		}
+		more = len(jobs) < len(due)
 		return nil
 	})
 	if err != nil {
-		return nil, err // a commit whose answer is lost leaves rows sending: the sweep decides about them
+		return nil, false, err // a commit whose answer is lost leaves rows sending: the sweep decides about them
 	}
 	for _, j := range jobs {
 		acct.owe(j.owed)
 	}
-	return jobs, nil
+	return jobs, more, nil
 }
 
 // beginOne makes an effect sending, or postpones it and says why.

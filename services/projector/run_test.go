@@ -3,6 +3,7 @@ package projector
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -120,6 +121,37 @@ func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
 		var origin string
 		err := f.admin.QueryRow(ctx, `SELECT origin FROM neuronx.progress WHERE consumer = 'neuronx.projector' AND generation = 2`).Scan(&origin)
 		return err == nil && strings.HasPrefix(origin, "definition ")
+	})
+}
+
+// What the service does beside its loop it does for both feeds: it rebuilds what an earlier build made, and removes what was retired.
+func TestRun_RedeclaresAndPurgesInBothFeeds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.kafka = kafkatest.Start(t)
+	url, _ := registrytest.Start(t, f.kafka)
+	_, file := signingKeys(t)
+	cfg := Config{Laptop: true, Settings: app.Settings{KafkaBrokers: f.kafka.Brokers, PostgresURL: app.Secret(f.db.URL(postgres.RoleProjector)), RegistryURL: url, SigningKeysFile: file}}
+	feeds := func(format string) {
+		for row, feed := range map[string]string{"neuronx.projector": "main", "neuronx.projector.control": "control"} {
+			f.exec(strings.NewReplacer("$row", "'"+row+"'", "$feed", "'"+feed+"'").Replace(format))
+		}
+	}
+	feeds(fmt.Sprintf(`INSERT INTO neuronx.progress (consumer, tenant_id, generation, partition, state, sequence, seen, definition)
+		VALUES ($row, 'old', 1, %d, 'live', 1, 1, 'of the build before')`, kafka.PartitionFor([]byte("old"), kafkatest.Partitions)))
+	feeds(`INSERT INTO neuronx.progress (consumer, tenant_id, generation, partition, state, updated_at) VALUES ($row, 'gone', 9, 0, 'retired', now() - interval '2 days')`)
+	feeds(`INSERT INTO projection.generations (tenant_id, feed, generation) VALUES ('gone', $feed, 9)`)
+	defer f.process(cfg)()
+	kafkatest.WaitFor(t, "generations of both feeds by this build's definitions", func(ctx context.Context) bool {
+		var built int
+		err := f.admin.QueryRow(ctx, `SELECT count(DISTINCT consumer) FROM neuronx.progress
+			WHERE tenant_id = 'old' AND generation > 1 AND origin LIKE 'definition %'`).Scan(&built)
+		return err == nil && built == 2
+	})
+	kafkatest.WaitFor(t, "what was known of the retired generations to be gone", func(ctx context.Context) bool {
+		var left int
+		err := f.admin.QueryRow(ctx, `SELECT count(*) FROM projection.generations WHERE tenant_id = 'gone'`).Scan(&left)
+		return err == nil && left == 0
 	})
 }
 

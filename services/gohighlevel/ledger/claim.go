@@ -14,14 +14,20 @@ import (
 // consumerName is the adapter's name in neuronx.progress.
 const consumerName = "neuronx.gohighlevel"
 
-// DueTenants lists tenants of the partitions that have an effect due, those that wait longest first, without those of except. A tenant whose progress is
-// catching up waits: what is still to be read may hold the outcome of what looks unsent.
-func DueTenants(ctx context.Context, q Querier, partitions []int32, except []string, limit int) ([]string, error) {
-	rows, err := q.Query(ctx, `SELECT e.tenant_id FROM neuronx.effects e
-		WHERE e.status = 'pending' AND e.next_attempt_at <= now() AND e.partition = ANY($1) AND e.tenant_id <> ALL($5)
-		  AND NOT EXISTS (SELECT 1 FROM neuronx.progress p WHERE p.consumer = $2 AND p.tenant_id = e.tenant_id AND p.state = 'catching-up')
-		  AND NOT EXISTS (SELECT 1 FROM neuronx.crm_connections c WHERE c.tenant_id = e.tenant_id AND c.adapter = $3 AND c.suspended)
-		GROUP BY e.tenant_id ORDER BY min(e.next_attempt_at) LIMIT $4`, partitions, consumerName, effect.Adapter, limit, except)
+// DueTenants lists tenants of the partitions that have an effect due, in the order of their ids: those after one, up to and including another
+// (empty: the end), without those of except. A tenant whose progress is catching up waits: what is still to be read may hold the outcome of
+// what looks unsent. It steps from tenant to tenant, so that one with very many effects costs no more than one with a few.
+func DueTenants(ctx context.Context, q Querier, partitions []int32, except []string, after, until string, limit int) ([]string, error) {
+	rows, err := q.Query(ctx, `WITH RECURSIVE t AS (
+			(SELECT tenant_id FROM neuronx.effects WHERE status = 'pending' AND tenant_id > $6 ORDER BY tenant_id LIMIT 1)
+			UNION ALL
+			SELECT (SELECT e.tenant_id FROM neuronx.effects e WHERE e.status = 'pending' AND e.tenant_id > t.tenant_id ORDER BY e.tenant_id LIMIT 1)
+			FROM t WHERE t.tenant_id IS NOT NULL AND ($7 = '' OR t.tenant_id < $7))
+		SELECT tenant_id FROM t WHERE tenant_id IS NOT NULL AND ($7 = '' OR tenant_id <= $7) AND tenant_id <> ALL($5)
+		  AND EXISTS (SELECT 1 FROM neuronx.effects e WHERE e.tenant_id = t.tenant_id AND e.status = 'pending' AND e.next_attempt_at <= now() AND e.partition = ANY($1))
+		  AND NOT EXISTS (SELECT 1 FROM neuronx.progress p WHERE p.consumer = $2 AND p.tenant_id = t.tenant_id AND p.state = 'catching-up')
+		  AND NOT EXISTS (SELECT 1 FROM neuronx.crm_connections c WHERE c.tenant_id = t.tenant_id AND c.adapter = $3 AND c.suspended)
+		LIMIT $4`, partitions, consumerName, effect.Adapter, limit, except, after, until)
 	if err != nil {
 		return nil, fmt.Errorf("list tenants with effects due: %w", err)
 	}

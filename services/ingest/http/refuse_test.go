@@ -111,6 +111,7 @@ func badInputs() []refused {
 		{name: "JSON sent as Avro", body: with("datacontenttype", mediaAvro), status: 400, code: event.CodeInvalidAttribute},
 		{name: "an empty id", media: mediaJSON, body: `{"lead_id":""}`, head: binary, status: 422, code: event.CodeInvalidBody},
 		{name: "an id of a template", media: mediaJSON, body: `{"lead_id":"{{contact.id}}"}`, head: binary, status: 422, code: event.CodeInvalidBody},
+		{name: "the id of a guest", body: with("data", map[string]any{"lead_id": "0"}), status: 422, code: event.CodeInvalidBody},
 		{name: "an id that was undefined", body: with("data", map[string]any{"lead_id": "undefined"}), status: 422, code: event.CodeInvalidBody},
 		{name: "binary without attributes", media: mediaJSON, body: `{"lead_id":"1"}`, status: 400, code: event.CodeMissingAttribute},
 		{name: "binary with an attribute twice", media: mediaJSON, body: `{"lead_id":"1"}`, head: append([]string{"ce-id", "2"}, binary...), status: 400, code: event.CodeInvalidAttribute},

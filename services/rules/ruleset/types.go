@@ -83,12 +83,32 @@ func (v *validator) one(p *expr.Program, vars map[string]expr.Type, proven []str
 	for _, w := range typed.Warnings {
 		tell(w, CodeNullable, true)
 	}
+	if why := constant(p); why != "" {
+		tell(expr.Problem{Message: "it fails whatever the event holds: " + why}, CodeInvalidExpression, false)
+	}
 	v.typed[p] = append(v.typed[p], typed)
 	return typed.Proven, nil
 }
 
+// constant tells why an expression that reads nothing of the event and the state fails; "" when it does not, or reads something.
+func constant(p *expr.Program) string {
+	for _, variable := range []string{"data", "event", "state"} {
+		if p.Reads(variable) {
+			return ""
+		}
+	}
+	_, err := p.Eval(nil)
+	var failed *expr.EvalError
+	if !errors.As(err, &failed) || failed.Code == expr.CodeDeadline || failed.Code == expr.CodeCost {
+		return "" // a slow machine says nothing about the expression, and costs are told beside the budgets
+	}
+	return failed.Error()
+}
+
 func codeOf(message string) string {
 	switch {
+	case strings.Contains(message, "division by zero"):
+		return CodeInvalidExpression
 	case strings.Contains(message, unset):
 		return CodeStateUnset
 	case strings.Contains(message, " has no such field"):
