@@ -29,10 +29,13 @@ type Row struct {
 
 const rowColumns = `consumer, tenant_id, generation, partition, sequence, seen, event_id, log_id, state, reason, coalesce(missing_since, 'epoch'), updated_at, coalesce(definition, '')`
 
-func scanRow(row pgx.CollectableRow) (Row, error) {
+func scanRow(row pgx.CollectableRow) (Row, error) { return scanRowAnd(row) }
+
+// scanRowAnd reads rowColumns and what stands behind them.
+func scanRowAnd(row pgx.CollectableRow, further ...any) (Row, error) {
 	var r Row
-	err := row.Scan(&r.Consumer, &r.TenantID, &r.Generation, &r.Partition, &r.Sequence, &r.Seen, &r.EventID, &r.LogID, &r.State, &r.Reason,
-		&r.MissingSince, &r.UpdatedAt, &r.Definition)
+	err := row.Scan(append([]any{&r.Consumer, &r.TenantID, &r.Generation, &r.Partition, &r.Sequence, &r.Seen, &r.EventID, &r.LogID, &r.State, &r.Reason,
+		&r.MissingSince, &r.UpdatedAt, &r.Definition}, further...)...)
 	if r.MissingSince.Unix() == 0 {
 		r.MissingSince = time.Time{}
 	}
