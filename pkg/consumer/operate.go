@@ -15,6 +15,7 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/stream"
 )
 
 var (
@@ -122,7 +123,7 @@ type Publisher interface {
 
 // SkipAnnounced is Skip that is itself an event, engine.projection.skipped, which is stored before the row moves: its id is derived, so a
 // repeat after a crash between the two is the same event. stored tells the id of the event that is skipped.
-func SkipAnnounced(ctx context.Context, pool *pgxpool.Pool, stored Archive, pub Publisher, opt SkipOptions) ([]Row, error) {
+func SkipAnnounced(ctx context.Context, pool *pgxpool.Pool, stored stream.Source, pub Publisher, opt SkipOptions) ([]Row, error) {
 	if opt.Reason == "" {
 		return nil, event.Refuse(event.CodeUsage, "a skip needs a reason")
 	}
