@@ -220,14 +220,9 @@ func (s *catcher) advance(ctx context.Context, r Row) (more bool, err error) {
 // lockRows locks the rows of a tenant, returns the one that was loaded as row as it is now, and how far it has to come. Its events are
 // applied before, so that no batch waits for that. It is errRowMoved if the row has changed in anything but in what was seen.
 func (s *catcher) lockRows(ctx context.Context, tx pgx.Tx, row Row) (now Row, goal int64, err error) {
-	found, err := tx.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
-		WHERE consumer = $1 AND tenant_id = $2 AND state <> 'retired' ORDER BY generation FOR UPDATE`, row.Consumer, row.TenantID)
+	rows, err := Lock(ctx, tx, row.Consumer, row.TenantID)
 	if err != nil {
-		return now, 0, fmt.Errorf("lock progress: %w", err)
-	}
-	rows, err := pgx.CollectRows(found, scanRow)
-	if err != nil {
-		return now, 0, fmt.Errorf("lock progress: %w", err)
+		return now, 0, err
 	}
 	i := slices.IndexFunc(rows, func(x Row) bool { return x.Generation == row.Generation })
 	if i < 0 || rows[i].Sequence != row.Sequence || rows[i].State != row.State {

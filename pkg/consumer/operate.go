@@ -180,3 +180,21 @@ func NewGeneration(ctx context.Context, tx pgx.Tx, consumer, tenant string, part
 	}
 	return g, nil
 }
+
+// Retire stops feeding generations of a tenant, and returns how many it stopped.
+func Retire(ctx context.Context, tx pgx.Tx, consumer, tenant string, generations ...int64) (int64, error) {
+	tag, err := tx.Exec(ctx, `UPDATE neuronx.progress SET state = 'retired', reason = '', updated_at = now()
+		WHERE consumer = $1 AND tenant_id = $2 AND generation = ANY($3) AND state <> 'retired'`, consumer, tenant, generations)
+	if err != nil {
+		return 0, fmt.Errorf("retire generations of %s: %w", tenant, err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// Lock locks the rows of a tenant that are not retired and returns them, generations ascending: the order in which the loop and the catch-up
+// lock them.
+func Lock(ctx context.Context, tx pgx.Tx, consumer, tenant string) ([]Row, error) {
+	rows, err := tx.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
+		WHERE consumer = $1 AND tenant_id = $2 AND state <> 'retired' ORDER BY generation FOR UPDATE`, consumer, tenant)
+	return collect(rows, err, "lock progress", scanRow)
+}
