@@ -57,6 +57,16 @@ func RowsBySequence(ctx context.Context, q Querier, tenant string, sequences ...
 	return collect(rows, err, pgx.RowToStructByPos[Row])
 }
 
+// Found returns at most limit of the tenant's events of an id, and of a source unless it is empty, in the order of the log: their EventID,
+// Type, Source, Sequence, Position and RecordedTime, so nothing of what may be large.
+func Found(ctx context.Context, q Querier, tenant, id, source string, limit int) ([]Row, error) {
+	rows, err := q.Query(ctx, `SELECT event_id, event_type, source, sequence, position, recorded_at FROM neuronx.tenant_events
+		WHERE tenant_id = $1 AND event_id = $2 AND ($4 = '' OR source = $4) ORDER BY sequence LIMIT $3`, tenant, id, limit, source)
+	return collect(rows, err, func(row pgx.CollectableRow) (r Row, err error) {
+		return r, row.Scan(&r.EventID, &r.Type, &r.Source, &r.Sequence, &r.Position, &r.RecordedTime)
+	})
+}
+
 // Filter chooses events of a tenant; a zero value chooses all.
 type Filter struct {
 	Tenant  string

@@ -142,10 +142,11 @@ type Offset struct {
 }
 
 // Offsets returns where consumers read on in the partitions of a topic, ordered by consumer, topic, partition and generation. An empty name
-// means any consumer, an empty topic any topic. A partition of which nothing was read has no row.
-func Offsets(ctx context.Context, q querier, consumer, topic string) ([]Offset, error) {
+// means any consumer, an empty topic any topic, no partition all. A partition of which nothing was read has no row.
+func Offsets(ctx context.Context, q querier, consumer, topic string, partitions ...int32) ([]Offset, error) {
 	rows, err := q.Query(ctx, `SELECT consumer, generation, topic, partition, topic_id, log_id, next_offset, extract(epoch FROM now() - updated_at)::float8
-		FROM neuronx.partition_progress WHERE ($1 = '' OR consumer = $1) AND ($2 = '' OR topic = $2) ORDER BY consumer, topic, partition, generation`, consumer, topic)
+		FROM neuronx.partition_progress WHERE ($1 = '' OR consumer = $1) AND ($2 = '' OR topic = $2) AND (coalesce(cardinality($3::int[]), 0) = 0 OR partition = ANY($3))
+		ORDER BY consumer, topic, partition, generation`, consumer, topic, partitions)
 	return collect(rows, err, "read offsets", func(row pgx.CollectableRow) (o Offset, err error) {
 		var idle float64
 		err = row.Scan(&o.Consumer, &o.Generation, &o.Topic, &o.Partition, &o.TopicID, &o.LogID, &o.Next, &idle)

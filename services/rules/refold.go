@@ -56,8 +56,11 @@ func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archiv
 
 // again puts those outputs into the outbox that are nowhere.
 func again(ctx context.Context, tx pgx.Tx, tenant string, outputs []event.Event, there map[string]bool, box *outbox.Outbox) ([]string, error) {
-	rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2
-		UNION SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND deriver = $2`, tenant, Deriver)
+	waiting, err := outbox.IDs(ctx, tx, tenant, Deriver)
+	if err != nil {
+		return nil, fmt.Errorf("look for derived events: %w", err)
+	}
+	rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND deriver = $2`, tenant, Deriver)
 	if err != nil {
 		return nil, fmt.Errorf("look for derived events: %w", err)
 	}
@@ -65,7 +68,7 @@ func again(ctx context.Context, tx pgx.Tx, tenant string, outputs []event.Event,
 	if err != nil {
 		return nil, fmt.Errorf("look for derived events: %w", err)
 	}
-	for _, id := range found {
+	for _, id := range append(found, waiting...) {
 		there[id] = true
 	}
 	var lost []*event.Event

@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/stream"
 )
@@ -239,9 +240,13 @@ func (s *shadow) excuse(ctx context.Context, tenant string, expected map[string]
 		if err := postgres.SetTenant(ctx, tx, tenant); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND event_id = ANY($3)
-			UNION SELECT event_id FROM neuronx.rule_storms WHERE tenant_id = $1 AND event_id = ANY($3)
-			UNION SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND event_id = ANY($3)`, tenant, Deriver, ids)
+		// The outbox first: what leaves it then is refused or in the log, and so is not taken for missing.
+		waiting, err := outbox.Waits(ctx, tx, tenant, Deriver, ids...)
+		if err != nil {
+			return fmt.Errorf("look for refused events: %w", err)
+		}
+		rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.rule_storms WHERE tenant_id = $1 AND event_id = ANY($2)
+			UNION SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND event_id = ANY($2)`, tenant, ids)
 		if err != nil {
 			return fmt.Errorf("look for refused events: %w", err)
 		}
@@ -249,7 +254,7 @@ func (s *shadow) excuse(ctx context.Context, tenant string, expected map[string]
 		if err != nil {
 			return fmt.Errorf("look for refused events: %w", err)
 		}
-		for _, id := range found {
+		for _, id := range append(found, waiting...) {
 			excused[id] = true
 		}
 		return nil
@@ -257,17 +262,9 @@ func (s *shadow) excuse(ctx context.Context, tenant string, expected map[string]
 	return excused, err
 }
 
-// applied is the sequence up to which the live service has evaluated.
-func (s *shadow) applied(ctx context.Context, tenant string) (sequence int64, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT sequence FROM neuronx.progress WHERE consumer = $1 AND generation = 1 AND tenant_id = $2`,
-		kafka.GroupRules, tenant).Scan(&sequence)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read progress: %w", err)
-	}
-	return sequence, nil
+// applied is the sequence up to which the live service has evaluated; it has one generation.
+func (s *shadow) applied(ctx context.Context, tenant string) (int64, error) {
+	return consumer.Applied(ctx, s.pool, kafka.GroupRules, tenant)
 }
 
 // replayed is the world of a shadow: every state begins empty.

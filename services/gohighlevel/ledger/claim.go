@@ -8,10 +8,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
-// consumerName is the adapter's name in neuronx.progress.
+// consumerName is the name under which the adapter has rows of progress.
 const consumerName = "neuronx.gohighlevel"
 
 // DueTenants lists tenants of the partitions that have an effect due, those that wait longest first, without those of except. A tenant whose progress is
@@ -19,7 +20,7 @@ const consumerName = "neuronx.gohighlevel"
 func DueTenants(ctx context.Context, q Querier, partitions []int32, except []string, limit int) ([]string, error) {
 	rows, err := q.Query(ctx, `SELECT e.tenant_id FROM neuronx.effects e
 		WHERE e.status = 'pending' AND e.next_attempt_at <= now() AND e.partition = ANY($1) AND e.tenant_id <> ALL($5)
-		  AND NOT EXISTS (SELECT 1 FROM neuronx.progress p WHERE p.consumer = $2 AND p.tenant_id = e.tenant_id AND p.state = 'catching-up')
+		  AND NOT EXISTS (SELECT 1 FROM `+consumer.ProgressOf("$2")+` p WHERE p.tenant_id = e.tenant_id AND p.state = 'catching-up')
 		  AND NOT EXISTS (SELECT 1 FROM neuronx.crm_connections c WHERE c.tenant_id = e.tenant_id AND c.adapter = $3 AND c.suspended)
 		GROUP BY e.tenant_id ORDER BY min(e.next_attempt_at) LIMIT $4`, partitions, consumerName, effect.Adapter, limit, except)
 	if err != nil {
