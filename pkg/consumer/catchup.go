@@ -13,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/stream"
 )
 
@@ -139,14 +140,7 @@ func (s *catcher) waiting(ctx context.Context, owned []int32) ([]Row, error) {
 	rows, err := s.c.cfg.Pool.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
 		WHERE consumer = $1 AND partition = ANY($2) AND state = 'catching-up' AND (tenant_id, generation) > ($3, $4)
 		ORDER BY tenant_id, generation LIMIT $5`, s.feed.consumer, owned, s.after.TenantID, s.after.Generation, waitingRows)
-	if err != nil {
-		return nil, fmt.Errorf("list catching-up tenants: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, scanRow)
-	if err != nil {
-		return nil, fmt.Errorf("list catching-up tenants: %w", err)
-	}
-	return list, nil
+	return postgres.Collect(rows, err, "list catching-up tenants", scanRow)
 }
 
 // advance takes one generation up to a chunk further, in one transaction.

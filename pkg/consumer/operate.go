@@ -15,6 +15,7 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/stream"
 )
 
@@ -32,14 +33,7 @@ var (
 func Rows(ctx context.Context, pool *pgxpool.Pool, consumer, tenant string, state State) ([]Row, error) {
 	rows, err := pool.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress WHERE consumer = $1 AND ($2 = '' OR tenant_id = $2)
 		AND ($3 = '' OR state = $3) ORDER BY tenant_id, generation`, consumer, tenant, string(state))
-	if err != nil {
-		return nil, fmt.Errorf("list progress: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, scanRow)
-	if err != nil {
-		return nil, fmt.Errorf("list progress: %w", err)
-	}
-	return list, nil
+	return postgres.Collect(rows, err, "list progress", scanRow)
 }
 
 // Retry makes the stalled generations of a tenant, or of all tenants if it is empty, catch up again, beginning with the event that they
@@ -196,5 +190,5 @@ func Retire(ctx context.Context, tx pgx.Tx, consumer, tenant string, generations
 func Lock(ctx context.Context, tx pgx.Tx, consumer, tenant string) ([]Row, error) {
 	rows, err := tx.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
 		WHERE consumer = $1 AND tenant_id = $2 AND state <> 'retired' ORDER BY generation FOR UPDATE`, consumer, tenant)
-	return collect(rows, err, "lock progress", scanRow)
+	return postgres.Collect(rows, err, "lock progress", scanRow)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/projector/fold"
 )
 
@@ -107,15 +108,9 @@ func retire(ctx context.Context, tx pgx.Tx, row, feed, tenant string) (int64, er
 		WHERE p.tenant_id = $2 AND p.state <> 'retired'
 			AND NOT EXISTS (SELECT FROM projection.generations g WHERE g.tenant_id = p.tenant_id AND g.feed = $3 AND `+uncounted+`
 				AND p.generation IN (g.generation, g.replaced))`, row, tenant, feed)
-	if err != nil {
-		return 0, fmt.Errorf("find generations of %s to retire: %w", tenant, err)
-	}
-	below, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return 0, fmt.Errorf("find generations of %s to retire: %w", tenant, err)
-	}
-	if len(below) == 0 {
-		return 0, nil
+	below, err := postgres.Collect(rows, err, "find generations of "+tenant+" to retire", pgx.RowTo[int64])
+	if err != nil || len(below) == 0 {
+		return 0, err
 	}
 	return consumer.Retire(ctx, tx, row, tenant, below...)
 }
@@ -200,12 +195,9 @@ func (p *Projector) abandon(ctx context.Context) error {
 				AND NOT EXISTS (SELECT FROM `+consumer.ProgressOf("$2")+` n JOIN `+consumer.ResetsOf("$3")+` r ON n.origin = 'reset ' || r.reset_id
 					AND r.state IN ('requested', 'running') WHERE n.tenant_id = g.tenant_id AND n.generation = g.generation)
 			RETURNING g.tenant_id`, p.feed, p.rowName(), kafka.GroupProjector)
+		tenants, err := postgres.Collect(rows, err, "look for counts that nobody waits for", pgx.RowTo[string])
 		if err != nil {
-			return fmt.Errorf("look for counts that nobody waits for: %w", err)
-		}
-		tenants, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return fmt.Errorf("look for counts that nobody waits for: %w", err)
+			return err
 		}
 		var problems []error
 		for _, tenant := range tenants {

@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/stream"
 )
 
@@ -58,15 +59,12 @@ func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archiv
 func again(ctx context.Context, tx pgx.Tx, tenant string, outputs []event.Event, there map[string]bool, box *outbox.Outbox) ([]string, error) {
 	waiting, err := outbox.IDs(ctx, tx, tenant, Deriver)
 	if err != nil {
-		return nil, fmt.Errorf("look for derived events: %w", err)
+		return nil, err
 	}
 	rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND deriver = $2`, tenant, Deriver)
+	found, err := postgres.Collect(rows, err, "look for derived events", pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("look for derived events: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("look for derived events: %w", err)
+		return nil, err
 	}
 	for _, id := range append(found, waiting...) {
 		there[id] = true

@@ -243,16 +243,13 @@ func (s *shadow) excuse(ctx context.Context, tenant string, expected map[string]
 		// The outbox first: what leaves it then is refused or in the log, and so is not taken for missing.
 		waiting, err := outbox.Waits(ctx, tx, tenant, Deriver, ids...)
 		if err != nil {
-			return fmt.Errorf("look for refused events: %w", err)
+			return err
 		}
 		rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.rule_storms WHERE tenant_id = $1 AND event_id = ANY($2)
 			UNION SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND event_id = ANY($2)`, tenant, ids)
+		found, err := postgres.Collect(rows, err, "look for refused events", pgx.RowTo[string])
 		if err != nil {
-			return fmt.Errorf("look for refused events: %w", err)
-		}
-		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return fmt.Errorf("look for refused events: %w", err)
+			return err
 		}
 		for _, id := range append(found, waiting...) {
 			excused[id] = true

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
@@ -23,14 +24,7 @@ func DueTenants(ctx context.Context, q Querier, partitions []int32, except []str
 		  AND NOT EXISTS (SELECT 1 FROM `+consumer.ProgressOf("$2")+` p WHERE p.tenant_id = e.tenant_id AND p.state = 'catching-up')
 		  AND NOT EXISTS (SELECT 1 FROM neuronx.crm_connections c WHERE c.tenant_id = e.tenant_id AND c.adapter = $3 AND c.suspended)
 		GROUP BY e.tenant_id ORDER BY min(e.next_attempt_at) LIMIT $4`, partitions, consumerName, effect.Adapter, limit, except)
-	if err != nil {
-		return nil, fmt.Errorf("list tenants with effects due: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("list tenants with effects due: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "list tenants with effects due", pgx.RowTo[string])
 }
 
 // Due locks up to limit effects of a tenant that may be worked on now: due, and without an earlier pending or sending effect of
@@ -43,14 +37,7 @@ func Due(ctx context.Context, tx pgx.Tx, tenant string, limit int) ([]Effect, er
 			AND b.status IN ('pending', 'sending') AND (b.command_sequence, b.effect_id) < (e.command_sequence, e.effect_id)
 			AND NOT (b.status = 'pending' AND b.code = $3 AND b.kind <> e.kind AND b.kind <> $4))
 		ORDER BY e.command_sequence LIMIT $2 FOR UPDATE OF e SKIP LOCKED`, tenant, limit, effect.CodeScope, effect.KindUpsert)
-	if err != nil {
-		return nil, fmt.Errorf("find effects due: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, scan)
-	if err != nil {
-		return nil, fmt.Errorf("find effects due: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "find effects due", scan)
 }
 
 // Begin makes a locked pending effect sending under a new attempt, with a lease. The caller commits before the first byte.
