@@ -6,10 +6,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // The archive's table is named in SQL by this package and by the archiver, which fills it; what others ask of it is asked here. The role
 // must see the rows: neuronx_ops sees all, the others those of the tenant that postgres.SetTenant has set in their transaction.
+
+const readArchive = "read the archive" // what every query here says in its errors
 
 // A Querier is a pool, a connection or a transaction.
 type Querier interface {
@@ -48,13 +52,13 @@ const rowColumns = `SELECT tenant_id, sequence, position, event_id, event_type, 
 // RowsByID returns the tenant's events of an id, in the order of the log. An id may recur after the key window.
 func RowsByID(ctx context.Context, q Querier, tenant, id string) ([]Row, error) {
 	rows, err := q.Query(ctx, rowColumns+` AND event_id = $2 ORDER BY sequence`, tenant, id)
-	return collect(rows, err, pgx.RowToStructByPos[Row])
+	return postgres.Collect(rows, err, readArchive, pgx.RowToStructByPos[Row])
 }
 
 // RowsBySequence returns the tenant's events of some sequences, as far as they are there, in the order of the log.
 func RowsBySequence(ctx context.Context, q Querier, tenant string, sequences ...int64) ([]Row, error) {
 	rows, err := q.Query(ctx, rowColumns+` AND sequence = ANY($2) ORDER BY sequence`, tenant, sequences)
-	return collect(rows, err, pgx.RowToStructByPos[Row])
+	return postgres.Collect(rows, err, readArchive, pgx.RowToStructByPos[Row])
 }
 
 // Found returns at most limit of the tenant's events of an id, and of a source unless it is empty, in the order of the log: their EventID,
@@ -62,7 +66,7 @@ func RowsBySequence(ctx context.Context, q Querier, tenant string, sequences ...
 func Found(ctx context.Context, q Querier, tenant, id, source string, limit int) ([]Row, error) {
 	rows, err := q.Query(ctx, `SELECT event_id, event_type, source, sequence, position, recorded_at FROM neuronx.tenant_events
 		WHERE tenant_id = $1 AND event_id = $2 AND ($4 = '' OR source = $4) ORDER BY sequence LIMIT $3`, tenant, id, limit, source)
-	return collect(rows, err, func(row pgx.CollectableRow) (r Row, err error) {
+	return postgres.Collect(rows, err, readArchive, func(row pgx.CollectableRow) (r Row, err error) {
 		return r, row.Scan(&r.EventID, &r.Type, &r.Source, &r.Sequence, &r.Position, &r.RecordedTime)
 	})
 }
@@ -84,7 +88,7 @@ func Newest(ctx context.Context, q Querier, f Filter) ([]Row, error) {
 		AND ($4 = '' OR jsonb_typeof(data) = 'object' AND EXISTS (SELECT FROM jsonb_each_text(data) f WHERE lower(f.value) = lower($4)))
 		AND ($5::timestamptz IS NULL OR recorded_at >= $5) AND ($6::timestamptz IS NULL OR recorded_at < $6)
 		ORDER BY sequence DESC LIMIT $7`, f.Tenant, f.Subject, f.Type, f.Email, orNull(f.Since), orNull(f.Until), f.Limit)
-	return collect(rows, err, pgx.RowToStructByPos[Row])
+	return postgres.Collect(rows, err, readArchive, pgx.RowToStructByPos[Row])
 }
 
 func orNull(t time.Time) *time.Time {
@@ -111,11 +115,11 @@ const fewColumns = `SELECT tenant_id, event_id, subject, sequence, occurred_at, 
 
 func each(rows pgx.Rows, err error, fn func(Row) error) error {
 	if err != nil {
-		return fmt.Errorf("read the archive: %w", err)
+		return fmt.Errorf(readArchive+": %w", err)
 	}
 	var r Row
 	if _, err := pgx.ForEachRow(rows, []any{&r.TenantID, &r.EventID, &r.Subject, &r.Sequence, &r.Time, &r.Data}, func() error { return fn(r) }); err != nil {
-		return fmt.Errorf("read the archive: %w", err)
+		return fmt.Errorf(readArchive+": %w", err)
 	}
 	return nil
 }
@@ -136,37 +140,37 @@ func Trace(ctx context.Context, q Querier, tenant, id, subject string, limit int
 	    WHERE down.depth < 32
 	)
 	SELECT DISTINCT sequence FROM down ORDER BY sequence LIMIT $4`, tenant, id, subject, limit)
-	return collect(rows, err, pgx.RowTo[int64])
+	return postgres.Collect(rows, err, readArchive, pgx.RowTo[int64])
 }
 
 // HasID reports whether the archive holds an event of the tenant with that id.
 func HasID(ctx context.Context, q Querier, tenant, id string) (bool, error) {
 	rows, err := q.Query(ctx, `SELECT EXISTS (SELECT FROM neuronx.tenant_events WHERE tenant_id = $1 AND event_id = $2)`, tenant, id)
-	return one(rows, err, pgx.RowTo[bool])
+	return postgres.CollectOne(rows, err, readArchive, pgx.RowTo[bool])
 }
 
 // HasSubject reports whether the archive holds an event of the tenant about that subject.
 func HasSubject(ctx context.Context, q Querier, tenant, subject string) (bool, error) {
 	rows, err := q.Query(ctx, `SELECT EXISTS (SELECT FROM neuronx.tenant_events WHERE tenant_id = $1 AND subject = $2)`, tenant, subject)
-	return one(rows, err, pgx.RowTo[bool])
+	return postgres.CollectOne(rows, err, readArchive, pgx.RowTo[bool])
 }
 
 // NewestIDs lists the different ids of a tenant's newest 1,000 events, NewestSubjects their subjects: what a person may have meant.
 func NewestIDs(ctx context.Context, q Querier, tenant string) ([]string, error) {
 	rows, err := q.Query(ctx, `SELECT DISTINCT event_id FROM (SELECT event_id FROM neuronx.tenant_events WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1000) newest`, tenant)
-	return collect(rows, err, pgx.RowTo[string])
+	return postgres.Collect(rows, err, readArchive, pgx.RowTo[string])
 }
 
 // NewestSubjects lists the different subjects of a tenant's newest 1,000 events.
 func NewestSubjects(ctx context.Context, q Querier, tenant string) ([]string, error) {
 	rows, err := q.Query(ctx, `SELECT DISTINCT subject FROM (SELECT subject FROM neuronx.tenant_events WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1000) newest`, tenant)
-	return collect(rows, err, pgx.RowTo[string])
+	return postgres.Collect(rows, err, readArchive, pgx.RowTo[string])
 }
 
 // FirstSince returns the lowest sequence of a tenant that was recorded then or later; ok is false if there is none.
 func FirstSince(ctx context.Context, q Querier, tenant string, at time.Time) (sequence int64, ok bool, err error) {
 	rows, err := q.Query(ctx, `SELECT min(sequence) FROM neuronx.tenant_events WHERE tenant_id = $1 AND recorded_at >= $2`, tenant, at)
-	first, err := one(rows, err, pgx.RowTo[*int64])
+	first, err := postgres.CollectOne(rows, err, readArchive, pgx.RowTo[*int64])
 	if err != nil || first == nil {
 		return 0, false, err
 	}
@@ -176,13 +180,13 @@ func FirstSince(ctx context.Context, q Querier, tenant string, at time.Time) (se
 // CountOf counts the tenant's events of some types whose sequence is above one.
 func CountOf(ctx context.Context, q Querier, tenant string, above int64, types ...string) (int64, error) {
 	rows, err := q.Query(ctx, `SELECT count(*) FROM neuronx.tenant_events WHERE tenant_id = $1 AND sequence > $2 AND event_type = ANY($3)`, tenant, above, types)
-	return one(rows, err, pgx.RowTo[int64])
+	return postgres.CollectOne(rows, err, readArchive, pgx.RowTo[int64])
 }
 
 // Count counts the tenant's events with sequences from from to through, both included. It reads no more than the index.
 func Count(ctx context.Context, q Querier, tenant string, from, through int64) (int64, error) {
 	rows, err := q.Query(ctx, `SELECT count(*) FROM neuronx.tenant_events WHERE tenant_id = $1 AND sequence BETWEEN $2 AND $3`, tenant, from, through)
-	return one(rows, err, pgx.RowTo[int64])
+	return postgres.CollectOne(rows, err, readArchive, pgx.RowTo[int64])
 }
 
 // Span is a range of sequences, both ends included.
@@ -194,7 +198,7 @@ func Holes(ctx context.Context, q Querier, tenant string, from, through int64, l
 			SELECT sequence, lag(sequence, 1, $2::bigint - 1) OVER (ORDER BY sequence) AS before
 			  FROM (SELECT sequence FROM neuronx.tenant_events WHERE tenant_id = $1 AND sequence BETWEEN $2 AND $3 UNION ALL SELECT $3::bigint + 1) x) y
 		WHERE sequence > before + 1 ORDER BY 1 LIMIT $4`, tenant, from, through, limit)
-	return collect(rows, err, pgx.RowToStructByPos[Span])
+	return postgres.Collect(rows, err, readArchive, pgx.RowToStructByPos[Span])
 }
 
 // Top is the upper end of a tenant's archive.
@@ -208,7 +212,7 @@ type Top struct {
 func TopOf(ctx context.Context, q Querier, tenant string) (Top, error) {
 	rows, err := q.Query(ctx, `SELECT coalesce((SELECT max(sequence) FROM neuronx.tenant_events WHERE tenant_id = $1), 0),
 		(SELECT count(*) FROM (SELECT hash, payload FROM neuronx.tenant_events WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 10) x WHERE hash <> sha256(payload))`, tenant)
-	return one(rows, err, pgx.RowToStructByPos[Top])
+	return postgres.CollectOne(rows, err, readArchive, pgx.RowToStructByPos[Top])
 }
 
 // Head is the newest archived event of a tenant.
@@ -226,7 +230,7 @@ func Heads(ctx context.Context, q Querier, tenants ...string) ([]Head, error) {
 	rows, err := q.Query(ctx, `SELECT l.tenant_id, e.log_partition, e.sequence, e.event_id, e.log_id FROM neuronx.tenant_leaves l
 		CROSS JOIN LATERAL (SELECT * FROM neuronx.tenant_events e WHERE e.tenant_id = l.tenant_id ORDER BY sequence DESC LIMIT 1) e
 		WHERE coalesce(cardinality($1::text[]), 0) = 0 OR l.tenant_id = ANY($1) ORDER BY 1`, tenants)
-	return collect(rows, err, pgx.RowToStructByPos[Head])
+	return postgres.Collect(rows, err, readArchive, pgx.RowToStructByPos[Head])
 }
 
 // Name is the id of the event under a sequence of a tenant, and the log that it was read from.
@@ -241,28 +245,5 @@ type Name struct {
 func NamesAt(ctx context.Context, q Querier, tenants []string, sequences []int64) ([]Name, error) {
 	rows, err := q.Query(ctx, `SELECT e.tenant_id, e.sequence, e.event_id, e.log_id FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::bigint[]) v (tenant_id, sequence)) v
 		CROSS JOIN LATERAL (SELECT * FROM neuronx.tenant_events e WHERE e.tenant_id = v.tenant_id AND e.sequence = v.sequence) e`, tenants, sequences)
-	return collect(rows, err, pgx.RowToStructByPos[Name])
-}
-
-func collect[T any](rows pgx.Rows, err error, fn pgx.RowToFunc[T]) ([]T, error) {
-	if err != nil {
-		return nil, fmt.Errorf("read the archive: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, fn)
-	if err != nil {
-		return nil, fmt.Errorf("read the archive: %w", err)
-	}
-	return list, nil
-}
-
-func one[T any](rows pgx.Rows, err error, fn pgx.RowToFunc[T]) (T, error) {
-	if err != nil {
-		var none T
-		return none, fmt.Errorf("read the archive: %w", err)
-	}
-	v, err := pgx.CollectOneRow(rows, fn)
-	if err != nil {
-		return v, fmt.Errorf("read the archive: %w", err)
-	}
-	return v, nil
+	return postgres.Collect(rows, err, readArchive, pgx.RowToStructByPos[Name])
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // ErrNotFound means that the archive does not hold the event.
@@ -113,14 +114,7 @@ func (r *Reader) Head(ctx context.Context, tenant string) (sequence int64, err e
 // Tenants lists the tenants that have a table in the archive, sorted. Only neuronx_ops may.
 func (r *Reader) Tenants(ctx context.Context) ([]string, error) {
 	rows, err := r.pool.Query(ctx, `SELECT tenant_id FROM neuronx.tenant_leaves ORDER BY tenant_id`)
-	if err != nil {
-		return nil, fmt.Errorf("list tenants of the archive: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("list tenants of the archive: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "list tenants of the archive", pgx.RowTo[string])
 }
 
 // read runs fn in a read-only transaction that sees one tenant. Plans are made for the tenant at hand: a generic plan would lock

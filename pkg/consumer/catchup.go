@@ -13,6 +13,8 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/stream"
 )
 
 const (
@@ -138,14 +140,7 @@ func (s *catcher) waiting(ctx context.Context, owned []int32) ([]Row, error) {
 	rows, err := s.c.cfg.Pool.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
 		WHERE consumer = $1 AND partition = ANY($2) AND state = 'catching-up' AND (tenant_id, generation) > ($3, $4)
 		ORDER BY tenant_id, generation LIMIT $5`, s.feed.consumer, owned, s.after.TenantID, s.after.Generation, waitingRows)
-	if err != nil {
-		return nil, fmt.Errorf("list catching-up tenants: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, scanRow)
-	if err != nil {
-		return nil, fmt.Errorf("list catching-up tenants: %w", err)
-	}
-	return list, nil
+	return postgres.Collect(rows, err, "list catching-up tenants", scanRow)
 }
 
 // advance takes one generation up to a chunk further, in one transaction.
@@ -174,7 +169,9 @@ func (s *catcher) advance(ctx context.Context, r Row) (more bool, err error) {
 	from := rows[r.TenantID][i]
 	to := from
 	if len(events) == 0 && broken == nil { // the loop may have kept more since it was asked
-		events = s.recent.from(r.key(), from.Sequence+1)
+		if events, err = follow(ctx, s.recent.Of(r.key()), from, s.chunkOf(r)); err != nil {
+			return false, err
+		}
 		events = s.bounded(r, events)
 	}
 	if len(events) > 0 {
@@ -217,14 +214,9 @@ func (s *catcher) advance(ctx context.Context, r Row) (more bool, err error) {
 // lockRows locks the rows of a tenant, returns the one that was loaded as row as it is now, and how far it has to come. Its events are
 // applied before, so that no batch waits for that. It is errRowMoved if the row has changed in anything but in what was seen.
 func (s *catcher) lockRows(ctx context.Context, tx pgx.Tx, row Row) (now Row, goal int64, err error) {
-	found, err := tx.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
-		WHERE consumer = $1 AND tenant_id = $2 AND state <> 'retired' ORDER BY generation FOR UPDATE`, row.Consumer, row.TenantID)
+	rows, err := Lock(ctx, tx, row.Consumer, row.TenantID)
 	if err != nil {
-		return now, 0, fmt.Errorf("lock progress: %w", err)
-	}
-	rows, err := pgx.CollectRows(found, scanRow)
-	if err != nil {
-		return now, 0, fmt.Errorf("lock progress: %w", err)
+		return now, 0, err
 	}
 	i := slices.IndexFunc(rows, func(x Row) bool { return x.Generation == row.Generation })
 	if i < 0 || rows[i].Sequence != row.Sequence || rows[i].State != row.State {
@@ -255,7 +247,7 @@ func (s *catcher) accountCatchUp(from, to Row, goal int64) {
 	switch to.State {
 	case Live:
 		delete(s.chunks, to.TenantID)
-		s.recent.trim(to.key(), to.Sequence)
+		s.recent.Trim(to.key(), to.Sequence)
 		s.c.metrics.built("live")
 		s.log.Info("tenant caught up", "tenant", to.TenantID, "feed", s.feed.name, "generation", to.Generation, "sequence", to.Sequence)
 	case Stalled:
@@ -269,37 +261,50 @@ func (s *catcher) accountCatchUp(from, to Row, goal int64) {
 
 // missing finds the events that follow a row: in the archive, in memory, and when they were waited for long enough, in the log.
 func (s *catcher) missing(ctx context.Context, r Row) ([]event.Recorded, error) {
-	// What the loop set aside a moment ago is here, in the order of the log.
-	if events := s.recent.from(r.key(), r.Sequence+1); len(events) > 0 && s.parts() {
-		return s.bounded(r, events), nil
+	kept := s.recent.Of(r.key())
+	var sources stream.Chain
+	if s.parts() { // what the loop set aside a moment ago is here, in the order of the log
+		sources = append(sources, kept)
 	}
 	if s.c.cfg.Archive != nil {
-		events, err := s.c.cfg.Archive.Events(ctx, r.TenantID, r.Sequence+1, s.chunkOf(r))
-		if err != nil {
-			return nil, fmt.Errorf("read archive: %w", err)
-		}
-		if events = consecutive(events, r.Sequence+1); len(events) > 0 {
-			return s.bounded(r, events), nil
-		}
+		sources = append(sources, s.c.cfg.Archive)
 	}
-	if events := s.recent.from(r.key(), r.Sequence+1); len(events) > 0 {
-		return s.bounded(r, events), nil
+	sources = append(sources, kept)
+	searched := false
+	if s.isSearched(r) {
+		sources = append(sources, stream.Log(func(ctx context.Context, fn func(*event.Recorded) error) error {
+			searched = true
+			return s.scan(ctx, r, fn)
+		}))
 	}
-	wait := min(s.c.cfg.GapTimeout/2, 30*time.Second) // the archiver is usually a moment behind: a scan of the log can wait
-	if s.c.cfg.Archive != nil && (r.MissingSince.IsZero() || time.Since(r.MissingSince) < wait) {
-		return nil, nil
-	}
-	if s.c.cfg.Archive == nil && r.Seen <= r.Sequence {
-		return nil, nil
-	}
-	if since := time.Since(s.scanned[r.TenantID]); since < wait {
-		return nil, nil
-	}
-	events, err := s.scan(ctx, r)
-	if len(events) == 0 {
+	events, err := follow(ctx, sources, r, s.chunkOf(r))
+	if searched && len(events) == 0 {
 		s.scanned[r.TenantID] = time.Now()
 	}
+	return s.bounded(r, events), err
+}
+
+// follow returns the events behind a row, at most limit of them. Where a source has later ones only, there are none yet: how long a
+// sequence may be missing is judged by the row.
+func follow(ctx context.Context, source stream.Source, r Row, limit int) ([]event.Recorded, error) {
+	events, err := stream.Next(ctx, source, r.TenantID, r.Sequence+1, limit)
+	if errors.Is(err, stream.ErrGap) {
+		return nil, nil
+	}
 	return events, err
+}
+
+// isSearched reports whether it is time to search the log for what a row lacks: a scan can wait, because the archiver is usually a moment
+// behind.
+func (s *catcher) isSearched(r Row) bool {
+	wait := min(s.c.cfg.GapTimeout/2, 30*time.Second)
+	if s.c.cfg.Archive != nil && (r.MissingSince.IsZero() || time.Since(r.MissingSince) < wait) {
+		return false
+	}
+	if s.c.cfg.Archive == nil && r.Seen <= r.Sequence {
+		return false
+	}
+	return time.Since(s.scanned[r.TenantID]) >= wait
 }
 
 // parts reports whether the handler decides how far a chunk goes.
@@ -332,19 +337,17 @@ func (s *catcher) took(r Row, asked, applied int) {
 	}
 }
 
-var errEnough = errors.New("enough")
-
-// scan looks for a row's next events in the log itself, below where the loop stands.
-func (s *catcher) scan(ctx context.Context, r Row) ([]event.Recorded, error) {
+// scan calls fn with the tenant's events in the log that may follow a row, below where the loop stands.
+func (s *catcher) scan(ctx context.Context, r Row, fn func(*event.Recorded) error) error {
 	tp := kafka.TopicPartition{Topic: kafka.TopicEvents, Partition: r.Partition}
 	starts, err := s.admin.StartOffsets(ctx, kafka.TopicEvents)
 	if err != nil {
-		return nil, Transient(fmt.Errorf("list start offsets: %w", err))
+		return Transient(fmt.Errorf("list start offsets: %w", err))
 	}
 	s.mu.Lock()
 	end := s.next[tp]
 	s.mu.Unlock()
-	var events []event.Recorded
+	var stopped error // by fn
 	err = kafka.ReadRange(ctx, s.c.cfg.Kafka, tp.Topic, tp.Partition, starts[tp], end, func(rec *kafka.Record) error {
 		if string(rec.Key) != r.TenantID {
 			return nil
@@ -353,17 +356,12 @@ func (s *catcher) scan(ctx context.Context, r Row) ([]event.Recorded, error) {
 		if err != nil || e.Sequence <= r.Sequence || !s.logs.continues(r.LogID, r.Sequence, &e) {
 			return nil // what is no event was reported by the loop
 		}
-		if e.Sequence != r.Sequence+1+int64(len(events)) {
-			return errEnough
-		}
 		e.Partition, e.Offset = rec.Partition, rec.Offset
-		if events = append(events, e); len(events) == s.chunkOf(r) {
-			return errEnough
-		}
-		return nil
+		stopped = fn(&e)
+		return stopped
 	})
-	if err != nil && !errors.Is(err, errEnough) {
-		return nil, Transient(fmt.Errorf("read the log: %w", err))
+	if err != nil && stopped == nil {
+		return Transient(fmt.Errorf("read the log: %w", err))
 	}
-	return events, nil
+	return err
 }

@@ -106,20 +106,6 @@ func (d *decision) postpone() {
 	d.after = nil
 }
 
-// consecutive cuts events after the first that does not follow the one before it, beginning with sequence next. Events below
-// next are left out.
-func consecutive(events []event.Recorded, next int64) []event.Recorded {
-	start := 0
-	for start < len(events) && events[start].Sequence < next {
-		start++
-	}
-	end := start
-	for end < len(events) && events[end].Sequence == next+int64(end-start) {
-		end++
-	}
-	return events[start:end]
-}
-
 // target is how far a generation must come before it has everything that is known of the tenant's log.
 func target(rows []Row) int64 {
 	var t int64

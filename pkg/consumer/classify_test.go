@@ -106,17 +106,3 @@ func TestTarget_IsTheHighestOfGenerationsThatAreNotRetired(t *testing.T) {
 		t.Errorf("got %d, want 7", got)
 	}
 }
-
-func TestConsecutive_CutsAtTheFirstHole(t *testing.T) {
-	for _, tc := range []struct {
-		events []event.Recorded
-		next   int64
-		want   int
-	}{
-		{logEvents(1, 2, 3), 1, 3}, {logEvents(1, 2, 3), 3, 1}, {logEvents(1, 2, 4), 1, 2}, {logEvents(2, 3), 1, 0}, {logEvents(1, 2), 3, 0}, {nil, 1, 0},
-	} {
-		if got := consecutive(tc.events, tc.next); len(got) != tc.want {
-			t.Errorf("consecutive(%d events, %d) gave %d, want %d", len(tc.events), tc.next, len(got), tc.want)
-		}
-	}
-}

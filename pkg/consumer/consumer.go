@@ -17,15 +17,9 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/avro"
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/stream"
 )
-
-// Archive is where missing sequences come from. *archive.Reader is one.
-type Archive interface {
-	// Events returns stored events of a tenant, ascending from a sequence.
-	Events(ctx context.Context, tenant string, from int64, limit int) ([]event.Recorded, error)
-}
 
 // Schemas finds the schema that a value was written with. *registry.Client is one.
 type Schemas interface {
@@ -41,13 +35,13 @@ type Config struct {
 	Slot        string // stands in the metadata of commits
 	Kafka       kafka.Config
 	Pool        *pgxpool.Pool
-	Archive     Archive     // nil: a missing sequence is a loss at once (the archiver)
-	Registry    Schemas     // for Decoder; nil when the handler does not decode
-	Feeds       []Feed      // further handlers of the same log, with progress of their own
-	DeadLetters bool        // read neuronx.deadletter too; the handler must be a DeadLetterHandler
-	MaxBatch    int         // records a batch; 0 means 2,000
-	Publish     PublishFunc // announces engine.replay.*; nil: nothing is announced
-	Meaning     string      // what a reset means here (rebuild, audit, compare, redeliver), for engine.replay.started
+	Archive     stream.Source // where missing sequences come from; nil: a missing sequence is a loss at once (the archiver)
+	Registry    Schemas       // for Decoder; nil when the handler does not decode
+	Feeds       []Feed        // further handlers of the same log, with progress of their own
+	DeadLetters bool          // read neuronx.deadletter too; the handler must be a DeadLetterHandler
+	MaxBatch    int           // records a batch; 0 means 2,000
+	Publish     PublishFunc   // announces engine.replay.*; nil: nothing is announced
+	Meaning     string        // what a reset means here (rebuild, audit, compare, redeliver), for engine.replay.started
 
 	RetryBudget time.Duration // how long one batch is tried again before its partitions are left to other members; 0 means 30 s
 	GapTimeout  time.Duration // how long a missing sequence is waited for; 0 means 10 min
@@ -175,7 +169,7 @@ type session struct {
 	topics []string
 	admin  *kafka.Admin
 	group  *kafka.Group
-	recent recent
+	recent stream.Recent
 	logs   lineage // a reseed needs an empty group, so it does not change under a member
 
 	catchers []*catcher // one a feed
@@ -204,8 +198,8 @@ func (c *Consumer) join(ctx context.Context) error {
 	defer admin.Close()
 	s := &session{
 		c: c, log: c.cfg.Log.With("consumer", c.cfg.Name), topics: []string{kafka.TopicEvents}, admin: admin,
-		recent: recent{events: map[string][]event.Recorded{}}, failed: time.Now(),
-		next: map[kafka.TopicPartition]int64{}, logIDs: map[kafka.TopicPartition]string{}, putBack: map[kafka.TopicPartition]bool{},
+		failed: time.Now(),
+		next:   map[kafka.TopicPartition]int64{}, logIDs: map[kafka.TopicPartition]string{}, putBack: map[kafka.TopicPartition]bool{},
 	}
 	s.catchers = s.newCatchers()
 	if err := c.register(ctx); err != nil {

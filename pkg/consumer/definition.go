@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // DefinedHandler is a handler whose data can be built again from the log, and which another build may build differently. Definition names
@@ -116,12 +116,5 @@ func BuiltOtherwise(ctx context.Context, q querier, consumer, definition string,
 	rows, err := q.Query(ctx, `SELECT `+rowColumns+` FROM (SELECT DISTINCT ON (tenant_id) * FROM neuronx.progress
 			WHERE consumer = $1 AND partition = ANY($2) ORDER BY tenant_id, generation DESC) newest
 		WHERE sequence > 0 AND definition IS DISTINCT FROM $3`, consumer, partitions, definition)
-	if err != nil {
-		return nil, fmt.Errorf("list generations of other definitions: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, scanRow)
-	if err != nil {
-		return nil, fmt.Errorf("list generations of other definitions: %w", err)
-	}
-	return list, nil
+	return postgres.Collect(rows, err, "list generations of other definitions", scanRow)
 }

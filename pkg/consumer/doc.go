@@ -37,9 +37,9 @@
 // model holds up.
 //
 // One transaction carries a batch of the log for all tenants in it, with a savepoint a tenant: an event that cannot be applied
-// stalls its tenant alone, exactly before that event. What a catching-up generation lacks is read from the archive by a second
-// goroutine, then from the newest records, which the loop keeps for it, and in the end from the log. Apply is never called
-// by two goroutines at once.
+// stalls its tenant alone, exactly before that event. What a catching-up generation lacks is read by a second goroutine through
+// pkg/stream: from the archive, then from the newest records, which the loop keeps for it, and in the end from the log. Apply is
+// never called by two goroutines at once.
 //
 // # An operator's reset, hop by hop
 //
@@ -57,6 +57,22 @@
 //
 // A member that dies on the way leaves the row requested or running, and the next one with the partition does the job again: events of a
 // reset have ids of the reset, so a repeat is one.
+//
+// # Files
+//
+// The package has more files than others, because everything that moves a row of its tables compares and sets it, and this is checked and
+// tested as one: a second package would have to export the moves. SQL on the tables is written here alone (queries.go for those who ask,
+// operate.go for operators, rebuilt.go for a log that was rebuilt). The others are, in the order in which a batch passes them:
+//
+//	consumer.go service.go handler.go       what a service gives and gets; one membership
+//	resume.go lineage.go                    where to begin, and in which log
+//	decode.go batch.go classify.go          records, runs of a tenant, what a run means to a row; pure but for decode.go
+//	process.go part.go transaction.go       the transaction of a batch
+//	feed.go skips.go definition.go          further handlers, skipped events, what built a generation
+//	catchup.go                              generations that are behind
+//	resets.go                               operators' resets
+//	rows.go tables.go migrations.go         the rows
+//	errors.go metrics.go                    which errors are tried again; what is counted
 //
 // # How it fails
 //

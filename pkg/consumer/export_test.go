@@ -5,20 +5,18 @@ import (
 	"errors"
 	"time"
 
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
 // HandleAs does what the loop does with one poll, as a member whose memory says that its partitions stand at next.
 func (c *Consumer) HandleAs(ctx context.Context, next map[kafka.TopicPartition]int64, recs []*kafka.Record) error {
-	s := &session{c: c, log: c.cfg.Log, next: next, logIDs: map[kafka.TopicPartition]string{}, ticked: time.Now(),
-		recent: recent{events: map[string][]event.Recorded{}}}
+	s := &session{c: c, log: c.cfg.Log, next: next, logIDs: map[kafka.TopicPartition]string{}, ticked: time.Now()}
 	return s.process(ctx, takeApart(recs, next))
 }
 
 // CatchUpAs takes the catching-up generations of partitions as far as they come.
 func (c *Consumer) CatchUpAs(ctx context.Context, partitions []int32) error {
-	s := &session{c: c, log: c.cfg.Log, recent: recent{events: map[string][]event.Recorded{}}}
+	s := &session{c: c, log: c.cfg.Log}
 	for _, k := range s.newCatchers() {
 		for busy := true; busy; {
 			busy = false

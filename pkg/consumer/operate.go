@@ -15,6 +15,8 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/stream"
 )
 
 var (
@@ -31,14 +33,7 @@ var (
 func Rows(ctx context.Context, pool *pgxpool.Pool, consumer, tenant string, state State) ([]Row, error) {
 	rows, err := pool.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress WHERE consumer = $1 AND ($2 = '' OR tenant_id = $2)
 		AND ($3 = '' OR state = $3) ORDER BY tenant_id, generation`, consumer, tenant, string(state))
-	if err != nil {
-		return nil, fmt.Errorf("list progress: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, scanRow)
-	if err != nil {
-		return nil, fmt.Errorf("list progress: %w", err)
-	}
-	return list, nil
+	return postgres.Collect(rows, err, "list progress", scanRow)
 }
 
 // Retry makes the stalled generations of a tenant, or of all tenants if it is empty, catch up again, beginning with the event that they
@@ -122,7 +117,7 @@ type Publisher interface {
 
 // SkipAnnounced is Skip that is itself an event, engine.projection.skipped, which is stored before the row moves: its id is derived, so a
 // repeat after a crash between the two is the same event. stored tells the id of the event that is skipped.
-func SkipAnnounced(ctx context.Context, pool *pgxpool.Pool, stored Archive, pub Publisher, opt SkipOptions) ([]Row, error) {
+func SkipAnnounced(ctx context.Context, pool *pgxpool.Pool, stored stream.Source, pub Publisher, opt SkipOptions) ([]Row, error) {
 	if opt.Reason == "" {
 		return nil, event.Refuse(event.CodeUsage, "a skip needs a reason")
 	}
@@ -178,4 +173,22 @@ func NewGeneration(ctx context.Context, tx pgx.Tx, consumer, tenant string, part
 		return 0, fmt.Errorf("insert generation: %w", err)
 	}
 	return g, nil
+}
+
+// Retire stops feeding generations of a tenant, and returns how many it stopped.
+func Retire(ctx context.Context, tx pgx.Tx, consumer, tenant string, generations ...int64) (int64, error) {
+	tag, err := tx.Exec(ctx, `UPDATE neuronx.progress SET state = 'retired', reason = '', updated_at = now()
+		WHERE consumer = $1 AND tenant_id = $2 AND generation = ANY($3) AND state <> 'retired'`, consumer, tenant, generations)
+	if err != nil {
+		return 0, fmt.Errorf("retire generations of %s: %w", tenant, err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// Lock locks the rows of a tenant that are not retired and returns them, generations ascending: the order in which the loop and the catch-up
+// lock them.
+func Lock(ctx context.Context, tx pgx.Tx, consumer, tenant string) ([]Row, error) {
+	rows, err := tx.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
+		WHERE consumer = $1 AND tenant_id = $2 AND state <> 'retired' ORDER BY generation FOR UPDATE`, consumer, tenant)
+	return postgres.Collect(rows, err, "lock progress", scanRow)
 }

@@ -55,36 +55,15 @@ func TestNextChunk_FollowsWhatTheLastOneDid(t *testing.T) {
 	}
 }
 
-func TestRecent_KeepsABoundedNumberOfBytes(t *testing.T) {
-	r := recent{events: map[string][]event.Recorded{}}
-	big := func(from int64, n int) []event.Recorded {
-		events := stretch(from, int64(n))
-		for i := range events {
-			events[i].Value = make([]byte, 1<<20)
-		}
-		return events
+func TestWithin_KeepsTheFirstEventInAnyCase(t *testing.T) {
+	events := stretch(1, 10)
+	for i := range events {
+		events[i].Value = make([]byte, 1<<20)
 	}
-	for i := range 30 {
-		tenant := string(rune('a' + i))
-		r.keep(tenant, big(1, 10))
-		r.keep(tenant, big(11, 3))
-		if got := r.events[tenant]; len(got) > 4 || (len(got) > 0 && got[len(got)-1].Sequence != 13) {
-			t.Fatalf("%d events of 1 MiB kept", len(got))
-		}
-	}
-	if r.bytes > recentAll || r.bytes < recentAll-recentBytes {
-		t.Errorf("%d bytes in all", r.bytes)
-	}
-	for i := range 30 {
-		r.trim(string(rune('a'+i)), 13)
-	}
-	if r.bytes != 0 || len(r.events) != 0 {
-		t.Errorf("%d bytes and %d tenants after all caught up", r.bytes, len(r.events))
-	}
-	if got := within(big(1, 10), partBytes); len(got) != 8 {
+	if got := within(events, partBytes); len(got) != 8 {
 		t.Errorf("a chunk begins with %d MiB", len(got))
 	}
-	if got := within(big(1, 3), 5); len(got) != 1 {
+	if got := within(events[:3], 5); len(got) != 1 {
 		t.Errorf("%d events, want the first in any case", len(got))
 	}
 }

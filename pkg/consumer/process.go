@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/stream"
 )
 
 // fillLimit is how many missing events are read from the archive inside a batch; a wider gap is filled beside the loop.
@@ -222,17 +223,16 @@ func (s *session) fill(ctx context.Context, j *job) (bool, error) {
 	if missing > fillLimit {
 		return false, nil
 	}
-	found, err := s.c.cfg.Archive.Events(ctx, j.row.TenantID, j.d.gapFrom, int(missing))
-	if err != nil {
+	found, err := stream.Next(ctx, s.c.cfg.Archive, j.row.TenantID, j.d.gapFrom, int(missing))
+	if err != nil && !errors.Is(err, stream.ErrGap) {
 		return false, fmt.Errorf("read archive: %w", err)
 	}
-	found = consecutive(found, j.d.gapFrom)
 	if int64(len(found)) < missing {
 		return false, nil
 	}
 	events := make([]event.Recorded, 0, len(j.events)+int(missing))
 	events = append(events, j.events[:len(j.events)-len(j.d.after)]...)
-	events = append(events, found[:missing]...)
+	events = append(events, found...)
 	j.events = append(events, j.d.after...)
 	return true, nil
 }
@@ -377,10 +377,10 @@ func (s *session) account(b batch, jobs []*job) {
 		}
 		switch {
 		case j.next.State == CatchingUp:
-			s.recent.keep(j.row.key(), j.events)
+			s.recent.Keep(j.row.key(), j.events)
 			s.wake()
 		case j.next.State == Live && len(jobs) > 0:
-			s.recent.trim(j.row.key(), j.next.Sequence)
+			s.recent.Trim(j.row.key(), j.next.Sequence)
 		}
 	}
 }

@@ -2,11 +2,12 @@ package consumer
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // The tables of consumers are named in SQL by this package alone; what others ask of them is asked here. The role must see the rows:
@@ -36,7 +37,7 @@ func NewestOf(consumer string) string {
 func AllRows(ctx context.Context, q querier, tenants ...string) ([]Row, error) {
 	rows, err := q.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
 		WHERE state <> 'retired' AND (coalesce(cardinality($1::text[]), 0) = 0 OR tenant_id = ANY($1)) ORDER BY consumer, tenant_id, generation`, tenants)
-	return collect(rows, err, "list progress", scanRow)
+	return postgres.Collect(rows, err, "list progress", scanRow)
 }
 
 // StalledRows returns the stalled rows of all consumers, ordered by tenant, consumer and generation, at most limit of them, and how many
@@ -44,7 +45,7 @@ func AllRows(ctx context.Context, q querier, tenants ...string) ([]Row, error) {
 func StalledRows(ctx context.Context, q querier, limit int) (list []Row, all int, err error) {
 	rows, err := q.Query(ctx, `SELECT `+rowColumns+`, count(*) OVER () FROM neuronx.progress WHERE state = 'stalled'
 		ORDER BY tenant_id, consumer, generation LIMIT $1`, limit)
-	list, err = collect(rows, err, "list stalled tenants", func(row pgx.CollectableRow) (Row, error) { return scanRowAnd(row, &all) })
+	list, err = postgres.Collect(rows, err, "list stalled tenants", func(row pgx.CollectableRow) (Row, error) { return scanRowAnd(row, &all) })
 	return list, all, err
 }
 
@@ -60,7 +61,7 @@ func Again(ctx context.Context, q querier, rows []Row) ([]Row, error) {
 	}
 	found, err := q.Query(ctx, `SELECT `+rowColumns+`, n FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS v (consumer, tenant_id, generation, n)
 		JOIN neuronx.progress USING (consumer, tenant_id, generation)`, consumers, tenants, generations)
-	_, err = collect(found, err, "read progress again", func(row pgx.CollectableRow) (Row, error) {
+	_, err = postgres.Collect(found, err, "read progress again", func(row pgx.CollectableRow) (Row, error) {
 		var n int64
 		r, err := scanRowAnd(row, &n)
 		if err == nil {
@@ -80,7 +81,7 @@ func TenantStates(ctx context.Context, q querier) (map[string]int64, error) {
 		FROM (SELECT tenant_id FROM neuronx.progress UNION SELECT tenant_id FROM neuronx.tenants) t LEFT JOIN neuronx.progress p USING (tenant_id)
 		GROUP BY t.tenant_id) each GROUP BY state`)
 	out := map[string]int64{}
-	_, err = collect(rows, err, "count tenants by state", func(row pgx.CollectableRow) (n int64, err error) {
+	_, err = postgres.Collect(rows, err, "count tenants by state", func(row pgx.CollectableRow) (n int64, err error) {
 		var state string
 		err = row.Scan(&state, &n)
 		out[state] = n
@@ -92,20 +93,20 @@ func TenantStates(ctx context.Context, q querier) (map[string]int64, error) {
 // Tenants lists the tenants that a consumer has rows of, retired ones included, sorted; an empty name means any consumer.
 func Tenants(ctx context.Context, q querier, consumer string) ([]string, error) {
 	rows, err := q.Query(ctx, `SELECT DISTINCT tenant_id FROM neuronx.progress WHERE $1 = '' OR consumer = $1 ORDER BY tenant_id`, consumer)
-	return collect(rows, err, "list tenants", pgx.RowTo[string])
+	return postgres.Collect(rows, err, "list tenants", pgx.RowTo[string])
 }
 
 // TenantsAhead lists the tenants of which another consumer has applied more than this one has, sorted.
 func TenantsAhead(ctx context.Context, q querier, consumer string) ([]string, error) {
 	rows, err := q.Query(ctx, `SELECT DISTINCT p.tenant_id FROM neuronx.progress p LEFT JOIN neuronx.progress a
 		ON a.consumer = $1 AND a.tenant_id = p.tenant_id WHERE p.state <> 'retired' AND p.sequence > coalesce(a.sequence, 0) ORDER BY p.tenant_id`, consumer)
-	return collect(rows, err, "list tenants that are ahead of "+consumer, pgx.RowTo[string])
+	return postgres.Collect(rows, err, "list tenants that are ahead of "+consumer, pgx.RowTo[string])
 }
 
 // Applied returns the last sequence of a tenant that a consumer has applied, in the generation that got furthest; 0 if there is none.
 func Applied(ctx context.Context, q querier, consumer, tenant string) (int64, error) {
 	rows, err := q.Query(ctx, `SELECT coalesce(max(sequence), 0) FROM neuronx.progress WHERE consumer = $1 AND tenant_id = $2`, consumer, tenant)
-	return one(rows, err, "read progress of "+tenant, pgx.RowTo[int64])
+	return postgres.CollectOne(rows, err, "read progress of "+tenant, pgx.RowTo[int64])
 }
 
 // Reach is how far a consumer is with a tenant, and how far any consumer is known to have read of it.
@@ -121,7 +122,7 @@ func ReachOf(ctx context.Context, q querier, consumer, tenant string) (Reach, er
 	rows, err := q.Query(ctx, `SELECT coalesce(max(sequence) FILTER (WHERE consumer = $2), 0), coalesce(max(greatest(sequence, seen)), 0),
 			coalesce(extract(epoch FROM now() - max(updated_at) FILTER (WHERE consumer = $2)), 0)::float8, coalesce(bool_or(consumer = $2), false)
 		FROM neuronx.progress WHERE tenant_id = $1 AND state <> 'retired'`, tenant, consumer)
-	return one(rows, err, "read how far "+consumer+" is with "+tenant, func(row pgx.CollectableRow) (r Reach, err error) {
+	return postgres.CollectOne(rows, err, "read how far "+consumer+" is with "+tenant, func(row pgx.CollectableRow) (r Reach, err error) {
 		var idle float64
 		err = row.Scan(&r.Applied, &r.Seen, &idle, &r.Known)
 		r.Idle = seconds(idle)
@@ -147,7 +148,7 @@ func Offsets(ctx context.Context, q querier, consumer, topic string, partitions 
 	rows, err := q.Query(ctx, `SELECT consumer, generation, topic, partition, topic_id, log_id, next_offset, extract(epoch FROM now() - updated_at)::float8
 		FROM neuronx.partition_progress WHERE ($1 = '' OR consumer = $1) AND ($2 = '' OR topic = $2) AND (coalesce(cardinality($3::int[]), 0) = 0 OR partition = ANY($3))
 		ORDER BY consumer, topic, partition, generation`, consumer, topic, partitions)
-	return collect(rows, err, "read offsets", func(row pgx.CollectableRow) (o Offset, err error) {
+	return postgres.Collect(rows, err, "read offsets", func(row pgx.CollectableRow) (o Offset, err error) {
 		var idle float64
 		err = row.Scan(&o.Consumer, &o.Generation, &o.Topic, &o.Partition, &o.TopicID, &o.LogID, &o.Next, &idle)
 		o.Idle = seconds(idle)
@@ -156,28 +157,3 @@ func Offsets(ctx context.Context, q querier, consumer, topic string, partitions 
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-// collect reads the rows of a query. what says in an error what was asked.
-func collect[T any](rows pgx.Rows, err error, what string, fn pgx.RowToFunc[T]) ([]T, error) {
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	list, err := pgx.CollectRows(rows, fn)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	return list, nil
-}
-
-// one reads the only row of a query.
-func one[T any](rows pgx.Rows, err error, what string, fn pgx.RowToFunc[T]) (T, error) {
-	list, err := collect(rows, err, what, fn)
-	if err == nil && len(list) != 1 {
-		err = fmt.Errorf("%s: %w", what, pgx.ErrNoRows)
-	}
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return list[0], nil
-}

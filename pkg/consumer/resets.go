@@ -248,6 +248,8 @@ func (s *session) tenantsBeyond(ctx context.Context, r Reset) ([]string, error) 
 	return slices.DeleteFunc(all, func(t string) bool { return !met[t] }), nil
 }
 
+var errEnough = errors.New("enough")
+
 func allIn(set map[string]bool, names []string) bool {
 	for _, n := range names {
 		if !set[n] {

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // Row is one row of neuronx.progress.
@@ -50,12 +51,9 @@ type querier interface {
 func loadRows(ctx context.Context, q querier, consumers, tenants []string) (map[string]map[string][]Row, error) {
 	rows, err := q.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.progress
 		WHERE consumer = ANY($1) AND tenant_id = ANY($2) AND state <> 'retired' ORDER BY tenant_id, generation`, consumers, tenants)
+	list, err := postgres.Collect(rows, err, "load progress", scanRow)
 	if err != nil {
-		return nil, fmt.Errorf("load progress: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, scanRow)
-	if err != nil {
-		return nil, fmt.Errorf("load progress: %w", err)
+		return nil, err
 	}
 	out := make(map[string]map[string][]Row, len(consumers))
 	for _, c := range consumers {

@@ -2,9 +2,10 @@ package outbox
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // Waiting is what a deriver's outboxes hold, all tenants together.
@@ -19,7 +20,7 @@ type Waiting struct {
 func AllWaiting(ctx context.Context, q Querier) ([]Waiting, error) {
 	rows, err := q.Query(ctx, `SELECT deriver, count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
 		FROM neuronx.outbox GROUP BY deriver ORDER BY deriver`)
-	return collect(rows, err, "count what waits in outboxes", pgx.RowToStructByPos[Waiting])
+	return postgres.Collect(rows, err, "count what waits in outboxes", pgx.RowToStructByPos[Waiting])
 }
 
 // Number is the last number that the outbox of a tenant and a deriver gave out.
@@ -32,36 +33,32 @@ type Number struct {
 func Numbers(ctx context.Context, q Querier, tenants ...string) ([]Number, error) {
 	rows, err := q.Query(ctx, `SELECT tenant_id, deriver, last FROM neuronx.outbox_numbers
 		WHERE coalesce(cardinality($1::text[]), 0) = 0 OR tenant_id = ANY($1) ORDER BY tenant_id, deriver`, tenants)
-	return collect(rows, err, "list outboxes", pgx.RowToStructByPos[Number])
+	return postgres.Collect(rows, err, "list outboxes", pgx.RowToStructByPos[Number])
 }
 
 // Drained returns the last numbers of the outboxes that gave out some and in which nothing waits, ordered by tenant and deriver.
 func Drained(ctx context.Context, q Querier) ([]Number, error) {
 	rows, err := q.Query(ctx, `SELECT tenant_id, deriver, last FROM neuronx.outbox_numbers n WHERE last > 0
 		AND NOT EXISTS (SELECT FROM neuronx.outbox o WHERE o.tenant_id = n.tenant_id AND o.deriver = n.deriver) ORDER BY tenant_id, deriver`)
-	return collect(rows, err, "list outboxes", pgx.RowToStructByPos[Number])
+	return postgres.Collect(rows, err, "list outboxes", pgx.RowToStructByPos[Number])
 }
 
 // Last is the last number that the outbox of a tenant and a deriver gave out; 0 if it gave out none.
 func Last(ctx context.Context, q Querier, tenant, deriver string) (int64, error) {
 	rows, err := q.Query(ctx, `SELECT coalesce(max(last), 0) FROM neuronx.outbox_numbers WHERE tenant_id = $1 AND deriver = $2`, tenant, deriver)
-	list, err := collect(rows, err, "read the last number of "+deriver, pgx.RowTo[int64])
-	if err != nil {
-		return 0, err
-	}
-	return list[0], nil
+	return postgres.CollectOne(rows, err, "read the last number of "+deriver, pgx.RowTo[int64])
 }
 
 // IDs lists the ids of the events that wait in the outbox of a tenant and a deriver.
 func IDs(ctx context.Context, q Querier, tenant, deriver string) ([]string, error) {
 	rows, err := q.Query(ctx, `SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2`, tenant, deriver)
-	return collect(rows, err, "look into the outbox", pgx.RowTo[string])
+	return postgres.Collect(rows, err, "look into the outbox", pgx.RowTo[string])
 }
 
 // Waits returns those of some event ids that wait in the outbox of a tenant and a deriver.
 func Waits(ctx context.Context, q Querier, tenant, deriver string, ids ...string) ([]string, error) {
 	rows, err := q.Query(ctx, `SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND event_id = ANY($3)`, tenant, deriver, ids)
-	return collect(rows, err, "look into the outbox", pgx.RowTo[string])
+	return postgres.Collect(rows, err, "look into the outbox", pgx.RowTo[string])
 }
 
 // Fault is a kind of state that no outbox should be in.
@@ -95,17 +92,5 @@ type Faulty struct{ Tenant, Detail string }
 // FaultyOutboxes returns at most limit outboxes (of Forbidden, rows) that have a fault, ordered by tenant and detail.
 func FaultyOutboxes(ctx context.Context, q Querier, f Fault, limit int) ([]Faulty, error) {
 	rows, err := q.Query(ctx, `SELECT tenant_id, left(detail, 200) FROM (`+faults[f]+`) f(tenant_id, detail) ORDER BY 1, 2 LIMIT $1`, limit)
-	return collect(rows, err, "look for faults of outboxes", pgx.RowToStructByPos[Faulty])
-}
-
-// collect reads the rows of a query. what says in an error what was asked.
-func collect[T any](rows pgx.Rows, err error, what string, fn pgx.RowToFunc[T]) ([]T, error) {
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	list, err := pgx.CollectRows(rows, fn)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	return list, nil
+	return postgres.Collect(rows, err, "look for faults of outboxes", pgx.RowToStructByPos[Faulty])
 }

@@ -63,8 +63,12 @@ func (u *auditor) foreign(ctx context.Context, r consumer.Reset, from int64, par
 			if err := postgres.SetTenant(ctx, tx, tenant); err != nil {
 				return err
 			}
+			archived, err := consumer.Applied(ctx, tx, kafka.GroupArchiver, tenant)
+			if err != nil {
+				return err
+			}
 			return tx.QueryRow(ctx, `SELECT count(*), coalesce(min(sequence), 0), coalesce(max(sequence), 0) FROM neuronx.tenant_events WHERE tenant_id = $1
-				AND sequence > (SELECT coalesce(max(sequence), 0) FROM neuronx.progress WHERE consumer = $2 AND tenant_id = $1)`, tenant, kafka.GroupArchiver).Scan(&n, &low, &high)
+				AND sequence > $2`, tenant, archived).Scan(&n, &low, &high)
 		})
 		if err != nil {
 			return fmt.Errorf("look for rows of %s that are not in the log: %w", tenant, err)
@@ -107,9 +111,15 @@ func (u *auditor) archivedTenants(ctx context.Context, partition, partitions int
 
 func (u *auditor) foreignLetters(ctx context.Context, r consumer.Reset, from int64) error {
 	var within, beyond int64
-	err := u.a.pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE letter_offset < $3), count(*) FILTER (WHERE letter_offset >= p.next_offset)
-		FROM neuronx.dead_letters, (SELECT next_offset FROM neuronx.partition_progress WHERE consumer = $4 AND generation = 1 AND topic = $5 AND partition = $1) p
-		WHERE letter_partition = $1 AND letter_offset >= $2 AND `+ofThisLog, r.Partition, from, r.From, kafka.GroupArchiver, r.Topic).Scan(&within, &beyond)
+	// In one snapshot, because the archiver writes letters and moves its offset in one transaction.
+	err := pgx.BeginTxFunc(ctx, u.a.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly, IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		offsets, err := consumer.Offsets(ctx, tx, kafka.GroupArchiver, r.Topic, r.Partition)
+		if err != nil || len(offsets) == 0 {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT count(*) FILTER (WHERE letter_offset < $3), count(*) FILTER (WHERE letter_offset >= $4)
+			FROM neuronx.dead_letters WHERE letter_partition = $1 AND letter_offset >= $2 AND `+ofThisLog, r.Partition, from, r.From, offsets[0].Next).Scan(&within, &beyond)
+	})
 	if err != nil {
 		return fmt.Errorf("look for dead letters that are not in the log: %w", err)
 	}

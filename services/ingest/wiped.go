@@ -3,11 +3,12 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/ingest/sequencer"
@@ -40,13 +41,15 @@ func checkLog(ctx context.Context, url string, cfg kafka.Config) error {
 
 // archivedTopics are the ids of neuronx.events from which the archive was filled; none in a new installation.
 func archivedTopics(ctx context.Context, pool *pgxpool.Pool) ([]uuid.UUID, error) {
-	rows, err := pool.Query(ctx, `SELECT DISTINCT topic_id FROM neuronx.partition_progress WHERE consumer = $1 AND topic = $2`, kafka.GroupArchiver, kafka.TopicEvents)
+	offsets, err := consumer.Offsets(ctx, pool, kafka.GroupArchiver, kafka.TopicEvents)
 	if err != nil {
 		return nil, fmt.Errorf("look which log was archived: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return nil, fmt.Errorf("look which log was archived: %w", err)
+	var ids []uuid.UUID
+	for _, o := range offsets {
+		if !slices.Contains(ids, o.TopicID) {
+			ids = append(ids, o.TopicID)
+		}
 	}
 	return ids, nil
 }

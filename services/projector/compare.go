@@ -11,6 +11,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/projector/fold"
 )
 
@@ -81,14 +82,14 @@ func (s sides) next() (v verdict, compare, done bool) {
 // differs. It is called in the transaction of the swap, before it. Without a reset that waits for the number nothing is noted.
 func (p *Projector) awaitCount(ctx context.Context, tx pgx.Tx, tenant string, generation int64) error {
 	_, err := tx.Exec(ctx, `WITH before AS (
-			SELECT max(b.generation) AS generation FROM (SELECT w.generation FROM neuronx.progress w LEFT JOIN projection.active a
+			SELECT max(b.generation) AS generation FROM (SELECT w.generation FROM `+consumer.ProgressOf("$1")+` w LEFT JOIN projection.active a
 				ON a.tenant_id = w.tenant_id AND a.feed = $3 AND a.generation = w.generation
-				WHERE w.consumer = $1 AND w.tenant_id = $2 AND w.generation < $4 AND w.state <> 'retired'
+				WHERE w.tenant_id = $2 AND w.generation < $4 AND w.state <> 'retired'
 				ORDER BY a.generation IS NULL, w.state <> 'live', w.generation DESC LIMIT 1) b)
 		INSERT INTO projection.generations AS g (tenant_id, feed, generation, replaced, not_counted)
 		SELECT $2, $3, $4, before.generation, CASE WHEN before.generation IS NULL THEN $6 ELSE '' END
-		FROM before, neuronx.progress n JOIN neuronx.resets r ON r.consumer = $5 AND n.origin = 'reset ' || r.reset_id AND r.state IN ('requested', 'running')
-		WHERE n.consumer = $1 AND n.tenant_id = $2 AND n.generation = $4
+		FROM before, `+consumer.ProgressOf("$1")+` n JOIN `+consumer.ResetsOf("$5")+` r ON n.origin = 'reset ' || r.reset_id AND r.state IN ('requested', 'running')
+		WHERE n.tenant_id = $2 AND n.generation = $4
 			AND NOT EXISTS (SELECT FROM projection.active a WHERE a.tenant_id = $2 AND a.feed = $3 AND a.generation >= $4)
 		ON CONFLICT (tenant_id, feed, generation) DO UPDATE SET replaced = excluded.replaced, differences = NULL, not_counted = excluded.not_counted`,
 		p.rowName(), tenant, p.feed, generation, kafka.GroupProjector, nothingBefore)
@@ -103,14 +104,15 @@ const uncounted = `g.replaced IS NOT NULL AND g.differences IS NULL AND g.not_co
 
 // retire stops feeding a tenant's generations below the one that is shown, but for those that a reset has yet to compare.
 func retire(ctx context.Context, tx pgx.Tx, row, feed, tenant string) (int64, error) {
-	tag, err := tx.Exec(ctx, `UPDATE neuronx.progress p SET state = 'retired', reason = '', updated_at = now() FROM projection.active a
-		WHERE p.consumer = $1 AND p.tenant_id = $2 AND p.state <> 'retired' AND a.tenant_id = p.tenant_id AND a.feed = $3 AND p.generation < a.generation
+	rows, err := tx.Query(ctx, `SELECT p.generation FROM `+consumer.ProgressOf("$1")+` p JOIN projection.active a ON a.tenant_id = p.tenant_id AND a.feed = $3 AND p.generation < a.generation
+		WHERE p.tenant_id = $2 AND p.state <> 'retired'
 			AND NOT EXISTS (SELECT FROM projection.generations g WHERE g.tenant_id = p.tenant_id AND g.feed = $3 AND `+uncounted+`
 				AND p.generation IN (g.generation, g.replaced))`, row, tenant, feed)
-	if err != nil {
-		return 0, fmt.Errorf("retire generations of %s: %w", tenant, err)
+	below, err := postgres.Collect(rows, err, "find generations of "+tenant+" to retire", pgx.RowTo[int64])
+	if err != nil || len(below) == 0 {
+		return 0, err
 	}
-	return tag.RowsAffected(), nil
+	return consumer.Retire(ctx, tx, row, tenant, below...)
 }
 
 // count compares a generation that is shown with the one that it replaced. done is false while the two stand at different sequences and
@@ -121,9 +123,9 @@ func (p *Projector) count(ctx context.Context, feed, tenant string, generation i
 		s := sides{generation: generation}
 		err := tx.QueryRow(ctx, `SELECT g.replaced, g.differences, coalesce(g.not_counted, ''), n.sequence, n.state, coalesce(w.sequence, 0),
 				coalesce(w.state, 'retired'), w.definition IS DISTINCT FROM n.definition
-			FROM neuronx.progress n LEFT JOIN projection.generations g ON g.tenant_id = n.tenant_id AND g.feed = $4 AND g.generation = n.generation
-			LEFT JOIN neuronx.progress w ON w.consumer = n.consumer AND w.tenant_id = n.tenant_id AND w.generation = g.replaced
-			WHERE n.consumer = $1 AND n.tenant_id = $2 AND n.generation = $3`, row, tenant, generation, feed).
+			FROM `+consumer.ProgressOf("$1")+` n LEFT JOIN projection.generations g ON g.tenant_id = n.tenant_id AND g.feed = $4 AND g.generation = n.generation
+			LEFT JOIN `+consumer.ProgressOf("$1")+` w ON w.tenant_id = n.tenant_id AND w.generation = g.replaced
+			WHERE n.tenant_id = $2 AND n.generation = $3`, row, tenant, generation, feed).
 			Scan(&s.replaced, &s.differences, &s.notCounted, &s.sequence, &s.state, &s.beforeSequence, &s.beforeState, &s.redeclared)
 		if err != nil {
 			return fmt.Errorf("look at generation %d: %w", generation, err)
@@ -169,9 +171,8 @@ func (p *Projector) conclude(ctx context.Context, feed, tenant string, generatio
 	row := consumer.RowName(kafka.GroupProjector, feed)
 	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		// In the order in which the catch-up takes them.
-		if _, err := tx.Exec(ctx, `SELECT FROM neuronx.progress WHERE consumer = $1 AND tenant_id = $2 AND state <> 'retired' ORDER BY generation FOR UPDATE`,
-			row, tenant); err != nil {
-			return fmt.Errorf("lock progress: %w", err)
+		if _, err := consumer.Lock(ctx, tx, row, tenant); err != nil {
+			return err
 		}
 		differences := &v.differences
 		if v.notCounted != "" {
@@ -191,15 +192,12 @@ func (p *Projector) conclude(ctx context.Context, feed, tenant string, generatio
 func (p *Projector) abandon(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `UPDATE projection.generations g SET not_counted = 'the reset ended before' WHERE g.feed = $1 AND `+uncounted+`
-				AND NOT EXISTS (SELECT FROM neuronx.progress n JOIN neuronx.resets r ON r.consumer = $3 AND n.origin = 'reset ' || r.reset_id
-					AND r.state IN ('requested', 'running') WHERE n.consumer = $2 AND n.tenant_id = g.tenant_id AND n.generation = g.generation)
+				AND NOT EXISTS (SELECT FROM `+consumer.ProgressOf("$2")+` n JOIN `+consumer.ResetsOf("$3")+` r ON n.origin = 'reset ' || r.reset_id
+					AND r.state IN ('requested', 'running') WHERE n.tenant_id = g.tenant_id AND n.generation = g.generation)
 			RETURNING g.tenant_id`, p.feed, p.rowName(), kafka.GroupProjector)
+		tenants, err := postgres.Collect(rows, err, "look for abandoned counts", pgx.RowTo[string])
 		if err != nil {
-			return fmt.Errorf("look for abandoned counts: %w", err)
-		}
-		tenants, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return fmt.Errorf("look for abandoned counts: %w", err)
+			return err
 		}
 		var problems []error
 		for _, tenant := range tenants {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/consumer"
 )
 
 const (
@@ -24,7 +26,7 @@ func (p *Projector) CaughtUp(ctx context.Context, tx pgx.Tx, tenant string, gene
 	}
 	tag, err := tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, feed, generation) SELECT $1, $3, $2
 		WHERE NOT EXISTS (SELECT FROM projection.active a WHERE a.tenant_id = $1 AND a.feed = $3)
-			OR EXISTS (SELECT FROM neuronx.progress n WHERE n.consumer = $4 AND n.tenant_id = $1 AND n.generation = $2 AND (n.sequence = 0 OR n.definition = $5))
+			OR EXISTS (SELECT FROM `+consumer.ProgressOf("$4")+` n WHERE n.tenant_id = $1 AND n.generation = $2 AND (n.sequence = 0 OR n.definition = $5))
 		ON CONFLICT (tenant_id, feed) DO UPDATE SET generation = excluded.generation, swapped_at = now() WHERE projection.active.generation < excluded.generation`,
 		tenant, generation, p.feed, p.rowName(), p.hash)
 	if err != nil {
@@ -61,8 +63,8 @@ func (p *Projector) purgeOnce(ctx context.Context, older time.Duration) (removed
 		problems = append(problems, err)
 	}
 	for _, s := range p.all() {
-		tag, err := p.pool.Exec(ctx, `DELETE FROM projection.`+s.Table+` t USING neuronx.progress g LEFT JOIN projection.active a
-				ON a.tenant_id = g.tenant_id AND a.feed = $3 WHERE g.consumer = $1 AND g.state = 'retired' AND g.updated_at < now() - make_interval(secs => $2)
+		tag, err := p.pool.Exec(ctx, `DELETE FROM projection.`+s.Table+` t USING `+consumer.ProgressOf("$1")+` g LEFT JOIN projection.active a
+				ON a.tenant_id = g.tenant_id AND a.feed = $3 WHERE g.state = 'retired' AND g.updated_at < now() - make_interval(secs => $2)
 				AND g.generation IS DISTINCT FROM a.generation AND t.tenant_id = g.tenant_id AND t.generation = g.generation`,
 			p.rowName(), older.Seconds(), p.feed)
 		if err != nil {
@@ -71,8 +73,8 @@ func (p *Projector) purgeOnce(ctx context.Context, older time.Duration) (removed
 		removed += tag.RowsAffected()
 	}
 	for _, table := range []string{"untouched", "generations"} { // what is known about generations, not rows of tables
-		_, err := p.pool.Exec(ctx, `DELETE FROM projection.`+table+` t USING neuronx.progress g
-			WHERE g.consumer = $1 AND g.state = 'retired' AND g.updated_at < now() - make_interval(secs => $2)
+		_, err := p.pool.Exec(ctx, `DELETE FROM projection.`+table+` t USING `+consumer.ProgressOf("$1")+` g
+			WHERE g.state = 'retired' AND g.updated_at < now() - make_interval(secs => $2)
 				AND t.feed = $3 AND t.tenant_id = g.tenant_id AND t.generation = g.generation`, p.rowName(), older.Seconds(), p.feed)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("purge %s: %w", table, err))

@@ -26,6 +26,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/pkg/stream"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/projector/fold"
 )
@@ -302,7 +303,7 @@ func (f *fixture) start() (stop func()) {
 }
 
 // startOn is start with another archive.
-func (f *fixture) startOn(archive consumer.Archive) (stop func()) {
+func (f *fixture) startOn(archive stream.Source) (stop func()) {
 	f.t.Helper()
 	c, err := consumer.New(consumer.Config{Name: kafka.GroupProjector, Slot: "0", Kafka: f.kafka, Pool: f.pool, Archive: archive, Registry: f.schemas,
 		Meaning: "rebuild", PollEvery: 20 * time.Millisecond,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // List returns the progress of the projector's feeds: of one tenant, or of all in a state; both empty mean all. The role is neuronx_ops.
@@ -91,14 +92,7 @@ func Generations(ctx context.Context, q querier, tenant string, state consumer.S
 		LEFT JOIN projection.active a ON a.tenant_id = p.tenant_id AND a.feed = f.feed
 		WHERE ($1 = '' OR p.tenant_id = $1) AND ($2 = '' OR p.state = $2)
 		ORDER BY p.tenant_id, f.feed, p.generation LIMIT $5`, tenant, string(state), rowNames(), Feeds(), limit)
-	if err != nil {
-		return nil, fmt.Errorf("list projections: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Generation])
-	if err != nil {
-		return nil, fmt.Errorf("list projections: %w", err)
-	}
-	return list, nil
+	return postgres.Collect(rows, err, "list projections", pgx.RowToStructByPos[Generation])
 }
 
 // Rebuild is the read models of one feed that are being built again for one reason, or that wait for that.
@@ -120,12 +114,5 @@ func Rebuilds(ctx context.Context, q querier) ([]Rebuild, error) {
 		FROM shown s LEFT JOIN LATERAL `+consumer.ProgressOf("s.consumer")+` b ON b.tenant_id = s.tenant_id AND b.generation > s.generation AND b.state = 'catching-up'
 		WHERE b.generation IS NOT NULL OR s.sequence > 0 AND s.definition IS DISTINCT FROM s.newest
 		GROUP BY 1, 2, 4 ORDER BY 1, 4 DESC, 2 LIMIT 100`, rowNames(), Feeds())
-	if err != nil {
-		return nil, fmt.Errorf("list rebuilds: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Rebuild])
-	if err != nil {
-		return nil, fmt.Errorf("list rebuilds: %w", err)
-	}
-	return list, nil
+	return postgres.Collect(rows, err, "list rebuilds", pgx.RowToStructByPos[Rebuild])
 }

@@ -73,7 +73,7 @@ func FeedOf(s *fold.Spec) string {
 // all lists the projections whose tables the feed writes.
 func (p *Projector) all() []*fold.Spec { return slices.Concat(p.specs, p.counts) }
 
-// rowName is the consumer of the feed's rows in neuronx.progress.
+// rowName is the consumer of the feed's rows of progress.
 func (p *Projector) rowName() string { return consumer.RowName(kafka.GroupProjector, p.feed) }
 
 // Apply projects one run.

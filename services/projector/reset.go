@@ -85,7 +85,7 @@ type rebuild struct {
 // are stalled in one that is not shown.
 func (p *Projector) watch(ctx context.Context, names []string, origin string, b *rebuild) (waiting int, stalled []string, _ error) {
 	rows, err := p.pool.Query(ctx, `SELECT n.feed, p.tenant_id, p.generation, p.state, p.sequence, coalesce(a.generation >= p.generation, false)
-		FROM neuronx.progress p JOIN unnest($1::text[], $2::text[]) AS n (consumer, feed) ON n.consumer = p.consumer
+		FROM unnest($1::text[], $2::text[]) AS n (consumer, feed) CROSS JOIN LATERAL `+consumer.ProgressOf("n.consumer")+` p
 		LEFT JOIN projection.active a ON a.tenant_id = p.tenant_id AND a.feed = n.feed WHERE p.origin = $3`, names, Feeds(), origin)
 	if err != nil {
 		return 0, nil, err

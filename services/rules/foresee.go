@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/stream"
 )
 
 // Foreseen is what running a rule over what it missed would give if it were done now. Nothing of it is kept.
@@ -43,7 +44,7 @@ func Foresee(ctx context.Context, pool *pgxpool.Pool, reg *registry.Client, tena
 	return foresee(ctx, pool, archive.NewReader(pool), reg, tenant, rule, from, through)
 }
 
-func foresee(ctx context.Context, pool *pgxpool.Pool, events eventReader, reg registryClient, tenant, rule string, from, through int64) (Foreseen, error) {
+func foresee(ctx context.Context, pool *pgxpool.Pool, events stream.Source, reg registryClient, tenant, rule string, from, through int64) (Foreseen, error) {
 	h := newHandler(nil, reg, slog.New(slog.DiscardHandler), newMetrics(nil))
 	h.archive = events
 	var out Foreseen

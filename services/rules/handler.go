@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/pkg/stream"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
@@ -33,7 +34,7 @@ type handler struct {
 	decoder  *consumer.Decoder
 	log      *slog.Logger
 	metrics  *metrics
-	archive  eventReader // for events that are run over; nil: none can be
+	archive  stream.Source // for events that are run over; nil: none can be
 	shared   shared
 	within   time.Duration // wall time of one event; 0 is EventDeadline
 }

@@ -29,7 +29,7 @@ type bench struct {
 	log      map[string][]event.Recorded // by tenant: all that was recorded, which is also the archive
 }
 
-// Events implements eventReader.
+// Events implements stream.Source.
 func (b *bench) Events(_ context.Context, tenant string, from int64, limit int) ([]event.Recorded, error) {
 	return fixed(b.log[tenant]).Events(b.Context(), tenant, from, limit)
 }

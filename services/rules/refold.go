@@ -12,13 +12,15 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/stream"
 )
 
 // Refold rebuilds a tenant's rule state from its events 1 to through, in tx: for a log that was rebuilt and ends before what the
 // rules had applied. Derived events that have a cause up to there and are neither among those events, in the outbox nor in the dead
 // letters stood in the tail that is gone: they are put into the outbox again, under their ids. It returns their ids. The service must
 // not run, and the transaction's role must see its tables.
-func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archive consumer.Archive, reg *registry.Client, box *outbox.Outbox,
+func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archive stream.Source, reg *registry.Client, box *outbox.Outbox,
 	log *slog.Logger) ([]string, error) {
 	for _, table := range []string{"rule_state", "rule_health", "rule_bundles", "rule_missed_pages", "rule_reruns"} {
 		if _, err := tx.Exec(ctx, `DELETE FROM neuronx.`+table+` WHERE tenant_id = $1`, tenant); err != nil {
@@ -32,33 +34,20 @@ func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archiv
 	if err != nil {
 		return nil, err
 	}
-	for from := int64(1); from <= through; {
-		events, err := archive.Events(ctx, tenant, from, shadowPage)
-		if err != nil {
-			return nil, err
+	err = stream.Fold(ctx, archive, tenant, 1, through, func(r *event.Recorded) error {
+		if r.Deriver == Deriver {
+			there[r.ID] = true
 		}
-		if len(events) == 0 {
-			return nil, fmt.Errorf("the archive of %s lacks sequence %d", tenant, from)
+		if skipped[r.Sequence] {
+			return nil
 		}
-		for i := range events {
-			r := &events[i]
-			if r.Sequence != from {
-				return nil, fmt.Errorf("the archive of %s lacks sequence %d", tenant, from)
-			}
-			if from > through {
-				break
-			}
-			from++
-			if r.Deriver == Deriver {
-				there[r.ID] = true
-			}
-			if skipped[r.Sequence] {
-				continue
-			}
-			if err := f.apply(ctx, r); err != nil {
-				return nil, fmt.Errorf("evaluate %s/%d again: %w", tenant, r.Sequence, err)
-			}
+		if err := f.apply(ctx, r); err != nil {
+			return fmt.Errorf("evaluate %s/%d again: %w", tenant, r.Sequence, err)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if err := save(ctx, tx, []*fold{f}); err != nil {
 		return nil, err
@@ -68,16 +57,16 @@ func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archiv
 
 // again puts the outputs into the outbox that are neither in it nor anywhere else.
 func again(ctx context.Context, tx pgx.Tx, tenant string, outputs []event.Event, there map[string]bool, box *outbox.Outbox) ([]string, error) {
-	rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2
-		UNION SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND deriver = $2`, tenant, Deriver)
+	waiting, err := outbox.IDs(ctx, tx, tenant, Deriver)
 	if err != nil {
-		return nil, fmt.Errorf("look for derived events: %w", err)
+		return nil, err
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND deriver = $2`, tenant, Deriver)
+	found, err := postgres.Collect(rows, err, "look for derived events", pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("look for derived events: %w", err)
+		return nil, err
 	}
-	for _, id := range found {
+	for _, id := range append(found, waiting...) {
 		there[id] = true
 	}
 	var lost []*event.Event

@@ -9,6 +9,7 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/stream"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
@@ -172,7 +173,7 @@ func (f *fold) missedBy(ctx context.Context, rule string, from, through int64, l
 
 // fetcher reads single events of one tenant's archive. Missed events lie close to each other, so it keeps a page.
 type fetcher struct {
-	archive eventReader
+	archive stream.Source
 	page    []event.Recorded
 }
 

@@ -16,27 +16,22 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/stream"
 )
-
-// eventReader is what the shadow needs of archive.Reader.
-type eventReader interface {
-	Events(ctx context.Context, tenant string, from int64, limit int) ([]event.Recorded, error)
-}
 
 // shadow derives a tenant's events again, from sequence 1 of the archive with the bundles recorded there, and compares them with
 // those in the log. It writes nothing and sends nothing.
 type shadow struct {
 	pool     *pgxpool.Pool
-	archive  eventReader
+	archive  stream.Source
 	registry registryClient
 	log      *slog.Logger
 	metrics  *metrics
 
 	patience time.Duration // how long archive and outbox may lag behind; 0 means a minute
 }
-
-const shadowPage = 1000
 
 // Reset implements consumer.ResetHandler. A reset forward needs nothing: the loop goes on from its row, and what would be
 // jumped over is not. A reset back compares every tenant with events in the range, whole: state needs the fold from the beginning.
@@ -105,38 +100,31 @@ func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error)
 	f := newFold(tenant, &replayed{shadow: s, decoder: consumer.NewDecoder(s.registry)}, nil, nil)
 	expected := map[string]event.Event{} // derived again, not yet seen in the log
 	excused := map[string]bool{}         // those of them that need not be there
-	from, deadline, sure := int64(1), time.Now().Add(s.waitFor()), false
+	next, deadline, sure := int64(1), time.Now().Add(s.waitFor()), false
+	take := func(r *event.Recorded) error {
+		next = r.Sequence + 1
+		if r.Deriver == Deriver {
+			s.match(ctx, &c, expected, r)
+		}
+		if r.Sequence > through || skipped[r.Sequence] {
+			return nil // only to find what was derived from earlier ones
+		}
+		if err := f.apply(ctx, r); err != nil {
+			return err
+		}
+		for _, e := range f.outputs {
+			expected[e.ID] = e
+		}
+		f.outputs, f.size, f.costs = f.outputs[:0], 0, nil
+		f.published = nil
+		return nil
+	}
 	for {
-		events, err := s.archive.Events(ctx, tenant, from, shadowPage)
-		if err != nil {
+		if err := stream.Fold(ctx, s.archive, tenant, next, stream.Open, take); !errors.Is(err, stream.ErrEnded) {
 			return c, err
 		}
-		for i := range events {
-			r := &events[i]
-			if r.Sequence != from {
-				return c, fmt.Errorf("the archive of %s lacks sequence %d", tenant, from)
-			}
-			from++
-			if r.Deriver == Deriver {
-				s.match(ctx, &c, expected, r)
-			}
-			if r.Sequence > through || skipped[r.Sequence] {
-				continue // only to find what was derived from earlier ones
-			}
-			if err := f.apply(ctx, r); err != nil {
-				return c, err
-			}
-			for _, e := range f.outputs {
-				expected[e.ID] = e
-			}
-			f.outputs, f.size, f.costs = f.outputs[:0], 0, nil
-			f.published = nil
-		}
-		if len(events) == shadowPage {
-			continue
-		}
 		// The archive lags behind the log a little, and so does a derived event behind its cause.
-		if from > through {
+		if next > through {
 			if excused, err = s.excuse(ctx, tenant, expected); err != nil {
 				return c, err
 			}
@@ -150,7 +138,7 @@ func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error)
 				if err != nil {
 					return c, err
 				}
-				if sure = from > seen; sure {
+				if sure = next > seen; sure {
 					deadline = time.Now().Add(s.waitFor() / 12)
 				}
 			}
@@ -164,8 +152,8 @@ func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	if from <= through {
-		return c, fmt.Errorf("the archive ends at %d, the rules have applied %d", from-1, through)
+	if next <= through {
+		return c, fmt.Errorf("the archive ends at %d, the rules have applied %d", next-1, through)
 	}
 	for _, id := range slices.Sorted(maps.Keys(expected)) {
 		if excused[id] {
@@ -252,17 +240,18 @@ func (s *shadow) excuse(ctx context.Context, tenant string, expected map[string]
 		if err := postgres.SetTenant(ctx, tx, tenant); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND event_id = ANY($3)
-			UNION SELECT event_id FROM neuronx.rule_storms WHERE tenant_id = $1 AND event_id = ANY($3)
-			UNION SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND event_id = ANY($3)`, tenant, Deriver, ids)
+		// The outbox first: what leaves it then is refused or in the log, and so is not taken for missing.
+		waiting, err := outbox.Waits(ctx, tx, tenant, Deriver, ids...)
 		if err != nil {
-			return fmt.Errorf("look for refused events: %w", err)
+			return err
 		}
-		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		rows, err := tx.Query(ctx, `SELECT event_id FROM neuronx.rule_storms WHERE tenant_id = $1 AND event_id = ANY($2)
+			UNION SELECT event_id FROM neuronx.dead_letters WHERE tenant_id = $1 AND event_id = ANY($2)`, tenant, ids)
+		found, err := postgres.Collect(rows, err, "look for refused events", pgx.RowTo[string])
 		if err != nil {
-			return fmt.Errorf("look for refused events: %w", err)
+			return err
 		}
-		for _, id := range found {
+		for _, id := range append(found, waiting...) {
 			excused[id] = true
 		}
 		return nil
@@ -270,17 +259,9 @@ func (s *shadow) excuse(ctx context.Context, tenant string, expected map[string]
 	return excused, err
 }
 
-// applied is the sequence up to which the live service has evaluated.
-func (s *shadow) applied(ctx context.Context, tenant string) (sequence int64, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT sequence FROM neuronx.progress WHERE consumer = $1 AND generation = 1 AND tenant_id = $2`,
-		kafka.GroupRules, tenant).Scan(&sequence)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read progress: %w", err)
-	}
-	return sequence, nil
+// applied is the sequence up to which the live service has evaluated; it has one generation.
+func (s *shadow) applied(ctx context.Context, tenant string) (int64, error) {
+	return consumer.Applied(ctx, s.pool, kafka.GroupRules, tenant)
 }
 
 // replayed is the environment of a shadow: every state begins empty.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -156,16 +157,14 @@ func (d *Decider) act(ctx context.Context, tx pgx.Tx, tenant string, there bool,
 	}
 	if l.State == Open {
 		// Under way: the outbox holds it until the log or the dead letters do, and the row goes when the decision comes.
-		var sent, dropped bool
-		err := tx.QueryRow(ctx, `SELECT coalesce(bool_or(event_id = $3), false), coalesce(bool_or(event_id = $4), false) FROM neuronx.outbox
-			WHERE tenant_id = $1 AND deriver = $2 AND event_id IN ($3, $4)`, tenant, Deriver, l.id(Retried), l.id(Dropped)).Scan(&sent, &dropped)
+		waiting, err := outbox.Waits(ctx, tx, tenant, Deriver, l.id(Retried), l.id(Dropped))
 		if err != nil {
-			return fmt.Errorf("look into the outbox: %w", err)
+			return err
 		}
 		switch {
-		case sent:
+		case slices.Contains(waiting, l.id(Retried)):
 			l.State = Retried
-		case dropped:
+		case len(waiting) > 0:
 			l.State = Dropped
 		}
 	}

@@ -8,10 +8,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
-// consumerName is the adapter's name in neuronx.progress.
+// consumerName is the name under which the adapter has rows of progress.
 const consumerName = "neuronx.gohighlevel"
 
 // DueTenants lists tenants of the partitions that have an effect due, in the order of their ids: those after one, up to and including another
@@ -25,17 +27,10 @@ func DueTenants(ctx context.Context, q Querier, partitions []int32, except []str
 			FROM t WHERE t.tenant_id IS NOT NULL AND ($7 = '' OR t.tenant_id < $7))
 		SELECT tenant_id FROM t WHERE tenant_id IS NOT NULL AND ($7 = '' OR tenant_id <= $7) AND tenant_id <> ALL($5)
 		  AND EXISTS (SELECT 1 FROM neuronx.effects e WHERE e.tenant_id = t.tenant_id AND e.status = 'pending' AND e.next_attempt_at <= now() AND e.partition = ANY($1))
-		  AND NOT EXISTS (SELECT 1 FROM neuronx.progress p WHERE p.consumer = $2 AND p.tenant_id = t.tenant_id AND p.state = 'catching-up')
+		  AND NOT EXISTS (SELECT 1 FROM `+consumer.ProgressOf("$2")+` p WHERE p.tenant_id = t.tenant_id AND p.state = 'catching-up')
 		  AND NOT EXISTS (SELECT 1 FROM neuronx.crm_connections c WHERE c.tenant_id = t.tenant_id AND c.adapter = $3 AND c.suspended)
 		LIMIT $4`, partitions, consumerName, effect.Adapter, limit, except, after, until)
-	if err != nil {
-		return nil, fmt.Errorf("list tenants with effects due: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("list tenants with effects due: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "list tenants with effects due", pgx.RowTo[string])
 }
 
 // Due locks up to limit effects of a tenant that may be worked on now: due, and without an earlier pending or sending effect of
@@ -48,14 +43,7 @@ func Due(ctx context.Context, tx pgx.Tx, tenant string, limit int) ([]Effect, er
 			AND b.status IN ('pending', 'sending') AND (b.command_sequence, b.effect_id) < (e.command_sequence, e.effect_id)
 			AND NOT (b.status = 'pending' AND b.code = $3 AND b.kind <> e.kind AND b.kind <> $4))
 		ORDER BY e.command_sequence LIMIT $2 FOR UPDATE OF e SKIP LOCKED`, tenant, limit, effect.CodeScope, effect.KindUpsert)
-	if err != nil {
-		return nil, fmt.Errorf("find effects due: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, scan)
-	if err != nil {
-		return nil, fmt.Errorf("find effects due: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "find effects due", scan)
 }
 
 // Begin makes a locked pending effect sending under a new attempt, with a lease. The caller commits before the first byte.

@@ -4,6 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
 // TenantScope and PartitionScope name what a freeze is about.
@@ -48,33 +52,18 @@ func Frozen(ctx context.Context, q Querier, tenant string, partition int32) (int
 
 // OwnNumber is the last number that the outbox of the adapter gave to a tenant's outcome.
 func OwnNumber(ctx context.Context, q Querier, tenant string) (int64, error) {
-	var n int64
-	err := q.QueryRow(ctx, `SELECT coalesce(max(last), 0) FROM neuronx.outbox_numbers WHERE tenant_id = $1 AND deriver = 'gohighlevel'`, tenant).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("read own number: %w", err)
-	}
-	return n, nil
+	return outbox.Last(ctx, q, tenant, effect.Adapter)
 }
 
 // NextOffsets reads how far the adapter has read each partition of a topic.
 func NextOffsets(ctx context.Context, q Querier, topic string) (map[int32]int64, error) {
-	rows, err := q.Query(ctx, `SELECT partition, max(next_offset) FROM neuronx.partition_progress WHERE consumer = $1 AND topic = $2 GROUP BY partition`,
-		consumerName, topic)
+	offsets, err := consumer.Offsets(ctx, q, consumerName, topic)
 	if err != nil {
-		return nil, fmt.Errorf("read partition progress: %w", err)
+		return nil, err
 	}
-	defer rows.Close()
 	out := map[int32]int64{}
-	for rows.Next() {
-		var p int32
-		var n int64
-		if err := rows.Scan(&p, &n); err != nil {
-			return nil, fmt.Errorf("read partition progress: %w", err)
-		}
-		out[p] = n
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read partition progress: %w", err)
+	for _, o := range offsets {
+		out[o.Partition] = max(out[o.Partition], o.Next)
 	}
 	return out, nil
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
 )
@@ -52,21 +54,14 @@ func (f *Records) Find(ctx context.Context, tenant, id, source string) ([]Fate, 
 		}); err != nil {
 			return err
 		}
-		rows, err = tx.Query(ctx, `SELECT event_type, source, sequence, position, recorded_at FROM neuronx.tenant_events
-			WHERE tenant_id = $1 AND event_id = $2 AND ($4 = '' OR source = $4) ORDER BY sequence LIMIT $3`, tenant, id, maxFates, source)
-		if err != nil {
-			return err
-		}
-		var typ, from string
-		var sequence, position int64
-		_, err = pgx.ForEachRow(rows, []any{&typ, &from, &sequence, &position, &at}, func() error {
-			moment := at.UTC()
+		admitted, err := archive.Found(ctx, tx, tenant, id, source, maxFates)
+		for _, r := range admitted {
+			moment := r.RecordedTime.UTC()
 			out = append(out, Fate{
-				ID: id, Status: statusAdmitted, Type: typ, Source: from, Sequence: strconv.FormatInt(sequence, 10),
-				Position: strconv.FormatInt(position, 10), RecordedTime: &moment, Archived: &yes,
+				ID: id, Status: statusAdmitted, Type: r.Type, Source: r.Source, Sequence: strconv.FormatInt(r.Sequence, 10),
+				Position: strconv.FormatInt(r.Position, 10), RecordedTime: &moment, Archived: &yes,
 			})
-			return nil
-		})
+		}
 		return err
 	})
 	if err != nil {
@@ -77,16 +72,13 @@ func (f *Records) Find(ctx context.Context, tenant, id, source string) ([]Fate, 
 
 // Archived implements Archive. A partition of which nothing is archived yet begins at 0.
 func (f *Records) Archived(ctx context.Context, partition int32) (map[string]int64, error) {
-	rows, err := f.pool.Query(ctx, `SELECT DISTINCT ON (topic) topic, next_offset FROM neuronx.partition_progress
-		WHERE consumer = $1 AND partition = $2 ORDER BY topic, generation DESC`, kafka.GroupArchiver, partition)
+	offsets, err := consumer.Offsets(ctx, f.pool, kafka.GroupArchiver, "", partition)
 	if err != nil {
 		return nil, fmt.Errorf("read how far the archive is: %w", err)
 	}
 	out := map[string]int64{}
-	var topic string
-	var next int64
-	if _, err := pgx.ForEachRow(rows, []any{&topic, &next}, func() error { out[topic] = next; return nil }); err != nil {
-		return nil, fmt.Errorf("read how far the archive is: %w", err)
+	for _, o := range offsets { // the newest generation comes last
+		out[o.Topic] = o.Next
 	}
 	return out, nil
 }

@@ -130,18 +130,15 @@ func (w *watcher) snapshot(ctx context.Context) (snapshot, []*journey) {
 // progress reads how far every consumer has come: in all, and by consumer and tenant.
 func (w *watcher) progress(ctx context.Context) (done map[string]int64, tenants map[[2]string]int64, err error) {
 	done, tenants = map[string]int64{}, map[[2]string]int64{}
-	rows, err := w.ops.Query(ctx, `SELECT consumer, tenant_id, max(sequence) FROM neuronx.progress WHERE state <> 'retired' GROUP BY consumer, tenant_id`)
-	if err != nil {
-		return done, tenants, err
+	rows, err := consumer.AllRows(ctx, w.ops)
+	for _, r := range rows {
+		name := strings.TrimPrefix(r.Consumer, "neuronx.") // a consumer is named as its group
+		at := [2]string{name, r.TenantID}
+		if more := r.Sequence - tenants[at]; more > 0 { // of several generations, the one that is furthest counts
+			done[name] += more
+			tenants[at] = r.Sequence
+		}
 	}
-	var consumer, tenant string
-	var sequence int64
-	_, err = pgx.ForEachRow(rows, []any{&consumer, &tenant, &sequence}, func() error {
-		consumer := strings.TrimPrefix(consumer, "neuronx.") // a consumer is named as its group
-		done[consumer] += sequence
-		tenants[[2]string{consumer, tenant}] = sequence
-		return nil
-	})
 	return done, tenants, err
 }
 

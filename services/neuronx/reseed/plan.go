@@ -9,26 +9,9 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// head is the end of a tenant's events in the archive.
-type head struct {
-	Tenant    string
-	Partition int32
-	Sequence  int64
-	EventID   string
-	LogID     string
-}
-
 // row is one generation of a consumer's progress.
 type row struct {
-	Consumer   string
-	Generation int64
-	Tenant     string
-	Partition  int32
-	Sequence   int64
-	EventID    string
-	LogID      string
-	State      string
-	Seen       int64
+	consumer.Row
 	Archived   string // id of the archive's event under Sequence; empty: it has none
 	ArchiveLog string // and the log in which it was admitted
 }
@@ -102,8 +85,8 @@ type Report struct {
 func findLost(rows []row, archived map[string]int64) []Lost {
 	out := []Lost{}
 	for _, r := range rows {
-		if judge(r, archived[r.Tenant]) == ahead {
-			out = append(out, Lost{r.Consumer, r.Tenant, archived[r.Tenant], r.Sequence})
+		if judge(r, archived[r.TenantID]) == ahead {
+			out = append(out, Lost{r.Consumer, r.TenantID, archived[r.TenantID], r.Sequence})
 		}
 	}
 	slices.SortFunc(out, func(a, b Lost) int {
@@ -121,15 +104,15 @@ func projected(r row) bool {
 // check finds rows that no reseed can be made to fit. It is pure.
 func check(rows []row, archived map[string]int64) error {
 	for _, r := range rows {
-		switch v := judge(r, archived[r.Tenant]); {
+		switch v := judge(r, archived[r.TenantID]); {
 		case v == differ:
 			return refuse("%s has applied event %s of tenant %s under sequence %d, the archive holds %s there: they are not of one log",
-				r.Consumer, r.EventID, r.Tenant, r.Sequence, cmp.Or(r.Archived, "none"))
+				r.Consumer, r.EventID, r.TenantID, r.Sequence, cmp.Or(r.Archived, "none"))
 		case v == ahead && r.Consumer == kafka.GroupArchiver:
 			return refuse("the archiver's row of tenant %s stands at %d, and its archive ends at %d: rows of the archive are missing",
-				r.Tenant, r.Sequence, archived[r.Tenant])
+				r.TenantID, r.Sequence, archived[r.TenantID])
 		case v == ahead && !projected(r) && r.Consumer != kafka.GroupRules && r.Consumer != kafka.GroupGoHighLevel:
-			return refuse("%s is ahead of the archive for tenant %s, and nobody knows how to set it back", r.Consumer, r.Tenant)
+			return refuse("%s is ahead of the archive for tenant %s, and nobody knows how to set it back", r.Consumer, r.TenantID)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -16,13 +17,13 @@ func TestJudge_ComparesWhatWasAppliedWithWhatWasArchived(t *testing.T) {
 		want     verdict
 	}{
 		{"nothing applied", row{}, 9, keep},
-		{"behind", row{Sequence: 5, EventID: "e5", Archived: "e5"}, 9, keep},
-		{"at the end", row{Sequence: 9, EventID: "e9", Archived: "e9"}, 9, keep},
-		{"after a skip, of which no id is kept", row{Sequence: 5, Archived: "e5"}, 9, keep},
-		{"ahead", row{Sequence: 10, EventID: "e10"}, 9, ahead},
-		{"of a tenant that the archive never saw", row{Sequence: 1, EventID: "e1"}, 0, ahead},
-		{"another event under the sequence", row{Sequence: 5, EventID: "x", Archived: "e5"}, 9, differ},
-		{"no event under the sequence", row{Sequence: 5, EventID: "e5"}, 9, differ},
+		{"behind", row{Row: consumer.Row{Sequence: 5, EventID: "e5"}, Archived: "e5"}, 9, keep},
+		{"at the end", row{Row: consumer.Row{Sequence: 9, EventID: "e9"}, Archived: "e9"}, 9, keep},
+		{"after a skip, of which no id is kept", row{Row: consumer.Row{Sequence: 5}, Archived: "e5"}, 9, keep},
+		{"ahead", row{Row: consumer.Row{Sequence: 10, EventID: "e10"}}, 9, ahead},
+		{"of a tenant that the archive never saw", row{Row: consumer.Row{Sequence: 1, EventID: "e1"}}, 0, ahead},
+		{"another event under the sequence", row{Row: consumer.Row{Sequence: 5, EventID: "x"}, Archived: "e5"}, 9, differ},
+		{"no event under the sequence", row{Row: consumer.Row{Sequence: 5, EventID: "e5"}}, 9, differ},
 	} {
 		if got := judge(tc.row, tc.archived); got != tc.want {
 			t.Errorf("%s: %v", tc.name, got)
@@ -31,13 +32,13 @@ func TestJudge_ComparesWhatWasAppliedWithWhatWasArchived(t *testing.T) {
 }
 
 func TestCheck_RefusesWhatNoReseedCanMakeFit(t *testing.T) {
-	at := func(consumer string, sequence int64, id, archived string) []row {
-		return []row{{Consumer: consumer, Tenant: "a", Sequence: sequence, EventID: id, Archived: archived, State: "live"}}
+	at := func(name string, sequence int64, id, archived string) []row {
+		return []row{{Row: consumer.Row{Consumer: name, TenantID: "a", Sequence: sequence, EventID: id, State: "live"}, Archived: archived}}
 	}
 	heads := map[string]int64{"a": 9}
-	for _, consumer := range []string{kafka.GroupProjector, kafka.GroupRules, kafka.GroupGoHighLevel} {
-		if err := check(at(consumer, 12, "e12", ""), heads); err != nil {
-			t.Errorf("%s ahead: %v", consumer, err)
+	for _, name := range []string{kafka.GroupProjector, kafka.GroupRules, kafka.GroupGoHighLevel} {
+		if err := check(at(name, 12, "e12", ""), heads); err != nil {
+			t.Errorf("%s ahead: %v", name, err)
 		}
 	}
 	for name, rows := range map[string][]row{
@@ -57,8 +58,8 @@ func TestWants_ReadsOnWhereTheRowStandsAndLeavesWaitingRowsAlone(t *testing.T) {
 		row  row
 		want int64
 	}{
-		{row{State: "live", Sequence: 0}, 1}, {row{State: "live", Sequence: 4}, 5}, {row{State: "live", Sequence: 9}, 0}, {row{State: "live", Sequence: 12}, 0},
-		{row{State: "stalled", Sequence: 4}, 0}, {row{State: "catching-up", Sequence: 4}, 0},
+		{row{Row: consumer.Row{State: "live", Sequence: 0}}, 1}, {row{Row: consumer.Row{State: "live", Sequence: 4}}, 5}, {row{Row: consumer.Row{State: "live", Sequence: 9}}, 0}, {row{Row: consumer.Row{State: "live", Sequence: 12}}, 0},
+		{row{Row: consumer.Row{State: "stalled", Sequence: 4}}, 0}, {row{Row: consumer.Row{State: "catching-up", Sequence: 4}}, 0},
 	} {
 		if got := wants(tc.row, 9); got != tc.want {
 			t.Errorf("%+v: %d, want %d", tc.row, got, tc.want)
@@ -67,8 +68,8 @@ func TestWants_ReadsOnWhereTheRowStandsAndLeavesWaitingRowsAlone(t *testing.T) {
 }
 
 func TestFindLost_NamesEveryConsumerThatWasAhead(t *testing.T) {
-	rows := []row{{Consumer: "y", Tenant: "b", Sequence: 3}, {Consumer: "x", Tenant: "b", Sequence: 4},
-		{Consumer: "x", Tenant: "a", Sequence: 2, EventID: "e", Archived: "e"}}
+	rows := []row{{Row: consumer.Row{Consumer: "y", TenantID: "b", Sequence: 3}}, {Row: consumer.Row{Consumer: "x", TenantID: "b", Sequence: 4}},
+		{Row: consumer.Row{Consumer: "x", TenantID: "a", Sequence: 2, EventID: "e"}, Archived: "e"}}
 	want := []Lost{{"x", "b", 1, 4}, {"y", "b", 1, 3}}
 	if got := findLost(rows, map[string]int64{"a": 2, "b": 1}); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)

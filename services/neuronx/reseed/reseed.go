@@ -198,7 +198,7 @@ func (r *run) filled(topic string) int64 {
 }
 
 // begin finds an interrupted run of this topic, or makes the plan of a new one.
-func (r *run) begin(ctx context.Context, heads []head) (*Report, string, error) {
+func (r *run) begin(ctx context.Context, heads []archive.Head) (*Report, string, error) {
 	id := uuid.UUID(r.ids[kafka.TopicEvents])
 	var state string
 	var logs, tenants []string
@@ -246,7 +246,7 @@ func (r *run) begin(ctx context.Context, heads []head) (*Report, string, error) 
 	return report, state, nil
 }
 
-func (r *run) execute(ctx context.Context, report *Report, heads []head, rows []row, state string) error {
+func (r *run) execute(ctx context.Context, report *Report, heads []archive.Head, rows []row, state string) error {
 	if err := r.schemas(ctx); err != nil {
 		return err
 	}
@@ -258,7 +258,7 @@ func (r *run) execute(ctx context.Context, report *Report, heads []head, rows []
 	reader := archive.NewReader(r.db)
 	for i := range report.Partitions {
 		p := &report.Partitions[i]
-		mine := slices.DeleteFunc(slices.Clone(heads), func(h head) bool { return h.Partition != p.Partition })
+		mine := slices.DeleteFunc(slices.Clone(heads), func(h archive.Head) bool { return h.Partition != p.Partition })
 		if err := r.write(ctx, reader, p, mine, rows); err != nil {
 			return err
 		}

@@ -23,31 +23,40 @@ import (
 
 // loadRows reads the progress of every consumer, each row with what the archive holds under its sequence.
 func loadRows(ctx context.Context, q querier, tenants []string) ([]row, error) {
-	rows, err := q.Query(ctx, `SELECT p.consumer, p.generation, p.tenant_id, p.partition, p.sequence, p.event_id, p.log_id, p.state, p.seen,
-			coalesce(e.event_id, ''), coalesce(e.log_id, '')
-		FROM neuronx.progress p LEFT JOIN neuronx.tenant_events e ON e.tenant_id = p.tenant_id AND e.sequence = p.sequence
-		WHERE p.state <> 'retired' AND (cardinality($1::text[]) = 0 OR p.tenant_id = ANY($1)) ORDER BY 1, 3, 2`, tenants)
+	found, err := consumer.AllRows(ctx, q, tenants...)
 	if err != nil {
-		return nil, fmt.Errorf("read progress: %w", err)
+		return nil, err
 	}
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	var of []string
+	var at []int64
+	for _, r := range found {
+		of, at = append(of, r.TenantID), append(at, r.Sequence)
+	}
+	names, err := archive.NamesAt(ctx, q, of, at)
 	if err != nil {
-		return nil, fmt.Errorf("read progress: %w", err)
+		return nil, err
+	}
+	type place struct {
+		tenant   string
+		sequence int64
+	}
+	archived := map[place]archive.Name{}
+	for _, n := range names {
+		archived[place{n.Tenant, n.Sequence}] = n
+	}
+	out := make([]row, len(found))
+	for i, r := range found {
+		n := archived[place{r.TenantID, r.Sequence}]
+		out[i] = row{Row: r, Archived: n.EventID, ArchiveLog: n.LogID}
 	}
 	return out, nil
 }
 
 // loadHeads reads where each tenant's events end in the archive.
-func loadHeads(ctx context.Context, q querier, tenants []string, partitions int32) ([]head, error) {
-	rows, err := q.Query(ctx, `SELECT l.tenant_id, e.log_partition, e.sequence, e.event_id, e.log_id FROM neuronx.tenant_leaves l
-		CROSS JOIN LATERAL (SELECT * FROM neuronx.tenant_events e WHERE e.tenant_id = l.tenant_id ORDER BY sequence DESC LIMIT 1) e
-		WHERE cardinality($1::text[]) = 0 OR l.tenant_id = ANY($1) ORDER BY 1`, tenants)
+func loadHeads(ctx context.Context, q querier, tenants []string, partitions int32) ([]archive.Head, error) {
+	out, err := archive.Heads(ctx, q, tenants...)
 	if err != nil {
-		return nil, fmt.Errorf("read the archive's heads: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[head])
-	if err != nil {
-		return nil, fmt.Errorf("read the archive's heads: %w", err)
+		return nil, err
 	}
 	for _, h := range out {
 		if home := kafka.PartitionFor([]byte(h.Tenant), partitions); home != h.Partition {
@@ -59,8 +68,8 @@ func loadHeads(ctx context.Context, q querier, tenants []string, partitions int3
 }
 
 // rewrite is the one transaction that makes Postgres fit the new log.
-func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []head, report *Report) error {
-	byTenant := map[string]head{}
+func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []archive.Head, report *Report) error {
+	byTenant := map[string]archive.Head{}
 	archived := map[string]int64{}
 	for _, h := range heads {
 		byTenant[h.Tenant], archived[h.Tenant] = h, h.Sequence
@@ -85,37 +94,34 @@ func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []head,
 			return err
 		}
 		for _, x := range rows {
-			h := byTenant[x.Tenant]
+			h := byTenant[x.TenantID]
 			var err error
 			switch {
 			case judge(x, h.Sequence) == keep:
-				_, err = tx.Exec(ctx, `UPDATE neuronx.progress SET log_id = CASE WHEN sequence = 0 THEN '' ELSE $4 END, seen = least(seen, $5),
-					missing_since = NULL WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`, x.Consumer, x.Tenant, x.Generation, x.ArchiveLog, h.Sequence)
-			case projected(x):
-				err = r.rebuild(ctx, tx, x, h)
+				err = x.Keep(ctx, tx, x.ArchiveLog, h.Sequence)
+			case projected(x): // the projector builds its tables again
+				err = x.Replace(ctx, tx, h.Sequence, "reseed "+r.mark())
 			default:
 				if x.Consumer == kafka.GroupRules {
 					var ids []string
 					box := outbox.New(rules.Deriver, r.opt.Keys)
-					if ids, err = rules.Refold(ctx, tx, x.Tenant, h.Sequence, reader, r.opt.Registry, box, r.opt.Log); err != nil {
+					if ids, err = rules.Refold(ctx, tx, x.TenantID, h.Sequence, reader, r.opt.Registry, box, r.opt.Log); err != nil {
 						return err
 					}
 					report.Again += len(ids)
-					kept[x.Tenant] = append(kept[x.Tenant], ids...)
+					kept[x.TenantID] = append(kept[x.TenantID], ids...)
 				}
-				_, err = tx.Exec(ctx, `UPDATE neuronx.progress SET sequence = $4, event_id = $5, log_id = $6, seen = 0, missing_since = NULL, updated_at = now(),
-					state = CASE WHEN state = 'stalled' THEN 'live' ELSE state END, reason = '' WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`,
-					x.Consumer, x.Tenant, x.Generation, h.Sequence, h.EventID, h.LogID)
+				err = x.SetBack(ctx, tx, h.Sequence, h.EventID, h.LogID)
 			}
 			if err != nil {
-				return fmt.Errorf("set the row of %s for %s: %w", x.Consumer, x.Tenant, err)
+				return err
 			}
 		}
 		for _, x := range rows {
-			if x.Consumer == kafka.GroupGoHighLevel && judge(x, archived[x.Tenant]) == ahead {
-				n, err := setAside(ctx, tx, x.Tenant, archived[x.Tenant], kept[x.Tenant], r.mark())
+			if x.Consumer == kafka.GroupGoHighLevel && judge(x, archived[x.TenantID]) == ahead {
+				n, err := setAside(ctx, tx, x.TenantID, archived[x.TenantID], kept[x.TenantID], r.mark())
 				if err == nil {
-					err = gohighlevel.Refold(ctx, tx, x.Tenant, archived[x.Tenant], reader, consumer.NewDecoder(r.opt.Registry))
+					err = gohighlevel.Refold(ctx, tx, x.TenantID, archived[x.TenantID], reader, consumer.NewDecoder(r.opt.Registry))
 				}
 				if err != nil {
 					return err
@@ -126,20 +132,6 @@ func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []head,
 		_, err = tx.Exec(ctx, `UPDATE neuronx.reseeds SET state = 'rows' WHERE topic_id = $1`, uuid.UUID(r.ids[kafka.TopicEvents]))
 		return err
 	})
-}
-
-// rebuild has the projector rebuild a tenant's tables.
-func (r *run) rebuild(ctx context.Context, tx pgx.Tx, x row, h head) error {
-	if _, err := tx.Exec(ctx, `UPDATE neuronx.progress SET state = 'retired', reason = '', updated_at = now() WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`,
-		x.Consumer, x.Tenant, x.Generation); err != nil {
-		return err
-	}
-	g, err := consumer.NewGeneration(ctx, tx, x.Consumer, x.Tenant, x.Partition, "reseed "+r.mark())
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `UPDATE neuronx.progress SET seen = $4 WHERE consumer = $1 AND tenant_id = $2 AND generation = $3`, x.Consumer, x.Tenant, g, h.Sequence)
-	return err
 }
 
 // mark names this reseed where several could meet.
@@ -159,21 +151,21 @@ func (r *run) places(ctx context.Context, tx pgx.Tx, parts []Partition) error {
 	events, letters := uuid.UUID(r.ids[kafka.TopicEvents]), uuid.UUID(r.ids[kafka.TopicDeadLetter])
 	for _, p := range parts {
 		for _, name := range r.consumers {
-			if _, err := tx.Exec(ctx, `UPDATE neuronx.partition_progress SET topic_id = $4, next_offset = $5, log_id = $6, updated_at = now()
-				WHERE consumer = $1 AND topic = $2 AND partition = $3`, name, kafka.TopicEvents, p.Partition, events, p.next[name], p.LogID); err != nil {
-				return fmt.Errorf("set the offset of %s: %w", name, err)
+			o := consumer.Offset{Consumer: name, Topic: kafka.TopicEvents, Partition: p.Partition, TopicID: events, Next: p.next[name], LogID: p.LogID}
+			if err := consumer.SetOffset(ctx, tx, o); err != nil {
+				return err
 			}
 		}
-		if _, err := tx.Exec(ctx, `UPDATE neuronx.partition_progress SET topic_id = $3, next_offset = $4, updated_at = now() WHERE topic = $1 AND partition = $2`,
-			kafka.TopicDeadLetter, p.Partition, letters, r.starts[kafka.TopicPartition{Topic: kafka.TopicDeadLetter, Partition: p.Partition}]); err != nil {
-			return fmt.Errorf("set offsets of dead letters: %w", err)
+		o := consumer.Offset{Topic: kafka.TopicDeadLetter, Partition: p.Partition, TopicID: letters,
+			Next: r.starts[kafka.TopicPartition{Topic: kafka.TopicDeadLetter, Partition: p.Partition}]}
+		if err := consumer.SetOffset(ctx, tx, o); err != nil {
+			return err
 		}
 		if p.Predecessor == "" {
 			continue
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO neuronx.log_lineage (log_id, predecessor, partition, topic_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-			p.LogID, p.Predecessor, p.Partition, events); err != nil {
-			return fmt.Errorf("note the log's lineage: %w", err)
+		if err := consumer.AddLineage(ctx, tx, p.LogID, p.Predecessor, p.Partition, events); err != nil {
+			return err
 		}
 	}
 	// Dead letters are named by the place of what was refused; the new ingress counts from 0 again.
@@ -182,9 +174,7 @@ func (r *run) places(ctx context.Context, tx pgx.Tx, parts []Partition) error {
 			return fmt.Errorf("rename dead letters: %w", err)
 		}
 	}
-	_, err := tx.Exec(ctx, `UPDATE neuronx.resets SET state = CASE WHEN state IN ('requested', 'running') THEN 'failed' ELSE state END, put_back = true,
-		detail = CASE WHEN state IN ('requested', 'running') THEN 'the log was rebuilt' ELSE detail END WHERE NOT put_back OR state IN ('requested', 'running')`)
-	return err
+	return consumer.EndResets(ctx, tx, "the log was rebuilt")
 }
 
 // outboxes numbers what waits to be sent behind what the archive has, and drops what was derived from events that are gone. It returns
@@ -195,13 +185,12 @@ func (r *run) outboxes(ctx context.Context, tx pgx.Tx, report *Report) (map[stri
 		maps.Copy(last, p.derivers)
 	}
 	// Tenants of whom the archive has nothing begin at 1 if they are made again.
-	rows, err := tx.Query(ctx, `SELECT tenant_id, deriver FROM neuronx.outbox_numbers WHERE cardinality($1::text[]) = 0 OR tenant_id = ANY($1)`, r.opt.Tenants)
+	numbers, err := outbox.Numbers(ctx, tx, r.opt.Tenants...)
 	if err != nil {
-		return nil, fmt.Errorf("list outboxes: %w", err)
+		return nil, err
 	}
-	var key [2]string
-	if _, err := pgx.ForEachRow(rows, []any{&key[0], &key[1]}, func() error { last[key] += 0; return nil }); err != nil {
-		return nil, fmt.Errorf("list outboxes: %w", err)
+	for _, n := range numbers {
+		last[[2]string{n.Tenant, n.Deriver}] += 0
 	}
 	for key, last := range last {
 		tenant, deriver := key[0], key[1]
@@ -226,12 +215,7 @@ func (r *run) waiting(ctx context.Context, tx pgx.Tx, deriver string, e *event.E
 	if e.CausationID == "" {
 		return true, nil
 	}
-	var there bool
-	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM neuronx.tenant_events WHERE tenant_id = $1 AND event_id = $2)`, e.TenantID, e.CausationID).Scan(&there)
-	if err != nil {
-		return false, fmt.Errorf("look for a cause: %w", err)
-	}
-	return there, nil
+	return archive.HasID(ctx, tx, e.TenantID, e.CausationID)
 }
 
 // renamed gives a decision about a dead letter that waits to be sent the letter's name of now.
@@ -334,9 +318,9 @@ func tenantsLeftOut(ctx context.Context, q querier, chosen []string) ([]string, 
 
 var errTenant = errors.New("not in the archive")
 
-func chosen(heads []head, tenants []string) error {
+func chosen(heads []archive.Head, tenants []string) error {
 	for _, t := range tenants {
-		if !slices.ContainsFunc(heads, func(h head) bool { return h.Tenant == t }) {
+		if !slices.ContainsFunc(heads, func(h archive.Head) bool { return h.Tenant == t }) {
 			return fmt.Errorf("tenant %s: %w", strings.TrimSpace(t), errTenant)
 		}
 	}

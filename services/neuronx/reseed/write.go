@@ -10,6 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/stream"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/ingest/sequencer"
@@ -21,42 +22,36 @@ const (
 	batch = 1000
 )
 
-// stream reads a tenant's events in order.
-type stream struct {
+// cursor reads a tenant's events in order.
+type cursor struct {
 	tenant string
 	to     int64
 	next   int64
 	buffer []event.Recorded
 }
 
-func (s *stream) fill(ctx context.Context, reader *archive.Reader) error {
+func (s *cursor) fill(ctx context.Context, reader *archive.Reader) error {
 	if len(s.buffer) > 0 || s.next > s.to {
 		return nil
 	}
-	events, err := reader.Events(ctx, s.tenant, s.next, page)
+	events, err := stream.Next(ctx, reader, s.tenant, s.next, page)
+	if errors.Is(err, stream.ErrGap) || err == nil && len(events) == 0 {
+		return refuse("the archive lacks sequence %d of tenant %s, which ends at %d", s.next, s.tenant, s.to)
+	}
 	if err != nil {
 		return err
-	}
-	for i := range events {
-		if events[i].Sequence != s.next+int64(i) {
-			events = events[:i]
-			break
-		}
-	}
-	if len(events) == 0 {
-		return refuse("the archive lacks sequence %d of tenant %s, which ends at %d", s.next, s.tenant, s.to)
 	}
 	s.buffer, s.next = events, s.next+int64(len(events))
 	return nil
 }
 
 // merge hands out the events of many tenants in the order of their positions.
-type merge []*stream
+type merge []*cursor
 
 func (m merge) Len() int           { return len(m) }
 func (m merge) Less(i, j int) bool { return m[i].buffer[0].Position < m[j].buffer[0].Position }
 func (m merge) Swap(i, j int)      { m[i], m[j] = m[j], m[i] }
-func (m *merge) Push(x any)        { *m = append(*m, x.(*stream)) } //nolint:errcheck // only streams are pushed
+func (m *merge) Push(x any)        { *m = append(*m, x.(*cursor)) } //nolint:errcheck // only cursors are pushed
 func (m *merge) Pop() any {
 	old := *m
 	s := old[len(old)-1]
@@ -65,10 +60,10 @@ func (m *merge) Pop() any {
 }
 
 // each calls fn for every event of the tenants, in order of position. Two with one position are two logs mixed.
-func each(ctx context.Context, reader *archive.Reader, heads []head, fn func(*event.Recorded) error) error {
+func each(ctx context.Context, reader *archive.Reader, heads []archive.Head, fn func(*event.Recorded) error) error {
 	m := merge{}
 	for _, h := range heads {
-		s := &stream{tenant: h.Tenant, to: h.Sequence, next: 1}
+		s := &cursor{tenant: h.Tenant, to: h.Sequence, next: 1}
 		if err := s.fill(ctx, reader); err != nil {
 			return err
 		}
@@ -102,7 +97,7 @@ func each(ctx context.Context, reader *archive.Reader, heads []head, fn func(*ev
 }
 
 // write fills one partition of the log, goes on where an earlier run was interrupted, and makes the sequencer's state of it.
-func (r *run) write(ctx context.Context, reader *archive.Reader, p *Partition, heads []head, rows []row) error {
+func (r *run) write(ctx context.Context, reader *archive.Reader, p *Partition, heads []archive.Head, rows []row) error {
 	tp := kafka.TopicPartition{Topic: kafka.TopicEvents, Partition: p.Partition}
 	p.first = r.starts[tp]
 	there, err := r.there(ctx, tp)
@@ -115,18 +110,18 @@ func (r *run) write(ctx context.Context, reader *archive.Reader, p *Partition, h
 	}
 	wanted := map[string]map[string]int64{} // tenant → consumer → sequence from which it reads on
 	for _, x := range rows {
-		if n := wants(x, archived[x.Tenant]); n > 0 {
-			if wanted[x.Tenant] == nil {
-				wanted[x.Tenant] = map[string]int64{}
+		if n := wants(x, archived[x.TenantID]); n > 0 {
+			if wanted[x.TenantID] == nil {
+				wanted[x.TenantID] = map[string]int64{}
 			}
-			if old := wanted[x.Tenant][x.Consumer]; old == 0 || n < old {
-				wanted[x.Tenant][x.Consumer] = n
+			if old := wanted[x.TenantID][x.Consumer]; old == 0 || n < old {
+				wanted[x.TenantID][x.Consumer] = n
 			}
 		}
 	}
 	for _, h := range heads { // a tenant that a consumer has never met
 		for _, consumer := range r.consumers {
-			if !slices.ContainsFunc(rows, func(x row) bool { return x.Consumer == consumer && x.Tenant == h.Tenant }) {
+			if !slices.ContainsFunc(rows, func(x row) bool { return x.Consumer == consumer && x.TenantID == h.Tenant }) {
 				if wanted[h.Tenant] == nil {
 					wanted[h.Tenant] = map[string]int64{}
 				}
@@ -178,7 +173,7 @@ func (r *run) write(ctx context.Context, reader *archive.Reader, p *Partition, h
 }
 
 // seal checks the end of the partition and takes the state's records.
-func (r *run) seal(ctx context.Context, p *Partition, seed *sequencer.Seed, heads []head) error {
+func (r *run) seal(ctx context.Context, p *Partition, seed *sequencer.Seed, heads []archive.Head) error {
 	ends, err := r.admin.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
 	if err != nil {
 		return err
