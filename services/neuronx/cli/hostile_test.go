@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/importer"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/events"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/neuronx/reseed"
@@ -136,9 +137,9 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 	}
 	for _, format := range []string{formatTable, formatJSON} {
 		for name, show := range map[string]func(c *cli) error{
-			"tail": func(c *cli) error { return c.showTail(eventView{ID: hostile, Subject: hostile, DataError: hostile}) },
+			"tail": func(c *cli) error { return c.showTail(events.Event{ID: hostile, Subject: hostile, DataError: hostile}) },
 			"tail data": func(c *cli) error {
-				return c.showTail(eventView{ID: hostile, Data: json.RawMessage("{\"a\":\"\u009b\u202e\x7f\xff\"}")})
+				return c.showTail(events.Event{ID: hostile, Data: json.RawMessage("{\"a\":\"\u009b\u202e\x7f\xff\"}")})
 			},
 			"status": func(c *cli) error {
 				return c.showStatus(status.Overview{Groups: []status.Group{{Group: hostile}}, Tenants: map[string]int64{hostile: 1}, Stalled: []status.Stalled{{Reason: hostile}}, Outbox: []status.Outbox{{Deriver: hostile}}})
