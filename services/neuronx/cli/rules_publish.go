@@ -1,38 +1,15 @@
 package cli
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/pkg/control"
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/neuronx/operate"
-	"github.com/neuronx/engine/services/rules"
+	"github.com/neuronx/engine/services/neuronx/operate/ruleadmin"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
-
-// publication is what `rules publish` does or would do.
-type publication struct {
-	Tenant   string           `json:"tenant_id"`
-	Version  int64            `json:"version"`
-	Hash     string           `json:"hash"`
-	Sequence string           `json:"sequence,omitempty"` // from which the version is in force; empty: nothing was published
-	EventID  string           `json:"event_id,omitempty"`
-	DryRun   bool             `json:"dry_run,omitempty"`
-	Changes  []ruleset.Change `json:"changes"`
-	Tripped  []trippedRule    `json:"tripped"` // rules of the new set that are off, and stay so until they are reset
-}
-
-type trippedRule struct {
-	Rule   string `json:"rule"`
-	Reason string `json:"reason"` // failures or storm
-}
 
 func (c *cli) rulesPublish() *cobra.Command {
 	var tenantID, by string
@@ -51,24 +28,18 @@ away. A rule that tripped stays off until neuronx rules reset, whatever is publi
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			files, err := c.checkRules(ctx, args, false, func(problems ruleset.Problems) error {
-				for _, p := range problems { // stdout is for what was published
-					c.note("%s", p)
-				}
-				return nil
-			})
+			files, problems, err := ruleadmin.Check(ctx, c.env, args, false)
+			for _, p := range problems { // stdout is for what was published
+				c.note("%s", p)
+			}
 			if err != nil {
 				return err
 			}
-			current, err := c.currentBundle(ctx, tenantID)
+			p, current, same, err := ruleadmin.Plan(ctx, c.env, tenantID, files)
 			if err != nil {
 				return err
 			}
-			p := publication{Tenant: tenantID, Version: current.Version + 1, Hash: ruleset.Hash(files), DryRun: !execute}
-			if p.Changes, p.Tripped, err = c.changes(ctx, tenantID, files); err != nil {
-				return err
-			}
-			if current.Hash == p.Hash && current.Semantics == ruleset.Semantics { // the same files under newer semantics are another set
+			if same {
 				c.note("version %d is in force and is the same", current.Version)
 				c.sayTripped(p)
 				return nil
@@ -88,17 +59,10 @@ away. A rule that tripped stays off until neuronx rules reset, whatever is publi
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.ActWith(ctx, tenantID, func(pub *control.Publisher) (event.Event, error) {
-				return rules.Publish(ctx, pub, tenantID, files, current.Version, by)
-			})
-			if err != nil {
+			if err := ruleadmin.Publish(ctx, c.env, actor(by), &p, files); err != nil {
 				return err
 			}
-			if err := c.inForce(ctx, p.Version, d); err != nil {
-				return err
-			}
-			p.Sequence, p.EventID = d.Sequence, d.EventID
-			c.note("version %d is in force from sequence %s on", p.Version, d.Sequence)
+			c.note("version %d is in force from sequence %s on", p.Version, p.Sequence)
 			return c.showPublication(p)
 		},
 	}
@@ -110,7 +74,7 @@ away. A rule that tripped stays off until neuronx rules reset, whatever is publi
 }
 
 // showPublication lists what changes, and which rules stay off.
-func (c *cli) showPublication(p publication) error {
+func (c *cli) showPublication(p ruleadmin.Publication) error {
 	if c.format == formatJSON {
 		return c.json(p)
 	}
@@ -125,59 +89,8 @@ func (c *cli) showPublication(p publication) error {
 	return nil
 }
 
-func (c *cli) sayTripped(p publication) {
+func (c *cli) sayTripped(p ruleadmin.Publication) {
 	for _, t := range p.Tripped {
 		c.note("rule %s is off (%s) and stays off: neuronx rules reset %s --tenant %s", t.Rule, t.Reason, t.Rule, p.Tenant)
 	}
-}
-
-// changes compares files with what is in force, and lists the rules among them that are off.
-func (c *cli) changes(ctx context.Context, tenantID string, files []ruleset.File) ([]ruleset.Change, []trippedRule, error) {
-	before, _, err := c.bundleFiles(ctx, tenantID, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	pool, err := c.env.Pool(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	rows, err := pool.Query(ctx, `SELECT rule, tripped FROM neuronx.rule_health WHERE tenant_id = $1 AND tripped <> '' ORDER BY rule`, tenantID)
-	if err != nil {
-		return nil, nil, operate.Fail("read which rules are off", err)
-	}
-	off, err := pgx.CollectRows(rows, pgx.RowToStructByPos[trippedRule])
-	if err != nil {
-		return nil, nil, operate.Fail("read which rules are off", err)
-	}
-	changes := ruleset.Diff(before, files)
-	stays := func(t trippedRule) bool {
-		return slices.ContainsFunc(changes, func(ch ruleset.Change) bool { return ch.Rule == t.Rule && ch.Change != ruleset.Removed })
-	}
-	return changes, slices.DeleteFunc(off, func(t trippedRule) bool { return !stays(t) }), nil
-}
-
-// bundleFiles are the files of a version of a tenant's bundle; version 0 is the one in force. Without rules there are none.
-func (c *cli) bundleFiles(ctx context.Context, tenantID string, version int64) ([]ruleset.File, bundleRow, error) {
-	pool, err := c.env.Pool(ctx)
-	if err != nil {
-		return nil, bundleRow{}, err
-	}
-	row := bundleRow{Tenant: tenantID}
-	var text []byte
-	// An unqualified ORDER BY sequence would sort by the column of the result, a text, in which 9 comes after 10.
-	err = pool.QueryRow(ctx, `SELECT b.version, b.sequence::text, b.hash, b.semantics, b.published_by, b.published_at, b.files FROM neuronx.rule_bundles b
-		WHERE b.tenant_id = $1 AND ($2 = 0 OR b.version = $2) ORDER BY b.sequence DESC LIMIT 1`, tenantID, version).
-		Scan(&row.Version, &row.Sequence, &row.Hash, &row.Semantics, &row.By, &row.Published, &text)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, row, nil
-	}
-	var files []ruleset.File
-	if err == nil {
-		err = json.Unmarshal(text, &files)
-	}
-	if err != nil {
-		return nil, row, operate.Fail("read the rules in force", err)
-	}
-	row.Files = len(files)
-	return files, row, nil
 }
