@@ -19,6 +19,7 @@ import (
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/events"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
+	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/neuronx/reseed"
 	"github.com/neuronx/engine/services/rules/ruleset"
@@ -144,8 +145,10 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 			"status": func(c *cli) error {
 				return c.showStatus(status.Overview{Groups: []status.Group{{Group: hostile}}, Tenants: map[string]int64{hostile: 1}, Stalled: []status.Stalled{{Reason: hostile}}, Outbox: []status.Outbox{{Deriver: hostile}}})
 			},
-			"keys":    func(c *cli) error { return c.showKeys([]keyRow{{Label: hostile, Scopes: []string{hostile}}}) },
-			"letters": func(c *cli) error { return c.showLetters([]letterRow{{Tenant: hostile, Detail: hostile, ID: hostile}}) },
+			"keys": func(c *cli) error { return c.showKeys([]tenants.Key{{Label: hostile, Scopes: []string{hostile}}}) },
+			"letters": func(c *cli) error {
+				return c.showLetters([]letterRow{{Tenant: hostile, Detail: hostile, ID: hostile}})
+			},
 			"reseed": func(c *cli) error {
 				return c.showReseed(&reseed.Report{Lost: []reseed.Lost{{Tenant: hostile}}, LeftOut: []string{hostile}}, false)
 			},

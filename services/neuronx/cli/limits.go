@@ -1,13 +1,12 @@
 package cli
 
 import (
-	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 )
 
 // maxEventsPerSecond and maxBytesPerSecond bound what may be set; more is a slip of the finger.
@@ -41,15 +40,7 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			snap, err := c.directory(ctx)
-			if err != nil {
-				return err
-			}
-			t, ok := snap[args[0]]
-			if !ok {
-				return operate.NoSuchTenant(args[0], slices.Collect(maps.Keys(snap)))
-			}
-			behind, err := c.env.ControlBehind(ctx, args[0])
+			t, behind, err := tenants.Look(ctx, c.env, args[0])
 			if err != nil {
 				return err
 			}
@@ -75,13 +66,8 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.Act(ctx, actor(""), args[0], "tenant.limits_set", "tenant/"+args[0], "", map[string]any{
-				"events_per_second": want.EventsPerSecond, "bytes_per_second": want.BytesPerSecond, "reason": operate.OrNil(reason), "by": operate.OrNil(by),
-			})
+			d, err := tenants.SetLimits(cmd.Context(), c.env, actor(by), args[0], want, reason)
 			if err != nil {
-				return err
-			}
-			if err := c.env.Applied(cmd.Context(), d); err != nil {
 				return err
 			}
 			return c.showDone(d, "tenant %s may send %s events/s and %s bytes/s",

@@ -3,23 +3,20 @@ package cli
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
-	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/tenant"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 )
 
 func (c *cli) tenant() *cobra.Command {
 	return group("tenant", "Tenants: create, list, suspend, resume, limit, time zone, connect a CRM, access to Kafka",
-		c.tenantCreate(), c.tenantList(), c.tenantSwitch("suspend", "tenant.suspended", tenant.StatusSuspended),
-		c.tenantSwitch("resume", "tenant.resumed", tenant.StatusActive), c.tenantLimits(), c.tenantZone(), c.tenantCRM(), c.tenantEffects(), c.tenantKafka())
+		c.tenantCreate(), c.tenantList(), c.tenantSwitch("suspend", tenant.StatusSuspended, tenants.Suspend),
+		c.tenantSwitch("resume", tenant.StatusActive, tenants.Resume), c.tenantLimits(), c.tenantZone(), c.tenantCRM(), c.tenantEffects(), c.tenantKafka())
 }
 
 func (c *cli) tenantCreate() *cobra.Command {
@@ -31,29 +28,18 @@ func (c *cli) tenantCreate() *cobra.Command {
 		Example:     "  neuronx tenant create acme --name 'Acme Inc.' --execute\n  neuronx tenant create acme --execute && neuronx key issue --tenant acme --execute",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id := args[0]
-			if !event.ValidTenant(id) {
-				return operate.Usage("%q is not a tenant id", id).Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
-			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			if c.value(operate.EnvPostgres) == "" {
-				c.note("whether there is a tenant %s already was not looked up: %s is not set", id, operate.EnvPostgres)
-			} else if snap, err := c.directory(ctx); err != nil {
+			if err := tenants.CheckNew(ctx, c.env, id); err != nil {
 				return err
-			} else if t, ok := snap[id]; ok {
-				return (&operate.Error{Kind: operate.KindFailed, What: "there is a tenant " + id + " already, which is " + string(t.Status), Code: event.CodeTenantExists}).
-					Hint("`neuronx tenant list` shows it; there is nothing to do")
 			}
 			if !execute {
 				c.note("would create tenant %s", id)
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.Act(ctx, actor(""), id, "tenant.created", "tenant/"+id, "", map[string]any{"name": operate.OrNil(name)})
+			d, err := tenants.Create(cmd.Context(), c.env, actor(""), id, name)
 			if err != nil {
-				return err
-			}
-			if err := c.env.Applied(cmd.Context(), d); err != nil {
 				return err
 			}
 			return c.showDone(d, "tenant %s created", id)
@@ -84,7 +70,7 @@ func (c *cli) tenantList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			snap, err := c.directory(ctx)
+			snap, err := tenants.Directory(ctx, c.env)
 			if err != nil {
 				return err
 			}
@@ -92,7 +78,7 @@ func (c *cli) tenantList() *cobra.Command {
 			for id, t := range snap {
 				row := tenantRow{Tenant: id, Status: string(t.Status)}
 				for _, k := range t.Keys {
-					if keyStatus(k, c.env.Now()) == "active" {
+					if tenants.KeyStatus(k, c.env.Now()) == "active" {
 						row.Keys++
 					}
 				}
@@ -104,23 +90,7 @@ func (c *cli) tenantList() *cobra.Command {
 	}
 }
 
-func (c *cli) directory(ctx context.Context) (tenant.Snapshot, error) {
-	pool, err := c.env.Pool(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return loadDirectory(ctx, pool)
-}
-
-func loadDirectory(ctx context.Context, pool *pgxpool.Pool) (tenant.Snapshot, error) {
-	snap, err := tenant.FromPool(pool).Load(ctx)
-	if err != nil {
-		return nil, operate.Fail("list tenants", err).Hint("is the database provisioned? `neuronx provision`")
-	}
-	return snap, nil
-}
-
-func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command {
+func (c *cli) tenantSwitch(verb string, want tenant.Status, do func(context.Context, *operate.Env, operate.Principal, string, string) (operate.Done, error)) *cobra.Command {
 	var reason string
 	var execute bool
 	cmd := &cobra.Command{
@@ -130,18 +100,11 @@ func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command 
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			snap, err := c.directory(ctx)
-			if err != nil {
-				return err
-			}
-			t, ok := snap[args[0]]
-			behind, err := c.env.ControlBehind(ctx, args[0])
+			t, behind, err := tenants.Look(ctx, c.env, args[0])
 			if err != nil {
 				return err
 			}
 			switch {
-			case !ok:
-				return operate.NoSuchTenant(args[0], slices.Collect(maps.Keys(snap)))
 			case t.Status == want && behind != "":
 				// It may have been changed since: the event is recorded, whether or not it changes anything.
 				c.note("the tables say that %s is %s, but they are not up to date: %s", args[0], want, behind)
@@ -157,11 +120,8 @@ func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command 
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.Act(ctx, actor(""), args[0], typ, "tenant/"+args[0], "", map[string]any{"reason": operate.OrNil(reason)})
+			d, err := do(cmd.Context(), c.env, actor(""), args[0], reason)
 			if err != nil {
-				return err
-			}
-			if err := c.env.Applied(cmd.Context(), d); err != nil {
 				return err
 			}
 			return c.showDone(d, "tenant %s is %s", args[0], want)
@@ -173,7 +133,7 @@ func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command 
 }
 
 func (c *cli) tenantCRM() *cobra.Command {
-	var adapter, location, token, mode, base string
+	var to tenants.Connection
 	var execute bool
 	cmd := &cobra.Command{
 		Use: "connect-crm <tenant>", Short: "Connect a tenant to its CRM account", Args: args("tenant"),
@@ -182,41 +142,36 @@ NEURONX_SECRETS_DIR, with mode 600, which the adapter reads. The stand-in CRM of
 takes the token standin-<location> for any location, and no other.`,
 		Example: "  neuronx tenant connect-crm acme --location loc123 --token secret://acme-ghl@1 --mode record --execute",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := cmp.Or(required("location", location), required("token", token), oneOf("mode", mode, "off", "record", "send")); err != nil {
+			if err := cmp.Or(required("location", to.Location), required("token", to.Token), oneOf("mode", to.Mode, "off", "record", "send")); err != nil {
 				return err
 			}
-			if err := checkConnection(adapter, location, token, base); err != nil {
+			if err := checkConnection(to); err != nil {
 				return err
 			}
-			c.warnOfSecret(token)
+			c.warnOfSecret(to.Token)
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			if err := c.env.CheckTenant(ctx, args[0]); err != nil {
-				return err
-			}
-			if err := c.locationIsFree(ctx, args[0], adapter, location, base, mode); err != nil {
+			if err := tenants.CheckConnection(ctx, c.env, args[0], to); err != nil {
 				return err
 			}
 			if !execute {
-				c.note("would connect %s to %s location %s in mode %s", args[0], adapter, location, mode)
+				c.note("would connect %s to %s location %s in mode %s", args[0], to.Adapter, to.Location, to.Mode)
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.Act(ctx, actor(""), args[0], "tenant.crm_connected", "tenant/"+args[0], "", map[string]any{
-				"adapter": adapter, "location": location, "token": token, "mode": mode, "base_url": operate.OrNil(base),
-			})
+			d, err := tenants.Connect(cmd.Context(), c.env, actor(""), args[0], to)
 			if err != nil {
 				return err
 			}
-			return c.showDone(d, "tenant %s is connected to %s in mode %s", args[0], location, mode)
+			return c.showDone(d, "tenant %s is connected to %s in mode %s", args[0], to.Location, to.Mode)
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&adapter, "adapter", "gohighlevel", "which CRM")
-	fs.StringVar(&location, "location", "", "the account's location id")
-	fs.StringVar(&token, "token", "", "secret://<id>@<version>, never the token itself")
-	fs.StringVar(&mode, "mode", "record", "off, record or send")
-	fs.StringVar(&base, "base-url", "", "the CRM's API, when it is not the vendor's")
+	fs.StringVar(&to.Adapter, "adapter", "gohighlevel", "which CRM")
+	fs.StringVar(&to.Location, "location", "", "the account's location id")
+	fs.StringVar(&to.Token, "token", "", "secret://<id>@<version>, never the token itself")
+	fs.StringVar(&to.Mode, "mode", "record", "off, record or send")
+	fs.StringVar(&to.BaseURL, "base-url", "", "the CRM's API, when it is not the vendor's")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	return cmd
 }
@@ -241,9 +196,7 @@ func (c *cli) tenantEffects() *cobra.Command {
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.Act(ctx, actor(""), args[0], "tenant.effects_mode_set", "tenant/"+args[0], "", map[string]any{
-				"kind": kind, "mode": mode, "reason": operate.OrNil(reason), "by": operate.OrNil(by),
-			})
+			d, err := tenants.SetEffectsMode(cmd.Context(), c.env, actor(by), args[0], kind, mode, reason)
 			if err != nil {
 				return err
 			}
@@ -257,14 +210,4 @@ func (c *cli) tenantEffects() *cobra.Command {
 	fs.StringVar(&by, "by", "", "who, for the record")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	return cmd
-}
-
-func keyStatus(k tenant.StoredKey, now time.Time) string {
-	switch {
-	case k.Revoked:
-		return "revoked"
-	case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):
-		return "expired"
-	}
-	return "active"
 }
