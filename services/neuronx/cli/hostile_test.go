@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/importer"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/deadletters"
 	"github.com/neuronx/engine/services/neuronx/operate/events"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 	"github.com/neuronx/engine/services/neuronx/operate/tenants"
@@ -147,7 +148,7 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 			},
 			"keys": func(c *cli) error { return c.showKeys([]tenants.Key{{Label: hostile, Scopes: []string{hostile}}}) },
 			"letters": func(c *cli) error {
-				return c.showLetters([]letterRow{{Tenant: hostile, Detail: hostile, ID: hostile}})
+				return c.showLetters([]deadletters.Letter{{Tenant: hostile, Detail: hostile, ID: hostile}})
 			},
 			"reseed": func(c *cli) error {
 				return c.showReseed(&reseed.Report{Lost: []reseed.Lost{{Tenant: hostile}}, LeftOut: []string{hostile}}, false)
