@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -171,9 +172,15 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 				c.note("%s %v %v %q", hostile, errors.New(hostile), []string{hostile}, hostile)
 				return nil
 			},
-			"problem": func(*cli) error {
-				b, _ := json.Marshal(map[string]string{"code": hostile, "detail": hostile, "hint": hostile})
-				return httpProblem(http.StatusBadRequest, b)
+			"problem": func(c *cli) error {
+				door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					b, _ := json.Marshal(map[string]string{"code": hostile, "detail": hostile, "hint": hostile})
+					w.WriteHeader(http.StatusBadRequest)
+					_, _ = w.Write(b)
+				}))
+				defer door.Close()
+				_, err := events.Publish(t.Context(), c.env, door.URL, "key", events.Draft{Data: json.RawMessage(`{}`)})
+				return err
 			},
 			"refused": func(*cli) error {
 				return operate.Fail(hostile, event.Refuse(event.CodeConflict, "%s", hostile).At(hostile).Hint(hostile))
