@@ -6,12 +6,13 @@ import (
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/effects"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 )
 
 // noteWhyPending says of each tenant with a listed effect that is pending why all wait, if its CRM connection is refused: most of its
 // effects were never tried, and have no error of their own.
-func (c *cli) noteWhyPending(ctx context.Context, rows []effectRow) error {
+func (c *cli) noteWhyPending(ctx context.Context, rows []effects.Effect) error {
 	pending := map[string]bool{}
 	for _, r := range rows {
 		if r.Status == string(effect.Pending) {
