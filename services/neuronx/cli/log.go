@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,9 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/app"
-	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/logrepair"
 	"github.com/neuronx/engine/services/neuronx/reseed"
 )
 
@@ -38,39 +35,10 @@ A run that was interrupted is started again and goes on.`,
 			if !fromArchive {
 				return operate.Usage("--from-archive is required").Hint("the archive is the only source there is")
 			}
-			var err error
-			if adminURL == "" {
-				if adminURL, err = c.env.Need(operate.EnvAdmin, "a Postgres role that sees all rows"); err != nil {
-					return err
-				}
-			}
-			if err := c.env.PostgresListening(operate.EnvAdmin, adminURL); err != nil {
-				return err
-			}
-			if err := knownTenants(cmd.Context(), adminURL, o.Tenants); err != nil {
-				return err
-			}
-			o.AdminURL, o.Log, o.Progress = app.Secret(adminURL), c.log(), c.note
-			if o.Kafka, err = c.env.Kafka(); err != nil {
-				return err
-			}
-			if o.Registry, err = c.env.Registry(); err != nil {
-				return err
-			}
-			path, err := c.env.Need(operate.EnvKeys, "the engine's signing key")
+			o.AdminURL = app.Secret(adminURL)
+			report, err := logrepair.Reseed(cmd.Context(), c.env, o)
 			if err != nil {
 				return err
-			}
-			if o.Keys, err = event.LoadKeyring(path); err != nil {
-				return operate.Fail("read the signing keys", err)
-			}
-			report, err := reseed.Run(cmd.Context(), o)
-			var refused *reseed.Refused
-			switch {
-			case errors.As(err, &refused):
-				return operate.Unsafe("the log is not rebuilt").Because("%s", refused.Error()).Hint("see docs/operations.md, \"Kafka is lost\"")
-			case err != nil:
-				return operate.Fail("rebuild the log", err).Hint("run it again when the cause is gone: it goes on where it stopped")
 			}
 			return c.showReseed(report, o.Execute)
 		},
@@ -82,24 +50,6 @@ A run that was interrupted is started again and goes on.`,
 	fs.BoolVar(&o.Execute, "execute", false, "do it")
 	fs.StringVar(&adminURL, "postgres-admin-url", "", "Postgres URL of a superuser, or of a role with BYPASSRLS in neuronx_owner ["+operate.EnvAdmin+"]")
 	return cmd
-}
-
-// knownTenants refuses a tenant that is not there: without it the others would be rebuilt, and it would be left out for good.
-func knownTenants(ctx context.Context, adminURL string, tenants []string) error {
-	if len(tenants) == 0 {
-		return nil
-	}
-	pool, err := postgres.Open(ctx, adminURL, postgres.AllowSuperuser(), postgres.Application("neuronx-cli"), postgres.MaxConns(1))
-	if err != nil {
-		return operate.Fail("look up the tenants", err)
-	}
-	defer pool.Close()
-	for _, t := range tenants {
-		if err := operate.KnownTenant(ctx, pool, t); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (c *cli) showReseed(r *reseed.Report, executed bool) error {

@@ -1,32 +1,15 @@
 package cli
 
 import (
-	"errors"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/pkg/kafka"
-	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/logrepair"
 )
 
 func (c *cli) logCmd() *cobra.Command {
 	return group("log", "The log itself", c.logHanging(), c.logReseed())
-}
-
-// hangingRow is a hanging transaction as it is shown.
-type hangingRow struct {
-	Topic           string    `json:"topic"`
-	Partition       int32     `json:"partition"`
-	StartOffset     int64     `json:"start_offset"`
-	TransactionalID string    `json:"transactional_id,omitempty"`
-	ProducerID      int64     `json:"producer_id"`
-	ProducerEpoch   int16     `json:"producer_epoch"`
-	LastWrite       time.Time `json:"last_write"`
-	Reason          string    `json:"reason"`
-	Outcome         string    `json:"outcome"`
-	Ended           bool      `json:"ended"`
 }
 
 func (c *cli) logHanging() *cobra.Command {
@@ -43,46 +26,22 @@ does the same by itself on its own topics where its Kafka user may.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			cfg, err := c.env.Kafka()
+			h, err := logrepair.EndHanging(ctx, c.env, execute)
 			if err != nil {
 				return err
 			}
-			admin, err := kafka.NewAdmin(cfg)
-			if err != nil {
-				return operate.Fail("open Kafka", err)
-			}
-			defer admin.Close()
-			found, looked, err := operate.HangingTxns(ctx, admin)
-			if err != nil {
-				return operate.Fail("look for hanging transactions", err).Hint("it needs Read on the topics and Describe on the transactional ids")
-			}
-			var failures error
-			rows := make([]hangingRow, 0, len(found))
-			for _, t := range found {
-				r := hangingRow{Topic: t.Topic, Partition: t.Partition, StartOffset: t.StartOffset, TransactionalID: t.TransactionalID,
-					ProducerID: t.ProducerID, ProducerEpoch: t.ProducerEpoch, LastWrite: t.LastWrite.UTC(), Reason: t.Reason, Outcome: string(t.Outcome)}
-				if execute {
-					err := admin.EndHangingTxn(ctx, t)
-					failures = errors.Join(failures, err)
-					r.Ended = err == nil
-				}
-				rows = append(rows, r)
-			}
-			if err := show(c, rows, []string{"TOPIC", "PARTITION", "START OFFSET", "TRANSACTIONAL ID", "LAST WRITE", "REASON", "OUTCOME", "ENDED"}, func(r hangingRow) []any {
+			if err := show(c, h.Found, []string{"TOPIC", "PARTITION", "START OFFSET", "TRANSACTIONAL ID", "LAST WRITE", "REASON", "OUTCOME", "ENDED"}, func(r logrepair.HangingTxn) []any {
 				return []any{r.Topic, r.Partition, r.StartOffset, dash(r.TransactionalID), stamp(r.LastWrite), r.Reason, r.Outcome, r.Ended}
 			}); err != nil {
 				return err
 			}
-			if len(looked.Hidden) > 0 {
-				printf(c.err, "not looked at, as this Kafka user may not see them or they are missing: %s\n", strings.Join(looked.Hidden, ", "))
+			if len(h.Hidden) > 0 {
+				printf(c.err, "not looked at, as this Kafka user may not see them or they are missing: %s\n", strings.Join(h.Hidden, ", "))
 			}
-			switch {
-			case failures != nil:
-				return operate.Fail("end hanging transactions", failures).Hint("run it as a user with Alter on the cluster and Read on __transaction_state; of an unknown outcome, see docs/operations.md")
-			case len(found) > 0 && !execute:
+			if h.Failed == nil && len(h.Found) > 0 && !execute {
 				c.dryRun()
 			}
-			return nil
+			return h.Failed
 		},
 	}
 	cmd.Flags().BoolVar(&execute, "execute", false, "end them")
