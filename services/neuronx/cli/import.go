@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/importer"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/catalogue"
 	"github.com/neuronx/engine/services/neuronx/operate/imports"
 )
 
@@ -88,7 +89,7 @@ func (c *cli) runImport(ctx context.Context, fs *pflag.FlagSet, f importFlags, p
 	case f.update && f.noArchive:
 		return operate.Usage("--update needs the archive, which tells what was imported before")
 	}
-	text, err := readBounded(path)
+	text, err := catalogue.ReadBounded(path)
 	if err != nil {
 		return operate.Fail("read the spec", err)
 	}
