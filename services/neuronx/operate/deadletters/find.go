@@ -64,7 +64,7 @@ func CountBy(ctx context.Context, env *operate.Env, by string, f deadletter.Filt
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFilter(ctx, env, pool, f); err != nil {
+	if err := checkFilter(ctx, env, f); err != nil {
 		return nil, err
 	}
 	found, err := deadletter.Counts(ctx, pool, by, f)
@@ -118,7 +118,7 @@ func choose(ctx context.Context, env *operate.Env, f deadletter.Filter) ([]deadl
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFilter(ctx, env, pool, f); err != nil {
+	if err := checkFilter(ctx, env, f); err != nil {
 		return nil, err
 	}
 	found, err := deadletter.List(ctx, pool, f)
@@ -130,19 +130,15 @@ func choose(ctx context.Context, env *operate.Env, f deadletter.Filter) ([]deadl
 
 // checkFilter refuses a reason or a type that is not there, which would choose nothing for ever. What was refused may name a type that
 // never was.
-func checkFilter(ctx context.Context, env *operate.Env, pool *pgxpool.Pool, f deadletter.Filter) error {
+func checkFilter(ctx context.Context, env *operate.Env, f deadletter.Filter) error {
 	for _, look := range []struct{ value, column string }{{f.Reason, "reason"}, {f.Type, "event_type"}} {
 		if look.value == "" {
 			continue
 		}
-		rows, err := pool.Query(ctx, `SELECT DISTINCT `+look.column+` FROM neuronx.dead_letters LIMIT 10000`)
-		if err != nil {
-			return operate.Fail("list dead letters", err)
-		}
-		seen, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		seen, err := operate.Rows(ctx, env, "list dead letters", pgx.RowTo[string], `SELECT DISTINCT `+look.column+` FROM neuronx.dead_letters LIMIT 10000`)
 		switch {
 		case err != nil:
-			return operate.Fail("list dead letters", err)
+			return err
 		case slices.Contains(seen, look.value):
 		case look.column == "event_type":
 			if err := env.CheckType(ctx, look.value); err != nil {

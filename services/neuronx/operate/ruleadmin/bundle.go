@@ -3,7 +3,6 @@ package ruleadmin
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -30,45 +29,25 @@ type Bundle struct {
 
 // List returns the bundles in force, or with all also earlier ones, newest first: of one tenant, or of all for "", at most limit.
 func List(ctx context.Context, env *operate.Env, tenant string, all bool, limit int) ([]Bundle, error) {
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := pool.Query(ctx, `SELECT b.tenant_id, b.version, b.sequence::text, b.hash, b.semantics, json_array_length(b.files), b.published_by, b.published_at,
+	return operate.Rows(ctx, env, "list rules", pgx.RowToStructByPos[Bundle], `SELECT b.tenant_id, b.version, b.sequence::text, b.hash, b.semantics, json_array_length(b.files), b.published_by, b.published_at,
 		coalesce((SELECT array_agg(h.rule ORDER BY h.rule) FROM neuronx.rule_health h WHERE h.tenant_id = b.tenant_id AND h.tripped <> ''), '{}')
 		FROM neuronx.rule_bundles b
 		WHERE ($1 = '' OR b.tenant_id = $1) AND ($2 OR b.sequence = (SELECT max(sequence) FROM neuronx.rule_bundles n WHERE n.tenant_id = b.tenant_id))
 		ORDER BY b.tenant_id, b.sequence DESC LIMIT $3`, tenant, all, limit)
-	if err != nil {
-		return nil, operate.Fail("list rules", err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Bundle])
-	if err != nil {
-		return nil, operate.Fail("list rules", err)
-	}
-	return found, nil
 }
 
 // load returns a version of a tenant's bundle with its files; version 0 is the one in force.
 func load(ctx context.Context, env *operate.Env, tenant string, version int64) ([]ruleset.File, Bundle, error) {
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return nil, Bundle{}, err
-	}
 	b := Bundle{Tenant: tenant}
 	var text []byte
 	// An unqualified ORDER BY sequence would sort by the column of the result, a text, in which 9 comes after 10.
-	err = pool.QueryRow(ctx, `SELECT b.version, b.sequence::text, b.hash, b.semantics, b.published_by, b.published_at, b.files FROM neuronx.rule_bundles b
-		WHERE b.tenant_id = $1 AND ($2 = 0 OR b.version = $2) ORDER BY b.sequence DESC LIMIT 1`, tenant, version).
-		Scan(&b.Version, &b.Sequence, &b.Hash, &b.Semantics, &b.By, &b.Published, &text)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, b, nil
+	found, err := env.Row(ctx, "read the rules in force", []any{&b.Version, &b.Sequence, &b.Hash, &b.Semantics, &b.By, &b.Published, &text}, `SELECT b.version, b.sequence::text, b.hash, b.semantics, b.published_by, b.published_at, b.files FROM neuronx.rule_bundles b
+		WHERE b.tenant_id = $1 AND ($2 = 0 OR b.version = $2) ORDER BY b.sequence DESC LIMIT 1`, tenant, version)
+	if err != nil || !found {
+		return nil, b, err
 	}
 	var files []ruleset.File
-	if err == nil {
-		err = json.Unmarshal(text, &files)
-	}
-	if err != nil {
+	if err := json.Unmarshal(text, &files); err != nil {
 		return nil, b, operate.Fail("read the rules in force", err)
 	}
 	b.Files = len(files)

@@ -36,21 +36,9 @@ func (h *Health) Reason() string {
 
 // ListHealth returns the health of rules that failed or are off: of one tenant, or of all for "", at most limit.
 func ListHealth(ctx context.Context, env *operate.Env, tenant string, limit int) ([]Health, error) {
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := pool.Query(ctx, `SELECT tenant_id, rule, tripped, failures, over_budget, last_budget, by_data, last_data,
+	return operate.Rows(ctx, env, "list the rules' health", pgx.RowToStructByPos[Health], `SELECT tenant_id, rule, tripped, failures, over_budget, last_budget, by_data, last_data,
 		last_code, last_detail, coalesce(nullif(last_sequence, 0)::text, ''), last_event_id, updated_at FROM neuronx.rule_health
 		WHERE ($1 = '' OR tenant_id = $1) AND (failures > 0 OR over_budget > 0 OR by_data > 0 OR tripped <> '') ORDER BY tenant_id, rule LIMIT $2`, tenant, limit)
-	if err != nil {
-		return nil, operate.Fail("list the rules' health", err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Health])
-	if err != nil {
-		return nil, operate.Fail("list the rules' health", err)
-	}
-	return found, nil
 }
 
 // Tripped is a rule that is off.
@@ -61,17 +49,6 @@ type Tripped struct {
 
 // tripped lists a tenant's rules that are off, by name.
 func tripped(ctx context.Context, env *operate.Env, tenant string) ([]Tripped, error) {
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := pool.Query(ctx, `SELECT rule, tripped FROM neuronx.rule_health WHERE tenant_id = $1 AND tripped <> '' ORDER BY rule`, tenant)
-	if err != nil {
-		return nil, operate.Fail("read which rules are off", err)
-	}
-	off, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Tripped])
-	if err != nil {
-		return nil, operate.Fail("read which rules are off", err)
-	}
-	return off, nil
+	return operate.Rows(ctx, env, "read which rules are off", pgx.RowToStructByPos[Tripped],
+		`SELECT rule, tripped FROM neuronx.rule_health WHERE tenant_id = $1 AND tripped <> '' ORDER BY rule`, tenant)
 }

@@ -68,7 +68,7 @@ func PlanRerun(ctx context.Context, env *operate.Env, tenant, since, only string
 		return nil, err
 	}
 	r := &Rerun{Tenant: tenant, From: from, Version: inForce.Version}
-	if r.Rules, err = missed(ctx, pool, tenant, only, from, ruleNames(files)); err != nil {
+	if r.Rules, err = missed(ctx, env, tenant, only, from, ruleNames(files)); err != nil {
 		return nil, err
 	}
 	if len(r.Rules) == 0 && only != "" {
@@ -76,7 +76,7 @@ func PlanRerun(ctx context.Context, env *operate.Env, tenant, since, only string
 			return nil, err
 		}
 	}
-	return r, noteRecordBegins(ctx, env, pool, tenant, from)
+	return r, noteRecordBegins(ctx, env, tenant, from)
 }
 
 // sequenceSince reads a sequence, or finds the first one that was recorded at a time or later; beyond all when there is none.
@@ -102,15 +102,8 @@ func sequenceSince(ctx context.Context, pool *pgxpool.Pool, tenant, text string)
 }
 
 // missed counts from the record what rules missed from a sequence on.
-func missed(ctx context.Context, pool *pgxpool.Pool, tenant, only string, from int64, inForce []string) ([]Missed, error) {
-	found, err := pool.Query(ctx, `SELECT m.rule, count(*), min(m.sequence)::text, max(m.sequence)::text, coalesce(min(e.recorded_at), 'epoch'), coalesce(max(e.recorded_at), 'epoch'),
-			coalesce((SELECT h.tripped FROM neuronx.rule_health h WHERE h.tenant_id = $1 AND h.rule = m.rule), '')
-		FROM neuronx.rule_missed m LEFT JOIN `+archive.EventsOf("$1")+` e ON e.sequence = m.sequence
-		WHERE m.tenant_id = $1 AND m.sequence >= $2 AND ($3 = '' OR m.rule = $3) GROUP BY m.rule ORDER BY m.rule LIMIT $4`, tenant, from, only, maxRules)
-	if err != nil {
-		return nil, operate.Fail("count what rules missed", err)
-	}
-	rows, err := pgx.CollectRows(found, func(row pgx.CollectableRow) (Missed, error) {
+func missed(ctx context.Context, env *operate.Env, tenant, only string, from int64, inForce []string) ([]Missed, error) {
+	scan := func(row pgx.CollectableRow) (Missed, error) {
 		m := Missed{Tenant: tenant, State: StateReady, Requests: []string{}}
 		var off string
 		err := row.Scan(&m.Rule, &m.Missed, &m.First, &m.Last, &m.Oldest, &m.Newest, &off)
@@ -124,22 +117,22 @@ func missed(ctx context.Context, pool *pgxpool.Pool, tenant, only string, from i
 			m.Oldest, m.Newest = time.Time{}, time.Time{}
 		}
 		return m, err
-	})
-	if err != nil {
-		return nil, operate.Fail("count what rules missed", err)
 	}
-	return rows, nil
+	return operate.Rows(ctx, env, "count what rules missed", scan, `SELECT m.rule, count(*), min(m.sequence)::text, max(m.sequence)::text, coalesce(min(e.recorded_at), 'epoch'), coalesce(max(e.recorded_at), 'epoch'),
+			coalesce((SELECT h.tripped FROM neuronx.rule_health h WHERE h.tenant_id = $1 AND h.rule = m.rule), '')
+		FROM neuronx.rule_missed m LEFT JOIN `+archive.EventsOf("$1")+` e ON e.sequence = m.sequence
+		WHERE m.tenant_id = $1 AND m.sequence >= $2 AND ($3 = '' OR m.rule = $3) GROUP BY m.rule ORDER BY m.rule LIMIT $4`, tenant, from, only, maxRules)
 }
 
 // noteRecordBegins says where the record of what rules miss begins, when more is asked for. Nothing is guessed about what lies before.
-func noteRecordBegins(ctx context.Context, env *operate.Env, pool *pgxpool.Pool, tenant string, from int64) error {
+func noteRecordBegins(ctx context.Context, env *operate.Env, tenant string, from int64) error {
 	var begins int64
 	var before bool
-	err := pool.QueryRow(ctx, `SELECT coalesce(min(sequence) FILTER (WHERE semantics >= 4), 0), count(*) FILTER (WHERE semantics < 4) > 0
-		FROM neuronx.rule_bundles WHERE tenant_id = $1`, tenant).Scan(&begins, &before)
+	_, err := env.Row(ctx, "read since when misses are recorded", []any{&begins, &before}, `SELECT coalesce(min(sequence) FILTER (WHERE semantics >= 4), 0), count(*) FILTER (WHERE semantics < 4) > 0
+		FROM neuronx.rule_bundles WHERE tenant_id = $1`, tenant)
 	switch {
 	case err != nil:
-		return operate.Fail("read since when misses are recorded", err)
+		return err
 	case before && begins == 0:
 		env.Note("what rules of %s miss is not on record: their semantics are older than 4; publish the same files again", tenant)
 	case before && from < begins:

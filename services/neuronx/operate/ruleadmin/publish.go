@@ -63,17 +63,9 @@ func inForce(ctx context.Context, env *operate.Env, version int64, d operate.Don
 	if err := env.TakenBy(ctx, kafka.GroupRules, d); err != nil {
 		return err
 	}
-	pool, err := env.Pool(ctx)
-	if err != nil {
+	used, err := env.Row(ctx, "read the rules in force", []any{new(int)}, `SELECT 1 FROM neuronx.rule_bundles WHERE tenant_id = $1 AND event_id = $2`, d.Tenant, d.EventID)
+	if err != nil || used {
 		return err
-	}
-	var used bool
-	err = pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM neuronx.rule_bundles WHERE tenant_id = $1 AND event_id = $2)`, d.Tenant, d.EventID).Scan(&used)
-	if err != nil {
-		return operate.Fail("read the rules in force", err)
-	}
-	if used {
-		return nil
 	}
 	_, current, err := load(ctx, env, d.Tenant, 0)
 	if err != nil {

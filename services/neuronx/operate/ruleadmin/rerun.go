@@ -4,7 +4,7 @@ import (
 	"context"
 	"strconv"
 
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
@@ -54,16 +54,15 @@ func (r *Rerun) request(ctx context.Context, env *operate.Env, who operate.Princ
 	if err := env.TakenBy(ctx, kafka.GroupRules, d); err != nil {
 		return false, err
 	}
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return false, err
-	}
 	var refused string
 	var ran, fired, failures, derived int64
-	err = pool.QueryRow(ctx, `SELECT refused, ran, fired, failed, derived FROM neuronx.rule_reruns WHERE tenant_id = $1 AND sequence = $2::bigint`, r.Tenant, d.Sequence).
-		Scan(&refused, &ran, &fired, &failures, &derived)
+	found, err := env.Row(ctx, "read what became of the request", []any{&refused, &ran, &fired, &failures, &derived},
+		`SELECT refused, ran, fired, failed, derived FROM neuronx.rule_reruns WHERE tenant_id = $1 AND sequence = $2::bigint`, r.Tenant, d.Sequence)
+	if err == nil && !found {
+		err = operate.Fail("read what became of the request", pgx.ErrNoRows)
+	}
 	if err != nil {
-		return false, operate.Fail("read what became of the request", err)
+		return false, err
 	}
 	m.Ran, m.Fired, m.Failed, m.Derived = m.Ran+ran, m.Fired+fired, m.Failed+failures, m.Derived+derived
 	if refused != "" { // it tripped again, or was taken away, since it was looked at
@@ -74,15 +73,11 @@ func (r *Rerun) request(ctx context.Context, env *operate.Env, who operate.Princ
 
 // Remaining is an error when something of what was counted is still missed. What another request ran over meanwhile is not.
 func (r *Rerun) Remaining(ctx context.Context, env *operate.Env) error {
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return err
-	}
 	for _, m := range r.Rules {
 		if m.Ran >= m.Missed {
 			continue
 		}
-		left, err := stillMissed(ctx, pool, r.Tenant, r.From, m)
+		left, err := stillMissed(ctx, env, r.Tenant, r.From, m)
 		if err != nil {
 			return err
 		}
@@ -96,11 +91,8 @@ func (r *Rerun) Remaining(ctx context.Context, env *operate.Env) error {
 }
 
 // stillMissed counts what is left of what was counted: another request may have run over the same events.
-func stillMissed(ctx context.Context, pool *pgxpool.Pool, tenant string, from int64, m Missed) (left int, err error) {
-	err = pool.QueryRow(ctx, `SELECT count(*) FROM neuronx.rule_missed WHERE tenant_id = $1 AND rule = $2 AND sequence BETWEEN $3 AND $4::bigint`,
-		tenant, m.Rule, from, m.Last).Scan(&left)
-	if err != nil {
-		return 0, operate.Fail("count what is still missed", err)
-	}
-	return left, nil
+func stillMissed(ctx context.Context, env *operate.Env, tenant string, from int64, m Missed) (left int, err error) {
+	_, err = env.Row(ctx, "count what is still missed", []any{&left}, `SELECT count(*) FROM neuronx.rule_missed WHERE tenant_id = $1 AND rule = $2 AND sequence BETWEEN $3 AND $4::bigint`,
+		tenant, m.Rule, from, m.Last)
+	return left, err
 }

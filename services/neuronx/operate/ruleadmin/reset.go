@@ -2,11 +2,8 @@ package ruleadmin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/control"
@@ -19,13 +16,8 @@ import (
 
 // Off says why a rule is off, "" if it is on, and in words what it has missed since. A rule that is not there is an error.
 func Off(ctx context.Context, env *operate.Env, tenant, rule string) (reason, missed string, err error) {
-	pool, err := env.Pool(ctx)
-	if err != nil {
+	if _, err := env.Row(ctx, "read the rule's state", []any{&reason}, `SELECT tripped FROM neuronx.rule_health WHERE tenant_id = $1 AND rule = $2`, tenant, rule); err != nil {
 		return "", "", err
-	}
-	err = pool.QueryRow(ctx, `SELECT tripped FROM neuronx.rule_health WHERE tenant_id = $1 AND rule = $2`, tenant, rule).Scan(&reason)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return "", "", operate.Fail("read the rule's state", err)
 	}
 	if reason == "" {
 		return "", "", checkRule(ctx, env, tenant, rule)
@@ -52,16 +44,13 @@ func missedInWords(ctx context.Context, env *operate.Env, tenant, rule string) (
 	if err != nil {
 		return "", err
 	}
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return "", err
-	}
+	const what = "count what the rule missed"
 	if b.Semantics >= 4 {
 		var n int
 		var first int64
-		err = pool.QueryRow(ctx, `SELECT count(*), coalesce(min(sequence), 0) FROM neuronx.rule_missed WHERE tenant_id = $1 AND rule = $2`, tenant, rule).Scan(&n, &first)
+		_, err := env.Row(ctx, what, []any{&n, &first}, `SELECT count(*), coalesce(min(sequence), 0) FROM neuronx.rule_missed WHERE tenant_id = $1 AND rule = $2`, tenant, rule)
 		if err != nil {
-			return "", operate.Fail("count what the rule missed", err)
+			return "", err
 		}
 		if n == 0 {
 			return "nothing that is on record", nil
@@ -76,13 +65,21 @@ func missedInWords(ctx context.Context, env *operate.Env, tenant, rule string) (
 	if r == nil {
 		return "nothing that counts: it is not among the rules in force", nil
 	}
-	var since, n int64
-	err = pool.QueryRow(ctx, `SELECT tripped_at FROM neuronx.rule_health WHERE tenant_id = $1 AND rule = $2`, tenant, rule).Scan(&since)
-	if err == nil {
-		n, err = archive.CountOf(ctx, pool, tenant, since, r.On...)
+	var since int64
+	found, err := env.Row(ctx, what, []any{&since}, `SELECT tripped_at FROM neuronx.rule_health WHERE tenant_id = $1 AND rule = $2`, tenant, rule)
+	if err == nil && !found {
+		err = operate.Fail(what, nil).Because("the rule has been removed meanwhile")
 	}
 	if err != nil {
-		return "", operate.Fail("count what the rule missed", err)
+		return "", err
+	}
+	pool, err := env.Pool(ctx)
+	if err != nil {
+		return "", err
+	}
+	n, err := archive.CountOf(ctx, pool, tenant, since, r.On...)
+	if err != nil {
+		return "", operate.Fail(what, err)
 	}
 	return fmt.Sprintf("at most %s of %s after sequence %d, which are not on record and can't be run over", operate.Plural(int(n), "event"), strings.Join(r.On, ", "), since), nil
 }

@@ -2,9 +2,6 @@ package tenants
 
 import (
 	"context"
-	"errors"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/zone"
@@ -20,17 +17,13 @@ type Zone struct {
 
 // ZoneOf returns the zone that holds, and what the table lacks of the tenant's stream, "" for nothing.
 func ZoneOf(ctx context.Context, env *operate.Env, id string) (z Zone, behind string, err error) {
-	pool, err := env.Pool(ctx)
+	z.Tenant = id
+	found, err := env.Row(ctx, "read the zone of "+id, []any{&z.Zone, &z.Set}, `SELECT coalesce(zone, $2), zone IS NOT NULL FROM neuronx.tenants WHERE tenant_id = $1`, id, zone.UTC)
 	if err != nil {
 		return z, "", err
 	}
-	z.Tenant = id
-	err = pool.QueryRow(ctx, `SELECT coalesce(zone, $2), zone IS NOT NULL FROM neuronx.tenants WHERE tenant_id = $1`, id, zone.UTC).Scan(&z.Zone, &z.Set)
-	if errors.Is(err, pgx.ErrNoRows) {
+	if !found {
 		return z, "", (&operate.Error{Kind: operate.KindFailed, What: "there is no tenant " + id, Code: event.CodeUnknownTenant}).Hint("`neuronx tenant list`")
-	}
-	if err != nil {
-		return z, "", operate.Fail("read the zone of "+id, err)
 	}
 	behind, err = env.ControlBehind(ctx, id)
 	return z, behind, err
