@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/services/neuronx/operate"
@@ -116,4 +118,81 @@ func (c *cli) rulesReset() *cobra.Command {
 	fs.StringVar(&by, "by", "", "who, for the record")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	return cmd
+}
+
+// rulesHealth lists how rules do. A rule that never failed has no row.
+func (c *cli) rulesHealth() *cobra.Command {
+	var tenantID string
+	cmd := &cobra.Command{
+		Use: "health", Short: "List rules that failed: what counts toward a trip, and what ran into a budget", Args: noArgs,
+		Long: `List rules that failed. FAILURES are in a row, on different subjects, and count toward a
+trip. BY DATA are events whose values it failed on, such as a null or a zero, OVER BUDGET those on which
+it was cut, the last time by this budget: expression, result, field, rule_cost, event_cost,
+rule_output, event_output or state. Neither trips a rule. REASON is the last failure, whatever
+it counted as: its code, the place in the rule and what went wrong; AT is the sequence of
+the event (neuronx events get). Counts and reason begin again with neuronx rules reset.`,
+		Example: "  neuronx rules health --tenant acme\n  neuronx rules health -o wide",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			found, err := ruleadmin.ListHealth(ctx, c.env, tenantID, 1001)
+			if err != nil {
+				return err
+			}
+			found = capped(c, found, 1000, "--tenant chooses")
+			header := []string{"TENANT", "RULE", "TRIPPED", "FAILURES", "BY DATA", "AT", "REASON", "OVER BUDGET", "LAST BUDGET", "EVENT", "UPDATED"}
+			return show(c, found, header, func(r ruleadmin.Health) []any {
+				return []any{r.Tenant, r.Rule, dash(r.Tripped), r.Failures, r.ByData, dash(r.Sequence), dash(c.errorCell(r.Reason())), r.OverBudget, dash(r.LastBudget),
+					dash(r.EventID), stamp(r.Updated)}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&tenantID, "tenant", "", "only this tenant's")
+	return cmd
+}
+
+// rulesShow prints the texts in force: what the engine runs, which need not be what lies in a folder.
+func (c *cli) rulesShow() *cobra.Command {
+	var tenantID string
+	var version int64
+	cmd := &cobra.Command{
+		Use: "show [rule]", Short: "Print the texts of the rules in force, with their version", Args: cobra.MaximumNArgs(1),
+		Example: "  neuronx rules show --tenant acme\n  neuronx rules show qualify --tenant acme --version 3",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := required("tenant", tenantID); err != nil {
+				return err
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			shown, err := ruleadmin.Show(ctx, c.env, tenantID, version, args...)
+			if err != nil {
+				return err
+			}
+			if c.format == formatJSON {
+				return c.json(shown)
+			}
+			c.printBundle(shown)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&tenantID, "tenant", "", "the tenant")
+	cmd.Flags().Int64Var(&version, "version", 0, "an earlier version (default: the one in force)")
+	return cmd
+}
+
+// printBundle writes the texts one after another, as YAML documents with comments that say what they are.
+func (c *cli) printBundle(b ruleadmin.Shown) {
+	printf(c.out, "# version %d of %s, semantics %d, since sequence %s (%s)\n", b.Version, b.Tenant, b.Semantics, b.Sequence, stamp(b.Published))
+	if b.By != "" {
+		printf(c.out, "# published by %s\n", b.By)
+	}
+	for _, f := range b.Texts {
+		printf(c.out, "---\n# %s\n", f.File)
+		if f.Off != "" {
+			printf(c.out, "# this rule is off: neuronx rules reset %s --tenant %s\n", f.Rule, b.Tenant)
+		}
+		for _, line := range strings.Split(strings.TrimRight(f.Text, "\n"), "\n") {
+			printf(c.out, "%s\n", strings.TrimRight(line, "\r"))
+		}
+	}
 }
