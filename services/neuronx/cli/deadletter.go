@@ -2,6 +2,9 @@ package cli
 
 import (
 	"context"
+	"io"
+	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -9,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/deadletters"
@@ -131,4 +135,206 @@ func (c *cli) deadletterShow() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&raw, "raw", false, "with the whole value as received, in base64")
 	return cmd
+}
+
+// letterAct is the flags that all acts on letters share.
+type letterAct struct {
+	as, by, reason string
+	execute        bool
+}
+
+func (a *letterAct) bind(fs *pflag.FlagSet, sends bool) {
+	if sends {
+		fs.StringVar(&a.as, "as", "redrive", "redrive: no rule answers it unless it asks for redrives; live: as if it had not been refused")
+	}
+	fs.StringVar(&a.by, "by", "", "who, for the record")
+	fs.StringVar(&a.reason, "reason", "", "why, for the record")
+	fs.BoolVar(&a.execute, "execute", false, "do it")
+}
+
+func (a *letterAct) ask(action string) deadletter.Ask {
+	return deadletter.Ask{Action: action, Live: a.as == "live", Reason: a.reason}
+}
+
+func (c *cli) deadletterRetry() *cobra.Command {
+	return c.actOnLetters(deadletter.Retry, &cobra.Command{
+		Use: "retry [topic/partition/offset …]", Short: "Send refused events again, each once",
+		Long: `Send refused events again, each once: those that are named, or all open ones that the filter chooses.
+
+An event that is sent again keeps its type, subject, source and time. Its origin is redrive: projections, the archive and commands
+take it as any other, rules do not answer it unless they ask for redrives. With --as live it has the origin that it came with, so
+that rules answer it now; an import stays an import.`,
+		Example: "  neuronx deadletter retry neuronx.ingress/0/17 --execute\n  neuronx deadletter retry --tenant acme --code tenant_suspended --as live --by ada --execute",
+	})
+}
+
+func (c *cli) deadletterDrop() *cobra.Command {
+	return c.actOnLetters(deadletter.Drop, &cobra.Command{
+		Use: "drop [topic/partition/offset …]", Short: "Decide that refused events stay refused",
+		Example: "  neuronx deadletter drop --code unknown_tenant --reason 'a scanner' --execute",
+	})
+}
+
+func (c *cli) actOnLetters(action string, cmd *cobra.Command) *cobra.Command {
+	var f letterFilter
+	var a letterAct
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, refs []string) error {
+		if a.as != "" {
+			if err := oneOf("as", a.as, "redrive", "live"); err != nil {
+				return err
+			}
+		}
+		if action == deadletter.Drop {
+			if err := required("reason", a.reason); err != nil {
+				return err
+			}
+		}
+		if err := f.check(); err != nil {
+			return err
+		}
+		chosen := f.Tenant+f.Reason+f.Type+f.since+f.until != ""
+		if (len(refs) > 0) == chosen {
+			return operate.Usage("name dead letters, or choose them with --tenant, --code, --type, --since, --until").Hint("one or the other")
+		}
+		for _, ref := range refs {
+			if _, _, _, err := deadletters.ParseRef(ref); err != nil {
+				return err
+			}
+		}
+		ctx, cancel := c.bounded(cmd)
+		defer cancel()
+		f.State = deadletter.Open
+		letters, err := deadletters.Choose(ctx, c.env, f.Filter, refs)
+		if err != nil {
+			return err
+		}
+		if chosen {
+			if err := c.noteFurther(ctx, f.Filter, len(letters)); err != nil {
+				return err
+			}
+		}
+		return c.submit(ctx, letters, a, a.ask(action))
+	}
+	f.bind(cmd.Flags(), "code", 1000)
+	a.bind(cmd.Flags(), action != deadletter.Drop)
+	return cmd
+}
+
+// noteFurther tells of letters that a filter chooses and its limit leaves out.
+func (c *cli) noteFurther(ctx context.Context, f deadletter.Filter, chosen int) error {
+	all, err := deadletters.Further(ctx, c.env, f, chosen)
+	if err == nil && all > int64(chosen) {
+		c.note("these are the newest %d of %d; --limit takes more", chosen, all)
+	}
+	return err
+}
+
+// submit asks for the act on each letter and shows what became of it, or without --execute what would.
+func (c *cli) submit(ctx context.Context, letters []deadletter.Letter, a letterAct, ask deadletter.Ask) error {
+	if !a.execute {
+		out, err := deadletters.Foresee(ctx, c.env, letters, ask)
+		if err != nil {
+			return err
+		}
+		c.dryRun()
+		return c.showOutcomes(out)
+	}
+	out, err := deadletters.Act(ctx, c.env, actor(a.by), letters, ask)
+	if err != nil {
+		return err
+	}
+	if err := c.showOutcomes(out); err != nil {
+		return err
+	}
+	return deadletters.Undone(out)
+}
+
+func (c *cli) showOutcomes(rows []deadletters.Outcome) error {
+	return show(c, rows, []string{"REF", "RESULT", "CODE", "DETAIL"}, func(r deadletters.Outcome) []any {
+		return []any{r.Ref, r.Result, dash(string(r.Code)), dash(r.Detail)}
+	})
+}
+
+func (c *cli) deadletterEdit() *cobra.Command {
+	var a letterAct
+	var data, file string
+	cmd := &cobra.Command{
+		Use: "edit <topic/partition/offset>", Short: "Change the data of a refused event and send it again", Args: args("topic/partition/offset"),
+		Long: `Change the data of a refused event and send it again. The new data is JSON: of --data, of --data-file (- is stdin), or of what
+$EDITOR makes of the old. It is checked against the newest schema of the event's type before anything is asked for. The stream tells
+the names of the fields that changed, not their values.`,
+		Example: `  neuronx deadletter edit neuronx.ingress/0/17 --data '{"lead_id":"42"}' --execute`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oneOf("as", a.as, "redrive", "live"); err != nil {
+				return err
+			}
+			if data != "" && file != "" {
+				return operate.Usage("--data and --data-file exclude each other")
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			l, err := deadletters.Get(ctx, c.env, args[0])
+			if err != nil {
+				return err
+			}
+			if file != "" {
+				if data = "@" + file; file == "-" {
+					data = "-"
+				}
+			}
+			var text []byte
+			if data != "" {
+				text, err = c.readData(data)
+			} else {
+				text, err = c.editor(cmd.Context(), deadletters.Decode(ctx, c.env, l))
+			}
+			if err != nil {
+				return err
+			}
+			// A person took his time: the wait for the engine begins now.
+			ctx, cancel = c.bounded(cmd)
+			defer cancel()
+			ask := a.ask(deadletter.Edit)
+			if ask.Value, err = deadletters.Encode(ctx, c.env, l.Type, text); err != nil {
+				return err
+			}
+			return c.submit(ctx, []deadletter.Letter{*l}, a, ask)
+		},
+	}
+	cmd.Flags().StringVar(&data, "data", "", "the new JSON data; @file reads a file, - reads stdin")
+	cmd.Flags().StringVar(&file, "data-file", "", "file with the new JSON data; - is stdin")
+	a.bind(cmd.Flags(), true)
+	return cmd
+}
+
+// editor lets a person change text in $EDITOR. The file is the user's alone, and is removed: the data may be personal.
+func (c *cli) editor(ctx context.Context, text []byte) ([]byte, error) {
+	name, _ := c.source.Getenv("EDITOR")
+	if name == "" {
+		return nil, operate.Usage("no data is given").Hint("--data, --data-file, or set EDITOR")
+	}
+	if text == nil {
+		text = []byte("{}")
+	}
+	f, err := os.CreateTemp("", "neuronx-dead-letter-*.json") // mode 0600
+	if err != nil {
+		return nil, operate.Fail("make a file to edit", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, werr := f.Write(append(text, '\n'))
+	if err := f.Close(); werr != nil || err != nil {
+		return nil, operate.Fail("make a file to edit", werr)
+	}
+	run := exec.CommandContext(ctx, "sh", "-c", name+` "$1"`, "sh", f.Name()) //nolint:gosec // the user's own editor
+	run.Stdin, run.Stdout, run.Stderr = c.in, c.err, c.err
+	for w, to := range map[io.Writer]*io.Writer{c.out: &run.Stdout, c.err: &run.Stderr} {
+		if file := safetext.File(w); file != nil { // an editor draws on the terminal itself
+			*to = file
+		}
+	}
+	if err := run.Run(); err != nil {
+		return nil, operate.Fail("run "+name, err)
+	}
+	return c.readData("@" + f.Name())
 }

@@ -1,13 +1,18 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/ruleadmin"
+	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
@@ -93,4 +98,123 @@ func (c *cli) sayTripped(p ruleadmin.Publication) {
 	for _, t := range p.Tripped {
 		c.note("rule %s is off (%s) and stays off: neuronx rules reset %s --tenant %s", t.Rule, t.Reason, t.Rule, p.Tenant)
 	}
+}
+
+// rerunFlags are the flags of `rules rerun`.
+type rerunFlags struct {
+	tenant, since, rule, by, reason string
+	execute                         bool
+}
+
+func (c *cli) rulesRerun() *cobra.Command {
+	var f rerunFlags
+	cmd := &cobra.Command{
+		Use: "rerun", Short: "Run rules over the events that they missed while they were off, once each", Args: noArgs,
+		Long: `Run rules over the events that they missed while they were off, once each. The dry run
+counts them from the record, and says how old they are and what the rules would derive.
+
+A rule runs in the text that is in force now, with the state that its subjects have now.
+What it derives has the missed event as its cause, and so the event's time and origin: of
+an import nobody is contacted, of a live event they are, however old it is. What was run
+over is missed no longer: the same command again does nothing. A rule that is off is left
+out; neuronx rules reset turns it on.`,
+		Example: "  neuronx rules rerun --tenant acme --since 2026-01-31T22:00:00Z\n  neuronx rules rerun --tenant acme --since 4711 --rule qualify --execute",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required("tenant", f.tenant); err != nil {
+				return err
+			}
+			if err := required("since", f.since); err != nil {
+				return err
+			}
+			return c.rerun(cmd, f)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.tenant, "tenant", "", "the tenant")
+	fs.StringVar(&f.since, "since", "", "what was recorded at this time or later, RFC 3339, or a sequence: from there on")
+	fs.StringVar(&f.rule, "rule", "", "only this rule")
+	fs.StringVar(&f.by, "by", "", "who, for the record")
+	fs.StringVar(&f.reason, "reason", "", "why, for the record")
+	fs.BoolVar(&f.execute, "execute", false, "do it")
+	return cmd
+}
+
+func (c *cli) rerun(cmd *cobra.Command, f rerunFlags) error {
+	ctx, cancel := c.bounded(cmd)
+	defer cancel()
+	r, err := ruleadmin.PlanRerun(ctx, c.env, f.tenant, f.since, f.rule)
+	if err != nil {
+		return err
+	}
+	if f.execute {
+		return c.executeRerun(cmd.Context(), r, actor(f.by), f.reason)
+	}
+	r.Foresee(ctx, c.env)
+	if err := show(c, r.Rules, []string{"RULE", "MISSED", "STATE", "OLDEST", "WOULD DERIVE", "NEWEST", "FROM", "THROUGH"}, func(r ruleadmin.Missed) []any {
+		return []any{r.Rule, r.Missed, r.State, stamp(r.Oldest), wouldDerive(r), stamp(r.Newest), r.First, r.Last}
+	}); err != nil {
+		return err
+	}
+	if len(r.Rules) > 0 {
+		c.note("rules run in the text of version %d, which is in force; what they derive has the time of its cause", r.Version)
+	}
+	for _, m := range r.Rules {
+		c.sayRerun(m)
+	}
+	c.dryRun()
+	return nil
+}
+
+// wouldDerive is what is foreseen, as a cell.
+func wouldDerive(r ruleadmin.Missed) string {
+	if r.Foreseen == nil {
+		return "-"
+	}
+	if len(r.Foreseen.Events) == 0 {
+		return "nothing"
+	}
+	parts := make([]string, len(r.Foreseen.Events))
+	for i, d := range r.Foreseen.Events {
+		parts[i] = fmt.Sprintf("%d %s", d.Events, d.Type)
+		if d.Origin != event.OriginLive {
+			parts[i] += " (" + string(d.Origin) + ")"
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// sayRerun says what a table has no room for.
+func (c *cli) sayRerun(r ruleadmin.Missed) {
+	switch {
+	case r.State == rules.RerunOff:
+		c.note("rule %s is off and would be left out: neuronx rules reset %s --tenant %s", r.Rule, r.Rule, r.Tenant)
+	case r.State == rules.RerunNotInForce:
+		c.note("rule %s is not in force and would be left out", r.Rule)
+	case r.Foreseen == nil:
+	case r.Foreseen.Trips:
+		c.note("rule %s would trip again after %s; mend it first", r.Rule, operate.Plural(r.Foreseen.Ran, "event"))
+	case int64(r.Foreseen.Ran) < r.Missed:
+		c.note("of rule %s, %s of %d were evaluated for this", r.Rule, operate.Plural(r.Foreseen.Ran, "event"), r.Missed)
+	}
+	if r.Foreseen != nil && r.Foreseen.Failed > 0 {
+		c.note("rule %s would fail on %s", r.Rule, operate.Plural(r.Foreseen.Failed, "event"))
+	}
+	if r.Reaches > 0 {
+		c.note("PEOPLE: %s of rule %s would go to the CRM, as the tenant's mode has it, about events since %s (%s ago); what other rules answer comes on top",
+			operate.Plural(r.Reaches, "command"), r.Rule, stamp(r.Oldest), time.Since(r.Oldest).Round(time.Second))
+	}
+}
+
+// executeRerun runs the rules, and shows how far it came also when that is not the end.
+func (c *cli) executeRerun(ctx context.Context, r *ruleadmin.Rerun, who operate.Principal, reason string) error {
+	undone := r.Execute(ctx, c.env, who, reason)
+	if err := show(c, r.Rules, []string{"RULE", "MISSED", "RAN", "FIRED", "DERIVED", "FAILED", "STATE", "REQUESTS"}, func(r ruleadmin.Missed) []any {
+		return []any{r.Rule, r.Missed, r.Ran, r.Fired, r.Derived, r.Failed, r.State, dash(join(r.Requests))}
+	}); err != nil {
+		return err
+	}
+	if undone != nil {
+		return undone
+	}
+	return r.Remaining(ctx, c.env)
 }
