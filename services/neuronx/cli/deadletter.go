@@ -64,7 +64,7 @@ func (c *cli) deadletterList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List dead letters, newest first, or count them", Args: noArgs,
 		Example: "  neuronx deadletter list --by reason\n  neuronx deadletter list --tenant acme --reason invalid_body --since 2026-01-31T00:00:00Z",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if err := oneOf("state", state, "open", "retried", "resolved", "refused_again", "dropped", "all"); err != nil {
 				return err
 			}
@@ -79,8 +79,6 @@ func (c *cli) deadletterList() *cobra.Command {
 			if f.State = state; state == "all" {
 				f.State = ""
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			if by != "" {
 				return c.countLetters(ctx, by, f.Filter)
 			}
@@ -92,7 +90,7 @@ func (c *cli) deadletterList() *cobra.Command {
 				return err
 			}
 			return c.noteFurther(ctx, f.Filter, len(rows))
-		},
+		}),
 	}
 	f.bind(cmd.Flags(), "reason", defaultLimit)
 	cmd.Flags().StringVar(&state, "state", "open", "open, retried, resolved, refused_again, dropped or all")
@@ -120,18 +118,16 @@ func (c *cli) deadletterShow() *cobra.Command {
 	var raw bool
 	cmd := &cobra.Command{
 		Use: "show <topic/partition/offset>", Short: "Show one dead letter with what was received", Args: args("topic/partition/offset"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if _, _, _, err := deadletters.ParseRef(args[0]); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			v, err := deadletters.Show(ctx, c.env, args[0], raw)
 			if err != nil {
 				return err
 			}
 			return c.json(v)
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&raw, "raw", false, "with the whole value as received, in base64")
 	return cmd

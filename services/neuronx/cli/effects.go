@@ -24,7 +24,7 @@ func (c *cli) effectsList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List effects", Args: noArgs,
 		Example: "  neuronx effects list --status unknown\n  neuronx effects list --tenant acme --subject lead/42",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if limit < 1 {
 				return operate.Usage("--limit must be at least 1")
 			}
@@ -40,8 +40,6 @@ func (c *cli) effectsList() *cobra.Command {
 				}
 				f.Statuses = append(f.Statuses, effect.Status(s))
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			rows, err := effects.List(ctx, c.env, f)
 			if err != nil {
 				return err
@@ -53,7 +51,7 @@ func (c *cli) effectsList() *cobra.Command {
 				return err
 			}
 			return c.noteWhyPending(ctx, rows)
-		},
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&tenantID, "tenant", "", "only this tenant's")
@@ -75,15 +73,13 @@ func (c *cli) effectsResolve() *cobra.Command {
   failed  it was not, and shall not be
   resend  it was not, and shall be sent again`,
 		Example: "  neuronx effects resolve 8c1f… --tenant acme --as done --remote-id note_123 --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if err := required("tenant", tenantID); err != nil {
 				return err
 			}
 			if err := oneOf("as", as, effects.Done, effects.Failed, effects.Resend); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			row, err := effects.Resolvable(ctx, c.env, tenantID, args[0], as)
 			if err != nil {
 				return err
@@ -97,11 +93,8 @@ func (c *cli) effectsResolve() *cobra.Command {
 				return nil
 			}
 			d, err := effects.Resolve(ctx, c.env, actor(by), row, as, remote, reason)
-			if err != nil {
-				return err
-			}
-			return c.showDone(d, "effect %s is resolved as %s", row.ID, as)
-		},
+			return c.showDone(d, err, "effect %s is resolved as %s", row.ID, as)
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&tenantID, "tenant", "", "the tenant")

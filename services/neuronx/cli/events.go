@@ -22,12 +22,10 @@ func (c *cli) eventsGet() *cobra.Command {
 	var tenantID string
 	cmd := &cobra.Command{
 		Use: "get <id or sequence>", Short: "Show one event from the archive", Args: args("id or sequence"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if err := required("tenant", tenantID); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			found, err := events.Get(ctx, c.env, tenantID, args[0])
 			if err != nil {
 				return err
@@ -38,7 +36,7 @@ func (c *cli) eventsGet() *cobra.Command {
 				}
 			}
 			return nil
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "the tenant")
 	return cmd
@@ -88,12 +86,10 @@ func (c *cli) eventsList() *cobra.Command {
 their data, in upper or lower case. The archive follows the log by a moment; neuronx events tail reads the log itself.`,
 		Example: "  neuronx events list --tenant acme --subject lead/42\n  neuronx events list --tenant acme --type lead.created --email ada@example.com\n" +
 			"  neuronx events list --tenant acme --since 2026-01-31T00:00:00Z -n 1000 -o json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			found, err := events.List(ctx, c.env, f.Filter)
 			if err != nil {
 				return err
@@ -112,7 +108,7 @@ their data, in upper or lower case. The archive follows the log by a moment; neu
 				c.note("there are older ones: --limit shows more, --until %s goes on from here", found.Events[0].RecordedTime)
 			}
 			return nil
-		},
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.Tenant, "tenant", "", "the tenant")
@@ -205,12 +201,10 @@ func (c *cli) eventsTrace() *cobra.Command {
 		Long: `Show an event, or all events about a subject such as lead/42, with everything that caused them up to each root, and everything that
 came of these: the type with the rule that derived it, and its data. It reads the archive, which follows the log by a moment.`,
 		Example: "  neuronx events trace lead/42 --tenant acme\n  neuronx events trace 0199c5f2-… --tenant acme -o wide",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if err := required("tenant", tenantID); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			found, more, err := events.Trace(ctx, c.env, tenantID, args[0])
 			if err != nil {
 				return err
@@ -224,7 +218,7 @@ came of these: the type with the rule that derived it, and its data. It reads th
 			return show(c, found, []string{"SEQUENCE", "EVENT", "RULE", "DATA", "SUBJECT", "RECORDED", "ID"}, func(v events.Traced) []any {
 				return []any{v.Sequence, indent(v.Depth) + v.Type, dash(v.Rule), dash(string(v.Data)), dash(v.Subject), v.RecordedTime, v.ID}
 			})
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "the tenant")
 	return cmd

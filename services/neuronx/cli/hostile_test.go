@@ -166,7 +166,7 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 			},
 			"bar": func(c *cli) error { newBar(c).show(hostile, 1, 1, importer.Counts{}); return nil },
 			"done": func(c *cli) error {
-				return c.showDone(operate.Done{EventID: hostile, Sequence: hostile}, "rule %s", hostile)
+				return c.showDone(operate.Done{EventID: hostile, Sequence: hostile}, nil, "rule %s", hostile)
 			},
 			"note": func(c *cli) error {
 				c.note("%s %v %v %q", hostile, errors.New(hostile), []string{hostile}, hostile)

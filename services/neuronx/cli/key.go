@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -30,7 +31,7 @@ func (c *cli) keyIssue() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "issue", Short: "Issue an API key; it is shown once", Args: noArgs,
 		Example: "  neuronx key issue --tenant acme --execute\n  NEURONX_API_KEY=$(neuronx key issue --tenant acme -q --execute) neuronx publish lead.created …",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 			if err := required("tenant", id); err != nil {
 				return err
 			}
@@ -48,8 +49,6 @@ func (c *cli) keyIssue() *cobra.Command {
 			if !event.ValidTenant(id) {
 				return operate.Usage("%q is not a tenant id", id)
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			if err := c.env.CheckTenant(ctx, id); err != nil {
 				return err
 			}
@@ -72,7 +71,7 @@ func (c *cli) keyIssue() *cobra.Command {
 			}
 			printf(c.out, "%s\n", key.Reveal())
 			return nil
-		},
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&id, "tenant", "", "the tenant")
@@ -87,15 +86,13 @@ func (c *cli) keyList() *cobra.Command {
 	var id string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List API keys, without their secrets", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			rows, err := tenants.Keys(ctx, c.env, id)
 			if err != nil {
 				return err
 			}
 			return c.showKeys(rows)
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&id, "tenant", "", "only this tenant's")
 	return cmd
@@ -116,12 +113,10 @@ func (c *cli) keyRevoke() *cobra.Command {
 	var execute bool
 	cmd := &cobra.Command{
 		Use: "revoke <key id>", Short: "Revoke an API key", Args: args("key id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if err := required("tenant", id); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			k, err := tenants.FindKey(ctx, c.env, id, args[0])
 			switch {
 			case err != nil:
@@ -139,8 +134,8 @@ func (c *cli) keyRevoke() *cobra.Command {
 				return err
 			}
 			c.note("the HTTP door forgets it within 10 seconds")
-			return c.showDone(d, "key %s revoked", args[0])
-		},
+			return c.showDone(d, nil, "key %s revoked", args[0])
+		}),
 	}
 	cmd.Flags().StringVar(&id, "tenant", "", "the tenant")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -100,9 +101,7 @@ by its own log (__transaction_state): committed or aborted. kafka-transactions.s
 always aborts, which tears a transaction that was committed elsewhere. The sequencer
 does the same by itself on its own topics where its Kafka user may.`,
 		Example: "  neuronx log hanging\n  neuronx log hanging --execute",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			h, err := logrepair.EndHanging(ctx, c.env, execute)
 			if err != nil {
 				return err
@@ -119,7 +118,7 @@ does the same by itself on its own topics where its Kafka user may.`,
 				c.dryRun()
 			}
 			return h.Failed
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&execute, "execute", false, "end them")
 	return cmd

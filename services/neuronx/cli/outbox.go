@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -24,12 +26,10 @@ number up, so that what waits behind it goes on. What stood there is gone. More 
 missing numbers in a row are a jump: somebody raised the deriver's number. It is closed:
 what waits behind it, and what is derived from now on, follows the number before it.`,
 		Example: "  neuronx outbox mend acme --deriver rules\n  neuronx outbox mend acme --deriver rules --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if err := oneOf("deriver", deriver, event.Derivers()...); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			r, err := outboxes.Mend(ctx, c.env, args[0], deriver, execute)
 			if err != nil {
 				return err
@@ -41,7 +41,7 @@ what waits behind it, and what is derived from now on, follows the number before
 				c.note("%s missing and %s behind %d, which the sequencer has; repeat with --execute", operate.Plural(r.Missing, "number"), operate.Plural(r.Jumps, "jump"), r.Last)
 			}
 			return nil
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&deriver, "deriver", "", "rules, gohighlevel or deadletter")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/consumer"
@@ -17,12 +19,10 @@ func (c *cli) projectionsList() *cobra.Command {
 	var tenantID, state string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the read models of tenants and how far they are", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if err := oneOf("state", state, "", "live", "catching-up", "stalled", "retired"); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
@@ -35,7 +35,7 @@ func (c *cli) projectionsList() *cobra.Command {
 			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "APPLIED", "REASON", "LEFT OUT", "DEFINITION", "MADE FOR"}, func(r projector.Generation) []any {
 				return []any{r.Tenant, r.Feed, r.Generation, r.Active, r.State, r.Sequence, dash(r.Reason), dash(r.Untouched), definitionCell(r), dash(r.Origin)}
 			})
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "only this tenant's")
 	cmd.Flags().StringVar(&state, "state", "", "live, catching-up, stalled or retired")

@@ -49,13 +49,11 @@ group without members; --restart stops the service and starts it again (neuronx 
   neuronx replay offsets --group neuronx.projector --all-topics --by-duration PT1H --execute --restart
   neuronx replay offsets --group neuronx.archiver --topic neuronx.events:0 --to-offset 100 --export > plan.csv
   neuronx replay offsets --group neuronx.archiver --from-file plan.csv --execute`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 			spec, err := f.spec(cmd)
 			if err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			rows, warnings, err := replay.Plan(ctx, c.env, spec)
 			if err != nil {
 				return err
@@ -76,7 +74,7 @@ group without members; --restart stops the service and starts it again (neuronx 
 				c.note("warning: neither --execute nor --dry-run was given: this is a dry run")
 			}
 			return c.showRows(rows)
-		},
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.group, "group", "", "the consumer group, such as neuronx.projector")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,9 +30,7 @@ func (c *cli) rulesValidate() *cobra.Command {
 	var offline bool
 	cmd := &cobra.Command{
 		Use: "validate <file or folder>…", Short: "Check rule files", Args: someArgs("file or folder"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			files, problems, err := ruleadmin.Check(ctx, c.env, args, offline)
 			if err == nil || len(problems) > 0 {
 				if err := c.showRuleProblems(problems); err != nil {
@@ -42,7 +41,7 @@ func (c *cli) rulesValidate() *cobra.Command {
 				c.note("%s, no errors", operate.Plural(len(files), "file"))
 			}
 			return err
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&offline, "offline", false, "check against the schemas of this version, not the registry's")
 	return cmd
@@ -62,9 +61,7 @@ func (c *cli) rulesList() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the rules in force, and those that tripped", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			found, err := ruleadmin.List(ctx, c.env, tenantID, all, 1001)
 			if err != nil {
 				return err
@@ -73,7 +70,7 @@ func (c *cli) rulesList() *cobra.Command {
 			return show(c, found, []string{"TENANT", "VERSION", "SEQUENCE", "HASH", "SEMANTICS", "FILES", "BY", "PUBLISHED", "TRIPPED"}, func(r ruleadmin.Bundle) []any {
 				return []any{r.Tenant, r.Version, r.Sequence, r.Hash[:min(12, len(r.Hash))], r.Semantics, r.Files, dash(r.By), stamp(r.Published), join(r.Tripped)}
 			})
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "only this tenant's")
 	cmd.Flags().BoolVar(&all, "all", false, "earlier versions, too")
@@ -85,12 +82,10 @@ func (c *cli) rulesReset() *cobra.Command {
 	var execute bool
 	cmd := &cobra.Command{
 		Use: "reset <rule>", Short: "Turn a rule on again that tripped", Args: args("rule"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if err := required("tenant", tenantID); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			tripped, missed, err := ruleadmin.Off(ctx, c.env, tenantID, args[0])
 			if err != nil {
 				return err
@@ -106,11 +101,8 @@ func (c *cli) rulesReset() *cobra.Command {
 				return nil
 			}
 			d, err := ruleadmin.Reset(ctx, c.env, actor(by), tenantID, args[0], reason)
-			if err != nil {
-				return err
-			}
-			return c.showDone(d, "rule %s is on again", args[0])
-		},
+			return c.showDone(d, err, "rule %s is on again", args[0])
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&tenantID, "tenant", "", "the tenant")
@@ -132,9 +124,7 @@ rule_output, event_output or state. Neither trips a rule. REASON is the last fai
 it counted as: its code, the place in the rule and what went wrong; AT is the sequence of
 the event (neuronx events get). Counts and reason begin again with neuronx rules reset.`,
 		Example: "  neuronx rules health --tenant acme\n  neuronx rules health -o wide",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			found, err := ruleadmin.ListHealth(ctx, c.env, tenantID, 1001)
 			if err != nil {
 				return err
@@ -145,7 +135,7 @@ the event (neuronx events get). Counts and reason begin again with neuronx rules
 				return []any{r.Tenant, r.Rule, dash(r.Tripped), r.Failures, r.ByData, dash(r.Sequence), dash(c.errorCell(r.Reason())), r.OverBudget, dash(r.LastBudget),
 					dash(r.EventID), stamp(r.Updated)}
 			})
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "only this tenant's")
 	return cmd
@@ -158,12 +148,10 @@ func (c *cli) rulesShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show [rule]", Short: "Print the texts of the rules in force, with their version", Args: cobra.MaximumNArgs(1),
 		Example: "  neuronx rules show --tenant acme\n  neuronx rules show qualify --tenant acme --version 3",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if err := required("tenant", tenantID); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			shown, err := ruleadmin.Show(ctx, c.env, tenantID, version, args...)
 			if err != nil {
 				return err
@@ -173,7 +161,7 @@ func (c *cli) rulesShow() *cobra.Command {
 			}
 			c.printBundle(shown)
 			return nil
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "the tenant")
 	cmd.Flags().Int64Var(&version, "version", 0, "an earlier version (default: the one in force)")

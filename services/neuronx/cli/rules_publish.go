@@ -27,12 +27,10 @@ tenant's stream: the switch happens at one sequence, and replay uses what was in
 It lists which rules are added, changed and REMOVED: a rule whose file is not given is taken
 away. A rule that tripped stays off until neuronx rules reset, whatever is published.`,
 		Example: "  neuronx rules publish rules/ --tenant acme\n  neuronx rules publish rules/ --tenant acme --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if err := required("tenant", tenantID); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			files, problems, err := ruleadmin.Check(ctx, c.env, args, false)
 			for _, p := range problems { // stdout is for what was published
 				c.note("%s", p)
@@ -69,7 +67,7 @@ away. A rule that tripped stays off until neuronx rules reset, whatever is publi
 			}
 			c.note("version %d is in force from sequence %s on", p.Version, p.Sequence)
 			return c.showPublication(p)
-		},
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&tenantID, "tenant", "", "the tenant")

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -63,13 +65,11 @@ func (c *cli) schemasPush() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "push [file or folder]…", Short: "Register schemas; producers can use them within 60 seconds",
 		Example: "  neuronx schemas push lead/merged.v1.avsc\n  neuronx schemas push lead/merged.v1.avsc --execute",
-		RunE: func(cmd *cobra.Command, paths []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, paths []string) error {
 			files, err := catalogue.Files(paths)
 			if err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			changes, todo, err := catalogue.Push(ctx, c.env, files, execute)
 			if changes == nil && err != nil {
 				return err
@@ -83,7 +83,7 @@ func (c *cli) schemasPush() *cobra.Command {
 				c.dryRun()
 			}
 			return err
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd

@@ -27,10 +27,8 @@ func (c *cli) tenantCreate() *cobra.Command {
 		Use: "create <tenant>", Short: "Create a tenant and wait until it can be used", Args: args("tenant"),
 		Annotations: map[string]string{newTenant: "it is made"},
 		Example:     "  neuronx tenant create acme --name 'Acme Inc.' --execute\n  neuronx tenant create acme --execute && neuronx key issue --tenant acme --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			id := args[0]
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			if err := tenants.CheckNew(ctx, c.env, id); err != nil {
 				return err
 			}
@@ -40,18 +38,19 @@ func (c *cli) tenantCreate() *cobra.Command {
 				return nil
 			}
 			d, err := tenants.Create(cmd.Context(), c.env, actor(""), id, name)
-			if err != nil {
-				return err
-			}
-			return c.showDone(d, "tenant %s created", id)
-		},
+			return c.showDone(d, err, "tenant %s created", id)
+		}),
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the tenant's name, for people")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd
 }
 
-func (c *cli) showDone(d operate.Done, format string, a ...any) error {
+// showDone shows what a verb did, if it did not fail.
+func (c *cli) showDone(d operate.Done, err error, format string, a ...any) error {
+	if err != nil {
+		return err
+	}
 	if c.format == formatJSON {
 		return c.json(d)
 	}
@@ -68,9 +67,7 @@ type tenantRow struct {
 func (c *cli) tenantList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List tenants", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			snap, err := tenants.Directory(ctx, c.env)
 			if err != nil {
 				return err
@@ -87,7 +84,7 @@ func (c *cli) tenantList() *cobra.Command {
 			}
 			slices.SortFunc(rows, func(a, b tenantRow) int { return cmp.Compare(a.Tenant, b.Tenant) })
 			return show(c, rows, []string{"TENANT", "STATUS", "KEYS"}, func(r tenantRow) []any { return []any{r.Tenant, r.Status, r.Keys} })
-		},
+		}),
 	}
 }
 
@@ -98,9 +95,7 @@ func (c *cli) tenantSwitch(verb string, want tenant.Status, do func(context.Cont
 		Use: verb + " <tenant>", Short: map[string]string{
 			"suspend": "Refuse a tenant's outside events", "resume": "Take a suspended tenant's events again",
 		}[verb], Args: args("tenant"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			t, behind, err := tenants.Look(ctx, c.env, args[0])
 			if err != nil {
 				return err
@@ -122,11 +117,8 @@ func (c *cli) tenantSwitch(verb string, want tenant.Status, do func(context.Cont
 				return nil
 			}
 			d, err := do(cmd.Context(), c.env, actor(""), args[0], reason)
-			if err != nil {
-				return err
-			}
-			return c.showDone(d, "tenant %s is %s", args[0], want)
-		},
+			return c.showDone(d, err, "tenant %s is %s", args[0], want)
+		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
@@ -142,7 +134,7 @@ func (c *cli) tenantCRM() *cobra.Command {
 NEURONX_SECRETS_DIR, with mode 600, which the adapter reads. The stand-in CRM of "make run"
 takes the token standin-<location> for any location, and no other.`,
 		Example: "  neuronx tenant connect-crm acme --location loc123 --token secret://acme-ghl@1 --mode record --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if err := cmp.Or(required("location", to.Location), required("token", to.Token), oneOf("mode", to.Mode, "off", "record", "send")); err != nil {
 				return err
 			}
@@ -150,8 +142,6 @@ takes the token standin-<location> for any location, and no other.`,
 				return err
 			}
 			c.warnOfSecret(to.Token)
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			if err := tenants.CheckConnection(ctx, c.env, args[0], to); err != nil {
 				return err
 			}
@@ -161,11 +151,8 @@ takes the token standin-<location> for any location, and no other.`,
 				return nil
 			}
 			d, err := tenants.Connect(cmd.Context(), c.env, actor(""), args[0], to)
-			if err != nil {
-				return err
-			}
-			return c.showDone(d, "tenant %s is connected to %s in mode %s", args[0], to.Location, to.Mode)
-		},
+			return c.showDone(d, err, "tenant %s is connected to %s in mode %s", args[0], to.Location, to.Mode)
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&to.Adapter, "adapter", "gohighlevel", "which CRM")
@@ -183,12 +170,10 @@ func (c *cli) tenantEffects() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "effects-mode <tenant>", Short: "Set what happens to a tenant's effects: off, record, send", Args: args("tenant"),
 		Example: "  neuronx tenant effects-mode acme --mode record --reason 'holiday' --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if err := cmp.Or(oneOf("mode", mode, "off", "record", "send"), oneOf("kind", kind, append([]string{"*"}, effect.Kinds()...)...)); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			if err := c.env.CheckTenant(ctx, args[0]); err != nil {
 				return err
 			}
@@ -198,11 +183,8 @@ func (c *cli) tenantEffects() *cobra.Command {
 				return nil
 			}
 			d, err := tenants.SetEffectsMode(cmd.Context(), c.env, actor(by), args[0], kind, mode, reason)
-			if err != nil {
-				return err
-			}
-			return c.showDone(d, "effects %s of %s are now %s", kind, args[0], mode)
-		},
+			return c.showDone(d, err, "effects %s of %s are now %s", kind, args[0], mode)
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&kind, "kind", "*", "one kind, such as crm.note.add, or * for all")
@@ -235,15 +217,13 @@ func (c *cli) tenantLimits() *cobra.Command {
 A limit that is not given stays as it is; 0 is the default of the doors. The HTTP
 door goes by a new limit within 10 seconds; each of its instances counts for itself.`,
 		Example: "  neuronx tenant limits acme\n  neuronx tenant limits acme --events 500 --bytes 1048576 --reason 'import week' --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if events < 0 || events > maxEventsPerSecond {
 				return operate.Usage("--events must be 0 to %d", maxEventsPerSecond).Hint("0 is the default of the doors; `neuronx tenant suspend` stops a tenant")
 			}
 			if bytes < 0 || bytes > maxBytesPerSecond {
 				return operate.Usage("--bytes must be 0 to %d", int64(maxBytesPerSecond)).Hint("0 is the default of the doors; `neuronx tenant suspend` stops a tenant")
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			t, behind, err := tenants.Look(ctx, c.env, args[0])
 			if err != nil {
 				return err
@@ -271,12 +251,9 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 				return nil
 			}
 			d, err := tenants.SetLimits(cmd.Context(), c.env, actor(by), args[0], want, reason)
-			if err != nil {
-				return err
-			}
-			return c.showDone(d, "tenant %s may send %s events/s and %s bytes/s",
+			return c.showDone(d, err, "tenant %s may send %s events/s and %s bytes/s",
 				args[0], limitText(orDefault(want.EventsPerSecond)), limitText(orDefault(want.BytesPerSecond)))
-		},
+		}),
 	}
 	fs := cmd.Flags()
 	fs.Int64Var(&events, "events", 0, "events a second; 0: the default of the doors")

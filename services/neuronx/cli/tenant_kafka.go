@@ -82,7 +82,7 @@ func (c *cli) kafkaAccess(cmd *cobra.Command, f accessFlags) error {
 		return err
 	}
 	if a.Revoke {
-		return c.showDone(d, "tenant %s has no access to Kafka any more", a.Tenant)
+		return c.showDone(d, nil, "tenant %s has no access to Kafka any more", a.Tenant)
 	}
 	return c.showAccess(plan, d)
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 
@@ -27,15 +28,13 @@ func (c *cli) tenantZone() *cobra.Command {
 a zone it shows the one that holds. A tenant that has set none counts in UTC. A new
 zone counts the days of read.funnel_daily again, also those before it.`,
 		Example: "  neuronx tenant zone acme\n  neuronx tenant zone acme Europe/Berlin --reason 'their office' --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			var want string
 			if len(args) == 2 {
 				if want = args[1]; !knownZone(want) {
 					return operate.Usage("%q is no time zone", want).Hint("%s", zoneHint(want))
 				}
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			have, behind, err := tenants.ZoneOf(ctx, c.env, args[0])
 			if err != nil {
 				return err
@@ -55,11 +54,8 @@ zone counts the days of read.funnel_daily again, also those before it.`,
 				return nil
 			}
 			d, err := tenants.SetZone(cmd.Context(), c.env, actor(by), args[0], want, reason)
-			if err != nil {
-				return err
-			}
-			return c.showDone(d, "the days of tenant %s begin in %s", args[0], want)
-		},
+			return c.showDone(d, err, "the days of tenant %s begin in %s", args[0], want)
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&reason, "reason", "", "why, for the record")
