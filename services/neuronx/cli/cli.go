@@ -158,6 +158,15 @@ func (c *cli) log() *slog.Logger {
 	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
+// within gives a command a context that ends after --timeout.
+func (c *cli) within(run func(context.Context, *cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		ctx, cancel := c.bounded(cmd)
+		defer cancel()
+		return run(ctx, cmd, args)
+	}
+}
+
 // bounded gives a context that ends after --timeout.
 func (c *cli) bounded(cmd *cobra.Command) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(cmd.Context(), c.env.Timeout)

@@ -2,46 +2,25 @@ package cli
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"slices"
-	"strconv"
+	"io"
+	"os"
+	"os/exec"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/deadletters"
 )
 
 func (c *cli) deadletter() *cobra.Command {
 	return group("deadletter", "What the sequencer refused: list, show, retry, edit, drop",
 		c.deadletterList(), c.deadletterShow(), c.deadletterRetry(), c.deadletterEdit(), c.deadletterDrop())
-}
-
-type letterRow struct {
-	Ref      string    `json:"ref"` // topic/partition/offset of the refused record
-	Tenant   string    `json:"tenant_id"`
-	Reason   string    `json:"reason"`
-	Detail   string    `json:"detail"`
-	ID       string    `json:"event_id"`
-	Type     string    `json:"event_type"`
-	Recorded time.Time `json:"recorded_at"`
-	State    string    `json:"state"`
-	Next     string    `json:"next_ref,omitempty"` // of refused_again
-}
-
-func rowOf(l *deadletter.Letter) letterRow {
-	return letterRow{l.Ref(), l.Tenant, l.Reason, l.Detail, l.EventID, l.Type, l.Recorded, l.State, l.Next}
 }
 
 // letterFilter is the flags that choose letters.
@@ -79,50 +58,13 @@ func (f *letterFilter) check() error {
 	return nil
 }
 
-// known refuses a reason or a type that is not there, which would choose nothing for ever. What was refused may name a type that
-// never was.
-func (f *letterFilter) known(ctx context.Context, c *cli, pool *pgxpool.Pool) error {
-	for _, look := range []struct{ what, value, column string }{{"reason", f.Reason, "reason"}, {"event type", f.Type, "event_type"}} {
-		if look.value == "" {
-			continue
-		}
-		rows, err := pool.Query(ctx, `SELECT DISTINCT `+look.column+` FROM neuronx.dead_letters LIMIT 10000`)
-		if err != nil {
-			return operate.Fail("list dead letters", err)
-		}
-		seen, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		switch {
-		case err != nil:
-			return operate.Fail("list dead letters", err)
-		case slices.Contains(seen, look.value):
-		case look.column == "event_type":
-			if err := c.env.CheckType(ctx, look.value); err != nil {
-				return err
-			}
-		case !slices.Contains(event.Codes(), event.Code(look.value)):
-			for _, code := range event.Codes() {
-				seen = append(seen, string(code))
-			}
-			return operate.Unknown("reason", look.value, seen, "`neuronx deadletter list --by reason --state all`")
-		}
-	}
-	return nil
-}
-
-type letterCount struct {
-	Name   string    `json:"name"`
-	Count  int64     `json:"count"`
-	Oldest time.Time `json:"oldest"`
-	Newest time.Time `json:"newest"`
-}
-
 func (c *cli) deadletterList() *cobra.Command {
 	var f letterFilter
 	var state, by string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List dead letters, newest first, or count them", Args: noArgs,
 		Example: "  neuronx deadletter list --by reason\n  neuronx deadletter list --tenant acme --reason invalid_body --since 2026-01-31T00:00:00Z",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if err := oneOf("state", state, "open", "retried", "resolved", "refused_again", "dropped", "all"); err != nil {
 				return err
 			}
@@ -137,31 +79,18 @@ func (c *cli) deadletterList() *cobra.Command {
 			if f.State = state; state == "all" {
 				f.State = ""
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			pool, err := c.env.Pool(ctx)
-			if err != nil {
-				return err
-			}
-			if err := f.known(ctx, c, pool); err != nil {
-				return err
-			}
 			if by != "" {
-				return c.countLetters(ctx, pool, by, f.Filter)
+				return c.countLetters(ctx, by, f.Filter)
 			}
-			found, err := deadletter.List(ctx, pool, f.Filter)
+			rows, err := deadletters.List(ctx, c.env, f.Filter)
 			if err != nil {
-				return operate.Fail("list dead letters", err)
-			}
-			rows := make([]letterRow, len(found))
-			for i := range found {
-				rows[i] = rowOf(&found[i])
+				return err
 			}
 			if err := c.showLetters(rows); err != nil {
 				return err
 			}
-			return c.noteFurther(ctx, pool, f.Filter, len(rows))
-		},
+			return c.noteFurther(ctx, f.Filter, len(rows))
+		}),
 	}
 	f.bind(cmd.Flags(), "reason", defaultLimit)
 	cmd.Flags().StringVar(&state, "state", "open", "open, retried, resolved, refused_again, dropped or all")
@@ -169,156 +98,239 @@ func (c *cli) deadletterList() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) showLetters(rows []letterRow) error {
-	return show(c, rows, []string{"REF", "TENANT", "REASON", "TYPE", "ID", "RECORDED", "STATE"}, func(r letterRow) []any {
+func (c *cli) showLetters(rows []deadletters.Letter) error {
+	return show(c, rows, []string{"REF", "TENANT", "REASON", "TYPE", "ID", "RECORDED", "STATE"}, func(r deadletters.Letter) []any {
 		return []any{r.Ref, dash(r.Tenant), r.Reason, dash(r.Type), dash(r.ID), stamp(r.Recorded), r.State}
 	})
 }
 
-func (c *cli) countLetters(ctx context.Context, pool *pgxpool.Pool, by string, f deadletter.Filter) error {
-	counts, err := deadletter.Counts(ctx, pool, by, f)
+func (c *cli) countLetters(ctx context.Context, by string, f deadletter.Filter) error {
+	counts, err := deadletters.CountBy(ctx, c.env, by, f)
 	if err != nil {
-		return operate.Fail("count dead letters", err)
+		return err
 	}
-	rows := make([]letterCount, len(counts))
-	for i, n := range counts {
-		rows[i] = letterCount(n)
-	}
-	return show(c, rows, []string{strings.ToUpper(by), "COUNT", "OLDEST", "NEWEST"}, func(r letterCount) []any {
+	return show(c, counts, []string{strings.ToUpper(by), "COUNT", "OLDEST", "NEWEST"}, func(r deadletters.Count) []any {
 		return []any{dash(r.Name), r.Count, stamp(r.Oldest), stamp(r.Newest)}
 	})
 }
-
-type letterView struct {
-	letterRow
-	Key     string            `json:"key"`
-	Headers map[string]string `json:"headers"`
-	Data    json.RawMessage   `json:"data,omitempty"`         // when the schema is known and the body fits it
-	Hex     string            `json:"value_hex,omitempty"`    // else its beginning
-	Value   string            `json:"value_base64,omitempty"` // all of it, when asked for or not decoded and short
-	Bytes   int               `json:"value_bytes"`
-	Cut     bool              `json:"value_cut,omitempty"`
-}
-
-// Bounds of what is shown of a value that can't be decoded, in bytes.
-const (
-	shownHex    = 256
-	shownBase64 = 4096
-)
 
 func (c *cli) deadletterShow() *cobra.Command {
 	var raw bool
 	cmd := &cobra.Command{
 		Use: "show <topic/partition/offset>", Short: "Show one dead letter with what was received", Args: args("topic/partition/offset"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, _, _, err := parseRef(args[0]); err != nil {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
+			if _, _, _, err := deadletters.ParseRef(args[0]); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			pool, err := c.env.Pool(ctx)
+			v, err := deadletters.Show(ctx, c.env, args[0], raw)
 			if err != nil {
 				return err
-			}
-			l, err := c.letter(ctx, pool, args[0])
-			if err != nil {
-				return err
-			}
-			v := letterView{letterRow: rowOf(l), Key: safetext.Text(string(l.Key)), Headers: map[string]string{}, Bytes: len(l.Value)}
-			for _, h := range l.Headers {
-				v.Headers[safetext.Text(h.Key)] = safetext.Text(string(h.Value))
-			}
-			if v.Data = c.decoded(ctx, pool, l.Value); v.Data == nil {
-				v.Hex = hex.EncodeToString(l.Value[:min(len(l.Value), shownHex)])
-				v.Value = base64.StdEncoding.EncodeToString(l.Value[:min(len(l.Value), shownBase64)])
-				v.Cut = len(l.Value) > shownBase64
-			}
-			if raw {
-				v.Value, v.Cut = base64.StdEncoding.EncodeToString(l.Value), false
 			}
 			return c.json(v)
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&raw, "raw", false, "with the whole value as received, in base64")
 	return cmd
 }
 
-func (c *cli) letter(ctx context.Context, pool *pgxpool.Pool, ref string) (*deadletter.Letter, error) {
-	topic, partition, offset, err := parseRef(ref)
-	if err != nil {
-		return nil, err
-	}
-	l, err := deadletter.Load(ctx, pool, topic, partition, offset)
-	var r *event.Refusal
-	if errors.As(err, &r) && r.Code == event.CodeNotFound {
-		return nil, noLetter(ctx, pool, ref)
-	}
-	if err != nil {
-		return nil, operate.Fail("look for the dead letter", err)
-	}
-	return l, nil
+// letterAct is the flags that all acts on letters share.
+type letterAct struct {
+	as, by, reason string
+	execute        bool
 }
 
-// noLetter is the error about a dead letter that is not there, with one that is like it.
-func noLetter(ctx context.Context, pool *pgxpool.Pool, ref string) error {
-	letters, err := deadletter.List(ctx, pool, deadletter.Filter{Limit: 1000})
-	if err != nil {
-		return operate.Fail("list dead letters", err)
+func (a *letterAct) bind(fs *pflag.FlagSet, sends bool) {
+	if sends {
+		fs.StringVar(&a.as, "as", "redrive", "redrive: no rule answers it unless it asks for redrives; live: as if it had not been refused")
 	}
-	refs := make([]string, len(letters))
-	for i := range letters {
-		refs[i] = letters[i].Ref()
-	}
-	return operate.Unknown("dead letter", ref, refs, "`neuronx deadletter list --state all`")
+	fs.StringVar(&a.by, "by", "", "who, for the record")
+	fs.StringVar(&a.reason, "reason", "", "why, for the record")
+	fs.BoolVar(&a.execute, "execute", false, "do it")
 }
 
-// decoded renders a value under its schema, as the archive knows it or else the registry; nil when that can't be.
-func (c *cli) decoded(ctx context.Context, pool *pgxpool.Pool, value []byte) json.RawMessage {
-	id, body, err := event.Unframe(value)
-	if err != nil {
-		return nil
-	}
-	schema := c.schemaByID(ctx, pool, id)
-	if schema == nil || schema.Check(body) != nil {
-		return nil
-	}
-	text, err := schema.RenderJSON(body)
-	if err != nil {
-		return nil
-	}
-	return text
+func (a *letterAct) ask(action string) deadletter.Ask {
+	return deadletter.Ask{Action: action, Live: a.as == "live", Reason: a.reason}
 }
 
-func (c *cli) schemaByID(ctx context.Context, pool *pgxpool.Pool, id int32) *avro.Schema {
-	var text string
-	err := pool.QueryRow(ctx, `SELECT schema FROM neuronx.schemas WHERE schema_id = $1 ORDER BY seen_at DESC LIMIT 1`, id).Scan(&text)
-	if err == nil {
-		if s, err := avro.Parse([]byte(text)); err == nil {
-			return s
+func (c *cli) deadletterRetry() *cobra.Command {
+	return c.actOnLetters(deadletter.Retry, &cobra.Command{
+		Use: "retry [topic/partition/offset …]", Short: "Send refused events again, each once",
+		Long: `Send refused events again, each once: those that are named, or all open ones that the filter chooses.
+
+An event that is sent again keeps its type, subject, source and time. Its origin is redrive: projections, the archive and commands
+take it as any other, rules do not answer it unless they ask for redrives. With --as live it has the origin that it came with, so
+that rules answer it now; an import stays an import.`,
+		Example: "  neuronx deadletter retry neuronx.ingress/0/17 --execute\n  neuronx deadletter retry --tenant acme --code tenant_suspended --as live --by ada --execute",
+	})
+}
+
+func (c *cli) deadletterDrop() *cobra.Command {
+	return c.actOnLetters(deadletter.Drop, &cobra.Command{
+		Use: "drop [topic/partition/offset …]", Short: "Decide that refused events stay refused",
+		Example: "  neuronx deadletter drop --code unknown_tenant --reason 'a scanner' --execute",
+	})
+}
+
+func (c *cli) actOnLetters(action string, cmd *cobra.Command) *cobra.Command {
+	var f letterFilter
+	var a letterAct
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, refs []string) error {
+		if a.as != "" {
+			if err := oneOf("as", a.as, "redrive", "live"); err != nil {
+				return err
+			}
+		}
+		if action == deadletter.Drop {
+			if err := required("reason", a.reason); err != nil {
+				return err
+			}
+		}
+		if err := f.check(); err != nil {
+			return err
+		}
+		chosen := f.Tenant+f.Reason+f.Type+f.since+f.until != ""
+		if (len(refs) > 0) == chosen {
+			return operate.Usage("name dead letters, or choose them with --tenant, --code, --type, --since, --until").Hint("one or the other")
+		}
+		for _, ref := range refs {
+			if _, _, _, err := deadletters.ParseRef(ref); err != nil {
+				return err
+			}
+		}
+		ctx, cancel := c.bounded(cmd)
+		defer cancel()
+		f.State = deadletter.Open
+		letters, err := deadletters.Choose(ctx, c.env, f.Filter, refs)
+		if err != nil {
+			return err
+		}
+		if chosen {
+			if err := c.noteFurther(ctx, f.Filter, len(letters)); err != nil {
+				return err
+			}
+		}
+		return c.submit(ctx, letters, a, a.ask(action))
+	}
+	f.bind(cmd.Flags(), "code", 1000)
+	a.bind(cmd.Flags(), action != deadletter.Drop)
+	return cmd
+}
+
+// noteFurther tells of letters that a filter chooses and its limit leaves out.
+func (c *cli) noteFurther(ctx context.Context, f deadletter.Filter, chosen int) error {
+	all, err := deadletters.Further(ctx, c.env, f, chosen)
+	if err == nil && all > int64(chosen) {
+		c.note("these are the newest %d of %d; --limit takes more", chosen, all)
+	}
+	return err
+}
+
+// submit asks for the act on each letter and shows what became of it, or without --execute what would.
+func (c *cli) submit(ctx context.Context, letters []deadletter.Letter, a letterAct, ask deadletter.Ask) error {
+	if !a.execute {
+		out, err := deadletters.Foresee(ctx, c.env, letters, ask)
+		if err != nil {
+			return err
+		}
+		c.dryRun()
+		return c.showOutcomes(out)
+	}
+	out, err := deadletters.Act(ctx, c.env, actor(a.by), letters, ask)
+	if err != nil {
+		return err
+	}
+	if err := c.showOutcomes(out); err != nil {
+		return err
+	}
+	return deadletters.Undone(out)
+}
+
+func (c *cli) showOutcomes(rows []deadletters.Outcome) error {
+	return show(c, rows, []string{"REF", "RESULT", "CODE", "DETAIL"}, func(r deadletters.Outcome) []any {
+		return []any{r.Ref, r.Result, dash(string(r.Code)), dash(r.Detail)}
+	})
+}
+
+func (c *cli) deadletterEdit() *cobra.Command {
+	var a letterAct
+	var data, file string
+	cmd := &cobra.Command{
+		Use: "edit <topic/partition/offset>", Short: "Change the data of a refused event and send it again", Args: args("topic/partition/offset"),
+		Long: `Change the data of a refused event and send it again. The new data is JSON: of --data, of --data-file (- is stdin), or of what
+$EDITOR makes of the old. It is checked against the newest schema of the event's type before anything is asked for. The stream tells
+the names of the fields that changed, not their values.`,
+		Example: `  neuronx deadletter edit neuronx.ingress/0/17 --data '{"lead_id":"42"}' --execute`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oneOf("as", a.as, "redrive", "live"); err != nil {
+				return err
+			}
+			if data != "" && file != "" {
+				return operate.Usage("--data and --data-file exclude each other")
+			}
+			ctx, cancel := c.bounded(cmd)
+			defer cancel()
+			l, err := deadletters.Get(ctx, c.env, args[0])
+			if err != nil {
+				return err
+			}
+			if file != "" {
+				if data = "@" + file; file == "-" {
+					data = "-"
+				}
+			}
+			var text []byte
+			if data != "" {
+				text, err = c.readData(data)
+			} else {
+				text, err = c.editor(cmd.Context(), deadletters.Decode(ctx, c.env, l))
+			}
+			if err != nil {
+				return err
+			}
+			// A person took his time: the wait for the engine begins now.
+			ctx, cancel = c.bounded(cmd)
+			defer cancel()
+			ask := a.ask(deadletter.Edit)
+			if ask.Value, err = deadletters.Encode(ctx, c.env, l.Type, text); err != nil {
+				return err
+			}
+			return c.submit(ctx, []deadletter.Letter{*l}, a, ask)
+		},
+	}
+	cmd.Flags().StringVar(&data, "data", "", "the new JSON data; @file reads a file, - reads stdin")
+	cmd.Flags().StringVar(&file, "data-file", "", "file with the new JSON data; - is stdin")
+	a.bind(cmd.Flags(), true)
+	return cmd
+}
+
+// editor lets a person change text in $EDITOR. The file is the user's alone, and is removed: the data may be personal.
+func (c *cli) editor(ctx context.Context, text []byte) ([]byte, error) {
+	name, _ := c.source.Getenv("EDITOR")
+	if name == "" {
+		return nil, operate.Usage("no data is given").Hint("--data, --data-file, or set EDITOR")
+	}
+	if text == nil {
+		text = []byte("{}")
+	}
+	f, err := os.CreateTemp("", "neuronx-dead-letter-*.json") // mode 0600
+	if err != nil {
+		return nil, operate.Fail("make a file to edit", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, werr := f.Write(append(text, '\n'))
+	if err := f.Close(); werr != nil || err != nil {
+		return nil, operate.Fail("make a file to edit", werr)
+	}
+	run := exec.CommandContext(ctx, "sh", "-c", name+` "$1"`, "sh", f.Name()) //nolint:gosec // the user's own editor
+	run.Stdin, run.Stdout, run.Stderr = c.in, c.err, c.err
+	for w, to := range map[io.Writer]*io.Writer{c.out: &run.Stdout, c.err: &run.Stderr} {
+		if file := safetext.File(w); file != nil { // an editor draws on the terminal itself
+			*to = file
 		}
 	}
-	if !errors.Is(err, pgx.ErrNoRows) || c.value(operate.EnvRegistry) == "" {
-		return nil
+	if err := run.Run(); err != nil {
+		return nil, operate.Fail("run "+name, err)
 	}
-	reg, err := c.env.Registry()
-	if err != nil {
-		return nil
-	}
-	s, err := reg.SchemaByID(ctx, id)
-	if err != nil {
-		return nil
-	}
-	return s
-}
-
-func parseRef(ref string) (topic string, partition int32, offset int64, err error) {
-	parts := strings.Split(ref, "/")
-	if len(parts) == 3 && parts[0] != "" {
-		p, perr := strconv.ParseInt(parts[1], 10, 32)
-		o, oerr := strconv.ParseInt(parts[2], 10, 64)
-		if perr == nil && oerr == nil && p >= 0 && o >= 0 {
-			return parts[0], int32(p), o, nil
-		}
-	}
-	return "", 0, 0, operate.Usage("%q is not topic/partition/offset", ref).Hint("as `neuronx deadletter list` shows it, such as neuronx.ingress/0/17")
+	return c.readData("@" + f.Name())
 }

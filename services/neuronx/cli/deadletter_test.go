@@ -80,10 +80,3 @@ func TestLists_SayWhenTheyAreCut(t *testing.T) {
 		t.Errorf("%s%s", out, errs)
 	}
 }
-
-func TestEffectsResolve_SaysWhenADecisionChangedNothing(t *testing.T) {
-	err := unresolved(operate.Done{Tenant: "acme", Sequence: "7"}, []effectRow{{Status: "sending"}})
-	if err == nil || !strings.Contains(err.Error(), "recorded as sequence 7 and changed nothing") {
-		t.Error(err)
-	}
-}

@@ -15,9 +15,10 @@
 // so. What nobody answers for is said first, an unknown name exits 1 with the one
 // that was probably meant, and "none" names what was looked for.
 //
-// What is authoritative: the log. A verb that changes something publishes a
-// signed event through the one door and waits until it is seen; it writes to no
-// table. What is shown is read from Kafka and from the read models.
+// It is an edge: a command parses flags, calls a function of
+// services/neuronx/operate or of a package below it, and prints what that returns.
+// What may be asked and done is decided there, for every edge; there is no SQL
+// here. Each command has a file of its own, so the folder has more than fifteen.
 //
 // Settings come from flags, then the environment (NEURONX_…), then the file that
 // --env-file names; `neuronx dev` leaves one in .neuronx/dev.env, which is read

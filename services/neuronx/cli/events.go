@@ -2,139 +2,33 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/events"
 )
-
-// eventView is an event as the tool shows it. Numbers that pass 2^53 are
-// strings.
-type eventView struct {
-	Tenant        string            `json:"tenant_id"`
-	Sequence      string            `json:"sequence"`
-	Position      string            `json:"position"`
-	ID            string            `json:"id"`
-	Type          string            `json:"type"`
-	Subject       string            `json:"subject,omitempty"`
-	Source        string            `json:"source"`
-	Time          string            `json:"time,omitempty"`
-	RecordedTime  string            `json:"recordedtime"`
-	Origin        string            `json:"origin,omitempty"`
-	CorrelationID string            `json:"correlationid,omitempty"`
-	CausationID   string            `json:"causationid,omitempty"`
-	Hops          int               `json:"hops,omitempty"`
-	Path          []string          `json:"path,omitempty"`
-	Rule          string            `json:"rule,omitempty"` // rule@version that derived it, or the deriver that is no rule
-	SchemaID      int32             `json:"schema_id,omitempty"`
-	Data          json.RawMessage   `json:"data,omitempty"`
-	DataError     string            `json:"data_error,omitempty"`
-	Attributes    map[string]string `json:"attributes,omitempty"`
-}
-
-// view renders an event. A body that can't be rendered is no reason to show
-// nothing.
-func view(ctx context.Context, reg *registry.Client, r event.Recorded) eventView {
-	v := eventView{
-		Tenant: r.TenantID, Sequence: strconv.FormatInt(r.Sequence, 10), Position: strconv.FormatInt(r.Position, 10),
-		ID: r.ID, Type: r.Type, Subject: r.Subject, Source: r.Source, RecordedTime: event.FormatTime(r.RecordedTime),
-		Origin: string(r.Origin), CorrelationID: r.CorrelationID, CausationID: r.CausationID, Hops: r.Hops, Path: r.Path,
-	}
-	v.Rule = ruleOf(r)
-	if !r.Time.IsZero() {
-		v.Time = event.FormatTime(r.Time)
-	}
-	id, body, err := event.Unframe(r.Value)
-	if err == nil {
-		v.SchemaID = id
-		if reg == nil {
-			return v
-		}
-		s, schemaErr := reg.SchemaByID(ctx, id)
-		if err = schemaErr; err == nil {
-			v.Data, err = s.RenderJSON(body)
-		}
-	}
-	if err != nil {
-		v.DataError = err.Error()
-	}
-	return v
-}
 
 func (c *cli) events() *cobra.Command {
 	return group("events", "Look at the log: list, tail, get, trace", c.eventsList(), c.eventsTail(), c.eventsGet(), c.eventsTrace())
-}
-
-// archived is the part of an archive row that is shown.
-const archivedColumns = `tenant_id, sequence, position, event_id, event_type, subject, source, occurred_at, recorded_at, correlation_id, causation_id, schema_id, data, payload`
-
-func scanArchived(row pgx.CollectableRow) (eventView, error) {
-	var v eventView
-	var sequence, position int64
-	var occurred *time.Time
-	var recorded time.Time
-	var data, payload []byte
-	err := row.Scan(&v.Tenant, &sequence, &position, &v.ID, &v.Type, &v.Subject, &v.Source, &occurred, &recorded, &v.CorrelationID, &v.CausationID, &v.SchemaID, &data, &payload)
-	v.Sequence, v.Position = strconv.FormatInt(sequence, 10), strconv.FormatInt(position, 10)
-	v.RecordedTime, v.Data = event.FormatTime(recorded), data
-	if occurred != nil {
-		v.Time = event.FormatTime(*occurred)
-	}
-	if err != nil {
-		return v, err
-	}
-	if r, _, err := archive.ParseStored(payload); err == nil { // the columns are shown all the same: doctor says what can't be read
-		v.Origin, v.Hops, v.Path, v.Rule = string(r.Origin), r.Hops, r.Path, ruleOf(r)
-	}
-	return v, nil
-}
-
-func queryArchived(ctx context.Context, pool *pgxpool.Pool, where string, args ...any) ([]eventView, error) {
-	rows, err := pool.Query(ctx, `SELECT `+archivedColumns+` FROM neuronx.tenant_events WHERE `+where, args...)
-	if err != nil {
-		return nil, operate.Fail("read the archive", err)
-	}
-	out, err := pgx.CollectRows(rows, scanArchived)
-	if err != nil {
-		return nil, operate.Fail("read the archive", err)
-	}
-	return out, nil
 }
 
 func (c *cli) eventsGet() *cobra.Command {
 	var tenantID string
 	cmd := &cobra.Command{
 		Use: "get <id or sequence>", Short: "Show one event from the archive", Args: args("id or sequence"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if err := required("tenant", tenantID); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			pool, err := c.env.Pool(ctx)
+			found, err := events.Get(ctx, c.env, tenantID, args[0])
 			if err != nil {
 				return err
-			}
-			found, err := queryArchived(ctx, pool, `tenant_id = $1 AND event_id = $2 ORDER BY sequence`, tenantID, args[0])
-			if err != nil {
-				return err
-			}
-			if n, numErr := strconv.ParseInt(args[0], 10, 64); numErr == nil && len(found) == 0 {
-				if found, err = queryArchived(ctx, pool, `tenant_id = $1 AND sequence = $2`, tenantID, n); err != nil {
-					return err
-				}
-			}
-			if len(found) == 0 {
-				return noEvent(ctx, pool, tenantID, args[0])
 			}
 			for _, v := range found { // an id may recur after the key window
 				if err := c.json(v); err != nil {
@@ -142,42 +36,197 @@ func (c *cli) eventsGet() *cobra.Command {
 				}
 			}
 			return nil
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "the tenant")
 	return cmd
 }
 
-// ruleOf is the rule that derived an event, from the end of its path (entries `type<rule@version`), or else the deriver; empty: it
-// came from outside.
-func ruleOf(r event.Recorded) string {
-	if len(r.Path) > 0 {
-		if _, rule, ok := strings.Cut(r.Path[len(r.Path)-1], "<"); ok && r.Deriver == "rules" {
-			return rule
-		}
-	}
-	return r.Deriver
+// maxListed bounds what one listing may hold in memory.
+const maxListed = 10_000
+
+// eventFilter is the flags that choose archived events of one tenant.
+type eventFilter struct {
+	archive.Filter
+	since, until string
 }
 
-// noEvent is the error about an id that the archive lacks, with the newest ids that are like it.
-func noEvent(ctx context.Context, pool *pgxpool.Pool, tenantID, id string) error {
-	near, err := recent(ctx, pool, tenantID, "event_id")
+// check reads the times and bounds, before anything is asked.
+func (f *eventFilter) check() error {
+	if err := required("tenant", f.Tenant); err != nil {
+		return err
+	}
+	if f.Limit < 1 || f.Limit > maxListed {
+		return operate.Usage("--limit must be 1 to %d", maxListed)
+	}
+	for _, t := range []struct {
+		flag, text string
+		to         *time.Time
+	}{{"since", f.since, &f.Since}, {"until", f.until, &f.Until}} {
+		if t.text == "" {
+			continue
+		}
+		at, err := event.ParseTime(t.text)
+		if err != nil {
+			return operate.Usage("--%s %q is not a time", t.flag, t.text).Hint("such as 2026-01-31T12:00:00Z")
+		}
+		*t.to = at
+	}
+	if f.since != "" && f.until != "" && !f.Since.Before(f.Until) {
+		return operate.Usage("--since %s is not before --until %s", f.since, f.until).Because("no event is recorded between them")
+	}
+	return nil
+}
+
+func (c *cli) eventsList() *cobra.Command {
+	var f eventFilter
+	cmd := &cobra.Command{
+		Use: "list", Short: "List a tenant's newest events, by subject, type, e-mail or time", Args: noArgs,
+		Long: `List a tenant's newest events from the archive, in the order of the log. --email finds events that have the address in a field of
+their data, in upper or lower case. The archive follows the log by a moment; neuronx events tail reads the log itself.`,
+		Example: "  neuronx events list --tenant acme --subject lead/42\n  neuronx events list --tenant acme --type lead.created --email ada@example.com\n" +
+			"  neuronx events list --tenant acme --since 2026-01-31T00:00:00Z -n 1000 -o json",
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			found, err := events.List(ctx, c.env, f.Filter)
+			if err != nil {
+				return err
+			}
+			if err := show(c, found.Events, []string{"SEQUENCE", "TYPE", "SUBJECT", "RECORDED", "DATA", "ID"}, func(v events.Event) []any {
+				return []any{v.Sequence, v.Type, dash(v.Subject), v.RecordedTime, dash(string(v.Data)), v.ID}
+			}); err != nil {
+				return err
+			}
+			if f.Until.IsZero() {
+				if err := c.noteBehind(ctx, f.Tenant); err != nil {
+					return err
+				}
+			}
+			if found.More {
+				c.note("there are older ones: --limit shows more, --until %s goes on from here", found.Events[0].RecordedTime)
+			}
+			return nil
+		}),
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.Tenant, "tenant", "", "the tenant")
+	fs.StringVar(&f.Subject, "subject", "", "only about this, such as lead/42")
+	fs.StringVar(&f.Type, "type", "", "only of this event type")
+	fs.StringVar(&f.Email, "email", "", "only with this e-mail address in the data")
+	fs.StringVar(&f.since, "since", "", "only recorded at this time or later, RFC 3339")
+	fs.StringVar(&f.until, "until", "", "only recorded before this time, RFC 3339")
+	fs.IntVarP(&f.Limit, "limit", "n", defaultLimit, "at most so many, the newest")
+	return cmd
+}
+
+// noteBehind says when what is shown from the archive lacks the newest events.
+func (c *cli) noteBehind(ctx context.Context, tenantID string) error {
+	pool, err := c.env.Pool(ctx)
 	if err != nil {
 		return err
 	}
-	return operate.NotArchived(ctx, pool, tenantID, "no event "+id, operate.Nearest(id, near),
-		"`neuronx events list --tenant "+tenantID+"` lists the newest, `neuronx deadletter list` what was refused")
+	return c.env.NoteBehind(ctx, pool, tenantID)
 }
 
-// recent lists the ids or subjects (column) of a tenant's newest 1,000 events: what a person may have meant.
-func recent(ctx context.Context, pool *pgxpool.Pool, tenantID, column string) ([]string, error) {
-	rows, err := pool.Query(ctx, `SELECT DISTINCT `+column+` FROM (SELECT event_id, subject FROM neuronx.tenant_events WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1000) newest`, tenantID)
-	if err != nil {
-		return nil, operate.Fail("read the archive", err)
+func (c *cli) eventsTail() *cobra.Command {
+	var f events.TailOptions
+	cmd := &cobra.Command{
+		Use: "tail", Short: "Follow the log", Args: noArgs,
+		Long: `Follow the log from its end on, until Ctrl-C. --limit ends it after so many events, --timeout after so long (without the flag it has
+no end), --until-end at the end that the log has now: that begins with the oldest event, partition by partition.`,
+		Example: "  neuronx events tail --tenant acme\n  neuronx events tail --until-end --tenant acme -o json\n  neuronx events tail --timeout 10s --limit 1",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.Limit < 0 {
+				return operate.Usage("--limit can't be negative")
+			}
+			look, cancel := c.bounded(cmd)
+			defer cancel()
+			if err := events.CheckTail(look, c.env, f); err != nil {
+				return err
+			}
+			ctx, cancel := cmd.Context(), func() {}
+			if cmd.Flags().Changed("timeout") {
+				ctx, cancel = context.WithTimeout(ctx, c.env.Timeout)
+			}
+			defer cancel()
+			seen, err := events.Tail(ctx, c.env, f, c.showTail)
+			switch {
+			case err != nil:
+				return err
+			case f.UntilEnd && ctx.Err() != nil && cmd.Context().Err() == nil:
+				return operate.Partial("the end of the log was not reached within %s", c.env.Timeout).Hint("raise --timeout")
+			case seen == 0:
+				c.note("none%s", c.lookedFor())
+			}
+			return nil
+		},
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, operate.Fail("read the archive", err)
+	fs := cmd.Flags()
+	fs.StringVar(&f.Tenant, "tenant", "", "only this tenant's")
+	fs.StringVar(&f.Type, "type", "", "only this type")
+	fs.StringVar(&f.Subject, "subject", "", "only about this, such as lead/42")
+	fs.BoolVar(&f.FromStart, "from-start", false, "begin with the oldest event instead of the next")
+	fs.BoolVar(&f.UntilEnd, "until-end", false, "begin with the oldest event, and end where the log ends now")
+	fs.IntVarP(&f.Limit, "limit", "n", 0, "stop after so many; 0: never")
+	return cmd
+}
+
+// showTail writes one event a line; a table can't know its widths in advance.
+func (c *cli) showTail(v events.Event) error {
+	if c.format == formatJSON {
+		return c.line(v)
 	}
-	return found, nil
+	data := string(v.Data)
+	if v.DataError != "" {
+		data = "(" + v.DataError + ")"
+	}
+	if width := c.columns(); width > 0 {
+		line := []string{v.RecordedTime, v.Tenant, v.Sequence, v.Type, dash(v.Subject), data}
+		for i := range line {
+			line[i] = safetext.Text(line[i])
+		}
+		printf(c.out, "%s\n", operate.Cut(strings.Join(line, " "), width))
+		return nil
+	}
+	printf(c.out, "%s  %-12s %6s  %-28s %-24s %s\n", v.RecordedTime, v.Tenant, v.Sequence, v.Type, dash(v.Subject), data)
+	return nil
+}
+
+func (c *cli) eventsTrace() *cobra.Command {
+	var tenantID string
+	cmd := &cobra.Command{
+		Use: "trace <id or subject>", Short: "Show what caused an event, or all about a lead, and what came of it", Args: args("id or subject"),
+		Long: `Show an event, or all events about a subject such as lead/42, with everything that caused them up to each root, and everything that
+came of these: the type with the rule that derived it, and its data. It reads the archive, which follows the log by a moment.`,
+		Example: "  neuronx events trace lead/42 --tenant acme\n  neuronx events trace 0199c5f2-… --tenant acme -o wide",
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
+			if err := required("tenant", tenantID); err != nil {
+				return err
+			}
+			found, more, err := events.Trace(ctx, c.env, tenantID, args[0])
+			if err != nil {
+				return err
+			}
+			if err := c.noteBehind(ctx, tenantID); err != nil {
+				return err
+			}
+			if more {
+				c.note("these are the first %d events of it; there are more", events.MaxTraced)
+			}
+			return show(c, found, []string{"SEQUENCE", "EVENT", "RULE", "DATA", "SUBJECT", "RECORDED", "ID"}, func(v events.Traced) []any {
+				return []any{v.Sequence, indent(v.Depth) + v.Type, dash(v.Rule), dash(string(v.Data)), dash(v.Subject), v.RecordedTime, v.ID}
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&tenantID, "tenant", "", "the tenant")
+	return cmd
+}
+
+func indent(depth int) string {
+	if depth == 0 {
+		return ""
+	}
+	return strings.Repeat("   ", depth-1) + "└─ "
 }

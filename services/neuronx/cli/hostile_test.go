@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -17,7 +18,10 @@ import (
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/importer"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/deadletters"
+	"github.com/neuronx/engine/services/neuronx/operate/events"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
+	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/neuronx/reseed"
 	"github.com/neuronx/engine/services/rules/ruleset"
@@ -136,15 +140,17 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 	}
 	for _, format := range []string{formatTable, formatJSON} {
 		for name, show := range map[string]func(c *cli) error{
-			"tail": func(c *cli) error { return c.showTail(eventView{ID: hostile, Subject: hostile, DataError: hostile}) },
+			"tail": func(c *cli) error { return c.showTail(events.Event{ID: hostile, Subject: hostile, DataError: hostile}) },
 			"tail data": func(c *cli) error {
-				return c.showTail(eventView{ID: hostile, Data: json.RawMessage("{\"a\":\"\u009b\u202e\x7f\xff\"}")})
+				return c.showTail(events.Event{ID: hostile, Data: json.RawMessage("{\"a\":\"\u009b\u202e\x7f\xff\"}")})
 			},
 			"status": func(c *cli) error {
 				return c.showStatus(status.Overview{Groups: []status.Group{{Group: hostile}}, Tenants: map[string]int64{hostile: 1}, Stalled: []status.Stalled{{Reason: hostile}}, Outbox: []status.Outbox{{Deriver: hostile}}})
 			},
-			"keys":    func(c *cli) error { return c.showKeys([]keyRow{{Label: hostile, Scopes: []string{hostile}}}) },
-			"letters": func(c *cli) error { return c.showLetters([]letterRow{{Tenant: hostile, Detail: hostile, ID: hostile}}) },
+			"keys": func(c *cli) error { return c.showKeys([]tenants.Key{{Label: hostile, Scopes: []string{hostile}}}) },
+			"letters": func(c *cli) error {
+				return c.showLetters([]deadletters.Letter{{Tenant: hostile, Detail: hostile, ID: hostile}})
+			},
 			"reseed": func(c *cli) error {
 				return c.showReseed(&reseed.Report{Lost: []reseed.Lost{{Tenant: hostile}}, LeftOut: []string{hostile}}, false)
 			},
@@ -160,15 +166,21 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 			},
 			"bar": func(c *cli) error { newBar(c).show(hostile, 1, 1, importer.Counts{}); return nil },
 			"done": func(c *cli) error {
-				return c.showDone(operate.Done{EventID: hostile, Sequence: hostile}, "rule %s", hostile)
+				return c.showDone(operate.Done{EventID: hostile, Sequence: hostile}, nil, "rule %s", hostile)
 			},
 			"note": func(c *cli) error {
 				c.note("%s %v %v %q", hostile, errors.New(hostile), []string{hostile}, hostile)
 				return nil
 			},
-			"problem": func(*cli) error {
-				b, _ := json.Marshal(map[string]string{"code": hostile, "detail": hostile, "hint": hostile})
-				return httpProblem(http.StatusBadRequest, b)
+			"problem": func(c *cli) error {
+				door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					b, _ := json.Marshal(map[string]string{"code": hostile, "detail": hostile, "hint": hostile})
+					w.WriteHeader(http.StatusBadRequest)
+					_, _ = w.Write(b)
+				}))
+				defer door.Close()
+				_, err := events.Publish(t.Context(), c.env, door.URL, "key", events.Draft{Data: json.RawMessage(`{}`)})
+				return err
 			},
 			"refused": func(*cli) error {
 				return operate.Fail(hostile, event.Refuse(event.CodeConflict, "%s", hostile).At(hostile).Hint(hostile))

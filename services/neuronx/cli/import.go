@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,9 +14,10 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/safetext"
-	"github.com/neuronx/engine/pkg/tenant"
 	"github.com/neuronx/engine/services/neuronx/importer"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/catalogue"
+	"github.com/neuronx/engine/services/neuronx/operate/imports"
 )
 
 const shownRejections = 20
@@ -89,13 +89,13 @@ func (c *cli) runImport(ctx context.Context, fs *pflag.FlagSet, f importFlags, p
 	case f.update && f.noArchive:
 		return operate.Usage("--update needs the archive, which tells what was imported before")
 	}
-	text, err := readBounded(path)
+	text, err := catalogue.ReadBounded(path)
 	if err != nil {
 		return operate.Fail("read the spec", err)
 	}
 	spec, err := importer.Parse(text)
 	if err != nil {
-		return badSpec(path, err)
+		return imports.BadSpec(path, err)
 	}
 	if f.dir == "" {
 		f.dir = filepath.Dir(path)
@@ -107,10 +107,11 @@ func (c *cli) runImport(ctx context.Context, fs *pflag.FlagSet, f importFlags, p
 	if err := sameFile(f.rejects, path); err != nil {
 		return err
 	}
-	if err := c.bindImport(ctx, spec, f, path); err != nil {
+	how := imports.Options{KeyFile: f.keyFile, DryRun: f.dry, WithoutArchive: f.noArchive}
+	if err := imports.Bind(ctx, c.env, spec, path, how); err != nil {
 		return err
 	}
-	if err := c.connectImport(ctx, &opt, f); err != nil {
+	if err := imports.Connect(ctx, c.env, &opt, how); err != nil {
 		return err
 	}
 	out, bar := &rejections{c: c}, newBar(c)
@@ -120,10 +121,6 @@ func (c *cli) runImport(ctx context.Context, fs *pflag.FlagSet, f importFlags, p
 	return c.importDone(results, f, err)
 }
 
-func badSpec(path string, err error) *operate.Error {
-	return &operate.Error{Kind: operate.KindUsage, What: "the spec " + path + " can't be used", Why: err.Error(), Code: event.CodeInvalidImport}
-}
-
 func sameFile(rejects, spec string) error {
 	a, err := os.Stat(rejects)
 	if err != nil {
@@ -131,86 +128,6 @@ func sameFile(rejects, spec string) error {
 	}
 	if b, err := os.Stat(spec); err == nil && os.SameFile(a, b) {
 		return operate.Usage("the rejects file is the spec").Hint("name another file")
-	}
-	return nil
-}
-
-// bindImport checks the spec against the schemas: the registry's, which are what the engine goes by, or for want of one this version's.
-func (c *cli) bindImport(ctx context.Context, spec *importer.Spec, f importFlags, path string) error {
-	registered := c.value(operate.EnvRegistry) != ""
-	var schemas importer.Schemas = importer.Builtin{}
-	if registered {
-		reg, err := c.env.Registry()
-		if err != nil {
-			return err
-		}
-		schemas = reg
-	} else {
-		c.note("%s is not set: rows are checked against the schemas of this version of the tool", operate.EnvRegistry)
-	}
-	err := spec.Bind(ctx, schemas, registered || f.dry)
-	var refused *event.Refusal
-	if errors.As(err, &refused) && refused.Code == event.CodeInvalidImport {
-		return badSpec(path, err)
-	}
-	if err != nil {
-		return operate.Fail("check the spec against the schemas", err).Hint("`neuronx doctor` looks at every part")
-	}
-	return nil
-}
-
-// importKey is apiKey, but takes the demo tenant's key of `neuronx dev` only where --tenant names that tenant: a file that is imported into a
-// tenant because somebody forgot to set a key can't be taken back.
-func (c *cli) importKey(file, tenantID string) (string, error) {
-	if file == "" && tenantID == "" && c.value(operate.EnvAPIKey) == "" {
-		return "", (&operate.Error{Kind: operate.KindUsage, What: "no API key is configured, so it is not known into which tenant", Code: event.CodeUnauthenticated}).
-			Hint("set and export %s, or --api-key-file; `neuronx key issue --tenant … --execute` makes a key; under `make run`, --tenant demo takes that of the demo tenant", operate.EnvAPIKey)
-	}
-	return c.apiKey(file, tenantID)
-}
-
-// connectImport finds the door, the key and the archive. A dry run asks the archive only if it is there, and the tenant known.
-func (c *cli) connectImport(ctx context.Context, opt *importer.Options, f importFlags) error {
-	token, err := c.importKey(f.keyFile, opt.Tenant)
-	if err == nil {
-		var key tenant.Key
-		if key, err = tenant.ParseKey(token); err != nil {
-			return operate.Fail("use the API key", err)
-		}
-		opt.Tenant = key.Tenant
-	} else if !f.dry || f.keyFile != "" {
-		return err
-	}
-	if f.dry {
-		if opt.Tenant == "" || c.value(operate.EnvPostgres) == "" || f.noArchive {
-			c.note("dry run: what the archive holds is not compared; that needs %s, and the tenant by its key or --tenant", operate.EnvPostgres)
-			if opt.Tenant == "" {
-				opt.Tenant = "dry-run"
-			}
-			return nil
-		}
-	} else {
-		base, err := c.env.Need(operate.EnvHTTP, "the HTTP door")
-		if err != nil {
-			return err
-		}
-		c.note("importing into tenant %s", opt.Tenant)
-		opt.Sender = &importer.HTTPSender{URL: base, Key: token, Client: &http.Client{Timeout: importHTTPTimeout}, Note: c.note}
-		if f.noArchive {
-			return nil
-		}
-	}
-	pool, err := c.env.Pool(ctx)
-	if err != nil {
-		var e *operate.Error
-		if errors.As(err, &e) && e.Kind == operate.KindUsage {
-			return e.Hint("set %s, so that what was imported before is not imported again; or --without-archive", operate.EnvPostgres)
-		}
-		return err
-	}
-	opt.Archive = held{pool}
-	if f.update {
-		return c.awaitArchive(ctx)
 	}
 	return nil
 }

@@ -1,8 +1,7 @@
 package cli
 
 import (
-	"cmp"
-	"maps"
+	"context"
 	"slices"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/tenant"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 )
 
 // A key's life is recorded for ever; what is out of these bounds is a slip of the finger.
@@ -31,7 +31,7 @@ func (c *cli) keyIssue() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "issue", Short: "Issue an API key; it is shown once", Args: noArgs,
 		Example: "  neuronx key issue --tenant acme --execute\n  NEURONX_API_KEY=$(neuronx key issue --tenant acme -q --execute) neuronx publish lead.created …",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 			if err := required("tenant", id); err != nil {
 				return err
 			}
@@ -49,8 +49,6 @@ func (c *cli) keyIssue() *cobra.Command {
 			if !event.ValidTenant(id) {
 				return operate.Usage("%q is not a tenant id", id)
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			if err := c.env.CheckTenant(ctx, id); err != nil {
 				return err
 			}
@@ -63,21 +61,8 @@ func (c *cli) keyIssue() *cobra.Command {
 				c.dryRun()
 				return nil
 			}
-			key, err := tenant.NewKey(id)
+			key, err := tenants.IssueKey(cmd.Context(), c.env, actor(""), id, scopes, label, expires)
 			if err != nil {
-				return operate.Fail("make a key", err)
-			}
-			data := map[string]any{
-				"key_id": key.ID, "secret_sha256": key.HashHex(), "scopes": anySlice(scopes), "label": operate.OrNil(label), "expires_at": nil,
-			}
-			if expires > 0 {
-				data["expires_at"] = c.env.Now().Add(expires).UTC().Truncate(time.Microsecond)
-			}
-			d, err := c.env.Act(ctx, actor(""), id, "tenant.key_issued", "tenant/"+id, "", data)
-			if err != nil {
-				return err
-			}
-			if err := c.env.Applied(cmd.Context(), d); err != nil {
 				return err
 			}
 			c.note("this key is shown only once; it works at the HTTP door now")
@@ -86,7 +71,7 @@ func (c *cli) keyIssue() *cobra.Command {
 			}
 			printf(c.out, "%s\n", key.Reveal())
 			return nil
-		},
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&id, "tenant", "", "the tenant")
@@ -97,51 +82,24 @@ func (c *cli) keyIssue() *cobra.Command {
 	return cmd
 }
 
-type keyRow struct {
-	Tenant  string     `json:"tenant_id"`
-	ID      string     `json:"key_id"`
-	Status  string     `json:"status"`
-	Scopes  []string   `json:"scopes"`
-	Label   string     `json:"label,omitempty"`
-	Expires *time.Time `json:"expires_at,omitempty"`
-}
-
 func (c *cli) keyList() *cobra.Command {
 	var id string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List API keys, without their secrets", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			snap, err := c.directory(ctx)
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+			rows, err := tenants.Keys(ctx, c.env, id)
 			if err != nil {
 				return err
 			}
-			var rows []keyRow
-			for t, entry := range snap {
-				if id != "" && t != id {
-					continue
-				}
-				for _, k := range entry.Keys {
-					row := keyRow{Tenant: t, ID: k.ID, Status: keyStatus(k, c.env.Now()), Scopes: k.Scopes, Label: k.Label}
-					if !k.ExpiresAt.IsZero() {
-						row.Expires = &k.ExpiresAt
-					}
-					rows = append(rows, row)
-				}
-			}
-			slices.SortFunc(rows, func(a, b keyRow) int {
-				return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.ID, b.ID))
-			})
 			return c.showKeys(rows)
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&id, "tenant", "", "only this tenant's")
 	return cmd
 }
 
-func (c *cli) showKeys(rows []keyRow) error {
-	return show(c, rows, []string{"TENANT", "KEY", "STATUS", "SCOPES", "LABEL", "EXPIRES"}, func(r keyRow) []any {
+func (c *cli) showKeys(rows []tenants.Key) error {
+	return show(c, rows, []string{"TENANT", "KEY", "STATUS", "SCOPES", "LABEL", "EXPIRES"}, func(r tenants.Key) []any {
 		expires := "never"
 		if r.Expires != nil {
 			expires = stamp(*r.Expires)
@@ -155,26 +113,14 @@ func (c *cli) keyRevoke() *cobra.Command {
 	var execute bool
 	cmd := &cobra.Command{
 		Use: "revoke <key id>", Short: "Revoke an API key", Args: args("key id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if err := required("tenant", id); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			snap, err := c.directory(ctx)
-			if err != nil {
-				return err
-			}
-			k, ok := snap[id].Keys[args[0]]
-			behind, err := c.env.ControlBehind(ctx, id)
-			if err != nil {
-				return err
-			}
+			k, err := tenants.FindKey(ctx, c.env, id, args[0])
 			switch {
-			case !ok && behind != "":
-				return operate.Partial("tenants and keys are not up to date for %s, so key %s may be there or not", id, args[0]).Because("%s", behind).Hint("try again when it has caught up; see `neuronx status`")
-			case !ok:
-				return operate.Unknown("key of "+id, args[0], slices.Collect(maps.Keys(snap[id].Keys)), "`neuronx key list --tenant "+id+"`")
+			case err != nil:
+				return err
 			case k.Revoked:
 				c.note("key %s is already revoked", args[0])
 				return nil
@@ -183,27 +129,16 @@ func (c *cli) keyRevoke() *cobra.Command {
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.Act(ctx, actor(""), id, "tenant.key_revoked", "tenant/"+id, "", map[string]any{"key_id": args[0], "reason": operate.OrNil(reason)})
+			d, err := tenants.RevokeKey(cmd.Context(), c.env, actor(""), id, args[0], reason)
 			if err != nil {
 				return err
 			}
-			if err := c.env.Applied(cmd.Context(), d); err != nil {
-				return err
-			}
 			c.note("the HTTP door forgets it within 10 seconds")
-			return c.showDone(d, "key %s revoked", args[0])
-		},
+			return c.showDone(d, nil, "key %s revoked", args[0])
+		}),
 	}
 	cmd.Flags().StringVar(&id, "tenant", "", "the tenant")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd
-}
-
-func anySlice(in []string) []any {
-	out := make([]any, len(in))
-	for i, s := range in {
-		out[i] = s
-	}
-	return out
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,9 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/app"
-	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/logrepair"
 	"github.com/neuronx/engine/services/neuronx/reseed"
 )
 
@@ -38,39 +36,10 @@ A run that was interrupted is started again and goes on.`,
 			if !fromArchive {
 				return operate.Usage("--from-archive is required").Hint("the archive is the only source there is")
 			}
-			var err error
-			if adminURL == "" {
-				if adminURL, err = c.env.Need(operate.EnvAdmin, "a Postgres role that sees all rows"); err != nil {
-					return err
-				}
-			}
-			if err := c.env.PostgresListening(operate.EnvAdmin, adminURL); err != nil {
-				return err
-			}
-			if err := knownTenants(cmd.Context(), adminURL, o.Tenants); err != nil {
-				return err
-			}
-			o.AdminURL, o.Log, o.Progress = app.Secret(adminURL), c.log(), c.note
-			if o.Kafka, err = c.env.Kafka(); err != nil {
-				return err
-			}
-			if o.Registry, err = c.env.Registry(); err != nil {
-				return err
-			}
-			path, err := c.env.Need(operate.EnvKeys, "the engine's signing key")
+			o.AdminURL = app.Secret(adminURL)
+			report, err := logrepair.Reseed(cmd.Context(), c.env, o)
 			if err != nil {
 				return err
-			}
-			if o.Keys, err = event.LoadKeyring(path); err != nil {
-				return operate.Fail("read the signing keys", err)
-			}
-			report, err := reseed.Run(cmd.Context(), o)
-			var refused *reseed.Refused
-			switch {
-			case errors.As(err, &refused):
-				return operate.Unsafe("the log is not rebuilt").Because("%s", refused.Error()).Hint("see docs/operations.md, \"Kafka is lost\"")
-			case err != nil:
-				return operate.Fail("rebuild the log", err).Hint("run it again when the cause is gone: it goes on where it stopped")
 			}
 			return c.showReseed(report, o.Execute)
 		},
@@ -82,24 +51,6 @@ A run that was interrupted is started again and goes on.`,
 	fs.BoolVar(&o.Execute, "execute", false, "do it")
 	fs.StringVar(&adminURL, "postgres-admin-url", "", "Postgres URL of a superuser, or of a role with BYPASSRLS in neuronx_owner ["+operate.EnvAdmin+"]")
 	return cmd
-}
-
-// knownTenants refuses a tenant that is not there: without it the others would be rebuilt, and it would be left out for good.
-func knownTenants(ctx context.Context, adminURL string, tenants []string) error {
-	if len(tenants) == 0 {
-		return nil
-	}
-	pool, err := postgres.Open(ctx, adminURL, postgres.AllowSuperuser(), postgres.Application("neuronx-cli"), postgres.MaxConns(1))
-	if err != nil {
-		return operate.Fail("look up the tenants", err)
-	}
-	defer pool.Close()
-	for _, t := range tenants {
-		if err := operate.KnownTenant(ctx, pool, t); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (c *cli) showReseed(r *reseed.Report, executed bool) error {
@@ -133,4 +84,42 @@ func (c *cli) showReseed(r *reseed.Report, executed bool) error {
 	c.note("%s", fmt.Sprintf("%d derived events of the lost tail are sent again, %d that waited had lost their cause, "+
 		"%d effects of lost commands are set aside (neuronx effects list)", r.Again, r.Dropped, r.Aside))
 	return nil
+}
+
+func (c *cli) logCmd() *cobra.Command {
+	return group("log", "The log itself", c.logHanging(), c.logReseed())
+}
+
+func (c *cli) logHanging() *cobra.Command {
+	var execute bool
+	cmd := &cobra.Command{
+		Use: "hanging", Short: "Find transactions that nobody will end, and end them", Args: noArgs,
+		Long: `Find hanging transactions (KIP-664) on the engine's topics and on its groups' offsets:
+open ones that their coordinator does not know, or knows to be over. Readers of such a
+partition wait for ever. With --execute they are ended as their coordinator had decided,
+by its own log (__transaction_state): committed or aborted. kafka-transactions.sh abort
+always aborts, which tears a transaction that was committed elsewhere. The sequencer
+does the same by itself on its own topics where its Kafka user may.`,
+		Example: "  neuronx log hanging\n  neuronx log hanging --execute",
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+			h, err := logrepair.EndHanging(ctx, c.env, execute)
+			if err != nil {
+				return err
+			}
+			if err := show(c, h.Found, []string{"TOPIC", "PARTITION", "START OFFSET", "TRANSACTIONAL ID", "LAST WRITE", "REASON", "OUTCOME", "ENDED"}, func(r logrepair.HangingTxn) []any {
+				return []any{r.Topic, r.Partition, r.StartOffset, dash(r.TransactionalID), stamp(r.LastWrite), r.Reason, r.Outcome, r.Ended}
+			}); err != nil {
+				return err
+			}
+			if len(h.Hidden) > 0 {
+				printf(c.err, "not looked at, as this Kafka user may not see them or they are missing: %s\n", strings.Join(h.Hidden, ", "))
+			}
+			if h.Failed == nil && len(h.Found) > 0 && !execute {
+				c.dryRun()
+			}
+			return h.Failed
+		}),
+	}
+	cmd.Flags().BoolVar(&execute, "execute", false, "end them")
+	return cmd
 }

@@ -1,11 +1,11 @@
 package cli
 
 import (
-	"github.com/jackc/pgx/v5"
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/consumer"
-	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/stalled"
 	"github.com/neuronx/engine/services/projector"
@@ -15,58 +15,27 @@ func (c *cli) projections() *cobra.Command {
 	return group("projections", "Read models: list, retry, skip", c.projectionsList(), c.projectionsRetry(), c.projectionsSkip())
 }
 
-type projectionRow struct {
-	Tenant     string `json:"tenant_id"`
-	Feed       string `json:"feed"` // control: tenants and keys; main: the read models
-	Generation int64  `json:"generation"`
-	Active     bool   `json:"active"`
-	State      string `json:"state"`
-	Sequence   string `json:"sequence"` // that was applied last; a stalled one is stalled at the next
-	Reason     string `json:"reason,omitempty"`
-	Untouched  string `json:"untouched,omitempty"` // events left out, by projection and reason
-	Definition string `json:"definition"`          // that built it; mixed: several did; empty: not known
-	Newest     bool   `json:"newest_definition"`   // it is the newest one that a build came with
-	Origin     string `json:"origin,omitempty"`    // what it was made for; empty: the tenant's first event
-}
-
 func (c *cli) projectionsList() *cobra.Command {
 	var tenantID, state string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the read models of tenants and how far they are", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if err := oneOf("state", state, "", "live", "catching-up", "stalled", "retired"); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			pool, err := c.env.Pool(ctx)
 			if err != nil {
 				return err
 			}
-			var names []string
-			for _, feed := range projector.Feeds() {
-				names = append(names, consumer.RowName(kafka.GroupProjector, feed))
-			}
-			rows, err := pool.Query(ctx, `SELECT p.Tenant_id, f.feed, p.generation, coalesce(a.generation = p.generation, false), p.state, p.sequence::text, p.reason,
-				(SELECT coalesce(string_agg(u.projection || ' ' || u.reason || ' ' || u.events, ', ' ORDER BY u.projection, u.reason), '')
-					FROM projection.untouched u WHERE u.tenant_id = p.Tenant_id AND u.feed = f.feed AND u.generation = p.generation),
-				coalesce(p.definition, ''), coalesce(p.definition = (SELECT d.definition FROM neuronx.definitions d WHERE d.consumer = p.consumer ORDER BY d.n DESC LIMIT 1), false), p.origin
-				FROM neuronx.progress p JOIN unnest($3::text[], $4::text[]) AS f (consumer, feed) ON f.consumer = p.consumer
-				LEFT JOIN projection.active a ON a.tenant_id = p.Tenant_id AND a.feed = f.feed
-				WHERE ($1 = '' OR p.Tenant_id = $1) AND ($2 = '' OR p.state = $2)
-				ORDER BY p.Tenant_id, f.feed, p.generation LIMIT 10001`, tenantID, state, names, projector.Feeds())
-			if err != nil {
-				return operate.Fail("list projections", err)
-			}
-			found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[projectionRow])
+			found, err := projector.Generations(ctx, pool, tenantID, consumer.State(state), 10_001)
 			if err != nil {
 				return operate.Fail("list projections", err)
 			}
 			found = capped(c, found, 10_000, "--tenant and --state choose")
-			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "APPLIED", "REASON", "LEFT OUT", "DEFINITION", "MADE FOR"}, func(r projectionRow) []any {
+			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "APPLIED", "REASON", "LEFT OUT", "DEFINITION", "MADE FOR"}, func(r projector.Generation) []any {
 				return []any{r.Tenant, r.Feed, r.Generation, r.Active, r.State, r.Sequence, dash(r.Reason), dash(r.Untouched), definitionCell(r), dash(r.Origin)}
 			})
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "only this tenant's")
 	cmd.Flags().StringVar(&state, "state", "", "live, catching-up, stalled or retired")
@@ -74,7 +43,7 @@ func (c *cli) projectionsList() *cobra.Command {
 }
 
 // definitionCell is what built a generation. It is pure.
-func definitionCell(r projectionRow) string {
+func definitionCell(r projector.Generation) string {
 	switch {
 	case r.Sequence == "0":
 		return "-" // nothing has

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 
@@ -35,7 +36,7 @@ each needs, and no others; their passwords are kept in the same folder, one file
 administrator of the Kafka cluster has to run it.`,
 		Example: "  neuronx provision\n  neuronx provision --execute --partitions 48 --replication 3 --passwords-file roles.json\n" +
 			"  neuronx provision --execute --laptop --write-secrets /etc/neuronx",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 			opt := provision.Options{
 				Topics:  kafka.ProvisionOptions{Partitions: partitions, ReplicationFactor: replication, Laptop: laptop},
 				Execute: execute, AdminURL: app.Secret(c.value(operate.EnvAdmin)),
@@ -81,8 +82,6 @@ administrator of the Kafka cluster has to run it.`,
 			if opt.AdminURL == "" && len(opt.Kafka.Brokers) == 0 && opt.Registry == nil {
 				return operate.Usage("nothing is configured to provision").Hint("set %s, %s, %s", operate.EnvAdmin, operate.EnvBrokers, operate.EnvRegistry)
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			changes, err := provision.Run(ctx, opt)
 			if showErr := show(c, changes, []string{"PART", "NAME", "ACTION", "DETAIL"}, func(ch provision.Change) []any {
 				return []any{ch.Part, ch.Name, ch.Action, dash(ch.Detail)}
@@ -109,7 +108,7 @@ administrator of the Kafka cluster has to run it.`,
 				c.note("everything is as declared")
 			}
 			return nil
-		},
+		}),
 	}
 	fs := cmd.Flags()
 	fs.Int32Var(&partitions, "partitions", 48, "partitions of every topic; fixed for life")

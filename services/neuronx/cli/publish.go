@@ -1,14 +1,10 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
-	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,45 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/tenant"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/events"
 )
-
-// apiKey finds the key for the HTTP door. It is not a flag: arguments end up in
-// the shell's history and in the process list.
-func (c *cli) apiKey(file, tenantID string) (string, error) {
-	if file != "" {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return "", operate.Fail("read the API key", err)
-		}
-		return checkKey(strings.TrimSpace(string(b)), tenantID)
-	}
-	if v := c.value(operate.EnvAPIKey); v != "" {
-		return checkKey(v, tenantID)
-	}
-	if v := c.value(operate.EnvDemoKey); v != "" {
-		if k, err := tenant.ParseKey(v); err == nil && (tenantID == "" || tenantID == k.Tenant) {
-			if tenantID == "" {
-				c.note("%s is not set: using the key of tenant %s (%s)", operate.EnvAPIKey, k.Tenant, operate.EnvDemoKey)
-			}
-			return v, nil
-		}
-	}
-	return "", (&operate.Error{Kind: operate.KindUsage, What: "no API key is configured", Code: event.CodeUnauthenticated}).
-		Hint("set %s or --api-key-file; `neuronx key issue --tenant … --execute` makes one", operate.EnvAPIKey)
-}
-
-func checkKey(text, tenantID string) (string, error) {
-	k, err := tenant.ParseKey(text)
-	if err != nil {
-		return "", (&operate.Error{Kind: operate.KindUsage, What: "the API key can't be used", Why: err.Error(), Code: event.CodeUnauthenticated})
-	}
-	if tenantID != "" && tenantID != k.Tenant {
-		return "", operate.Usage("the API key is of tenant %s, --tenant says %s", k.Tenant, tenantID)
-	}
-	return text, nil
-}
 
 func (c *cli) publish() *cobra.Command {
 	var tenantID, id, key, source, subject, when, data, origin, keyFile string
@@ -87,7 +47,7 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 			if err != nil {
 				return err
 			}
-			token, err := c.apiKey(keyFile, tenantID)
+			token, err := c.env.APIKey(keyFile, tenantID)
 			if err != nil {
 				return err
 			}
@@ -104,17 +64,13 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 			if when == "" {
 				when = event.FormatTime(c.env.Now())
 			}
-			ce := map[string]any{"specversion": "1.0", "type": args[0], "source": source, "time": when, "data": json.RawMessage(body)}
-			for name, v := range map[string]string{"id": id, "subject": subject, "origin": origin} {
-				if v != "" {
-					ce[name] = v
-				}
-			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), c.env.Timeout+wait)
 			defer cancel()
-			answer, err := c.postEvent(ctx, base, token, key, wait, ce)
+			answer, err := events.Publish(ctx, c.env, base, token, events.Draft{
+				Type: args[0], ID: id, Source: source, Subject: subject, Time: when, Origin: origin, Data: body, Key: key, Wait: wait,
+			})
 			if err != nil {
-				return c.suggestType(err, args[0])
+				return err
 			}
 			if c.format == formatJSON {
 				if err := c.json(answer); err != nil {
@@ -128,6 +84,7 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&tenantID, "tenant", "", "check that the API key is this tenant's")
+	// The key itself is no flag: arguments end up in the shell's history and in the process list.
 	fs.StringVar(&keyFile, "api-key-file", "", "file with the API key (default $"+operate.EnvAPIKey+")")
 	fs.StringVar(&id, "id", "", "event id (default a new one)")
 	fs.StringVar(&key, "key", "", "Idempotency-Key: a repeat within 24 hours is dropped")
@@ -145,7 +102,7 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 const maxVerdictWait = 30 * time.Second
 
 // sayVerdict tells what became of an event that was taken.
-func (c *cli) sayVerdict(p published, tenantID string, wait time.Duration) error {
+func (c *cli) sayVerdict(p events.Published, tenantID string, wait time.Duration) error {
 	switch {
 	case p.Status == "admitted":
 		c.note("admitted as sequence %s", p.Sequence)
@@ -161,19 +118,6 @@ func (c *cli) sayVerdict(p published, tenantID string, wait time.Duration) error
 			Hint("is the sequencer running? see `neuronx status`; the event is found with `neuronx events get --tenant %s %s`, a refusal with `neuronx deadletter list`", tenantID, p.ID)
 	}
 	return nil
-}
-
-// suggestType adds the type that was probably meant to a refusal of one that is not there.
-func (c *cli) suggestType(err error, typ string) error {
-	var e *operate.Error
-	if !errors.As(err, &e) || e.Code != event.CodeUnknownType {
-		return err
-	}
-	types, listErr := operate.BuiltInTypes()
-	if near := operate.Nearest(typ, types); listErr == nil && near != "" && near != typ {
-		return e.Hint("did you mean %s? `neuronx schemas check` lists the catalogue", near)
-	}
-	return err
 }
 
 func (c *cli) readData(arg string) ([]byte, error) {
@@ -195,76 +139,3 @@ func (c *cli) readData(arg string) ([]byte, error) {
 	}
 	return b, nil
 }
-
-type published struct {
-	ID     string `json:"id"`
-	Status string `json:"status"` // admitted, duplicate, or accepted: not judged yet
-
-	Sequence string `json:"sequence,omitempty"` // of what was admitted; a string, as it passes 2^53
-	Position string `json:"position,omitempty"`
-	Of       string `json:"of,omitempty"` // of a duplicate: the sequence of the event that is there
-}
-
-func (c *cli) postEvent(ctx context.Context, base, token, key string, wait time.Duration, ce map[string]any) (published, error) {
-	var out published
-	body, err := json.Marshal(ce)
-	if err != nil {
-		return out, operate.Fail("encode the event", err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(base, "/")+"/v1/events", bytes.NewReader(body))
-	if err != nil {
-		return out, operate.Usage("%s %q is not a URL", operate.EnvHTTP, base)
-	}
-	req.Header.Set("Content-Type", "application/cloudevents+json")
-	req.Header.Set("Authorization", "Bearer "+token)
-	if key != "" {
-		req.Header.Set("Idempotency-Key", `"`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key)+`"`)
-	}
-	if wait > 0 {
-		req.Header.Set("Prefer", "wait="+strconv.Itoa(int(wait/time.Second)))
-	}
-	res, err := c.env.HTTP.Do(req)
-	if err != nil {
-		return out, operate.Fail("publish the event", err).Hint("is ingest running at %s? %s, and publish again with the same --id or --key", base, operate.Start)
-	}
-	defer func() { _ = res.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if err != nil {
-		return out, operate.Fail("read the answer", err)
-	}
-	if res.StatusCode != http.StatusAccepted && (wait == 0 || res.StatusCode != http.StatusOK) {
-		return out, httpProblem(res.StatusCode, answer)
-	}
-	if err := json.Unmarshal(answer, &out); err != nil {
-		return out, operate.Fail("read the answer", err)
-	}
-	return out, nil
-}
-
-// httpProblem turns an RFC 9457 answer into an error for a terminal.
-func httpProblem(status int, body []byte) error {
-	var p struct {
-		Code   event.Code `json:"code"`
-		Title  string     `json:"title"`
-		Detail string     `json:"detail"`
-		Hint   string     `json:"hint"`
-		Errors []struct {
-			Location string `json:"location"`
-			Message  string `json:"message"`
-		} `json:"errors"`
-	}
-	e := &operate.Error{Kind: operate.KindFailed, What: "the event was not accepted"}
-	if json.Unmarshal(body, &p) != nil || p.Code == "" {
-		e.Why = "HTTP " + http.StatusText(status) + " from something that is not the engine's HTTP door"
-		return e
-	}
-	e.Code, e.Next = p.Code, p.Hint
-	lines := []string{string(p.Code) + ": " + p.Detail}
-	for _, f := range p.Errors {
-		lines = append(lines, f.Location+": "+f.Message)
-	}
-	e.Why = strings.Join(lines, "\n")
-	return e
-}
-
-const importHTTPTimeout = 60 * time.Second

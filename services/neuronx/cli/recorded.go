@@ -10,6 +10,7 @@ import (
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/vendorapi"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 )
 
 // What these flags say is recorded for ever, so it is checked first. Bounds in bytes.
@@ -35,20 +36,20 @@ func checkRemarks(fs *pflag.FlagSet) error {
 }
 
 // checkConnection refuses a connection that the adapter would not use, or must not.
-func checkConnection(adapter, location, token, base string) error {
-	if err := oneOf("adapter", adapter, effect.Adapter); err != nil {
+func checkConnection(c tenants.Connection) error {
+	if err := oneOf("adapter", c.Adapter, effect.Adapter); err != nil {
 		return err
 	}
-	if err := vendorapi.CheckReference(token); err != nil {
+	if err := vendorapi.CheckReference(c.Token); err != nil {
 		return operate.Usage("--token must name a secret, not be one").Hint("put the token into a file of NEURONX_SECRETS_DIR and give secret://<id>@<version>")
 	}
-	if err := vendorapi.CheckLocation(location); err != nil {
+	if err := vendorapi.CheckLocation(c.Location); err != nil {
 		return operate.Usage("--location is not one").Because("%s", err)
 	}
-	if base == "" {
+	if c.BaseURL == "" {
 		return nil
 	}
-	if err := vendorapi.CheckTenantURL(base); err != nil {
+	if err := vendorapi.CheckTenantURL(c.BaseURL); err != nil {
 		return operate.Usage("--base-url is not allowed").Because("%s", err).Hint("https://host[:port], or leave it out for the vendor's API; it is recorded for ever")
 	}
 	return nil

@@ -2,22 +2,18 @@ package cli
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/csv"
-	"fmt"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/reset"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/replay"
 )
 
 func (c *cli) replay() *cobra.Command {
@@ -53,35 +49,13 @@ group without members; --restart stops the service and starts it again (neuronx 
   neuronx replay offsets --group neuronx.projector --all-topics --by-duration PT1H --execute --restart
   neuronx replay offsets --group neuronx.archiver --topic neuronx.events:0 --to-offset 100 --export > plan.csv
   neuronx replay offsets --group neuronx.archiver --from-file plan.csv --execute`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 			spec, err := f.spec(cmd)
 			if err != nil {
 				return err
 			}
-			if f.group == kafka.GroupSequencer {
-				return operate.Unsafe("the sequencer's offsets can't be reset").
-					Because("its position is part of its state: events would be admitted twice or lost").
-					Hint("reset one of %s", strings.Join(kafka.Groups()[1:], ", "))
-			}
-			if f.group == kafka.GroupLanding {
-				return operate.Unsafe("the forwarder's offsets can't be reset").
-					Because("what was forwarded is at the door already, and what was not must not be passed over").
-					Hint("reset one of %s", strings.Join(kafka.Groups()[1:], ", "))
-			}
-			if err := readBy(f.group, spec.Topics); err != nil {
-				return err
-			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			admin, err := c.env.Admin()
+			rows, warnings, err := replay.Plan(ctx, c.env, spec)
 			if err != nil {
-				return err
-			}
-			rows, warnings, err := reset.Plan(ctx, admin, spec)
-			if err != nil {
-				return operate.Fail("plan the reset", err)
-			}
-			if rows, err = c.ofItsTopics(f, rows); err != nil {
 				return err
 			}
 			for _, w := range warnings {
@@ -92,7 +66,7 @@ group without members; --restart stops the service and starts it again (neuronx 
 			}
 			switch {
 			case f.execute:
-				return c.executeReset(ctx, admin, f, rows)
+				return c.executeReset(ctx, f, rows)
 			case f.export:
 				return c.exportRows(rows)
 			}
@@ -100,7 +74,7 @@ group without members; --restart stops the service and starts it again (neuronx 
 				c.note("warning: neither --execute nor --dry-run was given: this is a dry run")
 			}
 			return c.showRows(rows)
-		},
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.group, "group", "", "the consumer group, such as neuronx.projector")
@@ -208,63 +182,15 @@ func checkScope(text string) error {
 	return nil
 }
 
-func (c *cli) executeReset(ctx context.Context, admin *kafka.Admin, f resetFlags, rows []reset.Row) (err error) {
-	if f.restart {
-		service := strings.TrimPrefix(f.group, "neuronx.")
-		if err := c.service(ctx, service, "stop"); err != nil {
-			return err
+func (c *cli) executeReset(ctx context.Context, f resetFlags, rows []reset.Row) error {
+	return replay.Execute(ctx, c.env, f.group, rows, f.restart, func(session string) error {
+		c.note("reset %s as session %s; to undo: neuronx replay offsets --group %s --from-file … with the prior offsets below (%d: none)",
+			f.group, session, f.group, reset.NoOffset)
+		for _, r := range rows {
+			c.note("  %s,%d,%d", r.Topic, r.Partition, r.Prior)
 		}
-		defer func() {
-			// Even after Ctrl-C or a failure: a service that this command stopped must not stay down.
-			again, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.env.Timeout)
-			defer cancel()
-			err = cmp.Or(err, c.service(again, service, "start"))
-		}()
-		if _, err := operate.Until(ctx, func() (bool, error) {
-			d, err := admin.DescribeGroup(ctx, f.group)
-			return err == nil && len(d.Members) == 0 && d.State != "PreparingRebalance", err
-		}); err != nil {
-			return operate.Fail("wait for the group to be empty", err)
-		}
-	}
-	session := uuid.NewString()
-	if err := reset.Execute(ctx, admin, rows, "nx-reset:"+session); err != nil {
-		e := operate.Fail("reset the offsets", err)
-		if d, derr := admin.DescribeGroup(ctx, f.group); derr == nil && len(d.Members) > 0 {
-			e = operate.Unsafe("the group is in use").Because("Assignments can only be reset if the group '%s' is inactive, but the current state is %s.", f.group, d.State).
-				Hint("stop its service first, or add --restart under `neuronx dev`")
-		}
-		return e
-	}
-	c.note("reset %s as session %s; to undo: neuronx replay offsets --group %s --from-file … with the prior offsets below (%d: none)",
-		f.group, session, f.group, reset.NoOffset)
-	for _, r := range rows {
-		c.note("  %s,%d,%d", r.Topic, r.Partition, r.Prior)
-	}
-	return c.showRows(rows)
-}
-
-// service asks dev's admin port to stop or start a service.
-func (c *cli) service(ctx context.Context, name, verb string) error {
-	base, err := c.env.Need(operate.EnvAdminURL, "the admin port of `neuronx dev`")
-	if err != nil {
-		return err
-	}
-	url := strings.TrimRight(base, "/") + "/services/" + name + "/" + verb
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
-	if err != nil {
-		return operate.Usage("%s %q is not a URL", operate.EnvAdminURL, base)
-	}
-	res, err := c.env.HTTP.Do(req)
-	if err != nil {
-		return operate.Fail(verb+" "+name, err).Hint("--restart needs a running `neuronx dev`; elsewhere stop and start the service yourself")
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode/100 != 2 {
-		return operate.Fail(verb+" "+name, fmt.Errorf("%s answers %s", url, res.Status))
-	}
-	c.note("%s: %s", verb, name)
-	return nil
+		return c.showRows(rows)
+	})
 }
 
 // showRows prints Kafka's columns; JSON adds the prior offset.

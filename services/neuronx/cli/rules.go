@@ -2,62 +2,18 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 	"strings"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/pkg/control"
-	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/neuronx/operate"
-	"github.com/neuronx/engine/services/rules"
+	"github.com/neuronx/engine/services/neuronx/operate/ruleadmin"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
 func (c *cli) rules() *cobra.Command {
 	return group("rules", "Rule files: validate, publish, list, show; how rules do: health, reset, rerun",
 		c.rulesValidate(), c.rulesPublish(), c.rulesList(), c.rulesShow(), c.rulesHealth(), c.rulesReset(), c.rulesRerun())
-}
-
-// checkRules loads files and folders and tells everything that is wrong.
-func (c *cli) checkRules(ctx context.Context, paths []string, offline bool, tell func(ruleset.Problems) error) ([]ruleset.File, error) {
-	files, err := ruleset.Load(paths...)
-	if err != nil {
-		return nil, operate.Fail("read the rule files", err).Hint("name a rule file, or a folder of .yaml files")
-	}
-	if left := ruleset.LeftOut(paths...); len(left) > 0 {
-		c.note("warning: not read: %s; of a folder, rules are the files *.yaml and *.yml, and not its subfolders", strings.Join(left, ", "))
-	}
-	var catalogue ruleset.Catalogue
-	if !offline && c.value(operate.EnvRegistry) != "" {
-		if catalogue, err = c.env.Registry(); err != nil {
-			return nil, err
-		}
-	} else if catalogue, err = ruleset.Embedded(); err != nil {
-		return nil, operate.Fail("read the built-in schemas", err)
-	}
-	problems, err := ruleset.Validate(ctx, files, catalogue)
-	if err != nil {
-		return nil, operate.Fail("check the rule files", err).Hint("--offline checks against the schemas of this version")
-	}
-	if err := tell(problems); err != nil {
-		return nil, err
-	}
-	if problems.Err() != nil {
-		n := 0
-		for _, p := range problems {
-			if !p.Warning {
-				n++
-			}
-		}
-		return nil, &operate.Error{Kind: operate.KindFailed, What: operate.Plural(n, "problem") + " in the rule files", Code: event.CodeInvalidRule}
-	}
-	return files, nil
 }
 
 func (c *cli) showRuleProblems(problems ruleset.Problems) error {
@@ -74,15 +30,18 @@ func (c *cli) rulesValidate() *cobra.Command {
 	var offline bool
 	cmd := &cobra.Command{
 		Use: "validate <file or folder>…", Short: "Check rule files", Args: someArgs("file or folder"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			files, err := c.checkRules(ctx, args, offline, c.showRuleProblems)
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
+			files, problems, err := ruleadmin.Check(ctx, c.env, args, offline)
+			if err == nil || len(problems) > 0 {
+				if err := c.showRuleProblems(problems); err != nil {
+					return err
+				}
+			}
 			if err == nil {
 				c.note("%s, no errors", operate.Plural(len(files), "file"))
 			}
 			return err
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&offline, "offline", false, "check against the schemas of this version, not the registry's")
 	return cmd
@@ -97,116 +56,25 @@ func someArgs(name string) cobra.PositionalArgs {
 	}
 }
 
-type bundleRow struct {
-	Tenant    string    `json:"tenant_id"`
-	Version   int64     `json:"version"`
-	Sequence  string    `json:"sequence"`
-	Hash      string    `json:"hash"`
-	Semantics int64     `json:"semantics"`
-	Files     int       `json:"files"`
-	By        string    `json:"by,omitempty"`
-	Published time.Time `json:"published_at"`
-	Tripped   []string  `json:"tripped"` // rules that are off
-}
-
-// currentBundle is the newest bundle of a tenant; version 0 is none.
-func (c *cli) currentBundle(ctx context.Context, tenantID string) (bundleRow, error) {
-	pool, err := c.env.Pool(ctx)
-	if err != nil {
-		return bundleRow{}, err
-	}
-	row := bundleRow{Tenant: tenantID}
-	err = pool.QueryRow(ctx, `SELECT version, hash, semantics FROM neuronx.rule_bundles WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1`, tenantID).
-		Scan(&row.Version, &row.Hash, &row.Semantics)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return row, operate.Fail("read the rules in force", err)
-	}
-	return row, nil
-}
-
-// inForce waits until the rules service has judged a published bundle: another one may have come first, or this build's rules service
-// may read it otherwise than the tool did.
-func (c *cli) inForce(ctx context.Context, version int64, d operate.Done) error {
-	if err := c.env.TakenBy(ctx, kafka.GroupRules, d); err != nil {
-		return err
-	}
-	pool, err := c.env.Pool(ctx)
-	if err != nil {
-		return err
-	}
-	var used bool
-	err = pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM neuronx.rule_bundles WHERE tenant_id = $1 AND event_id = $2)`, d.Tenant, d.EventID).Scan(&used)
-	if err != nil {
-		return operate.Fail("read the rules in force", err)
-	}
-	if used {
-		return nil
-	}
-	current, err := c.currentBundle(ctx, d.Tenant)
-	if err != nil {
-		return err
-	}
-	e := operate.Fail(fmt.Sprintf("version %d was refused by the rules service", version), nil)
-	if current.Version >= version {
-		return e.Because("version %d was published meanwhile", current.Version).
-			Hint("look at it with `neuronx rules list --tenant %s`; the same command again replaces it", d.Tenant)
-	}
-	return e.Because("it can't use it; version %d stays in force", current.Version).Hint("`neuronx events list --tenant %s --type engine.rule.failed` says why", d.Tenant)
-}
-
 func (c *cli) rulesList() *cobra.Command {
 	var tenantID string
 	var all bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the rules in force, and those that tripped", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			pool, err := c.env.Pool(ctx)
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+			found, err := ruleadmin.List(ctx, c.env, tenantID, all, 1001)
 			if err != nil {
 				return err
 			}
-			rows, err := pool.Query(ctx, `SELECT b.tenant_id, b.version, b.sequence::text, b.hash, b.semantics, json_array_length(b.files), b.published_by, b.published_at,
-				coalesce((SELECT array_agg(h.rule ORDER BY h.rule) FROM neuronx.rule_health h WHERE h.tenant_id = b.tenant_id AND h.tripped <> ''), '{}')
-				FROM neuronx.rule_bundles b
-				WHERE ($1 = '' OR b.tenant_id = $1) AND ($2 OR b.sequence = (SELECT max(sequence) FROM neuronx.rule_bundles n WHERE n.tenant_id = b.tenant_id))
-				ORDER BY b.tenant_id, b.sequence DESC LIMIT 1001`, tenantID, all)
-			if err != nil {
-				return operate.Fail("list rules", err)
-			}
-			found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[bundleRow])
-			if err != nil {
-				return operate.Fail("list rules", err)
-			}
 			found = capped(c, found, 1000, "--tenant chooses")
-			return show(c, found, []string{"TENANT", "VERSION", "SEQUENCE", "HASH", "SEMANTICS", "FILES", "BY", "PUBLISHED", "TRIPPED"}, func(r bundleRow) []any {
+			return show(c, found, []string{"TENANT", "VERSION", "SEQUENCE", "HASH", "SEMANTICS", "FILES", "BY", "PUBLISHED", "TRIPPED"}, func(r ruleadmin.Bundle) []any {
 				return []any{r.Tenant, r.Version, r.Sequence, r.Hash[:min(12, len(r.Hash))], r.Semantics, r.Files, dash(r.By), stamp(r.Published), join(r.Tripped)}
 			})
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "only this tenant's")
 	cmd.Flags().BoolVar(&all, "all", false, "earlier versions, too")
 	return cmd
-}
-
-// ruleInForce refuses a rule that the tenant's rules in force do not have.
-func (c *cli) ruleInForce(ctx context.Context, tenantID, rule string) error {
-	files, row, err := c.bundleFiles(ctx, tenantID, 0)
-	if err != nil {
-		return err
-	}
-	names := make([]string, len(files))
-	for i, f := range files {
-		names[i] = ruleset.RuleName(f)
-	}
-	if slices.Contains(names, rule) {
-		return nil
-	}
-	e := operate.Unknown("rule", rule, names, "`neuronx rules show --tenant "+tenantID+"`")
-	if row.Version == 0 {
-		return e.Hint("%s has no rules; `neuronx rules publish <file or folder> --tenant %s` publishes some", tenantID, tenantID)
-	}
-	return e
 }
 
 func (c *cli) rulesReset() *cobra.Command {
@@ -214,31 +82,17 @@ func (c *cli) rulesReset() *cobra.Command {
 	var execute bool
 	cmd := &cobra.Command{
 		Use: "reset <rule>", Short: "Turn a rule on again that tripped", Args: args("rule"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if err := required("tenant", tenantID); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			pool, err := c.env.Pool(ctx)
+			tripped, missed, err := ruleadmin.Off(ctx, c.env, tenantID, args[0])
 			if err != nil {
 				return err
-			}
-			var tripped string
-			err = pool.QueryRow(ctx, `SELECT tripped FROM neuronx.rule_health WHERE tenant_id = $1 AND rule = $2`, tenantID, args[0]).Scan(&tripped)
-			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-				return operate.Fail("read the rule's state", err)
 			}
 			if tripped == "" {
-				if err := c.ruleInForce(ctx, tenantID, args[0]); err != nil {
-					return err
-				}
 				c.note("rule %s of %s has not tripped", args[0], tenantID)
 				return nil
-			}
-			missed, err := c.missed(ctx, tenantID, args[0])
-			if err != nil {
-				return err
 			}
 			c.note("while it was off it missed %s", missed)
 			if !execute {
@@ -246,17 +100,9 @@ func (c *cli) rulesReset() *cobra.Command {
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.ActWith(ctx, tenantID, func(pub *control.Publisher) (event.Event, error) {
-				return rules.Reset(ctx, pub, tenantID, args[0], by, reason)
-			})
-			if err != nil {
-				return err
-			}
-			if err := c.env.TakenBy(ctx, kafka.GroupRules, d); err != nil {
-				return err
-			}
-			return c.showDone(d, "rule %s is on again", args[0])
-		},
+			d, err := ruleadmin.Reset(ctx, c.env, actor(by), tenantID, args[0], reason)
+			return c.showDone(d, err, "rule %s is on again", args[0])
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&tenantID, "tenant", "", "the tenant")
@@ -264,4 +110,77 @@ func (c *cli) rulesReset() *cobra.Command {
 	fs.StringVar(&by, "by", "", "who, for the record")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	return cmd
+}
+
+// rulesHealth lists how rules do. A rule that never failed has no row.
+func (c *cli) rulesHealth() *cobra.Command {
+	var tenantID string
+	cmd := &cobra.Command{
+		Use: "health", Short: "List rules that failed: what counts toward a trip, and what ran into a budget", Args: noArgs,
+		Long: `List rules that failed. FAILURES are in a row, on different subjects, and count toward a
+trip. BY DATA are events whose values it failed on, such as a null or a zero, OVER BUDGET those on which
+it was cut, the last time by this budget: expression, result, field, rule_cost, event_cost,
+rule_output, event_output or state. Neither trips a rule. REASON is the last failure, whatever
+it counted as: its code, the place in the rule and what went wrong; AT is the sequence of
+the event (neuronx events get). Counts and reason begin again with neuronx rules reset.`,
+		Example: "  neuronx rules health --tenant acme\n  neuronx rules health -o wide",
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+			found, err := ruleadmin.ListHealth(ctx, c.env, tenantID, 1001)
+			if err != nil {
+				return err
+			}
+			found = capped(c, found, 1000, "--tenant chooses")
+			header := []string{"TENANT", "RULE", "TRIPPED", "FAILURES", "BY DATA", "AT", "REASON", "OVER BUDGET", "LAST BUDGET", "EVENT", "UPDATED"}
+			return show(c, found, header, func(r ruleadmin.Health) []any {
+				return []any{r.Tenant, r.Rule, dash(r.Tripped), r.Failures, r.ByData, dash(r.Sequence), dash(c.errorCell(r.Reason())), r.OverBudget, dash(r.LastBudget),
+					dash(r.EventID), stamp(r.Updated)}
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&tenantID, "tenant", "", "only this tenant's")
+	return cmd
+}
+
+// rulesShow prints the texts in force: what the engine runs, which need not be what lies in a folder.
+func (c *cli) rulesShow() *cobra.Command {
+	var tenantID string
+	var version int64
+	cmd := &cobra.Command{
+		Use: "show [rule]", Short: "Print the texts of the rules in force, with their version", Args: cobra.MaximumNArgs(1),
+		Example: "  neuronx rules show --tenant acme\n  neuronx rules show qualify --tenant acme --version 3",
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
+			if err := required("tenant", tenantID); err != nil {
+				return err
+			}
+			shown, err := ruleadmin.Show(ctx, c.env, tenantID, version, args...)
+			if err != nil {
+				return err
+			}
+			if c.format == formatJSON {
+				return c.json(shown)
+			}
+			c.printBundle(shown)
+			return nil
+		}),
+	}
+	cmd.Flags().StringVar(&tenantID, "tenant", "", "the tenant")
+	cmd.Flags().Int64Var(&version, "version", 0, "an earlier version (default: the one in force)")
+	return cmd
+}
+
+// printBundle writes the texts one after another, as YAML documents with comments that say what they are.
+func (c *cli) printBundle(b ruleadmin.Shown) {
+	printf(c.out, "# version %d of %s, semantics %d, since sequence %s (%s)\n", b.Version, b.Tenant, b.Semantics, b.Sequence, stamp(b.Published))
+	if b.By != "" {
+		printf(c.out, "# published by %s\n", b.By)
+	}
+	for _, f := range b.Texts {
+		printf(c.out, "---\n# %s\n", f.File)
+		if f.Off != "" {
+			printf(c.out, "# this rule is off: neuronx rules reset %s --tenant %s\n", f.Rule, b.Tenant)
+		}
+		for _, line := range strings.Split(strings.TrimRight(f.Text, "\n"), "\n") {
+			printf(c.out, "%s\n", strings.TrimRight(line, "\r"))
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/ruleadmin"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -32,7 +33,7 @@ func TestRulesHealth_ShowsTheReasonAndTheEventOfTheLastFailure(t *testing.T) {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 	code, out, _ = try(t, env, "rules", "health", "-o", "json")
-	var rows []ruleHealthRow
+	var rows []ruleadmin.Health
 	if err := json.Unmarshal([]byte(out), &rows); err != nil || code != 0 || len(rows) != 2 {
 		t.Fatalf("exit %d (%v):\n%s", code, err, out)
 	}

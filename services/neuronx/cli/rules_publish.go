@@ -2,37 +2,19 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/ruleadmin"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
-
-// publication is what `rules publish` does or would do.
-type publication struct {
-	Tenant   string           `json:"tenant_id"`
-	Version  int64            `json:"version"`
-	Hash     string           `json:"hash"`
-	Sequence string           `json:"sequence,omitempty"` // from which the version is in force; empty: nothing was published
-	EventID  string           `json:"event_id,omitempty"`
-	DryRun   bool             `json:"dry_run,omitempty"`
-	Changes  []ruleset.Change `json:"changes"`
-	Tripped  []trippedRule    `json:"tripped"` // rules of the new set that are off, and stay so until they are reset
-}
-
-type trippedRule struct {
-	Rule   string `json:"rule"`
-	Reason string `json:"reason"` // failures or storm
-}
 
 func (c *cli) rulesPublish() *cobra.Command {
 	var tenantID, by string
@@ -45,30 +27,22 @@ tenant's stream: the switch happens at one sequence, and replay uses what was in
 It lists which rules are added, changed and REMOVED: a rule whose file is not given is taken
 away. A rule that tripped stays off until neuronx rules reset, whatever is published.`,
 		Example: "  neuronx rules publish rules/ --tenant acme\n  neuronx rules publish rules/ --tenant acme --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if err := required("tenant", tenantID); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			files, err := c.checkRules(ctx, args, false, func(problems ruleset.Problems) error {
-				for _, p := range problems { // stdout is for what was published
-					c.note("%s", p)
-				}
-				return nil
-			})
+			files, problems, err := ruleadmin.Check(ctx, c.env, args, false)
+			for _, p := range problems { // stdout is for what was published
+				c.note("%s", p)
+			}
 			if err != nil {
 				return err
 			}
-			current, err := c.currentBundle(ctx, tenantID)
+			p, current, same, err := ruleadmin.Plan(ctx, c.env, tenantID, files)
 			if err != nil {
 				return err
 			}
-			p := publication{Tenant: tenantID, Version: current.Version + 1, Hash: ruleset.Hash(files), DryRun: !execute}
-			if p.Changes, p.Tripped, err = c.changes(ctx, tenantID, files); err != nil {
-				return err
-			}
-			if current.Hash == p.Hash && current.Semantics == ruleset.Semantics { // the same files under newer semantics are another set
+			if same {
 				c.note("version %d is in force and is the same", current.Version)
 				c.sayTripped(p)
 				return nil
@@ -88,19 +62,12 @@ away. A rule that tripped stays off until neuronx rules reset, whatever is publi
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.ActWith(ctx, tenantID, func(pub *control.Publisher) (event.Event, error) {
-				return rules.Publish(ctx, pub, tenantID, files, current.Version, by)
-			})
-			if err != nil {
+			if err := ruleadmin.Publish(ctx, c.env, actor(by), &p, files); err != nil {
 				return err
 			}
-			if err := c.inForce(ctx, p.Version, d); err != nil {
-				return err
-			}
-			p.Sequence, p.EventID = d.Sequence, d.EventID
-			c.note("version %d is in force from sequence %s on", p.Version, d.Sequence)
+			c.note("version %d is in force from sequence %s on", p.Version, p.Sequence)
 			return c.showPublication(p)
-		},
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&tenantID, "tenant", "", "the tenant")
@@ -110,7 +77,7 @@ away. A rule that tripped stays off until neuronx rules reset, whatever is publi
 }
 
 // showPublication lists what changes, and which rules stay off.
-func (c *cli) showPublication(p publication) error {
+func (c *cli) showPublication(p ruleadmin.Publication) error {
 	if c.format == formatJSON {
 		return c.json(p)
 	}
@@ -125,59 +92,127 @@ func (c *cli) showPublication(p publication) error {
 	return nil
 }
 
-func (c *cli) sayTripped(p publication) {
+func (c *cli) sayTripped(p ruleadmin.Publication) {
 	for _, t := range p.Tripped {
 		c.note("rule %s is off (%s) and stays off: neuronx rules reset %s --tenant %s", t.Rule, t.Reason, t.Rule, p.Tenant)
 	}
 }
 
-// changes compares files with what is in force, and lists the rules among them that are off.
-func (c *cli) changes(ctx context.Context, tenantID string, files []ruleset.File) ([]ruleset.Change, []trippedRule, error) {
-	before, _, err := c.bundleFiles(ctx, tenantID, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	pool, err := c.env.Pool(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	rows, err := pool.Query(ctx, `SELECT rule, tripped FROM neuronx.rule_health WHERE tenant_id = $1 AND tripped <> '' ORDER BY rule`, tenantID)
-	if err != nil {
-		return nil, nil, operate.Fail("read which rules are off", err)
-	}
-	off, err := pgx.CollectRows(rows, pgx.RowToStructByPos[trippedRule])
-	if err != nil {
-		return nil, nil, operate.Fail("read which rules are off", err)
-	}
-	changes := ruleset.Diff(before, files)
-	stays := func(t trippedRule) bool {
-		return slices.ContainsFunc(changes, func(ch ruleset.Change) bool { return ch.Rule == t.Rule && ch.Change != ruleset.Removed })
-	}
-	return changes, slices.DeleteFunc(off, func(t trippedRule) bool { return !stays(t) }), nil
+// rerunFlags are the flags of `rules rerun`.
+type rerunFlags struct {
+	tenant, since, rule, by, reason string
+	execute                         bool
 }
 
-// bundleFiles are the files of a version of a tenant's bundle; version 0 is the one in force. Without rules there are none.
-func (c *cli) bundleFiles(ctx context.Context, tenantID string, version int64) ([]ruleset.File, bundleRow, error) {
-	pool, err := c.env.Pool(ctx)
+func (c *cli) rulesRerun() *cobra.Command {
+	var f rerunFlags
+	cmd := &cobra.Command{
+		Use: "rerun", Short: "Run rules over the events that they missed while they were off, once each", Args: noArgs,
+		Long: `Run rules over the events that they missed while they were off, once each. The dry run
+counts them from the record, and says how old they are and what the rules would derive.
+
+A rule runs in the text that is in force now, with the state that its subjects have now.
+What it derives has the missed event as its cause, and so the event's time and origin: of
+an import nobody is contacted, of a live event they are, however old it is. What was run
+over is missed no longer: the same command again does nothing. A rule that is off is left
+out; neuronx rules reset turns it on.`,
+		Example: "  neuronx rules rerun --tenant acme --since 2026-01-31T22:00:00Z\n  neuronx rules rerun --tenant acme --since 4711 --rule qualify --execute",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required("tenant", f.tenant); err != nil {
+				return err
+			}
+			if err := required("since", f.since); err != nil {
+				return err
+			}
+			return c.rerun(cmd, f)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.tenant, "tenant", "", "the tenant")
+	fs.StringVar(&f.since, "since", "", "what was recorded at this time or later, RFC 3339, or a sequence: from there on")
+	fs.StringVar(&f.rule, "rule", "", "only this rule")
+	fs.StringVar(&f.by, "by", "", "who, for the record")
+	fs.StringVar(&f.reason, "reason", "", "why, for the record")
+	fs.BoolVar(&f.execute, "execute", false, "do it")
+	return cmd
+}
+
+func (c *cli) rerun(cmd *cobra.Command, f rerunFlags) error {
+	ctx, cancel := c.bounded(cmd)
+	defer cancel()
+	r, err := ruleadmin.PlanRerun(ctx, c.env, f.tenant, f.since, f.rule)
 	if err != nil {
-		return nil, bundleRow{}, err
+		return err
 	}
-	row := bundleRow{Tenant: tenantID}
-	var text []byte
-	// An unqualified ORDER BY sequence would sort by the column of the result, a text, in which 9 comes after 10.
-	err = pool.QueryRow(ctx, `SELECT b.version, b.sequence::text, b.hash, b.semantics, b.published_by, b.published_at, b.files FROM neuronx.rule_bundles b
-		WHERE b.tenant_id = $1 AND ($2 = 0 OR b.version = $2) ORDER BY b.sequence DESC LIMIT 1`, tenantID, version).
-		Scan(&row.Version, &row.Sequence, &row.Hash, &row.Semantics, &row.By, &row.Published, &text)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, row, nil
+	if f.execute {
+		return c.executeRerun(cmd.Context(), r, actor(f.by), f.reason)
 	}
-	var files []ruleset.File
-	if err == nil {
-		err = json.Unmarshal(text, &files)
+	r.Foresee(ctx, c.env)
+	if err := show(c, r.Rules, []string{"RULE", "MISSED", "STATE", "OLDEST", "WOULD DERIVE", "NEWEST", "FROM", "THROUGH"}, func(r ruleadmin.Missed) []any {
+		return []any{r.Rule, r.Missed, r.State, stamp(r.Oldest), wouldDerive(r), stamp(r.Newest), r.First, r.Last}
+	}); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, row, operate.Fail("read the rules in force", err)
+	if len(r.Rules) > 0 {
+		c.note("rules run in the text of version %d, which is in force; what they derive has the time of its cause", r.Version)
 	}
-	row.Files = len(files)
-	return files, row, nil
+	for _, m := range r.Rules {
+		c.sayRerun(m)
+	}
+	c.dryRun()
+	return nil
+}
+
+// wouldDerive is what is foreseen, as a cell.
+func wouldDerive(r ruleadmin.Missed) string {
+	if r.Foreseen == nil {
+		return "-"
+	}
+	if len(r.Foreseen.Events) == 0 {
+		return "nothing"
+	}
+	parts := make([]string, len(r.Foreseen.Events))
+	for i, d := range r.Foreseen.Events {
+		parts[i] = fmt.Sprintf("%d %s", d.Events, d.Type)
+		if d.Origin != event.OriginLive {
+			parts[i] += " (" + string(d.Origin) + ")"
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// sayRerun says what a table has no room for.
+func (c *cli) sayRerun(r ruleadmin.Missed) {
+	switch {
+	case r.State == rules.RerunOff:
+		c.note("rule %s is off and would be left out: neuronx rules reset %s --tenant %s", r.Rule, r.Rule, r.Tenant)
+	case r.State == rules.RerunNotInForce:
+		c.note("rule %s is not in force and would be left out", r.Rule)
+	case r.Foreseen == nil:
+	case r.Foreseen.Trips:
+		c.note("rule %s would trip again after %s; mend it first", r.Rule, operate.Plural(r.Foreseen.Ran, "event"))
+	case int64(r.Foreseen.Ran) < r.Missed:
+		c.note("of rule %s, %s of %d were evaluated for this", r.Rule, operate.Plural(r.Foreseen.Ran, "event"), r.Missed)
+	}
+	if r.Foreseen != nil && r.Foreseen.Failed > 0 {
+		c.note("rule %s would fail on %s", r.Rule, operate.Plural(r.Foreseen.Failed, "event"))
+	}
+	if r.Reaches > 0 {
+		c.note("PEOPLE: %s of rule %s would go to the CRM, as the tenant's mode has it, about events since %s (%s ago); what other rules answer comes on top",
+			operate.Plural(r.Reaches, "command"), r.Rule, stamp(r.Oldest), time.Since(r.Oldest).Round(time.Second))
+	}
+}
+
+// executeRerun runs the rules, and shows how far it came also when that is not the end.
+func (c *cli) executeRerun(ctx context.Context, r *ruleadmin.Rerun, who operate.Principal, reason string) error {
+	undone := r.Execute(ctx, c.env, who, reason)
+	if err := show(c, r.Rules, []string{"RULE", "MISSED", "RAN", "FIRED", "DERIVED", "FAILED", "STATE", "REQUESTS"}, func(r ruleadmin.Missed) []any {
+		return []any{r.Rule, r.Missed, r.Ran, r.Fired, r.Derived, r.Failed, r.State, dash(join(r.Requests))}
+	}); err != nil {
+		return err
+	}
+	if undone != nil {
+		return undone
+	}
+	return r.Remaining(ctx, c.env)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/ruleadmin"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -74,7 +75,7 @@ func TestRulesPublish_ShowsWhatChangesAndWhatStaysOff(t *testing.T) {
 		t.Errorf("a rule that goes is said to stay off:\n%s", errs)
 	}
 	out, _, code = run("rules", "publish", dir, "--tenant", "acme", "-o", "json")
-	var p publication
+	var p ruleadmin.Publication
 	if err := json.Unmarshal([]byte(out), &p); err != nil || code != 0 || !p.DryRun || len(p.Changes) != 4 || len(p.Tripped) != 1 || p.Version != 3 {
 		t.Errorf("exit %d (%v): %s", code, err, out)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/ruleadmin"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -83,7 +84,7 @@ func TestRulesRerun_CountsWhatIsOnRecordByRuleWithItsAge(t *testing.T) {
 	}
 	out, code := run("rules rerun --tenant acme --since 1 -o json")
 	begin := strings.Index(out, "[ {")
-	var rows []rerunRow
+	var rows []ruleadmin.Missed
 	if err := json.NewDecoder(strings.NewReader(out[max(begin, 0):])).Decode(&rows); err != nil || code != exitOK || len(rows) != 3 || rows[2].Missed != 3 || rows[2].First != "11" || rows[2].Foreseen != nil {
 		t.Errorf("exit %d (%v): %+v", code, err, rows)
 	}
@@ -93,23 +94,5 @@ func TestRulesReset_SaysWhatIsOnRecordAndHowToRunOverIt(t *testing.T) {
 	run := rerunBench(t)
 	if out, code := run("rules reset qualify --tenant acme"); code != exitOK || !strings.Contains(out, "it missed 1 event; once it is on, run it over them: neuronx rules rerun --tenant acme --since 12 --rule qualify") {
 		t.Errorf("exit %d: %s", code, out)
-	}
-}
-
-// Two people may ask for the same events: what the other one's request ran over is not missed.
-func TestRulesRerun_CountsAsStillMissedOnlyWhatNoRequestRanOver(t *testing.T) {
-	root := postgrestest.New(t, provision.Migrations()...).Pool(t, "")
-	if _, err := root.Exec(t.Context(), `INSERT INTO neuronx.rule_missed_pages (tenant_id, rule, page, bits) VALUES
-		('acme', 'welcome', 0, set_bit(set_bit(0::bit(1024), 12, 1), 30, 1)), ('acme', 'other', 0, set_bit(0::bit(1024), 12, 1)), ('zeta', 'welcome', 0, ~0::bit(1024))`); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		from int64
-		last string
-		want int
-	}{{1, "12", 1}, {1, "30", 2}, {13, "29", 0}, {31, "9007199254740993", 0}} {
-		if got, err := stillMissed(t.Context(), root, "acme", c.from, rerunRow{Rule: "welcome", Missed: 9, Last: c.last}); err != nil || got != c.want {
-			t.Errorf("from %d through %s: %d %v, want %d", c.from, c.last, got, err, c.want)
-		}
 	}
 }

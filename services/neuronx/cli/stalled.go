@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,9 +45,7 @@ func (c *cli) stalledList() *cobra.Command {
 	var p stalled.Place
 	cmd := &cobra.Command{
 		Use: "list", Short: "List stalled tenants, and the event each is stalled at", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if err := checkPlace(p); err != nil {
 				return err
 			}
@@ -55,7 +54,7 @@ func (c *cli) stalledList() *cobra.Command {
 				return err
 			}
 			return c.showStalled("STALLED AT", rows)
-		},
+		}),
 	}
 	bindPlace(cmd, &p)
 	return cmd

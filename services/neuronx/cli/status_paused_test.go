@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/doctor"
+	"github.com/neuronx/engine/services/neuronx/operate/effects"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
@@ -71,14 +72,14 @@ func TestPaused_DoctorAndStatusNameTheTenantWhoseCRMRefusesItsToken(t *testing.T
 	}
 	var why bytes.Buffer
 	c.err = &why
-	if err := c.noteWhyPending(t.Context(), []effectRow{{Tenant: "acme", ID: "e2", Status: "pending"}, {Tenant: "well", ID: "e3", Status: "pending"}}); err != nil {
+	if err := c.noteWhyPending(t.Context(), []effects.Effect{{Tenant: "acme", ID: "e2", Status: "pending"}, {Tenant: "well", ID: "e3", Status: "pending"}}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(why.String(), what) || !strings.Contains(why.String(), next) || strings.Contains(why.String(), "well") {
 		t.Errorf("the effect that was never tried is listed without a reason: %q", why.String())
 	}
 	why.Reset()
-	if err := c.noteWhyPending(t.Context(), []effectRow{{Tenant: "acme", ID: "e1", Status: "done"}}); err != nil || why.Len() > 0 {
+	if err := c.noteWhyPending(t.Context(), []effects.Effect{{Tenant: "acme", ID: "e1", Status: "done"}}); err != nil || why.Len() > 0 {
 		t.Errorf("%q, %v", why.String(), err)
 	}
 }

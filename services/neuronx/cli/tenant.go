@@ -3,23 +3,21 @@ package cli
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
-	"time"
+	"strconv"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/tenant"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 )
 
 func (c *cli) tenant() *cobra.Command {
 	return group("tenant", "Tenants: create, list, suspend, resume, limit, time zone, connect a CRM, access to Kafka",
-		c.tenantCreate(), c.tenantList(), c.tenantSwitch("suspend", "tenant.suspended", tenant.StatusSuspended),
-		c.tenantSwitch("resume", "tenant.resumed", tenant.StatusActive), c.tenantLimits(), c.tenantZone(), c.tenantCRM(), c.tenantEffects(), c.tenantKafka())
+		c.tenantCreate(), c.tenantList(), c.tenantSwitch("suspend", tenant.StatusSuspended, tenants.Suspend),
+		c.tenantSwitch("resume", tenant.StatusActive, tenants.Resume), c.tenantLimits(), c.tenantZone(), c.tenantCRM(), c.tenantEffects(), c.tenantKafka())
 }
 
 func (c *cli) tenantCreate() *cobra.Command {
@@ -29,42 +27,30 @@ func (c *cli) tenantCreate() *cobra.Command {
 		Use: "create <tenant>", Short: "Create a tenant and wait until it can be used", Args: args("tenant"),
 		Annotations: map[string]string{newTenant: "it is made"},
 		Example:     "  neuronx tenant create acme --name 'Acme Inc.' --execute\n  neuronx tenant create acme --execute && neuronx key issue --tenant acme --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			id := args[0]
-			if !event.ValidTenant(id) {
-				return operate.Usage("%q is not a tenant id", id).Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
-			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			if c.value(operate.EnvPostgres) == "" {
-				c.note("whether there is a tenant %s already was not looked up: %s is not set", id, operate.EnvPostgres)
-			} else if snap, err := c.directory(ctx); err != nil {
+			if err := tenants.CheckNew(ctx, c.env, id); err != nil {
 				return err
-			} else if t, ok := snap[id]; ok {
-				return (&operate.Error{Kind: operate.KindFailed, What: "there is a tenant " + id + " already, which is " + string(t.Status), Code: event.CodeTenantExists}).
-					Hint("`neuronx tenant list` shows it; there is nothing to do")
 			}
 			if !execute {
 				c.note("would create tenant %s", id)
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.Act(ctx, actor(""), id, "tenant.created", "tenant/"+id, "", map[string]any{"name": operate.OrNil(name)})
-			if err != nil {
-				return err
-			}
-			if err := c.env.Applied(cmd.Context(), d); err != nil {
-				return err
-			}
-			return c.showDone(d, "tenant %s created", id)
-		},
+			d, err := tenants.Create(cmd.Context(), c.env, actor(""), id, name)
+			return c.showDone(d, err, "tenant %s created", id)
+		}),
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the tenant's name, for people")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd
 }
 
-func (c *cli) showDone(d operate.Done, format string, a ...any) error {
+// showDone shows what a verb did, if it did not fail.
+func (c *cli) showDone(d operate.Done, err error, format string, a ...any) error {
+	if err != nil {
+		return err
+	}
 	if c.format == formatJSON {
 		return c.json(d)
 	}
@@ -81,10 +67,8 @@ type tenantRow struct {
 func (c *cli) tenantList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List tenants", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			snap, err := c.directory(ctx)
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+			snap, err := tenants.Directory(ctx, c.env)
 			if err != nil {
 				return err
 			}
@@ -92,7 +76,7 @@ func (c *cli) tenantList() *cobra.Command {
 			for id, t := range snap {
 				row := tenantRow{Tenant: id, Status: string(t.Status)}
 				for _, k := range t.Keys {
-					if keyStatus(k, c.env.Now()) == "active" {
+					if tenants.KeyStatus(k, c.env.Now()) == "active" {
 						row.Keys++
 					}
 				}
@@ -100,48 +84,23 @@ func (c *cli) tenantList() *cobra.Command {
 			}
 			slices.SortFunc(rows, func(a, b tenantRow) int { return cmp.Compare(a.Tenant, b.Tenant) })
 			return show(c, rows, []string{"TENANT", "STATUS", "KEYS"}, func(r tenantRow) []any { return []any{r.Tenant, r.Status, r.Keys} })
-		},
+		}),
 	}
 }
 
-func (c *cli) directory(ctx context.Context) (tenant.Snapshot, error) {
-	pool, err := c.env.Pool(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return loadDirectory(ctx, pool)
-}
-
-func loadDirectory(ctx context.Context, pool *pgxpool.Pool) (tenant.Snapshot, error) {
-	snap, err := tenant.FromPool(pool).Load(ctx)
-	if err != nil {
-		return nil, operate.Fail("list tenants", err).Hint("is the database provisioned? `neuronx provision`")
-	}
-	return snap, nil
-}
-
-func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command {
+func (c *cli) tenantSwitch(verb string, want tenant.Status, do func(context.Context, *operate.Env, operate.Principal, string, string) (operate.Done, error)) *cobra.Command {
 	var reason string
 	var execute bool
 	cmd := &cobra.Command{
 		Use: verb + " <tenant>", Short: map[string]string{
 			"suspend": "Refuse a tenant's outside events", "resume": "Take a suspended tenant's events again",
 		}[verb], Args: args("tenant"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			snap, err := c.directory(ctx)
-			if err != nil {
-				return err
-			}
-			t, ok := snap[args[0]]
-			behind, err := c.env.ControlBehind(ctx, args[0])
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			t, behind, err := tenants.Look(ctx, c.env, args[0])
 			if err != nil {
 				return err
 			}
 			switch {
-			case !ok:
-				return operate.NoSuchTenant(args[0], slices.Collect(maps.Keys(snap)))
 			case t.Status == want && behind != "":
 				// It may have been changed since: the event is recorded, whether or not it changes anything.
 				c.note("the tables say that %s is %s, but they are not up to date: %s", args[0], want, behind)
@@ -157,15 +116,9 @@ func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command 
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.Act(ctx, actor(""), args[0], typ, "tenant/"+args[0], "", map[string]any{"reason": operate.OrNil(reason)})
-			if err != nil {
-				return err
-			}
-			if err := c.env.Applied(cmd.Context(), d); err != nil {
-				return err
-			}
-			return c.showDone(d, "tenant %s is %s", args[0], want)
-		},
+			d, err := do(cmd.Context(), c.env, actor(""), args[0], reason)
+			return c.showDone(d, err, "tenant %s is %s", args[0], want)
+		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
@@ -173,7 +126,7 @@ func (c *cli) tenantSwitch(verb, typ string, want tenant.Status) *cobra.Command 
 }
 
 func (c *cli) tenantCRM() *cobra.Command {
-	var adapter, location, token, mode, base string
+	var to tenants.Connection
 	var execute bool
 	cmd := &cobra.Command{
 		Use: "connect-crm <tenant>", Short: "Connect a tenant to its CRM account", Args: args("tenant"),
@@ -181,42 +134,32 @@ func (c *cli) tenantCRM() *cobra.Command {
 NEURONX_SECRETS_DIR, with mode 600, which the adapter reads. The stand-in CRM of "make run"
 takes the token standin-<location> for any location, and no other.`,
 		Example: "  neuronx tenant connect-crm acme --location loc123 --token secret://acme-ghl@1 --mode record --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := cmp.Or(required("location", location), required("token", token), oneOf("mode", mode, "off", "record", "send")); err != nil {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			if err := cmp.Or(required("location", to.Location), required("token", to.Token), oneOf("mode", to.Mode, "off", "record", "send")); err != nil {
 				return err
 			}
-			if err := checkConnection(adapter, location, token, base); err != nil {
+			if err := checkConnection(to); err != nil {
 				return err
 			}
-			c.warnOfSecret(token)
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			if err := c.env.CheckTenant(ctx, args[0]); err != nil {
-				return err
-			}
-			if err := c.locationIsFree(ctx, args[0], adapter, location, base, mode); err != nil {
+			c.warnOfSecret(to.Token)
+			if err := tenants.CheckConnection(ctx, c.env, args[0], to); err != nil {
 				return err
 			}
 			if !execute {
-				c.note("would connect %s to %s location %s in mode %s", args[0], adapter, location, mode)
+				c.note("would connect %s to %s location %s in mode %s", args[0], to.Adapter, to.Location, to.Mode)
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.Act(ctx, actor(""), args[0], "tenant.crm_connected", "tenant/"+args[0], "", map[string]any{
-				"adapter": adapter, "location": location, "token": token, "mode": mode, "base_url": operate.OrNil(base),
-			})
-			if err != nil {
-				return err
-			}
-			return c.showDone(d, "tenant %s is connected to %s in mode %s", args[0], location, mode)
-		},
+			d, err := tenants.Connect(cmd.Context(), c.env, actor(""), args[0], to)
+			return c.showDone(d, err, "tenant %s is connected to %s in mode %s", args[0], to.Location, to.Mode)
+		}),
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&adapter, "adapter", "gohighlevel", "which CRM")
-	fs.StringVar(&location, "location", "", "the account's location id")
-	fs.StringVar(&token, "token", "", "secret://<id>@<version>, never the token itself")
-	fs.StringVar(&mode, "mode", "record", "off, record or send")
-	fs.StringVar(&base, "base-url", "", "the CRM's API, when it is not the vendor's")
+	fs.StringVar(&to.Adapter, "adapter", "gohighlevel", "which CRM")
+	fs.StringVar(&to.Location, "location", "", "the account's location id")
+	fs.StringVar(&to.Token, "token", "", "secret://<id>@<version>, never the token itself")
+	fs.StringVar(&to.Mode, "mode", "record", "off, record or send")
+	fs.StringVar(&to.BaseURL, "base-url", "", "the CRM's API, when it is not the vendor's")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	return cmd
 }
@@ -227,12 +170,10 @@ func (c *cli) tenantEffects() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "effects-mode <tenant>", Short: "Set what happens to a tenant's effects: off, record, send", Args: args("tenant"),
 		Example: "  neuronx tenant effects-mode acme --mode record --reason 'holiday' --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if err := cmp.Or(oneOf("mode", mode, "off", "record", "send"), oneOf("kind", kind, append([]string{"*"}, effect.Kinds()...)...)); err != nil {
 				return err
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
 			if err := c.env.CheckTenant(ctx, args[0]); err != nil {
 				return err
 			}
@@ -241,14 +182,9 @@ func (c *cli) tenantEffects() *cobra.Command {
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.Act(ctx, actor(""), args[0], "tenant.effects_mode_set", "tenant/"+args[0], "", map[string]any{
-				"kind": kind, "mode": mode, "reason": operate.OrNil(reason), "by": operate.OrNil(by),
-			})
-			if err != nil {
-				return err
-			}
-			return c.showDone(d, "effects %s of %s are now %s", kind, args[0], mode)
-		},
+			d, err := tenants.SetEffectsMode(cmd.Context(), c.env, actor(by), args[0], kind, mode, reason)
+			return c.showDone(d, err, "effects %s of %s are now %s", kind, args[0], mode)
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&kind, "kind", "*", "one kind, such as crm.note.add, or * for all")
@@ -259,12 +195,85 @@ func (c *cli) tenantEffects() *cobra.Command {
 	return cmd
 }
 
-func keyStatus(k tenant.StoredKey, now time.Time) string {
-	switch {
-	case k.Revoked:
-		return "revoked"
-	case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):
-		return "expired"
+// maxEventsPerSecond and maxBytesPerSecond bound what may be set; more is a slip of the finger.
+const (
+	maxEventsPerSecond = 1_000_000
+	maxBytesPerSecond  = 1 << 40
+)
+
+type limitsRow struct {
+	Tenant string `json:"tenant_id"`
+	Events *int64 `json:"events_per_second"` // null: the doors' default
+	Bytes  *int64 `json:"bytes_per_second"`
+}
+
+func (c *cli) tenantLimits() *cobra.Command {
+	var events, bytes int64
+	var reason, by string
+	var execute bool
+	cmd := &cobra.Command{
+		Use: "limits <tenant>", Short: "Show or set how much a tenant may send a second", Args: args("tenant"),
+		Long: `Show or set how much a tenant may send a second. Without a flag it shows the limits.
+A limit that is not given stays as it is; 0 is the default of the doors. The HTTP
+door goes by a new limit within 10 seconds; each of its instances counts for itself.`,
+		Example: "  neuronx tenant limits acme\n  neuronx tenant limits acme --events 500 --bytes 1048576 --reason 'import week' --execute",
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			if events < 0 || events > maxEventsPerSecond {
+				return operate.Usage("--events must be 0 to %d", maxEventsPerSecond).Hint("0 is the default of the doors; `neuronx tenant suspend` stops a tenant")
+			}
+			if bytes < 0 || bytes > maxBytesPerSecond {
+				return operate.Usage("--bytes must be 0 to %d", int64(maxBytesPerSecond)).Hint("0 is the default of the doors; `neuronx tenant suspend` stops a tenant")
+			}
+			t, behind, err := tenants.Look(ctx, c.env, args[0])
+			if err != nil {
+				return err
+			}
+			if behind != "" {
+				c.note("the limits of %s are not up to date: %s", args[0], behind)
+			}
+			want := t.Limits
+			if cmd.Flags().Changed("events") {
+				want.EventsPerSecond = events
+			}
+			if cmd.Flags().Changed("bytes") {
+				want.BytesPerSecond = bytes
+			}
+			switch {
+			case !cmd.Flags().Changed("events") && !cmd.Flags().Changed("bytes"):
+				return show(c, []limitsRow{{args[0], orDefault(t.Limits.EventsPerSecond), orDefault(t.Limits.BytesPerSecond)}},
+					[]string{"TENANT", "EVENTS/S", "BYTES/S"}, func(r limitsRow) []any { return []any{r.Tenant, limitText(r.Events), limitText(r.Bytes)} })
+			case want == t.Limits && behind == "":
+				c.note("these are the limits of %s already", args[0])
+				return nil
+			case !execute:
+				c.note("would set %s to %s events/s and %s bytes/s", args[0], limitText(orDefault(want.EventsPerSecond)), limitText(orDefault(want.BytesPerSecond)))
+				c.dryRun()
+				return nil
+			}
+			d, err := tenants.SetLimits(cmd.Context(), c.env, actor(by), args[0], want, reason)
+			return c.showDone(d, err, "tenant %s may send %s events/s and %s bytes/s",
+				args[0], limitText(orDefault(want.EventsPerSecond)), limitText(orDefault(want.BytesPerSecond)))
+		}),
 	}
-	return "active"
+	fs := cmd.Flags()
+	fs.Int64Var(&events, "events", 0, "events a second; 0: the default of the doors")
+	fs.Int64Var(&bytes, "bytes", 0, "bytes of bodies a second; 0: the default of the doors")
+	fs.StringVar(&reason, "reason", "", "why, for the record")
+	fs.StringVar(&by, "by", "", "who, for the record")
+	fs.BoolVar(&execute, "execute", false, "do it")
+	return cmd
+}
+
+func orDefault(n int64) *int64 {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+func limitText(n *int64) string {
+	if n == nil {
+		return "default"
+	}
+	return strconv.FormatInt(*n, 10)
 }

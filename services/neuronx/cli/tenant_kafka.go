@@ -1,26 +1,21 @@
 package cli
 
 import (
-	"context"
-	"crypto/rand"
-
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 )
 
-// defaultLandingRate is the quota of a tenant that gets access for the first time: whoever has none can fill the brokers' disks.
-const defaultLandingRate = 1 << 20
-
+// accessFlags are the flags of `tenant kafka-access`.
 type accessFlags struct {
-	rate                    int64
-	renew, revoke, execute  bool
-	reason, by              string
-	rateGiven               bool
-	tenant, topic, username string
+	rate       int64
+	access     tenants.Access
+	execute    bool
+	reason, by string
 }
 
 func (c *cli) tenantKafka() *cobra.Command {
@@ -35,14 +30,16 @@ forwarded. An administrator of the Kafka cluster has to run it, because nobody e
 make users and rights. The tenant's stream records it before it is done.`,
 		Example: "  neuronx tenant kafka-access acme --rate 2097152 --execute\n  neuronx tenant kafka-access acme --revoke --reason 'contract ended' --execute",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.tenant, f.rateGiven = args[0], cmd.Flags().Changed("rate")
+			if f.access.Tenant = args[0]; cmd.Flags().Changed("rate") {
+				f.access.Rate = &f.rate
+			}
 			return c.kafkaAccess(cmd, f)
 		},
 	}
 	fs := cmd.Flags()
 	fs.Int64Var(&f.rate, "rate", 0, "bytes a second that its producers may send to one broker; 0: no limit (default: as it is, at first 1 MiB)")
-	fs.BoolVar(&f.renew, "new-password", false, "give the user another password")
-	fs.BoolVar(&f.revoke, "revoke", false, "take the access back")
+	fs.BoolVar(&f.access.Renew, "new-password", false, "give the user another password")
+	fs.BoolVar(&f.access.Revoke, "revoke", false, "take the access back")
 	fs.StringVar(&f.reason, "reason", "", "why it is revoked, for the record")
 	fs.StringVar(&f.by, "by", "", "who asked for it, for the record")
 	fs.BoolVar(&f.execute, "execute", false, "do it")
@@ -50,102 +47,60 @@ make users and rights. The tenant's stream records it before it is done.`,
 }
 
 func (c *cli) kafkaAccess(cmd *cobra.Command, f accessFlags) error {
+	a := f.access
 	switch {
-	case !event.ValidTenant(f.tenant):
-		return operate.Usage("%q is not a tenant id", f.tenant).Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
+	case !event.ValidTenant(a.Tenant):
+		return operate.Usage("%q is not a tenant id", a.Tenant).Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
 	case f.rate < 0:
 		return operate.Usage("--rate must not be negative")
 	case f.rate > maxBytesPerSecond:
 		return operate.Usage("--rate must be at most %d bytes a second", int64(maxBytesPerSecond)).Hint("0 is no limit")
-	case f.revoke && (f.renew || f.rateGiven):
+	case a.Revoke && (a.Renew || a.Rate != nil):
 		return operate.Usage("--revoke goes with neither --rate nor --new-password")
-	case f.reason != "" && !f.revoke:
+	case f.reason != "" && !a.Revoke:
 		return operate.Usage("--reason is for --revoke")
 	}
-	f.topic, f.username = kafka.LandingTopic(f.tenant), kafka.LandingUser(f.tenant)
 	ctx, cancel := c.bounded(cmd)
 	defer cancel()
-	admin, err := c.env.Admin()
+	plan, err := tenants.PlanAccess(ctx, c.env, a)
 	if err != nil {
 		return err
 	}
-	if err := c.env.CheckTenant(ctx, f.tenant); err != nil {
-		return err
-	}
-	want, err := c.landingAccess(ctx, admin, f)
-	if err != nil {
-		return err
-	}
-	plan, err := admin.PlanLanding(ctx, want)
-	if err != nil {
-		return operate.Fail("look at the tenant's access", err).Hint("an administrator of the Kafka cluster has to run this")
-	}
-	if len(plan) == 0 {
-		c.note("nothing to do: tenant %s has %s", f.tenant, map[bool]string{true: "no access", false: "that access already; --new-password gives it another password"}[f.revoke])
+	if len(plan.Changes) == 0 {
+		c.note("nothing to do: tenant %s has %s", a.Tenant, map[bool]string{true: "no access", false: "that access already; --new-password gives it another password"}[a.Revoke])
 		return nil
 	}
 	if !f.execute {
-		for _, ch := range plan {
+		for _, ch := range plan.Changes {
 			c.note("would %s %s: %s", ch.Action, ch.Name, ch.Detail)
 		}
 		c.dryRun()
 		return nil
 	}
-	return c.changeAccess(ctx, f, want, plan)
-}
-
-// landingAccess is what is wanted: a rate that is not given stays as it is.
-func (c *cli) landingAccess(ctx context.Context, admin *kafka.Admin, f accessFlags) (kafka.LandingAccess, error) {
-	l := kafka.LandingAccess{Tenant: f.tenant, Rate: f.rate, Renew: f.renew, Revoke: f.revoke, Password: app.Secret(rand.Text())} // 130 bits
-	if f.rateGiven || f.revoke {
-		return l, nil
-	}
-	known, err := admin.HasUser(ctx, f.username)
-	if err != nil {
-		return l, operate.Fail("look at the tenant's user", err)
-	}
-	l.Rate = defaultLandingRate
-	if known {
-		if l.Rate, err = admin.ProducerRate(ctx, f.username); err != nil {
-			return l, operate.Fail("look at the tenant's quota", err)
-		}
-	}
-	return l, nil
-}
-
-// changeAccess records the change and then makes it. A tenant that does not exist is refused by the engine before anything is made.
-func (c *cli) changeAccess(ctx context.Context, f accessFlags, want kafka.LandingAccess, plan []kafka.AccessChange) error {
-	fresh := false
-	for _, ch := range plan {
-		fresh = fresh || ch.Action == kafka.ActionPassword
-	}
-	typ, data := "tenant.kafka_access_granted", map[string]any{
-		"topic": f.topic, "username": f.username, "rate_bytes": want.Rate, "password_set": fresh, "by": operate.OrNil(f.by),
-	}
-	if f.revoke {
-		typ, data = "tenant.kafka_access_revoked", map[string]any{"topic": f.topic, "username": f.username, "reason": operate.OrNil(f.reason), "by": operate.OrNil(f.by)}
-	}
-	d, err := c.env.Act(ctx, actor(""), f.tenant, typ, "tenant/"+f.tenant, "", data)
+	d, err := tenants.ChangeAccess(cmd.Context(), c.env, actor(f.by), plan, f.reason)
 	if err != nil {
 		return err
 	}
-	if done, err := kafka.Perform(ctx, plan); err != nil {
-		return operate.Fail("change the tenant's access", err).Hint("%d of %d changes are made; run it again to go on (a password that was set but not shown: --new-password)", len(done), len(plan))
+	if a.Revoke {
+		return c.showDone(d, nil, "tenant %s has no access to Kafka any more", a.Tenant)
 	}
-	if f.revoke {
-		return c.showDone(d, "tenant %s has no access to Kafka any more", f.tenant)
-	}
-	out := map[string]any{"tenant_id": f.tenant, "topic": f.topic, "username": f.username, "mechanism": app.SASLScram512, "rate_bytes": want.Rate, "sequence": d.Sequence}
-	if fresh {
-		out["password"] = want.Password.Reveal()
+	return c.showAccess(plan, d)
+}
+
+// showAccess shows what the tenant's producers need; a password only when it was set just now.
+func (c *cli) showAccess(p tenants.AccessPlan, d operate.Done) error {
+	topic, username := kafka.LandingTopic(p.Want.Tenant), kafka.LandingUser(p.Want.Tenant)
+	out := map[string]any{"tenant_id": p.Want.Tenant, "topic": topic, "username": username, "mechanism": app.SASLScram512, "rate_bytes": p.Want.Rate, "sequence": d.Sequence}
+	if p.Fresh {
+		out["password"] = p.Want.Password.Reveal()
 		c.note("this password is shown only once; it works now")
 	}
 	if c.format == formatJSON {
 		return c.json(out)
 	}
-	printf(c.out, "topic      %s\nusername   %s\nmechanism  %s\n", f.topic, f.username, app.SASLScram512)
-	if fresh {
-		printf(c.out, "password   %s\n", want.Password.Reveal())
+	printf(c.out, "topic      %s\nusername   %s\nmechanism  %s\n", topic, username, app.SASLScram512)
+	if p.Fresh {
+		printf(c.out, "password   %s\n", p.Want.Password.Reveal())
 	}
 	return nil
 }

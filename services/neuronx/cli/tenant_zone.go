@@ -3,24 +3,15 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/zone"
 	"github.com/neuronx/engine/services/neuronx/operate"
-	"github.com/neuronx/engine/services/projector/fold"
+	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 )
-
-type zoneRow struct {
-	Tenant string `json:"tenant_id"`
-	Zone   string `json:"zone"`
-	Set    bool   `json:"set"` // false: nobody has set one, and UTC holds
-}
 
 func (c *cli) tenantZone() *cobra.Command {
 	var reason, by string
@@ -37,20 +28,14 @@ func (c *cli) tenantZone() *cobra.Command {
 a zone it shows the one that holds. A tenant that has set none counts in UTC. A new
 zone counts the days of read.funnel_daily again, also those before it.`,
 		Example: "  neuronx tenant zone acme\n  neuronx tenant zone acme Europe/Berlin --reason 'their office' --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			var want string
 			if len(args) == 2 {
 				if want = args[1]; !knownZone(want) {
 					return operate.Usage("%q is no time zone", want).Hint("%s", zoneHint(want))
 				}
 			}
-			ctx, cancel := c.bounded(cmd)
-			defer cancel()
-			have, err := c.zoneOf(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			behind, err := c.env.ControlBehind(ctx, args[0])
+			have, behind, err := tenants.ZoneOf(ctx, c.env, args[0])
 			if err != nil {
 				return err
 			}
@@ -59,7 +44,7 @@ zone counts the days of read.funnel_daily again, also those before it.`,
 			}
 			switch {
 			case want == "":
-				return show(c, []zoneRow{have}, []string{"TENANT", "ZONE", "SET"}, func(r zoneRow) []any { return []any{r.Tenant, r.Zone, r.Set} })
+				return show(c, []tenants.Zone{have}, []string{"TENANT", "ZONE", "SET"}, func(r tenants.Zone) []any { return []any{r.Tenant, r.Zone, r.Set} })
 			case want == have.Zone && have.Set && behind == "":
 				c.note("this is the zone of %s already", args[0])
 				return nil
@@ -68,37 +53,15 @@ zone counts the days of read.funnel_daily again, also those before it.`,
 				c.dryRun()
 				return nil
 			}
-			d, err := c.env.Act(ctx, actor(""), args[0], fold.TypeZoneSet, "tenant/"+args[0], "", map[string]any{"zone": want, "reason": operate.OrNil(reason), "by": operate.OrNil(by)})
-			if err != nil {
-				return err
-			}
-			if err := c.env.Applied(cmd.Context(), d); err != nil {
-				return err
-			}
-			return c.showDone(d, "the days of tenant %s begin in %s", args[0], want)
-		},
+			d, err := tenants.SetZone(cmd.Context(), c.env, actor(by), args[0], want, reason)
+			return c.showDone(d, err, "the days of tenant %s begin in %s", args[0], want)
+		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&reason, "reason", "", "why, for the record")
 	fs.StringVar(&by, "by", "", "who, for the record")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	return cmd
-}
-
-func (c *cli) zoneOf(ctx context.Context, tenant string) (zoneRow, error) {
-	pool, err := c.env.Pool(ctx)
-	if err != nil {
-		return zoneRow{}, err
-	}
-	row := zoneRow{Tenant: tenant}
-	err = pool.QueryRow(ctx, `SELECT coalesce(zone, $2), zone IS NOT NULL FROM neuronx.tenants WHERE tenant_id = $1`, tenant, zone.UTC).Scan(&row.Zone, &row.Set)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return row, (&operate.Error{Kind: operate.KindFailed, What: "there is no tenant " + tenant, Code: event.CodeUnknownTenant}).Hint("`neuronx tenant list`")
-	}
-	if err != nil {
-		return row, operate.Fail("read the zone of "+tenant, err)
-	}
-	return row, nil
 }
 
 func knownZone(name string) bool {

@@ -56,6 +56,7 @@ type Env struct {
 	Timeout  time.Duration // how long a verb waits for the engine
 	Tenant   string        // whom the session is about: Pool refuses one that is not there; "" is nobody, or one that need not exist
 
+	pool        *pgxpool.Pool
 	tenantKnown bool
 	asked       map[string]error // whether anybody listens, by setting
 	closers     []func()
@@ -66,7 +67,7 @@ func (v *Env) Close() {
 	for i := len(v.closers) - 1; i >= 0; i-- {
 		v.closers[i]()
 	}
-	v.closers = nil
+	v.closers, v.pool = nil, nil
 }
 
 // OnClose adds what Close does, last first.
@@ -137,27 +138,28 @@ func (v *Env) Registry() (*registry.Client, error) {
 	return r, nil
 }
 
-// Pool connects to Postgres as the operators' role, and looks up the session's tenant once.
+// Pool is the session's one pool of connections to Postgres as the operators' role; the first call connects, and looks up the session's tenant.
 func (v *Env) Pool(ctx context.Context) (*pgxpool.Pool, error) {
-	url, err := v.Need(EnvPostgres, "Postgres")
-	if err != nil {
-		return nil, err
+	if v.pool == nil {
+		url, err := v.Need(EnvPostgres, "Postgres")
+		if err != nil {
+			return nil, err
+		}
+		if err := v.PostgresListening(EnvPostgres, url); err != nil {
+			return nil, err
+		}
+		if v.pool, err = postgres.Open(ctx, url, postgres.Application("neuronx-cli"), postgres.MaxConns(4)); err != nil {
+			return nil, Fail("connect to Postgres", err).Hint("`neuronx doctor` looks at every part")
+		}
+		v.OnClose(v.pool.Close)
 	}
-	if err := v.PostgresListening(EnvPostgres, url); err != nil {
-		return nil, err
-	}
-	p, err := postgres.Open(ctx, url, postgres.Application("neuronx-cli"), postgres.MaxConns(4))
-	if err != nil {
-		return nil, Fail("connect to Postgres", err).Hint("`neuronx doctor` looks at every part")
-	}
-	v.OnClose(p.Close)
 	if v.Tenant != "" && !v.tenantKnown {
-		if err := KnownTenant(ctx, p, v.Tenant); err != nil {
+		if err := KnownTenant(ctx, v.pool, v.Tenant); err != nil {
 			return nil, err
 		}
 		v.tenantKnown = true
 	}
-	return p, nil
+	return v.pool, nil
 }
 
 // Publisher signs and publishes the engine's own events.

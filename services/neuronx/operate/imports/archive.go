@@ -1,13 +1,13 @@
-package cli
+package imports
 
 import (
 	"context"
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/neuronx/importer"
@@ -21,11 +21,11 @@ const (
 
 // awaitArchive waits until the archive holds what the log held when it was called: what has changed since an import is told only by
 // all of that import.
-func (c *cli) awaitArchive(ctx context.Context) error {
-	if _, err := c.env.Need(operate.EnvBrokers, "Kafka, which tells whether the archive is complete,"); err != nil {
+func awaitArchive(ctx context.Context, env *operate.Env) error {
+	if _, err := env.Need(operate.EnvBrokers, "Kafka, which tells whether the archive is complete,"); err != nil {
 		return err
 	}
-	cfg, err := c.env.Kafka()
+	cfg, err := env.Kafka()
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (c *cli) awaitArchive(ctx context.Context) error {
 				Hint("is neuronx-archiver running? `neuronx status` shows its lag; run the same command again"))
 		}
 		if try == 1 {
-			c.note("waiting for the archive, which is %d records behind", lag)
+			env.Note("waiting for the archive, which is %d records behind", lag)
 		}
 		timer := time.NewTimer(archivePause)
 		select {
@@ -84,35 +84,24 @@ func behind(starts, ends map[kafka.TopicPartition]int64, done map[kafka.TopicPar
 type held struct{ pool *pgxpool.Pool }
 
 // Known implements importer.Archive.
-func (h held) Known(ctx context.Context, tenantID string, ids []string, found func(importer.Recorded) error) error {
-	return h.each(ctx, found, `SELECT event_id, subject, sequence, occurred_at, data::text FROM neuronx.tenant_events
-		WHERE tenant_id = $1 AND event_id = ANY($2) ORDER BY sequence`, tenantID, ids)
+func (h held) Known(ctx context.Context, tenant string, ids []string, found func(importer.Recorded) error) error {
+	return archive.Each(ctx, h.pool, tenant, ids, func(r archive.Row) error { return found(recorded(r)) })
 }
 
 // Updates implements importer.Archive.
-func (h held) Updates(ctx context.Context, tenantID, source, eventType string, subjects []string, found func(importer.Recorded) error) error {
-	return h.each(ctx, found, `SELECT event_id, subject, sequence, occurred_at, data::text FROM neuronx.tenant_events
-		WHERE tenant_id = $1 AND subject = ANY($2) AND event_type = $3 AND source = $4 ORDER BY sequence`, tenantID, subjects, eventType, source)
+func (h held) Updates(ctx context.Context, tenant, source, eventType string, subjects []string, found func(importer.Recorded) error) error {
+	return archive.EachAbout(ctx, h.pool, tenant, source, eventType, subjects, func(r archive.Row) error { return found(recorded(r)) })
 }
 
-func (h held) each(ctx context.Context, found func(importer.Recorded) error, query string, args ...any) error {
-	rows, err := h.pool.Query(ctx, query, args...)
-	if err != nil {
-		return err
+func recorded(r archive.Row) importer.Recorded {
+	rec := importer.Recorded{ID: r.EventID, Subject: r.Subject, Sequence: r.Sequence, Data: r.Data}
+	if r.Time != nil {
+		rec.Time = *r.Time
 	}
-	var rec importer.Recorded
-	var at *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&rec.ID, &rec.Subject, &rec.Sequence, &at, &rec.Data}, func() error {
-		if rec.Time = (time.Time{}); at != nil {
-			rec.Time = *at
-		}
-		return found(rec)
-	})
-	return err
+	return rec
 }
 
 // Last implements importer.Archive.
-func (h held) Last(ctx context.Context, tenantID string) (sequence int64, err error) {
-	err = h.pool.QueryRow(ctx, `SELECT coalesce(max(sequence), 0) FROM neuronx.tenant_events WHERE tenant_id = $1`, tenantID).Scan(&sequence)
-	return sequence, err
+func (h held) Last(ctx context.Context, tenant string) (int64, error) {
+	return archive.NewReader(h.pool).Head(ctx, tenant)
 }

@@ -1,7 +1,6 @@
-package cli
+package tenants
 
 import (
-	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -12,11 +11,12 @@ import (
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
-func TestConnectCRM_RefusesTheLocationOfAnotherTenant(t *testing.T) {
+func TestCheckConnection_RefusesTheLocationOfAnotherTenant(t *testing.T) {
 	db := postgrestest.New(t, provision.Migrations()...)
-	var out bytes.Buffer
-	c := tool(map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}, &out, &out)
-	defer c.env.Close()
+	env := &operate.Env{Value: func(name string) string {
+		return map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps)}[name]
+	}}
+	defer env.Close()
 	if _, err := db.Pool(t, "").Exec(t.Context(), `INSERT INTO neuronx.crm_connections (tenant_id, adapter, location, token, mode, sequence) VALUES
 		('acme', 'gohighlevel', 'loc1', 'secret://acme-ghl@1', 'record', 2), ('gone', 'gohighlevel', 'loc2', 'secret://gone-ghl@1', 'off', 2)`); err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestConnectCRM_RefusesTheLocationOfAnotherTenant(t *testing.T) {
 		"nobody's":                       {"beta", "loc3", "", "send", false},
 		"of another CRM":                 {"beta", "loc1", "https://crm.example.com", "send", false},
 	} {
-		err := c.locationIsFree(t.Context(), x.tenant, "gohighlevel", x.location, x.base, x.mode)
+		err := checkLocation(t.Context(), env, x.tenant, Connection{Adapter: "gohighlevel", Location: x.location, Mode: x.mode, BaseURL: x.base})
 		var e *operate.Error
 		if x.refused != (errors.As(err, &e) && e.Kind == operate.KindUnsafe && strings.Contains(e.What, "acme")) || !x.refused && err != nil {
 			t.Errorf("%s: %v", name, err)

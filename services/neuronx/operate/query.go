@@ -1,0 +1,40 @@
+package operate
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Rows reads the rows of a query on the session's database. what says in an error what was tried.
+func Rows[T any](ctx context.Context, env *Env, what string, fn pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	pool, err := env.Pool(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, Fail(what, err)
+	}
+	list, err := pgx.CollectRows(rows, fn)
+	if err != nil {
+		return nil, Fail(what, err)
+	}
+	return list, nil
+}
+
+// Row reads the first row of a query on the session's database into dest; found is false if there is none. what is as Rows has it.
+func (v *Env) Row(ctx context.Context, what string, dest []any, sql string, args ...any) (found bool, err error) {
+	pool, err := v.Pool(ctx)
+	if err != nil {
+		return false, err
+	}
+	switch err := pool.QueryRow(ctx, sql, args...).Scan(dest...); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, Fail(what, err)
+	}
+	return true, nil
+}

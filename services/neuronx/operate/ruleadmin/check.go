@@ -1,0 +1,42 @@
+package ruleadmin
+
+import (
+	"context"
+	"strings"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// Check loads rule files and folders and checks them against the registry's schemas, or offline against those of this version. All that is
+// wrong, or worth a warning, is in problems; err says how many errors there are among them, or why nothing was checked: then problems is empty.
+func Check(ctx context.Context, env *operate.Env, paths []string, offline bool) (files []ruleset.File, problems ruleset.Problems, err error) {
+	if files, err = ruleset.Load(paths...); err != nil {
+		return nil, nil, operate.Fail("read the rule files", err).Hint("name a rule file, or a folder of .yaml files")
+	}
+	if left := ruleset.LeftOut(paths...); len(left) > 0 {
+		env.Note("warning: not read: %s; of a folder, rules are the files *.yaml and *.yml, and not its subfolders", strings.Join(left, ", "))
+	}
+	var catalogue ruleset.Catalogue
+	if !offline && env.Value(operate.EnvRegistry) != "" {
+		if catalogue, err = env.Registry(); err != nil {
+			return nil, nil, err
+		}
+	} else if catalogue, err = ruleset.Embedded(); err != nil {
+		return nil, nil, operate.Fail("read the built-in schemas", err)
+	}
+	if problems, err = ruleset.Validate(ctx, files, catalogue); err != nil {
+		return nil, nil, operate.Fail("check the rule files", err).Hint("--offline checks against the schemas of this version")
+	}
+	if problems.Err() == nil {
+		return files, problems, nil
+	}
+	n := 0
+	for _, p := range problems {
+		if !p.Warning {
+			n++
+		}
+	}
+	return nil, problems, &operate.Error{Kind: operate.KindFailed, What: operate.Plural(n, "problem") + " in the rule files", Code: event.CodeInvalidRule}
+}
