@@ -64,10 +64,10 @@ func (t *Tape) event(r *kafka.Record) error {
 	return nil
 }
 
-func byID(id string) string                        { return "id " + id }
+func byID(id string) string                         { return "id " + id }
 func byOffset(partition int32, offset int64) string { return fmt.Sprintf("%d/%d", partition, offset) }
-func byOrigin(forwarded string) string             { return "from " + forwarded }
-func byMark(mark string) string                    { return "mark " + mark }
+func byOrigin(forwarded string) string              { return "from " + forwarded }
+func byMark(mark string) string                     { return "mark " + mark }
 
 func (t *Tape) letter(r *kafka.Record) error {
 	code, _ := kafka.Header(r, "nx_error_code")

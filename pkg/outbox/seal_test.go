@@ -75,7 +75,7 @@ func TestSender_SignsNoRowThatNoProcessOfTheEngineWrote(t *testing.T) {
 				if d.sent[1].ID != "honest" {
 					t.Errorf("%+v", d.sent[1])
 				}
-				if n := testutil.ToFloat64(box.metrics.forbidden); n != 1 || strings.Count(text.String(), "set aside") != 1 || !strings.Contains(text.String(), "number=1") {
+				if n := testutil.ToFloat64(box.metrics.forbidden); n != 1 || strings.Count(text.String(), "moved to neuronx.outbox_forbidden") != 1 || !strings.Contains(text.String(), "number=1") {
 					t.Errorf("counted %v, said %q", n, text.String())
 				}
 				var reason string
