@@ -77,7 +77,7 @@ type env struct {
 	nowMS       int64
 	rates       Rates
 
-	work  admission       // of the record that is being judged; it means nothing between two of them
+	work  candidate       // of the record that is being judged; it means nothing between two of them
 	reuse *event.Recorded // memory for all decisions' events, each of which is then gone with the next admit; nil: each has its own
 }
 
@@ -112,7 +112,7 @@ type output struct {
 // record, state and answers of env give the same decision and the same staged work. A pause stages nothing.
 func admit(env *env, o *overlay, in input) decision {
 	a := &env.work
-	*a = admission{env: env, o: o, in: in, r: env.reuse}
+	*a = candidate{env: env, o: o, in: in, r: env.reuse}
 	if a.r == nil {
 		a.r = new(event.Recorded)
 	}
@@ -155,8 +155,8 @@ func admit(env *env, o *overlay, in input) decision {
 	return d
 }
 
-// admission is the working set of one admit.
-type admission struct {
+// candidate is the working set of one admission.
+type candidate struct {
 	env *env
 	o   *overlay
 	in  input
@@ -182,7 +182,7 @@ type admission struct {
 	repeat   bool    // first is set
 }
 
-func (a *admission) judge() decision {
+func (a *candidate) judge() decision {
 	if a.in.unread != "" {
 		if err := a.e.ParseInPlace(a.in.key, a.in.headers, a.in.value); err != nil { // what can be read of it
 			*a.e = event.Event{TenantID: a.e.TenantID}
@@ -223,7 +223,7 @@ func (a *admission) judge() decision {
 }
 
 // authenticate decides which claims count, and strips the others.
-func (a *admission) authenticate() {
+func (a *candidate) authenticate() {
 	ok, err := a.env.verify(a.e)
 	a.verified, a.badSig = ok, err != nil
 	if !ok {
@@ -238,7 +238,7 @@ func (a *admission) authenticate() {
 
 // fillIn gives a bare record its defaults. They are made at the first touch and carried by a forward, because the position in
 // the topic that the id is made of changes then.
-func (a *admission) fillIn() {
+func (a *candidate) fillIn() {
 	e := a.e
 	if e.Source == "" {
 		e.Source = "/kafka/" + a.env.topic
@@ -266,7 +266,7 @@ func (a *admission) fillIn() {
 const maxTimeMS = 253402300799999
 
 // turn looks at the number of a derived event: last + 1 goes on, anything else is decided here.
-func (a *admission) turn(t *tenant) (decision, bool) {
+func (a *candidate) turn(t *tenant) (decision, bool) {
 	if a.e.DeriverNumber == 0 {
 		return a.refuse(event.CodeMissingAttribute, "a derived event has no number"), true
 	}
@@ -292,7 +292,7 @@ func (a *admission) turn(t *tenant) (decision, bool) {
 	return decision{}, false
 }
 
-func (a *admission) judgeBody(t *tenant) decision {
+func (a *candidate) judgeBody(t *tenant) decision {
 	id, body, err := event.Unframe(a.in.value)
 	if err != nil {
 		a.identify(0, a.in.value)
@@ -372,4 +372,4 @@ const (
 )
 
 // windowMS is the position time that the record would be admitted at, in milliseconds.
-func (a *admission) windowMS() int64 { return max(event.PositionTime(a.o.position), a.ms) }
+func (a *candidate) windowMS() int64 { return max(event.PositionTime(a.o.position), a.ms) }

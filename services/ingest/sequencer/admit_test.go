@@ -14,8 +14,6 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-const testNow = int64(1_764_000_000_000)
-
 // door judges single records as a sequencer would, one transaction each.
 type door struct {
 	t    testing.TB
@@ -28,12 +26,20 @@ type door struct {
 
 func newDoor(t testing.TB) *door {
 	keys := event.NewKeyring()
-	d := &door{t: t, keys: keys, ms: testNow, s: newState([16]byte{1}, 0, uuid.Nil.String())}
+	d := &door{t: t, keys: keys, ms: testNow, s: newState([16]byte{1}, 0, uuid.Nil.String(), 0)}
 	d.env = env{
 		topic: kafka.TopicIngress, partitions: 6, partitionOf: func([]byte, int32) int32 { return 0 },
-		schema: testSchemas.get, verify: keys.Verify, sign: keys.Sign, nowMS: testNow,
+		schema: schemaByID, verify: keys.Verify, sign: keys.Sign, nowMS: testNow,
 	}
 	return d
+}
+
+// schemaByID answers as the sequencer's cache does.
+func schemaByID(id int32) (Schema, error) {
+	if s := testSchemas.byID[id]; s != nil {
+		return s, nil
+	}
+	return nil, errUnknownSchema
 }
 
 func (d *door) input(e *event.Event) input {
@@ -43,7 +49,7 @@ func (d *door) input(e *event.Event) input {
 func (d *door) put(e *event.Event) decision { return d.raw(d.input(e)) }
 
 func (d *door) raw(in input) decision {
-	o := newOverlay(d.s)
+	o := newOverlay(d.s, nil, 0)
 	in.offset = d.next
 	got := admit(&d.env, o, in)
 	if got.outcome != paused {
@@ -64,19 +70,6 @@ func (d *door) later(by time.Duration) *door {
 	d.ms += by.Milliseconds()
 	d.env.nowMS = d.ms
 	return d
-}
-
-func derived(k *event.Keyring, tenant, id string, number int64, change ...func(*event.Event)) *event.Event {
-	e := lead(tenant, id)
-	e.Deriver, e.DeriverNumber, e.Hops, e.CausationID = "rules", number, 1, "cause"
-	for _, c := range change {
-		c(e)
-	}
-	return signed(k, e)
-}
-
-func tenantEvent(k *event.Keyring, tenant, id, typ string) *event.Event {
-	return signed(k, made(tenant, id, typ, map[string]any{}))
 }
 
 func TestAdmit_Verdicts(t *testing.T) {

@@ -31,11 +31,6 @@ const (
 	kindSnapshot = 2
 
 	maxChunk = 512 << 10 // target size of a snapshot chunk, bytes
-
-	// What a part of a record takes at most, in bytes, besides its name.
-	maxTenantBytes  = 1 + 1 + 7*binary.MaxVarintLen64
-	maxDeriverBytes = 1 + binary.MaxVarintLen64
-	maxKeyBytes     = 12 + 4 + 1 + 2*binary.MaxVarintLen64
 )
 
 var errState = errors.New("malformed state record")
@@ -74,18 +69,11 @@ type namedTenant struct {
 	*tenant
 }
 
-// delta is the state record of a transaction. What lay under it must be merged: the record says where that one's outputs end.
-func (o *overlay) delta() []byte { return o.finish(o.record()) }
+// delta is the state record of a transaction, but for where log and dead letters end: the transaction before it may still be in flight.
+type delta struct{ r stateRecord }
 
-// finish completes its record.
-func (o *overlay) finish(r stateRecord) []byte {
-	r.log.Next, r.dead.Next = o.base.log.Next, o.base.dead.Next
-	return r.encode()
-}
-
-// record is the delta but for where log and dead letters stand.
-func (o *overlay) record() stateRecord {
-	s := o.base
+// newDelta packs what was staged over s.
+func newDelta(s *State, o *overlay) delta {
 	r := stateRecord{
 		kind: kindDelta, topicID: s.topicID, partition: s.partition, logID: s.logID, from: o.from, next: o.next, position: o.position,
 		log: ends{Count: o.log}, dead: ends{Count: o.dead}, chunks: 1,
@@ -97,11 +85,17 @@ func (o *overlay) record() stateRecord {
 	for _, k := range o.keys.entries {
 		r.keys.add(k.hash, k.verdict, r.position)
 	}
-	return r
+	return delta{r}
 }
 
-// snapshot writes all of the state as chunks for one transaction.
-func (s *State) snapshot() [][]byte {
+// encode completes the record, when the transaction before it is merged into s.
+func (d *delta) encode(s *State) []byte {
+	d.r.log.Next, d.r.dead.Next = s.log.Next, s.dead.Next
+	return d.r.encode()
+}
+
+// snapshot packs all of the state, as chunks for one transaction.
+func snapshot(s *State) [][]byte {
 	head := stateRecord{
 		kind: kindSnapshot, topicID: s.topicID, partition: s.partition, logID: s.logID, from: s.next, next: s.next, position: s.position,
 		log: s.log, dead: s.dead,
@@ -165,8 +159,7 @@ func (r *stateRecord) encode() []byte {
 
 // add writes a key of a record whose position is given.
 func (k *packedKeys) add(h keyHash, v verdict, position int64) {
-	b := binary.BigEndian.AppendUint64(k.b, h.hi)
-	b = binary.BigEndian.AppendUint32(b, h.lo)
+	b := h.append(k.b)
 	b = binary.BigEndian.AppendUint32(b, v.fingerprint)
 	flag := byte(0)
 	if v.refused {
@@ -178,9 +171,6 @@ func (k *packedKeys) add(h keyHash, v verdict, position int64) {
 	k.n++
 }
 
-// keyBatch is how many keys are handed on at a time: enough that the memory that each of them needs is fetched at once.
-const keyBatch = 64
-
 // each calls fn for the keys of a record whose position is given, in their order, some at a time. After an error, some were given.
 func (k packedKeys) each(position int64, fn func([]keyed)) error {
 	b, base := k.b, event.PositionTime(position)
@@ -190,7 +180,7 @@ func (k packedKeys) each(position int64, fn func([]keyed)) error {
 		if len(b) < minKey {
 			return errState
 		}
-		h := keyHash{binary.BigEndian.Uint64(b), binary.BigEndian.Uint32(b[8:])}
+		h := readHash(b)
 		v := verdict{fingerprint: binary.BigEndian.Uint32(b[12:]), refused: b[16] == 1}
 		number, n := binary.Uvarint(b[17:])
 		if b[16] > 1 || n <= 0 || number > maxNumber || n > 1 && b[16+n] == 0 {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
@@ -114,4 +115,15 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New(detail))
 	}
 	return errors.Join(errs...)
+}
+
+// DefaultKeyMemory is a third of the memory that the process may use, in bytes: of GOMEMLIMIT, else of the container's limit, else of
+// the machine's. Another third is for garbage that waits for its collection, and one for everything else. Where none of them can be
+// read it is 1 GiB.
+func DefaultKeyMemory() int64 {
+	limit := app.MemoryLimit()
+	if limit == 0 {
+		return 1 << 30
+	}
+	return limit / 3
 }

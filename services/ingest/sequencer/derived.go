@@ -10,7 +10,7 @@ import (
 
 // derivable refuses what the event's deriver may not derive. Its number is used up all the same, or an outbox whose row was forged would
 // stand still. An outside event that is sent again is none of the engine's: if its type is reserved, it is refused as that.
-func (a *admission) derivable() *event.Refusal {
+func (a *candidate) derivable() *event.Refusal {
 	if a.e.Type == "" || !a.trusted && event.Reserved(a.e.Type) {
 		return nil
 	}

@@ -39,10 +39,10 @@ func TestRestore_IgnoresWhatOthersWroteToTheState(t *testing.T) {
 	}
 	last := own[len(own)-1]
 	newer := slices.Clone(last.Value)
-	newer[2] = stateVersion + 1
+	newer[2]++ // the version of the format
 	elsewhere := slices.Clone(last.Value)
 	elsewhere[4] ^= 1 // another ingress topic
-	forged := newState([16]byte(last.Value[4:20]), home, "00000000-0000-4000-8000-000000000000").snapshot()[0]
+	forged := snapshot(newState([16]byte(last.Value[4:20]), home, "00000000-0000-4000-8000-000000000000", 0))[0]
 	stranger := event.NewKeyring()
 	stray := func(value []byte, headers ...kafka.RecordHeader) *kafka.Record {
 		return &kafka.Record{Topic: kafka.TopicState, Partition: home, Key: []byte("a"), Value: value, Headers: headers}
@@ -79,83 +79,11 @@ func TestRestore_IgnoresWhatOthersWroteToTheState(t *testing.T) {
 	}
 }
 
-// A record of our own that is missing, or that does not fit, is no stray.
-func TestStateReader_StopsAtWhatIsOursAndTorn(t *testing.T) {
-	cfg, keys := kafkatest.Start(t), event.NewKeyring()
-	r := start(t, testConfig(cfg, keys, "0"))
-	send(t, cfg, created(keys, "a"))
-	waitLogged(t, cfg, 1)
-	for i := range 3 {
-		send(t, cfg, lead("a", string(rune('1'+i))))
-		waitLogged(t, cfg, 2+i)
-	}
-	r.halt()
-	home := kafka.PartitionFor([]byte("a"), kafkatest.Partitions)
-	own := stateOf(t, cfg, home)
-	if len(own) < 3 {
-		t.Fatalf("%d state records", len(own))
-	}
-	var ignored int64
-	fold := func(recs ...*kafka.Record) error {
-		s := stateReader{keys: keys, loader: &loader{topicID: [16]byte(own[0].Value[4:20]), partition: home}}
-		for _, rec := range recs {
-			if _, err := s.add(rec); err != nil {
-				return err
-			}
-		}
-		ignored = s.strays
-		return nil
-	}
-	folds := func(what string, strays int64, recs ...*kafka.Record) {
-		t.Helper()
-		if err := fold(recs...); err != nil || ignored != strays {
-			t.Errorf("%s: %v, %d strays, want %d", what, err, ignored, strays)
-		}
-	}
-	stops := func(what, why string, recs ...*kafka.Record) {
-		t.Helper()
-		if err := fold(recs...); err == nil || !strings.Contains(err.Error(), why) {
-			t.Errorf("%s: %v, want %q", what, err, why)
-		}
-	}
-	bare := func(rec *kafka.Record) *kafka.Record { // as the build before wrote it
-		c := *rec
-		c.Headers = nil
-		return &c
-	}
-	sealed := func(value []byte) *kafka.Record {
-		c := *own[1]
-		c.Value, c.Headers = value, SealState(keys, value)
-		return &c
-	}
-	folds("all", 0, own...)
-	folds("what the build before began", 0, bare(own[0]), bare(own[1]), own[2])
-	folds("an older build's for a while", 0, own[0], bare(own[1]), own[2])
-	folds("an older build's again", 0, own[0], own[1], bare(own[2]))
-	folds("a copy", 1, own[0], own[1], own[0], own[2])
-	const gap = "the one before it ended at"
-	stops("a record is missing", gap, own[0], own[2])
-	stops("a record is missing in what the build before wrote", gap, bare(own[0]), bare(own[2]))
-	stops("a record of ours that can't be read", "malformed", own[0], sealed(own[1].Value[:len(own[1].Value)-3]))
-	stops("one that can't be read, before anything was sealed", "malformed", bare(sealed(own[1].Value[:len(own[1].Value)-3])))
-	newer := slices.Clone(own[1].Value)
-	newer[2] = stateVersion + 1
-	stops("a newer build's", "newer build", own[0], sealed(newer))
-	unique := *own[1] // as it was sealed before there was a nonce
-	unique.Headers = []kafka.RecordHeader{{Key: hdrSeal, Value: []byte(keys.Seal(purposeSeal, own[1].Value))}}
-	folds("sealed without a nonce", 0, own[0], &unique, own[2])
-	swapped := sealed(own[1].Value)
-	swapped.Headers[1].Value = slices.Clone(own[1].Headers[1].Value)
-	folds("a nonce that was not sealed", 1, own[0], own[1], swapped, own[2])
-	rotated := sealed(own[1].Value)
-	rotated.Headers[0].Value = []byte(strings.Replace(string(rotated.Headers[0].Value), "v1,k1,", "v1,k0,", 1))
-	folds("sealed with a key that is gone", 0, own[0], rotated, own[2])
-}
-
 // A partition without traffic that is restored again and again has no records of others, and no further snapshots.
 func TestRestore_OfAnIdlePartitionFindsNoStraysAndWritesNoSnapshot(t *testing.T) {
 	cfg, keys := kafkatest.Start(t), event.NewKeyring()
 	idle, other := "a", "b"
+	const snapshotKind = 2
 	home := kafka.PartitionFor([]byte(idle), kafkatest.Partitions)
 	if kafka.PartitionFor([]byte(other), kafkatest.Partitions) == home {
 		t.Fatal("the tenants share a partition")
@@ -173,7 +101,7 @@ func TestRestore_OfAnIdlePartitionFindsNoStraysAndWritesNoSnapshot(t *testing.T)
 		send(t, cfg, lead(other, string(rune('1'+round))))
 		waitLogged(t, cfg, 4+round)
 		kafkatest.WaitFor(t, "snapshots of both partitions", func(context.Context) bool {
-			return last(idle).Value[3] == kindSnapshot && last(other).Value[3] == kindSnapshot
+			return last(idle).Value[3] == snapshotKind && last(other).Value[3] == snapshotKind
 		})
 		r.halt()
 		if round == 0 {
@@ -189,14 +117,20 @@ func TestRestore_OfAnIdlePartitionFindsNoStraysAndWritesNoSnapshot(t *testing.T)
 	}
 	again := *first
 	again.Headers = SealState(keys, first.Value)
-	s := stateReader{keys: keys, loader: &loader{topicID: [16]byte(first.Value[4:20]), partition: home}}
-	for _, rec := range append(own, &again, first) {
-		if _, err := s.add(rec); err != nil {
-			t.Fatal(err)
+	l := &loader{TopicID: [16]byte(first.Value[4:20]), Partition: home}
+	stray, err := Load(l, keys, func(add func(*kafka.Record) error) error {
+		for _, rec := range append(own, &again, first) {
+			if err := add(rec); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if s.strays != 1 || s.stray != first.Offset || s.deltas != 0 {
-		t.Errorf("%d strays from %d on, %d bytes of deltas; want the copy alone, and no bytes behind a snapshot", s.strays, s.stray, s.deltas)
+	if stray.Records != 1 || stray.Offset != first.Offset || l.Deltas != 0 {
+		t.Errorf("%d strays from %d on, %d bytes of deltas; want the copy alone, and no bytes behind a snapshot", stray.Records, stray.Offset, l.Deltas)
 	}
 }
 

@@ -15,7 +15,7 @@ func FuzzAdmit(f *testing.F) {
 	f.Add([]byte(""), "neuronx-sig", []byte("v1,k1,AAAA"), []byte{}, int64(1<<62))
 	f.Fuzz(func(t *testing.T, key []byte, name string, header, value []byte, ms int64) {
 		d := newDoor(t).tenant("a")
-		o := newOverlay(d.s)
+		o := newOverlay(d.s, nil, 0)
 		in := input{offset: 1, ms: ms, stamped: ms%2 == 0, key: key, headers: []event.Header{{Key: name, Value: header}}, value: value}
 		got := admit(&d.env, o, in)
 		if (got.outcome == admitted) != (got.recorded != nil) || (got.outcome == refused) != (got.dead != nil) {
@@ -32,7 +32,7 @@ func FuzzAdmit(f *testing.F) {
 				t.Fatalf("what was admitted can't be read: %v", err)
 			}
 		}
-		r, err := parseState(o.delta())
+		r, err := parseState(packed(o))
 		if err == nil {
 			err = r.keys.each(r.position, func([]keyed) {})
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // adopt takes from the schema what the producer left out. What the engine makes says all itself, and a rule may give its output any subject.
-func (a *admission) adopt(schema Schema, body []byte) *event.Refusal {
+func (a *candidate) adopt(schema Schema, body []byte) *event.Refusal {
 	if !a.trusted {
 		return a.e.Adopt(schema, body)
 	}
@@ -18,7 +18,7 @@ func (a *admission) adopt(schema Schema, body []byte) *event.Refusal {
 }
 
 // identify works out key and fingerprint, unless the event has a deriver's number.
-func (a *admission) identify(schemaID int32, body []byte) {
+func (a *candidate) identify(schemaID int32, body []byte) {
 	if a.numbered {
 		return
 	}
@@ -49,7 +49,7 @@ func idKeyOf(e *event.Event) (keyHash, bool) {
 
 // repeated decides a repeat of an admitted key: same fingerprint duplicate, another one conflict. A repeat of a refused key is
 // judged again.
-func (a *admission) repeated() (decision, bool) {
+func (a *candidate) repeated() (decision, bool) {
 	if a.numbered || !a.repeat || a.first.refused {
 		return decision{}, false
 	}
@@ -65,7 +65,7 @@ func (a *admission) repeated() (decision, bool) {
 
 // printedBefore tells whether the first event's fingerprint is one that an earlier version, or an earlier schema of this event, gives to it:
 // over the JSON as received or over the schema's number, and with the subject that was sent. Keys remembered by such a version stay good.
-func (a *admission) printedBefore() bool {
+func (a *candidate) printedBefore() bool {
 	first := a.first.fingerprint
 	if a.e.Fingerprint != "" && shortPrint(a.e.Fingerprint) == first {
 		return true
@@ -86,7 +86,7 @@ func (a *admission) printedBefore() bool {
 }
 
 // conflict says what this event was compared with.
-func (a *admission) conflict() string {
+func (a *candidate) conflict() string {
 	what := "source " + strconv.Quote(cut(a.e.Source)) + " and id " + strconv.Quote(cut(a.e.ID)) + " were"
 	if a.e.IdempotencyKey != "" {
 		what = "the Idempotency-Key " + strconv.Quote(cut(a.e.IdempotencyKey)) + " was"

@@ -28,7 +28,7 @@ func strangers(t *testing.T, d *door, texts ...string) {
 		if s := found[id]; s != nil {
 			return s, nil
 		}
-		return testSchemas.get(id)
+		return schemaByID(id)
 	}
 }
 
@@ -144,7 +144,7 @@ func TestAdmit_TheSameBodyUnderANewerSchemaIsARepeat(t *testing.T) {
 		case 902:
 			return longer, nil
 		}
-		return testSchemas.get(n)
+		return schemaByID(n)
 	}
 	_, body, _ := event.Unframe(lead("a", "1").Value)
 	first := d.put(lead("a", "1"))

@@ -24,9 +24,8 @@ func TestAdmit_KeepsItsInvariantsOverRandomHistories(t *testing.T) {
 
 func randomHistory(t *testing.T, rng *rand.Rand) {
 	d := newDoor(t)
-	keys := d.keys
 	s := d.s
-	l := &loader{topicID: s.topicID, partition: s.partition}
+	l := &loader{TopicID: s.topicID, Partition: s.partition}
 	var stateOffset int64
 	record := func(b []byte) {
 		stateOffset++
@@ -47,29 +46,29 @@ func randomHistory(t *testing.T, rng *rand.Rand) {
 		var ins []input
 		next := s.next
 		for range 1 + rng.IntN(30) {
-			e := randomEvent(rng, keys)
+			e := randomEvent(rng, d.keys)
 			in := d.input(e)
 			in.offset = next + rng.Int64N(3) // markers leave holes
 			in.ms = d.ms - rng.Int64N(50_000)
 			next = in.offset + 1
 			ins = append(ins, in)
 		}
-		before := s.snapshot()
+		before := snapshot(s)
 		o, ds := judgeAll(d, s, ins)
-		if again, ds2 := judgeAll(d, s, ins); !bytes.Equal(o.delta(), again.delta()) || !reflect.DeepEqual(ds, ds2) {
+		if again, ds2 := judgeAll(d, s, ins); !bytes.Equal(packed(o), packed(again)) || !reflect.DeepEqual(ds, ds2) {
 			t.Fatal("the same records from the same state gave something else")
 		}
-		if !reflect.DeepEqual(before, s.snapshot()) {
+		if !reflect.DeepEqual(before, snapshot(s)) {
 			t.Fatal("staging changed the state")
 		}
 		if rng.IntN(4) == 0 {
 			continue // aborted: done again, with other records, from the untouched state
 		}
-		delta := o.delta()
+		delta := packed(o)
 		s.merge(o, s.log.Next+o.log, s.dead.Next+o.dead)
 		record(delta)
 		if rng.IntN(20) == 0 {
-			for _, c := range s.snapshot() {
+			for _, c := range snapshot(s) {
 				record(c)
 			}
 		}
@@ -118,11 +117,11 @@ func randomHistory(t *testing.T, rng *rand.Rand) {
 			judged[got.tenant] = c
 		}
 	}
-	if l.s == nil || l.s.next != s.next || l.s.position != s.position || !reflect.DeepEqual(l.s.tenants, s.tenants) {
-		t.Fatalf("restored state differs:\n%+v\n%+v", l.s, s)
+	if l.State == nil || l.State.next != s.next || l.State.position != s.position || !reflect.DeepEqual(l.State.tenants, s.tenants) {
+		t.Fatalf("restored state differs:\n%+v\n%+v", l.State, s)
 	}
 	s.keys.each(func(h keyHash, v verdict) {
-		got, ok := l.s.keys.get(h)
+		got, ok := l.State.keys.get(h)
 		if !ok && s.keys.expired(v, event.PositionTime(s.position)) {
 			return // when what is over is forgotten depends on where chunks begin
 		}
@@ -177,16 +176,16 @@ func TestAdmit_JudgesAheadOfACommitAsItWouldAfterIt(t *testing.T) {
 					offset++
 					ins = append(ins, in)
 				}
-				o, ds := judgeOver(d, newOverlayFor(ahead, flying, len(ins)), ins)
+				o, ds := judgeOver(d, newOverlay(ahead, flying, len(ins)), ins)
 				if flying != nil {
 					merged(ahead, flying)
 				}
 				o.settle()
-				want, wantDs := judgeOver(d, newOverlay(after), ins)
+				want, wantDs := judgeOver(d, newOverlay(after, nil, 0), ins)
 				if !reflect.DeepEqual(ds, wantDs) {
 					t.Fatal("judged ahead, the same records are judged otherwise")
 				}
-				if !bytes.Equal(o.delta(), want.delta()) {
+				if !bytes.Equal(packed(o), packed(want)) {
 					t.Fatal("judged ahead, the same records change the state otherwise")
 				}
 				merged(after, want)
@@ -209,17 +208,16 @@ func TestAdmit_JudgesAheadOfACommitAsItWouldAfterIt(t *testing.T) {
 
 // cloneOf is a state that is equal at its beginning.
 func cloneOf(s *State) *State {
-	c := newState(s.topicID, s.partition, s.logID)
+	c := newState(s.topicID, s.partition, s.logID, 0)
 	c.next, c.position, c.log, c.dead = s.next, s.position, s.log, s.dead
 	for name, t := range s.tenants {
 		c.tenants[name] = t.clone()
 	}
-	c.keys.spanMS = s.keys.spanMS
 	return c
 }
 
 func judgeAll(d *door, s *State, ins []input) (*overlay, []decision) {
-	return judgeOver(d, newOverlay(s), ins)
+	return judgeOver(d, newOverlay(s, nil, 0), ins)
 }
 
 func judgeOver(d *door, o *overlay, ins []input) (*overlay, []decision) {
@@ -275,13 +273,13 @@ func TestAdmit_TheStateKeepsNoneOfARecordsMemory(t *testing.T) {
 		put(derived(d.keys, name, "d1", 1))
 		put(signed(d.keys, made(name, "reset", typeRuleReset, map[string]any{"rule": "r"})))
 	}
-	before := d.s.snapshot()
+	before := snapshot(d.s)
 	for _, b := range used {
 		for i := range b {
 			b[i] = '#'
 		}
 	}
-	if !reflect.DeepEqual(d.s.snapshot(), before) || d.s.tenants["a"] == nil || d.s.rates.resets["b"] != 1 {
+	if !reflect.DeepEqual(snapshot(d.s), before) || d.s.tenants["a"] == nil || d.s.rates.resets["b"] != 1 {
 		t.Errorf("tenants %v, resets %v", slices.Sorted(maps.Keys(d.s.tenants)), d.s.rates.resets)
 	}
 }

@@ -3,13 +3,13 @@ package sequencer
 import (
 	"fmt"
 	"sync"
-
-	"github.com/neuronx/engine/pkg/app"
 )
 
-// stopKeys is the reason for which a partition is paused, or not restored, whose keys would not fit into memory. Admitting an event
-// without remembering its key would admit its repeat, too.
-const stopKeys = "key_window_full"
+// fullError is that keys would not fit into memory, with what to do about it. Admitting an event without remembering its key would admit
+// its repeat, too.
+type fullError struct{ detail string }
+
+func (e *fullError) Error() string { return e.detail }
 
 // keyMemory bounds what the key windows of a process take together. Half of it is for whoever needs it, the other half is set aside in
 // equal parts, one a partition, so that a tenant that fills its partition's window does not stop the other partitions.
@@ -81,18 +81,7 @@ func (m *keyMemory) refusal(w *window, more int) error {
 	for _, b := range m.used {
 		all += b
 	}
-	return &stopError{stopKeys, fmt.Sprintf("%d idempotency keys of this partition are remembered and %d more would not fit: the key windows of this process take %d MiB of --key-memory, %d MiB. "+
+	return &fullError{fmt.Sprintf("%d idempotency keys of this partition are remembered and %d more would not fit: the key windows of this process take %d MiB of --key-memory, %d MiB. "+
 		"Raise --key-memory (and the memory limit to three times that), run more instances, or shorten --key-window at every instance",
 		w.len(), more, all>>20, m.limit>>20)}
-}
-
-// DefaultKeyMemory is a third of the memory that the process may use, in bytes: of GOMEMLIMIT, else of the container's limit, else of
-// the machine's. Another third is for garbage that waits for its collection, and one for everything else. Where none of them can be
-// read it is 1 GiB.
-func DefaultKeyMemory() int64 {
-	limit := app.MemoryLimit()
-	if limit == 0 {
-		return 1 << 30
-	}
-	return limit / 3
 }

@@ -8,6 +8,9 @@ type keyed struct {
 	verdict verdict
 }
 
+// keyBatch is how many keys are put at a time: enough that the memory that each of them needs is fetched at once.
+const keyBatch = 64
+
 // keyTable has the keys of one transaction in the order in which they were put first, so that its delta is deterministic, under an index
 // with open addressing. There is one look-up or more of every record, and the keys are hashes already.
 type keyTable struct {

@@ -1,24 +1,28 @@
 package sequencer
 
 import (
+	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/neuronx/engine/pkg/event"
 )
 
 // loader folds the records of a state partition, in order, into a State.
 type loader struct {
-	topicID   [16]byte
-	partition int32
-	trimmed   bool   // the topic's beginning was deleted, so a snapshot must come first
-	s         *State // nil until the first record
-	pending   int    // snapshot chunks still to come
-	snapshots []int64
+	TopicID   [16]byte // of neuronx.ingress
+	Partition int32
+	Trimmed   bool          // the topic's beginning was deleted, so a snapshot must come first
+	Window    time.Duration // how long keys are remembered; 0: KeyWindow
+
+	// Room is asked before a window is given so many more keys than it has; nil: there always is room. Its error ends the restore.
+	Room func(w *window, more int) error
+
+	State     *State  // nil until the first record
+	Deltas    int     // bytes of deltas since the last snapshot
+	Snapshots []int64 // offsets where snapshots begin
+	pending   int     // snapshot chunks still to come
 	fresh     *State
-	deltas    int   // bytes since the last snapshot
-	spanMS    int64 // how long keys are remembered; 0: KeyWindow
-	// room is asked before a window is given so many more keys than it has; nil: there always is. Its error ends the restore.
-	room func(w *window, keys int) error
 }
 
 // add folds one record that stands at offset. What does not follow from what came before is an error: a record is missing.
@@ -27,8 +31,8 @@ func (l *loader) add(offset int64, value []byte) error {
 	if err != nil {
 		return fmt.Errorf("state record at offset %d: %w", offset, err)
 	}
-	if r.topicID != l.topicID || r.partition != l.partition {
-		return fmt.Errorf("state record at offset %d is of ingress topic %x partition %d, not of %x partition %d: the ingress topic was recreated", offset, r.topicID, r.partition, l.topicID, l.partition)
+	if r.topicID != l.TopicID || r.partition != l.Partition {
+		return fmt.Errorf("state record at offset %d is of ingress topic %x partition %d, not of %x partition %d: the ingress topic was recreated", offset, r.topicID, r.partition, l.TopicID, l.Partition)
 	}
 	if r.kind == kindSnapshot {
 		return l.addSnapshot(offset, r)
@@ -36,34 +40,29 @@ func (l *loader) add(offset int64, value []byte) error {
 	if l.pending > 0 {
 		return fmt.Errorf("state record at offset %d: %d chunks of a snapshot are missing before it", offset, l.pending)
 	}
-	if l.s == nil {
-		if l.trimmed {
+	if l.State == nil {
+		if l.Trimmed {
 			return fmt.Errorf("state record at offset %d: what came before it is missing", offset)
 		}
-		l.s = l.begin(&r)
-		l.s.next = r.from
+		l.State = newState(r.topicID, r.partition, r.logID, l.Window)
+		l.State.next = r.from
 	}
-	if r.from != l.s.next || r.logID != l.s.logID || r.position < l.s.position {
-		return fmt.Errorf("state record at offset %d begins at ingress offset %d, the one before it ended at %d", offset, r.from, l.s.next)
+	if r.from != l.State.next || r.logID != l.State.logID || r.position < l.State.position {
+		return fmt.Errorf("state record at offset %d begins at ingress offset %d, the one before it ended at %d", offset, r.from, l.State.next)
 	}
-	l.deltas += len(value)
-	return l.apply(offset, l.s, &r)
+	l.Deltas += len(value)
+	return l.apply(offset, l.State, &r)
 }
 
-func (l *loader) begin(r *stateRecord) *State {
-	s := newState(r.topicID, r.partition, r.logID)
-	if l.spanMS > 0 { // from the beginning, or keys of a longer window would be forgotten while they are read
-		s.keys.spanMS = l.spanMS
-	}
-	return s
-}
+// whole reports whether the last snapshot has all its chunks.
+func (l *loader) whole() bool { return l.pending == 0 }
 
 func (l *loader) addSnapshot(offset int64, r stateRecord) error {
 	if r.chunk == 0 && l.pending == 0 {
-		l.fresh, l.pending = l.begin(&r), r.chunks
-		l.snapshots = append(l.snapshots, offset)
+		l.fresh, l.pending = newState(r.topicID, r.partition, r.logID, l.Window), r.chunks
+		l.Snapshots = append(l.Snapshots, offset)
 	}
-	if l.fresh == nil || l.pending != r.chunks-r.chunk || l.s != nil && (r.next != l.s.next || r.logID != l.s.logID) {
+	if l.fresh == nil || l.pending != r.chunks-r.chunk || l.State != nil && (r.next != l.State.next || r.logID != l.State.logID) {
 		return fmt.Errorf("state record at offset %d: chunk %d of %d of a snapshot does not follow", offset, r.chunk, r.chunks)
 	}
 	if r.chunk == 0 {
@@ -78,16 +77,16 @@ func (l *loader) addSnapshot(offset int64, r stateRecord) error {
 	}
 	if l.pending--; l.pending == 0 {
 		l.fresh.keys.settle()
-		l.s, l.fresh, l.deltas = l.fresh, nil, 0
+		l.State, l.fresh, l.Deltas = l.fresh, nil, 0
 	}
 	return nil
 }
 
-func (l *loader) reserve(offset int64, w *window, keys int) error {
-	if l.room == nil {
+func (l *loader) reserve(offset int64, w *window, more int) error {
+	if l.Room == nil {
 		return nil
 	}
-	if err := l.room(w, keys); err != nil {
+	if err := l.Room(w, more); err != nil {
 		return fmt.Errorf("state record at offset %d: %w", offset, err)
 	}
 	return nil
@@ -107,4 +106,40 @@ func (l *loader) apply(offset int64, s *State, r *stateRecord) error {
 	}
 	s.keys.expire(event.PositionTime(s.position))
 	return nil
+}
+
+// follows tells whether a record can be folded next. An error is one that can't be read.
+func (l *loader) follows(value []byte) (bool, error) {
+	r, err := parseState(value)
+	if err != nil {
+		return false, err
+	}
+	return l.fits(&r), nil
+}
+
+func (l *loader) fits(r *stateRecord) bool {
+	if r.topicID != l.TopicID || r.partition != l.Partition {
+		return false
+	}
+	if r.kind == kindSnapshot && l.pending > 0 {
+		return l.pending == r.chunks-r.chunk && r.next == l.fresh.next && r.logID == l.fresh.logID
+	}
+	if l.pending > 0 || r.kind == kindSnapshot && r.chunk > 0 {
+		return false
+	}
+	return l.State == nil && (r.kind == kindSnapshot || !l.Trimmed) || l.State != nil && r.from == l.State.next && r.logID == l.State.logID && r.position >= l.State.position
+}
+
+// nextOf reads nothing of a state record but the ingress offset that it ends at.
+func nextOf(b []byte) (next int64, ok bool) {
+	d := decoder{b: b}
+	if head := d.bytes(4); !bytes.HasPrefix(head, []byte{'N', 'X', stateVersion}) {
+		return 0, false
+	}
+	d.bytes(16)
+	d.number(1<<31 - 1)
+	d.bytes(16)
+	d.number(maxInt)
+	next = d.number(maxInt)
+	return next, !d.bad
 }

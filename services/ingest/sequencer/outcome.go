@@ -19,7 +19,7 @@ const (
 const maxDetail = 1 << 10
 
 // admit gives the event its number and position.
-func (a *admission) admit() decision {
+func (a *candidate) admit() decision {
 	t := a.o.tenant(a.e.TenantID)
 	sequence := int64(1)
 	if t != nil {
@@ -54,7 +54,7 @@ func (a *admission) admit() decision {
 }
 
 // remember keeps what became of the key, and uses up the number of a derived event.
-func (a *admission) remember(v verdict) {
+func (a *candidate) remember(v verdict) {
 	if a.numbered {
 		t := a.o.edit(a.e.TenantID)
 		if t.derivers == nil {
@@ -66,7 +66,7 @@ func (a *admission) remember(v verdict) {
 	a.o.put(a.key, v)
 }
 
-func (a *admission) refuseErr(err error) decision {
+func (a *candidate) refuseErr(err error) decision {
 	var r *event.Refusal
 	if !errors.As(err, &r) {
 		return a.refuse(event.CodeInvalidBody, err.Error())
@@ -83,7 +83,7 @@ func (a *admission) refuseErr(err error) decision {
 
 // refuse makes a dead letter, unless the very same was refused for the same reason before. A tenant that does not exist leaves no
 // trace in the state.
-func (a *admission) refuse(code event.Code, detail string) decision {
+func (a *candidate) refuse(code event.Code, detail string) decision {
 	admittedBefore := a.repeat && !a.first.refused // such a verdict stays: the event would be admitted twice
 	if a.known && !admittedBefore && a.o.tenant(a.e.TenantID) != nil {
 		number := numberOf(code)
@@ -96,7 +96,7 @@ func (a *admission) refuse(code event.Code, detail string) decision {
 	return decision{outcome: refused, code: code, detail: detail, dead: a.deadLetter(code, detail)}
 }
 
-func (a *admission) deadLetter(code event.Code, detail string) *output {
+func (a *candidate) deadLetter(code event.Code, detail string) *output {
 	out := make([]event.Header, 0, len(a.in.headers)+8)
 	add := func(k, v string) { out = append(out, event.Header{Key: k, Value: []byte(v)}) }
 	for _, h := range a.in.headers {
@@ -144,7 +144,7 @@ func (a *admission) deadLetter(code event.Code, detail string) *output {
 }
 
 // forward sends a record that a foreign partitioner put here to its home, once, with the defaults it got here.
-func (a *admission) forward(home int32) decision {
+func (a *candidate) forward(home int32) decision {
 	if a.verified && a.e.Forwarded != "" {
 		return a.refuse(event.CodeMisrouted, "forwarded here by "+a.e.Forwarded+", but belongs to partition "+strconv.Itoa(int(home))+": two builds disagree about the number of partitions")
 	}

@@ -1,16 +1,12 @@
 package sequencer
 
-import (
-	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka"
-)
+import "github.com/neuronx/engine/pkg/event"
 
-// receiptOf is the record that tells a waiter what became of its event, or nil when nobody waits, or nothing was decided yet. It lies
-// in the partition of the ingress record and is written in the transaction of the verdict, so that no receipt speaks of what was not
-// committed.
-func receiptOf(d *decision, partition int32) *kafka.Record {
+// receiptOf is what a waiter is told of its event; false: the record names no waiter, or nothing was decided yet. It is written in the
+// transaction of the verdict, to the partition of the ingress record, so that no receipt speaks of what was not committed.
+func receiptOf(d *decision) (event.Receipt, bool) {
 	if d.receipt == "" {
-		return nil
+		return event.Receipt{}, false
 	}
 	r := event.Receipt{ID: d.eventID, Tenant: d.tenant, Code: d.code, Detail: clean(d.detail)}
 	switch {
@@ -21,7 +17,7 @@ func receiptOf(d *decision, partition int32) *kafka.Record {
 	case d.outcome == refused:
 		r.Outcome = event.OutcomeRefused
 	default: // ignored: its outbox sends it again
-		return nil
+		return event.Receipt{}, false
 	}
-	return &kafka.Record{Topic: kafka.TopicReceipts, Partition: partition, Key: []byte(d.receipt), Value: r.Encode()}
+	return r, true
 }

@@ -16,7 +16,7 @@ func refusedKeyOf(e *event.Event) (keyHash, bool) {
 }
 
 // sentAgain is the sequence under which the producer's own repeat of the refused event was admitted meanwhile; 0: it was not.
-func (a *admission) sentAgain() int64 {
+func (a *candidate) sentAgain() int64 {
 	if key, ok := refusedKeyOf(a.e); ok {
 		if v, found := a.o.key(key, a.windowMS()); found && !v.refused {
 			return v.number
@@ -26,7 +26,7 @@ func (a *admission) sentAgain() int64 {
 }
 
 // claim makes the producer's repeat of the refused event a duplicate of this one.
-func (a *admission) claim(sequence, ms int64) {
+func (a *candidate) claim(sequence, ms int64) {
 	key, ok := refusedKeyOf(a.e)
 	if !ok {
 		return

@@ -15,11 +15,8 @@ type Seed struct{ s *State }
 // NewSeed makes an empty one. next is the first offset of the new ingress partition, window how long a key is remembered (0: the
 // default; the same as the services').
 func NewSeed(ingressTopicID [16]byte, partition int32, logID string, next int64, window time.Duration) *Seed {
-	s := newState(ingressTopicID, partition, logID)
+	s := newState(ingressTopicID, partition, logID, window)
 	s.next = next
-	if window > 0 {
-		s.keys.spanMS = window.Milliseconds()
-	}
 	return &Seed{s}
 }
 
@@ -92,9 +89,8 @@ func (d *Seed) Last(tenant, deriver string) int64 {
 // Keys is how many keys are remembered.
 func (d *Seed) Keys() int { return d.s.keys.len() }
 
-// Records returns the values of the state's snapshot, for one transaction on neuronx.sequencer.state. logNext and deadNext are the ends
-// of the partition of the log and of the dead letters.
-func (d *Seed) Records(logNext, deadNext int64) [][]byte {
+// State is what was made. logNext and deadNext are the ends of the partition of the log and of the dead letters.
+func (d *Seed) State(logNext, deadNext int64) *State {
 	d.s.log, d.s.dead = ends{Next: logNext}, ends{Next: deadNext}
-	return d.s.snapshot()
+	return d.s
 }

@@ -17,16 +17,16 @@ func reseeded(t *testing.T, d *door, events []*event.Recorded) *Seed {
 	for _, e := range events {
 		seed.Add(e)
 	}
-	l := loader{topicID: [16]byte{2}}
-	for i, value := range seed.Records(100, 5) {
+	l := loader{TopicID: [16]byte{2}}
+	for i, value := range snapshot(seed.State(100, 5)) {
 		if err := l.add(int64(i), value); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if l.s == nil || l.s.log != (ends{Next: 100}) || l.s.dead != (ends{Next: 5}) || l.s.logID != logID || l.s.next != 7 {
-		t.Fatalf("%+v", l.s)
+	if l.State == nil || l.State.log != (ends{Next: 100}) || l.State.dead != (ends{Next: 5}) || l.State.logID != logID || l.State.next != 7 {
+		t.Fatalf("%+v", l.State)
 	}
-	d.s, d.next = l.s, l.s.next
+	d.s, d.next = l.State, l.State.next
 	return seed
 }
 

@@ -18,6 +18,7 @@ const (
 	stopOffset   = "offset_mismatch" // the group's offset, written by us, is not the state's
 	stopUnstable = "state_unstable"  // a transaction on the partition or its offset does not end
 	stopNewer    = "state_newer"     // the state was written in a format of a newer build
+	stopKeys     = "key_window_full" // also of a pause: keys would not fit into memory
 )
 
 const (
@@ -238,43 +239,37 @@ func (c *session) read(ctx context.Context, topic string, partition int32, from,
 // load folds the state topic; nil is an empty one.
 func (c *session) load(ctx context.Context, r *restored, topics bounds) (*State, error) {
 	start, end := topics.of(kafka.TopicState, r.partition)
-	l := loader{
-		topicID: c.txn.TopicID(), partition: r.partition, trimmed: start > 0, spanMS: c.cfg.KeyWindow.Milliseconds(),
-		room: func(w *window, keys int) error { return c.memory.restore(r.partition, w, keys) },
+	l := &loader{
+		TopicID: c.txn.TopicID(), Partition: r.partition, Trimmed: start > 0, Window: c.cfg.KeyWindow,
+		Room: func(w *window, more int) error { return c.memory.restore(r.partition, w, more) },
 	}
-	state := stateReader{loader: &l, keys: c.cfg.Keys}
-	err := c.read(ctx, kafka.TopicState, r.partition, start, end, func(rec *kafka.Record) error {
-		if _, err := state.add(rec); err != nil {
-			return stopOf(err)
-		}
-		return nil
+	stray, err := Load(l, c.cfg.Keys, func(fn func(*kafka.Record) error) error {
+		return c.read(ctx, kafka.TopicState, r.partition, start, end, fn)
 	})
-	r.bytes = l.deltas
-	r.stray = Stray{r.partition, state.strays, state.stray, state.strayedBy}
+	r.bytes, r.stray, r.snapshots = l.Deltas, stray, l.Snapshots[max(0, len(l.Snapshots)-2):]
 	if err != nil {
-		return nil, err
+		return nil, stopOf(err)
 	}
-	if l.pending > 0 {
-		return nil, torn("the state topic ends in the middle of a snapshot")
-	}
-	r.snapshots = l.snapshots[max(0, len(l.snapshots)-2):]
-	if l.s == nil && start > 0 {
+	if l.State == nil && start > 0 {
 		return nil, torn("the state topic was trimmed to nothing")
 	}
-	return l.s, nil
+	return l.State, nil
 }
 
-// stopOf is what a record that can't be folded means for the partition.
+// stopOf is what an error of Load means for the partition: one of its records stops it, anything else is tried again.
 func stopOf(err error) error {
-	var stop *stopError
+	var full *fullError
 	var newer *newerStateError
+	var record *TornError
 	switch {
-	case errors.As(err, &stop):
-		return stop
+	case errors.As(err, &full):
+		return &stopError{stopKeys, full.Error()}
 	case errors.As(err, &newer):
 		return &stopError{stopNewer, err.Error() + ". Nothing is lost: run the newer build again, which goes on from there"}
+	case errors.As(err, &record):
+		return &stopError{stopTorn, record.Error()}
 	}
-	return &stopError{stopTorn, err.Error()}
+	return err
 }
 
 // begin makes the first state of a partition, which is right only if nothing was ever written for it. Otherwise all consumers would
@@ -298,9 +293,8 @@ func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*S
 			return nil, err
 		}
 	}
-	s := newState(c.txn.TopicID(), partition, uuid.NewString())
+	s := newState(c.txn.TopicID(), partition, uuid.NewString(), c.cfg.KeyWindow)
 	s.next, _ = topics.of(kafka.TopicIngress, partition)
-	s.keys.spanMS = c.cfg.KeyWindow.Milliseconds()
 	return s, nil
 }
 

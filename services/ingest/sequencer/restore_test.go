@@ -127,9 +127,9 @@ func TestAgreed_AFindingBetweenTwoMomentsOfAnotherOwnersWorkStopsNothing(t *test
 
 	// The state's end is asked after the other owner's transaction, that of its dead letters before.
 	before := ends()
-	s := newState(c.txn.TopicID(), partition, uuid.NewString())
+	s := newState(c.txn.TopicID(), partition, uuid.NewString(), 0)
 	s.dead.Count = 1
-	for _, chunk := range s.snapshot() {
+	for _, chunk := range snapshot(s) {
 		if err := kafka.ProduceAtomically(t.Context(), cfg, "owner", []*kafka.Record{{Topic: state.Topic, Partition: partition, Value: chunk}}); err != nil {
 			t.Fatal(err)
 		}

@@ -301,3 +301,13 @@ func (c *session) revisit(tasks context.Context) {
 }
 
 func label(partition int32) string { return fmt.Sprint(partition) }
+
+// nameStrays tells of what a restore passed over; once, though a partition that is stopped is restored again and again.
+func (c *session) nameStrays(p *partition, s Stray) {
+	c.m.strays.WithLabelValues(label(p.id)).Set(float64(s.Records))
+	if s.Records > p.strays {
+		c.log.Error("somebody else writes to the sequencer's state; such records are ignored", "topic", kafka.TopicState, "partition", p.id,
+			"records", s.Records, "first_offset", s.Offset, "reason", s.Why)
+	}
+	p.strays = s.Records
+}

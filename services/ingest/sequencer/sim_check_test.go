@@ -56,7 +56,7 @@ func (s *sim) look() world {
 	for _, r := range kafkatest.Consume(s.t, cfg, kafka.TopicState) {
 		l := loaders[r.Partition]
 		if l == nil {
-			l = &loader{topicID: ids[kafka.TopicIngress], partition: r.Partition, trimmed: starts[kafka.TopicPartition{Topic: kafka.TopicState, Partition: r.Partition}] > 0}
+			l = &loader{TopicID: ids[kafka.TopicIngress], Partition: r.Partition, Trimmed: starts[kafka.TopicPartition{Topic: kafka.TopicState, Partition: r.Partition}] > 0}
 			loaders[r.Partition] = l
 		}
 		if err := l.add(r.Offset, r.Value); err != nil {
@@ -64,7 +64,7 @@ func (s *sim) look() world {
 		}
 	}
 	for p, l := range loaders {
-		w.states[p] = l.s
+		w.states[p] = l.State
 	}
 	w.log = map[string][]event.Recorded{}
 	for _, r := range kafkatest.Consume(s.t, cfg, kafka.TopicEvents) {

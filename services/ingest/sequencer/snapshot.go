@@ -28,7 +28,7 @@ func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
 		return nil
 	}
 	var recs []*kafka.Record
-	for _, chunk := range p.state.snapshot() {
+	for _, chunk := range snapshot(p.state) {
 		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.id, Value: chunk, Headers: SealState(c.cfg.Keys, chunk)})
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)

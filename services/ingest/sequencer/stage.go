@@ -1,7 +1,6 @@
 package sequencer
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -42,8 +41,8 @@ type staged struct {
 	log, dead []*kafka.Record
 	receipts  []*kafka.Record
 	forwards  []*kafka.Record
-	record    stateRecord // its delta, but for where log and dead letters stand
-	delta     int         // bytes of it
+	record    delta // its state record, but for where log and dead letters end
+	delta     int   // bytes of it
 	epoch     int32
 }
 
@@ -87,7 +86,7 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 	if p.flying != nil {
 		under, st.epoch = p.flying.o, p.flying.epoch
 	}
-	st.o = newOverlayFor(p.state, under, n)
+	st.o = newOverlay(p.state, under, n)
 	recs := make([]kafka.Record, n) // of the log, in one piece of memory
 	var pages kafka.Pages
 	bytes, loads := 0, c.schemas.generation()
@@ -119,8 +118,8 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 		case d.forward != nil:
 			st.forwards = append(st.forwards, toRecord(kafka.TopicIngress, d.forward))
 		}
-		if r := receiptOf(&d, p.id); r != nil {
-			st.receipts = append(st.receipts, r)
+		if r, waited := receiptOf(&d); waited {
+			st.receipts = append(st.receipts, &kafka.Record{Topic: kafka.TopicReceipts, Partition: p.id, Key: []byte(d.receipt), Value: r.Encode()})
 		}
 		st.tally.add(&d)
 		st.n++
@@ -130,7 +129,7 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 		return nil
 	}
 	p.pending = p.pending[st.n:]
-	st.record = st.o.record()
+	st.record = newDelta(p.state, st.o)
 	return st
 }
 
@@ -153,13 +152,8 @@ func (c *session) remembers(p *partition, n int) bool {
 	if err == nil {
 		return true
 	}
-	detail := err.Error()
-	var stop *stopError
-	if errors.As(err, &stop) {
-		detail = stop.detail
-	}
 	c.reader.Remove(p.id)
-	c.enter(p, waiting, stopKeys, detail, retryPaused)
+	c.enter(p, waiting, stopKeys, err.Error(), retryPaused)
 	return false
 }
 

@@ -1,10 +1,12 @@
 package sequencer
 
 import (
+	"encoding/binary"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/neuronx/engine/pkg/event"
 )
@@ -20,6 +22,13 @@ const (
 // counts is the ledger of a tenant: every ingress record at its first touch is in exactly one of them.
 type counts struct {
 	Admitted, Duplicates, Refused, Forwarded, Ignored int64
+}
+
+func (c counts) plus(d counts) counts {
+	return counts{
+		Admitted: c.Admitted + d.Admitted, Duplicates: c.Duplicates + d.Duplicates, Refused: c.Refused + d.Refused,
+		Forwarded: c.Forwarded + d.Forwarded, Ignored: c.Ignored + d.Ignored,
+	}
 }
 
 // tenant is what the sequencer knows of one tenant.
@@ -61,8 +70,16 @@ type State struct {
 	factor    uint64 // of the tables of keys of its transactions
 }
 
-func newState(topicID [16]byte, partition int32, logID string) *State {
-	return &State{topicID: topicID, partition: partition, logID: logID, tenants: map[string]*tenant{}, keys: newWindow(), rates: newRates(), factor: rand.Uint64()}
+// What a part of the state record of a transaction takes at most, in bytes, besides its name (see package statelog).
+const (
+	maxTenantBytes  = 1 + 1 + 7*binary.MaxVarintLen64
+	maxDeriverBytes = 1 + binary.MaxVarintLen64
+	maxKeyBytes     = 12 + 4 + 1 + 2*binary.MaxVarintLen64
+)
+
+// newState is that of a partition of which nothing is known. keyWindow is how long keys are remembered; 0: KeyWindow.
+func newState(topicID [16]byte, partition int32, logID string, keyWindow time.Duration) *State {
+	return &State{topicID: topicID, partition: partition, logID: logID, tenants: map[string]*tenant{}, keys: newWindow(keyWindow), rates: newRates(), factor: rand.Uint64()}
 }
 
 // overlay is the staging of one transaction over a State, which it never changes: dropping the overlay drops the work. Under it may lie
@@ -84,10 +101,8 @@ type overlay struct {
 	last   *tenant // and its copy in tenants; nil: none
 }
 
-func newOverlay(s *State) *overlay { return newOverlayFor(s, nil, 0) }
-
-// newOverlayFor is newOverlay with room for n records, over a transaction that is not merged yet; nil is none.
-func newOverlayFor(s *State, under *overlay, n int) *overlay {
+// newOverlay begins a transaction of at most n records over s, and over one that is not merged yet; nil: there is none.
+func newOverlay(s *State, under *overlay, n int) *overlay {
 	o := &overlay{
 		base: s, under: under, from: s.next, position: s.position,
 		tenants: map[string]*tenant{}, keys: newKeyTable(n, s.factor),

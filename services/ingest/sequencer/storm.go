@@ -14,7 +14,7 @@ const judgedHops = 2
 // rated says what the event counts as: a fact, an event of the first hop, or one that is judged. Events of the engine about itself
 // trigger nothing and count as nothing; imports trigger nothing by default, and give no credit. What is derived is judged whatever its
 // origin, which it has from its cause: rules that answer imports can loop, too.
-func (a *admission) rated() (fact, first, judged bool) {
+func (a *candidate) rated() (fact, first, judged bool) {
 	e := a.e
 	if strings.HasPrefix(e.Type, "engine.") {
 		return false, false, false
@@ -25,11 +25,11 @@ func (a *admission) rated() (fact, first, judged bool) {
 	return false, e.Deriver == derivesRules && e.Hops < judgedHops, e.Deriver == derivesRules && e.Hops >= judgedHops
 }
 
-func (a *admission) rateKey(kind rateKind, name string) rateKey {
+func (a *candidate) rateKey(kind rateKind, name string) rateKey {
 	return a.o.base.rates.hash(a.o.rateEpoch(a.e.TenantID), a.e.TenantID, kind, name)
 }
 
-func (a *admission) rate(kind rateKind, key rateKey) int64 {
+func (a *candidate) rate(kind rateKind, key rateKey) int64 {
 	n := a.o.base.rates.count(key, kind, a.windowMS(), a.env.rates.Window.Milliseconds()) + a.o.rates.count(key)
 	if a.o.under != nil {
 		n += a.o.under.rates.count(key)
@@ -38,7 +38,7 @@ func (a *admission) rate(kind rateKind, key rateKey) int64 {
 }
 
 // storm says why a derived event is over its rates; "" when it is not.
-func (a *admission) storm() string {
+func (a *candidate) storm() string {
 	_, _, judged := a.rated()
 	r, limits := a.o.base.rates, &a.env.rates
 	cause := a.e.Time.UnixMilli() // of a derived event: when its cause was recorded
@@ -60,12 +60,12 @@ func (a *admission) storm() string {
 }
 
 // path is how the event came about: `lead.created<score@3 → …`.
-func (a *admission) path() string {
+func (a *candidate) path() string {
 	return strings.Join(append(a.e.Path[:len(a.e.Path):len(a.e.Path)], a.e.Type), " → ")
 }
 
 // rule is the name of the rule that derived the event, from the last entry of its path, type<rule@version: a new version is the same rule.
-func (a *admission) rule() string {
+func (a *candidate) rule() string {
 	if len(a.e.Path) == 0 {
 		return ""
 	}
@@ -77,7 +77,7 @@ func (a *admission) rule() string {
 }
 
 // quiet counts an event that is being admitted, and says whether it shall trigger nothing.
-func (a *admission) quiet() string {
+func (a *candidate) quiet() string {
 	if a.env.rates.Window == 0 {
 		return ""
 	}

@@ -251,7 +251,7 @@ func TestStorm_FactsOverTheirRateAreAdmittedQuietly(t *testing.T) {
 func TestStorm_ADroppedOverlayCountsNothing(t *testing.T) {
 	d := rated(t)
 	for range 100 {
-		o := newOverlay(d.s)
+		o := newOverlay(d.s, nil, 0)
 		e := lead("a", "1")
 		e.Subject = "lead/1"
 		if got := admit(&d.env, o, d.input(e)); got.recorded == nil || got.recorded.Quiet != "" {

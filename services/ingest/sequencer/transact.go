@@ -168,9 +168,9 @@ func (b *batch) records() []*kafka.Record {
 		recs = append(recs, st.dead...)
 		recs = append(recs, st.receipts...)
 		recs = append(recs, st.forwards...)
-		delta := st.o.finish(st.record)
-		st.record, st.delta = stateRecord{}, len(delta)
-		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: st.p.id, Value: delta})
+		value := st.record.encode(st.p.state)
+		st.record, st.delta = delta{}, len(value)
+		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: st.p.id, Value: value})
 	}
 	return recs
 }

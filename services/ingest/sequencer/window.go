@@ -19,6 +19,16 @@ type keyHash struct {
 	lo uint32
 }
 
+// readHash reads what append wrote.
+func readHash(b []byte) keyHash {
+	return keyHash{binary.BigEndian.Uint64(b), binary.BigEndian.Uint32(b[8:])}
+}
+
+// append writes the hash in 12 bytes.
+func (h keyHash) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(b, h.hi), h.lo)
+}
+
 // hashKey is the hash of a key that consists of parts.
 func hashKey(tenant string, parts ...string) keyHash {
 	var room [512]byte
@@ -93,8 +103,12 @@ type window struct {
 	spare  []entry // of a dropped chunk, for the next new one
 }
 
-func newWindow() *window {
-	return &window{spanMS: KeyWindow.Milliseconds(), index: index{secret: [2]uint64{rand.Uint64(), rand.Uint64()}}}
+// newWindow is an empty window. span is how long keys are remembered; 0: KeyWindow.
+func newWindow(span time.Duration) *window {
+	if span == 0 {
+		span = KeyWindow
+	}
+	return &window{spanMS: span.Milliseconds(), index: index{secret: [2]uint64{rand.Uint64(), rand.Uint64()}}}
 }
 
 // expired reports whether v is over at ms of position time. Kept times are cut to a second, so a key lives up to a second longer than

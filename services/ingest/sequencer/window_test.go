@@ -10,7 +10,7 @@ import (
 
 func TestWindow_RemembersEveryKeyForADayAndForgetsItAfter(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	w, model := newWindow(), map[keyHash]verdict{}
+	w, model := newWindow(0), map[keyHash]verdict{}
 	ms := int64(1_700_000_000_000)
 	for i := range 400_000 {
 		ms += rng.Int64N(1200) // about 66 hours in all: the queue turns over
@@ -71,7 +71,7 @@ func (n *naive) put(h keyHash, v verdict) {
 func TestWindow_AgreesWithANaiveOneWhateverIsDone(t *testing.T) {
 	for seed := range uint64(6) {
 		rng := rand.New(rand.NewPCG(seed, 7))
-		w, m := newWindow(), &naive{at: map[keyHash]int{}}
+		w, m := newWindow(0), &naive{at: map[keyHash]int{}}
 		w.first = uint32(rng.IntN(3) * (chunkRing - 3) / 2) // numbers wrap
 		if seed%2 == 1 {
 			w.reserve(20_000)
@@ -143,7 +143,7 @@ func TestWindow_AgreesWithANaiveOneWhateverIsDone(t *testing.T) {
 }
 
 func TestWindow_EntryNumbersMayWrap(t *testing.T) {
-	w := newWindow()
+	w := newWindow(0)
 	w.first = chunkRing - 2
 	for i := range 5 * chunkKeys {
 		w.put(hashKey("t", fmt.Sprint(i)), verdict{number: int64(i), ms: 1000})
@@ -156,7 +156,7 @@ func TestWindow_EntryNumbersMayWrap(t *testing.T) {
 }
 
 func TestWindow_NumbersOfForgottenEntriesAreTakenOutOfTheIndexBeforeTheyComeAgain(t *testing.T) {
-	w := newWindow()
+	w := newWindow(0)
 	for i := range 200_000 {
 		w.put(spread(uint64(i)), verdict{number: int64(i), ms: 1000})
 	}
@@ -185,7 +185,7 @@ func TestWindow_NumbersOfForgottenEntriesAreTakenOutOfTheIndexBeforeTheyComeAgai
 // A tenant has searched for keys of which the hashes are alike in 50 of their bits.
 func TestWindow_KeysThatSomebodyChoseDoNotLieTogether(t *testing.T) {
 	const keys = 50_000
-	w := newWindow()
+	w := newWindow(0)
 	for i := range uint64(keys) {
 		h := spread(i)
 		h.hi = h.hi>>32<<32 | 5
@@ -220,7 +220,7 @@ func spread(i uint64) keyHash {
 
 func TestWindow_TakesAtMostThirtyBytesAKeyWhileItGrowsAndWhileItAges(t *testing.T) {
 	const top, samples = 1_000_000, 20
-	w, before := newWindow(), heapBytes()
+	w, before := newWindow(0), heapBytes()
 	ms, key := int64(1_700_000_000_000), uint64(0)
 	average := func(n int, what string) {
 		var sum float64
@@ -249,7 +249,7 @@ func TestWindow_TakesAtMostThirtyBytesAKeyWhileItGrowsAndWhileItAges(t *testing.
 }
 
 func TestWindow_NoPutTakesLong(t *testing.T) {
-	w := newWindow()
+	w := newWindow(0)
 	moved := 0 // slots that one put goes over at the most
 	for i := range uint64(600_000) {
 		w.put(spread(i), verdict{number: int64(i), ms: int64(i)})
@@ -262,7 +262,7 @@ func TestWindow_NoPutTakesLong(t *testing.T) {
 
 func BenchmarkWindow_Age(b *testing.B) {
 	const n = 1_000_000
-	w, key := newWindow(), uint64(0)
+	w, key := newWindow(0), uint64(0)
 	put := func() {
 		h := spread(key)
 		ms := int64(key) * (w.spanMS / n)
@@ -284,7 +284,7 @@ func BenchmarkWindow_Age(b *testing.B) {
 }
 
 func TestWindow_ShorterSpanForgetsSooner(t *testing.T) {
-	w := newWindow()
+	w := newWindow(0)
 	w.spanMS = 1000
 	w.put(hashKey("t", "k"), verdict{number: 7, ms: 5_000})
 	v, ok := w.get(hashKey("t", "k"))
