@@ -11,6 +11,8 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
 )
 
 // Schemas finds a writer's schema by its id; *registry.Client is one. Its errors are registry.ErrUnknown and registry.ErrUnavailable.
@@ -44,7 +46,7 @@ type Config struct {
 	KeyWindow      time.Duration // how long a key is remembered; the same at every instance. Default 24 h
 	KeyMemory      int64         // bytes that the key windows of this process may take. Default DefaultKeyMemory
 
-	Rates Rates // of derived events, see there
+	Rates admission.Rates // of derived events, see there
 
 	// Now is the clock that append times are held against, and that stands in for them where the broker does not stamp. Default
 	// time.Now; tests shift it.
@@ -76,12 +78,12 @@ func (c *Config) setDefaults() {
 		c.SnapshotBytes = 64 << 20
 	}
 	if c.KeyWindow == 0 {
-		c.KeyWindow = KeyWindow
+		c.KeyWindow = keys.DefaultWindow
 	}
 	if c.KeyMemory == 0 {
 		c.KeyMemory = DefaultKeyMemory()
 	}
-	c.Rates.setDefaults()
+	c.Rates.SetDefaults()
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -17,6 +17,9 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 func TestMain(m *testing.M) {
@@ -65,7 +68,7 @@ func (r *process) halt() {
 
 func testConfig(cfg kafka.Config, keys *event.Keyring, slot string) Config {
 	cfg.ClientID = "sequencer-" + slot
-	return Config{Kafka: cfg, Slot: slot, Keys: keys, Schemas: testSchemas, SessionTimeout: 3 * time.Second}
+	return Config{Kafka: cfg, Slot: slot, Keys: keys, Schemas: sequencertest.Schemas, SessionTimeout: 3 * time.Second}
 }
 
 func send(t testing.TB, cfg kafka.Config, events ...*event.Event) {
@@ -130,19 +133,19 @@ func checkLog(t testing.TB, log map[string][]event.Recorded) {
 	}
 }
 
-func emptyState() *State { return newState([16]byte{1}, 0, uuid.Nil.String(), 0) }
+func emptyState() *admission.State { return admission.NewState([16]byte{1}, 0, uuid.Nil.String(), 0) }
 
 // ingressRecord is an event as it is read from ingress.
 func ingressRecord(e *event.Event, offset int64) *kafka.Record {
 	r := kafka.ToRecord(kafka.TopicIngress, e)
-	r.Offset, r.Timestamp = offset, time.UnixMilli(testNow)
+	r.Offset, r.Timestamp = offset, time.UnixMilli(sequencertest.Now)
 	return r
 }
 
 // staging is a session of one partition that only stages.
 func staging(p *partition, schemas *schemaCache, records int) *session {
-	return &session{reader: &kafka.PartitionReader{}, parts: map[int32]*partition{0: p}, memory: newKeyMemory(1 << 30), sequencer: &sequencer{
+	return &session{reader: &kafka.PartitionReader{}, parts: map[int32]*partition{0: p}, memory: keys.NewMemory(1 << 30), sequencer: &sequencer{
 		partitions: 1, schemas: schemas, log: slog.New(slog.DiscardHandler), m: newMetrics(prometheus.NewRegistry()), ready: app.NewReadiness(),
-		cfg: Config{MaxRecords: records, MaxDuration: time.Minute, Keys: event.NewKeyring(), Now: func() time.Time { return time.UnixMilli(testNow) }},
+		cfg: Config{MaxRecords: records, MaxDuration: time.Minute, Keys: event.NewKeyring(), Now: func() time.Time { return time.UnixMilli(sequencertest.Now) }},
 	}}
 }

@@ -71,7 +71,7 @@ func (g *gauges) stateWritten(p *partition) {
 	if p.state != nil {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.judged[p.id] = p.state.next
+		g.judged[p.id] = p.state.Next
 	}
 }
 

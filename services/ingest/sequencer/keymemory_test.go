@@ -9,6 +9,8 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 func TestDefaultKeyMemory_IsAPartOfWhatTheProcessMayUse(t *testing.T) {
@@ -33,12 +35,12 @@ func TestRun_PausesThePartitionWhoseKeysWouldNotFitAndAdmitsNothingThatItWouldNo
 	for i := 0; kafka.PartitionFor([]byte(other), kafkatest.Partitions) == kafka.PartitionFor([]byte("a"), kafkatest.Partitions); i++ {
 		other = fmt.Sprint("b", i)
 	}
-	send(t, cfg, created(keys, "a"), created(keys, other))
+	send(t, cfg, sequencertest.Created(keys, "a"), sequencertest.Created(keys, other))
 	n := 0
 	kafkatest.WaitFor(t, "the pause to be named", func(context.Context) bool {
 		var more []*event.Event
 		for range 1000 {
-			more = append(more, lead("a", fmt.Sprint(n)))
+			more = append(more, sequencertest.Lead("a", fmt.Sprint(n)))
 			n++
 		}
 		send(t, cfg, more...)
@@ -48,7 +50,7 @@ func TestRun_PausesThePartitionWhoseKeysWouldNotFitAndAdmitsNothingThatItWouldNo
 		t.Fatalf("it does not say what to do: %v", r.ready.Err())
 	}
 	// Others go on, in the part that is theirs.
-	send(t, cfg, lead(other, "x"))
+	send(t, cfg, sequencertest.Lead(other, "x"))
 	kafkatest.WaitFor(t, "the other tenant's event", func(context.Context) bool { return len(logged(t, cfg)[other]) == 2 })
 	before := len(logged(t, cfg)["a"])
 	if before > n {
@@ -67,7 +69,7 @@ func TestRun_PausesThePartitionWhoseKeysWouldNotFitAndAdmitsNothingThatItWouldNo
 
 	c.KeyMemory = 64 << 20
 	r = start(t, c)
-	send(t, cfg, lead("a", "0")) // a repeat of the first
+	send(t, cfg, sequencertest.Lead("a", "0")) // a repeat of the first
 	log := waitLogged(t, cfg, n+3)
 	checkLog(t, log)
 	kafkatest.WaitFor(t, "readiness", func(context.Context) bool { return r.ready.Err() == nil })
@@ -80,7 +82,7 @@ func TestRun_StopsAtStateOfANewerBuildAndWritesNothing(t *testing.T) {
 	cfg := kafkatest.Start(t)
 	keys := event.NewKeyring()
 	r := start(t, testConfig(cfg, keys, "0"))
-	send(t, cfg, created(keys, "a"), lead("a", "1"))
+	send(t, cfg, sequencertest.Created(keys, "a"), sequencertest.Lead("a", "1"))
 	waitLogged(t, cfg, 2)
 	r.halt()
 	home := kafka.PartitionFor([]byte("a"), kafkatest.Partitions)
@@ -96,11 +98,11 @@ func TestRun_StopsAtStateOfANewerBuildAndWritesNothing(t *testing.T) {
 		}
 	}
 	last[2]++ // the version of the format
-	newer := &kafka.Record{Topic: kafka.TopicState, Partition: home, Value: last, Headers: SealState(keys, last)}
+	newer := &kafka.Record{Topic: kafka.TopicState, Partition: home, Value: last, Headers: statelog.Seal(keys, last)}
 	if err := kafka.ProduceAtomically(t.Context(), cfg, "newer", []*kafka.Record{newer}); err != nil {
 		t.Fatal(err)
 	}
-	send(t, cfg, lead("a", "2"))
+	send(t, cfg, sequencertest.Lead("a", "2"))
 	r = start(t, testConfig(cfg, keys, "0"))
 	kafkatest.WaitFor(t, "the stop to be named", func(context.Context) bool { return r.named(stopNewer) })
 	if !r.named("newer build") || total(logged(t, cfg)) != 2 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
 // poll reads records until there is enough for a transaction, or it is time for one, and reports whether there is. Something else may be
@@ -98,7 +99,7 @@ func (c *session) skipUnread(p *partition, fat *kafka.OversizeError) {
 	if p.unread == nil {
 		p.unread = map[int64]string{}
 	}
-	maps.DeleteFunc(p.unread, func(offset int64, _ string) bool { return offset < p.state.next })
+	maps.DeleteFunc(p.unread, func(offset int64, _ string) bool { return offset < p.state.Next })
 	p.unread[fat.Next-1] = fat.Error()
 	p.push(fat.Stand())
 	p.tail = fat.Next
@@ -146,7 +147,7 @@ func weight(r *kafka.Record) int {
 }
 
 // asInput is an ingress record as admission sees it.
-func asInput(r *kafka.Record) input {
+func asInput(r *kafka.Record) admission.Input {
 	headers := kafka.FromHeaders(r.Headers)
-	return input{offset: r.Offset, ms: r.Timestamp.UnixMilli(), stamped: r.Attrs.TimestampType() == 1, key: r.Key, headers: headers, value: r.Value}
+	return admission.Input{Offset: r.Offset, MS: r.Timestamp.UnixMilli(), Stamped: r.Attrs.TimestampType() == 1, Key: r.Key, Headers: headers, Value: r.Value}
 }

@@ -8,20 +8,21 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 func TestRun_ReceiptsAreCommittedWithTheVerdicts(t *testing.T) {
 	cfg, cluster := kafkatest.StartCluster(t)
 	keys := event.NewKeyring()
 	start(t, testConfig(cfg, keys, "0"))
-	send(t, cfg, created(keys, "a"))
+	send(t, cfg, sequencertest.Created(keys, "a"))
 	waitLogged(t, cfg, 1)
 	hits := kafkatest.FailTxn(cluster, kafkatest.TxnFaults()[0], 2)
 	const n = 40
 	for i := range n {
-		send(t, cfg, waited(keys, "a", fmt.Sprint(i), fmt.Sprintf("w-%d", i)))
+		send(t, cfg, sequencertest.Waited(keys, "a", fmt.Sprint(i), fmt.Sprintf("w-%d", i)))
 	}
-	misplaced := kafka.ToRecord(kafka.TopicIngress, waited(keys, "a", "away", "w-away"))
+	misplaced := kafka.ToRecord(kafka.TopicIngress, sequencertest.Waited(keys, "a", "away", "w-away"))
 	home := kafka.PartitionFor(misplaced.Key, kafkatest.Partitions)
 	misplaced.Partition = (home + 1) % kafkatest.Partitions
 	kafkatest.Misplace(t, cfg, misplaced)

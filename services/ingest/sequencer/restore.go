@@ -10,6 +10,9 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 // Reasons for which a partition is stopped.
@@ -41,12 +44,12 @@ func torn(format string, args ...any) error {
 type restored struct {
 	partition  int32
 	assignment int64
-	state      *State
-	bytes      int     // of deltas since the last snapshot
-	stray      Stray   // records of others in the state topic
-	snapshots  []int64 // offsets of the last two snapshots
-	commit     bool    // the group's offset has to be set to the state's
-	reset      *Reset  // because an operator had set it
+	state      *admission.State
+	bytes      int            // of deltas since the last snapshot
+	stray      statelog.Stray // records of others in the state topic
+	snapshots  []int64        // offsets of the last two snapshots
+	commit     bool           // the group's offset has to be set to the state's
+	reset      *Reset         // because an operator had set it
 	err        error
 }
 
@@ -60,7 +63,7 @@ func (c *session) startRestore(tasks context.Context, p *partition) {
 		for {
 			r := restored{partition: id, assignment: assignment}
 			if r.err = c.restore(ctx, &r); r.err != nil || ctx.Err() != nil {
-				c.memory.forget(id)
+				c.memory.Forget(id)
 			}
 			if ctx.Err() != nil {
 				return
@@ -106,21 +109,21 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 		switch {
 		case !group.Present:
 			return nil // new, or expired: the first transaction commits one
-		case group.Offset == state.next:
+		case group.Offset == state.Next:
 			return nil
 		case !group.Ours():
 			session, _ := group.ResetSession()
 			r.commit, r.reset = true, newReset(state, group.Offset, session)
 			return nil
-		case time.Now().After(deadline) && group.Offset < state.next:
+		case time.Now().After(deadline) && group.Offset < state.Next:
 			// A transaction whose markers were lost: the state's was written later, the offset's was taken for aborted.
-			c.log.Warn("the group's offset is behind the state's for good; it is set again", "partition", r.partition, "group", group.Offset, "state", state.next)
+			c.log.Warn("the group's offset is behind the state's for good; it is set again", "partition", r.partition, "group", group.Offset, "state", state.Next)
 			r.commit = true
 			return nil
 		case time.Now().After(deadline):
-			return &stopError{stopOffset, fmt.Sprintf("the group's offset is %d (%s), the state's is %d", group.Offset, group.Metadata, state.next)}
+			return &stopError{stopOffset, fmt.Sprintf("the group's offset is %d (%s), the state's is %d", group.Offset, group.Metadata, state.Next)}
 		}
-		c.log.Info("the group's offset is not the state's yet; reading on", "partition", r.partition, "group", group.Offset, "state", state.next)
+		c.log.Info("the group's offset is not the state's yet; reading on", "partition", r.partition, "group", group.Offset, "state", state.Next)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -132,7 +135,7 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 // agreed is the state of the partition, which agrees with log, dead letters and ingress. A finding against it stands only if the bounds
 // that it was made with are still the ones: they come from several brokers, at several moments, and whoever was away between two of the
 // answers, and is the owner no more, sees some from before and some from after the next owner's work.
-func (c *session) agreed(ctx context.Context, r *restored, topics bounds) (*State, error) {
+func (c *session) agreed(ctx context.Context, r *restored, topics bounds) (*admission.State, error) {
 	state, err := c.load(ctx, r, topics)
 	switch {
 	case err != nil:
@@ -156,7 +159,7 @@ func (c *session) agreed(ctx context.Context, r *restored, topics bounds) (*Stat
 }
 
 // withStrays adds what was passed over in the state topic: if the signing keys were replaced, it was the state itself.
-func (e *stopError) withStrays(s Stray) error {
+func (e *stopError) withStrays(s statelog.Stray) error {
 	if s.Records == 0 || e.code != stopTorn {
 		return e
 	}
@@ -237,13 +240,13 @@ func (c *session) read(ctx context.Context, topic string, partition int32, from,
 }
 
 // load folds the state topic; nil is an empty one.
-func (c *session) load(ctx context.Context, r *restored, topics bounds) (*State, error) {
+func (c *session) load(ctx context.Context, r *restored, topics bounds) (*admission.State, error) {
 	start, end := topics.of(kafka.TopicState, r.partition)
-	l := &loader{
+	l := &admission.Loader{
 		TopicID: c.txn.TopicID(), Partition: r.partition, Trimmed: start > 0, Window: c.cfg.KeyWindow,
-		Room: func(w *window, more int) error { return c.memory.restore(r.partition, w, more) },
+		Room: func(w *keys.Window, more int) error { return c.memory.Restore(r.partition, w, more) },
 	}
-	stray, err := Load(l, c.cfg.Keys, func(fn func(*kafka.Record) error) error {
+	stray, err := statelog.Load(l, c.cfg.Keys, func(fn func(*kafka.Record) error) error {
 		return c.read(ctx, kafka.TopicState, r.partition, start, end, fn)
 	})
 	r.bytes, r.stray, r.snapshots = l.Deltas, stray, l.Snapshots[max(0, len(l.Snapshots)-2):]
@@ -258,9 +261,9 @@ func (c *session) load(ctx context.Context, r *restored, topics bounds) (*State,
 
 // stopOf is what an error of Load means for the partition: one of its records stops it, anything else is tried again.
 func stopOf(err error) error {
-	var full *fullError
-	var newer *newerStateError
-	var record *TornError
+	var full *keys.FullError
+	var newer *admission.NewerError
+	var record *statelog.TornError
 	switch {
 	case errors.As(err, &full):
 		return &stopError{stopKeys, full.Error()}
@@ -274,7 +277,7 @@ func stopOf(err error) error {
 
 // begin makes the first state of a partition, which is right only if nothing was ever written for it. Otherwise all consumers would
 // take the new events, numbered from 1 again, for ones that they have applied.
-func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*State, error) {
+func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*admission.State, error) {
 	for _, topic := range []string{kafka.TopicEvents, kafka.TopicDeadLetter} {
 		start, end := topics.of(topic, partition)
 		n, _, err := c.countOurs(ctx, topic, partition, start, end)
@@ -293,36 +296,36 @@ func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*S
 			return nil, err
 		}
 	}
-	s := newState(c.txn.TopicID(), partition, uuid.NewString(), c.cfg.KeyWindow)
-	s.next, _ = topics.of(kafka.TopicIngress, partition)
+	s := admission.NewState(c.txn.TopicID(), partition, uuid.NewString(), c.cfg.KeyWindow)
+	s.Next, _ = topics.of(kafka.TopicIngress, partition)
 	return s, nil
 }
 
 // compare checks the ends of log, dead letters and ingress against what the state says of them, and moves the state's marks behind
 // the last record.
-func (c *session) compare(ctx context.Context, s *State, topics bounds) error {
-	start, end := topics.of(kafka.TopicIngress, s.partition)
-	if s.next < start {
-		return &stopError{"ingress_gap", fmt.Sprintf("the next record to judge is %d, but ingress begins at %d: %d records were deleted unread", s.next, start, start-s.next)}
+func (c *session) compare(ctx context.Context, s *admission.State, topics bounds) error {
+	start, end := topics.of(kafka.TopicIngress, s.Partition)
+	if s.Next < start {
+		return &stopError{"ingress_gap", fmt.Sprintf("the next record to judge is %d, but ingress begins at %d: %d records were deleted unread", s.Next, start, start-s.Next)}
 	}
-	if s.next > end {
-		return torn("the state has judged ingress up to %d, but it ends at %d", s.next, end)
+	if s.Next > end {
+		return torn("the state has judged ingress up to %d, but it ends at %d", s.Next, end)
 	}
 	for _, x := range []struct {
 		topic string
-		e     *ends
-	}{{kafka.TopicEvents, &s.log}, {kafka.TopicDeadLetter, &s.dead}} {
-		start, end := topics.of(x.topic, s.partition)
+		e     *admission.Ends
+	}{{kafka.TopicEvents, &s.Log}, {kafka.TopicDeadLetter, &s.Dead}} {
+		start, end := topics.of(x.topic, s.Partition)
 		if end < x.e.Next {
-			return torn("%s-%d ends at %d; the state knows of offset %d", x.topic, s.partition, end, x.e.Next)
+			return torn("%s-%d ends at %d; the state knows of offset %d", x.topic, s.Partition, end, x.e.Next)
 		}
-		n, last, err := c.countOurs(ctx, x.topic, s.partition, max(start, x.e.Next), end)
+		n, last, err := c.countOurs(ctx, x.topic, s.Partition, max(start, x.e.Next), end)
 		if err != nil {
 			return err
 		}
 		trimmed := start > x.e.Next // then some of the last transaction may be gone by right
 		if n != x.e.Count && !(trimmed && n < x.e.Count) {
-			return torn("%s-%d holds %d records from offset %d, the state says %d", x.topic, s.partition, n, x.e.Next, x.e.Count)
+			return torn("%s-%d holds %d records from offset %d, the state says %d", x.topic, s.Partition, n, x.e.Next, x.e.Count)
 		}
 		x.e.Next, x.e.Count = max(x.e.Next, last+1), 0
 	}

@@ -14,6 +14,10 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 func TestRun_AdmitsRefusesAndDropsRepeatsEndToEnd(t *testing.T) {
@@ -23,13 +27,13 @@ func TestRun_AdmitsRefusesAndDropsRepeatsEndToEnd(t *testing.T) {
 	var events []*event.Event
 	for i := range 5 {
 		tenant := fmt.Sprintf("t%d", i)
-		events = append(events, created(keys, tenant))
+		events = append(events, sequencertest.Created(keys, tenant))
 		for j := range 20 {
-			events = append(events, lead(tenant, fmt.Sprint(j)))
+			events = append(events, sequencertest.Lead(tenant, fmt.Sprint(j)))
 		}
-		events = append(events, lead(tenant, "3")) // a repeat
+		events = append(events, sequencertest.Lead(tenant, "3")) // a repeat
 	}
-	events = append(events, lead("nobody", "1"))
+	events = append(events, sequencertest.Lead("nobody", "1"))
 	send(t, cfg, events...)
 	log := waitLogged(t, cfg, 5*21)
 	checkLog(t, log)
@@ -43,12 +47,12 @@ func TestRun_AdmitsRefusesAndDropsRepeatsEndToEnd(t *testing.T) {
 	if code, _ := kafka.Header(dead[0], event.DeadCode); code != string(event.CodeUnknownTenant) {
 		t.Fatalf("dead letter for %s", code)
 	}
-	want := map[string]counts{"": {Refused: 1}}
+	want := map[string]admission.Counts{"": {Refused: 1}}
 	for i := range 5 {
-		want[fmt.Sprintf("t%d", i)] = counts{Admitted: 21, Duplicates: 1}
+		want[fmt.Sprintf("t%d", i)] = admission.Counts{Admitted: 21, Duplicates: 1}
 	}
 	kafkatest.WaitFor(t, "every record in the ledger", func(ctx context.Context) bool {
-		got, err := Ledgers(ctx, cfg)
+		got, err := statelog.Ledgers(ctx, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,13 +64,13 @@ func TestRun_GoesOnAfterARestart(t *testing.T) {
 	cfg := kafkatest.Start(t)
 	keys := event.NewKeyring()
 	r := start(t, testConfig(cfg, keys, "0"))
-	send(t, cfg, created(keys, "a"), lead("a", "1"), lead("a", "2"))
+	send(t, cfg, sequencertest.Created(keys, "a"), sequencertest.Lead("a", "1"), sequencertest.Lead("a", "2"))
 	waitLogged(t, cfg, 3)
 	r.halt()
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
-	send(t, cfg, lead("a", "2"), lead("a", "3"))
+	send(t, cfg, sequencertest.Lead("a", "2"), sequencertest.Lead("a", "3"))
 	start(t, testConfig(cfg, keys, "0"))
 	log := waitLogged(t, cfg, 4)
 	checkLog(t, log)
@@ -128,25 +132,25 @@ func TestStage_TakesNoMoreOfAPartitionThanOneStateRecordHolds(t *testing.T) {
 			p := &partition{phase: running, state: emptyState()}
 			for i := range records {
 				name := fmt.Sprintf("%063d", i%tt.tenants)
-				p.state.tenants[name] = &tenant{status: statusActive, sequence: math.MaxInt64 - records,
-					derivers: map[string]int64{"rules": math.MaxInt64, "gohighlevel": math.MaxInt64, "deadletter": math.MaxInt64}}
-				p.push(ingressRecord(lead(name, fmt.Sprint(i)), int64(i)))
+				p.state.Tenants[name] = &admission.Tenant{Status: admission.StatusActive, Sequence: math.MaxInt64 - records,
+					Derivers: map[string]int64{"rules": math.MaxInt64, "gohighlevel": math.MaxInt64, "deadletter": math.MaxInt64}}
+				p.push(ingressRecord(sequencertest.Lead(name, fmt.Sprint(i)), int64(i)))
 			}
-			schemas := newSchemaCache(testSchemas)
+			schemas := newSchemaCache(sequencertest.Schemas)
 			defer schemas.close()
 			id, _, err := event.Unframe(p.pending[0].Value)
 			if err != nil {
 				t.Fatal(err)
 			}
-			schemas.found[id] = testSchemas.byID[id]
+			schemas.found[id] = sequencertest.Schemas.ByID[id]
 			c := staging(p, schemas, records)
 			b := c.stage()
 			if len(b.parts) != 1 || len(b.parts[0].log) != b.n || !tt.want(b.n) {
 				t.Fatalf("%d records of one partition in a transaction", b.n)
 			}
 			b.records()
-			if got := b.parts[0].delta; got > maxDelta || got > b.parts[0].o.size {
-				t.Errorf("a state record of %d bytes, thought to be at most %d", got, b.parts[0].o.size)
+			if got := b.parts[0].delta; got > maxDelta || got > b.parts[0].o.Size {
+				t.Errorf("a state record of %d bytes, thought to be at most %d", got, b.parts[0].o.Size)
 			}
 		})
 	}
@@ -171,9 +175,9 @@ func (a *asked) SchemaByID(ctx context.Context, id int32) (*avro.Schema, error) 
 func TestStage_WaitsOnceForManyUnknownSchemas(t *testing.T) {
 	const records = 3 * maxAhead
 	p := &partition{phase: running, state: emptyState()}
-	p.state.tenants["acme"] = &tenant{status: statusActive}
+	p.state.Tenants["acme"] = &admission.Tenant{Status: admission.StatusActive}
 	for i := range records {
-		e := lead("acme", fmt.Sprint(i))
+		e := sequencertest.Lead("acme", fmt.Sprint(i))
 		e.Value = event.Frame(int32(1_000_000+i), []byte("x"))
 		p.push(ingressRecord(e, int64(i)))
 	}
@@ -205,20 +209,20 @@ func TestStage_WaitsOnceForManyUnknownSchemas(t *testing.T) {
 
 func TestRemembers_CountsTheKeysOfTheTransactionInFlight(t *testing.T) {
 	p := &partition{phase: running, state: emptyState()}
-	p.state.tenants["acme"] = &tenant{status: statusActive}
-	p.push(ingressRecord(lead("acme", "1"), 0))
-	schemas := newSchemaCache(testSchemas)
+	p.state.Tenants["acme"] = &admission.Tenant{Status: admission.StatusActive}
+	p.push(ingressRecord(sequencertest.Lead("acme", "1"), 0))
+	schemas := newSchemaCache(sequencertest.Schemas)
 	defer schemas.close()
 	id, _, err := event.Unframe(p.pending[0].Value)
 	if err != nil {
 		t.Fatal(err)
 	}
-	schemas.found[id] = testSchemas.byID[id]
+	schemas.found[id] = sequencertest.Schemas.ByID[id]
 	c := staging(p, schemas, 1)
 	b := c.stage()
-	c.memory = newKeyMemory(2 * (p.state.keys.bytes() + 100_000)) // half of it is one partition's, half is for any that needs it
+	c.memory = keys.NewMemory(2 * (p.state.Keys.Bytes() + 100_000)) // half of it is one partition's, half is for any that needs it
 	most := 1
-	for c.memory.admit(0, p.state.keys, most+1) == nil {
+	for c.memory.Admit(0, p.state.Keys, most+1) == nil {
 		most++
 	}
 	if !c.remembers(p, most) {
@@ -233,8 +237,8 @@ func TestRemembers_CountsTheKeysOfTheTransactionInFlight(t *testing.T) {
 func TestBatch_WritesNothingOfAPartitionThatLeftWhileItWasJudged(t *testing.T) {
 	state := emptyState()
 	of := func(id int32, n int) *staged {
-		o := newOverlay(state, nil, 0)
-		return &staged{p: &partition{id: id, state: state}, o: o, record: newDelta(state, o), n: n, log: []*kafka.Record{{Topic: kafka.TopicEvents, Partition: id}}}
+		o := admission.NewOverlay(state, nil, 0)
+		return &staged{p: &partition{id: id, state: state}, o: o, record: admission.NewDelta(state, o), n: n, log: []*kafka.Record{{Topic: kafka.TopicEvents, Partition: id}}}
 	}
 	b := &batch{parts: []*staged{of(1, 3), of(2, 4)}, n: 7}
 	b.keep(func(st *staged) bool { return st.p.id == 2 })

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 type phase int
@@ -38,7 +41,7 @@ type partition struct {
 	retry      time.Time // when to look again, for all phases but running
 	loading    int       // waiting until the schema cache's generation is another; 0: not
 	reason     string    // what was announced: of waiting and stopped, as the metric's label has it
-	state      *State
+	state      *admission.State
 	reset      *Reset
 	pending    []*kafka.Record  // read, not judged yet
 	held       int              // bytes of pending
@@ -60,7 +63,7 @@ type session struct {
 	parts      map[int32]*partition
 	restored   chan restored
 	wake       chan struct{}
-	memory     *keyMemory
+	memory     *keys.Memory
 	tasks      sync.WaitGroup
 	flight     *flight       // nil: none
 	lastEnd    time.Time     // of the last commit
@@ -86,7 +89,7 @@ func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	c := &session{sequencer: s, txn: txn, reader: reader, parts: map[int32]*partition{}, restored: make(chan restored, s.partitions), wake: make(chan struct{}, 1), memory: newKeyMemory(s.cfg.KeyMemory)}
+	c := &session{sequencer: s, txn: txn, reader: reader, parts: map[int32]*partition{}, restored: make(chan restored, s.partitions), wake: make(chan struct{}, 1), memory: keys.NewMemory(s.cfg.KeyMemory)}
 	defer c.close()
 	s.schemas.onLoaded(c.wakeUp)
 	tasks, cancelTasks := context.WithCancel(ctx)
@@ -204,7 +207,7 @@ func (c *session) drop(p *partition) {
 	c.m.keys.DeleteLabelValues(label(p.id))
 	c.m.forget(p.id)
 	c.m.keyBytes.DeleteLabelValues(label(p.id))
-	c.memory.forget(p.id)
+	c.memory.Forget(p.id)
 	delete(c.parts, p.id)
 }
 
@@ -271,13 +274,13 @@ func (c *session) collect() {
 // run starts to read a partition from where its state says.
 func (c *session) run(p *partition) {
 	c.leave(p)
-	p.phase, p.pending, p.held, p.tail = running, nil, 0, p.state.next
-	c.reader.Add(p.id, p.state.next)
+	p.phase, p.pending, p.held, p.tail = running, nil, 0, p.state.Next
+	c.reader.Add(p.id, p.state.Next)
 	took := time.Since(p.assigned)
 	c.m.restore.Observe(took.Seconds())
 	c.m.restoredIn(p, took)
 	c.m.window(p)
-	c.log.Info("partition restored", "partition", p.id, "log_id", p.state.logID, "next", p.state.next, "tenants", len(p.state.tenants), "keys", p.state.keys.len(), "took", took)
+	c.log.Info("partition restored", "partition", p.id, "log_id", p.state.LogID, "next", p.state.Next, "tenants", len(p.state.Tenants), "keys", p.state.Keys.Len(), "took", took)
 }
 
 // revisit looks again at partitions that wait for a time.
@@ -303,7 +306,7 @@ func (c *session) revisit(tasks context.Context) {
 func label(partition int32) string { return fmt.Sprint(partition) }
 
 // nameStrays tells of what a restore passed over; once, though a partition that is stopped is restored again and again.
-func (c *session) nameStrays(p *partition, s Stray) {
+func (c *session) nameStrays(p *partition, s statelog.Stray) {
 	c.m.strays.WithLabelValues(label(p.id)).Set(float64(s.Records))
 	if s.Records > p.strays {
 		c.log.Error("somebody else writes to the sequencer's state; such records are ignored", "topic", kafka.TopicState, "partition", p.id,

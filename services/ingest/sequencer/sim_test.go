@@ -20,6 +20,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 // Of the simulation: NEURONX_TEST_SEEDS says how many seeds to run, NEURONX_TEST_SEED which one, if only one.
@@ -93,7 +94,7 @@ type sim struct {
 	v       *kafkatest.Virtual
 	clean   *kafkatest.Link // of the checks
 	keys    *event.Keyring
-	schemas *catalogue
+	schemas *sequencertest.Catalogue
 	slots   []*simSlot
 	hist    *history
 	calm    atomic.Bool
@@ -111,7 +112,7 @@ type sim struct {
 func newSim(t *testing.T, seed uint64) *sim {
 	s := &sim{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), v: kafkatest.StartVirtual(t, 3, simPartitions), keys: event.NewKeyring(),
-		schemas: &catalogue{byID: testSchemas.byID, byType: testSchemas.byType}, hist: newHistory(), began: time.Now(),
+		schemas: &sequencertest.Catalogue{ByID: sequencertest.Schemas.ByID, ByType: sequencertest.Schemas.ByType}, hist: newHistory(), began: time.Now(),
 	}
 	s.clean = s.v.Link(nil)
 	s.harsh = []float64{0, 0.3, 1}[s.rng.IntN(3)]
@@ -229,7 +230,7 @@ func (s *sim) run() []string {
 	s.calm.Store(true)
 	s.tell("calm")
 	s.lag(0)
-	s.schemas.setDown(false)
+	s.schemas.SetDown(false)
 	cancel()
 	producing.Wait()
 	for _, x := range s.slots[:2] {
@@ -247,10 +248,10 @@ func (s *sim) act() {
 	switch n := s.rng.IntN(12); {
 	case n == 0:
 		s.tell("the registry is away for %v", away)
-		s.schemas.setDown(true)
+		s.schemas.SetDown(true)
 		s.later.Go(func() {
 			time.Sleep(away)
-			s.schemas.setDown(false)
+			s.schemas.SetDown(false)
 		})
 	case n == 1:
 		s.tell("leaders and coordinators move")

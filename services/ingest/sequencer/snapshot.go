@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 // snapshotDue writes a snapshot of at most one partition that is due for one, and trims the state topic below the last but one.
@@ -28,13 +30,13 @@ func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
 		return nil
 	}
 	var recs []*kafka.Record
-	for _, chunk := range snapshot(p.state) {
-		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.id, Value: chunk, Headers: SealState(c.cfg.Keys, chunk)})
+	for _, chunk := range admission.Snapshot(p.state) {
+		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.id, Value: chunk, Headers: statelog.Seal(c.cfg.Keys, chunk)})
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
 	// The unchanged offset fences it: a snapshot by somebody who no longer owns the partition must not be.
-	offsets := map[int32]kafka.TxnOffset{p.id: {Next: p.state.next, Epoch: p.epoch, Metadata: c.metadata(p.state.logID), Assignment: p.assignment}}
+	offsets := map[int32]kafka.TxnOffset{p.id: {Next: p.state.Next, Epoch: p.epoch, Metadata: c.metadata(p.state.LogID), Assignment: p.assignment}}
 	if err := c.write(ctx, recs, offsets); err != nil {
 		c.m.transactions.WithLabelValues("failed").Inc()
 		return fmt.Errorf("snapshot of partition %d: %w", p.id, err)

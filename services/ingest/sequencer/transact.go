@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 // endTimeout bounds one transaction once it has begun, also when the process is asked to stop in the middle of it.
@@ -45,7 +47,7 @@ func (c *session) launch(ctx context.Context, b *batch) {
 	recs, offsets := b.records(), make(map[int32]kafka.TxnOffset, len(b.parts))
 	for _, st := range b.parts {
 		st.p.flying = st
-		offsets[st.p.id] = kafka.TxnOffset{Next: st.o.next, Epoch: st.epoch, Metadata: c.metadata(st.p.state.logID), Assignment: st.p.assignment}
+		offsets[st.p.id] = kafka.TxnOffset{Next: st.o.Next, Epoch: st.epoch, Metadata: c.metadata(st.p.state.LogID), Assignment: st.p.assignment}
 	}
 	f := &flight{b: b, landed: make(chan error, 1)}
 	c.flight = f
@@ -56,7 +58,7 @@ func (c *session) launch(ctx context.Context, b *batch) {
 		defer cancel()
 		for _, r := range recs {
 			if r.Topic == kafka.TopicState {
-				r.Headers = SealState(c.cfg.Keys, r.Value)
+				r.Headers = statelog.Seal(c.cfg.Keys, r.Value)
 			}
 		}
 		err := c.write(ctx, recs, offsets)
@@ -118,9 +120,9 @@ func (c *session) merge(b *batch) {
 	for _, st := range b.parts {
 		p := st.p
 		if debug {
-			c.log.Debug("committed", "partition", p.id, "from", p.state.next, "next", st.o.next, "records", st.n, "log", after(st.log), "forwards", len(st.forwards))
+			c.log.Debug("committed", "partition", p.id, "from", p.state.Next, "next", st.o.Next, "records", st.n, "log", after(st.log), "forwards", len(st.forwards))
 		}
-		p.state.merge(st.o, after(st.log), after(st.dead))
+		p.state.Merge(st.o, after(st.log), after(st.dead))
 		p.flying = nil
 		p.epoch = st.epoch
 		p.deltaBytes += st.delta
@@ -163,13 +165,13 @@ func (b *batch) keep(fn func(*staged) bool) {
 func (b *batch) records() []*kafka.Record {
 	recs := make([]*kafka.Record, 0, b.n+len(b.parts))
 	for _, st := range b.parts {
-		st.o.settle()
+		st.o.Rebase()
 		recs = append(recs, st.log...)
 		recs = append(recs, st.dead...)
 		recs = append(recs, st.receipts...)
 		recs = append(recs, st.forwards...)
-		value := st.record.encode(st.p.state)
-		st.record, st.delta = delta{}, len(value)
+		value := st.record.Encode(st.p.state)
+		st.record, st.delta = admission.Delta{}, len(value)
 		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: st.p.id, Value: value})
 	}
 	return recs

@@ -8,7 +8,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 // givenNumber is the last number that a deriver's outbox gave out for a tenant.
@@ -40,7 +40,7 @@ func (c *cli) checkOutboxNumbers(ctx context.Context) []finding {
 	if err != nil {
 		return []finding{fail(err, "doctor needs the role neuronx_ops")}
 	}
-	has, err := sequencer.AllNumbers(ctx, cfg, keys)
+	has, err := statelog.AllNumbers(ctx, cfg, keys)
 	if kafka.Unauthorized(err) {
 		return []finding{unseen(err, "the ACL Read on the topic "+kafka.TopicState)}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 func (c *cli) outbox() *cobra.Command {
@@ -71,12 +71,12 @@ what waits behind it, and what is derived from now on, follows the number before
 				return err
 			}
 			box := outbox.New(deriver, keys)
-			last, err := sequencer.LastNumbers(ctx, cfg, keys, args[0])
+			last, err := statelog.LastNumbers(ctx, cfg, keys, args[0])
 			if err != nil {
 				return failed("read the sequencer's state", err)
 			}
 			read := func() (int64, error) {
-				last, err := sequencer.LastNumbers(ctx, cfg, keys, args[0])
+				last, err := statelog.LastNumbers(ctx, cfg, keys, args[0])
 				return last[deriver], err
 			}
 			jump, err := closeJump(ctx, pool, box, args[0], read, execute)
@@ -88,7 +88,7 @@ what waits behind it, and what is derived from now on, follows the number before
 				return failed("look at the outbox", err)
 			}
 			// Again: the number of a row that left the outbox in between is used up by now.
-			if last, err = sequencer.LastNumbers(ctx, cfg, keys, args[0]); err != nil {
+			if last, err = statelog.LastNumbers(ctx, cfg, keys, args[0]); err != nil {
 				return failed("read the sequencer's state", err)
 			}
 			gaps = slices.DeleteFunc(gaps, func(n int64) bool { return n <= last[deriver] })

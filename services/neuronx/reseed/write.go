@@ -12,7 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 	"github.com/neuronx/engine/services/rules"
 )
 
@@ -135,7 +135,7 @@ func (r *run) write(ctx context.Context, reader *archive.Reader, p *Partition, h
 		}
 	}
 	door := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p.Partition}
-	seed := sequencer.NewSeed(r.ids[kafka.TopicIngress], p.Partition, p.LogID, r.starts[door], r.opt.KeyWindow)
+	seed := admission.NewSeed(r.ids[kafka.TopicIngress], p.Partition, p.LogID, r.starts[door], r.opt.KeyWindow)
 	var pending []*kafka.Record
 	p.next = map[string]int64{}
 	n := int64(0)
@@ -178,7 +178,7 @@ func (r *run) write(ctx context.Context, reader *archive.Reader, p *Partition, h
 }
 
 // seal checks the end of the partition and takes the state's records.
-func (r *run) seal(ctx context.Context, p *Partition, seed *sequencer.Seed, heads []head) error {
+func (r *run) seal(ctx context.Context, p *Partition, seed *admission.Seed, heads []head) error {
 	ends, err := r.admin.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func (r *run) seal(ctx context.Context, p *Partition, seed *sequencer.Seed, head
 	}
 	p.Keys = seed.Keys()
 	if p.Events > 0 {
-		p.records = seed.Records(end, ends[kafka.TopicPartition{Topic: kafka.TopicDeadLetter, Partition: p.Partition}])
+		p.records = admission.Snapshot(seed.State(end, ends[kafka.TopicPartition{Topic: kafka.TopicDeadLetter, Partition: p.Partition}]))
 	}
 	return nil
 }
