@@ -146,7 +146,7 @@ func (s *session) reconcile() {
 			continue
 		}
 		l := &lane{topic: t, tenant: tenant, home: home, assignment: n}
-		l.limits = s.cfg.Rates(tenant)
+		l.limit(time.Now(), s.cfg.Rates(tenant))
 		for p := range t.Partitions {
 			l.parts = append(l.parts, &part{tp: kafka.TopicPartition{Topic: name, Partition: p}, epoch: -1})
 		}
@@ -157,7 +157,7 @@ func (s *session) reconcile() {
 	if time.Since(s.lastRates) > time.Second {
 		s.lastRates = time.Now()
 		for _, l := range s.lanes {
-			l.limits = s.cfg.Rates(l.tenant)
+			l.limit(s.lastRates, s.cfg.Rates(l.tenant))
 		}
 	}
 	if !changed {
