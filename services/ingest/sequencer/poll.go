@@ -35,22 +35,9 @@ func (c *session) poll(ctx context.Context) bool {
 
 // pollOnce reads once, up to limit records, and returns early, with woken, when the assignment changed or a task finished.
 func (c *session) pollOnce(ctx context.Context, wait time.Duration, limit int) (woken bool) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-c.wake:
-			woken = true
-		case <-c.txn.Changed():
-			woken = true
-		case <-ctx.Done():
-		}
-		cancel()
-	}()
-	recs, failed := c.reader.Poll(ctx, limit)
-	cancel()
-	<-done
+	var recs []*kafka.Record
+	var failed map[int32]error
+	woken = c.Await(ctx, wait, func(ctx context.Context) { recs, failed = c.reader.Poll(ctx, limit) })
 	c.tellRead(ctx, recs)
 	for _, r := range recs {
 		if p := c.parts[r.Partition]; p != nil && r.Offset >= p.tail {

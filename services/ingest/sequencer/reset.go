@@ -56,7 +56,7 @@ func (c *session) undo(p *partition) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	o := kafka.TxnOffset{Next: p.state.Next, Epoch: -1, Metadata: c.metadata(p.state.LogID), Assignment: p.assignment}
-	if err := c.txn.CommitPlain(ctx, p.id, o); err != nil {
+	if err := c.Txn.CommitPlain(ctx, p.id, o); err != nil {
 		c.log.Warn("offset of the group not set back yet", "partition", p.id, "err", err)
 		p.retry = time.Now().Add(retryUndo)
 		return
@@ -78,7 +78,7 @@ func (p *partition) reportedOrLate(c *session) bool {
 		c.reports.Go(func() {
 			c.report(r)
 			close(r.reported)
-			c.wakeUp()
+			c.Wake.Set()
 		})
 	}
 	select {

@@ -59,7 +59,7 @@ func (c *session) startRestore(tasks context.Context, p *partition) {
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(tasks)
 	id, assignment := p.id, p.assignment
-	c.tasks.Go(func() {
+	c.Tasks.Go(func() {
 		for {
 			r := restored{partition: id, assignment: assignment}
 			if r.err = c.restore(ctx, &r); r.err != nil || ctx.Err() != nil {
@@ -72,7 +72,7 @@ func (c *session) startRestore(tasks context.Context, p *partition) {
 			if r.err == nil || errors.As(r.err, &stop) {
 				select {
 				case c.restored <- r:
-					c.wakeUp()
+					c.Wake.Set()
 				case <-ctx.Done():
 				}
 				return
@@ -188,7 +188,7 @@ func (c *session) settledOffset(ctx context.Context, partition int32) (kafka.Com
 func (c *session) stableOffset(ctx context.Context, partition int32, wait time.Duration) (kafka.Committed, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	return c.txn.StableOffset(ctx, partition)
+	return c.Txn.StableOffset(ctx, partition)
 }
 
 // unstable is a transaction that has been open for longer than it may. The session's watch ends those that hang on the partition's
@@ -243,7 +243,7 @@ func (c *session) read(ctx context.Context, topic string, partition int32, from,
 func (c *session) load(ctx context.Context, r *restored, topics bounds) (*admission.State, error) {
 	start, end := topics.of(kafka.TopicState, r.partition)
 	l := &admission.Loader{
-		TopicID: c.txn.TopicID(), Partition: r.partition, Trimmed: start > 0, Window: c.cfg.KeyWindow,
+		TopicID: c.Txn.TopicID(), Partition: r.partition, Trimmed: start > 0, Window: c.cfg.KeyWindow,
 		Room: func(w *keys.Window, more int) error { return c.memory.Restore(r.partition, w, more) },
 	}
 	stray, err := statelog.Load(l, c.cfg.Keys, func(fn func(*kafka.Record) error) error {
@@ -296,7 +296,7 @@ func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*a
 			return nil, err
 		}
 	}
-	s := admission.NewState(c.txn.TopicID(), partition, uuid.NewString(), c.cfg.KeyWindow)
+	s := admission.NewState(c.Txn.TopicID(), partition, uuid.NewString(), c.cfg.KeyWindow)
 	s.Next, _ = topics.of(kafka.TopicIngress, partition)
 	return s, nil
 }

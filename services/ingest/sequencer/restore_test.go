@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 	"github.com/neuronx/engine/services/ingest/sequencer/keys"
 	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
+	"github.com/neuronx/engine/services/ingest/worker"
 )
 
 // unheard is a publisher whose answer never comes.
@@ -130,7 +131,7 @@ func TestAgreed_AFindingBetweenTwoMomentsOfAnotherOwnersWorkStopsNothing(t *test
 
 	// The state's end is asked after the other owner's transaction, that of its dead letters before.
 	before := ends()
-	s := admission.NewState(c.txn.TopicID(), partition, uuid.NewString(), 0)
+	s := admission.NewState(c.Txn.TopicID(), partition, uuid.NewString(), 0)
 	s.Dead.Count = 1
 	for _, chunk := range admission.Snapshot(s) {
 		if err := kafka.ProduceAtomically(t.Context(), cfg, "owner", []*kafka.Record{{Topic: state.Topic, Partition: partition, Value: chunk}}); err != nil {
@@ -171,5 +172,5 @@ func restorer(t *testing.T, cfg kafka.Config) *session {
 	t.Cleanup(txn.Close)
 	config := testConfig(cfg, event.NewKeyring(), "0")
 	config.setDefaults()
-	return &session{sequencer: &sequencer{cfg: config, log: slog.New(slog.DiscardHandler), admin: admin}, txn: txn, memory: keys.NewMemory(config.KeyMemory)}
+	return &session{sequencer: &sequencer{cfg: config, log: slog.New(slog.DiscardHandler), admin: admin}, Worker: &worker.Worker{Txn: txn}, memory: keys.NewMemory(config.KeyMemory)}
 }

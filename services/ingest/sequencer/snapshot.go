@@ -23,8 +23,8 @@ func (c *session) snapshotDue(ctx, tasks context.Context) error {
 }
 
 func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
-	c.txn.Hold()
-	defer c.txn.Release()
+	c.Txn.Hold()
+	defer c.Txn.Release()
 	c.reconcileHeld()
 	if c.parts[p.id] != p {
 		return nil
@@ -33,11 +33,9 @@ func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
 	for _, chunk := range admission.Snapshot(p.state) {
 		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.id, Value: chunk, Headers: statelog.Seal(c.cfg.Keys, chunk)})
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-	defer cancel()
 	// The unchanged offset fences it: a snapshot by somebody who no longer owns the partition must not be.
 	offsets := map[int32]kafka.TxnOffset{p.id: {Next: p.state.Next, Epoch: p.epoch, Metadata: c.metadata(p.state.LogID), Assignment: p.assignment}}
-	if err := c.write(ctx, recs, offsets); err != nil {
+	if err := c.Write(ctx, recs, func(ctx context.Context) error { return c.Txn.Commit(ctx, offsets) }); err != nil {
 		c.m.transactions.WithLabelValues("failed").Inc()
 		return fmt.Errorf("snapshot of partition %d: %w", p.id, err)
 	}
@@ -51,7 +49,7 @@ func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
 	}
 	if len(p.snapshots) == 2 {
 		id, before := p.id, p.snapshots[0]
-		c.tasks.Go(func() {
+		c.Tasks.Go(func() {
 			if err := c.admin.DeleteRecords(tasks, map[kafka.TopicPartition]int64{{Topic: kafka.TopicState, Partition: id}: before}); err != nil && tasks.Err() == nil {
 				c.log.Warn("state topic not trimmed", "partition", id, "err", err)
 			}

@@ -2,7 +2,6 @@ package sequencer
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -10,9 +9,6 @@ import (
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
-
-// endTimeout bounds one transaction once it has begun, also when the process is asked to stop in the middle of it.
-const endTimeout = 15 * time.Second
 
 // flight is the one transaction that is being written. Its goroutine has the transactional session to itself until it has landed; the
 // loop judges the next records meanwhile, over what the flight will have made of the state.
@@ -37,11 +33,11 @@ func (c *session) transact(ctx, tasks context.Context) error {
 // launch begins to write a batch in one transaction, with the offsets of all partitions that it touches. No other may be in flight.
 func (c *session) launch(ctx context.Context, b *batch) {
 	// No partition can be taken away between here and the landing, unless this member is thrown out of the group; then the commit fails.
-	c.txn.Hold()
+	c.Txn.Hold()
 	c.reconcileHeld()
 	b.keep(func(st *staged) bool { return c.parts[st.p.id] == st.p })
 	if len(b.parts) == 0 {
-		c.txn.Release()
+		c.Txn.Release()
 		return
 	}
 	recs, offsets := b.records(), make(map[int32]kafka.TxnOffset, len(b.parts))
@@ -51,21 +47,18 @@ func (c *session) launch(ctx context.Context, b *batch) {
 	}
 	f := &flight{b: b, landed: make(chan error, 1)}
 	c.flight = f
-	// A stop of the process lets the transaction finish.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	began := time.Now()
-	c.tasks.Go(func() {
-		defer cancel()
+	c.Tasks.Go(func() {
 		for _, r := range recs {
 			if r.Topic == kafka.TopicState {
 				r.Headers = statelog.Seal(c.cfg.Keys, r.Value)
 			}
 		}
-		err := c.write(ctx, recs, offsets)
+		err := c.Write(ctx, recs, func(ctx context.Context) error { return c.Txn.Commit(ctx, offsets) })
 		f.ended = time.Now()
 		f.took = f.ended.Sub(began)
 		f.landed <- err
-		c.wakeUp()
+		c.Wake.Set()
 	})
 }
 
@@ -78,7 +71,7 @@ func (c *session) land(ctx, tasks context.Context) error {
 	if f := c.flight; f != nil {
 		err := <-f.landed
 		c.flight = nil
-		c.txn.Release()
+		c.Txn.Release()
 		if err != nil {
 			c.m.transactions.WithLabelValues("failed").Inc()
 			return err
@@ -89,23 +82,9 @@ func (c *session) land(ctx, tasks context.Context) error {
 		c.m.txnRecords.Observe(float64(f.b.n))
 		c.merge(f.b)
 	}
-	c.reportErrors()
+	c.ReportErrors()
 	c.undoDue()
 	return c.snapshotDue(ctx, tasks)
-}
-
-// write is one transaction: begin, produce, commit.
-func (c *session) write(ctx context.Context, recs []*kafka.Record, offsets map[int32]kafka.TxnOffset) error {
-	if err := c.txn.ClearRevoked(ctx); err != nil {
-		return fmt.Errorf("clear revoked: %w", err)
-	}
-	if err := c.txn.Begin(); err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	if err := c.txn.Produce(ctx, recs); err != nil {
-		return err
-	}
-	return c.txn.Commit(ctx, offsets)
 }
 
 // transacted counts a committed transaction.
@@ -140,7 +119,7 @@ func (c *session) merge(b *batch) {
 
 // reconcileHeld drops what left since reconcile; what is new is restored later.
 func (c *session) reconcileHeld() {
-	now := c.txn.Assignment()
+	now := c.Txn.Assignment()
 	for id, p := range c.parts {
 		if now[id] != p.assignment {
 			c.drop(p)

@@ -88,7 +88,7 @@ func (c *session) watchStable(ctx context.Context) {
 		var stuck []kafka.TopicPartition
 		for _, topic := range watchedTopics {
 			oldest := 0.0
-			for id := range c.txn.Assignment() {
+			for id := range c.Txn.Assignment() {
 				tp := kafka.TopicPartition{Topic: topic, Partition: id}
 				age := seen.age(topic, id, stable[tp], end[tp], now)
 				if oldest = max(oldest, age); age > kafka.TxnTimeout.Seconds() {
@@ -97,7 +97,7 @@ func (c *session) watchStable(ctx context.Context) {
 			}
 			c.m.stableAge.WithLabelValues(topic).Set(oldest)
 		}
-		mine := c.txn.Assignment()
+		mine := c.Txn.Assignment()
 		for id := range mine {
 			if judged, ok := c.m.judgedTo(id); ok {
 				age := waiting.age(id, stable[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: id}], judged, now)
@@ -158,7 +158,7 @@ func (c *session) watchOrphans(ctx context.Context) {
 		// Twice, because a description may fall between the two halves of a rebalance.
 		if orphaned++; orphaned >= 2 {
 			c.log.Warn("partitions without an owner in a stable group; asking for a rebalance", "owned", len(covered), "partitions", c.partitions)
-			c.txn.Rebalance()
+			c.Txn.Rebalance()
 			orphaned = 0
 		}
 	}
