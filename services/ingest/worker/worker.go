@@ -101,14 +101,18 @@ func (w *Worker) ReportErrors() {
 // Await calls read with a context that ends after wait, or when the worker is woken or its assignment changes; woken says that it was
 // one of these.
 func (w *Worker) Await(ctx context.Context, wait time.Duration, read func(context.Context)) (woken bool) {
+	return await(ctx, wait, read, w.Wake, w.Txn.Changed())
+}
+
+func await(ctx context.Context, wait time.Duration, read func(context.Context), wake, changed <-chan struct{}) (woken bool) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		select {
-		case <-w.Wake:
+		case <-wake:
 			woken = true
-		case <-w.Txn.Changed():
+		case <-changed:
 			woken = true
 		case <-ctx.Done():
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func open(t *testing.T, cfg kafka.Config) (*Worker, *app.Readiness) {
+func open(t *testing.T, cfg kafka.Config) *Worker {
 	t.Helper()
 	ready := app.NewReadiness()
 	ready.Set("role", errors.New("joining the group"))
@@ -33,30 +34,41 @@ func open(t *testing.T, cfg kafka.Config) (*Worker, *app.Readiness) {
 		}
 		return ready.Err() == nil
 	})
-	return w, ready
+	return w
 }
 
 func TestAwait_EndsWhenItIsWokenAndSaysSo(t *testing.T) {
-	w, _ := open(t, kafkatest.Start(t))
-	kafkatest.WaitFor(t, "no change of the assignment", func(ctx context.Context) bool { return !w.Await(ctx, 50*time.Millisecond, func(context.Context) {}) })
-	read := func(ctx context.Context) { <-ctx.Done() }
-	w.Wake.Set()
-	w.Wake.Set() // a signal that nobody waits for is kept once
-	if !w.Await(t.Context(), time.Hour, read) {
+	wake, changed := NewSignal(), make(chan struct{}, 1)
+	awaits := func(wait time.Duration) bool {
+		return await(t.Context(), wait, func(ctx context.Context) { <-ctx.Done() }, wake, changed)
+	}
+	wake.Set()
+	wake.Set() // without effect: a signal that is not waited for is kept once
+	if !awaits(time.Hour) {
 		t.Error("ended without being woken")
 	}
-	if w.Await(t.Context(), time.Millisecond, read) {
+	if awaits(time.Millisecond) {
 		t.Error("woken twice by signals that were set before")
 	}
-	w.Tasks.Go(w.Wake.Set)
-	if !w.Await(t.Context(), time.Hour, read) {
+	changed <- struct{}{}
+	if !awaits(time.Hour) {
+		t.Error("ended without a change of the assignment")
+	}
+	var other sync.WaitGroup
+	other.Go(wake.Set)
+	if !awaits(time.Hour) {
 		t.Error("ended without being woken while it waited")
+	}
+	other.Wait()
+	if await(t.Context(), time.Hour, func(context.Context) {}, wake, changed) {
+		t.Error("a read that ended by itself is told as a wake-up")
 	}
 }
 
 func TestWrite_IsFinishedThoughItsContextEndedAndLeavesNothingWhereTheCommitFailed(t *testing.T) {
 	cfg := kafkatest.Start(t)
-	w, _ := open(t, cfg)
+	w := open(t, cfg)
+	kafkatest.WaitFor(t, "partition 0", func(context.Context) bool { return w.Txn.Assignment()[0] != 0 })
 	write := func(ctx context.Context, value string, failure error) error {
 		w.Txn.Hold()
 		defer w.Txn.Release()
