@@ -1,4 +1,4 @@
-// Package ingest is the engine's door: an HTTP role that takes CloudEvents, a
+// Package ingest is the engine's way in: an HTTP role that takes CloudEvents, a
 // forwarder of what tenants produce under their own Kafka credentials, and the
 // sequencer that alone writes the log.
 //

@@ -49,7 +49,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	brokers := kafka.FromSettings(cfg.Settings, "neuronx-ingest-"+rt.Slot)
 	rt.Ready.Set(rt.Name, errStarting)
 	if cfg.has(RoleHTTP) {
-		// What the other roles wait for must not keep clients from a door that can take their events.
+		// What the other roles wait for must not keep clients from an HTTP endpoint that can take their events.
 		rt.Ready.Serving(app.ComponentKafka, componentHTTP, componentDirectory)
 	}
 	err = rt.Wait(ctx, app.ComponentKafka, "check the topics", app.QuickAttempt, func(ctx context.Context) error {
@@ -72,7 +72,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 			return err
 		}
 	} else {
-		rt.Log.Warn("without a Postgres URL nobody compares the log with the archive: a Kafka that was wiped would be taken for a new one")
+		rt.Log.Warn("without a Postgres URL the log is not compared with the archive: a Kafka that was wiped would be taken for a new one")
 	}
 	// One producer, without linger: a request waits for its acknowledgement, so waiting for company would only add to it; under
 	// load requests that arrive while one is in flight share a batch anyway.

@@ -13,7 +13,7 @@ import (
 const (
 	// quantum is what a tenant of weight 1 may send in a round before the next one's turn, in bytes.
 	quantum = 64 << 10
-	// recordCost is what a record costs beside its bytes: a flood of empty records is a flood.
+	// recordCost is what a record costs besides its bytes: a flood of empty records is a flood.
 	recordCost = 256
 )
 

@@ -54,8 +54,8 @@ func TestPick_SharesBytesAndNotRecords(t *testing.T) {
 func TestPick_ARecordIsPaidForAndWhatIsNotUsedIsNotSaved(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	const four = 4 * quantum
-	beside := cost(&kafka.Record{Value: make([]byte, four)}) - four // what a record costs beside its value
-	large, small := full(50, four-beside, Limits{}), full(20_000, 1000, Limits{})
+	extra := cost(&kafka.Record{Value: make([]byte, four)}) - four // what a record costs besides its value
+	large, small := full(50, four-extra, Limits{}), full(20_000, 1000, Limits{})
 	if c := cost(large.pending[0]); c != four {
 		t.Fatalf("a record costs %d, want four quanta, %d", c, four)
 	}

@@ -61,7 +61,7 @@ type forwarder struct {
 	ready      *app.Readiness
 	m          *metrics
 	admin      *kafka.Admin
-	partitions int32 // of the door
+	partitions int32 // of ingress
 	topics     atomic.Pointer[map[string]kafka.Topic]
 	wake       worker.Signal
 }

@@ -23,13 +23,13 @@ type lane struct {
 	queue
 	topic      kafka.Topic
 	tenant     string
-	home       int32 // the door's partition of the tenant: whoever owns it forwards this topic
+	home       int32 // the tenant's partition of ingress: its owner forwards this topic
 	assignment int64
 	parts      []*part
 	away       bool // more of it is at hand than may be: it is not read on
 }
 
-// part is one partition of a landing topic; there is one, unless somebody made more.
+// part is one partition of a landing topic; there is one, unless more were made.
 type part struct {
 	tp      kafka.TopicPartition
 	open    bool             // it is read
@@ -64,11 +64,11 @@ type session struct {
 
 // runSession opens a session and works until something fails or ctx ends. committed says whether any transaction succeeded.
 func (f *forwarder) runSession(ctx context.Context) (committed bool, err error) {
-	door, err := f.admin.Topics(ctx, kafka.TopicIngress)
+	ingress, err := f.admin.Topics(ctx, kafka.TopicIngress)
 	if err != nil {
 		return false, err
 	}
-	if f.partitions = door[kafka.TopicIngress].Partitions; f.partitions == 0 {
+	if f.partitions = ingress[kafka.TopicIngress].Partitions; f.partitions == 0 {
 		return false, fmt.Errorf("topic %s does not exist; create it with: neuronx provision --execute", kafka.TopicIngress)
 	}
 	reader, err := kafka.NewTopicsReader(f.cfg.Kafka)
@@ -116,7 +116,7 @@ func (s *session) loop(ctx, tasks context.Context) error {
 	return ctx.Err()
 }
 
-// reconcile compares the lanes at hand with the topics that exist and with what this member owns of the door.
+// reconcile compares the lanes at hand with the topics that exist and with what this member owns of ingress.
 func (s *session) reconcile() {
 	known, owned, changed := s.known(), s.Txn.Assignment(), false
 	for name, l := range s.lanes {
@@ -211,7 +211,7 @@ func (s *session) openParts(ctx context.Context) error {
 		next, undone := beginAt(c, start, ask[tp])
 		if undone {
 			s.m.resets.Inc()
-			s.log.Warn("the group's offset is not the forwarder's; it begins with what the topic holds, and what was forwarded already is a duplicate at the door",
+			s.log.Warn("the group's offset is not the forwarder's; it begins with what the topic holds, and what was forwarded already is dropped as a duplicate",
 				"topic", tp.Topic, "partition", tp.Partition, "offset", c.Offset, "metadata", c.Metadata, "begin", next)
 		}
 		p.open, p.tail, p.putBack = true, next, undone
@@ -224,7 +224,7 @@ func (s *session) openParts(ctx context.Context) error {
 	return nil
 }
 
-// beginAt is the offset to read from: what we committed for this very topic, else the topic's beginning. undone says that somebody else
+// beginAt is the offset to read from: what we committed for this very topic, else the topic's beginning. undone says that another
 // set an offset, which is not followed.
 func beginAt(c kafka.Committed, start int64, id [16]byte) (next int64, undone bool) {
 	if c.Ours() && strings.HasSuffix(c.Metadata, fmt.Sprintf(":%x", id)) {

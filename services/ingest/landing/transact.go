@@ -24,7 +24,7 @@ func (s *session) transact(ctx context.Context) (wait time.Duration, err error) 
 	if early := time.Until(s.lastEnd.Add(s.cfg.Pace)); early > 0 && s.held() < s.cfg.MaxRecords {
 		return early, nil
 	}
-	// No partition of the door can be taken away between here and the commit, unless this member is thrown out of the group; then the
+	// No partition of ingress can be taken away between here and the commit, unless this member is thrown out of the group; then the
 	// commit fails.
 	s.Txn.Hold()
 	defer s.Txn.Release()
@@ -163,7 +163,7 @@ func (l *lane) oldest(p *part) time.Time {
 	return time.Time{}
 }
 
-// trimDue deletes from the landing topics what was committed the last time it was asked: personal data does not stay in two places, and a
+// trimDue deletes from the landing topics what was committed the last time it was asked: personal data does not stay in two topics, and a
 // lost offset costs minutes.
 func (s *session) trimDue(tasks context.Context) {
 	if time.Since(s.lastTrim) < s.cfg.TrimEvery {

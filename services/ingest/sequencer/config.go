@@ -34,7 +34,7 @@ type Config struct {
 	Publisher Publisher // optional: reports undone resets into the tenants' streams
 
 	// First is asked before a partition of which nothing was ever written gets its first state. ErrOtherLog says that something was, in
-	// a Kafka that is lost: the partition is stopped. Any other error is asked again. Nil: nobody knows.
+	// a Kafka that is lost: the partition is stopped. Any other error is asked again. Nil: it is not known.
 	First func(context.Context) error
 
 	MaxRecords     int           // of one transaction, default 10,000: a transaction costs the brokers some 10 ms, however much is in it
@@ -48,7 +48,7 @@ type Config struct {
 
 	Rates admission.Rates // of derived events, see there
 
-	// Now is the clock that append times are held against, and that stands in for them where the broker does not stamp. Default
+	// Now is the clock that append times are held against, and that replaces them where the broker does not stamp. Default
 	// time.Now; tests shift it.
 	Now func() time.Time
 }

@@ -40,7 +40,7 @@ func TestSimulation_AnOffsetOfOursBesideTheState(t *testing.T) {
 				})
 				r = start(t, testConfig(cfg, keys, "0"))
 				send(t, cfg, sequencertest.Lead("a", "2"))
-				time.Sleep(settle + 10*time.Second)
+				time.Sleep(openTxnWait + 10*time.Second)
 				after := logged(t, cfg)
 				checkLog(t, after)
 				switch err := r.ready.Err(); {

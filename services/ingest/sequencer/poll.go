@@ -81,7 +81,7 @@ func (c *session) tellRead(ctx context.Context, recs []*kafka.Record) {
 
 // skipUnread lets a record that inflates to more than is held, or the rest of a decompression bomb, be refused in the order of the partition,
 // under its last offset: waiting for a person would let one producer stop every tenant of the partition. It counts as one refusal, because
-// nobody looks how many records the rest has.
+// it is not known how many records the rest has.
 func (c *session) skipUnread(p *partition, fat *kafka.OversizeError) {
 	if p.unread == nil {
 		p.unread = map[int64]string{}
@@ -124,7 +124,7 @@ func (p *partition) push(r *kafka.Record) {
 // headerCost is what a header takes besides its bytes.
 const headerCost = 40
 
-// weight is how many bytes a record holds. Headers count: nobody bounds them before admission.
+// weight is how many bytes a record holds. Headers count: they are not bounded before admission.
 func weight(r *kafka.Record) int {
 	n := len(r.Key) + len(r.Value) + len(r.Headers)*headerCost
 	for i := range r.Headers {

@@ -70,7 +70,7 @@ func (c *session) undo(p *partition) {
 	c.run(p)
 }
 
-// reportedOrLate starts the report at the first call and says whether it is written, or nobody waits for it any longer.
+// reportedOrLate starts the report at the first call and says whether it is written, or is no longer waited for.
 func (p *partition) reportedOrLate(c *session) bool {
 	if p.reset.reported == nil {
 		p.reset.reported, p.reset.began = make(chan struct{}), time.Now()

@@ -25,9 +25,9 @@ const (
 )
 
 const (
-	// settle bounds the waiting for open transactions of the partition's last owner: its time-out, and enough for watchStable to end
+	// openTxnWait bounds the waiting for open transactions of the partition's last owner: its time-out, and enough for watchStable to end
 	// one that hangs, so that the partition need not be stopped for it.
-	settle       = kafka.TxnTimeout + 25*time.Second
+	openTxnWait  = kafka.TxnTimeout + 25*time.Second
 	retryRestore = 500 * time.Millisecond
 )
 
@@ -53,7 +53,7 @@ type restored struct {
 	err        error
 }
 
-// startRestore builds the state of a partition beside the loop.
+// startRestore builds the state of a partition in the background.
 func (c *session) startRestore(tasks context.Context, p *partition) {
 	p.phase = restoring
 	var ctx context.Context
@@ -89,11 +89,11 @@ func (c *session) startRestore(tasks context.Context, p *partition) {
 
 // restore reads the state topic and compares it with everything that it must agree with.
 func (c *session) restore(ctx context.Context, r *restored) error {
-	deadline := time.Now().Add(settle)
+	deadline := time.Now().Add(openTxnWait)
 	for {
 		// The group's offset first: it is given only when no transaction on the partition is open, so that all the last owner
 		// wrote lies below the high water that is asked next.
-		group, err := c.settledOffset(ctx, r.partition)
+		group, err := c.committedOffset(ctx, r.partition)
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 }
 
 // agreed is the state of the partition, which agrees with log, dead letters and ingress. A finding against it stands only if the bounds
-// that it was made with are still the ones: they come from several brokers, at several moments, and whoever was away between two of the
+// that it was made with are still the ones: they come from several brokers, at several moments, and a process that was away between two of the
 // answers, and is the owner no more, sees some from before and some from after the next owner's work.
 func (c *session) agreed(ctx context.Context, r *restored, topics bounds) (*admission.State, error) {
 	state, err := c.load(ctx, r, topics)
@@ -153,7 +153,7 @@ func (c *session) agreed(ctx context.Context, r *restored, topics bounds) (*admi
 	case again != nil:
 		return nil, fmt.Errorf("%w; whether it still is so was not answered: %s", again, stop.Error())
 	case now.written(r.partition) != topics.written(r.partition):
-		return nil, fmt.Errorf("somebody else wrote or trimmed meanwhile; what was found between: %s", stop.Error())
+		return nil, fmt.Errorf("another process wrote or trimmed meanwhile; what was found in between: %s", stop.Error())
 	}
 	return nil, stop.withStrays(r.stray)
 }
@@ -167,10 +167,10 @@ func (e *stopError) withStrays(s statelog.Stray) error {
 		"put the old ones back into the keyring and restart ingest before anything else", e.detail, s.Records, s.Offset, s.Why)}
 }
 
-// settledOffset is the group's offset without open transactions; one that hangs is ended (watchStable sees to the partition's topics).
-func (c *session) settledOffset(ctx context.Context, partition int32) (kafka.Committed, error) {
+// committedOffset is the group's offset without open transactions; one that hangs is ended (watchStable sees to the partition's topics).
+func (c *session) committedOffset(ctx context.Context, partition int32) (kafka.Committed, error) {
 	const last = 10 * time.Second
-	group, err := c.stableOffset(ctx, partition, settle-last)
+	group, err := c.stableOffset(ctx, partition, openTxnWait-last)
 	if err == nil || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return group, err
 	}
@@ -230,7 +230,7 @@ func (c *session) ends(ctx context.Context) (bounds, error) {
 
 // read calls fn with the committed records of [from, to). It ends when to is reached, so it waits for transactions that are open.
 func (c *session) read(ctx context.Context, topic string, partition int32, from, to int64, fn func(*kafka.Record) error) error {
-	rctx, cancel := context.WithTimeout(ctx, settle)
+	rctx, cancel := context.WithTimeout(ctx, openTxnWait)
 	defer cancel()
 	err := kafka.ReadRange(rctx, c.cfg.Kafka, topic, partition, from, to, fn)
 	if err != nil && rctx.Err() != nil && ctx.Err() == nil {
@@ -332,7 +332,7 @@ func (c *session) compare(ctx context.Context, s *admission.State, topics bounds
 	return nil
 }
 
-// countOurs counts the sequencer's records; what somebody else wrote there, who may not, must not stop the partition.
+// countOurs counts the sequencer's records; what another wrote there, without a right to, must not stop the partition.
 func (c *session) countOurs(ctx context.Context, topic string, partition int32, from, to int64) (n, last int64, err error) {
 	mark, foreign := "ce_logid", 0
 	if topic == kafka.TopicDeadLetter {

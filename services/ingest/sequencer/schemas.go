@@ -20,7 +20,7 @@ const (
 	maxAhead        = 64     // look-ups under way at once for records that are not at the head of their partition
 )
 
-// schemaCache answers at once: what it does not know it asks the registry for beside the loop, and says "unavailable" meanwhile.
+// schemaCache answers at once: what it does not know it asks the registry for in the background, and says "unavailable" meanwhile.
 type schemaCache struct {
 	source Schemas
 	ctx    context.Context

@@ -14,8 +14,8 @@ import (
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
-// world is all that the topics hold.
-type world struct {
+// contents is all that the topics hold.
+type contents struct {
 	ingress   map[int32]int64 // data records a partition
 	next      map[int32]int64 // offset after the last data record
 	states    map[int32]*admission.State
@@ -27,9 +27,9 @@ type world struct {
 	errs      []string
 }
 
-func (s *sim) look() world {
+func (s *sim) look() contents {
 	cfg := s.v.Config(s.clean)
-	w := world{ingress: map[int32]int64{}, next: map[int32]int64{}, states: map[int32]*admission.State{}, dead: map[string]int{}, perLog: map[int32]int64{}, perDead: map[int32]int64{}}
+	w := contents{ingress: map[int32]int64{}, next: map[int32]int64{}, states: map[int32]*admission.State{}, dead: map[string]int{}, perLog: map[int32]int64{}, perDead: map[int32]int64{}}
 	admin, err := kafka.NewAdmin(cfg)
 	if err != nil {
 		s.t.Fatal(err)
@@ -86,7 +86,7 @@ func (s *sim) look() world {
 }
 
 // settled reports whether every record of ingress is covered by a committed offset.
-func (w *world) settled() bool {
+func (w *contents) settled() bool {
 	for p, next := range w.next {
 		if w.committed[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p}].Offset < next || w.states[p] == nil || w.states[p].Next < next {
 			return false
@@ -95,7 +95,7 @@ func (w *world) settled() bool {
 	return len(w.next) > 0
 }
 
-func (w *world) String() string {
+func (w *contents) String() string {
 	out := fmt.Sprint(w.errs)
 	for p, next := range w.next {
 		out += fmt.Sprintf(" partition %d: %d of ingress, committed %+v", p, next, w.committed[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p}])
@@ -107,7 +107,7 @@ func (w *world) String() string {
 }
 
 // check decides I1, I2 and I10.
-func (w *world) check(h *history) []string {
+func (w *contents) check(h *history) []string {
 	out := slices.Clone(w.errs)
 	bad := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	times := map[string]int{}

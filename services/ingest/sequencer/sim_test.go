@@ -86,7 +86,7 @@ func simSeeds(t *testing.T) []uint64 {
 	return out
 }
 
-// sim is one simulated world.
+// sim is one simulated environment.
 type sim struct {
 	t       *testing.T
 	seed    uint64
@@ -205,7 +205,7 @@ func (s *sim) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(s.rng.Int64N(int64(to-from)))
 }
 
-// run is the life of the world; it returns what was found broken.
+// run is the life of the environment; it returns what was found broken.
 func (s *sim) run() []string {
 	s.slots[0].start()
 	s.slots[1].start()
@@ -241,7 +241,7 @@ func (s *sim) run() []string {
 	return s.settle()
 }
 
-// act does one thing to the world.
+// act does one thing to the environment.
 func (s *sim) act() {
 	x := s.slots[s.rng.IntN(len(s.slots))]
 	away := s.between(0, 2*time.Second)
@@ -310,7 +310,7 @@ func (s *sim) joinInTurn() {
 
 // settle waits until everything in ingress is judged, and checks.
 func (s *sim) settle() []string {
-	var w world
+	var w contents
 	for i := range 30 { // two minutes, looked at less and less often: a look is not cheap
 		time.Sleep(time.Second + time.Duration(i/2*500)*time.Millisecond)
 		w = s.look()

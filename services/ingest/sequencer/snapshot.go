@@ -33,7 +33,7 @@ func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
 	for _, chunk := range admission.Snapshot(p.state) {
 		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.id, Value: chunk, Headers: statelog.Seal(c.cfg.Keys, chunk)})
 	}
-	// The unchanged offset fences it: a snapshot by somebody who no longer owns the partition must not be.
+	// The unchanged offset fences it: a process that no longer owns the partition must write none.
 	offsets := map[int32]kafka.TxnOffset{p.id: {Next: p.state.Next, Epoch: p.epoch, Metadata: c.metadata(p.state.LogID), Assignment: p.assignment}}
 	if err := c.Write(ctx, recs, func(ctx context.Context) error { return c.Txn.Commit(ctx, offsets) }); err != nil {
 		c.m.transactions.WithLabelValues("failed").Inc()

@@ -10,7 +10,7 @@ import (
 
 const watchEvery = 5 * time.Second
 
-// watchedTopics are what the sequencer reads and writes: an open transaction on any of them holds somebody up.
+// watchedTopics are what the sequencer reads and writes: an open transaction on any of them holds readers up.
 var watchedTopics = []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState}
 
 // stableWatch remembers where the last stable offset of a partition stood still, and since when.
@@ -127,7 +127,7 @@ func (c *session) endHanging(ctx context.Context, partitions ...kafka.TopicParti
 	}
 }
 
-// watchOrphans asks for a rebalance when the group is stable and yet leaves a partition to nobody. A cooperative rebalance takes a
+// watchOrphans asks for a rebalance when the group is stable and yet leaves a partition without an owner. A cooperative rebalance takes a
 // partition away in one generation and gives it to another member in the next; a static member that is killed between the two comes
 // back with what it had in the first, without a rebalance, and the partition would wait for the next one for ever.
 func (c *session) watchOrphans(ctx context.Context) {

@@ -14,7 +14,7 @@ import (
 	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
-func TestRun_NumbersNothingAnewInAKafkaThatWasWiped(t *testing.T) {
+func TestRun_NumbersNothingFromOneInAKafkaThatWasWiped(t *testing.T) {
 	cfg := kafkatest.Start(t)
 	keys := event.NewKeyring()
 	c := testConfig(cfg, keys, "0")

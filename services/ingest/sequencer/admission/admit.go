@@ -59,7 +59,7 @@ type Schema interface {
 	CheckNew(body []byte) error // for what comes from outside: identifiers are bounded
 }
 
-// ErrUnknownSchema and ErrUnavailable are how Env.Schema says that there is no such schema, or that nobody can say.
+// ErrUnknownSchema and ErrUnavailable are how Env.Schema says that there is no such schema, or that the registry cannot say now.
 var (
 	ErrUnknownSchema = errors.New("unknown schema")
 	ErrUnavailable   = errors.New("registry unavailable")
@@ -105,14 +105,14 @@ type Decision struct {
 	Loading  bool // a pause that ends when a schema that is being looked up is there
 	Tenant   string
 	eventID  string
-	Receipt  string // who waits for this verdict; empty: nobody
+	Receipt  string // who waits for this verdict; empty: no one
 
 	Recorded *event.Recorded // admitted; Quiet when it is over its subject's rate
 	Dead     *Output         // refused
 	Forward  *Output         // forwarded, and to which partition
 }
 
-// Output is a record to be written beside the log.
+// Output is a record to be written to another topic than the log.
 type Output struct {
 	Partition int32
 	Key       []byte
@@ -131,7 +131,7 @@ func Admit(env *Env, o *Overlay, in Input) Decision {
 	a.e = &a.r.Event
 	a.ms = in.MS
 	if !in.Stamped {
-		a.ms = env.NowMS // nobody but the own clock can be believed (kfake does not stamp)
+		a.ms = env.NowMS // only the own clock can be believed (kfake does not stamp)
 	}
 	if a.ms > env.NowMS+maxSkewMS || event.PositionTime(o.position) > env.NowMS+maxSkewMS {
 		return Decision{Outcome: Paused, Code: pauseClock, Detail: "the record's append time or the last position is more than 60 s ahead of this machine's clock"}
@@ -186,12 +186,12 @@ type candidate struct {
 	body     []byte
 	barred   *event.Refusal // an origin that it may not claim, a time that no fact has, or an id that was meant and is not there
 
-	numbered bool      // the next number of its deriver: used up whatever happens
-	known    bool      // key and fingerprint are set: a refusal is remembered
-	key      keys.Hash // of the idempotency key or the deriver's number
-	print    uint32
-	first    keys.Verdict // what became of the key earlier
-	repeat   bool         // first is set
+	numbered    bool      // the next number of its deriver: used up whatever happens
+	known       bool      // key and fingerprint are set: a refusal is remembered
+	key         keys.Hash // of the idempotency key or the deriver's number
+	fingerprint uint32
+	first       keys.Verdict // what became of the key earlier
+	repeat      bool         // first is set
 }
 
 func (a *candidate) judge() Decision {
@@ -209,7 +209,7 @@ func (a *candidate) judge() Decision {
 	a.authenticate()
 	a.fillIn()
 	if home := a.env.PartitionOf(a.in.Key, a.env.Partitions); home != a.o.base.Partition {
-		if a.barred != nil { // it would be signed without what it claims, or with an id that nobody chose
+		if a.barred != nil { // it would be signed without what it claims, or with an id that its producer did not choose
 			return a.refuseErr(a.barred)
 		}
 		return a.forward(home)
@@ -287,12 +287,12 @@ func (a *candidate) turn(t *Tenant) (Decision, bool) {
 	}
 	last := t.Derivers[a.e.Deriver]
 	a.key = keys.HashOf(a.e.TenantID, "d:", a.e.Deriver, ":", strconv.FormatInt(a.e.DeriverNumber, 10))
-	a.print = print32(a.e.ID)
+	a.fingerprint = hash32(a.e.ID)
 	first, found := a.o.key(a.key, a.windowMS())
 	switch n := a.e.DeriverNumber; {
 	case n > last+1:
 		return Decision{Outcome: ignored, Detail: "number " + strconv.FormatInt(n, 10) + " of " + a.e.Deriver + " after " + strconv.FormatInt(last, 10)}, true
-	case n <= last && found && first.Fingerprint != a.print:
+	case n <= last && found && first.Fingerprint != a.fingerprint:
 		a.key = keys.HashOf(a.e.TenantID, "d!", a.e.Deriver, ":", strconv.FormatInt(n, 10), ":", a.e.ID)
 		a.first, a.repeat = a.o.key(a.key, a.windowMS())
 		a.known = true
@@ -348,7 +348,7 @@ func (a *candidate) judgeBody(t *Tenant) Decision {
 		return a.refuse(event.CodeReservedType, "type "+a.e.Type+" is reserved for the engine")
 	case len(a.in.Value) > event.MaxValue:
 		return a.refuse(event.CodeTooLarge, "the value is over "+strconv.Itoa(event.MaxValue)+" bytes")
-	case contradiction != nil: // what nobody outside may send, or what is too large, is not to be mended in its data first
+	case contradiction != nil: // whether it may be sent at all, and its size, are judged before its data
 		return a.refuseErr(contradiction)
 	case a.e.Derived() && a.e.Hops > event.MaxHops:
 		return a.refuse(event.CodeStorm, strconv.Itoa(a.e.Hops)+" derivations since the last outside fact: "+a.path())

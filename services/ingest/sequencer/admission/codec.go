@@ -24,8 +24,8 @@ import (
 //	n tenants: name · status 1 B · sequence · 5 counts · n derivers: name · number
 //	n keys:    hash 12 B · fingerprint 4 B · refused 1 B · number · position time minus that of position, ms, signed
 //
-// A delta holds what changed; tenants stand in it whole. Reading a topic committed from its *_next gives exactly *_count data
-// records. The chunks of a snapshot stand in one transaction and replace everything before them.
+// A delta holds what changed; it has the tenants whole. Reading a topic committed from its *_next gives exactly *_count data
+// records. The chunks of a snapshot are written in one transaction and replace everything before them.
 const (
 	stateVersion = 1
 	kindDelta    = 1
@@ -59,7 +59,7 @@ type stateRecord struct {
 	keys      packedKeys
 }
 
-// packedKeys are keys as they stand in a record: there may be millions, so nothing is made of them but what becomes of each.
+// packedKeys are keys as a record holds them: there may be millions, so nothing is made of them but what becomes of each.
 type packedKeys struct {
 	n int
 	b []byte

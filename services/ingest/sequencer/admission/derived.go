@@ -9,7 +9,7 @@ import (
 )
 
 // derivable refuses what the event's deriver may not derive. Its number is used up all the same, or an outbox whose row was forged would
-// stand still. An outside event that is sent again is none of the engine's: if its type is reserved, it is refused as that.
+// be blocked. An outside event that is sent again is none of the engine's: if its type is reserved, it is refused as that.
 func (a *candidate) derivable() *event.Refusal {
 	if a.e.Type == "" || !a.trusted && event.Reserved(a.e.Type) {
 		return nil
@@ -17,19 +17,19 @@ func (a *candidate) derivable() *event.Refusal {
 	return a.e.CheckDerived()
 }
 
-func print32(s string) uint32 {
+func hash32(s string) uint32 {
 	sum := sha256.Sum256([]byte(s))
 	return binary.BigEndian.Uint32(sum[:])
 }
 
-// shortPrint is the first 32 bits of a hex fingerprint; what is not hex is hashed.
-func shortPrint(s string) uint32 {
+// shortFingerprint is the first 32 bits of a hex fingerprint; what is not hex is hashed.
+func shortFingerprint(s string) uint32 {
 	var b [4]byte
 	if len(s) < 8 {
-		return print32(s)
+		return hash32(s)
 	}
 	if _, err := hex.Decode(b[:], []byte(s[:8])); err != nil {
-		return print32(s)
+		return hash32(s)
 	}
 	return binary.BigEndian.Uint32(b[:])
 }

@@ -24,7 +24,7 @@ func (a *candidate) identify(schemaID int32, body []byte) {
 		return
 	}
 	a.schemaID, a.body = schemaID, body
-	a.print = event.Print(a.e.Type, a.e.Subject, a.e.Source, body)
+	a.fingerprint = event.Print(a.e.Type, a.e.Subject, a.e.Source, body)
 	a.key = keys.HashOfEvent(a.e)
 	a.first, a.repeat = a.o.key(a.key, a.windowMS())
 	a.known = true
@@ -32,13 +32,13 @@ func (a *candidate) identify(schemaID int32, body []byte) {
 		return
 	}
 	if key, ok := idKeyOf(a.e); ok {
-		if v, found := a.o.key(key, a.windowMS()); found && !v.Refused && v.Fingerprint == a.print {
+		if v, found := a.o.key(key, a.windowMS()); found && !v.Refused && v.Fingerprint == a.fingerprint {
 			a.first, a.repeat = v, true
 		}
 	}
 }
 
-// idKeyOf is the key of source and id of an event that has an Idempotency-Key and an id of its own beside it. A client that makes a new
+// idKeyOf is the key of source and id of an event that has an Idempotency-Key and an id of its own besides. A client that makes a new
 // Idempotency-Key for each try sends one event all the same: the same source, id and data are a repeat. With other data the key counts.
 func idKeyOf(e *event.Event) (keys.Hash, bool) {
 	if e.IdempotencyKey == "" || e.ID == event.KeyID(e.TenantID, e.IdempotencyKey) {
@@ -54,24 +54,24 @@ func (a *candidate) repeated() (Decision, bool) {
 	if a.numbered || !a.repeat || a.first.Refused {
 		return Decision{}, false
 	}
-	if a.first.Fingerprint == a.print || a.printedBefore() {
+	if a.first.Fingerprint == a.fingerprint || a.knownBefore() {
 		return repeatOf(a.first), true
 	}
 	detail := a.conflict()
 	// The admitted verdict stays with the key; this refusal is remembered under key and fingerprint.
-	a.key = keys.HashOf(a.e.TenantID, "!", strconv.FormatUint(uint64(a.print), 16), a.e.Key())
+	a.key = keys.HashOf(a.e.TenantID, "!", strconv.FormatUint(uint64(a.fingerprint), 16), a.e.Key())
 	a.first, a.repeat = a.o.key(a.key, a.windowMS())
 	return a.refuse(event.CodeConflict, detail), true
 }
 
-// printedBefore tells whether the first event's fingerprint is one that an earlier version, or an earlier schema of this event, gives to it:
+// knownBefore tells whether the first event's fingerprint is one that an earlier version, or an earlier schema of this event, gives to it:
 // over the JSON as received or over the schema's number, and with the subject that was sent. Keys remembered by such a version stay good.
-func (a *candidate) printedBefore() bool {
+func (a *candidate) knownBefore() bool {
 	first := a.first.Fingerprint
-	if a.e.Fingerprint != "" && shortPrint(a.e.Fingerprint) == first {
+	if a.e.Fingerprint != "" && shortFingerprint(a.e.Fingerprint) == first {
 		return true
 	}
-	for _, subject := range [...]string{a.subject, ""} { // "": the HTTP door has filled it in
+	for _, subject := range [...]string{a.subject, ""} { // "": the HTTP endpoint has filled it in
 		if subject != a.e.Subject && event.Print(a.e.Type, subject, a.e.Source, a.body) == first {
 			return true
 		}

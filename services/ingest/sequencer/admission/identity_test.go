@@ -194,7 +194,7 @@ func TestAdmit_KnowsARepeatOfWhatAnEarlierVersionAdmitted(t *testing.T) {
 		"Avro with a subject":               {short(event.SumAvro("lead.created", "lead/1", "/test", id, body)), func(*event.Event) {}},
 		"Avro without one":                  {short(event.SumAvro("lead.created", "", "/test", id, body)), func(e *event.Event) { e.Subject = "" }},
 		"Avro under an earlier number":      {short(event.SumAvro("lead.created", "lead/1", "/test", 77, body)), func(*event.Event) {}},
-		"JSON, whose subject the door adds": {shortPrint(json), func(e *event.Event) { e.Fingerprint = json }},
+		"JSON, whose subject the door adds": {shortFingerprint(json), func(e *event.Event) { e.Fingerprint = json }},
 		"JSON in a log that was rebuilt":    {event.Print("lead.created", "", "/test", body), func(e *event.Event) { e.Fingerprint = json }},
 	} {
 		d := newJudge(t).tenant("a")

@@ -26,7 +26,7 @@ type Loader struct {
 	fresh     *State
 }
 
-// Add folds one record that stands at offset. What does not follow from what came before is an error: a record is missing.
+// Add folds one record, at offset. What does not follow from what came before is an error: a record is missing.
 func (l *Loader) Add(offset int64, value []byte) error {
 	r, err := parseState(value)
 	if err != nil {

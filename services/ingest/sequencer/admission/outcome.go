@@ -44,11 +44,11 @@ func (a *candidate) admit() Decision {
 		et.Status = statusSuspended
 	}
 	a.o.position = r.Position
-	a.remember(keys.Verdict{Fingerprint: a.print, Number: sequence, MS: event.PositionTime(r.Position)})
+	a.remember(keys.Verdict{Fingerprint: a.fingerprint, Number: sequence, MS: event.PositionTime(r.Position)})
 	a.claim(sequence, event.PositionTime(r.Position))
 	if key, ok := idKeyOf(a.e); ok && !a.numbered {
 		if _, found := a.o.key(key, a.windowMS()); !found {
-			a.o.put(key, keys.Verdict{Fingerprint: a.print, Number: sequence, MS: event.PositionTime(r.Position)})
+			a.o.put(key, keys.Verdict{Fingerprint: a.fingerprint, Number: sequence, MS: event.PositionTime(r.Position)})
 		}
 	}
 	return Decision{Outcome: Admitted, Recorded: r}
@@ -88,10 +88,10 @@ func (a *candidate) refuse(code event.Code, detail string) Decision {
 	admittedBefore := a.repeat && !a.first.Refused // such a verdict stays: the event would be admitted twice
 	if a.known && !admittedBefore && a.o.tenant(a.e.TenantID) != nil {
 		number := numberOf(code)
-		if !a.numbered && a.repeat && a.first.Refused && a.first.Fingerprint == a.print && a.first.Number == number {
+		if !a.numbered && a.repeat && a.first.Refused && a.first.Fingerprint == a.fingerprint && a.first.Number == number {
 			return Decision{Outcome: duplicate, Code: code, Detail: detail}
 		}
-		a.remember(keys.Verdict{Fingerprint: a.print, Refused: true, Number: number, MS: a.windowMS()})
+		a.remember(keys.Verdict{Fingerprint: a.fingerprint, Refused: true, Number: number, MS: a.windowMS()})
 	}
 	detail = clean(detail)
 	return Decision{Outcome: Refused, Code: code, Detail: detail, Dead: a.deadLetter(code, detail)}

@@ -166,7 +166,7 @@ type rateStep struct {
 type rateStage struct {
 	window int64 // ms
 	steps  []rateStep
-	slots  []int32 // one more than the place in steps; 0 is free; a power of two of them, at most half in use
+	slots  []int32 // one more than the number in steps; 0 is free; a power of two of them, at most half in use
 	used   int     // slots
 	resets map[string]uint32
 }
@@ -214,7 +214,7 @@ func (s *rateStage) add(key rateKey, kind rateKind, ms int64) {
 
 func (s *rateStage) grow() {
 	s.slots = make([]int32, max(64, 2*len(s.slots)))
-	for i := range s.steps { // a later step of a key takes the place of the one before
+	for i := range s.steps { // a later step of a key replaces the one before
 		*s.slot(s.steps[i].key) = int32(i + 1)
 	}
 }

@@ -8,7 +8,7 @@ import (
 // derivesDeadLetter is the deriver of events that a person had sent again.
 const derivesDeadLetter = "deadletter"
 
-// refusedKeyOf is the key of the event that this one is sent in place of: its Idempotency-Key, else its source and its id, which is the
+// refusedKeyOf is the key of the event that this one replaces: its Idempotency-Key, else its source and its id, which is the
 // cause. Only what came from outside has one.
 func refusedKeyOf(e *event.Event) (keys.Hash, bool) {
 	if e.Deriver != derivesDeadLetter || e.Fingerprint == "" {
@@ -34,9 +34,9 @@ func (a *candidate) claim(sequence, ms int64) {
 	if !ok {
 		return
 	}
-	print := shortPrint(a.e.Fingerprint)
+	fingerprint := shortFingerprint(a.e.Fingerprint)
 	if v, found := a.o.key(key, a.windowMS()); found {
-		print = v.Fingerprint
+		fingerprint = v.Fingerprint
 	}
-	a.o.put(key, keys.Verdict{Fingerprint: print, Number: sequence, MS: ms})
+	a.o.put(key, keys.Verdict{Fingerprint: fingerprint, Number: sequence, MS: ms})
 }

@@ -45,7 +45,7 @@ func (d *Seed) Add(e *event.Recorded) {
 	case key == "":
 		return
 	case e.Derived() && e.DeriverNumber > 0:
-		v.Fingerprint = print32(e.ID)
+		v.Fingerprint = hash32(e.ID)
 	default:
 		_, body, err := event.Unframe(e.Value)
 		if err != nil {
@@ -55,7 +55,7 @@ func (d *Seed) Add(e *event.Recorded) {
 	}
 	d.s.Keys.Put(keys.HashOf(e.TenantID, key), v)
 	if refused, ok := refusedKeyOf(&e.Event); ok {
-		v.Fingerprint = shortPrint(e.Fingerprint)
+		v.Fingerprint = shortFingerprint(e.Fingerprint)
 		d.s.Keys.Put(refused, v)
 	}
 	d.s.Keys.Expire(event.PositionTime(d.s.Position))

@@ -84,7 +84,7 @@ func NewState(topicID [16]byte, partition int32, logID string, keyWindow time.Du
 }
 
 // Overlay is the staging of one transaction over a State, which it never changes: dropping the overlay drops the work. Under it may lie
-// that of a transaction that is being committed: what is staged then stands only if that one is committed first.
+// that of a transaction that is being committed: what is staged then holds only if that one is committed first.
 type Overlay struct {
 	base     *State
 	under    *Overlay // nil once it is merged

@@ -13,14 +13,14 @@ import (
 type index struct {
 	shards  []shard
 	secret  [2]uint64
-	level   uint   // shards are told apart by level low bits of a place, those that are divided already by level+1
+	level   uint   // shards are told apart by level low bits of a probe, those that are divided already by level+1
 	slots   int    // of all shards
 	turn    int    // the shard to be tidied next
 	filling bool   // as reserved: nothing is made smaller
 	touched uint32 // means nothing; it keeps the compiler from leaving out reads that only fetch memory
-	// For rebuilding: slots, and their places.
+	// For rebuilding: slots, and where their keys are looked for.
 	buffer []uint32
-	places []place
+	probes []probe
 }
 
 type shard struct {
@@ -34,21 +34,21 @@ const (
 	minSlots  = 16
 )
 
-// place says where a key lies in the index: its shard by the low bits, the slot where the search begins by those in the middle, and the
+// probe says where a key is looked for in the index: its shard by the low bits, the slot where the search begins by those in the middle, and the
 // tag by the highest.
-type place uint64
+type probe uint64
 
-// place mixes a hash with a secret of this index. A tenant can choose keys of which the hashes are alike in as many bits as it has time to
+// probe mixes a hash with a secret of this index. A tenant can choose keys of which the hashes are alike in as many bits as it has time to
 // search for, but not keys that lie together here: they would make every search slow, also for others.
-func (x *index) place(h Hash) place {
+func (x *index) probe(h Hash) probe {
 	hi, lo := bits.Mul64(h.hi^x.secret[0], uint64(h.lo)*0x9e3779b97f4a7c15^x.secret[1])
-	return place(hi ^ lo)
+	return probe(hi ^ lo)
 }
 
 // tag is never 0.
-func (p place) tag() uint32 { return uint32(p>>59)%31 + 1 }
+func (p probe) tag() uint32 { return uint32(p>>59)%31 + 1 }
 
-func (x *index) shard(p place) *shard {
+func (x *index) shard(p probe) *shard {
 	if len(x.shards) == 0 {
 		x.shards = make([]shard, 1)
 	}
@@ -61,7 +61,7 @@ func (x *index) shard(p place) *shard {
 
 func (x *index) bytes() int64 { return int64(x.slots)*4 + int64(cap(x.shards))*32 }
 
-func (s *shard) home(p place) int { return int(uint64(uint32(p>>27)) * uint64(len(s.slots)) >> 32) }
+func (s *shard) home(p probe) int { return int(uint64(uint32(p>>27)) * uint64(len(s.slots)) >> 32) }
 
 func (s *shard) after(i int) int {
 	if i++; i == len(s.slots) {
@@ -82,7 +82,7 @@ func enough(slots, n int) bool { return slots >= max(minSlots, (n+1)*6/5) && slo
 
 // point makes h's slot hold ref, and marks the entry that it held before.
 func (w *Window) point(h Hash, ref uint32) {
-	p := w.index.place(h)
+	p := w.index.probe(h)
 	s := w.index.shard(p)
 	if s.crowded() {
 		w.rebuild(s, w.living(s))
@@ -133,10 +133,10 @@ func (w *Window) living(s *shard) []uint32 {
 	return out
 }
 
-// placed is the place of the living entry that a slot points to.
-func (w *Window) placed(slot uint32) place {
+// probed is the probe of the entry that a slot points to, which must be living.
+func (w *Window) probed(slot uint32) probe {
 	_, e := w.at(slot & refMask)
-	return w.index.place(e.hash())
+	return w.index.probe(e.hash())
 }
 
 // rebuild makes s hold refs and nothing else, in as many slots as they need.
@@ -150,13 +150,13 @@ func (w *Window) rebuild(s *shard, refs []uint32) {
 	}
 	s.used = len(refs)
 	// All hashes first: entries lie anywhere in memory, and these reads don't wait for one another.
-	places := slices.Grow(w.index.places[:0], len(refs))
+	probes := slices.Grow(w.index.probes[:0], len(refs))
 	for _, v := range refs {
-		places = append(places, w.placed(v))
+		probes = append(probes, w.probed(v))
 	}
-	w.index.places = places
+	w.index.probes = probes
 	for k, v := range refs {
-		i := s.home(places[k])
+		i := s.home(probes[k])
 		for s.slots[i] != 0 {
 			i = s.after(i)
 		}
@@ -169,10 +169,10 @@ func (w *Window) divide() {
 	x := &w.index
 	n := len(x.shards)
 	x.shards = append(x.shards, shard{})
-	old, bit := &x.shards[n-1<<x.level], place(1)<<x.level
+	old, bit := &x.shards[n-1<<x.level], probe(1)<<x.level
 	var stay, leave []uint32
 	for _, v := range w.living(old) {
-		if w.placed(v)&bit == 0 {
+		if w.probed(v)&bit == 0 {
 			stay = append(stay, v)
 		} else {
 			leave = append(leave, v)
@@ -225,5 +225,5 @@ func (w *Window) Reserve(n int) {
 	}
 }
 
-// settle is for when all that was reserved for has been put.
+// Filled is for when all that was reserved for has been put.
 func (w *Window) Filled() { w.index.filling = false }

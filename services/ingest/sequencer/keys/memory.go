@@ -11,7 +11,7 @@ type FullError struct{ detail string }
 
 func (e *FullError) Error() string { return e.detail }
 
-// Memory bounds what the key windows of a process take together. Half of it is for whoever needs it, the other half is set aside in
+// Memory bounds what the key windows of a process take together. Half of it is for any partition that needs it, the other half is set aside in
 // equal parts, one a partition, so that a tenant that fills its partition's window does not stop the other partitions.
 type Memory struct {
 	limit int64

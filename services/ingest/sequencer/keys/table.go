@@ -15,7 +15,7 @@ const BatchSize = 64
 // with open addressing. There is one look-up or more of every record, and the keys are hashes already.
 type Table struct {
 	Entries []Item
-	slots   []int32 // one more than the place in entries; 0 is free; a power of two of them, at most half in use
+	slots   []int32 // one more than the number in entries; 0 is free; a power of two of them, at most half in use
 	factor  uint64  // odd and secret: a tenant can choose keys of which the hashes begin alike, but not where they lie here
 	shift   int
 }

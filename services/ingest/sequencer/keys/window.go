@@ -2,7 +2,7 @@
 //
 // A Window holds a partition's keys in order of admission under an index over them, in about 29 bytes a key, and forgets the old ones in
 // no time. A Table holds those of one transaction, in the order in which they came. Memory bounds what all windows of a process take,
-// and keeps a part for each partition. Hashes are cryptographic and the places in the index are mixed with a secret, so that no tenant can
+// and keeps a part for each partition. Hashes are cryptographic and where they lie in the index depends on a secret, so that no tenant can
 // choose keys that collide with another's, or that are slow to find.
 package keys
 
@@ -155,7 +155,7 @@ func (w *Window) at(n uint32) (*chunk, *entry) {
 
 // find returns the living entry of h.
 func (w *Window) find(h Hash) (*chunk, *entry) {
-	p := w.index.place(h)
+	p := w.index.probe(h)
 	s := w.index.shard(p)
 	if len(s.slots) == 0 {
 		return nil, nil
@@ -191,11 +191,11 @@ func (e *entry) verdict(c *chunk) Verdict {
 	}
 }
 
-// PutAll puts some keys, in their order. It looks at all of their places in the index first: these reads are misses of the cache that
+// PutAll puts some keys, in their order. It looks at all of their slots in the index first: these reads are misses of the cache that
 // don't wait for one another, while those of put do.
 func (w *Window) PutAll(some []Item) {
 	for i := range some {
-		p := w.index.place(some[i].Hash)
+		p := w.index.probe(some[i].Hash)
 		if s := w.index.shard(p); len(s.slots) > 0 {
 			w.index.touched ^= s.slots[s.home(p)]
 		}

@@ -114,7 +114,7 @@ func TenantEvent(k *event.Keyring, tenant, id, typ string) *event.Event {
 	return Signed(k, Made(tenant, id, typ, map[string]any{}))
 }
 
-// Waited is an outside event that somebody waits for, signed as the HTTP door does.
+// Waited is an outside event that somebody waits for, signed as the HTTP endpoint does.
 func Waited(k *event.Keyring, tenant, id, waiter string) *event.Event {
 	e := Lead(tenant, id)
 	e.Receipt, e.Fingerprint = waiter, strings.Repeat("0a", 32)

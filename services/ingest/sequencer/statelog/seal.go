@@ -9,7 +9,7 @@ import (
 )
 
 // Other writers of the state topic can put records there that are not the sequencer's. They must not stop the partition, and what is
-// the sequencer's own and does not fit must. So a record is told by what somebody else can't give it: every build writes state in
+// the sequencer's own and does not fit must. So a record is recognised by what others can't give it: every build writes state in
 // transactions, and this one seals it with the engine's signing keys. The seal is a header, which older builds do not look at.
 const (
 	hdrSeal     = "neuronx-seal"
@@ -44,7 +44,7 @@ type stateReader struct {
 	stray Stray
 }
 
-// add folds a record, or notes that it is somebody else's An error is one of our own records that does not fit.
+// add folds a record, or notes that it is another writer's. An error is one of our own records that does not fit.
 func (r *stateReader) add(rec *kafka.Record) error {
 	if why := r.foreign(rec); why != "" {
 		if r.stray.Records++; r.stray.Records == 1 {
@@ -88,7 +88,7 @@ func (r *stateReader) foreign(rec *kafka.Record) string {
 	return ""
 }
 
-// copied finds what is sealed and was written again by somebody who read it.
+// copied finds what is sealed and was written again by another, who read it.
 func (r *stateReader) copied(seal string, value []byte) string {
 	if r.seen[seal] {
 		return "it is a copy of an earlier record"
