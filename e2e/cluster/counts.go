@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/neuronx/engine/e2e/checker"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 // Judged sums neuronx_admission_records_total by outcome over all sequencers. It counts since the start of each process.
@@ -49,7 +49,7 @@ func (c *Cluster) Judged(ctx context.Context) (map[string]int64, error) {
 // Counted is what the sequencers' state says of every tenant's records. A derived event that came before its turn counts as a repeat: it
 // is sent again.
 func (c *Cluster) Counted(ctx context.Context) (map[string]checker.Ledger, error) {
-	ledgers, err := sequencer.Ledgers(ctx, c.Kafka)
+	ledgers, err := statelog.Ledgers(ctx, c.Kafka)
 	out := map[string]checker.Ledger{}
 	for tenant, l := range ledgers {
 		out[tenant] = checker.Ledger{Admitted: int(l.Admitted), Refused: int(l.Refused), Repeats: int(l.Duplicates + l.Ignored), Forwarded: int(l.Forwarded)}

@@ -12,7 +12,8 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	httpin "github.com/neuronx/engine/services/ingest/http"
 	"github.com/neuronx/engine/services/ingest/landing"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
 )
 
 // Roles of the service.
@@ -34,10 +35,10 @@ type Config struct {
 	Quotas     httpin.Quotas  // of a tenant at the HTTP role for which nothing else is set
 	BodyMemory int64          // bytes that HTTP requests in flight may take; 0: a sixth of the memory limit
 	BodyShare  int64          // bytes that those of one tenant may take; 0: a quarter of BodyMemory
-	KeyWindow  time.Duration  // how long the sequencer remembers an idempotency key; 0: sequencer.KeyWindow
+	KeyWindow  time.Duration  // how long the sequencer remembers an idempotency key; 0: keys.DefaultWindow
 	KeyMemory  int64          // bytes that the sequencer's keys may take; 0: sequencer.DefaultKeyMemory
 	Landing    landing.Limits // of each tenant at its landing topic, where nothing else is set; zero: no limit
-	Rates      sequencer.Rates
+	Rates      admission.Rates
 	Laptop     bool // accept one replica a topic, and a short KeyWindow
 
 	Now func() time.Time // the sequencer's clock; nil: time.Now. Tests shift it
@@ -54,7 +55,7 @@ const minKeyMemory = 1 << 20
 
 // Default is the configuration before flags.
 func Default() Config {
-	return Config{Roles: []string{RoleHTTP, RoleSequencer, RoleLanding}, HTTPAddr: ":8080", AckTimeout: 10 * time.Second, KeyWindow: sequencer.KeyWindow,
+	return Config{Roles: []string{RoleHTTP, RoleSequencer, RoleLanding}, HTTPAddr: ":8080", AckTimeout: 10 * time.Second, KeyWindow: keys.DefaultWindow,
 		Quotas: httpin.Quotas{Burst: 2 * time.Second}}
 }
 
@@ -122,7 +123,7 @@ func (c *Config) Validate() error {
 	if c.Landing.Events < 0 || c.Landing.Bytes < 0 {
 		bad("--landing-rate or --landing-bytes is negative", "0 is no limit")
 	}
-	if c.KeyWindow != 0 && (c.KeyWindow < time.Second || c.KeyWindow > maxKeyWindow || c.KeyWindow < sequencer.KeyWindow && !c.Laptop) {
+	if c.KeyWindow != 0 && (c.KeyWindow < time.Second || c.KeyWindow > maxKeyWindow || c.KeyWindow < keys.DefaultWindow && !c.Laptop) {
 		bad("--key-window is out of range", "24h to 168h; from 1s with --laptop, where producers may see their retries admitted twice")
 	}
 	if c.KeyMemory != 0 && c.KeyMemory < minKeyMemory {

@@ -26,6 +26,7 @@ import (
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 	"github.com/neuronx/engine/services/archiver"
 	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
@@ -66,7 +67,7 @@ type rig struct {
 	registry registryClient
 	producer *kafka.Producer
 	n        int
-	rates    sequencer.Rates
+	rates    admission.Rates
 
 	mu     sync.Mutex
 	events []event.Recorded

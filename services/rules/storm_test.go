@@ -7,7 +7,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
 // spread answers each lead with three others: 3^16 events before hop 17, no two about one subject.
@@ -26,7 +26,7 @@ emit:
 
 func TestStorm_AFanOutOverSubjectsIsCutReportedOnceAndBroughtBack(t *testing.T) {
 	r := newRig(t)
-	r.rates = sequencer.Rates{Rule: 60, Subject: 30, PerFact: 3}
+	r.rates = admission.Rates{Rule: 60, Subject: 30, PerFact: 3}
 	defer r.start()()
 	r.send("t1", "tenant.created", "tenant/t1", map[string]any{})
 	r.publish("t1", 1, spread, score)
@@ -67,7 +67,7 @@ func TestStorm_AFanOutOverSubjectsIsCutReportedOnceAndBroughtBack(t *testing.T) 
 
 func TestStorm_FactsThatKeepComingBackAreKeptAndTriggerNothing(t *testing.T) {
 	r := newRig(t)
-	r.rates = sequencer.Rates{Facts: 10}
+	r.rates = admission.Rates{Facts: 10}
 	defer r.start()()
 	r.send("t1", "tenant.created", "tenant/t1", map[string]any{})
 	r.publish("t1", 1, score)

@@ -15,7 +15,7 @@ import (
 // What becomes of a landing record.
 const (
 	forwarded = "forwarded"
-	refused   = "refused" // it goes to the door in a form that is refused there
+	refused   = "refused" // it goes to ingress in a form that the sequencer refuses
 )
 
 const (
@@ -31,15 +31,15 @@ type origin struct {
 	unread  string // why the batch that ends here could not be read; empty: it was
 }
 
-// fate is what is put into the door for a landing record.
+// fate is what is written to ingress for a landing record.
 type fate struct {
 	record   *kafka.Record
 	outcome  string
-	code     event.Code // why the door will refuse it
+	code     event.Code // why the sequencer will refuse it
 	stripped []string   // system attributes that were taken off
 }
 
-// decide makes of a landing record what goes to the door. It is a function of its arguments.
+// decide makes of a landing record what goes to ingress. It is a function of its arguments.
 func decide(r *kafka.Record, o origin, sign func(*event.Event)) fate {
 	if o.unread != "" {
 		e, err := event.Parse([]byte(o.tenant), headers(r), r.Value)
@@ -79,14 +79,14 @@ func decide(r *kafka.Record, o origin, sign func(*event.Event)) fate {
 	fillIn(&e, r, o)
 	sign(&e)
 	if f.record = kafka.ToRecord(kafka.TopicIngress, &e); !kafka.Fits(f.record) {
-		n := note(r, o, e, event.CodeTooLarge, fmt.Sprintf("the record is too large to be forwarded: %d bytes with what the door adds", kafka.BatchSize(f.record)), sign)
+		n := note(r, o, e, event.CodeTooLarge, fmt.Sprintf("the record is too large to be forwarded: %d bytes with what forwarding adds", kafka.BatchSize(f.record)), sign)
 		n.stripped = f.stripped
 		return n
 	}
 	return f
 }
 
-// fillIn gives a bare record what it lacks and says where it came from. The id is made here, because the place in the landing topic
+// fillIn gives a bare record what it lacks and says where it came from. The id is made here, because the location in the landing topic
 // that it is made of stays the same when the record is forwarded again. An id that follows from the Idempotency-Key is left to the
 // sequencer, as for every other producer.
 func fillIn(e *event.Event, r *kafka.Record, o origin) {
@@ -102,12 +102,12 @@ func fillIn(e *event.Event, r *kafka.Record, o origin) {
 	e.ForwardFrom(o.topicID, r.Partition, r.Offset, false)
 }
 
-// asItIs hands on a record that the door will refuse for what it is, with the tenant as its key and everything that only counts when
+// asItIs forwards a record that the sequencer will refuse for what it is, with the tenant as its key and everything that only counts when
 // signed out of the way. It is not signed: should another build's parser let it pass, it is the tenant's own event.
 func asItIs(r *kafka.Record, o origin, code event.Code, sign func(*event.Event)) fate {
 	f := fate{outcome: refused, code: code, record: &kafka.Record{Topic: kafka.TopicIngress, Key: []byte(o.tenant), Value: r.Value}}
 	if code == event.CodeTenantMismatch && len(r.Key) > 0 && string(r.Key) != o.tenant {
-		// The door compares the attribute with the key, which is the topic's tenant now: the other name goes first.
+		// The sequencer compares the attribute with the key, which is the topic's tenant now: the other name goes first.
 		f.record.Headers = append(f.record.Headers, kafka.RecordHeader{Key: tenantHdr, Value: r.Key})
 	}
 	for _, h := range r.Headers {
@@ -129,7 +129,7 @@ func asItIs(r *kafka.Record, o origin, code event.Code, sign func(*event.Event))
 	return n
 }
 
-// note stands for a record that can't be handed on as it is: signed, so that the door refuses it for the reason that is given. What e
+// note replaces a record that can't be forwarded as it is: signed, so that the sequencer refuses it for the reason that is given. What e
 // holds of the record's attributes is kept, and the beginning of the value.
 func note(r *kafka.Record, o origin, e event.Event, code event.Code, detail string, sign func(*event.Event)) fate {
 	e.TenantID, e.Value, e.Signature = o.tenant, r.Value, ""

@@ -1,8 +1,11 @@
 package landing
 
 import (
+	"math"
 	"slices"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/neuronx/engine/pkg/kafka"
 )
@@ -10,7 +13,7 @@ import (
 const (
 	// quantum is what a tenant of weight 1 may send in a round before the next one's turn, in bytes.
 	quantum = 64 << 10
-	// recordCost is what a record costs beside its bytes: a flood of empty records is a flood.
+	// recordCost is what a record costs besides its bytes: a flood of empty records is a flood.
 	recordCost = 256
 )
 
@@ -28,35 +31,54 @@ type queue struct {
 	bytes   int // of pending
 	deficit int // bytes that it may send in this round
 
-	events, octets bucket
-	throttled      bool // it has records and waits for its rate
+	events, octets *rate.Limiter // nil: no limit
+	throttled      bool          // it has records and waits for its rate
 }
 
-// bucket holds tokens: up to a second's worth, and less than none after a record that was more than there was.
-type bucket struct {
-	tokens float64
-	at     time.Time
-}
-
-// fill adds what the time since the last call brings. A new bucket is full.
-func (b *bucket) fill(now time.Time, rate float64) {
-	most := max(rate, 1)
-	switch {
-	case rate <= 0:
-	case b.at.IsZero():
-		b.tokens = most
-	default:
-		b.tokens = min(most, b.tokens+rate*max(0, now.Sub(b.at).Seconds()))
+// limit sets the tenant's rates. What it has sent while it had none counts for nothing.
+func (q *queue) limit(now time.Time, l Limits) {
+	if q.limits != l {
+		q.limits = l
+		q.events, q.octets = limited(q.events, now, l.Events), limited(q.octets, now, l.Bytes)
 	}
-	b.at = now
 }
 
-// wait is how long it takes until there is a token; 0: there is one.
-func (b *bucket) wait(rate float64) time.Duration {
-	if rate <= 0 || b.tokens > 0 {
+// limited changes a limiter, or makes a full one, of up to a second's worth; nil is no limit.
+func limited(l *rate.Limiter, now time.Time, perSecond float64) *rate.Limiter {
+	burst := max(1, int(math.Ceil(min(perSecond, 1<<50))))
+	switch {
+	case perSecond <= 0:
+		return nil
+	case l == nil:
+		return rate.NewLimiter(rate.Limit(perSecond), burst)
+	}
+	l.SetLimitAt(now, rate.Limit(perSecond))
+	l.SetBurstAt(now, burst)
+	return l
+}
+
+// charge takes n tokens, also where there are fewer or n is more than a second's worth: the debt is waited for.
+func charge(l *rate.Limiter, now time.Time, n int) {
+	if l == nil {
+		return
+	}
+	if burst := l.Burst(); n > burst {
+		l.SetBurstAt(now, n)
+		defer l.SetBurstAt(now, burst)
+	}
+	l.ReserveN(now, n)
+}
+
+// delay is how long it takes until there is a token, or a part of one; 0: there is.
+func delay(l *rate.Limiter, now time.Time) time.Duration {
+	if l == nil {
 		return 0
 	}
-	return time.Duration((-b.tokens/rate)*float64(time.Second)) + time.Millisecond
+	tokens := l.TokensAt(now)
+	if tokens > 0 {
+		return 0
+	}
+	return time.Duration(-tokens/float64(l.Limit())*float64(time.Second)) + time.Millisecond
 }
 
 func (q *queue) push(r *kafka.Record) {
@@ -79,9 +101,7 @@ func (q *queue) take(n int) []*kafka.Record {
 
 // rateWait is how long the tenant's rate makes its next record wait.
 func (q *queue) rateWait(now time.Time) time.Duration {
-	q.events.fill(now, q.limits.Events)
-	q.octets.fill(now, q.limits.Bytes)
-	return max(q.events.wait(q.limits.Events), q.octets.wait(q.limits.Bytes))
+	return max(delay(q.events, now), delay(q.octets, now))
 }
 
 // keep gives up all but the first records that are within most bytes (one at least, if most is not 0), and returns the rest.
@@ -125,7 +145,6 @@ func (r *ring) pick(now time.Time, maxRecords, maxBytes int) (picked map[*queue]
 	picked = map[*queue]int{}
 	for _, q := range r.queues {
 		q.throttled = false
-		q.rateWait(now)
 	}
 	for progress := true; progress && maxRecords > 0 && maxBytes > 0; {
 		progress = false
@@ -140,20 +159,20 @@ func (r *ring) pick(now time.Time, maxRecords, maxBytes int) (picked map[*queue]
 				q.deficit = 0 // what is not used is not saved
 				continue
 			}
-			if w := max(q.events.wait(q.limits.Events), q.octets.wait(q.limits.Bytes)); w > 0 {
+			if q.rateWait(now) > 0 {
 				q.throttled, q.deficit = true, 0
 				continue
 			}
 			progress = true // if it is only that the deficit grows towards a large record
 			q.deficit += quantum * max(1, q.limits.Weight)
-			for n < len(q.pending) && maxRecords > 0 && maxBytes > 0 && q.events.wait(q.limits.Events)+q.octets.wait(q.limits.Bytes) == 0 {
+			for n < len(q.pending) && maxRecords > 0 && maxBytes > 0 && q.rateWait(now) == 0 {
 				c := cost(q.pending[n])
 				if c > q.deficit {
 					break
 				}
 				q.deficit -= c
-				q.events.tokens--
-				q.octets.tokens -= float64(c - recordCost)
+				charge(q.events, now, 1)
+				charge(q.octets, now, c-recordCost)
 				maxRecords, maxBytes = maxRecords-1, maxBytes-c
 				n++
 			}
@@ -161,7 +180,7 @@ func (r *ring) pick(now time.Time, maxRecords, maxBytes int) (picked map[*queue]
 		}
 	}
 	for _, q := range r.queues {
-		if w := max(q.events.wait(q.limits.Events), q.octets.wait(q.limits.Bytes)); picked[q] < len(q.pending) && w > 0 {
+		if w := q.rateWait(now); picked[q] < len(q.pending) && w > 0 {
 			q.throttled = true
 			if wait == 0 || w < wait {
 				wait = w

@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/worker"
 )
 
 // Config of the role. Zero values of the optional settings mean their defaults.
@@ -60,9 +61,9 @@ type forwarder struct {
 	ready      *app.Readiness
 	m          *metrics
 	admin      *kafka.Admin
-	partitions int32 // of the door
+	partitions int32 // of ingress
 	topics     atomic.Pointer[map[string]kafka.Topic]
-	wake       chan struct{}
+	wake       worker.Signal
 }
 
 // Run forwards the landing topics that fall to this process until ctx is done; the transaction that is open then is finished. It
@@ -78,7 +79,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	}
 	defer admin.Close()
 	f := &forwarder{
-		cfg: cfg, log: rt.Log.With("role", "landing", "slot", cfg.Slot), ready: rt.Ready, m: newMetrics(rt.Metrics), admin: admin, wake: make(chan struct{}, 1),
+		cfg: cfg, log: rt.Log.With("role", "landing", "slot", cfg.Slot), ready: rt.Ready, m: newMetrics(rt.Metrics), admin: admin, wake: worker.NewSignal(),
 	}
 	f.cfg.Kafka.Log = f.log
 	f.ready.Set("landing", errors.New("joining the group"))
@@ -104,20 +105,13 @@ func (f *forwarder) discover(ctx context.Context) {
 			f.log.Warn("landing topics not looked for", "err", err)
 		default:
 			f.topics.Store(&topics)
-			f.wakeUp()
+			f.wake.Set()
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-	}
-}
-
-func (f *forwarder) wakeUp() {
-	select {
-	case f.wake <- struct{}{}:
-	default:
 	}
 }
 

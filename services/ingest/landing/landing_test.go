@@ -23,17 +23,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a broker with forwarders.
-type world struct {
+// environment is a broker with forwarders.
+type environment struct {
 	t    *testing.T
 	cfg  kafka.Config
 	keys *event.Keyring
 	c    *kafkatest.Cluster
 }
 
-func start(t *testing.T, tenants ...string) *world {
+func start(t *testing.T, tenants ...string) *environment {
 	t.Helper()
-	w := &world{t: t, keys: event.NewKeyring()}
+	w := &environment{t: t, keys: event.NewKeyring()}
 	w.cfg, w.c = kafkatest.StartCluster(t)
 	for _, tenant := range tenants {
 		w.topic(tenant)
@@ -41,7 +41,7 @@ func start(t *testing.T, tenants ...string) *world {
 	return w
 }
 
-func (w *world) topic(tenant string) {
+func (w *environment) topic(tenant string) {
 	w.t.Helper()
 	if err := w.c.CreateTopic(kafka.LandingTopic(tenant), 1, map[string]string{"message.timestamp.type": "LogAppendTime"}); err != nil {
 		w.t.Fatal(err)
@@ -49,7 +49,7 @@ func (w *world) topic(tenant string) {
 }
 
 // forward runs a forwarder until stop is called.
-func (w *world) forward(slot string, change func(*Config)) (m *metrics, stop func()) {
+func (w *environment) forward(slot string, change func(*Config)) (m *metrics, stop func()) {
 	w.t.Helper()
 	reg := prometheus.NewRegistry()
 	rt := &app.Runtime{Name: "ingest", Slot: slot, Log: slog.New(slog.DiscardHandler), Metrics: reg, Ready: app.NewReadiness()}
@@ -74,7 +74,7 @@ func (w *world) forward(slot string, change func(*Config)) (m *metrics, stop fun
 }
 
 // send puts numbered records into a tenant's landing topic.
-func (w *world) send(tenant string, from, n int) {
+func (w *environment) send(tenant string, from, n int) {
 	w.t.Helper()
 	recs := make([]*kafka.Record, n)
 	for i := range recs {
@@ -84,8 +84,8 @@ func (w *world) send(tenant string, from, n int) {
 	kafkatest.Produce(w.t, w.cfg, recs...)
 }
 
-// door returns the ids that a tenant has at the door, in order.
-func (w *world) door(tenant string) []string {
+// ingress returns the ids that a tenant has there, in order.
+func (w *environment) ingress(tenant string) []string {
 	var out []string
 	for _, r := range kafkatest.Consume(w.t, w.cfg, kafka.TopicIngress) {
 		if id, _ := kafka.Header(r, "ce_id"); string(r.Key) == tenant {
@@ -103,12 +103,12 @@ func ids(tenant string, n int) []string {
 	return out
 }
 
-// arrives waits until a tenant's records 0 to n-1 are at the door, and fails if they are not there once and in order.
-func (w *world) arrives(tenant string, n int) {
+// arrives waits until a tenant's records 0 to n-1 are in ingress, and fails if they are not there once and in order.
+func (w *environment) arrives(tenant string, n int) {
 	w.t.Helper()
-	kafkatest.WaitFor(w.t, fmt.Sprintf("%d records of %s", n, tenant), func(context.Context) bool { return len(w.door(tenant)) >= n })
-	if got := w.door(tenant); !slices.Equal(got, ids(tenant, n)) {
-		w.t.Errorf("%s has %d records at the door, want %d once and in order", tenant, len(got), n)
+	kafkatest.WaitFor(w.t, fmt.Sprintf("%d records of %s", n, tenant), func(context.Context) bool { return len(w.ingress(tenant)) >= n })
+	if got := w.ingress(tenant); !slices.Equal(got, ids(tenant, n)) {
+		w.t.Errorf("%s has %d records in ingress, want %d once and in order", tenant, len(got), n)
 	}
 }
 
@@ -189,14 +189,14 @@ func TestRun_TwoForwardersShareTheTopicsAndOneTakesOver(t *testing.T) {
 	stop()
 	for _, tenant := range tenants {
 		var n int
-		kafkatest.WaitFor(t, "what was sent meanwhile", func(ctx context.Context) bool { n = w.sent(ctx, tenant); return len(w.door(tenant)) >= n })
+		kafkatest.WaitFor(t, "what was sent meanwhile", func(ctx context.Context) bool { n = w.sent(ctx, tenant); return len(w.ingress(tenant)) >= n })
 		w.send(tenant, n, 5)
 		w.arrives(tenant, n+5)
 	}
 }
 
 // sent is how many records a landing topic took.
-func (w *world) sent(ctx context.Context, tenant string) int {
+func (w *environment) sent(ctx context.Context, tenant string) int {
 	a, err := kafka.NewAdmin(w.cfg)
 	if err != nil {
 		w.t.Fatal(err)
@@ -222,7 +222,7 @@ func TestRun_ARateHoldsUpOneTenantOnly(t *testing.T) {
 	w.send("slow", 0, 500)
 	w.send("free", 0, 500)
 	w.arrives("free", 500)
-	if n := len(w.door("slow")); n > 200 {
+	if n := len(w.ingress("slow")); n > 200 {
 		t.Errorf("%d of the slow tenant's 500 are through at 20 a second", n)
 	}
 	kafkatest.WaitFor(t, "the throttle to show", func(context.Context) bool { return testutil.ToFloat64(m.throttled) == 1 })
@@ -260,7 +260,7 @@ func TestRun_ATopicThatIsDeletedHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-func TestRun_AResetOfTheGroupDoublesNothingThatTheDoorWouldNotKnow(t *testing.T) {
+func TestRun_AResetOfTheGroupDoublesNothingThatAdmissionWouldNotKnow(t *testing.T) {
 	w := start(t, "acme")
 	ctx := t.Context()
 	_, stop := w.forward("0", func(c *Config) { c.TrimEvery = 20 * time.Millisecond })

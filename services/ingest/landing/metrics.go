@@ -33,12 +33,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	return &metrics{
 		records: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_landing_records_total",
-			Help: "Records of landing topics put into the door in committed transactions: forwarded, or refused with the reason that the dead letter gives."}, []string{"outcome", "reason"})),
+			Help: "Records of landing topics written to ingress in committed transactions: forwarded, or refused with the reason that the dead letter gives."}, []string{"outcome", "reason"})),
 		stripped: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_landing_attributes_stripped_total",
 			Help: "System attributes and signatures taken off records of landing topics, where none counts."}, []string{"attribute"})),
 		transactions: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_landing_transactions_total",
 			Help: "Transactions by outcome: committed, or failed, which ends the session."}, []string{"outcome"})),
-		resets:    counter("neuronx_landing_resets_undone_total", "Offsets of the group neuronx.landing that somebody else had set and that were not followed."),
+		resets:    counter("neuronx_landing_resets_undone_total", "Offsets of the group neuronx.landing that were not the forwarder's own and were not followed."),
 		throttles: counter("neuronx_landing_throttled_total", "Times that a landing topic began to wait for its tenant's rate."),
 		throttled: gauge("neuronx_landing_throttled_topics", "Landing topics that have records and wait for their tenant's rate."),
 		topics:    gauge("neuronx_landing_topics", "Landing topics that this process forwards."),

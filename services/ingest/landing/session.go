@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/worker"
 )
 
 const (
 	pollWait     = 250 * time.Millisecond
 	retryStopped = 30 * time.Second
-	endTimeout   = 15 * time.Second // of a transaction that has begun, also when the process is asked to stop
+	openTimeout  = 15 * time.Second // of asking where partitions begin
 )
 
 // lane is one tenant's landing topic. It belongs to the session's goroutine, but for what its mutex guards.
@@ -22,13 +23,13 @@ type lane struct {
 	queue
 	topic      kafka.Topic
 	tenant     string
-	home       int32 // the door's partition of the tenant: whoever owns it forwards this topic
+	home       int32 // the tenant's partition of ingress: its owner forwards this topic
 	assignment int64
 	parts      []*part
 	away       bool // more of it is at hand than may be: it is not read on
 }
 
-// part is one partition of a landing topic; there is one, unless somebody made more.
+// part is one partition of a landing topic; there is one, unless more were made.
 type part struct {
 	tp      kafka.TopicPartition
 	open    bool             // it is read
@@ -49,11 +50,10 @@ type part struct {
 // session is one membership of the group.
 type session struct {
 	*forwarder
-	txn       *kafka.TxnSession
+	*worker.Worker
 	reader    *kafka.TopicsReader
 	lanes     map[string]*lane
 	ring      ring
-	tasks     sync.WaitGroup
 	mu        sync.Mutex // guards watched
 	watched   map[string]*lane
 	committed bool
@@ -64,11 +64,11 @@ type session struct {
 
 // runSession opens a session and works until something fails or ctx ends. committed says whether any transaction succeeded.
 func (f *forwarder) runSession(ctx context.Context) (committed bool, err error) {
-	door, err := f.admin.Topics(ctx, kafka.TopicIngress)
+	ingress, err := f.admin.Topics(ctx, kafka.TopicIngress)
 	if err != nil {
 		return false, err
 	}
-	if f.partitions = door[kafka.TopicIngress].Partitions; f.partitions == 0 {
+	if f.partitions = ingress[kafka.TopicIngress].Partitions; f.partitions == 0 {
 		return false, fmt.Errorf("topic %s does not exist; create it with: neuronx provision --execute", kafka.TopicIngress)
 	}
 	reader, err := kafka.NewTopicsReader(f.cfg.Kafka)
@@ -76,37 +76,29 @@ func (f *forwarder) runSession(ctx context.Context) (committed bool, err error) 
 		return false, err
 	}
 	defer reader.Close()
-	open, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	txn, err := kafka.OpenTxnSession(open, kafka.TxnConfig{
+	w, err := worker.Open(ctx, worker.Config{Role: "landing", Log: f.log, Ready: f.ready, Wake: f.wake, Txn: kafka.TxnConfig{
 		Config: f.cfg.Kafka, Group: kafka.GroupLanding, Topic: kafka.TopicIngress, TransactionalID: "neuronx.landing." + f.cfg.Slot,
 		SessionTimeout: f.cfg.SessionTimeout,
-	})
+	}})
 	if err != nil {
 		return false, err
 	}
-	s := &session{forwarder: f, txn: txn, reader: reader, lanes: map[string]*lane{}, lastTrim: time.Now()}
+	s := &session{forwarder: f, Worker: w, reader: reader, lanes: map[string]*lane{}, lastTrim: time.Now()}
 	tasks, stop := context.WithCancel(ctx)
 	defer func() {
 		stop()
-		s.tasks.Wait()
+		w.Close()
 		s.m.clear()
-		txn.Close()
 	}()
-	s.tasks.Go(func() { s.watch(tasks) })
+	s.Tasks.Go(func() { s.watch(tasks) })
 	err = s.loop(ctx, tasks)
 	return s.committed, err
 }
 
 func (s *session) loop(ctx, tasks context.Context) error {
-	lastErrors, joined := time.Now(), false
 	for ctx.Err() == nil {
-		if err := s.txn.Fenced(); err != nil {
+		if err := s.Check(); err != nil {
 			return err
-		}
-		if !joined && s.txn.Joined() {
-			joined = true
-			s.ready.Set("landing", nil)
 		}
 		s.reconcile()
 		if err := s.openParts(ctx); err != nil {
@@ -119,19 +111,14 @@ func (s *session) loop(ctx, tasks context.Context) error {
 		s.bound(time.Now())
 		s.poll(ctx, wait)
 		s.trimDue(tasks)
-		if time.Since(lastErrors) > time.Second {
-			lastErrors = time.Now()
-			for _, err := range s.txn.Errors() {
-				s.log.Warn("group membership", "err", err)
-			}
-		}
+		s.ReportErrors()
 	}
 	return ctx.Err()
 }
 
-// reconcile compares the lanes at hand with the topics that exist and with what this member owns of the door.
+// reconcile compares the lanes at hand with the topics that exist and with what this member owns of ingress.
 func (s *session) reconcile() {
-	known, owned, changed := s.known(), s.txn.Assignment(), false
+	known, owned, changed := s.known(), s.Txn.Assignment(), false
 	for name, l := range s.lanes {
 		if t, ok := known[name]; !ok || t.ID != l.topic.ID || t.Partitions != l.topic.Partitions || owned[l.home] != l.assignment {
 			s.drop(l)
@@ -146,7 +133,7 @@ func (s *session) reconcile() {
 			continue
 		}
 		l := &lane{topic: t, tenant: tenant, home: home, assignment: n}
-		l.limits = s.cfg.Rates(tenant)
+		l.limit(time.Now(), s.cfg.Rates(tenant))
 		for p := range t.Partitions {
 			l.parts = append(l.parts, &part{tp: kafka.TopicPartition{Topic: name, Partition: p}, epoch: -1})
 		}
@@ -157,7 +144,7 @@ func (s *session) reconcile() {
 	if time.Since(s.lastRates) > time.Second {
 		s.lastRates = time.Now()
 		for _, l := range s.lanes {
-			l.limits = s.cfg.Rates(l.tenant)
+			l.limit(s.lastRates, s.cfg.Rates(l.tenant))
 		}
 	}
 	if !changed {
@@ -203,9 +190,9 @@ func (s *session) openParts(ctx context.Context) error {
 	if len(ask) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	committed, err := s.txn.StableOffsets(ctx, ask)
+	committed, err := s.Txn.StableOffsets(ctx, ask)
 	if err != nil {
 		return err
 	}
@@ -224,7 +211,7 @@ func (s *session) openParts(ctx context.Context) error {
 		next, undone := beginAt(c, start, ask[tp])
 		if undone {
 			s.m.resets.Inc()
-			s.log.Warn("the group's offset is not the forwarder's; it begins with what the topic holds, and what was forwarded already is a duplicate at the door",
+			s.log.Warn("the group's offset is not the forwarder's; it begins with what the topic holds, and what was forwarded already is dropped as a duplicate",
 				"topic", tp.Topic, "partition", tp.Partition, "offset", c.Offset, "metadata", c.Metadata, "begin", next)
 		}
 		p.open, p.tail, p.putBack = true, next, undone
@@ -237,7 +224,7 @@ func (s *session) openParts(ctx context.Context) error {
 	return nil
 }
 
-// beginAt is the offset to read from: what we committed for this very topic, else the topic's beginning. undone says that somebody else
+// beginAt is the offset to read from: what we committed for this very topic, else the topic's beginning. undone says that another
 // set an offset, which is not followed.
 func beginAt(c kafka.Committed, start int64, id [16]byte) (next int64, undone bool) {
 	if c.Ours() && strings.HasSuffix(c.Metadata, fmt.Sprintf(":%x", id)) {
@@ -249,28 +236,13 @@ func beginAt(c kafka.Committed, start int64, id [16]byte) (next int64, undone bo
 // poll reads what there is, at most for wait, unless as much is at hand as may be.
 func (s *session) poll(ctx context.Context, wait time.Duration) {
 	held, _ := s.ring.held()
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
 	if held >= s.cfg.Buffer {
-		select {
-		case <-ctx.Done():
-		case <-s.wake:
-		}
+		s.Await(ctx, wait, func(ctx context.Context) { <-ctx.Done() })
 		return
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-s.wake:
-		case <-s.txn.Changed():
-		case <-ctx.Done():
-		}
-		cancel()
-	}()
-	recs, failed := s.reader.Poll(ctx, s.cfg.MaxRecords)
-	cancel()
-	<-done
+	var recs []*kafka.Record
+	var failed map[kafka.TopicPartition]error
+	s.Await(ctx, wait, func(ctx context.Context) { recs, failed = s.reader.Poll(ctx, s.cfg.MaxRecords) })
 	for _, r := range recs {
 		if l, p := s.part(kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}); p != nil && r.Offset >= p.tail {
 			p.tail = r.Offset + 1

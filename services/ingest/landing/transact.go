@@ -2,7 +2,6 @@ package landing
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -25,10 +24,10 @@ func (s *session) transact(ctx context.Context) (wait time.Duration, err error) 
 	if early := time.Until(s.lastEnd.Add(s.cfg.Pace)); early > 0 && s.held() < s.cfg.MaxRecords {
 		return early, nil
 	}
-	// No partition of the door can be taken away between here and the commit, unless this member is thrown out of the group; then the
+	// No partition of ingress can be taken away between here and the commit, unless this member is thrown out of the group; then the
 	// commit fails.
-	s.txn.Hold()
-	defer s.txn.Release()
+	s.Txn.Hold()
+	defer s.Txn.Release()
 	s.reconcile()
 	w, wait := s.stage(time.Now())
 	throttled := 0
@@ -119,28 +118,18 @@ func (p *part) committedTo() int64 {
 
 // commit is one transaction. Any error ends the session.
 func (s *session) commit(ctx context.Context, w work) error {
-	// A stop of the process lets the transaction finish.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-	defer cancel()
-	if err := s.txn.ClearRevoked(ctx); err != nil {
-		return fmt.Errorf("clear revoked: %w", err)
-	}
-	if err := s.txn.Begin(); err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	if err := s.txn.Produce(ctx, w.recs); err != nil {
-		return err
-	}
-	if s.cfg.BeforeCommit != nil {
-		if err := s.cfg.BeforeCommit(); err != nil {
-			return err
-		}
-	}
 	offsets := make([]kafka.Beside, 0, len(w.offsets))
 	for _, o := range w.offsets {
 		offsets = append(offsets, o)
 	}
-	return s.txn.CommitBeside(ctx, offsets)
+	return s.Write(ctx, w.recs, func(ctx context.Context) error {
+		if s.cfg.BeforeCommit != nil {
+			if err := s.cfg.BeforeCommit(); err != nil {
+				return err
+			}
+		}
+		return s.Txn.CommitBeside(ctx, offsets)
+	})
 }
 
 // merge takes out of the queues what is committed.
@@ -174,7 +163,7 @@ func (l *lane) oldest(p *part) time.Time {
 	return time.Time{}
 }
 
-// trimDue deletes from the landing topics what was committed the last time it was asked: personal data does not stay in two places, and a
+// trimDue deletes from the landing topics what was committed the last time it was asked: personal data does not stay in two topics, and a
 // lost offset costs minutes.
 func (s *session) trimDue(tasks context.Context) {
 	if time.Since(s.lastTrim) < s.cfg.TrimEvery {
@@ -195,7 +184,7 @@ func (s *session) trimDue(tasks context.Context) {
 	if len(before) == 0 {
 		return
 	}
-	s.tasks.Go(func() {
+	s.Tasks.Go(func() {
 		if err := s.admin.DeleteRecords(tasks, before); err != nil && tasks.Err() == nil {
 			s.log.Warn("landing topics not trimmed", "err", err)
 		}

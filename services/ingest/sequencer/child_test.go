@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 // Environment of a subprocess of the test binary that is a sequencer.
@@ -37,7 +38,7 @@ func runChild() (code int, child bool) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	rt := &app.Runtime{Name: "ingest", Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Metrics: prometheus.NewRegistry(), Ready: app.NewReadiness()}
-	cfg := Config{Kafka: kafka.Config{Brokers: strings.Split(os.Getenv(childBrokers), ","), ClientID: "sequencer-" + slot}, Slot: slot, Keys: keys, Schemas: newCatalogue()}
+	cfg := Config{Kafka: kafka.Config{Brokers: strings.Split(os.Getenv(childBrokers), ","), ClientID: "sequencer-" + slot}, Slot: slot, Keys: keys, Schemas: sequencertest.NewCatalogue()}
 	if err := Run(ctx, rt, cfg); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1, true

@@ -6,10 +6,13 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
 )
 
 // Schemas finds a writer's schema by its id; *registry.Client is one. Its errors are registry.ErrUnknown and registry.ErrUnavailable.
@@ -31,7 +34,7 @@ type Config struct {
 	Publisher Publisher // optional: reports undone resets into the tenants' streams
 
 	// First is asked before a partition of which nothing was ever written gets its first state. ErrOtherLog says that something was, in
-	// a Kafka that is lost: the partition is stopped. Any other error is asked again. Nil: nobody knows.
+	// a Kafka that is lost: the partition is stopped. Any other error is asked again. Nil: it is not known.
 	First func(context.Context) error
 
 	MaxRecords     int           // of one transaction, default 10,000: a transaction costs the brokers some 10 ms, however much is in it
@@ -43,9 +46,9 @@ type Config struct {
 	KeyWindow      time.Duration // how long a key is remembered; the same at every instance. Default 24 h
 	KeyMemory      int64         // bytes that the key windows of this process may take. Default DefaultKeyMemory
 
-	Rates Rates // of derived events, see there
+	Rates admission.Rates // of derived events, see there
 
-	// Now is the clock that append times are held against, and that stands in for them where the broker does not stamp. Default
+	// Now is the clock that append times are held against, and that replaces them where the broker does not stamp. Default
 	// time.Now; tests shift it.
 	Now func() time.Time
 }
@@ -75,12 +78,12 @@ func (c *Config) setDefaults() {
 		c.SnapshotBytes = 64 << 20
 	}
 	if c.KeyWindow == 0 {
-		c.KeyWindow = KeyWindow
+		c.KeyWindow = keys.DefaultWindow
 	}
 	if c.KeyMemory == 0 {
 		c.KeyMemory = DefaultKeyMemory()
 	}
-	c.Rates.setDefaults()
+	c.Rates.SetDefaults()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -114,4 +117,15 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New(detail))
 	}
 	return errors.Join(errs...)
+}
+
+// DefaultKeyMemory is a third of the memory that the process may use, in bytes: of GOMEMLIMIT, else of the container's limit, else of
+// the machine's. Another third is for garbage that waits for its collection, and one for everything else. Where none of them can be
+// read it is 1 GiB.
+func DefaultKeyMemory() int64 {
+	limit := app.MemoryLimit()
+	if limit == 0 {
+		return 1 << 30
+	}
+	return limit / 3
 }

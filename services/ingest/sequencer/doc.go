@@ -15,10 +15,17 @@
 //	   └─────────────────────┼───────────────────────────────────┤
 //	                         └── merge, only after a confirmed commit
 //
-// While a transaction is in flight, the next records are judged in an overlay over its own (ADR 15): it is sent off when that one is merged,
+// While a transaction is in flight, the next records are judged in an overlay over its own: it is sent off when that one is merged,
 // and dropped with it when that one fails.
 //
-// The decision itself, admit, is a function of record, state, schemas and signing keys; all I/O is around it.
+// The decision itself, admission.Admit, is a function of record, state, schemas, signing keys and the clock; all I/O is in this package.
+//
+// # Packages
+//
+//	keys       which idempotency keys were used: a partition's window, a transaction's table, the memory they take
+//	admission  the decision, the state it depends on, and the format of that state; imports keys
+//	statelog   seals and reads neuronx.sequencer.state; imports admission
+//	sequencer  (this one) assignment, restore, staging, transactions, snapshots; services/ingest/worker is what it shares with landing
 //
 // # A partition's life
 //

@@ -12,6 +12,8 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 func TestRun_AFailedTransactionLeavesEveryEventOnce(t *testing.T) {
@@ -23,7 +25,7 @@ func TestRun_AFailedTransactionLeavesEveryEventOnce(t *testing.T) {
 			const tenants, each = 6, 60
 			var first []*event.Event
 			for i := range tenants {
-				first = append(first, created(keys, fmt.Sprintf("t%d", i)))
+				first = append(first, sequencertest.Created(keys, fmt.Sprintf("t%d", i)))
 			}
 			send(t, cfg, first...)
 			waitLogged(t, cfg, tenants)
@@ -31,7 +33,7 @@ func TestRun_AFailedTransactionLeavesEveryEventOnce(t *testing.T) {
 			for j := range each {
 				var events []*event.Event
 				for i := range tenants {
-					events = append(events, lead(fmt.Sprintf("t%d", i), fmt.Sprint(j)))
+					events = append(events, sequencertest.Lead(fmt.Sprintf("t%d", i), fmt.Sprint(j)))
 				}
 				send(t, cfg, events...)
 			}
@@ -52,14 +54,14 @@ func TestRun_TwoInstancesShareThePartitionsAndNumberNothingTwice(t *testing.T) {
 	const tenants = 12
 	var events []*event.Event
 	for i := range tenants {
-		events = append(events, created(keys, fmt.Sprintf("t%d", i)))
+		events = append(events, sequencertest.Created(keys, fmt.Sprintf("t%d", i)))
 	}
 	send(t, cfg, events...)
 	n := 0
 	round := func() {
 		var events []*event.Event
 		for i := range tenants {
-			events = append(events, lead(fmt.Sprintf("t%d", i), fmt.Sprint(n)))
+			events = append(events, sequencertest.Lead(fmt.Sprintf("t%d", i), fmt.Sprint(n)))
 		}
 		send(t, cfg, events...)
 		n++
@@ -111,7 +113,7 @@ type published struct {
 }
 
 func (p *published) Publish(_ context.Context, tenant, typ, subject, id string, data map[string]any, _ ...control.Option) (event.Event, error) {
-	if _, err := testSchemas.byID[testSchemas.byType[typ]].EncodeMap(data); err != nil {
+	if _, err := sequencertest.Schemas.ByID[sequencertest.Schemas.ByType[typ]].EncodeMap(data); err != nil {
 		return event.Event{}, err
 	}
 	p.mu.Lock()
@@ -138,7 +140,7 @@ func TestRun_UndoesAndReportsAnOperatorsReset(t *testing.T) {
 	for name, offset := range map[string]int64{"back": 0, "forward": 1000} {
 		r := start(t, testConfig(cfg, keys, "0"))
 		n := total(logged(t, cfg))
-		send(t, cfg, created(keys, "a"), lead("a", name+"1"), lead("a", name+"2"))
+		send(t, cfg, sequencertest.Created(keys, "a"), sequencertest.Lead("a", name+"1"), sequencertest.Lead("a", name+"2"))
 		log := waitLogged(t, cfg, max(n, 1)+2)
 		r.halt()
 		tp := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: home}
@@ -169,7 +171,7 @@ func TestRun_UndoesAndReportsAnOperatorsReset(t *testing.T) {
 		if undone != 1 {
 			t.Fatalf("%v resets undone", undone)
 		}
-		send(t, cfg, lead("a", name+"3"))
+		send(t, cfg, sequencertest.Lead("a", name+"3"))
 		after := waitLogged(t, cfg, total(log)+1)
 		checkLog(t, after)
 		if total(after) != total(log)+1 {
@@ -196,7 +198,7 @@ func TestRun_StopsTheTornPartitionByNameAndRunsTheOthers(t *testing.T) {
 	r := start(t, testConfig(cfg, keys, "0"))
 	var events []*event.Event
 	for i := range 12 {
-		events = append(events, created(keys, fmt.Sprintf("t%d", i)))
+		events = append(events, sequencertest.Created(keys, fmt.Sprintf("t%d", i)))
 	}
 	send(t, cfg, events...)
 	before := waitLogged(t, cfg, 12)
@@ -210,7 +212,7 @@ func TestRun_StopsTheTornPartitionByNameAndRunsTheOthers(t *testing.T) {
 	others := 0
 	for i := range 12 {
 		tenant := fmt.Sprintf("t%d", i)
-		events = append(events, lead(tenant, "1"))
+		events = append(events, sequencertest.Lead(tenant, "1"))
 		if kafka.PartitionFor([]byte(tenant), kafkatest.Partitions) != torn {
 			others++
 		}
@@ -232,7 +234,7 @@ func TestRun_StopsTheTornPartitionByNameAndRunsTheOthers(t *testing.T) {
 func TestRun_StopsAPartitionWhoseStateIsLost(t *testing.T) {
 	cfg := kafkatest.Start(t)
 	keys := event.NewKeyring()
-	e := event.Recorded{Event: *created(keys, "a"), Sequence: 1, Position: 1, RecordedTime: time.Now(), LogID: "x"}
+	e := event.Recorded{Event: *sequencertest.Created(keys, "a"), Sequence: 1, Position: 1, RecordedTime: time.Now(), LogID: "x"}
 	kafkatest.Produce(t, cfg, kafka.RecordedToRecord(&e))
 	r := start(t, testConfig(cfg, keys, "0"))
 	kafkatest.WaitFor(t, "the partition to be named", func(context.Context) bool {
@@ -245,21 +247,21 @@ func TestRun_WaitsForTheRegistryAndRefusesOnlyUnknownSchemas(t *testing.T) {
 	cfg := kafkatest.Start(t)
 	keys := event.NewKeyring()
 	c := testConfig(cfg, keys, "0")
-	down := newCatalogue()
-	down.setDown(true)
+	down := sequencertest.NewCatalogue()
+	down.SetDown(true)
 	c.Schemas = down
 	r := start(t, c)
-	unknown := lead("a", "2")
+	unknown := sequencertest.Lead("a", "2")
 	unknown.Value = event.Frame(9999, []byte{0})
-	send(t, cfg, created(keys, "a"), unknown, lead("a", "1"))
+	send(t, cfg, sequencertest.Created(keys, "a"), unknown, sequencertest.Lead("a", "1"))
 	kafkatest.WaitFor(t, "the pause to be named", func(context.Context) bool {
 		err := r.ready.Err()
-		return err != nil && strings.Contains(err.Error(), string(pauseRegistry))
+		return err != nil && strings.Contains(err.Error(), string(admission.PauseRegistry))
 	})
 	if len(kafkatest.Consume(t, cfg, kafka.TopicDeadLetter)) != 0 {
 		t.Fatal("refused because the registry is away")
 	}
-	down.setDown(false)
+	down.SetDown(false)
 	checkLog(t, waitLogged(t, cfg, 2))
 	if dead := kafkatest.Consume(t, cfg, kafka.TopicDeadLetter); len(dead) != 1 {
 		t.Fatalf("%d dead letters", len(dead))
@@ -273,7 +275,7 @@ func TestRun_SnapshotsTrimTheStateAndRestore(t *testing.T) {
 	c := testConfig(cfg, keys, "0")
 	c.SnapshotBytes = 2000
 	r := start(t, c)
-	send(t, cfg, created(keys, "a"))
+	send(t, cfg, sequencertest.Created(keys, "a"))
 	n := 1
 	home := kafka.PartitionFor([]byte("a"), kafkatest.Partitions)
 	admin, err := kafka.NewAdmin(cfg)
@@ -282,7 +284,7 @@ func TestRun_SnapshotsTrimTheStateAndRestore(t *testing.T) {
 	}
 	defer admin.Close()
 	kafkatest.WaitFor(t, "the state topic to be trimmed", func(ctx context.Context) bool {
-		send(t, cfg, lead("a", fmt.Sprint(n)))
+		send(t, cfg, sequencertest.Lead("a", fmt.Sprint(n)))
 		n++
 		start, err := admin.StartOffsets(ctx, kafka.TopicState)
 		return err == nil && start[kafka.TopicPartition{Topic: kafka.TopicState, Partition: home}] > 20
@@ -290,7 +292,7 @@ func TestRun_SnapshotsTrimTheStateAndRestore(t *testing.T) {
 	waitLogged(t, cfg, n)
 	r.halt()
 	start(t, testConfig(cfg, keys, "0"))
-	send(t, cfg, lead("a", "1"), lead("a", "new")) // the first one is a repeat, known from a snapshot
+	send(t, cfg, sequencertest.Lead("a", "1"), sequencertest.Lead("a", "new")) // the first one is a repeat, known from a snapshot
 	log := waitLogged(t, cfg, n+1)
 	checkLog(t, log)
 	if total(log) != n+1 {
@@ -302,9 +304,9 @@ func TestRun_ForwardsWhatAnotherPartitionerMisplaced(t *testing.T) {
 	cfg := kafkatest.Start(t)
 	keys := event.NewKeyring()
 	start(t, testConfig(cfg, keys, "0"))
-	send(t, cfg, created(keys, "a"))
+	send(t, cfg, sequencertest.Created(keys, "a"))
 	waitLogged(t, cfg, 1)
-	r := kafka.ToRecord(kafka.TopicIngress, lead("a", "1"))
+	r := kafka.ToRecord(kafka.TopicIngress, sequencertest.Lead("a", "1"))
 	r.Partition = (kafka.PartitionFor(r.Key, kafkatest.Partitions) + 1) % kafkatest.Partitions
 	kafkatest.Misplace(t, cfg, r)
 	log := waitLogged(t, cfg, 2)

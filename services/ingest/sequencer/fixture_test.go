@@ -1,27 +1,25 @@
 package sequencer
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/neuronx/engine/pkg/app"
-	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
-	"github.com/neuronx/engine/pkg/kafka/registry"
-	"github.com/neuronx/engine/schemas"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 func TestMain(m *testing.M) {
@@ -29,98 +27,6 @@ func TestMain(m *testing.M) {
 		os.Exit(code)
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// catalogue is the embedded schemas under ids from 1, in the order of their paths. It can be switched off.
-type catalogue struct {
-	byID   map[int32]*avro.Schema
-	byType map[string]int32
-	mu     sync.Mutex
-	down   bool
-}
-
-func newCatalogue() *catalogue {
-	files, err := schemas.Files()
-	if err != nil {
-		panic(err)
-	}
-	slices.SortFunc(files, func(a, b schemas.File) int { return cmp.Compare(a.Path, b.Path) })
-	c := &catalogue{byID: map[int32]*avro.Schema{}, byType: map[string]int32{}}
-	for i, f := range files {
-		s, err := avro.Parse(f.Text)
-		if err != nil {
-			panic(fmt.Errorf("%s: %w", f.Path, err))
-		}
-		c.byID[int32(i+1)] = s
-		c.byType[s.EventType()] = int32(i + 1)
-	}
-	return c
-}
-
-func (c *catalogue) setDown(down bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.down = down
-}
-
-func (c *catalogue) SchemaByID(_ context.Context, id int32) (*avro.Schema, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.down {
-		return nil, registry.ErrUnavailable
-	}
-	s := c.byID[id]
-	if s == nil {
-		return nil, registry.ErrUnknown
-	}
-	return s, nil
-}
-
-func (c *catalogue) get(id int32) (Schema, error) {
-	s, err := c.SchemaByID(context.Background(), id)
-	switch {
-	case errors.Is(err, registry.ErrUnknown):
-		return nil, errUnknownSchema
-	case err != nil:
-		return nil, errUnavailable
-	}
-	return s, nil
-}
-
-// value encodes data of a type, framed.
-func (c *catalogue) value(typ string, data map[string]any) []byte {
-	id := c.byType[typ]
-	body, err := c.byID[id].EncodeMap(data)
-	if err != nil {
-		panic(fmt.Errorf("%s: %w", typ, err))
-	}
-	return event.Frame(id, body)
-}
-
-var testSchemas = newCatalogue()
-
-// made returns an outside event.
-func made(tenant, id, typ string, data map[string]any) *event.Event {
-	subject := "lead/1"
-	if lead, ok := data["lead_id"].(string); ok {
-		subject = "lead/" + lead
-	}
-	return &event.Event{TenantID: tenant, ID: id, Source: "/test", Type: typ, Subject: subject, Time: time.UnixMilli(1_700_000_000_000).UTC(), Value: testSchemas.value(typ, data)}
-}
-
-func lead(tenant, id string) *event.Event {
-	return made(tenant, id, "lead.created", map[string]any{"lead_id": id})
-}
-
-func signed(k *event.Keyring, e *event.Event) *event.Event {
-	k.Sign(e)
-	return e
-}
-
-func created(k *event.Keyring, tenant string) *event.Event {
-	e := made(tenant, "created-"+tenant, "tenant.created", map[string]any{"name": tenant})
-	e.Subject = "tenant/" + tenant
-	return signed(k, e)
 }
 
 // process is one sequencer of a test.
@@ -162,7 +68,7 @@ func (r *process) halt() {
 
 func testConfig(cfg kafka.Config, keys *event.Keyring, slot string) Config {
 	cfg.ClientID = "sequencer-" + slot
-	return Config{Kafka: cfg, Slot: slot, Keys: keys, Schemas: testSchemas, SessionTimeout: 3 * time.Second}
+	return Config{Kafka: cfg, Slot: slot, Keys: keys, Schemas: sequencertest.Schemas, SessionTimeout: 3 * time.Second}
 }
 
 func send(t testing.TB, cfg kafka.Config, events ...*event.Event) {
@@ -225,4 +131,21 @@ func checkLog(t testing.TB, log map[string][]event.Recorded) {
 			ids[e.ID], last = true, e.Position
 		}
 	}
+}
+
+func emptyState() *admission.State { return admission.NewState([16]byte{1}, 0, uuid.Nil.String(), 0) }
+
+// ingressRecord is an event as it is read from ingress.
+func ingressRecord(e *event.Event, offset int64) *kafka.Record {
+	r := kafka.ToRecord(kafka.TopicIngress, e)
+	r.Offset, r.Timestamp = offset, time.UnixMilli(sequencertest.Now)
+	return r
+}
+
+// staging is a session of one partition that only stages.
+func staging(p *partition, schemas *schemaCache, records int) *session {
+	return &session{reader: &kafka.PartitionReader{}, parts: map[int32]*partition{0: p}, memory: keys.NewMemory(1 << 30), sequencer: &sequencer{
+		partitions: 1, schemas: schemas, log: slog.New(slog.DiscardHandler), m: newMetrics(prometheus.NewRegistry()), ready: app.NewReadiness(),
+		cfg: Config{MaxRecords: records, MaxDuration: time.Minute, Keys: event.NewKeyring(), Now: func() time.Time { return time.UnixMilli(sequencertest.Now) }},
+	}}
 }

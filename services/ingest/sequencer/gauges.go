@@ -10,7 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 )
 
-// gauges are what an operator looks at when a partition, or somebody who writes to it, behaves oddly.
+// gauges are what an operator looks at when a partition, or one of its producers, behaves oddly.
 type gauges struct {
 	restored   *prometheus.GaugeVec
 	snapshotAt *prometheus.GaugeVec
@@ -71,7 +71,7 @@ func (g *gauges) stateWritten(p *partition) {
 	if p.state != nil {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.judged[p.id] = p.state.next
+		g.judged[p.id] = p.state.Next
 	}
 }
 

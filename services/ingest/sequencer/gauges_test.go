@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
 func TestGauges_NameAMisroutingProducerAndStayBounded(t *testing.T) {
@@ -40,7 +41,7 @@ func TestGauges_NameAMisroutingProducerAndStayBounded(t *testing.T) {
 
 func TestGauges_OfAPartitionThatLeftAreGone(t *testing.T) {
 	g := newGauges(prometheus.NewRegistry())
-	p := &partition{id: 3, deltaBytes: 77, lastSnapshot: time.Now(), state: &State{next: 12}}
+	p := &partition{id: 3, deltaBytes: 77, lastSnapshot: time.Now(), state: &admission.State{Next: 12}}
 	g.restoredIn(p, 2*time.Second)
 	if restored, deltas := testutil.ToFloat64(g.restored.WithLabelValues("3")), testutil.ToFloat64(g.deltas.WithLabelValues("3")); restored != 2 || deltas != 77 {
 		t.Errorf("restored in %v s, %v bytes of deltas", restored, deltas)

@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T) {
@@ -23,7 +24,7 @@ func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T)
 	config.SessionTimeout = 6 * time.Second // a broker's least
 	of := logFromNow(t, cfg)
 	first := start(t, config)
-	send(t, cfg, created(keys, tenant), lead(tenant, "1"))
+	send(t, cfg, sequencertest.Created(keys, tenant), sequencertest.Lead(tenant, "1"))
 	kafkatest.WaitFor(t, "the first two events", func(ctx context.Context) bool { return len(of(ctx, tenant)) == 2 })
 	first.halt()
 
@@ -36,7 +37,7 @@ func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T)
 
 	begun := time.Now()
 	second := start(t, config)
-	send(t, cfg, lead(tenant, "2"))
+	send(t, cfg, sequencertest.Lead(tenant, "2"))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for len(of(ctx, tenant)) < 3 {

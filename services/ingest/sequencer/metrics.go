@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
 type metrics struct {
@@ -89,15 +90,15 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 
 // window tells the size of a partition's key window.
 func (m *metrics) window(p *partition) {
-	m.keys.WithLabelValues(label(p.id)).Set(float64(p.state.keys.len()))
-	m.keyBytes.WithLabelValues(label(p.id)).Set(float64(p.state.keys.bytes()))
+	m.keys.WithLabelValues(label(p.id)).Set(float64(p.state.Keys.Len()))
+	m.keyBytes.WithLabelValues(label(p.id)).Set(float64(p.state.Keys.Bytes()))
 }
 
 // tally is what the decisions of a transaction count as, once it is committed.
 type tally struct {
 	runs      []tallied // nearly all decisions have the same outcome
 	stripped  []string
-	forwards  []*decision
+	forwards  []*admission.Decision
 	quiet     int
 	badSig    int
 	leftOut   int
@@ -105,28 +106,28 @@ type tally struct {
 }
 
 type tallied struct {
-	outcome outcome
+	outcome admission.Outcome
 	code    event.Code
 	n       int
 }
 
-func (t *tally) add(d *decision) {
-	if n := len(t.runs); n == 0 || t.runs[n-1].outcome != d.outcome || t.runs[n-1].code != d.code {
-		t.runs = append(t.runs, tallied{outcome: d.outcome, code: d.code})
+func (t *tally) add(d *admission.Decision) {
+	if n := len(t.runs); n == 0 || t.runs[n-1].outcome != d.Outcome || t.runs[n-1].code != d.Code {
+		t.runs = append(t.runs, tallied{outcome: d.Outcome, code: d.Code})
 	}
 	t.runs[len(t.runs)-1].n++
-	t.stripped = append(t.stripped, d.stripped...)
-	t.leftOut += d.leftOut
-	if d.forward != nil {
-		t.forwards = append(t.forwards, &decision{tenant: d.tenant, forward: d.forward})
+	t.stripped = append(t.stripped, d.Stripped...)
+	t.leftOut += d.LeftOut
+	if d.Forward != nil {
+		t.forwards = append(t.forwards, &admission.Decision{Tenant: d.Tenant, Forward: d.Forward})
 	}
-	if d.recorded != nil && d.recorded.Quiet != "" {
+	if d.Recorded != nil && d.Recorded.Quiet != "" {
 		t.quiet++
 	}
-	if d.badSig {
+	if d.BadSig {
 		t.badSig++
 	}
-	if d.code == event.CodeDeriverConflict && d.outcome == refused {
+	if d.Code == event.CodeDeriverConflict && d.Outcome == admission.Refused {
 		t.conflicts++
 	}
 }
@@ -140,7 +141,7 @@ func (m *metrics) count(t *tally) {
 		m.stripped.WithLabelValues(a).Inc()
 	}
 	for _, d := range t.forwards {
-		m.forward(d.tenant, d.forward.headers)
+		m.forward(d.Tenant, d.Forward.Headers)
 	}
 	m.quiet.Add(float64(t.quiet))
 	m.badSignature.Add(float64(t.badSig))

@@ -13,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 // TestSimulation_AnOffsetOfOursBesideTheState is about transactions whose markers were lost, so that their offset and their state did not end
@@ -28,7 +29,7 @@ func TestSimulation_AnOffsetOfOursBesideTheState(t *testing.T) {
 					t.Fatal(err)
 				}
 				r := start(t, testConfig(cfg, keys, "0"))
-				send(t, cfg, created(keys, "a"), lead("a", "1"))
+				send(t, cfg, sequencertest.Created(keys, "a"), sequencertest.Lead("a", "1"))
 				waitLogged(t, cfg, 2)
 				r.halt()
 				tp := kafka.TopicPartition{Topic: kafka.TopicIngress}
@@ -38,8 +39,8 @@ func TestSimulation_AnOffsetOfOursBesideTheState(t *testing.T) {
 					return admin.Commit(ctx, kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{tp: {Offset: truth.Offset + by, Metadata: mark}}) == nil
 				})
 				r = start(t, testConfig(cfg, keys, "0"))
-				send(t, cfg, lead("a", "2"))
-				time.Sleep(settle + 10*time.Second)
+				send(t, cfg, sequencertest.Lead("a", "2"))
+				time.Sleep(openTxnWait + 10*time.Second)
 				after := logged(t, cfg)
 				checkLog(t, after)
 				switch err := r.ready.Err(); {

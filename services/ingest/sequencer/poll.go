@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
 // poll reads records until there is enough for a transaction, or it is time for one, and reports whether there is. Something else may be
@@ -34,22 +35,9 @@ func (c *session) poll(ctx context.Context) bool {
 
 // pollOnce reads once, up to limit records, and returns early, with woken, when the assignment changed or a task finished.
 func (c *session) pollOnce(ctx context.Context, wait time.Duration, limit int) (woken bool) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-c.wake:
-			woken = true
-		case <-c.txn.Changed():
-			woken = true
-		case <-ctx.Done():
-		}
-		cancel()
-	}()
-	recs, failed := c.reader.Poll(ctx, limit)
-	cancel()
-	<-done
+	var recs []*kafka.Record
+	var failed map[int32]error
+	woken = c.Await(ctx, wait, func(ctx context.Context) { recs, failed = c.reader.Poll(ctx, limit) })
 	c.tellRead(ctx, recs)
 	for _, r := range recs {
 		if p := c.parts[r.Partition]; p != nil && r.Offset >= p.tail {
@@ -93,12 +81,12 @@ func (c *session) tellRead(ctx context.Context, recs []*kafka.Record) {
 
 // skipUnread lets a record that inflates to more than is held, or the rest of a decompression bomb, be refused in the order of the partition,
 // under its last offset: waiting for a person would let one producer stop every tenant of the partition. It counts as one refusal, because
-// nobody looks how many records the rest has.
+// it is not known how many records the rest has.
 func (c *session) skipUnread(p *partition, fat *kafka.OversizeError) {
 	if p.unread == nil {
 		p.unread = map[int64]string{}
 	}
-	maps.DeleteFunc(p.unread, func(offset int64, _ string) bool { return offset < p.state.next })
+	maps.DeleteFunc(p.unread, func(offset int64, _ string) bool { return offset < p.state.Next })
 	p.unread[fat.Next-1] = fat.Error()
 	p.push(fat.Stand())
 	p.tail = fat.Next
@@ -136,7 +124,7 @@ func (p *partition) push(r *kafka.Record) {
 // headerCost is what a header takes besides its bytes.
 const headerCost = 40
 
-// weight is how many bytes a record holds. Headers count: nobody bounds them before admission.
+// weight is how many bytes a record holds. Headers count: they are not bounded before admission.
 func weight(r *kafka.Record) int {
 	n := len(r.Key) + len(r.Value) + len(r.Headers)*headerCost
 	for i := range r.Headers {
@@ -146,7 +134,7 @@ func weight(r *kafka.Record) int {
 }
 
 // asInput is an ingress record as admission sees it.
-func asInput(r *kafka.Record) input {
+func asInput(r *kafka.Record) admission.Input {
 	headers := kafka.FromHeaders(r.Headers)
-	return input{offset: r.Offset, ms: r.Timestamp.UnixMilli(), stamped: r.Attrs.TimestampType() == 1, key: r.Key, headers: headers, value: r.Value}
+	return admission.Input{Offset: r.Offset, MS: r.Timestamp.UnixMilli(), Stamped: r.Attrs.TimestampType() == 1, Key: r.Key, Headers: headers, Value: r.Value}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 // realKafka is the broker that NEURONX_TEST_KAFKA_BROKERS names. This file is only built with the tag realkafka, and then fails
@@ -157,7 +158,7 @@ func TestRealKafka_KilledAndPausedSequencersAdmitEveryEventExactlyOnce(t *testin
 	}
 	defer p.Close()
 	for i := range tenants {
-		if err := p.Produce(ctx, kafka.ToRecord(kafka.TopicIngress, created(keys, name(i)))); err != nil {
+		if err := p.Produce(ctx, kafka.ToRecord(kafka.TopicIngress, sequencertest.Created(keys, name(i)))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -175,7 +176,7 @@ func TestRealKafka_KilledAndPausedSequencersAdmitEveryEventExactlyOnce(t *testin
 				if rng.IntN(20) == 0 {
 					copies = 2
 				}
-				e := lead(name(i), fmt.Sprintf("%s/%d", name(i), j))
+				e := sequencertest.Lead(name(i), fmt.Sprintf("%s/%d", name(i), j))
 				for range copies {
 					inFlight.Add(1)
 					sent.Add(1)
@@ -293,12 +294,12 @@ func TestRealKafka_ASecondProcessUnderTheSameSlotFencesTheFirst(t *testing.T) {
 	of := logFromNow(t, cfg)
 	first := start(t, twin)
 	tenant := fmt.Sprintf("f%x", rand.Uint32())
-	send(t, cfg, created(keys, tenant))
+	send(t, cfg, sequencertest.Created(keys, tenant))
 	kafkatest.WaitFor(t, "the first to work", func(ctx context.Context) bool { return len(of(ctx, tenant)) == 1 })
 	start(t, twin)
 	n := 0
 	kafkatest.WaitFor(t, "the first to give up", func(context.Context) bool {
-		send(t, cfg, lead(tenant, fmt.Sprint(n)))
+		send(t, cfg, sequencertest.Lead(tenant, fmt.Sprint(n)))
 		n++
 		select {
 		case <-first.done:
@@ -329,7 +330,7 @@ func TestRealKafka_Rate(t *testing.T) {
 	run := fmt.Sprintf("s%x", rand.Uint32())
 	const tenants, each = 50, 6000
 	for i := range tenants {
-		if err := p.Produce(ctx, kafka.ToRecord(kafka.TopicIngress, created(keys, fmt.Sprintf("%s-%d", run, i)))); err != nil {
+		if err := p.Produce(ctx, kafka.ToRecord(kafka.TopicIngress, sequencertest.Created(keys, fmt.Sprintf("%s-%d", run, i)))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -338,7 +339,7 @@ func TestRealKafka_Rate(t *testing.T) {
 	for j := range each {
 		for i := range tenants {
 			all.Add(1)
-			p.ProduceAsync(kafka.ToRecord(kafka.TopicIngress, lead(fmt.Sprintf("%s-%d", run, i), fmt.Sprint(j))), func(_ *kafka.Record, err error) {
+			p.ProduceAsync(kafka.ToRecord(kafka.TopicIngress, sequencertest.Lead(fmt.Sprintf("%s-%d", run, i), fmt.Sprint(j))), func(_ *kafka.Record, err error) {
 				all.Done()
 				if err != nil {
 					t.Error(err)
@@ -347,7 +348,7 @@ func TestRealKafka_Rate(t *testing.T) {
 		}
 	}
 	all.Wait()
-	t.Logf("produced %d records of %d bytes, %.0f/s", tenants*each, len(lead("x", "100").Value), tenants*each/time.Since(begun).Seconds())
+	t.Logf("produced %d records of %d bytes, %.0f/s", tenants*each, len(sequencertest.Lead("x", "100").Value), tenants*each/time.Since(begun).Seconds())
 
 	admin, err := kafka.NewAdmin(cfg)
 	if err != nil {
@@ -392,7 +393,7 @@ func TestRealKafka_Rate(t *testing.T) {
 	defer quick.Close()
 	for j := range 1000 {
 		at := time.Now()
-		quick.ProduceAsync(kafka.ToRecord(kafka.TopicIngress, lead(run+"-1", fmt.Sprintf("q%d", j))), func(*kafka.Record, error) {})
+		quick.ProduceAsync(kafka.ToRecord(kafka.TopicIngress, sequencertest.Lead(run+"-1", fmt.Sprintf("q%d", j))), func(*kafka.Record, error) {})
 		select {
 		case done := <-arrived:
 			ms = append(ms, float64(done.Sub(at).Microseconds())/1000)

@@ -10,6 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
 // Reset is an operator's change of the group's offset, which is undone: the group's offset is not the sequencer's position, and
@@ -30,14 +31,14 @@ const (
 	retryReport = 5 * time.Millisecond
 )
 
-func newReset(s *State, operator int64, session string) *Reset {
-	r := &Reset{ID: session, Partition: s.partition, Truth: s.next, Operator: operator}
+func newReset(s *admission.State, operator int64, session string) *Reset {
+	r := &Reset{ID: session, Partition: s.Partition, Truth: s.Next, Operator: operator}
 	if r.ID == "" {
 		// The same reset found twice, because of a crash in between, is reported once.
-		r.ID = event.DerivedID(s.logID, "reset", fmt.Sprint(s.partition), fmt.Sprint(s.next), fmt.Sprint(operator))
+		r.ID = event.DerivedID(s.LogID, "reset", fmt.Sprint(s.Partition), fmt.Sprint(s.Next), fmt.Sprint(operator))
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.tenants)) {
-		if s.tenants[name].status != 0 {
+	for _, name := range slices.Sorted(maps.Keys(s.Tenants)) {
+		if s.Tenants[name].Status != 0 {
 			r.Tenants = append(r.Tenants, name)
 		}
 	}
@@ -54,8 +55,8 @@ func (c *session) undo(p *partition) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	o := kafka.TxnOffset{Next: p.state.next, Epoch: -1, Metadata: c.metadata(p.state.logID), Assignment: p.assignment}
-	if err := c.txn.CommitPlain(ctx, p.id, o); err != nil {
+	o := kafka.TxnOffset{Next: p.state.Next, Epoch: -1, Metadata: c.metadata(p.state.LogID), Assignment: p.assignment}
+	if err := c.Txn.CommitPlain(ctx, p.id, o); err != nil {
 		c.log.Warn("offset of the group not set back yet", "partition", p.id, "err", err)
 		p.retry = time.Now().Add(retryUndo)
 		return
@@ -69,7 +70,7 @@ func (c *session) undo(p *partition) {
 	c.run(p)
 }
 
-// reportedOrLate starts the report at the first call and says whether it is written, or nobody waits for it any longer.
+// reportedOrLate starts the report at the first call and says whether it is written, or is no longer waited for.
 func (p *partition) reportedOrLate(c *session) bool {
 	if p.reset.reported == nil {
 		p.reset.reported, p.reset.began = make(chan struct{}), time.Now()
@@ -77,7 +78,7 @@ func (p *partition) reportedOrLate(c *session) bool {
 		c.reports.Go(func() {
 			c.report(r)
 			close(r.reported)
-			c.wakeUp()
+			c.Wake.Set()
 		})
 	}
 	select {

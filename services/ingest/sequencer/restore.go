@@ -10,6 +10,9 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 // Reasons for which a partition is stopped.
@@ -18,12 +21,13 @@ const (
 	stopOffset   = "offset_mismatch" // the group's offset, written by us, is not the state's
 	stopUnstable = "state_unstable"  // a transaction on the partition or its offset does not end
 	stopNewer    = "state_newer"     // the state was written in a format of a newer build
+	stopKeys     = "key_window_full" // also of a pause: keys would not fit into memory
 )
 
 const (
-	// settle bounds the waiting for open transactions of the partition's last owner: its time-out, and enough for watchStable to end
+	// openTxnWait bounds the waiting for open transactions of the partition's last owner: its time-out, and enough for watchStable to end
 	// one that hangs, so that the partition need not be stopped for it.
-	settle       = kafka.TxnTimeout + 25*time.Second
+	openTxnWait  = kafka.TxnTimeout + 25*time.Second
 	retryRestore = 500 * time.Millisecond
 )
 
@@ -40,26 +44,26 @@ func torn(format string, args ...any) error {
 type restored struct {
 	partition  int32
 	assignment int64
-	state      *State
-	bytes      int     // of deltas since the last snapshot
-	stray      Stray   // records of others in the state topic
-	snapshots  []int64 // offsets of the last two snapshots
-	commit     bool    // the group's offset has to be set to the state's
-	reset      *Reset  // because an operator had set it
+	state      *admission.State
+	bytes      int            // of deltas since the last snapshot
+	stray      statelog.Stray // records of others in the state topic
+	snapshots  []int64        // offsets of the last two snapshots
+	commit     bool           // the group's offset has to be set to the state's
+	reset      *Reset         // because an operator had set it
 	err        error
 }
 
-// startRestore builds the state of a partition beside the loop.
+// startRestore builds the state of a partition in the background.
 func (c *session) startRestore(tasks context.Context, p *partition) {
 	p.phase = restoring
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(tasks)
 	id, assignment := p.id, p.assignment
-	c.tasks.Go(func() {
+	c.Tasks.Go(func() {
 		for {
 			r := restored{partition: id, assignment: assignment}
 			if r.err = c.restore(ctx, &r); r.err != nil || ctx.Err() != nil {
-				c.memory.forget(id)
+				c.memory.Forget(id)
 			}
 			if ctx.Err() != nil {
 				return
@@ -68,7 +72,7 @@ func (c *session) startRestore(tasks context.Context, p *partition) {
 			if r.err == nil || errors.As(r.err, &stop) {
 				select {
 				case c.restored <- r:
-					c.wakeUp()
+					c.Wake.Set()
 				case <-ctx.Done():
 				}
 				return
@@ -85,11 +89,11 @@ func (c *session) startRestore(tasks context.Context, p *partition) {
 
 // restore reads the state topic and compares it with everything that it must agree with.
 func (c *session) restore(ctx context.Context, r *restored) error {
-	deadline := time.Now().Add(settle)
+	deadline := time.Now().Add(openTxnWait)
 	for {
 		// The group's offset first: it is given only when no transaction on the partition is open, so that all the last owner
 		// wrote lies below the high water that is asked next.
-		group, err := c.settledOffset(ctx, r.partition)
+		group, err := c.committedOffset(ctx, r.partition)
 		if err != nil {
 			return err
 		}
@@ -105,21 +109,21 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 		switch {
 		case !group.Present:
 			return nil // new, or expired: the first transaction commits one
-		case group.Offset == state.next:
+		case group.Offset == state.Next:
 			return nil
 		case !group.Ours():
 			session, _ := group.ResetSession()
 			r.commit, r.reset = true, newReset(state, group.Offset, session)
 			return nil
-		case time.Now().After(deadline) && group.Offset < state.next:
+		case time.Now().After(deadline) && group.Offset < state.Next:
 			// A transaction whose markers were lost: the state's was written later, the offset's was taken for aborted.
-			c.log.Warn("the group's offset is behind the state's for good; it is set again", "partition", r.partition, "group", group.Offset, "state", state.next)
+			c.log.Warn("the group's offset is behind the state's for good; it is set again", "partition", r.partition, "group", group.Offset, "state", state.Next)
 			r.commit = true
 			return nil
 		case time.Now().After(deadline):
-			return &stopError{stopOffset, fmt.Sprintf("the group's offset is %d (%s), the state's is %d", group.Offset, group.Metadata, state.next)}
+			return &stopError{stopOffset, fmt.Sprintf("the group's offset is %d (%s), the state's is %d", group.Offset, group.Metadata, state.Next)}
 		}
-		c.log.Info("the group's offset is not the state's yet; reading on", "partition", r.partition, "group", group.Offset, "state", state.next)
+		c.log.Info("the group's offset is not the state's yet; reading on", "partition", r.partition, "group", group.Offset, "state", state.Next)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -129,9 +133,9 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 }
 
 // agreed is the state of the partition, which agrees with log, dead letters and ingress. A finding against it stands only if the bounds
-// that it was made with are still the ones: they come from several brokers, at several moments, and whoever was away between two of the
+// that it was made with are still the ones: they come from several brokers, at several moments, and a process that was away between two of the
 // answers, and is the owner no more, sees some from before and some from after the next owner's work.
-func (c *session) agreed(ctx context.Context, r *restored, topics bounds) (*State, error) {
+func (c *session) agreed(ctx context.Context, r *restored, topics bounds) (*admission.State, error) {
 	state, err := c.load(ctx, r, topics)
 	switch {
 	case err != nil:
@@ -149,13 +153,13 @@ func (c *session) agreed(ctx context.Context, r *restored, topics bounds) (*Stat
 	case again != nil:
 		return nil, fmt.Errorf("%w; whether it still is so was not answered: %s", again, stop.Error())
 	case now.written(r.partition) != topics.written(r.partition):
-		return nil, fmt.Errorf("somebody else wrote or trimmed meanwhile; what was found between: %s", stop.Error())
+		return nil, fmt.Errorf("another process wrote or trimmed meanwhile; what was found in between: %s", stop.Error())
 	}
 	return nil, stop.withStrays(r.stray)
 }
 
 // withStrays adds what was passed over in the state topic: if the signing keys were replaced, it was the state itself.
-func (e *stopError) withStrays(s Stray) error {
+func (e *stopError) withStrays(s statelog.Stray) error {
 	if s.Records == 0 || e.code != stopTorn {
 		return e
 	}
@@ -163,10 +167,10 @@ func (e *stopError) withStrays(s Stray) error {
 		"put the old ones back into the keyring and restart ingest before anything else", e.detail, s.Records, s.Offset, s.Why)}
 }
 
-// settledOffset is the group's offset without open transactions; one that hangs is ended (watchStable sees to the partition's topics).
-func (c *session) settledOffset(ctx context.Context, partition int32) (kafka.Committed, error) {
+// committedOffset is the group's offset without open transactions; one that hangs is ended (watchStable sees to the partition's topics).
+func (c *session) committedOffset(ctx context.Context, partition int32) (kafka.Committed, error) {
 	const last = 10 * time.Second
-	group, err := c.stableOffset(ctx, partition, settle-last)
+	group, err := c.stableOffset(ctx, partition, openTxnWait-last)
 	if err == nil || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return group, err
 	}
@@ -184,7 +188,7 @@ func (c *session) settledOffset(ctx context.Context, partition int32) (kafka.Com
 func (c *session) stableOffset(ctx context.Context, partition int32, wait time.Duration) (kafka.Committed, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	return c.txn.StableOffset(ctx, partition)
+	return c.Txn.StableOffset(ctx, partition)
 }
 
 // unstable is a transaction that has been open for longer than it may. The session's watch ends those that hang on the partition's
@@ -226,7 +230,7 @@ func (c *session) ends(ctx context.Context) (bounds, error) {
 
 // read calls fn with the committed records of [from, to). It ends when to is reached, so it waits for transactions that are open.
 func (c *session) read(ctx context.Context, topic string, partition int32, from, to int64, fn func(*kafka.Record) error) error {
-	rctx, cancel := context.WithTimeout(ctx, settle)
+	rctx, cancel := context.WithTimeout(ctx, openTxnWait)
 	defer cancel()
 	err := kafka.ReadRange(rctx, c.cfg.Kafka, topic, partition, from, to, fn)
 	if err != nil && rctx.Err() != nil && ctx.Err() == nil {
@@ -236,50 +240,44 @@ func (c *session) read(ctx context.Context, topic string, partition int32, from,
 }
 
 // load folds the state topic; nil is an empty one.
-func (c *session) load(ctx context.Context, r *restored, topics bounds) (*State, error) {
+func (c *session) load(ctx context.Context, r *restored, topics bounds) (*admission.State, error) {
 	start, end := topics.of(kafka.TopicState, r.partition)
-	l := loader{
-		topicID: c.txn.TopicID(), partition: r.partition, trimmed: start > 0, spanMS: c.cfg.KeyWindow.Milliseconds(),
-		room: func(w *window, keys int) error { return c.memory.restore(r.partition, w, keys) },
+	l := &admission.Loader{
+		TopicID: c.Txn.TopicID(), Partition: r.partition, Trimmed: start > 0, Window: c.cfg.KeyWindow,
+		Room: func(w *keys.Window, more int) error { return c.memory.Restore(r.partition, w, more) },
 	}
-	state := stateReader{loader: &l, keys: c.cfg.Keys}
-	err := c.read(ctx, kafka.TopicState, r.partition, start, end, func(rec *kafka.Record) error {
-		if _, err := state.add(rec); err != nil {
-			return stopOf(err)
-		}
-		return nil
+	stray, err := statelog.Load(l, c.cfg.Keys, func(fn func(*kafka.Record) error) error {
+		return c.read(ctx, kafka.TopicState, r.partition, start, end, fn)
 	})
-	r.bytes = l.deltas
-	r.stray = Stray{r.partition, state.strays, state.stray, state.strayedBy}
+	r.bytes, r.stray, r.snapshots = l.Deltas, stray, l.Snapshots[max(0, len(l.Snapshots)-2):]
 	if err != nil {
-		return nil, err
+		return nil, stopOf(err)
 	}
-	if l.pending > 0 {
-		return nil, torn("the state topic ends in the middle of a snapshot")
-	}
-	r.snapshots = l.snapshots[max(0, len(l.snapshots)-2):]
-	if l.s == nil && start > 0 {
+	if l.State == nil && start > 0 {
 		return nil, torn("the state topic was trimmed to nothing")
 	}
-	return l.s, nil
+	return l.State, nil
 }
 
-// stopOf is what a record that can't be folded means for the partition.
+// stopOf is what an error of Load means for the partition: one of its records stops it, anything else is tried again.
 func stopOf(err error) error {
-	var stop *stopError
-	var newer *newerStateError
+	var full *keys.FullError
+	var newer *admission.NewerError
+	var record *statelog.TornError
 	switch {
-	case errors.As(err, &stop):
-		return stop
+	case errors.As(err, &full):
+		return &stopError{stopKeys, full.Error()}
 	case errors.As(err, &newer):
 		return &stopError{stopNewer, err.Error() + ". Nothing is lost: run the newer build again, which goes on from there"}
+	case errors.As(err, &record):
+		return &stopError{stopTorn, record.Error()}
 	}
-	return &stopError{stopTorn, err.Error()}
+	return err
 }
 
 // begin makes the first state of a partition, which is right only if nothing was ever written for it. Otherwise all consumers would
 // take the new events, numbered from 1 again, for ones that they have applied.
-func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*State, error) {
+func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*admission.State, error) {
 	for _, topic := range []string{kafka.TopicEvents, kafka.TopicDeadLetter} {
 		start, end := topics.of(topic, partition)
 		n, _, err := c.countOurs(ctx, topic, partition, start, end)
@@ -298,44 +296,43 @@ func (c *session) begin(ctx context.Context, partition int32, topics bounds) (*S
 			return nil, err
 		}
 	}
-	s := newState(c.txn.TopicID(), partition, uuid.NewString())
-	s.next, _ = topics.of(kafka.TopicIngress, partition)
-	s.keys.spanMS = c.cfg.KeyWindow.Milliseconds()
+	s := admission.NewState(c.Txn.TopicID(), partition, uuid.NewString(), c.cfg.KeyWindow)
+	s.Next, _ = topics.of(kafka.TopicIngress, partition)
 	return s, nil
 }
 
 // compare checks the ends of log, dead letters and ingress against what the state says of them, and moves the state's marks behind
 // the last record.
-func (c *session) compare(ctx context.Context, s *State, topics bounds) error {
-	start, end := topics.of(kafka.TopicIngress, s.partition)
-	if s.next < start {
-		return &stopError{"ingress_gap", fmt.Sprintf("the next record to judge is %d, but ingress begins at %d: %d records were deleted unread", s.next, start, start-s.next)}
+func (c *session) compare(ctx context.Context, s *admission.State, topics bounds) error {
+	start, end := topics.of(kafka.TopicIngress, s.Partition)
+	if s.Next < start {
+		return &stopError{"ingress_gap", fmt.Sprintf("the next record to judge is %d, but ingress begins at %d: %d records were deleted unread", s.Next, start, start-s.Next)}
 	}
-	if s.next > end {
-		return torn("the state has judged ingress up to %d, but it ends at %d", s.next, end)
+	if s.Next > end {
+		return torn("the state has judged ingress up to %d, but it ends at %d", s.Next, end)
 	}
 	for _, x := range []struct {
 		topic string
-		e     *ends
-	}{{kafka.TopicEvents, &s.log}, {kafka.TopicDeadLetter, &s.dead}} {
-		start, end := topics.of(x.topic, s.partition)
+		e     *admission.Ends
+	}{{kafka.TopicEvents, &s.Log}, {kafka.TopicDeadLetter, &s.Dead}} {
+		start, end := topics.of(x.topic, s.Partition)
 		if end < x.e.Next {
-			return torn("%s-%d ends at %d; the state knows of offset %d", x.topic, s.partition, end, x.e.Next)
+			return torn("%s-%d ends at %d; the state knows of offset %d", x.topic, s.Partition, end, x.e.Next)
 		}
-		n, last, err := c.countOurs(ctx, x.topic, s.partition, max(start, x.e.Next), end)
+		n, last, err := c.countOurs(ctx, x.topic, s.Partition, max(start, x.e.Next), end)
 		if err != nil {
 			return err
 		}
 		trimmed := start > x.e.Next // then some of the last transaction may be gone by right
 		if n != x.e.Count && !(trimmed && n < x.e.Count) {
-			return torn("%s-%d holds %d records from offset %d, the state says %d", x.topic, s.partition, n, x.e.Next, x.e.Count)
+			return torn("%s-%d holds %d records from offset %d, the state says %d", x.topic, s.Partition, n, x.e.Next, x.e.Count)
 		}
 		x.e.Next, x.e.Count = max(x.e.Next, last+1), 0
 	}
 	return nil
 }
 
-// countOurs counts the sequencer's records; what somebody else wrote there, who may not, must not stop the partition.
+// countOurs counts the sequencer's records; what another wrote there, without a right to, must not stop the partition.
 func (c *session) countOurs(ctx context.Context, topic string, partition int32, from, to int64) (n, last int64, err error) {
 	mark, foreign := "ce_logid", 0
 	if topic == kafka.TopicDeadLetter {

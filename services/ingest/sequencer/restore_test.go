@@ -14,6 +14,10 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
+	"github.com/neuronx/engine/services/ingest/worker"
 )
 
 // unheard is a publisher whose answer never comes.
@@ -55,7 +59,7 @@ func TestRun_AResetIsUndoneOnlyAfterItsReportSoThatAKillInBetweenLosesNone(t *te
 	}
 	defer admin.Close()
 	r := start(t, testConfig(cfg, keys, "0"))
-	send(t, cfg, created(keys, "a"), lead("a", "1"))
+	send(t, cfg, sequencertest.Created(keys, "a"), sequencertest.Lead("a", "1"))
 	waitLogged(t, cfg, 2)
 	r.halt()
 	truth := committed(t, admin)[tp]
@@ -127,9 +131,9 @@ func TestAgreed_AFindingBetweenTwoMomentsOfAnotherOwnersWorkStopsNothing(t *test
 
 	// The state's end is asked after the other owner's transaction, that of its dead letters before.
 	before := ends()
-	s := newState(c.txn.TopicID(), partition, uuid.NewString())
-	s.dead.Count = 1
-	for _, chunk := range s.snapshot() {
+	s := admission.NewState(c.Txn.TopicID(), partition, uuid.NewString(), 0)
+	s.Dead.Count = 1
+	for _, chunk := range admission.Snapshot(s) {
 		if err := kafka.ProduceAtomically(t.Context(), cfg, "owner", []*kafka.Record{{Topic: state.Topic, Partition: partition, Value: chunk}}); err != nil {
 			t.Fatal(err)
 		}
@@ -168,5 +172,5 @@ func restorer(t *testing.T, cfg kafka.Config) *session {
 	t.Cleanup(txn.Close)
 	config := testConfig(cfg, event.NewKeyring(), "0")
 	config.setDefaults()
-	return &session{sequencer: &sequencer{cfg: config, log: slog.New(slog.DiscardHandler), admin: admin}, txn: txn, memory: newKeyMemory(config.KeyMemory)}
+	return &session{sequencer: &sequencer{cfg: config, log: slog.New(slog.DiscardHandler), admin: admin}, Worker: &worker.Worker{Txn: txn}, memory: keys.NewMemory(config.KeyMemory)}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
 const (
@@ -19,14 +20,14 @@ const (
 	maxAhead        = 64     // look-ups under way at once for records that are not at the head of their partition
 )
 
-// schemaCache answers at once: what it does not know it asks the registry for beside the loop, and says "unavailable" meanwhile.
+// schemaCache answers at once: what it does not know it asks the registry for in the background, and says "unavailable" meanwhile.
 type schemaCache struct {
 	source Schemas
 	ctx    context.Context
 	close  context.CancelFunc
 
 	mu      sync.Mutex
-	found   map[int32]Schema
+	found   map[int32]admission.Schema
 	failed  map[int32]failedLookup
 	pending map[int32]bool
 	ended   int // look-ups, plus one
@@ -40,7 +41,7 @@ type failedLookup struct {
 
 func newSchemaCache(source Schemas) *schemaCache {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &schemaCache{source: source, ctx: ctx, close: cancel, found: map[int32]Schema{}, failed: map[int32]failedLookup{}, pending: map[int32]bool{}, ended: 1}
+	return &schemaCache{source: source, ctx: ctx, close: cancel, found: map[int32]admission.Schema{}, failed: map[int32]failedLookup{}, pending: map[int32]bool{}, ended: 1}
 }
 
 func (c *schemaCache) onLoaded(wake func()) {
@@ -56,7 +57,7 @@ func (c *schemaCache) generation() int {
 	return c.ended
 }
 
-func (c *schemaCache) get(id int32) (Schema, error) {
+func (c *schemaCache) get(id int32) (admission.Schema, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s, ok := c.found[id]; ok {
@@ -69,7 +70,7 @@ func (c *schemaCache) get(id int32) (Schema, error) {
 		delete(c.failed, id)
 	}
 	c.begin(id)
-	return nil, errors.Join(errUnavailable, errLoading)
+	return nil, errors.Join(admission.ErrUnavailable, admission.ErrLoading)
 }
 
 // begin starts a look-up unless one is under way. c.mu is held.
@@ -111,10 +112,10 @@ func (c *schemaCache) versions(id int32) []int32 {
 }
 
 // lookups is get for one transaction, which does not lock again for the schema that it was asked for last.
-func (c *schemaCache) lookups() func(int32) (Schema, error) {
-	var last Schema
+func (c *schemaCache) lookups() func(int32) (admission.Schema, error) {
+	var last admission.Schema
 	var lastID int32
-	return func(id int32) (Schema, error) {
+	return func(id int32) (admission.Schema, error) {
 		if last != nil && id == lastID {
 			return last, nil
 		}
@@ -139,9 +140,9 @@ func (c *schemaCache) load(id int32) {
 	case err == nil:
 		c.found[id] = schema
 	case errors.Is(err, registry.ErrUnknown):
-		f.err = errUnknownSchema
+		f.err = admission.ErrUnknownSchema
 	case errors.Is(err, registry.ErrUnavailable), ctx.Err() != nil:
-		f = failedLookup{err: errors.Join(errUnavailable, err), until: time.Now().Add(unavailableFor)}
+		f = failedLookup{err: errors.Join(admission.ErrUnavailable, err), until: time.Now().Add(unavailableFor)}
 	}
 	if err != nil {
 		if len(c.failed) >= maxCachedErrors {

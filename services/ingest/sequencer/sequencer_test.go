@@ -3,20 +3,21 @@ package sequencer
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
+	"math"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 func TestRun_AdmitsRefusesAndDropsRepeatsEndToEnd(t *testing.T) {
@@ -26,13 +27,13 @@ func TestRun_AdmitsRefusesAndDropsRepeatsEndToEnd(t *testing.T) {
 	var events []*event.Event
 	for i := range 5 {
 		tenant := fmt.Sprintf("t%d", i)
-		events = append(events, created(keys, tenant))
+		events = append(events, sequencertest.Created(keys, tenant))
 		for j := range 20 {
-			events = append(events, lead(tenant, fmt.Sprint(j)))
+			events = append(events, sequencertest.Lead(tenant, fmt.Sprint(j)))
 		}
-		events = append(events, lead(tenant, "3")) // a repeat
+		events = append(events, sequencertest.Lead(tenant, "3")) // a repeat
 	}
-	events = append(events, lead("nobody", "1"))
+	events = append(events, sequencertest.Lead("nobody", "1"))
 	send(t, cfg, events...)
 	log := waitLogged(t, cfg, 5*21)
 	checkLog(t, log)
@@ -46,12 +47,12 @@ func TestRun_AdmitsRefusesAndDropsRepeatsEndToEnd(t *testing.T) {
 	if code, _ := kafka.Header(dead[0], event.DeadCode); code != string(event.CodeUnknownTenant) {
 		t.Fatalf("dead letter for %s", code)
 	}
-	want := map[string]Ledger{"": {Refused: 1}}
+	want := map[string]admission.Counts{"": {Refused: 1}}
 	for i := range 5 {
-		want[fmt.Sprintf("t%d", i)] = Ledger{Admitted: 21, Duplicates: 1}
+		want[fmt.Sprintf("t%d", i)] = admission.Counts{Admitted: 21, Duplicates: 1}
 	}
 	kafkatest.WaitFor(t, "every record in the ledger", func(ctx context.Context) bool {
-		got, err := Ledgers(ctx, cfg)
+		got, err := statelog.Ledgers(ctx, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,13 +64,13 @@ func TestRun_GoesOnAfterARestart(t *testing.T) {
 	cfg := kafkatest.Start(t)
 	keys := event.NewKeyring()
 	r := start(t, testConfig(cfg, keys, "0"))
-	send(t, cfg, created(keys, "a"), lead("a", "1"), lead("a", "2"))
+	send(t, cfg, sequencertest.Created(keys, "a"), sequencertest.Lead("a", "1"), sequencertest.Lead("a", "2"))
 	waitLogged(t, cfg, 3)
 	r.halt()
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
-	send(t, cfg, lead("a", "2"), lead("a", "3"))
+	send(t, cfg, sequencertest.Lead("a", "2"), sequencertest.Lead("a", "3"))
 	start(t, testConfig(cfg, keys, "0"))
 	log := waitLogged(t, cfg, 4)
 	checkLog(t, log)
@@ -128,37 +129,28 @@ func TestStage_TakesNoMoreOfAPartitionThanOneStateRecordHolds(t *testing.T) {
 		"as many tenants as are records": {records, func(n int) bool { return n > records/3 && n < records }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDoor(t)
-			p := &partition{phase: running, state: d.s}
+			p := &partition{phase: running, state: emptyState()}
 			for i := range records {
 				name := fmt.Sprintf("%063d", i%tt.tenants)
-				d.s.tenants[name] = &tenant{status: statusActive, sequence: maxInt - records, derivers: map[string]int64{"rules": maxInt, "gohighlevel": maxInt, "deadletter": maxInt}}
-				in := d.input(lead(name, fmt.Sprint(i)))
-				r := &kafka.Record{Topic: kafka.TopicIngress, Offset: d.s.next + int64(i), Key: in.key, Value: in.value, Timestamp: time.UnixMilli(in.ms)}
-				for _, h := range in.headers {
-					r.Headers = append(r.Headers, kafka.RecordHeader(h))
-				}
-				p.push(r)
+				p.state.Tenants[name] = &admission.Tenant{Status: admission.StatusActive, Sequence: math.MaxInt64 - records,
+					Derivers: map[string]int64{"rules": math.MaxInt64, "gohighlevel": math.MaxInt64, "deadletter": math.MaxInt64}}
+				p.push(ingressRecord(sequencertest.Lead(name, fmt.Sprint(i)), int64(i)))
 			}
-			schemas := newSchemaCache(testSchemas)
+			schemas := newSchemaCache(sequencertest.Schemas)
 			defer schemas.close()
 			id, _, err := event.Unframe(p.pending[0].Value)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if schemas.found[id], err = testSchemas.get(id); err != nil {
-				t.Fatal(err)
-			}
-			c := &session{parts: map[int32]*partition{0: p}, memory: newKeyMemory(1 << 30), sequencer: &sequencer{partitions: 1, schemas: schemas, cfg: Config{
-				MaxRecords: records, MaxDuration: time.Minute, Keys: d.keys, Now: func() time.Time { return time.UnixMilli(d.ms) },
-			}}}
+			schemas.found[id] = sequencertest.Schemas.ByID[id]
+			c := staging(p, schemas, records)
 			b := c.stage()
 			if len(b.parts) != 1 || len(b.parts[0].log) != b.n || !tt.want(b.n) {
 				t.Fatalf("%d records of one partition in a transaction", b.n)
 			}
 			b.records()
-			if got := b.parts[0].delta; got > maxDelta || got > b.parts[0].o.size {
-				t.Errorf("a state record of %d bytes, thought to be at most %d", got, b.parts[0].o.size)
+			if got := b.parts[0].delta; got > maxDelta || got > b.parts[0].o.Size {
+				t.Errorf("a state record of %d bytes, thought to be at most %d", got, b.parts[0].o.Size)
 			}
 		})
 	}
@@ -182,26 +174,18 @@ func (a *asked) SchemaByID(ctx context.Context, id int32) (*avro.Schema, error) 
 
 func TestStage_WaitsOnceForManyUnknownSchemas(t *testing.T) {
 	const records = 3 * maxAhead
-	d := newDoor(t)
-	d.s.tenants["acme"] = &tenant{status: statusActive}
-	p := &partition{phase: running, state: d.s}
+	p := &partition{phase: running, state: emptyState()}
+	p.state.Tenants["acme"] = &admission.Tenant{Status: admission.StatusActive}
 	for i := range records {
-		in := d.input(lead("acme", fmt.Sprint(i)))
-		r := &kafka.Record{Topic: kafka.TopicIngress, Offset: d.s.next + int64(i), Key: in.key, Value: event.Frame(int32(1_000_000+i), []byte("x")), Timestamp: time.UnixMilli(in.ms)}
-		for _, h := range in.headers {
-			if h.Key != "neuronx-sig" {
-				r.Headers = append(r.Headers, kafka.RecordHeader(h))
-			}
-		}
-		p.push(r)
+		e := sequencertest.Lead("acme", fmt.Sprint(i))
+		e.Value = event.Frame(int32(1_000_000+i), []byte("x"))
+		p.push(ingressRecord(e, int64(i)))
 	}
 	source := &asked{ids: make(chan int32, records), free: make(chan struct{})}
 	schemas := newSchemaCache(source)
 	woken := make(chan struct{}, records)
 	schemas.onLoaded(func() { woken <- struct{}{} })
-	c := &session{reader: &kafka.PartitionReader{}, parts: map[int32]*partition{0: p}, memory: newKeyMemory(1 << 30), sequencer: &sequencer{partitions: 1, schemas: schemas, cfg: Config{
-		MaxRecords: records, MaxDuration: time.Minute, Keys: d.keys, Now: func() time.Time { return time.UnixMilli(d.ms) },
-	}}}
+	c := staging(p, schemas, records)
 	if b := c.stage(); b.n != 0 || p.phase != waiting {
 		t.Fatalf("%d records judged whose schemas nobody knows, partition %v", b.n, p.phase)
 	}
@@ -224,31 +208,37 @@ func TestStage_WaitsOnceForManyUnknownSchemas(t *testing.T) {
 }
 
 func TestRemembers_CountsTheKeysOfTheTransactionInFlight(t *testing.T) {
-	d := newDoor(t)
-	const room = 1000
-	c := &session{memory: newKeyMemory(2 * (d.s.keys.bytes() + room*keyBytes + keySlack))} // half of it is one partition's, half whoever's needs it
-	c.sequencer = &sequencer{log: slog.New(slog.DiscardHandler), m: newMetrics(prometheus.NewRegistry()), ready: app.NewReadiness()}
-	c.reader = &kafka.PartitionReader{}
-	p := &partition{phase: running, state: d.s}
+	p := &partition{phase: running, state: emptyState()}
+	p.state.Tenants["acme"] = &admission.Tenant{Status: admission.StatusActive}
+	p.push(ingressRecord(sequencertest.Lead("acme", "1"), 0))
+	schemas := newSchemaCache(sequencertest.Schemas)
+	defer schemas.close()
+	id, _, err := event.Unframe(p.pending[0].Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas.found[id] = sequencertest.Schemas.ByID[id]
+	c := staging(p, schemas, 1)
+	b := c.stage()
+	c.memory = keys.NewMemory(2 * (p.state.Keys.Bytes() + 100_000)) // half of it is one partition's, half is for any that needs it
 	most := 1
-	for c.memory.admit(0, d.s.keys, most+1) == nil {
+	for c.memory.Admit(0, p.state.Keys, most+1) == nil {
 		most++
 	}
 	if !c.remembers(p, most) {
 		t.Fatal("what fits is not taken")
 	}
-	p.flying = &staged{o: newOverlay(d.s)}
-	p.flying.o.put(keyHash{1, 2}, verdict{})
+	p.flying = b.parts[0]
 	if c.remembers(p, most) || p.phase != waiting {
 		t.Error("the keys of the transaction in flight are not counted")
 	}
 }
 
 func TestBatch_WritesNothingOfAPartitionThatLeftWhileItWasJudged(t *testing.T) {
-	d := newDoor(t)
+	state := emptyState()
 	of := func(id int32, n int) *staged {
-		o := newOverlay(d.s)
-		return &staged{p: &partition{id: id, state: d.s}, o: o, record: o.record(), n: n, log: []*kafka.Record{{Topic: kafka.TopicEvents, Partition: id}}}
+		o := admission.NewOverlay(state, nil, 0)
+		return &staged{p: &partition{id: id, state: state}, o: o, record: admission.NewDelta(state, o), n: n, log: []*kafka.Record{{Topic: kafka.TopicEvents, Partition: id}}}
 	}
 	b := &batch{parts: []*staged{of(1, 3), of(2, 4)}, n: 7}
 	b.keep(func(st *staged) bool { return st.p.id == 2 })

@@ -8,6 +8,10 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/keys"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
+	"github.com/neuronx/engine/services/ingest/worker"
 )
 
 type phase int
@@ -38,7 +42,7 @@ type partition struct {
 	retry      time.Time // when to look again, for all phases but running
 	loading    int       // waiting until the schema cache's generation is another; 0: not
 	reason     string    // what was announced: of waiting and stopped, as the metric's label has it
-	state      *State
+	state      *admission.State
 	reset      *Reset
 	pending    []*kafka.Record  // read, not judged yet
 	held       int              // bytes of pending
@@ -55,17 +59,15 @@ type partition struct {
 // session is one membership of the group and all state that was built under it.
 type session struct {
 	*sequencer
-	txn        *kafka.TxnSession
+	*worker.Worker
 	reader     *kafka.PartitionReader
 	parts      map[int32]*partition
 	restored   chan restored
-	wake       chan struct{}
-	memory     *keyMemory
+	memory     *keys.Memory
 	tasks      sync.WaitGroup
 	flight     *flight       // nil: none
 	lastEnd    time.Time     // of the last commit
 	lastCommit time.Duration // how long it took
-	lastErrors time.Time
 	committed  bool
 }
 
@@ -77,29 +79,27 @@ func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) 
 	}
 	defer reader.Close()
 	id := "neuronx.sequencer." + s.cfg.Slot
-	open, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	txn, err := kafka.OpenTxnSession(open, kafka.TxnConfig{
+	w, err := worker.Open(ctx, worker.Config{Role: "sequencer", Log: s.log, Ready: s.ready, Wake: worker.NewSignal(), Txn: kafka.TxnConfig{
 		Config: s.cfg.Kafka, Group: kafka.GroupSequencer, Topic: kafka.TopicIngress, TransactionalID: id, InstanceID: id,
 		SessionTimeout: s.cfg.SessionTimeout,
-	})
+	}})
 	if err != nil {
 		return false, err
 	}
-	c := &session{sequencer: s, txn: txn, reader: reader, parts: map[int32]*partition{}, restored: make(chan restored, s.partitions), wake: make(chan struct{}, 1), memory: newKeyMemory(s.cfg.KeyMemory)}
+	c := &session{sequencer: s, Worker: w, reader: reader, parts: map[int32]*partition{}, restored: make(chan restored, s.partitions), memory: keys.NewMemory(s.cfg.KeyMemory)}
 	defer c.close()
-	s.schemas.onLoaded(c.wakeUp)
+	s.schemas.onLoaded(c.Wake.Set)
 	tasks, cancelTasks := context.WithCancel(ctx)
 	defer cancelTasks()
-	c.tasks.Go(func() { c.watchStable(tasks) })
-	c.tasks.Go(func() { c.watchOrphans(tasks) })
+	c.Tasks.Go(func() { c.watchStable(tasks) })
+	c.Tasks.Go(func() { c.watchOrphans(tasks) })
 	s.log.Info("session opened", "transactional_id", id)
 	err = c.loop(ctx, tasks)
 	if ctx.Err() != nil {
 		// Stopped on purpose: others may have the partitions now.
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()
-		if err := txn.Leave(leave); err != nil {
+		if err := w.Txn.Leave(leave); err != nil {
 			s.log.Warn("the group was not left; its partitions wait for the session time-out", "err", err)
 		}
 	}
@@ -112,26 +112,13 @@ func (c *session) close() {
 	for _, p := range c.parts {
 		c.drop(p)
 	}
-	c.tasks.Wait() // for a transaction in flight, too
-	c.txn.Close()
-}
-
-func (c *session) wakeUp() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.Worker.Close() // waits for a transaction in flight, too
 }
 
 func (c *session) loop(ctx, tasks context.Context) error {
-	joined := false
 	for ctx.Err() == nil {
-		if err := c.txn.Fenced(); err != nil {
+		if err := c.Check(); err != nil {
 			return err
-		}
-		if !joined && c.txn.Joined() {
-			joined = true
-			c.ready.Set("sequencer", nil)
 		}
 		c.reconcile(tasks)
 		c.collect()
@@ -165,20 +152,9 @@ func (c *session) undoDue() {
 	}
 }
 
-// reportErrors logs what went wrong in the background. It must not be called while the group is held.
-func (c *session) reportErrors() {
-	if time.Since(c.lastErrors) < time.Second {
-		return
-	}
-	c.lastErrors = time.Now()
-	for _, err := range c.txn.Errors() {
-		c.log.Warn("group membership", "err", err)
-	}
-}
-
 // reconcile compares the partitions at hand with the assignment: what is gone, or was away, is forgotten; what is new is restored.
 func (c *session) reconcile(tasks context.Context) {
-	now := c.txn.Assignment()
+	now := c.Txn.Assignment()
 	for id, p := range c.parts {
 		if now[id] != p.assignment {
 			c.log.Info("partition left", "partition", id)
@@ -204,7 +180,7 @@ func (c *session) drop(p *partition) {
 	c.m.keys.DeleteLabelValues(label(p.id))
 	c.m.forget(p.id)
 	c.m.keyBytes.DeleteLabelValues(label(p.id))
-	c.memory.forget(p.id)
+	c.memory.Forget(p.id)
 	delete(c.parts, p.id)
 }
 
@@ -271,13 +247,13 @@ func (c *session) collect() {
 // run starts to read a partition from where its state says.
 func (c *session) run(p *partition) {
 	c.leave(p)
-	p.phase, p.pending, p.held, p.tail = running, nil, 0, p.state.next
-	c.reader.Add(p.id, p.state.next)
+	p.phase, p.pending, p.held, p.tail = running, nil, 0, p.state.Next
+	c.reader.Add(p.id, p.state.Next)
 	took := time.Since(p.assigned)
 	c.m.restore.Observe(took.Seconds())
 	c.m.restoredIn(p, took)
 	c.m.window(p)
-	c.log.Info("partition restored", "partition", p.id, "log_id", p.state.logID, "next", p.state.next, "tenants", len(p.state.tenants), "keys", p.state.keys.len(), "took", took)
+	c.log.Info("partition restored", "partition", p.id, "log_id", p.state.LogID, "next", p.state.Next, "tenants", len(p.state.Tenants), "keys", p.state.Keys.Len(), "took", took)
 }
 
 // revisit looks again at partitions that wait for a time.
@@ -301,3 +277,13 @@ func (c *session) revisit(tasks context.Context) {
 }
 
 func label(partition int32) string { return fmt.Sprint(partition) }
+
+// nameStrays tells of what a restore passed over; once, though a partition that is stopped is restored again and again.
+func (c *session) nameStrays(p *partition, s statelog.Stray) {
+	c.m.strays.WithLabelValues(label(p.id)).Set(float64(s.Records))
+	if s.Records > p.strays {
+		c.log.Error("somebody else writes to the sequencer's state; such records are ignored", "topic", kafka.TopicState, "partition", p.id,
+			"records", s.Records, "first_offset", s.Offset, "reason", s.Why)
+	}
+	p.strays = s.Records
+}

@@ -11,13 +11,14 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
-// world is all that the topics hold.
-type world struct {
+// contents is all that the topics hold.
+type contents struct {
 	ingress   map[int32]int64 // data records a partition
 	next      map[int32]int64 // offset after the last data record
-	states    map[int32]*State
+	states    map[int32]*admission.State
 	committed map[kafka.TopicPartition]kafka.Committed
 	log       map[string][]event.Recorded
 	perLog    map[int32]int64
@@ -26,9 +27,9 @@ type world struct {
 	errs      []string
 }
 
-func (s *sim) look() world {
+func (s *sim) look() contents {
 	cfg := s.v.Config(s.clean)
-	w := world{ingress: map[int32]int64{}, next: map[int32]int64{}, states: map[int32]*State{}, dead: map[string]int{}, perLog: map[int32]int64{}, perDead: map[int32]int64{}}
+	w := contents{ingress: map[int32]int64{}, next: map[int32]int64{}, states: map[int32]*admission.State{}, dead: map[string]int{}, perLog: map[int32]int64{}, perDead: map[int32]int64{}}
 	admin, err := kafka.NewAdmin(cfg)
 	if err != nil {
 		s.t.Fatal(err)
@@ -52,19 +53,19 @@ func (s *sim) look() world {
 		w.ingress[r.Partition]++
 		w.next[r.Partition] = r.Offset + 1
 	}
-	loaders := map[int32]*loader{}
+	loaders := map[int32]*admission.Loader{}
 	for _, r := range kafkatest.Consume(s.t, cfg, kafka.TopicState) {
 		l := loaders[r.Partition]
 		if l == nil {
-			l = &loader{topicID: ids[kafka.TopicIngress], partition: r.Partition, trimmed: starts[kafka.TopicPartition{Topic: kafka.TopicState, Partition: r.Partition}] > 0}
+			l = &admission.Loader{TopicID: ids[kafka.TopicIngress], Partition: r.Partition, Trimmed: starts[kafka.TopicPartition{Topic: kafka.TopicState, Partition: r.Partition}] > 0}
 			loaders[r.Partition] = l
 		}
-		if err := l.add(r.Offset, r.Value); err != nil {
+		if err := l.Add(r.Offset, r.Value); err != nil {
 			w.errs = append(w.errs, fmt.Sprintf("state %d at %d: %v", r.Partition, r.Offset, err))
 		}
 	}
 	for p, l := range loaders {
-		w.states[p] = l.s
+		w.states[p] = l.State
 	}
 	w.log = map[string][]event.Recorded{}
 	for _, r := range kafkatest.Consume(s.t, cfg, kafka.TopicEvents) {
@@ -85,28 +86,28 @@ func (s *sim) look() world {
 }
 
 // settled reports whether every record of ingress is covered by a committed offset.
-func (w *world) settled() bool {
+func (w *contents) settled() bool {
 	for p, next := range w.next {
-		if w.committed[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p}].Offset < next || w.states[p] == nil || w.states[p].next < next {
+		if w.committed[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p}].Offset < next || w.states[p] == nil || w.states[p].Next < next {
 			return false
 		}
 	}
 	return len(w.next) > 0
 }
 
-func (w *world) String() string {
+func (w *contents) String() string {
 	out := fmt.Sprint(w.errs)
 	for p, next := range w.next {
 		out += fmt.Sprintf(" partition %d: %d of ingress, committed %+v", p, next, w.committed[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p}])
 		if s := w.states[p]; s != nil {
-			out += fmt.Sprintf(", state %d", s.next)
+			out += fmt.Sprintf(", state %d", s.Next)
 		}
 	}
 	return out
 }
 
 // check decides I1, I2 and I10.
-func (w *world) check(h *history) []string {
+func (w *contents) check(h *history) []string {
 	out := slices.Clone(w.errs)
 	bad := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	times := map[string]int{}
@@ -150,18 +151,18 @@ func (w *world) check(h *history) []string {
 	}
 	for p, s := range w.states {
 		tp := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p}
-		if c := w.committed[tp]; c.Offset != s.next || !c.Ours() {
-			bad("I10: partition %d: the group's offset is %d, the state's %d", p, c.Offset, s.next)
+		if c := w.committed[tp]; c.Offset != s.Next || !c.Ours() {
+			bad("I10: partition %d: the group's offset is %d, the state's %d", p, c.Offset, s.Next)
 		}
-		var sum counts
-		for tenant, x := range s.tenants {
-			sum.Admitted += x.counts.Admitted
-			sum.Duplicates += x.counts.Duplicates
-			sum.Refused += x.counts.Refused
-			sum.Forwarded += x.counts.Forwarded
-			sum.Ignored += x.counts.Ignored
-			if n := int64(len(w.log[tenant])); x.sequence != n {
-				bad("I10: %s has sequence %d in the state, %d events in the log", tenant, x.sequence, n)
+		var sum admission.Counts
+		for tenant, x := range s.Tenants {
+			sum.Admitted += x.Counts.Admitted
+			sum.Duplicates += x.Counts.Duplicates
+			sum.Refused += x.Counts.Refused
+			sum.Forwarded += x.Counts.Forwarded
+			sum.Ignored += x.Counts.Ignored
+			if n := int64(len(w.log[tenant])); x.Sequence != n {
+				bad("I10: %s has sequence %d in the state, %d events in the log", tenant, x.Sequence, n)
 			}
 		}
 		if sum.Admitted != w.perLog[p] || sum.Refused != w.perDead[p] {

@@ -15,6 +15,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 // fate is where an event must end up.
@@ -81,7 +82,7 @@ func (s *sim) createTenants() error {
 	}
 	defer p.Close()
 	for i := range simTenants {
-		e := created(s.keys, tenantName(i))
+		e := sequencertest.Created(s.keys, tenantName(i))
 		s.hist.events[e.TenantID+" "+e.ID] = &sent{e: e, acked: 1}
 		if err := p.Produce(context.Background(), kafka.ToRecord(kafka.TopicIngress, e)); err != nil {
 			return err
@@ -142,24 +143,24 @@ func (p *simProducer) next(n int) *sent {
 	case roll == 5: // the same id with another body, when the first one is known to be there
 		for _, x := range p.mine {
 			if x.acked > 0 && !x.misplaced && x.fate == inLog && !x.e.Derived() && x.e.ID != "" && p.s.hist.events[x.e.TenantID+" "+x.e.ID+" other"] == nil {
-				e := made(x.e.TenantID, x.e.ID, "lead.created", map[string]any{"lead_id": "another"})
+				e := sequencertest.Made(x.e.TenantID, x.e.ID, "lead.created", map[string]any{"lead_id": "another"})
 				return p.remember(e.TenantID+" "+e.ID+" other", &sent{e: e, fate: inDeadLetters})
 			}
 		}
 	case roll == 6:
-		e := lead(tenant, id)
+		e := sequencertest.Lead(tenant, id)
 		e.Value = append(e.Value, 0)
 		return p.remember(tenant+" "+id, &sent{e: e, fate: inDeadLetters})
 	case roll == 7:
-		return p.remember(tenant+" "+id, &sent{e: lead(tenant, id), misplaced: true})
+		return p.remember(tenant+" "+id, &sent{e: sequencertest.Lead(tenant, id), misplaced: true})
 	case roll == 8:
 		p.derived++
-		e := derived(p.s.keys, tenantName(0), id, p.derived, func(e *event.Event) {
+		e := sequencertest.Derived(p.s.keys, tenantName(0), id, p.derived, func(e *event.Event) {
 			e.Deriver = p.name
 		})
 		return p.remember(e.TenantID+" "+id, &sent{e: e})
 	}
-	return p.remember(tenant+" "+id, &sent{e: lead(tenant, id)})
+	return p.remember(tenant+" "+id, &sent{e: sequencertest.Lead(tenant, id)})
 }
 
 func (p *simProducer) send(producer *kafka.Producer, x *sent, patience time.Duration) {
@@ -196,7 +197,7 @@ func TestSimulation_ACutAfterTheAnswerIsUnknownToTheClientAndDone(t *testing.T) 
 			t.Fatal(err)
 		}
 		defer p.Close()
-		r := kafka.ToRecord(kafka.TopicIngress, lead("a", "1"))
+		r := kafka.ToRecord(kafka.TopicIngress, sequencertest.Lead("a", "1"))
 		began := time.Now()
 		if err := p.Produce(context.Background(), r); err != nil || !cut {
 			t.Fatal(err, cut)

@@ -20,6 +20,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 // Of the simulation: NEURONX_TEST_SEEDS says how many seeds to run, NEURONX_TEST_SEED which one, if only one.
@@ -85,7 +86,7 @@ func simSeeds(t *testing.T) []uint64 {
 	return out
 }
 
-// sim is one simulated world.
+// sim is one simulated environment.
 type sim struct {
 	t       *testing.T
 	seed    uint64
@@ -93,7 +94,7 @@ type sim struct {
 	v       *kafkatest.Virtual
 	clean   *kafkatest.Link // of the checks
 	keys    *event.Keyring
-	schemas *catalogue
+	schemas *sequencertest.Catalogue
 	slots   []*simSlot
 	hist    *history
 	calm    atomic.Bool
@@ -111,7 +112,7 @@ type sim struct {
 func newSim(t *testing.T, seed uint64) *sim {
 	s := &sim{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), v: kafkatest.StartVirtual(t, 3, simPartitions), keys: event.NewKeyring(),
-		schemas: &catalogue{byID: testSchemas.byID, byType: testSchemas.byType}, hist: newHistory(), began: time.Now(),
+		schemas: &sequencertest.Catalogue{ByID: sequencertest.Schemas.ByID, ByType: sequencertest.Schemas.ByType}, hist: newHistory(), began: time.Now(),
 	}
 	s.clean = s.v.Link(nil)
 	s.harsh = []float64{0, 0.3, 1}[s.rng.IntN(3)]
@@ -204,7 +205,7 @@ func (s *sim) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(s.rng.Int64N(int64(to-from)))
 }
 
-// run is the life of the world; it returns what was found broken.
+// run is the life of the environment; it returns what was found broken.
 func (s *sim) run() []string {
 	s.slots[0].start()
 	s.slots[1].start()
@@ -229,7 +230,7 @@ func (s *sim) run() []string {
 	s.calm.Store(true)
 	s.tell("calm")
 	s.lag(0)
-	s.schemas.setDown(false)
+	s.schemas.SetDown(false)
 	cancel()
 	producing.Wait()
 	for _, x := range s.slots[:2] {
@@ -240,17 +241,17 @@ func (s *sim) run() []string {
 	return s.settle()
 }
 
-// act does one thing to the world.
+// act does one thing to the environment.
 func (s *sim) act() {
 	x := s.slots[s.rng.IntN(len(s.slots))]
 	away := s.between(0, 2*time.Second)
 	switch n := s.rng.IntN(12); {
 	case n == 0:
 		s.tell("the registry is away for %v", away)
-		s.schemas.setDown(true)
+		s.schemas.SetDown(true)
 		s.later.Go(func() {
 			time.Sleep(away)
-			s.schemas.setDown(false)
+			s.schemas.SetDown(false)
 		})
 	case n == 1:
 		s.tell("leaders and coordinators move")
@@ -309,7 +310,7 @@ func (s *sim) joinInTurn() {
 
 // settle waits until everything in ingress is judged, and checks.
 func (s *sim) settle() []string {
-	var w world
+	var w contents
 	for i := range 30 { // two minutes, looked at less and less often: a look is not cheap
 		time.Sleep(time.Second + time.Duration(i/2*500)*time.Millisecond)
 		w = s.look()

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 // snapshotDue writes a snapshot of at most one partition that is due for one, and trims the state topic below the last but one.
@@ -21,21 +23,19 @@ func (c *session) snapshotDue(ctx, tasks context.Context) error {
 }
 
 func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
-	c.txn.Hold()
-	defer c.txn.Release()
+	c.Txn.Hold()
+	defer c.Txn.Release()
 	c.reconcileHeld()
 	if c.parts[p.id] != p {
 		return nil
 	}
 	var recs []*kafka.Record
-	for _, chunk := range p.state.snapshot() {
-		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.id, Value: chunk, Headers: SealState(c.cfg.Keys, chunk)})
+	for _, chunk := range admission.Snapshot(p.state) {
+		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.id, Value: chunk, Headers: statelog.Seal(c.cfg.Keys, chunk)})
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-	defer cancel()
-	// The unchanged offset fences it: a snapshot by somebody who no longer owns the partition must not be.
-	offsets := map[int32]kafka.TxnOffset{p.id: {Next: p.state.next, Epoch: p.epoch, Metadata: c.metadata(p.state.logID), Assignment: p.assignment}}
-	if err := c.write(ctx, recs, offsets); err != nil {
+	// The unchanged offset fences it: a process that no longer owns the partition must write none.
+	offsets := map[int32]kafka.TxnOffset{p.id: {Next: p.state.Next, Epoch: p.epoch, Metadata: c.metadata(p.state.LogID), Assignment: p.assignment}}
+	if err := c.Write(ctx, recs, func(ctx context.Context) error { return c.Txn.Commit(ctx, offsets) }); err != nil {
 		c.m.transactions.WithLabelValues("failed").Inc()
 		return fmt.Errorf("snapshot of partition %d: %w", p.id, err)
 	}
@@ -49,7 +49,7 @@ func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
 	}
 	if len(p.snapshots) == 2 {
 		id, before := p.id, p.snapshots[0]
-		c.tasks.Go(func() {
+		c.Tasks.Go(func() {
 			if err := c.admin.DeleteRecords(tasks, map[kafka.TopicPartition]int64{{Topic: kafka.TopicState, Partition: id}: before}); err != nil && tasks.Err() == nil {
 				c.log.Warn("state topic not trimmed", "partition", id, "err", err)
 			}

@@ -1,12 +1,12 @@
 package sequencer
 
 import (
-	"errors"
 	"slices"
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
 // maxBytes bounds the records of one transaction, so that thousands of records of a megabyte are not held and written at once.
@@ -36,14 +36,14 @@ type batch struct {
 // staged is the work on one partition.
 type staged struct {
 	p         *partition
-	o         *overlay
+	o         *admission.Overlay
 	n         int // records judged
 	tally     tally
 	log, dead []*kafka.Record
 	receipts  []*kafka.Record
 	forwards  []*kafka.Record
-	record    stateRecord // its delta, but for where log and dead letters stand
-	delta     int         // bytes of it
+	record    admission.Delta // its state record, but for where log and dead letters end
+	delta     int             // bytes of it
 	epoch     int32
 }
 
@@ -59,10 +59,10 @@ func (c *session) stage() *batch {
 		}
 	}
 	slices.SortFunc(runnable, func(x, y *partition) int { return len(x.pending) - len(y.pending) })
-	env := &env{
-		topic: kafka.TopicIngress, partitions: c.partitions, partitionOf: kafka.PartitionFor, schema: c.schemas.lookups(), versions: c.schemas.versions,
-		verify: c.cfg.Keys.Verify, sign: c.cfg.Keys.Sign, nowMS: c.cfg.Now().UnixMilli(),
-		rates: c.cfg.Rates, reuse: new(event.Recorded),
+	env := &admission.Env{
+		Topic: kafka.TopicIngress, Partitions: c.partitions, PartitionOf: kafka.PartitionFor, Schema: c.schemas.lookups(), Versions: c.schemas.versions,
+		Verify: c.cfg.Keys.Verify, Sign: c.cfg.Keys.Sign, NowMS: c.cfg.Now().UnixMilli(),
+		Rates: c.cfg.Rates, Reuse: new(event.Recorded),
 	}
 	judging := c.judging()
 	for i, p := range runnable {
@@ -80,29 +80,29 @@ func (c *session) stage() *batch {
 	return b
 }
 
-func (c *session) stagePartition(env *env, p *partition, share, room int, deadline time.Time) *staged {
+func (c *session) stagePartition(env *admission.Env, p *partition, share, room int, deadline time.Time) *staged {
 	n := min(share, len(p.pending))
 	st := &staged{p: p, epoch: p.epoch, log: make([]*kafka.Record, 0, n)}
-	var under *overlay
+	var under *admission.Overlay
 	if p.flying != nil {
 		under, st.epoch = p.flying.o, p.flying.epoch
 	}
-	st.o = newOverlayFor(p.state, under, n)
+	st.o = admission.NewOverlay(p.state, under, n)
 	recs := make([]kafka.Record, n) // of the log, in one piece of memory
 	var pages kafka.Pages
 	bytes, loads := 0, c.schemas.generation()
 	for i, r := range p.pending[:n] {
 		size := weight(r)
-		if bytes += size; i > 0 && (bytes > room || st.o.size > maxDelta || i%64 == 0 && time.Now().After(deadline)) {
+		if bytes += size; i > 0 && (bytes > room || st.o.Size > maxDelta || i%64 == 0 && time.Now().After(deadline)) {
 			break
 		}
 		in := asInput(r)
 		if len(p.unread) > 0 {
-			in.unread = p.unread[r.Offset]
+			in.Unread = p.unread[r.Offset]
 		}
-		d := admit(env, st.o, in)
-		if d.outcome == paused {
-			if d.loading {
+		d := admission.Admit(env, st.o, in)
+		if d.Outcome == admission.Paused {
+			if d.Loading {
 				c.schemas.ahead(p.pending[i+1:])
 			}
 			c.pause(p, &d, loads)
@@ -110,17 +110,17 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 		}
 		st.epoch = r.LeaderEpoch
 		switch {
-		case d.recorded != nil:
+		case d.Recorded != nil:
 			rec := &recs[len(st.log)]
-			kafka.FillRecorded(rec, d.recorded, in.key, &pages)
+			kafka.FillRecorded(rec, d.Recorded, in.Key, &pages)
 			st.log = append(st.log, rec)
-		case d.dead != nil:
-			st.dead = append(st.dead, toRecord(kafka.TopicDeadLetter, d.dead))
-		case d.forward != nil:
-			st.forwards = append(st.forwards, toRecord(kafka.TopicIngress, d.forward))
+		case d.Dead != nil:
+			st.dead = append(st.dead, toRecord(kafka.TopicDeadLetter, d.Dead))
+		case d.Forward != nil:
+			st.forwards = append(st.forwards, toRecord(kafka.TopicIngress, d.Forward))
 		}
-		if r := receiptOf(&d, p.id); r != nil {
-			st.receipts = append(st.receipts, r)
+		if r, waited := admission.ReceiptOf(&d); waited {
+			st.receipts = append(st.receipts, &kafka.Record{Topic: kafka.TopicReceipts, Partition: p.id, Key: []byte(d.Receipt), Value: r.Encode()})
 		}
 		st.tally.add(&d)
 		st.n++
@@ -130,16 +130,16 @@ func (c *session) stagePartition(env *env, p *partition, share, room int, deadli
 		return nil
 	}
 	p.pending = p.pending[st.n:]
-	st.record = st.o.record()
+	st.record = admission.NewDelta(p.state, st.o)
 	return st
 }
 
-func toRecord(topic string, o *output) *kafka.Record {
-	headers := make([]kafka.RecordHeader, len(o.headers))
-	for i, h := range o.headers {
+func toRecord(topic string, o *admission.Output) *kafka.Record {
+	headers := make([]kafka.RecordHeader, len(o.Headers))
+	for i, h := range o.Headers {
 		headers[i] = kafka.RecordHeader(h)
 	}
-	return &kafka.Record{Topic: topic, Partition: o.partition, Key: o.key, Headers: headers, Value: o.value}
+	return &kafka.Record{Topic: topic, Partition: o.Partition, Key: o.Key, Headers: headers, Value: o.Value}
 }
 
 // remembers reports whether the keys of n more records fit into memory; otherwise it pauses the partition: what is not remembered must
@@ -147,29 +147,24 @@ func toRecord(topic string, o *output) *kafka.Record {
 // memory does.
 func (c *session) remembers(p *partition, n int) bool {
 	if p.flying != nil {
-		n += len(p.flying.o.keys.entries)
+		n += len(p.flying.o.Keys.Entries)
 	}
-	err := c.memory.admit(p.id, p.state.keys, n)
+	err := c.memory.Admit(p.id, p.state.Keys, n)
 	if err == nil {
 		return true
 	}
-	detail := err.Error()
-	var stop *stopError
-	if errors.As(err, &stop) {
-		detail = stop.detail
-	}
 	c.reader.Remove(p.id)
-	c.enter(p, waiting, stopKeys, detail, retryPaused)
+	c.enter(p, waiting, stopKeys, err.Error(), retryPaused)
 	return false
 }
 
 // pause keeps a partition from being read on until its next record can be judged.
-func (c *session) pause(p *partition, d *decision, loads int) {
+func (c *session) pause(p *partition, d *admission.Decision, loads int) {
 	c.reader.Remove(p.id)
-	if d.loading {
+	if d.Loading {
 		p.phase, p.retry = waiting, time.Now().Add(retryPaused)
 		p.loading = loads // looked at again as soon as a look-up has ended
 		return
 	}
-	c.enter(p, waiting, string(d.code), d.detail, retryPaused)
+	c.enter(p, waiting, string(d.Code), d.Detail, retryPaused)
 }

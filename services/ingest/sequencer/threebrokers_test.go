@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 // The tests of this file have planted bugs (e2e/seeds) under which they must fail. They need three brokers, in the order of their
@@ -83,7 +84,7 @@ func TestThreeBrokers_ARestoreWhoseMarkersAreLateRepeatsNoSequence(t *testing.T)
 	state := kafka.TopicPartition{Topic: kafka.TopicState, Partition: home}
 
 	first := start(t, c.slotConfig(keys, "0", kafkatest.NewLink(nil)))
-	send(t, c.cfg, created(keys, tenant), lead(tenant, "0"))
+	send(t, c.cfg, sequencertest.Created(keys, tenant), sequencertest.Lead(tenant, "0"))
 	kafkatest.WaitFor(t, "the tenant", func(context.Context) bool { return len(logged(t, c.cfg)[tenant]) == 2 })
 	first.halt()
 	kafkatest.Place(t, c.cfg, []int32{1, 2}, "__transaction_state", "__consumer_offsets")
@@ -127,7 +128,7 @@ func TestThreeBrokers_ARestoreWhoseMarkersAreLateRepeatsNoSequence(t *testing.T)
 		kafkatest.WaitFor(t, "the first to own all", func(context.Context) bool { return restoredParts(t, a) == kafkatest.Partitions })
 		before := gather(t, a, "neuronx_sequencer_transactions_total")
 		armed.Store(true)
-		send(t, c.cfg, lead(tenant, fmt.Sprintf("late-%d", round)))
+		send(t, c.cfg, sequencertest.Lead(tenant, fmt.Sprintf("late-%d", round)))
 		kafkatest.WaitFor(t, "the commit to be confirmed", func(context.Context) bool {
 			return frozen.Load() && gather(t, a, "neuronx_sequencer_transactions_total") > before
 		})
@@ -151,7 +152,7 @@ func TestThreeBrokers_ARestoreWhoseMarkersAreLateRepeatsNoSequence(t *testing.T)
 			landed++
 		}
 		kafkatest.WaitFor(t, "the second to own all", func(context.Context) bool { return restoredParts(t, b) == kafkatest.Partitions })
-		send(t, c.cfg, lead(tenant, fmt.Sprintf("after-%d", round)))
+		send(t, c.cfg, sequencertest.Lead(tenant, fmt.Sprintf("after-%d", round)))
 		kafkatest.WaitFor(t, "the next event", func(context.Context) bool {
 			es := logged(t, c.cfg)[tenant]
 			return es[len(es)-1].ID == fmt.Sprintf("after-%d", round)
@@ -207,7 +208,7 @@ func TestThreeBrokers_APartitionThatLeavesWithoutACallbackIsForgotten(t *testing
 		send(t, c.cfg, events...)
 	}
 	slots := []*process{start(t, c.slotConfig(keys, "0", kafkatest.NewLink(nil)))}
-	each(func(tenant string) *event.Event { return created(keys, tenant) })
+	each(func(tenant string) *event.Event { return sequencertest.Created(keys, tenant) })
 	kafkatest.WaitFor(t, "the tenants", func(context.Context) bool { return total(only(logged(t, c.cfg), run)) == tenants })
 	for i, share := range []float64{3, 2} { // no traffic meanwhile
 		p := start(t, c.slotConfig(keys, fmt.Sprint(i+1), kafkatest.NewLink(nil)))
@@ -216,7 +217,7 @@ func TestThreeBrokers_APartitionThatLeavesWithoutACallbackIsForgotten(t *testing
 	}
 	n := 0
 	round := func() {
-		each(func(tenant string) *event.Event { return lead(tenant, fmt.Sprint(n)) })
+		each(func(tenant string) *event.Event { return sequencertest.Lead(tenant, fmt.Sprint(n)) })
 		n++
 		kafkatest.WaitFor(t, "the round", func(context.Context) bool { return total(only(logged(t, c.cfg), run)) >= tenants*(n+1) })
 	}
@@ -255,14 +256,14 @@ func TestThreeBrokers_AnAbortedBatchIsUndoneForAllItsPartitions(t *testing.T) {
 	const tenants, rounds = 12, 3
 	var events []*event.Event
 	for i := range tenants {
-		events = append(events, created(keys, fmt.Sprintf("%s-%d", run, i)))
+		events = append(events, sequencertest.Created(keys, fmt.Sprintf("%s-%d", run, i)))
 	}
 	send(t, c.cfg, events...)
 	kafkatest.WaitFor(t, "the tenants", func(context.Context) bool { return total(only(logged(t, c.cfg), run)) == tenants })
 	for j := range rounds {
 		armed.Store(1)
 		for i := range events {
-			events[i] = lead(fmt.Sprintf("%s-%d", run, i), fmt.Sprint(j))
+			events[i] = sequencertest.Lead(fmt.Sprintf("%s-%d", run, i), fmt.Sprint(j))
 		}
 		send(t, c.cfg, events...)
 		kafkatest.WaitFor(t, "the batch, after its abort", func(context.Context) bool {

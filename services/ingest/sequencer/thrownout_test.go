@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
 // simLatency is how long every answer takes. Without it, who asks again and again in the same moment for what only comes later would stop
@@ -43,7 +44,7 @@ func thrownOut(t *testing.T, cfg kafka.Config, newLink func(func(kafkatest.Reque
 	all := func() {
 		var events []*event.Event
 		for i := range tenants {
-			events = append(events, lead(name(i), fmt.Sprint(n)))
+			events = append(events, sequencertest.Lead(name(i), fmt.Sprint(n)))
 		}
 		n++
 		send(t, cfg, events...)
@@ -51,7 +52,7 @@ func thrownOut(t *testing.T, cfg kafka.Config, newLink func(func(kafkatest.Reque
 	}
 	thrown := start(t, slot(keys, "0", link))
 	for i := range tenants {
-		send(t, cfg, created(keys, name(i)))
+		send(t, cfg, sequencertest.Created(keys, name(i)))
 	}
 	all()
 	slow.Store(true)

@@ -2,15 +2,13 @@ package sequencer
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
-
-// endTimeout bounds one transaction once it has begun, also when the process is asked to stop in the middle of it.
-const endTimeout = 15 * time.Second
 
 // flight is the one transaction that is being written. Its goroutine has the transactional session to itself until it has landed; the
 // loop judges the next records meanwhile, over what the flight will have made of the state.
@@ -35,35 +33,32 @@ func (c *session) transact(ctx, tasks context.Context) error {
 // launch begins to write a batch in one transaction, with the offsets of all partitions that it touches. No other may be in flight.
 func (c *session) launch(ctx context.Context, b *batch) {
 	// No partition can be taken away between here and the landing, unless this member is thrown out of the group; then the commit fails.
-	c.txn.Hold()
+	c.Txn.Hold()
 	c.reconcileHeld()
 	b.keep(func(st *staged) bool { return c.parts[st.p.id] == st.p })
 	if len(b.parts) == 0 {
-		c.txn.Release()
+		c.Txn.Release()
 		return
 	}
 	recs, offsets := b.records(), make(map[int32]kafka.TxnOffset, len(b.parts))
 	for _, st := range b.parts {
 		st.p.flying = st
-		offsets[st.p.id] = kafka.TxnOffset{Next: st.o.next, Epoch: st.epoch, Metadata: c.metadata(st.p.state.logID), Assignment: st.p.assignment}
+		offsets[st.p.id] = kafka.TxnOffset{Next: st.o.Next, Epoch: st.epoch, Metadata: c.metadata(st.p.state.LogID), Assignment: st.p.assignment}
 	}
 	f := &flight{b: b, landed: make(chan error, 1)}
 	c.flight = f
-	// A stop of the process lets the transaction finish.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	began := time.Now()
-	c.tasks.Go(func() {
-		defer cancel()
+	c.Tasks.Go(func() {
 		for _, r := range recs {
 			if r.Topic == kafka.TopicState {
-				r.Headers = SealState(c.cfg.Keys, r.Value)
+				r.Headers = statelog.Seal(c.cfg.Keys, r.Value)
 			}
 		}
-		err := c.write(ctx, recs, offsets)
+		err := c.Write(ctx, recs, func(ctx context.Context) error { return c.Txn.Commit(ctx, offsets) })
 		f.ended = time.Now()
 		f.took = f.ended.Sub(began)
 		f.landed <- err
-		c.wakeUp()
+		c.Wake.Set()
 	})
 }
 
@@ -76,7 +71,7 @@ func (c *session) land(ctx, tasks context.Context) error {
 	if f := c.flight; f != nil {
 		err := <-f.landed
 		c.flight = nil
-		c.txn.Release()
+		c.Txn.Release()
 		if err != nil {
 			c.m.transactions.WithLabelValues("failed").Inc()
 			return err
@@ -87,23 +82,9 @@ func (c *session) land(ctx, tasks context.Context) error {
 		c.m.txnRecords.Observe(float64(f.b.n))
 		c.merge(f.b)
 	}
-	c.reportErrors()
+	c.ReportErrors()
 	c.undoDue()
 	return c.snapshotDue(ctx, tasks)
-}
-
-// write is one transaction: begin, produce, commit.
-func (c *session) write(ctx context.Context, recs []*kafka.Record, offsets map[int32]kafka.TxnOffset) error {
-	if err := c.txn.ClearRevoked(ctx); err != nil {
-		return fmt.Errorf("clear revoked: %w", err)
-	}
-	if err := c.txn.Begin(); err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	if err := c.txn.Produce(ctx, recs); err != nil {
-		return err
-	}
-	return c.txn.Commit(ctx, offsets)
 }
 
 // transacted counts a committed transaction.
@@ -118,9 +99,9 @@ func (c *session) merge(b *batch) {
 	for _, st := range b.parts {
 		p := st.p
 		if debug {
-			c.log.Debug("committed", "partition", p.id, "from", p.state.next, "next", st.o.next, "records", st.n, "log", after(st.log), "forwards", len(st.forwards))
+			c.log.Debug("committed", "partition", p.id, "from", p.state.Next, "next", st.o.Next, "records", st.n, "log", after(st.log), "forwards", len(st.forwards))
 		}
-		p.state.merge(st.o, after(st.log), after(st.dead))
+		p.state.Merge(st.o, after(st.log), after(st.dead))
 		p.flying = nil
 		p.epoch = st.epoch
 		p.deltaBytes += st.delta
@@ -138,7 +119,7 @@ func (c *session) merge(b *batch) {
 
 // reconcileHeld drops what left since reconcile; what is new is restored later.
 func (c *session) reconcileHeld() {
-	now := c.txn.Assignment()
+	now := c.Txn.Assignment()
 	for id, p := range c.parts {
 		if now[id] != p.assignment {
 			c.drop(p)
@@ -163,14 +144,14 @@ func (b *batch) keep(fn func(*staged) bool) {
 func (b *batch) records() []*kafka.Record {
 	recs := make([]*kafka.Record, 0, b.n+len(b.parts))
 	for _, st := range b.parts {
-		st.o.settle()
+		st.o.Rebase()
 		recs = append(recs, st.log...)
 		recs = append(recs, st.dead...)
 		recs = append(recs, st.receipts...)
 		recs = append(recs, st.forwards...)
-		delta := st.o.finish(st.record)
-		st.record, st.delta = stateRecord{}, len(delta)
-		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: st.p.id, Value: delta})
+		value := st.record.Encode(st.p.state)
+		st.record, st.delta = admission.Delta{}, len(value)
+		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: st.p.id, Value: value})
 	}
 	return recs
 }

@@ -10,7 +10,7 @@ import (
 
 const watchEvery = 5 * time.Second
 
-// watchedTopics are what the sequencer reads and writes: an open transaction on any of them holds somebody up.
+// watchedTopics are what the sequencer reads and writes: an open transaction on any of them holds readers up.
 var watchedTopics = []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState}
 
 // stableWatch remembers where the last stable offset of a partition stood still, and since when.
@@ -88,7 +88,7 @@ func (c *session) watchStable(ctx context.Context) {
 		var stuck []kafka.TopicPartition
 		for _, topic := range watchedTopics {
 			oldest := 0.0
-			for id := range c.txn.Assignment() {
+			for id := range c.Txn.Assignment() {
 				tp := kafka.TopicPartition{Topic: topic, Partition: id}
 				age := seen.age(topic, id, stable[tp], end[tp], now)
 				if oldest = max(oldest, age); age > kafka.TxnTimeout.Seconds() {
@@ -97,7 +97,7 @@ func (c *session) watchStable(ctx context.Context) {
 			}
 			c.m.stableAge.WithLabelValues(topic).Set(oldest)
 		}
-		mine := c.txn.Assignment()
+		mine := c.Txn.Assignment()
 		for id := range mine {
 			if judged, ok := c.m.judgedTo(id); ok {
 				age := waiting.age(id, stable[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: id}], judged, now)
@@ -127,7 +127,7 @@ func (c *session) endHanging(ctx context.Context, partitions ...kafka.TopicParti
 	}
 }
 
-// watchOrphans asks for a rebalance when the group is stable and yet leaves a partition to nobody. A cooperative rebalance takes a
+// watchOrphans asks for a rebalance when the group is stable and yet leaves a partition without an owner. A cooperative rebalance takes a
 // partition away in one generation and gives it to another member in the next; a static member that is killed between the two comes
 // back with what it had in the first, without a rebalance, and the partition would wait for the next one for ever.
 func (c *session) watchOrphans(ctx context.Context) {
@@ -158,7 +158,7 @@ func (c *session) watchOrphans(ctx context.Context) {
 		// Twice, because a description may fall between the two halves of a rebalance.
 		if orphaned++; orphaned >= 2 {
 			c.log.Warn("partitions without an owner in a stable group; asking for a rebalance", "owned", len(covered), "partitions", c.partitions)
-			c.txn.Rebalance()
+			c.Txn.Rebalance()
 			orphaned = 0
 		}
 	}

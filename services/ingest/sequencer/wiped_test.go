@@ -11,9 +11,10 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
-func TestRun_NumbersNothingAnewInAKafkaThatWasWiped(t *testing.T) {
+func TestRun_NumbersNothingFromOneInAKafkaThatWasWiped(t *testing.T) {
 	cfg := kafkatest.Start(t)
 	keys := event.NewKeyring()
 	c := testConfig(cfg, keys, "0")
@@ -29,7 +30,7 @@ func TestRun_NumbersNothingAnewInAKafkaThatWasWiped(t *testing.T) {
 		return nil
 	}
 	r := start(t, c)
-	send(t, cfg, created(keys, "a"), lead("a", "1"))
+	send(t, cfg, sequencertest.Created(keys, "a"), sequencertest.Lead("a", "1"))
 	checkLog(t, waitLogged(t, cfg, 2))
 	if asked.Load() < 3 {
 		t.Errorf("asked %d times", asked.Load())
@@ -37,7 +38,7 @@ func TestRun_NumbersNothingAnewInAKafkaThatWasWiped(t *testing.T) {
 	r.halt()
 	wiped.Store(true)
 	kafkatest.Wipe(t, cfg, kafka.ProvisionOptions{Partitions: kafkatest.Partitions, Laptop: true})
-	send(t, cfg, created(keys, "a"), lead("a", "2"))
+	send(t, cfg, sequencertest.Created(keys, "a"), sequencertest.Lead("a", "2"))
 	r = start(t, c)
 	home := kafka.PartitionFor([]byte("a"), kafkatest.Partitions)
 	kafkatest.WaitFor(t, "the partition to be named", func(context.Context) bool {

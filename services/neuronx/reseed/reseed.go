@@ -19,7 +19,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/postgres"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
 
 // Options of a reseed.
@@ -294,7 +294,7 @@ func (r *run) state(ctx context.Context, report *Report) error {
 	var recs []*kafka.Record
 	for _, p := range report.Partitions {
 		for _, value := range p.records {
-			recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.Partition, Value: value, Headers: sequencer.SealState(r.opt.Keys, value)})
+			recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.Partition, Value: value, Headers: statelog.Seal(r.opt.Keys, value)})
 		}
 	}
 	if len(recs) == 0 {

@@ -13,7 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/stream"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 	"github.com/neuronx/engine/services/rules"
 )
 
@@ -130,7 +130,7 @@ func (r *run) write(ctx context.Context, reader *archive.Reader, p *Partition, h
 		}
 	}
 	door := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p.Partition}
-	seed := sequencer.NewSeed(r.ids[kafka.TopicIngress], p.Partition, p.LogID, r.starts[door], r.opt.KeyWindow)
+	seed := admission.NewSeed(r.ids[kafka.TopicIngress], p.Partition, p.LogID, r.starts[door], r.opt.KeyWindow)
 	var pending []*kafka.Record
 	p.next = map[string]int64{}
 	n := int64(0)
@@ -173,7 +173,7 @@ func (r *run) write(ctx context.Context, reader *archive.Reader, p *Partition, h
 }
 
 // seal checks the end of the partition and takes the state's records.
-func (r *run) seal(ctx context.Context, p *Partition, seed *sequencer.Seed, heads []archive.Head) error {
+func (r *run) seal(ctx context.Context, p *Partition, seed *admission.Seed, heads []archive.Head) error {
 	ends, err := r.admin.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
 	if err != nil {
 		return err
@@ -203,7 +203,7 @@ func (r *run) seal(ctx context.Context, p *Partition, seed *sequencer.Seed, head
 	}
 	p.Keys = seed.Keys()
 	if p.Events > 0 {
-		p.records = seed.Records(end, ends[kafka.TopicPartition{Topic: kafka.TopicDeadLetter, Partition: p.Partition}])
+		p.records = admission.Snapshot(seed.State(end, ends[kafka.TopicPartition{Topic: kafka.TopicDeadLetter, Partition: p.Partition}]))
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/outbox"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -38,7 +38,7 @@ func (x *examination) checkOutboxNumbers(ctx context.Context) []Finding {
 	if err != nil {
 		return []Finding{fail(err, "doctor needs the role neuronx_ops")}
 	}
-	has, err := sequencer.AllNumbers(ctx, cfg, keys)
+	has, err := statelog.AllNumbers(ctx, cfg, keys)
 	if kafka.Unauthorized(err) {
 		return []Finding{unseen(err, "the ACL Read on the topic "+kafka.TopicState)}
 	}

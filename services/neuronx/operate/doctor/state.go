@@ -7,7 +7,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -28,12 +28,12 @@ func (x *examination) checkState(ctx context.Context) []Finding {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stateBudget)
 	defer cancel()
-	found, whole, err := sequencer.Strays(ctx, cfg, keys)
+	found, whole, err := statelog.Strays(ctx, cfg, keys)
 	return judgeState(found, whole, err)
 }
 
 // judgeState says what the look means; it is pure.
-func judgeState(found []sequencer.Stray, whole bool, err error) []Finding {
+func judgeState(found []statelog.Stray, whole bool, err error) []Finding {
 	var out []Finding
 	for _, s := range found {
 		out = append(out, Finding{Result: Failed, Detail: fmt.Sprintf("somebody else wrote %s to partition %d, the first at offset %d: %s; the sequencer ignores them", operate.Plural(int(s.Records), "record"), s.Partition, s.Offset, s.Why),

@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 func TestJudgeState_NamesStraysAndSaysWhatWasNotRead(t *testing.T) {
-	stray := []sequencer.Stray{{Partition: 3, Records: 2, Offset: 17, Why: "it was not written in a transaction"}}
+	stray := []statelog.Stray{{Partition: 3, Records: 2, Offset: 17, Why: "it was not written in a transaction"}}
 	for _, tc := range []struct {
-		found  []sequencer.Stray
+		found  []statelog.Stray
 		whole  bool
 		err    error
 		result string

@@ -10,7 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
-	"github.com/neuronx/engine/services/ingest/sequencer"
+	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -55,7 +55,7 @@ func Mend(ctx context.Context, env *operate.Env, tenant, deriver string, execute
 	}
 	box := outbox.New(deriver, keys)
 	read := func() (int64, error) {
-		last, err := sequencer.LastNumbers(ctx, cfg, keys, tenant)
+		last, err := statelog.LastNumbers(ctx, cfg, keys, tenant)
 		return last[deriver], err
 	}
 	last, err := read()
