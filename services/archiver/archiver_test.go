@@ -158,6 +158,21 @@ func TestApplyBatch_AReaderSeesABatchWholeOrNotAtAll(t *testing.T) {
 	sees(7)
 }
 
+// Each call takes a lock that all tenants share.
+func TestApplyBatch_AsksForTheTableOfATenantOnce(t *testing.T) {
+	db := postgrestest.New(t, outbox.Migrations(), Migrations())
+	pool := db.Pool(t, postgres.RoleArchiver)
+	a := testArchiver(t, pool)
+	applyAll(t, a, pool, run("acme", 1, 2))
+	if _, err := db.Pool(t, "").Exec(t.Context(), `REVOKE EXECUTE ON FUNCTION neuronx.ensure_tenant FROM neuronx_archiver, PUBLIC`); err != nil {
+		t.Fatal(err)
+	}
+	applyAll(t, a, pool, run("acme", 3, 2))
+	if err := applyErr(t.Context(), a, pool, run("beta", 1, 1)); !consumer.IsTransient(err) {
+		t.Errorf("a tenant that has no table: %v, want an error that is tried again", err)
+	}
+}
+
 func TestApplyBatch_ArchivesAndTheReaderGivesBackTheLog(t *testing.T) {
 	db := postgrestest.New(t, outbox.Migrations(), Migrations())
 	pool := db.Pool(t, postgres.RoleArchiver)

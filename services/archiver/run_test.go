@@ -11,15 +11,19 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/archiver/deadletter"
 )
 
 // settings are those of a process, with a registry that knows the one schema.
@@ -53,7 +57,8 @@ func TestRun_ArchivesAndStopsWhenAsked(t *testing.T) {
 	rt := app.NewRuntime("archiver", "0", slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- Run(ctx, rt, Config{Settings: r.settings(t), Laptop: true}) }()
+	settings := r.settings(t)
+	go func() { done <- Run(ctx, rt, Config{Settings: settings, Laptop: true}) }()
 	kafkatest.WaitFor(t, "it is ready", func(context.Context) bool {
 		select {
 		case err := <-done:
@@ -63,6 +68,7 @@ func TestRun_ArchivesAndStopsWhenAsked(t *testing.T) {
 		return rt.Ready.Err() == nil
 	})
 	r.waitCount("all events", 10, countEvents)
+	r.decides(settings.SigningKeysFile)
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -71,6 +77,35 @@ func TestRun_ArchivesAndStopsWhenAsked(t *testing.T) {
 		t.Error("ready after the end")
 	}
 	checkArchive(t, r.db, "acme", acme)
+}
+
+// decides checks that the running service answers requests about dead letters, and sends what was decided.
+func (r *rig) decides(keysFile string) {
+	r.t.Helper()
+	keys, err := event.LoadKeyring(keysFile)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	e := &event.Event{TenantID: "acme", ID: "again", Source: "/crm", Type: "lead.created", Subject: "lead/1", CausationID: "letter", Hops: 1,
+		Origin: event.OriginRedrive, ContentType: event.ContentTypeAvro, Time: time.Unix(1_700_000_000, 0).UTC(), Value: recorded("acme", 1).Value}
+	box := outbox.New(deadletter.Deriver, keys)
+	if err := pgx.BeginFunc(r.t.Context(), r.pool, func(tx pgx.Tx) error { return box.Add(r.t.Context(), tx, e) }); err != nil {
+		r.t.Fatal(err)
+	}
+	kafkatest.WaitFor(r.t, "the decided event at ingress", func(context.Context) bool {
+		for _, rec := range kafkatest.Consume(r.t, r.kafka, kafka.TopicIngress) {
+			if sent, err := kafka.ParseRecord(rec); err == nil && sent.ID == "again" {
+				return true
+			}
+		}
+		return false
+	})
+	_, err = r.db.Pool(r.t, postgres.RoleOps).Exec(r.t.Context(), `INSERT INTO neuronx.dead_letter_requests (id, tenant_id, topic, partition, "offset", action, origin)
+		VALUES (gen_random_uuid(), 'acme', 'neuronx.ingress', 0, 9, 'drop', 'redrive')`)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.waitCount("an answer to the request", 1, `SELECT count(*) FROM neuronx.dead_letter_requests WHERE state = 'refused'`)
 }
 
 func TestRun_RefusesWhatIsNotProvisioned(t *testing.T) {

@@ -137,6 +137,29 @@ func TestResolve_AppliesAPersonsDecisionOnce(t *testing.T) {
 	}
 }
 
+func TestResolve_APersonNamesTheContactThatWasMade(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	named, unnamed := r.upsert("l1"), r.upsert("l2")
+	r.apply(named, unnamed)
+	for id, data := range map[string]map[string]any{
+		named.ID:   {"effect_id": named.ID, "resolution": "done", "remote_id": "c77", "reason": "seen in the CRM"},
+		unnamed.ID: {"effect_id": unnamed.ID, "resolution": "done"},
+	} {
+		r.apply(r.event(tenant, "engine.effect.resolved", "effect/"+id, data))
+	}
+	links, err := ledger.Links(t.Context(), r.pool, tenant, "loc-acme", []string{"l1", "l2"})
+	if err != nil || links["l1"].Contact != "c77" || links["l2"].Contact != "" || len(links) != 1 {
+		t.Errorf("%+v, %v; want the link of l1 alone", links, err)
+	}
+	if e := r.get(named.ID); e.Status != effect.Done || e.RemoteID != "c77" {
+		t.Errorf("%+v", e)
+	}
+	if e := r.get(unnamed.ID); e.Status != effect.Done || e.RemoteID != "" {
+		t.Errorf("%+v", e)
+	}
+}
+
 // outcome makes the log's copy of an outcome of this adapter.
 func (r *rig) outcome(typ string, number int64, command, lead, remote string) event.Recorded {
 	e := r.event(tenant, typ, "lead/"+lead, map[string]any{"command_id": command, "lead_id": lead, "adapter": "gohighlevel", "remote_id": remote})
