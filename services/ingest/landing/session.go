@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 	"github.com/neuronx/engine/services/ingest/worker"
 )
 
@@ -21,7 +24,7 @@ const (
 // lane is one tenant's landing topic. It belongs to the session's goroutine, but for what its mutex guards.
 type lane struct {
 	queue
-	topic      kafka.Topic
+	topic      admin.Topic
 	tenant     string
 	home       int32 // the tenant's partition of ingress: its owner forwards this topic
 	assignment int64
@@ -51,7 +54,7 @@ type part struct {
 type session struct {
 	*forwarder
 	*worker.Worker
-	reader    *kafka.TopicsReader
+	reader    *read.Reader
 	lanes     map[string]*lane
 	ring      ring
 	mu        sync.Mutex // guards watched
@@ -71,12 +74,12 @@ func (f *forwarder) runSession(ctx context.Context) (committed bool, err error) 
 	if f.partitions = ingress[kafka.TopicIngress].Partitions; f.partitions == 0 {
 		return false, fmt.Errorf("topic %s does not exist; create it with: neuronx provision --execute", kafka.TopicIngress)
 	}
-	reader, err := kafka.NewTopicsReader(f.cfg.Kafka)
+	reader, err := read.NewReader(f.cfg.Kafka)
 	if err != nil {
 		return false, err
 	}
 	defer reader.Close()
-	w, err := worker.Open(ctx, worker.Config{Role: "landing", Log: f.log, Ready: f.ready, Wake: f.wake, Txn: kafka.TxnConfig{
+	w, err := worker.Open(ctx, worker.Config{Role: "landing", Log: f.log, Ready: f.ready, Wake: f.wake, Txn: txn.Config{
 		Config: f.cfg.Kafka, Group: kafka.GroupLanding, Topic: kafka.TopicIngress, TransactionalID: "neuronx.landing." + f.cfg.Slot,
 		SessionTimeout: f.cfg.SessionTimeout,
 	}})
@@ -267,7 +270,7 @@ func (s *session) part(tp kafka.TopicPartition) (*lane, *part) {
 // unreadable passes over what inflates to more than is held, in its turn and with a refusal; anything else stops the partition, and
 // only that.
 func (s *session) unreadable(l *lane, p *part, err error) {
-	if fat, ok := errors.AsType[*kafka.OversizeError](err); ok {
+	if fat, ok := errors.AsType[*read.OversizeError](err); ok {
 		if p.unread == nil {
 			p.unread = map[int64]string{}
 		}
@@ -279,7 +282,7 @@ func (s *session) unreadable(l *lane, p *part, err error) {
 		return
 	}
 	wait := time.Second
-	if _, ok := errors.AsType[*kafka.StoppedError](err); ok {
+	if _, ok := errors.AsType[*read.StoppedError](err); ok {
 		wait = retryStopped
 		p.mu.Lock()
 		p.stopped = true

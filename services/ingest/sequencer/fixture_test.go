@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 	"github.com/neuronx/engine/services/ingest/sequencer/keys"
 	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
@@ -144,7 +145,7 @@ func ingressRecord(e *event.Event, offset int64) *kafka.Record {
 
 // staging is a session of one partition that only stages.
 func staging(p *partition, schemas *schemaCache, records int) *session {
-	return &session{reader: &kafka.PartitionReader{}, parts: map[int32]*partition{0: p}, memory: keys.NewMemory(1 << 30), sequencer: &sequencer{
+	return &session{reader: &read.TopicReader{}, parts: map[int32]*partition{0: p}, memory: keys.NewMemory(1 << 30), sequencer: &sequencer{
 		partitions: 1, schemas: schemas, log: slog.New(slog.DiscardHandler), m: newMetrics(prometheus.NewRegistry()), ready: app.NewReadiness(),
 		cfg: Config{MaxRecords: records, MaxDuration: time.Minute, Keys: event.NewKeyring(), Now: func() time.Time { return time.UnixMilli(sequencertest.Now) }},
 	}}

@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
@@ -58,7 +59,7 @@ func TestRestore_IgnoresWhatOthersWroteToTheState(t *testing.T) {
 		}
 	}
 	kafkatest.Produce(t, cfg, strays()...)
-	if err := kafka.ProduceAtomically(t.Context(), cfg, "stranger", strays()); err != nil {
+	if err := txn.Produce(t.Context(), cfg, "stranger", strays()); err != nil {
 		t.Fatal(err)
 	}
 	found, whole, err := statelog.Strays(t.Context(), cfg, keys)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/read"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 	"github.com/neuronx/engine/services/ingest/sequencer/keys"
 	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
@@ -60,7 +62,7 @@ type partition struct {
 type session struct {
 	*sequencer
 	*worker.Worker
-	reader     *kafka.PartitionReader
+	reader     *read.TopicReader
 	parts      map[int32]*partition
 	restored   chan restored
 	memory     *keys.Memory
@@ -73,13 +75,13 @@ type session struct {
 
 // runSession opens a session and works until something fails or ctx ends. committed says whether any transaction succeeded.
 func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) {
-	reader, err := kafka.NewPartitionReader(s.cfg.Kafka, kafka.TopicIngress)
+	reader, err := read.NewTopicReader(s.cfg.Kafka, kafka.TopicIngress)
 	if err != nil {
 		return false, err
 	}
 	defer reader.Close()
 	id := "neuronx.sequencer." + s.cfg.Slot
-	w, err := worker.Open(ctx, worker.Config{Role: "sequencer", Log: s.log, Ready: s.ready, Wake: worker.NewSignal(), Txn: kafka.TxnConfig{
+	w, err := worker.Open(ctx, worker.Config{Role: "sequencer", Log: s.log, Ready: s.ready, Wake: worker.NewSignal(), Txn: txn.Config{
 		Config: s.cfg.Kafka, Group: kafka.GroupSequencer, Topic: kafka.TopicIngress, TransactionalID: id, InstanceID: id,
 		SessionTimeout: s.cfg.SessionTimeout,
 	}})

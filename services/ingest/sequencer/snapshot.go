@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
@@ -34,7 +35,7 @@ func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
 		recs = append(recs, &kafka.Record{Topic: kafka.TopicState, Partition: p.id, Value: chunk, Headers: statelog.Seal(c.cfg.Keys, chunk)})
 	}
 	// The unchanged offset fences it: a process that no longer owns the partition must write none.
-	offsets := map[int32]kafka.TxnOffset{p.id: {Next: p.state.Next, Epoch: p.epoch, Metadata: c.metadata(p.state.LogID), Assignment: p.assignment}}
+	offsets := map[int32]txn.Offset{p.id: {Next: p.state.Next, Epoch: p.epoch, Metadata: c.metadata(p.state.LogID), Assignment: p.assignment}}
 	if err := c.Write(ctx, recs, func(ctx context.Context) error { return c.Txn.Commit(ctx, offsets) }); err != nil {
 		c.m.transactions.WithLabelValues("failed").Inc()
 		return fmt.Errorf("snapshot of partition %d: %w", p.id, err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 )
@@ -40,10 +41,10 @@ func (c *session) launch(ctx context.Context, b *batch) {
 		c.Txn.Release()
 		return
 	}
-	recs, offsets := b.records(), make(map[int32]kafka.TxnOffset, len(b.parts))
+	recs, offsets := b.records(), make(map[int32]txn.Offset, len(b.parts))
 	for _, st := range b.parts {
 		st.p.flying = st
-		offsets[st.p.id] = kafka.TxnOffset{Next: st.o.Next, Epoch: st.epoch, Metadata: c.metadata(st.p.state.LogID), Assignment: st.p.assignment}
+		offsets[st.p.id] = txn.Offset{Next: st.o.Next, Epoch: st.epoch, Metadata: c.metadata(st.p.state.LogID), Assignment: st.p.assignment}
 	}
 	f := &flight{b: b, landed: make(chan error, 1)}
 	c.flight = f

@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
@@ -37,7 +38,7 @@ func TestRun_NumbersNothingFromOneInAKafkaThatWasWiped(t *testing.T) {
 	}
 	r.halt()
 	wiped.Store(true)
-	kafkatest.Wipe(t, cfg, kafka.ProvisionOptions{Partitions: kafkatest.Partitions, Laptop: true})
+	kafkatest.Wipe(t, cfg, topology.Options{Partitions: kafkatest.Partitions, Laptop: true})
 	send(t, cfg, sequencertest.Created(keys, "a"), sequencertest.Lead("a", "2"))
 	r = start(t, c)
 	home := kafka.PartitionFor([]byte("a"), kafkatest.Partitions)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 const (
@@ -40,7 +41,7 @@ func (s Signal) Set() {
 
 // Config of a worker.
 type Config struct {
-	Txn   kafka.TxnConfig
+	Txn   txn.Config
 	Role  string // under which it is ready
 	Log   *slog.Logger
 	Ready *app.Readiness
@@ -49,7 +50,7 @@ type Config struct {
 
 // Worker is one membership of the group.
 type Worker struct {
-	Txn   *kafka.TxnSession
+	Txn   *txn.Session
 	Tasks sync.WaitGroup // Close waits for them
 	Wake  Signal
 
@@ -62,11 +63,11 @@ type Worker struct {
 func Open(ctx context.Context, cfg Config) (*Worker, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	txn, err := kafka.OpenTxnSession(ctx, cfg.Txn)
+	tx, err := txn.Open(ctx, cfg.Txn)
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{Txn: txn, Wake: cfg.Wake, cfg: cfg}, nil
+	return &Worker{Txn: tx, Wake: cfg.Wake, cfg: cfg}, nil
 }
 
 // Close waits for the tasks and gives the session up. A transaction that is open is left to the broker to abort.
@@ -75,7 +76,7 @@ func (w *Worker) Close() {
 	w.Txn.Close()
 }
 
-// Check reports the role as ready once the group is joined, and returns kafka.ErrFenced when another process has the slot.
+// Check reports the role as ready once the group is joined, and returns txn.ErrFenced when another process has the slot.
 func (w *Worker) Check() error {
 	if err := w.Txn.Fenced(); err != nil {
 		return err

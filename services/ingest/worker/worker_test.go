@@ -13,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -21,7 +22,7 @@ func open(t *testing.T, cfg kafka.Config) *Worker {
 	t.Helper()
 	ready := app.NewReadiness()
 	ready.Set("role", errors.New("joining the group"))
-	w, err := Open(t.Context(), Config{Role: "role", Log: slog.New(slog.DiscardHandler), Ready: ready, Wake: NewSignal(), Txn: kafka.TxnConfig{
+	w, err := Open(t.Context(), Config{Role: "role", Log: slog.New(slog.DiscardHandler), Ready: ready, Wake: NewSignal(), Txn: txn.Config{
 		Config: cfg, Group: kafka.GroupSequencer, Topic: kafka.TopicIngress, TransactionalID: "worker",
 	}})
 	if err != nil {
@@ -77,7 +78,7 @@ func TestWrite_IsFinishedThoughItsContextEndedAndLeavesNothingWhereTheCommitFail
 			if failure != nil {
 				return failure
 			}
-			return w.Txn.Commit(ctx, map[int32]kafka.TxnOffset{0: {Next: 0, Epoch: -1, Assignment: w.Txn.Assignment()[0]}})
+			return w.Txn.Commit(ctx, map[int32]txn.Offset{0: {Next: 0, Epoch: -1, Assignment: w.Txn.Assignment()[0]}})
 		})
 	}
 	stopped, stop := context.WithCancel(t.Context())

@@ -14,7 +14,9 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/kafka/registry/registrytest"
 )
 
@@ -35,13 +37,13 @@ func TestAct_PublishesAsThePrincipalAndReturnsTheVerdict(t *testing.T) {
 	t.Cleanup(env.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Patience)
 	defer cancel()
-	admin, err := kafka.NewAdmin(broker)
+	adm, err := admin.New(broker)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	partition := kafka.PartitionFor([]byte("acme"), kafkatest.Partitions)
-	var read int64 // of ingress
+	var readOne int64 // of ingress
 	act := func(judge func(*kafka.Record) *kafka.Record) (Done, error) {
 		t.Helper()
 		type result struct {
@@ -54,20 +56,20 @@ func TestAct_PublishesAsThePrincipalAndReturnsTheVerdict(t *testing.T) {
 			results <- result{done, err}
 		}()
 		kafkatest.WaitFor(t, "the event in ingress", func(ctx context.Context) bool {
-			ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicIngress)
-			return len(results) > 0 || err == nil && ends[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: partition}] > read
+			ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicIngress)
+			return len(results) > 0 || err == nil && ends[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: partition}] > readOne
 		})
 		if len(results) > 0 {
 			t.Fatalf("nothing was judged: %+v", <-results)
 		}
-		err := kafka.ReadRange(ctx, broker, kafka.TopicIngress, partition, read, read+1, func(r *kafka.Record) error {
+		err := read.Range(ctx, broker, kafka.TopicIngress, partition, readOne, readOne+1, func(r *kafka.Record) error {
 			kafkatest.Produce(t, broker, judge(r))
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		read++
+		readOne++
 		got := <-results
 		return got.done, got.err
 	}

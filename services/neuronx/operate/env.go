@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/postgres"
 )
@@ -109,12 +110,12 @@ func (v *Env) Kafka() (kafka.Config, error) {
 }
 
 // Admin connects to Kafka.
-func (v *Env) Admin() (*kafka.Admin, error) {
+func (v *Env) Admin() (*admin.Client, error) {
 	cfg, err := v.Kafka()
 	if err != nil {
 		return nil, err
 	}
-	a, err := kafka.NewAdmin(cfg)
+	a, err := admin.New(cfg)
 	if err != nil {
 		return nil, Fail("connect to Kafka", err)
 	}

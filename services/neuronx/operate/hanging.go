@@ -6,15 +6,18 @@ import (
 	"strings"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/hanging"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 // HangingTxns looks at every topic that the engine's transactions write to.
-func HangingTxns(ctx context.Context, admin *kafka.Admin) (found []kafka.HangingTxn, looked LookedAt, err error) {
-	declared, err := kafka.DeclaredTopics()
+func HangingTxns(ctx context.Context, adm *admin.Client) (found []hanging.Txn, looked LookedAt, err error) {
+	declared, err := topology.Topics()
 	if err != nil {
 		return nil, looked, err
 	}
-	topics, err := admin.Topics(ctx)
+	topics, err := adm.Topics(ctx)
 	if err != nil {
 		return nil, looked, err
 	}
@@ -33,11 +36,11 @@ func HangingTxns(ctx context.Context, admin *kafka.Admin) (found []kafka.Hanging
 		}
 	}
 	for _, g := range []string{kafka.GroupSequencer, kafka.GroupLanding} {
-		tp, err := admin.OffsetsPartition(ctx, g)
+		tp, err := adm.OffsetsPartition(ctx, g)
 		switch {
 		case kafka.Unauthorized(err):
 			looked.Hidden = append(looked.Hidden, "the offsets of "+g)
-		case errors.Is(err, kafka.ErrNoTopic): // it exists once the first group has come
+		case errors.Is(err, admin.ErrNoTopic): // it exists once the first group has come
 		case err != nil:
 			return nil, looked, err
 		default:
@@ -45,7 +48,7 @@ func HangingTxns(ctx context.Context, admin *kafka.Admin) (found []kafka.Hanging
 		}
 	}
 	looked.Partitions = len(all)
-	found, err = admin.HangingTxns(ctx, all...)
+	found, err = hanging.Find(ctx, adm, all...)
 	return found, looked, err
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
@@ -34,9 +36,9 @@ func (e *TornError) Unwrap() error { return e.Err }
 
 // Load folds the records that read passes to its argument, in order. keys made the records' seals; nil: seals are not looked at. Records
 // that others wrote are ignored and noted. An error is a TornError, or read's own.
-func Load(l *admission.Loader, keys *event.Keyring, read func(func(*kafka.Record) error) error) (Stray, error) {
+func Load(l *admission.Loader, keys *event.Keyring, readOne func(func(*kafka.Record) error) error) (Stray, error) {
 	r := stateReader{Loader: l, keys: keys, stray: Stray{Partition: l.Partition}}
-	err := read(func(rec *kafka.Record) error {
+	err := readOne(func(rec *kafka.Record) error {
 		if err := r.add(rec); err != nil {
 			return &TornError{err}
 		}
@@ -57,20 +59,20 @@ type topic struct {
 }
 
 func openTopic(ctx context.Context, cfg kafka.Config, keys *event.Keyring) (*topic, error) {
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	defer admin.Close()
-	ids, err := admin.TopicIDs(ctx, kafka.TopicIngress)
+	defer adm.Close()
+	ids, err := adm.TopicIDs(ctx, kafka.TopicIngress)
 	if err != nil {
 		return nil, err
 	}
-	end, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicState)
+	end, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicState)
 	if err != nil {
 		return nil, err
 	}
-	start, err := admin.StartOffsets(ctx, kafka.TopicState)
+	start, err := adm.StartOffsets(ctx, kafka.TopicState)
 	return &topic{cfg: cfg, keys: keys, ingress: ids[kafka.TopicIngress], start: start, end: end}, err
 }
 
@@ -81,7 +83,7 @@ func (t *topic) load(ctx context.Context, partition int32) (*admission.State, St
 	tp := kafka.TopicPartition{Topic: kafka.TopicState, Partition: partition}
 	l := &admission.Loader{TopicID: t.ingress, Partition: partition, Trimmed: t.start[tp] > 0}
 	stray, err := Load(l, t.keys, func(fn func(*kafka.Record) error) error {
-		return kafka.ReadRange(ctx, t.cfg, tp.Topic, tp.Partition, t.start[tp], t.end[tp], fn)
+		return read.Range(ctx, t.cfg, tp.Topic, tp.Partition, t.start[tp], t.end[tp], fn)
 	})
 	if err != nil {
 		err = fmt.Errorf("read the state of partition %d: %w", partition, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
 
@@ -23,7 +24,7 @@ func threeDeltas(t *testing.T, cfg kafka.Config, keys *event.Keyring, partition 
 		d := admission.NewDelta(s, o)
 		value := d.Encode(s)
 		rec := &kafka.Record{Topic: kafka.TopicState, Partition: partition, Value: value, Headers: Seal(keys, value)}
-		if err := kafka.ProduceAtomically(t.Context(), cfg, "sequencer", []*kafka.Record{rec}); err != nil {
+		if err := txn.Produce(t.Context(), cfg, "sequencer", []*kafka.Record{rec}); err != nil {
 			t.Fatal(err)
 		}
 		s.Merge(o, 0, 0)

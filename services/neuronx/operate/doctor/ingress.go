@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -17,23 +18,23 @@ const waitsLong = 30 * time.Second
 // checkIngress tells partitions of ingress in which committed records have waited for their verdict for long: something holds the
 // sequencer up there, and every tenant of the partition waits behind it. The broker's append time counts.
 func (x *examination) checkIngress(ctx context.Context) []Finding {
-	admin, err := x.env.Admin()
+	adm, err := x.env.Admin()
 	if err != nil {
 		return []Finding{fail(err, "")}
 	}
-	young, err := admin.OffsetsAfter(ctx, x.env.Now().Add(-waitsLong), kafka.TopicIngress)
+	young, err := adm.OffsetsAfter(ctx, x.env.Now().Add(-waitsLong), kafka.TopicIngress)
 	if err != nil {
 		return []Finding{unseen(err, "the ACL Describe on "+kafka.TopicIngress)}
 	}
-	stable, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicIngress)
+	stable, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicIngress)
 	if err != nil {
 		return []Finding{unseen(err, "the ACL Describe on "+kafka.TopicIngress)}
 	}
-	starts, err := admin.StartOffsets(ctx, kafka.TopicIngress)
+	starts, err := adm.StartOffsets(ctx, kafka.TopicIngress)
 	if err != nil {
 		return []Finding{unseen(err, "the ACL Describe on "+kafka.TopicIngress)}
 	}
-	judged, err := admin.Committed(ctx, kafka.GroupSequencer)
+	judged, err := adm.Committed(ctx, kafka.GroupSequencer)
 	if err != nil {
 		return []Finding{unseen(err, "the ACL Describe on the group "+kafka.GroupSequencer)}
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/app"
-	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -19,14 +19,14 @@ func session(settings map[string]string) *examination {
 }
 
 func TestDoctor_JudgesDisksConsumersAndAuthentication(t *testing.T) {
-	disks := judgeDisks([]kafka.Disk{
+	disks := judgeDisks([]admin.Disk{
 		{Broker: 1, Dir: "/a", Total: 1000, Usable: 500}, {Broker: 2, Dir: "/b", Total: 1000, Usable: 50}, {Broker: 3, Dir: "/c", Total: 1000, Usable: 5},
 		{Broker: 4, Dir: "/d", Total: -1, Usable: -1, Err: errors.New("offline")},
 	})
 	if len(disks) != 3 || disks[0].Result != Warn || disks[1].Result != Failed || disks[2].Result != Failed {
 		t.Errorf("%+v", disks)
 	}
-	if f := judgeDisks([]kafka.Disk{{Total: -1, Usable: -1}}); f[0].Result != Skipped {
+	if f := judgeDisks([]admin.Disk{{Total: -1, Usable: -1}}); f[0].Result != Skipped {
 		t.Errorf("%+v", f)
 	}
 	idle := map[string]time.Duration{"neuronx.rules": 4 * time.Minute, "neuronx.projector": time.Second}

@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
@@ -61,11 +62,11 @@ func authenticated(k app.KafkaSecurity) Finding {
 
 // checkDisks tells brokers whose disk is full or broken.
 func (x *examination) checkDisks(ctx context.Context) []Finding {
-	admin, err := x.env.Admin()
+	adm, err := x.env.Admin()
 	if err != nil {
 		return []Finding{fail(err, "")}
 	}
-	disks, err := admin.Disks(ctx)
+	disks, err := adm.Disks(ctx)
 	if err != nil {
 		return []Finding{unseen(err, "the ACL Describe on the cluster")}
 	}
@@ -73,7 +74,7 @@ func (x *examination) checkDisks(ctx context.Context) []Finding {
 }
 
 // judgeDisks is pure.
-func judgeDisks(disks []kafka.Disk) []Finding {
+func judgeDisks(disks []admin.Disk) []Finding {
 	var out []Finding
 	known := false
 	for _, d := range disks {
@@ -160,21 +161,21 @@ func (x *examination) checkConsumers(ctx context.Context, pool *pgxpool.Pool) []
 	if x.env.Value(operate.EnvBrokers) == "" {
 		return []Finding{{Result: Skipped, Detail: operate.EnvBrokers + " is not set, so it is not known what there is to read"}}
 	}
-	admin, err := x.env.Admin()
+	adm, err := x.env.Admin()
 	if err == nil {
-		err = status.Ping(ctx, admin)
+		err = status.Ping(ctx, adm)
 	}
 	if err != nil {
 		return []Finding{{Result: Skipped, Detail: "Kafka does not answer, so it is not known what there is to read"}}
 	}
 	var out []Finding
 	for _, g := range kafka.Groups() {
-		d, err := admin.DescribeGroup(ctx, g)
+		d, err := adm.DescribeGroup(ctx, g)
 		if err != nil {
 			out = append(out, unseen(err, "the ACL Describe on the group "+g))
 			continue
 		}
-		lag, err := status.Lag(ctx, admin, g)
+		lag, err := status.Lag(ctx, adm, g)
 		if err != nil {
 			out = append(out, unseen(err, "the ACL Describe on the topics that "+g+" reads"))
 			continue

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/pkg/postgres"
 )
 
@@ -25,11 +26,11 @@ func (x *examination) checkSafety(ctx context.Context, laptop bool) []Finding {
 	if err != nil {
 		return []Finding{fail(err, "")}
 	}
-	found, err := kafka.Findings(ctx, cfg, laptop, true)
+	found, err := topology.Findings(ctx, cfg, laptop, true)
 	topicsSeen := err == nil
 	if kafka.Unauthorized(err) { // of the topics, or only of the brokers' own settings?
 		var hidden error
-		found, hidden = kafka.Findings(ctx, cfg, laptop, false)
+		found, hidden = topology.Findings(ctx, cfg, laptop, false)
 		topicsSeen = hidden == nil
 	}
 	out := make([]Finding, 0, len(found)+1)

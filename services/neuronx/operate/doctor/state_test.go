@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/hanging"
 	"github.com/neuronx/engine/services/ingest/sequencer/statelog"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
@@ -38,14 +38,14 @@ func TestJudgeState_NamesStraysAndSaysWhatWasNotRead(t *testing.T) {
 func TestJudgeTxns_SaysNoneOnlyOfWhatWasLookedAt(t *testing.T) {
 	for _, x := range []struct {
 		name   string
-		found  []kafka.HangingTxn
+		found  []hanging.Txn
 		looked operate.LookedAt
 		want   []string // results
 	}{
 		{"everything was seen", nil, operate.LookedAt{Partitions: 30}, []string{OK}},
 		{"a part was hidden", nil, operate.LookedAt{Partitions: 30, Hidden: []string{"_schemas"}}, []string{Skipped, OK}},
 		{"everything was hidden", nil, operate.LookedAt{Hidden: []string{"neuronx.events"}}, []string{Skipped}},
-		{"one hangs where a part was hidden", []kafka.HangingTxn{{}}, operate.LookedAt{Partitions: 30, Hidden: []string{"_schemas"}}, []string{Skipped, Failed}},
+		{"one hangs where a part was hidden", []hanging.Txn{{}}, operate.LookedAt{Partitions: 30, Hidden: []string{"_schemas"}}, []string{Skipped, Failed}},
 	} {
 		var got []string
 		for _, f := range judgeTxns(x.found, x.looked) {

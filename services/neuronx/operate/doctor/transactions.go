@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/hanging"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -16,12 +17,12 @@ func (x *examination) checkTransactions(ctx context.Context) []Finding {
 	if err != nil {
 		return []Finding{fail(err, "")}
 	}
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return []Finding{fail(err, "")}
 	}
-	defer admin.Close()
-	found, looked, err := operate.HangingTxns(ctx, admin)
+	defer adm.Close()
+	found, looked, err := operate.HangingTxns(ctx, adm)
 	if err != nil {
 		return []Finding{unseen(err, rightsToSeeTxns)}
 	}
@@ -31,7 +32,7 @@ func (x *examination) checkTransactions(ctx context.Context) []Finding {
 const rightsToSeeTxns = "the ACLs Read on the topics and on __consumer_offsets, and Describe on the transactional ids"
 
 // judgeTxns is pure. That none hangs is only said of what was looked at.
-func judgeTxns(found []kafka.HangingTxn, looked operate.LookedAt) []Finding {
+func judgeTxns(found []hanging.Txn, looked operate.LookedAt) []Finding {
 	var out []Finding
 	if len(looked.Hidden) > 0 {
 		out = append(out, Finding{Result: Skipped, Detail: "this Kafka user may not see, or they are missing: " + strings.Join(looked.Hidden, ", "), Next: "it takes " + rightsToSeeTxns})

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -73,18 +75,18 @@ func tail(ctx context.Context, env *operate.Env, o TailOptions, show func(Event)
 		return nil
 	}
 	if !o.UntilEnd {
-		err := kafka.Follow(ctx, cfg, kafka.TopicEvents, o.FromStart, each)
+		err := read.Follow(ctx, cfg, kafka.TopicEvents, o.FromStart, each)
 		return seen, err
 	}
-	admin, err := env.Admin()
+	adm, err := env.Admin()
 	if err != nil {
 		return 0, err
 	}
-	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents)
 	if err != nil {
 		return 0, err
 	}
-	starts, err := admin.StartOffsets(ctx, kafka.TopicEvents)
+	starts, err := adm.StartOffsets(ctx, kafka.TopicEvents)
 	if err != nil {
 		return 0, err
 	}
@@ -93,7 +95,7 @@ func tail(ctx context.Context, env *operate.Env, o TailOptions, show func(Event)
 		if o.Tenant != "" && p != kafka.PartitionFor([]byte(o.Tenant), int32(len(ends))) || starts[tp] >= ends[tp] { //nolint:gosec // as above
 			continue
 		}
-		if err := kafka.ReadRange(ctx, cfg, kafka.TopicEvents, p, starts[tp], ends[tp], each); err != nil {
+		if err := read.Range(ctx, cfg, kafka.TopicEvents, p, starts[tp], ends[tp], each); err != nil {
 			return seen, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/services/neuronx/importer"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
@@ -29,21 +30,21 @@ func awaitArchive(ctx context.Context, env *operate.Env) error {
 	if err != nil {
 		return err
 	}
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return operate.Fail("connect to Kafka", err)
 	}
-	defer admin.Close()
-	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
+	defer adm.Close()
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents)
 	if err != nil {
 		return operate.Fail("ask Kafka how long the log is", err)
 	}
-	starts, err := admin.StartOffsets(ctx, kafka.TopicEvents)
+	starts, err := adm.StartOffsets(ctx, kafka.TopicEvents)
 	if err != nil {
 		return operate.Fail("ask Kafka where the log begins", err)
 	}
 	for try := 1; ; try++ {
-		done, err := admin.Committed(ctx, kafka.GroupArchiver)
+		done, err := adm.Committed(ctx, kafka.GroupArchiver)
 		if err != nil {
 			return operate.Fail("ask Kafka how far the archive is", err)
 		}

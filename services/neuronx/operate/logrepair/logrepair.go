@@ -7,7 +7,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/hanging"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/reseed"
@@ -99,12 +100,12 @@ func EndHanging(ctx context.Context, env *operate.Env, execute bool) (Hanging, e
 	if err != nil {
 		return Hanging{}, err
 	}
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return Hanging{}, operate.Fail("open Kafka", err)
 	}
-	defer admin.Close()
-	found, looked, err := operate.HangingTxns(ctx, admin)
+	defer adm.Close()
+	found, looked, err := operate.HangingTxns(ctx, adm)
 	if err != nil {
 		return Hanging{}, operate.Fail("look for hanging transactions", err).Hint("it needs Read on the topics and Describe on the transactional ids")
 	}
@@ -114,7 +115,7 @@ func EndHanging(ctx context.Context, env *operate.Env, execute bool) (Hanging, e
 		r := HangingTxn{Topic: t.Topic, Partition: t.Partition, StartOffset: t.StartOffset, TransactionalID: t.TransactionalID,
 			ProducerID: t.ProducerID, ProducerEpoch: t.ProducerEpoch, LastWrite: t.LastWrite.UTC(), Reason: t.Reason, Outcome: string(t.Outcome)}
 		if execute {
-			err := admin.EndHangingTxn(ctx, t)
+			err := hanging.End(ctx, adm, t)
 			failures = errors.Join(failures, err)
 			r.Ended = err == nil
 		}

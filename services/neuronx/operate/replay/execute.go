@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/reset"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
@@ -20,7 +20,7 @@ func Execute(ctx context.Context, env *operate.Env, group string, rows []reset.R
 	if err := checkGroup(group); err != nil {
 		return err
 	}
-	admin, err := env.Admin()
+	adm, err := env.Admin()
 	if err != nil {
 		return err
 	}
@@ -36,21 +36,21 @@ func Execute(ctx context.Context, env *operate.Env, group string, rows []reset.R
 			err = cmp.Or(err, service(again, env, name, "start"))
 		}()
 		if _, err := operate.Until(ctx, func() (bool, error) {
-			d, err := admin.DescribeGroup(ctx, group)
+			d, err := adm.DescribeGroup(ctx, group)
 			return err == nil && len(d.Members) == 0 && d.State != "PreparingRebalance", err
 		}); err != nil {
 			return operate.Fail("wait for the group to be empty", err)
 		}
 	}
 	session := uuid.NewString()
-	if err := reset.Execute(ctx, admin, rows, "nx-reset:"+session); err != nil {
-		return notReset(ctx, admin, group, err)
+	if err := reset.Execute(ctx, adm, rows, "nx-reset:"+session); err != nil {
+		return notReset(ctx, adm, group, err)
 	}
 	return done(session)
 }
 
-func notReset(ctx context.Context, admin *kafka.Admin, group string, err error) error {
-	if d, derr := admin.DescribeGroup(ctx, group); derr == nil && len(d.Members) > 0 {
+func notReset(ctx context.Context, adm *admin.Client, group string, err error) error {
+	if d, derr := adm.DescribeGroup(ctx, group); derr == nil && len(d.Members) > 0 {
 		return operate.Unsafe("the group is in use").Because("Assignments can only be reset if the group '%s' is inactive, but the current state is %s.", group, d.State).
 			Hint("stop its service first, or add --restart under `neuronx dev`")
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -19,9 +20,9 @@ type Group struct {
 
 // readGroups asks Kafka about every consumer group of the engine.
 func (o *Overview) readGroups(ctx context.Context, env *operate.Env) {
-	admin, err := env.Admin()
+	adm, err := env.Admin()
 	if err == nil {
-		err = Ping(ctx, admin)
+		err = Ping(ctx, adm)
 	}
 	if err != nil {
 		o.Problems = append(o.Problems, err.Error())
@@ -30,10 +31,10 @@ func (o *Overview) readGroups(ctx context.Context, env *operate.Env) {
 	o.Groups = []Group{}
 	for _, g := range kafka.Groups() {
 		row := Group{Group: g, Members: -1, Lag: -1}
-		d, err := admin.DescribeGroup(ctx, g)
+		d, err := adm.DescribeGroup(ctx, g)
 		if err == nil {
 			row.State, row.Members = d.State, len(d.Members)
-			row.Lag, err = Lag(ctx, admin, g)
+			row.Lag, err = Lag(ctx, adm, g)
 		}
 		if err != nil {
 			o.Problems = append(o.Problems, fmt.Sprintf("group %s: %v", g, err))
@@ -43,28 +44,28 @@ func (o *Overview) readGroups(ctx context.Context, env *operate.Env) {
 }
 
 // Ping asks Kafka for an answer within 5 s: a request for something would be tried again for longer.
-func Ping(ctx context.Context, admin *kafka.Admin) error {
+func Ping(ctx context.Context, adm *admin.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return admin.Ping(ctx)
+	return adm.Ping(ctx)
 }
 
 // Lag is the records between a group's offsets and the ends of the
 // partitions it reads. A partition without a commit counts in full.
-func Lag(ctx context.Context, admin *kafka.Admin, group string) (int64, error) {
+func Lag(ctx context.Context, adm *admin.Client, group string) (int64, error) {
 	topic := kafka.TopicEvents
 	if group == kafka.GroupSequencer {
 		topic = kafka.TopicIngress
 	}
-	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, topic)
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, topic)
 	if err != nil {
 		return -1, err
 	}
-	starts, err := admin.StartOffsets(ctx, topic)
+	starts, err := adm.StartOffsets(ctx, topic)
 	if err != nil {
 		return -1, err
 	}
-	committed, err := admin.Committed(ctx, group)
+	committed, err := adm.Committed(ctx, group)
 	if err != nil {
 		return -1, err
 	}

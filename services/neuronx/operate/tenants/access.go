@@ -6,6 +6,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -22,37 +24,37 @@ type Access struct {
 
 // AccessPlan is what is to change for an Access.
 type AccessPlan struct {
-	Changes []kafka.AccessChange // none: it is so already
-	Want    kafka.LandingAccess  // with the password that a new user gets
-	Fresh   bool                 // the password will be set
+	Changes []topology.AccessChange // none: it is so already
+	Want    topology.LandingAccess  // with the password that a new user gets
+	Fresh   bool                    // the password will be set
 }
 
 // PlanAccess looks at a tenant's access, and says what is to change. It takes an administrator of the Kafka cluster.
 func PlanAccess(ctx context.Context, env *operate.Env, a Access) (AccessPlan, error) {
-	admin, err := env.Admin()
+	adm, err := env.Admin()
 	if err != nil {
 		return AccessPlan{}, err
 	}
 	if err := env.CheckTenant(ctx, a.Tenant); err != nil {
 		return AccessPlan{}, err
 	}
-	want, err := landingAccess(ctx, admin, a)
+	want, err := landingAccess(ctx, adm, a)
 	if err != nil {
 		return AccessPlan{}, err
 	}
 	p := AccessPlan{Want: want}
-	if p.Changes, err = admin.PlanLanding(ctx, want); err != nil {
+	if p.Changes, err = topology.PlanLanding(ctx, adm, want); err != nil {
 		return AccessPlan{}, operate.Fail("look at the tenant's access", err).Hint("an administrator of the Kafka cluster has to run this")
 	}
 	for _, ch := range p.Changes {
-		p.Fresh = p.Fresh || ch.Action == kafka.ActionPassword
+		p.Fresh = p.Fresh || ch.Action == topology.ActionPassword
 	}
 	return p, nil
 }
 
 // landingAccess is what is wanted: a rate that is not given stays as it is.
-func landingAccess(ctx context.Context, admin *kafka.Admin, a Access) (kafka.LandingAccess, error) {
-	l := kafka.LandingAccess{Tenant: a.Tenant, Renew: a.Renew, Revoke: a.Revoke, Password: app.Secret(rand.Text())} // 130 bits
+func landingAccess(ctx context.Context, adm *admin.Client, a Access) (topology.LandingAccess, error) {
+	l := topology.LandingAccess{Tenant: a.Tenant, Renew: a.Renew, Revoke: a.Revoke, Password: app.Secret(rand.Text())} // 130 bits
 	if a.Rate != nil {
 		l.Rate = *a.Rate
 	}
@@ -60,13 +62,13 @@ func landingAccess(ctx context.Context, admin *kafka.Admin, a Access) (kafka.Lan
 		return l, nil
 	}
 	user := kafka.LandingUser(a.Tenant)
-	known, err := admin.HasUser(ctx, user)
+	known, err := adm.HasUser(ctx, user)
 	if err != nil {
 		return l, operate.Fail("look at the tenant's user", err)
 	}
 	l.Rate = defaultLandingRate
 	if known {
-		if l.Rate, err = admin.ProducerRate(ctx, user); err != nil {
+		if l.Rate, err = adm.ProducerRate(ctx, user); err != nil {
 			return l, operate.Fail("look at the tenant's quota", err)
 		}
 	}
@@ -89,7 +91,7 @@ func ChangeAccess(ctx context.Context, env *operate.Env, who operate.Principal, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, env.Timeout)
 	defer cancel()
-	if done, err := kafka.Perform(ctx, p.Changes); err != nil {
+	if done, err := topology.Perform(ctx, p.Changes); err != nil {
 		return d, operate.Fail("change the tenant's access", err).Hint("%d of %d changes are made; run it again to go on (a password that was set but not shown: --new-password)", len(done), len(p.Changes))
 	}
 	return d, nil
