@@ -2,9 +2,7 @@ package kafka
 
 import (
 	"bytes"
-	"cmp"
 	_ "embed"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -31,38 +29,12 @@ type permission struct {
 	Operations      []string `yaml:"operations"`
 }
 
-// Resource is a kind of thing in Kafka that somebody may have a right to.
-type Resource = kmsg.ACLResourceType
-
-// Operation is what somebody may do with it.
-type Operation = kmsg.ACLOperation
-
 // operations are those that a right may be about. "All" is left out on purpose, and so is everything that an administrator does.
 var operations = map[string]Operation{
 	"read": kmsg.ACLOperationRead, "write": kmsg.ACLOperationWrite, "delete": kmsg.ACLOperationDelete,
 	"describe": kmsg.ACLOperationDescribe, "describe_configs": kmsg.ACLOperationDescribeConfigs,
 	"idempotent_write": kmsg.ACLOperationIdempotentWrite,
 }
-
-// Grant is one right of one user; a set of them is what an authorizer keeps.
-type Grant struct {
-	User      string
-	Resource  Resource
-	Name      string
-	Prefixed  bool // all names that begin so
-	Operation Operation
-}
-
-// String writes it for people: write topic neuronx.ingress.
-func (g Grant) String() string {
-	star := ""
-	if g.Prefixed {
-		star = "*"
-	}
-	return fmt.Sprintf("%s %s %s%s", lower(g.Operation.String()), lower(g.Resource.String()), g.Name, star)
-}
-
-func lower(s string) string { return string(bytes.ToLower([]byte(s))) }
 
 // DeclaredUsers returns the engine's own users and their rights, in the order of access.yaml.
 func DeclaredUsers() ([]User, error) {
@@ -137,12 +109,3 @@ func difference(want, have []Grant) (add, remove []Grant) {
 	}
 	return add, remove
 }
-
-func sortGrants(gs []Grant) {
-	slices.SortFunc(gs, func(a, b Grant) int {
-		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Operation, b.Operation))
-	})
-}
-
-// ErrNoAuthorizer says that the cluster keeps no rights: everybody may do everything there.
-var ErrNoAuthorizer = errors.New("kafka: the brokers have no authorizer (authorizer.class.name), so rights can be neither set nor asked for")

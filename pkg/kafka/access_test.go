@@ -140,7 +140,7 @@ func TestPlanLanding_ATenantWritesItsOwnTopicAndNothingElse(t *testing.T) {
 	defer a.Close()
 	apply := func(l kafka.LandingAccess) []kafka.AccessChange {
 		t.Helper()
-		plan, err := a.PlanLanding(ctx, l)
+		plan, err := kafka.PlanLanding(ctx, a, l)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +150,7 @@ func TestPlanLanding_ATenantWritesItsOwnTopicAndNothingElse(t *testing.T) {
 		if l.Renew {
 			return plan
 		}
-		if left, err := a.PlanLanding(ctx, l); err != nil || len(left) != 0 {
+		if left, err := kafka.PlanLanding(ctx, a, l); err != nil || len(left) != 0 {
 			t.Fatalf("after it was done there is left to do: %v, %v", left, err)
 		}
 		return plan

@@ -1,9 +1,12 @@
 package kafka
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -200,3 +203,38 @@ func aclError(what string, err error) error {
 	}
 	return fmt.Errorf("kafka: %s: %w", what, err)
 }
+
+// Resource is a kind of thing in Kafka that somebody may have a right to.
+type Resource = kmsg.ACLResourceType
+
+// Operation is what somebody may do with it.
+type Operation = kmsg.ACLOperation
+
+// Grant is one right of one user; a set of them is what an authorizer keeps.
+type Grant struct {
+	User      string
+	Resource  Resource
+	Name      string
+	Prefixed  bool // all names that begin so
+	Operation Operation
+}
+
+// String writes it for people: write topic neuronx.ingress.
+func (g Grant) String() string {
+	star := ""
+	if g.Prefixed {
+		star = "*"
+	}
+	return fmt.Sprintf("%s %s %s%s", lower(g.Operation.String()), lower(g.Resource.String()), g.Name, star)
+}
+
+func lower(s string) string { return string(bytes.ToLower([]byte(s))) }
+
+func sortGrants(gs []Grant) {
+	slices.SortFunc(gs, func(a, b Grant) int {
+		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Operation, b.Operation))
+	})
+}
+
+// ErrNoAuthorizer says that the cluster keeps no rights: everybody may do everything there.
+var ErrNoAuthorizer = errors.New("kafka: the brokers have no authorizer (authorizer.class.name), so rights can be neither set nor asked for")

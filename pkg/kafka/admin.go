@@ -59,8 +59,14 @@ func NewAdmin(cfg Config) (*Admin, error) {
 // Close closes the client.
 func (a *Admin) Close() { a.kadm.Close() }
 
+// Config is what the client was opened with.
+func (a *Admin) Config() Config { return a.cfg }
+
 // KAdm is the client underneath, for packages below pkg/kafka only.
 func (a *Admin) KAdm() *kadm.Client { return a.kadm }
+
+// KGo is the client under KAdm, for packages below pkg/kafka only.
+func (a *Admin) KGo() *kgo.Client { return a.client }
 
 // Ping asks a broker for an answer. It goes over the network: what the client remembers of the cluster does not count.
 func (a *Admin) Ping(ctx context.Context) error {
@@ -175,4 +181,15 @@ func (a *Admin) ListGroups(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("kafka: list groups: %w", err)
 	}
 	return slices.Sorted(maps.Keys(groups)), nil
+}
+
+// LandingTopics lists the landing topics that exist, with their ids. It asks for all names and picks by hand: nobody subscribes by a
+// pattern, which the broker would resolve for the client's rights and not by what a landing topic is.
+func (a *Admin) LandingTopics(ctx context.Context) (map[string]Topic, error) {
+	all, err := a.Topics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(all, func(name string, _ Topic) bool { _, ok := LandingTenant(name); return !ok })
+	return all, nil
 }

@@ -27,6 +27,8 @@ const (
 	// maxKept is what is kept of the value of a record beyond maxInflated, and maxKeptHeaders of its headers together.
 	maxKept        = 64 << 10
 	maxKeptHeaders = 256 << 10
+	// fetchBytes is what is asked for to get one batch. A larger one is answered whole.
+	fetchBytes = 1 << 20
 	// apartStep is what is inflated in one go, in bytes, before other partitions have their turn.
 	apartStep = 4 << 20
 	// maxSnappyBlock is more than a block of snappy within a batch can come to: it can't shrink data to less than a twenty-first.
@@ -99,11 +101,11 @@ func fetchRaw(ctx context.Context, client *kgo.Client, tp TopicPartition, from i
 		return nil, errors.Join(errors.New("the partition has no leader"), err)
 	}
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel = 500, 1, ingressBatchBytes, 1
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel = 500, 1, fetchBytes, 1
 	rt := kmsg.NewFetchRequestTopic()
 	rt.Topic, rt.TopicID = topic.Topic, topic.ID
 	rp := kmsg.NewFetchRequestTopicPartition()
-	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = tp.Partition, from, ingressBatchBytes
+	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = tp.Partition, from, fetchBytes
 	rt.Partitions = append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
 	resp, err := req.RequestWith(ctx, client.Broker(int(where.Leader)))

@@ -117,12 +117,12 @@ func TestPartitionReader_TakesABatchOfSimilarEventsApart(t *testing.T) {
 	const n = 1_700 // 17 MB, which snappy of this client does not get into a megabyte
 	for name, how := range ways {
 		t.Run(name, func(t *testing.T) {
-			cfg, _, _ := broker(t, 2)
-			kafkatest.Produce(t, cfg, numbered(0, 0, 2)...)
+			cfg, _, _ := kafkatest.StartTopic(t, 2)
+			kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 2)...)
 			want := similar(n)
 			oneBatch(t, cfg, how, "", kgo.TryCommit, want...)
-			kafkatest.Produce(t, cfg, numbered(0, 2, 1)...)
-			kafkatest.Produce(t, cfg, numbered(1, 0, 3)...)
+			kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 2, 1)...)
+			kafkatest.Produce(t, cfg, kafkatest.Numbered(1, 0, 3)...)
 			r, err := kafka.NewPartitionReader(cfg, "t")
 			if err != nil {
 				t.Fatal(err)
@@ -170,7 +170,7 @@ func TestPartitionReader_TakesABatchOfSimilarEventsApart(t *testing.T) {
 }
 
 func TestPartitionReader_LeavesOutALargeBatchOfAnAbortedTransaction(t *testing.T) {
-	cfg, _, _ := broker(t, 1)
+	cfg, _, _ := kafkatest.StartTopic(t, 1)
 	oneBatch(t, cfg, kgo.ProducerBatchCompression(kgo.ZstdCompression()), "tx", kgo.TryAbort, similar(2_000)...)
 	oneBatch(t, cfg, kgo.ProducerBatchCompression(kgo.ZstdCompression()), "tx", kgo.TryCommit, similar(2_000)...)
 	r, err := kafka.NewPartitionReader(cfg, "t")
@@ -196,7 +196,7 @@ func TestPartitionReader_LeavesOutALargeBatchOfAnAbortedTransaction(t *testing.T
 }
 
 func TestPartitionReader_KeepsWhatCanBeReadOfARecordThatIsTooLarge(t *testing.T) {
-	cfg, _, _ := broker(t, 1)
+	cfg, _, _ := kafkatest.StartTopic(t, 1)
 	recs := similar(3)
 	recs[1].Value = append([]byte("a value that begins like this"), make([]byte, 17<<20)...)
 	oneBatch(t, cfg, kgo.ProducerBatchCompression(kgo.ZstdCompression()), "", kgo.TryCommit, recs...)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -32,20 +31,4 @@ func ProduceAtomically(ctx context.Context, cfg Config, transactionalID string, 
 		return fmt.Errorf("kafka: commit transaction: %w", err)
 	}
 	return nil
-}
-
-// DeleteGroup removes a group without members and all that it has committed. One that does not exist is none; one that has members is
-// ErrGroupActive.
-func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
-	answer, err := a.kadm.DeleteGroup(ctx, group)
-	if err == nil {
-		err = answer.Err
-	}
-	switch {
-	case err == nil, errors.Is(err, kerr.GroupIDNotFound):
-		return nil
-	case errors.Is(err, kerr.NonEmptyGroup):
-		return fmt.Errorf("kafka: delete group %s: %w", group, ErrGroupActive)
-	}
-	return fmt.Errorf("kafka: delete group %s: %w", group, err)
 }

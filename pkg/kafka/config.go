@@ -1,11 +1,13 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -80,23 +82,12 @@ func producing(linger time.Duration) []kgo.Opt {
 	}
 }
 
-// consuming are the options of every reader.
-//
-// A reader never jumps by itself: NoResetOffset turns an offset that is outside the log into an error, where the default
-// resumes at whatever is left. NoResetOffset alone would begin at the end when there is no offset at all, so
-// the start is always said too.
-func consuming(start kgo.Offset) []kgo.Opt {
-	bounded := newInflater()
-	return []kgo.Opt{
-		kgo.WithDecompressor(bounded),
-		kgo.WithHooks(bounded),
-		kgo.ConsumeStartOffset(start),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		// Control records are kept, and dropped by us: they are how a reader knows that it has reached an offset behind
-		// which there is nothing but a transaction's end, and how the group's offset gets past it.
-		kgo.KeepControlRecords(),
-		// A partition that joins a running long poll waits for its end; half a second keeps assignments brisk.
-		kgo.FetchMaxWait(500 * time.Millisecond),
-	}
+func sortPartitions(tps []TopicPartition) {
+	slices.SortFunc(tps, func(a, b TopicPartition) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
 }
+
+// TxnTimeout is transaction.timeout.ms of the engine's transactions: how long the readers of a partition wait for a writer that died
+// in the middle. It is far above what a transaction takes (100 ms) and below what people notice as an outage.
+const TxnTimeout = 10 * time.Second

@@ -33,3 +33,19 @@ func (a *Admin) Disks(ctx context.Context) ([]Disk, error) {
 	slices.SortFunc(out, func(a, b Disk) int { return cmp.Or(cmp.Compare(a.Broker, b.Broker), cmp.Compare(a.Dir, b.Dir)) })
 	return out, nil
 }
+
+// Versions returns what each broker's protocol is taken for, such as "v4.3", by node id.
+func (a *Admin) Versions(ctx context.Context) (map[int32]string, error) {
+	answer, err := a.kadm.ApiVersions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: ask for versions: %w", err)
+	}
+	out := make(map[int32]string, len(answer))
+	for id, v := range answer {
+		if v.Err != nil {
+			return nil, fmt.Errorf("kafka: ask broker %d for its versions: %w", id, v.Err)
+		}
+		out[id] = v.VersionGuess()
+	}
+	return out, nil
+}

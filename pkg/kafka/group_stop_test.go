@@ -13,8 +13,8 @@ import (
 )
 
 func TestGroup_TopicMadeAnewStopsThePartition(t *testing.T) {
-	cfg, c, _ := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
+	cfg, c, _ := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 10)...)
 	m := join(t, kafka.GroupConfig{Config: cfg}, nil)
 	kafkatest.WaitFor(t, "the old topic's records", func(context.Context) bool { return m.count() == 10 })
 	if err := c.DeleteTopic("t"); err != nil {
@@ -23,7 +23,7 @@ func TestGroup_TopicMadeAnewStopsThePartition(t *testing.T) {
 	if err := c.CreateTopic("t", 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	kafkatest.Produce(t, cfg, numbered(0, 0, 30)...)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 30)...)
 	kafkatest.WaitFor(t, "the stop", func(context.Context) bool { return len(m.Stopped()) == 1 })
 	if err := m.Stopped()[kafka.TopicPartition{Topic: "t"}]; !strings.Contains(err.Error(), "recreated") {
 		t.Fatal(err)
@@ -34,7 +34,7 @@ func TestGroup_TopicMadeAnewStopsThePartition(t *testing.T) {
 }
 
 func TestGroup_DecompressionBombStopsThePartition(t *testing.T) {
-	cfg, _, _ := broker(t, 2)
+	cfg, _, _ := kafkatest.StartTopic(t, 2)
 	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytes(80<<20), kgo.ProducerBatchCompression(kgo.ZstdCompression()))
 	if err != nil {
@@ -44,7 +44,7 @@ func TestGroup_DecompressionBombStopsThePartition(t *testing.T) {
 	if err := client.ProduceSync(context.Background(), &kgo.Record{Topic: "t", Value: make([]byte, 64<<20)}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	kafkatest.Produce(t, cfg, numbered(1, 0, 5)...)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(1, 0, 5)...)
 	m := join(t, kafka.GroupConfig{Config: cfg}, nil)
 	kafkatest.WaitFor(t, "the stop and the other partition", func(context.Context) bool {
 		return len(m.Stopped()) == 1 && slices.Equal(m.offsets(1), upTo(0, 5))

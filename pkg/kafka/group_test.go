@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/neuronx/engine/pkg/kafka"
@@ -22,8 +21,8 @@ import (
 )
 
 func TestGroup_FreshGroupReadsFromTheStart(t *testing.T) {
-	cfg, _, admin := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 100)...)
+	cfg, _, admin := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 100)...)
 	m := join(t, kafka.GroupConfig{Config: cfg}, nil)
 	kafkatest.WaitFor(t, "all records", func(context.Context) bool { return m.count() >= 100 })
 	m.leave(t)
@@ -36,8 +35,8 @@ func TestGroup_FreshGroupReadsFromTheStart(t *testing.T) {
 }
 
 func TestGroup_CommitMetadataIsReadableAndTellsOurCommitsFromResets(t *testing.T) {
-	cfg, _, admin := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
+	cfg, _, admin := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 10)...)
 	m := join(t, kafka.GroupConfig{Config: cfg, Metadata: func(tp kafka.TopicPartition) string {
 		return fmt.Sprintf("nx1:7:log-%d", tp.Partition)
 	}}, nil)
@@ -74,8 +73,8 @@ func TestGroup_CommitMetadataIsReadableAndTellsOurCommitsFromResets(t *testing.T
 }
 
 func TestGroup_ResumeOverridesTheCommit(t *testing.T) {
-	cfg, _, admin := broker(t, 2)
-	kafkatest.Produce(t, cfg, append(numbered(0, 0, 20), numbered(1, 0, 20)...)...)
+	cfg, _, admin := kafkatest.StartTopic(t, 2)
+	kafkatest.Produce(t, cfg, append(kafkatest.Numbered(0, 0, 20), kafkatest.Numbered(1, 0, 20)...)...)
 	err := admin.Commit(context.Background(), "g", map[kafka.TopicPartition]kafka.Committed{
 		{Topic: "t", Partition: 0}: {Offset: 15, Metadata: "nx1:0:l"},
 	})
@@ -96,8 +95,8 @@ func TestGroup_ResumeOverridesTheCommit(t *testing.T) {
 }
 
 func TestGroup_FailedResumeIsAskedAgain(t *testing.T) {
-	cfg, _, _ := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 5)...)
+	cfg, _, _ := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 5)...)
 	var mu sync.Mutex
 	calls := 0
 	m := join(t, kafka.GroupConfig{Config: cfg, Resume: func(context.Context, map[kafka.TopicPartition]kafka.Committed, map[string][16]byte) (map[kafka.TopicPartition]int64, error) {
@@ -112,8 +111,8 @@ func TestGroup_FailedResumeIsAskedAgain(t *testing.T) {
 }
 
 func TestGroup_TrimBelowTheCommitStopsThePartitionAndNoOther(t *testing.T) {
-	cfg, c, admin := broker(t, 2)
-	kafkatest.Produce(t, cfg, append(numbered(0, 0, 100), numbered(1, 0, 100)...)...)
+	cfg, c, admin := kafkatest.StartTopic(t, 2)
+	kafkatest.Produce(t, cfg, append(kafkatest.Numbered(0, 0, 100), kafkatest.Numbered(1, 0, 100)...)...)
 	at := map[kafka.TopicPartition]kafka.Committed{{Topic: "t", Partition: 0}: {Offset: 10}, {Topic: "t", Partition: 1}: {Offset: 10}}
 	if err := admin.Commit(context.Background(), "g", at); err != nil {
 		t.Fatal(err)
@@ -149,8 +148,8 @@ neuronx_consumer_partition_stopped{consumergroup="g",partition="1",topic="t"} 0
 }
 
 func TestGroup_OffsetBeyondTheEndStopsThePartition(t *testing.T) { // a wiped or restored Kafka
-	cfg, _, admin := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
+	cfg, _, admin := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 10)...)
 	if err := admin.Commit(context.Background(), "g", map[kafka.TopicPartition]kafka.Committed{{Topic: "t"}: {Offset: 500}}); err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +161,7 @@ func TestGroup_OffsetBeyondTheEndStopsThePartition(t *testing.T) { // a wiped or
 }
 
 func TestGroup_TwoMembersShareAndHandOverWithoutLossOrDoubles(t *testing.T) {
-	cfg, _, admin := broker(t, 6)
+	cfg, _, admin := kafkatest.StartTopic(t, 6)
 	var mu sync.Mutex
 	times := make(map[string]int)
 	count := func(batch []*kafka.Record) error {
@@ -175,7 +174,7 @@ func TestGroup_TwoMembersShareAndHandOverWithoutLossOrDoubles(t *testing.T) {
 	}
 	produce := func() {
 		for p := range int32(6) {
-			kafkatest.Produce(t, cfg, numbered(p, 0, 50)...)
+			kafkatest.Produce(t, cfg, kafkatest.Numbered(p, 0, 50)...)
 		}
 	}
 	total := func() int { mu.Lock(); defer mu.Unlock(); return len(times) }
@@ -206,8 +205,8 @@ func TestGroup_TwoMembersShareAndHandOverWithoutLossOrDoubles(t *testing.T) {
 // A member that holds its batch while the group puts it out (a pause of the process beyond the session time-out) must
 // not move the offsets that the next owner has committed since, and must not die of it.
 func TestGroup_PausedMemberDoesNotMoveOthersOffsetsAndRejoins(t *testing.T) {
-	cfg, c, admin := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 20)...)
+	cfg, c, admin := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 20)...)
 	holding, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	a := join(t, kafka.GroupConfig{Config: cfg, MaxRecords: 5, SessionTimeout: time.Second}, func([]*kafka.Record) error {
@@ -256,8 +255,8 @@ func forgetMembers(c *kafkatest.Cluster) {
 }
 
 func TestGroup_ARefusedCommitIsTriedAgain(t *testing.T) {
-	cfg, c, admin := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
+	cfg, c, admin := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 10)...)
 	var fail sync.Map
 	fail.Store("on", true)
 	refuseCommits(c, func() bool { _, on := fail.Load("on"); return on })
@@ -271,8 +270,8 @@ func TestGroup_ARefusedCommitIsTriedAgain(t *testing.T) {
 }
 
 func TestGroup_FailedBatchIsNotCommittedAndEndsRun(t *testing.T) {
-	cfg, _, admin := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
+	cfg, _, admin := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 10)...)
 	broken := errors.New("the database is away")
 	n := 0
 	m := join(t, kafka.GroupConfig{Config: cfg, MaxRecords: 4}, func([]*kafka.Record) error {
@@ -292,8 +291,8 @@ func TestGroup_FailedBatchIsNotCommittedAndEndsRun(t *testing.T) {
 }
 
 func TestGroup_StopFinishesTheBatchAndCommitsIt(t *testing.T) {
-	cfg, _, admin := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
+	cfg, _, admin := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 10)...)
 	holding, release := make(chan struct{}), make(chan struct{})
 	m := join(t, kafka.GroupConfig{Config: cfg}, func([]*kafka.Record) error {
 		close(holding)
@@ -313,13 +312,13 @@ func TestGroup_StopFinishesTheBatchAndCommitsIt(t *testing.T) {
 }
 
 func TestGroup_TicksWhileIdleAndWhileRecordsFlow(t *testing.T) {
-	cfg, _, _ := broker(t, 1)
+	cfg, _, _ := kafkatest.StartTopic(t, 1)
 	m := join(t, kafka.GroupConfig{Config: cfg}, nil)
 	ticks := func() int { m.mu.Lock(); defer m.mu.Unlock(); return m.tick }
 	kafkatest.WaitFor(t, "idle ticks", func(context.Context) bool { return ticks() >= 2 })
 	from := ticks()
 	kafkatest.WaitFor(t, "ticks between records", func(context.Context) bool {
-		kafkatest.Produce(t, cfg, numbered(0, 0, 1)...)
+		kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 1)...)
 		return ticks() >= from+2
 	})
 }
@@ -327,10 +326,10 @@ func TestGroup_TicksWhileIdleAndWhileRecordsFlow(t *testing.T) {
 // A transaction's end occupies an offset. The group's offset has to pass it, or an idle group would seem to lag for ever; and
 // aborted records must not look like a trimmed log.
 func TestGroup_PassesTransactionEndsAndAbortedRecords(t *testing.T) {
-	cfg, _, admin := broker(t, 1)
-	transact(t, cfg, kgo.TryAbort, numbered(0, 0, 3)...)
-	transact(t, cfg, kgo.TryCommit, numbered(0, 3, 3)...)
-	transact(t, cfg, kgo.TryAbort, numbered(0, 6, 3)...)
+	cfg, _, admin := kafkatest.StartTopic(t, 1)
+	kafkatest.Abort(t, cfg, "tx", kafkatest.Numbered(0, 0, 3)...)
+	kafkatest.Commit(t, cfg, "tx", kafkatest.Numbered(0, 3, 3)...)
+	kafkatest.Abort(t, cfg, "tx", kafkatest.Numbered(0, 6, 3)...)
 	if err := admin.Commit(context.Background(), "g", map[kafka.TopicPartition]kafka.Committed{{Topic: "t"}: {Offset: 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -350,8 +349,8 @@ func TestGroup_PassesTransactionEndsAndAbortedRecords(t *testing.T) {
 }
 
 func TestGroup_LagIsTheDistanceToTheEnd(t *testing.T) {
-	cfg, _, _ := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
+	cfg, _, _ := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 10)...)
 	release := make(chan struct{})
 	reg := prometheus.NewRegistry()
 	m := join(t, kafka.GroupConfig{Config: cfg, Reg: reg, MaxRecords: 4}, func([]*kafka.Record) error { <-release; return nil })

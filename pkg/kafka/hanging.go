@@ -86,7 +86,7 @@ func hanging(now time.Time, open []HangingTxn, known map[int64]coordinatedTxn) [
 // HangingTxns finds the transactions on partitions that nobody will end. It needs Read on the topics and Describe on the transactional
 // ids; an id that it may not describe looks forgotten, and counts only after 15 minutes. Without Read on __transaction_state every
 // outcome is unknown.
-func (a *Admin) HangingTxns(ctx context.Context, partitions ...TopicPartition) ([]HangingTxn, error) {
+func HangingTxns(ctx context.Context, a *Admin, partitions ...TopicPartition) ([]HangingTxn, error) {
 	set := kadm.TopicsSet{}
 	for _, tp := range partitions {
 		set.Add(tp.Topic, tp.Partition)
@@ -94,17 +94,17 @@ func (a *Admin) HangingTxns(ctx context.Context, partitions ...TopicPartition) (
 	if len(set) == 0 {
 		return nil, nil
 	}
-	open, producers, err := a.openTxns(ctx, set)
+	open, producers, err := openTxns(ctx, a, set)
 	if err != nil || len(open) == 0 {
 		return nil, err
 	}
-	listed, err := a.kadm.ListTransactions(ctx, producers, nil)
+	listed, err := a.KAdm().ListTransactions(ctx, producers, nil)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: list transactions: %w", err)
 	}
 	known := map[int64]coordinatedTxn{}
 	if len(listed) > 0 {
-		described, err := a.kadm.DescribeTransactions(ctx, listed.TransactionalIDs()...)
+		described, err := a.KAdm().DescribeTransactions(ctx, listed.TransactionalIDs()...)
 		if err != nil {
 			return nil, fmt.Errorf("kafka: describe transactions: %w", err)
 		}
@@ -119,7 +119,7 @@ func (a *Admin) HangingTxns(ctx context.Context, partitions ...TopicPartition) (
 	}
 	found := hanging(time.Now(), open, known)
 	for i := range found {
-		if found[i].Outcome, err = a.txnOutcome(ctx, found[i]); err != nil {
+		if found[i].Outcome, err = txnOutcome(ctx, a, found[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -127,8 +127,8 @@ func (a *Admin) HangingTxns(ctx context.Context, partitions ...TopicPartition) (
 }
 
 // openTxns asks the partitions' leaders for producers with an open transaction.
-func (a *Admin) openTxns(ctx context.Context, set kadm.TopicsSet) (open []HangingTxn, producers []int64, err error) {
-	topics, err := a.kadm.DescribeProducers(ctx, set)
+func openTxns(ctx context.Context, a *Admin, set kadm.TopicsSet) (open []HangingTxn, producers []int64, err error) {
+	topics, err := a.KAdm().DescribeProducers(ctx, set)
 	if err != nil {
 		return nil, nil, fmt.Errorf("kafka: describe producers: %w", err)
 	}
@@ -154,13 +154,13 @@ func (a *Admin) openTxns(ctx context.Context, set kadm.TopicsSet) (open []Hangin
 }
 
 // EndHangingTxn writes the marker that the coordinator owes for a transaction that HangingTxns found.
-func (a *Admin) EndHangingTxn(ctx context.Context, t HangingTxn) error {
+func EndHangingTxn(ctx context.Context, a *Admin, t HangingTxn) error {
 	if t.Outcome != TxnCommit && t.Outcome != TxnAbort {
-		return fmt.Errorf("kafka: the hanging transaction of producer %d on %s-%d: %s does not say how it ended", t.ProducerID, t.Topic, t.Partition, txnStateTopic)
+		return fmt.Errorf("kafka: the hanging transaction of producer %d on %s-%d: %s does not say how it ended", t.ProducerID, t.Topic, t.Partition, TxnStateTopic)
 	}
 	set := kadm.TopicsSet{}
 	set.Add(t.Topic, t.Partition)
-	answer, err := a.kadm.WriteTxnMarkers(ctx, kadm.TxnMarkers{
+	answer, err := a.KAdm().WriteTxnMarkers(ctx, kadm.TxnMarkers{
 		ProducerID: t.ProducerID, ProducerEpoch: t.ProducerEpoch, Commit: t.Outcome == TxnCommit,
 		CoordinatorEpoch: max(t.CoordinatorEpoch, 0), // -1 when the producer never had a marker here
 		Topics:           set,

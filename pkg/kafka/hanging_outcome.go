@@ -11,8 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-const txnStateTopic = "__transaction_state"
-
 // TransactionStatus of the coordinator's log.
 const (
 	txnEmpty          = 0
@@ -84,7 +82,7 @@ func (h *txnHistory) end() TxnOutcome {
 }
 
 // txnOutcome asks the coordinator's log how a transaction has to end. The log is compacted, but not in its youngest segment.
-func (a *Admin) txnOutcome(ctx context.Context, t HangingTxn) (TxnOutcome, error) {
+func txnOutcome(ctx context.Context, a *Admin, t HangingTxn) (TxnOutcome, error) {
 	if t.TransactionalID == "" {
 		return TxnUnknown, nil
 	}
@@ -93,7 +91,7 @@ func (a *Admin) txnOutcome(ctx context.Context, t HangingTxn) (TxnOutcome, error
 		return "", err
 	}
 	h := txnHistory{t: t}
-	err = a.readTxnState(ctx, tp, t.TransactionalID, h.add)
+	err = readTxnState(ctx, a, tp, t.TransactionalID, h.add)
 	if errors.Is(err, kerr.TopicAuthorizationFailed) {
 		return TxnUnknown, nil
 	}
@@ -103,12 +101,7 @@ func (a *Admin) txnOutcome(ctx context.Context, t HangingTxn) (TxnOutcome, error
 	return h.end(), nil
 }
 
-// TxnStatePartition is where the coordinator's log keeps a transactional id.
-func (a *Admin) TxnStatePartition(ctx context.Context, id string) (TopicPartition, error) {
-	return a.internalPartition(ctx, txnStateTopic, id)
-}
-
-func (a *Admin) readTxnState(ctx context.Context, tp TopicPartition, id string, add func(txnEntry)) error {
+func readTxnState(ctx context.Context, a *Admin, tp TopicPartition, id string, add func(txnEntry)) error {
 	starts, err := a.StartOffsets(ctx, tp.Topic)
 	if err != nil {
 		return err
@@ -117,7 +110,7 @@ func (a *Admin) readTxnState(ctx context.Context, tp TopicPartition, id string, 
 	if err != nil {
 		return err
 	}
-	return ReadRange(ctx, a.cfg, tp.Topic, tp.Partition, starts[tp], ends[tp], func(r *Record) error {
+	return ReadRange(ctx, a.Config(), tp.Topic, tp.Partition, starts[tp], ends[tp], func(r *Record) error {
 		var key kmsg.TxnMetadataKey
 		if err := key.ReadFrom(r.Key); err != nil || key.TransactionalID != id || len(r.Value) == 0 {
 			return nil //nolint:nilerr // a key of another kind is not ours

@@ -14,10 +14,10 @@ import (
 // TestReaders_SayThatTheyWereTakenBehindWhatWasTrimmed: whoever asks for a trimmed offset is answered from the log's beginning, as if the
 // client had moved there by itself.
 func TestReaders_SayThatTheyWereTakenBehindWhatWasTrimmed(t *testing.T) {
-	cfg, c, admin := broker(t, 1)
+	cfg, c, admin := kafkatest.StartTopic(t, 1)
 	tp := kafka.TopicPartition{Topic: "t"}
-	kafkatest.Produce(t, cfg, numbered(0, 0, 5)...)
-	kafkatest.Produce(t, cfg, numbered(0, 5, 5)...) // another batch: they are answered whole
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 5)...)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 5, 5)...) // another batch: they are answered whole
 	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Patience)
 	defer cancel()
 	const start = 5

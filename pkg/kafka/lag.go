@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 // endsInterval is how often the ends of the owned partitions are asked for. Fetches tell them too, but not while a handler
@@ -114,7 +116,7 @@ func (g *Group) watchEnds(ctx context.Context, adm *kadm.Client) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for sleep(ctx, endsInterval) == nil {
+		for backoff.Wait(ctx, endsInterval) == nil {
 			ends, err := adm.ListCommittedOffsets(ctx, g.cfg.Topics...)
 			if err != nil {
 				continue // the next fetch or the next round tells; a broker that is away is logged by whoever needs it

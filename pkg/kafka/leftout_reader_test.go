@@ -19,13 +19,13 @@ import (
 // TestTopicsReader_FetchesAgainWhatWasLeftOut: once, the broker answers from further on than it was asked, as one would whose fetch session
 // is not the client's.
 func TestTopicsReader_FetchesAgainWhatWasLeftOut(t *testing.T) {
-	cfg, c, _ := broker(t, 2)
+	cfg, c, _ := kafkatest.StartTopic(t, 2)
 	var log bytes.Buffer
 	cfg.Log = slog.New(slog.NewJSONHandler(&log, nil))
 	for p := range int32(2) {
-		kafkatest.Produce(t, cfg, numbered(p, 0, 5)...)
+		kafkatest.Produce(t, cfg, kafkatest.Numbered(p, 0, 5)...)
 		kafkatest.Abort(t, cfg, "id", &kafka.Record{Topic: "t", Partition: p, Value: []byte("aborted")})
-		kafkatest.Produce(t, cfg, numbered(p, 5, 5)...)
+		kafkatest.Produce(t, cfg, kafkatest.Numbered(p, 5, 5)...)
 	}
 	var skips atomic.Int32
 	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -75,10 +75,10 @@ func TestTopicsReader_FetchesAgainWhatWasLeftOut(t *testing.T) {
 
 // TestTopicsReader_HandsNothingOnBehindAGapThatNobodyLookedAt: the second look has no fetch session, by which the broker knows it here.
 func TestTopicsReader_HandsNothingOnBehindAGapThatNobodyLookedAt(t *testing.T) {
-	cfg, c, _ := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 1)...)
+	cfg, c, _ := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 1)...)
 	kafkatest.Abort(t, cfg, "id", &kafka.Record{Topic: "t", Value: []byte("aborted")})
-	kafkatest.Produce(t, cfg, numbered(0, 1, 1)...)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 1, 1)...)
 	var deaf atomic.Bool
 	deaf.Store(true)
 	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {

@@ -51,8 +51,8 @@ func TestGroup_LosingAPartitionCommitsNothing(t *testing.T) {
 		"revoked": {(*kafka.Group).Revoke, map[int32]int64{0: 10}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg, c, admin := broker(t, 1)
-			kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
+			cfg, c, admin := kafkatest.StartTopic(t, 1)
+			kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 10)...)
 			var refused atomic.Bool
 			refused.Store(true)
 			refuseCommits(c, refused.Load)
@@ -125,8 +125,8 @@ func (s *syncBuffer) String() string {
 // The client calls what it was given for partitions that were lost; without that it would take the way of those that are given up, which
 // commits.
 func TestGroup_AMemberThatWasPutOutLosesItsPartitions(t *testing.T) {
-	cfg, c, _ := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 10)...)
+	cfg, c, _ := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 10)...)
 	log := &syncBuffer{}
 	m := join(t, kafka.GroupConfig{Config: cfg, SessionTimeout: time.Second, Log: slog.New(slog.NewTextHandler(log, nil))}, nil)
 	kafkatest.WaitFor(t, "all records", func(context.Context) bool { return m.count() == 10 })

@@ -5,6 +5,14 @@ import (
 	"strings"
 )
 
+// Committed is what a group has committed for a partition; Present is false when it has nothing.
+type Committed struct {
+	Group    string // whose commit it is, as read; not looked at by Commit
+	Offset   int64
+	Metadata string // see CommitMark; anything else was written by an operator's tool
+	Present  bool
+}
+
 // CommitMark begins the metadata of every commit of the engine, "nx1:<slot>:<group>:<offset>:<log id>". A commit without it is an operator's
 // reset, as Kafka's own tool writes no metadata. So is one whose mark names another group or another offset: some tools copy the metadata of
 // what they copy (`rpk group seek --to-group`), or keep it and change the offset.

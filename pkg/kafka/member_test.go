@@ -2,40 +2,14 @@ package kafka_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/neuronx/engine/pkg/kafka"
-	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
-
-// broker is a test broker with one topic "t".
-func broker(t *testing.T, partitions int32) (kafka.Config, *kafkatest.Cluster, *kafka.Admin) {
-	t.Helper()
-	cfg, c := kafkatest.StartEmpty(t)
-	if err := c.CreateTopic("t", partitions, nil); err != nil {
-		t.Fatal(err)
-	}
-	admin, err := kafka.NewAdmin(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(admin.Close)
-	return cfg, c, admin
-}
-
-func numbered(partition int32, from, n int) []*kafka.Record {
-	var recs []*kafka.Record
-	for i := range n {
-		recs = append(recs, &kafka.Record{Topic: "t", Partition: partition, Value: []byte(fmt.Sprint(from + i))})
-	}
-	return recs
-}
 
 // member is a running Group that collects what it is given.
 type member struct {
@@ -127,26 +101,6 @@ func upTo(from, to int64) []int64 {
 		out = append(out, i)
 	}
 	return out
-}
-
-func transact(t *testing.T, cfg kafka.Config, end kgo.TransactionEndTry, recs ...*kafka.Record) {
-	t.Helper()
-	ctx := context.Background()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.TransactionalID("tx"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	err = client.BeginTransaction()
-	if err == nil {
-		err = client.ProduceSync(ctx, recs...).FirstErr()
-	}
-	if err == nil {
-		err = client.EndTransaction(ctx, end)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func gather(t *testing.T, reg *prometheus.Registry) func(func(string, float64) bool) {

@@ -22,7 +22,7 @@ import (
 // has read on and has left, and an operator has reset the group. The client joins as a new member, claims what the old one had, and is
 // given it, without a word.
 func TestGroup_WhoBecomesAnotherMemberAsksWhereToResume(t *testing.T) {
-	cfg, _, admin := broker(t, 1)
+	cfg, _, admin := kafkatest.StartTopic(t, 1)
 	var armed, hit atomic.Bool
 	var link *kafkatest.Link
 	link = kafkatest.NewLink(func(r kafkatest.Request) (x kafkatest.Trouble) {
@@ -35,13 +35,13 @@ func TestGroup_WhoBecomesAnotherMemberAsksWhereToResume(t *testing.T) {
 	defer link.Resume()
 	behind := cfg
 	behind.Dialer = link.Dial
-	kafkatest.Produce(t, cfg, numbered(0, 0, 20)...)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 20)...)
 	a := join(t, kafka.GroupConfig{Config: behind, SessionTimeout: time.Second}, nil)
 	kafkatest.WaitFor(t, "the first to commit", func(context.Context) bool { return committed(t, admin, "g")[0].Offset == 20 })
 	armed.Store(true)
 	b := join(t, kafka.GroupConfig{Config: cfg, SessionTimeout: time.Second}, nil)
 	kafkatest.WaitFor(t, "the first to be stopped before it joins again", func(context.Context) bool { return hit.Load() })
-	kafkatest.Produce(t, cfg, numbered(0, 20, 20)...)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 20, 20)...)
 	kafkatest.WaitFor(t, "the other to read on", func(context.Context) bool { return committed(t, admin, "g")[0].Offset == 40 })
 	b.leave(t)
 	const reset = 5
@@ -62,8 +62,8 @@ func TestGroup_WhoBecomesAnotherMemberAsksWhereToResume(t *testing.T) {
 }
 
 func TestGroup_SaysAtDebugLevelWhatItsClientSays(t *testing.T) {
-	cfg, _, _ := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 1)...)
+	cfg, _, _ := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 1)...)
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo} {
 		var said bytes.Buffer
 		m := join(t, kafka.GroupConfig{Config: cfg, Group: level.String(), Log: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: level}))}, nil)
@@ -76,9 +76,9 @@ func TestGroup_SaysAtDebugLevelWhatItsClientSays(t *testing.T) {
 }
 
 func TestGroup_TellsOfAMemberThatIsNoneOfTheEngines(t *testing.T) {
-	cfg, c, _ := broker(t, 2)
+	cfg, c, _ := kafkatest.StartTopic(t, 2)
 	reg := prometheus.NewRegistry()
-	kafkatest.Produce(t, cfg, numbered(0, 0, 1)...)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 1)...)
 	m := join(t, kafka.GroupConfig{Config: cfg, Reg: reg}, nil)
 	kafkatest.WaitFor(t, "the engine's member to lead the group", func(context.Context) bool { return m.count() == 1 })
 	told := func() float64 {

@@ -1,17 +1,17 @@
 package kafka
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 	"unicode/utf16"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 // Isolation is Kafka's isolation level of a read or of an offset listing.
@@ -23,14 +23,6 @@ const (
 	ReadUncommitted Isolation = 0
 	ReadCommitted   Isolation = 1
 )
-
-// Committed is what a group has committed for a partition; Present is false when it has nothing.
-type Committed struct {
-	Group    string // whose commit it is, as read; not looked at by Commit
-	Offset   int64
-	Metadata string // see CommitMark; anything else was written by an operator's tool
-	Present  bool
-}
 
 // OffsetAt answers "which is the first record at or after a time": Found is false when none is as young.
 type OffsetAt struct {
@@ -80,9 +72,15 @@ func (a *Admin) OffsetsAfter(ctx context.Context, t time.Time, topics ...string)
 	return out, nil
 }
 
+// Kafka's own topics: the groups' offsets, and the coordinators' log of transactions.
+const (
+	offsetsTopic  = "__consumer_offsets"
+	TxnStateTopic = "__transaction_state"
+)
+
 // OffsetsPartition is where a group's offsets are kept.
 func (a *Admin) OffsetsPartition(ctx context.Context, group string) (TopicPartition, error) {
-	return a.internalPartition(ctx, "__consumer_offsets", group)
+	return a.internalPartition(ctx, offsetsTopic, group)
 }
 
 // ErrNoTopic says that a topic does not exist, or does not exist yet.
@@ -145,7 +143,7 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[TopicPartition
 		switch {
 		case errors.Is(err, kerr.UnstableOffsetCommit), errors.Is(err, kerr.CoordinatorNotAvailable),
 			errors.Is(err, kerr.CoordinatorLoadInProgress), errors.Is(err, kerr.NotCoordinator):
-			if sleep(ctx, 50*time.Millisecond) != nil {
+			if backoff.Wait(ctx, 50*time.Millisecond) != nil {
 				return nil, fmt.Errorf("kafka: committed offsets of %s: %w", group, errors.Join(err, ctx.Err()))
 			}
 		case errors.Is(err, kerr.GroupIDNotFound):
@@ -223,20 +221,23 @@ func (a *Admin) DeleteRecords(ctx context.Context, before map[TopicPartition]int
 	return nil
 }
 
-func sortPartitions(tps []TopicPartition) {
-	slices.SortFunc(tps, func(a, b TopicPartition) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
+// DeleteGroup removes a group without members and all that it has committed. One that does not exist is none; one that has members is
+// ErrGroupActive.
+func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
+	answer, err := a.kadm.DeleteGroup(ctx, group)
+	if err == nil {
+		err = answer.Err
+	}
+	switch {
+	case err == nil, errors.Is(err, kerr.GroupIDNotFound):
+		return nil
+	case errors.Is(err, kerr.NonEmptyGroup):
+		return fmt.Errorf("kafka: delete group %s: %w", group, ErrGroupActive)
+	}
+	return fmt.Errorf("kafka: delete group %s: %w", group, err)
 }
 
-// sleep waits for d, or for the end of ctx, which it returns.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// TxnStatePartition is where the coordinator's log keeps a transactional id.
+func (a *Admin) TxnStatePartition(ctx context.Context, id string) (TopicPartition, error) {
+	return a.internalPartition(ctx, TxnStateTopic, id)
 }

@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -16,27 +15,6 @@ type batch struct {
 	records []*Record                          // data records, in order per partition
 	upTo    map[TopicPartition]kgo.EpochOffset // behind the last record of each partition, control records included
 }
-
-// StoppedError says why a partition is not read any more. Reading on would skip records without a word, so it waits for a
-// person (or for an owner that resumes it elsewhere).
-type StoppedError struct {
-	TopicPartition
-	Next   int64  // the offset that should have come
-	Reason string // what happened, and what to do
-	Err    error  // the client's error, if any
-}
-
-// Error implements error.
-func (e *StoppedError) Error() string {
-	s := fmt.Sprintf("%s stopped at offset %d: %s", e.TopicPartition, e.Next, e.Reason)
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
-	}
-	return s
-}
-
-// Unwrap returns the client's error.
-func (e *StoppedError) Unwrap() error { return e.Err }
 
 // poll waits for records until the deadline, or until ctx is done. It blocks rebalances in any case.
 func (g *Group) poll(ctx context.Context, deadline time.Time) *batch {
@@ -137,32 +115,4 @@ func (g *Group) outOfRange(ctx context.Context, tp TopicPartition, next int64) s
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return explainOutOfRange(ctx, kadm.NewClient(g.client), tp, next)
-}
-
-func explainOutOfRange(ctx context.Context, adm *kadm.Client, tp TopicPartition, next int64) string {
-	starts, err := adm.ListStartOffsets(ctx, tp.Topic)
-	if err == nil {
-		if o, ok := starts.Lookup(tp.Topic, tp.Partition); ok && o.Err == nil && o.Offset > next {
-			return trimmed(next, o.Offset)
-		}
-		ends, err := adm.ListEndOffsets(ctx, tp.Topic)
-		if o, ok := ends.Lookup(tp.Topic, tp.Partition); err == nil && ok && o.Err == nil && o.Offset < next {
-			return fmt.Sprintf("the log ends at %d, before that offset: it was wiped, truncated or restored from an older copy", o.Offset)
-		}
-	}
-	return "the offset is outside the log"
-}
-
-// jumped says that the client has gone on behind records that were trimmed: where it lists offsets before it fetches, it moves one that
-// lies before the log's beginning there, and tells nobody.
-func jumped(ft kgo.FetchTopicPartition, next int64) *StoppedError {
-	if len(ft.Records) == 0 || ft.Records[0].Offset <= next || ft.LogStartOffset <= next {
-		return nil
-	}
-	return &StoppedError{TopicPartition: TopicPartition{ft.Topic, ft.Partition}, Next: next, Reason: trimmed(next, ft.LogStartOffset)}
-}
-
-func trimmed(next, start int64) string {
-	return fmt.Sprintf("trimmed: the log begins at %d, records %d to %d are gone; take them from the archive, or accept their loss by a reset",
-		start, next, start-1)
 }

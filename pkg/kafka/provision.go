@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 // ProvisionOptions size a cluster.
@@ -69,7 +71,7 @@ type cluster struct {
 
 // Plan says what Provision would change. An empty plan means that the cluster is as declared.
 func Plan(ctx context.Context, cfg Config, opt ProvisionOptions) ([]Change, error) {
-	return withAdmin(cfg, func(a *Admin) ([]Change, error) { return a.plan(ctx, opt.filled()) })
+	return withAdmin(cfg, func(a *Admin) ([]Change, error) { return topicChanges(ctx, a, opt.filled()) })
 }
 
 // Provision creates the declared topics and sets their configuration. It is idempotent and returns what it did. When
@@ -77,7 +79,7 @@ func Plan(ctx context.Context, cfg Config, opt ProvisionOptions) ([]Change, erro
 func Provision(ctx context.Context, cfg Config, opt ProvisionOptions) ([]Change, error) {
 	opt = opt.filled()
 	return withAdmin(cfg, func(a *Admin) ([]Change, error) {
-		changes, err := a.plan(ctx, opt)
+		changes, err := topicChanges(ctx, a, opt)
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +87,7 @@ func Provision(ctx context.Context, cfg Config, opt ProvisionOptions) ([]Change,
 			return changes, err
 		}
 		for i, c := range changes {
-			if err := a.apply(ctx, c, opt); err != nil {
+			if err := apply(ctx, a, c, opt); err != nil {
 				return changes[:i], err
 			}
 		}
@@ -102,15 +104,15 @@ func withAdmin(cfg Config, fn func(*Admin) ([]Change, error)) ([]Change, error) 
 	return fn(a)
 }
 
-func (a *Admin) plan(ctx context.Context, opt ProvisionOptions) ([]Change, error) {
-	c, declared, err := a.cluster(ctx)
+func topicChanges(ctx context.Context, a *Admin, opt ProvisionOptions) ([]Change, error) {
+	c, declared, err := readCluster(ctx, a)
 	if err != nil {
 		return nil, err
 	}
 	return planTopics(declared, c, opt), nil
 }
 
-func (a *Admin) cluster(ctx context.Context) (cluster, []Declared, error) {
+func readCluster(ctx context.Context, a *Admin) (cluster, []Declared, error) {
 	declared, err := DeclaredTopics()
 	if err != nil {
 		return cluster{}, nil, err
@@ -183,28 +185,28 @@ func settings(m map[string]string) string {
 	return strings.Join(parts, " ")
 }
 
-func (a *Admin) apply(ctx context.Context, c Change, opt ProvisionOptions) error {
+func apply(ctx context.Context, a *Admin, c Change, opt ProvisionOptions) error {
 	switch c.Action {
 	case ActionCreate:
 		configs := make(map[string]*string, len(c.configs))
 		for k, v := range c.configs {
 			configs[k] = kadm.StringPtr(v)
 		}
-		_, err := a.kadm.CreateTopic(ctx, c.partitions, opt.ReplicationFactor, configs, c.Topic)
+		_, err := a.KAdm().CreateTopic(ctx, c.partitions, opt.ReplicationFactor, configs, c.Topic)
 		// A broker whose answer came late or was lost is asked again, and says so; or somebody else provisions at the same time.
 		if errors.Is(err, kerr.TopicAlreadyExists) {
-			err = a.madeAlready(ctx, c, opt)
+			err = madeAlready(ctx, a, c, opt)
 		}
 		if err != nil {
 			return fmt.Errorf("kafka: create topic %s: %w", c.Topic, err)
 		}
-		return a.waitForTopic(ctx, c.Topic, c.partitions)
+		return waitForTopic(ctx, a, c.Topic, c.partitions)
 	case ActionAlter:
 		var alter []kadm.AlterConfig
 		for k, v := range c.configs {
 			alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: k, Value: kadm.StringPtr(v)})
 		}
-		answer, err := a.kadm.AlterTopicConfigs(ctx, alter, c.Topic)
+		answer, err := a.KAdm().AlterTopicConfigs(ctx, alter, c.Topic)
 		for _, r := range answer {
 			err = errors.Join(err, r.Err)
 		}
@@ -216,7 +218,7 @@ func (a *Admin) apply(ctx context.Context, c Change, opt ProvisionOptions) error
 }
 
 // madeAlready is nil if the topic that a change is to create is there just as the change would have made it.
-func (a *Admin) madeAlready(ctx context.Context, c Change, opt ProvisionOptions) error {
+func madeAlready(ctx context.Context, a *Admin, c Change, opt ProvisionOptions) error {
 	for { // the broker that is asked may hear of it later
 		topics, err := a.Topics(ctx, c.Topic)
 		if err != nil {
@@ -224,7 +226,7 @@ func (a *Admin) madeAlready(ctx context.Context, c Change, opt ProvisionOptions)
 		}
 		t, ok := topics[c.Topic]
 		if !ok {
-			if sleep(ctx, 50*time.Millisecond) != nil {
+			if backoff.Wait(ctx, 50*time.Millisecond) != nil {
 				return ctx.Err()
 			}
 			continue
@@ -247,9 +249,9 @@ func (a *Admin) madeAlready(ctx context.Context, c Change, opt ProvisionOptions)
 
 // waitForTopic waits until every broker that is up knows a new topic with leaders for all its partitions: creation answers earlier, and
 // a service that checks right after it may ask the one broker that has not heard of the topic.
-func (a *Admin) waitForTopic(ctx context.Context, topic string, partitions int32) error {
+func waitForTopic(ctx context.Context, a *Admin, topic string, partitions int32) error {
 	for {
-		missing, err := a.doNotKnow(ctx, topic, partitions)
+		missing, err := doNotKnow(ctx, a, topic, partitions)
 		if err == nil && len(missing) == 0 {
 			// The client itself may go by what it was told a moment before.
 			var told map[string]Topic
@@ -257,15 +259,15 @@ func (a *Admin) waitForTopic(ctx context.Context, topic string, partitions int32
 				return nil
 			}
 		}
-		if sleep(ctx, 50*time.Millisecond) != nil {
+		if backoff.Wait(ctx, 50*time.Millisecond) != nil {
 			return fmt.Errorf("kafka: topic %s was created but has no leaders yet, or brokers %v do not know it: %w", topic, missing, errors.Join(ctx.Err(), err))
 		}
 	}
 }
 
 // doNotKnow returns the brokers, by id, that do not know a topic as it was created.
-func (a *Admin) doNotKnow(ctx context.Context, topic string, partitions int32) (missing []int32, err error) {
-	brokers, err := a.kadm.ListBrokers(ctx)
+func doNotKnow(ctx context.Context, a *Admin, topic string, partitions int32) (missing []int32, err error) {
+	brokers, err := a.KAdm().ListBrokers(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +276,7 @@ func (a *Admin) doNotKnow(ctx context.Context, topic string, partitions int32) (
 	rt.Topic = &topic
 	req.Topics = append(req.Topics, rt)
 	for _, b := range brokers {
-		answer, err := a.client.Broker(int(b.NodeID)).Request(ctx, req)
+		answer, err := a.KGo().Broker(int(b.NodeID)).Request(ctx, req)
 		if err != nil {
 			return nil, fmt.Errorf("ask broker %d: %w", b.NodeID, err)
 		}

@@ -49,7 +49,7 @@ func ProvisionUsers(ctx context.Context, cfg Config, passwords map[string]app.Se
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, a.planGrants(want, have)...)
+		changes = append(changes, planGrants(a, want, have)...)
 		if pw, ok := passwords[u.Name]; ok {
 			changes = append(changes, AccessChange{Name: u.Name, Action: ActionPassword, Detail: "SCRAM-SHA-512",
 				do: func(ctx context.Context) error { return a.SetPassword(ctx, u.Name, pw) }})
@@ -64,7 +64,7 @@ func ProvisionUsers(ctx context.Context, cfg Config, passwords map[string]app.Se
 }
 
 // planGrants are one user's changes: what is missing is granted before what is too much is withdrawn.
-func (a *Admin) planGrants(want, have []Grant) []AccessChange {
+func planGrants(a *Admin, want, have []Grant) []AccessChange {
 	var out []AccessChange
 	add, remove := difference(want, have)
 	for _, g := range add {
@@ -99,7 +99,7 @@ type LandingAccess struct {
 }
 
 // PlanLanding says what ApplyLanding would change. An empty plan means that it is so already.
-func (a *Admin) PlanLanding(ctx context.Context, l LandingAccess) ([]AccessChange, error) {
+func PlanLanding(ctx context.Context, a *Admin, l LandingAccess) ([]AccessChange, error) {
 	user, topic := LandingUser(l.Tenant), LandingTopic(l.Tenant)
 	have, err := a.Grants(ctx, user)
 	if err != nil {
@@ -119,7 +119,7 @@ func (a *Admin) PlanLanding(ctx context.Context, l LandingAccess) ([]AccessChang
 	}
 	if l.Revoke {
 		// Rights first: they count at once, also on connections that are open.
-		out = a.planGrants(nil, have)
+		out = planGrants(a, nil, have)
 		if known {
 			add(user, ActionDelete, "its password", func(ctx context.Context) error { return a.DeleteUser(ctx, user) })
 		}
@@ -128,7 +128,7 @@ func (a *Admin) PlanLanding(ctx context.Context, l LandingAccess) ([]AccessChang
 		}
 		return out, nil
 	}
-	landing, err := a.planLandingTopic(ctx, topic)
+	landing, err := planLandingTopic(ctx, a, topic)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (a *Admin) PlanLanding(ctx context.Context, l LandingAccess) ([]AccessChang
 		}
 		add(user, ActionAlter, detail, func(ctx context.Context) error { return a.SetProducerRate(ctx, user, l.Rate) })
 	}
-	out = append(out, a.planGrants(LandingGrants(l.Tenant), have)...)
+	out = append(out, planGrants(a, LandingGrants(l.Tenant), have)...)
 	if !known || l.Renew {
 		add(user, ActionPassword, "SCRAM-SHA-512", func(ctx context.Context) error { return a.SetPassword(ctx, user, l.Password) })
 	}
@@ -153,7 +153,7 @@ func Perform(ctx context.Context, changes []AccessChange) ([]AccessChange, error
 }
 
 // planLandingTopic makes the topic like the door, with one partition: a tenant's records keep their order.
-func (a *Admin) planLandingTopic(ctx context.Context, topic string) ([]AccessChange, error) {
+func planLandingTopic(ctx context.Context, a *Admin, topic string) ([]AccessChange, error) {
 	declared, err := DeclaredTopics()
 	if err != nil {
 		return nil, err
@@ -179,18 +179,7 @@ func (a *Admin) planLandingTopic(ctx context.Context, topic string) ([]AccessCha
 	}
 	out := make([]AccessChange, len(changes))
 	for i, c := range changes {
-		out[i] = AccessChange{Name: c.Topic, Action: c.Action, Detail: c.Detail, do: func(ctx context.Context) error { return a.apply(ctx, c, opt) }}
+		out[i] = AccessChange{Name: c.Topic, Action: c.Action, Detail: c.Detail, do: func(ctx context.Context) error { return apply(ctx, a, c, opt) }}
 	}
 	return out, nil
-}
-
-// LandingTopics lists the landing topics that exist, with their ids. It asks for all names and picks by hand: nobody subscribes by a
-// pattern, which the broker would resolve for the client's rights and not by what a landing topic is.
-func (a *Admin) LandingTopics(ctx context.Context) (map[string]Topic, error) {
-	all, err := a.Topics(ctx)
-	if err != nil {
-		return nil, err
-	}
-	maps.DeleteFunc(all, func(name string, _ Topic) bool { _, ok := LandingTenant(name); return !ok })
-	return all, nil
 }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
@@ -26,9 +24,9 @@ func readRange(t *testing.T, cfg kafka.Config, from, to int64) ([]int64, error) 
 }
 
 func TestReadRange_EndsAtTheEndEvenBehindControlAndAbortedRecords(t *testing.T) {
-	cfg, _, admin := broker(t, 1)
-	transact(t, cfg, kgo.TryCommit, numbered(0, 0, 3)...) // 0 1 2, end at 3
-	transact(t, cfg, kgo.TryAbort, numbered(0, 3, 3)...)  // 4 5 6, end at 7
+	cfg, _, admin := kafkatest.StartTopic(t, 1)
+	kafkatest.Commit(t, cfg, "tx", kafkatest.Numbered(0, 0, 3)...) // 0 1 2, end at 3
+	kafkatest.Abort(t, cfg, "tx", kafkatest.Numbered(0, 3, 3)...)  // 4 5 6, end at 7
 	ends, err := admin.EndOffsets(context.Background(), kafka.ReadUncommitted, "t")
 	if err != nil || ends[kafka.TopicPartition{Topic: "t"}] != 8 {
 		t.Fatalf("ends %v, %v", ends, err)
@@ -45,8 +43,8 @@ func TestReadRange_EndsAtTheEndEvenBehindControlAndAbortedRecords(t *testing.T) 
 }
 
 func TestReadRange_TrimmedStartIsAnErrorAndNoJump(t *testing.T) {
-	cfg, c, _ := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 100)...)
+	cfg, c, _ := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 100)...)
 	if err := c.DeleteRecords("t", 0, 50); err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +56,8 @@ func TestReadRange_TrimmedStartIsAnErrorAndNoJump(t *testing.T) {
 }
 
 func TestReadRange_StopsWithTheCallbacksError(t *testing.T) {
-	cfg, _, _ := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 3)...)
+	cfg, _, _ := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 3)...)
 	broken := errors.New("broken")
 	err := kafka.ReadRange(context.Background(), cfg, "t", 0, 0, 3, func(*kafka.Record) error { return broken })
 	if !errors.Is(err, broken) {
@@ -68,8 +66,8 @@ func TestReadRange_StopsWithTheCallbacksError(t *testing.T) {
 }
 
 func TestFollow_SeesWhatComesAndLeavesOutWhatWas(t *testing.T) {
-	cfg, _, _ := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 5)...)
+	cfg, _, _ := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 5)...)
 	for _, fromStart := range []bool{true, false} {
 		ctx, cancel := context.WithCancel(context.Background())
 		seen := make(chan int64, 1000)
@@ -79,7 +77,7 @@ func TestFollow_SeesWhatComesAndLeavesOutWhatWas(t *testing.T) {
 		}()
 		var first int64 = -1
 		kafkatest.WaitFor(t, "a record", func(context.Context) bool {
-			kafkatest.Produce(t, cfg, numbered(0, 0, 1)...)
+			kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 1)...)
 			select {
 			case first = <-seen:
 				return true

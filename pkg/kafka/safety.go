@@ -167,7 +167,7 @@ func Findings(ctx context.Context, cfg Config, laptop, withBrokers bool) ([]Find
 		return nil, err
 	}
 	defer a.Close()
-	have, declared, err := a.cluster(ctx)
+	have, declared, err := readCluster(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -175,20 +175,20 @@ func Findings(ctx context.Context, cfg Config, laptop, withBrokers bool) ([]Find
 	if !withBrokers {
 		return out, nil
 	}
-	b, err := a.brokers(ctx)
+	b, err := readBrokers(ctx, a)
 	if err != nil {
 		return out, err
 	}
 	return append(out, findBrokers(b, laptop)...), nil
 }
 
-func (a *Admin) brokers(ctx context.Context) (brokers, error) {
+func readBrokers(ctx context.Context, a *Admin) (brokers, error) {
 	b := brokers{configs: map[int32]map[string]string{}}
-	list, err := a.kadm.ListBrokers(ctx)
+	list, err := a.KAdm().ListBrokers(ctx)
 	if err != nil {
 		return b, fmt.Errorf("kafka: list brokers: %w", err)
 	}
-	answer, err := a.kadm.DescribeBrokerConfigs(ctx, list.NodeIDs()...)
+	answer, err := a.KAdm().DescribeBrokerConfigs(ctx, list.NodeIDs()...)
 	if err != nil {
 		return b, fmt.Errorf("kafka: describe the brokers' configuration: %w", err)
 	}
@@ -208,22 +208,6 @@ func (a *Admin) brokers(ctx context.Context) (brokers, error) {
 	}
 	b.internal, err = a.Topics(ctx, "__consumer_offsets", "__transaction_state")
 	return b, err
-}
-
-// Versions returns what each broker's protocol is taken for, such as "v4.3", by node id.
-func (a *Admin) Versions(ctx context.Context) (map[int32]string, error) {
-	answer, err := a.kadm.ApiVersions(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("kafka: ask for versions: %w", err)
-	}
-	out := make(map[int32]string, len(answer))
-	for id, v := range answer {
-		if v.Err != nil {
-			return nil, fmt.Errorf("kafka: ask broker %d for its versions: %w", id, v.Err)
-		}
-		out[id] = v.VersionGuess()
-	}
-	return out, nil
 }
 
 // CheckTopics fails, naming every finding and what repairs it, unless the declared topics exist, with settings that lose nothing and

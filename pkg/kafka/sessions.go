@@ -32,7 +32,7 @@ func Sessions(ctx context.Context, log *slog.Logger, slot string, failed func(er
 		wait := backoff.Doubling(200*time.Millisecond, 5*time.Second, failures)
 		failures++
 		log.Warn("session ended; a new one begins from what is committed", "err", err, "backoff", wait)
-		if sleep(ctx, wait) != nil {
+		if backoff.Wait(ctx, wait) != nil {
 			return nil
 		}
 	}

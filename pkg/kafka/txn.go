@@ -11,11 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-)
 
-// TxnTimeout is transaction.timeout.ms of the engine's transactions: how long the readers of a partition wait for a writer that died
-// in the middle. It is far above what a transaction takes (100 ms) and below what people notice as an outage.
-const TxnTimeout = 10 * time.Second
+	"github.com/neuronx/engine/pkg/backoff"
+)
 
 // ErrFenced says that another process opened a session under the same transactional id.
 var ErrFenced = errors.New("kafka: another process uses this transactional id")
@@ -333,7 +331,7 @@ func (s *TxnSession) StableOffset(ctx context.Context, partition int32) (Committ
 		if !errors.Is(err, kerr.UnstableOffsetCommit) {
 			return c, err
 		}
-		if serr := sleep(ctx, 20*time.Millisecond); serr != nil {
+		if serr := backoff.Wait(ctx, 20*time.Millisecond); serr != nil {
 			return c, fmt.Errorf("kafka: committed offset of %s-%d: %w: %w", s.cfg.Topic, partition, err, serr)
 		}
 	}

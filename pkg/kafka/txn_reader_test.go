@@ -14,8 +14,8 @@ import (
 )
 
 func TestPartitionReader_SaysWhatOfADecompressionBombItDoesNotReadAndReadsOn(t *testing.T) {
-	cfg, _, _ := broker(t, 1)
-	kafkatest.Produce(t, cfg, numbered(0, 0, 2)...)
+	cfg, _, _ := kafkatest.StartTopic(t, 1)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 2)...)
 	bomb := make([]*kafka.Record, 3)
 	for i := range bomb {
 		bomb[i] = &kafka.Record{Topic: "t", Key: fmt.Append(nil, "k", i), Value: make([]byte, 60<<20)}
@@ -23,7 +23,7 @@ func TestPartitionReader_SaysWhatOfADecompressionBombItDoesNotReadAndReadsOn(t *
 	for _, size := range []int{1, 2} { // a batch of the client's own is bounded in bytes
 		oneBatch(t, cfg, kgo.ProducerBatchCompression(kgo.ZstdCompression()), "", kgo.TryCommit, bomb[size-1:size*2-1]...)
 	}
-	kafkatest.Produce(t, cfg, numbered(0, 5, 2)...)
+	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 5, 2)...)
 	r, err := kafka.NewPartitionReader(cfg, "t")
 	if err != nil {
 		t.Fatal(err)

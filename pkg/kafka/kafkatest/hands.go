@@ -17,11 +17,22 @@ import (
 // Abort writes records to the partitions that they name, in a transaction that is aborted.
 func Abort(t testing.TB, cfg kafka.Config, transactionalID string, recs ...*kafka.Record) {
 	t.Helper()
+	transact(t, cfg, transactionalID, kgo.TryAbort, recs)
+}
+
+// Commit is Abort, but for the transaction's end.
+func Commit(t testing.TB, cfg kafka.Config, transactionalID string, recs ...*kafka.Record) {
+	t.Helper()
+	transact(t, cfg, transactionalID, kgo.TryCommit, recs)
+}
+
+func transact(t testing.TB, cfg kafka.Config, transactionalID string, end kgo.TransactionEndTry, recs []*kafka.Record) {
+	t.Helper()
 	client := open(t, cfg, kgo.TransactionalID(transactionalID), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	if err := errors.Join(client.BeginTransaction(), client.ProduceSync(ctx, recs...).FirstErr(), client.EndTransaction(ctx, kgo.TryAbort)); err != nil {
+	if err := errors.Join(client.BeginTransaction(), client.ProduceSync(ctx, recs...).FirstErr(), client.EndTransaction(ctx, end)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -50,6 +51,27 @@ func StartCluster(t testing.TB) (kafka.Config, *Cluster) {
 func StartEmpty(t testing.TB) (kafka.Config, *Cluster) {
 	t.Helper()
 	return StartBrokers(t, 1)
+}
+
+// StartTopic runs an in-memory broker that has one topic, "t", for the time of the test.
+func StartTopic(t testing.TB, partitions int32) (kafka.Config, *Cluster, *kafka.Admin) {
+	t.Helper()
+	cfg, c := StartEmpty(t)
+	if err := c.CreateTopic("t", partitions, nil); err != nil {
+		t.Fatal(err)
+	}
+	admin := openAdmin(t, cfg)
+	t.Cleanup(admin.Close)
+	return cfg, c, admin
+}
+
+// Numbered are n records for a partition of the topic "t", whose values are the numbers from first on.
+func Numbered(partition int32, first, n int) []*kafka.Record {
+	var recs []*kafka.Record
+	for i := range n {
+		recs = append(recs, &kafka.Record{Topic: "t", Partition: partition, Value: []byte(fmt.Sprint(first + i))})
+	}
+	return recs
 }
 
 // StartBrokers is StartEmpty with so many brokers.
