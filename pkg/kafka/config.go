@@ -40,9 +40,9 @@ type Config struct {
 	Log    *slog.Logger // gets what the client library says, at debug level, and what a reader finds it to have left out; nil: nobody
 }
 
-// options are what every client of the engine shares; a role adds its own. This is the only place where clients are
+// Options are what every client of the engine shares; a role adds its own. This is the only place where clients are
 // configured, so that what was learnt the hard way is written once.
-func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
+func (c Config) Options(role ...kgo.Opt) ([]kgo.Opt, error) {
 	if len(c.Brokers) == 0 {
 		return nil, errors.New("kafka: no brokers configured")
 	}
@@ -69,12 +69,12 @@ func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
 	return append(append(opts, security...), role...), nil
 }
 
-// producing are the options of every producer, transactional ones included.
+// Producing are the options of every producer, transactional ones included.
 //
 // Idempotence stays on and records are never given up or cancelled: RecordRetries, RecordDeliveryTimeout,
 // AllowIdempotentProduceCancellation and cancelled produce contexts are all left out, because giving up one record of an
 // idempotent sequence let a later one be acknowledged without being written (franz-go #1484).
-func producing(linger time.Duration) []kgo.Opt {
+func Producing(linger time.Duration) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerLinger(linger),
@@ -82,7 +82,8 @@ func producing(linger time.Duration) []kgo.Opt {
 	}
 }
 
-func sortPartitions(tps []TopicPartition) {
+// SortPartitions sorts by topic and partition.
+func SortPartitions(tps []TopicPartition) {
 	slices.SortFunc(tps, func(a, b TopicPartition) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})

@@ -29,8 +29,8 @@ func (c Committed) Ours() bool {
 	return ok && (offset == "" || offset == strconv.FormatInt(c.Offset, 10) && (c.Group == "" || c.Group == group))
 }
 
-// marked reports whether a commit is ours and says so in the form of this release.
-func (c Committed) marked() bool {
+// Marked reports whether a commit is ours and says so in the form of this release.
+func (c Committed) Marked() bool {
 	_, offset, _ := c.mark()
 	return offset != "" && c.Ours()
 }
@@ -49,8 +49,8 @@ func (c Committed) mark() (group, offset string, ok bool) {
 	return "", "", true
 }
 
-// markOf is a commit's metadata, which the member gives as "nx1:<slot>:<log id>".
-func markOf(metadata, group string, offset int64) string {
+// MarkOf is a commit's metadata, which the member gives as "nx1:<slot>:<log id>".
+func MarkOf(metadata, group string, offset int64) string {
 	at := strings.LastIndexByte(metadata, ':')
 	if at < 0 {
 		return metadata

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // Abort writes records to the partitions that they name, in a transaction that is aborted.
@@ -56,9 +57,9 @@ func Raw(t testing.TB, cfg kafka.Config, topic string) (lines []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	admin := openAdmin(t, cfg)
-	defer admin.Close()
-	ends, err := admin.EndOffsets(ctx, kafka.ReadUncommitted, topic)
+	adm := openAdmin(t, cfg)
+	defer adm.Close()
+	ends, err := adm.EndOffsets(ctx, admin.ReadUncommitted, topic)
 	if err != nil {
 		t.Fatal(err)
 	}

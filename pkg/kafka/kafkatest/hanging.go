@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // Hanging says which open transactions are left behind: a record on each partition, and a group's offset for one if Group is set.
@@ -66,12 +67,12 @@ func (h hanger) remember(cfg kafka.Config, partitions []kafka.TopicPartition) {
 		h.t.Fatal(err)
 	}
 	defer client.Close()
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	defer admin.Close()
-	at, err := admin.TxnStatePartition(h.t.Context(), h.id)
+	defer adm.Close()
+	at, err := adm.TxnStatePartition(h.t.Context(), h.id)
 	if err != nil {
 		h.t.Fatal(err)
 	}
