@@ -18,6 +18,7 @@ import (
 
 	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // diagnosis is what doctor says of one check.
@@ -60,9 +61,9 @@ func TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid(t *testing.T) {
 	secret := func(user string) string { return filepath.Join(c.Dir, user+".kafka-password") }
 	wrong := filepath.Join(c.Dir, "wrong-password")
 	cluster.Must(t, os.WriteFile(wrong, []byte("wrong-secret\n"), 0o600))
-	admin, err := kafka.NewAdmin(c.Kafka)
+	adminClient, err := admin.New(c.Kafka)
 	cluster.Must(t, err)
-	t.Cleanup(admin.Close)
+	t.Cleanup(adminClient.Close)
 
 	t.Run("the operators' user", func(t *testing.T) {
 		found, text := doctorAs(t, c, "neuronx_ops", secret("neuronx_ops"))
@@ -103,7 +104,7 @@ func TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid(t *testing.T) {
 		const user = "neuronx_test_look"
 		file := secret(user)
 		cluster.Must(t, os.WriteFile(file, []byte("look-secret\n"), 0o600))
-		adm := admin.KAdm()
+		adm := adminClient.KAdm()
 		_, err := adm.AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{User: user, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: "look-secret"}})
 		cluster.Must(t, err)
 		b := kadm.NewACLs().Allow("User:"+user).AllowHosts("*").ResourcePatternType(kadm.ACLPatternPrefixed).Operations(kadm.OpRead, kadm.OpDescribe).Topics("neuronx.").Groups("neuronx.").TransactionalIDs("neuronx.")
@@ -136,7 +137,7 @@ func TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid(t *testing.T) {
 			t.Error("doctor shows the password")
 		}
 	})
-	t.Run("a password that is changed under a process", func(t *testing.T) { changePassword(ctx, t, c, admin.KAdm()) })
+	t.Run("a password that is changed under a process", func(t *testing.T) { changePassword(ctx, t, c, adminClient.KAdm()) })
 	for _, s := range []struct {
 		program string
 		args    []string

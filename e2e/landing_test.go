@@ -25,7 +25,10 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/services/ingest/landing"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 	"github.com/neuronx/engine/services/neuronx/cli"
@@ -62,7 +65,7 @@ func startSecure(t *testing.T) *secure {
 	s.must(cluster.Wipe(ctx, s.admin))
 	dir := t.TempDir()
 	_, err := provision.Run(ctx, provision.Options{
-		Kafka: s.admin, Topics: kafka.ProvisionOptions{Partitions: cluster.Partitions, ReplicationFactor: 1, Laptop: true}, Secrets: dir, Users: true, Execute: true,
+		Kafka: s.admin, Topics: topology.Options{Partitions: cluster.Partitions, ReplicationFactor: 1, Laptop: true}, Secrets: dir, Users: true, Execute: true,
 	})
 	s.must(err)
 	secret, err := os.ReadFile(filepath.Join(dir, "neuronx_ingest.kafka-password"))
@@ -174,14 +177,14 @@ func (s *secure) produce(cfg kafka.Config, recs []*kafka.Record) error {
 // count reads the committed records of a topic and counts those of a tenant whose id begins so, by id.
 func (s *secure) count(ctx context.Context, topic, tenant, prefix string) (map[string]int, []*kafka.Record) {
 	s.t.Helper()
-	a, err := kafka.NewAdmin(s.admin)
+	a, err := admin.New(s.admin)
 	s.must(err)
 	defer a.Close()
-	ends, err := a.EndOffsets(ctx, kafka.ReadCommitted, topic)
+	ends, err := a.EndOffsets(ctx, admin.ReadCommitted, topic)
 	s.must(err)
 	ids, recs := map[string]int{}, []*kafka.Record(nil)
 	for tp, end := range ends {
-		s.must(kafka.ReadRange(ctx, s.admin, topic, tp.Partition, 0, end, func(r *kafka.Record) error {
+		s.must(read.Range(ctx, s.admin, topic, tp.Partition, 0, end, func(r *kafka.Record) error {
 			if id, _ := kafka.Header(r, "ce_id"); string(r.Key) == tenant && strings.HasPrefix(id, prefix) {
 				ids[id]++
 				recs = append(recs, r)

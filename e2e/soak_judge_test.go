@@ -15,6 +15,7 @@ import (
 	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/e2e/soak"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // judge waits until all is at rest and lets the checker decide, with what every client saw.
@@ -103,7 +104,7 @@ func (s *soaked) check(ctx context.Context) []checker.Violation {
 // settled waits until every consumer has all that the log holds, which the watch has read along.
 func (s *soaked) settled(ctx context.Context) error {
 	return cluster.Eventually(ctx, 10*time.Minute, func(ctx context.Context) error {
-		ends, err := s.admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicIngress)
+		ends, err := s.admin.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicIngress)
 		if err != nil {
 			return err
 		}

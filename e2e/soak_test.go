@@ -21,6 +21,7 @@ import (
 	"github.com/neuronx/engine/e2e/soak"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // What a soak is.
@@ -90,7 +91,7 @@ type soaked struct {
 	brokers *soak.Brokers
 	watch   *soak.Watch
 	encode  func(map[string]string) ([]byte, error)
-	admin   *kafka.Admin
+	admin   *admin.Client
 	report  soakReport
 	stats   map[string]*load.Stats
 }
@@ -163,7 +164,7 @@ func (s *soaked) open(ctx context.Context) {
 		body, err := schema.EncodeMap(values)
 		return event.Frame(id, body), err
 	}
-	s.admin, err = kafka.NewAdmin(s.c.Kafka)
+	s.admin, err = admin.New(s.c.Kafka)
 	noError(t, err)
 	noError(t, s.makeLandings(ctx))
 	h, err := checker.CreateHistory(filepath.Join(s.dir, "history-probe.jsonl"))

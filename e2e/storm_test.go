@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // echoRule answers each update of a lead with a change that the CRM answers with an update, as its webhooks do.
@@ -106,7 +107,7 @@ func TestStorm_ALoopThroughTheCRMEndsAndItsFactsStay(t *testing.T) {
 // webhooks plays the CRM: for each change of the loud lead that it is told, it sends a fact of its own. It returns how many.
 func (l *loop) webhooks(ctx context.Context) int {
 	n := 0
-	_ = kafka.Follow(ctx, l.c.Kafka, kafka.TopicEvents, true, func(rec *kafka.Record) error {
+	_ = read.Follow(ctx, l.c.Kafka, kafka.TopicEvents, true, func(rec *kafka.Record) error {
 		e, err := kafka.ParseRecorded(rec)
 		if err != nil || e.Type != "lead.contacted" || e.Subject != "lead/loud" {
 			return err

@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // marker is a header of every record that is sent to a landing topic. What the forwarder hands on unsigned, because it can't be read, names no
@@ -23,12 +24,12 @@ const nobody = "nobody"
 
 // openLandings makes landing topics without users and rights: the broker has no authorizer.
 func (p *Player) openLandings(ctx context.Context, c *cluster.Cluster) error {
-	admin, err := kafka.NewAdmin(c.Kafka)
+	adm, err := admin.New(c.Kafka)
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
-	as, err := cluster.LandingConfigs(ctx, admin)
+	defer adm.Close()
+	as, err := cluster.LandingConfigs(ctx, adm)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // Tape follows the log and the dead letters and remembers what was admitted when, and what was refused by which code.
@@ -38,8 +39,8 @@ func (t *Tape) Run(ctx context.Context, cfg kafka.Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 2)
-	go func() { done <- kafka.Follow(ctx, cfg, kafka.TopicEvents, true, t.event) }()
-	go func() { done <- kafka.Follow(ctx, cfg, kafka.TopicDeadLetter, true, t.letter) }()
+	go func() { done <- read.Follow(ctx, cfg, kafka.TopicEvents, true, t.event) }()
+	go func() { done <- read.Follow(ctx, cfg, kafka.TopicDeadLetter, true, t.letter) }()
 	err := <-done
 	t.change(func() { t.failed = err })
 	cancel()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 const (
@@ -119,7 +120,7 @@ func (b *bench) sampleDoor(ctx context.Context, ours processLike, address, file 
 	}
 	var all []stored
 	for p := range to {
-		if err := kafka.ReadRange(ctx, b.c.Kafka, kafka.TopicIngress, p, from[p], to[p], func(r *kafka.Record) error {
+		if err := read.Range(ctx, b.c.Kafka, kafka.TopicIngress, p, from[p], to[p], func(r *kafka.Record) error {
 			all = append(all, stored{string(r.Key), r.Headers, r.Value})
 			return nil
 		}); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/e2e/load"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 )
 
@@ -174,7 +175,7 @@ func (b *bench) fill(ctx context.Context, n int) (from, to map[int32]int64, err 
 }
 
 func (b *bench) ends(ctx context.Context, topic string) (map[int32]int64, error) {
-	ends, err := b.admin.EndOffsets(ctx, kafka.ReadUncommitted, topic)
+	ends, err := b.admin.EndOffsets(ctx, admin.ReadUncommitted, topic)
 	if err != nil {
 		return nil, err
 	}

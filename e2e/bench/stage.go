@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/e2e/cluster"
 	"github.com/neuronx/engine/e2e/load"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/embedded"
 )
 
@@ -31,7 +32,7 @@ type bench struct {
 	c          *cluster.Cluster
 	tenants    []load.Tenant
 	adm        *kadm.Client
-	admin      *kafka.Admin
+	admin      *admin.Client
 	maker      *maker
 	meter      meter
 	conditions string
@@ -66,7 +67,7 @@ func open(ctx context.Context, t *scope, o options) (*bench, error) {
 	}
 	t.Cleanup(client.Close)
 	b.adm = kadm.NewClient(client)
-	if b.admin, err = kafka.NewAdmin(b.c.Kafka); err != nil {
+	if b.admin, err = admin.New(b.c.Kafka); err != nil {
 		return nil, err
 	}
 	t.Cleanup(b.admin.Close)

@@ -23,6 +23,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/embedded"
 	"github.com/neuronx/engine/services/neuronx/provision"
@@ -121,13 +122,13 @@ func Start(t testing.TB, o Options) *Cluster {
 		_ = embedded.Remove(context.Background(), c.postgresDir) // the server's user may have it elsewhere
 	})
 	_, err = provision.Run(ctx, provision.Options{
-		Kafka: c.Kafka, Topics: kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: c.replicas(), Laptop: c.replicas() < 3},
+		Kafka: c.Kafka, Topics: topology.Options{Partitions: Partitions, ReplicationFactor: c.replicas(), Laptop: c.replicas() < 3},
 		AdminURL: app.Secret(c.Postgres.AdminURL()), Passwords: c.Postgres.Passwords(), Execute: true,
 	})
 	must(t, err)
 	if c.secure {
 		_, err = provision.Run(ctx, provision.Options{
-			Kafka: c.Kafka, Topics: kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: 1, Laptop: true}, Secrets: c.Dir, Users: true, Execute: true,
+			Kafka: c.Kafka, Topics: topology.Options{Partitions: Partitions, ReplicationFactor: 1, Laptop: true}, Secrets: c.Dir, Users: true, Execute: true,
 		})
 		must(t, err)
 	}

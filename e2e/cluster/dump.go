@@ -15,6 +15,8 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/services/projector"
 	"github.com/neuronx/engine/services/projector/fold"
 )
@@ -53,12 +55,12 @@ func (c *Cluster) DeadLetters(ctx context.Context, partitions ...int32) ([]check
 }
 
 func (c *Cluster) read(ctx context.Context, topic string, partitions []int32, fn func(*kafka.Record) error) error {
-	adm, err := kafka.NewAdmin(c.Kafka)
+	adm, err := admin.New(c.Kafka)
 	if err != nil {
 		return err
 	}
 	defer adm.Close()
-	ends, err := adm.EndOffsets(ctx, kafka.ReadCommitted, topic)
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, topic)
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,7 @@ func (c *Cluster) read(ctx context.Context, topic string, partitions []int32, fn
 		if len(partitions) > 0 && !slices.Contains(partitions, p) {
 			continue
 		}
-		if err := kafka.ReadRange(ctx, c.Kafka, topic, p, 0, ends[kafka.TopicPartition{Topic: topic, Partition: p}], fn); err != nil {
+		if err := read.Range(ctx, c.Kafka, topic, p, 0, ends[kafka.TopicPartition{Topic: topic, Partition: p}], fn); err != nil {
 			return err
 		}
 	}
@@ -119,7 +121,7 @@ func whose(column string) string { return ` WHERE $1::text[] IS NULL OR ` + colu
 
 // Durable collects what I10 is decided by: a group's committed offsets and what is on disk below them.
 func (c *Cluster) Durable(ctx context.Context, group string) (d checker.Dump, err error) {
-	adm, err := kafka.NewAdmin(c.Kafka)
+	adm, err := admin.New(c.Kafka)
 	if err != nil {
 		return d, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // Brokers are those of NEURONX_TEST_KAFKA_BROKERS; without it the end-to-end tests can't run, which is an error.
@@ -49,12 +50,12 @@ func Wipe(ctx context.Context, cfg kafka.Config) error { return wipe(ctx, cfg, f
 // wipe deletes every topic and group of the engine and waits until they are gone. What others write, landing topics and the
 // registry's, may be left.
 func wipe(ctx context.Context, cfg kafka.Config, onlyOwn bool) error {
-	admin, err := kafka.NewAdmin(cfg)
+	adminClient, err := admin.New(cfg)
 	if err != nil {
 		return fmt.Errorf("wipe Kafka: %w", err)
 	}
-	defer admin.Close()
-	adm := admin.KAdm()
+	defer adminClient.Close()
+	adm := adminClient.KAdm()
 	for {
 		topics, err := adm.ListTopics(ctx)
 		if err != nil {
@@ -126,7 +127,7 @@ func ConsumerGroups(ctx context.Context, args ...string) (string, error) {
 
 // Joined waits until a group has so many members, each with its share of the partitions, and all partitions have an owner.
 func (c *Cluster) Joined(ctx context.Context, group string, members int) error {
-	adm, err := kafka.NewAdmin(c.Kafka)
+	adm, err := admin.New(c.Kafka)
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // LandingConfigs are the settings with which `neuronx tenant kafka-access` makes a landing topic: those of ingress. A test makes the topic alone,
 // without user and rights, where its broker has no authorizer.
-func LandingConfigs(ctx context.Context, admin *kafka.Admin) (map[string]*string, error) {
-	of, err := admin.TopicConfigs(ctx, kafka.TopicIngress)
+func LandingConfigs(ctx context.Context, adm *admin.Client) (map[string]*string, error) {
+	of, err := adm.TopicConfigs(ctx, kafka.TopicIngress)
 	if err != nil {
 		return nil, err
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/neuronx/provision"
@@ -69,7 +69,7 @@ func (c *Cluster) LoseLog(ctx context.Context) error {
 func (c *Cluster) provision(ctx context.Context) error {
 	// Again: a broker whose answer came too late has made a topic that the next try finds.
 	return Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
-		_, err := kafka.Provision(ctx, c.Kafka, kafka.ProvisionOptions{Partitions: Partitions, ReplicationFactor: c.replicas(), Laptop: c.replicas() < 3})
+		_, err := topology.Provision(ctx, c.Kafka, topology.Options{Partitions: Partitions, ReplicationFactor: c.replicas(), Laptop: c.replicas() < 3})
 		return err
 	})
 }
@@ -85,7 +85,7 @@ func (c *Cluster) Anew(ctx context.Context, partitions int32) error {
 	}
 	return Eventually(ctx, time.Minute, func(ctx context.Context) error {
 		_, err := provision.Run(ctx, provision.Options{
-			Kafka: c.Kafka, Topics: kafka.ProvisionOptions{Partitions: partitions, ReplicationFactor: c.replicas(), Laptop: c.replicas() < 3},
+			Kafka: c.Kafka, Topics: topology.Options{Partitions: partitions, ReplicationFactor: c.replicas(), Laptop: c.replicas() < 3},
 			AdminURL: app.Secret(c.Postgres.AdminURL()), Passwords: c.Postgres.Passwords(), Execute: true,
 		})
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // Replays reads what the tenants' streams say of resets, in the order in which they began.
@@ -185,7 +186,7 @@ func (r *Reset) Back(ctx context.Context, limit time.Duration) (time.Duration, e
 }
 
 func (c *Cluster) committed(ctx context.Context, group string) (map[kafka.TopicPartition]kafka.Committed, error) {
-	adm, err := kafka.NewAdmin(c.Kafka)
+	adm, err := admin.New(c.Kafka)
 	if err != nil {
 		return nil, err
 	}

@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // Settled waits until everything that was put into the doors is judged, every consumer has everything that is in the log, and every outbox
 // and ledger is at rest.
 func (c *Cluster) Settled(ctx context.Context, limit time.Duration) error {
-	adm, err := kafka.NewAdmin(c.Kafka)
+	adm, err := admin.New(c.Kafka)
 	if err != nil {
 		return err
 	}
@@ -43,7 +45,7 @@ func (c *Cluster) Settled(ctx context.Context, limit time.Duration) error {
 
 // judgedUpTo returns the ends of the log when nothing is on its way into it: every record of a landing topic is forwarded, every record of
 // the door is judged, and no transaction is open.
-func (c *Cluster) judgedUpTo(ctx context.Context, adm *kafka.Admin) (map[kafka.TopicPartition]int64, error) {
+func (c *Cluster) judgedUpTo(ctx context.Context, adm *admin.Client) (map[kafka.TopicPartition]int64, error) {
 	landing, err := adm.LandingTopics(ctx)
 	if err != nil {
 		return nil, err
@@ -56,11 +58,11 @@ func (c *Cluster) judgedUpTo(ctx context.Context, adm *kafka.Admin) (map[kafka.T
 	if err := c.taken(ctx, adm, kafka.GroupSequencer, kafka.TopicIngress); err != nil {
 		return nil, err
 	}
-	stable, err := adm.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
+	stable, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents)
 	if err != nil {
 		return nil, err
 	}
-	ends, err := adm.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicEvents)
+	ends, err := adm.EndOffsets(ctx, admin.ReadUncommitted, kafka.TopicEvents)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +73,8 @@ func (c *Cluster) judgedUpTo(ctx context.Context, adm *kafka.Admin) (map[kafka.T
 }
 
 // taken is nil when a group has committed offsets beyond every committed record of a topic. Control records may lie above them.
-func (c *Cluster) taken(ctx context.Context, adm *kafka.Admin, group, topic string) error {
-	ends, err := adm.EndOffsets(ctx, kafka.ReadCommitted, topic)
+func (c *Cluster) taken(ctx context.Context, adm *admin.Client, group, topic string) error {
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, topic)
 	if err != nil {
 		return err
 	}
@@ -87,7 +89,7 @@ func (c *Cluster) taken(ctx context.Context, adm *kafka.Admin, group, topic stri
 	for tp, end := range ends {
 		from := max(starts[tp], committed[tp].Offset)
 		n := 0
-		err := kafka.ReadRange(ctx, c.Kafka, topic, tp.Partition, from, end, func(*kafka.Record) error { n++; return nil })
+		err := read.Range(ctx, c.Kafka, topic, tp.Partition, from, end, func(*kafka.Record) error { n++; return nil })
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/services/archiver"
 	"github.com/neuronx/engine/services/ingest"
 	"github.com/neuronx/engine/services/neuronx/provision"
@@ -44,7 +45,7 @@ func TestContainers_WhatIsSentToKafkaIsInTheArchiveOnceAndInOrder(t *testing.T) 
 	runTopicsScript(ctx, t, broker)
 	secrets := filepath.Join(t.TempDir(), "secrets")
 	changes, err := provision.Run(ctx, provision.Options{
-		Kafka: cfg, Topics: kafka.ProvisionOptions{Partitions: 6, ReplicationFactor: 1, Laptop: true},
+		Kafka: cfg, Topics: topology.Options{Partitions: 6, ReplicationFactor: 1, Laptop: true},
 		AdminURL: app.Secret(adminURL), Secrets: secrets, Execute: true,
 	})
 	must(t, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 const (
@@ -345,7 +346,7 @@ func (s *catcher) scan(ctx context.Context, r Row) ([]event.Recorded, error) {
 	end := s.next[tp]
 	s.mu.Unlock()
 	var events []event.Recorded
-	err = kafka.ReadRange(ctx, s.c.cfg.Kafka, tp.Topic, tp.Partition, starts[tp], end, func(rec *kafka.Record) error {
+	err = read.Range(ctx, s.c.cfg.Kafka, tp.Topic, tp.Partition, starts[tp], end, func(rec *kafka.Record) error {
 		if string(rec.Key) != r.TenantID {
 			return nil
 		}

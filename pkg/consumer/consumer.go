@@ -19,6 +19,8 @@ import (
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/group"
 )
 
 // Archive is where missing sequences come from. *archive.Reader is one.
@@ -68,7 +70,7 @@ type Consumer struct {
 	batches atomic.Int64 // written
 
 	mu    sync.Mutex
-	group *kafka.Group
+	group *group.Consumer
 }
 
 // New checks the configuration.
@@ -173,8 +175,8 @@ type session struct {
 	c      *Consumer
 	log    *slog.Logger
 	topics []string
-	admin  *kafka.Admin
-	group  *kafka.Group
+	admin  *admin.Client
+	group  *group.Consumer
 	recent recent
 	logs   lineage // a reseed needs an empty group, so it does not change under a member
 
@@ -197,13 +199,13 @@ type session struct {
 //	archive ──> catchUp, one a feed ──> one transaction a tenant and chunk
 //	resets  ──> runResets ──> ResetHandler
 func (c *Consumer) join(ctx context.Context) error {
-	admin, err := kafka.NewAdmin(c.cfg.Kafka)
+	adm, err := admin.New(c.cfg.Kafka)
 	if err != nil {
 		return app.Fatal(fmt.Errorf("open admin client: %w", err))
 	}
-	defer admin.Close()
+	defer adm.Close()
 	s := &session{
-		c: c, log: c.cfg.Log.With("consumer", c.cfg.Name), topics: []string{kafka.TopicEvents}, admin: admin,
+		c: c, log: c.cfg.Log.With("consumer", c.cfg.Name), topics: []string{kafka.TopicEvents}, admin: adm,
 		recent: recent{events: map[string][]event.Recorded{}}, failed: time.Now(),
 		next: map[kafka.TopicPartition]int64{}, logIDs: map[kafka.TopicPartition]string{}, putBack: map[kafka.TopicPartition]bool{},
 	}
@@ -222,7 +224,7 @@ func (c *Consumer) join(ctx context.Context) error {
 	if c.cfg.DeadLetters {
 		s.topics = append(s.topics, kafka.TopicDeadLetter)
 	}
-	s.group, err = kafka.NewGroup(kafka.GroupConfig{
+	s.group, err = group.New(group.Config{
 		Config: c.cfg.Kafka, Group: c.cfg.Name, Topics: s.topics, MaxRecords: c.cfg.MaxBatch, Log: c.cfg.Log, Reg: c.cfg.Reg,
 		Resume: s.resume, Metadata: s.metadata,
 	})
@@ -250,7 +252,7 @@ func (c *Consumer) join(ctx context.Context) error {
 
 var errLeft = errors.New("left the group")
 
-func (c *Consumer) setGroup(g *kafka.Group) {
+func (c *Consumer) setGroup(g *group.Consumer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.group = g

@@ -13,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 )
@@ -269,14 +270,14 @@ func TestRun_LeavesTheGroupAfterTheRetryBudgetAndComesBack(t *testing.T) {
 	}}
 	cfg := f.config()
 	cfg.RetryBudget, cfg.Ready = 300*time.Millisecond, app.NewReadiness()
-	admin, err := kafka.NewAdmin(f.kafka)
+	adm, err := admin.New(f.kafka)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	f.start(cfg, h)
 	members := func(ctx context.Context) int {
-		g, err := admin.DescribeGroup(ctx, kafka.GroupProjector)
+		g, err := adm.DescribeGroup(ctx, kafka.GroupProjector)
 		if err != nil {
 			return -1
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
@@ -183,12 +184,12 @@ func (f *fixture) wantApplied(tenant string, generation, n int64) {
 // committed is what the group has for a partition of the log.
 func (f *fixture) committed(partition int32) kafka.Committed {
 	f.t.Helper()
-	admin, err := kafka.NewAdmin(f.kafka)
+	adm, err := admin.New(f.kafka)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	defer admin.Close()
-	all, err := admin.Committed(context.Background(), kafka.GroupProjector)
+	defer adm.Close()
+	all, err := adm.Committed(context.Background(), kafka.GroupProjector)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -198,12 +199,12 @@ func (f *fixture) committed(partition int32) kafka.Committed {
 // resetOffset does what Kafka's own tool does: it commits without metadata, for an empty group.
 func (f *fixture) resetOffset(partition int32, to int64, metadata string) {
 	f.t.Helper()
-	admin, err := kafka.NewAdmin(f.kafka)
+	adm, err := admin.New(f.kafka)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	defer admin.Close()
-	err = admin.Commit(context.Background(), kafka.GroupProjector, map[kafka.TopicPartition]kafka.Committed{
+	defer adm.Close()
+	err = adm.Commit(context.Background(), kafka.GroupProjector, map[kafka.TopicPartition]kafka.Committed{
 		{Topic: kafka.TopicEvents, Partition: partition}: {Offset: to, Metadata: metadata, Present: true}})
 	if err != nil {
 		f.t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/kafka/registry/registrytest"
 	"github.com/neuronx/engine/pkg/postgres"
@@ -172,18 +173,18 @@ func TestService_WaitsForPostgresAwayStalledAndFullAndAppliesEachEventOnce(t *te
 func TestService_ComesBackWhenKafkaWasAwayForLongerThanItsSessionAndAppliesEachEventOnce(t *testing.T) {
 	t.Parallel()
 	o := newOutage(t)
-	admin, err := kafka.NewAdmin(o.kafka)
+	adm, err := admin.New(o.kafka)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	o.serve()
 	o.write(o.next("acme", 5)...)
 	o.await("acme", 1, 5, consumer.Live)
 	o.link.Block(o.kafka.Brokers[0])
 	o.write(o.next("acme", 5)...)
 	kafkatest.WaitFor(t, "the group has put the member out", func(ctx context.Context) bool {
-		g, err := admin.DescribeGroup(ctx, kafka.GroupProjector)
+		g, err := adm.DescribeGroup(ctx, kafka.GroupProjector)
 		return err == nil && len(g.Members) == 0
 	})
 	o.alive()

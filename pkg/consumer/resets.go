@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // Outcomes of a reset's side job, as neuronx.resets and engine.replay.completed have them.
@@ -235,7 +236,7 @@ func (s *session) tenantsBeyond(ctx context.Context, r Reset) ([]string, error) 
 		return all, nil
 	}
 	met := map[string]bool{}
-	err = kafka.ReadRange(ctx, s.c.cfg.Kafka, r.Topic, r.Partition, r.To, r.From, func(rec *kafka.Record) error {
+	err = read.Range(ctx, s.c.cfg.Kafka, r.Topic, r.Partition, r.To, r.From, func(rec *kafka.Record) error {
 		met[string(rec.Key)] = true
 		if len(met) > len(all) && allIn(met, all) {
 			return errEnough

@@ -14,7 +14,9 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/pkg/postgres"
 )
 
@@ -44,10 +46,10 @@ func (s *Settings) Validate() error {
 }
 
 // Service is a consumer with no settings but these as a process of its own.
-func Service(name, admin string, run func(ctx context.Context, rt *app.Runtime, s Settings) error) *app.Service {
+func Service(name, adm string, run func(ctx context.Context, rt *app.Runtime, s Settings) error) *app.Service {
 	var s Settings
 	return &app.Service{
-		Name: name, DefaultAdmin: admin, Flags: s.Bind, Validate: s.Validate,
+		Name: name, DefaultAdmin: adm, Flags: s.Bind, Validate: s.Validate,
 		Run: func(ctx context.Context, rt *app.Runtime) error { return run(ctx, rt, s) },
 	}
 }
@@ -56,7 +58,7 @@ func Service(name, admin string, run func(ctx context.Context, rt *app.Runtime, 
 type Base struct {
 	Pool       *pgxpool.Pool
 	Kafka      kafka.Config
-	Admin      *kafka.Admin
+	Admin      *admin.Client
 	Schemas    *registry.Client
 	Keys       *event.Keyring
 	Producer   *kafka.Producer
@@ -87,7 +89,7 @@ func Open(ctx context.Context, rt *app.Runtime, s Settings, sets ...postgres.Mig
 		return nil, err
 	}
 	b.closers = append(b.closers, b.Schemas.Close)
-	if b.Admin, err = kafka.NewAdmin(b.Kafka); err != nil {
+	if b.Admin, err = admin.New(b.Kafka); err != nil {
 		return nil, err
 	}
 	b.closers = append(b.closers, b.Admin.Close)
@@ -99,7 +101,7 @@ func Open(ctx context.Context, rt *app.Runtime, s Settings, sets ...postgres.Mig
 	}
 	b.closers = append(b.closers, b.Pool.Close)
 	err = rt.Wait(ctx, app.ComponentKafka, "check the topics", app.QuickAttempt, func(ctx context.Context) error {
-		if err := kafka.CheckTopics(ctx, b.Kafka, s.Laptop); err != nil {
+		if err := topology.Check(ctx, b.Kafka, s.Laptop); err != nil {
 			return err
 		}
 		topics, err := b.Admin.Topics(ctx, kafka.TopicIngress)

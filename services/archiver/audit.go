@@ -15,6 +15,8 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/postgres"
 )
 
@@ -43,7 +45,7 @@ func (a *Archiver) Reset(ctx context.Context, r consumer.Reset) error {
 	if err != nil {
 		return fmt.Errorf("audit %s/%d: %w", r.Topic, r.Partition, err)
 	}
-	if err := kafka.ReadRange(ctx, a.kafka, r.Topic, r.Partition, from, r.From, func(rec *kafka.Record) error { return audit.take(ctx, rec) }); err != nil {
+	if err := read.Range(ctx, a.kafka, r.Topic, r.Partition, from, r.From, func(rec *kafka.Record) error { return audit.take(ctx, rec) }); err != nil {
 		return fmt.Errorf("audit %s/%d: %w", r.Topic, r.Partition, err)
 	}
 	if err := audit.flush(ctx); err != nil {
@@ -87,16 +89,16 @@ func (u *auditor) report(trimmed bool, from int64) consumer.ResetReport {
 // firstOffset is where the audit begins: the operator's offset, or the start of the log when that is later. It also returns how many
 // partitions the topic has.
 func (a *Archiver) firstOffset(ctx context.Context, r consumer.Reset) (from int64, partitions int32, _ error) {
-	admin, err := kafka.NewAdmin(a.kafka)
+	adm, err := admin.New(a.kafka)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer admin.Close()
-	starts, err := admin.StartOffsets(ctx, r.Topic)
+	defer adm.Close()
+	starts, err := adm.StartOffsets(ctx, r.Topic)
 	if err != nil {
 		return 0, 0, consumer.Transient(err)
 	}
-	topics, err := admin.Topics(ctx, r.Topic)
+	topics, err := adm.Topics(ctx, r.Topic)
 	if err != nil {
 		return 0, 0, consumer.Transient(err)
 	}

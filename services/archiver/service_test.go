@@ -15,6 +15,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
@@ -94,17 +95,17 @@ const countEvents, countLetters = `SELECT count(*) FROM neuronx.tenant_events`, 
 // resetTo sets the group's offsets of a topic as a foreign tool would: without metadata.
 func (r *rig) resetTo(topic string, offset int64) {
 	r.t.Helper()
-	admin, err := kafka.NewAdmin(r.kafka)
+	adm, err := admin.New(r.kafka)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	offsets := map[kafka.TopicPartition]kafka.Committed{}
 	for p := range int32(kafkatest.Partitions) {
 		offsets[kafka.TopicPartition{Topic: topic, Partition: p}] = kafka.Committed{Offset: offset, Present: true}
 	}
 	kafkatest.WaitFor(r.t, "the group is empty and takes the reset", func(ctx context.Context) bool {
-		return admin.Commit(ctx, kafka.GroupArchiver, offsets) == nil
+		return adm.Commit(ctx, kafka.GroupArchiver, offsets) == nil
 	})
 }
 
@@ -219,13 +220,13 @@ func TestReset_BelowTheStartOfTheLogIsClamped(t *testing.T) {
 	stop := r.start()
 	r.waitCount("all events", 20, countEvents)
 	stop()
-	admin, err := kafka.NewAdmin(r.kafka)
+	adm, err := admin.New(r.kafka)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	p := kafka.PartitionFor([]byte("acme"), kafkatest.Partitions)
-	if err := admin.DeleteRecords(t.Context(), map[kafka.TopicPartition]int64{{Topic: kafka.TopicEvents, Partition: p}: 15}); err != nil {
+	if err := adm.DeleteRecords(t.Context(), map[kafka.TopicPartition]int64{{Topic: kafka.TopicEvents, Partition: p}: 15}); err != nil {
 		t.Fatal(err)
 	}
 	a := newArchiver(r.pool, r.kafka, &fakeSchemas{schema: parsed(t)}, testBox(), slog.New(slog.DiscardHandler), newMetrics(nil))

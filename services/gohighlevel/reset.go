@@ -10,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
@@ -31,7 +32,7 @@ func (h *handler) Reset(ctx context.Context, r consumer.Reset) error {
 	// What an attempt inserted before it failed is inserted, though the next one finds it there.
 	*report = consumer.ResetReport{Differences: report.Differences}
 	unreadable := 0
-	err := kafka.ReadRange(ctx, h.kafka, r.Topic, r.Partition, r.To, r.From, func(rec *kafka.Record) error {
+	err := read.Range(ctx, h.kafka, r.Topic, r.Partition, r.To, r.From, func(rec *kafka.Record) error {
 		ev, err := kafka.ParseRecorded(rec)
 		if err != nil {
 			h.log.Warn("a record of the log is no event", "partition", rec.Partition, "offset", rec.Offset, "err", err)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
 
@@ -28,8 +30,8 @@ func behind(rows map[int32]int64, committed map[kafka.TopicPartition]kafka.Commi
 // freezeIfRestored finds out, before anything is read or sent, whether Kafka is ahead of the ledger, and freezes those partitions:
 // the consumer's next commit would wipe the only trace. It returns the end of each partition, up to which the log must be read
 // before effects are sent.
-func freezeIfRestored(ctx context.Context, cfg kafka.Config, admin *kafka.Admin, q ledger.Querier, position int64, log *slog.Logger) (map[int32]int64, error) {
-	committed, err := admin.Committed(ctx, kafka.GroupGoHighLevel)
+func freezeIfRestored(ctx context.Context, cfg kafka.Config, adm *admin.Client, q ledger.Querier, position int64, log *slog.Logger) (map[int32]int64, error) {
+	committed, err := adm.Committed(ctx, kafka.GroupGoHighLevel)
 	if err != nil {
 		return nil, app.Blamed(app.ComponentKafka, err)
 	}
@@ -49,7 +51,7 @@ func freezeIfRestored(ctx context.Context, cfg kafka.Config, admin *kafka.Admin,
 		log.Error("the ledger is older than what Kafka says was read: it was restored; unsent once effects are unknown until resolved",
 			"partition", p, "effects", n, "row", rows[p])
 	}
-	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents)
 	if err != nil {
 		return nil, app.Blamed(app.ComponentKafka, err)
 	}
@@ -102,16 +104,16 @@ func (g *gate) open(ctx context.Context, owned []int32, log *slog.Logger) []int3
 	}
 	for _, p := range closed {
 		row, known := rows[p]
-		read := known && row >= g.heads[p]
-		if known && !read && row == g.last[p] {
+		readOne := known && row >= g.heads[p]
+		if known && !readOne && row == g.last[p] {
 			// Standing still below the end: only control records may be left, which move no row.
-			read, err = nothingBetween(ctx, g.kafka, p, row, g.heads[p])
+			readOne, err = nothingBetween(ctx, g.kafka, p, row, g.heads[p])
 			if err != nil {
 				log.Warn("can't see whether the log was read to its end; effects wait", "partition", p, "err", err)
 			}
 		}
 		g.last[p] = row
-		if read {
+		if readOne {
 			g.opened[p] = true
 			out = append(out, p)
 		}
@@ -124,7 +126,7 @@ func (g *gate) open(ctx context.Context, owned []int32, log *slog.Logger) []int3
 func nothingBetween(ctx context.Context, cfg kafka.Config, p int32, from, to int64) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	err := kafka.ReadRange(ctx, cfg, kafka.TopicEvents, p, from, to, func(*kafka.Record) error { return errRecord })
+	err := read.Range(ctx, cfg, kafka.TopicEvents, p, from, to, func(*kafka.Record) error { return errRecord })
 	if errors.Is(err, errRecord) {
 		return false, nil
 	}

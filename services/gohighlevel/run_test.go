@@ -17,7 +17,9 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
@@ -78,7 +80,7 @@ func newSystem(t *testing.T) *system {
 // sequence copies signed events of ingress into the log until ctx ends.
 func (s *system) sequence(ctx context.Context) {
 	seen := map[string]bool{}
-	_ = kafka.Follow(ctx, s.kafka, kafka.TopicIngress, true, func(rec *kafka.Record) error {
+	_ = read.Follow(ctx, s.kafka, kafka.TopicIngress, true, func(rec *kafka.Record) error {
 		e, err := kafka.ParseRecord(rec)
 		if err != nil {
 			s.t.Errorf("ingress holds no event: %v", err)
@@ -171,14 +173,14 @@ func TestRun_FromCommandToOutcomeOverRestartsResetAndRestore(t *testing.T) {
 	requests := len(s.crm.Requests(0, ""))
 
 	// An operator resets the group to the beginning with Kafka's own tool: nothing is sent twice, and it is told in the log.
-	admin, err := kafka.NewAdmin(s.kafka)
+	adm, err := admin.New(s.kafka)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	p := kafka.TopicPartition{Topic: kafka.TopicEvents, Partition: kafka.PartitionFor([]byte(tenant), kafkatest.Partitions)}
 	kafkatest.WaitFor(t, "the group to be empty", func(ctx context.Context) bool {
-		return admin.Commit(ctx, kafka.GroupGoHighLevel, map[kafka.TopicPartition]kafka.Committed{p: {Offset: 0, Present: true}}) == nil
+		return adm.Commit(ctx, kafka.GroupGoHighLevel, map[kafka.TopicPartition]kafka.Committed{p: {Offset: 0, Present: true}}) == nil
 	})
 	stop = s.start()
 	kafkatest.WaitFor(t, "engine.replay.completed", func(context.Context) bool {

@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/tenant"
 	httpin "github.com/neuronx/engine/services/ingest/http"
@@ -53,7 +54,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		rt.Ready.Serving(app.ComponentKafka, componentHTTP, componentDirectory)
 	}
 	err = rt.Wait(ctx, app.ComponentKafka, "check the topics", app.QuickAttempt, func(ctx context.Context) error {
-		return kafka.CheckTopics(ctx, brokers, cfg.Laptop)
+		return topology.Check(ctx, brokers, cfg.Laptop)
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
@@ -26,12 +27,12 @@ func checkLog(ctx context.Context, url string, cfg kafka.Config) error {
 	if err != nil || len(archived) == 0 {
 		return err
 	}
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
-	ids, err := admin.TopicIDs(ctx, kafka.TopicEvents)
+	defer adm.Close()
+	ids, err := adm.TopicIDs(ctx, kafka.TopicEvents)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/tenant"
@@ -156,13 +157,13 @@ func TestReset_RebuildsTablesThatWereEmptiedByHand(t *testing.T) {
 	lost := f.number(`SELECT (SELECT count(*) FROM projection.leads) + (SELECT count(*) FROM projection.funnel_daily) + (SELECT count(*) FROM projection.opportunities)`)
 	f.exec(`TRUNCATE projection.leads, projection.funnel_daily, projection.opportunities, projection.active`)
 	f.exec(`UPDATE projection.activities SET occurred_at = occurred_at + interval '1 day' WHERE activity_id = (SELECT min(activity_id) FROM projection.activities)`)
-	admin, err := kafka.NewAdmin(f.kafka)
+	adm, err := admin.New(f.kafka)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	p := kafka.PartitionFor([]byte("acme"), kafkatest.Partitions)
-	err = admin.Commit(context.Background(), kafka.GroupProjector, map[kafka.TopicPartition]kafka.Committed{
+	err = adm.Commit(context.Background(), kafka.GroupProjector, map[kafka.TopicPartition]kafka.Committed{
 		{Topic: kafka.TopicEvents, Partition: p}: {Offset: 0, Present: true}})
 	if err != nil {
 		t.Fatal(err)

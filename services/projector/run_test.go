@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/kafka/registry/registrytest"
 	"github.com/neuronx/engine/pkg/postgres"
@@ -85,12 +86,12 @@ func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
 	})
 	stop()
 
-	admin, err := kafka.NewAdmin(f.kafka)
+	adm, err := admin.New(f.kafka)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
-	err = admin.Commit(context.Background(), kafka.GroupProjector, map[kafka.TopicPartition]kafka.Committed{
+	defer adm.Close()
+	err = adm.Commit(context.Background(), kafka.GroupProjector, map[kafka.TopicPartition]kafka.Committed{
 		{Topic: kafka.TopicEvents, Partition: kafka.PartitionFor([]byte("acme"), kafkatest.Partitions)}: {Offset: 100, Metadata: kafka.ResetMark + "s-9", Present: true}})
 	if err != nil {
 		t.Fatal(err)

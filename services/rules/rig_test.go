@@ -21,6 +21,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
@@ -94,7 +95,7 @@ func (r *rig) follow() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := kafka.Follow(ctx, r.kafka, kafka.TopicEvents, true, func(rec *kafka.Record) error {
+		err := read.Follow(ctx, r.kafka, kafka.TopicEvents, true, func(rec *kafka.Record) error {
 			e, err := kafka.ParseRecorded(rec)
 			r.mu.Lock()
 			defer r.mu.Unlock()

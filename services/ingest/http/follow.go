@@ -8,6 +8,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 const (
@@ -35,19 +37,19 @@ func (s *Server) FollowReceipts(ctx context.Context, cfg kafka.Config) error {
 }
 
 func (s *Server) follow(ctx context.Context, cfg kafka.Config) error {
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
-	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicReceipts)
+	defer adm.Close()
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicReceipts)
 	if err != nil {
 		return err
 	}
 	if len(ends) == 0 {
 		return fmt.Errorf("topic %s does not exist", kafka.TopicReceipts)
 	}
-	reader, err := kafka.NewPartitionReader(cfg, kafka.TopicReceipts)
+	reader, err := read.NewTopicReader(cfg, kafka.TopicReceipts)
 	if err != nil {
 		return err
 	}

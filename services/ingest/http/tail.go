@@ -10,6 +10,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // Bounds of a search behind the archive.
@@ -33,7 +35,7 @@ type Archive interface {
 type Tail struct {
 	archive Archive
 	cfg     kafka.Config
-	admin   *kafka.Admin
+	admin   *admin.Client
 	limit   int
 
 	mu      sync.Mutex
@@ -43,11 +45,11 @@ type Tail struct {
 
 // NewTail opens a finder over an archive and the Kafka that it follows.
 func NewTail(archive Archive, cfg kafka.Config) (*Tail, error) {
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("find events behind the archive: %w", err)
 	}
-	return &Tail{archive: archive, cfg: cfg, admin: admin, limit: maxScanned, tenants: map[string]int{}}, nil
+	return &Tail{archive: archive, cfg: cfg, admin: adm, limit: maxScanned, tenants: map[string]int{}}, nil
 }
 
 // Close closes the connections.
@@ -105,7 +107,7 @@ func (t *Tail) scan(ctx context.Context, tenant, id, source string) ([]Fate, err
 	if err != nil {
 		return nil, err
 	}
-	ends, err := t.admin.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicIngress)
+	ends, err := t.admin.EndOffsets(ctx, admin.ReadUncommitted, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicIngress)
 	if err != nil {
 		return nil, err
 	}
@@ -128,8 +130,8 @@ func (t *Tail) scan(ctx context.Context, tenant, id, source string) ([]Fate, err
 		return nil, err
 	}
 	left := t.limit
-	read := func(topic string, from int64, fate func(*kafka.Record) (Fate, bool)) error {
-		return kafka.ReadRange(ctx, t.cfg, topic, home, from, ends[kafka.TopicPartition{Topic: topic, Partition: home}], func(r *kafka.Record) error {
+	readOne := func(topic string, from int64, fate func(*kafka.Record) (Fate, bool)) error {
+		return read.Range(ctx, t.cfg, topic, home, from, ends[kafka.TopicPartition{Topic: topic, Partition: home}], func(r *kafka.Record) error {
 			if left--; left < 0 {
 				return errors.New("too many records")
 			}
@@ -141,16 +143,16 @@ func (t *Tail) scan(ctx context.Context, tenant, id, source string) ([]Fate, err
 			return nil
 		})
 	}
-	if err := read(kafka.TopicDeadLetter, archived[kafka.TopicDeadLetter], refusedFate); err != nil {
+	if err := readOne(kafka.TopicDeadLetter, archived[kafka.TopicDeadLetter], refusedFate); err != nil {
 		return nil, err
 	}
-	if err := read(kafka.TopicEvents, archived[kafka.TopicEvents], admittedFate); err != nil {
+	if err := readOne(kafka.TopicEvents, archived[kafka.TopicEvents], admittedFate); err != nil {
 		return nil, err
 	}
 	if len(fates) > 0 && fates[len(fates)-1].Status == statusAdmitted {
 		return fates, nil
 	}
-	err = read(kafka.TopicIngress, committed[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: home}].Offset, pendingFate)
+	err = readOne(kafka.TopicIngress, committed[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: home}].Offset, pendingFate)
 	return fates, err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
@@ -78,12 +79,12 @@ func TestTail_FindsWhatIsNotArchivedWhereItStands(t *testing.T) {
 	put(refusedRecord("acme", "bad"), refusedRecord("acme", "twice"))
 	put(logged("acme", "twice", 3))
 	put(waitingRecord("acme", "judged", ""), waitingRecord("acme", "waits", ""), waitingRecord("acme", "", "order-7"), waitingRecord("acme", "fresh", ""))
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
-	if err := admin.Commit(t.Context(), kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{{Topic: kafka.TopicIngress, Partition: home}: {Offset: 1}}); err != nil {
+	defer adm.Close()
+	if err := adm.Commit(t.Context(), kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{{Topic: kafka.TopicIngress, Partition: home}: {Offset: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	archive := &shelf{fates: map[string][]Fate{"acme archived": {{ID: "archived", Source: "/first", Status: "admitted", Archived: ptr(true)}}}, next: map[string]int64{kafka.TopicEvents: 1}}

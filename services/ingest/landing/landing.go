@@ -11,6 +11,8 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 // Config of the role. Zero values of the optional settings mean their defaults.
@@ -59,33 +61,33 @@ type forwarder struct {
 	log        *slog.Logger
 	ready      *app.Readiness
 	m          *metrics
-	admin      *kafka.Admin
+	admin      *admin.Client
 	partitions int32 // of the door
-	topics     atomic.Pointer[map[string]kafka.Topic]
+	topics     atomic.Pointer[map[string]admin.Topic]
 	wake       chan struct{}
 }
 
 // Run forwards the landing topics that fall to this process until ctx is done; the transaction that is open then is finished. It
-// returns kafka.ErrFenced when another process has taken the slot.
+// returns txn.ErrFenced when another process has taken the slot.
 func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	cfg.setDefaults()
 	if cfg.Sign == nil {
 		return errors.New("landing: no signing keys")
 	}
-	admin, err := kafka.NewAdmin(cfg.Kafka)
+	adm, err := admin.New(cfg.Kafka)
 	if err != nil {
 		return fmt.Errorf("landing: %w", err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	f := &forwarder{
-		cfg: cfg, log: rt.Log.With("role", "landing", "slot", cfg.Slot), ready: rt.Ready, m: newMetrics(rt.Metrics), admin: admin, wake: make(chan struct{}, 1),
+		cfg: cfg, log: rt.Log.With("role", "landing", "slot", cfg.Slot), ready: rt.Ready, m: newMetrics(rt.Metrics), admin: adm, wake: make(chan struct{}, 1),
 	}
 	f.cfg.Kafka.Log = f.log
 	f.ready.Set("landing", errors.New("joining the group"))
 	looking := make(chan struct{})
 	go func() { defer close(looking); f.discover(ctx) }()
 	defer func() { <-looking }()
-	if err := kafka.Sessions(ctx, f.log, cfg.Slot, func(err error) { f.ready.Set("landing", err) }, f.runSession); err != nil {
+	if err := txn.Sessions(ctx, f.log, cfg.Slot, func(err error) { f.ready.Set("landing", err) }, f.runSession); err != nil {
 		return fmt.Errorf("landing: %w", err)
 	}
 	return nil
@@ -122,7 +124,7 @@ func (f *forwarder) wakeUp() {
 }
 
 // known are the landing topics that exist, as they were last seen; nil before the first look.
-func (f *forwarder) known() map[string]kafka.Topic {
+func (f *forwarder) known() map[string]admin.Topic {
 	if t := f.topics.Load(); t != nil {
 		return *t
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
@@ -197,12 +198,12 @@ func TestRun_TwoForwardersShareTheTopicsAndOneTakesOver(t *testing.T) {
 
 // sent is how many records a landing topic took.
 func (w *world) sent(ctx context.Context, tenant string) int {
-	a, err := kafka.NewAdmin(w.cfg)
+	a, err := admin.New(w.cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer a.Close()
-	ends, err := a.EndOffsets(ctx, kafka.ReadUncommitted, kafka.LandingTopic(tenant))
+	ends, err := a.EndOffsets(ctx, admin.ReadUncommitted, kafka.LandingTopic(tenant))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -244,7 +245,7 @@ func TestRun_ATopicThatIsDeletedHoldsUpNoOther(t *testing.T) {
 	w.send("gone", 0, 10)
 	w.arrives("acme", 10)
 	w.arrives("gone", 10)
-	a, err := kafka.NewAdmin(w.cfg)
+	a, err := admin.New(w.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +267,7 @@ func TestRun_AResetOfTheGroupDoublesNothingThatTheDoorWouldNotKnow(t *testing.T)
 	_, stop := w.forward("0", func(c *Config) { c.TrimEvery = 20 * time.Millisecond })
 	w.send("acme", 0, 50)
 	w.arrives("acme", 50)
-	a, err := kafka.NewAdmin(w.cfg)
+	a, err := admin.New(w.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 const (
@@ -20,7 +23,7 @@ const (
 // lane is one tenant's landing topic. It belongs to the session's goroutine, but for what its mutex guards.
 type lane struct {
 	queue
-	topic      kafka.Topic
+	topic      admin.Topic
 	tenant     string
 	home       int32 // the door's partition of the tenant: whoever owns it forwards this topic
 	assignment int64
@@ -49,8 +52,8 @@ type part struct {
 // session is one membership of the group.
 type session struct {
 	*forwarder
-	txn       *kafka.TxnSession
-	reader    *kafka.TopicsReader
+	txn       *txn.Session
+	reader    *read.Reader
 	lanes     map[string]*lane
 	ring      ring
 	tasks     sync.WaitGroup
@@ -71,27 +74,27 @@ func (f *forwarder) runSession(ctx context.Context) (committed bool, err error) 
 	if f.partitions = door[kafka.TopicIngress].Partitions; f.partitions == 0 {
 		return false, fmt.Errorf("topic %s does not exist; create it with: neuronx provision --execute", kafka.TopicIngress)
 	}
-	reader, err := kafka.NewTopicsReader(f.cfg.Kafka)
+	reader, err := read.NewReader(f.cfg.Kafka)
 	if err != nil {
 		return false, err
 	}
 	defer reader.Close()
 	open, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	txn, err := kafka.OpenTxnSession(open, kafka.TxnConfig{
+	tx, err := txn.Open(open, txn.Config{
 		Config: f.cfg.Kafka, Group: kafka.GroupLanding, Topic: kafka.TopicIngress, TransactionalID: "neuronx.landing." + f.cfg.Slot,
 		SessionTimeout: f.cfg.SessionTimeout,
 	})
 	if err != nil {
 		return false, err
 	}
-	s := &session{forwarder: f, txn: txn, reader: reader, lanes: map[string]*lane{}, lastTrim: time.Now()}
+	s := &session{forwarder: f, txn: tx, reader: reader, lanes: map[string]*lane{}, lastTrim: time.Now()}
 	tasks, stop := context.WithCancel(ctx)
 	defer func() {
 		stop()
 		s.tasks.Wait()
 		s.m.clear()
-		txn.Close()
+		tx.Close()
 	}()
 	s.tasks.Go(func() { s.watch(tasks) })
 	err = s.loop(ctx, tasks)
@@ -295,7 +298,7 @@ func (s *session) part(tp kafka.TopicPartition) (*lane, *part) {
 // unreadable passes over what inflates to more than is held, in its turn and with a refusal; anything else stops the partition, and
 // only that.
 func (s *session) unreadable(l *lane, p *part, err error) {
-	if fat, ok := errors.AsType[*kafka.OversizeError](err); ok {
+	if fat, ok := errors.AsType[*read.OversizeError](err); ok {
 		if p.unread == nil {
 			p.unread = map[int64]string{}
 		}
@@ -307,7 +310,7 @@ func (s *session) unreadable(l *lane, p *part, err error) {
 		return
 	}
 	wait := time.Second
-	if _, ok := errors.AsType[*kafka.StoppedError](err); ok {
+	if _, ok := errors.AsType[*read.StoppedError](err); ok {
 		wait = retryStopped
 		p.mu.Lock()
 		p.stopped = true

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 // work is what one transaction does.
 type work struct {
 	recs    []*kafka.Record
 	fates   []fate
-	offsets map[*part]kafka.Beside
+	offsets map[*part]txn.Beside
 	taken   map[*lane]int
 }
 
@@ -81,7 +82,7 @@ func (s *session) held() int {
 // stage decides the records that are picked. Nothing is taken from the queues before the commit.
 func (s *session) stage(now time.Time) (work, time.Duration) {
 	picked, wait := s.ring.pick(now, s.cfg.MaxRecords, s.cfg.MaxBytes)
-	w := work{offsets: map[*part]kafka.Beside{}, taken: map[*lane]int{}}
+	w := work{offsets: map[*part]txn.Beside{}, taken: map[*lane]int{}}
 	for _, l := range s.lanes {
 		for _, p := range l.parts {
 			if p.open && p.putBack {
@@ -104,10 +105,10 @@ func (s *session) stage(now time.Time) (work, time.Duration) {
 	return w, wait
 }
 
-func (s *session) beside(l *lane, p *part, next int64, epoch int32) kafka.Beside {
-	return kafka.Beside{
+func (s *session) beside(l *lane, p *part, next int64, epoch int32) txn.Beside {
+	return txn.Beside{
 		TopicPartition: p.tp, TopicID: l.topic.ID, With: l.home,
-		TxnOffset: kafka.TxnOffset{Next: next, Epoch: epoch, Metadata: s.mark(l.topic.ID), Assignment: l.assignment},
+		Offset: txn.Offset{Next: next, Epoch: epoch, Metadata: s.mark(l.topic.ID), Assignment: l.assignment},
 	}
 }
 
@@ -136,7 +137,7 @@ func (s *session) commit(ctx context.Context, w work) error {
 			return err
 		}
 	}
-	offsets := make([]kafka.Beside, 0, len(w.offsets))
+	offsets := make([]txn.Beside, 0, len(w.offsets))
 	for _, o := range w.offsets {
 		offsets = append(offsets, o)
 	}

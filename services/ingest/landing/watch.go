@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 const watchEvery = 5 * time.Second
@@ -38,11 +39,11 @@ func (s *session) measure(ctx context.Context, blocked map[kafka.TopicPartition]
 	}
 	if len(names) > 0 {
 		// Stable first: what is written in between may look like an open transaction for one tick, which does not count.
-		stable, err := s.admin.EndOffsets(ctx, kafka.ReadCommitted, names...)
+		stable, err := s.admin.EndOffsets(ctx, admin.ReadCommitted, names...)
 		if err != nil {
 			return
 		}
-		ends, err := s.admin.EndOffsets(ctx, kafka.ReadUncommitted, names...)
+		ends, err := s.admin.EndOffsets(ctx, admin.ReadUncommitted, names...)
 		if err != nil {
 			return
 		}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // LastNumbers reads from neuronx.sequencer.state the last number that each deriver of a tenant has used up, up to the last stable offset.
@@ -30,20 +32,20 @@ func AllNumbers(ctx context.Context, cfg kafka.Config, keys *event.Keyring) (map
 }
 
 func readNumbers(ctx context.Context, cfg kafka.Config, keys *event.Keyring, which func(partitions int32) []int32) (map[string]map[string]int64, error) {
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("read the derivers' numbers: %w", err)
 	}
-	defer admin.Close()
-	ids, err := admin.TopicIDs(ctx, kafka.TopicIngress)
+	defer adm.Close()
+	ids, err := adm.TopicIDs(ctx, kafka.TopicIngress)
 	if err != nil {
 		return nil, fmt.Errorf("read the derivers' numbers: %w", err)
 	}
-	end, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicState)
+	end, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicState)
 	if err != nil {
 		return nil, fmt.Errorf("read the derivers' numbers: %w", err)
 	}
-	start, err := admin.StartOffsets(ctx, kafka.TopicState)
+	start, err := adm.StartOffsets(ctx, kafka.TopicState)
 	if err != nil {
 		return nil, fmt.Errorf("read the derivers' numbers: %w", err)
 	}
@@ -51,7 +53,7 @@ func readNumbers(ctx context.Context, cfg kafka.Config, keys *event.Keyring, whi
 	for _, partition := range which(int32(len(end))) {
 		tp := kafka.TopicPartition{Topic: kafka.TopicState, Partition: partition}
 		r := stateReader{keys: keys, loader: &loader{topicID: ids[kafka.TopicIngress], partition: tp.Partition, trimmed: start[tp] > 0}}
-		err = kafka.ReadRange(ctx, cfg, tp.Topic, tp.Partition, start[tp], end[tp], func(rec *kafka.Record) error {
+		err = read.Range(ctx, cfg, tp.Topic, tp.Partition, start[tp], end[tp], func(rec *kafka.Record) error {
 			_, err := r.add(rec)
 			return err
 		})

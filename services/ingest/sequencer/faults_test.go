@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
@@ -130,11 +131,11 @@ func TestRun_UndoesAndReportsAnOperatorsReset(t *testing.T) {
 	cfg := kafkatest.Start(t)
 	keys := event.NewKeyring()
 	home := kafka.PartitionFor([]byte("a"), kafkatest.Partitions)
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	for name, offset := range map[string]int64{"back": 0, "forward": 1000} {
 		r := start(t, testConfig(cfg, keys, "0"))
 		n := total(logged(t, cfg))
@@ -142,12 +143,12 @@ func TestRun_UndoesAndReportsAnOperatorsReset(t *testing.T) {
 		log := waitLogged(t, cfg, max(n, 1)+2)
 		r.halt()
 		tp := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: home}
-		truth := committed(t, admin)[tp]
+		truth := committed(t, adm)[tp]
 		if !truth.Ours() {
 			t.Fatalf("committed %+v", truth)
 		}
 		kafkatest.WaitFor(t, "the reset to be taken", func(ctx context.Context) bool {
-			return admin.Commit(ctx, kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{tp: {Offset: offset}}) == nil
+			return adm.Commit(ctx, kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{tp: {Offset: offset}}) == nil
 		})
 
 		c := testConfig(cfg, keys, "0")
@@ -155,7 +156,7 @@ func TestRun_UndoesAndReportsAnOperatorsReset(t *testing.T) {
 		c.Publisher = pub
 		r = start(t, c)
 		kafkatest.WaitFor(t, "the offset to be set back without traffic", func(context.Context) bool {
-			got := committed(t, admin)[tp]
+			got := committed(t, adm)[tp]
 			return got.Offset == truth.Offset && got.Ours()
 		})
 		kafkatest.WaitFor(t, "the report", func(context.Context) bool {
@@ -179,11 +180,11 @@ func TestRun_UndoesAndReportsAnOperatorsReset(t *testing.T) {
 	}
 }
 
-func committed(t testing.TB, admin *kafka.Admin) map[kafka.TopicPartition]kafka.Committed {
+func committed(t testing.TB, adm *admin.Client) map[kafka.TopicPartition]kafka.Committed {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), kafkatest.Patience)
 	defer cancel()
-	c, err := admin.Committed(ctx, kafka.GroupSequencer)
+	c, err := adm.Committed(ctx, kafka.GroupSequencer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,15 +277,15 @@ func TestRun_SnapshotsTrimTheStateAndRestore(t *testing.T) {
 	send(t, cfg, created(keys, "a"))
 	n := 1
 	home := kafka.PartitionFor([]byte("a"), kafkatest.Partitions)
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	kafkatest.WaitFor(t, "the state topic to be trimmed", func(ctx context.Context) bool {
 		send(t, cfg, lead("a", fmt.Sprint(n)))
 		n++
-		start, err := admin.StartOffsets(ctx, kafka.TopicState)
+		start, err := adm.StartOffsets(ctx, kafka.TopicState)
 		return err == nil && start[kafka.TopicPartition{Topic: kafka.TopicState, Partition: home}] > 20
 	})
 	waitLogged(t, cfg, n)

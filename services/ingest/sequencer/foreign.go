@@ -10,6 +10,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // Other writers of the state topic can put records there that are not the sequencer's. They must not stop the partition, and what is
@@ -162,27 +164,27 @@ func (c *session) nameStrays(p *partition, s Stray) {
 // Strays looks for records in neuronx.sequencer.state that are not the sequencer's. It ends with ctx, and then answers with what it has
 // found; whole tells whether it has read all.
 func Strays(ctx context.Context, cfg kafka.Config, keys *event.Keyring) (found []Stray, whole bool, err error) {
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return nil, false, fmt.Errorf("look for strays: %w", err)
 	}
-	defer admin.Close()
-	ids, err := admin.TopicIDs(ctx, kafka.TopicIngress)
+	defer adm.Close()
+	ids, err := adm.TopicIDs(ctx, kafka.TopicIngress)
 	if err != nil {
 		return nil, false, fmt.Errorf("look for strays: %w", err)
 	}
-	end, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicState)
+	end, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicState)
 	if err != nil {
 		return nil, false, fmt.Errorf("look for strays: %w", err)
 	}
-	start, err := admin.StartOffsets(ctx, kafka.TopicState)
+	start, err := adm.StartOffsets(ctx, kafka.TopicState)
 	if err != nil {
 		return nil, false, fmt.Errorf("look for strays: %w", err)
 	}
 	order := func(a, b kafka.TopicPartition) int { return int(a.Partition) - int(b.Partition) }
 	for _, tp := range slices.SortedFunc(maps.Keys(end), order) {
 		r := stateReader{keys: keys, loader: &loader{topicID: ids[kafka.TopicIngress], partition: tp.Partition, trimmed: start[tp] > 0}}
-		err := kafka.ReadRange(ctx, cfg, tp.Topic, tp.Partition, start[tp], end[tp], func(rec *kafka.Record) error {
+		err := read.Range(ctx, cfg, tp.Topic, tp.Partition, start[tp], end[tp], func(rec *kafka.Record) error {
 			_, err := r.add(rec)
 			return err
 		})

@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 // stateOf returns the state records of a partition, in order.
@@ -55,7 +56,7 @@ func TestRestore_IgnoresWhatOthersWroteToTheState(t *testing.T) {
 		}
 	}
 	kafkatest.Produce(t, cfg, strays()...)
-	if err := kafka.ProduceAtomically(t.Context(), cfg, "stranger", strays()); err != nil {
+	if err := txn.Produce(t.Context(), cfg, "stranger", strays()); err != nil {
 		t.Fatal(err)
 	}
 	found, whole, err := Strays(t.Context(), cfg, keys)

@@ -11,7 +11,10 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/hanging"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T) {
@@ -53,33 +56,33 @@ func TestRealKafka_AHangingTransactionIsEndedAndItsPartitionGoesOn(t *testing.T)
 
 func TestRealKafka_AHangingTransactionThatWasCommittedIsCommitted(t *testing.T) {
 	cfg := realKafka(t)
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	id := fmt.Sprintf("neuronx.sequencer.c%x", rand.Uint32())
 	tp := kafka.TopicPartition{Topic: kafka.TopicReceipts, Partition: 5}
 	kafkatest.LeaveHanging(t, cfg, kafkatest.Hanging{ID: id, Partitions: []kafka.TopicPartition{tp}, Committed: true})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var found []kafka.HangingTxn
+	var found []hanging.Txn
 	for len(found) == 0 {
 		if wait(ctx, 500*time.Millisecond); ctx.Err() != nil {
 			t.Fatal("not found")
 		}
-		if found, err = admin.HangingTxns(ctx, tp); err != nil {
+		if found, err = hanging.Find(ctx, adm, tp); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(found) != 1 || found[0].Outcome != kafka.TxnCommit || found[0].TransactionalID != id {
+	if len(found) != 1 || found[0].Outcome != hanging.Commit || found[0].TransactionalID != id {
 		t.Fatalf("found %+v", found)
 	}
-	if err := admin.EndHangingTxn(ctx, found[0]); err != nil {
+	if err := hanging.End(ctx, adm, found[0]); err != nil {
 		t.Fatal(err)
 	}
 	records := 0
-	if err := kafka.ReadRange(ctx, cfg, tp.Topic, tp.Partition, found[0].StartOffset, found[0].StartOffset+1, func(r *kafka.Record) error {
+	if err := read.Range(ctx, cfg, tp.Topic, tp.Partition, found[0].StartOffset, found[0].StartOffset+1, func(r *kafka.Record) error {
 		records++
 		return nil
 	}); err != nil || records != 1 {

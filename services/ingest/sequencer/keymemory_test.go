@@ -10,7 +10,9 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 func TestKeyMemory_IsNeverPassedAndKeepsAPartForEveryPartition(t *testing.T) {
@@ -166,11 +168,11 @@ func TestRun_StopsAtStateOfANewerBuildAndWritesNothing(t *testing.T) {
 	waitLogged(t, cfg, 2)
 	r.halt()
 	home := kafka.PartitionFor([]byte("a"), kafkatest.Partitions)
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	var last []byte
 	for _, rec := range kafkatest.Consume(t, cfg, kafka.TopicState) {
 		if rec.Partition == home {
@@ -179,7 +181,7 @@ func TestRun_StopsAtStateOfANewerBuildAndWritesNothing(t *testing.T) {
 	}
 	last[2] = stateVersion + 1
 	newer := &kafka.Record{Topic: kafka.TopicState, Partition: home, Value: last, Headers: SealState(keys, last)}
-	if err := kafka.ProduceAtomically(t.Context(), cfg, "newer", []*kafka.Record{newer}); err != nil {
+	if err := txn.Produce(t.Context(), cfg, "newer", []*kafka.Record{newer}); err != nil {
 		t.Fatal(err)
 	}
 	send(t, cfg, lead("a", "2"))

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // Ledger says what became of a tenant's ingress records: each is in exactly one of the counts.
@@ -16,20 +18,20 @@ type Ledger struct {
 // Records whose tenant is unreadable, or unknown to the partition in which they came, are under "". It needs about as much memory as
 // the keys of one partition.
 func Ledgers(ctx context.Context, cfg kafka.Config) (map[string]Ledger, error) {
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("read ledgers: %w", err)
 	}
-	defer admin.Close()
-	ids, err := admin.TopicIDs(ctx, kafka.TopicIngress)
+	defer adm.Close()
+	ids, err := adm.TopicIDs(ctx, kafka.TopicIngress)
 	if err != nil {
 		return nil, fmt.Errorf("read ledgers: %w", err)
 	}
-	end, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicState)
+	end, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicState)
 	if err != nil {
 		return nil, fmt.Errorf("read ledgers: %w", err)
 	}
-	start, err := admin.StartOffsets(ctx, kafka.TopicState)
+	start, err := adm.StartOffsets(ctx, kafka.TopicState)
 	if err != nil {
 		return nil, fmt.Errorf("read ledgers: %w", err)
 	}
@@ -37,7 +39,7 @@ func Ledgers(ctx context.Context, cfg kafka.Config) (map[string]Ledger, error) {
 	for tp := range end {
 		l := loader{topicID: ids[kafka.TopicIngress], partition: tp.Partition, trimmed: start[tp] > 0}
 		state := stateReader{loader: &l}
-		err := kafka.ReadRange(ctx, cfg, tp.Topic, tp.Partition, start[tp], end[tp], func(r *kafka.Record) error {
+		err := read.Range(ctx, cfg, tp.Topic, tp.Partition, start[tp], end[tp], func(r *kafka.Record) error {
 			_, err := state.add(r)
 			return err
 		})

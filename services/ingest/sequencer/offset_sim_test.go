@@ -12,6 +12,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
@@ -23,7 +24,7 @@ func TestSimulation_AnOffsetOfOursBesideTheState(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v := kafkatest.StartVirtual(t, 1, 1)
 				cfg, keys := v.Config(v.Link(nil)), event.NewKeyring()
-				admin, err := kafka.NewAdmin(cfg)
+				adm, err := admin.New(cfg)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -32,10 +33,10 @@ func TestSimulation_AnOffsetOfOursBesideTheState(t *testing.T) {
 				waitLogged(t, cfg, 2)
 				r.halt()
 				tp := kafka.TopicPartition{Topic: kafka.TopicIngress}
-				truth := committed(t, admin)[tp]
+				truth := committed(t, adm)[tp]
 				mark := strings.Replace(truth.Metadata, fmt.Sprintf(":%d:", truth.Offset), fmt.Sprintf(":%d:", truth.Offset+by), 1) // ours, of that transaction
 				kafkatest.WaitFor(t, "the offset to be taken", func(ctx context.Context) bool {
-					return admin.Commit(ctx, kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{tp: {Offset: truth.Offset + by, Metadata: mark}}) == nil
+					return adm.Commit(ctx, kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{tp: {Offset: truth.Offset + by, Metadata: mark}}) == nil
 				})
 				r = start(t, testConfig(cfg, keys, "0"))
 				send(t, cfg, lead("a", "2"))
@@ -43,13 +44,13 @@ func TestSimulation_AnOffsetOfOursBesideTheState(t *testing.T) {
 				after := logged(t, cfg)
 				checkLog(t, after)
 				switch err := r.ready.Err(); {
-				case by < 0 && (err != nil || total(after) != 3 || committed(t, admin)[tp].Offset != truth.Offset+1):
-					t.Errorf("%d events, the group's offset is %+v, ready: %v", total(after), committed(t, admin)[tp], err)
+				case by < 0 && (err != nil || total(after) != 3 || committed(t, adm)[tp].Offset != truth.Offset+1):
+					t.Errorf("%d events, the group's offset is %+v, ready: %v", total(after), committed(t, adm)[tp], err)
 				case by > 0 && (err == nil || !strings.Contains(err.Error(), stopOffset) || total(after) != 2):
 					t.Errorf("%d events, ready: %v", total(after), err)
 				}
 				r.halt()
-				admin.Close()
+				adm.Close()
 				time.Sleep(time.Minute)
 			})
 		})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // poll reads records until there is enough for a transaction, or it is time for one, and reports whether there is. Something else may be
@@ -62,12 +63,12 @@ func (c *session) pollOnce(ctx context.Context, wait time.Duration, limit int) (
 		if p == nil {
 			continue
 		}
-		var fat *kafka.OversizeError
+		var fat *read.OversizeError
 		if errors.As(err, &fat) {
 			c.skipUnread(p, fat)
 			continue
 		}
-		var gap *kafka.StoppedError
+		var gap *read.StoppedError
 		if errors.As(err, &gap) {
 			c.enter(p, stopped, "ingress_gap", err.Error(), retryStopped)
 			continue
@@ -94,7 +95,7 @@ func (c *session) tellRead(ctx context.Context, recs []*kafka.Record) {
 // skipUnread lets a record that inflates to more than is held, or the rest of a decompression bomb, be refused in the order of the partition,
 // under its last offset: waiting for a person would let one producer stop every tenant of the partition. It counts as one refusal, because
 // nobody looks how many records the rest has.
-func (c *session) skipUnread(p *partition, fat *kafka.OversizeError) {
+func (c *session) skipUnread(p *partition, fat *read.OversizeError) {
 	if p.unread == nil {
 		p.unread = map[int64]string{}
 	}

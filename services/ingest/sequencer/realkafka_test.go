@@ -22,7 +22,11 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/read"
+	"github.com/neuronx/engine/pkg/kafka/topology"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 // realKafka is the broker that NEURONX_TEST_KAFKA_BROKERS names. This file is only built with the tag realkafka, and then fails
@@ -36,7 +40,7 @@ func realKafka(t *testing.T) kafka.Config {
 	cfg := kafka.Config{Brokers: strings.Split(brokers, ","), ClientID: "sequencer-test"}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, err := kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Partitions: 6, ReplicationFactor: 1, Laptop: true}); err != nil {
+	if _, err := topology.Provision(ctx, cfg, topology.Options{Partitions: 6, ReplicationFactor: 1, Laptop: true}); err != nil {
 		t.Fatalf("provision %s: %v", brokers, err)
 	}
 	return cfg
@@ -139,14 +143,14 @@ func TestRealKafka_KilledAndPausedSequencersAdmitEveryEventExactlyOnce(t *testin
 	name := func(i int) string { return fmt.Sprintf("%s-%02d", run, i) }
 	slots := []*subprocess{launch(t, cfg, keys, "0", dir), launch(t, cfg, keys, "1", dir)}
 
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	from, err := admin.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicEvents)
+	from, err := adm.EndOffsets(ctx, admin.ReadUncommitted, kafka.TopicEvents)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +221,7 @@ func TestRealKafka_KilledAndPausedSequencersAdmitEveryEventExactlyOnce(t *testin
 	var got map[string][]event.Recorded
 	begun := time.Now()
 	for {
-		got = readFrom(t, ctx, cfg, admin, from, run)
+		got = readFrom(t, ctx, cfg, adm, from, run)
 		if total(got) >= tenants*(perTenant+1) || ctx.Err() != nil {
 			break
 		}
@@ -244,15 +248,15 @@ func TestRealKafka_KilledAndPausedSequencersAdmitEveryEventExactlyOnce(t *testin
 }
 
 // readFrom reads the committed log of one run's tenants.
-func readFrom(t *testing.T, ctx context.Context, cfg kafka.Config, admin *kafka.Admin, from map[kafka.TopicPartition]int64, run string) map[string][]event.Recorded {
+func readFrom(t *testing.T, ctx context.Context, cfg kafka.Config, adm *admin.Client, from map[kafka.TopicPartition]int64, run string) map[string][]event.Recorded {
 	t.Helper()
-	to, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
+	to, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := map[string][]event.Recorded{}
 	for tp, end := range to {
-		err := kafka.ReadRange(ctx, cfg, tp.Topic, tp.Partition, from[tp], end, func(r *kafka.Record) error {
+		err := read.Range(ctx, cfg, tp.Topic, tp.Partition, from[tp], end, func(r *kafka.Record) error {
 			if !bytes.HasPrefix(r.Key, []byte(run)) {
 				return nil
 			}
@@ -270,18 +274,18 @@ func readFrom(t *testing.T, ctx context.Context, cfg kafka.Config, admin *kafka.
 // logFromNow returns a function that reads what the log has got of a tenant since: the log of a broker that is used for hours is long.
 func logFromNow(t *testing.T, cfg kafka.Config) func(ctx context.Context, tenant string) []event.Recorded {
 	t.Helper()
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(admin.Close)
-	from, err := admin.EndOffsets(t.Context(), kafka.ReadUncommitted, kafka.TopicEvents)
+	t.Cleanup(adm.Close)
+	from, err := adm.EndOffsets(t.Context(), admin.ReadUncommitted, kafka.TopicEvents)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return func(ctx context.Context, tenant string) []event.Recorded {
 		t.Helper()
-		return readFrom(t, ctx, cfg, admin, from, tenant)[tenant]
+		return readFrom(t, ctx, cfg, adm, from, tenant)[tenant]
 	}
 }
 
@@ -307,7 +311,7 @@ func TestRealKafka_ASecondProcessUnderTheSameSlotFencesTheFirst(t *testing.T) {
 			return false
 		}
 	})
-	if !errors.Is(first.err, kafka.ErrFenced) {
+	if !errors.Is(first.err, txn.ErrFenced) {
 		t.Fatalf("the first ended with %v", first.err)
 	}
 	kafkatest.WaitFor(t, "the second to admit the rest", func(ctx context.Context) bool { return len(of(ctx, tenant)) == n+1 })
@@ -349,11 +353,11 @@ func TestRealKafka_Rate(t *testing.T) {
 	all.Wait()
 	t.Logf("produced %d records of %d bytes, %.0f/s", tenants*each, len(lead("x", "100").Value), tenants*each/time.Since(begun).Seconds())
 
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	c := testConfig(cfg, keys, "0")
 	c.SessionTimeout = 6 * time.Second
 	r := start(t, c)
@@ -376,7 +380,7 @@ func TestRealKafka_Rate(t *testing.T) {
 	following := make(chan struct{})
 	go func() {
 		defer close(following)
-		_ = kafka.Follow(follow, cfg, kafka.TopicEvents, false, func(r *kafka.Record) error {
+		_ = read.Follow(follow, cfg, kafka.TopicEvents, false, func(r *kafka.Record) error {
 			if bytes.HasPrefix(r.Key, []byte(run)) {
 				arrived <- time.Now()
 			}

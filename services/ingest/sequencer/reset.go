@@ -10,6 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 // Reset is an operator's change of the group's offset, which is undone: the group's offset is not the sequencer's position, and
@@ -54,7 +55,7 @@ func (c *session) undo(p *partition) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	o := kafka.TxnOffset{Next: p.state.next, Epoch: -1, Metadata: c.metadata(p.state.logID), Assignment: p.assignment}
+	o := txn.Offset{Next: p.state.next, Epoch: -1, Metadata: c.metadata(p.state.logID), Assignment: p.assignment}
 	if err := c.txn.CommitPlain(ctx, p.id, o); err != nil {
 		c.log.Warn("offset of the group not set back yet", "partition", p.id, "err", err)
 		p.retry = time.Now().Add(retryUndo)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // Reasons for which a partition is stopped.
@@ -216,7 +218,7 @@ func (b bounds) written(p int32) (of [6]int64) {
 // last transaction and number its events again (KAFKA-10167 was the same mistake).
 func (c *session) ends(ctx context.Context) (bounds, error) {
 	names := []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState}
-	end, err := c.admin.EndOffsets(ctx, kafka.ReadUncommitted, names...)
+	end, err := c.admin.EndOffsets(ctx, admin.ReadUncommitted, names...)
 	if err != nil {
 		return bounds{}, err
 	}
@@ -228,7 +230,7 @@ func (c *session) ends(ctx context.Context) (bounds, error) {
 func (c *session) read(ctx context.Context, topic string, partition int32, from, to int64, fn func(*kafka.Record) error) error {
 	rctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
-	err := kafka.ReadRange(rctx, c.cfg.Kafka, topic, partition, from, to, fn)
+	err := read.Range(rctx, c.cfg.Kafka, topic, partition, from, to, fn)
 	if err != nil && rctx.Err() != nil && ctx.Err() == nil {
 		return unstable(kafka.TopicPartition{Topic: topic, Partition: partition}, err)
 	}

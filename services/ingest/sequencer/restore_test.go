@@ -13,7 +13,9 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 // unheard is a publisher whose answer never comes.
@@ -49,18 +51,18 @@ func TestRun_AResetIsUndoneOnlyAfterItsReportSoThatAKillInBetweenLosesNone(t *te
 	cfg := kafkatest.Start(t)
 	keys := event.NewKeyring()
 	tp := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: kafka.PartitionFor([]byte("a"), kafkatest.Partitions)}
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	r := start(t, testConfig(cfg, keys, "0"))
 	send(t, cfg, created(keys, "a"), lead("a", "1"))
 	waitLogged(t, cfg, 2)
 	r.halt()
-	truth := committed(t, admin)[tp]
+	truth := committed(t, adm)[tp]
 	kafkatest.WaitFor(t, "the reset to be taken", func(ctx context.Context) bool {
-		return admin.Commit(ctx, kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{tp: {Offset: 0}}) == nil
+		return adm.Commit(ctx, kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{tp: {Offset: 0}}) == nil
 	})
 
 	c := testConfig(cfg, keys, "0")
@@ -69,7 +71,7 @@ func TestRun_AResetIsUndoneOnlyAfterItsReportSoThatAKillInBetweenLosesNone(t *te
 	r = start(t, c)
 	<-dies.asked
 	r.halt() // before its report is written
-	if got := committed(t, admin)[tp]; got.Offset != 0 || got.Ours() {
+	if got := committed(t, adm)[tp]; got.Offset != 0 || got.Ours() {
 		t.Errorf("the reset was undone before it was reported: %+v", got)
 	}
 
@@ -77,7 +79,7 @@ func TestRun_AResetIsUndoneOnlyAfterItsReportSoThatAKillInBetweenLosesNone(t *te
 	c.Publisher = h
 	start(t, c)
 	kafkatest.WaitFor(t, "the offset to be set back", func(context.Context) bool {
-		got := committed(t, admin)[tp]
+		got := committed(t, adm)[tp]
 		return got.Offset == truth.Offset && got.Ours()
 	})
 	if all := h.all(); all != "a engine.replay.started, a engine.replay.completed" {
@@ -130,7 +132,7 @@ func TestAgreed_AFindingBetweenTwoMomentsOfAnotherOwnersWorkStopsNothing(t *test
 	s := newState(c.txn.TopicID(), partition, uuid.NewString())
 	s.dead.Count = 1
 	for _, chunk := range s.snapshot() {
-		if err := kafka.ProduceAtomically(t.Context(), cfg, "owner", []*kafka.Record{{Topic: state.Topic, Partition: partition, Value: chunk}}); err != nil {
+		if err := txn.Produce(t.Context(), cfg, "owner", []*kafka.Record{{Topic: state.Topic, Partition: partition, Value: chunk}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -156,17 +158,17 @@ func TestAgreed_AFindingBetweenTwoMomentsOfAnotherOwnersWorkStopsNothing(t *test
 // restorer is a session of the sequencer that only restores.
 func restorer(t *testing.T, cfg kafka.Config) *session {
 	t.Helper()
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(admin.Close)
-	txn, err := kafka.OpenTxnSession(t.Context(), kafka.TxnConfig{Config: cfg, Group: kafka.GroupSequencer, Topic: kafka.TopicIngress, TransactionalID: "neuronx.sequencer.0"})
+	t.Cleanup(adm.Close)
+	tx, err := txn.Open(t.Context(), txn.Config{Config: cfg, Group: kafka.GroupSequencer, Topic: kafka.TopicIngress, TransactionalID: "neuronx.sequencer.0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(txn.Close)
+	t.Cleanup(tx.Close)
 	config := testConfig(cfg, event.NewKeyring(), "0")
 	config.setDefaults()
-	return &session{sequencer: &sequencer{cfg: config, log: slog.New(slog.DiscardHandler), admin: admin}, txn: txn, memory: newKeyMemory(config.KeyMemory)}
+	return &session{sequencer: &sequencer{cfg: config, log: slog.New(slog.DiscardHandler), admin: adm}, txn: tx, memory: newKeyMemory(config.KeyMemory)}
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 // sequencer is what outlives a session.
@@ -17,7 +19,7 @@ type sequencer struct {
 	log        *slog.Logger
 	ready      *app.Readiness
 	m          *metrics
-	admin      *kafka.Admin
+	admin      *admin.Client
 	schemas    *schemaCache
 	partitions int32
 	stop       context.Context
@@ -25,19 +27,19 @@ type sequencer struct {
 }
 
 // Run sequences the partitions that the group gives this process until ctx is done; the transaction that is open then is finished.
-// It returns kafka.ErrFenced when another process has taken the slot.
+// It returns txn.ErrFenced when another process has taken the slot.
 func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	cfg.setDefaults()
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("sequencer: %w", err)
 	}
-	admin, err := kafka.NewAdmin(cfg.Kafka)
+	adm, err := admin.New(cfg.Kafka)
 	if err != nil {
 		return fmt.Errorf("sequencer: %w", err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	s := &sequencer{
-		cfg: cfg, log: rt.Log.With("role", "sequencer", "slot", cfg.Slot), ready: rt.Ready, m: newMetrics(rt.Metrics), admin: admin,
+		cfg: cfg, log: rt.Log.With("role", "sequencer", "slot", cfg.Slot), ready: rt.Ready, m: newMetrics(rt.Metrics), admin: adm,
 		schemas: newSchemaCache(cfg.Schemas), stop: ctx,
 	}
 	s.cfg.Kafka.Log = s.log
@@ -45,7 +47,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	defer s.reports.Wait()
 	defer s.schemas.close()
 	s.ready.Set("sequencer", errors.New("joining the group"))
-	err = kafka.Sessions(ctx, s.log, cfg.Slot, func(err error) { s.ready.Set("sequencer", err) }, func(ctx context.Context) (bool, error) {
+	err = txn.Sessions(ctx, s.log, cfg.Slot, func(err error) { s.ready.Set("sequencer", err) }, func(ctx context.Context) (bool, error) {
 		if err := s.checkTopics(ctx); err != nil {
 			return false, err
 		}

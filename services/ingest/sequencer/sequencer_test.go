@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 )
 
@@ -199,7 +200,7 @@ func TestStage_WaitsOnceForManyUnknownSchemas(t *testing.T) {
 	schemas := newSchemaCache(source)
 	woken := make(chan struct{}, records)
 	schemas.onLoaded(func() { woken <- struct{}{} })
-	c := &session{reader: &kafka.PartitionReader{}, parts: map[int32]*partition{0: p}, memory: newKeyMemory(1 << 30), sequencer: &sequencer{partitions: 1, schemas: schemas, cfg: Config{
+	c := &session{reader: &read.TopicReader{}, parts: map[int32]*partition{0: p}, memory: newKeyMemory(1 << 30), sequencer: &sequencer{partitions: 1, schemas: schemas, cfg: Config{
 		MaxRecords: records, MaxDuration: time.Minute, Keys: d.keys, Now: func() time.Time { return time.UnixMilli(d.ms) },
 	}}}
 	if b := c.stage(); b.n != 0 || p.phase != waiting {
@@ -228,7 +229,7 @@ func TestRemembers_CountsTheKeysOfTheTransactionInFlight(t *testing.T) {
 	const room = 1000
 	c := &session{memory: newKeyMemory(2 * (d.s.keys.bytes() + room*keyBytes + keySlack))} // half of it is one partition's, half whoever's needs it
 	c.sequencer = &sequencer{log: slog.New(slog.DiscardHandler), m: newMetrics(prometheus.NewRegistry()), ready: app.NewReadiness()}
-	c.reader = &kafka.PartitionReader{}
+	c.reader = &read.TopicReader{}
 	p := &partition{phase: running, state: d.s}
 	most := 1
 	for c.memory.admit(0, d.s.keys, most+1) == nil {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/read"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 type phase int
@@ -55,8 +57,8 @@ type partition struct {
 // session is one membership of the group and all state that was built under it.
 type session struct {
 	*sequencer
-	txn        *kafka.TxnSession
-	reader     *kafka.PartitionReader
+	txn        *txn.Session
+	reader     *read.TopicReader
 	parts      map[int32]*partition
 	restored   chan restored
 	wake       chan struct{}
@@ -71,7 +73,7 @@ type session struct {
 
 // runSession opens a session and works until something fails or ctx ends. committed says whether any transaction succeeded.
 func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) {
-	reader, err := kafka.NewPartitionReader(s.cfg.Kafka, kafka.TopicIngress)
+	reader, err := read.NewTopicReader(s.cfg.Kafka, kafka.TopicIngress)
 	if err != nil {
 		return false, err
 	}
@@ -79,14 +81,14 @@ func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) 
 	id := "neuronx.sequencer." + s.cfg.Slot
 	open, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	txn, err := kafka.OpenTxnSession(open, kafka.TxnConfig{
+	tx, err := txn.Open(open, txn.Config{
 		Config: s.cfg.Kafka, Group: kafka.GroupSequencer, Topic: kafka.TopicIngress, TransactionalID: id, InstanceID: id,
 		SessionTimeout: s.cfg.SessionTimeout,
 	})
 	if err != nil {
 		return false, err
 	}
-	c := &session{sequencer: s, txn: txn, reader: reader, parts: map[int32]*partition{}, restored: make(chan restored, s.partitions), wake: make(chan struct{}, 1), memory: newKeyMemory(s.cfg.KeyMemory)}
+	c := &session{sequencer: s, txn: tx, reader: reader, parts: map[int32]*partition{}, restored: make(chan restored, s.partitions), wake: make(chan struct{}, 1), memory: newKeyMemory(s.cfg.KeyMemory)}
 	defer c.close()
 	s.schemas.onLoaded(c.wakeUp)
 	tasks, cancelTasks := context.WithCancel(ctx)
@@ -99,7 +101,7 @@ func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) 
 		// Stopped on purpose: others may have the partitions now.
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()
-		if err := txn.Leave(leave); err != nil {
+		if err := tx.Leave(leave); err != nil {
 			s.log.Warn("the group was not left; its partitions wait for the session time-out", "err", err)
 		}
 	}

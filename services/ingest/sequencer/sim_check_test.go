@@ -10,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
@@ -29,21 +30,21 @@ type world struct {
 func (s *sim) look() world {
 	cfg := s.v.Config(s.clean)
 	w := world{ingress: map[int32]int64{}, next: map[int32]int64{}, states: map[int32]*State{}, dead: map[string]int{}, perLog: map[int32]int64{}, perDead: map[int32]int64{}}
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), kafkatest.Patience)
 	defer cancel()
-	if w.committed, err = admin.Committed(ctx, kafka.GroupSequencer); err != nil {
+	if w.committed, err = adm.Committed(ctx, kafka.GroupSequencer); err != nil {
 		w.errs = append(w.errs, err.Error())
 	}
-	ids, err := admin.TopicIDs(ctx, kafka.TopicIngress)
+	ids, err := adm.TopicIDs(ctx, kafka.TopicIngress)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	starts, err := admin.StartOffsets(ctx, kafka.TopicState)
+	starts, err := adm.StartOffsets(ctx, kafka.TopicState)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 // snapshotDue writes a snapshot of at most one partition that is due for one, and trims the state topic below the last but one.
@@ -34,7 +35,7 @@ func (c *session) snapshot(ctx, tasks context.Context, p *partition) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
 	// The unchanged offset fences it: a snapshot by somebody who no longer owns the partition must not be.
-	offsets := map[int32]kafka.TxnOffset{p.id: {Next: p.state.next, Epoch: p.epoch, Metadata: c.metadata(p.state.logID), Assignment: p.assignment}}
+	offsets := map[int32]txn.Offset{p.id: {Next: p.state.next, Epoch: p.epoch, Metadata: c.metadata(p.state.logID), Assignment: p.assignment}}
 	if err := c.write(ctx, recs, offsets); err != nil {
 		c.m.transactions.WithLabelValues("failed").Inc()
 		return fmt.Errorf("snapshot of partition %d: %w", p.id, err)

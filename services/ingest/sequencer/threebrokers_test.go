@@ -16,7 +16,9 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 // The tests of this file have planted bugs (e2e/seeds) under which they must fail. They need three brokers, in the order of their
@@ -41,7 +43,7 @@ func realThree(t *testing.T) *threeBrokers {
 	if len(c.pids) != 3 || len(c.cfg.Brokers) != 3 {
 		t.Fatal("NEURONX_TEST_KAFKA_BROKERS and NEURONX_TEST_KAFKA_PIDS must name three brokers")
 	}
-	kafkatest.Wipe(t, c.cfg, kafka.ProvisionOptions{Partitions: kafkatest.Partitions, ReplicationFactor: 3})
+	kafkatest.Wipe(t, c.cfg, topology.Options{Partitions: kafkatest.Partitions, ReplicationFactor: 3})
 	return c
 }
 
@@ -110,16 +112,16 @@ func TestThreeBrokers_ARestoreWhoseMarkersAreLateRepeatsNoSequence(t *testing.T)
 		})
 		eyeConfig := c.cfg
 		eyeConfig.Dialer, eyeConfig.Brokers = eye.Dial, c.cfg.Brokers[:2]
-		admin, err := kafka.NewAdmin(eyeConfig)
+		adm, err := admin.New(eyeConfig)
 		if err != nil {
 			t.Fatal(err)
 		}
 		lags := func(ctx context.Context) bool {
-			stable, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicState)
+			stable, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicState)
 			if err != nil {
 				return false
 			}
-			end, err := admin.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicState)
+			end, err := adm.EndOffsets(ctx, admin.ReadUncommitted, kafka.TopicState)
 			return err == nil && stable[state] < end[state]
 		}
 
@@ -157,7 +159,7 @@ func TestThreeBrokers_ARestoreWhoseMarkersAreLateRepeatsNoSequence(t *testing.T)
 			return es[len(es)-1].ID == fmt.Sprintf("after-%d", round)
 		})
 		b.halt()
-		admin.Close()
+		adm.Close()
 		log := logged(t, c.cfg)[tenant]
 		checkLog(t, map[string][]event.Recorded{tenant: log})
 		if len(log) != 2+2*round {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 )
 
 // endTimeout bounds one transaction once it has begun, also when the process is asked to stop in the middle of it.
@@ -42,10 +43,10 @@ func (c *session) launch(ctx context.Context, b *batch) {
 		c.txn.Release()
 		return
 	}
-	recs, offsets := b.records(), make(map[int32]kafka.TxnOffset, len(b.parts))
+	recs, offsets := b.records(), make(map[int32]txn.Offset, len(b.parts))
 	for _, st := range b.parts {
 		st.p.flying = st
-		offsets[st.p.id] = kafka.TxnOffset{Next: st.o.next, Epoch: st.epoch, Metadata: c.metadata(st.p.state.logID), Assignment: st.p.assignment}
+		offsets[st.p.id] = txn.Offset{Next: st.o.next, Epoch: st.epoch, Metadata: c.metadata(st.p.state.logID), Assignment: st.p.assignment}
 	}
 	f := &flight{b: b, landed: make(chan error, 1)}
 	c.flight = f
@@ -93,7 +94,7 @@ func (c *session) land(ctx, tasks context.Context) error {
 }
 
 // write is one transaction: begin, produce, commit.
-func (c *session) write(ctx context.Context, recs []*kafka.Record, offsets map[int32]kafka.TxnOffset) error {
+func (c *session) write(ctx context.Context, recs []*kafka.Record, offsets map[int32]txn.Offset) error {
 	if err := c.txn.ClearRevoked(ctx); err != nil {
 		return fmt.Errorf("clear revoked: %w", err)
 	}

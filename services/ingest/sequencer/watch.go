@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/hanging"
 )
 
 const watchEvery = 5 * time.Second
@@ -76,11 +78,11 @@ func (c *session) watchStable(ctx context.Context) {
 		case <-tick.C:
 		}
 		// Stable first: what is written in between may look like an open transaction for one tick, which counts as no time.
-		stable, err := c.admin.EndOffsets(ctx, kafka.ReadCommitted, watchedTopics...)
+		stable, err := c.admin.EndOffsets(ctx, admin.ReadCommitted, watchedTopics...)
 		if err != nil {
 			continue
 		}
-		end, err := c.admin.EndOffsets(ctx, kafka.ReadUncommitted, watchedTopics...)
+		end, err := c.admin.EndOffsets(ctx, admin.ReadUncommitted, watchedTopics...)
 		if err != nil {
 			continue
 		}
@@ -111,14 +113,14 @@ func (c *session) watchStable(ctx context.Context) {
 
 // endHanging ends the hanging transactions on partitions. Those that a coordinator still works for are left alone.
 func (c *session) endHanging(ctx context.Context, partitions ...kafka.TopicPartition) {
-	found, err := c.admin.HangingTxns(ctx, partitions...)
+	found, err := hanging.Find(ctx, c.admin, partitions...)
 	if err != nil && ctx.Err() == nil {
 		c.log.Warn("can't look for hanging transactions", "partitions", partitions, "err", err)
 	}
 	for _, t := range found {
 		attrs := []any{"topic", t.Topic, "partition", t.Partition, "transactional_id", t.TransactionalID, "producer_id", t.ProducerID,
 			"producer_epoch", t.ProducerEpoch, "start_offset", t.StartOffset, "last_write", t.LastWrite, "reason", t.Reason, "outcome", t.Outcome}
-		if err := c.admin.EndHangingTxn(ctx, t); err != nil {
+		if err := hanging.End(ctx, c.admin, t); err != nil {
 			c.log.Error("a hanging transaction holds up all readers", append(attrs, "err", err)...)
 			continue
 		}

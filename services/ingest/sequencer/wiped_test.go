@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 func TestRun_NumbersNothingAnewInAKafkaThatWasWiped(t *testing.T) {
@@ -36,7 +37,7 @@ func TestRun_NumbersNothingAnewInAKafkaThatWasWiped(t *testing.T) {
 	}
 	r.halt()
 	wiped.Store(true)
-	kafkatest.Wipe(t, cfg, kafka.ProvisionOptions{Partitions: kafkatest.Partitions, Laptop: true})
+	kafkatest.Wipe(t, cfg, topology.Options{Partitions: kafkatest.Partitions, Laptop: true})
 	send(t, cfg, created(keys, "a"), lead("a", "2"))
 	r = start(t, c)
 	home := kafka.PartitionFor([]byte("a"), kafkatest.Partitions)

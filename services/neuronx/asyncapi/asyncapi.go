@@ -1,5 +1,5 @@
 // Package asyncapi writes the AsyncAPI 3 document of what goes through Kafka. It is made of the catalogue of schemas and of
-// pkg/kafka/topics.yaml, which are authoritative; docs/asyncapi.json is a copy of what `neuronx schemas asyncapi` prints, and a test
+// pkg/kafka/topology/topics.yaml, which are authoritative; docs/asyncapi.json is a copy of what `neuronx schemas asyncapi` prints, and a test
 // fails when the copy is old. The document speaks as the engine: it receives what is produced to neuronx.ingress and sends the rest.
 //
 // How it fails: a schema that can't be parsed, or a topic that topics.yaml no longer declares, is an error that names it.
@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/schemas"
 )
 
@@ -38,7 +39,7 @@ type channel struct {
 }
 
 // Document writes the document, indented, with a line feed at its end. The same input gives the same bytes.
-func Document(topics []kafka.Declared, files []schemas.File) ([]byte, error) {
+func Document(topics []topology.Topic, files []schemas.File) ([]byte, error) {
 	messages, all, outside := object{}, []string(nil), []string(nil)
 	for _, f := range files {
 		s, err := avro.Parse(f.Text)
@@ -89,7 +90,7 @@ func Document(topics []kafka.Declared, files []schemas.File) ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-func (c channel) describe(topics []kafka.Declared) (object, error) {
+func (c channel) describe(topics []topology.Topic) (object, error) {
 	for _, t := range topics {
 		if t.Name != c.topic {
 			continue

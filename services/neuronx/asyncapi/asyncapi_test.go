@@ -12,12 +12,13 @@ import (
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/schemas"
 )
 
 func made(t *testing.T) []byte {
 	t.Helper()
-	topics, err := kafka.DeclaredTopics()
+	topics, err := topology.Topics()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,11 +168,11 @@ func TestDocument_EveryTypeIsAMessageAndOnlyTheEngineSendsReservedOnes(t *testin
 }
 
 func TestDocument_ATopicThatIsNotDeclaredIsNamed(t *testing.T) {
-	topics, err := kafka.DeclaredTopics()
+	topics, err := topology.Topics()
 	if err != nil {
 		t.Fatal(err)
 	}
-	topics = slices.DeleteFunc(topics, func(d kafka.Declared) bool { return d.Name == kafka.TopicReceipts })
+	topics = slices.DeleteFunc(topics, func(d topology.Topic) bool { return d.Name == kafka.TopicReceipts })
 	if _, err := Document(topics, nil); err == nil || !strings.Contains(err.Error(), kafka.TopicReceipts) {
 		t.Error(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // done is what a verb shows of the event it published.
@@ -38,11 +40,11 @@ func (c *cli) actWith(ctx context.Context, tenant string, publish func(*control.
 	if err != nil {
 		return done{}, err
 	}
-	admin, err := c.admin()
+	adm, err := c.admin()
 	if err != nil {
 		return done{}, err
 	}
-	watch, err := newWatch(ctx, admin, tenant)
+	watch, err := newWatch(ctx, adm, tenant)
 	if err != nil {
 		return done{}, failed("look at the log", err)
 	}
@@ -55,7 +57,7 @@ func (c *cli) actWith(ctx context.Context, tenant string, publish func(*control.
 		return done{}, failed("publish the event", err)
 	}
 	c.note("published %s %s, waiting for the sequencer", e.Type, e.ID)
-	rec, err := watch.verdict(ctx, cfg, admin, e.ID)
+	rec, err := watch.verdict(ctx, cfg, adm, e.ID)
 	if err != nil {
 		return done{}, err
 	}
@@ -70,8 +72,8 @@ type watch struct {
 	next      map[string]int64 // by topic
 }
 
-func newWatch(ctx context.Context, admin *kafka.Admin, tenant string) (*watch, error) {
-	topics, err := admin.Topics(ctx, kafka.TopicEvents, kafka.TopicDeadLetter)
+func newWatch(ctx context.Context, adm *admin.Client, tenant string) (*watch, error) {
+	topics, err := adm.Topics(ctx, kafka.TopicEvents, kafka.TopicDeadLetter)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +82,7 @@ func newWatch(ctx context.Context, admin *kafka.Admin, tenant string) (*watch, e
 		return nil, fmt.Errorf("the topics %s and %s are not there as declared; run `neuronx provision --execute`", kafka.TopicEvents, kafka.TopicDeadLetter)
 	}
 	w := &watch{tenant: tenant, partition: kafka.PartitionFor([]byte(tenant), n), next: map[string]int64{}}
-	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +96,7 @@ var errFound = errors.New("found")
 
 // verdict waits for the event in the log (returned) or in the dead letters (an
 // error with the reason).
-func (w *watch) verdict(ctx context.Context, cfg kafka.Config, admin *kafka.Admin, id string) (event.Recorded, error) {
+func (w *watch) verdict(ctx context.Context, cfg kafka.Config, adm *admin.Client, id string) (event.Recorded, error) {
 	var rec event.Recorded
 	var refused error
 	look := func(r *kafka.Record) error {
@@ -117,7 +119,7 @@ func (w *watch) verdict(ctx context.Context, cfg kafka.Config, admin *kafka.Admi
 	poll := time.NewTicker(100 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
+		ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
 		if err != nil && ctx.Err() == nil {
 			return rec, failed("look at the log", err)
 		}
@@ -126,7 +128,7 @@ func (w *watch) verdict(ctx context.Context, cfg kafka.Config, admin *kafka.Admi
 			if !ok || to <= from {
 				continue
 			}
-			switch err := kafka.ReadRange(ctx, cfg, topic, w.partition, from, to, look); {
+			switch err := read.Range(ctx, cfg, topic, w.partition, from, to, look); {
 			case errors.Is(err, errFound):
 				return rec, refused
 			case err != nil && ctx.Err() == nil:

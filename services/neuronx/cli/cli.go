@@ -18,6 +18,7 @@ import (
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/safetext"
@@ -223,12 +224,12 @@ func (c *cli) kafka() (kafka.Config, error) {
 	return cfg, c.listening("Kafka", envBrokers, kafkaAddresses(cfg.Brokers))
 }
 
-func (c *cli) admin() (*kafka.Admin, error) {
+func (c *cli) admin() (*admin.Client, error) {
 	cfg, err := c.kafka()
 	if err != nil {
 		return nil, err
 	}
-	a, err := kafka.NewAdmin(cfg)
+	a, err := admin.New(cfg)
 	if err != nil {
 		return nil, failed("connect to Kafka", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/services/projector"
 )
 
@@ -123,7 +124,7 @@ func (c *cli) controlBehind(ctx context.Context, tenantID string) (string, error
 	if err != nil {
 		return "", err
 	}
-	err = kafka.ReadRange(ctx, cfg, kafka.TopicEvents, w.partition, next, end, func(r *kafka.Record) error {
+	err = read.Range(ctx, cfg, kafka.TopicEvents, w.partition, next, end, func(r *kafka.Record) error {
 		if string(r.Key) != tenantID {
 			return nil
 		}

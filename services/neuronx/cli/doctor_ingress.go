@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // waitsLong is how long a record may be in ingress before its verdict until doctor says so.
@@ -16,23 +17,23 @@ const waitsLong = 30 * time.Second
 // checkIngress tells partitions of ingress in which committed records have waited for their verdict for long: something holds the
 // sequencer up there, and every tenant of the partition waits behind it. The broker's append time counts.
 func (c *cli) checkIngress(ctx context.Context) []finding {
-	admin, err := c.admin()
+	adm, err := c.admin()
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
-	young, err := admin.OffsetsAfter(ctx, c.now().Add(-waitsLong), kafka.TopicIngress)
+	young, err := adm.OffsetsAfter(ctx, c.now().Add(-waitsLong), kafka.TopicIngress)
 	if err != nil {
 		return []finding{unseen(err, "the ACL Describe on "+kafka.TopicIngress)}
 	}
-	stable, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicIngress)
+	stable, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicIngress)
 	if err != nil {
 		return []finding{unseen(err, "the ACL Describe on "+kafka.TopicIngress)}
 	}
-	starts, err := admin.StartOffsets(ctx, kafka.TopicIngress)
+	starts, err := adm.StartOffsets(ctx, kafka.TopicIngress)
 	if err != nil {
 		return []finding{unseen(err, "the ACL Describe on "+kafka.TopicIngress)}
 	}
-	judged, err := admin.Committed(ctx, kafka.GroupSequencer)
+	judged, err := adm.Committed(ctx, kafka.GroupSequencer)
 	if err != nil {
 		return []finding{unseen(err, "the ACL Describe on the group "+kafka.GroupSequencer)}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
@@ -35,14 +36,14 @@ func TestDoctor_TellsRecordsThatHaveWaitedLongForTheirVerdict(t *testing.T) {
 	c.now = func() time.Time { return time.Now().Add(time.Minute) }
 	says(checkFail, "3 records have waited", "from offset 0 on")
 
-	admin, err := kafka.NewAdmin(broker)
+	adm, err := admin.New(broker)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	judged := func(offset int64) {
 		t.Helper()
-		if err := admin.Commit(t.Context(), kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{{Topic: kafka.TopicIngress, Partition: partition}: {Offset: offset}}); err != nil {
+		if err := adm.Commit(t.Context(), kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{{Topic: kafka.TopicIngress, Partition: partition}: {Offset: offset}}); err != nil {
 			t.Fatal(err)
 		}
 	}

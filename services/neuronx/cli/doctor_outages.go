@@ -13,6 +13,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/postgres"
 )
 
@@ -58,11 +59,11 @@ func authenticated(k app.KafkaSecurity) finding {
 
 // checkDisks tells brokers whose disk is full or broken.
 func (c *cli) checkDisks(ctx context.Context) []finding {
-	admin, err := c.admin()
+	adm, err := c.admin()
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
-	disks, err := admin.Disks(ctx)
+	disks, err := adm.Disks(ctx)
 	if err != nil {
 		return []finding{unseen(err, "the ACL Describe on the cluster")}
 	}
@@ -70,7 +71,7 @@ func (c *cli) checkDisks(ctx context.Context) []finding {
 }
 
 // judgeDisks is pure.
-func judgeDisks(disks []kafka.Disk) []finding {
+func judgeDisks(disks []admin.Disk) []finding {
 	var out []finding
 	known := false
 	for _, d := range disks {
@@ -165,21 +166,21 @@ func (c *cli) checkConsumers(ctx context.Context) []finding {
 	if c.value(envBrokers) == "" {
 		return []finding{{Result: checkSkipped, Detail: envBrokers + " is not set, so it is not known what there is to read"}}
 	}
-	admin, err := c.admin()
+	adm, err := c.admin()
 	if err == nil {
-		err = ping(ctx, admin)
+		err = ping(ctx, adm)
 	}
 	if err != nil {
 		return []finding{{Result: checkSkipped, Detail: "Kafka does not answer, so it is not known what there is to read"}}
 	}
 	var out []finding
 	for _, g := range kafka.Groups() {
-		d, err := admin.DescribeGroup(ctx, g)
+		d, err := adm.DescribeGroup(ctx, g)
 		if err != nil {
 			out = append(out, unseen(err, "the ACL Describe on the group "+g))
 			continue
 		}
-		lag, err := groupLag(ctx, admin, g)
+		lag, err := groupLag(ctx, adm, g)
 		if err != nil {
 			out = append(out, unseen(err, "the ACL Describe on the topics that "+g+" reads"))
 			continue

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/pkg/postgres"
 )
 
@@ -24,11 +25,11 @@ func (c *cli) checkSafety(ctx context.Context, laptop bool) []finding {
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
-	found, err := kafka.Findings(ctx, cfg, laptop, true)
+	found, err := topology.Findings(ctx, cfg, laptop, true)
 	topicsSeen := err == nil
 	if kafka.Unauthorized(err) { // of the topics, or only of the brokers' own settings?
 		var hidden error
-		found, hidden = kafka.Findings(ctx, cfg, laptop, false)
+		found, hidden = topology.Findings(ctx, cfg, laptop, false)
 		topicsSeen = hidden == nil
 	}
 	out := make([]finding, 0, len(found)+1)

@@ -36,7 +36,7 @@ func judgeState(found []sequencer.Stray, whole bool, err error) []finding {
 	var out []finding
 	for _, s := range found {
 		out = append(out, finding{Result: checkFail, Detail: fmt.Sprintf("somebody else wrote %s to partition %d, the first at offset %d: %s; the sequencer ignores them", plural(int(s.Records), "record"), s.Partition, s.Offset, s.Why),
-			Next: "only ingest's Kafka user may write to neuronx.sequencer.state (pkg/kafka/access.yaml): find out who did, and take the right away"})
+			Next: "only ingest's Kafka user may write to neuronx.sequencer.state (pkg/kafka/topology/access.yaml): find out who did, and take the right away"})
 	}
 	switch {
 	case kafka.Unauthorized(err):

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/hanging"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
 
@@ -37,14 +37,14 @@ func TestJudgeState_NamesStraysAndSaysWhatWasNotRead(t *testing.T) {
 func TestJudgeTxns_SaysNoneOnlyOfWhatWasLookedAt(t *testing.T) {
 	for _, x := range []struct {
 		name   string
-		found  []kafka.HangingTxn
+		found  []hanging.Txn
 		looked lookedAt
 		want   []string // results
 	}{
 		{"everything was seen", nil, lookedAt{partitions: 30}, []string{checkOK}},
 		{"a part was hidden", nil, lookedAt{partitions: 30, hidden: []string{"_schemas"}}, []string{checkSkipped, checkOK}},
 		{"everything was hidden", nil, lookedAt{hidden: []string{"neuronx.events"}}, []string{checkSkipped}},
-		{"one hangs where a part was hidden", []kafka.HangingTxn{{}}, lookedAt{partitions: 30, hidden: []string{"_schemas"}}, []string{checkSkipped, checkFail}},
+		{"one hangs where a part was hidden", []hanging.Txn{{}}, lookedAt{partitions: 30, hidden: []string{"_schemas"}}, []string{checkSkipped, checkFail}},
 	} {
 		var got []string
 		for _, f := range judgeTxns(x.found, x.looked) {

@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/safetext"
 )
 
@@ -101,18 +103,18 @@ func (c *cli) tail(ctx context.Context, cfg kafka.Config, f tailFlags) (seen int
 		return nil
 	}
 	if !f.untilEnd {
-		err := kafka.Follow(ctx, cfg, kafka.TopicEvents, f.fromStart, show)
+		err := read.Follow(ctx, cfg, kafka.TopicEvents, f.fromStart, show)
 		return seen, err
 	}
-	admin, err := c.admin()
+	adm, err := c.admin()
 	if err != nil {
 		return 0, err
 	}
-	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents)
 	if err != nil {
 		return 0, err
 	}
-	starts, err := admin.StartOffsets(ctx, kafka.TopicEvents)
+	starts, err := adm.StartOffsets(ctx, kafka.TopicEvents)
 	if err != nil {
 		return 0, err
 	}
@@ -121,7 +123,7 @@ func (c *cli) tail(ctx context.Context, cfg kafka.Config, f tailFlags) (seen int
 		if f.tenant != "" && p != kafka.PartitionFor([]byte(f.tenant), int32(len(ends))) || starts[tp] >= ends[tp] { //nolint:gosec // as above
 			continue
 		}
-		if err := kafka.ReadRange(ctx, cfg, kafka.TopicEvents, p, starts[tp], ends[tp], show); err != nil {
+		if err := read.Range(ctx, cfg, kafka.TopicEvents, p, starts[tp], ends[tp], show); err != nil {
 			return seen, err
 		}
 	}

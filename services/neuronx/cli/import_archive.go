@@ -10,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/services/neuronx/importer"
 )
 
@@ -28,21 +29,21 @@ func (c *cli) awaitArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return failed("connect to Kafka", err)
 	}
-	defer admin.Close()
-	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, kafka.TopicEvents)
+	defer adm.Close()
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents)
 	if err != nil {
 		return failed("ask Kafka how long the log is", err)
 	}
-	starts, err := admin.StartOffsets(ctx, kafka.TopicEvents)
+	starts, err := adm.StartOffsets(ctx, kafka.TopicEvents)
 	if err != nil {
 		return failed("ask Kafka where the log begins", err)
 	}
 	for try := 1; ; try++ {
-		done, err := admin.Committed(ctx, kafka.GroupArchiver)
+		done, err := adm.Committed(ctx, kafka.GroupArchiver)
 		if err != nil {
 			return failed("ask Kafka how far the archive is", err)
 		}

@@ -10,6 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/hanging"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 func (c *cli) logCmd() *cobra.Command {
@@ -48,12 +51,12 @@ does the same by itself on its own topics where its Kafka user may.`,
 			if err != nil {
 				return err
 			}
-			admin, err := kafka.NewAdmin(cfg)
+			adm, err := admin.New(cfg)
 			if err != nil {
 				return failed("open Kafka", err)
 			}
-			defer admin.Close()
-			found, looked, err := hangingTxns(ctx, admin)
+			defer adm.Close()
+			found, looked, err := hangingTxns(ctx, adm)
 			if err != nil {
 				return failed("look for hanging transactions", err).next("it needs Read on the topics and Describe on the transactional ids")
 			}
@@ -63,7 +66,7 @@ does the same by itself on its own topics where its Kafka user may.`,
 				r := hangingRow{Topic: t.Topic, Partition: t.Partition, StartOffset: t.StartOffset, TransactionalID: t.TransactionalID,
 					ProducerID: t.ProducerID, ProducerEpoch: t.ProducerEpoch, LastWrite: t.LastWrite.UTC(), Reason: t.Reason, Outcome: string(t.Outcome)}
 				if execute {
-					err := admin.EndHangingTxn(ctx, t)
+					err := hanging.End(ctx, adm, t)
 					failures = errors.Join(failures, err)
 					r.Ended = err == nil
 				}
@@ -91,12 +94,12 @@ does the same by itself on its own topics where its Kafka user may.`,
 }
 
 // hangingTxns looks at every topic that the engine's transactions write to.
-func hangingTxns(ctx context.Context, admin *kafka.Admin) (found []kafka.HangingTxn, looked lookedAt, err error) {
-	declared, err := kafka.DeclaredTopics()
+func hangingTxns(ctx context.Context, adm *admin.Client) (found []hanging.Txn, looked lookedAt, err error) {
+	declared, err := topology.Topics()
 	if err != nil {
 		return nil, looked, err
 	}
-	topics, err := admin.Topics(ctx)
+	topics, err := adm.Topics(ctx)
 	if err != nil {
 		return nil, looked, err
 	}
@@ -115,11 +118,11 @@ func hangingTxns(ctx context.Context, admin *kafka.Admin) (found []kafka.Hanging
 		}
 	}
 	for _, g := range []string{kafka.GroupSequencer, kafka.GroupLanding} {
-		tp, err := admin.OffsetsPartition(ctx, g)
+		tp, err := adm.OffsetsPartition(ctx, g)
 		switch {
 		case kafka.Unauthorized(err):
 			looked.hidden = append(looked.hidden, "the offsets of "+g)
-		case errors.Is(err, kafka.ErrNoTopic): // it exists once the first group has come
+		case errors.Is(err, admin.ErrNoTopic): // it exists once the first group has come
 		case err != nil:
 			return nil, looked, err
 		default:
@@ -127,7 +130,7 @@ func hangingTxns(ctx context.Context, admin *kafka.Admin) (found []kafka.Hanging
 		}
 	}
 	looked.partitions = len(all)
-	found, err = admin.HangingTxns(ctx, all...)
+	found, err = hanging.Find(ctx, adm, all...)
 	return found, looked, err
 }
 
@@ -143,12 +146,12 @@ func (c *cli) checkTransactions(ctx context.Context) []finding {
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
-	defer admin.Close()
-	found, looked, err := hangingTxns(ctx, admin)
+	defer adm.Close()
+	found, looked, err := hangingTxns(ctx, adm)
 	if err != nil {
 		return []finding{unseen(err, rightsToSeeTxns)}
 	}
@@ -158,7 +161,7 @@ func (c *cli) checkTransactions(ctx context.Context) []finding {
 const rightsToSeeTxns = "the ACLs Read on the topics and on __consumer_offsets, and Describe on the transactional ids"
 
 // judgeTxns is pure. That none hangs is only said of what was looked at.
-func judgeTxns(found []kafka.HangingTxn, looked lookedAt) []finding {
+func judgeTxns(found []hanging.Txn, looked lookedAt) []finding {
 	var out []finding
 	if len(looked.hidden) > 0 {
 		out = append(out, finding{Result: checkSkipped, Detail: "this Kafka user may not see, or they are missing: " + strings.Join(looked.hidden, ", "), Next: "it takes " + rightsToSeeTxns})

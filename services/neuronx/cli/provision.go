@@ -8,8 +8,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/services/neuronx/provision"
 )
 
@@ -36,7 +36,7 @@ administrator of the Kafka cluster has to run it.`,
 			"  neuronx provision --execute --laptop --write-secrets /etc/neuronx",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opt := provision.Options{
-				Topics:  kafka.ProvisionOptions{Partitions: partitions, ReplicationFactor: replication, Laptop: laptop},
+				Topics:  topology.Options{Partitions: partitions, ReplicationFactor: replication, Laptop: laptop},
 				Execute: execute, AdminURL: app.Secret(c.value(envAdmin)),
 			}
 			if laptop {
@@ -127,7 +127,7 @@ const oneBroker = "is it one broker on one machine? then --laptop; `neuronx dev`
 // refused reports whether a change is one that provisioning does not make.
 func refused(changes []provision.Change) bool {
 	return slices.ContainsFunc(changes, func(ch provision.Change) bool {
-		return ch.Action == kafka.ActionRefuse || ch.Action == string(registry.ActionRefused)
+		return ch.Action == topology.ActionRefuse || ch.Action == string(registry.ActionRefused)
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/reset"
 )
 
@@ -72,11 +73,11 @@ group without members; --restart stops the service and starts it again (neuronx 
 			}
 			ctx, cancel := c.bounded(cmd)
 			defer cancel()
-			admin, err := c.admin()
+			adm, err := c.admin()
 			if err != nil {
 				return err
 			}
-			rows, warnings, err := reset.Plan(ctx, admin, spec)
+			rows, warnings, err := reset.Plan(ctx, adm, spec)
 			if err != nil {
 				return failed("plan the reset", err)
 			}
@@ -91,7 +92,7 @@ group without members; --restart stops the service and starts it again (neuronx 
 			}
 			switch {
 			case f.execute:
-				return c.executeReset(ctx, admin, f, rows)
+				return c.executeReset(ctx, adm, f, rows)
 			case f.export:
 				return c.exportRows(rows)
 			}
@@ -207,7 +208,7 @@ func checkScope(text string) error {
 	return nil
 }
 
-func (c *cli) executeReset(ctx context.Context, admin *kafka.Admin, f resetFlags, rows []reset.Row) (err error) {
+func (c *cli) executeReset(ctx context.Context, adm *admin.Client, f resetFlags, rows []reset.Row) (err error) {
 	if f.restart {
 		service := strings.TrimPrefix(f.group, "neuronx.")
 		if err := c.service(ctx, service, "stop"); err != nil {
@@ -220,16 +221,16 @@ func (c *cli) executeReset(ctx context.Context, admin *kafka.Admin, f resetFlags
 			err = cmp.Or(err, c.service(again, service, "start"))
 		}()
 		if _, err := until(ctx, func() (bool, error) {
-			d, err := admin.DescribeGroup(ctx, f.group)
+			d, err := adm.DescribeGroup(ctx, f.group)
 			return err == nil && len(d.Members) == 0 && d.State != "PreparingRebalance", err
 		}); err != nil {
 			return failed("wait for the group to be empty", err)
 		}
 	}
 	session := uuid.NewString()
-	if err := reset.Execute(ctx, admin, rows, "nx-reset:"+session); err != nil {
+	if err := reset.Execute(ctx, adm, rows, "nx-reset:"+session); err != nil {
 		e := failed("reset the offsets", err)
-		if d, derr := admin.DescribeGroup(ctx, f.group); derr == nil && len(d.Members) > 0 {
+		if d, derr := adm.DescribeGroup(ctx, f.group); derr == nil && len(d.Members) > 0 {
 			e = unsafe("the group is in use").why("Assignments can only be reset if the group '%s' is inactive, but the current state is %s.", f.group, d.State).
 				next("stop its service first, or add --restart under `neuronx dev`")
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/membership"
 	"github.com/neuronx/engine/pkg/kafka/reset"
 )
 
@@ -61,10 +63,10 @@ func didYouMean(name string, names []string) string {
 }
 
 // foreignMembers names the members of a group that are none of the engine's. It is pure.
-func foreignMembers(d kafka.GroupDescription) []finding {
+func foreignMembers(d admin.Group) []finding {
 	var out []finding
 	for _, m := range d.Members {
-		if !kafka.OwnMember(m.ClientID) {
+		if !membership.Ours(m.ClientID) {
 			out = append(out, finding{Result: checkFail, Detail: fmt.Sprintf("client %q at %s is a member of %s and has %s of it: what it reads is not applied", m.ClientID, m.Host, d.Group,
 				plural(len(m.Partitions), "partition")), Next: "end that program; another one reads with a group of its own"})
 		}
@@ -75,11 +77,11 @@ func foreignMembers(d kafka.GroupDescription) []finding {
 // checkGroups names offsets that have no effect: of groups that are like the engine's and are none of them, and of topics that a group does
 // not read. Kafka's tools make such groups and offsets of a typing error, and say that it was done.
 func (c *cli) checkGroups(ctx context.Context) []finding {
-	admin, err := c.admin()
+	adm, err := c.admin()
 	if err != nil {
 		return []finding{fail(err, "")}
 	}
-	groups, err := admin.ListGroups(ctx)
+	groups, err := adm.ListGroups(ctx)
 	if err != nil {
 		return []finding{unseen(err, "the ACL Describe on groups")}
 	}
@@ -94,12 +96,12 @@ func (c *cli) checkGroups(ctx context.Context) []finding {
 		case !known || g == kafka.GroupLanding:
 			continue
 		}
-		committed, err := admin.Committed(ctx, g)
+		committed, err := adm.Committed(ctx, g)
 		if err != nil {
 			out = append(out, unseen(err, "the ACL Describe on the group "+g))
 			continue
 		}
-		if d, err := admin.DescribeGroup(ctx, g); err != nil {
+		if d, err := adm.DescribeGroup(ctx, g); err != nil {
 			out = append(out, unseen(err, "the ACL Describe on the group "+g))
 		} else {
 			out = append(out, foreignMembers(d)...)

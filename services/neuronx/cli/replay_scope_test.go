@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 func TestForeignMembers_NamesWhoTakesPartitionsOfTheEngine(t *testing.T) {
-	d := kafka.GroupDescription{Group: kafka.GroupRules, State: "Stable", Members: []kafka.GroupMember{
+	d := admin.Group{Group: kafka.GroupRules, State: "Stable", Members: []admin.Member{
 		{ID: "neuronx-rules-0-1f", ClientID: "neuronx-rules-0", Host: "10.0.0.1", Partitions: []kafka.TopicPartition{{Topic: kafka.TopicEvents}}},
 		{ID: "rdkafka-2e", ClientID: "rdkafka", Host: "10.0.0.9", Partitions: []kafka.TopicPartition{{Topic: kafka.TopicEvents, Partition: 1}, {Topic: kafka.TopicEvents, Partition: 2}}},
 	}}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/neuronx/asyncapi"
 )
@@ -144,7 +144,7 @@ func (c *cli) schemasAsyncAPI() *cobra.Command {
 	return &cobra.Command{
 		Use: "asyncapi", Short: "Print the AsyncAPI 3 document of topics and event types", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			topics, err := kafka.DeclaredTopics()
+			topics, err := topology.Topics()
 			if err != nil {
 				return failed("read the list of topics", err)
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
 
@@ -68,7 +69,7 @@ type outboxRow struct {
 const partLimit = 10 * time.Second
 
 func (c *cli) status() *cobra.Command {
-	var admin []string
+	var adm []string
 	cmd := &cobra.Command{
 		Use: "status", Short: "Processes, groups, lag, stalled tenants, outbox, effects", Args: noArgs,
 		Long: `Show what every part of the engine says: whether processes are ready and what they wait for, groups and their lag, stalled tenants
@@ -77,7 +78,7 @@ with the command that retries them, outbox, effects, CRM connections that are re
 Exit 0: all was asked, and nothing is wrong. Exit 1: a process is not ready or keeps losing what it needs, nobody reads a group, a tenant is stalled, or its
 CRM connection is refused. Exit 3: a part could not be asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.needEngine(c.adminURLs(admin)); err != nil {
+			if err := c.needEngine(c.adminURLs(adm)); err != nil {
 				return err
 			}
 			o := overview{Problems: []string{}, Wrong: []string{}}
@@ -87,7 +88,7 @@ CRM connection is refused. Exit 3: a part could not be asked.`,
 				read(ctx)
 			}
 			part(func(ctx context.Context) {
-				if urls := c.adminURLs(admin); len(urls) > 0 {
+				if urls := c.adminURLs(adm); len(urls) > 0 {
 					o.Processes = c.processes(ctx, urls)
 					o.Refused = c.refused(ctx, urls)
 				}
@@ -113,7 +114,7 @@ CRM connection is refused. Exit 3: a part could not be asked.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&admin, "admin", nil, adminHelp)
+	cmd.Flags().StringSliceVar(&adm, "admin", nil, adminHelp)
 	return cmd
 }
 
@@ -173,9 +174,9 @@ func (o *overview) next() string {
 
 // groups asks Kafka about every consumer group of the engine.
 func (c *cli) groups(ctx context.Context, o *overview) []groupRow {
-	admin, err := c.admin()
+	adm, err := c.admin()
 	if err == nil {
-		err = ping(ctx, admin)
+		err = ping(ctx, adm)
 	}
 	if err != nil {
 		o.Problems = append(o.Problems, err.Error())
@@ -184,10 +185,10 @@ func (c *cli) groups(ctx context.Context, o *overview) []groupRow {
 	out := []groupRow{}
 	for _, g := range kafka.Groups() {
 		row := groupRow{Group: g, Members: -1, Lag: -1}
-		d, err := admin.DescribeGroup(ctx, g)
+		d, err := adm.DescribeGroup(ctx, g)
 		if err == nil {
 			row.State, row.Members = d.State, len(d.Members)
-			row.Lag, err = groupLag(ctx, admin, g)
+			row.Lag, err = groupLag(ctx, adm, g)
 		}
 		if err != nil {
 			o.Problems = append(o.Problems, fmt.Sprintf("group %s: %v", g, err))
@@ -198,28 +199,28 @@ func (c *cli) groups(ctx context.Context, o *overview) []groupRow {
 }
 
 // ping asks Kafka for an answer within 5 s: a request for something would be tried again for longer.
-func ping(ctx context.Context, admin *kafka.Admin) error {
+func ping(ctx context.Context, adm *admin.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return admin.Ping(ctx)
+	return adm.Ping(ctx)
 }
 
 // groupLag is the records between a group's offsets and the ends of the
 // partitions it reads. A partition without a commit counts in full.
-func groupLag(ctx context.Context, admin *kafka.Admin, group string) (int64, error) {
+func groupLag(ctx context.Context, adm *admin.Client, group string) (int64, error) {
 	topic := kafka.TopicEvents
 	if group == kafka.GroupSequencer {
 		topic = kafka.TopicIngress
 	}
-	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, topic)
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, topic)
 	if err != nil {
 		return -1, err
 	}
-	starts, err := admin.StartOffsets(ctx, topic)
+	starts, err := adm.StartOffsets(ctx, topic)
 	if err != nil {
 		return -1, err
 	}
-	committed, err := admin.Committed(ctx, group)
+	committed, err := adm.Committed(ctx, group)
 	if err != nil {
 		return -1, err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/app"
-	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // call runs the tool with no environment and returns its exit code and what it wrote.
@@ -32,10 +32,10 @@ func TestStatus_SaysWhatAProcessWaitsForAndWhatIsNotKnown(t *testing.T) {
 	ready := app.NewReadiness()
 	ready.Set("rules", nil)
 	ready.Set(app.ComponentPostgres, errors.New("the disk of Postgres is full"))
-	admin := httptest.NewServer(app.AdminHandler(prometheus.NewRegistry(), ready, nil))
-	defer admin.Close()
+	adm := httptest.NewServer(app.AdminHandler(prometheus.NewRegistry(), ready, nil))
+	defer adm.Close()
 	defer http.DefaultClient.CloseIdleConnections()
-	code, out, errs := call(t, "status", "--admin", admin.URL)
+	code, out, errs := call(t, "status", "--admin", adm.URL)
 	if code != exitPartial {
 		t.Errorf("exit %d", code)
 	}
@@ -51,8 +51,8 @@ func TestStatus_SaysWhatAProcessWaitsForAndWhatIsNotKnown(t *testing.T) {
 
 func TestStatusAndDoctor_TellADependencyThatIsLostAgainAndAgainWhileItIsThere(t *testing.T) {
 	ready := app.NewReadiness()
-	admin := httptest.NewServer(app.AdminHandler(prometheus.NewRegistry(), ready, nil))
-	defer admin.Close()
+	adm := httptest.NewServer(app.AdminHandler(prometheus.NewRegistry(), ready, nil))
+	defer adm.Close()
 	defer http.DefaultClient.CloseIdleConnections()
 	lineOf := func(out, part string) string {
 		for _, line := range strings.Split(out, "\n") {
@@ -67,13 +67,13 @@ func TestStatusAndDoctor_TellADependencyThatIsLostAgainAndAgainWhileItIsThere(t 
 			ready.Set(app.ComponentPostgres, errors.New("no answer in 5s"))
 		}
 		ready.Set(app.ComponentPostgres, nil)
-		code, out, _ := call(t, "doctor", "--admin", admin.URL)
-		line := lineOf(out, admin.URL)
+		code, out, _ := call(t, "doctor", "--admin", adm.URL)
+		line := lineOf(out, adm.URL)
 		if fields := strings.Fields(line); len(fields) < 2 || fields[1] != want || (code == exitFailed) != (want == "fail") {
 			t.Errorf("lost %d times: doctor exits with %d: %s", times, code, line)
 		}
-		_, out, errs := call(t, "status", "--admin", admin.URL)
-		if told := lineOf(out, admin.URL); (times > 0) != strings.Contains(told, "postgres was lost") || !strings.Contains(told, "yes") {
+		_, out, errs := call(t, "status", "--admin", adm.URL)
+		if told := lineOf(out, adm.URL); (times > 0) != strings.Contains(told, "postgres was lost") || !strings.Contains(told, "yes") {
 			t.Errorf("lost %d times: status shows %s", times, told)
 		}
 		if wrong := strings.Contains(errs, "is ready, but not for long: postgres was lost 2 times in the last 10 minutes"); wrong != (times == 2) {
@@ -138,14 +138,14 @@ func TestDoctor_TellsAPartThatIsAwayAndSkipsWhatNeedsIt(t *testing.T) {
 }
 
 func TestDoctor_JudgesDisksConsumersAndAuthentication(t *testing.T) {
-	disks := judgeDisks([]kafka.Disk{
+	disks := judgeDisks([]admin.Disk{
 		{Broker: 1, Dir: "/a", Total: 1000, Usable: 500}, {Broker: 2, Dir: "/b", Total: 1000, Usable: 50}, {Broker: 3, Dir: "/c", Total: 1000, Usable: 5},
 		{Broker: 4, Dir: "/d", Total: -1, Usable: -1, Err: errors.New("offline")},
 	})
 	if len(disks) != 3 || disks[0].Result != checkWarn || disks[1].Result != checkFail || disks[2].Result != checkFail {
 		t.Errorf("%+v", disks)
 	}
-	if f := judgeDisks([]kafka.Disk{{Total: -1, Usable: -1}}); f[0].Result != checkSkipped {
+	if f := judgeDisks([]admin.Disk{{Total: -1, Usable: -1}}); f[0].Result != checkSkipped {
 		t.Errorf("%+v", f)
 	}
 	idle := map[string]time.Duration{"neuronx.rules": 4 * time.Minute, "neuronx.projector": time.Second}

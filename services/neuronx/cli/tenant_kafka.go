@@ -9,6 +9,8 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 // defaultLandingRate is the quota of a tenant that gets access for the first time: whoever has none can fill the brokers' disks.
@@ -64,18 +66,18 @@ func (c *cli) kafkaAccess(cmd *cobra.Command, f accessFlags) error {
 	f.topic, f.username = kafka.LandingTopic(f.tenant), kafka.LandingUser(f.tenant)
 	ctx, cancel := c.bounded(cmd)
 	defer cancel()
-	admin, err := c.admin()
+	adm, err := c.admin()
 	if err != nil {
 		return err
 	}
 	if err := c.checkTenant(ctx, f.tenant); err != nil {
 		return err
 	}
-	want, err := c.landingAccess(ctx, admin, f)
+	want, err := c.landingAccess(ctx, adm, f)
 	if err != nil {
 		return err
 	}
-	plan, err := admin.PlanLanding(ctx, want)
+	plan, err := topology.PlanLanding(ctx, adm, want)
 	if err != nil {
 		return failed("look at the tenant's access", err).next("an administrator of the Kafka cluster has to run this")
 	}
@@ -94,18 +96,18 @@ func (c *cli) kafkaAccess(cmd *cobra.Command, f accessFlags) error {
 }
 
 // landingAccess is what is wanted: a rate that is not given stays as it is.
-func (c *cli) landingAccess(ctx context.Context, admin *kafka.Admin, f accessFlags) (kafka.LandingAccess, error) {
-	l := kafka.LandingAccess{Tenant: f.tenant, Rate: f.rate, Renew: f.renew, Revoke: f.revoke, Password: app.Secret(rand.Text())} // 130 bits
+func (c *cli) landingAccess(ctx context.Context, adm *admin.Client, f accessFlags) (topology.LandingAccess, error) {
+	l := topology.LandingAccess{Tenant: f.tenant, Rate: f.rate, Renew: f.renew, Revoke: f.revoke, Password: app.Secret(rand.Text())} // 130 bits
 	if f.rateGiven || f.revoke {
 		return l, nil
 	}
-	known, err := admin.HasUser(ctx, f.username)
+	known, err := adm.HasUser(ctx, f.username)
 	if err != nil {
 		return l, failed("look at the tenant's user", err)
 	}
 	l.Rate = defaultLandingRate
 	if known {
-		if l.Rate, err = admin.ProducerRate(ctx, f.username); err != nil {
+		if l.Rate, err = adm.ProducerRate(ctx, f.username); err != nil {
 			return l, failed("look at the tenant's quota", err)
 		}
 	}
@@ -113,10 +115,10 @@ func (c *cli) landingAccess(ctx context.Context, admin *kafka.Admin, f accessFla
 }
 
 // changeAccess records the change and then makes it. A tenant that does not exist is refused by the engine before anything is made.
-func (c *cli) changeAccess(ctx context.Context, f accessFlags, want kafka.LandingAccess, plan []kafka.AccessChange) error {
+func (c *cli) changeAccess(ctx context.Context, f accessFlags, want topology.LandingAccess, plan []topology.AccessChange) error {
 	fresh := false
 	for _, ch := range plan {
-		fresh = fresh || ch.Action == kafka.ActionPassword
+		fresh = fresh || ch.Action == topology.ActionPassword
 	}
 	typ, data := "tenant.kafka_access_granted", map[string]any{
 		"topic": f.topic, "username": f.username, "rate_bytes": want.Rate, "password_set": fresh, "by": orNil(f.by),
@@ -128,7 +130,7 @@ func (c *cli) changeAccess(ctx context.Context, f accessFlags, want kafka.Landin
 	if err != nil {
 		return err
 	}
-	if done, err := kafka.Perform(ctx, plan); err != nil {
+	if done, err := topology.Perform(ctx, plan); err != nil {
 		return failed("change the tenant's access", err).next("%d of %d changes are made; run it again to go on (a password that was set but not shown: --new-password)", len(done), len(plan))
 	}
 	if f.revoke {

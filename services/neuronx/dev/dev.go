@@ -21,6 +21,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	kafkaembedded "github.com/neuronx/engine/pkg/kafka/embedded"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/pkg/postgres"
 	pgembedded "github.com/neuronx/engine/pkg/postgres/embedded"
 	"github.com/neuronx/engine/pkg/safetext"
@@ -138,7 +139,7 @@ func (e *engine) kafkaConfig(client string) kafka.Config {
 // serve provisions and runs everything above the stores.
 func (e *engine) serve(ctx context.Context, began time.Time) error {
 	if _, err := provision.Run(ctx, provision.Options{
-		Kafka: e.kafkaConfig("provision"), Topics: kafka.ProvisionOptions{Partitions: partitions, ReplicationFactor: 1, Laptop: true},
+		Kafka: e.kafkaConfig("provision"), Topics: topology.Options{Partitions: partitions, ReplicationFactor: 1, Laptop: true},
 		AdminURL: app.Secret(e.postgres.AdminURL()), Passwords: e.postgres.Passwords(), Execute: true,
 	}); err != nil {
 		return err

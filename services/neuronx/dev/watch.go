@@ -17,6 +17,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 )
 
@@ -41,7 +42,7 @@ func newWatcher(e *engine, sup *Supervisor, ops *pgxpool.Pool, client *registry.
 
 // follow feeds the log into the travel until ctx ends. The log is read from its start, so that totals are true.
 func (w *watcher) follow(ctx context.Context) error {
-	err := kafka.Follow(ctx, w.e.kafkaConfig("dev-view"), kafka.TopicEvents, true, func(rec *kafka.Record) error {
+	err := read.Follow(ctx, w.e.kafkaConfig("dev-view"), kafka.TopicEvents, true, func(rec *kafka.Record) error {
 		r, err := kafka.ParseRecorded(rec)
 		if err != nil {
 			return nil // somebody else's record; the consumers count and report it

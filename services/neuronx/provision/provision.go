@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/schemas"
@@ -23,7 +24,7 @@ import (
 // Options say where to provision and what. A part whose address is empty is left out.
 type Options struct {
 	Kafka     kafka.Config // no brokers: no topics
-	Topics    kafka.ProvisionOptions
+	Topics    topology.Options
 	AdminURL  app.Secret        // a Postgres superuser or a role that may create roles; empty: no tables
 	Passwords map[string]string // role → password to set; a role that is not named keeps what it has
 	Secrets   string            // folder of keys, passwords and URLs, made where they are missing; its passwords are set, not Passwords
@@ -124,9 +125,9 @@ func tables(ctx context.Context, o Options) ([]Change, error) {
 }
 
 func topics(ctx context.Context, o Options) ([]Change, error) {
-	do := kafka.Plan
+	do := topology.Plan
 	if o.Execute {
-		do = kafka.Provision
+		do = topology.Provision
 	}
 	changes, err := do(ctx, o.Kafka, o.Topics)
 	out := make([]Change, len(changes))

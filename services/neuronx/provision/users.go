@@ -10,7 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 // KafkaUsersFile holds the passwords of the engine's users in Kafka; beside it lies <user>.kafka-password for each, which is what
@@ -21,7 +21,7 @@ const kafkaPassword = ".kafka-password"
 
 // keepKafkaUsers makes the passwords that the folder lacks, as keepSecrets does for Postgres, and returns all.
 func keepKafkaUsers(dir string, execute bool) ([]Change, map[string]app.Secret, error) {
-	users, err := kafka.DeclaredUsers()
+	users, err := topology.Users()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -82,7 +82,7 @@ func users(ctx context.Context, o Options) ([]Change, error) {
 	if err != nil {
 		return out, err
 	}
-	changes, err := kafka.ProvisionUsers(ctx, o.Kafka, passwords, o.Execute)
+	changes, err := topology.ProvisionUsers(ctx, o.Kafka, passwords, o.Execute)
 	for _, c := range changes {
 		out = append(out, Change{Part: "kafka", Name: c.Name, Action: c.Action, Detail: c.Detail})
 	}

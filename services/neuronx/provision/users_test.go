@@ -9,14 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 func TestUsers_CanLogInWithTheFileThatWasWrittenForThem(t *testing.T) {
-	admin, as := kafkatest.StartSecure(t)
+	adm, as := kafkatest.StartSecure(t)
 	dir := filepath.Join(t.TempDir(), "secrets")
-	o := Options{Kafka: admin, Topics: kafka.ProvisionOptions{Partitions: kafkatest.Partitions, ReplicationFactor: 1, Laptop: true}, Secrets: dir, Users: true}
+	o := Options{Kafka: adm, Topics: topology.Options{Partitions: kafkatest.Partitions, ReplicationFactor: 1, Laptop: true}, Secrets: dir, Users: true}
 	if would, err := Run(context.Background(), o); err != nil || len(would) == 0 {
 		t.Fatalf("%v, %v; want a plan", would, err)
 	}
@@ -36,7 +37,7 @@ func TestUsers_CanLogInWithTheFileThatWasWrittenForThem(t *testing.T) {
 		t.Errorf("%s: %v, %v", KafkaUsersFile, info, err)
 	}
 	login := func(password string) error {
-		a, err := kafka.NewAdmin(as("neuronx_rules", password))
+		a, err := admin.New(as("neuronx_rules", password))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +64,7 @@ func TestUsers_CanLogInWithTheFileThatWasWrittenForThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range changes {
-		if c.Part == "secrets" && c.Name != KafkaUsersFile && c.Name != "neuronx_rules.kafka-password" || c.Action == kafka.ActionGrant {
+		if c.Part == "secrets" && c.Name != KafkaUsersFile && c.Name != "neuronx_rules.kafka-password" || c.Action == topology.ActionGrant {
 			t.Errorf("the second run does %+v", c)
 		}
 	}

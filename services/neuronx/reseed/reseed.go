@@ -17,7 +17,11 @@ import (
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/kafka/topology"
+	"github.com/neuronx/engine/pkg/kafka/txn"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/ingest/sequencer"
 )
@@ -43,7 +47,7 @@ type querier interface {
 type run struct {
 	opt       Options
 	db        *pgxpool.Pool
-	admin     *kafka.Admin
+	admin     *admin.Client
 	producer  *kafka.Producer
 	ids       map[string][16]byte // of the topics
 	starts    map[kafka.TopicPartition]int64
@@ -64,13 +68,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer db.Close()
-	admin, err := kafka.NewAdmin(o.Kafka)
+	adm, err := admin.New(o.Kafka)
 	if err != nil {
 		return nil, err
 	}
-	defer admin.Close()
+	defer adm.Close()
 	o.Tenants = append([]string{}, o.Tenants...) // an empty list, not NULL, means all
-	r := &run{opt: o, db: db, admin: admin}
+	r := &run{opt: o, db: db, admin: adm}
 	unlock, err := r.lock(ctx)
 	if err != nil {
 		return nil, err
@@ -151,7 +155,7 @@ func (r *run) lock(ctx context.Context) (func(), error) {
 
 // look asks Kafka what is there, and refuses while a service runs.
 func (r *run) look(ctx context.Context) (err error) {
-	if err := kafka.CheckTopics(ctx, r.opt.Kafka, true); err != nil {
+	if err := topology.Check(ctx, r.opt.Kafka, true); err != nil {
 		return refuse("%v", err)
 	}
 	for _, group := range groups() {
@@ -172,7 +176,7 @@ func (r *run) look(ctx context.Context) (err error) {
 	if r.starts, err = r.admin.StartOffsets(ctx, topics...); err != nil {
 		return err
 	}
-	r.ends, err = r.admin.EndOffsets(ctx, kafka.ReadUncommitted, topics...)
+	r.ends, err = r.admin.EndOffsets(ctx, admin.ReadUncommitted, topics...)
 	return err
 }
 
@@ -300,7 +304,7 @@ func (r *run) state(ctx context.Context, report *Report) error {
 	if len(recs) == 0 {
 		return nil
 	}
-	return kafka.ProduceAtomically(ctx, r.opt.Kafka, "neuronx.reseed", recs)
+	return txn.Produce(ctx, r.opt.Kafka, "neuronx.reseed", recs)
 }
 
 // stated reports whether the state is there. Offsets alone do not say it: an earlier run may have died in its transaction.
@@ -311,7 +315,7 @@ func (r *run) stated(ctx context.Context) (is bool, err error) {
 		if tp.Topic != kafka.TopicState {
 			continue
 		}
-		if err := kafka.ReadRange(ctx, r.opt.Kafka, tp.Topic, tp.Partition, r.starts[tp], end, func(*kafka.Record) error { is = true; return nil }); err != nil {
+		if err := read.Range(ctx, r.opt.Kafka, tp.Topic, tp.Partition, r.starts[tp], end, func(*kafka.Record) error { is = true; return nil }); err != nil {
 			return false, fmt.Errorf("look for the sequencer's state: %w", err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/outbox"
@@ -203,12 +204,12 @@ func TestState_IsWrittenThoughAnEarlierRunDiedInItsTransaction(t *testing.T) {
 	l := newLost(t)
 	open := func() *run {
 		t.Helper()
-		admin, err := kafka.NewAdmin(l.opt.Kafka)
+		adm, err := admin.New(l.opt.Kafka)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(admin.Close)
-		r := &run{opt: l.opt, admin: admin}
+		t.Cleanup(adm.Close)
+		r := &run{opt: l.opt, admin: adm}
 		if err := r.look(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,8 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/ingest/sequencer"
@@ -179,7 +181,7 @@ func (r *run) write(ctx context.Context, reader *archive.Reader, p *Partition, h
 
 // seal checks the end of the partition and takes the state's records.
 func (r *run) seal(ctx context.Context, p *Partition, seed *sequencer.Seed, heads []head) error {
-	ends, err := r.admin.EndOffsets(ctx, kafka.ReadUncommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
+	ends, err := r.admin.EndOffsets(ctx, admin.ReadUncommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
 	if err != nil {
 		return err
 	}
@@ -249,7 +251,7 @@ func (r *run) refusedNumbers(ctx context.Context, tenant string) (map[string]int
 // there lists what a partition of the log holds.
 func (r *run) there(ctx context.Context, tp kafka.TopicPartition) ([]string, error) {
 	var out []string
-	err := kafka.ReadRange(ctx, r.opt.Kafka, tp.Topic, tp.Partition, r.starts[tp], r.ends[tp], func(rec *kafka.Record) error {
+	err := read.Range(ctx, r.opt.Kafka, tp.Topic, tp.Partition, r.starts[tp], r.ends[tp], func(rec *kafka.Record) error {
 		e, err := kafka.ParseRecorded(rec)
 		if err != nil {
 			return refuse("%s-%d holds something that is no event at offset %d", tp.Topic, tp.Partition, rec.Offset)
