@@ -90,12 +90,11 @@ func txnOutcome(ctx context.Context, a *admin.Client, t Txn) (Outcome, error) {
 	if t.TransactionalID == "" {
 		return Unknown, nil
 	}
-	tp, err := a.TxnStatePartition(ctx, t.TransactionalID)
-	if err != nil {
-		return "", err
-	}
 	h := txnHistory{t: t}
-	err = readTxnState(ctx, a, tp, t.TransactionalID, h.add)
+	tp, err := a.TxnStatePartition(ctx, t.TransactionalID) // a user without rights may not even describe the topic
+	if err == nil {
+		err = readTxnState(ctx, a, tp, t.TransactionalID, h.add)
+	}
 	if errors.Is(err, kerr.TopicAuthorizationFailed) {
 		return Unknown, nil
 	}

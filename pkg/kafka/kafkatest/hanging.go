@@ -33,10 +33,8 @@ func LeaveHanging(t testing.TB, cfg kafka.Config, left Hanging) {
 	t.Helper()
 	id := left.ID
 	// Produce v11: with v12 the broker adds the partition to the transaction by itself.
-	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.MaxVersions(kversion.V3_9_0()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var err error
+	client := open(t, cfg, kgo.MaxVersions(kversion.V3_9_0()))
 	defer client.Close()
 	h := hanger{t, client, id, kmsg.NewPtrInitProducerIDResponse()}
 	defer h.verify("true")
@@ -62,10 +60,7 @@ func LeaveHanging(t testing.TB, cfg kafka.Config, left Hanging) {
 // administrator's client to be let in.
 func (h hanger) remember(cfg kafka.Config, partitions []kafka.TopicPartition) {
 	h.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.ClientID("__admin_client"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	client := open(h.t, cfg, kgo.ClientID("__admin_client"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer client.Close()
 	adm, err := admin.New(cfg)
 	if err != nil {

@@ -127,6 +127,11 @@ func manual(t testing.TB, cfg kafka.Config) *kgo.Client {
 func open(t testing.TB, cfg kafka.Config, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	opts = append(opts, kgo.SeedBrokers(cfg.Brokers...))
+	security, err := cfg.SecurityOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts = append(opts, security...)
 	if cfg.Dialer != nil {
 		opts = append(opts, kgo.Dialer(cfg.Dialer))
 	}
