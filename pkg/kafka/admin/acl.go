@@ -15,94 +15,120 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 )
 
+// Resource is a kind of thing in Kafka that somebody may have a right to.
+type Resource = kmsg.ACLResourceType
+
+// Operation is what somebody may do with it.
+type Operation = kmsg.ACLOperation
+
+// Grant is one right of one user; a set of them is what an authorizer keeps.
+type Grant struct {
+	User      string
+	Resource  Resource
+	Name      string
+	Prefixed  bool // all names that begin so
+	Operation Operation
+}
+
+// String writes it for people: write topic neuronx.ingress.
+func (g Grant) String() string {
+	star := ""
+	if g.Prefixed {
+		star = "*"
+	}
+	return fmt.Sprintf("%s %s %s%s", lower(g.Operation.String()), lower(g.Resource.String()), g.Name, star)
+}
+
+func lower(s string) string { return string(bytes.ToLower([]byte(s))) }
+
+// SortGrants sorts by user, resource, name and operation.
+func SortGrants(gs []Grant) {
+	slices.SortFunc(gs, func(a, b Grant) int {
+		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Operation, b.Operation))
+	})
+}
+
+// ErrNoAuthorizer says that the cluster keeps no rights: everybody may do everything there.
+var ErrNoAuthorizer = errors.New("kafka: the brokers have no authorizer (authorizer.class.name), so rights can be neither set nor asked for")
+
 // scramIterations is what Kafka's own tool uses for SCRAM-SHA-512. Passwords are random (130 bits), so more would buy nothing.
 const scramIterations = 4096
 
 // ProducerByteRate is the name of the quota on what a user's producers send, in bytes a second and broker.
 const ProducerByteRate = "producer_byte_rate"
 
-const principalPrefix = "User:"
-
 // Grants returns the rights that a user has, sorted. Rights of everybody (User:*) are not among them.
 func (a *Client) Grants(ctx context.Context, user string) ([]Grant, error) {
-	principal := principalPrefix + user
-	req := kmsg.NewPtrDescribeACLsRequest()
-	req.ResourceType, req.ResourcePatternType = kmsg.ACLResourceTypeAny, kmsg.ACLResourcePatternTypeAny
-	req.Principal, req.Operation, req.PermissionType = &principal, kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAllow
-	answer, err := kmsgRequest[*kmsg.DescribeACLsResponse](ctx, a, req)
-	if err == nil {
-		err = kerr.ErrorForCode(answer.ErrorCode)
+	answer, err := a.kadm.DescribeACLs(ctx, allowed(user, kadm.ACLPatternAny).AnyResource().Operations())
+	var out []Grant
+	for _, r := range answer {
+		err = errors.Join(err, r.Err)
+		for _, d := range r.Described {
+			out = append(out, Grant{User: user, Resource: d.Type, Name: d.Name, Operation: d.Operation, Prefixed: d.Pattern == kadm.ACLPatternPrefixed})
+		}
 	}
 	if err != nil {
 		return nil, aclError("list the rights of "+user, err)
-	}
-	var out []Grant
-	for _, r := range answer.Resources {
-		for _, acl := range r.ACLs {
-			out = append(out, Grant{
-				User: user, Resource: r.ResourceType, Name: r.ResourceName, Operation: acl.Operation,
-				Prefixed: r.ResourcePatternType == kmsg.ACLResourcePatternTypePrefixed,
-			})
-		}
 	}
 	SortGrants(out)
 	return out, nil
 }
 
-// Grant adds rights.
-func (a *Client) Grant(ctx context.Context, grants []Grant) error {
-	if len(grants) == 0 {
-		return nil
+// Grant adds a right.
+func (a *Client) Grant(ctx context.Context, g Grant) error {
+	answer, err := a.kadm.CreateACLs(ctx, g.acl())
+	for _, r := range answer {
+		err = errors.Join(err, r.Err)
 	}
-	req := kmsg.NewPtrCreateACLsRequest()
-	for _, g := range grants {
-		c := kmsg.NewCreateACLsRequestCreation()
-		c.ResourceType, c.ResourceName, c.ResourcePatternType = g.Resource, g.Name, g.pattern()
-		c.Principal, c.Host, c.Operation, c.PermissionType = principalPrefix+g.User, "*", g.Operation, kmsg.ACLPermissionTypeAllow
-		req.Creations = append(req.Creations, c)
+	if err == nil && len(answer) != 1 {
+		err = fmt.Errorf("%d rights were created instead of one", len(answer))
 	}
-	answer, err := kmsgRequest[*kmsg.CreateACLsResponse](ctx, a, req)
 	if err != nil {
-		return aclError("grant rights", err)
-	}
-	for i, r := range answer.Results {
-		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
-			return aclError("grant "+grants[i].User+" "+grants[i].String(), err)
-		}
+		return aclError("grant "+g.User+" "+g.String(), err)
 	}
 	return nil
 }
 
-// Withdraw takes rights away; those that are not there are no error.
-func (a *Client) Withdraw(ctx context.Context, grants []Grant) error {
-	if len(grants) == 0 {
-		return nil
-	}
-	req := kmsg.NewPtrDeleteACLsRequest()
-	for _, g := range grants {
-		f := kmsg.NewDeleteACLsRequestFilter()
-		principal, name := principalPrefix+g.User, g.Name
-		f.ResourceType, f.ResourceName, f.ResourcePatternType = g.Resource, &name, g.pattern()
-		f.Principal, f.Operation, f.PermissionType = &principal, g.Operation, kmsg.ACLPermissionTypeAllow
-		req.Filters = append(req.Filters, f)
-	}
-	answer, err := kmsgRequest[*kmsg.DeleteACLsResponse](ctx, a, req)
-	if err != nil {
-		return aclError("withdraw rights", err)
-	}
-	for i, r := range answer.Results {
-		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
-			return aclError("withdraw from "+grants[i].User+" "+grants[i].String(), err)
+// Withdraw takes a right away; one that is not there is no error.
+func (a *Client) Withdraw(ctx context.Context, g Grant) error {
+	answer, err := a.kadm.DeleteACLs(ctx, g.acl())
+	for _, r := range answer {
+		err = errors.Join(err, r.Err)
+		for _, d := range r.Deleted {
+			err = errors.Join(err, d.Err)
 		}
+	}
+	if err != nil {
+		return aclError("withdraw from "+g.User+" "+g.String(), err)
 	}
 	return nil
 }
 
-func (g Grant) pattern() kmsg.ACLResourcePatternType {
+// allowed are what a user is allowed, from any host.
+func allowed(user string, pattern kadm.ACLPattern) *kadm.ACLBuilder {
+	return kadm.NewACLs().Allow("User:" + user).AllowHosts().ResourcePatternType(pattern)
+}
+
+// acl is the one right.
+func (g Grant) acl() *kadm.ACLBuilder {
+	b := allowed(g.User, kadm.ACLPatternLiteral).Operations(g.Operation)
 	if g.Prefixed {
-		return kmsg.ACLResourcePatternTypePrefixed
+		b.ResourcePatternType(kadm.ACLPatternPrefixed)
 	}
-	return kmsg.ACLResourcePatternTypeLiteral
+	switch g.Resource {
+	case kmsg.ACLResourceTypeTopic:
+		return b.Topics(g.Name)
+	case kmsg.ACLResourceTypeGroup:
+		return b.Groups(g.Name)
+	case kmsg.ACLResourceTypeTransactionalId:
+		return b.TransactionalIDs(g.Name)
+	case kmsg.ACLResourceTypeDelegationToken:
+		return b.DelegationTokens(g.Name)
+	case kmsg.ACLResourceTypeCluster:
+		return b.Clusters()
+	}
+	// The library has no word for a right to a user. Its operations are those of no other kind, so the name is enough to withdraw it.
+	return b.AnyResource(g.Name)
 }
 
 // HasUser reports whether there is a user with a SCRAM-SHA-512 password.
@@ -184,58 +210,9 @@ func (a *Client) SetProducerRate(ctx context.Context, user string, rate int64) e
 	return nil
 }
 
-func kmsgRequest[R kmsg.Response](ctx context.Context, a *Client, req kmsg.Request) (R, error) {
-	var none R
-	answer, err := a.client.Request(ctx, req)
-	if err != nil {
-		return none, err
-	}
-	r, ok := answer.(R)
-	if !ok {
-		return none, fmt.Errorf("kafka: unexpected answer %T", answer)
-	}
-	return r, nil
-}
-
 func aclError(what string, err error) error {
 	if errors.Is(err, kerr.SecurityDisabled) {
 		return fmt.Errorf("kafka: %s: %w", what, ErrNoAuthorizer)
 	}
 	return fmt.Errorf("kafka: %s: %w", what, err)
 }
-
-// Resource is a kind of thing in Kafka that somebody may have a right to.
-type Resource = kmsg.ACLResourceType
-
-// Operation is what somebody may do with it.
-type Operation = kmsg.ACLOperation
-
-// Grant is one right of one user; a set of them is what an authorizer keeps.
-type Grant struct {
-	User      string
-	Resource  Resource
-	Name      string
-	Prefixed  bool // all names that begin so
-	Operation Operation
-}
-
-// String writes it for people: write topic neuronx.ingress.
-func (g Grant) String() string {
-	star := ""
-	if g.Prefixed {
-		star = "*"
-	}
-	return fmt.Sprintf("%s %s %s%s", lower(g.Operation.String()), lower(g.Resource.String()), g.Name, star)
-}
-
-func lower(s string) string { return string(bytes.ToLower([]byte(s))) }
-
-// SortGrants sorts by user, resource, name and operation.
-func SortGrants(gs []Grant) {
-	slices.SortFunc(gs, func(a, b Grant) int {
-		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Operation, b.Operation))
-	})
-}
-
-// ErrNoAuthorizer says that the cluster keeps no rights: everybody may do everything there.
-var ErrNoAuthorizer = errors.New("kafka: the brokers have no authorizer (authorizer.class.name), so rights can be neither set nor asked for")

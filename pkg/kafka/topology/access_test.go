@@ -98,7 +98,7 @@ func TestProvisionUsers_GivesEachExactlyWhatIsDeclared(t *testing.T) {
 	}
 	defer a.Close()
 	extra := admin.Grant{User: "neuronx_rules", Resource: kmsg.ACLResourceTypeTopic, Name: kafka.TopicEvents, Operation: kmsg.ACLOperationWrite}
-	if err := a.Grant(ctx, []admin.Grant{extra}); err != nil {
+	if err := a.Grant(ctx, extra); err != nil {
 		t.Fatal(err)
 	}
 	again, err := topology.ProvisionUsers(ctx, adm, nil, true)

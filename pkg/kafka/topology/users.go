@@ -70,10 +70,10 @@ func planGrants(a *admin.Client, want, have []admin.Grant) []AccessChange {
 	var out []AccessChange
 	add, remove := difference(want, have)
 	for _, g := range add {
-		out = append(out, AccessChange{Name: g.User, Action: ActionGrant, Detail: g.String(), do: func(ctx context.Context) error { return a.Grant(ctx, []admin.Grant{g}) }})
+		out = append(out, AccessChange{Name: g.User, Action: ActionGrant, Detail: g.String(), do: func(ctx context.Context) error { return a.Grant(ctx, g) }})
 	}
 	for _, g := range remove {
-		out = append(out, AccessChange{Name: g.User, Action: ActionWithdraw, Detail: g.String(), do: func(ctx context.Context) error { return a.Withdraw(ctx, []admin.Grant{g}) }})
+		out = append(out, AccessChange{Name: g.User, Action: ActionWithdraw, Detail: g.String(), do: func(ctx context.Context) error { return a.Withdraw(ctx, g) }})
 	}
 	return out
 }
