@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generated from pkg/kafka/topics.yaml by: go test ./pkg/kafka -run TopicsScript -args -update
+# Generated from pkg/kafka/topology/topics.yaml by: go test ./pkg/kafka/topology -run TopicsScript -args -update
 #
 # The topics of the engine, for clusters where only an administrator with Kafka's own tools may create them; elsewhere
 # "neuronx provision --execute" does it. What exists is left as it is. Afterwards "neuronx provision" must have nothing to say.

@@ -1,8 +1,11 @@
-// Package backoff says how long to wait before something that failed is tried again. It only computes: who waits has a context, and maybe
-// something else that ends the wait.
+// Package backoff says how long to wait before something that failed is tried again, and waits. A caller whose wait something besides its
+// context ends computes with Doubling and waits itself.
 package backoff
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Doubling is the pause after the failed attempt of that number, counted from 0: first, then twice as long each time, at most most.
 func Doubling(first, most time.Duration, attempt int) time.Duration {
@@ -10,4 +13,16 @@ func Doubling(first, most time.Duration, attempt int) time.Duration {
 		first *= 2
 	}
 	return min(first, most)
+}
+
+// Wait waits for d, or for the end of ctx, whose error it returns.
+func Wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

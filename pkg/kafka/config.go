@@ -1,11 +1,13 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -38,9 +40,9 @@ type Config struct {
 	Log    *slog.Logger // gets what the client library says, at debug level, and what a reader finds it to have left out; nil: nobody
 }
 
-// options are what every client of the engine shares; a role adds its own. This is the only place where clients are
+// Options are what every client of the engine shares; a role adds its own. This is the only place where clients are
 // configured, so that what was learnt the hard way is written once.
-func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
+func (c Config) Options(role ...kgo.Opt) ([]kgo.Opt, error) {
 	if len(c.Brokers) == 0 {
 		return nil, errors.New("kafka: no brokers configured")
 	}
@@ -67,12 +69,12 @@ func (c Config) options(role ...kgo.Opt) ([]kgo.Opt, error) {
 	return append(append(opts, security...), role...), nil
 }
 
-// producing are the options of every producer, transactional ones included.
+// Producing are the options of every producer, transactional ones included.
 //
 // Idempotence stays on and records are never given up or cancelled: RecordRetries, RecordDeliveryTimeout,
 // AllowIdempotentProduceCancellation and cancelled produce contexts are all left out, because giving up one record of an
 // idempotent sequence let a later one be acknowledged without being written (franz-go #1484).
-func producing(linger time.Duration) []kgo.Opt {
+func Producing(linger time.Duration) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerLinger(linger),
@@ -80,23 +82,13 @@ func producing(linger time.Duration) []kgo.Opt {
 	}
 }
 
-// consuming are the options of every reader.
-//
-// A reader never jumps by itself: NoResetOffset turns an offset that is outside the log into an error, where the default
-// resumes at whatever is left. NoResetOffset alone would begin at the end when there is no offset at all, so
-// the start is always said too.
-func consuming(start kgo.Offset) []kgo.Opt {
-	bounded := newInflater()
-	return []kgo.Opt{
-		kgo.WithDecompressor(bounded),
-		kgo.WithHooks(bounded),
-		kgo.ConsumeStartOffset(start),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		// Control records are kept, and dropped by us: they are how a reader knows that it has reached an offset behind
-		// which there is nothing but a transaction's end, and how the group's offset gets past it.
-		kgo.KeepControlRecords(),
-		// A partition that joins a running long poll waits for its end; half a second keeps assignments brisk.
-		kgo.FetchMaxWait(500 * time.Millisecond),
-	}
+// SortPartitions sorts by topic and partition.
+func SortPartitions(tps []TopicPartition) {
+	slices.SortFunc(tps, func(a, b TopicPartition) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
 }
+
+// TxnTimeout is transaction.timeout.ms of the engine's transactions: how long the readers of a partition wait for a writer that died
+// in the middle. It is far above what a transaction takes (100 ms) and below what people notice as an outage.
+const TxnTimeout = 10 * time.Second

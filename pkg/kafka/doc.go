@@ -1,39 +1,28 @@
-// Package kafka is the one place that speaks to Kafka: clients, records, consumer groups, offsets, topics. Only packages below
-// it import franz-go, so that what was learnt about the client is written once (config.go).
+// Package kafka is the core of what speaks to Kafka: configuration, names, records and their sizes, the idempotent producer, and the marks
+// by which the engine knows its own commits. Only packages below it import franz-go, so that what was learnt about the client is written
+// once (config.go). They import each other in one direction:
 //
-//	Producer    idempotent, acks=all; a record once taken is never called back
-//	Group       the consumer loop: poll, handle, commit, allow the rebalance
-//	ReadRange   one partition from an offset to another, without a group; Follow a topic as it grows
-//	Admin       topics, ids, offsets with metadata, groups, trimming
-//	Plan, Provision, CheckTopics   the declared topics (topics.yaml)
+//	kafka        Config, Record, Producer, Committed
+//	  read       one partition from an offset to another, many partitions as they grow, a topic; batches that are too large to hold
+//	    group    the consumer loop: poll, handle, commit, allow the rebalance
+//	    admin    topics, offsets with metadata, groups, rights, trimming
+//	      hanging    transactions that no coordinator will end
+//	      topology   the declared topics and users: plan, provision, check
+//	      reset      moving a group's offsets as Kafka's own tool does
+//	  membership which member of a group this process is, for group and txn
+//	    txn      a group's member with a transactional producer
 //
-// Transactions are in txn*.go; package reset moves a group's offsets, registry keeps schemas, embedded is the broker of
-// `neuronx dev`, kafkatest serves tests.
+// Package registry keeps schemas, embedded is the broker of `neuronx dev`, kafkatest serves tests.
 //
 // # What is authoritative
 //
 // The group's offset is the position that operators touch; what a consumer has done is in its own store, in the transaction of
-// the effect. GroupConfig.Resume is where the second overrules the first. Every commit of the engine carries metadata
+// the effect. group.Config.Resume is where the second overrules the first. Every commit of the engine carries metadata
 // "nx1:<slot>:<group>:<offset>:<log id>"; a commit without it, or with that of another group or offset, was made by an operator's tool
 // (Kafka's own writes none, rpk copies it), and ours writes "nx-reset:<session>".
 //
-// # A partition in a Group
+// # How the producer fails
 //
-//	assigned ──> Resume ──> reading ──> handled ──> committed ──┐
-//	   ^                      │  ^                              │
-//	   │                      │  └──────────────────────────────┘
-//	   │                      └──> stopped   records would be skipped: trimmed, truncated, topic recreated
-//	   └── revoked (commits what was handled) or lost (commits nothing)
-//
-// # How it fails
-//
-//   - An offset that is outside the log is an error, never a jump: the partition stops by name, the others go on, and
-//     Group.Stopped and neuronx_consumer_partition_stopped say so.
-//   - A member that was silent for longer than the session time-out (paused process, broker away) is put out by the group. Its
-//     late commit is refused by the broker, it drops its partitions without committing, joins again and reads from the last
-//     commit. Handlers must be idempotent.
-//   - A commit that fails for another reason is tried again with the next batch or tick.
-//   - handle's error ends Run without a commit of that batch; the caller decides whether to start again.
-//   - A producer whose broker is away holds up to 128 MiB, then refuses with ErrBufferFull. Cancelling a Produce leaves the outcome
-//     unknown.
+// A record once taken is never called back. A producer whose broker is away holds up to 128 MiB, then refuses with ErrBufferFull.
+// Cancelling a Produce leaves the outcome unknown.
 package kafka

@@ -33,8 +33,9 @@ func Refused(err error) bool {
 	return errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism)
 }
 
-// fault is Fault with the user that Kafka refuses, and the settings to correct. They are read when a process starts.
-func (c Config) fault(err error) error {
+// Fault marks an error as the function of that name does, and names the user that Kafka refuses and the settings to correct. They are read
+// when a process starts.
+func (c Config) Fault(err error) error {
 	if Refused(err) {
 		err = fmt.Errorf("kafka at %s refuses the user %s or its password; correct NEURONX_KAFKA_SASL_USERNAME, NEURONX_KAFKA_SASL_PASSWORD_FILE "+
 			"and NEURONX_KAFKA_SASL_MECHANISM, and start the process again: %w", strings.Join(c.Brokers, ","), c.Security.Username, err)

@@ -5,6 +5,14 @@ import (
 	"strings"
 )
 
+// Committed is what a group has committed for a partition; Present is false when it has nothing.
+type Committed struct {
+	Group    string // whose commit it is, as read; not looked at by Commit
+	Offset   int64
+	Metadata string // see CommitMark; anything else was written by an operator's tool
+	Present  bool
+}
+
 // CommitMark begins the metadata of every commit of the engine, "nx1:<slot>:<group>:<offset>:<log id>". A commit without it is an operator's
 // reset, as Kafka's own tool writes no metadata. So is one whose mark names another group or another offset: some tools copy the metadata of
 // what they copy (`rpk group seek --to-group`), or keep it and change the offset.
@@ -21,8 +29,8 @@ func (c Committed) Ours() bool {
 	return ok && (offset == "" || offset == strconv.FormatInt(c.Offset, 10) && (c.Group == "" || c.Group == group))
 }
 
-// marked reports whether a commit is ours and says so in the form of this release.
-func (c Committed) marked() bool {
+// Marked reports whether a commit is ours and says so in the form of this release.
+func (c Committed) Marked() bool {
 	_, offset, _ := c.mark()
 	return offset != "" && c.Ours()
 }
@@ -41,8 +49,8 @@ func (c Committed) mark() (group, offset string, ok bool) {
 	return "", "", true
 }
 
-// markOf is a commit's metadata, which the member gives as "nx1:<slot>:<log id>".
-func markOf(metadata, group string, offset int64) string {
+// MarkOf is a commit's metadata, which the member gives as "nx1:<slot>:<log id>".
+func MarkOf(metadata, group string, offset int64) string {
 	at := strings.LastIndexByte(metadata, ':')
 	if at < 0 {
 		return metadata

@@ -17,13 +17,13 @@ func TestCommitted_IsOursOnlyWithItsOwnGroupAndOffset(t *testing.T) {
 		"nx1:0:g:6:log":                 {},
 		"nx1:0:g:05:log":                {},
 		"nx1:0:h:5:log":                 {},
-		markOf("nx1:0:log", "g", 5):     {true, true},
-		markOf("nx1:0:log", "g", 4):     {},
-		markOf("nx1:0:log", "other", 5): {},
+		MarkOf("nx1:0:log", "g", 5):     {true, true},
+		MarkOf("nx1:0:log", "g", 4):     {},
+		MarkOf("nx1:0:log", "other", 5): {},
 	} {
 		c := Committed{Group: "g", Offset: 5, Metadata: metadata, Present: true}
-		if c.Ours() != want.ours || c.marked() != want.marked {
-			t.Errorf("%q: ours %v, marked %v", metadata, c.Ours(), c.marked())
+		if c.Ours() != want.ours || c.Marked() != want.marked {
+			t.Errorf("%q: ours %v, marked %v", metadata, c.Ours(), c.Marked())
 		}
 	}
 }

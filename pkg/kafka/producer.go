@@ -44,7 +44,7 @@ type Producer struct {
 // NewProducer opens a producer. linger is how long it waits to fill a batch; 0 sends at once. reg may be nil. It does not
 // wait for a broker.
 func NewProducer(cfg Config, linger time.Duration, reg prometheus.Registerer) (*Producer, error) {
-	opts, err := cfg.options(producing(linger)...)
+	opts, err := cfg.Options(Producing(linger)...)
 	if err != nil {
 		return nil, err
 	}

@@ -20,19 +20,20 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
 func ping(t *testing.T, cfg kafka.Config) error {
 	t.Helper()
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
+	defer adm.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Patience)
 	defer cancel()
-	return admin.Ping(ctx)
+	return adm.Ping(ctx)
 }
 
 func TestConfig_ShowsItsPasswordByEitherMechanism(t *testing.T) {

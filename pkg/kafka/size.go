@@ -21,14 +21,14 @@ func MaxBatchBytes(topic string) int32 {
 // Framing of a record batch v2 (KIP-98): 61 bytes a batch; a record has seven varints of at most 5 bytes (the timestamp
 // delta 10) and an attribute byte, and two more varints a header.
 const (
-	batchOverhead  = 61
+	BatchOverhead  = 61 // bytes before the first record
 	recordOverhead = 6*5 + 10 + 1
 	headerOverhead = 2 * 5
 )
 
 // BatchSize is an upper bound, in bytes, of a batch that holds only this record, before compression.
 func BatchSize(r *Record) int {
-	n := batchOverhead + recordOverhead + len(r.Key) + len(r.Value)
+	n := BatchOverhead + recordOverhead + len(r.Key) + len(r.Value)
 	for _, h := range r.Headers {
 		n += headerOverhead + len(h.Key) + len(h.Value)
 	}

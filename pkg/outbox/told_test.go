@@ -21,7 +21,7 @@ func TestSender_TellsAFailureOnceUntilItIsAnother(t *testing.T) {
 	var log strings.Builder
 	box := New("rules", event.NewKeyring(), WithLog(slog.New(slog.NewTextHandler(&log, nil))))
 	var fails error
-	d := &door{fail: func(event.Event) error { return fails }}
+	d := &fakeIngress{fail: func(event.Event) error { return fails }}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0} }, Partitions: 1, Resend: time.Hour})
 	now := time.Now()
 	for _, step := range []struct {

@@ -12,8 +12,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/embedded"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,27 +35,27 @@ func TestEmbedded_RestartKeepsRecordsTopicIDsAndOffsets(t *testing.T) {
 	defer cancel()
 	dir := t.TempDir()
 	c, cfg := start(t, embedded.Options{DataDir: dir})
-	if _, err := kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Laptop: true}); err != nil {
+	if _, err := topology.Provision(ctx, cfg, topology.Options{Laptop: true}); err != nil {
 		t.Fatal(err)
 	}
 	tp := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: 2}
 	kafkatest.Produce(t, cfg, &kafka.Record{Topic: tp.Topic, Partition: tp.Partition, Value: []byte("kept")})
 	look := func(cfg kafka.Config) (id [16]byte, at kafka.Committed) {
-		admin, err := kafka.NewAdmin(cfg)
+		adm, err := admin.New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer admin.Close()
-		ids, err := admin.TopicIDs(ctx, tp.Topic)
+		defer adm.Close()
+		ids, err := adm.TopicIDs(ctx, tp.Topic)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := admin.Committed(ctx, "g")
+		all, err := adm.Committed(ctx, "g")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(all) == 0 {
-			if err := admin.Commit(ctx, "g", map[kafka.TopicPartition]kafka.Committed{tp: {Offset: 1, Metadata: "nx1:0:l"}}); err != nil {
+			if err := adm.Commit(ctx, "g", map[kafka.TopicPartition]kafka.Committed{tp: {Offset: 1, Metadata: "nx1:0:l"}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -68,7 +70,7 @@ func TestEmbedded_RestartKeepsRecordsTopicIDsAndOffsets(t *testing.T) {
 	}
 
 	_, cfg = start(t, embedded.Options{DataDir: dir})
-	if err := kafka.CheckTopics(ctx, cfg, true); err != nil {
+	if err := topology.Check(ctx, cfg, true); err != nil {
 		t.Fatal(err)
 	}
 	after, at := look(cfg)
@@ -83,15 +85,15 @@ func TestEmbedded_RestartKeepsRecordsTopicIDsAndOffsets(t *testing.T) {
 
 func TestEmbedded_ListsGroupsAsKafkasOwnToolsAskForThem(t *testing.T) {
 	c, cfg := start(t, embedded.Options{})
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
+	defer adm.Close()
 	if err := c.Fake().CreateTopic("t", 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := admin.Commit(t.Context(), "g", map[kafka.TopicPartition]kafka.Committed{{Topic: "t"}: {Offset: 0}}); err != nil {
+	if err := adm.Commit(t.Context(), "g", map[kafka.TopicPartition]kafka.Committed{{Topic: "t"}: {Offset: 0}}); err != nil {
 		t.Fatal(err)
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers()...))

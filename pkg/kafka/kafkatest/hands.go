@@ -12,16 +12,28 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // Abort writes records to the partitions that they name, in a transaction that is aborted.
 func Abort(t testing.TB, cfg kafka.Config, transactionalID string, recs ...*kafka.Record) {
 	t.Helper()
+	transact(t, cfg, transactionalID, kgo.TryAbort, recs)
+}
+
+// Commit is Abort, but for the transaction's end.
+func Commit(t testing.TB, cfg kafka.Config, transactionalID string, recs ...*kafka.Record) {
+	t.Helper()
+	transact(t, cfg, transactionalID, kgo.TryCommit, recs)
+}
+
+func transact(t testing.TB, cfg kafka.Config, transactionalID string, end kgo.TransactionEndTry, recs []*kafka.Record) {
+	t.Helper()
 	client := open(t, cfg, kgo.TransactionalID(transactionalID), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	if err := errors.Join(client.BeginTransaction(), client.ProduceSync(ctx, recs...).FirstErr(), client.EndTransaction(ctx, kgo.TryAbort)); err != nil {
+	if err := errors.Join(client.BeginTransaction(), client.ProduceSync(ctx, recs...).FirstErr(), client.EndTransaction(ctx, end)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -45,9 +57,9 @@ func Raw(t testing.TB, cfg kafka.Config, topic string) (lines []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	admin := openAdmin(t, cfg)
-	defer admin.Close()
-	ends, err := admin.EndOffsets(ctx, kafka.ReadUncommitted, topic)
+	adm := openAdmin(t, cfg)
+	defer adm.Close()
+	ends, err := adm.EndOffsets(ctx, admin.ReadUncommitted, topic)
 	if err != nil {
 		t.Fatal(err)
 	}

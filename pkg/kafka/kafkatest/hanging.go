@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // Hanging says which open transactions are left behind: a record on each partition, and a group's offset for one if Group is set.
@@ -32,10 +33,8 @@ func LeaveHanging(t testing.TB, cfg kafka.Config, left Hanging) {
 	t.Helper()
 	id := left.ID
 	// Produce v11: with v12 the broker adds the partition to the transaction by itself.
-	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.MaxVersions(kversion.V3_9_0()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var err error
+	client := open(t, cfg, kgo.MaxVersions(kversion.V3_9_0()))
 	defer client.Close()
 	h := hanger{t, client, id, kmsg.NewPtrInitProducerIDResponse()}
 	defer h.verify("true")
@@ -61,17 +60,14 @@ func LeaveHanging(t testing.TB, cfg kafka.Config, left Hanging) {
 // administrator's client to be let in.
 func (h hanger) remember(cfg kafka.Config, partitions []kafka.TopicPartition) {
 	h.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.ClientID("__admin_client"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	client := open(h.t, cfg, kgo.ClientID("__admin_client"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer client.Close()
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	defer admin.Close()
-	at, err := admin.TxnStatePartition(h.t.Context(), h.id)
+	defer adm.Close()
+	at, err := adm.TxnStatePartition(h.t.Context(), h.id)
 	if err != nil {
 		h.t.Fatal(err)
 	}

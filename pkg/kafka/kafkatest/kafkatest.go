@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -15,6 +16,9 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 // Partitions is the partition count of every per-cluster topic in tests, as on a laptop.
@@ -40,7 +44,7 @@ func StartCluster(t testing.TB) (kafka.Config, *Cluster) {
 	cfg, c := StartEmpty(t)
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	if _, err := kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Partitions: Partitions, Laptop: true}); err != nil {
+	if _, err := topology.Provision(ctx, cfg, topology.Options{Partitions: Partitions, Laptop: true}); err != nil {
 		t.Fatalf("provision the test broker: %v", err)
 	}
 	return cfg, c
@@ -50,6 +54,27 @@ func StartCluster(t testing.TB) (kafka.Config, *Cluster) {
 func StartEmpty(t testing.TB) (kafka.Config, *Cluster) {
 	t.Helper()
 	return StartBrokers(t, 1)
+}
+
+// StartTopic runs an in-memory broker that has one topic, "t", for the time of the test.
+func StartTopic(t testing.TB, partitions int32) (kafka.Config, *Cluster, *admin.Client) {
+	t.Helper()
+	cfg, c := StartEmpty(t)
+	if err := c.CreateTopic("t", partitions, nil); err != nil {
+		t.Fatal(err)
+	}
+	adm := openAdmin(t, cfg)
+	t.Cleanup(adm.Close)
+	return cfg, c, adm
+}
+
+// Numbered are n records for a partition of the topic "t", whose values are the numbers from first on.
+func Numbered(partition int32, first, n int) []*kafka.Record {
+	var recs []*kafka.Record
+	for i := range n {
+		recs = append(recs, &kafka.Record{Topic: "t", Partition: partition, Value: []byte(fmt.Sprint(first + i))})
+	}
+	return recs
 }
 
 // StartBrokers is StartEmpty with so many brokers.
@@ -71,15 +96,15 @@ func Produce(t testing.TB, cfg kafka.Config, recs ...*kafka.Record) {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	admin := openAdmin(t, cfg)
-	defer admin.Close()
+	adm := openAdmin(t, cfg)
+	defer adm.Close()
 	counts := make(map[string]int32)
 	for _, r := range recs {
 		if r.Key == nil {
 			continue
 		}
 		if counts[r.Topic] == 0 {
-			topics, err := admin.Topics(ctx, r.Topic)
+			topics, err := adm.Topics(ctx, r.Topic)
 			if err != nil || topics[r.Topic].Partitions == 0 {
 				t.Fatalf("topic %s of the test broker: %v", r.Topic, err)
 			}
@@ -102,6 +127,11 @@ func manual(t testing.TB, cfg kafka.Config) *kgo.Client {
 func open(t testing.TB, cfg kafka.Config, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	opts = append(opts, kgo.SeedBrokers(cfg.Brokers...))
+	security, err := cfg.SecurityOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts = append(opts, security...)
 	if cfg.Dialer != nil {
 		opts = append(opts, kgo.Dialer(cfg.Dialer))
 	}
@@ -117,21 +147,21 @@ func Consume(t testing.TB, cfg kafka.Config, topic string) []*kafka.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	admin := openAdmin(t, cfg)
-	defer admin.Close()
-	starts, err := admin.StartOffsets(ctx, topic)
+	adm := openAdmin(t, cfg)
+	defer adm.Close()
+	starts, err := adm.StartOffsets(ctx, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ends, err := admin.EndOffsets(ctx, kafka.ReadCommitted, topic)
+	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out []*kafka.Record
 	for tp, end := range ends {
 		recs, err := readAll(ctx, cfg, tp, starts[tp], end)
-		for stopped := new(kafka.StoppedError); errors.As(err, &stopped); { // trimmed meanwhile
-			if starts, err = admin.StartOffsets(ctx, topic); err == nil {
+		for stopped := new(read.StoppedError); errors.As(err, &stopped); { // trimmed meanwhile
+			if starts, err = adm.StartOffsets(ctx, topic); err == nil {
 				recs, err = readAll(ctx, cfg, tp, starts[tp], end)
 			}
 		}
@@ -147,7 +177,7 @@ func Consume(t testing.TB, cfg kafka.Config, topic string) []*kafka.Record {
 }
 
 func readAll(ctx context.Context, cfg kafka.Config, tp kafka.TopicPartition, from, to int64) (out []*kafka.Record, err error) {
-	err = kafka.ReadRange(ctx, cfg, tp.Topic, tp.Partition, from, to, func(r *kafka.Record) error {
+	err = read.Range(ctx, cfg, tp.Topic, tp.Partition, from, to, func(r *kafka.Record) error {
 		out = append(out, r)
 		return nil
 	})
@@ -170,13 +200,13 @@ func WaitFor(t testing.TB, what string, cond func(ctx context.Context) bool) {
 	}
 }
 
-func openAdmin(t testing.TB, cfg kafka.Config) *kafka.Admin {
+func openAdmin(t testing.TB, cfg kafka.Config) *admin.Client {
 	t.Helper()
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return admin
+	return adm
 }
 
 // StartSecure is StartCluster with passwords and rights: the configuration is a superuser's, as(user, password) another one's.
@@ -194,7 +224,7 @@ func StartSecure(t testing.TB) (cfg kafka.Config, as func(user, password string)
 	cfg = as("admin", "admin-password")
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	if _, err := kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Partitions: Partitions, Laptop: true}); err != nil {
+	if _, err := topology.Provision(ctx, cfg, topology.Options{Partitions: Partitions, Laptop: true}); err != nil {
 		t.Fatalf("provision the test broker: %v", err)
 	}
 	return cfg, as

@@ -11,11 +11,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 // Wipe deletes the engine's topics of a test cluster and recreates them. What an earlier test, or a planted bug, left in them would
 // stop the partitions of the next one, as it should.
-func Wipe(t testing.TB, cfg kafka.Config, opt kafka.ProvisionOptions) {
+func Wipe(t testing.TB, cfg kafka.Config, opt topology.Options) {
 	t.Helper()
 	admin := openAdmin(t, cfg)
 	defer admin.Close()
@@ -36,7 +37,7 @@ func Wipe(t testing.TB, cfg kafka.Config, opt kafka.ProvisionOptions) {
 	}
 }
 
-func wipe(ctx context.Context, admin *kadm.Client, cfg kafka.Config, opt kafka.ProvisionOptions, deleted *bool) error {
+func wipe(ctx context.Context, admin *kadm.Client, cfg kafka.Config, opt topology.Options, deleted *bool) error {
 	if !*deleted {
 		topics, err := admin.ListTopics(ctx)
 		if err != nil {
@@ -51,7 +52,7 @@ func wipe(ctx context.Context, admin *kadm.Client, cfg kafka.Config, opt kafka.P
 		}
 		*deleted = true
 	}
-	_, err := kafka.Provision(ctx, cfg, opt)
+	_, err := topology.Provision(ctx, cfg, opt)
 	return err
 }
 

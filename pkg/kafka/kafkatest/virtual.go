@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 // Virtual is a cluster on a network in memory, for tests inside a synctest bubble: there a minute of time-outs takes a millisecond.
@@ -59,7 +60,7 @@ func StartVirtual(t testing.TB, brokers int, partitions int32) *Virtual {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	if _, err := kafka.Provision(ctx, v.Config(v.Link(nil)), kafka.ProvisionOptions{Partitions: partitions, Laptop: true}); err != nil {
+	if _, err := topology.Provision(ctx, v.Config(v.Link(nil)), topology.Options{Partitions: partitions, Laptop: true}); err != nil {
 		t.Fatalf("provision the virtual cluster: %v", err)
 	}
 	return v

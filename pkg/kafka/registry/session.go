@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
+	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
 // ErrFenced means that another embedded registry writes the same topic now.
@@ -81,7 +83,7 @@ func open(ctx context.Context, cfg kafka.Config, topic string) (*session, *state
 		return nil, nil, err
 	}
 	st := newState()
-	err = kafka.ReadRange(ctx, cfg, topic, 0, 0, end, func(r *kafka.Record) error {
+	err = read.Range(ctx, cfg, topic, 0, 0, end, func(r *kafka.Record) error {
 		if err := st.fold(r.Key, r.Value); err != nil {
 			return fmt.Errorf("%w: record at offset %d: %w", errTopic, r.Offset, err)
 		}
@@ -96,14 +98,14 @@ func open(ctx context.Context, cfg kafka.Config, topic string) (*session, *state
 
 // topicEnd returns the high water mark of the only partition of the topic.
 func topicEnd(ctx context.Context, cfg kafka.Config, topic string) (int64, error) {
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		return 0, err
 	}
-	defer admin.Close()
+	defer adm.Close()
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	topics, err := admin.Topics(ctx, topic)
+	topics, err := adm.Topics(ctx, topic)
 	if err != nil {
 		return 0, err
 	}
@@ -114,7 +116,7 @@ func topicEnd(ctx context.Context, cfg kafka.Config, topic string) (int64, error
 	if found.Partitions != 1 {
 		return 0, fmt.Errorf("%w: it has %d partitions, and ids have an order only in one", errTopic, found.Partitions)
 	}
-	ends, err := admin.EndOffsets(ctx, kafka.ReadUncommitted, topic)
+	ends, err := adm.EndOffsets(ctx, admin.ReadUncommitted, topic)
 	if err != nil {
 		return 0, err
 	}
@@ -148,7 +150,7 @@ func (s *session) readBack(ctx context.Context, rec *kgo.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, readBackTimeout)
 	defer cancel()
 	found := false
-	err := kafka.ReadRange(ctx, s.cfg, s.topic, 0, rec.Offset, rec.Offset+1, func(r *kafka.Record) error {
+	err := read.Range(ctx, s.cfg, s.topic, 0, rec.Offset, rec.Offset+1, func(r *kafka.Record) error {
 		found = bytes.Equal(r.Value, rec.Value)
 		return nil
 	})

@@ -7,8 +7,10 @@ import (
 	"os"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/embedded"
 	"github.com/neuronx/engine/pkg/kafka/reset"
+	"github.com/neuronx/engine/pkg/kafka/topology"
 )
 
 // A replay is a reset of a group's offsets. Plan says what it would do, Execute does it once all members have stopped.
@@ -21,18 +23,18 @@ func ExamplePlan() {
 	}
 	defer c.Close()
 	cfg := kafka.Config{Brokers: c.Brokers()}
-	if _, err := kafka.Provision(ctx, cfg, kafka.ProvisionOptions{Partitions: 1, Laptop: true}); err != nil {
+	if _, err := topology.Provision(ctx, cfg, topology.Options{Partitions: 1, Laptop: true}); err != nil {
 		fmt.Println(err)
 		return
 	}
-	admin, err := kafka.NewAdmin(cfg)
+	adm, err := admin.New(cfg)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer admin.Close()
+	defer adm.Close()
 
-	rows, warnings, err := reset.Plan(ctx, admin, reset.Spec{Group: "neuronx-projector", Topics: []string{"neuronx.events"}, ToEarliest: true})
+	rows, warnings, err := reset.Plan(ctx, adm, reset.Spec{Group: "neuronx-projector", Topics: []string{"neuronx.events"}, ToEarliest: true})
 	if err != nil {
 		fmt.Println(err)
 		return

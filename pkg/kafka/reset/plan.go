@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // facts is what the broker said.
@@ -18,7 +19,7 @@ type facts struct {
 	partitions map[string]int32 // count, by topic
 	committed  map[kafka.TopicPartition]kafka.Committed
 	start, end map[kafka.TopicPartition]int64
-	after      map[kafka.TopicPartition]kafka.OffsetAt // only for a reset by time
+	after      map[kafka.TopicPartition]admin.OffsetAt // only for a reset by time
 	file       []Row                                   // only for a reset from a file
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 func tp(p int32) kafka.TopicPartition { return kafka.TopicPartition{Topic: "t", Partition: p} }
@@ -23,7 +24,7 @@ func someFacts() facts {
 		committed:  map[kafka.TopicPartition]kafka.Committed{tp(0): {Offset: 50, Present: true}},
 		start:      map[kafka.TopicPartition]int64{tp(0): 30, tp(1): 0},
 		end:        map[kafka.TopicPartition]int64{tp(0): 100, tp(1): 100},
-		after:      map[kafka.TopicPartition]kafka.OffsetAt{tp(0): {Offset: 42, Found: true}, tp(1): {Offset: 100}},
+		after:      map[kafka.TopicPartition]admin.OffsetAt{tp(0): {Offset: 42, Found: true}, tp(1): {Offset: 100}},
 		file:       []Row{{Group: "g", Topic: "t", Partition: 0, NewOffset: 5}, {Group: "g", Topic: "t", Partition: 1, NewOffset: 77}},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
 // Spec says which group, which partitions, and where to. Exactly one target is set; FromFile names the partitions itself, every
@@ -51,16 +52,16 @@ func (e *ActiveError) Error() string {
 	return fmt.Sprintf("Assignments can only be reset if the group '%s' is inactive, but the current state is %s.", e.Group, e.State)
 }
 
-// Is makes errors.Is(err, kafka.ErrGroupActive) true.
-func (e *ActiveError) Is(target error) bool { return target == kafka.ErrGroupActive }
+// Is makes errors.Is(err, admin.ErrGroupActive) true.
+func (e *ActiveError) Is(target error) bool { return target == admin.ErrGroupActive }
 
 // Plan works out the rows, sorted by topic and partition. It changes nothing, and unlike Kafka's tool it also plans for a group
 // that is active, with a warning.
-func Plan(ctx context.Context, admin *kafka.Admin, spec Spec) ([]Row, []Warning, error) {
+func Plan(ctx context.Context, adm *admin.Client, spec Spec) ([]Row, []Warning, error) {
 	if err := spec.check(); err != nil {
 		return nil, nil, err
 	}
-	facts, err := gather(ctx, admin, spec)
+	facts, err := gather(ctx, adm, spec)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,7 +69,7 @@ func Plan(ctx context.Context, admin *kafka.Admin, spec Spec) ([]Row, []Warning,
 	if err != nil {
 		return nil, nil, err
 	}
-	group, err := admin.DescribeGroup(ctx, spec.Group)
+	group, err := adm.DescribeGroup(ctx, spec.Group)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -80,7 +81,7 @@ func Plan(ctx context.Context, admin *kafka.Admin, spec Spec) ([]Row, []Warning,
 
 // Execute commits rows with metadata ("nx-reset:<session>"), one group after the other. A group with members is an *ActiveError;
 // all groups are looked at before the first one is changed.
-func Execute(ctx context.Context, admin *kafka.Admin, rows []Row, metadata string) error {
+func Execute(ctx context.Context, adm *admin.Client, rows []Row, metadata string) error {
 	groups := make(map[string]map[kafka.TopicPartition]kafka.Committed)
 	gone := make(map[string][]kafka.TopicPartition)
 	for _, r := range rows {
@@ -96,7 +97,7 @@ func Execute(ctx context.Context, admin *kafka.Admin, rows []Row, metadata strin
 	}
 	names := slices.Sorted(maps.Keys(groups))
 	for _, name := range names {
-		g, err := admin.DescribeGroup(ctx, name)
+		g, err := adm.DescribeGroup(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -105,13 +106,13 @@ func Execute(ctx context.Context, admin *kafka.Admin, rows []Row, metadata strin
 		}
 	}
 	for _, name := range names {
-		err := admin.Commit(ctx, name, groups[name])
+		err := adm.Commit(ctx, name, groups[name])
 		if err == nil {
-			err = admin.DeleteOffsets(ctx, name, gone[name])
+			err = adm.DeleteOffsets(ctx, name, gone[name])
 		}
-		if errors.Is(err, kafka.ErrGroupActive) { // a member joined since
+		if errors.Is(err, admin.ErrGroupActive) { // a member joined since
 			state := "Stable"
-			if g, derr := admin.DescribeGroup(ctx, name); derr == nil && !g.Inactive() {
+			if g, derr := adm.DescribeGroup(ctx, name); derr == nil && !g.Inactive() {
 				state = g.State
 			}
 			return &ActiveError{name, state}
@@ -124,10 +125,10 @@ func Execute(ctx context.Context, admin *kafka.Admin, rows []Row, metadata strin
 }
 
 // gather asks the broker for what the planner needs.
-func gather(ctx context.Context, admin *kafka.Admin, spec Spec) (facts, error) {
+func gather(ctx context.Context, adm *admin.Client, spec Spec) (facts, error) {
 	var f facts
 	var err error
-	if f.committed, err = admin.Committed(ctx, spec.Group); err != nil {
+	if f.committed, err = adm.Committed(ctx, spec.Group); err != nil {
 		return f, err
 	}
 	if spec.FromFile != nil {
@@ -139,7 +140,7 @@ func gather(ctx context.Context, admin *kafka.Admin, spec Spec) (facts, error) {
 	if err != nil || len(names) == 0 {
 		return f, err
 	}
-	topics, err := admin.Topics(ctx, names...)
+	topics, err := adm.Topics(ctx, names...)
 	if err != nil {
 		return f, err
 	}
@@ -151,14 +152,14 @@ func gather(ctx context.Context, admin *kafka.Admin, spec Spec) (facts, error) {
 		}
 		f.partitions[name] = t.Partitions
 	}
-	if f.start, err = admin.StartOffsets(ctx, names...); err != nil {
+	if f.start, err = adm.StartOffsets(ctx, names...); err != nil {
 		return f, err
 	}
-	if f.end, err = admin.EndOffsets(ctx, kafka.ReadUncommitted, names...); err != nil {
+	if f.end, err = adm.EndOffsets(ctx, admin.ReadUncommitted, names...); err != nil {
 		return f, err
 	}
 	if at, ok := spec.instant(time.Now()); ok {
-		f.after, err = admin.OffsetsAfter(ctx, at, names...)
+		f.after, err = adm.OffsetsAfter(ctx, at, names...)
 	}
 	return f, err
 }

@@ -1,9 +1,0 @@
-package kafka
-
-import "context"
-
-// Lose tells a running member that the group gave its partitions away, as the client does.
-func (g *Group) Lose(ctx context.Context, m map[string][]int32) { g.lost(ctx, g.client, m) }
-
-// Revoke tells a running member that it is to give partitions up, as the client does.
-func (g *Group) Revoke(ctx context.Context, m map[string][]int32) { g.revoked(ctx, g.client, m) }
