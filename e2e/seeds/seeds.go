@@ -35,7 +35,7 @@ func Names() []string {
 	return names
 }
 
-// Overlay plants the bug of that name in copies of the files of the repository at root. It writes the copies to dir, and beside them
+// Overlay plants the bug of that name in copies of the files of the repository at root. It writes the copies to dir, and next to them
 // the JSON file for the go command's -overlay flag, whose path it returns. It is an error if the patch does not apply any more.
 func Overlay(root, name, dir string) (string, error) {
 	changes, err := read(name)

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Whoever reads the log must be able to tell a component that never answers from one that refuses, however long the refusal took.
+// A reader of the log must be able to tell a component that never answers from one that refuses, however long the refusal took.
 func TestWait_TellsNoAnswerFromARefusal(t *testing.T) {
 	for name, c := range map[string]struct {
 		try  func(context.Context) error

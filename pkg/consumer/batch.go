@@ -103,7 +103,7 @@ func parseDeadLetter(r *kafka.Record) DeadLetter {
 				d.RecordedTime = t.UTC()
 			}
 		case event.DeadTenant:
-			// The refused producer may have written it; the key decides, as it does at the door.
+			// The refused producer may have written it; the key decides, as it does in the sequencer.
 		default:
 			own = append(own, event.Header{Key: h.Key, Value: h.Value})
 		}

@@ -124,7 +124,7 @@ func (s *catcher) round(ctx context.Context) (busy bool, err error) {
 	return busy, err
 }
 
-// measure sets the gauges if they are older than that. A round over many expensive tenants takes minutes, and whoever is on call is not to
+// measure sets the gauges if they are older than that. A round over many expensive tenants takes minutes, and the engineer on call is not to
 // wait for its end.
 func (s *catcher) measure(ctx context.Context, owned []int32, older time.Duration) error {
 	if s.feed != s.c.feeds[0] || time.Since(s.measured) < older { // one catcher is enough
@@ -191,7 +191,7 @@ func (s *catcher) advance(ctx context.Context, r Row) (more bool, err error) {
 		to.State, to.Reason = Stalled, reason(broken)
 	}
 	if to.State == CatchingUp {
-		to = settle(to, goal, len(events) > 0, time.Now(), s.c.cfg.GapTimeout)
+		to = afterChunk(to, goal, len(events) > 0, time.Now(), s.c.cfg.GapTimeout)
 	}
 	if h, ok := s.feed.handler.(CaughtUpHandler); ok && to.State == Live {
 		if err := h.CaughtUp(ctx, tx, r.TenantID, r.Generation); err != nil {
@@ -226,8 +226,8 @@ func (s *catcher) lockRows(ctx context.Context, tx pgx.Tx, row Row) (now Row, go
 	return rows[i], target(rows), nil
 }
 
-// settle decides what becomes of a catching-up generation after a chunk. It is pure.
-func settle(r Row, goal int64, progressed bool, now time.Time, gapTimeout time.Duration) Row {
+// afterChunk decides what becomes of a catching-up generation after a chunk. It is pure.
+func afterChunk(r Row, goal int64, progressed bool, now time.Time, gapTimeout time.Duration) Row {
 	switch {
 	case r.Sequence >= goal:
 		r.State, r.Reason, r.MissingSince = Live, "", time.Time{}

@@ -74,7 +74,7 @@ func classify(r Row, events []event.Recorded, logs lineage) decision {
 	return d
 }
 
-// pass leaves the events to whoever feeds the generation from the archive, and remembers how far the log goes.
+// pass leaves the events to the catch-up that feeds the generation from the archive, and remembers how far the log goes.
 func pass(r Row, events []event.Recorded, logs lineage) decision {
 	var d decision
 	for i, e := range events {

@@ -71,7 +71,7 @@ func TestClassify_DecidesPerGeneration(t *testing.T) {
 	}
 }
 
-func TestSettle_GoesLiveAtTheTargetAndStallsWhatIsMissingForTooLong(t *testing.T) {
+func TestAfterChunk_GoesLiveAtTheTargetAndStallsWhatIsMissingForTooLong(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	missing := func(since time.Duration) Row {
 		return Row{Sequence: 5, State: CatchingUp, MissingSince: now.Add(-since)}
@@ -92,7 +92,7 @@ func TestSettle_GoesLiveAtTheTargetAndStallsWhatIsMissingForTooLong(t *testing.T
 		{"a long wait is a loss", missing(10 * time.Minute), 9, false, Stalled, ReasonGap, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := settle(tc.row, tc.goal, tc.progressed, now, 10*time.Minute)
+			r := afterChunk(tc.row, tc.goal, tc.progressed, now, 10*time.Minute)
 			if r.State != tc.state || r.Reason != tc.reason || r.MissingSince.IsZero() == tc.waiting {
 				t.Errorf("got %s %q, waiting since %s", r.State, r.Reason, r.MissingSince)
 			}

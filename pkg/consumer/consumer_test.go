@@ -217,7 +217,7 @@ func TestRun_StallsWhenTheLogChanged(t *testing.T) {
 	f.await("globex", 1, 6, consumer.Live)
 }
 
-func TestRun_StopsLoudlyWhenTheTopicWasMadeAnew(t *testing.T) {
+func TestRun_StopsLoudlyWhenTheTopicWasRecreated(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.write(f.next("acme", 5)...)

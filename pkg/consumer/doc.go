@@ -50,7 +50,7 @@
 //	  └─ noteReset                                  a row in neuronx.resets: requested, once until the offset was put back
 //	  │ the next tick                                    │ each PollEvery, at the member that has the partition
 //	  v                                                  v
-//	the loop commits the row's offset, marked       runResets, beside the loop: running
+//	the loop commits the row's offset, marked       runResets, outside the loop: running
 //	  └─ confirmPutBack: put_back                     ├─ announce       engine.replay.started into each tenant's stream
 //	                                                  ├─ ResetHandler   what a reset means to the service
 //	                                                  └─ completeReset  engine.replay.completed, with outcome and counts; done or failed

@@ -87,7 +87,7 @@ type ResetReport struct {
 	NotCounted  string // what could not be compared, and why; empty: Differences covers everything. It names no tenant
 }
 
-// ResetHandler does what a reset means to this consumer. Reset runs beside the loop in a goroutine of its own and ends with the
+// ResetHandler does what a reset means to this consumer. Reset runs outside the loop in a goroutine of its own and ends with the
 // assignment of the partition; it is called again for the same Reset.ID after a restart, until it returned nil once.
 type ResetHandler interface {
 	Reset(ctx context.Context, r Reset) error

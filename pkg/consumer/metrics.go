@@ -12,7 +12,7 @@ import (
 // maxStalledSeries bounds the series that name a tenant, a process.
 const maxStalledSeries = 50
 
-// metrics carry no tenant, because that label would grow without bound, with one exception: a stalled tenant is named to whoever is
+// metrics carry no tenant, because that label would grow without bound, with one exception: a stalled tenant is named for those who are
 // on call, at most maxStalledSeries of them. The label service comes from the registerer that the process gives.
 type metrics struct {
 	events       *prometheus.CounterVec

@@ -14,7 +14,7 @@ import (
 // Part is what a PartHandler did with one run: the first Applied events of it were applied, and then
 //
 //	Applied == len(run.Events)    nothing is left
-//	Err == nil                    the rest is for later: the tenant catches up beside the loop, at its share
+//	Err == nil                    the rest is for later: the tenant catches up outside the loop, at its share
 //	Err != nil                    the tenant is stalled before the next event; Err must not be one that may be tried again
 //
 // Later allows Applied to be 0 without an error. Only a Preparer may say so: the tenant's catch-up calls Prepare before it applies, so
@@ -33,7 +33,7 @@ type PartHandler interface {
 }
 
 // Preparer is a PartHandler that does the expensive work of a catch-up before it applies: no batch waits for it meanwhile. Prepare is
-// called outside of any transaction and beside ApplyParts for other tenants; then ApplyParts is called for the same run, or, if the
+// called outside of any transaction and while ApplyParts runs for other tenants; then ApplyParts is called for the same run, or, if the
 // tenant's row has moved, not at all. Through pool it may read what only this consumer writes for the tenant. It has no error: what
 // fails is left to ApplyParts.
 type Preparer interface {

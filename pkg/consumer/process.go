@@ -14,7 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/stream"
 )
 
-// fillLimit is how many missing events are read from the archive inside a batch; a wider gap is filled beside the loop.
+// fillLimit is how many missing events are read from the archive inside a batch; a wider gap is filled outside the loop.
 const fillLimit = 200
 
 // process writes one batch: one transaction, tried again for the retry budget. When it returned nil, the rows stand at the end of the

@@ -209,7 +209,7 @@ func TestReset_InterruptedIsDoneAgainByTheNextOwner(t *testing.T) {
 	}
 }
 
-func TestGeneration_IsBuiltFromTheArchiveBesideTheLiveOne(t *testing.T) {
+func TestGeneration_IsBuiltFromTheArchiveAlongsideTheLiveOne(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.write(f.next("acme", 1200)...)

@@ -57,7 +57,7 @@ func (s *session) runResets(ctx context.Context) error {
 		}
 		for id, stop := range running {
 			if err == nil && !wanted[id] {
-				stop() // revoked: whoever has the partition now takes it up again
+				stop() // revoked: the partition's new owner takes it up again
 			}
 		}
 		select {

@@ -138,7 +138,7 @@ func (s *session) noteReset(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartit
 		return fmt.Errorf("note reset: %w", err)
 	}
 	if tag.RowsAffected() == 1 {
-		s.log.Warn("the group's offset was reset; reading goes on from the row, the reset is done beside it", "topic", tp.Topic,
+		s.log.Warn("the group's offset was reset; reading goes on from the row, the reset is carried out meanwhile", "topic", tp.Topic,
 			"partition", tp.Partition, "from", next, "to", com.Offset, "session", session)
 	}
 	return nil
@@ -181,7 +181,7 @@ func (s *session) confirmPutBack(ctx context.Context) error {
 	return nil
 }
 
-// metadata is what stands beside every commit of ours.
+// metadata is what is stored with every commit of ours.
 func (s *session) metadata(tp kafka.TopicPartition) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -64,7 +64,7 @@ type Base struct {
 	Schemas    *registry.Client
 	Keys       *event.Keyring
 	Producer   *kafka.Producer
-	Partitions int32 // of the door and of the log
+	Partitions int32 // of ingress and of the log
 
 	rt       *app.Runtime
 	settings Settings
@@ -162,7 +162,7 @@ func (b *Base) Wait(ctx context.Context, what string, try func(context.Context) 
 	return b.rt.Wait(ctx, app.ComponentPostgres, what, time.Minute, try)
 }
 
-// Reporter takes what became of each attempt of an activity beside the loop.
+// Reporter takes what became of each attempt of an activity outside the loop.
 func (b *Base) Reporter(activity string) func(error) {
 	return func(err error) { report(b.rt.Ready, activity, err) }
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 )
 
-// Skips lists the sequences of a tenant that operators made a consumer pass over. Whoever folds a stream for that consumer again leaves
+// Skips lists the sequences of a tenant that operators made a consumer pass over. A fold of a stream for that consumer leaves
 // them out, or it meets the event that nobody could apply once more.
 func Skips(ctx context.Context, q querier, consumer, tenant string) (map[int64]bool, error) {
 	all, err := loadSkips(ctx, q, consumer, tenant)

@@ -60,7 +60,7 @@ func TestBatchSize_IsNeverBelowTheTruth(t *testing.T) {
 		t.Fatal("a value of 1 MiB fits in a batch of 1 MiB")
 	}
 	if r.Topic = kafka.TopicEvents; !kafka.Fits(r) {
-		t.Fatal("what the door takes does not fit in the log")
+		t.Fatal("what ingress takes does not fit in the log")
 	}
 }
 

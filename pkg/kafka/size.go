@@ -8,7 +8,7 @@ const (
 )
 
 // MaxBatchBytes is the largest batch, and so the largest record with its framing, that a topic takes: max.message.bytes of
-// topics.yaml. The log, the dead letters and the state take 128 KiB more than the door, so that what the sequencer adds to
+// topics.yaml. The log, the dead letters and the state take 128 KiB more than ingress, so that what the sequencer adds to
 // a record always fits.
 func MaxBatchBytes(topic string) int32 {
 	switch topic {

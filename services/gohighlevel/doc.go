@@ -18,7 +18,7 @@
 //   - The CRM is away or says 429: effects wait with backoff, the tenant's breaker opens, commands expire by their not_after.
 //   - The token is refused or its file is missing: the tenant waits and is tried again every few minutes; nothing is lost until
 //     commands expire.
-//   - A tenant asks for thousands of effects at once: a batch folds a hundred events of it, and it catches up beside the loop, sent
+//   - A tenant asks for thousands of effects at once: a batch folds a hundred events of it, and it catches up outside the batch loop, sent
 //     nothing until then. The worker serves tenants in turn, each its part of the free slots.
 //   - Postgres is away: nothing is begun; an answer that can't be written is tried until its lease ends, then the sweep decides.
 //   - Postgres was restored from a backup (Kafka's offset or an own outcome's number is ahead of the ledger): the ledger refills from

@@ -48,7 +48,7 @@ func (h *handler) Apply(ctx context.Context, tx pgx.Tx, run consumer.Run) error 
 }
 
 // ApplyParts implements consumer.PartHandler: of each run as much as is the tenant's share of a batch. The tenant catches up with the rest
-// beside the loop, at the same share a transaction, and nothing is sent for it until it has (ledger.DueTenants).
+// outside the batch loop, at the same share a transaction, and nothing is sent for it until it has (ledger.DueTenants).
 func (h *handler) ApplyParts(ctx context.Context, tx pgx.Tx, runs []consumer.Run) ([]consumer.Part, error) {
 	parts := make([]consumer.Part, len(runs))
 	for i, run := range runs {

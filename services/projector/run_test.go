@@ -125,7 +125,7 @@ func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
 	})
 }
 
-// What the service does beside its loop it does for both feeds: it rebuilds what an earlier build made, and removes what was retired.
+// What the service does outside its loop it does for both feeds: it rebuilds what an earlier build made, and removes what was retired.
 func TestRun_RedeclaresAndPurgesInBothFeeds(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/read"
 )
 
-// TestReaders_SayThatTheyWereTakenBehindWhatWasTrimmed: whoever asks for a trimmed offset is answered from the log's beginning, as if the
+// TestReaders_SayThatTheyWereTakenBehindWhatWasTrimmed: a fetch at a trimmed offset is answered from the log's beginning, as if the
 // client had moved there by itself.
 func TestReaders_SayThatTheyWereTakenBehindWhatWasTrimmed(t *testing.T) {
 	cfg, c, admin := kafkatest.StartTopic(t, 1)

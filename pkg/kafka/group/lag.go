@@ -119,7 +119,7 @@ func (g *Consumer) watchEnds(ctx context.Context, adm *kadm.Client) (stop func()
 		for backoff.Wait(ctx, endsInterval) == nil {
 			ends, err := adm.ListCommittedOffsets(ctx, g.cfg.Topics...)
 			if err != nil {
-				continue // the next fetch or the next round tells; a broker that is away is logged by whoever needs it
+				continue // the next fetch or the next round tells; a broker that is away is logged where it is needed
 			}
 			g.mu.Lock()
 			for tp, p := range g.owned {

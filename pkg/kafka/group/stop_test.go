@@ -13,7 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
 
-func TestGroup_TopicMadeAnewStopsThePartition(t *testing.T) {
+func TestGroup_RecreatedTopicStopsThePartition(t *testing.T) {
 	cfg, c, _ := kafkatest.StartTopic(t, 1)
 	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 10)...)
 	m := join(t, group.Config{Config: cfg}, nil)

@@ -138,7 +138,7 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // SchemaByID returns the schema with the id. The error is ErrUnknown or ErrUnavailable. A found schema is kept for
 // ever, because ids never change their meaning. An unknown id is remembered for a minute; one above all known ids for a
-// second: registries count up, and whoever asks for the next id before it is given must not delay its schema.
+// second: registries count up, and a client that asks for the next id before it is given must not delay its schema.
 func (c *Client) SchemaByID(ctx context.Context, id int32) (*avro.Schema, error) {
 	c.mu.RLock()
 	s, known := c.byID[id]
@@ -264,7 +264,7 @@ func (c *Client) classify(err error) error {
 }
 
 // share runs fn once for all who ask for the same key at the same time. It runs to the limit, not to the deadline of
-// whoever asked first; each waits only as long as its own context.
+// the first caller; each waits only as long as its own context.
 func share[T any](ctx context.Context, flights *singleflight.Group, key string, limit time.Duration, fn func(context.Context) (T, error)) (T, error) {
 	done := flights.DoChan(key, func() (any, error) {
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)

@@ -7,7 +7,7 @@
 // never changes, so [Client] keeps schemas for ever; what is the latest of a type may be up to a minute old.
 //
 // [Server] is a registry for a laptop and for tests, with the part of Confluent's REST API that clients use. It keeps
-// its ids in the topic _schemas of the same Kafka as the records that carry them: whoever keeps the one keeps the
+// its ids in the topic _schemas of the same Kafka as the records that carry them: a backup of the one needs the
 // other. Its records look like Confluent's. Versions are never deleted, and compatibility is always FULL_TRANSITIVE.
 //
 // # How it fails

@@ -15,7 +15,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// Server is the embedded registry: an http.Handler, whose Run must run beside it. It is safe for concurrent use.
+// Server is the embedded registry: an http.Handler, whose Run must run, too. It is safe for concurrent use.
 type Server struct {
 	cfg    kafka.Config
 	topic  string
@@ -157,7 +157,7 @@ func (s *Server) awaitSession() {
 func (s *Server) tryRegister(subject string, schema *avro.Schema) (version, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if s.session == nil { // mu is needed to change it only: whoever changes it holds writing too
+	if s.session == nil { // mu is needed to change it only: a writer holds writing, too
 		return version{}, refuse(codeStore, "the registry has not read its topic yet, or lost it; try again")
 	}
 	v, isNew, err := s.state.register(subject, schema)

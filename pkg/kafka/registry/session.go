@@ -22,7 +22,7 @@ var ErrFenced = errors.New("another embedded registry took over the topic")
 var errTopic = errors.New("topic can not be used")
 
 const (
-	// One writer at a time: whoever initialises this id, with the topic's name, fences all others (KIP-98).
+	// One writer at a time: a process that initialises this id, with the topic's name, fences all others (KIP-98).
 	transactionalPrefix = "neuronx.registry."
 	writeTimeout        = 15 * time.Second
 )
@@ -40,7 +40,7 @@ var errNotCommitted = errors.New("the record is not committed")
 // readBackTimeout bounds the wait for the end of a transaction to reach the topic's partition.
 const readBackTimeout = 3 * time.Second
 
-// open takes the right to write from whoever had it, and then reads the topic to its end. In this order nothing can be
+// open takes the right to write from the process that had it, and then reads the topic to its end. In this order nothing can be
 // written behind the end that was read: the transaction of the earlier writer is ended by the initialisation.
 func open(ctx context.Context, cfg kafka.Config, topic string) (*session, *state, error) {
 	if _, err := topicEnd(ctx, cfg, topic); err != nil { // first: it tells of a missing topic in words

@@ -42,7 +42,7 @@ func (s Spec) check() error {
 	case s.AllTopics && len(s.Topics) > 0:
 		errs = append(errs, errors.New("all-topics and topic exclude each other"))
 	case s.FromFile != nil && scoped:
-		errs = append(errs, errors.New("a file names its partitions itself; give no topic beside it"))
+		errs = append(errs, errors.New("a file names its partitions itself; give no topic as well"))
 	case s.FromFile == nil && !scoped:
 		errs = append(errs, errors.New("one of the reset scopes should be defined: all-topics or topic"))
 	}

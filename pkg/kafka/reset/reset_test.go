@@ -85,9 +85,9 @@ func TestReset_PlansExecutesAndRefusesAnActiveGroup(t *testing.T) {
 	if !errors.Is(err, admin.ErrGroupActive) || err.Error() != want {
 		t.Fatalf("executed on an active group: %v", err)
 	}
-	// Whoever skips that check is stopped by Kafka.
+	// A client that skips that check is stopped by Kafka.
 	if err := adm.Commit(ctx, "g", map[kafka.TopicPartition]kafka.Committed{{Topic: "t"}: {Offset: 1}}); !errors.Is(err, admin.ErrGroupActive) {
-		t.Fatalf("a commit beside a member: %v", err)
+		t.Fatalf("a commit while there is a member: %v", err)
 	}
 	cancel()
 	if err := <-done; err != nil {

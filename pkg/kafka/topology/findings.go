@@ -43,7 +43,7 @@ var why = map[string]string{
 	"retention.ms":                   "what was not read in that time is deleted unread",
 	"retention.bytes":                "what was not read before the partition grew over it is deleted unread",
 	"message.timestamp.type":         "positions are made of the broker's append times; a producer's clock would order, expire and delete events",
-	"max.message.bytes":              "what the door has acknowledged would not fit, and its partition would stand still",
+	"max.message.bytes":              "what ingress has acknowledged would not fit, and its partition would stand still",
 	"unclean.leader.election.enable": "a replica that lags may become leader, and what was acknowledged after it is gone",
 	"min.insync.replicas":            "an acknowledged record may exist once, and is gone with that disk",
 }
@@ -64,7 +64,7 @@ func findTopics(declared []Topic, have cluster, laptop bool) []Finding {
 		}
 		if t.Partitions != partitions && count > 0 {
 			out = append(out, Finding{d.Name, "partitions", fmt.Sprint(t.Partitions), fmt.Sprint(partitions),
-				"partition p of the door is sequenced into partition p of the others, and keys would move",
+				"partition p of ingress is sequenced into partition p of the others, and keys would move",
 				"kafka-topics.sh --delete --topic " + d.Name + " (only while it is empty: the count is fixed for life), then " + repairProvision})
 		}
 		if !laptop && t.ReplicationFactor < minReplicas {

@@ -11,7 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/admin"
 )
 
-// Actions of an AccessChange beside ActionCreate and ActionAlter.
+// Actions of an AccessChange besides ActionCreate and ActionAlter.
 const (
 	ActionPassword = "set password"
 	ActionGrant    = "grant"
@@ -154,7 +154,7 @@ func Perform(ctx context.Context, changes []AccessChange) ([]AccessChange, error
 	return perform(ctx, changes, true)
 }
 
-// planLandingTopic makes the topic like the door, with one partition: a tenant's records keep their order.
+// planLandingTopic makes the topic like ingress, with one partition: a tenant's records keep their order.
 func planLandingTopic(ctx context.Context, a *admin.Client, topic string) ([]AccessChange, error) {
 	declared, err := Topics()
 	if err != nil {
@@ -167,14 +167,14 @@ func planLandingTopic(ctx context.Context, a *admin.Client, topic string) ([]Acc
 	if have.configs, err = a.TopicConfigs(ctx, slices.Sorted(maps.Keys(have.topics))...); err != nil {
 		return nil, err
 	}
-	door, ok := have.topics[kafka.TopicIngress]
+	ingress, ok := have.topics[kafka.TopicIngress]
 	if !ok {
 		return nil, fmt.Errorf("kafka: topic %s does not exist; run `neuronx provision --execute`", kafka.TopicIngress)
 	}
 	i := slices.IndexFunc(declared, func(d Topic) bool { return d.Name == kafka.TopicIngress })
 	d := declared[i]
 	d.Name, d.Partitions = topic, "one"
-	opt := Options{ReplicationFactor: door.ReplicationFactor, Laptop: have.configs[kafka.TopicIngress]["min.insync.replicas"] == "1"}
+	opt := Options{ReplicationFactor: ingress.ReplicationFactor, Laptop: have.configs[kafka.TopicIngress]["min.insync.replicas"] == "1"}
 	changes := planTopics([]Topic{d}, have, opt)
 	if err := refused(changes); err != nil {
 		return nil, err

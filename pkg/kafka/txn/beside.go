@@ -11,18 +11,18 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// Beside is an offset of another topic than the session's, for work that goes with one of the session's partitions: whoever owns that one
+// ExtraOffset is an offset of another topic than the session's, for work that goes with one of the session's partitions: the owner of that one
 // does it. So a group can share out topics that come and go without a rebalance, and the group's generation fences their offsets as it does
 // those of its own topic.
-type Beside struct {
+type ExtraOffset struct {
 	kafka.TopicPartition
 	TopicID [16]byte
 	With    int32 // the partition of the session's topic
 	Offset        // Assignment is that of With
 }
 
-// CommitBeside is Commit for offsets of other topics.
-func (s *Session) CommitBeside(ctx context.Context, offsets []Beside) error {
+// CommitExtra is Commit for offsets of other topics.
+func (s *Session) CommitExtra(ctx context.Context, offsets []ExtraOffset) error {
 	owned, topics := map[int32]Offset{}, map[string]*kmsg.TxnOffsetCommitRequestTopic{}
 	for _, o := range offsets {
 		if had, ok := owned[o.With]; ok && had.Assignment != o.Assignment {

@@ -67,7 +67,7 @@ func TestDecide_ForwardsUnderTheTopicsTenantWhateverTheRecordClaims(t *testing.T
 	}
 }
 
-func TestDecide_LeavesAnOriginThatIsNotTheProducersToTheDoor(t *testing.T) {
+func TestDecide_LeavesAnOriginThatIsNotTheProducersToTheSequencer(t *testing.T) {
 	keys := event.NewKeyring()
 	if f := decide(rec("", []byte("v"), "Idempotency-Key", ""), origin{tenant: "acme"}, keys.Sign); f.outcome != refused || f.code != event.CodeMissingAttribute || f.record.Headers[0].Key != "Idempotency-Key" {
 		t.Errorf("an empty key and no id: %+v", f)
@@ -80,13 +80,13 @@ func TestDecide_LeavesAnOriginThatIsNotTheProducersToTheDoor(t *testing.T) {
 		if f.outcome != refused || f.code != event.CodeInvalidAttribute {
 			t.Errorf("%q: %+v", claim, f)
 		}
-		if h := f.record.Headers[0]; h.Key != "ce_origin" || string(h.Value) != claim || len(f.record.Headers) != 1 { // unsigned, for the door to refuse
+		if h := f.record.Headers[0]; h.Key != "ce_origin" || string(h.Value) != claim || len(f.record.Headers) != 1 { // unsigned, for the sequencer to refuse
 			t.Errorf("%q is handed on as %+v", claim, f.record.Headers)
 		}
 	}
 }
 
-func TestDecide_WhatIsRefusedIsRefusedByTheDoorToo(t *testing.T) {
+func TestDecide_WhatIsRefusedIsRefusedByTheSequencerToo(t *testing.T) {
 	keys, body := event.NewKeyring(), event.Frame(3, []byte{1})
 	fat := bytes.Repeat([]byte{9}, 1<<20-100)
 	many := make([]string, 240)
@@ -109,8 +109,8 @@ func TestDecide_WhatIsRefusedIsRefusedByTheDoorToo(t *testing.T) {
 		"another media type":              {rec("", body, "content-type", "text/plain"), "", event.CodeUnsupportedMedia, false},
 		"too many extensions":             {rec("", body, many...), "", event.CodeTooLarge, false},
 		"two ids in two spellings":        {rec("", body, "ce-id", "1", "CE_ID", "2"), "", event.CodeInvalidAttribute, false},
-		"larger than the door":            {rec("", fat, "ce_id", "x"), "", event.CodeTooLarge, true},
-		"inflated beyond the door":        {rec("", bytes.Repeat(fat, 2)), "", event.CodeTooLarge, true},
+		"larger than ingress takes":       {rec("", fat, "ce_id", "x"), "", event.CodeTooLarge, true},
+		"inflated beyond ingress":         {rec("", bytes.Repeat(fat, 2)), "", event.CodeTooLarge, true},
 		"too large and another's":         {rec("beta", bytes.Repeat(fat, 2)), "", event.CodeTenantMismatch, true},
 		"a batch that was not read":       {rec("", nil), "it inflates to more", event.CodeTooLarge, true},
 	} {
@@ -129,7 +129,7 @@ func TestDecide_WhatIsRefusedIsRefusedByTheDoorToo(t *testing.T) {
 		}
 		var why *event.Refusal
 		if !errors.As(err, &why) || why.Code != c.code {
-			t.Errorf("%s: the door says %v, want %s", name, err, c.code)
+			t.Errorf("%s: the sequencer says %v, want %s", name, err, c.code)
 		}
 		if sig, ok := kafka.Header(f.record, "neuronx-sig"); ok {
 			t.Errorf("%s: the signature %q is handed on", name, sig)

@@ -16,7 +16,7 @@
 //
 // The members of the group share out the partitions of neuronx.ingress, and the one that has the partition of a tenant forwards that tenant's
 // topic. Topics come and go with tenants; a subscription to each would rebalance the group each time. Their offsets are fenced by the
-// group's generation all the same (txn.Session.CommitBeside). Topics are learnt from metadata every five seconds, by their names.
+// group's generation all the same (txn.Session.CommitExtra). Topics are learnt from metadata every five seconds, by their names.
 //
 // # A topic
 //

@@ -13,7 +13,7 @@ import (
 type work struct {
 	recs    []*kafka.Record
 	fates   []fate
-	offsets map[*part]txn.Beside
+	offsets map[*part]txn.ExtraOffset
 	taken   map[*lane]int
 }
 
@@ -81,11 +81,11 @@ func (s *session) held() int {
 // stage decides the records that are picked. Nothing is taken from the queues before the commit.
 func (s *session) stage(now time.Time) (work, time.Duration) {
 	picked, wait := s.ring.pick(now, s.cfg.MaxRecords, s.cfg.MaxBytes)
-	w := work{offsets: map[*part]txn.Beside{}, taken: map[*lane]int{}}
+	w := work{offsets: map[*part]txn.ExtraOffset{}, taken: map[*lane]int{}}
 	for _, l := range s.lanes {
 		for _, p := range l.parts {
 			if p.open && p.putBack {
-				w.offsets[p] = s.beside(l, p, p.committedTo(), -1)
+				w.offsets[p] = s.extra(l, p, p.committedTo(), -1)
 			}
 		}
 		n := picked[&l.queue]
@@ -98,14 +98,14 @@ func (s *session) stage(now time.Time) (work, time.Duration) {
 			f := decide(r, origin{tenant: l.tenant, topicID: l.topic.ID, unread: p.unread[r.Offset]}, s.cfg.Sign)
 			f.record.Partition = l.home
 			w.recs, w.fates = append(w.recs, f.record), append(w.fates, f)
-			w.offsets[p] = s.beside(l, p, r.Offset+1, r.LeaderEpoch)
+			w.offsets[p] = s.extra(l, p, r.Offset+1, r.LeaderEpoch)
 		}
 	}
 	return w, wait
 }
 
-func (s *session) beside(l *lane, p *part, next int64, epoch int32) txn.Beside {
-	return txn.Beside{
+func (s *session) extra(l *lane, p *part, next int64, epoch int32) txn.ExtraOffset {
+	return txn.ExtraOffset{
 		TopicPartition: p.tp, TopicID: l.topic.ID, With: l.home,
 		Offset: txn.Offset{Next: next, Epoch: epoch, Metadata: s.mark(l.topic.ID), Assignment: l.assignment},
 	}
@@ -119,7 +119,7 @@ func (p *part) committedTo() int64 {
 
 // commit is one transaction. Any error ends the session.
 func (s *session) commit(ctx context.Context, w work) error {
-	offsets := make([]txn.Beside, 0, len(w.offsets))
+	offsets := make([]txn.ExtraOffset, 0, len(w.offsets))
 	for _, o := range w.offsets {
 		offsets = append(offsets, o)
 	}
@@ -129,7 +129,7 @@ func (s *session) commit(ctx context.Context, w work) error {
 				return err
 			}
 		}
-		return s.Txn.CommitBeside(ctx, offsets)
+		return s.Txn.CommitExtra(ctx, offsets)
 	})
 }
 

@@ -17,9 +17,9 @@ import (
 	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
-// TestSimulation_AnOffsetOfOursBesideTheState is about transactions whose markers were lost, so that their offset and their state did not end
+// TestSimulation_AnOffsetOfOursNextToTheState is about transactions whose markers were lost, so that their offset and their state did not end
 // alike. Behind the state's, the group's offset is only late: the state is the truth. Ahead of it, the state may have lost its end.
-func TestSimulation_AnOffsetOfOursBesideTheState(t *testing.T) {
+func TestSimulation_AnOffsetOfOursNextToTheState(t *testing.T) {
 	for name, by := range map[string]int64{"behind": -1, "ahead": 1} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

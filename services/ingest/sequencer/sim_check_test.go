@@ -86,8 +86,8 @@ func (s *sim) look() contents {
 	return w
 }
 
-// settled reports whether every record of ingress is covered by a committed offset.
-func (w *contents) settled() bool {
+// idle reports whether every record of ingress is covered by a committed offset.
+func (w *contents) idle() bool {
 	for p, next := range w.next {
 		if w.committed[kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p}].Offset < next || w.states[p] == nil || w.states[p].Next < next {
 			return false

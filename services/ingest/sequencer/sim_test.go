@@ -238,7 +238,7 @@ func (s *sim) run() []string {
 			x.start()
 		}
 	}
-	return s.settle()
+	return s.waitIdle()
 }
 
 // act does one thing to the environment.
@@ -308,16 +308,16 @@ func (s *sim) joinInTurn() {
 	time.Sleep(s.between(time.Second, 5*time.Second))
 }
 
-// settle waits until everything in ingress is judged, and checks.
-func (s *sim) settle() []string {
+// waitIdle waits until everything in ingress is judged, and checks.
+func (s *sim) waitIdle() []string {
 	var w contents
 	for i := range 30 { // two minutes, looked at less and less often: a look is not cheap
 		time.Sleep(time.Second + time.Duration(i/2*500)*time.Millisecond)
 		w = s.look()
 		if broken := s.hist.violations(); len(broken) > 0 {
-			return broken // it may never settle
+			return broken // it may never be idle
 		}
-		if w.settled() {
+		if w.idle() {
 			return slices.Concat(s.hist.violations(), w.check(s.hist))
 		}
 	}

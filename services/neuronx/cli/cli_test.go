@@ -233,12 +233,12 @@ func TestValue_FlagBeatsEnvironmentBeatsFile(t *testing.T) {
 			t.Fatalf("%d %q %s", code, out, stderr)
 		}
 		if got := <-seen; got != c.want {
-			t.Errorf("the door of %s was used, want %s", got, c.want)
+			t.Errorf("the endpoint of %s was used, want %s", got, c.want)
 		}
 	}
 }
 
-func TestPublish_ShowsEveryErrorOfTheDoor(t *testing.T) {
+func TestPublish_ShowsEveryErrorOfTheHTTPEndpoint(t *testing.T) {
 	t.Chdir(t.TempDir())
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Idempotency-Key") != `"a\"b"` {

@@ -37,7 +37,7 @@ var sample = map[string]string{
 	"<admin url>": "http://127.0.0.1:1", "<spec.yaml>": "spec.yaml", "<file or folder>…": "rules.yaml", "[file or folder]…": "",
 }
 
-// needs are the flags that a verb can't do without, beside --tenant.
+// needs are the flags that a verb can't do without, besides --tenant.
 var needs = map[string][]string{
 	"deadletter drop": {"--reason"}, "effects resolve": {"--as"}, "log reseed": {"--from-archive"}, "outbox mend": {"--deriver"}, "projections skip": {"--reason"},
 	"provision": {"--laptop"}, "replay offsets": {"--group", "--topic", "--to-earliest"}, "stalled retry": {"--consumer"}, "stalled skip": {"--consumer", "--reason"},

@@ -173,13 +173,13 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 				return nil
 			},
 			"problem": func(c *cli) error {
-				door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					b, _ := json.Marshal(map[string]string{"code": hostile, "detail": hostile, "hint": hostile})
 					w.WriteHeader(http.StatusBadRequest)
 					_, _ = w.Write(b)
 				}))
-				defer door.Close()
-				_, err := events.Publish(t.Context(), c.env, door.URL, "key", events.Draft{Data: json.RawMessage(`{}`)})
+				defer ingress.Close()
+				_, err := events.Publish(t.Context(), c.env, ingress.URL, "key", events.Draft{Data: json.RawMessage(`{}`)})
 				return err
 			},
 			"refused": func(*cli) error {

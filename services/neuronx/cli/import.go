@@ -26,7 +26,7 @@ const shownRejections = 20
 type importFlags struct {
 	dir, resumeDir, keyFile, tenant, rejects string
 	batch                                    int
-	anew, dry, noArchive, update             bool
+	restart, dry, noArchive, update          bool
 }
 
 func (c *cli) importCmd() *cobra.Command {
@@ -49,7 +49,7 @@ Each row is counted by the engine's verdict on its events, the worst of them:
   not yet judged  stored, but there was no verdict when the import ended
 
 After an interruption the same command goes on where it stopped (the resume file lies
-beside the input), with the counts, the rejects file and the exit code of the whole.
+next to the input), with the counts, the rejects file and the exit code of the whole.
 
 Exit codes: 0 everything is recorded or left out; 1 a file can't be taken, or the import
 did not come to its end: run it again; 2 the command or the spec is wrong, and nothing
@@ -62,13 +62,13 @@ An import acts at once: what is imported again is recognised. --dry-run checks a
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.dir, "dir", "", "folder of the input files (default that of the spec)")
-	fs.StringVar(&f.resumeDir, "resume-dir", "", "folder of the resume files (default beside each input)")
+	fs.StringVar(&f.resumeDir, "resume-dir", "", "folder of the resume files (default next to each input)")
 	fs.StringVar(&f.keyFile, "api-key-file", "", "file with the API key (default $"+operate.EnvAPIKey+")")
 	fs.StringVar(&f.tenant, "tenant", "", "check that the API key is this tenant's")
 	fs.StringVar(&f.rejects, "rejects", "", "write what is in conflict or refused to this NDJSON file")
 	fs.IntVar(&f.batch, "batch", 500, "events a request")
 	fs.BoolVar(&f.update, "update", false, "send what has changed since it was imported, as update events")
-	fs.BoolVar(&f.anew, "anew", false, "begin at the first row; what the archive holds is not sent again all the same")
+	fs.BoolVar(&f.restart, "anew", false, "begin at the first row; what the archive holds is not sent again all the same")
 	fs.BoolVar(&f.dry, "dry-run", false, "check everything, send nothing")
 	fs.BoolVar(&f.noArchive, "without-archive", false, "do not ask the archive what it holds; repeats are only dropped for 24 hours")
 	return cmd
@@ -101,7 +101,7 @@ func (c *cli) runImport(ctx context.Context, fs *pflag.FlagSet, f importFlags, p
 		f.dir = filepath.Dir(path)
 	}
 	opt := importer.Options{
-		Spec: spec, Dir: f.dir, ResumeDir: f.resumeDir, Rejects: f.rejects, Batch: f.batch, Restart: f.anew, Update: f.update, Note: c.note,
+		Spec: spec, Dir: f.dir, ResumeDir: f.resumeDir, Rejects: f.rejects, Batch: f.batch, Restart: f.restart, Update: f.update, Note: c.note,
 		Tenant: f.tenant,
 	}
 	if err := sameFile(f.rejects, path); err != nil {

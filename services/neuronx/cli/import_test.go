@@ -66,10 +66,10 @@ func TestImport_WithoutAKeyIsNotTakenForTheDemoTenants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
-	t.Cleanup(door.Close)
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	t.Cleanup(endpoint.Close)
 	for name, text := range map[string]string{
-		".neuronx/dev.env": "NEURONX_HTTP_URL=" + door.URL + "\nNEURONX_DEMO_API_KEY=" + key.Reveal() + "\n",
+		".neuronx/dev.env": "NEURONX_HTTP_URL=" + endpoint.URL + "\nNEURONX_DEMO_API_KEY=" + key.Reveal() + "\n",
 		"leads.csv":        "id\n1\n",
 		"spec.yaml":        "apiVersion: neuronx/v1\nkind: Import\nmetadata: {name: x}\nspec:\n  inputs:\n    - {file: leads.csv, events: [{type: lead.created, id: row.id, data: {lead_id: row.id}}]}\n",
 	} {

@@ -65,7 +65,7 @@ func (c *cli) keyIssue() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.note("this key is shown only once; it works at the HTTP door now")
+			c.note("this key is shown only once; it works at the HTTP endpoint now")
 			if c.format == formatJSON {
 				return c.json(map[string]any{"tenant_id": id, "key_id": key.ID, "key": key.Reveal(), "scopes": scopes})
 			}
@@ -133,7 +133,7 @@ func (c *cli) keyRevoke() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.note("the HTTP door forgets it within 10 seconds")
+			c.note("the HTTP endpoint forgets it within 10 seconds")
 			return c.showDone(d, nil, "key %s revoked", args[0])
 		}),
 	}

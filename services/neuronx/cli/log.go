@@ -74,9 +74,9 @@ func (c *cli) showReseed(r *reseed.Report, executed bool) error {
 		}
 	}
 	if len(r.LeftOut) > 0 {
-		c.note("left out, and refused at the door from now on: %s", strings.Join(r.LeftOut, ", "))
+		c.note("left out, and refused from now on: %s", strings.Join(r.LeftOut, ", "))
 	}
-	c.note("lost besides: whatever the old ingress held and nobody had archived; producers that send it again get it admitted")
+	c.note("lost besides: what the old ingress held and was not archived; producers that send it again get it admitted")
 	if !executed {
 		c.dryRun()
 		return nil

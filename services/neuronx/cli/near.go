@@ -24,7 +24,7 @@ func tenantOf(cmd *cobra.Command, args []string) string {
 	return ""
 }
 
-// newTenant marks a command whose tenant need not be there: it makes it, or asks nobody but the HTTP door, which knows its own.
+// newTenant marks a command whose tenant need not be there: it makes it, or asks only the HTTP endpoint, which knows its own.
 const newTenant = "tenant may be unknown"
 
 // nearFlag finds the flag that an unknown one was probably meant to be.

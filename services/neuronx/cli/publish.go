@@ -22,7 +22,7 @@ func (c *cli) publish() *cobra.Command {
 	var noWait bool
 	cmd := &cobra.Command{
 		Use: "publish <type>", Short: "Publish one event over HTTP, at once, and wait for the verdict", Args: args("type"),
-		Annotations: map[string]string{newTenant: "it is the API key's, which the HTTP door knows"},
+		Annotations: map[string]string{newTenant: "it is the API key's, which the HTTP endpoint knows"},
 		Long: `Publish one event over HTTP. It acts at once: an event is a fact of its producer's, there is no dry run. The event's id goes to stdout,
 the verdict of the engine to stderr: admitted with its sequence, duplicate of another one (nothing is appended, exit 0), or refused
 with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
@@ -43,7 +43,7 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 			if err != nil {
 				return err
 			}
-			base, err := c.env.Need(operate.EnvHTTP, "the HTTP door")
+			base, err := c.env.Need(operate.EnvHTTP, "the HTTP endpoint")
 			if err != nil {
 				return err
 			}
@@ -51,7 +51,7 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 			if err != nil {
 				return err
 			}
-			if err := c.env.URLListening("the HTTP door", operate.EnvHTTP, base); err != nil {
+			if err := c.env.URLListening("the HTTP endpoint", operate.EnvHTTP, base); err != nil {
 				return err
 			}
 			if id == "" && key == "" {
@@ -98,7 +98,7 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 	return cmd
 }
 
-// maxVerdictWait is the longest wait that the HTTP door grants.
+// maxVerdictWait is the longest wait that the HTTP endpoint grants.
 const maxVerdictWait = 30 * time.Second
 
 // sayVerdict tells what became of an event that was taken.

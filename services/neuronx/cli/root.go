@@ -64,7 +64,7 @@ dry run until --execute; publish and import act at once, and say so.`,
 	c.setting(fs, "postgres-url", operate.EnvPostgres, "Postgres URL of the operators' role")
 	c.setting(fs, "schema-registry-url", operate.EnvRegistry, "schema registry URL")
 	c.setting(fs, "signing-keys-file", operate.EnvKeys, "file of the engine's signing keys")
-	c.setting(fs, "http-url", operate.EnvHTTP, "URL of the HTTP door")
+	c.setting(fs, "http-url", operate.EnvHTTP, "URL of the HTTP endpoint")
 	c.setting(fs, "admin-url", operate.EnvAdminURL, "URL of dev's admin port")
 
 	root.AddCommand(

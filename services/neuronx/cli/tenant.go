@@ -203,7 +203,7 @@ const (
 
 type limitsRow struct {
 	Tenant string `json:"tenant_id"`
-	Events *int64 `json:"events_per_second"` // null: the doors' default
+	Events *int64 `json:"events_per_second"` // null: the default of the HTTP endpoint and the forwarder
 	Bytes  *int64 `json:"bytes_per_second"`
 }
 
@@ -214,15 +214,15 @@ func (c *cli) tenantLimits() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "limits <tenant>", Short: "Show or set how much a tenant may send a second", Args: args("tenant"),
 		Long: `Show or set how much a tenant may send a second. Without a flag it shows the limits.
-A limit that is not given stays as it is; 0 is the default of the doors. The HTTP
-door goes by a new limit within 10 seconds; each of its instances counts for itself.`,
+A limit that is not given stays as it is; 0 is the default of the process. The HTTP
+endpoint applies a new limit within 10 seconds; each of its instances counts for itself.`,
 		Example: "  neuronx tenant limits acme\n  neuronx tenant limits acme --events 500 --bytes 1048576 --reason 'import week' --execute",
 		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if events < 0 || events > maxEventsPerSecond {
-				return operate.Usage("--events must be 0 to %d", maxEventsPerSecond).Hint("0 is the default of the doors; `neuronx tenant suspend` stops a tenant")
+				return operate.Usage("--events must be 0 to %d", maxEventsPerSecond).Hint("0 is the default of the process; `neuronx tenant suspend` stops a tenant")
 			}
 			if bytes < 0 || bytes > maxBytesPerSecond {
-				return operate.Usage("--bytes must be 0 to %d", int64(maxBytesPerSecond)).Hint("0 is the default of the doors; `neuronx tenant suspend` stops a tenant")
+				return operate.Usage("--bytes must be 0 to %d", int64(maxBytesPerSecond)).Hint("0 is the default of the process; `neuronx tenant suspend` stops a tenant")
 			}
 			t, behind, err := tenants.Look(ctx, c.env, args[0])
 			if err != nil {
@@ -256,8 +256,8 @@ door goes by a new limit within 10 seconds; each of its instances counts for its
 		}),
 	}
 	fs := cmd.Flags()
-	fs.Int64Var(&events, "events", 0, "events a second; 0: the default of the doors")
-	fs.Int64Var(&bytes, "bytes", 0, "bytes of bodies a second; 0: the default of the doors")
+	fs.Int64Var(&events, "events", 0, "events a second; 0: the default of the process")
+	fs.Int64Var(&bytes, "bytes", 0, "bytes of bodies a second; 0: the default of the process")
 	fs.StringVar(&reason, "reason", "", "why, for the record")
 	fs.StringVar(&by, "by", "", "who, for the record")
 	fs.BoolVar(&execute, "execute", false, "do it")

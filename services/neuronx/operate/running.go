@@ -39,7 +39,7 @@ func (v *Env) engine() error {
 		{EnvBrokers, func(at string) error { return v.listening("Kafka", EnvBrokers, kafkaAddresses(strings.Split(at, ","))) }},
 		{EnvPostgres, func(at string) error { return v.PostgresListening(EnvPostgres, at) }},
 		{EnvRegistry, func(at string) error { return v.URLListening("the schema registry", EnvRegistry, at) }},
-		{EnvHTTP, func(at string) error { return v.URLListening("the HTTP door", EnvHTTP, at) }},
+		{EnvHTTP, func(at string) error { return v.URLListening("the HTTP endpoint", EnvHTTP, at) }},
 		{EnvAdminURL, func(at string) error { return v.URLListening("the admin port", EnvAdminURL, at) }},
 	} {
 		at := v.Value(look.env)

@@ -32,7 +32,7 @@ type Options struct {
 	AdminURL  app.Secret // a superuser, or BYPASSRLS and neuronx_owner: rows of every service are changed
 	Registry  *registry.Client
 	Keys      *event.Keyring
-	Tenants   []string      // empty: all. The others are left out of the new log, and the door refuses them
+	Tenants   []string      // empty: all. The others are left out of the new log, and the sequencer refuses them
 	KeyWindow time.Duration // as the services have it; 0: the default
 	Execute   bool
 	Log       *slog.Logger
@@ -276,7 +276,7 @@ func (r *run) execute(ctx context.Context, report *Report, heads []archive.Head,
 		}
 	}
 	// What the old groups committed are places in a log that is gone; the sequencer would wait for them in vain. Landing topics that are
-	// left are forwarded from their beginnings: what was lost behind the door is still in them, the rest is a duplicate by its id.
+	// left are forwarded from their beginnings: what was lost after forwarding is still in them, the rest is a duplicate by its id.
 	for _, group := range groups() {
 		if err := r.admin.DeleteGroup(ctx, group); err != nil {
 			return err

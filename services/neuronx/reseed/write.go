@@ -131,8 +131,8 @@ func (r *run) write(ctx context.Context, reader *archive.Reader, p *Partition, h
 			}
 		}
 	}
-	door := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p.Partition}
-	seed := admission.NewSeed(r.ids[kafka.TopicIngress], p.Partition, p.LogID, r.starts[door], r.opt.KeyWindow)
+	ingress := kafka.TopicPartition{Topic: kafka.TopicIngress, Partition: p.Partition}
+	seed := admission.NewSeed(r.ids[kafka.TopicIngress], p.Partition, p.LogID, r.starts[ingress], r.opt.KeyWindow)
 	var pending []*kafka.Record
 	p.next = map[string]int64{}
 	n := int64(0)

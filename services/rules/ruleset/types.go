@@ -100,7 +100,7 @@ func constant(p *expr.Program) string {
 	_, err := p.Eval(nil)
 	var failed *expr.EvalError
 	if !errors.As(err, &failed) || failed.Code == expr.CodeDeadline || failed.Code == expr.CodeCost {
-		return "" // a slow machine says nothing about the expression, and costs are told beside the budgets
+		return "" // a slow machine says nothing about the expression, and costs are told where the budgets are
 	}
 	return failed.Error()
 }

@@ -64,10 +64,10 @@ func TestAdmit_BoundsIdentifiersOfOutsideEventsOnly(t *testing.T) {
 	if got := d.put(outside); got.Outcome != Refused || got.Code != event.CodeInvalidBody {
 		t.Errorf("an outside event: %s %s %s", got.Outcome, got.Code, got.Detail)
 	}
-	door := sequencertest.Lead("a", "http")
-	withLong(door)
-	door.Fingerprint = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-	if got := d.put(sequencertest.Signed(d.keys, door)); got.Outcome != Refused || got.Code != event.CodeInvalidBody {
+	e := sequencertest.Lead("a", "http")
+	withLong(e)
+	e.Fingerprint = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	if got := d.put(sequencertest.Signed(d.keys, e)); got.Outcome != Refused || got.Code != event.CodeInvalidBody {
 		t.Errorf("what HTTP signed for a client: %s %s %s", got.Outcome, got.Code, got.Detail)
 	}
 	if got := d.put(sequencertest.Derived(d.keys, "a", "d1", 1, withLong)); got.Outcome != Admitted {

@@ -159,7 +159,7 @@ func TestAdmit_TheSameBodyUnderANewerSchemaIsARepeat(t *testing.T) {
 		"under a newer number":              again(func(e *event.Event) { e.Value = event.Frame(901, body) }),
 		"with a later field at its default": again(func(e *event.Event) { e.Value = event.Frame(902, append(body[:len(body):len(body)], 0)) }),
 		"without the subject that follows":  again(func(e *event.Event) { e.Subject = "" }),
-		"through the HTTP door":             again(func(e *event.Event) { e.Fingerprint = strings.Repeat("0b", 32); d.keys.Sign(e) }),
+		"through the HTTP endpoint":         again(func(e *event.Event) { e.Fingerprint = strings.Repeat("0b", 32); d.keys.Sign(e) }),
 		"without the type that follows":     again(func(e *event.Event) { e.Type = "" }),
 	} {
 		if got.Outcome != duplicate || got.of != first.Recorded.Sequence {
@@ -191,11 +191,11 @@ func TestAdmit_KnowsARepeatOfWhatAnEarlierVersionAdmitted(t *testing.T) {
 		print uint32
 		sent  func(e *event.Event)
 	}{
-		"Avro with a subject":               {short(event.SumAvro("lead.created", "lead/1", "/test", id, body)), func(*event.Event) {}},
-		"Avro without one":                  {short(event.SumAvro("lead.created", "", "/test", id, body)), func(e *event.Event) { e.Subject = "" }},
-		"Avro under an earlier number":      {short(event.SumAvro("lead.created", "lead/1", "/test", 77, body)), func(*event.Event) {}},
-		"JSON, whose subject the door adds": {shortFingerprint(json), func(e *event.Event) { e.Fingerprint = json }},
-		"JSON in a log that was rebuilt":    {event.Fingerprint32("lead.created", "", "/test", body), func(e *event.Event) { e.Fingerprint = json }},
+		"Avro with a subject":            {short(event.SumAvro("lead.created", "lead/1", "/test", id, body)), func(*event.Event) {}},
+		"Avro without one":               {short(event.SumAvro("lead.created", "", "/test", id, body)), func(e *event.Event) { e.Subject = "" }},
+		"Avro under an earlier number":   {short(event.SumAvro("lead.created", "lead/1", "/test", 77, body)), func(*event.Event) {}},
+		"JSON, whose subject HTTP adds":  {shortFingerprint(json), func(e *event.Event) { e.Fingerprint = json }},
+		"JSON in a log that was rebuilt": {event.Fingerprint32("lead.created", "", "/test", body), func(e *event.Event) { e.Fingerprint = json }},
 	} {
 		d := newJudge(t).tenant("a")
 		d.env.Versions = func(of int32) []int32 { return []int32{77, of} }

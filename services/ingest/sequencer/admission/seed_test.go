@@ -10,7 +10,7 @@ import (
 	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
-// reseeded gives the door the state that is made of events alone, through the bytes of its records.
+// reseeded gives the admitter the state that is made of events alone, through the bytes of its records.
 func reseeded(t *testing.T, d *judge, events []*event.Recorded) *Seed {
 	t.Helper()
 	logID := uuid.NewString()

@@ -10,7 +10,7 @@ import (
 	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
 )
 
-// rated is a door with rates of tens instead of thousands.
+// rated is an admitter with rates of tens instead of thousands.
 func rated(t testing.TB) *judge {
 	d := newJudge(t)
 	d.env.Rates = Rates{Window: time.Hour, Rule: 20, Subject: 10, PerFact: 2, Facts: 30}

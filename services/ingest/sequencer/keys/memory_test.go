@@ -35,7 +35,7 @@ func TestKeyMemory_IsNeverPassedAndKeepsAPartForEveryPartition(t *testing.T) {
 			}
 		}
 		if parts > 1 && used[int32(greedy)] < limit/4 {
-			t.Fatalf("half of the memory is for whoever needs it, but %d of %d was given to one", used[int32(greedy)], limit)
+			t.Fatalf("half of the memory is for the partition that needs it, but %d of %d was given to one", used[int32(greedy)], limit)
 		}
 	}
 }

@@ -149,7 +149,7 @@ func (x *examination) checkHTTP(ctx context.Context) Finding {
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
-		return Finding{Result: Failed, Detail: url + " answers " + res.Status, Next: "is this the engine's HTTP door?"}
+		return Finding{Result: Failed, Detail: url + " answers " + res.Status, Next: "is this the engine's HTTP endpoint?"}
 	}
 	if at, err := http.ParseTime(res.Header.Get("Date")); err == nil {
 		if f := skew(at.Sub(x.env.Now().Truncate(time.Second))); f.Result == Failed {

@@ -104,7 +104,7 @@ func problem(status int, body []byte) error {
 	}
 	e := &operate.Error{Kind: operate.KindFailed, What: "the event was not accepted"}
 	if json.Unmarshal(body, &p) != nil || p.Code == "" {
-		e.Why = "HTTP " + http.StatusText(status) + " from something that is not the engine's HTTP door"
+		e.Why = "HTTP " + http.StatusText(status) + " from something that is not the engine's HTTP endpoint"
 		return e
 	}
 	e.Code, e.Next = p.Code, p.Hint

@@ -41,7 +41,7 @@ func checkGroup(group string) error {
 			Hint("reset one of %s", others)
 	case kafka.GroupLanding:
 		return operate.Unsafe("the forwarder's offsets can't be reset").
-			Because("what was forwarded is at the door already, and what was not must not be passed over").
+			Because("what was forwarded is in ingress already, and what was not must not be passed over").
 			Hint("reset one of %s", others)
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
-// defaultLandingRate is the quota of a tenant that gets access for the first time, in bytes a second: whoever has none can fill the brokers' disks.
+// defaultLandingRate is the quota of a tenant that gets access for the first time, in bytes a second: a tenant without one can fill the brokers' disks.
 const defaultLandingRate = 1 << 20
 
 // Access is what is wanted of a tenant's access to its landing topic in Kafka.
