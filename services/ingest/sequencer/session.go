@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/neuronx/engine/pkg/kafka"
@@ -66,7 +65,6 @@ type session struct {
 	parts      map[int32]*partition
 	restored   chan restored
 	memory     *keys.Memory
-	tasks      sync.WaitGroup
 	flight     *flight       // nil: none
 	lastEnd    time.Time     // of the last commit
 	lastCommit time.Duration // how long it took

@@ -178,8 +178,8 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 					w.WriteHeader(http.StatusBadRequest)
 					_, _ = w.Write(b)
 				}))
-				defer ingress.Close()
-				_, err := events.Publish(t.Context(), c.env, ingress.URL, "key", events.Draft{Data: json.RawMessage(`{}`)})
+				defer endpoint.Close()
+				_, err := events.Publish(t.Context(), c.env, endpoint.URL, "key", events.Draft{Data: json.RawMessage(`{}`)})
 				return err
 			},
 			"refused": func(*cli) error {
