@@ -312,3 +312,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestPlain_IsASCIIWithoutControlCharactersAtEveryPosition(t *testing.T) {
+	for n := range 20 {
+		for at := range n {
+			for b := range 256 {
+				s := []byte(strings.Repeat("a~ ", n)[:n])
+				s[at] = byte(b)
+				if got, want := plain(string(s)), b >= 0x20 && b < 0x7f; got != want {
+					t.Fatalf("plain(%q) = %v", s, got)
+				}
+			}
+		}
+	}
+	if !plain("") {
+		t.Error("an empty text has no such character")
+	}
+}

@@ -71,6 +71,9 @@ func scanText(s string, limit int) (wide bool, err *Refusal) {
 	case len(s) > limit:
 		return false, Refuse(CodeInvalidAttribute, "longer than %d bytes", limit)
 	}
+	if plain(s) {
+		return false, nil
+	}
 	control, ascii := false, true
 	for i := range len(s) { // C0 and DEL; CheckCharacters has the rest
 		control = control || s[i] < 0x20 || s[i] == 0x7f
@@ -84,6 +87,26 @@ func scanText(s string, limit int) (wide bool, err *Refusal) {
 		return !ascii, Refuse(CodeInvalidAttribute, "has %U, a control character, at byte %d", s[at], at)
 	}
 	return !ascii, nil
+}
+
+// plain tells whether s is ASCII without control characters, eight bytes at a time: it is asked of every attribute of every event.
+func plain(s string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		b := s[i : i+8]
+		x := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		// A byte below 0x80 keeps its top bit clear when 1 is added unless it is DEL, and sets it when 0x60 is added unless it is below 0x20.
+		if (x|(x+ones)|^(x+0x60*ones))&tops != 0 {
+			return false
+		}
+	}
+	for ; i < len(s); i++ {
+		if s[i] < 0x20 || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 func printable(s string) bool {
