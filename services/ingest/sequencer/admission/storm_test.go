@@ -254,7 +254,6 @@ func TestStorm_ADroppedOverlayCountsNothing(t *testing.T) {
 	for range 100 {
 		o := NewOverlay(d.s, nil, 0)
 		e := sequencertest.Lead("a", "1")
-		e.Subject = "lead/1"
 		if got := Admit(&d.env, o, d.input(e)); got.Recorded == nil || got.Recorded.Quiet != "" {
 			t.Fatalf("%+v", got)
 		}
