@@ -5,10 +5,10 @@
 //	kafka        Config, Record, Producer, Committed
 //	  read       one partition from an offset to another, many partitions as they grow, a topic; batches that are too large to hold
 //	    group    the consumer loop: poll, handle, commit, allow the rebalance
-//	    admin    topics, offsets with metadata, groups, rights, trimming
-//	      hanging    transactions that no coordinator will end
-//	      topology   the declared topics and users: plan, provision, check
-//	      reset      moving a group's offsets as Kafka's own tool does
+//	  admin      topics, offsets with metadata, groups, rights, trimming
+//	    hanging    transactions that no coordinator will end; reads them with read
+//	    topology   the declared topics and users: plan, provision, check
+//	    reset      moving a group's offsets as Kafka's own tool does
 //	  membership which member of a group this process is, for group and txn
 //	    txn      a group's member with a transactional producer
 //

@@ -13,7 +13,13 @@
 // sending, committed, before the first byte; a worker that finds it sending without a live lease makes it unknown. Nothing, no
 // lookup, no time-out, makes an unknown effect sendable but the event engine.effect.resolved.
 //
-// How it fails:
+// # Files
+//
+// handler.go records what the log asks for. worker.go chooses the next effect, tenants in turn, send.go makes its requests and writes down how
+// the attempt ended. Package effect decides: Next what to send, ClassifyCall whether an answer means done, failed, retry or unknown, Backoff
+// and Breaker when to try again.
+//
+// # How it fails
 //
 //   - The CRM is away or says 429: effects wait with backoff, the tenant's breaker opens, commands expire by their not_after.
 //   - The token is refused or its file is missing: the tenant waits and is tried again every few minutes; nothing is lost until

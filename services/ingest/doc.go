@@ -15,7 +15,8 @@
 //	           └──────────────────────────────────────┘──> neuronx.deadletter
 //
 // The roles share nothing but the process and the schema registry's cache;
-// --roles runs one alone, so that they can be scaled apart. What is
+// --roles runs one alone, so that they can be scaled apart. The sequencer and
+// the forwarder read and write alike, by services/ingest/worker. What is
 // authoritative, and how each fails, is said in the package of each.
 //
 // The process is ready when every role that it runs is. At a stop the HTTP role

@@ -330,8 +330,8 @@ func TestBudget_AnExpensiveTenantCatchesUpAndAReplayDerivesTheSame(t *testing.T)
 	r.publish("dear", 1, rules...)
 	r.publish("good", 1, score)
 	for i := range 6 {
-		r.send("dear", "lead.created", fmt.Sprint("lead/", i), lead(fmt.Sprint(i)))
-		r.send("good", "lead.created", fmt.Sprint("lead/", i), lead(fmt.Sprint(i)))
+		r.send("dear", "lead.created", fmt.Sprint("lead/L", i), lead(fmt.Sprint("L", i)))
+		r.send("good", "lead.created", fmt.Sprint("lead/L", i), lead(fmt.Sprint("L", i)))
 	}
 	r.wait("the other tenant's scores", func() bool { return r.count("good", "lead.scored") == 6 })
 	r.wait("the expensive tenant to catch up", func() bool { return r.count("dear", "lead.scored") == 6*3 })

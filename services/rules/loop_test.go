@@ -152,7 +152,7 @@ func TestFailure_IsAnOutcomeAndTripsAfterFiveInARow(t *testing.T) {
 	r.send("t1", "tenant.created", "tenant/t1", map[string]any{})
 	r.publish("t1", 1, broken, score)
 	send := func(i int, source string) {
-		r.send("t1", "lead.created", fmt.Sprintf("lead/%d", i), map[string]any{"lead_id": fmt.Sprint(i), "source": source})
+		r.send("t1", "lead.created", fmt.Sprintf("lead/L%d", i), map[string]any{"lead_id": fmt.Sprint("L", i), "source": source})
 		r.waitIdle("t1") // one at a time: which event the trip is seen before must not depend on timing
 	}
 	for i := range 4 {
@@ -182,7 +182,7 @@ func TestPublish_SwitchesAtItsSequenceAndABadBundleChangesNothing(t *testing.T) 
 	r := newRig(t)
 	defer r.start()()
 	r.send("t1", "tenant.created", "tenant/t1", map[string]any{})
-	r.send("t1", "lead.created", "lead/0", lead("0")) // before any rules
+	r.send("t1", "lead.created", "lead/before", lead("before")) // before any rules
 	r.publish("t1", 1, score)
 	r.send("t1", "lead.created", "lead/1", lead("1"))
 	bad := ruleFile("bad", "on: [lead.created]\nwhen: nosuch")

@@ -259,7 +259,7 @@ func TestLoop_WhatATrippedRuleMissedIsRunOverOnceAndAReplayDerivesTheSame(t *tes
 	r.send("t1", "tenant.created", "tenant/t1", map[string]any{})
 	r.publish("t1", 1, broken, score)
 	send := func(i int, origin event.Origin) {
-		r.sendAs(origin, "t1", "lead.created", fmt.Sprintf("lead/%d", i), map[string]any{"lead_id": fmt.Sprint(i), "source": "0"})
+		r.sendAs(origin, "t1", "lead.created", fmt.Sprintf("lead/L%d", i), map[string]any{"lead_id": fmt.Sprint("L", i), "source": "0"})
 		r.waitIdle("t1")
 	}
 	for i := range FailureLimit {
@@ -283,7 +283,7 @@ func TestLoop_WhatATrippedRuleMissedIsRunOverOnceAndAReplayDerivesTheSame(t *tes
 			got = append(got, e.Subject+" "+string(e.Origin))
 		}
 	}
-	if !slices.Equal(got, []string{"lead/5 live", "lead/6 import"}) {
+	if !slices.Equal(got, []string{"lead/L5 live", "lead/L6 import"}) {
 		t.Errorf("run over %v", got)
 	}
 	r.compareAll("t1", r.count("t1", "derived"))

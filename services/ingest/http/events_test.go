@@ -274,7 +274,7 @@ func TestPostBatch_RecordsThatAreStillOnTheirWayDoNotChangeWithLaterRequests(t *
 			t.Fatal(err)
 		}
 		batch := "[" + strings.Join([]string{
-			with("id", fmt.Sprint(n, "json"), "subject", fmt.Sprint("lead/", n), "data", map[string]any{"lead_id": fmt.Sprint(n)}),
+			with("id", fmt.Sprint(n, "json"), "subject", fmt.Sprint("lead/L", n), "data", map[string]any{"lead_id": fmt.Sprint("L", n)}),
 			with("id", fmt.Sprint(n, "avro"), "subject", nil, "data", nil, "datacontenttype", mediaAvro, "data_base64", base64.StdEncoding.EncodeToString(event.Frame(id, body))),
 		}, ",") + "]"
 		if n%2 == 1 { // a way to write it that the scan leaves to the strict reader

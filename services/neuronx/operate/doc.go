@@ -6,6 +6,7 @@
 // verdict. The queries and verbs themselves are in packages below it, one a noun. Packages import one way: cli, then
 // operate/<noun>, then operate, then pkg.
 //
-// What is authoritative: the log. A verb that changes something publishes a signed event and waits until it is seen; it writes to
-// no table but those of pkg/consumer's own verbs. Functions that only look take no Principal, as nothing is recorded of a look.
+// What is authoritative: the log. A verb that changes something about a tenant publishes a signed event, which records the
+// Principal, and waits until it is seen. Queries take no Principal, and neither do verbs that no event records: a retry of a
+// stalled tenant, a reset of offsets, a repair of an outbox or of the log. Tables are written by the packages that own them.
 package operate

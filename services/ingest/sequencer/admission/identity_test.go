@@ -186,14 +186,14 @@ func TestAdmit_KnowsARepeatOfWhatAnEarlierVersionAdmitted(t *testing.T) {
 	_, body, _ := event.Unframe(sequencertest.Lead("a", "1").Value)
 	id := sequencertest.Schemas.ByType["lead.created"]
 	short := func(sum [32]byte) uint32 { return binary.BigEndian.Uint32(sum[:]) }
-	json := event.FingerprintJSON("lead.created", "", "/test", []byte(`{"lead_id":"1"}`))
+	json := event.FingerprintJSON("lead.created", "", "/test", []byte(`{"lead_id":"L1"}`))
 	for name, c := range map[string]struct {
 		print uint32
 		sent  func(e *event.Event)
 	}{
-		"Avro with a subject":            {short(event.SumAvro("lead.created", "lead/1", "/test", id, body)), func(*event.Event) {}},
+		"Avro with a subject":            {short(event.SumAvro("lead.created", "lead/L1", "/test", id, body)), func(*event.Event) {}},
 		"Avro without one":               {short(event.SumAvro("lead.created", "", "/test", id, body)), func(e *event.Event) { e.Subject = "" }},
-		"Avro under an earlier number":   {short(event.SumAvro("lead.created", "lead/1", "/test", 77, body)), func(*event.Event) {}},
+		"Avro under an earlier number":   {short(event.SumAvro("lead.created", "lead/L1", "/test", 77, body)), func(*event.Event) {}},
 		"JSON, whose subject HTTP adds":  {shortFingerprint(json), func(e *event.Event) { e.Fingerprint = json }},
 		"JSON in a log that was rebuilt": {event.Fingerprint32("lead.created", "", "/test", body), func(e *event.Event) { e.Fingerprint = json }},
 	} {
@@ -208,7 +208,7 @@ func TestAdmit_KnowsARepeatOfWhatAnEarlierVersionAdmitted(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 		other := sequencertest.Lead("a", "1")
-		other.Subject, other.Value = "lead/2", sequencertest.Lead("a", "2").Value
+		other.Subject, other.Value = "lead/L2", sequencertest.Lead("a", "2").Value
 		if got := d.put(other); got.Code != event.CodeConflict {
 			t.Errorf("%s: other data is %+v", name, got)
 		}

@@ -86,8 +86,9 @@ func Made(tenant, id, typ string, data map[string]any) *event.Event {
 	return &event.Event{TenantID: tenant, ID: id, Source: "/test", Type: typ, Subject: subject, Time: time.UnixMilli(1_700_000_000_000).UTC(), Value: Schemas.Value(typ, data)}
 }
 
+// Lead returns an outside event about a lead of its own. The lead's id is not the event's, which may be 0: that names no record.
 func Lead(tenant, id string) *event.Event {
-	return Made(tenant, id, "lead.created", map[string]any{"lead_id": id})
+	return Made(tenant, id, "lead.created", map[string]any{"lead_id": "L" + id})
 }
 
 func Signed(k *event.Keyring, e *event.Event) *event.Event {
