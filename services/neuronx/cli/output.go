@@ -130,6 +130,13 @@ func (c *cli) note(format string, args ...any) {
 // dryRun says that nothing was changed. It is said under --quiet, too: a script that forgot --execute gets no data, and exit 0.
 func (c *cli) dryRun() { printf(c.err, "dry run: nothing was changed; add --execute to do it\n") }
 
+// would says what --execute would do, and ends a dry run.
+func (c *cli) would(format string, args ...any) error {
+	c.note("would "+format, args...)
+	c.dryRun()
+	return nil
+}
+
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return "-"

@@ -33,7 +33,7 @@ type resetFlags struct {
 func (c *cli) replayOffsets() *cobra.Command {
 	var f resetFlags
 	cmd := &cobra.Command{
-		Use: "offsets", Short: "Reset a consumer group's offsets, which each service gives its meaning", Args: noArgs,
+		Use: "offsets", Short: "Reset a consumer group's offsets, which each service gives its meaning", Args: noArgs, Annotations: needFlags("group"),
 		Long: `Reset a consumer group's offsets. Flags, output and files are those of Kafka's own
 kafka-consumer-groups.sh --reset-offsets. What a reset does depends on the group:
 
@@ -101,9 +101,6 @@ group without members; --restart stops the service and starts it again (neuronx 
 func (f *resetFlags) spec(cmd *cobra.Command) (reset.Spec, error) {
 	changed := func(name string) bool { return cmd.Flags().Changed(name) }
 	s := reset.Spec{Group: f.group, Topics: f.topics, AllTopics: f.allTopics, ToEarliest: f.earliest, ToLatest: f.latest, ToCurrent: f.current}
-	if err := required("group", f.group); err != nil {
-		return s, err
-	}
 	targets := 0
 	for name, set := range map[string]bool{
 		"to-earliest": f.earliest, "to-latest": f.latest, "to-current": f.current, "to-offset": changed("to-offset"),

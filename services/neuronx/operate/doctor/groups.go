@@ -15,11 +15,7 @@ import (
 
 // checkGroups names offsets that have no effect: of groups that are like the engine's and are none of them, and of topics that a group does
 // not read. Kafka's tools make such groups and offsets of a typing error, and say that it was done.
-func (x *examination) checkGroups(ctx context.Context) []Finding {
-	adm, err := x.env.Admin()
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkGroups(ctx context.Context, adm *admin.Client) []Finding {
 	groups, err := adm.ListGroups(ctx)
 	if err != nil {
 		return []Finding{unseen(err, "the ACL Describe on groups")}

@@ -42,12 +42,8 @@ func unseen(err error, right string) Finding {
 const openLog = "Kafka has no authentication: anyone who reaches it can write the log"
 
 // checkAuthentication judges the configuration with which the services and this tool reach Kafka.
-func (x *examination) checkAuthentication(context.Context) Finding {
-	cfg, err := x.env.Kafka()
-	if err != nil {
-		return fail(err, "")
-	}
-	return authenticated(cfg.Security)
+func checkAuthentication(_ context.Context, cfg kafka.Config) []Finding {
+	return []Finding{authenticated(cfg.Security)}
 }
 
 func authenticated(k app.KafkaSecurity) Finding {
@@ -61,11 +57,7 @@ func authenticated(k app.KafkaSecurity) Finding {
 }
 
 // checkDisks tells brokers whose disk is full or broken.
-func (x *examination) checkDisks(ctx context.Context) []Finding {
-	adm, err := x.env.Admin()
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkDisks(ctx context.Context, adm *admin.Client) []Finding {
 	disks, err := adm.Disks(ctx)
 	if err != nil {
 		return []Finding{unseen(err, "the ACL Describe on the cluster")}

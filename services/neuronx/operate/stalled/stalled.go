@@ -91,11 +91,7 @@ func atsOf(rows []consumer.Row) []At {
 
 // List lists the tenants that are stalled at a place.
 func List(ctx context.Context, env *operate.Env, p Place) ([]At, error) {
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := p.find(ctx, pool)
+	rows, err := p.find(ctx, env)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +114,7 @@ func Retry(ctx context.Context, env *operate.Env, p Place) ([]Resumed, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := p.find(ctx, pool)
+	rows, err := p.find(ctx, env)
 	if err != nil {
 		return nil, err
 	}
@@ -142,16 +138,18 @@ func Retry(ctx context.Context, env *operate.Env, p Place) ([]Resumed, error) {
 }
 
 // find lists the stalled rows of a place.
-func (p *Place) find(ctx context.Context, pool *pgxpool.Pool) ([]consumer.Row, error) {
+func (p *Place) find(ctx context.Context, env *operate.Env) ([]consumer.Row, error) {
 	names, err := p.rowNames()
 	if err != nil {
 		return nil, err
 	}
 	var all []consumer.Row
 	for _, name := range names {
-		rows, err := consumer.Rows(ctx, pool, name, p.Tenant, consumer.Stalled)
+		rows, err := operate.Ask(ctx, env, "list stalled tenants", func(pool *pgxpool.Pool) ([]consumer.Row, error) {
+			return consumer.Rows(ctx, pool, name, p.Tenant, consumer.Stalled)
+		})
 		if err != nil {
-			return nil, operate.Fail("list stalled tenants", err)
+			return nil, err
 		}
 		all = append(all, rows...)
 	}
