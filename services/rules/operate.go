@@ -26,16 +26,20 @@ func Publish(ctx context.Context, p *control.Publisher, tenant string, files []r
 	return e, nil
 }
 
-// Reset brings a tripped rule back, once its event is seen in the log.
-func Reset(ctx context.Context, p *control.Publisher, tenant, rule, by, reason string) (event.Event, error) {
-	data := map[string]any{"rule": rule}
+// recorded adds to an event's data who asked for it and why, as far as that was said.
+func recorded(data map[string]any, by, reason string) map[string]any {
 	if by != "" {
 		data["by"] = by
 	}
 	if reason != "" {
 		data["reason"] = reason
 	}
-	e, err := p.Publish(ctx, tenant, typeReset, "rule/"+rule, "", data, control.WithSource("cli"))
+	return data
+}
+
+// Reset brings a tripped rule back, once its event is seen in the log.
+func Reset(ctx context.Context, p *control.Publisher, tenant, rule, by, reason string) (event.Event, error) {
+	e, err := p.Publish(ctx, tenant, typeReset, "rule/"+rule, "", recorded(map[string]any{"rule": rule}, by, reason), control.WithSource("cli"))
 	if err != nil {
 		return e, fmt.Errorf("reset rule: %w", err)
 	}
@@ -45,13 +49,7 @@ func Reset(ctx context.Context, p *control.Publisher, tenant, rule, by, reason s
 // Rerun asks for a rule to be run over what it missed from a sequence through another, at most 500 events. It takes effect once its event
 // is seen in the log; neuronx.rule_reruns says then what became of it.
 func Rerun(ctx context.Context, p *control.Publisher, tenant, rule string, from, through int64, by, reason string) (event.Event, error) {
-	data := map[string]any{"rule": rule, "from_sequence": from, "through_sequence": through}
-	if by != "" {
-		data["by"] = by
-	}
-	if reason != "" {
-		data["reason"] = reason
-	}
+	data := recorded(map[string]any{"rule": rule, "from_sequence": from, "through_sequence": through}, by, reason)
 	e, err := p.Publish(ctx, tenant, typeRerun, "rule/"+rule, "", data, control.WithSource("cli"))
 	if err != nil {
 		return e, fmt.Errorf("run rule over what it missed: %w", err)

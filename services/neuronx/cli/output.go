@@ -40,17 +40,10 @@ func show[T any](c *cli, rows []T, header []string, cells func(T) []any) error {
 	t := table.NewWriter()
 	t.SetStyle(plain)
 	t.SuppressTrailingSpaces()
-	head := make(table.Row, len(header))
-	for i, h := range header {
-		head[i] = h
-	}
-	t.AppendHeader(head)
+	cell := func(text string) any { return text }
+	t.AppendHeader(operate.Each(header, cell))
 	for _, cells := range texts {
-		row := make(table.Row, len(cells))
-		for i, cell := range cells {
-			row[i] = cell
-		}
-		t.AppendRow(row)
+		t.AppendRow(operate.Each(cells, cell))
 	}
 	printLines(c.out, t.Render())
 	switch {
@@ -100,19 +93,14 @@ var plain = func() table.Style {
 }()
 
 // json writes one indented JSON document.
-func (c *cli) json(v any) error {
-	enc := json.NewEncoder(c.out)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return operate.Fail("write the output", err)
-	}
-	return nil
-}
+func (c *cli) json(v any) error { return c.encode(v, "  ") }
 
 // line writes one JSON document on one line, for streams.
-func (c *cli) line(v any) error {
+func (c *cli) line(v any) error { return c.encode(v, "") }
+
+func (c *cli) encode(v any, indent string) error {
 	enc := json.NewEncoder(c.out)
+	enc.SetIndent("", indent)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return operate.Fail("write the output", err)

@@ -31,6 +31,15 @@ func Rows[T any](ctx context.Context, env *Env, what string, fn pgx.RowToFunc[T]
 	})
 }
 
+// Each is what of makes of each of a list.
+func Each[S, T any](list []S, of func(S) T) []T {
+	out := make([]T, len(list))
+	for i, v := range list {
+		out[i] = of(v)
+	}
+	return out
+}
+
 // Row reads the first row of a query on the session's database into dest; found is false if there is none. what is as Ask has it.
 func (v *Env) Row(ctx context.Context, what string, dest []any, sql string, args ...any) (found bool, err error) {
 	pool, err := v.Pool(ctx)

@@ -33,7 +33,7 @@ type Letter struct {
 	Next     string    `json:"next_ref,omitempty"` // of refused_again
 }
 
-func letterOf(l *deadletter.Letter) Letter {
+func letterOf(l deadletter.Letter) Letter {
 	return Letter{l.Ref(), l.Tenant, l.Reason, l.Detail, l.EventID, l.Type, l.Recorded, l.State, l.Next}
 }
 
@@ -43,11 +43,7 @@ func List(ctx context.Context, env *operate.Env, f deadletter.Filter) ([]Letter,
 	if err != nil {
 		return nil, err
 	}
-	letters := make([]Letter, len(found))
-	for i := range found {
-		letters[i] = letterOf(&found[i])
-	}
-	return letters, nil
+	return operate.Each(found, letterOf), nil
 }
 
 // CountBy counts the letters that a filter chooses by reason, tenant, type or state, most first.
@@ -152,10 +148,7 @@ func noLetter(ctx context.Context, env *operate.Env, ref string) error {
 	if err != nil {
 		return err
 	}
-	refs := make([]string, len(letters))
-	for i := range letters {
-		refs[i] = letters[i].Ref()
-	}
+	refs := operate.Each(letters, func(l deadletter.Letter) string { return l.Ref() })
 	return operate.Unknown("dead letter", ref, refs, "`neuronx deadletter list --state all`")
 }
 
@@ -196,7 +189,7 @@ func Show(ctx context.Context, env *operate.Env, ref string, raw bool) (Shown, e
 	if err != nil {
 		return Shown{}, err
 	}
-	v := Shown{Letter: letterOf(l), Key: safetext.Text(string(l.Key)), Headers: map[string]string{}, Bytes: len(l.Value)}
+	v := Shown{Letter: letterOf(*l), Key: safetext.Text(string(l.Key)), Headers: map[string]string{}, Bytes: len(l.Value)}
 	for _, h := range l.Headers {
 		v.Headers[safetext.Text(h.Key)] = safetext.Text(string(h.Value))
 	}

@@ -72,7 +72,7 @@ func (x *examination) checks(laptop bool, urls []string) []check {
 	adm := func(context.Context) (*admin.Client, error) { return x.env.Admin() }
 	return []check{
 		{"kafka", operate.EnvBrokers, "", one(x.checkKafka)},
-		{"kafka: who may write", operate.EnvBrokers, partKafka, with(kafkaConfig, checkAuthentication)},
+		{"kafka: who may write", operate.EnvBrokers, partKafka, with(kafkaConfig, func(_ context.Context, cfg kafka.Config) []Finding { return []Finding{authenticated(cfg.Security)} })},
 		{"kafka: disks", operate.EnvBrokers, partKafka, with(adm, checkDisks)},
 		{"topics and brokers", operate.EnvBrokers, partKafka, with(kafkaConfig, func(ctx context.Context, cfg kafka.Config) []Finding { return checkSafety(ctx, cfg, laptop) })},
 		{"consumer groups", operate.EnvBrokers, partKafka, with(adm, checkGroups)},
@@ -147,6 +147,14 @@ func (x *examination) examine(ctx context.Context, checks []check) []Finding {
 				away[partBoth] = away[partPostgres]
 			}
 		}
+	}
+	return found
+}
+
+// orOK are the findings, or one that says that there are none.
+func orOK(found []Finding, detail string) []Finding {
+	if len(found) == 0 {
+		return []Finding{{Result: OK, Detail: detail}}
 	}
 	return found
 }

@@ -52,10 +52,7 @@ func checkGroups(ctx context.Context, adm *admin.Client) []Finding {
 				Next: fmt.Sprintf("%sit reads %s; kafka-consumer-groups.sh --delete-offsets --group %s --topic %s", operate.DidYouMean(t, reads), strings.Join(reads, " and "), g, t)})
 		}
 	}
-	if len(out) == 0 {
-		out = append(out, Finding{Result: OK, Detail: "offsets are of the engine's groups and of topics that they read"})
-	}
-	return out
+	return orOK(out, "offsets are of the engine's groups and of topics that they read")
 }
 
 // foreignMembers names the members of a group that are none of the engine's. It is pure.

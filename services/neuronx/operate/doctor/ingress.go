@@ -51,8 +51,5 @@ func (x *examination) checkIngress(ctx context.Context, adm *admin.Client) []Fin
 		}
 	}
 	slices.SortFunc(out, func(a, b Finding) int { return cmp.Compare(a.Detail, b.Detail) })
-	if len(out) == 0 {
-		out = append(out, Finding{Result: OK, Detail: fmt.Sprintf("no record of %s has waited for its verdict for more than %s", operate.Plural(len(stable), "partition"), waitsLong)})
-	}
-	return out
+	return orOK(out, fmt.Sprintf("no record of %s has waited for its verdict for more than %s", operate.Plural(len(stable), "partition"), waitsLong))
 }

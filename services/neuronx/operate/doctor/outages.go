@@ -41,11 +41,7 @@ func unseen(err error, right string) Finding {
 // openLog says what a Kafka without authentication means.
 const openLog = "Kafka has no authentication: anyone who reaches it can write the log"
 
-// checkAuthentication judges the configuration with which the services and this tool reach Kafka.
-func checkAuthentication(_ context.Context, cfg kafka.Config) []Finding {
-	return []Finding{authenticated(cfg.Security)}
-}
-
+// authenticated judges the configuration with which the services and this tool reach Kafka.
 func authenticated(k app.KafkaSecurity) Finding {
 	switch {
 	case k.Username == "" && k.CertFile == "":
@@ -176,10 +172,7 @@ func (x *examination) checkConsumers(ctx context.Context, pool *pgxpool.Pool) []
 			out = append(out, *f)
 		}
 	}
-	if len(out) == 0 {
-		out = append(out, Finding{Result: OK, Detail: "every group has read what there is, or moves"})
-	}
-	return out
+	return orOK(out, "every group has read what there is, or moves")
 }
 
 // moves judges one group; nil is fine. It is pure.

@@ -105,10 +105,7 @@ func durable(have map[string]string, laptop bool) []Finding {
 		}
 		out = append(out, f)
 	}
-	if len(out) == 0 {
-		out = append(out, Finding{Result: OK, Detail: "fsync, synchronous_commit and full_page_writes are on"})
-	}
-	return out
+	return orOK(out, "fsync, synchronous_commit and full_page_writes are on")
 }
 
 // wall is one breach of what keeps tenants apart.
@@ -139,8 +136,5 @@ func checkWalls(ctx context.Context, pool *pgxpool.Pool) []Finding {
 		out = append(out, Finding{Result: Failed, Detail: w.what + " " + w.name,
 			Next: "as the database's owner take it back; `neuronx provision --execute` makes missing roles"})
 	}
-	if len(out) == 0 {
-		out = append(out, Finding{Result: OK, Detail: "security is forced on every table, and no service's role stands above it"})
-	}
-	return out
+	return orOK(out, "security is forced on every table, and no service's role stands above it")
 }

@@ -116,9 +116,6 @@ func noEffect(ctx context.Context, env *operate.Env, tenant, id string) error {
 	if err != nil {
 		return err
 	}
-	ids := make([]string, len(found))
-	for i, e := range found {
-		ids[i] = e.ID
-	}
+	ids := operate.Each(found, func(e Effect) string { return e.ID })
 	return operate.Unknown("effect of "+tenant, id, ids, "`neuronx effects list --tenant "+tenant+"`")
 }

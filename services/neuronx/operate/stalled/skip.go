@@ -39,7 +39,7 @@ func WouldSkip(ctx context.Context, env *operate.Env, s Skipping) ([]At, error) 
 	if s.Sequence > 0 { // the others would not be skipped
 		rows = slices.DeleteFunc(rows, func(r consumer.Row) bool { return r.Sequence+1 != s.Sequence })
 	}
-	return atsOf(rows), nil
+	return operate.Each(rows, atOf), nil
 }
 
 // Skip passes over the event for good, records that who did, and waits for what becomes of each row, until ctx ends.

@@ -81,21 +81,13 @@ func atOf(r consumer.Row) At {
 		Sequence: strconv.FormatInt(r.Sequence+1, 10), Reason: r.Reason}
 }
 
-func atsOf(rows []consumer.Row) []At {
-	out := make([]At, len(rows))
-	for i, r := range rows {
-		out[i] = atOf(r)
-	}
-	return out
-}
-
 // List lists the tenants that are stalled at a place.
 func List(ctx context.Context, env *operate.Env, p Place) ([]At, error) {
 	rows, err := p.find(ctx, env)
 	if err != nil {
 		return nil, err
 	}
-	return atsOf(rows), nil
+	return operate.Each(rows, atOf), nil
 }
 
 // WouldRetry lists what Retry would let go on; that there is nothing is an error.
