@@ -19,7 +19,7 @@ func (c *cli) effects() *cobra.Command {
 }
 
 func (c *cli) effectsList() *cobra.Command {
-	var tenantID, kind, subject string
+	var f ledger.Filter
 	var statuses []string
 	var limit int
 	cmd := &cobra.Command{
@@ -29,10 +29,10 @@ func (c *cli) effectsList() *cobra.Command {
 			if limit < 1 {
 				return operate.Usage("--limit must be at least 1")
 			}
-			if err := oneOf("kind", kind, append([]string{""}, effect.Kinds()...)...); err != nil {
+			if err := oneOf("kind", f.Kind, append([]string{""}, effect.Kinds()...)...); err != nil {
 				return err
 			}
-			f := ledger.Filter{Tenant: tenantID, Kind: kind, Subject: subject, Limit: limit + 1}
+			f.Limit = limit + 1
 			for _, s := range statuses {
 				if err := oneOf("status", s, "pending", "sending", "done", "failed", "unknown", "recorded", "off"); err != nil {
 					return err
@@ -53,9 +53,9 @@ func (c *cli) effectsList() *cobra.Command {
 		}),
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&tenantID, "tenant", "", "only this tenant's")
-	fs.StringVar(&kind, "kind", "", "only this kind, such as crm.note.add")
-	fs.StringVar(&subject, "subject", "", "only about this, such as lead/42")
+	fs.StringVar(&f.Tenant, "tenant", "", "only this tenant's")
+	fs.StringVar(&f.Kind, "kind", "", "only this kind, such as crm.note.add")
+	fs.StringVar(&f.Subject, "subject", "", "only about this, such as lead/42")
 	fs.StringSliceVar(&statuses, "status", nil, "only in this status; may be repeated")
 	fs.IntVarP(&limit, "limit", "n", defaultLimit, "at most so many")
 	return cmd

@@ -110,10 +110,7 @@ func Retry(ctx context.Context, env *operate.Env, p Place) ([]Resumed, error) {
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, r := range rows {
-		names = append(names, r.Consumer)
-	}
+	names := operate.Each(rows, func(r consumer.Row) string { return r.Consumer })
 	slices.Sort(names)
 	var done []consumer.Row
 	for _, name := range slices.Compact(names) {
