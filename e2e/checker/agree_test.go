@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/e2e/checker"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/projector/fold"
+	"github.com/neuronx/engine/services/projector/fold/foldtest"
 )
 
 // nulls are the fields of the catalogue's schemas that the events of this test don't always have.
@@ -65,7 +66,7 @@ func TestModels_AgreeWithTheProjectorsFold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tables, err := fold.Tables(specs, log, decode)
+		tables, err := foldtest.Tables(specs, log, decode)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ func TestBreakers_StallNoTenant(t *testing.T) {
 	}
 	f.start()
 	kafkatest.WaitFor(t, "every tenant at its third event in both feeds", func(ctx context.Context) bool {
-		rows, err := List(ctx, f.admin, "", "")
+		rows, err := listRows(ctx, f.admin, "", "")
 		if err != nil {
 			return false
 		}

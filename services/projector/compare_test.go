@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/projector/fold"
+	"github.com/neuronx/engine/services/projector/fold/foldtest"
 )
 
 // The loop of pkg/consumer, a step at a time: what runs between two steps is the test's decision, not the machine's.
@@ -350,7 +351,7 @@ func TestReset_CountsAsAPlainFoldDoes(t *testing.T) {
 // differing counts the rows of a generation that differ from the plain fold of the log.
 func (f *fixture) differing(generation int64) (n int64) {
 	f.t.Helper()
-	tables, err := fold.Tables(f.specs, f.log, Decode(context.Background(), f.schemas))
+	tables, err := foldtest.Tables(f.specs, f.log, decodeBy(f.schemas))
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -135,7 +135,7 @@ func TestUpgrade_KeepsEveryKeyAndHealsAStalledTenant(t *testing.T) {
 	if err != nil || len(snap) != 2 || len(snap["acme"].Keys) != 1 {
 		t.Errorf("after the upgrade the directory is %+v, %v", snap, err)
 	}
-	rows, err := List(context.Background(), f.admin, "acme", "")
+	rows, err := listRows(context.Background(), f.admin, "acme", "")
 	if err != nil || len(rows) != 2 {
 		t.Fatalf("rows of acme: %+v, %v", rows, err)
 	}

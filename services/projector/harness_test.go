@@ -29,6 +29,7 @@ import (
 	"github.com/neuronx/engine/pkg/stream"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/projector/fold"
+	"github.com/neuronx/engine/services/projector/fold/foldtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -222,7 +223,7 @@ func (f *fixture) random(rng *rand.Rand, tenant string) event.Recorded {
 // want compares every table, as it is shown, with the plain fold of the whole log.
 func (f *fixture) want() {
 	f.t.Helper()
-	tables, err := fold.Tables(f.specs, f.log, Decode(context.Background(), f.schemas))
+	tables, err := foldtest.Tables(f.specs, f.log, decodeBy(f.schemas))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -336,7 +337,7 @@ func (f *fixture) await(tenant string, generation, sequence int64, state consume
 func (f *fixture) awaitFeed(feed, tenant string, generation, sequence int64, state consumer.State) {
 	f.t.Helper()
 	kafkatest.WaitFor(f.t, fmt.Sprintf("%s of %s generation %d at %d %s", feed, tenant, generation, sequence, state), func(ctx context.Context) bool {
-		rows, err := List(ctx, f.admin, tenant, state)
+		rows, err := listRows(ctx, f.admin, tenant, state)
 		return err == nil && slices.ContainsFunc(rows, func(r consumer.Row) bool {
 			return r.Feed() == feed && r.Generation == generation && r.Sequence == sequence
 		})
@@ -347,7 +348,7 @@ func (f *fixture) awaitFeed(feed, tenant string, generation, sequence int64, sta
 func (f *fixture) awaitAll(tenant string, sequence int64) {
 	f.t.Helper()
 	kafkatest.WaitFor(f.t, fmt.Sprintf("all of %s at %d", tenant, sequence), func(ctx context.Context) bool {
-		rows, err := List(ctx, f.admin, tenant, "")
+		rows, err := listRows(ctx, f.admin, tenant, "")
 		return err == nil && !slices.ContainsFunc(rows, func(r consumer.Row) bool { return r.State != consumer.Retired && r.Sequence < sequence })
 	})
 }
@@ -358,3 +359,22 @@ func (f *fixture) inTx(fn func(tx pgx.Tx) error) error {
 }
 
 var errPublish = errors.New("not stored")
+
+// decodeBy reads events' fields by the registry.
+func decodeBy(schemas consumer.Schemas) foldtest.Decode {
+	d := consumer.NewDecoder(schemas)
+	return func(r *event.Recorded) (map[string]any, error) { return d.Decode(context.Background(), r) }
+}
+
+// listRows returns the progress of the projector's feeds: of one tenant, or of all in a state; both empty mean all.
+func listRows(ctx context.Context, pool *pgxpool.Pool, tenant string, state consumer.State) ([]consumer.Row, error) {
+	var all []consumer.Row
+	for _, feed := range Feeds() {
+		rows, err := consumer.Rows(ctx, pool, consumer.RowName(kafka.GroupProjector, feed), tenant, state)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rows...)
+	}
+	return all, nil
+}

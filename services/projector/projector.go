@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/consumer"
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/projector/fold"
 )
@@ -245,10 +244,4 @@ func (p *Projector) begin(ctx context.Context, tx pgx.Tx, runs []consumer.Run) e
 		return fmt.Errorf("show first generation: %w", err)
 	}
 	return nil
-}
-
-// Decode reads an event's fields by the registry, for fold.Tables.
-func Decode(ctx context.Context, schemas consumer.Schemas) fold.Decode {
-	d := consumer.NewDecoder(schemas)
-	return func(r *event.Recorded) (map[string]any, error) { return d.Decode(ctx, r) }
 }

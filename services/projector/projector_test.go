@@ -203,7 +203,7 @@ func TestRegistryOutage_SkipsNothing(t *testing.T) {
 		err := f.admin.QueryRow(ctx, `SELECT count(*) FROM neuronx.partition_progress`).Scan(&n)
 		return err == nil && n == kafkatest.Partitions
 	})
-	rows, err := List(context.Background(), f.admin, "acme", "")
+	rows, err := listRows(context.Background(), f.admin, "acme", "")
 	for _, r := range rows {
 		if r.Feed() == consumer.FeedMain && r.Sequence != 0 {
 			t.Errorf("progress during the outage: %v", r)

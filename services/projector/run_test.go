@@ -113,7 +113,7 @@ func TestRun_ProjectsAndAnnouncesAReset(t *testing.T) {
 		if signed, err := keyring.Verify(&e); !signed || err != nil || e.Type != want || e.TenantID != "acme" || !strings.HasPrefix(e.Subject, "replay/") {
 			t.Errorf("announced %s of %s, signed %t, %v", e.Type, e.TenantID, signed, err)
 		}
-		data, err := Decode(context.Background(), client)(&event.Recorded{Event: e})
+		data, err := decodeBy(client)(&event.Recorded{Event: e})
 		if err != nil || data["group"] != kafka.GroupProjector {
 			t.Errorf("%s: %v, %v", want, data, err)
 		}

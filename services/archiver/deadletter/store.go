@@ -64,10 +64,10 @@ func List(ctx context.Context, q Querier, f Filter) ([]Letter, error) {
 
 // Count is how many letters there are of a kind.
 type Count struct {
-	Name   string
-	Count  int64
-	Oldest time.Time
-	Newest time.Time
+	Name   string    `json:"name"`
+	Count  int64     `json:"count"`
+	Oldest time.Time `json:"oldest"`
+	Newest time.Time `json:"newest"`
 }
 
 // Counts counts letters by reason, tenant, type or state, most first.

@@ -1,17 +1,16 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 	"github.com/neuronx/engine/services/neuronx/operate"
@@ -26,15 +25,14 @@ func (c *cli) deadletter() *cobra.Command {
 // letterFilter is the flags that choose letters.
 type letterFilter struct {
 	deadletter.Filter
-	since, until string
+	span
 }
 
 func (f *letterFilter) bind(fs *pflag.FlagSet, code string, limit int) {
 	fs.StringVar(&f.Tenant, "tenant", "", "only this tenant's")
 	fs.StringVar(&f.Reason, code, "", "only refused as this, such as invalid_body")
 	fs.StringVar(&f.Type, "type", "", "only of this event type")
-	fs.StringVar(&f.since, "since", "", "only recorded at this time or later, RFC 3339")
-	fs.StringVar(&f.until, "until", "", "only recorded before this time, RFC 3339")
+	f.span.bind(fs)
 	fs.IntVarP(&f.Limit, "limit", "n", limit, "at most so many")
 }
 
@@ -42,20 +40,7 @@ func (f *letterFilter) check() error {
 	if f.Limit < 1 {
 		return operate.Usage("--limit must be at least 1")
 	}
-	for _, t := range []struct {
-		flag, text string
-		to         *time.Time
-	}{{"since", f.since, &f.Since}, {"until", f.until, &f.Until}} {
-		if t.text == "" {
-			continue
-		}
-		at, err := event.ParseTime(t.text)
-		if err != nil {
-			return operate.Usage("--%s %q is not a time", t.flag, t.text).Hint("such as 2026-01-31T12:00:00Z")
-		}
-		*t.to = at
-	}
-	return nil
+	return f.span.read(&f.Since, &f.Until)
 }
 
 func (c *cli) deadletterList() *cobra.Command {
@@ -65,15 +50,8 @@ func (c *cli) deadletterList() *cobra.Command {
 		Use: "list", Short: "List dead letters, newest first, or count them", Args: noArgs,
 		Example: "  neuronx deadletter list --by reason\n  neuronx deadletter list --tenant acme --reason invalid_body --since 2026-01-31T00:00:00Z",
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
-			if err := oneOf("state", state, "open", "retried", "resolved", "refused_again", "dropped", "all"); err != nil {
-				return err
-			}
-			if by != "" {
-				if err := oneOf("by", by, "reason", "tenant", "type", "state"); err != nil {
-					return err
-				}
-			}
-			if err := f.check(); err != nil {
+			if err := cmp.Or(oneOf("state", state, "open", "retried", "resolved", "refused_again", "dropped", "all"),
+				oneOf("by", by, "", "reason", "tenant", "type", "state"), f.check()); err != nil {
 				return err
 			}
 			if f.State = state; state == "all" {
@@ -109,7 +87,7 @@ func (c *cli) countLetters(ctx context.Context, by string, f deadletter.Filter) 
 	if err != nil {
 		return err
 	}
-	return show(c, counts, []string{strings.ToUpper(by), "COUNT", "OLDEST", "NEWEST"}, func(r deadletters.Count) []any {
+	return show(c, counts, []string{strings.ToUpper(by), "COUNT", "OLDEST", "NEWEST"}, func(r deadletter.Count) []any {
 		return []any{dash(r.Name), r.Count, stamp(r.Oldest), stamp(r.Newest)}
 	})
 }
@@ -135,17 +113,15 @@ func (c *cli) deadletterShow() *cobra.Command {
 
 // letterAct is the flags that all acts on letters share.
 type letterAct struct {
-	as, by, reason string
-	execute        bool
+	as string
+	change
 }
 
 func (a *letterAct) bind(fs *pflag.FlagSet, sends bool) {
 	if sends {
 		fs.StringVar(&a.as, "as", "redrive", "redrive: no rule answers it unless it asks for redrives; live: as if it had not been refused")
 	}
-	fs.StringVar(&a.by, "by", "", "who, for the record")
-	fs.StringVar(&a.reason, "reason", "", "why, for the record")
-	fs.BoolVar(&a.execute, "execute", false, "do it")
+	a.change.bind(fs)
 }
 
 func (a *letterAct) ask(action string) deadletter.Ask {
@@ -175,11 +151,9 @@ func (c *cli) actOnLetters(action string, cmd *cobra.Command) *cobra.Command {
 	var f letterFilter
 	var a letterAct
 	cmd.Args = cobra.ArbitraryArgs
-	cmd.RunE = func(cmd *cobra.Command, refs []string) error {
-		if a.as != "" {
-			if err := oneOf("as", a.as, "redrive", "live"); err != nil {
-				return err
-			}
+	cmd.RunE = c.within(func(ctx context.Context, _ *cobra.Command, refs []string) error {
+		if err := oneOf("as", a.as, "", "redrive", "live"); err != nil {
+			return err
 		}
 		if action == deadletter.Drop {
 			if err := required("reason", a.reason); err != nil {
@@ -198,8 +172,6 @@ func (c *cli) actOnLetters(action string, cmd *cobra.Command) *cobra.Command {
 				return err
 			}
 		}
-		ctx, cancel := c.bounded(cmd)
-		defer cancel()
 		f.State = deadletter.Open
 		letters, err := deadletters.Choose(ctx, c.env, f.Filter, refs)
 		if err != nil {
@@ -211,7 +183,7 @@ func (c *cli) actOnLetters(action string, cmd *cobra.Command) *cobra.Command {
 			}
 		}
 		return c.submit(ctx, letters, a, a.ask(action))
-	}
+	})
 	f.bind(cmd.Flags(), "code", 1000)
 	a.bind(cmd.Flags(), action != deadletter.Drop)
 	return cmd

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/services/gohighlevel/effect"
@@ -18,7 +19,7 @@ func (c *cli) effects() *cobra.Command {
 }
 
 func (c *cli) effectsList() *cobra.Command {
-	var tenantID, kind, subject string
+	var f ledger.Filter
 	var statuses []string
 	var limit int
 	cmd := &cobra.Command{
@@ -28,12 +29,10 @@ func (c *cli) effectsList() *cobra.Command {
 			if limit < 1 {
 				return operate.Usage("--limit must be at least 1")
 			}
-			if kind != "" {
-				if err := oneOf("kind", kind, effect.Kinds()...); err != nil {
-					return err
-				}
+			if err := oneOf("kind", f.Kind, append([]string{""}, effect.Kinds()...)...); err != nil {
+				return err
 			}
-			f := ledger.Filter{Tenant: tenantID, Kind: kind, Subject: subject, Limit: limit + 1}
+			f.Limit = limit + 1
 			for _, s := range statuses {
 				if err := oneOf("status", s, "pending", "sending", "done", "failed", "unknown", "recorded", "off"); err != nil {
 					return err
@@ -54,19 +53,19 @@ func (c *cli) effectsList() *cobra.Command {
 		}),
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&tenantID, "tenant", "", "only this tenant's")
-	fs.StringVar(&kind, "kind", "", "only this kind, such as crm.note.add")
-	fs.StringVar(&subject, "subject", "", "only about this, such as lead/42")
+	fs.StringVar(&f.Tenant, "tenant", "", "only this tenant's")
+	fs.StringVar(&f.Kind, "kind", "", "only this kind, such as crm.note.add")
+	fs.StringVar(&f.Subject, "subject", "", "only about this, such as lead/42")
 	fs.StringSliceVar(&statuses, "status", nil, "only in this status; may be repeated")
 	fs.IntVarP(&limit, "limit", "n", defaultLimit, "at most so many")
 	return cmd
 }
 
 func (c *cli) effectsResolve() *cobra.Command {
-	var tenantID, as, remote, reason, by string
-	var execute bool
+	var tenantID, as, remote string
+	var ch change
 	cmd := &cobra.Command{
-		Use: "resolve <effect id>", Short: "Decide an effect whose outcome is unknown", Args: args("effect id"),
+		Use: "resolve <effect id>", Short: "Decide an effect whose outcome is unknown", Args: args("effect id"), Annotations: needFlags("tenant"),
 		Long: `Decide an effect whose outcome is unknown, after looking into the CRM:
 
   done    it was carried out
@@ -74,9 +73,6 @@ func (c *cli) effectsResolve() *cobra.Command {
   resend  it was not, and shall be sent again`,
 		Example: "  neuronx effects resolve 8c1f… --tenant acme --as done --remote-id note_123 --execute",
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
-			if err := required("tenant", tenantID); err != nil {
-				return err
-			}
 			if err := oneOf("as", as, effects.Done, effects.Failed, effects.Resend); err != nil {
 				return err
 			}
@@ -87,12 +83,10 @@ func (c *cli) effectsResolve() *cobra.Command {
 			if as == effects.Resend && row.Status == "unknown" && row.Class == "once" {
 				c.note("this is a %s effect: sending it again doubles it if the first one did arrive", row.Class)
 			}
-			if !execute {
-				c.note("would resolve %s %s on %s, which is %s, as %s", row.Kind, row.ID, row.Subject, row.Status, as)
-				c.dryRun()
-				return nil
+			if !ch.execute {
+				return c.would("resolve %s %s on %s, which is %s, as %s", row.Kind, row.ID, row.Subject, row.Status, as)
 			}
-			d, err := effects.Resolve(ctx, c.env, actor(by), row, as, remote, reason)
+			d, err := effects.Resolve(ctx, c.env, actor(ch.by), row, as, remote, ch.reason)
 			return c.showDone(d, err, "effect %s is resolved as %s", row.ID, as)
 		}),
 	}
@@ -100,9 +94,7 @@ func (c *cli) effectsResolve() *cobra.Command {
 	fs.StringVar(&tenantID, "tenant", "", "the tenant")
 	fs.StringVar(&as, "as", "", "done, failed or resend")
 	fs.StringVar(&remote, "remote-id", "", "id of the object in the CRM")
-	fs.StringVar(&reason, "reason", "", "why, for the record")
-	fs.StringVar(&by, "by", "", "who, for the record")
-	fs.BoolVar(&execute, "execute", false, "do it")
+	ch.bind(fs)
 	return cmd
 }
 
@@ -120,13 +112,11 @@ func (c *cli) noteWhyPending(ctx context.Context, rows []effects.Effect) error {
 	if len(pending) == 0 {
 		return nil
 	}
-	pool, err := c.env.Pool(ctx)
+	paused, err := operate.Ask(ctx, c.env, "list effects", func(pool *pgxpool.Pool) ([]ledger.Paused, error) {
+		return ledger.ListPaused(ctx, pool, status.MaxPaused)
+	})
 	if err != nil {
 		return err
-	}
-	paused, err := ledger.ListPaused(ctx, pool, status.MaxPaused)
-	if err != nil {
-		return operate.Fail("list effects", err)
 	}
 	for _, p := range paused {
 		if pending[p.Tenant] {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
@@ -21,11 +22,8 @@ func (c *cli) events() *cobra.Command {
 func (c *cli) eventsGet() *cobra.Command {
 	var tenantID string
 	cmd := &cobra.Command{
-		Use: "get <id or sequence>", Short: "Show one event from the archive", Args: args("id or sequence"),
+		Use: "get <id or sequence>", Short: "Show one event from the archive", Args: args("id or sequence"), Annotations: needFlags("tenant"),
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
-			if err := required("tenant", tenantID); err != nil {
-				return err
-			}
 			found, err := events.Get(ctx, c.env, tenantID, args[0])
 			if err != nil {
 				return err
@@ -45,24 +43,20 @@ func (c *cli) eventsGet() *cobra.Command {
 // maxListed bounds what one listing may hold in memory.
 const maxListed = 10_000
 
-// eventFilter is the flags that choose archived events of one tenant.
-type eventFilter struct {
-	archive.Filter
-	since, until string
+// span is the flags that choose by the time at which something was recorded.
+type span struct{ since, until string }
+
+func (s *span) bind(fs *pflag.FlagSet) {
+	fs.StringVar(&s.since, "since", "", "only recorded at this time or later, RFC 3339")
+	fs.StringVar(&s.until, "until", "", "only recorded before this time, RFC 3339")
 }
 
-// check reads the times and bounds, before anything is asked.
-func (f *eventFilter) check() error {
-	if err := required("tenant", f.Tenant); err != nil {
-		return err
-	}
-	if f.Limit < 1 || f.Limit > maxListed {
-		return operate.Usage("--limit must be 1 to %d", maxListed)
-	}
+// read parses the times that are given.
+func (s *span) read(since, until *time.Time) error {
 	for _, t := range []struct {
 		flag, text string
 		to         *time.Time
-	}{{"since", f.since, &f.Since}, {"until", f.until, &f.Until}} {
+	}{{"since", s.since, since}, {"until", s.until, until}} {
 		if t.text == "" {
 			continue
 		}
@@ -71,6 +65,23 @@ func (f *eventFilter) check() error {
 			return operate.Usage("--%s %q is not a time", t.flag, t.text).Hint("such as 2026-01-31T12:00:00Z")
 		}
 		*t.to = at
+	}
+	return nil
+}
+
+// eventFilter is the flags that choose archived events of one tenant.
+type eventFilter struct {
+	archive.Filter
+	span
+}
+
+// check reads the times and bounds, before anything is asked.
+func (f *eventFilter) check() error {
+	if f.Limit < 1 || f.Limit > maxListed {
+		return operate.Usage("--limit must be 1 to %d", maxListed)
+	}
+	if err := f.span.read(&f.Since, &f.Until); err != nil {
+		return err
 	}
 	if f.since != "" && f.until != "" && !f.Since.Before(f.Until) {
 		return operate.Usage("--since %s is not before --until %s", f.since, f.until).Because("no event is recorded between them")
@@ -81,7 +92,7 @@ func (f *eventFilter) check() error {
 func (c *cli) eventsList() *cobra.Command {
 	var f eventFilter
 	cmd := &cobra.Command{
-		Use: "list", Short: "List a tenant's newest events, by subject, type, e-mail or time", Args: noArgs,
+		Use: "list", Short: "List a tenant's newest events, by subject, type, e-mail or time", Args: noArgs, Annotations: needFlags("tenant"),
 		Long: `List a tenant's newest events from the archive, in the order of the log. --email finds events that have the address in a field of
 their data, in upper or lower case. The archive follows the log by a moment; neuronx events tail reads the log itself.`,
 		Example: "  neuronx events list --tenant acme --subject lead/42\n  neuronx events list --tenant acme --type lead.created --email ada@example.com\n" +
@@ -100,7 +111,7 @@ their data, in upper or lower case. The archive follows the log by a moment; neu
 				return err
 			}
 			if f.Until.IsZero() {
-				if err := c.noteBehind(ctx, f.Tenant); err != nil {
+				if err := c.env.NoteBehind(ctx, f.Tenant); err != nil {
 					return err
 				}
 			}
@@ -115,19 +126,9 @@ their data, in upper or lower case. The archive follows the log by a moment; neu
 	fs.StringVar(&f.Subject, "subject", "", "only about this, such as lead/42")
 	fs.StringVar(&f.Type, "type", "", "only of this event type")
 	fs.StringVar(&f.Email, "email", "", "only with this e-mail address in the data")
-	fs.StringVar(&f.since, "since", "", "only recorded at this time or later, RFC 3339")
-	fs.StringVar(&f.until, "until", "", "only recorded before this time, RFC 3339")
+	f.span.bind(fs)
 	fs.IntVarP(&f.Limit, "limit", "n", defaultLimit, "at most so many, the newest")
 	return cmd
-}
-
-// noteBehind says when what is shown from the archive lacks the newest events.
-func (c *cli) noteBehind(ctx context.Context, tenantID string) error {
-	pool, err := c.env.Pool(ctx)
-	if err != nil {
-		return err
-	}
-	return c.env.NoteBehind(ctx, pool, tenantID)
 }
 
 func (c *cli) eventsTail() *cobra.Command {
@@ -197,19 +198,16 @@ func (c *cli) showTail(v events.Event) error {
 func (c *cli) eventsTrace() *cobra.Command {
 	var tenantID string
 	cmd := &cobra.Command{
-		Use: "trace <id or subject>", Short: "Show what caused an event, or all about a lead, and what came of it", Args: args("id or subject"),
+		Use: "trace <id or subject>", Short: "Show what caused an event, or all about a lead, and what came of it", Args: args("id or subject"), Annotations: needFlags("tenant"),
 		Long: `Show an event, or all events about a subject such as lead/42, with everything that caused them up to each root, and everything that
 came of these: the type with the rule that derived it, and its data. It reads the archive, which follows the log by a moment.`,
 		Example: "  neuronx events trace lead/42 --tenant acme\n  neuronx events trace 0199c5f2-… --tenant acme -o wide",
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
-			if err := required("tenant", tenantID); err != nil {
-				return err
-			}
 			found, more, err := events.Trace(ctx, c.env, tenantID, args[0])
 			if err != nil {
 				return err
 			}
-			if err := c.noteBehind(ctx, tenantID); err != nil {
+			if err := c.env.NoteBehind(ctx, tenantID); err != nil {
 				return err
 			}
 			if more {

@@ -20,6 +20,7 @@ import (
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/deadletters"
 	"github.com/neuronx/engine/services/neuronx/operate/events"
+	"github.com/neuronx/engine/services/neuronx/operate/imports"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 	"github.com/neuronx/engine/services/neuronx/provision"
@@ -158,7 +159,7 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 				return c.showRuleProblems(ruleset.Problems{{File: hostile, Rule: hostile, Message: hostile}})
 			},
 			"import": func(c *cli) error {
-				return c.importDone([]importer.Result{{File: hostile}}, importFlags{dry: true, rejects: hostile}, errors.New(hostile))
+				return c.importDone([]importer.Result{{File: hostile}}, importFlags{Options: importer.Options{Rejects: hostile}, how: imports.Options{DryRun: true}}, errors.New(hostile))
 			},
 			"reject": func(c *cli) error {
 				(&rejections{c: c}).add(importer.Rejection{File: hostile, Type: hostile, Reason: hostile})

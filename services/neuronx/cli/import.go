@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -24,9 +23,8 @@ const shownRejections = 20
 
 // importFlags are the command's own.
 type importFlags struct {
-	dir, resumeDir, keyFile, tenant, rejects string
-	batch                                    int
-	restart, dry, noArchive, update          bool
+	importer.Options
+	how imports.Options
 }
 
 func (c *cli) importCmd() *cobra.Command {
@@ -57,66 +55,52 @@ was sent; 3 rows are in conflict or refused.
 An import acts at once: what is imported again is recognised. --dry-run checks all it can without sending, and exits with 3 for what would be refused.`,
 		Example: "  neuronx import leads.yaml --dir exports/ --dry-run\n  neuronx import leads.yaml --dir exports/ --rejects rejects.ndjson",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.runImport(cmd.Context(), cmd.Flags(), f, args[0])
+			return c.runImport(cmd.Context(), f, args[0])
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&f.dir, "dir", "", "folder of the input files (default that of the spec)")
-	fs.StringVar(&f.resumeDir, "resume-dir", "", "folder of the resume files (default next to each input)")
-	fs.StringVar(&f.keyFile, "api-key-file", "", "file with the API key (default $"+operate.EnvAPIKey+")")
-	fs.StringVar(&f.tenant, "tenant", "", "check that the API key is this tenant's")
-	fs.StringVar(&f.rejects, "rejects", "", "write what is in conflict or refused to this NDJSON file")
-	fs.IntVar(&f.batch, "batch", 500, "events a request")
-	fs.BoolVar(&f.update, "update", false, "send what has changed since it was imported, as update events")
-	fs.BoolVar(&f.restart, "anew", false, "begin at the first row; what the archive holds is not sent again all the same")
-	fs.BoolVar(&f.dry, "dry-run", false, "check everything, send nothing")
-	fs.BoolVar(&f.noArchive, "without-archive", false, "do not ask the archive what it holds; repeats are only dropped for 24 hours")
+	fs.StringVar(&f.Dir, "dir", "", "folder of the input files (default that of the spec)")
+	fs.StringVar(&f.ResumeDir, "resume-dir", "", "folder of the resume files (default next to each input)")
+	fs.StringVar(&f.how.KeyFile, "api-key-file", "", "file with the API key (default $"+operate.EnvAPIKey+")")
+	fs.StringVar(&f.Tenant, "tenant", "", "check that the API key is this tenant's")
+	fs.StringVar(&f.Rejects, "rejects", "", "write what is in conflict or refused to this NDJSON file")
+	fs.IntVar(&f.Batch, "batch", 500, "events a request")
+	fs.BoolVar(&f.Update, "update", false, "send what has changed since it was imported, as update events")
+	fs.BoolVar(&f.Restart, "anew", false, "begin at the first row; what the archive holds is not sent again all the same")
+	fs.BoolVar(&f.how.DryRun, "dry-run", false, "check everything, send nothing")
+	fs.BoolVar(&f.how.WithoutArchive, "without-archive", false, "do not ask the archive what it holds; repeats are only dropped for 24 hours")
 	return cmd
 }
 
-func (c *cli) runImport(ctx context.Context, fs *pflag.FlagSet, f importFlags, path string) error {
-	var empty error
-	fs.Visit(func(flag *pflag.Flag) {
-		if flag.Value.Type() == "string" && flag.Value.String() == "" {
-			empty = operate.Usage("--%s is empty", flag.Name).Hint("give it a value, or leave it out for the default")
-		}
-	})
+func (c *cli) runImport(ctx context.Context, f importFlags, path string) error {
 	switch {
-	case empty != nil:
-		return empty
-	case f.batch < 1 || f.batch > 1000:
+	case f.Batch < 1 || f.Batch > 1000:
 		return operate.Usage("--batch must be 1 to 1000")
-	case f.update && f.noArchive:
+	case f.Update && f.how.WithoutArchive:
 		return operate.Usage("--update needs the archive, which tells what was imported before")
 	}
 	text, err := catalogue.ReadBounded(path)
 	if err != nil {
 		return operate.Fail("read the spec", err)
 	}
-	spec, err := importer.Parse(text)
-	if err != nil {
+	if f.Spec, err = importer.Parse(text); err != nil {
 		return imports.BadSpec(path, err)
 	}
-	if f.dir == "" {
-		f.dir = filepath.Dir(path)
+	if f.Dir == "" {
+		f.Dir = filepath.Dir(path)
 	}
-	opt := importer.Options{
-		Spec: spec, Dir: f.dir, ResumeDir: f.resumeDir, Rejects: f.rejects, Batch: f.batch, Restart: f.restart, Update: f.update, Note: c.note,
-		Tenant: f.tenant,
-	}
-	if err := sameFile(f.rejects, path); err != nil {
+	if err := sameFile(f.Rejects, path); err != nil {
 		return err
 	}
-	how := imports.Options{KeyFile: f.keyFile, DryRun: f.dry, WithoutArchive: f.noArchive}
-	if err := imports.Bind(ctx, c.env, spec, path, how); err != nil {
+	if err := imports.Bind(ctx, c.env, f.Spec, path, f.how); err != nil {
 		return err
 	}
-	if err := imports.Connect(ctx, c.env, &opt, how); err != nil {
+	if err := imports.Connect(ctx, c.env, &f.Options, f.how); err != nil {
 		return err
 	}
 	out, bar := &rejections{c: c}, newBar(c)
-	opt.Reject, opt.Progress = out.add, bar.show
-	results, err := importer.Run(ctx, opt)
+	f.Note, f.Reject, f.Progress = c.note, out.add, bar.show
+	results, err := importer.Run(ctx, f.Options)
 	bar.end()
 	return c.importDone(results, f, err)
 }
@@ -172,7 +156,7 @@ func (c *cli) importDone(results []importer.Result, f importFlags, err error) er
 	if c.format == formatJSON {
 		showErr = show(c, results, nil, nil)
 	} else if len(results) > 0 {
-		showErr = show(c, importLines(results, f.dry), []string{"FILE", "OUTCOME", "ROWS", "EVENTS"}, func(l outcomeLine) []any {
+		showErr = show(c, importLines(results, f.how.DryRun), []string{"FILE", "OUTCOME", "ROWS", "EVENTS"}, func(l outcomeLine) []any {
 			return []any{l.file, l.outcome, l.rows, l.events}
 		})
 	}
@@ -194,12 +178,12 @@ func (c *cli) importDone(results []importer.Result, f importFlags, err error) er
 		conflicts, refused, updates = conflicts+r.Conflict, refused+r.Refused, updates+r.Updates
 	}
 	switch {
-	case updates > 0 && f.dry:
+	case updates > 0 && f.how.DryRun:
 		c.note("updates that would be sent for rows that have changed: %d", updates)
 	case updates > 0:
 		c.note("updates sent for rows that have changed: %d", updates)
 	}
-	if f.dry {
+	if f.how.DryRun {
 		c.note("dry run: nothing was sent")
 	}
 	if conflicts+refused == 0 {
@@ -207,10 +191,10 @@ func (c *cli) importDone(results []importer.Result, f importFlags, err error) er
 	}
 	e := operate.Partial("%s not imported: %d in conflict, %d refused", operate.Plural(int(conflicts+refused), "row"), conflicts, refused)
 	e.Code = event.CodeInvalidImport
-	if f.rejects == "" {
+	if f.Rejects == "" {
 		return e.Hint("--rejects <file> keeps them all; importing again after a repair sends only what is missing")
 	}
-	return e.Hint("see %s; importing again after a repair sends only what is missing", f.rejects)
+	return e.Hint("see %s; importing again after a repair sends only what is missing", f.Rejects)
 }
 
 // rejections shows the first rows that were not imported.

@@ -29,12 +29,9 @@ func (c *cli) keyIssue() *cobra.Command {
 	var expires time.Duration
 	var execute bool
 	cmd := &cobra.Command{
-		Use: "issue", Short: "Issue an API key; it is shown once", Args: noArgs,
+		Use: "issue", Short: "Issue an API key; it is shown once", Args: noArgs, Annotations: needFlags("tenant"),
 		Example: "  neuronx key issue --tenant acme --execute\n  NEURONX_API_KEY=$(neuronx key issue --tenant acme -q --execute) neuronx publish lead.created …",
 		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-			if err := required("tenant", id); err != nil {
-				return err
-			}
 			if once := slices.Sorted(slices.Values(scopes)); len(slices.Compact(once)) != len(scopes) || len(scopes) == 0 {
 				return operate.Usage("--scope names none, or one twice").Hint("use %s or %s, or both", tenant.ScopeWrite, tenant.ScopeRead)
 			}
@@ -57,9 +54,7 @@ func (c *cli) keyIssue() *cobra.Command {
 				if expires > 0 {
 					until = "for " + expires.String()
 				}
-				c.note("would issue a key of %s with %s, %s", id, join(scopes), until)
-				c.dryRun()
-				return nil
+				return c.would("issue a key of %s with %s, %s", id, join(scopes), until)
 			}
 			key, err := tenants.IssueKey(cmd.Context(), c.env, actor(""), id, scopes, label, expires)
 			if err != nil {
@@ -112,11 +107,8 @@ func (c *cli) keyRevoke() *cobra.Command {
 	var id, reason string
 	var execute bool
 	cmd := &cobra.Command{
-		Use: "revoke <key id>", Short: "Revoke an API key", Args: args("key id"),
+		Use: "revoke <key id>", Short: "Revoke an API key", Args: args("key id"), Annotations: needFlags("tenant"),
 		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			if err := required("tenant", id); err != nil {
-				return err
-			}
 			k, err := tenants.FindKey(ctx, c.env, id, args[0])
 			switch {
 			case err != nil:
@@ -125,9 +117,7 @@ func (c *cli) keyRevoke() *cobra.Command {
 				c.note("key %s is already revoked", args[0])
 				return nil
 			case !execute:
-				c.note("would revoke key %s of %s", args[0], id)
-				c.dryRun()
-				return nil
+				return c.would("revoke key %s of %s", args[0], id)
 			}
 			d, err := tenants.RevokeKey(cmd.Context(), c.env, actor(""), id, args[0], reason)
 			if err != nil {

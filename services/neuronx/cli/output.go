@@ -40,17 +40,10 @@ func show[T any](c *cli, rows []T, header []string, cells func(T) []any) error {
 	t := table.NewWriter()
 	t.SetStyle(plain)
 	t.SuppressTrailingSpaces()
-	head := make(table.Row, len(header))
-	for i, h := range header {
-		head[i] = h
-	}
-	t.AppendHeader(head)
+	cell := func(text string) any { return text }
+	t.AppendHeader(operate.Each(header, cell))
 	for _, cells := range texts {
-		row := make(table.Row, len(cells))
-		for i, cell := range cells {
-			row[i] = cell
-		}
-		t.AppendRow(row)
+		t.AppendRow(operate.Each(cells, cell))
 	}
 	printLines(c.out, t.Render())
 	switch {
@@ -100,19 +93,14 @@ var plain = func() table.Style {
 }()
 
 // json writes one indented JSON document.
-func (c *cli) json(v any) error {
-	enc := json.NewEncoder(c.out)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return operate.Fail("write the output", err)
-	}
-	return nil
-}
+func (c *cli) json(v any) error { return c.encode(v, "  ") }
 
 // line writes one JSON document on one line, for streams.
-func (c *cli) line(v any) error {
+func (c *cli) line(v any) error { return c.encode(v, "") }
+
+func (c *cli) encode(v any, indent string) error {
 	enc := json.NewEncoder(c.out)
+	enc.SetIndent("", indent)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return operate.Fail("write the output", err)
@@ -129,6 +117,13 @@ func (c *cli) note(format string, args ...any) {
 
 // dryRun says that nothing was changed. It is said under --quiet, too: a script that forgot --execute gets no data, and exit 0.
 func (c *cli) dryRun() { printf(c.err, "dry run: nothing was changed; add --execute to do it\n") }
+
+// would says what --execute would do, and ends a dry run.
+func (c *cli) would(format string, args ...any) error {
+	c.note("would "+format, args...)
+	c.dryRun()
+	return nil
+}
 
 func stamp(t time.Time) string {
 	if t.IsZero() {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/consumer"
@@ -23,13 +24,11 @@ func (c *cli) projectionsList() *cobra.Command {
 			if err := oneOf("state", state, "", "live", "catching-up", "stalled", "retired"); err != nil {
 				return err
 			}
-			pool, err := c.env.Pool(ctx)
+			found, err := operate.Ask(ctx, c.env, "list projections", func(pool *pgxpool.Pool) ([]projector.Generation, error) {
+				return projector.Generations(ctx, pool, tenantID, consumer.State(state), 10_001)
+			})
 			if err != nil {
 				return err
-			}
-			found, err := projector.Generations(ctx, pool, tenantID, consumer.State(state), 10_001)
-			if err != nil {
-				return operate.Fail("list projections", err)
 			}
 			found = capped(c, found, 10_000, "--tenant and --state choose")
 			return show(c, found, []string{"TENANT", "FEED", "GENERATION", "ACTIVE", "STATE", "APPLIED", "REASON", "LEFT OUT", "DEFINITION", "MADE FOR"}, func(r projector.Generation) []any {
@@ -60,10 +59,10 @@ func (c *cli) projectionsRetry() *cobra.Command {
 	p := stalled.Place{Consumer: "projector"}
 	cmd := &cobra.Command{
 		Use: "retry <tenant>", Short: "Let a stalled tenant go on with the event that it stalled at", Args: args("tenant"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			p.Tenant = args[0]
-			return c.retry(cmd, p, execute)
-		},
+			return c.retry(ctx, p, execute)
+		}),
 	}
 	cmd.Flags().StringVar(&p.Feed, "feed", "", "only this one: main or control")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
@@ -79,10 +78,10 @@ func (c *cli) projectionsSkip() *cobra.Command {
 		Long: `Pass over the one event that a tenant is stalled at. The read model then lacks what
 that event says, also after a rebuild; the skip is recorded as an event. Without
 --execute it shows which event that is, and --sequence names it.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			s.Tenant = args[0]
-			return c.skip(cmd, s, by, execute)
-		},
+			return c.skip(ctx, s, by, execute)
+		}),
 	}
 	cmd.Flags().StringVar(&s.Feed, "feed", "", "only this one: main or control")
 	bindSkip(cmd, &s, &by, &execute)

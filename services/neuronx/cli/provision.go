@@ -16,10 +16,8 @@ import (
 )
 
 func (c *cli) provision() *cobra.Command {
-	var partitions int32
-	var replication int16
-	var laptop, execute, users bool
-	var passwords, secrets string
+	var opt provision.Options
+	var passwords string
 	cmd := &cobra.Command{
 		Use: "provision", Short: "Create topics, roles, tables and schemas", Args: noArgs,
 		Long: `Create topics, roles, tables and schemas. It is idempotent, and the only thing that
@@ -37,47 +35,37 @@ administrator of the Kafka cluster has to run it.`,
 		Example: "  neuronx provision\n  neuronx provision --execute --partitions 48 --replication 3 --passwords-file roles.json\n" +
 			"  neuronx provision --execute --laptop --write-secrets /etc/neuronx",
 		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-			opt := provision.Options{
-				Topics:  topology.Options{Partitions: partitions, ReplicationFactor: replication, Laptop: laptop},
-				Execute: execute, AdminURL: app.Secret(c.value(operate.EnvAdmin)),
+			opt.AdminURL = app.Secret(c.value(operate.EnvAdmin))
+			if opt.Users && (opt.Secrets == "" || c.value(operate.EnvBrokers) == "") {
+				return operate.Usage("--kafka-users needs Kafka, and a folder for the passwords").Hint("set %s and --write-secrets", operate.EnvBrokers)
 			}
-			if laptop {
+			if opt.Secrets != "" && (passwords != "" || opt.AdminURL == "" && !opt.Users) {
+				return operate.Usage("--write-secrets needs the Postgres admin URL, and makes its own passwords file").Hint("set %s and leave --passwords-file out", operate.EnvAdmin)
+			}
+			if opt.Topics.Partitions < 1 || opt.Topics.ReplicationFactor < 1 {
+				return operate.Usage("--partitions and --replication must be at least 1")
+			}
+			if opt.Topics.Laptop {
 				opt.Topics.ReplicationFactor = 1
 				if !cmd.Flags().Changed("partitions") {
 					opt.Topics.Partitions = 6
 				}
 			}
-			if users && (secrets == "" || c.value(operate.EnvBrokers) == "") {
-				return operate.Usage("--kafka-users needs Kafka, and a folder for the passwords").Hint("set %s and --write-secrets", operate.EnvBrokers)
-			}
-			opt.Users = users
-			if secrets != "" && (passwords != "" || opt.AdminURL == "" && !users) {
-				return operate.Usage("--write-secrets needs the Postgres admin URL, and makes its own passwords file").Hint("set %s and leave --passwords-file out", operate.EnvAdmin)
-			}
-			opt.Secrets = secrets
-			if partitions < 1 || replication < 1 {
-				return operate.Usage("--partitions and --replication must be at least 1")
-			}
+			var err error
 			if passwords != "" {
-				pw, err := readPasswords(passwords)
-				if err != nil {
+				if opt.Passwords, err = readPasswords(passwords); err != nil {
 					return err
 				}
-				opt.Passwords = pw
 			}
 			if c.value(operate.EnvBrokers) != "" {
-				cfg, err := c.env.Kafka()
-				if err != nil {
+				if opt.Kafka, err = c.env.Kafka(); err != nil {
 					return err
 				}
-				opt.Kafka = cfg
 			}
 			if c.value(operate.EnvRegistry) != "" {
-				reg, err := c.env.Registry()
-				if err != nil {
+				if opt.Registry, err = c.env.Registry(); err != nil {
 					return err
 				}
-				opt.Registry = reg
 			}
 			if opt.AdminURL == "" && len(opt.Kafka.Brokers) == 0 && opt.Registry == nil {
 				return operate.Usage("nothing is configured to provision").Hint("set %s, %s, %s", operate.EnvAdmin, operate.EnvBrokers, operate.EnvRegistry)
@@ -91,18 +79,18 @@ administrator of the Kafka cluster has to run it.`,
 			switch {
 			case err != nil:
 				next := "run it again when the cause is gone: it goes on where it stopped"
-				if refused(changes) && !laptop {
+				if refused(changes) && !opt.Topics.Laptop {
 					next = oneBroker
 				}
 				return operate.Fail("provision", err).Hint("%s", next)
-			case !execute && refused(changes):
+			case !opt.Execute && refused(changes):
 				c.dryRun()
 				hint := "repair what is refused first"
-				if !laptop {
+				if !opt.Topics.Laptop {
 					hint = oneBroker
 				}
 				return operate.Partial("--execute would refuse what is marked so").Hint("%s", hint)
-			case !execute && len(changes) > 0:
+			case !opt.Execute && len(changes) > 0:
 				c.dryRun()
 			case len(changes) == 0:
 				c.note("everything is as declared")
@@ -111,13 +99,13 @@ administrator of the Kafka cluster has to run it.`,
 		}),
 	}
 	fs := cmd.Flags()
-	fs.Int32Var(&partitions, "partitions", 48, "partitions of every topic; fixed for life")
-	fs.Int16Var(&replication, "replication", 3, "replicas of every partition")
-	fs.BoolVar(&laptop, "laptop", false, "one broker: one replica, 6 partitions")
+	fs.Int32Var(&opt.Topics.Partitions, "partitions", 48, "partitions of every topic; fixed for life")
+	fs.Int16Var(&opt.Topics.ReplicationFactor, "replication", 3, "replicas of every partition")
+	fs.BoolVar(&opt.Topics.Laptop, "laptop", false, "one broker: one replica, 6 partitions")
 	fs.StringVar(&passwords, "passwords-file", "", "JSON file of role passwords")
-	fs.StringVar(&secrets, "write-secrets", "", "folder in which to make signing keys, role passwords and URLs that are missing")
-	fs.BoolVar(&users, "kafka-users", false, "make the services' users and rights in Kafka; passwords go into the folder of --write-secrets")
-	fs.BoolVar(&execute, "execute", false, "do it")
+	fs.StringVar(&opt.Secrets, "write-secrets", "", "folder in which to make signing keys, role passwords and URLs that are missing")
+	fs.BoolVar(&opt.Users, "kafka-users", false, "make the services' users and rights in Kafka; passwords go into the folder of --write-secrets")
+	fs.BoolVar(&opt.Execute, "execute", false, "do it")
 	c.setting(fs, "postgres-admin-url", operate.EnvAdmin, "Postgres URL of a superuser")
 	return cmd
 }

@@ -17,8 +17,8 @@ import (
 )
 
 func (c *cli) publish() *cobra.Command {
-	var tenantID, id, key, source, subject, when, data, origin, keyFile string
-	var wait time.Duration
+	var d events.Draft
+	var tenantID, data, keyFile string
 	var noWait bool
 	cmd := &cobra.Command{
 		Use: "publish <type>", Short: "Publish one event over HTTP, at once, and wait for the verdict", Args: args("type"),
@@ -33,14 +33,14 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 			if !event.ValidType(args[0]) {
 				return operate.Usage("%q is not an event type", args[0]).Hint("such as lead.created; `neuronx schemas check` lists the catalogue")
 			}
-			if wait < time.Second || wait > maxVerdictWait {
+			if d.Wait < time.Second || d.Wait > maxVerdictWait {
 				return operate.Usage("--wait must be 1s to %s", maxVerdictWait).Hint("--no-wait does not wait for the verdict")
 			}
 			if noWait {
-				wait = 0
+				d.Wait = 0
 			}
-			body, err := c.readData(data)
-			if err != nil {
+			var err error
+			if d.Data, err = c.readData(data); err != nil {
 				return err
 			}
 			base, err := c.env.Need(operate.EnvHTTP, "the HTTP endpoint")
@@ -54,21 +54,20 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 			if err := c.env.URLListening("the HTTP endpoint", operate.EnvHTTP, base); err != nil {
 				return err
 			}
-			if id == "" && key == "" {
+			if d.ID == "" && d.Key == "" {
 				v7, err := uuid.NewV7()
 				if err != nil {
 					return operate.Fail("make an event id", err)
 				}
-				id = v7.String()
+				d.ID = v7.String()
 			}
-			if when == "" {
-				when = event.FormatTime(c.env.Now())
+			if d.Time == "" {
+				d.Time = event.FormatTime(c.env.Now())
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), c.env.Timeout+wait)
+			ctx, cancel := context.WithTimeout(cmd.Context(), c.env.Timeout+d.Wait)
 			defer cancel()
-			answer, err := events.Publish(ctx, c.env, base, token, events.Draft{
-				Type: args[0], ID: id, Source: source, Subject: subject, Time: when, Origin: origin, Data: body, Key: key, Wait: wait,
-			})
+			d.Type = args[0]
+			answer, err := events.Publish(ctx, c.env, base, token, d)
 			if err != nil {
 				return err
 			}
@@ -79,21 +78,21 @@ with the reason (exit 1). Exit 3: the event was taken, and is not judged yet.`,
 			} else {
 				printf(c.out, "%s\n", answer.ID)
 			}
-			return c.sayVerdict(answer, tenantID, wait)
+			return c.sayVerdict(answer, tenantID, d.Wait)
 		},
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&tenantID, "tenant", "", "check that the API key is this tenant's")
 	// The key itself is no flag: arguments end up in the shell's history and in the process list.
 	fs.StringVar(&keyFile, "api-key-file", "", "file with the API key (default $"+operate.EnvAPIKey+")")
-	fs.StringVar(&id, "id", "", "event id (default a new one)")
-	fs.StringVar(&key, "key", "", "Idempotency-Key: a repeat within 24 hours is dropped")
-	fs.StringVar(&source, "source", "/cli", "where the event comes from")
-	fs.StringVar(&subject, "subject", "", "what it is about, such as lead/42")
-	fs.StringVar(&when, "time", "", "when it happened, RFC 3339 (default now)")
-	fs.StringVar(&origin, "origin", "", "import or backfill: rules do not fire")
+	fs.StringVar(&d.ID, "id", "", "event id (default a new one)")
+	fs.StringVar(&d.Key, "key", "", "Idempotency-Key: a repeat within 24 hours is dropped")
+	fs.StringVar(&d.Source, "source", "/cli", "where the event comes from")
+	fs.StringVar(&d.Subject, "subject", "", "what it is about, such as lead/42")
+	fs.StringVar(&d.Time, "time", "", "when it happened, RFC 3339 (default now)")
+	fs.StringVar(&d.Origin, "origin", "", "import or backfill: rules do not fire")
 	fs.StringVar(&data, "data", "{}", "JSON data; @file reads a file, - reads stdin")
-	fs.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for the verdict, 1s to 30s")
+	fs.DurationVar(&d.Wait, "wait", 10*time.Second, "how long to wait for the verdict, 1s to 30s")
 	fs.BoolVar(&noWait, "no-wait", false, "only hand the event over; what becomes of it is not told")
 	return cmd
 }

@@ -22,9 +22,7 @@ func (c *cli) replay() *cobra.Command {
 
 // resetFlags are those of kafka-consumer-groups.sh --reset-offsets.
 type resetFlags struct {
-	group                                      string
-	topics                                     []string
-	allTopics, earliest, latest, current       bool
+	reset.Spec                                 // but for what is read of the flags below
 	offset, shift                              int64
 	datetime, duration, file                   string
 	dryRun, execute, export, restart, resetCmd bool
@@ -33,7 +31,7 @@ type resetFlags struct {
 func (c *cli) replayOffsets() *cobra.Command {
 	var f resetFlags
 	cmd := &cobra.Command{
-		Use: "offsets", Short: "Reset a consumer group's offsets, which each service gives its meaning", Args: noArgs,
+		Use: "offsets", Short: "Reset a consumer group's offsets, which each service gives its meaning", Args: noArgs, Annotations: needFlags("group"),
 		Long: `Reset a consumer group's offsets. Flags, output and files are those of Kafka's own
 kafka-consumer-groups.sh --reset-offsets. What a reset does depends on the group:
 
@@ -50,11 +48,10 @@ group without members; --restart stops the service and starts it again (neuronx 
   neuronx replay offsets --group neuronx.archiver --topic neuronx.events:0 --to-offset 100 --export > plan.csv
   neuronx replay offsets --group neuronx.archiver --from-file plan.csv --execute`,
 		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-			spec, err := f.spec(cmd)
-			if err != nil {
+			if err := f.check(cmd); err != nil {
 				return err
 			}
-			rows, warnings, err := replay.Plan(ctx, c.env, spec)
+			rows, warnings, err := replay.Plan(ctx, c.env, f.Spec)
 			if err != nil {
 				return err
 			}
@@ -77,12 +74,12 @@ group without members; --restart stops the service and starts it again (neuronx 
 		}),
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&f.group, "group", "", "the consumer group, such as neuronx.projector")
-	fs.StringArrayVar(&f.topics, "topic", nil, "a topic, or topic:0,1,2 for partitions; may be repeated")
-	fs.BoolVar(&f.allTopics, "all-topics", false, "every topic that the group has offsets for")
-	fs.BoolVar(&f.earliest, "to-earliest", false, "to the oldest record")
-	fs.BoolVar(&f.latest, "to-latest", false, "to the end")
-	fs.BoolVar(&f.current, "to-current", false, "to where the group is")
+	fs.StringVar(&f.Group, "group", "", "the consumer group, such as neuronx.projector")
+	fs.StringArrayVar(&f.Topics, "topic", nil, "a topic, or topic:0,1,2 for partitions; may be repeated")
+	fs.BoolVar(&f.AllTopics, "all-topics", false, "every topic that the group has offsets for")
+	fs.BoolVar(&f.ToEarliest, "to-earliest", false, "to the oldest record")
+	fs.BoolVar(&f.ToLatest, "to-latest", false, "to the end")
+	fs.BoolVar(&f.ToCurrent, "to-current", false, "to where the group is")
 	fs.Int64Var(&f.offset, "to-offset", 0, "to this offset")
 	fs.Int64Var(&f.shift, "shift-by", 0, "by so many records, back if negative")
 	fs.StringVar(&f.datetime, "to-datetime", "", "to the first record at or after yyyy-MM-ddTHH:mm:ss.SSS, UTC unless a zone follows")
@@ -97,16 +94,12 @@ group without members; --restart stops the service and starts it again (neuronx 
 	return cmd
 }
 
-// spec checks the flags against each other, before anything is asked.
-func (f *resetFlags) spec(cmd *cobra.Command) (reset.Spec, error) {
+// check checks the flags against each other, and completes the spec, before anything is asked.
+func (f *resetFlags) check(cmd *cobra.Command) error {
 	changed := func(name string) bool { return cmd.Flags().Changed(name) }
-	s := reset.Spec{Group: f.group, Topics: f.topics, AllTopics: f.allTopics, ToEarliest: f.earliest, ToLatest: f.latest, ToCurrent: f.current}
-	if err := required("group", f.group); err != nil {
-		return s, err
-	}
 	targets := 0
 	for name, set := range map[string]bool{
-		"to-earliest": f.earliest, "to-latest": f.latest, "to-current": f.current, "to-offset": changed("to-offset"),
+		"to-earliest": f.ToEarliest, "to-latest": f.ToLatest, "to-current": f.ToCurrent, "to-offset": changed("to-offset"),
 		"shift-by": changed("shift-by"), "to-datetime": changed("to-datetime"), "by-duration": changed("by-duration"), "from-file": changed("from-file"),
 	} {
 		if set && changed(name) {
@@ -116,51 +109,51 @@ func (f *resetFlags) spec(cmd *cobra.Command) (reset.Spec, error) {
 	const all = "--to-earliest, --to-latest, --to-current, --to-offset, --shift-by, --to-datetime, --by-duration, --from-file"
 	switch {
 	case targets != 1:
-		return s, operate.Usage("exactly one target is needed, %d were given", targets).Hint("one of %s", all)
-	case f.allTopics && len(f.topics) > 0:
-		return s, operate.Usage("--topic and --all-topics exclude each other")
-	case !f.allTopics && len(f.topics) == 0 && f.file == "":
-		return s, operate.Usage("a scope is needed").Hint("--topic <topic>[:0,1,2], --all-topics or --from-file")
+		return operate.Usage("exactly one target is needed, %d were given", targets).Hint("one of %s", all)
+	case f.AllTopics && len(f.Topics) > 0:
+		return operate.Usage("--topic and --all-topics exclude each other")
+	case !f.AllTopics && len(f.Topics) == 0 && f.file == "":
+		return operate.Usage("a scope is needed").Hint("--topic <topic>[:0,1,2], --all-topics or --from-file")
 	case f.execute && f.dryRun, f.execute && f.export:
-		return s, operate.Usage("--execute excludes --dry-run and --export")
+		return operate.Usage("--execute excludes --dry-run and --export")
 	case f.restart && !f.execute:
-		return s, operate.Usage("--restart is for --execute")
+		return operate.Usage("--restart is for --execute")
 	}
-	for _, t := range f.topics {
+	for _, t := range f.Topics {
 		if err := checkScope(t); err != nil {
-			return s, err
+			return err
 		}
 	}
-	return s, f.target(&s, changed)
+	return f.target(changed)
 }
 
-func (f *resetFlags) target(s *reset.Spec, changed func(string) bool) error {
+func (f *resetFlags) target(changed func(string) bool) error {
 	switch {
 	case changed("to-offset"):
 		if f.offset < 0 {
 			return operate.Usage("--to-offset can't be negative")
 		}
-		s.ToOffset = &f.offset
+		f.ToOffset = &f.offset
 	case changed("shift-by"):
-		s.ShiftBy = &f.shift
+		f.ShiftBy = &f.shift
 	case changed("to-datetime"):
 		t, err := parseDatetime(f.datetime)
 		if err != nil {
 			return err
 		}
-		s.ToDatetime = &t
+		f.ToDatetime = &t
 	case changed("by-duration"):
 		d, err := parseISODuration(f.duration)
 		if err != nil {
 			return err
 		}
-		s.ByDuration = &d
+		f.ByDuration = &d
 	case changed("from-file"):
 		b, err := os.ReadFile(f.file)
 		if err != nil {
 			return operate.Fail("read the offsets", err)
 		}
-		s.FromFile = b
+		f.FromFile = b
 	}
 	return nil
 }
@@ -183,9 +176,9 @@ func checkScope(text string) error {
 }
 
 func (c *cli) executeReset(ctx context.Context, f resetFlags, rows []reset.Row) error {
-	return replay.Execute(ctx, c.env, f.group, rows, f.restart, func(session string) error {
+	return replay.Execute(ctx, c.env, f.Group, rows, f.restart, func(session string) error {
 		c.note("reset %s as session %s; to undo: neuronx replay offsets --group %s --from-file … with the prior offsets below (%d: none)",
-			f.group, session, f.group, reset.NoOffset)
+			f.Group, session, f.Group, reset.NoOffset)
 		for _, r := range rows {
 			c.note("  %s,%d,%d", r.Topic, r.Partition, r.Prior)
 		}

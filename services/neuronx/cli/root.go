@@ -43,7 +43,7 @@ dry run until --execute; publish and import act at once, and say so.`,
 			if err := cmp.Or(noneEmpty(cmd.Flags()), checkRemarks(cmd.Flags()), c.loadEnvFile()); err != nil || cmd.Name() == "version" {
 				return err
 			}
-			return c.checkSecretFiles()
+			return cmp.Or(c.checkSecretFiles(), missing(cmd))
 		},
 	}
 	root.SetOut(c.out)
@@ -173,13 +173,42 @@ func oneOf(flag, value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
-	allowed = slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })
 	e := operate.Usage("--%s %q is not possible", flag, value)
 	allowed = slices.DeleteFunc(slices.Clone(allowed), func(a string) bool { return a == "" }) // which only means that the flag may be left out
 	if near := operate.Nearest(value, allowed); near != "" {
 		return e.Hint("did you mean %s? use %s", near, strings.Join(allowed, ", "))
 	}
 	return e.Hint("use %s", strings.Join(allowed, ", "))
+}
+
+// neededFlags is the annotation that names the flags which a command can't do without.
+const neededFlags = "needed flags"
+
+// needFlags annotates a command with the flags that it can't do without.
+func needFlags(flags ...string) map[string]string {
+	return map[string]string{neededFlags: strings.Join(flags, " ")}
+}
+
+// missing says which of these flags was left out, before anything is asked.
+func missing(cmd *cobra.Command) error {
+	for _, name := range strings.Fields(cmd.Annotations[neededFlags]) {
+		if err := required(name, cmd.Flag(name).Value.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change is the flags of a verb that changes something.
+type change struct {
+	by, reason string
+	execute    bool
+}
+
+func (ch *change) bind(fs *pflag.FlagSet) {
+	fs.StringVar(&ch.reason, "reason", "", "why, for the record")
+	fs.StringVar(&ch.by, "by", "", "who, for the record")
+	fs.BoolVar(&ch.execute, "execute", false, "do it")
 }
 
 // required says which flag is missing.

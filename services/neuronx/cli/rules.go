@@ -78,14 +78,11 @@ func (c *cli) rulesList() *cobra.Command {
 }
 
 func (c *cli) rulesReset() *cobra.Command {
-	var tenantID, reason, by string
-	var execute bool
+	var tenantID string
+	var ch change
 	cmd := &cobra.Command{
-		Use: "reset <rule>", Short: "Turn a rule on again that tripped", Args: args("rule"),
+		Use: "reset <rule>", Short: "Turn a rule on again that tripped", Args: args("rule"), Annotations: needFlags("tenant"),
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
-			if err := required("tenant", tenantID); err != nil {
-				return err
-			}
 			tripped, missed, err := ruleadmin.Off(ctx, c.env, tenantID, args[0])
 			if err != nil {
 				return err
@@ -95,20 +92,15 @@ func (c *cli) rulesReset() *cobra.Command {
 				return nil
 			}
 			c.note("while it was off it missed %s", missed)
-			if !execute {
-				c.note("would turn rule %s of %s on again; it tripped: %s", args[0], tenantID, tripped)
-				c.dryRun()
-				return nil
+			if !ch.execute {
+				return c.would("turn rule %s of %s on again; it tripped: %s", args[0], tenantID, tripped)
 			}
-			d, err := ruleadmin.Reset(ctx, c.env, actor(by), tenantID, args[0], reason)
+			d, err := ruleadmin.Reset(ctx, c.env, actor(ch.by), tenantID, args[0], ch.reason)
 			return c.showDone(d, err, "rule %s is on again", args[0])
 		}),
 	}
-	fs := cmd.Flags()
-	fs.StringVar(&tenantID, "tenant", "", "the tenant")
-	fs.StringVar(&reason, "reason", "", "why, for the record")
-	fs.StringVar(&by, "by", "", "who, for the record")
-	fs.BoolVar(&execute, "execute", false, "do it")
+	cmd.Flags().StringVar(&tenantID, "tenant", "", "the tenant")
+	ch.bind(cmd.Flags())
 	return cmd
 }
 
@@ -146,12 +138,9 @@ func (c *cli) rulesShow() *cobra.Command {
 	var tenantID string
 	var version int64
 	cmd := &cobra.Command{
-		Use: "show [rule]", Short: "Print the texts of the rules in force, with their version", Args: cobra.MaximumNArgs(1),
+		Use: "show [rule]", Short: "Print the texts of the rules in force, with their version", Args: cobra.MaximumNArgs(1), Annotations: needFlags("tenant"),
 		Example: "  neuronx rules show --tenant acme\n  neuronx rules show qualify --tenant acme --version 3",
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
-			if err := required("tenant", tenantID); err != nil {
-				return err
-			}
 			shown, err := ruleadmin.Show(ctx, c.env, tenantID, version, args...)
 			if err != nil {
 				return err

@@ -20,7 +20,7 @@ func (c *cli) rulesPublish() *cobra.Command {
 	var tenantID, by string
 	var execute bool
 	cmd := &cobra.Command{
-		Use: "publish <file or folder>…", Short: "Replace a tenant's whole set of rules", Args: someArgs("file or folder"),
+		Use: "publish <file or folder>…", Short: "Replace a tenant's whole set of rules", Args: someArgs("file or folder"), Annotations: needFlags("tenant"),
 		Long: `Replace a tenant's whole set of rules by the given files. It is an event in the
 tenant's stream: the switch happens at one sequence, and replay uses what was in force.
 
@@ -28,9 +28,6 @@ It lists which rules are added, changed and REMOVED: a rule whose file is not gi
 away. A rule that tripped stays off until neuronx rules reset, whatever is published.`,
 		Example: "  neuronx rules publish rules/ --tenant acme\n  neuronx rules publish rules/ --tenant acme --execute",
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
-			if err := required("tenant", tenantID); err != nil {
-				return err
-			}
 			files, problems, err := ruleadmin.Check(ctx, c.env, args, false)
 			for _, p := range problems { // stdout is for what was published
 				c.note("%s", p)
@@ -100,14 +97,14 @@ func (c *cli) sayTripped(p ruleadmin.Publication) {
 
 // rerunFlags are the flags of `rules rerun`.
 type rerunFlags struct {
-	tenant, since, rule, by, reason string
-	execute                         bool
+	tenant, since, rule string
+	change
 }
 
 func (c *cli) rulesRerun() *cobra.Command {
 	var f rerunFlags
 	cmd := &cobra.Command{
-		Use: "rerun", Short: "Run rules over the events that they missed while they were off, once each", Args: noArgs,
+		Use: "rerun", Short: "Run rules over the events that they missed while they were off, once each", Args: noArgs, Annotations: needFlags("tenant", "since"),
 		Long: `Run rules over the events that they missed while they were off, once each. The dry run
 counts them from the record, and says how old they are and what the rules would derive.
 
@@ -117,29 +114,17 @@ an import nobody is contacted, of a live event they are, however old it is. What
 over is missed no longer: the same command again does nothing. A rule that is off is left
 out; neuronx rules reset turns it on.`,
 		Example: "  neuronx rules rerun --tenant acme --since 2026-01-31T22:00:00Z\n  neuronx rules rerun --tenant acme --since 4711 --rule qualify --execute",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required("tenant", f.tenant); err != nil {
-				return err
-			}
-			if err := required("since", f.since); err != nil {
-				return err
-			}
-			return c.rerun(cmd, f)
-		},
+		RunE:    c.within(func(ctx context.Context, cmd *cobra.Command, _ []string) error { return c.rerun(ctx, cmd, f) }),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.tenant, "tenant", "", "the tenant")
 	fs.StringVar(&f.since, "since", "", "what was recorded at this time or later, RFC 3339, or a sequence: from there on")
 	fs.StringVar(&f.rule, "rule", "", "only this rule")
-	fs.StringVar(&f.by, "by", "", "who, for the record")
-	fs.StringVar(&f.reason, "reason", "", "why, for the record")
-	fs.BoolVar(&f.execute, "execute", false, "do it")
+	f.bind(fs)
 	return cmd
 }
 
-func (c *cli) rerun(cmd *cobra.Command, f rerunFlags) error {
-	ctx, cancel := c.bounded(cmd)
-	defer cancel()
+func (c *cli) rerun(ctx context.Context, cmd *cobra.Command, f rerunFlags) error {
 	r, err := ruleadmin.PlanRerun(ctx, c.env, f.tenant, f.since, f.rule)
 	if err != nil {
 		return err

@@ -26,13 +26,8 @@ func bindPlace(cmd *cobra.Command, p *stalled.Place) {
 
 // checkPlace refuses values of these flags that are not possible.
 func checkPlace(p stalled.Place) error {
-	if err := oneOf("consumer", p.Consumer, append([]string{""}, stalled.Consumers()...)...); err != nil {
-		return err
-	}
-	if err := oneOf("feed", p.Feed, append([]string{""}, projector.Feeds()...)...); err != nil {
-		return err
-	}
-	return p.Check()
+	return cmp.Or(oneOf("consumer", p.Consumer, append([]string{""}, stalled.Consumers()...)...),
+		oneOf("feed", p.Feed, append([]string{""}, projector.Feeds()...)...), p.Check())
 }
 
 func (c *cli) showStalled(verb string, rows []stalled.At) error {
@@ -64,19 +59,16 @@ func (c *cli) stalledRetry() *cobra.Command {
 	var p stalled.Place
 	var all, execute bool
 	cmd := &cobra.Command{
-		Use: "retry", Short: "Let stalled tenants go on with the event that they stalled at", Args: noArgs,
+		Use: "retry", Short: "Let stalled tenants go on with the event that they stalled at", Args: noArgs, Annotations: needFlags("consumer"),
 		Long: `Let stalled tenants go on with the event that they stalled at, and wait for what becomes of
 each: it resumed, is stalled again, or its service has not taken it up within --timeout.`,
 		Example: "  neuronx stalled retry --consumer gohighlevel --tenant acme --execute\n  neuronx stalled retry --consumer projector --all --execute",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required("consumer", p.Consumer); err != nil {
-				return err
-			}
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if all == (p.Tenant != "") {
 				return operate.Usage("either --tenant or --all says whom to retry")
 			}
-			return c.retry(cmd, p, execute)
-		},
+			return c.retry(ctx, p, execute)
+		}),
 	}
 	bindPlace(cmd, &p)
 	cmd.Flags().BoolVar(&all, "all", false, "every stalled tenant of the consumer")
@@ -85,12 +77,10 @@ each: it resumed, is stalled again, or its service has not taken it up within --
 }
 
 // retry shows what is stalled at a place, or makes it catch up.
-func (c *cli) retry(cmd *cobra.Command, p stalled.Place, execute bool) error {
+func (c *cli) retry(ctx context.Context, p stalled.Place, execute bool) error {
 	if err := checkPlace(p); err != nil {
 		return err
 	}
-	ctx, cancel := c.bounded(cmd)
-	defer cancel()
 	if execute {
 		rows, err := stalled.Retry(ctx, c.env, p)
 		return c.showResumed("RETRIED AT", rows, err)
@@ -129,22 +119,14 @@ func (c *cli) stalledSkip() *cobra.Command {
 	var by string
 	var execute bool
 	cmd := &cobra.Command{
-		Use: "skip", Short: "Pass over the one event that a tenant is stalled at", Args: noArgs,
+		Use: "skip", Short: "Pass over the one event that a tenant is stalled at", Args: noArgs, Annotations: needFlags("consumer", "tenant"),
 		Long: `Pass over the one event that a tenant is stalled at. What the consumer keeps then lacks
 what that event says, also after a rebuild; the skip is recorded as an event. Without
 --execute it shows which event that is; --sequence names it, and nothing is done when
 the tenant is stalled at another one by then. The archiver skips nothing.`,
 		Example: "  neuronx stalled skip --consumer gohighlevel --tenant acme --reason 'its producer sent junk'\n" +
 			"  neuronx stalled skip --consumer gohighlevel --tenant acme --sequence 41 --reason 'its producer sent junk' --execute",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required("consumer", s.Consumer); err != nil {
-				return err
-			}
-			if err := required("tenant", s.Tenant); err != nil {
-				return err
-			}
-			return c.skip(cmd, s, by, execute)
-		},
+		RunE: c.within(func(ctx context.Context, _ *cobra.Command, _ []string) error { return c.skip(ctx, s, by, execute) }),
 	}
 	bindPlace(cmd, &s.Place)
 	bindSkip(cmd, &s, &by, &execute)
@@ -161,18 +143,13 @@ func bindSkip(cmd *cobra.Command, s *stalled.Skipping, by *string, execute *bool
 }
 
 // skip shows, or passes over, the event that a tenant is stalled at.
-func (c *cli) skip(cmd *cobra.Command, s stalled.Skipping, by string, execute bool) error {
-	if err := cmp.Or(checkPlace(s.Place), s.Check()); err != nil {
-		return err
-	}
-	if err := required("reason", s.Reason); err != nil {
+func (c *cli) skip(ctx context.Context, s stalled.Skipping, by string, execute bool) error {
+	if err := cmp.Or(checkPlace(s.Place), s.Check(), required("reason", s.Reason)); err != nil {
 		return err
 	}
 	if execute && s.Sequence <= 0 {
 		return operate.Usage("--sequence is required with --execute").Hint("without --execute, this shows which event would be skipped")
 	}
-	ctx, cancel := c.bounded(cmd)
-	defer cancel()
 	if execute {
 		rows, err := stalled.Skip(ctx, c.env, actor(by), s)
 		return c.showResumed("SKIPPED", rows, err)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -54,27 +55,27 @@ func (c *cli) showStatus(o status.Overview) error {
 		return err
 	}
 	printf(c.out, "\ntenants:       %s\n", summary(o.Tenants))
-	c.sayRebuilds(o.Rebuilds)
-	c.sayRules(o.Rules)
+	sayEach(c, "rebuilds", o.Rebuilds, "none", func(r projector.Rebuild) (what, next string) {
+		what = fmt.Sprintf("%s of %s: built by %s, not by the newest; waits for a projector with the newest", operate.Plural(int(r.Tenants), "tenant"), r.Consumer, r.Why)
+		if r.Building {
+			what = fmt.Sprintf("%s of %s: being built again for %s", operate.Plural(int(r.Tenants), "tenant"), r.Consumer, r.Why)
+		}
+		return what, "neuronx projections list"
+	})
+	sayEach(c, "rules", o.Rules, "none off, none cut, none failing", func(r status.RuleTrouble) (what, next string) {
+		return fmt.Sprintf("%s of %s: %s", r.Rule, r.Tenant, r.What()), r.Next() + r.Further("; ")
+	})
 	printf(c.out, "effects:       %s\n", summary(o.Effects))
-	c.sayPaused(o.CRM)
+	sayEach(c, "CRM", o.CRM, "no connection refused", func(p ledger.Paused) (what, next string) { return status.PausedWhat(p), status.PausedNext(p) })
 	printf(c.out, "dead letters:  %s\n", strings.Replace(summary(o.DeadLetter), "none", "none open", 1))
-	c.sayRefused(o.Refused)
-	switch {
-	case o.Outbox == nil:
-		printf(c.out, "outbox:        %s\n", notKnown)
-	case len(o.Outbox) == 0:
-		printf(c.out, "outbox:        empty\n")
+	for _, r := range o.Refused {
+		c.say("refused", fmt.Sprintf("%s of %s at HTTP: %s", operate.Plural(int(r.Requests), "request"), r.Tenant, r.Reason), "neuronx tenant suspend "+r.Tenant)
 	}
-	for _, r := range o.Outbox {
-		c.say("outbox", fmt.Sprintf("%s %d rows, oldest %.0f s", r.Deriver, r.Rows, r.Oldest), "")
-	}
-	switch {
-	case o.Stalled == nil:
-		printf(c.out, "stalled:       %s\n", notKnown)
-		return nil
-	case len(o.Stalled) == 0:
-		printf(c.out, "stalled:       none\n")
+	sayEach(c, "outbox", o.Outbox, "empty", func(r status.Outbox) (what, next string) {
+		return fmt.Sprintf("%s %d rows, oldest %.0f s", r.Deriver, r.Rows, r.Oldest), ""
+	})
+	if len(o.Stalled) == 0 {
+		sayEach(c, "stalled", o.Stalled, "none", nil)
 		return nil
 	}
 	printf(c.out, "\n")
@@ -122,64 +123,23 @@ func summary(m map[string]int64) string {
 	if len(m) == 0 {
 		return "none"
 	}
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	parts := make([]string, len(names))
-	for i, name := range names {
-		parts[i] = fmt.Sprintf("%d %s", m[name], name)
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, fmt.Sprintf("%d %s", m[name], name))
 	}
 	return strings.Join(parts, ", ")
 }
 
-// sayRules prints a line a tenant; nil is not known.
-func (c *cli) sayRules(rules []status.RuleTrouble) {
-	switch {
-	case rules == nil:
-		printf(c.out, "rules:         not known\n")
-	case len(rules) == 0:
-		printf(c.out, "rules:         none off, none cut, none failing\n")
+// sayEach says a sentence, and the command that helps, of each row; rows that are nil are not known.
+func sayEach[T any](c *cli, label string, rows []T, none string, of func(T) (what, next string)) {
+	if rows == nil {
+		none = notKnown
 	}
-	for _, r := range rules {
-		c.say("rules", fmt.Sprintf("%s of %s: %s", r.Rule, r.Tenant, r.What()), r.Next()+r.Further("; "))
-	}
-}
-
-// sayPaused prints a line a tenant and reason; nil is not known.
-func (c *cli) sayPaused(paused []ledger.Paused) {
-	switch {
-	case paused == nil:
-		printf(c.out, "CRM:           %s\n", notKnown)
-	case len(paused) == 0:
-		printf(c.out, "CRM:           no connection refused\n")
-	}
-	for _, p := range paused {
-		c.say("CRM", status.PausedWhat(p), status.PausedNext(p))
-	}
-}
-
-// sayRefused prints a line a tenant and reason.
-func (c *cli) sayRefused(rows []status.Refused) {
-	for _, r := range rows {
-		c.say("refused", fmt.Sprintf("%s of %s at HTTP: %s", operate.Plural(int(r.Requests), "request"), r.Tenant, r.Reason), "neuronx tenant suspend "+r.Tenant)
-	}
-}
-
-// sayRebuilds prints a line a feed and reason; nil is not known.
-func (c *cli) sayRebuilds(rows []projector.Rebuild) {
-	switch {
-	case rows == nil:
-		printf(c.out, "rebuilds:      %s\n", notKnown)
-	case len(rows) == 0:
-		printf(c.out, "rebuilds:      none\n")
+	if len(rows) == 0 {
+		printf(c.out, "%-*s%s\n", labelWidth, label+":", none)
 	}
 	for _, r := range rows {
-		what := fmt.Sprintf("%s of %s: built by %s, not by the newest; waits for a projector with the newest", operate.Plural(int(r.Tenants), "tenant"), r.Consumer, r.Why)
-		if r.Building {
-			what = fmt.Sprintf("%s of %s: being built again for %s", operate.Plural(int(r.Tenants), "tenant"), r.Consumer, r.Why)
-		}
-		c.say("rebuilds", what, "neuronx projections list")
+		what, next := of(r)
+		c.say(label, what, next)
 	}
 }

@@ -33,9 +33,7 @@ func (c *cli) tenantCreate() *cobra.Command {
 				return err
 			}
 			if !execute {
-				c.note("would create tenant %s", id)
-				c.dryRun()
-				return nil
+				return c.would("create tenant %s", id)
 			}
 			d, err := tenants.Create(cmd.Context(), c.env, actor(""), id, name)
 			return c.showDone(d, err, "tenant %s created", id)
@@ -112,9 +110,7 @@ func (c *cli) tenantSwitch(verb string, want tenant.Status, do func(context.Cont
 				c.note("tenant %s is already %s", args[0], want)
 				return nil
 			case !execute:
-				c.note("would %s tenant %s, which is %s", verb, args[0], t.Status)
-				c.dryRun()
-				return nil
+				return c.would("%s tenant %s, which is %s", verb, args[0], t.Status)
 			}
 			d, err := do(cmd.Context(), c.env, actor(""), args[0], reason)
 			return c.showDone(d, err, "tenant %s is %s", args[0], want)
@@ -129,16 +125,13 @@ func (c *cli) tenantCRM() *cobra.Command {
 	var to tenants.Connection
 	var execute bool
 	cmd := &cobra.Command{
-		Use: "connect-crm <tenant>", Short: "Connect a tenant to its CRM account", Args: args("tenant"),
+		Use: "connect-crm <tenant>", Short: "Connect a tenant to its CRM account", Args: args("tenant"), Annotations: needFlags("location", "token"),
 		Long: `Connect a tenant to its CRM account. The token is a file <id>@<version> in the folder
 NEURONX_SECRETS_DIR, with mode 600, which the adapter reads. The stand-in CRM of "make run"
 takes the token standin-<location> for any location, and no other.`,
 		Example: "  neuronx tenant connect-crm acme --location loc123 --token secret://acme-ghl@1 --mode record --execute",
 		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			if err := cmp.Or(required("location", to.Location), required("token", to.Token), oneOf("mode", to.Mode, "off", "record", "send")); err != nil {
-				return err
-			}
-			if err := checkConnection(to); err != nil {
+			if err := cmp.Or(oneOf("mode", to.Mode, "off", "record", "send"), checkConnection(to)); err != nil {
 				return err
 			}
 			c.warnOfSecret(to.Token)
@@ -146,9 +139,7 @@ takes the token standin-<location> for any location, and no other.`,
 				return err
 			}
 			if !execute {
-				c.note("would connect %s to %s location %s in mode %s", args[0], to.Adapter, to.Location, to.Mode)
-				c.dryRun()
-				return nil
+				return c.would("connect %s to %s location %s in mode %s", args[0], to.Adapter, to.Location, to.Mode)
 			}
 			d, err := tenants.Connect(cmd.Context(), c.env, actor(""), args[0], to)
 			return c.showDone(d, err, "tenant %s is connected to %s in mode %s", args[0], to.Location, to.Mode)
@@ -165,8 +156,8 @@ takes the token standin-<location> for any location, and no other.`,
 }
 
 func (c *cli) tenantEffects() *cobra.Command {
-	var kind, mode, reason, by string
-	var execute bool
+	var kind, mode string
+	var ch change
 	cmd := &cobra.Command{
 		Use: "effects-mode <tenant>", Short: "Set what happens to a tenant's effects: off, record, send", Args: args("tenant"),
 		Example: "  neuronx tenant effects-mode acme --mode record --reason 'holiday' --execute",
@@ -177,21 +168,17 @@ func (c *cli) tenantEffects() *cobra.Command {
 			if err := c.env.CheckTenant(ctx, args[0]); err != nil {
 				return err
 			}
-			if !execute {
-				c.note("would set effects %s of %s to %s", kind, args[0], mode)
-				c.dryRun()
-				return nil
+			if !ch.execute {
+				return c.would("set effects %s of %s to %s", kind, args[0], mode)
 			}
-			d, err := tenants.SetEffectsMode(cmd.Context(), c.env, actor(by), args[0], kind, mode, reason)
+			d, err := tenants.SetEffectsMode(cmd.Context(), c.env, actor(ch.by), args[0], kind, mode, ch.reason)
 			return c.showDone(d, err, "effects %s of %s are now %s", kind, args[0], mode)
 		}),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&kind, "kind", "*", "one kind, such as crm.note.add, or * for all")
 	fs.StringVar(&mode, "mode", "", "off, record or send")
-	fs.StringVar(&reason, "reason", "", "why, for the record")
-	fs.StringVar(&by, "by", "", "who, for the record")
-	fs.BoolVar(&execute, "execute", false, "do it")
+	ch.bind(fs)
 	return cmd
 }
 
@@ -209,8 +196,7 @@ type limitsRow struct {
 
 func (c *cli) tenantLimits() *cobra.Command {
 	var events, bytes int64
-	var reason, by string
-	var execute bool
+	var ch change
 	cmd := &cobra.Command{
 		Use: "limits <tenant>", Short: "Show or set how much a tenant may send a second", Args: args("tenant"),
 		Long: `Show or set how much a tenant may send a second. Without a flag it shows the limits.
@@ -245,12 +231,10 @@ endpoint applies a new limit within 10 seconds; each of its instances counts for
 			case want == t.Limits && behind == "":
 				c.note("these are the limits of %s already", args[0])
 				return nil
-			case !execute:
-				c.note("would set %s to %s events/s and %s bytes/s", args[0], limitText(orDefault(want.EventsPerSecond)), limitText(orDefault(want.BytesPerSecond)))
-				c.dryRun()
-				return nil
+			case !ch.execute:
+				return c.would("set %s to %s events/s and %s bytes/s", args[0], limitText(orDefault(want.EventsPerSecond)), limitText(orDefault(want.BytesPerSecond)))
 			}
-			d, err := tenants.SetLimits(cmd.Context(), c.env, actor(by), args[0], want, reason)
+			d, err := tenants.SetLimits(cmd.Context(), c.env, actor(ch.by), args[0], want, ch.reason)
 			return c.showDone(d, err, "tenant %s may send %s events/s and %s bytes/s",
 				args[0], limitText(orDefault(want.EventsPerSecond)), limitText(orDefault(want.BytesPerSecond)))
 		}),
@@ -258,9 +242,7 @@ endpoint applies a new limit within 10 seconds; each of its instances counts for
 	fs := cmd.Flags()
 	fs.Int64Var(&events, "events", 0, "events a second; 0: the default of the process")
 	fs.Int64Var(&bytes, "bytes", 0, "bytes of bodies a second; 0: the default of the process")
-	fs.StringVar(&reason, "reason", "", "why, for the record")
-	fs.StringVar(&by, "by", "", "who, for the record")
-	fs.BoolVar(&execute, "execute", false, "do it")
+	ch.bind(fs)
 	return cmd
 }
 

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/app"
@@ -29,12 +31,12 @@ password. --revoke takes all of it back but the topic, whose records are still
 forwarded. An administrator of the Kafka cluster has to run it, because nobody else may
 make users and rights. The tenant's stream records it before it is done.`,
 		Example: "  neuronx tenant kafka-access acme --rate 2097152 --execute\n  neuronx tenant kafka-access acme --revoke --reason 'contract ended' --execute",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if f.access.Tenant = args[0]; cmd.Flags().Changed("rate") {
 				f.access.Rate = &f.rate
 			}
-			return c.kafkaAccess(cmd, f)
-		},
+			return c.kafkaAccess(ctx, cmd, f)
+		}),
 	}
 	fs := cmd.Flags()
 	fs.Int64Var(&f.rate, "rate", 0, "bytes a second that its producers may send to one broker; 0: no limit (default: as it is, at first 1 MiB)")
@@ -46,7 +48,7 @@ make users and rights. The tenant's stream records it before it is done.`,
 	return cmd
 }
 
-func (c *cli) kafkaAccess(cmd *cobra.Command, f accessFlags) error {
+func (c *cli) kafkaAccess(ctx context.Context, cmd *cobra.Command, f accessFlags) error {
 	a := f.access
 	switch {
 	case !event.ValidTenant(a.Tenant):
@@ -60,8 +62,6 @@ func (c *cli) kafkaAccess(cmd *cobra.Command, f accessFlags) error {
 	case f.reason != "" && !a.Revoke:
 		return operate.Usage("--reason is for --revoke")
 	}
-	ctx, cancel := c.bounded(cmd)
-	defer cancel()
 	plan, err := tenants.PlanAccess(ctx, c.env, a)
 	if err != nil {
 		return err

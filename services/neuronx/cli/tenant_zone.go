@@ -14,8 +14,7 @@ import (
 )
 
 func (c *cli) tenantZone() *cobra.Command {
-	var reason, by string
-	var execute bool
+	var ch change
 	cmd := &cobra.Command{
 		Use: "zone <tenant> [zone]", Short: "Show or set the time zone in which a tenant's days begin",
 		Args: func(cmd *cobra.Command, got []string) error {
@@ -48,19 +47,14 @@ zone counts the days of read.funnel_daily again, also those before it.`,
 			case want == have.Zone && have.Set && behind == "":
 				c.note("this is the zone of %s already", args[0])
 				return nil
-			case !execute:
-				c.note("would set the zone of %s to %s; it is %s", args[0], want, have.Zone)
-				c.dryRun()
-				return nil
+			case !ch.execute:
+				return c.would("set the zone of %s to %s; it is %s", args[0], want, have.Zone)
 			}
-			d, err := tenants.SetZone(cmd.Context(), c.env, actor(by), args[0], want, reason)
+			d, err := tenants.SetZone(cmd.Context(), c.env, actor(ch.by), args[0], want, ch.reason)
 			return c.showDone(d, err, "the days of tenant %s begin in %s", args[0], want)
 		}),
 	}
-	fs := cmd.Flags()
-	fs.StringVar(&reason, "reason", "", "why, for the record")
-	fs.StringVar(&by, "by", "", "who, for the record")
-	fs.BoolVar(&execute, "execute", false, "do it")
+	ch.bind(cmd.Flags())
 	return cmd
 }
 

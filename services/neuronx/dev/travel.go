@@ -36,19 +36,15 @@ type travel struct {
 	journeys map[string]*journey // by tenant and subject
 	order    []string
 	heads    map[string]int64 // tenant → highest sequence in the log
-	byType   map[string]int64
-	total    int64
 }
 
 // newTravel follows leads that were recorded at since or later, the youngest limit of them.
 func newTravel(limit int, since time.Time) *travel {
-	return &travel{since: since, limit: limit, journeys: map[string]*journey{}, heads: map[string]int64{}, byType: map[string]int64{}}
+	return &travel{since: since, limit: limit, journeys: map[string]*journey{}, heads: map[string]int64{}}
 }
 
 // admitted notes an event of the log; data is its decoded body, nil when it could not be decoded.
 func (t *travel) admitted(r *event.Recorded, data map[string]any, now time.Time) {
-	t.total++
-	t.byType[r.Type]++
 	t.heads[r.TenantID] = max(t.heads[r.TenantID], r.Sequence)
 	key := r.TenantID + " " + r.Subject
 	j := t.journeys[key]

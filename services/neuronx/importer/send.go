@@ -81,15 +81,11 @@ func (d *HTTPSender) Send(ctx context.Context, events []Event) ([]Outcome, error
 		if again < 0 || try == maxTries || ctx.Err() != nil {
 			return nil, err
 		}
-		pause := max(again, min(wait, longestWait))
+		next := max(again, min(wait, longestWait))
 		wait *= 2
-		d.Note("%v; trying again in %s", err, pause)
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, ctx.Err()
-		case <-timer.C:
+		d.Note("%v; trying again in %s", err, next)
+		if err := pause(ctx, next); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -16,12 +16,11 @@ import (
 // reach is how far a tenant's archive goes, and how far another consumer has read: what lies between is in the log and not yet archived.
 type reach struct{ consumer.Reach }
 
-func archiveReach(ctx context.Context, pool *pgxpool.Pool, tenantID string) (reach, error) {
-	r, err := consumer.ReachOf(ctx, pool, kafka.GroupArchiver, tenantID)
-	if err != nil {
-		return reach{}, Fail("read how far the archive is", err)
-	}
-	return reach{r}, nil
+func (v *Env) archiveReach(ctx context.Context, tenantID string) (reach, error) {
+	r, err := Ask(ctx, v, "read how far the archive is", func(pool *pgxpool.Pool) (consumer.Reach, error) {
+		return consumer.ReachOf(ctx, pool, kafka.GroupArchiver, tenantID)
+	})
+	return reach{r}, err
 }
 
 func (r reach) behind() bool { return r.Seen > r.Applied }
@@ -35,8 +34,8 @@ func (r reach) String() string {
 
 // NoteBehind says on stderr that what is shown from the archive lacks the newest events. An archive that follows a moving log is always a
 // moment behind; that is not worth a line.
-func (v *Env) NoteBehind(ctx context.Context, pool *pgxpool.Pool, tenantID string) error {
-	r, err := archiveReach(ctx, pool, tenantID)
+func (v *Env) NoteBehind(ctx context.Context, tenantID string) error {
+	r, err := v.archiveReach(ctx, tenantID)
 	if err == nil && r.behind() && r.still() {
 		v.Note("the archive of %s %s: newer events are missing here; `neuronx status` shows whether the archiver runs", tenantID, r)
 	}
@@ -45,9 +44,9 @@ func (v *Env) NoteBehind(ctx context.Context, pool *pgxpool.Pool, tenantID strin
 
 // NotArchived is the error about something that a tenant's archive has nothing of. near is what was meant, maybe; it is no help while the
 // archive lacks events that were admitted.
-func NotArchived(ctx context.Context, pool *pgxpool.Pool, tenantID, what, near, next string) error {
+func (v *Env) NotArchived(ctx context.Context, tenantID, what, near, next string) error {
 	e := &Error{Kind: KindFailed, What: "the archive of " + tenantID + " has " + what, Code: event.CodeNotFound}
-	r, err := archiveReach(ctx, pool, tenantID)
+	r, err := v.archiveReach(ctx, tenantID)
 	switch {
 	case err != nil:
 		return err

@@ -163,8 +163,8 @@ func (v *Env) Pool(ctx context.Context) (*pgxpool.Pool, error) {
 	return v.pool, nil
 }
 
-// Publisher signs and publishes the engine's own events.
-func (v *Env) Publisher() (*control.Publisher, error) {
+// Keys reads the engine's signing keys.
+func (v *Env) Keys() (*event.Keyring, error) {
 	path, err := v.Need(EnvKeys, "the engine's signing key")
 	if err != nil {
 		return nil, err
@@ -172,6 +172,15 @@ func (v *Env) Publisher() (*control.Publisher, error) {
 	keys, err := event.LoadKeyring(path)
 	if err != nil {
 		return nil, Fail("read the signing keys", err)
+	}
+	return keys, nil
+}
+
+// Publisher signs and publishes the engine's own events.
+func (v *Env) Publisher() (*control.Publisher, error) {
+	keys, err := v.Keys()
+	if err != nil {
+		return nil, err
 	}
 	cfg, err := v.Kafka()
 	if err != nil {

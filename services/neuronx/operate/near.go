@@ -18,17 +18,20 @@ import (
 // Nearest is the candidate that a word was probably meant to be; empty: none is near. A third of the word may be wrong, at least two
 // characters; a beginning of a candidate counts as near, too.
 func Nearest(word string, candidates []string) string {
-	best, distance := "", max(2, len(word)/3)+1
-	for _, c := range slices.Sorted(slices.Values(candidates)) {
+	candidates = slices.Sorted(slices.Values(candidates))
+	best := closest(word, candidates, max(2, len(word)/3))
+	if i := slices.IndexFunc(candidates, func(c string) bool { return strings.HasPrefix(c, word) }); best == "" && i >= 0 && len(word) >= 3 {
+		return candidates[i]
+	}
+	return best
+}
+
+// closest is the first candidate with the fewest wrong characters; empty: all have more than most.
+func closest(word string, candidates []string, most int) (best string) {
+	distance := most + 1
+	for _, c := range candidates {
 		if d := Distance(word, c); d < distance {
 			best, distance = c, d
-		}
-	}
-	if best == "" && len(word) >= 3 {
-		for _, c := range slices.Sorted(slices.Values(candidates)) {
-			if strings.HasPrefix(c, word) {
-				return c
-			}
 		}
 	}
 	return best
@@ -174,14 +177,8 @@ func BuiltInTypes() ([]string, error) {
 
 // DidYouMean names the one of names that is most like name, up to a third of it; nothing if none is.
 func DidYouMean(name string, names []string) string {
-	best, distance := "", len(name)/3+1
-	for _, n := range names {
-		if d := Distance(name, n); d < distance {
-			best, distance = n, d
-		}
+	if best := closest(name, names, len(name)/3); best != "" {
+		return "did you mean " + best + "? "
 	}
-	if best == "" {
-		return ""
-	}
-	return "did you mean " + best + "? "
+	return ""
 }

@@ -115,10 +115,7 @@ func tables(ctx context.Context, o Options) ([]Change, error) {
 		role, what, _ := strings.Cut(l, ": ")
 		out = append(out, Change{Part: "postgres", Name: role, Action: "limit", Detail: what})
 	}
-	if !o.Execute {
-		return out, nil
-	}
-	if len(o.Passwords) == 0 {
+	if !o.Execute || len(o.Passwords) == 0 {
 		return out, nil
 	}
 	return out, postgres.SetPasswords(ctx, o.AdminURL.Reveal(), o.Passwords)

@@ -45,18 +45,10 @@ func keepSecrets(dir, adminURL string, execute bool) ([]Change, map[string]strin
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		out = append(out, Change{Part: "secrets", Name: name, Action: "write", Detail: dir})
 	}
-	if !execute || len(want) == 0 {
-		return out, passwords, nil
+	if execute && len(want) > 0 {
+		out, err = writeSecrets(dir, out, want)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("make the folder: %w", err)
-	}
-	for i, c := range out {
-		if err := writeSecret(filepath.Join(dir, c.Name), want[c.Name]); err != nil {
-			return out[:i], nil, err
-		}
-	}
-	return out, passwords, nil
+	return out, passwords, err
 }
 
 // planSecrets decides which files have to be written, given those that are there. Keys and passwords that are there stay; the URL
@@ -133,6 +125,19 @@ func readSecrets(dir string, names []string) (map[string][]byte, error) {
 		have[name] = b
 	}
 	return have, nil
+}
+
+// writeSecrets writes the files of changes in their order, and returns those that were written.
+func writeSecrets(dir string, changes []Change, texts map[string][]byte) ([]Change, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder: %w", err)
+	}
+	for i, c := range changes {
+		if err := writeSecret(filepath.Join(dir, c.Name), texts[c.Name]); err != nil {
+			return changes[:i], err
+		}
+	}
+	return changes, nil
 }
 
 // writeSecret replaces a file in one step, so that a reader sees the old text or the new one, with mode 0600.

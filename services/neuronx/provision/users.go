@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
@@ -62,18 +60,10 @@ func keepKafkaUsers(dir string, execute bool) ([]Change, map[string]app.Secret, 
 			changes = append(changes, Change{Part: "secrets", Name: name, Action: "write", Detail: dir})
 		}
 	}
-	if !execute || len(changes) == 0 {
-		return changes, out, nil
+	if execute && len(changes) > 0 {
+		changes, err = writeSecrets(dir, changes, write)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("make the folder: %w", err)
-	}
-	for i, c := range changes {
-		if err := writeSecret(filepath.Join(dir, c.Name), write[c.Name]); err != nil {
-			return changes[:i], nil, err
-		}
-	}
-	return changes, out, nil
+	return changes, out, err
 }
 
 // users makes the engine's users in Kafka and gives them their rights. Passwords are set at every run, as those of Postgres are.

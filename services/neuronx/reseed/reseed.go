@@ -331,10 +331,7 @@ type known struct {
 func (r *run) currentMoves(ctx context.Context) ([]known, error) {
 	rows, err := r.db.Query(ctx, `SELECT s.schema, coalesce(m.schema_id, s.schema_id) AS number FROM neuronx.schemas s
 		LEFT JOIN neuronx.schema_moves m USING (fingerprint) ORDER BY number`)
-	if err != nil {
-		return nil, fmt.Errorf("read the archive's schemas: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (known, error) {
+	return postgres.Collect(rows, err, "read the archive's schemas", func(row pgx.CollectableRow) (known, error) {
 		var text string
 		var k known
 		if err := row.Scan(&text, &k.then); err != nil {
@@ -344,8 +341,4 @@ func (r *run) currentMoves(ctx context.Context) ([]known, error) {
 		k.schema, err = avro.Parse([]byte(text))
 		return k, err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read the archive's schemas: %w", err)
-	}
-	return out, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 	"github.com/neuronx/engine/services/gohighlevel"
 	"github.com/neuronx/engine/services/rules"
@@ -255,12 +256,9 @@ func setAside(ctx context.Context, tx pgx.Tx, tenant string, archived int64, aga
 	}
 	rows, err := tx.Query(ctx, `SELECT effect_id FROM neuronx.effects WHERE tenant_id = $1 AND command_sequence > $2
 		AND effect_id NOT LIKE '%~lost-%'`, tenant, archived)
+	ids, err := postgres.Collect(rows, err, fmt.Sprintf("list effects of %s", tenant), pgx.RowTo[string])
 	if err != nil {
-		return 0, fmt.Errorf("list effects of %s: %w", tenant, err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return 0, fmt.Errorf("list effects of %s: %w", tenant, err)
+		return 0, err
 	}
 	for _, id := range ids {
 		aside := id + "~lost-" + mark[:8]

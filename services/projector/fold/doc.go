@@ -2,7 +2,7 @@
 //
 // A declaration (package projections) names a table, its key and, per event type, which columns an event touches and how its value
 // merges with the one that is there. Apply carries that out, and nothing else does; the projector applies it to rows that it loaded
-// from Postgres, Tables applies it to rows in memory, event by event. So a checker can recompute every table from the log alone and
+// from Postgres, Tables of package foldtest to rows in memory, event by event. So a checker can recompute every table from the log alone and
 // compare.
 //
 // # Order

@@ -33,7 +33,7 @@ type Letter struct {
 	Next     string    `json:"next_ref,omitempty"` // of refused_again
 }
 
-func letterOf(l *deadletter.Letter) Letter {
+func letterOf(l deadletter.Letter) Letter {
 	return Letter{l.Ref(), l.Tenant, l.Reason, l.Detail, l.EventID, l.Type, l.Recorded, l.State, l.Next}
 }
 
@@ -43,39 +43,17 @@ func List(ctx context.Context, env *operate.Env, f deadletter.Filter) ([]Letter,
 	if err != nil {
 		return nil, err
 	}
-	letters := make([]Letter, len(found))
-	for i := range found {
-		letters[i] = letterOf(&found[i])
-	}
-	return letters, nil
-}
-
-// Count is how many letters have one reason, tenant, type or state.
-type Count struct {
-	Name   string    `json:"name"`
-	Count  int64     `json:"count"`
-	Oldest time.Time `json:"oldest"`
-	Newest time.Time `json:"newest"`
+	return operate.Each(found, letterOf), nil
 }
 
 // CountBy counts the letters that a filter chooses by reason, tenant, type or state, most first.
-func CountBy(ctx context.Context, env *operate.Env, by string, f deadletter.Filter) ([]Count, error) {
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return nil, err
-	}
+func CountBy(ctx context.Context, env *operate.Env, by string, f deadletter.Filter) ([]deadletter.Count, error) {
 	if err := checkFilter(ctx, env, f); err != nil {
 		return nil, err
 	}
-	found, err := deadletter.Counts(ctx, pool, by, f)
-	if err != nil {
-		return nil, operate.Fail("count dead letters", err)
-	}
-	counts := make([]Count, len(found))
-	for i, n := range found {
-		counts[i] = Count(n)
-	}
-	return counts, nil
+	return operate.Ask(ctx, env, "count dead letters", func(pool *pgxpool.Pool) ([]deadletter.Count, error) {
+		return deadletter.Counts(ctx, pool, by, f)
+	})
 }
 
 // Further counts all letters that a filter chooses, when chosen of them reached its limit; else 0.
@@ -83,18 +61,11 @@ func Further(ctx context.Context, env *operate.Env, f deadletter.Filter, chosen 
 	if chosen < f.Limit {
 		return 0, nil
 	}
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return 0, err
-	}
-	counts, err := deadletter.Counts(ctx, pool, "state", f)
-	if err != nil {
-		return 0, operate.Fail("count dead letters", err)
-	}
+	counts, err := CountBy(ctx, env, "state", f)
 	for _, n := range counts {
 		all += n.Count
 	}
-	return all, nil
+	return all, err
 }
 
 // Choose returns the letters that are named, each once, and else those that the filter chooses.
@@ -114,18 +85,14 @@ func Choose(ctx context.Context, env *operate.Env, f deadletter.Filter, refs []s
 }
 
 func choose(ctx context.Context, env *operate.Env, f deadletter.Filter) ([]deadletter.Letter, error) {
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if err := checkFilter(ctx, env, f); err != nil {
 		return nil, err
 	}
-	found, err := deadletter.List(ctx, pool, f)
-	if err != nil {
-		return nil, operate.Fail("list dead letters", err)
-	}
-	return found, nil
+	return list(ctx, env, f)
+}
+
+func list(ctx context.Context, env *operate.Env, f deadletter.Filter) ([]deadletter.Letter, error) {
+	return operate.Ask(ctx, env, "list dead letters", func(pool *pgxpool.Pool) ([]deadletter.Letter, error) { return deadletter.List(ctx, pool, f) })
 }
 
 // checkFilter refuses a reason or a type that is not there, which would choose nothing for ever. What was refused may name a type that
@@ -167,7 +134,7 @@ func Get(ctx context.Context, env *operate.Env, ref string) (*deadletter.Letter,
 	l, err := deadletter.Load(ctx, pool, topic, partition, offset)
 	var r *event.Refusal
 	if errors.As(err, &r) && r.Code == event.CodeNotFound {
-		return nil, noLetter(ctx, pool, ref)
+		return nil, noLetter(ctx, env, ref)
 	}
 	if err != nil {
 		return nil, operate.Fail("look for the dead letter", err)
@@ -176,15 +143,12 @@ func Get(ctx context.Context, env *operate.Env, ref string) (*deadletter.Letter,
 }
 
 // noLetter is the error about a dead letter that is not there, with one that is like it.
-func noLetter(ctx context.Context, pool *pgxpool.Pool, ref string) error {
-	letters, err := deadletter.List(ctx, pool, deadletter.Filter{Limit: 1000})
+func noLetter(ctx context.Context, env *operate.Env, ref string) error {
+	letters, err := list(ctx, env, deadletter.Filter{Limit: 1000})
 	if err != nil {
-		return operate.Fail("list dead letters", err)
+		return err
 	}
-	refs := make([]string, len(letters))
-	for i := range letters {
-		refs[i] = letters[i].Ref()
-	}
+	refs := operate.Each(letters, func(l deadletter.Letter) string { return l.Ref() })
 	return operate.Unknown("dead letter", ref, refs, "`neuronx deadletter list --state all`")
 }
 
@@ -225,7 +189,7 @@ func Show(ctx context.Context, env *operate.Env, ref string, raw bool) (Shown, e
 	if err != nil {
 		return Shown{}, err
 	}
-	v := Shown{Letter: letterOf(l), Key: safetext.Text(string(l.Key)), Headers: map[string]string{}, Bytes: len(l.Value)}
+	v := Shown{Letter: letterOf(*l), Key: safetext.Text(string(l.Key)), Headers: map[string]string{}, Bytes: len(l.Value)}
 	for _, h := range l.Headers {
 		v.Headers[safetext.Text(h.Key)] = safetext.Text(string(h.Value))
 	}

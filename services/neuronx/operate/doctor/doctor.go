@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 )
@@ -66,43 +68,45 @@ const (
 )
 
 func (x *examination) checks(laptop bool, urls []string) []check {
+	kafkaConfig := func(context.Context) (kafka.Config, error) { return x.env.Kafka() }
+	adm := func(context.Context) (*admin.Client, error) { return x.env.Admin() }
 	return []check{
 		{"kafka", operate.EnvBrokers, "", one(x.checkKafka)},
-		{"kafka: who may write", operate.EnvBrokers, partKafka, one(x.checkAuthentication)},
-		{"kafka: disks", operate.EnvBrokers, partKafka, x.checkDisks},
-		{"topics and brokers", operate.EnvBrokers, partKafka, func(ctx context.Context) []Finding { return x.checkSafety(ctx, laptop) }},
-		{"consumer groups", operate.EnvBrokers, partKafka, x.checkGroups},
-		{"transactions", operate.EnvBrokers, partKafka, x.checkTransactions},
-		{"sequencer's state", operate.EnvBrokers, partKafka, x.checkState},
-		{"ingress", operate.EnvBrokers, partKafka, x.checkIngress},
+		{"kafka: who may write", operate.EnvBrokers, partKafka, with(kafkaConfig, func(_ context.Context, cfg kafka.Config) []Finding { return []Finding{authenticated(cfg.Security)} })},
+		{"kafka: disks", operate.EnvBrokers, partKafka, with(adm, checkDisks)},
+		{"topics and brokers", operate.EnvBrokers, partKafka, with(kafkaConfig, func(ctx context.Context, cfg kafka.Config) []Finding { return checkSafety(ctx, cfg, laptop) })},
+		{"consumer groups", operate.EnvBrokers, partKafka, with(adm, checkGroups)},
+		{"transactions", operate.EnvBrokers, partKafka, with(adm, checkTransactions)},
+		{"sequencer's state", operate.EnvBrokers, partKafka, with(kafkaConfig, x.checkState)},
+		{"ingress", operate.EnvBrokers, partKafka, with(adm, x.checkIngress)},
 		{"registry", operate.EnvRegistry, "", one(x.checkRegistry)},
 		{"postgres", operate.EnvPostgres, "", one(x.checkPostgres)},
 		{"postgres: writes", operate.EnvPostgres, partPostgres, one(x.checkWrites)},
-		{"postgres: durability", operate.EnvPostgres, partPostgres, x.sql(func(ctx context.Context, pool *pgxpool.Pool) []Finding { return checkDurability(ctx, pool, laptop) })},
-		{"postgres: walls", operate.EnvPostgres, partPostgres, x.sql(checkWalls)},
-		{"archive", operate.EnvPostgres, partPostgres, x.sql(checkArchive)},
-		{"tables against the log", operate.EnvPostgres, partPostgres, x.sql(checkForged)},
+		{"postgres: durability", operate.EnvPostgres, partPostgres, with(x.env.Pool, func(ctx context.Context, pool *pgxpool.Pool) []Finding { return checkDurability(ctx, pool, laptop) })},
+		{"postgres: walls", operate.EnvPostgres, partPostgres, with(x.env.Pool, checkWalls)},
+		{"archive", operate.EnvPostgres, partPostgres, with(x.env.Pool, checkArchive)},
+		{"tables against the log", operate.EnvPostgres, partPostgres, with(x.env.Pool, checkForged)},
 		{"outboxes against the log", operate.EnvPostgres, partBoth, x.checkOutboxNumbers},
-		{"rules", operate.EnvPostgres, partPostgres, x.sql(checkTripped)},
-		{"CRM connections", operate.EnvPostgres, partPostgres, x.sql(checkPaused)},
+		{"rules", operate.EnvPostgres, partPostgres, with(x.env.Pool, checkTripped)},
+		{"CRM connections", operate.EnvPostgres, partPostgres, with(x.env.Pool, checkPaused)},
 		{"migrations", operate.EnvAdmin, "", one(x.checkMigrations)},
-		{"consumers", operate.EnvPostgres, partBoth, x.sql(x.checkConsumers)},
-		{"stalled tenants", operate.EnvPostgres, partPostgres, x.sql(checkStalled)},
-		{"clock: postgres", operate.EnvPostgres, partPostgres, one(x.checkClock)},
+		{"consumers", operate.EnvPostgres, partBoth, with(x.env.Pool, x.checkConsumers)},
+		{"stalled tenants", operate.EnvPostgres, partPostgres, with(x.env.Pool, checkStalled)},
+		{"clock: postgres", operate.EnvPostgres, partPostgres, with(x.env.Pool, x.checkClock)},
 		{"signing keys", operate.EnvKeys, "", one(x.checkKeys)},
 		{"http", operate.EnvHTTP, "", one(x.checkHTTP)},
 		{"processes", "", "", func(ctx context.Context) []Finding { return x.checkProcesses(ctx, urls) }},
 	}
 }
 
-// sql gives a check the connections to Postgres.
-func (x *examination) sql(check func(context.Context, *pgxpool.Pool) []Finding) func(context.Context) []Finding {
+// with gives a check the connection that it asks.
+func with[T any](connect func(context.Context) (T, error), check func(context.Context, T) []Finding) func(context.Context) []Finding {
 	return func(ctx context.Context) []Finding {
-		pool, err := x.env.Pool(ctx)
+		conn, err := connect(ctx)
 		if err != nil {
 			return []Finding{fail(err, "")}
 		}
-		return check(ctx, pool)
+		return check(ctx, conn)
 	}
 }
 
@@ -143,6 +147,14 @@ func (x *examination) examine(ctx context.Context, checks []check) []Finding {
 				away[partBoth] = away[partPostgres]
 			}
 		}
+	}
+	return found
+}
+
+// orOK are the findings, or one that says that there are none.
+func orOK(found []Finding, detail string) []Finding {
+	if len(found) == 0 {
+		return []Finding{{Result: OK, Detail: detail}}
 	}
 	return found
 }

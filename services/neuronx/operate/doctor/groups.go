@@ -15,11 +15,7 @@ import (
 
 // checkGroups names offsets that have no effect: of groups that are like the engine's and are none of them, and of topics that a group does
 // not read. Kafka's tools make such groups and offsets of a typing error, and say that it was done.
-func (x *examination) checkGroups(ctx context.Context) []Finding {
-	adm, err := x.env.Admin()
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkGroups(ctx context.Context, adm *admin.Client) []Finding {
 	groups, err := adm.ListGroups(ctx)
 	if err != nil {
 		return []Finding{unseen(err, "the ACL Describe on groups")}
@@ -56,10 +52,7 @@ func (x *examination) checkGroups(ctx context.Context) []Finding {
 				Next: fmt.Sprintf("%sit reads %s; kafka-consumer-groups.sh --delete-offsets --group %s --topic %s", operate.DidYouMean(t, reads), strings.Join(reads, " and "), g, t)})
 		}
 	}
-	if len(out) == 0 {
-		out = append(out, Finding{Result: OK, Detail: "offsets are of the engine's groups and of topics that they read"})
-	}
-	return out
+	return orOK(out, "offsets are of the engine's groups and of topics that they read")
 }
 
 // foreignMembers names the members of a group that are none of the engine's. It is pure.

@@ -17,11 +17,7 @@ const waitsLong = 30 * time.Second
 
 // checkIngress tells partitions of ingress in which committed records have waited for their verdict for long: something holds the
 // sequencer up there, and every tenant of the partition waits behind it. The broker's append time counts.
-func (x *examination) checkIngress(ctx context.Context) []Finding {
-	adm, err := x.env.Admin()
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func (x *examination) checkIngress(ctx context.Context, adm *admin.Client) []Finding {
 	young, err := adm.OffsetsAfter(ctx, x.env.Now().Add(-waitsLong), kafka.TopicIngress)
 	if err != nil {
 		return []Finding{unseen(err, "the ACL Describe on "+kafka.TopicIngress)}
@@ -55,8 +51,5 @@ func (x *examination) checkIngress(ctx context.Context) []Finding {
 		}
 	}
 	slices.SortFunc(out, func(a, b Finding) int { return cmp.Compare(a.Detail, b.Detail) })
-	if len(out) == 0 {
-		out = append(out, Finding{Result: OK, Detail: fmt.Sprintf("no record of %s has waited for its verdict for more than %s", operate.Plural(len(stable), "partition"), waitsLong)})
-	}
-	return out
+	return orOK(out, fmt.Sprintf("no record of %s has waited for its verdict for more than %s", operate.Plural(len(stable), "partition"), waitsLong))
 }

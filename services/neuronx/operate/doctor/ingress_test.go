@@ -16,9 +16,14 @@ func TestDoctor_TellsRecordsThatHaveWaitedLongForTheirVerdict(t *testing.T) {
 	broker := kafkatest.Start(t)
 	env := map[string]string{operate.EnvBrokers: strings.Join(broker.Brokers, ",")}
 	x := session(env)
+	adm, err := admin.New(broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer adm.Close()
 	says := func(result string, words ...string) {
 		t.Helper()
-		found := x.checkIngress(t.Context())
+		found := x.checkIngress(t.Context(), adm)
 		if len(found) != 1 || found[0].Result != result {
 			t.Fatalf("%+v, want %s", found, result)
 		}
@@ -36,12 +41,6 @@ func TestDoctor_TellsRecordsThatHaveWaitedLongForTheirVerdict(t *testing.T) {
 	says(OK) // they have just come
 	x.env.Now = func() time.Time { return time.Now().Add(time.Minute) }
 	says(Failed, "3 records have waited", "from offset 0 on")
-
-	adm, err := admin.New(broker)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer adm.Close()
 	judged := func(offset int64) {
 		t.Helper()
 		if err := adm.Commit(t.Context(), kafka.GroupSequencer, map[kafka.TopicPartition]kafka.Committed{{Topic: kafka.TopicIngress, Partition: partition}: {Offset: offset}}); err != nil {

@@ -41,15 +41,7 @@ func unseen(err error, right string) Finding {
 // openLog says what a Kafka without authentication means.
 const openLog = "Kafka has no authentication: anyone who reaches it can write the log"
 
-// checkAuthentication judges the configuration with which the services and this tool reach Kafka.
-func (x *examination) checkAuthentication(context.Context) Finding {
-	cfg, err := x.env.Kafka()
-	if err != nil {
-		return fail(err, "")
-	}
-	return authenticated(cfg.Security)
-}
-
+// authenticated judges the configuration with which the services and this tool reach Kafka.
 func authenticated(k app.KafkaSecurity) Finding {
 	switch {
 	case k.Username == "" && k.CertFile == "":
@@ -61,11 +53,7 @@ func authenticated(k app.KafkaSecurity) Finding {
 }
 
 // checkDisks tells brokers whose disk is full or broken.
-func (x *examination) checkDisks(ctx context.Context) []Finding {
-	adm, err := x.env.Admin()
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkDisks(ctx context.Context, adm *admin.Client) []Finding {
 	disks, err := adm.Disks(ctx)
 	if err != nil {
 		return []Finding{unseen(err, "the ACL Describe on the cluster")}
@@ -184,10 +172,7 @@ func (x *examination) checkConsumers(ctx context.Context, pool *pgxpool.Pool) []
 			out = append(out, *f)
 		}
 	}
-	if len(out) == 0 {
-		out = append(out, Finding{Result: OK, Detail: "every group has read what there is, or moves"})
-	}
-	return out
+	return orOK(out, "every group has read what there is, or moves")
 }
 
 // moves judges one group; nil is fine. It is pure.

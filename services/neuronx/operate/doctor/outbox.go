@@ -61,8 +61,5 @@ func aheadOfLog(given []outbox.Number, has map[string]map[string]int64) (out []F
 		out = append(out, Finding{Result: Failed, Detail: fmt.Sprintf("%s, %s gave out numbers up to %d, the sequencer has %d, and no row waits: rows were taken away, or the number was raised", g.Tenant, g.Deriver, g.Last, n),
 			Next: fmt.Sprintf("neuronx outbox mend %s --deriver %s", g.Tenant, g.Deriver)})
 	}
-	if len(out) == 0 {
-		out = append(out, Finding{Result: OK, Detail: "the sequencer has what outboxes without rows gave out"})
-	}
-	return out
+	return orOK(out, "the sequencer has what outboxes without rows gave out")
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
@@ -104,17 +105,13 @@ func (x *examination) checkMigrations(ctx context.Context) Finding {
 
 // checkClock compares clocks: keys, expiry and the 24 hours of the key window go
 // by them. Half of the round trip is taken off.
-func (x *examination) checkClock(ctx context.Context) Finding {
-	pool, err := x.env.Pool(ctx)
-	if err != nil {
-		return fail(err, "")
-	}
+func (x *examination) checkClock(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	before := x.env.Now()
 	var there time.Time
 	if err := pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&there); err != nil {
-		return fail(err, "")
+		return []Finding{fail(err, "")}
 	}
-	return skew(there.Sub(before.Add(x.env.Now().Sub(before) / 2)))
+	return []Finding{skew(there.Sub(before.Add(x.env.Now().Sub(before) / 2)))}
 }
 
 func skew(d time.Duration) Finding {

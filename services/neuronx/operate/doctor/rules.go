@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 )
 
@@ -19,12 +20,9 @@ func checkTripped(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	if len(found) == 0 {
 		return []Finding{{Result: OK, Detail: "none off, none cut, none failing"}}
 	}
-	var out []Finding
-	for _, r := range found {
-		f := Finding{Result: Warn, Detail: fmt.Sprintf("%s of %s: %s%s", r.Rule, r.Tenant, r.What(), r.Further("; ")), Next: r.Next()}
-		out = append(out, f)
-	}
-	return out
+	return operate.Each(found, func(r status.RuleTrouble) Finding {
+		return Finding{Result: Warn, Detail: fmt.Sprintf("%s of %s: %s%s", r.Rule, r.Tenant, r.What(), r.Further("; ")), Next: r.Next()}
+	})
 }
 
 // checkPaused finds tenants whose effects wait because their CRM connection is refused.
@@ -36,10 +34,9 @@ func checkPaused(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	if len(paused) == 0 {
 		return []Finding{{Result: OK, Detail: "none refused"}}
 	}
-	out := make([]Finding, len(paused))
-	for i, p := range paused {
-		out[i] = Finding{Result: Failed, Detail: status.PausedWhat(p), Next: status.PausedNext(p)}
-	}
+	out := operate.Each(paused, func(p ledger.Paused) Finding {
+		return Finding{Result: Failed, Detail: status.PausedWhat(p), Next: status.PausedNext(p)}
+	})
 	if len(paused) == status.MaxPaused {
 		out = append(out, Finding{Result: Warn, Detail: fmt.Sprintf("only the first %d are named, there may be more", status.MaxPaused),
 			Next: "neuronx_crm_paused_tenants counts them all"})

@@ -21,11 +21,7 @@ func one(check func(context.Context) Finding) func(context.Context) []Finding {
 }
 
 // checkSafety names every setting of topics and brokers under which data is lost.
-func (x *examination) checkSafety(ctx context.Context, laptop bool) []Finding {
-	cfg, err := x.env.Kafka()
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func checkSafety(ctx context.Context, cfg kafka.Config, laptop bool) []Finding {
 	found, err := topology.Findings(ctx, cfg, laptop, true)
 	topicsSeen := err == nil
 	if kafka.Unauthorized(err) { // of the topics, or only of the brokers' own settings?
@@ -109,10 +105,7 @@ func durable(have map[string]string, laptop bool) []Finding {
 		}
 		out = append(out, f)
 	}
-	if len(out) == 0 {
-		out = append(out, Finding{Result: OK, Detail: "fsync, synchronous_commit and full_page_writes are on"})
-	}
-	return out
+	return orOK(out, "fsync, synchronous_commit and full_page_writes are on")
 }
 
 // wall is one breach of what keeps tenants apart.
@@ -131,10 +124,10 @@ const wallQuery = `SELECT 'security is not forced on', n.nspname || '.' || r.rel
 // checkWalls looks whether tenants are kept apart by Postgres itself.
 func checkWalls(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	rows, err := pool.Query(ctx, wallQuery, postgres.Roles(), postgres.RoleOwner)
-	if err != nil {
-		return []Finding{fail(err, "")}
+	var broken []wall
+	if err == nil {
+		broken, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (w wall, err error) { return w, r.Scan(&w.what, &w.name) })
 	}
-	broken, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (w wall, err error) { return w, r.Scan(&w.what, &w.name) })
 	if err != nil {
 		return []Finding{fail(err, "")}
 	}
@@ -143,8 +136,5 @@ func checkWalls(ctx context.Context, pool *pgxpool.Pool) []Finding {
 		out = append(out, Finding{Result: Failed, Detail: w.what + " " + w.name,
 			Next: "as the database's owner take it back; `neuronx provision --execute` makes missing roles"})
 	}
-	if len(out) == 0 {
-		out = append(out, Finding{Result: OK, Detail: "security is forced on every table, and no service's role stands above it"})
-	}
-	return out
+	return orOK(out, "security is forced on every table, and no service's role stands above it")
 }

@@ -29,8 +29,5 @@ func checkStalled(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	if more := all - len(found); more > 0 {
 		found = append(found, Finding{Result: Failed, Detail: fmt.Sprintf("%d more stalled places", more), Next: "neuronx stalled list"})
 	}
-	if len(found) == 0 {
-		found = append(found, Finding{Result: OK, Detail: "none"})
-	}
-	return found
+	return orOK(found, "none")
 }

@@ -15,13 +15,10 @@ import (
 const stateBudget = 5 * time.Second
 
 // checkState looks for records in neuronx.sequencer.state that somebody else wrote.
-func (x *examination) checkState(ctx context.Context) []Finding {
-	cfg, err := x.env.Kafka()
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
+func (x *examination) checkState(ctx context.Context, cfg kafka.Config) []Finding {
 	var keys *event.Keyring // without them seals are not looked at
 	if path := x.env.Value(operate.EnvKeys); path != "" {
+		var err error
 		if keys, err = event.LoadKeyring(path); err != nil {
 			return []Finding{fail(err, "")}
 		}

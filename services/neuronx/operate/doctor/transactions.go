@@ -12,16 +12,7 @@ import (
 )
 
 // checkTransactions names what holds up readers for good.
-func (x *examination) checkTransactions(ctx context.Context) []Finding {
-	cfg, err := x.env.Kafka()
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
-	adm, err := admin.New(cfg)
-	if err != nil {
-		return []Finding{fail(err, "")}
-	}
-	defer adm.Close()
+func checkTransactions(ctx context.Context, adm *admin.Client) []Finding {
 	found, looked, err := operate.HangingTxns(ctx, adm)
 	if err != nil {
 		return []Finding{unseen(err, rightsToSeeTxns)}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
@@ -39,13 +40,9 @@ const (
 
 // List returns the effects that a filter chooses.
 func List(ctx context.Context, env *operate.Env, f ledger.Filter) ([]Effect, error) {
-	pool, err := env.Pool(ctx)
+	found, err := operate.Ask(ctx, env, "list effects", func(pool *pgxpool.Pool) ([]ledger.Effect, error) { return ledger.List(ctx, pool, f) })
 	if err != nil {
 		return nil, err
-	}
-	found, err := ledger.List(ctx, pool, f)
-	if err != nil {
-		return nil, operate.Fail("list effects", err)
 	}
 	effects := make([]Effect, len(found))
 	for i, e := range found {
@@ -119,9 +116,6 @@ func noEffect(ctx context.Context, env *operate.Env, tenant, id string) error {
 	if err != nil {
 		return err
 	}
-	ids := make([]string, len(found))
-	for i, e := range found {
-		ids[i] = e.ID
-	}
+	ids := operate.Each(found, func(e Effect) string { return e.ID })
 	return operate.Unknown("effect of "+tenant, id, ids, "`neuronx effects list --tenant "+tenant+"`")
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
@@ -23,27 +24,27 @@ type Traced struct {
 // Trace returns an event by its id, or all events about a subject such as lead/42, with everything that caused them up to each root and
 // everything that came of these, each below its cause. more reports that there are further ones than MaxTraced.
 func Trace(ctx context.Context, env *operate.Env, tenant, what string) (events []Traced, more bool, err error) {
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return nil, false, err
-	}
 	subject := ""
 	if strings.Contains(what, "/") { // an id has none
 		subject = what
 	}
-	sequences, err := archive.Trace(ctx, pool, tenant, what, subject, MaxTraced+1)
+	sequences, err := operate.Ask(ctx, env, "trace the event", func(pool *pgxpool.Pool) ([]int64, error) {
+		return archive.Trace(ctx, pool, tenant, what, subject, MaxTraced+1)
+	})
 	if err != nil {
-		return nil, false, operate.Fail("trace the event", err)
+		return nil, false, err
 	}
-	found, err := archive.RowsBySequence(ctx, pool, tenant, sequences...)
+	found, err := ask(ctx, env, func(pool *pgxpool.Pool) ([]archive.Row, error) {
+		return archive.RowsBySequence(ctx, pool, tenant, sequences...)
+	})
 	switch {
 	case err != nil:
-		return nil, false, operate.Fail("read the archive", err)
+		return nil, false, err
 	case len(found) > 0:
 	case subject != "":
-		return nil, false, knownSubject(ctx, pool, tenant, subject)
+		return nil, false, knownSubject(ctx, env, tenant, subject)
 	default:
-		return nil, false, noEvent(ctx, pool, tenant, what)
+		return nil, false, noEvent(ctx, env, tenant, what)
 	}
 	return tree(ofArchive(found[:min(len(found), MaxTraced)])), len(found) > MaxTraced, nil
 }

@@ -26,15 +26,10 @@ func awaitArchive(ctx context.Context, env *operate.Env) error {
 	if _, err := env.Need(operate.EnvBrokers, "Kafka, which tells whether the archive is complete,"); err != nil {
 		return err
 	}
-	cfg, err := env.Kafka()
+	adm, err := env.Admin()
 	if err != nil {
 		return err
 	}
-	adm, err := admin.New(cfg)
-	if err != nil {
-		return operate.Fail("connect to Kafka", err)
-	}
-	defer adm.Close()
 	ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents)
 	if err != nil {
 		return operate.Fail("ask Kafka how long the log is", err)
@@ -48,7 +43,7 @@ func awaitArchive(ctx context.Context, env *operate.Env) error {
 		if err != nil {
 			return operate.Fail("ask Kafka how far the archive is", err)
 		}
-		lag := behind(starts, ends, done)
+		lag := operate.Behind(starts, ends, done)
 		if lag == 0 {
 			return nil
 		}
@@ -67,18 +62,6 @@ func awaitArchive(ctx context.Context, env *operate.Env) error {
 		case <-timer.C:
 		}
 	}
-}
-
-// behind counts the records between the starts and the ends that a group has not consumed.
-func behind(starts, ends map[kafka.TopicPartition]int64, done map[kafka.TopicPartition]kafka.Committed) (lag int64) {
-	for tp, end := range ends {
-		from := starts[tp]
-		if at := done[tp]; at.Present {
-			from = max(from, at.Offset)
-		}
-		lag += max(0, end-from)
-	}
-	return lag
 }
 
 // held asks the archive for imports. It hands on one row at a time: the data of a batch may be large.

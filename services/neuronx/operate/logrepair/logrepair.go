@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/app"
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/hanging"
 	"github.com/neuronx/engine/pkg/postgres"
@@ -37,12 +36,8 @@ func Reseed(ctx context.Context, env *operate.Env, o reseed.Options) (*reseed.Re
 	if o.Registry, err = env.Registry(); err != nil {
 		return nil, err
 	}
-	path, err := env.Need(operate.EnvKeys, "the engine's signing key")
-	if err != nil {
+	if o.Keys, err = env.Keys(); err != nil {
 		return nil, err
-	}
-	if o.Keys, err = event.LoadKeyring(path); err != nil {
-		return nil, operate.Fail("read the signing keys", err)
 	}
 	report, err := reseed.Run(ctx, o)
 	var refused *reseed.Refused

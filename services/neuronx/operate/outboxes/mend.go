@@ -33,13 +33,9 @@ type Report struct {
 // Mend finds the numbers that a deriver's outbox lacks for a tenant, and jumps in them; with execute it puts placeholders under the former and
 // closes the latter. It connects as operate.EnvAdmin, a role that may write every outbox.
 func Mend(ctx context.Context, env *operate.Env, tenant, deriver string, execute bool) (Report, error) {
-	path, err := env.Need(operate.EnvKeys, "the engine's signing key")
+	keys, err := env.Keys()
 	if err != nil {
 		return Report{}, err
-	}
-	keys, err := event.LoadKeyring(path)
-	if err != nil {
-		return Report{}, operate.Fail("read the signing keys", err)
 	}
 	cfg, err := env.Kafka()
 	if err != nil {

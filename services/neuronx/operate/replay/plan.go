@@ -66,11 +66,7 @@ func readBy(group string, topics []string) error {
 // ofItsTopics are the rows of topics that the group reads. A file must name no other; --all-topics leaves them out and says so.
 func ofItsTopics(env *operate.Env, spec reset.Spec, rows []reset.Row) ([]reset.Row, error) {
 	if !spec.AllTopics {
-		topics := make([]string, len(rows))
-		for i, r := range rows {
-			topics[i] = r.Topic
-		}
-		return rows, readBy(spec.Group, topics)
+		return rows, readBy(spec.Group, operate.Each(rows, func(r reset.Row) string { return r.Topic }))
 	}
 	reads, _ := kafka.TopicsOf(spec.Group)
 	return slices.DeleteFunc(rows, func(r reset.Row) bool {

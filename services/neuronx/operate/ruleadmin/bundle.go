@@ -80,15 +80,12 @@ func Show(ctx context.Context, env *operate.Env, tenant string, version int64, o
 		return Shown{}, operate.Fail("show the rules", nil).Because("%s never published rules", tenant).Hint("neuronx rules publish <folder> --tenant %s", tenant)
 	}
 	shown := Shown{Bundle: b, Texts: []Text{}}
-	shown.Tripped = []string{}
 	off, err := tripped(ctx, env, tenant)
 	if err != nil {
 		return Shown{}, err
 	}
-	for _, t := range off {
-		shown.Tripped = append(shown.Tripped, t.Rule)
-	}
-	names := ruleNames(files)
+	shown.Tripped = operate.Each(off, func(t Tripped) string { return t.Rule })
+	names := operate.Each(files, ruleset.RuleName)
 	for i, f := range files {
 		if len(only) > 0 && !slices.Contains(only, names[i]) {
 			continue
@@ -112,21 +109,13 @@ func Show(ctx context.Context, env *operate.Env, tenant string, version int64, o
 	return Shown{}, e.Hint("it has %s", strings.Join(names, ", "))
 }
 
-func ruleNames(files []ruleset.File) []string {
-	names := make([]string, len(files))
-	for i, f := range files {
-		names[i] = ruleset.RuleName(f)
-	}
-	return names
-}
-
 // checkRule refuses a rule that the tenant's rules in force do not have.
 func checkRule(ctx context.Context, env *operate.Env, tenant, rule string) error {
 	files, b, err := load(ctx, env, tenant, 0)
 	if err != nil {
 		return err
 	}
-	names := ruleNames(files)
+	names := operate.Each(files, ruleset.RuleName)
 	if slices.Contains(names, rule) {
 		return nil
 	}

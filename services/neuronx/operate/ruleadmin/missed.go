@@ -16,6 +16,7 @@ import (
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/rules"
+	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
 // Missed is what a rule missed, and what running it over that would give (Foresee) or gave (Execute).
@@ -68,7 +69,7 @@ func PlanRerun(ctx context.Context, env *operate.Env, tenant, since, only string
 		return nil, err
 	}
 	r := &Rerun{Tenant: tenant, From: from, Version: inForce.Version}
-	if r.Rules, err = missed(ctx, env, tenant, only, from, ruleNames(files)); err != nil {
+	if r.Rules, err = missed(ctx, env, tenant, only, from, operate.Each(files, ruleset.RuleName)); err != nil {
 		return nil, err
 	}
 	if len(r.Rules) == 0 && only != "" {

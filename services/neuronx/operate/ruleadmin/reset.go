@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
@@ -73,13 +74,11 @@ func missedInWords(ctx context.Context, env *operate.Env, tenant, rule string) (
 	if err != nil {
 		return "", err
 	}
-	pool, err := env.Pool(ctx)
+	n, err := operate.Ask(ctx, env, what, func(pool *pgxpool.Pool) (int64, error) {
+		return archive.CountOf(ctx, pool, tenant, since, r.On...)
+	})
 	if err != nil {
 		return "", err
-	}
-	n, err := archive.CountOf(ctx, pool, tenant, since, r.On...)
-	if err != nil {
-		return "", operate.Fail(what, err)
 	}
 	return fmt.Sprintf("at most %s of %s after sequence %d, which are not on record and can't be run over", operate.Plural(int(n), "event"), strings.Join(r.On, ", "), since), nil
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/services/neuronx/operate"
@@ -34,18 +32,14 @@ func WouldSkip(ctx context.Context, env *operate.Env, s Skipping) ([]At, error) 
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	pool, err := env.Pool(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.find(ctx, pool)
+	rows, err := s.find(ctx, env)
 	if err != nil {
 		return nil, err
 	}
 	if s.Sequence > 0 { // the others would not be skipped
 		rows = slices.DeleteFunc(rows, func(r consumer.Row) bool { return r.Sequence+1 != s.Sequence })
 	}
-	return atsOf(rows), nil
+	return operate.Each(rows, atOf), nil
 }
 
 // Skip passes over the event for good, records that who did, and waits for what becomes of each row, until ctx ends.
@@ -60,7 +54,7 @@ func Skip(ctx context.Context, env *operate.Env, who operate.Principal, s Skippi
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.find(ctx, pool); err != nil {
+	if _, err := s.find(ctx, env); err != nil {
 		return nil, err
 	}
 	pub, err := env.Publisher()
@@ -87,8 +81,8 @@ func Skip(ctx context.Context, env *operate.Env, who operate.Principal, s Skippi
 }
 
 // find lists the stalled rows among which the event is skipped. That there are none, or none at the event, is an error.
-func (s *Skipping) find(ctx context.Context, pool *pgxpool.Pool) ([]consumer.Row, error) {
-	rows, err := s.Place.find(ctx, pool)
+func (s *Skipping) find(ctx context.Context, env *operate.Env) ([]consumer.Row, error) {
+	rows, err := s.Place.find(ctx, env)
 	if err != nil {
 		return nil, err
 	}

@@ -81,25 +81,13 @@ func atOf(r consumer.Row) At {
 		Sequence: strconv.FormatInt(r.Sequence+1, 10), Reason: r.Reason}
 }
 
-func atsOf(rows []consumer.Row) []At {
-	out := make([]At, len(rows))
-	for i, r := range rows {
-		out[i] = atOf(r)
-	}
-	return out
-}
-
 // List lists the tenants that are stalled at a place.
 func List(ctx context.Context, env *operate.Env, p Place) ([]At, error) {
-	pool, err := env.Pool(ctx)
+	rows, err := p.find(ctx, env)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := p.find(ctx, pool)
-	if err != nil {
-		return nil, err
-	}
-	return atsOf(rows), nil
+	return operate.Each(rows, atOf), nil
 }
 
 // WouldRetry lists what Retry would let go on; that there is nothing is an error.
@@ -118,14 +106,11 @@ func Retry(ctx context.Context, env *operate.Env, p Place) ([]Resumed, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := p.find(ctx, pool)
+	rows, err := p.find(ctx, env)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, r := range rows {
-		names = append(names, r.Consumer)
-	}
+	names := operate.Each(rows, func(r consumer.Row) string { return r.Consumer })
 	slices.Sort(names)
 	var done []consumer.Row
 	for _, name := range slices.Compact(names) {
@@ -142,16 +127,18 @@ func Retry(ctx context.Context, env *operate.Env, p Place) ([]Resumed, error) {
 }
 
 // find lists the stalled rows of a place.
-func (p *Place) find(ctx context.Context, pool *pgxpool.Pool) ([]consumer.Row, error) {
+func (p *Place) find(ctx context.Context, env *operate.Env) ([]consumer.Row, error) {
 	names, err := p.rowNames()
 	if err != nil {
 		return nil, err
 	}
 	var all []consumer.Row
 	for _, name := range names {
-		rows, err := consumer.Rows(ctx, pool, name, p.Tenant, consumer.Stalled)
+		rows, err := operate.Ask(ctx, env, "list stalled tenants", func(pool *pgxpool.Pool) ([]consumer.Row, error) {
+			return consumer.Rows(ctx, pool, name, p.Tenant, consumer.Stalled)
+		})
 		if err != nil {
-			return nil, operate.Fail("list stalled tenants", err)
+			return nil, err
 		}
 		all = append(all, rows...)
 	}

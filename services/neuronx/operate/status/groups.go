@@ -50,8 +50,7 @@ func Ping(ctx context.Context, adm *admin.Client) error {
 	return adm.Ping(ctx)
 }
 
-// Lag is the records between a group's offsets and the ends of the
-// partitions it reads. A partition without a commit counts in full.
+// Lag is the records between a group's offsets and the ends of the partitions it reads.
 func Lag(ctx context.Context, adm *admin.Client, group string) (int64, error) {
 	topic := kafka.TopicEvents
 	if group == kafka.GroupSequencer {
@@ -69,13 +68,5 @@ func Lag(ctx context.Context, adm *admin.Client, group string) (int64, error) {
 	if err != nil {
 		return -1, err
 	}
-	var lag int64
-	for tp, end := range ends {
-		from := starts[tp]
-		if at, ok := committed[tp]; ok && at.Present {
-			from = max(from, at.Offset)
-		}
-		lag += max(0, end-from)
-	}
-	return lag, nil
+	return operate.Behind(starts, ends, committed), nil
 }

@@ -201,11 +201,9 @@ func readStalled(ctx context.Context, pool *pgxpool.Pool) ([]Stalled, error) {
 		return nil, err
 	}
 	slices.SortStableFunc(rows, func(a, b consumer.Row) int { return strings.Compare(a.Consumer, b.Consumer) })
-	out := make([]Stalled, len(rows))
-	for i, r := range rows {
-		out[i] = Stalled{r.Consumer, r.Generation, r.TenantID, r.Sequence + 1, r.Reason}
-	}
-	return out, nil
+	return operate.Each(rows, func(r consumer.Row) Stalled {
+		return Stalled{r.Consumer, r.Generation, r.TenantID, r.Sequence + 1, r.Reason}
+	}), nil
 }
 
 func readOutboxes(ctx context.Context, pool *pgxpool.Pool) ([]Outbox, error) {
@@ -213,11 +211,7 @@ func readOutboxes(ctx context.Context, pool *pgxpool.Pool) ([]Outbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Outbox, len(waiting))
-	for i, w := range waiting {
-		out[i] = Outbox(w)
-	}
-	return out, nil
+	return operate.Each(waiting, func(w outbox.Waiting) Outbox { return Outbox(w) }), nil
 }
 
 func counts(ctx context.Context, pool *pgxpool.Pool, sql string) (map[string]int64, error) {

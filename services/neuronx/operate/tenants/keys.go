@@ -51,10 +51,7 @@ func IssueKey(ctx context.Context, env *operate.Env, who operate.Principal, id s
 	if err != nil {
 		return key, operate.Fail("make a key", err)
 	}
-	list := make([]any, len(scopes))
-	for i, s := range scopes {
-		list[i] = s
-	}
+	list := operate.Each(scopes, func(s string) any { return s })
 	data := map[string]any{"key_id": key.ID, "secret_sha256": key.HashHex(), "scopes": list, "label": operate.OrNil(label), "expires_at": nil}
 	if expires > 0 {
 		data["expires_at"] = env.Now().Add(expires).UTC().Truncate(time.Microsecond)

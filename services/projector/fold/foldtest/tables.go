@@ -1,4 +1,6 @@
-package fold
+// Package foldtest folds a log into the tables of all projections the plain way, one event, one row, in memory: what tests compare the
+// projector's batches and the checker's models with.
+package foldtest
 
 import (
 	"fmt"
@@ -7,6 +9,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/zone"
+	"github.com/neuronx/engine/services/projector/fold"
 )
 
 // Decode reads the fields of an event. *consumer.Decoder does it by the registry.
@@ -14,10 +17,10 @@ type Decode func(r *event.Recorded) (map[string]any, error)
 
 // Tables folds events, those of each tenant in the order of their sequences, into every table, the plain way: one event, one row, in
 // memory. It returns rows by "<schema>.<table>" and, within it, by tenant and key ("<tenant>/<KeyID>").
-func Tables(specs []*Spec, events []event.Recorded, decode Decode) (map[string]map[string]Row, error) {
-	f := folding{specs: specs, out: make(map[string]map[string]Row, len(specs)), zones: map[string]*time.Location{}}
+func Tables(specs []*fold.Spec, events []event.Recorded, decode Decode) (map[string]map[string]fold.Row, error) {
+	f := folding{specs: specs, out: make(map[string]map[string]fold.Row, len(specs)), zones: map[string]*time.Location{}}
 	for _, s := range specs {
-		f.out[s.Schema+"."+s.Table] = map[string]Row{}
+		f.out[s.Schema+"."+s.Table] = map[string]fold.Row{}
 	}
 	for i := range events {
 		if err := f.apply(&events[i], decode); err != nil {
@@ -28,8 +31,8 @@ func Tables(specs []*Spec, events []event.Recorded, decode Decode) (map[string]m
 }
 
 type folding struct {
-	specs []*Spec
-	out   map[string]map[string]Row
+	specs []*fold.Spec
+	out   map[string]map[string]fold.Row
 	zones map[string]*time.Location
 }
 
@@ -62,7 +65,7 @@ func (f *folding) apply(r *event.Recorded, decode Decode) error {
 		}
 		rows[id] = row
 	}
-	if name, ok := ZoneOf(data); ok && r.Type == TypeZoneSet {
+	if name, ok := fold.ZoneOf(data); ok && r.Type == fold.TypeZoneSet {
 		return f.recount(r.TenantID, name, r.Sequence)
 	}
 	return nil
@@ -75,7 +78,7 @@ func (f *folding) zone(tenant string) *time.Location {
 	return time.UTC
 }
 
-func (f *folding) count(of *Spec, old, now Row, tenant string, sequence int64) error {
+func (f *folding) count(of *fold.Spec, old, now fold.Row, tenant string, sequence int64) error {
 	for _, s := range f.specs {
 		rows := f.out[s.Schema+"."+s.Table]
 		for _, c := range s.Changes(of, old, now, f.zone(tenant)) {
