@@ -98,6 +98,12 @@ func (a *admitting) take(ctx context.Context, r *kafka.Record) error {
 	kafkatest.Produce(a.t, a.broker, kafka.RecordedToRecord(&event.Recorded{
 		Event:    event.Event{TenantID: tenant, ID: header("ce_id"), Source: header("ce_source"), Type: header("ce_type"), Subject: header("ce_subject"), Time: at, Value: r.Value},
 		Sequence: n, Position: event.PositionAt(at.UnixMilli()) + n, RecordedTime: at, LogID: "11111111-1111-4111-8111-111111111111"}))
+	if header("ce_type") == "rules.published" && tenant == "acme" { // the rules of beta are refused
+		if _, err := a.root.Exec(ctx, `INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_at) VALUES ($1, $2, $3, 2, 'h2', 4, '[]', now())`,
+			tenant, n, header("ce_id")); err != nil {
+			return err
+		}
+	}
 	for _, sql := range []string{
 		`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence) VALUES ('neuronx.projector.control', 1, $1, 0, 0) ON CONFLICT DO NOTHING`,
 		`INSERT INTO projection.active (tenant_id, feed, generation) VALUES ($1, 'control', 1) ON CONFLICT DO NOTHING`,
@@ -219,5 +225,97 @@ func issued(t *testing.T, env map[string]string, published func() []string) {
 	}
 	if code, out, errs := try(t, env, "key", "issue", "--tenant", "acme", "-q", "--execute"); code != exitOK || strings.Count(out, "\n") != 1 || errs != "" || !strings.Contains(published()[before+1], `"expires_at":null`) {
 		t.Errorf("exit %d, %q\n%s%s", code, published()[before+1:], out, errs)
+	}
+}
+
+// Rules are in force when the rules service has judged them, and a verb that changed nothing says so.
+func TestRules_AreInForceOnlyWhenTheRulesServiceTookThem(t *testing.T) {
+	t.Chdir(t.TempDir())
+	e := operatetest.New(t)
+	if _, err := e.Root.Exec(t.Context(), `INSERT INTO neuronx.rule_health (tenant_id, rule, failures, tripped, tripped_at) VALUES ('acme', 'welcome', 5, 'failures', 4)`); err != nil {
+		t.Fatal(err)
+	}
+	env, published := admit(t, e)
+	if err := os.WriteFile("rules.yaml", []byte(ruleText("welcome", "true")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		line string
+		code int
+		want []string
+		said string // how what was published begins; empty: nothing was
+	}{
+		{"rules publish rules.yaml --tenant acme", exitOK, []string{"would publish 1 file as version 2", "in place of version 1", "added welcome rules.yaml", "dry run", "rule welcome is off (failures) and stays off"}, ""},
+		{"rules publish rules.yaml --tenant acme --by ada --execute", exitOK, []string{"version 2 is in force from sequence 7 on", "added welcome rules.yaml"}, "rules.published rules/acme /neuronx/cli "},
+		{"rules publish rules.yaml --tenant beta", exitOK, []string{"as version 1", "the tenant has no rules yet"}, ""},
+		{"rules publish rules.yaml --tenant beta --execute", exitFailed, []string{"version 1 was refused by the rules service", "version 0 stays in force", "engine.rule.failed"}, "rules.published rules/beta /neuronx/cli "},
+		{"rules reset welcome --tenant acme", exitOK, []string{"dry run"}, ""},
+		{"rules reset welcome --tenant acme --by ada --reason mended --execute", exitOK, []string{"(sequence 8)"}, `engine.rule.reset rule/welcome /neuronx/cli {"rule":"welcome","by":"ada","reason":"mended"}`},
+	} {
+		before := len(published())
+		code, out, errs := try(t, env, strings.Fields(x.line)...)
+		text, said := strings.Join(strings.Fields(out+errs), " "), published()[before:]
+		for _, w := range x.want {
+			if code != x.code || !strings.Contains(text, w) {
+				t.Errorf("%s: exit %d, want %d with %q\n%s%s", x.line, code, x.code, w, out, errs)
+			}
+		}
+		if x.said == "" && len(said) > 0 || x.said != "" && (len(said) != 1 || !strings.HasPrefix(said[0], x.said)) {
+			t.Errorf("%s: published %q, want %s", x.line, said, x.said)
+		}
+	}
+}
+
+func TestLists_ShowTenantsKeysLimitsAndSchemas(t *testing.T) {
+	t.Chdir(t.TempDir())
+	e := operatetest.New(t)
+	for _, sql := range []string{
+		`UPDATE projection.api_keys SET secret_sha256 = repeat(secret_sha256, 32), expires_at = CASE key_id WHEN 'k4' THEN '2999-01-02T03:04:05Z'::timestamptz END`,
+		`UPDATE projection.tenants SET events_per_second = 12 WHERE id = 'beta'`,
+	} {
+		if _, err := e.Root.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env, _ := admit(t, e)
+	const pinged = `{"type":"record","namespace":"neuronx.lead.v1","name":"LeadPinged","event_type":"lead.pinged","event_subject":"lead/{lead_id}","doc":"A lead was pinged.",
+		"fields":[{"name":"lead_id","type":"string","doc":"Id of the lead."}]}`
+	for name, text := range map[string]string{"pinged.avsc": pinged, "narrowed.avsc": strings.Replace(pinged, `"fields":[`, `"fields":[{"name":"count","type":"long","doc":"How often."},`, 1)} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, x := range []struct {
+		line string
+		code int
+		want []string
+		not  string
+	}{
+		{"tenant list", exitOK, []string{"TENANT STATUS KEYS acme active 1 beta suspended 1"}, ""},
+		{"key list", exitOK, []string{"acme k1 active events:write - never", "beta k2 revoked events:write - never", "beta k4 active events:write - 2999-01-02T03:04:05"}, ""},
+		{"key list --tenant beta", exitOK, []string{"beta k4"}, "k1"},
+		{"tenant limits acme", exitOK, []string{"acme default default"}, "dry run"},
+		{"tenant limits beta", exitOK, []string{"beta 12 default"}, "dry run"},
+		{"tenant limits beta --events 0", exitOK, []string{"would set beta to default events/s and default bytes/s", "dry run"}, ""},
+		{"tenant zone acme", exitOK, []string{"TENANT ZONE SET acme UTC"}, "dry run"},
+		{"schemas check pinged.avsc", exitOK, []string{"schemas/lead/pinged.v1.avsc ok"}, ""},
+		{"schemas check nowhere.avsc", exitFailed, []string{"read the schemas"}, ""},
+		{"schemas check .", exitOK, []string{"pinged.v1.avsc ok"}, ""},
+		{"schemas push", exitOK, []string{"schemas/lead/created.v1.avsc", "unchanged"}, "dry run"},
+		{"schemas push pinged.avsc", exitOK, []string{"pinged.v1.avsc", "register", "dry run"}, ""},
+		{"schemas push pinged.avsc --execute", exitOK, []string{"register"}, "dry run"},
+		{"schemas push pinged.avsc --execute", exitOK, []string{"unchanged"}, "dry run"},
+		{"schemas push narrowed.avsc --execute", exitFailed, []string{"refused", "2 schemas refused; nothing was registered"}, "dry run"},
+	} {
+		code, out, errs := try(t, env, strings.Fields(x.line)...)
+		text := strings.Join(strings.Fields(out+errs), " ")
+		for _, w := range x.want {
+			if code != x.code || !strings.Contains(text, w) {
+				t.Errorf("%s: exit %d, want %d with %q\n%s%s", x.line, code, x.code, w, out, errs)
+			}
+		}
+		if x.not != "" && strings.Contains(text, x.not) {
+			t.Errorf("%s: %q in\n%s%s", x.line, x.not, out, errs)
+		}
 	}
 }

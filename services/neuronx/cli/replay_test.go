@@ -70,7 +70,9 @@ func TestReplay_PlansExportsExecutesAndGoesBack(t *testing.T) {
 		}
 		return out
 	}
-	row := func(offset int) string { return fmt.Sprintf("neuronx.projector neuronx.events %d %d", tp.Partition, offset) }
+	row := func(offset int) string {
+		return fmt.Sprintf("neuronx.projector neuronx.events %d %d", tp.Partition, offset)
+	}
 	only := fmt.Sprintf("--topic neuronx.events:%d ", tp.Partition)
 	lag(3)
 	replay(exitOK, "--topic neuronx.events --to-latest", row(3), "neither --execute nor --dry-run was given")
