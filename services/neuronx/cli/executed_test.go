@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -164,6 +165,11 @@ func TestVerbs_PublishTheirEventOnlyWithExecute(t *testing.T) {
 		code, out, errs := try(t, env, x.args...)
 		if code != exitOK || out != "" || !strings.Contains(errs, x.would) || !strings.Contains(errs, "dry run: nothing was changed") || len(published()) != before {
 			t.Errorf("%q: exit %d, %d events\n%s%s", x.args, code, len(published())-before, out, errs)
+		}
+		bare := maps.Clone(env) // nothing can be signed, so nothing is published, and the verb says why
+		delete(bare, operate.EnvKeys)
+		if code, out, errs := try(t, bare, append(x.args, "--execute")...); code != exitUsage || out != "" || !strings.Contains(errs, operate.EnvKeys) || len(published()) != before {
+			t.Errorf("%q without signing keys: exit %d, %d events\n%s%s", x.args, code, len(published())-before, out, errs)
 		}
 		code, out, errs = try(t, env, append(x.args, "--execute")...)
 		said := published()[before:]
