@@ -107,3 +107,30 @@ func TestAct_ReturnsWhatBecameOfEachLetterInOrder(t *testing.T) {
 		t.Errorf("nobody answers: %v", err)
 	}
 }
+
+// What was received is shown by the schema that the archive met, without a registry.
+func TestDecode_ReadsTheSchemaOfTheArchive(t *testing.T) {
+	e := operatetest.New(t)
+	const schema = `{"type":"record","name":"LeadPinged","namespace":"neuronx.lead.v1","event_type":"lead.pinged","fields":[{"name":"lead_id","type":"string"}]}`
+	if _, err := e.Root.Exec(t.Context(), `INSERT INTO neuronx.schemas (fingerprint, schema_id, schema, seen_at) VALUES (sha256('old'), 9, '"string"', now() - interval '1 hour'), (sha256('new'), 9, $1, now())`, schema); err != nil {
+		t.Fatal(err)
+	}
+	env := &operate.Env{Value: func(name string) string {
+		return map[string]string{operate.EnvPostgres: e.DB.URL(postgres.RoleOps)}[name]
+	}, Note: func(string, ...any) {}, Log: slog.New(slog.DiscardHandler)}
+	t.Cleanup(env.Close)
+	for name, x := range map[string]struct {
+		value []byte
+		want  string
+	}{
+		"as it should be":      {event.Frame(9, []byte("\x0442")), `{"lead_id":"42"}`},
+		"cut":                  {event.Frame(9, []byte("\x044")), ""},
+		"of an unknown schema": {event.Frame(10, []byte("\x0442")), ""},
+		"no frame":             {[]byte("x"), ""},
+		"empty":                {nil, ""},
+	} {
+		if got := string(Decode(t.Context(), env, &deadletter.Letter{Value: x.value})); got != x.want {
+			t.Errorf("%s: %s, want %s", name, got, x.want)
+		}
+	}
+}
