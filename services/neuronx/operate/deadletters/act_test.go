@@ -64,7 +64,9 @@ func TestAct_ReturnsWhatBecameOfEachLetterInOrder(t *testing.T) {
 	defer cancel()
 	answered := make(chan error, 1)
 	go func() {
-		for {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
 			var n int
 			if err := e.Root.QueryRow(ctx, `SELECT count(*) FROM neuronx.dead_letter_requests WHERE by = 'ann' AND reason = 'mended' AND origin = 'live' AND action = 'retry'`).Scan(&n); err != nil {
 				answered <- err
