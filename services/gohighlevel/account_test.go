@@ -46,3 +46,58 @@ func TestAccounts_ForgetOnlyWhoWasIdleForAnHour(t *testing.T) {
 		t.Errorf("an hour after its use %s are known", got)
 	}
 }
+
+func TestAccount_TellsTheLongestRefusalOfTheEndpointsThatAreAsked(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	a := newAccount(now)
+	for endpoint, pause := range map[string]time.Duration{"notes": time.Hour, "tags": time.Minute, "tasks": time.Hour} {
+		a.take(1)
+		a.done(effect.Outcome{Only: true, Pause: pause, Detail: "no " + endpoint}, endpoint, now)
+	}
+	for _, x := range []struct {
+		endpoints []string
+		at        time.Time
+		wait      time.Duration
+		why       string
+	}{
+		{[]string{"contacts"}, now, 0, ""},
+		{[]string{"contacts", "tags"}, now, time.Minute, "no tags"},
+		{[]string{"tags", "notes"}, now, time.Hour, "no notes"},
+		{[]string{"notes", "tags"}, now, time.Hour, "no notes"},
+		{[]string{"notes", "tasks"}, now, time.Hour, "no notes"}, // the first of those that last as long
+		{[]string{"tags", "notes"}, now.Add(time.Minute), 59 * time.Minute, "no notes"},
+		{[]string{"tags"}, now.Add(time.Minute - 1), 1, "no tags"},
+		{[]string{"tags"}, now.Add(time.Minute), 0, ""},
+		{nil, now, 0, ""},
+	} {
+		if wait, why := a.refused(x.endpoints, x.at); wait != x.wait || why != x.why {
+			t.Errorf("%v after %s: %s %q, want %s %q", x.endpoints, x.at.Sub(now), wait, why, x.wait, x.why)
+		}
+	}
+	if n := a.inFlight(); n != 0 || a.blocked(now) {
+		t.Errorf("%d under way, blocked %v: a refused endpoint holds up no other", n, a.blocked(now))
+	}
+	// A connection of another number takes the refusals away, the first look does not, and neither does the same again.
+	if a.connected(7) || a.connected(7) {
+		t.Error("the connection that is met first is a new one")
+	}
+	if wait, _ := a.refused([]string{"notes"}, now); wait != time.Hour {
+		t.Errorf("%s: the refusals are forgotten", wait)
+	}
+	a.deny(time.Hour, now)
+	a.deny(time.Minute, now) // a shorter one does not end it earlier
+	if !a.blocked(now.Add(time.Hour-1)) || a.blocked(now.Add(time.Hour)) {
+		t.Error("the account is not denied for an hour")
+	}
+	if !a.connected(8) || a.blocked(now) {
+		t.Error("a new connection is denied what the old one was")
+	}
+	if wait, _ := a.refused([]string{"notes"}, now); wait != 0 {
+		t.Errorf("a new connection waits %s for the old one's refusal", wait)
+	}
+	a.pause(time.Hour, now)
+	a.pause(time.Minute, now)
+	if !a.blocked(now.Add(time.Hour-1)) || a.room(now.Add(time.Hour-1)) != 0 || a.blocked(now.Add(time.Hour)) || a.room(now.Add(time.Hour)) == 0 {
+		t.Error("the account is not paused for an hour")
+	}
+}

@@ -80,3 +80,50 @@ func TestLists_SayWhenTheyAreCut(t *testing.T) {
 		t.Errorf("%s%s", out, errs)
 	}
 }
+
+// Each filter chooses by itself and with the others, in the list as in what is acted on.
+func TestDeadletter_FiltersChooseLetters(t *testing.T) {
+	t.Chdir(t.TempDir())
+	r := operatetest.New(t)
+	for i, l := range []struct{ tenant, typ, reason string }{{"acme", "lead.created", "invalid_body"}, {"acme", "lead.scored", "unknown_type"}, {"beta", "lead.scored", "invalid_body"}} {
+		kept := archive.EncodeHeaders([]event.Header{{Key: "ce_id", Value: []byte("x")}})
+		hash := archive.HashLetter([]byte(l.tenant), kept, nil)
+		if _, err := r.Root.Exec(t.Context(), `INSERT INTO neuronx.dead_letters (topic, partition, "offset", tenant_id, reason, detail, event_id, event_type, source, subject, deriver, deriver_number,
+			recorded_at, letter_partition, letter_offset, key, headers, hash) VALUES ('neuronx.ingress', 1, $1::bigint, $2, $3, '', 'e', $4, '/t', '', '', 0,
+			'2026-01-01T00:00:00Z'::timestamptz + make_interval(secs => $1::bigint), 0, 10 + $1::bigint, $5, $6, $7)`, i, l.tenant, l.reason, l.typ, []byte(l.tenant), kept, hash[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := map[string]string{operate.EnvPostgres: r.DB.URL(postgres.RoleOps)}
+	for filter, want := range map[string]string{
+		"--tenant acme": "0 1", "--tenant beta": "2", "--type lead.scored": "1 2", "--code invalid_body --until 2026-01-02T00:00:00Z": "0 2", "--tenant acme --type lead.scored": "1",
+		"--since 2026-01-01T00:00:01Z --until 2026-01-02T00:00:00Z": "1 2", "--until 2026-01-01T00:00:01Z": "0", "--tenant acme --code unknown_type --type lead.created": "",
+	} {
+		for _, verb := range []string{"list", "retry", "drop --reason r"} {
+			line := "deadletter " + verb + " " + filter
+			if verb == "list" {
+				line = strings.Replace(line, "--code", "--reason", 1)
+			}
+			code, out, errs := try(t, env, strings.Fields(line)...)
+			var got []string
+			for n := range 3 {
+				if strings.Contains(out, fmt.Sprintf("neuronx.ingress/1/%d ", n)) {
+					got = append(got, fmt.Sprint(n))
+				}
+			}
+			if code != exitOK || strings.Join(got, " ") != want {
+				t.Errorf("%s: exit %d, letters %v, want %s\n%s%s", line, code, got, want, out, errs)
+			}
+		}
+	}
+	for line, says := range map[string]string{"deadletter list --since soon": "--since", "deadletter list --until soon": "--until", "deadletter retry --tenant acme --since soon": "--since", "deadletter drop --limit 0 --reason r --tenant acme": "--limit"} {
+		if code, out, errs := try(t, env, strings.Fields(line)...); code != exitUsage || out != "" || !strings.Contains(errs, says) {
+			t.Errorf("%s: exit %d\n%s%s", line, code, out, errs)
+		}
+	}
+	for _, x := range []struct{ by, want string }{{"reason", "invalid_body 2"}, {"tenant", "beta 1"}, {"type", "lead.scored 2"}, {"state", "open 3"}} {
+		if code, out, errs := try(t, env, "deadletter", "list", "--by", x.by); code != exitOK || !strings.Contains(strings.Join(strings.Fields(out), " "), x.want) {
+			t.Errorf("--by %s: exit %d\n%s%s", x.by, code, out, errs)
+		}
+	}
+}

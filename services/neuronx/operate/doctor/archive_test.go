@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -77,5 +78,33 @@ func TestCheckArchive_ThatRunsOutOfTimeSaysHowFarItCame(t *testing.T) {
 	found, err := lookAtArchive(t.Context(), db.Pool(t, postgres.RoleOps), 0, 1000)
 	if err != nil || len(found) != 1 || found[0].low != 11 {
 		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+// However many events the chunks leave to the last look, the first event is looked for, too.
+func TestCheckArchive_LooksDownToTheFirstEvent(t *testing.T) {
+	db := postgrestest.New(t, provision.Migrations()...)
+	root := db.Pool(t, "")
+	for _, n := range []int64{9, 10, 11, 21} {
+		tenant := fmt.Sprint("t", n)
+		for _, sql := range []string{archiveOf, archiveEvents} {
+			if _, err := root.Exec(t.Context(), sql, tenant, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, damage := range []bool{false, true} {
+		found, err := lookAtArchive(t.Context(), db.Pool(t, postgres.RoleOps), time.Minute, 10)
+		if err != nil || len(found) != 4 {
+			t.Fatal(len(found), err)
+		}
+		for _, a := range found {
+			if want := map[bool]string{false: "[]", true: "[{1 1}]"}[damage]; a.low != 1 || fmt.Sprint(a.missing) != want {
+				t.Errorf("%s: looked down to %d, missing %v, want %s", a.tenant, a.low, a.missing, want)
+			}
+		}
+		if _, err := root.Exec(t.Context(), `DELETE FROM neuronx.tenant_events WHERE sequence = 1`); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -3,6 +3,8 @@ package status
 import (
 	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
 
 func TestStatus_JudgesWhatIsWrong(t *testing.T) {
@@ -43,5 +45,19 @@ func TestStatus_PointsAtStalledListWhenTenantsAreStalled(t *testing.T) {
 		if got := x.o.next(); got != x.want {
 			t.Errorf("%+v: next: %s, want %s", x.o, got, x.want)
 		}
+	}
+}
+
+func TestPausedNext_ConnectsAgainAsTheTenantIsConnected(t *testing.T) {
+	p := ledger.Paused{Tenant: "acme", Location: "loc", Token: "secret://a@1", Mode: "send"}
+	if got := PausedNext(p); !strings.HasPrefix(got, "neuronx tenant connect-crm acme --location loc --token ") || !strings.HasSuffix(got, ", now secret://a@1> --mode send --execute") {
+		t.Error(got)
+	}
+	p.BaseURL = "https://crm.example.com"
+	if got := PausedNext(p); !strings.HasSuffix(got, " --mode send --base-url https://crm.example.com --execute") {
+		t.Error(got)
+	}
+	if got := PausedNext(ledger.Paused{Tenant: "acme"}); got != "neuronx tenant connect-crm acme" {
+		t.Error(got)
 	}
 }
