@@ -12,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -112,7 +111,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 			}
 			break
 		}
-		if !app.Sleep(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) {
+		if backoff.Wait(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) != nil {
 			return
 		}
 	}
@@ -124,7 +123,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 		if ctx.Err() == nil {
 			s.log.Warn("a finished reset could not be recorded, trying again", "reset", r.ID, "err", err)
 		}
-		if !app.Sleep(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) {
+		if backoff.Wait(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) != nil {
 			return
 		}
 	}

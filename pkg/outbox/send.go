@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -79,7 +78,7 @@ func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (moved, as
 		}
 		s.box.keys.Sign(&e) // now, not when stored: keys are rotated while rows wait
 		wg.Add(1)
-		s.cfg.Producer.ProduceAsync(toRecord(&e), func(_ *kafka.Record, err error) {
+		s.cfg.Producer.ProduceAsync(kafka.ToRecord(kafka.TopicIngress, &e), func(_ *kafka.Record, err error) {
 			r.err = err
 			wg.Done()
 		})
@@ -134,12 +133,4 @@ func (s *Sender) forbid(ctx context.Context, r *row, why error) error {
 	s.box.log.Error("an outbox row must not be sent; it was moved to neuronx.outbox_forbidden. Find out who has the password of this role, and run: neuronx doctor",
 		"tenant", r.tenant, "deriver", s.box.deriver, "number", r.number, "event", r.eventID, "reason", why)
 	return errSetAside
-}
-
-func toRecord(e *event.Event) *kafka.Record {
-	rec := &kafka.Record{Topic: kafka.TopicIngress, Key: []byte(e.TenantID), Value: e.Value}
-	for _, h := range e.Headers() {
-		rec.Headers = append(rec.Headers, kafka.RecordHeader{Key: h.Key, Value: h.Value})
-	}
-	return rec
 }

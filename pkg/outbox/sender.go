@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -96,7 +96,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		switch {
 		case err != nil:
 			s.box.log.Error("the outbox cannot be read; derived events wait until it can", "deriver", s.box.deriver, "err", err)
-			wait = max(wait, app.Pause(failures))
+			wait = max(wait, backoff.Pause(failures))
 			failures++
 		case more:
 			failures = 0
@@ -111,7 +111,7 @@ func (s *Sender) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		if !app.Sleep(ctx, wait) {
+		if backoff.Wait(ctx, wait) != nil {
 			return nil
 		}
 	}

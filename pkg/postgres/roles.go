@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 // Names of the roles. Every role but RoleOwner can log in once SetPasswords gave it a password.
@@ -241,10 +243,8 @@ func retryCatalogue(ctx context.Context, fn func() error) error {
 		if err == nil || i == tries || !lostCatalogueRace(err) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Duration(i) * 20 * time.Millisecond):
+		if err := backoff.Wait(ctx, time.Duration(i)*20*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/outbox"
 )
@@ -57,7 +57,7 @@ func (d *Decider) Run(ctx context.Context) error {
 		switch {
 		case err != nil:
 			d.Log.Error("requests about dead letters cannot be decided; trying again", "err", err)
-			pause = max(pause, app.Pause(failures))
+			pause = max(pause, backoff.Pause(failures))
 			failures++
 		case n > 0:
 			failures = 0
@@ -65,7 +65,7 @@ func (d *Decider) Run(ctx context.Context) error {
 		default:
 			failures = 0
 		}
-		app.Sleep(ctx, pause)
+		_ = backoff.Wait(ctx, pause)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 )
 
@@ -84,12 +85,8 @@ func (d *HTTPSender) Send(ctx context.Context, events []Event) ([]Outcome, error
 		pause := max(again, min(wait, longestWait))
 		wait *= 2
 		d.Note("%v; trying again in %s", err, pause)
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, ctx.Err()
-		case <-timer.C:
+		if err := backoff.Wait(ctx, pause); err != nil {
+			return nil, err
 		}
 	}
 }
