@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // maxBatchBytes bounds the records that one pass holds in memory, but for the one that reaches the bound.
@@ -47,14 +48,7 @@ func (s *Sender) load(ctx context.Context, tenant string, above int64, limit, by
 		FROM (SELECT *, octet_length(record) AS size, sum(octet_length(record)) OVER (ORDER BY number) AS total
 			FROM (SELECT * FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND number > $3 ORDER BY number LIMIT $4) x) o
 		WHERE total - size < $5 ORDER BY number`, tenant, s.box.deriver, above, limit, int64(max(bytes, 1)))
-	if err != nil {
-		return nil, fmt.Errorf("load outbox rows: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, scanRow(tenant, s.box.deriver))
-	if err != nil {
-		return nil, fmt.Errorf("load outbox rows: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "load outbox rows", scanRow(tenant, s.box.deriver))
 }
 
 var errUnsent = errors.New("not acknowledged")
