@@ -45,7 +45,7 @@ func vet(keys *event.Keyring, r *row, sealed bool) (event.Event, error) {
 	case r.seal != "" && !sealedBy(keys, r):
 		return event.Event{}, errors.New("its seal does not match: no process of the engine wrote it")
 	}
-	e, err := decodeRecord(r.tenant, r.record)
+	e, err := Decode(r.tenant, r.record)
 	switch {
 	case err != nil:
 		return event.Event{}, err

@@ -358,3 +358,22 @@ func (f *fixture) inTx(fn func(tx pgx.Tx) error) error {
 }
 
 var errPublish = errors.New("not stored")
+
+// List returns the progress of the projector's feeds: of one tenant, or of all in a state; both empty mean all. The role is neuronx_ops.
+func List(ctx context.Context, pool *pgxpool.Pool, tenant string, state consumer.State) ([]consumer.Row, error) {
+	var all []consumer.Row
+	for _, feed := range Feeds() {
+		rows, err := consumer.Rows(ctx, pool, consumer.RowName(kafka.GroupProjector, feed), tenant, state)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rows...)
+	}
+	return all, nil
+}
+
+// Decode reads an event's fields by the registry, for fold.Tables.
+func Decode(ctx context.Context, schemas consumer.Schemas) fold.Decode {
+	d := consumer.NewDecoder(schemas)
+	return func(r *event.Recorded) (map[string]any, error) { return d.Decode(ctx, r) }
+}

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/consumer"
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/projector/fold"
@@ -239,10 +238,4 @@ func (p *Projector) begin(ctx context.Context, tx pgx.Tx, runs []consumer.Run) e
 	return postgres.Exec(ctx, tx, "show first generation", `INSERT INTO projection.active (tenant_id, feed, generation)
 		SELECT v.tenant_id, $3, v.generation FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation) WHERE v.generation = 1
 		ON CONFLICT DO NOTHING`, tenants, generations, p.feed)
-}
-
-// Decode reads an event's fields by the registry, for fold.Tables.
-func Decode(ctx context.Context, schemas consumer.Schemas) fold.Decode {
-	d := consumer.NewDecoder(schemas)
-	return func(r *event.Recorded) (map[string]any, error) { return d.Decode(ctx, r) }
 }
