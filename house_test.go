@@ -109,6 +109,32 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
+// maxFiles bounds the files of a folder that are not tests, so that a newcomer finds the right one by its name.
+const maxFiles = 15
+
+var manyFiles = regexp.MustCompile(`(?m)^// More than fifteen files: \S`)
+
+func TestFoldersHaveFewFilesOrSayWhy(t *testing.T) {
+	files, reasons := map[string]int{}, map[string]bool{}
+	for _, s := range sources(t) {
+		if !strings.HasSuffix(s.path, "_test.go") {
+			files[s.dir]++
+		}
+		if filepath.Base(s.path) == "doc.go" {
+			reasons[s.dir] = manyFiles.MatchString(s.text)
+		}
+	}
+	for dir, n := range files {
+		switch {
+		case n > maxFiles && !reasons[dir]:
+			t.Errorf("%s has %d files, more than %d; make a package of those that belong together, or say why not in a line of its doc.go that begins with %q",
+				dir, n, maxFiles, "// More than fifteen files:")
+		case n <= maxFiles && reasons[dir]:
+			t.Errorf("%s has %d files, and its doc.go gives a reason for more than %d; take that out", dir, n, maxFiles)
+		}
+	}
+}
+
 // TestEveryHTTPServerIsGuarded: no http.Server of the product serves a handler that httpguard does not stand before.
 func TestEveryHTTPServerIsGuarded(t *testing.T) {
 	found := 0

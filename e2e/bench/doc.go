@@ -29,4 +29,6 @@
 // How it fails: a round in which not every event arrived, or one was refused, ends the run with an error, and so does one in
 // which a flood reached less than half of its rate, or its tenant got less than half or more than 1.2 times its quota; nothing is
 // estimated.
+//
+// More than fifteen files: each job that is measured has a file of its own.
 package main

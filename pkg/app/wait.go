@@ -18,25 +18,6 @@ const (
 	ComponentRegistry = "registry"
 )
 
-// Pause is how long to wait before the next of a row of attempts that failed: doubling from 100 ms to 5 s, spread over half of that
-// in both directions, so that processes that lost the same dependency do not come back in step. attempt counts from 0.
-func Pause(attempt int) time.Duration {
-	d := backoff.Doubling(100*time.Millisecond, 5*time.Second, attempt)
-	return d/2 + rand.N(d) //nolint:gosec // spreading load is no secret
-}
-
-// Sleep waits; false means that ctx ended first.
-func Sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
-
 // QuickAttempt is the limit of an attempt that asks a dependency for little.
 const QuickAttempt = 10 * time.Second
 
@@ -83,10 +64,10 @@ func (rt *Runtime) Wait(ctx context.Context, component, what string, limit time.
 			err = fmt.Errorf("no answer in %s: %w", limit, err)
 		}
 		rt.Ready.Attempt("start: "+what, component, err)
-		pause := Pause(attempt)
+		pause := backoff.Pause(attempt)
 		rt.Log.Warn("waiting", "for", component, "to", what, "err", err, "pause", pause.Round(time.Millisecond))
-		if !Sleep(ctx, pause) {
-			return ctx.Err()
+		if err := backoff.Wait(ctx, pause); err != nil {
+			return err
 		}
 	}
 }
@@ -118,7 +99,7 @@ func (rt *Runtime) ProbeFor(ctx context.Context, what, component string, interva
 		if err != nil {
 			rt.Log.Warn("a dependency does not answer; what needs it waits", "component", component, "err", err)
 		}
-		if !Sleep(ctx, interval/2+rand.N(interval)) { //nolint:gosec // spreading load is no secret
+		if backoff.Wait(ctx, interval/2+rand.N(interval)) != nil { //nolint:gosec // spreading load is no secret
 			return nil
 		}
 	}

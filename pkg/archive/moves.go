@@ -2,11 +2,11 @@ package archive
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // Moves are the numbers that archived schemas have in the registry of now, by fingerprint, where a reseed has found or given them
@@ -18,16 +18,11 @@ func LoadMoves(ctx context.Context, q interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }) (Moves, error) {
 	rows, err := q.Query(ctx, `SELECT fingerprint, schema_id FROM neuronx.schema_moves`)
-	if err != nil {
-		return nil, fmt.Errorf("load moved schemas: %w", err)
-	}
 	m := Moves{}
 	var fingerprint []byte
 	var id int32
-	if _, err := pgx.ForEachRow(rows, []any{&fingerprint, &id}, func() error { m[[32]byte(fingerprint)] = id; return nil }); err != nil {
-		return nil, fmt.Errorf("load moved schemas: %w", err)
-	}
-	return m, nil
+	err = postgres.ForEach(rows, err, "load moved schemas", []any{&fingerprint, &id}, func() error { m[[32]byte(fingerprint)] = id; return nil })
+	return m, err
 }
 
 // Reframe returns an archived event's value under the number that its schema has now. Without a move it is the value itself.

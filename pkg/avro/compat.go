@@ -41,16 +41,6 @@ func CheckCompatible(a, b *Schema) error {
 	return nil
 }
 
-// CheckFullTransitive returns nil when next is compatible in both directions with every schema of history.
-func CheckFullTransitive(next *Schema, history ...*Schema) error {
-	for i, earlier := range history {
-		if err := CheckCompatible(next, earlier); err != nil {
-			return fmt.Errorf("version %d of %d: %w", i+1, len(history), err)
-		}
-	}
-	return nil
-}
-
 // sameMeaning compares the logical types of values that both schemas have.
 func sameMeaning(a, b *node, path string) error {
 	switch {

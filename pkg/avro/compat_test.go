@@ -65,21 +65,6 @@ func TestCheckCompatible_IsFull(t *testing.T) {
 	}
 }
 
-func TestCheckFullTransitive_LooksAtEveryVersion(t *testing.T) {
-	one := mustParse(t, `{"type":"record","name":"R","fields":[{"name":"x","type":"int","default":0}]}`)
-	two := mustParse(t, `{"type":"record","name":"R","fields":[]}`)
-	three := mustParse(t, `{"type":"record","name":"R","fields":[{"name":"x","type":"string","default":""}]}`)
-	if err := CheckFullTransitive(two, one); err != nil {
-		t.Error(err)
-	}
-	if err := CheckFullTransitive(three, two); err != nil {
-		t.Error(err)
-	}
-	if err := CheckFullTransitive(three, one, two); err == nil {
-		t.Error("version 3 gives a removed field another type, and was accepted")
-	}
-}
-
 const linted = `{"type":"record","name":"LeadNoteAdded","namespace":"neuronx.lead.v2","event_type":"lead.note_added","doc":"D.","fields":[
 	{"name":"lead_id","type":"string","doc":"D."},
 	{"name":"note","type":["null","string"],"default":null,"doc":"D.","pii":"text","pii_subject":"lead_id"},

@@ -23,4 +23,7 @@
 // goavro encodes defaults, and trees that were checked here before, and nothing else: it must never decode bytes or JSON from
 // outside, because a few bytes make it allocate gigabytes. twmb/avro decodes bodies that Check accepted, and answers
 // whether two schemas are compatible.
+//
+// More than fifteen files: every file is one operation on the same unexported tree of a schema (check, encode, decode, transcode, compare, render), which is
+// what keeps that tree out of the hands of callers.
 package avro

@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/read"
@@ -66,7 +66,7 @@ func (s *catcher) catchUp(ctx context.Context) error {
 		switch {
 		case err != nil:
 			s.log.Warn("catching up failed, trying again", "feed", s.feed.name, "err", err)
-			pause = max(pause, app.Pause(failures))
+			pause = max(pause, backoff.Pause(failures))
 			failures++
 		case busy:
 			failures = 0
@@ -109,7 +109,7 @@ func (s *catcher) round(ctx context.Context) (busy bool, err error) {
 		s.early = false
 		more, err := s.advance(ctx, r)
 		if s.early { // the loop has waited for it: expensive tenants have a third of the time at most
-			app.Sleep(ctx, min(2*time.Since(begun), longestPause))
+			_ = backoff.Wait(ctx, min(2*time.Since(begun), longestPause))
 		}
 		if err != nil && !errors.Is(err, errRowMoved) {
 			problems = append(problems, fmt.Errorf("tenant %s: %w", r.TenantID, err))

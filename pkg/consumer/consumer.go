@@ -17,6 +17,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/group"
@@ -124,7 +125,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 			report(c.cfg.Ready, activityJoin, err)
 			c.cfg.Log.Warn("left the group; joining again after a pause", "consumer", c.cfg.Name, "err", err)
 		}
-		app.Sleep(ctx, app.Pause(attempt))
+		_ = backoff.Wait(ctx, backoff.Pause(attempt))
 	}
 }
 

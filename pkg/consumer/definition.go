@@ -87,9 +87,8 @@ func (c *Consumer) register(ctx context.Context) error {
 		if d == "" {
 			continue
 		}
-		_, err := c.cfg.Pool.Exec(ctx, `INSERT INTO neuronx.definitions (consumer, definition) VALUES ($1, $2) ON CONFLICT DO NOTHING`, f.consumer, d)
-		if err != nil {
-			return fmt.Errorf("register definition %s of %s: %w", d, f.consumer, err)
+		if err := postgres.Exec(ctx, c.cfg.Pool, fmt.Sprintf("register definition %s of %s", d, f.consumer), `INSERT INTO neuronx.definitions (consumer, definition) VALUES ($1, $2) ON CONFLICT DO NOTHING`, f.consumer, d); err != nil {
+			return err
 		}
 	}
 	return nil

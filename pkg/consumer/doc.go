@@ -86,4 +86,7 @@
 //     partition stops (Stopped) until a person decided.
 //   - The log has another identity (ce_logid), or an applied sequence another event: the tenant stalls as log_changed.
 //   - A record of the log that is no event: counted and logged. If an event was lost by it, its sequence is missing, which stalls.
+//
+// More than fifteen files: the loop, the catch-up and resets work on the same rows in the same transactions, so a package for any of them would have to
+// export what must not be called alone.
 package consumer

@@ -2,11 +2,9 @@ package consumer
 
 import (
 	"context"
-	"fmt"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // lineage maps the id of a log to that of the log it was built from: `neuronx log reseed --from-archive` writes what the archive has
@@ -44,13 +42,8 @@ func (l lineage) continues(logID string, sequence int64, e *event.Recorded) bool
 
 func loadLineage(ctx context.Context, q querier) (lineage, error) {
 	rows, err := q.Query(ctx, `SELECT log_id, predecessor FROM neuronx.log_lineage`)
-	if err != nil {
-		return nil, fmt.Errorf("load the logs' lineage: %w", err)
-	}
 	l := lineage{}
 	var id, before string
-	if _, err := pgx.ForEachRow(rows, []any{&id, &before}, func() error { l[id] = before; return nil }); err != nil {
-		return nil, fmt.Errorf("load the logs' lineage: %w", err)
-	}
-	return l, nil
+	err = postgres.ForEach(rows, err, "load the logs' lineage", []any{&id, &before}, func() error { l[id] = before; return nil })
+	return l, err
 }

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // maxStalledSeries bounds the series that name a tenant, a process.
@@ -83,30 +84,22 @@ func (m *metrics) built(outcome string) { m.builds.WithLabelValues(outcome).Inc(
 func (s *session) gauges(ctx context.Context, owned []int32) error {
 	rows, err := s.c.cfg.Pool.Query(ctx, `SELECT consumer, state, count(*) FROM neuronx.progress
 		WHERE consumer = ANY($1) AND partition = ANY($2) AND state IN ('stalled', 'catching-up') GROUP BY 1, 2`, s.c.names(), owned)
-	if err != nil {
-		return fmt.Errorf("count waiting tenants: %w", err)
-	}
 	counts := map[[2]string]int{}
 	var consumer, state string
 	var n int
-	_, err = pgx.ForEachRow(rows, []any{&consumer, &state, &n}, func() error { counts[[2]string{consumer, state}] = n; return nil })
-	if err != nil {
-		return fmt.Errorf("count waiting tenants: %w", err)
+	if err := postgres.ForEach(rows, err, "count waiting tenants", []any{&consumer, &state, &n}, func() error { counts[[2]string{consumer, state}] = n; return nil }); err != nil {
+		return err
 	}
 	rows, err = s.c.cfg.Pool.Query(ctx, `SELECT DISTINCT tenant_id, consumer FROM neuronx.progress
 		WHERE consumer = ANY($1) AND partition = ANY($2) AND state = 'stalled' ORDER BY 1, 2 LIMIT $3`, s.c.names(), owned, maxStalledSeries)
-	if err != nil {
-		return fmt.Errorf("list stalled tenants: %w", err)
-	}
 	named := map[[2]string]bool{}
 	var tenant string
-	_, err = pgx.ForEachRow(rows, []any{&tenant, &consumer}, func() error {
+	if err := postgres.ForEach(rows, err, "list stalled tenants", []any{&tenant, &consumer}, func() error {
 		_, feed := SplitName(consumer)
 		named[[2]string{tenant, feed}] = true
 		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("list stalled tenants: %w", err)
+	}); err != nil {
+		return err
 	}
 	for _, f := range s.c.feeds {
 		for _, state := range []State{Stalled, CatchingUp} {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/stream"
@@ -60,9 +60,9 @@ func (s *session) process(ctx context.Context, b batch) error {
 		if errors.Is(err, errRowMoved) && attempt < 5 {
 			continue // loaded again, it will be right
 		}
-		pause := app.Pause(attempt)
+		pause := backoff.Pause(attempt)
 		s.log.Warn("batch rolled back, trying again", "err", err, "attempt", attempt+1, "pause", pause)
-		if !app.Sleep(ctx, pause) {
+		if backoff.Wait(ctx, pause) != nil {
 			return err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // These make the tables of consumers fit a log that was rebuilt and ends before the lost one did. No consumer may run, and the role must be
@@ -48,30 +50,18 @@ func (r Row) writing(err error) error {
 
 // SetOffset makes a consumer read on in a partition of a topic's successor; an empty consumer means all, whose log ids stay.
 func SetOffset(ctx context.Context, tx pgx.Tx, o Offset) error {
-	_, err := tx.Exec(ctx, `UPDATE neuronx.partition_progress SET topic_id = $4, next_offset = $5, log_id = CASE WHEN $1 = '' THEN log_id ELSE $6 END, updated_at = now()
+	return postgres.Exec(ctx, tx, fmt.Sprintf("set the offset of %s/%d", o.Topic, o.Partition), `UPDATE neuronx.partition_progress SET topic_id = $4, next_offset = $5, log_id = CASE WHEN $1 = '' THEN log_id ELSE $6 END, updated_at = now()
 		WHERE ($1 = '' OR consumer = $1) AND topic = $2 AND partition = $3`, o.Consumer, o.Topic, o.Partition, o.TopicID, o.Next, o.LogID)
-	if err != nil {
-		return fmt.Errorf("set the offset of %s/%d: %w", o.Topic, o.Partition, err)
-	}
-	return nil
 }
 
 // AddLineage notes that the log of a partition of a topic goes on where another one ended. A second time changes nothing.
 func AddLineage(ctx context.Context, tx pgx.Tx, logID, predecessor string, partition int32, topic uuid.UUID) error {
-	_, err := tx.Exec(ctx, `INSERT INTO neuronx.log_lineage (log_id, predecessor, partition, topic_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+	return postgres.Exec(ctx, tx, "note the log's lineage", `INSERT INTO neuronx.log_lineage (log_id, predecessor, partition, topic_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
 		logID, predecessor, partition, topic)
-	if err != nil {
-		return fmt.Errorf("note the log's lineage: %w", err)
-	}
-	return nil
 }
 
 // EndResets fails the resets that are under way, for a reason, and puts back none of their offsets: they were of a log that is gone.
 func EndResets(ctx context.Context, tx pgx.Tx, reason string) error {
-	_, err := tx.Exec(ctx, `UPDATE neuronx.resets SET state = CASE WHEN state IN ('requested', 'running') THEN 'failed' ELSE state END, put_back = true,
+	return postgres.Exec(ctx, tx, "end resets", `UPDATE neuronx.resets SET state = CASE WHEN state IN ('requested', 'running') THEN 'failed' ELSE state END, put_back = true,
 		detail = CASE WHEN state IN ('requested', 'running') THEN $1 ELSE detail END WHERE NOT put_back OR state IN ('requested', 'running')`, reason)
-	if err != nil {
-		return fmt.Errorf("end resets: %w", err)
-	}
-	return nil
 }

@@ -12,11 +12,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/read"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // Outcomes of a reset's side job, as neuronx.resets and engine.replay.completed have them.
@@ -74,16 +74,13 @@ func (s *session) runResets(ctx context.Context) error {
 func (s *session) openResets(ctx context.Context) ([]Reset, error) {
 	rows, err := s.c.cfg.Pool.Query(ctx, `SELECT reset_id, topic, partition, from_offset, to_offset, session FROM neuronx.resets
 		WHERE consumer = $1 AND state IN ('requested', 'running') ORDER BY requested_at`, s.c.cfg.Name)
-	if err != nil {
-		return nil, fmt.Errorf("list resets: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Reset, error) {
+	list, err := postgres.Collect(rows, err, "list resets", func(row pgx.CollectableRow) (Reset, error) {
 		var r Reset
 		err := row.Scan(&r.ID, &r.Topic, &r.Partition, &r.From, &r.To, &r.Session)
 		return r, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list resets: %w", err)
+		return nil, err
 	}
 	owned := map[kafka.TopicPartition]bool{}
 	for _, tp := range s.group.Owned() {
@@ -112,7 +109,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 			}
 			break
 		}
-		if !app.Sleep(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) {
+		if backoff.Wait(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) != nil {
 			return
 		}
 	}
@@ -124,7 +121,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 		if ctx.Err() == nil {
 			s.log.Warn("a finished reset could not be recorded, trying again", "reset", r.ID, "err", err)
 		}
-		if !app.Sleep(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) {
+		if backoff.Wait(ctx, backoff.Doubling(time.Second, 30*time.Second, failures)) != nil {
 			return
 		}
 	}
@@ -175,13 +172,9 @@ func (s *session) completeReset(ctx context.Context, r Reset, outcome string) er
 	if err != nil {
 		return err
 	}
-	_, err = s.c.cfg.Pool.Exec(ctx, `UPDATE neuronx.resets SET state = $3, examined = $4, differences = $5, detail = $6, not_counted = $7,
+	return postgres.Exec(ctx, s.c.cfg.Pool, "record reset", `UPDATE neuronx.resets SET state = $3, examined = $4, differences = $5, detail = $6, not_counted = $7,
 			completed_at = now() WHERE consumer = $1 AND reset_id = $2`,
 		s.c.cfg.Name, r.ID, outcome, r.Report.Examined, r.Report.Differences, r.Report.Detail, r.Report.NotCounted)
-	if err != nil {
-		return fmt.Errorf("record reset: %w", err)
-	}
-	return nil
 }
 
 // announce publishes an event about a reset into the stream of every tenant of its partition, under an id that makes a repeat one.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // resume is called at every assignment. The rows say where to read on; what the group has committed is looked at only to see
@@ -146,12 +147,8 @@ func (s *session) noteReset(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartit
 
 // acknowledge marks requests whose commit is no longer the group's.
 func (s *session) acknowledge(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartition) error {
-	_, err := tx.Exec(ctx, `UPDATE neuronx.resets SET put_back = true WHERE consumer = $1 AND topic = $2 AND partition = $3 AND NOT put_back`,
+	return postgres.Exec(ctx, tx, "acknowledge reset", `UPDATE neuronx.resets SET put_back = true WHERE consumer = $1 AND topic = $2 AND partition = $3 AND NOT put_back`,
 		s.c.cfg.Name, tp.Topic, tp.Partition)
-	if err != nil {
-		return fmt.Errorf("acknowledge reset: %w", err)
-	}
-	return nil
 }
 
 // confirmPutBack acknowledges resets whose offset the group no longer shows: it commits the row's offset within a tick of the

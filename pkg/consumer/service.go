@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -219,7 +220,7 @@ func (b *Base) Serve(ctx context.Context, c *Consumer, more func(*app.Group)) er
 }
 
 func (b *Base) watch(ctx context.Context, c *Consumer) error {
-	for app.Sleep(ctx, time.Second) {
+	for backoff.Wait(ctx, time.Second) == nil {
 		b.rt.Ready.Set("partitions", errors.Join(slices.Collect(maps.Values(c.Stopped()))...))
 	}
 	return nil

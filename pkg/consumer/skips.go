@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // Skips lists the sequences of a tenant that operators made a consumer pass over. A fold of a stream for that consumer leaves
@@ -22,23 +22,17 @@ func Skips(ctx context.Context, q querier, consumer, tenant string) (map[int64]b
 // loadSkips reads the skips of a consumer by tenant; of one tenant, or of all when it is empty.
 func loadSkips(ctx context.Context, q querier, consumer, tenant string) (map[string]map[int64]bool, error) {
 	rows, err := q.Query(ctx, `SELECT tenant_id, sequence FROM neuronx.skips WHERE consumer = $1 AND ($2 = '' OR tenant_id = $2)`, consumer, tenant)
-	if err != nil {
-		return nil, fmt.Errorf("load skips: %w", err)
-	}
 	out := map[string]map[int64]bool{}
 	var id string
 	var sequence int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &sequence}, func() error {
+	err = postgres.ForEach(rows, err, "load skips", []any{&id, &sequence}, func() error {
 		if out[id] == nil {
 			out[id] = map[int64]bool{}
 		}
 		out[id][sequence] = true
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("load skips: %w", err)
-	}
-	return out, nil
+	return out, err
 }
 
 // skips are the skips of one feed, as last loaded: before each round of its catch-up, which is where a generation meets old events.

@@ -54,18 +54,6 @@ func WithSource(name string) Option {
 	return func(e *event.Event) { e.Source = "/neuronx/" + name }
 }
 
-// WithTime sets when it happened; without it, now.
-func WithTime(t time.Time) Option { return func(e *event.Event) { e.Time = t.UTC() } }
-
-// WithCorrelation sets ce_correlationid.
-func WithCorrelation(id string) Option { return func(e *event.Event) { e.CorrelationID = id } }
-
-// WithCausation sets ce_causationid, the id of the event that caused this one.
-func WithCausation(id string) Option { return func(e *event.Event) { e.CausationID = id } }
-
-// WithTrace sets the W3C traceparent.
-func WithTrace(parent string) Option { return func(e *event.Event) { e.TraceParent = parent } }
-
 // Build makes the signed event without sending it. data holds the fields of the
 // type's schema in the forms that avro.Schema.EncodeMap takes. An empty id
 // becomes a UUIDv7 (RFC 9562).

@@ -98,3 +98,15 @@ func TestPublish_ALateAcknowledgementIsUnknown(t *testing.T) {
 		t.Errorf("%v %q: the caller needs the id to publish it again", err, e.ID)
 	}
 }
+
+// WithTime sets when it happened; without it, now.
+func WithTime(t time.Time) Option { return func(e *event.Event) { e.Time = t.UTC() } }
+
+// WithCorrelation sets ce_correlationid.
+func WithCorrelation(id string) Option { return func(e *event.Event) { e.CorrelationID = id } }
+
+// WithCausation sets ce_causationid, the id of the event that caused this one.
+func WithCausation(id string) Option { return func(e *event.Event) { e.CausationID = id } }
+
+// WithTrace sets the W3C traceparent.
+func WithTrace(parent string) Option { return func(e *event.Event) { e.TraceParent = parent } }

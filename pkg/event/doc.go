@@ -10,4 +10,7 @@
 //
 // How it fails: everything that reads bytes from outside is bounded and answers with a *Refusal, whose code is stable and public.
 // The package does no I/O.
+//
+// More than fifteen files: an event's parts (frame, headers, identity, signature, seal, receipt, trace) have a file each, and Parse, Check and Headers need all
+// of them.
 package event

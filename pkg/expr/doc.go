@@ -21,4 +21,7 @@
 // function of the source and the values alone: they can be recorded in an event and derived again. Text that does not stand in
 // the source is left out, because it may be a person's data. The exception is CodeDeadline: it depends on the machine, so
 // callers must never record it as an outcome: the rules service sets the tenant aside, others try again.
+//
+// More than fifteen files: the editions of the language, its functions and its cost model share the compiled program, and an expression must cost and mean the
+// same in each.
 package expr

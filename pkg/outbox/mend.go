@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // maxMend bounds how many numbers are mended at once.
@@ -28,14 +30,7 @@ const gaps = `(SELECT number, lag(number, 1, $3::bigint) OVER (ORDER BY number) 
 func (o *Outbox) Missing(ctx context.Context, q Querier, tenant string, above int64) ([]int64, error) {
 	rows, err := q.Query(ctx, `SELECT n FROM (SELECT * FROM `+gaps+` WHERE number - prev BETWEEN 2 AND $4::bigint + 1 ORDER BY number LIMIT $4::bigint) g,
 		LATERAL generate_series(prev + 1, number - 1) n ORDER BY n LIMIT $4::bigint`, tenant, o.deriver, above, maxMend)
-	if err != nil {
-		return nil, fmt.Errorf("look for missing outbox numbers: %w", err)
-	}
-	missing, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, fmt.Errorf("look for missing outbox numbers: %w", err)
-	}
-	return missing, nil
+	return postgres.Collect(rows, err, "look for missing outbox numbers", pgx.RowTo[int64])
 }
 
 // Jump finds the first stretch of more than 10,000 numbers behind above that have no row: somebody raised the tenant's number, and what

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // ErrConflict says that the log or the dead letters hold another event under a number that our outbox gave to one of its own.
@@ -135,12 +136,9 @@ func (o *Outbox) clear(ctx context.Context, tx pgx.Tx, tenant string, numbers []
 	}
 	rows, err := tx.Query(ctx, `SELECT `+rowColumns+` FROM neuronx.outbox o WHERE o.tenant_id = $1 AND o.deriver = $2 AND o.number BETWEEN $3 AND $4 ORDER BY o.number`,
 		tenant, o.deriver, first, last)
+	found, err := postgres.Collect(rows, err, "make room in the outbox", scanRow(tenant, o.deriver))
 	if err != nil {
-		return 0, fmt.Errorf("make room in the outbox: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, scanRow(tenant, o.deriver))
-	if err != nil {
-		return 0, fmt.Errorf("make room in the outbox: %w", err)
+		return 0, err
 	}
 	next := first
 	for _, r := range found {
@@ -236,21 +234,17 @@ func (o *Outbox) SeenAll(ctx context.Context, tx pgx.Tx, marks []Mark) error {
 		SELECT o.tenant_id, o.number, s.event_id, o.event_id FROM seen s
 		  JOIN neuronx.outbox o ON o.tenant_id = s.tenant_id AND o.deriver = $1 AND o.number = s.number AND o.event_id <> s.event_id`,
 		o.deriver, tenants, numbers, ids)
-	if err != nil {
-		return fmt.Errorf("note derived events as seen: %w", err)
-	}
 	conflicts := 0
 	var tenant, theirs, ours string
 	var number int64
-	_, err = pgx.ForEachRow(rows, []any{&tenant, &number, &theirs, &ours}, func() error {
+	if err := postgres.ForEach(rows, err, "note derived events as seen", []any{&tenant, &number, &theirs, &ours}, func() error {
 		conflicts++
 		o.metrics.conflicts.Inc()
 		o.log.Error("another event has the number of a derived event. If Postgres was restored from a backup, see 'Postgres was set back' in docs/operations.md; if not, look for a second set of services",
 			"tenant", tenant, "deriver", o.deriver, "number", number, "seen_event_id", theirs, "our_event_id", ours)
 		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("note derived events as seen: %w", err)
+	}); err != nil {
+		return err
 	}
 	o.metrics.seen.Add(float64(len(marks)))
 	if conflicts > 0 {

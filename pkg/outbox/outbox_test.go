@@ -65,7 +65,7 @@ func TestRecord_SurvivesStorageWithoutItsSignature(t *testing.T) {
 	if b[0] != recordVersion {
 		t.Errorf("first byte is %d, want the version %d", b[0], recordVersion)
 	}
-	got, err := decodeRecord("t1", b)
+	got, err := Decode("t1", b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestRecord_SurvivesStorageWithoutItsSignature(t *testing.T) {
 		t.Errorf("signed again, the stored event has another signature: %+v is not %+v", got, *e)
 	}
 	for i := range b {
-		cut, err := decodeRecord("t1", b[:i])
+		cut, err := Decode("t1", b[:i])
 		switch head := len(b) - len(e.Value); {
 		case i < head && err == nil:
 			t.Errorf("a record cut to %d bytes was read, and its headers alone have %d", i, head)
@@ -95,7 +95,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add(b)
 	f.Add([]byte{1, 255, 255, 255, 255, 15})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := decodeRecord("t1", b)
+		e, err := Decode("t1", b)
 		if err == nil && e.TenantID != "t1" {
 			t.Errorf("a record changed its tenant to %q", e.TenantID)
 		}
@@ -460,7 +460,7 @@ func TestRenumber_ClosesTheGapThatALostTailLeft(t *testing.T) {
 	var record []byte
 	got := ""
 	if _, err := pgx.ForEachRow(rows, []any{&number, &id, &record}, func() error {
-		e, err := decodeRecord("a", record)
+		e, err := Decode("a", record)
 		if err == nil && (e.DeriverNumber != number || e.ID != id) {
 			t.Errorf("row %d %s says that it is %d %s", number, id, e.DeriverNumber, e.ID)
 		}

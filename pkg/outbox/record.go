@@ -40,11 +40,8 @@ func encodeRecord(e *event.Event) ([]byte, error) {
 
 var errRecord = errors.New("not a stored record")
 
-// Decode reads the event of a row's record, as it will be sent but for the signature.
-func Decode(tenant string, record []byte) (event.Event, error) { return decodeRecord(tenant, record) }
-
-// decodeRecord reads what encodeRecord wrote.
-func decodeRecord(tenant string, b []byte) (event.Event, error) {
+// Decode reads what encodeRecord wrote: the event of a row's record, as it will be sent but for the signature.
+func Decode(tenant string, b []byte) (event.Event, error) {
 	switch {
 	case len(b) == 0 || b[0] == 0:
 		return event.Event{}, fmt.Errorf("%w: it has no version", errRecord)

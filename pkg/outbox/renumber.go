@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // Renumber gives the rows of one deriver and tenant above last, in their order, the numbers that follow last, and makes the next Add go
@@ -28,12 +29,9 @@ func (o *Outbox) Renumber(ctx context.Context, tx pgx.Tx, tenant string, last in
 		return nil, 0, fmt.Errorf("take outbox rows: %w", err)
 	}
 	rows, err := tx.Query(ctx, `DELETE FROM neuronx.outbox o WHERE o.tenant_id = $1 AND o.deriver = $2 AND o.number > $3 RETURNING `+rowColumns, tenant, deriver, last)
+	taken, err := postgres.Collect(rows, err, "take outbox rows", scanRow(tenant, deriver))
 	if err != nil {
-		return nil, 0, fmt.Errorf("take outbox rows: %w", err)
-	}
-	taken, err := pgx.CollectRows(rows, scanRow(tenant, deriver))
-	if err != nil {
-		return nil, 0, fmt.Errorf("take outbox rows: %w", err)
+		return nil, 0, err
 	}
 	slices.SortFunc(taken, func(a, b *row) int { return cmp.Compare(a.number, b.number) })
 	next := last

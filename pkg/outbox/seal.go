@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // maxStored bounds the record of a row, in bytes, also of a forged one; the table's constraint outbox_bounds says the same.
@@ -44,7 +45,7 @@ func vet(keys *event.Keyring, r *row, sealed bool) (event.Event, error) {
 	case r.seal != "" && !sealedBy(keys, r):
 		return event.Event{}, errors.New("its seal does not match: no process of the engine wrote it")
 	}
-	e, err := decodeRecord(r.tenant, r.record)
+	e, err := Decode(r.tenant, r.record)
 	switch {
 	case err != nil:
 		return event.Event{}, err
@@ -101,12 +102,8 @@ func remove(ctx context.Context, tx pgx.Tx, r *row, why error) error {
 
 func keepForbidden(ctx context.Context, tx pgx.Tx, r *row, why error) error {
 	text := why.Error()
-	_, err := tx.Exec(ctx, `INSERT INTO neuronx.outbox_forbidden (tenant_id, deriver, number, event_id, record, reason, created_at)
+	return postgres.Exec(ctx, tx, "keep a forbidden outbox row", `INSERT INTO neuronx.outbox_forbidden (tenant_id, deriver, number, event_id, record, reason, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`, r.tenant, r.deriver, r.number, r.eventID, r.record, text[:min(len(text), 1000)], r.created)
-	if err != nil {
-		return fmt.Errorf("keep a forbidden outbox row: %w", err)
-	}
-	return nil
 }
 
 // insertRow stores one event, which has its number.
@@ -115,12 +112,8 @@ func insertRow(ctx context.Context, tx pgx.Tx, keys *event.Keyring, e *event.Eve
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record, seal) VALUES ($1, $2, $3, $4, $5, $6)`,
+	return postgres.Exec(ctx, tx, "put outbox row back", `INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record, seal) VALUES ($1, $2, $3, $4, $5, $6)`,
 		e.TenantID, e.Deriver, e.DeriverNumber, e.ID, record, seal(keys, e.TenantID, e.Deriver, e.DeriverNumber, e.ID, record))
-	if err != nil {
-		return fmt.Errorf("put outbox row back: %w", err)
-	}
-	return nil
 }
 
 // sealsRequired tells whether rows without a seal are forbidden by now. Only the schema's owner can change when.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // maxBatchBytes bounds the records that one pass holds in memory, but for the one that reaches the bound.
@@ -48,14 +48,7 @@ func (s *Sender) load(ctx context.Context, tenant string, above int64, limit, by
 		FROM (SELECT *, octet_length(record) AS size, sum(octet_length(record)) OVER (ORDER BY number) AS total
 			FROM (SELECT * FROM neuronx.outbox WHERE tenant_id = $1 AND deriver = $2 AND number > $3 ORDER BY number LIMIT $4) x) o
 		WHERE total - size < $5 ORDER BY number`, tenant, s.box.deriver, above, limit, int64(max(bytes, 1)))
-	if err != nil {
-		return nil, fmt.Errorf("load outbox rows: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, scanRow(tenant, s.box.deriver))
-	if err != nil {
-		return nil, fmt.Errorf("load outbox rows: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "load outbox rows", scanRow(tenant, s.box.deriver))
 }
 
 var errUnsent = errors.New("not acknowledged")
@@ -79,7 +72,7 @@ func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (moved, as
 		}
 		s.box.keys.Sign(&e) // now, not when stored: keys are rotated while rows wait
 		wg.Add(1)
-		s.cfg.Producer.ProduceAsync(toRecord(&e), func(_ *kafka.Record, err error) {
+		s.cfg.Producer.ProduceAsync(kafka.ToRecord(kafka.TopicIngress, &e), func(_ *kafka.Record, err error) {
 			r.err = err
 			wg.Done()
 		})
@@ -134,12 +127,4 @@ func (s *Sender) forbid(ctx context.Context, r *row, why error) error {
 	s.box.log.Error("an outbox row must not be sent; it was moved to neuronx.outbox_forbidden. Find out who has the password of this role, and run: neuronx doctor",
 		"tenant", r.tenant, "deriver", s.box.deriver, "number", r.number, "event", r.eventID, "reason", why)
 	return errSetAside
-}
-
-func toRecord(e *event.Event) *kafka.Record {
-	rec := &kafka.Record{Topic: kafka.TopicIngress, Key: []byte(e.TenantID), Value: e.Value}
-	for _, h := range e.Headers() {
-		rec.Headers = append(rec.Headers, kafka.RecordHeader{Key: h.Key, Value: h.Value})
-	}
-	return rec
 }

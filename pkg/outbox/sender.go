@@ -8,8 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // Producer is the part of kafka.Producer that a Sender needs.
@@ -96,7 +97,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		switch {
 		case err != nil:
 			s.box.log.Error("the outbox cannot be read; derived events wait until it can", "deriver", s.box.deriver, "err", err)
-			wait = max(wait, app.Pause(failures))
+			wait = max(wait, backoff.Pause(failures))
 			failures++
 		case more:
 			failures = 0
@@ -111,7 +112,7 @@ func (s *Sender) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		if !app.Sleep(ctx, wait) {
+		if backoff.Wait(ctx, wait) != nil {
 			return nil
 		}
 	}
@@ -265,16 +266,9 @@ func (s *Sender) survey(ctx context.Context) ([]tenantRows, error) {
 		 CROSS JOIN LATERAL (SELECT number, created_at FROM neuronx.outbox o WHERE o.tenant_id = t.tenant_id AND o.deriver = $1 ORDER BY number LIMIT 1) low
 		 CROSS JOIN LATERAL (SELECT number FROM neuronx.outbox o WHERE o.tenant_id = t.tenant_id AND o.deriver = $1 ORDER BY number DESC LIMIT 1) high
 		 ORDER BY low.created_at`, s.box.deriver)
-	if err != nil {
-		return nil, fmt.Errorf("survey outbox: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (t tenantRows, err error) {
+	return postgres.Collect(rows, err, "survey outbox", func(r pgx.CollectableRow) (t tenantRows, err error) {
 		return t, r.Scan(&t.tenant, &t.low, &t.high, &t.oldest)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("survey outbox: %w", err)
-	}
-	return all, nil
 }
 
 // count sets the gauge of waiting rows from time to time.

@@ -22,11 +22,11 @@ func TestRecord_OfANewerBuildIsToldFromGarbage(t *testing.T) {
 		t.Fatal(err)
 	}
 	b[0] = recordVersion + 1
-	if _, err := decodeRecord("t1", b); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "format 2") {
+	if _, err := Decode("t1", b); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "format 2") {
 		t.Errorf("a newer record: %v", err)
 	}
 	for _, bad := range [][]byte{nil, {0}} {
-		if _, err := decodeRecord("t1", bad); err == nil || errors.Is(err, ErrNewer) {
+		if _, err := Decode("t1", bad); err == nil || errors.Is(err, ErrNewer) {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}

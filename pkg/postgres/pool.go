@@ -132,8 +132,5 @@ func checkRole(ctx context.Context, pool *pgxpool.Pool, allow bool) error {
 // SetTenant makes rows of one tenant visible to the rest of the transaction. It is local to the transaction, so that a pooled
 // connection never carries a tenant to its next user.
 func SetTenant(ctx context.Context, tx pgx.Tx, tenant string) error {
-	if _, err := tx.Exec(ctx, `SELECT set_config('neuronx.tenant', $1, true)`, tenant); err != nil {
-		return fmt.Errorf("set tenant: %w", err)
-	}
-	return nil
+	return Exec(ctx, tx, "set tenant", `SELECT set_config('neuronx.tenant', $1, true)`, tenant)
 }

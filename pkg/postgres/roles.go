@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 // Names of the roles. Every role but RoleOwner can log in once SetPasswords gave it a password.
@@ -105,12 +107,9 @@ func bootstrap(ctx context.Context, conn *pgx.Conn) error {
 func ensureRoles(ctx context.Context, tx pgx.Tx) error {
 	have := map[string]bool{}
 	rows, err := tx.Query(ctx, `SELECT rolname FROM pg_roles WHERE rolname LIKE 'neuronx\_%'`)
+	names, err := Collect(rows, err, "list roles", pgx.RowTo[string])
 	if err != nil {
-		return fmt.Errorf("list roles: %w", err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("list roles: %w", err)
+		return err
 	}
 	for _, n := range names {
 		have[n] = true
@@ -168,10 +167,7 @@ func ensureMember(ctx context.Context, tx pgx.Tx, group, member string) error {
 }
 
 func grantRole(ctx context.Context, tx pgx.Tx, group, member string) error {
-	if _, err := tx.Exec(ctx, "GRANT "+group+" TO "+pgx.Identifier{member}.Sanitize()); err != nil {
-		return fmt.Errorf("grant %s to %s: %w", group, member, err)
-	}
-	return nil
+	return Exec(ctx, tx, fmt.Sprintf("grant %s to %s", group, member), "GRANT "+group+" TO "+pgx.Identifier{member}.Sanitize())
 }
 
 // closeLargeObjects takes from everybody what a role without a right of its own could fill the disk with. Only a superuser can.
@@ -182,10 +178,7 @@ func closeLargeObjects(ctx context.Context, tx pgx.Tx) error {
 	if err != nil || !open {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `REVOKE EXECUTE ON FUNCTION pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC`); err != nil {
-		return fmt.Errorf("close large objects: %w", err)
-	}
-	return nil
+	return Exec(ctx, tx, "close large objects", `REVOKE EXECUTE ON FUNCTION pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC`)
 }
 
 func ensureSchemas(ctx context.Context, tx pgx.Tx) error {
@@ -241,10 +234,8 @@ func retryCatalogue(ctx context.Context, fn func() error) error {
 		if err == nil || i == tries || !lostCatalogueRace(err) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Duration(i) * 20 * time.Millisecond):
+		if err := backoff.Wait(ctx, time.Duration(i)*20*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 // Status of a tenant as the log has it.
@@ -224,12 +226,8 @@ func (d *Directory) lookAgain(ctx context.Context) bool {
 		return true
 	}
 	if wait := missEvery - d.now().Sub(d.began); wait > 0 {
-		pause := time.NewTimer(wait)
-		defer pause.Stop()
-		select {
-		case <-ctx.Done():
+		if backoff.Wait(ctx, wait) != nil {
 			return false
-		case <-pause.C:
 		}
 	}
 	if err := d.load(ctx); err != nil {

@@ -89,12 +89,9 @@ var leafBound = regexp.MustCompile(`^FOR VALUES IN \('([a-z0-9-]{1,63})'\)$`)
 func (u *auditor) archivedTenants(ctx context.Context, partition, partitions int32) ([]string, error) {
 	rows, err := u.a.pool.Query(ctx, `SELECT pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhparent = 'neuronx.tenant_events'::regclass ORDER BY 1`)
+	bounds, err := postgres.Collect(rows, err, "list the archive's tables", pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("list the archive's tables: %w", err)
-	}
-	bounds, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("list the archive's tables: %w", err)
+		return nil, err
 	}
 	var out []string
 	for _, b := range bounds {

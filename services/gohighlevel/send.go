@@ -156,10 +156,7 @@ func (w *worker) finish(ctx context.Context, j *job, end ledger.End) {
 			w.log.Error("the end of an attempt could not be written", "tenant", j.effect.TenantID, "effect", j.effect.ID, "status", string(end.Status), "err", err)
 			return
 		}
-		select {
-		case <-ctx.Done(): // the one try that is left is made at once
-		case <-time.After(wait):
-		}
+		_ = backoff.Wait(ctx, wait) // once ctx has ended, the one try that is left is made at once
 	}
 }
 

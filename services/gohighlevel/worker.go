@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
@@ -83,7 +83,7 @@ func (w *worker) Run(ctx context.Context) error {
 		}
 		if err != nil { // a database or registry that is away is not asked five times a second
 			w.log.Error("effects cannot be started; trying again", "err", err)
-			app.Sleep(ctx, app.Pause(failures))
+			_ = backoff.Wait(ctx, backoff.Pause(failures))
 			failures++
 			continue
 		}

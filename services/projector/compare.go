@@ -81,7 +81,7 @@ func (s sides) next() (v verdict, compare, done bool) {
 // awaitCount notes which generation a reset's generation is about to replace, so that it is fed on until the reset has counted what
 // differs. It is called in the transaction of the swap, before it. Without a reset that waits for the number nothing is noted.
 func (p *Projector) awaitCount(ctx context.Context, tx pgx.Tx, tenant string, generation int64) error {
-	_, err := tx.Exec(ctx, `WITH before AS (
+	return postgres.Exec(ctx, tx, fmt.Sprintf("note what generation %d replaces", generation), `WITH before AS (
 			SELECT max(b.generation) AS generation FROM (SELECT w.generation FROM `+consumer.ProgressOf("$1")+` w LEFT JOIN projection.active a
 				ON a.tenant_id = w.tenant_id AND a.feed = $3 AND a.generation = w.generation
 				WHERE w.tenant_id = $2 AND w.generation < $4 AND w.state <> 'retired'
@@ -93,10 +93,6 @@ func (p *Projector) awaitCount(ctx context.Context, tx pgx.Tx, tenant string, ge
 			AND NOT EXISTS (SELECT FROM projection.active a WHERE a.tenant_id = $2 AND a.feed = $3 AND a.generation >= $4)
 		ON CONFLICT (tenant_id, feed, generation) DO UPDATE SET replaced = excluded.replaced, differences = NULL, not_counted = excluded.not_counted`,
 		p.rowName(), tenant, p.feed, generation, kafka.GroupProjector, nothingBefore)
-	if err != nil {
-		return fmt.Errorf("note what generation %d replaces: %w", generation, err)
-	}
-	return nil
 }
 
 // uncounted are the generations whose reset has not counted yet what differs; they and those that they replaced are fed on.
@@ -178,12 +174,11 @@ func (p *Projector) conclude(ctx context.Context, feed, tenant string, generatio
 		if v.notCounted != "" {
 			differences = nil
 		}
-		_, err := tx.Exec(ctx, `UPDATE projection.generations g SET differences = $4, not_counted = $5
-			WHERE g.tenant_id = $1 AND g.feed = $2 AND g.generation = $3 AND `+uncounted, tenant, feed, generation, differences, v.notCounted)
-		if err != nil {
-			return fmt.Errorf("keep what was counted: %w", err)
+		if err := postgres.Exec(ctx, tx, "keep what was counted", `UPDATE projection.generations g SET differences = $4, not_counted = $5
+			WHERE g.tenant_id = $1 AND g.feed = $2 AND g.generation = $3 AND `+uncounted, tenant, feed, generation, differences, v.notCounted); err != nil {
+			return err
 		}
-		_, err = retire(ctx, tx, row, feed, tenant)
+		_, err := retire(ctx, tx, row, feed, tenant)
 		return err
 	})
 }

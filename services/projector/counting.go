@@ -11,6 +11,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/zone"
 	"github.com/neuronx/engine/services/projector/fold"
 )
@@ -176,10 +177,9 @@ func (p *Projector) setZone(ctx context.Context, tx pgx.Tx, set part, all zones)
 		return err
 	}
 	g := set.of
-	_, err = tx.Exec(ctx, `INSERT INTO projection.generations (tenant_id, feed, generation, zone) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (tenant_id, feed, generation) DO UPDATE SET zone = excluded.zone`, g.tenant, p.feed, g.number, name)
-	if err != nil {
-		return fmt.Errorf("set zone: %w", err)
+	if err := postgres.Exec(ctx, tx, "set zone", `INSERT INTO projection.generations (tenant_id, feed, generation, zone) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (tenant_id, feed, generation) DO UPDATE SET zone = excluded.zone`, g.tenant, p.feed, g.number, name); err != nil {
+		return err
 	}
 	for _, s := range p.counts {
 		if _, err := tx.Exec(ctx, `DELETE FROM projection.`+s.Table+` WHERE tenant_id = $1 AND generation = $2`, g.tenant, g.number); err != nil {
@@ -220,17 +220,11 @@ func (p *Projector) generations(ctx context.Context, tx pgx.Tx, runs []consumer.
 	rows, err := tx.Query(ctx, `SELECT g.tenant_id, g.generation, g.zone FROM projection.generations g
 		JOIN unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation) ON g.tenant_id = v.tenant_id AND g.generation = v.generation
 		WHERE g.feed = $3`, tenants, numbers, p.feed)
-	if err != nil {
-		return nil, fmt.Errorf("load generations: %w", err)
-	}
 	var g generation
 	var name string
-	_, err = pgx.ForEachRow(rows, []any{&g.tenant, &g.number, &name}, func() (err error) {
+	err = postgres.ForEach(rows, err, "load generations", []any{&g.tenant, &g.number, &name}, func() (err error) {
 		out[g], err = zone.Load(name)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("load generations: %w", err)
-	}
-	return out, nil
+	return out, err
 }

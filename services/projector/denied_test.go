@@ -68,5 +68,5 @@ func TestProjector_AFailedQueryIsTheErrorThatIsTold(t *testing.T) {
 		f.db.Without(t, postgres.RoleOps, table, func() error { _, err := Generations(context.Background(), ops, "", "", 10); return err })
 		f.db.Without(t, postgres.RoleOps, table, func() error { _, err := Rebuilds(context.Background(), ops); return err })
 	}
-	f.db.Without(t, postgres.RoleOps, "neuronx.progress", func() error { _, err := List(context.Background(), ops, "", ""); return err })
+	f.db.Without(t, postgres.RoleOps, "neuronx.progress", func() error { _, err := listRows(context.Background(), ops, "", ""); return err })
 }

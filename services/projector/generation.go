@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/consumer"
 )
 
@@ -50,7 +51,7 @@ func (p *Projector) purge(ctx context.Context) error {
 		if removed > 0 {
 			p.log.Info("rows of retired generations were removed", "rows", removed)
 		}
-		if err := wait(ctx, purgeEvery); err != nil {
+		if err := backoff.Wait(ctx, purgeEvery); err != nil {
 			return nil
 		}
 	}
@@ -81,15 +82,4 @@ func (p *Projector) purgeOnce(ctx context.Context, older time.Duration) (removed
 		}
 	}
 	return removed, errors.Join(problems...)
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

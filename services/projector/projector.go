@@ -11,6 +11,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/projector/fold"
 )
 
@@ -219,29 +220,22 @@ func (p *Projector) begin(ctx context.Context, tx pgx.Tx, runs []consumer.Run) e
 		return nil
 	}
 	for _, s := range p.all() {
-		_, err := tx.Exec(ctx, `DELETE FROM projection.`+s.Table+` t USING unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
-			WHERE t.tenant_id = v.tenant_id AND t.generation = v.generation`, tenants, generations)
-		if err != nil {
-			return fmt.Errorf("empty generation of %s: %w", s.Table, err)
+		if err := postgres.Exec(ctx, tx, "empty generation of "+s.Table, `DELETE FROM projection.`+s.Table+` t USING unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
+			WHERE t.tenant_id = v.tenant_id AND t.generation = v.generation`, tenants, generations); err != nil {
+			return err
 		}
 	}
-	_, err := tx.Exec(ctx, `DELETE FROM projection.untouched t USING unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
-		WHERE t.tenant_id = v.tenant_id AND t.generation = v.generation AND t.feed = $3`, tenants, generations, p.feed)
-	if err != nil {
-		return fmt.Errorf("empty generation of untouched: %w", err)
+	if err := postgres.Exec(ctx, tx, "empty generation of untouched", `DELETE FROM projection.untouched t USING unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
+		WHERE t.tenant_id = v.tenant_id AND t.generation = v.generation AND t.feed = $3`, tenants, generations, p.feed); err != nil {
+		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO projection.generations (tenant_id, feed, generation, declaration)
+	if err := postgres.Exec(ctx, tx, "begin generation", `INSERT INTO projection.generations (tenant_id, feed, generation, declaration)
 		SELECT v.tenant_id, $3, v.generation, $4 FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
 		ON CONFLICT (tenant_id, feed, generation) DO UPDATE SET declaration = excluded.declaration, zone = DEFAULT,
-			replaced = NULL, differences = NULL, not_counted = DEFAULT`, tenants, generations, p.feed, p.hash)
-	if err != nil {
-		return fmt.Errorf("begin generation: %w", err)
+			replaced = NULL, differences = NULL, not_counted = DEFAULT`, tenants, generations, p.feed, p.hash); err != nil {
+		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO projection.active (tenant_id, feed, generation)
+	return postgres.Exec(ctx, tx, "show first generation", `INSERT INTO projection.active (tenant_id, feed, generation)
 		SELECT v.tenant_id, $3, v.generation FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation) WHERE v.generation = 1
 		ON CONFLICT DO NOTHING`, tenants, generations, p.feed)
-	if err != nil {
-		return fmt.Errorf("show first generation: %w", err)
-	}
-	return nil
 }

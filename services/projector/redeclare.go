@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/consumer"
 )
 
@@ -48,7 +48,7 @@ func (p *Projector) redeclare(ctx context.Context, owned func() []int32) error {
 			}
 			said = f
 		}
-		if !app.Sleep(ctx, lookForMoved) {
+		if backoff.Wait(ctx, lookForMoved) != nil {
 			return nil
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 )
@@ -61,7 +62,7 @@ func (p *Projector) Reset(ctx context.Context, r consumer.Reset) error {
 			}
 			return nil
 		}
-		if err := wait(ctx, pollRebuild); err != nil {
+		if err := backoff.Wait(ctx, pollRebuild); err != nil {
 			return err
 		}
 	}

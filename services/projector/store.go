@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/projector/fold"
 )
 
@@ -133,10 +134,7 @@ func remove(ctx context.Context, tx pgx.Tx, s *fold.Spec, at []keyed) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM projection.`+s.Table+` t USING `+from+` WHERE `+on, args...); err != nil {
-		return fmt.Errorf("remove rows of %s: %w", s.Table, err)
-	}
-	return nil
+	return postgres.Exec(ctx, tx, "remove rows of "+s.Table, `DELETE FROM projection.`+s.Table+` t USING `+from+` WHERE `+on, args...)
 }
 
 // scan reads one row in the forms of package fold.
@@ -274,14 +272,10 @@ func store(ctx context.Context, tx pgx.Tx, s *fold.Spec, order []rowID, rows map
 		casts.WriteString(", v.stamps")
 		sets.WriteString(", stamps = excluded.stamps")
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO projection.`+s.Table+` (tenant_id, generation, sequence`+names.String()+`)
+	return postgres.Exec(ctx, tx, "store rows of "+s.Table, `INSERT INTO projection.`+s.Table+` (tenant_id, generation, sequence`+names.String()+`)
 		SELECT v.tenant_id, v.generation, v.sequence`+casts.String()+`
 		FROM unnest($1::text[], $2::bigint[], $3::bigint[]`+arrays.String()+`) AS v (tenant_id, generation, sequence`+names.String()+`)
 		ON CONFLICT (tenant_id, generation, `+strings.Join(s.Key, ", ")+`) DO UPDATE SET sequence = excluded.sequence`+sets.String(), args...)
-	if err != nil {
-		return fmt.Errorf("store rows of %s: %w", s.Table, err)
-	}
-	return nil
 }
 
 func typeOf(s *fold.Spec, column string) fold.Type {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/expr"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/projector/fold"
 )
 
@@ -67,12 +68,11 @@ func (p *Projector) keep(ctx context.Context, tx pgx.Tx, l leftOut) error {
 		projections, reasons = append(projections, at.projection), append(reasons, string(at.reason))
 		events, last = append(events, n.events), append(last, n.last)
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO projection.untouched AS u (tenant_id, generation, projection, reason, events, last_sequence, feed)
+	if err := postgres.Exec(ctx, tx, "count what was left out", `INSERT INTO projection.untouched AS u (tenant_id, generation, projection, reason, events, last_sequence, feed)
 		SELECT *, $7::text FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) ORDER BY 1, 2, 3, 4
 		ON CONFLICT (tenant_id, feed, generation, projection, reason) DO UPDATE SET events = u.events + excluded.events,
-			last_sequence = greatest(u.last_sequence, excluded.last_sequence)`, tenants, generations, projections, reasons, events, last, p.feed)
-	if err != nil {
-		return fmt.Errorf("count what was left out: %w", err)
+			last_sequence = greatest(u.last_sequence, excluded.last_sequence)`, tenants, generations, projections, reasons, events, last, p.feed); err != nil {
+		return err
 	}
 	for at, n := range l {
 		p.m.untouched.WithLabelValues(at.projection, string(at.reason)).Add(float64(n.events))

@@ -30,4 +30,7 @@
 //     engine.storm.detected, and tripped when that is seen in the log. Trips take effect at sequences of the log and nowhere else.
 //   - Postgres, Kafka or the registry away: the batch rolls back and is tried again; nothing is ever dead-lettered for it.
 //   - A bundle of newer semantics than this build knows: the tenant stalls until the service is upgraded.
+//
+// More than fifteen files: an evaluation, its budgets, its state and the tables behind it are written in one transaction of one handler; what needs none of
+// that is in ruleset and pkg/expr.
 package rules

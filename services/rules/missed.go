@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
-	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // What rules missed is kept in pages: a row of neuronx.rule_missed_pages has missedPage sequences of one rule, one bit each. A row for each
@@ -27,14 +28,7 @@ func loadMissed(ctx context.Context, q querier, tenant, rule string, from, throu
 	rows, err := q.Query(ctx, `SELECT page * 1024 + n FROM neuronx.rule_missed_pages, generate_series(0, 1023) AS n
 		WHERE tenant_id = $1 AND rule = $2 AND page BETWEEN $3::bigint / 1024 AND $4::bigint / 1024 AND get_bit(bits, n) = 1 AND page * 1024 + n BETWEEN $3 AND $4
 		ORDER BY page, n LIMIT $5`, tenant, rule, from, through, limit)
-	if err != nil {
-		return nil, fmt.Errorf("load what a rule missed: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, fmt.Errorf("load what a rule missed: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "load what a rule missed", pgx.RowTo[int64])
 }
 
 // missedPages is a set of pairs of rule and sequence, as rows of neuronx.rule_missed_pages.

@@ -10,7 +10,7 @@ import (
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
-// Publish publishes a bundle that replaces the tenant's set. previous is the version in force (0: none). The bundle must
+// Publish publishes a bundle that replaces the tenant's set. previous is the version in force (0 if there is none). The bundle must
 // have passed ruleset.Validate; what does not even compile is refused here as ruleset.InvalidError. The event's id comes from
 // version and texts: publishing the same again is one event.
 func Publish(ctx context.Context, p *control.Publisher, tenant string, files []ruleset.File, previous int64, by string) (event.Event, error) {

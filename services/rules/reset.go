@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -146,10 +147,8 @@ func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error)
 		if time.Now().After(deadline) {
 			break
 		}
-		select {
-		case <-ctx.Done():
+		if backoff.Wait(ctx, 200*time.Millisecond) != nil {
 			return c, ctx.Err()
-		case <-time.After(200 * time.Millisecond):
 		}
 	}
 	if next <= through {

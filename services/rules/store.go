@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
@@ -26,15 +27,12 @@ func loadBundles(ctx context.Context, q querier, c *compiler, before map[string]
 		  FROM unnest($1::text[], $2::bigint[]) AS t(tenant_id, before)
 		  CROSS JOIN LATERAL (SELECT sequence, event_id, version, semantics, hash FROM neuronx.rule_bundles r
 		        WHERE r.tenant_id = t.tenant_id AND r.sequence < t.before ORDER BY sequence DESC LIMIT 1) b`, tenants, sequences)
-	if err != nil {
-		return nil, fmt.Errorf("load rule bundles: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (f found, err error) {
+	all, err := postgres.Collect(rows, err, "load rule bundles", func(r pgx.CollectableRow) (f found, err error) {
 		f.b = &bundle{}
 		return f, r.Scan(&f.tenant, &f.b.Sequence, &f.b.EventID, &f.b.Version, &f.b.Semantics, &f.hash)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("load rule bundles: %w", err)
+		return nil, err
 	}
 	keys := make([]string, len(all))
 	for i, f := range all {
@@ -121,16 +119,13 @@ func recompile(ctx context.Context, q querier, f found) (*ruleset.Set, error) {
 func loadHealth(ctx context.Context, q querier, tenants []string) (map[string]map[string]Health, error) {
 	rows, err := q.Query(ctx, `SELECT tenant_id, rule, failures, tripped, tripped_at, reset_at, subjects, over_budget, last_budget, reported_at, by_data, last_data,
 		last_code, last_detail, last_sequence, last_event_id FROM neuronx.rule_health WHERE tenant_id = ANY($1)`, tenants)
-	if err != nil {
-		return nil, fmt.Errorf("load rule health: %w", err)
-	}
 	out := map[string]map[string]Health{}
 	var tenant, rule string
 	var health Health
 	into := []any{&tenant, &rule, &health.Failures, &health.Tripped, &health.TrippedAt, &health.ResetAt, &health.Subjects, &health.OverBudget,
 		&health.LastBudget, &health.ReportedAt, &health.ByData, &health.LastData,
 		&health.Last.Code, &health.Last.Detail, &health.Last.Sequence, &health.Last.EventID}
-	_, err = pgx.ForEachRow(rows, into, func() error {
+	err = postgres.ForEach(rows, err, "load rule health", into, func() error {
 		if out[tenant] == nil {
 			out[tenant] = map[string]Health{}
 		}
@@ -138,10 +133,7 @@ func loadHealth(ctx context.Context, q querier, tenants []string) (map[string]ma
 		out[tenant][rule] = health
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("load rule health: %w", err)
-	}
-	return out, nil
+	return out, err
 }
 
 // loadStates reads many states at once; a subject without a row has an empty state.
@@ -152,20 +144,14 @@ func loadStates(ctx context.Context, q querier, tenants, subjects []string) (map
 	}
 	rows, err := q.Query(ctx, `SELECT s.tenant_id, s.subject, s.state FROM unnest($1::text[], $2::text[]) AS w(tenant_id, subject)
 		JOIN neuronx.rule_state s USING (tenant_id, subject)`, tenants, subjects)
-	if err != nil {
-		return nil, fmt.Errorf("load rule state: %w", err)
-	}
 	var tenant, subject string
 	var text []byte
-	_, err = pgx.ForEachRow(rows, []any{&tenant, &subject, &text}, func() error {
+	err = postgres.ForEach(rows, err, "load rule state", []any{&tenant, &subject, &text}, func() error {
 		state, err := decodeState(text)
 		out[[2]string{tenant, subject}] = state
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("load rule state: %w", err)
-	}
-	return out, nil
+	return out, err
 }
 
 // save writes what the folds changed, in an order that is the same for every transaction.

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -10,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 const (
@@ -59,12 +60,9 @@ func (t *tripped) sample(ctx context.Context) error {
 	defer cancel()
 	rows, err := t.pool.Query(ctx, `SELECT tenant_id, rule, tripped, count(*) OVER () FROM neuronx.rule_health WHERE tripped <> ''
 		ORDER BY tenant_id, rule LIMIT $1`, maxTrippedRules)
+	named, err := postgres.Collect(rows, err, "read tripped rules", pgx.RowToStructByPos[trippedRule])
 	if err != nil {
-		return fmt.Errorf("read tripped rules: %w", err)
-	}
-	named, err := pgx.CollectRows(rows, pgx.RowToStructByPos[trippedRule])
-	if err != nil {
-		return fmt.Errorf("read tripped rules: %w", err)
+		return err
 	}
 	t.show(named)
 	return nil

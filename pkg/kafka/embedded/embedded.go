@@ -95,9 +95,6 @@ func (c *Cluster) listGroupsInAnyCase() {
 // Brokers lists the addresses to connect to.
 func (c *Cluster) Brokers() []string { return c.fake.ListenAddrs() }
 
-// Fake is the broker underneath, for tests that inject faults.
-func (c *Cluster) Fake() *kfake.Cluster { return c.fake }
-
 // Close stops the broker and writes its data. Stop its clients first. It may be called more than once.
 func (c *Cluster) Close() error {
 	c.once.Do(func() {

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
@@ -73,10 +74,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return fmt.Errorf("registry on %s: %w", s.topic, err)
 		}
 		s.log.Warn("registry reads its topic again", "err", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(reopenWait):
-		}
+		_ = backoff.Wait(ctx, reopenWait)
 	}
 	return nil
 }

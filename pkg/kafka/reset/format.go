@@ -5,68 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // maxPlanRows bounds a file: a cluster has thousands of partitions, not millions.
 const maxPlanRows = 1_000_000
 
-// WriteTable writes rows as Kafka's tool shows them.
-func WriteTable(w io.Writer, rows []Row) error {
-	group, topic := 15, 15
-	for _, r := range rows {
-		group, topic = max(group, len(r.Group)), max(topic, len(r.Topic))
-	}
-	line := func(g, t, p, at string) error {
-		_, err := fmt.Fprintf(w, "%-*s %-*s %-10s %s\n", group, g, topic, t, p, at)
-		return err
-	}
-	if err := line("GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"); err != nil {
-		return err
-	}
-	for _, r := range rows {
-		if err := line(r.Group, r.Topic, strconv.Itoa(int(r.Partition)), strconv.FormatInt(r.NewOffset, 10)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// WriteCSV writes rows as Kafka's --export does: topic,partition,offset without a header, with the group first when there is
-// more than one.
-func WriteCSV(w io.Writer, rows []Row) error {
-	groups := make(map[string]bool)
-	for _, r := range rows {
-		groups[r.Group] = true
-	}
-	c := csv.NewWriter(w)
-	for _, r := range rows {
-		rec := []string{r.Topic, strconv.Itoa(int(r.Partition)), strconv.FormatInt(r.NewOffset, 10)}
-		if len(groups) > 1 {
-			rec = append([]string{r.Group}, rec...)
-		}
-		if err := c.Write(rec); err != nil {
-			return err
-		}
-	}
-	c.Flush()
-	return c.Error()
-}
-
-// PriorCSV turns a plan around: the rows that bring back what was committed before it, NoOffset where nothing was.
-func PriorCSV(w io.Writer, rows []Row) error {
-	prior := slices.Clone(rows)
-	for i := range prior {
-		prior[i].NewOffset = prior[i].Prior
-	}
-	return WriteCSV(w, prior)
-}
-
-// ParseCSV reads what WriteCSV or Kafka's --export wrote: three columns mean the group that is asked for, of four only its rows
+// ParseCSV reads what Kafka's --export writes: three columns mean the group that is asked for, of four only its rows
 // count. All wrong lines are reported at once.
 func ParseCSV(b []byte, group string) ([]Row, error) {
 	c := csv.NewReader(strings.NewReader(string(b)))
@@ -127,40 +73,4 @@ func parseRow(rec []string, group string) (Row, error) {
 	}
 	r.Topic, r.Partition, r.NewOffset = rec[0], int32(p), at
 	return r, nil
-}
-
-// ParseDatetime reads what --to-datetime takes, YYYY-MM-DDTHH:mm:ss.SSS with Z, an offset or neither (which means UTC), and RFC
-// 3339 with any number of decimals.
-func ParseDatetime(s string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04:05.999999999", "2006-01-02T15:04:05.999999999Z07"} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q is not a time; write 2026-01-31T12:00:00.000, with Z or an offset such as +02:00", s)
-}
-
-var isoDuration = regexp.MustCompile(`^P(?:(\d{1,6})D)?(?:T(?:(\d{1,7})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:\.(\d{1,9}))?S)?)?$`)
-
-// ParseDuration reads what --by-duration takes: ISO 8601, PnDTnHnMnS.
-func ParseDuration(s string) (time.Duration, error) {
-	m := isoDuration.FindStringSubmatch(s)
-	if m == nil || strings.Join(m[1:], "") == "" || strings.HasSuffix(s, "T") {
-		return 0, fmt.Errorf("%q is not a duration; write PnDTnHnMnS, such as PT1H or P1DT12H", s)
-	}
-	var d time.Duration
-	for i, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
-		if m[i+1] != "" {
-			n, err := strconv.ParseInt(m[i+1], 10, 64)
-			if err != nil || n > int64(1<<63-1)/int64(unit)/8 {
-				return 0, fmt.Errorf("%q is too long a duration", s)
-			}
-			d += time.Duration(n) * unit
-		}
-	}
-	if m[5] != "" {
-		n, _ := strconv.ParseInt((m[5] + "00000000")[:9], 10, 64)
-		d += time.Duration(n)
-	}
-	return d, nil
 }

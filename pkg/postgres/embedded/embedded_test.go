@@ -103,14 +103,14 @@ func TestStart_KeepsTheDataWhateverEndedTheServer(t *testing.T) {
 	stop(t, s) // with a client that is still connected
 
 	s = start(t, Options{DataDir: dir})
-	if got := query(t, s.AdminURL(), `SELECT v FROM kept`); got != "kept" || s.Adopted() {
-		t.Fatal(got, s.Adopted())
+	if got := query(t, s.AdminURL(), `SELECT v FROM kept`); got != "kept" || s.adopted {
+		t.Fatal(got, s.adopted)
 	}
 	first := s.Port()
 	s.unlock() // what the kernel does when the owner is killed
 	s = start(t, Options{DataDir: dir})
-	if !s.Adopted() || s.Port() != first {
-		t.Fatalf("adopted %v on %d, was on %d", s.Adopted(), s.Port(), first)
+	if !s.adopted || s.Port() != first {
+		t.Fatalf("adopted %v on %d, was on %d", s.adopted, s.Port(), first)
 	}
 
 	pid, err := readPidFile(s.cluster)
@@ -122,8 +122,8 @@ func TestStart_KeepsTheDataWhateverEndedTheServer(t *testing.T) {
 	}
 	s.unlock()
 	s = start(t, Options{DataDir: dir})
-	if got := query(t, s.AdminURL(), `SELECT v FROM kept`); got != "kept" || s.Adopted() {
-		t.Fatal(got, s.Adopted())
+	if got := query(t, s.AdminURL(), `SELECT v FROM kept`); got != "kept" || s.adopted {
+		t.Fatal(got, s.adopted)
 	}
 	stop(t, s)
 
@@ -185,8 +185,8 @@ func TestStart_AsRootUnderAClosedHome(t *testing.T) {
 	}
 	var out bytes.Buffer
 	s = start(t, Options{DataDir: dir, NoSync: true, Out: &out})
-	if s.Adopted() || !strings.Contains(out.String(), "removing") {
-		t.Fatalf("adopted %v, said %q", s.Adopted(), out.String())
+	if s.adopted || !strings.Contains(out.String(), "removing") {
+		t.Fatalf("adopted %v, said %q", s.adopted, out.String())
 	}
 	stop(t, s)
 	if err := Remove(t.Context(), dir); err != nil {
@@ -289,14 +289,14 @@ func TestStart_WithDownloadedBinaries(t *testing.T) {
 	}
 	dir := open(t)
 	s := start(t, Options{DataDir: dir, MinMajor: 18, Out: os.Stderr})
-	if got := query(t, s.AdminURL(), `SHOW server_version_num`); s.Major() < 18 || !strings.HasPrefix(got, "18") {
+	if got := query(t, s.AdminURL(), `SHOW server_version_num`); s.bin.Major < 18 || !strings.HasPrefix(got, "18") {
 		t.Fatal(got)
 	}
 	migrateWithoutSuperuser(t, s)
 	stop(t, s)
 	s = start(t, Options{DataDir: dir}) // an older installed one must not be tried on it
-	if s.Major() != 18 {
-		t.Fatal(s.Major())
+	if s.bin.Major != 18 {
+		t.Fatal(s.bin.Major)
 	}
 	stop(t, s)
 }

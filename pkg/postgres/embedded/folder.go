@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 // account is the user the server runs as; nil stands for ourselves.
@@ -193,11 +195,9 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 			_ = f.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
-		select {
-		case <-ctx.Done():
+		if backoff.Wait(ctx, 50*time.Millisecond) != nil {
 			_ = f.Close()
 			return nil, fmt.Errorf("wait for lock %s: %w", path, ctx.Err())
-		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

@@ -66,10 +66,8 @@ func (k keeper) keep(ctx context.Context) {
 				k.tell(nil)
 			}
 		}
-		select {
-		case <-ctx.Done():
+		if backoff.Wait(ctx, wait) != nil {
 			return
-		case <-time.After(wait):
 		}
 	}
 }

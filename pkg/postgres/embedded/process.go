@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/backoff"
 )
 
 // ErrNotStarted means that nothing runs on the cluster and that the server does not start on it.
@@ -46,10 +48,8 @@ func (s *Server) run(ctx context.Context) error {
 		if i == tries || ctx.Err() != nil || !passing(err, s.opt.Port) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
+		if err := backoff.Wait(ctx, time.Second); err != nil {
+			return err
 		}
 	}
 }
@@ -101,10 +101,8 @@ func (s *Server) awaitAnswer(ctx context.Context, pid pidFile) (bool, error) {
 		} else if time.Now().After(deadline) {
 			return false, fmt.Errorf("process %d holds %s and names no port", pid.pid, s.cluster)
 		}
-		select {
-		case <-ctx.Done():
+		if backoff.Wait(ctx, 100*time.Millisecond) != nil {
 			return false, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
 		}
 		again, err := readPidFile(s.cluster)
 		if err != nil || !again.alive(s.cluster) {

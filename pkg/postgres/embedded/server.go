@@ -69,10 +69,8 @@ func (s *Server) Passwords() map[string]string {
 	return out
 }
 
-// Port is the TCP port on 127.0.0.1. Major is the server's version. Adopted says that the server was alive before Start.
-func (s *Server) Port() int     { return s.port }
-func (s *Server) Major() int    { return s.bin.Major }
-func (s *Server) Adopted() bool { return s.adopted }
+// Port is the TCP port on 127.0.0.1.
+func (s *Server) Port() int { return s.port }
 
 func (s *Server) url(role, database string) string {
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(role, s.passwords[role]), Host: fmt.Sprintf("127.0.0.1:%d", s.port),

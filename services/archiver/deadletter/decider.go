@@ -12,10 +12,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // Schemas finds schemas by id and by type. *registry.Client is one.
@@ -57,7 +58,7 @@ func (d *Decider) Run(ctx context.Context) error {
 		switch {
 		case err != nil:
 			d.Log.Error("requests about dead letters cannot be decided; trying again", "err", err)
-			pause = max(pause, app.Pause(failures))
+			pause = max(pause, backoff.Pause(failures))
 			failures++
 		case n > 0:
 			failures = 0
@@ -65,7 +66,7 @@ func (d *Decider) Run(ctx context.Context) error {
 		default:
 			failures = 0
 		}
-		app.Sleep(ctx, pause)
+		_ = backoff.Wait(ctx, pause)
 	}
 	return nil
 }
@@ -116,16 +117,9 @@ func (d *Decider) pass(ctx context.Context) (n int, err error) {
 func waiting(ctx context.Context, tx pgx.Tx, tenant string) ([]request, error) {
 	rows, err := tx.Query(ctx, `SELECT id, topic, partition, "offset", action, origin = 'live', value, by, reason FROM neuronx.dead_letter_requests
 		WHERE state = 'new' AND tenant_id = $1 ORDER BY requested_at, id LIMIT $2`, tenant, atOnce)
-	if err != nil {
-		return nil, fmt.Errorf("read requests: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r request, err error) {
+	return postgres.Collect(rows, err, "read requests", func(row pgx.CollectableRow) (r request, err error) {
 		return r, row.Scan(&r.id, &r.topic, &r.partition, &r.offset, &r.ask.Action, &r.ask.Live, &r.ask.Value, &r.ask.By, &r.ask.Reason)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read requests: %w", err)
-	}
-	return out, nil
 }
 
 // one decides about a request. A refusal is an answer; an error is of the machine, and the transaction is tried again.
@@ -139,12 +133,8 @@ func (d *Decider) one(ctx context.Context, tx pgx.Tx, tenant string, there bool,
 	case err != nil:
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE neuronx.dead_letter_requests SET state = $2, code = $3, detail = $4, decided_at = now(), value = NULL WHERE id = $1`,
+	return postgres.Exec(ctx, tx, "answer request", `UPDATE neuronx.dead_letter_requests SET state = $2, code = $3, detail = $4, decided_at = now(), value = NULL WHERE id = $1`,
 		r.id, state, code, detail)
-	if err != nil {
-		return fmt.Errorf("answer request: %w", err)
-	}
-	return nil
 }
 
 func (d *Decider) act(ctx context.Context, tx pgx.Tx, tenant string, there bool, r request) error {
@@ -182,12 +172,8 @@ func (d *Decider) act(ctx context.Context, tx pgx.Tx, tenant string, there bool,
 	case refusal != nil:
 		return refusal
 	case r.ask.Action == Drop && !there:
-		_, err := tx.Exec(ctx, `INSERT INTO neuronx.dead_letter_decisions (kind, topic, partition, "offset", by, reason, decided_at)
+		return postgres.Exec(ctx, tx, "drop a letter that has no tenant", `INSERT INTO neuronx.dead_letter_decisions (kind, topic, partition, "offset", by, reason, decided_at)
 			VALUES ('dropped', $1, $2, $3, $4, $5, now())`, l.Topic, l.Partition, l.Offset, r.ask.By, r.ask.Reason)
-		if err != nil {
-			return fmt.Errorf("drop a letter that has no tenant: %w", err)
-		}
-		return nil
 	}
 	evs, err := d.events(ctx, l, r.ask, v)
 	if err != nil {

@@ -3,7 +3,6 @@ package deadletter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 func isUnknown(err error) bool { return errors.Is(err, registry.ErrUnknown) }
@@ -77,11 +77,7 @@ func decided(ctx context.Context, tx pgx.Tx, decode Decode, log *slog.Logger, wh
 }
 
 func insert(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind, topic string, partition int32, offset int64, redrive, by, reason string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO neuronx.dead_letter_decisions (tenant_id, sequence, kind, topic, partition, "offset", redrive_id, by, reason, decided_at)
+	return postgres.Exec(ctx, tx, "note a decision about a dead letter", `INSERT INTO neuronx.dead_letter_decisions (tenant_id, sequence, kind, topic, partition, "offset", redrive_id, by, reason, decided_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (tenant_id, sequence) DO NOTHING`,
 		r.TenantID, r.Sequence, kind, topic, partition, offset, redrive, by, reason, r.RecordedTime)
-	if err != nil {
-		return fmt.Errorf("note a decision about a dead letter: %w", err)
-	}
-	return nil
 }

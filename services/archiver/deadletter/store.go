@@ -12,6 +12,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 )
 
 // Querier is a pool or a transaction.
@@ -52,14 +53,7 @@ func (l *Letter) dest() []any {
 func List(ctx context.Context, q Querier, f Filter) ([]Letter, error) {
 	where, args := f.where()
 	rows, err := q.Query(ctx, `SELECT `+columns+where+` ORDER BY recorded_at DESC, topic, partition, "offset" DESC LIMIT $7`, append(args, f.Limit)...)
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (l Letter, err error) { return l, r.Scan(l.dest()...) })
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "list dead letters", func(r pgx.CollectableRow) (l Letter, err error) { return l, r.Scan(l.dest()...) })
 }
 
 // Count is how many letters there are of a kind.
@@ -78,14 +72,7 @@ func Counts(ctx context.Context, q Querier, by string, f Filter) ([]Count, error
 	}
 	where, args := f.where()
 	rows, err := q.Query(ctx, `SELECT `+column+`, count(*), min(recorded_at), max(recorded_at)`+where+` GROUP BY 1 ORDER BY 2 DESC, 1`, args...)
-	if err != nil {
-		return nil, fmt.Errorf("count dead letters: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Count])
-	if err != nil {
-		return nil, fmt.Errorf("count dead letters: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "count dead letters", pgx.RowToStructByPos[Count])
 }
 
 // Load reads one letter with what was received; a *event.Refusal of code not_found when there is none.
@@ -140,10 +127,9 @@ func Submit(ctx context.Context, q Querier, l *Letter, ask Ask) (uuid.UUID, erro
 	if ask.Live {
 		origin = "live"
 	}
-	_, err = q.Exec(ctx, `INSERT INTO neuronx.dead_letter_requests (id, tenant_id, topic, partition, "offset", action, origin, value, by, reason)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, id, l.Tenant, l.Topic, l.Partition, l.Offset, ask.Action, origin, ask.Value, ask.By, ask.Reason)
-	if err != nil {
-		return id, fmt.Errorf("ask for %s of %s: %w", ask.Action, l.Ref(), err)
+	if err := postgres.Exec(ctx, q, fmt.Sprintf("ask for %s of %s", ask.Action, l.Ref()), `INSERT INTO neuronx.dead_letter_requests (id, tenant_id, topic, partition, "offset", action, origin, value, by, reason)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, id, l.Tenant, l.Topic, l.Partition, l.Offset, ask.Action, origin, ask.Value, ask.By, ask.Reason); err != nil {
+		return id, err
 	}
 	return id, nil
 }
@@ -151,12 +137,9 @@ func Submit(ctx context.Context, q Querier, l *Letter, ask Ask) (uuid.UUID, erro
 // Answers reads what was decided.
 func Answers(ctx context.Context, q Querier, ids []uuid.UUID) (map[uuid.UUID]Answer, error) {
 	rows, err := q.Query(ctx, `SELECT id, state = 'done', code, detail FROM neuronx.dead_letter_requests WHERE id = ANY($1) AND state <> 'new'`, ids)
+	list, err := postgres.Collect(rows, err, "read answers", pgx.RowToStructByPos[Answer])
 	if err != nil {
-		return nil, fmt.Errorf("read answers: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Answer])
-	if err != nil {
-		return nil, fmt.Errorf("read answers: %w", err)
+		return nil, err
 	}
 	out := map[uuid.UUID]Answer{}
 	for _, a := range list {

@@ -54,12 +54,8 @@ func Begin(ctx context.Context, tx pgx.Tx, e *Effect, worker, intent string, lea
 		return fmt.Errorf("begin attempt: %w", err)
 	}
 	e.Status = effect.Sending
-	_, err = tx.Exec(ctx, `INSERT INTO neuronx.effect_attempts (tenant_id, effect_id, attempt, worker, intent) VALUES ($1, $2, $3, $4, $5)`,
+	return postgres.Exec(ctx, tx, "begin attempt", `INSERT INTO neuronx.effect_attempts (tenant_id, effect_id, attempt, worker, intent) VALUES ($1, $2, $3, $4, $5)`,
 		e.TenantID, e.ID, e.Attempts, worker, intent)
-	if err != nil {
-		return fmt.Errorf("begin attempt: %w", err)
-	}
-	return nil
 }
 
 // End is how an attempt, or an effect without one, ends.
@@ -84,11 +80,10 @@ func Finish(ctx context.Context, tx pgx.Tx, e Effect, end End) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("finish attempt: %w", err)
 	}
-	_, err = tx.Exec(ctx, `UPDATE neuronx.effect_attempts SET finished_at = now(), outcome = $4, code = $5, detail = $6, remote_id = $7
+	if err := postgres.Exec(ctx, tx, "finish attempt", `UPDATE neuronx.effect_attempts SET finished_at = now(), outcome = $4, code = $5, detail = $6, remote_id = $7
 		WHERE tenant_id = $1 AND effect_id = $2 AND attempt = $3`,
-		e.TenantID, e.ID, e.Attempts, outcomeWord(end.Status), end.Code, end.Detail, end.RemoteID)
-	if err != nil {
-		return false, fmt.Errorf("finish attempt: %w", err)
+		e.TenantID, e.ID, e.Attempts, outcomeWord(end.Status), end.Code, end.Detail, end.RemoteID); err != nil {
+		return false, err
 	}
 	return tag.RowsAffected() == 1, nil
 }
@@ -123,12 +118,8 @@ func EndPending(ctx context.Context, tx pgx.Tx, e Effect, end End) error {
 
 // Postpone keeps a locked pending effect waiting, and says why.
 func Postpone(ctx context.Context, tx pgx.Tx, e Effect, after time.Duration, code, detail string) error {
-	_, err := tx.Exec(ctx, `UPDATE neuronx.effects SET next_attempt_at = now() + $3, code = $4, last_error = $5, updated_at = now()
+	return postgres.Exec(ctx, tx, "postpone effect", `UPDATE neuronx.effects SET next_attempt_at = now() + $3, code = $4, last_error = $5, updated_at = now()
 		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, after, clean(code), clean(detail))
-	if err != nil {
-		return fmt.Errorf("postpone effect: %w", err)
-	}
-	return nil
 }
 
 // Swept counts what Sweep found.
@@ -155,21 +146,17 @@ func Sweep(ctx context.Context, tx pgx.Tx) (Swept, error) {
 			FROM ended WHERE a.tenant_id = ended.tenant_id AND a.effect_id = ended.effect_id AND a.attempt = ended.attempts AND a.outcome = ''
 		)
 		SELECT status, count(*) FROM ended GROUP BY status`)
-	if err != nil {
-		return s, fmt.Errorf("sweep lost attempts: %w", err)
-	}
 	var status string
 	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&status, &n}, func() error {
+	if err := postgres.ForEach(rows, err, "sweep lost attempts", []any{&status, &n}, func() error {
 		if status == string(effect.Unknown) {
 			s.Unknown = n
 		} else {
 			s.Pending = n
 		}
 		return nil
-	})
-	if err != nil {
-		return s, fmt.Errorf("sweep lost attempts: %w", err)
+	}); err != nil {
+		return s, err
 	}
 	return s, nil
 }

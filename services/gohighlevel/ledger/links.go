@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
@@ -29,16 +30,13 @@ type Link struct {
 func Links(ctx context.Context, q Querier, tenant, location string, locals []string) (map[string]Link, error) {
 	rows, err := q.Query(ctx, `SELECT local_id, location, remote_id, email, phone, known, version, fresh, facts FROM neuronx.crm_ids
 		WHERE tenant_id = $1 AND adapter = $2 AND local_id = ANY($3) ORDER BY location = $4, updated_at`, tenant, effect.Adapter, locals, location)
-	if err != nil {
-		return nil, fmt.Errorf("read contact ids: %w", err)
-	}
 	out := map[string]Link{}
 	var local, loc, remote string
 	var keys effect.Keys
 	var known, facts []byte
 	var version int64
 	var fresh bool
-	_, err = pgx.ForEachRow(rows, []any{&local, &loc, &remote, &keys.Email, &keys.Phone, &known, &version, &fresh, &facts}, func() error {
+	err = postgres.ForEach(rows, err, "read contact ids", []any{&local, &loc, &remote, &keys.Email, &keys.Phone, &known, &version, &fresh, &facts}, func() error {
 		l := out[local]
 		if loc == location { // the last row of the lead
 			l.Contact, l.Version, l.Fresh = remote, version, fresh
@@ -52,10 +50,7 @@ func Links(ctx context.Context, q Querier, tenant, location string, locals []str
 		out[local] = l
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read contact ids: %w", err)
-	}
-	return out, nil
+	return out, err
 }
 
 // Owner tells which lead other than local has a contact; "" when none. Of a lead of another tenant, who is connected to the same location,
@@ -94,12 +89,11 @@ func SaveLink(ctx context.Context, q Querier, tenant, location, local, contact s
 	if owner, err = Owner(ctx, q, tenant, location, contact, local); err != nil || owner != "" {
 		return owner, err
 	}
-	_, err = q.Exec(ctx, `INSERT INTO neuronx.crm_ids AS i (tenant_id, adapter, location, local_id, remote_id) VALUES ($1, $2, $3, $4, $5)
+	if err := postgres.Exec(ctx, q, "save contact id", `INSERT INTO neuronx.crm_ids AS i (tenant_id, adapter, location, local_id, remote_id) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (tenant_id, adapter, location, local_id) DO UPDATE SET remote_id = excluded.remote_id, fresh = false, updated_at = now(),
 			known = CASE WHEN i.remote_id = excluded.remote_id THEN i.known ELSE '{}' END`,
-		tenant, effect.Adapter, location, local, contact)
-	if err != nil {
-		return "", fmt.Errorf("save contact id: %w", err)
+		tenant, effect.Adapter, location, local, contact); err != nil {
+		return "", err
 	}
 	return "", nil
 }
@@ -116,12 +110,8 @@ func Adopt(ctx context.Context, q Querier, tenant, location, local, contact stri
 
 // Unlink takes a contact from a lead again.
 func Unlink(ctx context.Context, q Querier, tenant, location, local, contact string) error {
-	_, err := q.Exec(ctx, `UPDATE neuronx.crm_ids SET remote_id = '', known = '{}', fresh = false, updated_at = now()
+	return postgres.Exec(ctx, q, "take back contact id", `UPDATE neuronx.crm_ids SET remote_id = '', known = '{}', fresh = false, updated_at = now()
 		WHERE tenant_id = $1 AND adapter = $2 AND location = $3 AND local_id = $4 AND remote_id = $5`, tenant, effect.Adapter, location, local, contact)
-	if err != nil {
-		return fmt.Errorf("take back contact id: %w", err)
-	}
-	return nil
 }
 
 // Forget records that what a lead's contact holds in some fields, or (none named) in all, is no longer known. It returns the version that
@@ -153,14 +143,10 @@ func Learn(ctx context.Context, q Querier, tenant, location, local string, versi
 		}
 		return nil
 	}
-	_, err = q.Exec(ctx, `UPDATE neuronx.crm_ids SET known = CASE WHEN version = $5 THEN known || $6 ELSE known END,
+	return postgres.Exec(ctx, q, "keep what a contact holds", `UPDATE neuronx.crm_ids SET known = CASE WHEN version = $5 THEN known || $6 ELSE known END,
 			email = coalesce($7, email), phone = coalesce($8, phone), fresh = false, updated_at = now()
 		WHERE tenant_id = $1 AND adapter = $2 AND location = $3 AND local_id = $4`,
 		tenant, effect.Adapter, location, local, version, known, key("email"), key("phone"))
-	if err != nil {
-		return fmt.Errorf("keep what a contact holds: %w", err)
-	}
-	return nil
 }
 
 // Holder is another lead that writes, or has just written, a key.

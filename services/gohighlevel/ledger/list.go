@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
@@ -55,27 +54,15 @@ func List(ctx context.Context, q Querier, f Filter) ([]Effect, error) {
 	}
 	add("true ORDER BY tenant_id, command_sequence, effect_id LIMIT $%d", min(f.Limit, 10_001))
 	rows, err := q.Query(ctx, `SELECT `+columns+` FROM neuronx.effects WHERE `+strings.Join(where, " AND "), args...)
-	if err != nil {
-		return nil, fmt.Errorf("list effects: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, scan)
-	if err != nil {
-		return nil, fmt.Errorf("list effects: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "list effects", scan)
 }
 
 // Counts is the number of effects by status, of one tenant or ("") of all.
 func Counts(ctx context.Context, q Querier, tenant string) (map[effect.Status]int64, error) {
 	rows, err := q.Query(ctx, `SELECT status, count(*) FROM neuronx.effects WHERE $1 = '' OR tenant_id = $1 GROUP BY status`, tenant)
-	if err != nil {
-		return nil, fmt.Errorf("count effects: %w", err)
-	}
 	out := map[effect.Status]int64{}
 	var status string
 	var n int64
-	if _, err := pgx.ForEachRow(rows, []any{&status, &n}, func() error { out[effect.Status(status)] = n; return nil }); err != nil {
-		return nil, fmt.Errorf("count effects: %w", err)
-	}
-	return out, nil
+	err = postgres.ForEach(rows, err, "count effects", []any{&status, &n}, func() error { out[effect.Status(status)] = n; return nil })
+	return out, err
 }

@@ -2,11 +2,11 @@ package ledger
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
@@ -52,14 +52,7 @@ func ListPaused(ctx context.Context, q Querier, limit int) ([]Paused, error) {
 		SELECT p.tenant_id, p.reason, p.last_error, (SELECT count(*) FROM neuronx.effects e WHERE e.tenant_id = p.tenant_id AND e.status = 'pending'), p.next,
 			coalesce(c.location, ''), coalesce(c.token, ''), coalesce(c.mode, ''), coalesce(c.base_url, '')
 		FROM paused p LEFT JOIN neuronx.crm_connections c ON c.tenant_id = p.tenant_id AND c.adapter = $2 ORDER BY p.tenant_id, p.reason`, limit, effect.Adapter)
-	if err != nil {
-		return nil, fmt.Errorf("list tenants whose CRM refuses them: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Paused])
-	if err != nil {
-		return nil, fmt.Errorf("list tenants whose CRM refuses them: %w", err)
-	}
-	return out, nil
+	return postgres.Collect(rows, err, "list tenants whose CRM refuses them", pgx.RowToStructByPos[Paused])
 }
 
 // CountPaused counts those tenants by reason; a reason without any is 0.
@@ -69,13 +62,8 @@ func CountPaused(ctx context.Context, q Querier) (map[string]int64, error) {
 		out[reason] = 0
 	}
 	rows, err := q.Query(ctx, `SELECT reason, count(DISTINCT tenant_id) FROM (`+refusedRows+`) r GROUP BY reason`)
-	if err != nil {
-		return nil, fmt.Errorf("count tenants whose CRM refuses them: %w", err)
-	}
 	var reason string
 	var n int64
-	if _, err := pgx.ForEachRow(rows, []any{&reason, &n}, func() error { out[reason] = n; return nil }); err != nil {
-		return nil, fmt.Errorf("count tenants whose CRM refuses them: %w", err)
-	}
-	return out, nil
+	err = postgres.ForEach(rows, err, "count tenants whose CRM refuses them", []any{&reason, &n}, func() error { out[reason] = n; return nil })
+	return out, err
 }

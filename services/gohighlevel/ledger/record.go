@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
@@ -135,12 +136,8 @@ func Set(ctx context.Context, q Querier, e Effect) error {
 	if !e.NotAfter.IsZero() {
 		notAfter = &e.NotAfter
 	}
-	_, err := q.Exec(ctx, `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5, remote_id = $6, resolutions = $7, not_after = $8,
+	return postgres.Exec(ctx, q, "set effect", `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5, remote_id = $6, resolutions = $7, not_after = $8,
 			lease_until = NULL, next_attempt_at = now(), updated_at = now()
 		WHERE tenant_id = $1 AND effect_id = $2`,
 		e.TenantID, e.ID, string(e.Status), clean(e.Code), clean(e.LastError), clean(e.RemoteID), e.Resolutions, notAfter)
-	if err != nil {
-		return fmt.Errorf("set effect: %w", err)
-	}
-	return nil
 }

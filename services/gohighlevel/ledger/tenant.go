@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
@@ -47,28 +48,20 @@ func LoadTenant(ctx context.Context, q Querier, tenant string) (Tenant, error) {
 		t.Connection.Mode = effect.ParseMode(mode)
 	}
 	rows, err := q.Query(ctx, `SELECT kind, mode FROM neuronx.effect_modes WHERE tenant_id = $1`, tenant)
-	if err != nil {
-		return t, fmt.Errorf("read modes: %w", err)
-	}
 	var kind string
-	_, err = pgx.ForEachRow(rows, []any{&kind, &mode}, func() error { t.Modes[kind] = effect.ParseMode(mode); return nil })
-	if err != nil {
-		return t, fmt.Errorf("read modes: %w", err)
+	if err := postgres.ForEach(rows, err, "read modes", []any{&kind, &mode}, func() error { t.Modes[kind] = effect.ParseMode(mode); return nil }); err != nil {
+		return t, err
 	}
 	return t, nil
 }
 
 // Connect folds tenant.crm_connected.
 func Connect(ctx context.Context, q Querier, tenant string, c Connection, sequence int64) error {
-	_, err := q.Exec(ctx, `INSERT INTO neuronx.crm_connections AS c (tenant_id, adapter, location, token, mode, base_url, sequence)
+	return postgres.Exec(ctx, q, "save connection", `INSERT INTO neuronx.crm_connections AS c (tenant_id, adapter, location, token, mode, base_url, sequence)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (tenant_id, adapter) DO UPDATE SET location = excluded.location, token = excluded.token, mode = excluded.mode,
 			base_url = excluded.base_url, sequence = excluded.sequence, updated_at = now() WHERE c.sequence < excluded.sequence`,
 		tenant, effect.Adapter, c.Location, c.Token, string(c.Mode), c.BaseURL, sequence)
-	if err != nil {
-		return fmt.Errorf("save connection: %w", err)
-	}
-	return nil
 }
 
 // SetMode folds tenant.effects_mode_set. A setting for all kinds also takes back the settings of single kinds.
@@ -89,11 +82,8 @@ func SetMode(ctx context.Context, q Querier, tenant, kind string, mode effect.Mo
 // Suspend folds tenant.suspended and tenant.resumed: a suspended tenant's effects wait, and may expire. It may come before the
 // first connection; the row then has no location, which is no connection.
 func Suspend(ctx context.Context, q Querier, tenant string, suspended bool) error {
-	if _, err := q.Exec(ctx, `INSERT INTO neuronx.crm_connections (tenant_id, adapter, location, token, mode, suspended, sequence)
+	return postgres.Exec(ctx, q, "save suspension", `INSERT INTO neuronx.crm_connections (tenant_id, adapter, location, token, mode, suspended, sequence)
 		VALUES ($1, $2, '', '', 'off', $3, 0)
 		ON CONFLICT (tenant_id, adapter) DO UPDATE SET suspended = excluded.suspended, updated_at = now()`,
-		tenant, effect.Adapter, suspended); err != nil {
-		return fmt.Errorf("save suspension: %w", err)
-	}
-	return nil
+		tenant, effect.Adapter, suspended)
 }

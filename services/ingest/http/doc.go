@@ -50,4 +50,7 @@
 // must never cancel one); the answer says so, and that the same id or
 // Idempotency-Key makes the retry safe. Everything else that is refused is an
 // RFC 9457 problem with a code, all errors of an event at once.
+//
+// More than fifteen files: each step of a request (connection, admission of the body, envelope, encoding, storing, verdict) has a file of its own, and all of them
+// work on the one Server and its budgets.
 package httpin

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/admin"
@@ -28,10 +29,8 @@ func (s *Server) FollowReceipts(ctx context.Context, cfg kafka.Config) error {
 			return nil
 		}
 		s.Log.Warn("receipts are not followed, so requests with Prefer: wait are answered without a verdict until they are", "err", err)
-		select {
-		case <-ctx.Done():
+		if backoff.Wait(ctx, followPause) != nil {
 			return nil
-		case <-time.After(followPause):
 		}
 	}
 }

@@ -1,10 +1,11 @@
 package landing
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neuronx/engine/pkg/app"
 )
 
 type metrics struct {
@@ -26,39 +27,29 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	counter := func(name, help string) prometheus.Counter {
-		return register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help}))
+		return app.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help}))
 	}
 	gauge := func(name, help string) prometheus.Gauge {
-		return register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help}))
+		return app.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help}))
 	}
 	return &metrics{
-		records: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_landing_records_total",
+		records: app.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_landing_records_total",
 			Help: "Records of landing topics written to ingress in committed transactions: forwarded, or refused with the reason that the dead letter gives."}, []string{"outcome", "reason"})),
-		stripped: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_landing_attributes_stripped_total",
+		stripped: app.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_landing_attributes_stripped_total",
 			Help: "System attributes and signatures taken off records of landing topics, where none counts."}, []string{"attribute"})),
-		transactions: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_landing_transactions_total",
+		transactions: app.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_landing_transactions_total",
 			Help: "Transactions by outcome: committed, or failed, which ends the session."}, []string{"outcome"})),
 		resets:    counter("neuronx_landing_resets_undone_total", "Offsets of the group neuronx.landing that were not the forwarder's own and were not followed."),
 		throttles: counter("neuronx_landing_throttled_total", "Times that a landing topic began to wait for its tenant's rate."),
 		throttled: gauge("neuronx_landing_throttled_topics", "Landing topics that have records and wait for their tenant's rate."),
 		topics:    gauge("neuronx_landing_topics", "Landing topics that this process forwards."),
 		lag:       gauge("neuronx_landing_lag_records", "Offsets that landing topics of this process are behind, in all."),
-		topicLag: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_landing_topic_lag_records",
+		topicLag: app.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_landing_topic_lag_records",
 			Help: "Offsets that a landing topic is behind; absent while this process forwards more than 50."}, []string{"topic"})),
 		oldest:  gauge("neuronx_landing_oldest_age_seconds", "Age of the oldest record that was read from a landing topic and is not forwarded."),
 		blocked: gauge("neuronx_landing_blocked_topics", "Landing topics that end at a transaction which a producer leaves open."),
 		stopped: gauge("neuronx_landing_stopped_topics", "Partitions of landing topics that are not read on, because records would be passed over."),
 	}
-}
-
-func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	var there prometheus.AlreadyRegisteredError
-	if err := reg.Register(c); errors.As(err, &there) {
-		if old, ok := there.ExistingCollector.(C); ok {
-			return old // a service that was stopped and started again in one process
-		}
-	}
-	return c
 }
 
 // count adds one record of a committed transaction.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 )
 
@@ -37,7 +38,7 @@ const (
 func newGauges(reg prometheus.Registerer) *gauges {
 	p := []string{"partition"}
 	gauge := func(name, help string, labels []string) *prometheus.GaugeVec {
-		return register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels))
+		return app.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels))
 	}
 	return &gauges{
 		known: map[[2]string]bool{}, judged: map[int32]int64{},
@@ -50,9 +51,9 @@ func newGauges(reg prometheus.Registerer) *gauges {
 			"How long the oldest open transaction on an owned partition of the topic has held up its readers.", []string{"topic"}),
 		behind: gauge("neuronx_sequencer_behind_seconds",
 			"How long the oldest record of an owned partition of ingress has waited for its verdict, to within 5 seconds.", p),
-		hangingEnded: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_hanging_transactions_ended_total",
+		hangingEnded: app.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_hanging_transactions_ended_total",
 			Help: "Open transactions that no coordinator would have ended (KIP-664), ended as it had decided so that readers go on."})),
-		misrouted: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_misrouted_total",
+		misrouted: app.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_misrouted_total",
 			Help: "Records found in a partition that is not their key's, and forwarded, by tenant and ce_source: their producer's partitioner is not murmur2. " +
 				"The first 100 pairs have series of their own."}, []string{"tenant", "source"})),
 	}

@@ -1,10 +1,9 @@
 package sequencer
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 )
@@ -36,56 +35,46 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	p := []string{"partition"}
 	return &metrics{
-		records: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_records_total",
+		records: app.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_records_total",
 			Help: "Ingress records judged in committed transactions, by outcome and, for refusals and duplicates of refusals, reason. forwarded counts misrouted records."}, []string{"outcome", "reason"})),
-		transactions: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_sequencer_transactions_total",
+		transactions: app.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_sequencer_transactions_total",
 			Help: "Transactions by outcome: committed, or failed, which ends the session."}, []string{"outcome"})),
-		txnSeconds: register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_sequencer_transaction_seconds",
+		txnSeconds: app.Register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_sequencer_transaction_seconds",
 			Help: "Time from the first record judged to the confirmed commit.", Buckets: prometheus.ExponentialBuckets(0.002, 2, 13)})),
-		txnRecords: register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_sequencer_transaction_records",
+		txnRecords: app.Register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_sequencer_transaction_records",
 			Help: "Ingress records of a committed transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 13)})),
-		restore: register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_sequencer_restore_seconds",
+		restore: app.Register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "neuronx_sequencer_restore_seconds",
 			Help: "Time from the assignment of a partition until its first record can be judged.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 13)})),
-		keys: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_window_keys",
+		keys: app.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_window_keys",
 			Help: "Idempotency keys remembered."}, p)),
-		keyBytes: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_window_bytes",
+		keyBytes: app.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_window_bytes",
 			Help: "Memory that the remembered idempotency keys take."}, p)),
-		keyLimit: register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: "neuronx_sequencer_window_limit_bytes",
+		keyLimit: app.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: "neuronx_sequencer_window_limit_bytes",
 			Help: "Memory that all key windows of this process may take (--key-memory); partitions that need more are paused."})),
-		stopped: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_stopped_partitions",
+		stopped: app.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_stopped_partitions",
 			Help: "1 for a partition that is not sequenced until its cause is repaired."}, []string{"partition", "reason"})),
-		paused: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_paused_partitions",
+		paused: app.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_paused_partitions",
 			Help: "1 for a partition that waits for the registry, the clock or memory for its keys."}, []string{"partition", "reason"})),
-		stripped: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_attributes_stripped_total",
+		stripped: app.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_admission_attributes_stripped_total",
 			Help: "System attributes removed from records that the engine did not sign."}, []string{"attribute"})),
-		leftOut: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_foreign_headers_left_out_total",
+		leftOut: app.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_foreign_headers_left_out_total",
 			Help: "Headers of other systems that were not taken into the log, because they were too many, too large or had no printable name."})),
-		badSignature: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_bad_signatures_total",
+		badSignature: app.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_bad_signatures_total",
 			Help: "Records with a signature that does not match."})),
-		conflicts: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_deriver_conflicts_total",
+		conflicts: app.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_deriver_conflicts_total",
 			Help: "Derived events whose number was used by another event: a deriver's numbering is broken."})),
-		quiet: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_quiet_facts_total",
+		quiet: app.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_admission_quiet_facts_total",
 			Help: "Facts over the rate of their subject: admitted, and marked to trigger nothing."})),
-		strays: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_foreign_state_records",
+		strays: app.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_sequencer_foreign_state_records",
 			Help: "Records in the state topic that the sequencer did not write, found and ignored by the last restore. Any is an alarm."}, p)),
-		resets: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_resets_undone_total",
+		resets: app.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_resets_undone_total",
 			Help: "Offset resets of the group neuronx.sequencer that were undone."})),
-		snapshots: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_snapshots_total",
+		snapshots: app.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "neuronx_sequencer_snapshots_total",
 			Help: "Snapshots written to the state topic."})),
-		owned: register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: "neuronx_sequencer_partitions",
+		owned: app.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: "neuronx_sequencer_partitions",
 			Help: "Partitions that this process sequences."})),
 		gauges: newGauges(reg),
 	}
-}
-
-func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	var there prometheus.AlreadyRegisteredError
-	if err := reg.Register(c); errors.As(err, &there) {
-		if old, ok := there.ExistingCollector.(C); ok {
-			return old // a service that was stopped and started again in one process
-		}
-	}
-	return c
 }
 
 // window tells the size of a partition's key window.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/admin"
@@ -80,10 +81,8 @@ func (c *session) startRestore(tasks context.Context, p *partition) {
 				return
 			}
 			c.log.Warn("restore failed; trying again", "partition", id, "err", r.err)
-			select {
-			case <-ctx.Done():
+			if backoff.Wait(ctx, retryRestore) != nil {
 				return
-			case <-time.After(retryRestore):
 			}
 		}
 	})
@@ -126,10 +125,8 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 			return &stopError{stopOffset, fmt.Sprintf("the group's offset is %d (%s), the state's is %d", group.Offset, group.Metadata, state.Next)}
 		}
 		c.log.Info("the group's offset is not the state's yet; reading on", "partition", r.partition, "group", group.Offset, "state", state.Next)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		if err := backoff.Wait(ctx, 100*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }

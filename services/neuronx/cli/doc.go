@@ -18,7 +18,9 @@
 // It is an edge: a command parses flags, calls a function of
 // services/neuronx/operate or of a package below it, and prints what that returns.
 // What may be asked and done is decided there, for every edge; there is no SQL
-// here. Each command has a file of its own, so the folder has more than fifteen.
+// here.
+//
+// More than fifteen files: each command has a file of its own.
 //
 // Settings come from flags, then the environment (NEURONX_…), then the file that
 // --env-file names; `neuronx dev` leaves one in .neuronx/dev.env, which is read

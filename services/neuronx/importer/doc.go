@@ -47,4 +47,6 @@
 // there, with the counts and the rejects file of the whole. It is a shortcut, never
 // the proof: a resume file whose last event the archive does not know is not
 // believed.
+//
+// More than fifteen files: what a row goes through (read, cells, mapping, times, judge, send, rejects) has a file each, and all of it is the state of one run.
 package importer

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 )
 
@@ -57,7 +58,7 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 		o.Batch = defaultBatch
 	}
 	if o.Pause == nil {
-		o.Pause = pause
+		o.Pause = backoff.Wait
 	}
 	// All inputs are looked at before the first event is sent.
 	for _, in := range o.Spec.Inputs {
@@ -96,17 +97,6 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 		}
 	}
 	return out, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
 
 // run is the import of one input.

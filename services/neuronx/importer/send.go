@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
 )
 
@@ -84,7 +85,7 @@ func (d *HTTPSender) Send(ctx context.Context, events []Event) ([]Outcome, error
 		next := max(again, min(wait, longestWait))
 		wait *= 2
 		d.Note("%v; trying again in %s", err, next)
-		if err := pause(ctx, next); err != nil {
+		if err := backoff.Wait(ctx, next); err != nil {
 			return nil, err
 		}
 	}
