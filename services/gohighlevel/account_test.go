@@ -78,8 +78,10 @@ func TestAccount_TellsTheLongestRefusalOfTheEndpointsThatAreAsked(t *testing.T) 
 		t.Errorf("%d under way, blocked %v: a refused endpoint holds up no other", n, a.blocked(now))
 	}
 	// A connection of another number takes the refusals away, the first look does not, and neither does the same again.
-	if a.connected(7) || a.connected(7) {
-		t.Error("the connection that is met first is a new one")
+	for range 2 {
+		if a.connected(7) {
+			t.Error("the connection that is met first is a new one")
+		}
 	}
 	if wait, _ := a.refused([]string{"notes"}, now); wait != time.Hour {
 		t.Errorf("%s: the refusals are forgotten", wait)

@@ -151,7 +151,7 @@ func TestFetchError_StopsAPartitionOnlyWhenRecordsWouldBeSkipped(t *testing.T) {
 			t.Errorf("%s: paused %v", name, paused)
 		}
 		g.fetchError(t.Context(), first, kerr.UnknownTopicID) // the first reason stays
-		if got := g.Stopped()[first]; got != stopped[first] {
+		if got := g.Stopped()[first]; !errors.Is(got, stopped[first]) {
 			t.Errorf("%s: then %v", name, got)
 		}
 		g.fetchError(t.Context(), kafka.TopicPartition{Topic: "x", Partition: 5}, x.err) // one that is not owned any more
