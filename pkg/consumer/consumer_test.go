@@ -83,6 +83,45 @@ func TestRun_StallsOneTenantBeforeTheEventThatFails(t *testing.T) {
 	}
 }
 
+// observer is a recorder that keeps the highest sequence that it was told of, by tenant.
+type observer struct {
+	recorder
+	told map[string]int64
+}
+
+func (h *observer) Observe(events []event.Recorded) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range events {
+		h.told[e.TenantID] = max(h.told[e.TenantID], e.Sequence)
+	}
+}
+
+func (h *observer) toldOf(tenant string) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.told[tenant]
+}
+
+// A sender that waits for its rows to come back through the log must hear of them also where its tenant is behind, or it would wait for itself.
+func TestRun_TellsAnObserverAlsoOfWhatATenantIsNotGivenYet(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(f.next("acme", 10)...)
+	h := &observer{told: map[string]int64{}}
+	h.set(func(_ context.Context, r event.Recorded) error {
+		if r.Sequence == 7 {
+			return errors.New("the body makes no sense")
+		}
+		return nil
+	})
+	f.start(f.config(), h)
+	f.await("acme", 1, 6, consumer.Stalled)
+	f.write(f.next("acme", 5)...)
+	kafkatest.WaitFor(t, "15 events observed", func(context.Context) bool { return h.toldOf("acme") == 15 })
+	f.wantApplied("acme", 1, 6)
+}
+
 func TestSkip_PassesOneEventAndCatchesUp(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

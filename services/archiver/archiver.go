@@ -37,6 +37,7 @@ type Archiver struct {
 
 var (
 	_ consumer.Handler           = (*Archiver)(nil)
+	_ consumer.Observer          = (*Archiver)(nil)
 	_ consumer.BatchHandler      = (*Archiver)(nil)
 	_ consumer.DeadLetterHandler = (*Archiver)(nil)
 	_ consumer.ResetHandler      = (*Archiver)(nil)

@@ -97,6 +97,8 @@ type standing struct {
 	frozen int64
 }
 
+var _ consumer.Observer = (*handler)(nil)
+
 // Observe implements consumer.Observer.
 func (h *handler) Observe(events []event.Recorded) { h.box.Observe(events) }
 

@@ -42,7 +42,7 @@ type Group struct {
 	Members []Member
 }
 
-// Inactive reports whether offsets may be reset: nobody is a member.
+// Inactive reports whether offsets may be reset: the group has no members.
 func (g Group) Inactive() bool { return g.State == "Empty" || g.State == "Dead" }
 
 // New opens an admin client. It does not wait for a broker.
@@ -185,7 +185,7 @@ func (a *Client) ListGroups(ctx context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(groups)), nil
 }
 
-// LandingTopics lists the landing topics that exist, with their ids. It asks for all names and picks by hand: nobody subscribes by a
+// LandingTopics lists the landing topics that exist, with their ids. It asks for all names and picks by hand: no reader subscribes by a
 // pattern, which the broker would resolve for the client's rights and not by what a landing topic is.
 func (a *Client) LandingTopics(ctx context.Context) (map[string]Topic, error) {
 	all, err := a.Topics(ctx)

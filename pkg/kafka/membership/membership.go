@@ -11,7 +11,7 @@ import (
 )
 
 // Balancer stands in the place of a member's balancer, through which every join and every assignment goes, and notices what the client
-// tells nobody: that it has become another member. A process that is stopped between the answer that calls for a join and that join, and
+// does not report: that it has become another member. A process that is stopped between the answer that calls for a join and that join, and
 // is thrown out of the group meanwhile, is refused as unknown, and the client joins at once as a new member with the claims of the old
 // one. If all others that have owned the partitions since are gone, it is given the same ones, and goes on as if it had never been away.
 type Balancer struct {

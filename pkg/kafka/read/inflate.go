@@ -29,7 +29,7 @@ const (
 	fewHeaders = 32
 	// minRecord is the length of a record without key, value and headers.
 	minRecord = 6
-	// inflateBudget bounds what all batches of a client that nobody has polled yet may inflate to: a fetch of one MiB holds thirty
+	// inflateBudget bounds what all batches of a client that were not polled yet may inflate to: a fetch of one MiB holds thirty
 	// batches of 30 KiB that inflate to maxInflated each.
 	inflateBudget = 2 * maxInflated
 	// inflateQuiet is how long after the last batch nothing of it can be under way any more, neither buffered nor polled.

@@ -16,7 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 )
 
-// Bounds of what a Reader has fetched and nobody has polled, in bytes as on the wire; what it inflates to is bounded by the budget
+// Bounds of what a Reader has fetched and its caller has not polled, in bytes as on the wire; what it inflates to is bounded by the budget
 // of every reader.
 const (
 	topicsFetchBytes     = 16 << 20

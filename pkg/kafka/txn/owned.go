@@ -11,7 +11,7 @@ import (
 
 // tracker knows which partitions of one topic a member owns. It stands in the place of the balancer, through which every join and
 // every assignment goes; the client's callbacks are not relied on, because a transactional session skips them (a second revoke
-// before End calls nobody).
+// before End runs no callback).
 type tracker struct {
 	*membership.Balancer
 	topic   string

@@ -270,7 +270,7 @@ func (s *Session) ClearRevoked(ctx context.Context) error {
 }
 
 // classify marks errors that say that another process took the transactional id. The same codes come when the broker gave up on a
-// transaction of ours because it took too long (this process was paused); then nobody else is to blame.
+// transaction of ours because it took too long (this process was paused); then no other member is to blame.
 func (s *Session) classify(err error) error {
 	if err == nil {
 		return nil
