@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
@@ -33,7 +34,7 @@ func TestCorpus_EveryBundleIsRefusedForItsCostOrNotAtAll(t *testing.T) {
 				continue
 			}
 			bad = true
-			if p.Code != ruleset.CodeTooLarge && !(p.Code == ruleset.CodeInvalidExpression && strings.Contains(p.Message, "cost")) {
+			if p.Code != rulefile.CodeTooLarge && !(p.Code == rulefile.CodeInvalidExpression && strings.Contains(p.Message, "cost")) {
 				t.Errorf("%s: %s", a.Name, p)
 			}
 		}

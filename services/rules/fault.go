@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/neuronx/engine/pkg/expr"
-	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 // Whose fault a failure is. Data alone must not trip a rule: five leads without a phone in a row, or five with an employee count of zero,
@@ -40,8 +40,8 @@ func (e *evaluation) explained(p *expr.Program, code string) bool {
 }
 
 // explainedBy reports whether one of the programs that made a value explains why the value was not taken.
-func (e *evaluation) explainedBy(since int64, made []ruleset.Assignment) bool {
-	return e.in.Semantics >= since && slices.ContainsFunc(made, func(a ruleset.Assignment) bool { return varies(a.Expr) })
+func (e *evaluation) explainedBy(since int64, made []rulefile.Assignment) bool {
+	return e.in.Semantics >= since && slices.ContainsFunc(made, func(a rulefile.Assignment) bool { return varies(a.Expr) })
 }
 
 // varies reports whether a program reads anything that is not the same on every event.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
@@ -74,9 +75,9 @@ type fold struct {
 }
 
 // compile makes a set of the files of a bundle. The error is errLater.
-type compile func(semantics int64, files []ruleset.File) (*ruleset.Set, ruleset.Problems, error)
+type compile func(semantics int64, files []ruleset.File) (*ruleset.Set, rulefile.Problems, error)
 
-func compileNow(semantics int64, files []ruleset.File) (*ruleset.Set, ruleset.Problems, error) {
+func compileNow(semantics int64, files []ruleset.File) (*ruleset.Set, rulefile.Problems, error) {
 	set, problems := ruleset.CompileFor(semantics, files)
 	return set, problems, nil
 }
@@ -295,7 +296,7 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 		// Not an outcome: a newer build can use it, and would derive other events.
 		return tooNew(version, semantics)
 	default:
-		var problems ruleset.Problems
+		var problems rulefile.Problems
 		if set, problems, err = f.compile(semantics, files); err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // Publish publishes a bundle that replaces the tenant's set. previous is the version in force (0 if there is none). The bundle must
-// have passed ruleset.Validate; what does not even compile is refused here as ruleset.InvalidError. The event's id comes from
+// have passed ruleset.Validate; what does not even compile is refused here as rulefile.InvalidError. The event's id comes from
 // version and texts: publishing the same again is one event.
 func Publish(ctx context.Context, p *control.Publisher, tenant string, files []ruleset.File, previous int64, by string) (event.Event, error) {
 	if _, problems := ruleset.Compile(files); problems.Err() != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
@@ -185,7 +186,7 @@ func (c *compiler) room(bytes int) bool {
 
 // published makes a set of files that were just published. It is kept also when the transaction is rolled back: the same texts give the
 // same set.
-func (c *compiler) published(semantics int64, files []ruleset.File) (*ruleset.Set, ruleset.Problems, error) {
+func (c *compiler) published(semantics int64, files []ruleset.File) (*ruleset.Set, rulefile.Problems, error) {
 	if set := c.find(ruleset.SetKey(ruleset.Hash(files), semantics)); set != nil {
 		return set, nil, nil
 	}

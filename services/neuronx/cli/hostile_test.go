@@ -25,7 +25,7 @@ import (
 	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/neuronx/reseed"
-	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 // hostile is what a tenant may choose as a text: an escape sequence, a C1 one, a bidi override, line ends, a title, a noncharacter.
@@ -156,7 +156,7 @@ func TestErrorsAndNotes_ShowHostileTextWithoutDoingWhatItSays(t *testing.T) {
 				return c.showReseed(&reseed.Report{Lost: []reseed.Lost{{Tenant: hostile}}, LeftOut: []string{hostile}}, false)
 			},
 			"rules": func(c *cli) error {
-				return c.showRuleProblems(ruleset.Problems{{File: hostile, Rule: hostile, Message: hostile}})
+				return c.showRuleProblems(rulefile.Problems{{File: hostile, Rule: hostile, Message: hostile}})
 			},
 			"import": func(c *cli) error {
 				return c.importDone([]importer.Result{{File: hostile}}, importFlags{Options: importer.Options{Rejects: hostile}, how: imports.Options{DryRun: true}}, errors.New(hostile))

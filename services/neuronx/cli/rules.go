@@ -8,7 +8,7 @@ import (
 
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/ruleadmin"
-	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 func (c *cli) rules() *cobra.Command {
@@ -16,9 +16,9 @@ func (c *cli) rules() *cobra.Command {
 		c.rulesValidate(), c.rulesPublish(), c.rulesList(), c.rulesShow(), c.rulesHealth(), c.rulesReset(), c.rulesRerun())
 }
 
-func (c *cli) showRuleProblems(problems ruleset.Problems) error {
+func (c *cli) showRuleProblems(problems rulefile.Problems) error {
 	if c.format == formatJSON {
-		return c.json(append(ruleset.Problems{}, problems...))
+		return c.json(append(rulefile.Problems{}, problems...))
 	}
 	for _, p := range problems { // as compilers write them: the columns of a table would be cut to the terminal, and the text with them
 		printf(c.out, "%s\n", p)

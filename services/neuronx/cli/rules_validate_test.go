@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 func TestRulesValidate_TellsEachProblemWholeOnANarrowTerminal(t *testing.T) {
@@ -22,7 +22,7 @@ func TestRulesValidate_TellsEachProblemWholeOnANarrowTerminal(t *testing.T) {
 		t.Errorf("exit %d:\n%s%s", code, out, errs)
 	}
 	_, out, _ = try(t, nil, "rules", "validate", file, "-o", "json")
-	var problems ruleset.Problems
+	var problems rulefile.Problems
 	if err := json.Unmarshal([]byte(out), &problems); err != nil || len(problems) != 1 || problems[0].Line != 6 {
 		t.Errorf("%v:\n%s", err, out)
 	}

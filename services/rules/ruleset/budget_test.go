@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 func costFile(name, spec string) File {
@@ -41,7 +43,7 @@ func TestValidate_TellsWhatCannotFitTheBudgetsOfAnEvent(t *testing.T) {
 		}
 		got := map[bool]int{}
 		for _, p := range problems {
-			if p.Code == CodeCostly || p.Code == CodeStateShared && got[true] == 0 {
+			if p.Code == rulefile.CodeCostly || p.Code == rulefile.CodeStateShared && got[true] == 0 {
 				got[p.Warning]++
 			} else if !p.Warning {
 				t.Errorf("%s: %s", name, p)
@@ -73,7 +75,7 @@ func TestCompile_ABundleHasABoundedNumberOfExpressions(t *testing.T) {
 	_, problems := Compile(files)
 	told := 0
 	for _, p := range problems {
-		if p.Code == CodeTooLarge {
+		if p.Code == rulefile.CodeTooLarge {
 			told++
 		}
 	}

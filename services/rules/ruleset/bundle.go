@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 // Load reads rule files, and folders of them (*.yaml and *.yml, not their subfolders), from disk, sorted by name. A file's name in the
@@ -95,20 +97,20 @@ func Hash(files []File) string {
 }
 
 // Compile is CompileFor the newest semantics.
-func Compile(files []File) (*Set, Problems) { return CompileFor(Semantics, files) }
+func Compile(files []File) (*Set, rulefile.Problems) { return CompileFor(Semantics, files) }
 
 // CompileFor reads and compiles a bundle of a version of semantics without looking at schemas. The set is nil when there are problems that
 // are no warnings.
-func CompileFor(semantics int64, files []File) (*Set, Problems) {
+func CompileFor(semantics int64, files []File) (*Set, rulefile.Problems) {
 	files = slices.Clone(files)
 	sortFiles(files)
 	problems := bounds(files)
 	if len(problems) > 0 {
-		return nil, problems.sorted()
+		return nil, problems.Sorted()
 	}
 	set := &Set{Hash: Hash(files), Semantics: semantics, byType: map[string][]*Rule{}, sets: map[string]bool{}}
 	names := map[string]string{}
-	left := MaxExpressions
+	left := rulefile.MaxExpressions
 	for _, f := range files {
 		rule, ps := parseFile(f, editionOf(semantics), &left)
 		problems = append(problems, ps...)
@@ -116,7 +118,7 @@ func CompileFor(semantics int64, files []File) (*Set, Problems) {
 			continue
 		}
 		if other, twice := names[rule.Name]; twice {
-			problems = append(problems, Problem{File: f.Name, Rule: rule.Name, Code: CodeDuplicateRule,
+			problems = append(problems, rulefile.Problem{File: f.Name, Rule: rule.Name, Code: rulefile.CodeDuplicateRule,
 				Message: fmt.Sprintf("the file %s has a rule of the name %s already; rename one", other, rule.Name)})
 			continue
 		}
@@ -124,7 +126,7 @@ func CompileFor(semantics int64, files []File) (*Set, Problems) {
 		set.Rules = append(set.Rules, rule)
 	}
 	if problems.Err() != nil {
-		return nil, problems.sorted()
+		return nil, problems.Sorted()
 	}
 	slices.SortFunc(set.Rules, func(a, b *Rule) int { return cmp.Compare(a.Name, b.Name) })
 	for _, r := range set.Rules {
@@ -137,29 +139,29 @@ func CompileFor(semantics int64, files []File) (*Set, Problems) {
 	}
 	problems = append(problems, loops(set)...)
 	problems = append(problems, stateWarnings(set)...)
-	return set, problems.sorted()
+	return set, problems.Sorted()
 }
 
 // bounds checks what can be told without reading a text. An empty bundle is allowed: it takes a tenant's rules away.
-func bounds(files []File) Problems {
-	var ps Problems
+func bounds(files []File) rulefile.Problems {
+	var ps rulefile.Problems
 	total := 0
 	names := map[string]bool{}
 	for _, f := range files {
 		total += len(f.Name) + len(f.Text)
 		if names[f.Name] {
-			ps = append(ps, Problem{File: cut(f.Name), Code: CodeDuplicateRule, Message: "the bundle has two files of this name; rename one"})
+			ps = append(ps, rulefile.Problem{File: rulefile.Cut(f.Name), Code: rulefile.CodeDuplicateRule, Message: "the bundle has two files of this name; rename one"})
 		}
 		names[f.Name] = true
 		if f.Name == "" || len(f.Name) > 200 || strings.ContainsFunc(f.Name, func(r rune) bool { return r < 0x20 || r == 0x7f || r == '/' || r == '\\' }) {
-			ps = append(ps, Problem{File: cut(f.Name), Code: CodeInvalidName, Message: "a file name has 1 to 200 characters and no slash"})
+			ps = append(ps, rulefile.Problem{File: rulefile.Cut(f.Name), Code: rulefile.CodeInvalidName, Message: "a file name has 1 to 200 characters and no slash"})
 		}
 	}
 	if total > MaxBundle {
-		ps = append(ps, Problem{File: "the bundle", Code: CodeTooLarge, Message: fmt.Sprintf("the bundle has %d bytes, more than %d; fewer or shorter rules", total, MaxBundle)})
+		ps = append(ps, rulefile.Problem{File: "the bundle", Code: rulefile.CodeTooLarge, Message: fmt.Sprintf("the bundle has %d bytes, more than %d; fewer or shorter rules", total, MaxBundle)})
 	}
 	if len(files) > MaxRules {
-		ps = append(ps, Problem{File: "the bundle", Code: CodeTooLarge, Message: fmt.Sprintf("the bundle has %d rules, more than %d", len(files), MaxRules)})
+		ps = append(ps, rulefile.Problem{File: "the bundle", Code: rulefile.CodeTooLarge, Message: fmt.Sprintf("the bundle has %d rules, more than %d", len(files), MaxRules)})
 	}
 	return ps
 }
@@ -198,7 +200,7 @@ func ParsePublished(data map[string]any) (files []File, version, semantics int64
 		files = append(files, File{name, text})
 	}
 	if got := Hash(files); got != hash {
-		return nil, version, semantics, fmt.Errorf("the hash of the bundle is %s, rules.published says %s", got, cut(hash))
+		return nil, version, semantics, fmt.Errorf("the hash of the bundle is %s, rules.published says %s", got, rulefile.Cut(hash))
 	}
 	return files, version, semantics, nil
 }
@@ -218,7 +220,7 @@ func asInt(v any) (int64, bool) {
 // readBounded reads at most one byte more than a file may have, so that a wrong path (a disk image, /dev/zero) costs nothing and
 // the size is still reported by Compile.
 func readBounded(f io.ReadCloser) (string, error) {
-	b, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	b, err := io.ReadAll(io.LimitReader(f, rulefile.MaxFile+1))
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 const bad = "../testdata/bad"
@@ -44,12 +46,12 @@ func TestValidate_NamesEveryBadInput(t *testing.T) {
 			if err != nil || problems.Err() == nil {
 				t.Fatalf("accepted (%v): %v", err, problems)
 			}
-			if !slices.ContainsFunc(problems, func(p Problem) bool { return p.Code == code && !p.Warning }) {
+			if !slices.ContainsFunc(problems, func(p rulefile.Problem) bool { return p.Code == code && !p.Warning }) {
 				t.Errorf("want the code %s among %v", code, problems)
 			}
-			var invalid *InvalidError
+			var invalid *rulefile.InvalidError
 			if !errors.As(problems.Err(), &invalid) || len(invalid.Error()) > 20_000 {
-				t.Errorf("the error is no InvalidError of readable length")
+				t.Errorf("the error is no rulefile.InvalidError of readable length")
 			}
 		})
 	}
@@ -104,13 +106,13 @@ func TestCompile_BoundsTheBundle(t *testing.T) {
 		files []File
 		code  string
 	}{
-		"too many rules":         {many, CodeTooLarge},
-		"too many bytes":         {fat, CodeTooLarge},
-		"two files of one name":  {[]File{same, same}, CodeDuplicateRule},
-		"two rules of one name":  {[]File{same, renamed}, CodeDuplicateRule},
-		"a file outside":         {[]File{{"../x.yaml", same.Text}}, CodeInvalidName},
-		"a file without a name":  {[]File{{"", same.Text}}, CodeInvalidName},
-		"a name with line feeds": {[]File{{"a\nb", same.Text}}, CodeInvalidName},
+		"too many rules":         {many, rulefile.CodeTooLarge},
+		"too many bytes":         {fat, rulefile.CodeTooLarge},
+		"two files of one name":  {[]File{same, same}, rulefile.CodeDuplicateRule},
+		"two rules of one name":  {[]File{same, renamed}, rulefile.CodeDuplicateRule},
+		"a file outside":         {[]File{{"../x.yaml", same.Text}}, rulefile.CodeInvalidName},
+		"a file without a name":  {[]File{{"", same.Text}}, rulefile.CodeInvalidName},
+		"a name with line feeds": {[]File{{"a\nb", same.Text}}, rulefile.CodeInvalidName},
 	} {
 		set, problems := Compile(c.files)
 		if set != nil || len(problems) == 0 || problems[0].Code != c.code {
@@ -148,7 +150,7 @@ func TestCompile_WarnsOfTriggerLoops(t *testing.T) {
 		set, problems := Compile(c.files)
 		loops := 0
 		for _, p := range problems {
-			if p.Code == CodeLoop && p.Warning {
+			if p.Code == rulefile.CodeLoop && p.Warning {
 				loops++
 			}
 		}

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 // loops warns of rules that can trigger each other round in a circle. It is a warning, because conditions may end the circle, and
 // because the engine cuts it after 16 hops anyway.
-func loops(set *Set) Problems {
+func loops(set *Set) rulefile.Problems {
 	index := map[*Rule]int{}
 	for i, r := range set.Rules {
 		index[r] = i
@@ -26,7 +28,7 @@ func loops(set *Set) Problems {
 		slices.Sort(next[i])
 		next[i] = slices.Compact(next[i])
 	}
-	var ps Problems
+	var ps rulefile.Problems
 	for _, group := range components(next) {
 		if len(group) == 1 && !slices.Contains(next[group[0]], group[0]) {
 			continue
@@ -37,7 +39,7 @@ func loops(set *Set) Problems {
 			names[i] = set.Rules[n].Name
 		}
 		first := set.Rules[group[0]]
-		ps = append(ps, Problem{File: first.File, Line: first.line, Rule: first.Name, Code: CodeLoop, Warning: true,
+		ps = append(ps, rulefile.Problem{File: first.File, Line: first.line, Rule: first.Name, Code: rulefile.CodeLoop, Warning: true,
 			Message: fmt.Sprintf("the rules %s can trigger each other without end; make sure that a condition ends it, or it is cut after 16 hops and the rule is tripped", strings.Join(names, ", "))})
 	}
 	return ps
@@ -102,13 +104,13 @@ func components(next [][]int) [][]int {
 }
 
 // stateWarnings names state that is read and never set, and keys that two rules set.
-func stateWarnings(set *Set) Problems {
+func stateWarnings(set *Set) rulefile.Problems {
 	setBy := map[string]string{}
-	var ps Problems
+	var ps rulefile.Problems
 	for _, r := range set.Rules {
 		for _, a := range r.Set {
 			if other := setBy[a.Key]; other != "" {
-				ps = append(ps, Problem{File: r.File, Line: a.line, Rule: r.Name, Code: CodeStateShared, Warning: true,
+				ps = append(ps, rulefile.Problem{File: r.File, Line: a.Line, Rule: r.Name, Code: rulefile.CodeStateShared, Warning: true,
 					Message: fmt.Sprintf("the rule %s sets %s too; when both fire on one event, the rule whose name sorts last wins", other, a.Key)})
 			}
 			setBy[a.Key] = r.Name
@@ -118,7 +120,7 @@ func stateWarnings(set *Set) Problems {
 		for _, p := range r.programs() {
 			for _, f := range p.Fields("state") {
 				if setBy[f] == "" {
-					ps = append(ps, Problem{File: r.File, Line: r.line, Rule: r.Name, Code: CodeStateUnset, Warning: true,
+					ps = append(ps, rulefile.Problem{File: r.File, Line: r.line, Rule: r.Name, Code: rulefile.CodeStateUnset, Warning: true,
 						Message: fmt.Sprintf("state.%s is read but no rule of the bundle sets it", f)})
 				}
 			}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/expr"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 const manual = "../../../docs/rules.md"
@@ -121,7 +123,7 @@ func TestManual_EveryRefusalIsOne(t *testing.T) {
 		problems := validated(t, embeddedSchemas(t), File{"r.yaml", "apiVersion: neuronx/v1\nkind: Rule\nmetadata: {name: r}\nspec:\n  on: [opportunity.created]\n  when: " +
 			string(when) + "\n  set: {seen: 'true'}\n"})
 		words := strings.TrimSuffix(row[1], "…")
-		if problems.Err() == nil || !slices.ContainsFunc(problems, func(p Problem) bool { return !p.Warning && strings.Contains(p.Message, words) }) {
+		if problems.Err() == nil || !slices.ContainsFunc(problems, func(p rulefile.Problem) bool { return !p.Warning && strings.Contains(p.Message, words) }) {
 			t.Errorf("%s: %v, the manual says %q", row[0], problems, row[1])
 		}
 	}
@@ -129,10 +131,10 @@ func TestManual_EveryRefusalIsOne(t *testing.T) {
 
 func TestManual_LimitsAreThoseOfTheEngine(t *testing.T) {
 	want := map[string]string{
-		"a file":                          kib(MaxFile),
+		"a file":                          kib(rulefile.MaxFile),
 		"all files of a tenant":           kib(MaxBundle),
 		"rules of a tenant":               number(MaxRules),
-		"expressions of a tenant's rules": number(MaxExpressions),
+		"expressions of a tenant's rules": number(rulefile.MaxExpressions),
 		"an expression":                   kib(expr.MaxSource),
 		"cost of an expression, of a rule, of all rules of an event": number(expr.CostLimit) + ", " + number(RuleCost) + " and " + number(EventCost) + " units",
 		"a field that an expression reads":                           kib(expr.MaxText) + " of text, " + number(expr.MaxValues) + " values",

@@ -2,27 +2,23 @@ package ruleset
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 // Limits of a bundle.
 const (
-	MaxBundle    = 512 << 10 // bytes of all texts
-	MaxFile      = 64 << 10  // bytes of one file
-	MaxRules     = 500
-	MaxTriggers  = 32 // types a rule listens to
-	MaxEmit      = 16 // events a rule derives from one event
-	MaxSet       = 32 // keys a rule sets
-	MaxFields    = 200
-	maxProblems  = 100 // a file of nonsense need not be told everything
-	maxYAMLDepth = 16
-
-	MaxExpressions = 10_000 // of all rules of a bundle
+	MaxBundle   = 512 << 10 // bytes of all texts
+	MaxRules    = 500
+	MaxTriggers = 32 // types a rule listens to
+	MaxEmit     = 16 // events a rule derives from one event
+	MaxSet      = 32 // keys a rule sets
+	MaxFields   = 200
 )
 
 // Budgets of what rules may spend on one event, in cost units (see expr.CostLimit). Validate tells what can't fit them.
@@ -58,12 +54,6 @@ func SetKey(hash string, semantics int64) string {
 // Variables are what expressions see.
 var variables = []string{"event", "data", "state"}
 
-var namePattern = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9])*$`)
-
-func validName(s string) bool { return len(s) <= 63 && namePattern.MatchString(s) }
-
-var keyPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
-
 // Rule is one compiled rule. It is immutable.
 type Rule struct {
 	Name    string
@@ -72,34 +62,20 @@ type Rule struct {
 	Origins []event.Origin
 	When    *expr.Program // nil: always
 	Emit    []Emit
-	Set     []Assignment // sorted by key
+	Set     []rulefile.Assignment // sorted by key
 
 	line      int
-	locations map[*expr.Program]location
-}
-
-// location is where an expression stands.
-type location struct {
-	where        string // such as when, or emit.data.score
-	line, column int    // of its YAML node, from 1
+	locations map[*expr.Program]rulefile.Location
 }
 
 // Emit is one event that a rule derives.
 type Emit struct {
 	Type    string
-	Subject *expr.Program // nil: the subject of the cause
-	Data    []Assignment  // sorted by field
+	Subject *expr.Program         // nil: the subject of the cause
+	Data    []rulefile.Assignment // sorted by field
 
 	line   int
 	broken []string // fields whose expressions do not compile
-}
-
-// Assignment is a key or field and the expression that gives its value.
-type Assignment struct {
-	Key  string
-	Expr *expr.Program
-
-	line int
 }
 
 // FiresOn reports whether a rule wants events of an origin. No rule fires on echoes of our own writes.

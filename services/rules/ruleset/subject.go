@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 // subject warns of an event that the rule gives no subject and that is about another thing than its cause: lead.assigned on
@@ -26,7 +28,7 @@ func (v *validator) subject(e Emit, rec *record, triggers map[string]*record) {
 		if s := about[0]; triggers[typ].field(s.field) != nil {
 			want = fmt.Sprintf(`subject: '"%s/" + data.%s'`, s.noun, s.field)
 		}
-		v.problems = append(v.problems, Problem{File: v.rule.File, Line: e.line, Rule: v.rule.Name, Code: CodeSubject, Warning: true, Message: fmt.Sprintf(
+		v.problems = append(v.problems, rulefile.Problem{File: v.rule.File, Line: e.line, Rule: v.rule.Name, Code: rulefile.CodeSubject, Warning: true, Message: fmt.Sprintf(
 			"%s is about %s/…, and without subject it is filed under %s/…, as %s is: state and traces go by the subject; add %s",
 			e.Type, about[0].noun, cause[0].noun, typ, want)})
 		return

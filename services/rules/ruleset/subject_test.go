@@ -3,6 +3,8 @@ package ruleset
 import (
 	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 func TestValidate_WarnsOfAnEventThatIsFiledUnderItsCause(t *testing.T) {
@@ -18,7 +20,7 @@ func TestValidate_WarnsOfAnEventThatIsFiledUnderItsCause(t *testing.T) {
 		problems := validated(t, embeddedSchemas(t), File{"r.yaml", "apiVersion: neuronx/v1\nkind: Rule\nmetadata: {name: r}\nspec:\n  on: [" + c.on + "]\n  emit:\n    - " + c.emit + "\n"})
 		var got []string
 		for _, p := range problems {
-			if p.Code == CodeSubject {
+			if p.Code == rulefile.CodeSubject {
 				got = append(got, p.String())
 			}
 		}

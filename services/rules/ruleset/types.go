@@ -10,6 +10,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 // types checks every expression against each type of event that the rule hears: an expression that fits one need not fit the other. What
@@ -19,7 +21,7 @@ func (v *validator) types(triggers map[string]*record) error {
 	if len(triggers) == 0 || len(triggers) < len(v.rule.On) {
 		return nil
 	}
-	found := map[Problem][]string{} // the types of events it was found on
+	found := map[rulefile.Problem][]string{} // the types of events it was found on
 	for _, typ := range v.rule.On {
 		vars := map[string]expr.Type{"data": dataType(typ, triggers), "event": eventType(typ, v.rule.On), "state": v.state}
 		proven, err := v.one(v.rule.When, vars, nil, true, typ, found)
@@ -42,7 +44,7 @@ func (v *validator) types(triggers map[string]*record) error {
 	}
 	for _, p := range v.rule.programs() {
 		want := ""
-		switch v.rule.locations[p].where {
+		switch v.rule.locations[p].Where {
 		case "when":
 			want = "bool"
 		case "subject":
@@ -50,7 +52,7 @@ func (v *validator) types(triggers map[string]*record) error {
 		}
 		for _, t := range v.results(p) {
 			if inner := strings.TrimSuffix(strings.TrimPrefix(t, "wrapper("), ")"); want != "" && inner != want && t != "dyn" && p.ResultType() == "dyn" {
-				v.problem(v.rule.locations[p].line, CodeNotAssignable, "%s gives %s and must give %s", v.rule.locations[p].where, describe(t), describe(want))
+				v.problem(v.rule.locations[p].Line, rulefile.CodeNotAssignable, "%s gives %s and must give %s", v.rule.locations[p].Where, describe(t), describe(want))
 				break
 			}
 		}
@@ -59,14 +61,14 @@ func (v *validator) types(triggers map[string]*record) error {
 }
 
 // one checks one expression on one type of event.
-func (v *validator) one(p *expr.Program, vars map[string]expr.Type, proven []string, truth bool, typ string, found map[Problem][]string) ([]string, error) {
+func (v *validator) one(p *expr.Program, vars map[string]expr.Type, proven []string, truth bool, typ string, found map[rulefile.Problem][]string) ([]string, error) {
 	if p == nil {
 		return nil, nil
 	}
 	location := v.rule.locations[p]
 	tell := func(problem expr.Problem, code string, warning bool) {
-		line, column := location.find(v.text, p.Source(), problem)
-		told := Problem{File: v.rule.File, Line: line, Column: column, Rule: v.rule.Name, Code: code, Warning: warning, Message: location.where + ": " + problem.Message}
+		line, column := location.Find(v.text, p.Source(), problem)
+		told := rulefile.Problem{File: v.rule.File, Line: line, Column: column, Rule: v.rule.Name, Code: code, Warning: warning, Message: location.Where + ": " + problem.Message}
 		found[told] = append(found[told], typ)
 	}
 	typed, err := expr.CheckTypes(editionOf(Semantics), p.Source(), vars, proven, truth)
@@ -78,13 +80,13 @@ func (v *validator) one(p *expr.Program, vars map[string]expr.Type, proven []str
 		}
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("check %s of rule %s: %w", location.where, v.rule.Name, err)
+		return nil, fmt.Errorf("check %s of rule %s: %w", location.Where, v.rule.Name, err)
 	}
 	for _, w := range typed.Warnings {
-		tell(w, CodeNullable, true)
+		tell(w, rulefile.CodeNullable, true)
 	}
 	if why := constant(p); why != "" {
-		tell(expr.Problem{Message: "it fails whatever the event holds: " + why}, CodeInvalidExpression, false)
+		tell(expr.Problem{Message: "it fails whatever the event holds: " + why}, rulefile.CodeInvalidExpression, false)
 	}
 	v.typed[p] = append(v.typed[p], typed)
 	return typed.Proven, nil
@@ -108,13 +110,13 @@ func constant(p *expr.Program) string {
 func codeOf(message string) string {
 	switch {
 	case strings.Contains(message, "division by zero"):
-		return CodeInvalidExpression
+		return rulefile.CodeInvalidExpression
 	case strings.Contains(message, unset):
-		return CodeStateUnset
+		return rulefile.CodeStateUnset
 	case strings.Contains(message, " has no such field"):
-		return CodeUnknownField
+		return rulefile.CodeUnknownField
 	}
-	return CodeTypeMismatch
+	return rulefile.CodeTypeMismatch
 }
 
 const unset = "no rule of the bundle sets it"

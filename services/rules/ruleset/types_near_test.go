@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 func TestValidate_SuggestsTheTypeThatWasMeant(t *testing.T) {
@@ -14,7 +16,9 @@ func TestValidate_SuggestsTheTypeThatWasMeant(t *testing.T) {
 		"[acme.deal_closed]\n  set: {a: '1'}":                                                    "was its schema pushed? docs/rules.md lists",
 	} {
 		problems := validated(t, embeddedSchemas(t), File{"r.yaml", head + rest + "\n"})
-		if !slices.ContainsFunc(problems, func(p Problem) bool { return p.Code == CodeUnknownType && strings.Contains(p.Message, want) }) {
+		if !slices.ContainsFunc(problems, func(p rulefile.Problem) bool {
+			return p.Code == rulefile.CodeUnknownType && strings.Contains(p.Message, want)
+		}) {
 			t.Errorf("%q: %v", rest, problems)
 		}
 	}
@@ -23,7 +27,7 @@ func TestValidate_SuggestsTheTypeThatWasMeant(t *testing.T) {
 func TestValidate_DoesNotMissAFieldWhoseExpressionIsWrong(t *testing.T) {
 	problems := validated(t, embeddedSchemas(t), File{"r.yaml", "apiVersion: neuronx/v1\nkind: Rule\nmetadata: {name: r}\nspec:\n  on: [lead.created]\n" +
 		"  emit: [{type: lead.assigned, data: {lead_id: data.lead_id, owner_id: event.time.getHours(\"America/NewYork\")}}]\n"})
-	if len(problems) != 1 || problems[0].Code != CodeInvalidExpression {
+	if len(problems) != 1 || problems[0].Code != rulefile.CodeInvalidExpression {
 		t.Errorf("%v", problems)
 	}
 }

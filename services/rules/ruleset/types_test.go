@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/neuronx/engine/pkg/avro"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
-func validated(t *testing.T, catalogue Catalogue, files ...File) Problems {
+func validated(t *testing.T, catalogue Catalogue, files ...File) rulefile.Problems {
 	t.Helper()
 	problems, err := Validate(t.Context(), files, catalogue)
 	if err != nil {
@@ -66,7 +68,7 @@ func TestValidate_ChecksExpressionsAgainstTheTypesOfTheEventsHeard(t *testing.T)
 		"a decimal into a text":        {rule("opportunity.won", `data.value != null`, "emit: [{type: opportunity.created, data: {opportunity_id: data.opportunity_id, name: data.value}}]"), `opportunity.created.name is null or string and can't take`},
 	} {
 		problems := validated(t, embeddedSchemas(t), c.file)
-		problems = slices.DeleteFunc(problems, func(p Problem) bool { return p.Code == CodeLoop })
+		problems = slices.DeleteFunc(problems, func(p rulefile.Problem) bool { return p.Code == rulefile.CodeLoop })
 		if c.want == "" && len(problems) > 0 || c.want != "" && !strings.Contains(fmt.Sprint(problems), c.want) {
 			t.Errorf("%s: %v, want %s", name, problems, c.want)
 		}

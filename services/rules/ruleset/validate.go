@@ -11,6 +11,8 @@ import (
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 // Catalogue finds the newest schema of an event type; registry.ErrUnknown says that there is none. *registry.Client is one.
@@ -21,7 +23,7 @@ type Catalogue interface {
 // Validate checks a bundle as it must be before it is published: everything that Compile checks, and against the schemas that
 // types and fields exist and that expressions fit the fields. All problems are answered at once; Problems.Err tells whether any
 // is more than a warning. The error is one of the catalogue, not of the bundle.
-func Validate(ctx context.Context, files []File, catalogue Catalogue) (Problems, error) {
+func Validate(ctx context.Context, files []File, catalogue Catalogue) (rulefile.Problems, error) {
 	set, problems := Compile(files)
 	texts := map[string]string{}
 	for _, f := range files {
@@ -32,7 +34,7 @@ func Validate(ctx context.Context, files []File, catalogue Catalogue) (Problems,
 		// What could be read is checked against the schemas all the same: all problems at once.
 		set = &Set{byType: map[string][]*Rule{}}
 		if len(bounds(files)) == 0 {
-			left := MaxExpressions
+			left := rulefile.MaxExpressions
 			for _, f := range files {
 				if r, _ := parseFile(f, editionOf(Semantics), &left); r != nil {
 					set.Rules = append(set.Rules, r)
@@ -69,9 +71,9 @@ func Validate(ctx context.Context, files []File, catalogue Catalogue) (Problems,
 		problems = append(problems, v.problems...)
 	}
 	// A rule that was checked with the types of its events tells it by line and column.
-	problems = slices.DeleteFunc(problems, func(p Problem) bool { return p.Code == CodeStateUnset && p.Warning })
+	problems = slices.DeleteFunc(problems, func(p rulefile.Problem) bool { return p.Code == rulefile.CodeStateUnset && p.Warning })
 	problems = append(problems, budgets(set)...)
-	return problems.sorted(), nil
+	return problems.Sorted(), nil
 }
 
 // nearestType is the type of the catalogue that one was probably meant to be. A catalogue that can't be listed suggests none.
@@ -95,12 +97,12 @@ type validator struct {
 	text     string                  // of the rule's file
 	state    expr.Type               // what the bundle's rules set
 	like     func(typ string) string // the type that a misspelt one was probably meant to be; empty: none
-	problems Problems
+	problems rulefile.Problems
 	typed    map[*expr.Program][]expr.Typed // what the check against each event's types found; empty where it could not be made
 }
 
 func (v *validator) problem(line int, code, format string, args ...any) {
-	v.problems = append(v.problems, Problem{File: v.rule.File, Line: line, Rule: v.rule.Name, Code: code, Message: fmt.Sprintf(format, args...)})
+	v.problems = append(v.problems, rulefile.Problem{File: v.rule.File, Line: line, Rule: v.rule.Name, Code: code, Message: fmt.Sprintf(format, args...)})
 }
 
 func (v *validator) check() error {
@@ -111,7 +113,7 @@ func (v *validator) check() error {
 			return err
 		}
 		if rec == nil {
-			v.problem(v.rule.line, CodeUnknownType, "on: no schema has the type %s; %s", cut(t), v.typeHint(t))
+			v.problem(v.rule.line, rulefile.CodeUnknownType, "on: no schema has the type %s; %s", rulefile.Cut(t), v.typeHint(t))
 			continue
 		}
 		triggers[t] = rec
@@ -128,7 +130,7 @@ func (v *validator) check() error {
 			return err
 		}
 		if rec == nil {
-			v.problem(e.line, CodeUnknownType, "emit: no schema has the type %s; %s", cut(e.Type), v.typeHint(e.Type))
+			v.problem(e.line, rulefile.CodeUnknownType, "emit: no schema has the type %s; %s", rulefile.Cut(e.Type), v.typeHint(e.Type))
 			continue
 		}
 		v.emit(e, rec)
@@ -152,7 +154,7 @@ func (v *validator) emit(e Emit, rec *record) {
 	}
 	if e.Subject != nil {
 		for _, path := range v.mayBe(e.Subject) {
-			v.problems = append(v.problems, Problem{File: v.rule.File, Line: v.rule.locations[e.Subject].line, Rule: v.rule.Name, Code: CodeNullable, Warning: true, Message: fmt.Sprintf(
+			v.problems = append(v.problems, rulefile.Problem{File: v.rule.File, Line: v.rule.locations[e.Subject].Line, Rule: v.rule.Name, Code: rulefile.CodeNullable, Warning: true, Message: fmt.Sprintf(
 				"the subject of %s must be a text and %s may be null: the rule fails on the event then; test it first, or give another value, as in %s == null ? … : %s", e.Type, path, path, path)})
 		}
 	}
@@ -164,30 +166,30 @@ func (v *validator) emit(e Emit, rec *record) {
 			if near := expr.Nearest(a.Key, rec.names()); near != "" {
 				hint = fmt.Sprintf("did you mean %s?", near)
 			}
-			v.problem(a.line, CodeUnknownField, "%s has no field %q; %s", e.Type, a.Key, hint)
+			v.problem(a.Line, rulefile.CodeUnknownField, "%s has no field %q; %s", e.Type, a.Key, hint)
 			continue
 		}
 		for _, t := range v.results(a.Expr) {
 			if !f.takes(t) {
-				v.problem(a.line, CodeNotAssignable, "%s.%s is %s and can't take %s", e.Type, a.Key, f.describe(), describe(t))
+				v.problem(a.Line, rulefile.CodeNotAssignable, "%s.%s is %s and can't take %s", e.Type, a.Key, f.describe(), describe(t))
 				break
 			}
 		}
 		if slices.Contains(f.kinds, "decimal") && slices.Contains(v.results(a.Expr), "string") && a.Expr.Reads("data") {
-			v.problems = append(v.problems, Problem{File: v.rule.File, Line: a.line, Rule: v.rule.Name, Code: CodeNotAssignable, Warning: true, Message: fmt.Sprintf(
+			v.problems = append(v.problems, rulefile.Problem{File: v.rule.File, Line: a.Line, Rule: v.rule.Name, Code: rulefile.CodeNotAssignable, Warning: true, Message: fmt.Sprintf(
 				"%s.%s is a decimal and is given a text, which fails when it has too many digits; give the number, which is rounded, as in data.value * 1.1", e.Type, a.Key)})
 		}
 		if f.nullable() {
 			continue
 		}
 		for _, path := range v.mayBe(a.Expr) {
-			v.problems = append(v.problems, Problem{File: v.rule.File, Line: a.line, Rule: v.rule.Name, Code: CodeNullable, Warning: true, Message: fmt.Sprintf(
+			v.problems = append(v.problems, rulefile.Problem{File: v.rule.File, Line: a.Line, Rule: v.rule.Name, Code: rulefile.CodeNullable, Warning: true, Message: fmt.Sprintf(
 				"%s.%s must not be null and %s may be: the rule fails on the event then; give another value, as in %s == null ? … : %s", e.Type, a.Key, path, path, path)})
 		}
 	}
 	for _, f := range rec.Fields {
 		if !given[f.Name] && f.Default == nil && !f.nullable() {
-			v.problem(e.line, CodeMissingField, "%s needs the field %q (%s)", e.Type, f.Name, f.describe())
+			v.problem(e.line, rulefile.CodeMissingField, "%s needs the field %q (%s)", e.Type, f.Name, f.describe())
 		}
 	}
 }

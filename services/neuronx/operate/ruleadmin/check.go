@@ -6,12 +6,13 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
 // Check loads rule files and folders and checks them against the registry's schemas, or offline against those of this version. All that is
 // wrong, or worth a warning, is in problems; err says how many errors there are among them, or why nothing was checked: then problems is empty.
-func Check(ctx context.Context, env *operate.Env, paths []string, offline bool) (files []ruleset.File, problems ruleset.Problems, err error) {
+func Check(ctx context.Context, env *operate.Env, paths []string, offline bool) (files []ruleset.File, problems rulefile.Problems, err error) {
 	if files, err = ruleset.Load(paths...); err != nil {
 		return nil, nil, operate.Fail("read the rule files", err).Hint("name a rule file, or a folder of .yaml files")
 	}
