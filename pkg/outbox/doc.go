@@ -11,7 +11,7 @@
 //	                                       ▲                              └─▶ dead letters ─▶ Refused: row deleted
 //	                                       └── unseen for 10 s: sent again
 //
-// A sender keeps a bounded number of a tenant's rows between ingress and the log (window): what one tenant derives stands in front of
+// A sender keeps a bounded number of a tenant's rows between ingress and the log: what one tenant derives stands in front of
 // everybody's events there.
 //
 // Authoritative are the rows and neuronx.outbox_numbers; the sender's memory is only a hint of what needs no sending now. The log

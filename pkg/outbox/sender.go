@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,8 +39,9 @@ type Sender struct {
 	cfg  SenderConfig
 	sent map[string]*cursor // by tenant; only a hint, see the package comment
 
-	held    bool      // the last pass left rows because as many of their tenants are on their way as may be
-	counted time.Time // when the gauge of waiting rows was set
+	active  map[string]time.Time // when a tenant last had rows to send; those of the last aloneAfter
+	held    bool                 // the last pass left rows because as many of their tenants are on their way as may be
+	counted time.Time            // when the gauge of waiting rows was set
 }
 
 // cursor is what a sender remembers of a tenant.
@@ -55,12 +57,15 @@ type cursor struct {
 const maxAgain = 5 // doublings of Resend
 
 // Flow control. What a tenant derives goes through the same log as everybody's events, so a neighbour's event waits for all rows that were
-// sent just before it, at each consumer once more. At most window rows of a tenant are on their way, that is, sent and not read back from the
-// log or the dead letters; after windowWait without news the next window follows, so that nothing that is never read back stops a tenant.
+// sent just before it, at each consumer once more. At most windowAlone rows of a tenant are on their way, that is, sent and not read back from the
+// log or the dead letters, and fewer while other tenants derive events too; after windowWait without news the next window follows, so that
+// nothing that is never read back stops a tenant.
 const (
-	window     = 256
-	windowWait = time.Second
-	countEvery = 5 * time.Second // how often waiting rows are counted: that costs a scan
+	windowAlone  = 256 // of a tenant while no other has rows
+	windowShared = 32
+	windowWait   = time.Second
+	aloneAfter   = 2 * time.Second // without rows of others
+	countEvery   = 5 * time.Second // how often waiting rows are counted: that costs a scan
 )
 
 // busyPoll is how often the sender looks for rows while transactions that added some may be committing: Add can't know when its
@@ -82,7 +87,7 @@ func (o *Outbox) NewSender(cfg SenderConfig) *Sender {
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
-	return &Sender{box: o, cfg: cfg, sent: map[string]*cursor{}}
+	return &Sender{box: o, cfg: cfg, sent: map[string]*cursor{}, active: map[string]time.Time{}}
 }
 
 // Run sends until ctx ends, then returns nil. A database that is away is waited for; it is logged and counted, not returned.
@@ -153,7 +158,7 @@ func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error)
 	oldest, noticed := now, s.box.noticedOf(all)
 	var mine []string
 	var waiting, failing []tenantRows
-	s.held = false
+	maps.DeleteFunc(s.active, func(_ string, last time.Time) bool { return now.Sub(last) > aloneAfter })
 	for _, t := range all {
 		if !owned[kafka.PartitionFor([]byte(t.tenant), s.cfg.Partitions)] {
 			continue // and forget its cursor: when it comes back, all is sent again
@@ -169,14 +174,18 @@ func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error)
 		case c.failing != "":
 			failing = append(failing, t)
 		default:
-			if t.room = c.room(max(noticed[t.tenant], t.low-1), now); t.room > 0 {
-				waiting = append(waiting, t)
-			} else {
-				s.held = true
-			}
+			s.active[t.tenant] = now
+			waiting = append(waiting, t)
 		}
 	}
-	batch, more, err := s.loadShares(ctx, waiting, failing, next)
+	ready := waiting[:0]
+	for _, t := range waiting {
+		if t.room = next[t.tenant].room(max(noticed[t.tenant], t.low-1), s.window(), now); t.room > 0 {
+			ready = append(ready, t)
+		}
+	}
+	s.held = len(ready) < len(waiting)
+	batch, more, err := s.loadShares(ctx, ready, failing, next)
 	if err != nil {
 		return false, err
 	}
@@ -225,8 +234,16 @@ func (s *Sender) loadShares(ctx context.Context, waiting, failing []tenantRows, 
 	return batch, more, nil
 }
 
+// window is how many rows of a tenant may be on their way.
+func (s *Sender) window() int64 {
+	if len(s.active) > 1 {
+		return windowShared
+	}
+	return windowAlone
+}
+
 // room is how many rows of a tenant may be sent now, when back is the highest number that was read back.
-func (c *cursor) room(back int64, now time.Time) int64 {
+func (c *cursor) room(back, window int64, now time.Time) int64 {
 	if now.Sub(c.sentAt) >= windowWait {
 		return window
 	}

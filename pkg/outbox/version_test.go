@@ -120,8 +120,8 @@ func TestSender_ATenantThatWaitsAtARowAndALongBacklogHoldUpNoOther(t *testing.T)
 	if err != nil || !more {
 		t.Fatalf("more %v, error %v: a backlog is left, and a tenant that waits must not slow it down", more, err)
 	}
-	if more, err = s.pass(ctx, time.Now()); err != nil || !more {
-		t.Fatalf("more %v, error %v", more, err)
+	if _, err = s.pass(ctx, time.Now()); err != nil {
+		t.Fatal(err)
 	}
 	if got := d.list("late"); len(got) != 1 {
 		t.Errorf("the late tenant's only row was not sent in two passes; %d of the backlog were", len(d.list("backlog")))
@@ -129,7 +129,7 @@ func TestSender_ATenantThatWaitsAtARowAndALongBacklogHoldUpNoOther(t *testing.T)
 	if got := d.list("newer"); len(got) != 0 {
 		t.Errorf("rows %v were sent behind one that can't be read", got)
 	}
-	for range 5 {
+	for range 600 / windowShared {
 		box.Observe([]event.Recorded{{Event: event.Event{TenantID: "backlog", Deriver: "rules", DeriverNumber: int64(len(d.list("backlog")))}}})
 		if _, err := s.pass(ctx, time.Now()); err != nil {
 			t.Fatal(err)

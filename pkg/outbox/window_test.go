@@ -20,12 +20,12 @@ func TestSender_KeepsABoundedNumberOfATenantsRowsOnTheirWay(t *testing.T) {
 	box := New("rules", event.NewKeyring())
 	ctx := t.Context()
 	mustTx(t, pool, func(tx pgx.Tx) error {
-		for i := range 3 * window {
+		for i := range 4 * windowAlone {
 			if err := box.Add(ctx, tx, derived("flood", fmt.Sprint("flood-", i))); err != nil {
 				return err
 			}
 		}
-		return box.Add(ctx, tx, derived("small", "small-1"))
+		return nil
 	})
 	d := &fakeIngress{}
 	s := box.NewSender(SenderConfig{Pool: pool, Producer: d, Owned: func() []int32 { return []int32{0, 1, 2} }, Partitions: 3, Resend: time.Hour})
@@ -47,28 +47,41 @@ func TestSender_KeepsABoundedNumberOfATenantsRowsOnTheirWay(t *testing.T) {
 			{Event: event.Event{TenantID: "flood", Deriver: "gohighlevel", DeriverNumber: 1 << 40}}, // another deriver's numbers say nothing about ours
 		})
 	}
-	sent("nothing was read back", window)
-	if got := len(d.list("small")); got != 1 {
-		t.Errorf("%d rows of the other tenant were sent, want its only one", got)
-	}
+	sent("nothing was read back", windowAlone)
 	if !s.held {
 		t.Error("the sender would go idle although rows wait only for what is on its way")
 	}
 	read(100)
-	sent("100 were read back from the log", window+100)
+	sent("100 were read back from the log", windowAlone+100)
 	read(60) // read again after an operator's reset
-	sent("an old one was read again", window+100)
+	sent("an old one was read again", windowAlone+100)
 	mustTx(t, pool, func(tx pgx.Tx) error {
 		return box.Seen(ctx, tx, "flood", 200, "flood-199")
 	})
-	sent("200 were seen", window+200)
-	now = time.Now().Add(2 * windowWait)
+	sent("200 were seen", windowAlone+200)
+	mustTx(t, pool, func(tx pgx.Tx) error {
+		return box.Add(ctx, tx, derived("small", "small-1"))
+	})
+	read(300)
+	sent("another tenant has rows too", windowAlone+200)
+	if got := len(d.list("small")); got != 1 {
+		t.Errorf("%d rows of the other tenant were sent, want its only one", got)
+	}
+	now = time.Now().Add(windowWait)
 	s.held = false
 	if _, err := s.pass(ctx, now); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(d.list("flood")); got != 2*window+200 {
+	if got := len(d.list("flood")); got != windowAlone+200+windowShared {
 		t.Errorf("%d rows were sent after %s without news, want a window more: what is never read back must not stop a tenant", got, windowWait)
+	}
+	now = now.Add(aloneAfter)
+	read(windowAlone + 200 + windowShared)
+	if _, err := s.pass(ctx, now); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(d.list("flood")); got != 2*windowAlone+200+windowShared {
+		t.Errorf("%d rows were sent when the other tenant had none for a while, want a whole window more", got)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // run evaluates rules on events of several subjects in a row and gives the health of the rule r.
 func run(t *testing.T, semantics int64, spec, typ string, events ...map[string]any) (Health, []Output) {
 	t.Helper()
-	set, problems := ruleset.CompileFor(semantics, []ruleset.File{ruleFile("r", spec), ruleFile("z", "on: [lead.lost]\nset: {seen: '1'}")})
+	set, problems := ruleset.CompileFor(semantics, []ruleset.File{ruleFile("r", spec), ruleFile("z", "on: [lead.lost]\nset: {seen: '1'}")}, nil)
 	if set == nil {
 		t.Fatal(problems)
 	}

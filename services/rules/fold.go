@@ -78,7 +78,7 @@ type fold struct {
 type compile func(semantics int64, files []ruleset.File) (*ruleset.Set, rulefile.Problems, error)
 
 func compileNow(semantics int64, files []ruleset.File) (*ruleset.Set, rulefile.Problems, error) {
-	set, problems := ruleset.CompileFor(semantics, files)
+	set, problems := ruleset.CompileFor(semantics, files, nil)
 	return set, problems, nil
 }
 

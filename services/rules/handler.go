@@ -141,7 +141,7 @@ func (h *handler) folds(ctx context.Context, w *database, runs []consumer.Run, t
 	for _, run := range runs {
 		before[run.TenantID] = run.Events[0].Sequence
 	}
-	c := &compiler{kept: &h.shared, one: t.compileOne, left: t.compileAll}
+	c := &compiler{kept: &h.shared, one: t.compileOne, left: t.compileAll, between: t.pause}
 	bundles, err := loadBundles(ctx, w.q, c, before)
 	if err != nil {
 		return nil, err
@@ -214,6 +214,9 @@ func (h *handler) fold(ctx context.Context, f *fold, run consumer.Run, t terms, 
 			return part, err
 		}
 		part.Applied = i + 1
+		if t.pause != nil && f.dearest > loopCost {
+			t.pause()
+		}
 		if f.size >= flushOutput {
 			if err := flush(); err != nil {
 				return part, err

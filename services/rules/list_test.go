@@ -57,7 +57,7 @@ func List(ctx context.Context, pool *pgxpool.Pool, tenant string) (Listing, erro
 		if err := json.Unmarshal(text, &files); err != nil {
 			return fmt.Errorf("read rule files: %w", err)
 		}
-		set, problems := ruleset.CompileFor(l.Semantics, files)
+		set, problems := ruleset.CompileFor(l.Semantics, files, nil)
 		if err := problems.Err(); err != nil {
 			return fmt.Errorf("compile the published rules: %w", err)
 		}

@@ -1,10 +1,13 @@
 package rules
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -143,5 +146,66 @@ func TestFold_AnEventThatIsForLaterLeavesNothingBehind(t *testing.T) {
 	}
 	if part := b.catchUp(h, run); part.Applied != 2 || part.Err != nil {
 		t.Errorf("%+v", part)
+	}
+}
+
+func TestFold_GivesWayAfterAnEventThatABatchCouldNotWaitFor(t *testing.T) {
+	b := newBench(t)
+	h := b.handler()
+	b.apply(h, nil, runOf(b.published("dear", 1, near(t, "near"))), runOf(b.published("good", 1, score)))
+	for tenant, want := range map[string]int{"dear": 1, "good": 0} {
+		pauses := 0
+		terms := catchUpTerms
+		terms.pause = func() { pauses++ }
+		run := b.leads(tenant, 1)
+		folds, err := h.folds(t.Context(), &database{handler: h, q: b.pool}, []consumer.Run{run}, terms)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.fold(t.Context(), folds[0], run, terms, func() error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if pauses != want {
+			t.Errorf("%s: %d pauses, want %d", tenant, pauses, want)
+		}
+	}
+}
+
+// TestGiveWay_PausesTwiceAsLongAsWasWorked holds what one tenant needs of a catch-up to a third of a core.
+func TestGiveWay_PausesTwiceAsLongAsWasWorked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		pause := giveWay(ctx)
+		for _, c := range []struct{ worked, want time.Duration }{
+			{30 * time.Millisecond, 60 * time.Millisecond},
+			{leastWork / 2, 0},
+			{time.Minute, longestPause},
+		} {
+			time.Sleep(c.worked)
+			began := time.Now()
+			pause()
+			if got := time.Since(began); got != c.want {
+				t.Errorf("a pause of %s after %s of work, want %s", got, c.worked, c.want)
+			}
+		}
+		cancel()
+		time.Sleep(time.Minute)
+		began := time.Now()
+		if pause(); time.Since(began) != 0 {
+			t.Error("it pauses although the service is to stop")
+		}
+	})
+}
+
+// TestCompiler_GivesWayBetweenTheFilesOfABundle lets other tenants' batches run while a large bundle is compiled.
+func TestCompiler_GivesWayBetweenTheFilesOfABundle(t *testing.T) {
+	pauses := 0
+	c := &compiler{kept: &shared{}, one: 1 << 20, left: 1 << 20, between: func() { pauses++ }}
+	set, problems, err := c.published(ruleset.Semantics, []ruleset.File{ruleFile("a", "on: [lead.lost]\nset: {seen: '1'}"), ruleFile("b", "on: [lead.lost]\nset: {seen: '1'}")})
+	if err != nil || set == nil {
+		t.Fatal(problems, err)
+	}
+	if pauses != 2 {
+		t.Errorf("%d pauses, want one a file", pauses)
 	}
 }

@@ -86,7 +86,7 @@ func compileMissing(ctx context.Context, q querier, c *compiler, missing []found
 		if f.b.Set = c.find(ruleset.SetKey(f.hash, f.b.Semantics)); f.b.Set != nil || !c.room(f.bytes) { // another tenant may have had the same files
 			continue
 		}
-		if f.b.Set, err = recompile(ctx, q, f); err != nil {
+		if f.b.Set, err = recompile(ctx, q, f, c.between); err != nil {
 			return err
 		}
 		c.keep(f.b.Set)
@@ -95,7 +95,7 @@ func compileMissing(ctx context.Context, q querier, c *compiler, missing []found
 }
 
 // recompile compiles a bundle in force that is not kept.
-func recompile(ctx context.Context, q querier, f found) (*ruleset.Set, error) {
+func recompile(ctx context.Context, q querier, f found, between func()) (*ruleset.Set, error) {
 	var text []byte
 	err := q.QueryRow(ctx, `SELECT files FROM neuronx.rule_bundles WHERE tenant_id = $1 AND sequence = $2`, f.tenant, f.b.Sequence).Scan(&text)
 	if err != nil {
@@ -105,7 +105,7 @@ func recompile(ctx context.Context, q querier, f found) (*ruleset.Set, error) {
 	if err := json.Unmarshal(text, &files); err != nil {
 		return nil, fmt.Errorf("read rule files: %w", err)
 	}
-	set, problems := ruleset.CompileFor(f.b.Semantics, files)
+	set, problems := ruleset.CompileFor(f.b.Semantics, files, between)
 	if err := problems.Err(); err != nil {
 		// It compiled when it was published: this build reads rules more strictly. Guessing would derive other events.
 		return nil, fmt.Errorf("the rules that tenant %s published at %d no longer compile: %w", f.tenant, f.b.Sequence, err)

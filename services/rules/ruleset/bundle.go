@@ -97,11 +97,12 @@ func Hash(files []File) string {
 }
 
 // Compile is CompileFor the newest semantics.
-func Compile(files []File) (*Set, rulefile.Problems) { return CompileFor(Semantics, files) }
+func Compile(files []File) (*Set, rulefile.Problems) { return CompileFor(Semantics, files, nil) }
 
-// CompileFor reads and compiles a bundle of a version of semantics without looking at schemas. The set is nil when there are problems that
+// CompileFor reads and compiles a bundle of a version of semantics without looking at schemas. between is called before each file and may
+// be nil. The set is nil when there are problems that
 // are no warnings.
-func CompileFor(semantics int64, files []File) (*Set, rulefile.Problems) {
+func CompileFor(semantics int64, files []File, between func()) (*Set, rulefile.Problems) {
 	files = slices.Clone(files)
 	sortFiles(files)
 	problems := bounds(files)
@@ -112,6 +113,9 @@ func CompileFor(semantics int64, files []File) (*Set, rulefile.Problems) {
 	names := map[string]string{}
 	left := rulefile.MaxExpressions
 	for _, f := range files {
+		if between != nil {
+			between()
+		}
 		rule, ps := parseFile(f, editionOf(semantics), &left)
 		problems = append(problems, ps...)
 		if rule == nil || rule.Name == "" {

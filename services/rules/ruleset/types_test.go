@@ -103,16 +103,16 @@ func TestValidate_KnowsListsRecordsEnumsAndTimes(t *testing.T) {
 func TestCompileFor_TakesWhatOlderSemanticsTook(t *testing.T) {
 	f := file("r", "  on: [opportunity.created]\n  when: data.value > \"10000\" && event.time.getHours(\"America/NewYork\") > state.nothing\n  set: {a: data.value}\n")
 	for semantics := int64(1); semantics <= 2; semantics++ {
-		set, problems := CompileFor(semantics, []File{f})
+		set, problems := CompileFor(semantics, []File{f}, nil)
 		if set == nil || set.Semantics != semantics {
 			t.Errorf("semantics %d: %v", semantics, problems)
 		}
 	}
-	if set, problems := CompileFor(Semantics, []File{f}); set != nil || !strings.Contains(fmt.Sprint(problems), "America/New_York") {
+	if set, problems := CompileFor(Semantics, []File{f}, nil); set != nil || !strings.Contains(fmt.Sprint(problems), "America/New_York") {
 		t.Errorf("a zone that does not exist was accepted: %v", problems)
 	}
-	old, _ := CompileFor(2, []File{file("a", emits("lead.lost", "lead.updated"))})
-	now, _ := CompileFor(3, []File{file("a", emits("lead.lost", "lead.updated"))})
+	old, _ := CompileFor(2, []File{file("a", emits("lead.lost", "lead.updated"))}, nil)
+	now, _ := CompileFor(3, []File{file("a", emits("lead.lost", "lead.updated"))}, nil)
 	if old.Hash != now.Hash || old.Key() == now.Key() {
 		t.Errorf("sets of two languages are taken for one another: %s and %s", old.Key(), now.Key())
 	}

@@ -58,7 +58,7 @@ func missedInWords(ctx context.Context, env *operate.Env, tenant, rule string) (
 		}
 		return fmt.Sprintf("%s; once it is on, run it over them: neuronx rules rerun --tenant %s --since %d --rule %s", operate.Plural(n, "event"), tenant, first, rule), nil
 	}
-	set, _ := ruleset.CompileFor(b.Semantics, files)
+	set, _ := ruleset.CompileFor(b.Semantics, files, nil)
 	if set == nil {
 		return "events that can't be counted, because the rules in force do not compile here", nil
 	}
