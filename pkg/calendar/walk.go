@@ -22,8 +22,8 @@ type walk struct {
 }
 
 // walk begins at t. The day before is read, too: where clocks change around midnight t may belong to it.
-func (c *Calendar) walk(t time.Time, until int64) *walk {
-	return &walk{c: c, zone: resolver{loc: c.loc}, from: t.Unix(), until: until, day: localDay(t, c.loc) - 1}
+func (c *Calendar) walk(t time.Time, until int64) walk {
+	return walk{c: c, zone: resolver{loc: c.loc}, from: t.Unix(), until: until, day: localDay(t, c.loc) - 1}
 }
 
 // next is the next span that has not ended when the walk begins.
