@@ -86,6 +86,15 @@ func TestResolve_FollowsRFC5545InGapsAndOverlaps(t *testing.T) {
 	}
 }
 
+// ZoneBounds ends a leap year a day early; a walk that trusted it would go on second by second there.
+func TestResolver_LooksToTheEndOfALeapYear(t *testing.T) {
+	r := resolver{loc: load(t, "America/New_York")}
+	r.look(at(t, "2144-12-31T12:00:00Z").Unix())
+	if want := at(t, "2145-01-01T00:00:00Z").Unix(); r.end != want || r.offset != -5*3600 {
+		t.Errorf("the offset %d holds until %s", r.offset, time.Unix(r.end, 0).UTC())
+	}
+}
+
 func TestResolve_NormalisesValuesOutsideTheirRanges(t *testing.T) {
 	loc := load(t, "America/New_York")
 	same(t, "32 January", Resolve(2026, 1, 32, 9, 0, 0, 0, loc), "2026-02-01T09:00:00-05:00")
