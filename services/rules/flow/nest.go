@@ -160,6 +160,9 @@ func (p *parser) pattern(s string, line int, where string) {
 	case !known:
 		hint := ""
 		if near := expr.Nearest(kind, []string{"command", "data", "expression", "limit", "no_capacity", "raised", "timeout"}); near != "" {
+			if errorKinds[near] {
+				near += "/*"
+			}
 			hint = "; did you mean " + near + "?"
 		}
 		p.Problem(line, rulefile.CodeUnknownName, "%s.errors: there is no error %q; there are expression/*, data, command/*, timeout, limit, no_capacity and raised/*%s", where, rulefile.Cut(s), hint)

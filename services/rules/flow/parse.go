@@ -43,7 +43,7 @@ type Options struct {
 // warnings it is for Validate alone.
 func Parse(file, text string, o Options) (*Program, rulefile.Problems) {
 	r := reader(file, text, o)
-	p := &parser{Reader: r, reach: o.Reach, prog: &Program{File: file, tasks: map[string]*Task{}, locations: r.Locations, text: text}}
+	p := &parser{Reader: r, reach: o.Reach, prog: &Program{File: file, locations: r.Locations, text: text}}
 	root, spec := header(r, "Workflow")
 	if root == nil {
 		return nil, r.Problems
@@ -182,7 +182,7 @@ func word(r *rulefile.Reader, n *yaml.Node, where string, words ...string) strin
 		return ""
 	}
 	if !slices.Contains(words, v) {
-		r.Problem(n.Line, rulefile.CodeUnknownKey, "%s is %q; write %s", where, rulefile.Cut(v), either(words))
+		r.Problem(n.Line, rulefile.CodeUnknownValue, "%s is %q; write %s", where, rulefile.Cut(v), either(words))
 		return ""
 	}
 	return v
@@ -241,7 +241,8 @@ func length(r *rulefile.Reader, n *yaml.Node, where string) (calendar.Duration, 
 func (p *parser) timer(n *yaml.Node, where string) (calendar.Duration, bool) {
 	d, ok := length(p.Reader, n, where)
 	if ok && d.Months == 0 && d.Days == 0 && d.Elapsed < shortest {
-		p.Problem(n.Line, rulefile.CodeDuration, "%s is %s; a timer takes at least PT60S, because a shorter one could not be told from a loop; leave the task out to go on at once", where, n.Value)
+		p.Problem(n.Line, rulefile.CodeDuration, "%s is %s; the shortest timer is PT60S: loops are found by counting the events that cause each other, and each timer begins a new count, so shorter ones would hide a loop; write PT1M or more, or go on without it",
+			where, n.Value)
 		return d, false
 	}
 	return d, ok
@@ -269,8 +270,8 @@ func types(r *rulefile.Reader, n *yaml.Node, where string) []string {
 		case !event.ValidType(t):
 			r.Problem(line, rulefile.CodeUnknownType, "%q is not an event type such as lead.created", rulefile.Cut(t))
 		case unheard(t):
-			r.Problem(line, rulefile.CodeReservedTrigger, "no workflow may listen to %s: it tells about workflows, rules and timers, and one that hears it could feed itself; of workflow.* there are "+
-				"workflow.completed, workflow.cancelled and workflow.faulted", t)
+			r.Problem(line, rulefile.CodeReservedTrigger, "%s may not hear %s: it tells about workflows, rules and timers, and what hears it could feed itself; of workflow.* there are "+
+				"workflow.completed, workflow.cancelled and workflow.faulted", where, t)
 		case slices.Index(names, t) != i:
 			r.Problem(line, rulefile.CodeDuplicateKey, "%s stands twice in %s; keep one", t, where)
 		}

@@ -17,8 +17,9 @@ type Program struct {
 	Timeout     *Deadline    // of the whole instance; nil: MaxLife alone bounds it
 	Do          []*Task
 	Finally     []*Task // after any end; they neither wait nor reach a person
-	Listening   []*Task // that listen, in the order of the file
 	Loops       bool    // loops: allowed; it may be one of a circle of workflows that start each other
+
+	Listening []*Task // tasks that listen, in the order of the file
 
 	tasks     map[string]*Task // by path
 	vars      []string         // that something sets

@@ -43,6 +43,7 @@ func (p *parser) spec(n *yaml.Node) {
 		prog.Finally = p.list(f, place{where: "finally", prefix: "finally/"})
 		p.quick = ""
 	}
+	prog.Link()
 	p.sinceTasks()
 	p.unset()
 }

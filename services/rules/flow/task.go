@@ -14,7 +14,6 @@ import (
 type place struct {
 	where    string // in messages
 	prefix   string // of the paths of its tasks
-	parent   *Task
 	depth    int
 	branches bool    // the tasks are branches of a fork
 	besides  []*Task // tasks whose names are taken too
@@ -22,7 +21,7 @@ type place struct {
 
 // inside is the place of a list in a task.
 func (at place) inside(t *Task, where string) place {
-	return place{where: where, prefix: t.Path + "/", parent: t, depth: at.depth + 1}
+	return place{where: where, prefix: t.Path + "/", depth: at.depth + 1}
 }
 
 // stepKeys are the keys that say what a task does, and with each the keys that may stand beside it.
@@ -85,9 +84,6 @@ func (p *parser) list(n *yaml.Node, at place) []*Task {
 			list = append(list, t)
 		}
 	}
-	for i, t := range list {
-		t.List, t.Index = list, i
-	}
 	p.resolve(list, at)
 	p.ways = outer
 	return list
@@ -112,13 +108,10 @@ func (p *parser) name(name string, line int, before []*Task, at place) {
 
 // task reads one task; nil when it is no map.
 func (p *parser) task(name string, line int, n *yaml.Node, at place) *Task {
-	t := &Task{Name: name, Path: at.prefix + rulefile.Cut(name), Line: line, Parent: at.parent}
+	t := &Task{Name: name, Path: at.prefix + rulefile.Cut(name), Line: line}
 	if n.Kind != yaml.MappingNode {
 		p.Problem(n.Line, rulefile.CodeWrongKind, "the task %s must be a map with one of %s", t.Path, strings.Join(stepNames(), ", "))
 		return nil
-	}
-	if p.prog.tasks[t.Path] == nil {
-		p.prog.tasks[t.Path] = t
 	}
 	step, known := p.what(t, n)
 	m := p.Entries(n, "the task "+t.Path, 0, known...)
@@ -137,7 +130,6 @@ func (p *parser) task(name string, line int, n *yaml.Node, at place) *Task {
 		t.Step = p.wait(v, where)
 	case "listen":
 		t.Step = p.listen(v, m["timeout"], t.Path)
-		p.prog.Listening = append(p.prog.Listening, t)
 	case "switch":
 		t.Step = p.cases(v, where)
 	case "set":

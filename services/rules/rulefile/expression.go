@@ -100,7 +100,7 @@ func (r *Reader) compile(n *yaml.Node, src, where, want string) *expr.Program {
 		return nil
 	}
 	if t := p.ResultType(); want != "" && t != want && t != "dyn" {
-		r.Problem(n.Line, CodeNotAssignable, "%s gives %s and must give %s", where, t, want)
+		r.Problem(n.Line, CodeNotAssignable, "%s gives %s and must give %s", where, t, strings.Replace(want, "google.protobuf.Timestamp", "a time", 1))
 	}
 	r.Locations[p] = at
 	for _, f := range p.Fields("event") {

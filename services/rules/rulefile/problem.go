@@ -38,6 +38,7 @@ const (
 	CodeStateUnset        = "state_unset"        // state that is read and that no rule of the bundle sets
 	CodeStateShared       = "state_shared"       // warning: two rules set the same key
 	CodeDuration          = "duration"           // no duration such as PT15M, or one that is too short or too long
+	CodeUnknownValue      = "unknown_value"      // a word that is none of those that a key takes
 	CodeStep              = "step"               // a task that does nothing, or two things
 	CodeUnknownTask       = "unknown_task"       // a way on to a task that its list has not
 	CodeUnreachable       = "unreachable"        // a task or case that nothing goes on to
