@@ -40,6 +40,25 @@ func subjectRules(tree any) ([]subjectRule, error) {
 	return rules, nil
 }
 
+// reach reads the property "reach" of a command: the field that names the channel over which it reaches a person; "" reaches nobody.
+func reach(tree any, root *node) (string, error) {
+	given, ok := tree.(map[string]any)["reach"]
+	if !ok {
+		return "", nil
+	}
+	name, _ := given.(string)
+	for _, f := range root.fields {
+		if f.name == name && f.node.kind == kindString && f.node.logical == logicalNone {
+			return name, nil
+		}
+	}
+	return "", &SchemaError{Location: "/reach", Message: "must name a field of the record that is a text and never null"}
+}
+
+// Reach returns the property "reach" of a command: the field that names the channel over which it reaches a person; "" if it reaches nobody.
+// Of a record of the catalogue it is what the catalogue says (see Within).
+func (s *Schema) Reach() string { return s.reach }
+
 // find sets where the rules' fields lie, and leaves out those whose field the record does not have as a text.
 func (s *Schema) find(rules []subjectRule) []subjectRule {
 	var found []subjectRule
@@ -120,6 +139,7 @@ func (s *Schema) Within(of func(fullName string) *Schema, forType func(eventType
 		seen.absent, seen.unfit = s.root.lacks(own.root), standsFor(s.root, own.root, "")
 	}
 	seen.eventType, seen.subjects = own.eventType, s.find(own.subjects)
+	seen.reach = own.reach
 	marked := map[string]bool{}
 	for _, f := range s.personal {
 		marked[f.Path] = true

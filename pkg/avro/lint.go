@@ -17,7 +17,8 @@ var schemaPath = regexp.MustCompile(`^(?:.*/)?schemas/([a-z][a-z0-9_]*)/([a-z0-9
 // Parse accepts it; path schemas/lead/created.v1.avsc, "event_type" lead.created and record
 // neuronx.lead.v1.LeadCreated agree; record, fields and named types have a doc; optional means a union of null and
 // one type with default null, and there are no other unions; moments are timestamp-micros; an enum has a default
-// symbol, so that it can grow; personal fields are marked with a known kind and an existing subject.
+// symbol, so that it can grow; personal fields are marked with a known kind and an existing subject; a record that says "reach" is a command
+// and has what the engine fills in one that reaches a person: lead_id and not_after.
 func Lint(path string, text []byte) []error {
 	s, err := Parse(text)
 	if err != nil {
@@ -29,7 +30,37 @@ func Lint(path string, text []byte) []error {
 		l.add("", "the record has no doc")
 	}
 	l.record(s.root, "")
+	l.reach(s)
 	return l.problems
+}
+
+// reach checks a command that reaches a person: the engine fills whom it reaches, and until when it may.
+func (l *linter) reach(s *Schema) {
+	if s.reach == "" {
+		return
+	}
+	if !strings.HasPrefix(s.eventType, "crm.") || !strings.HasSuffix(s.eventType, ".requested") {
+		l.add("", "reach is for commands crm.*.requested")
+	}
+	lead, until := false, false
+	for _, f := range s.root.fields {
+		switch {
+		case f.name == "lead_id":
+			lead = f.node.kind == kindString && f.node.logical == logicalNone
+		case f.name == "not_after":
+			inner, _, ok := f.node.nullable()
+			if !ok {
+				inner = f.node
+			}
+			until = inner.logical == logicalTimestampMicros
+		}
+	}
+	if !lead {
+		l.add("", "reaches a person and lacks lead_id, a text that is never null")
+	}
+	if !until {
+		l.add("", "reaches a person and lacks not_after, a timestamp-micros")
+	}
 }
 
 type linter struct {

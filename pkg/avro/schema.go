@@ -38,6 +38,7 @@ type Schema struct {
 	written     string // the text's own event type; a catalogue may say another
 	implied     string
 	subjects    []subjectRule
+	reach       string // field that names the channel over which a command reaches a person
 	texts       map[string]int
 	roles       *roles // nil where there is an event type
 	unfit       error  // why it can't stand for the catalogue's record of its type
@@ -90,6 +91,9 @@ func Parse(text []byte) (*Schema, error) {
 	}
 	if s.subjects = s.find(rules); len(s.subjects) < len(rules) {
 		return nil, &SchemaError{Location: "/event_subject", Message: "names a field that the record does not have as a text"}
+	}
+	if s.reach, err = reach(tree, root); err != nil {
+		return nil, err
 	}
 	s.short = shortest(s.program, MaxBody)
 	boundGoavro()

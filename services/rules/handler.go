@@ -18,13 +18,13 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/stream"
-	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/typecheck"
 )
 
 // registryClient is what the handler needs of registry.Client.
 type registryClient interface {
 	consumer.Schemas
-	ruleset.Catalogue
+	typecheck.Catalogue
 }
 
 // handler applies runs of the log. It is used by one goroutine at a time, as the consumer promises, but for Prepare.
@@ -286,7 +286,7 @@ func (h *handler) reportStorm(ctx context.Context, tx pgx.Tx, refused event.Even
 }
 
 // fillSchemas looks up the types that known does not have yet. One that no schema has is kept as the zero Schema.
-func fillSchemas(ctx context.Context, catalogue ruleset.Catalogue, known Schemas, types []string) error {
+func fillSchemas(ctx context.Context, catalogue typecheck.Catalogue, known Schemas, types []string) error {
 	for _, t := range types {
 		if _, asked := known[t]; asked {
 			continue

@@ -17,8 +17,15 @@ type Program struct {
 	Timeout     *Deadline    // of the whole instance; nil: MaxLife alone bounds it
 	Do          []*Task
 	Finally     []*Task // after any end; they neither wait nor reach a person
+	Loops       bool    // loops: allowed; it may be one of a circle of workflows that start each other
 
-	tasks map[string]*Task // by path
+	Listening []*Task // tasks that listen, in the order of the file
+
+	tasks     map[string]*Task // by path
+	vars      []string         // that something sets
+	locations map[*expr.Program]rulefile.Location
+	text      string // of the file
+	line      int
 }
 
 // Task finds a task by its path; nil: the workflow has none.
@@ -67,6 +74,9 @@ type Match struct {
 	When   *expr.Program // sees event, data, vars, instance; nil: always
 	From   *expr.Program // sees event and data: compared with Expect; nil: Start.Key, which checks on every type of On
 	Expect *expr.Program // sees vars and instance; nil: the instance's key
+
+	line       int
+	correlated bool // the file says how, though perhaps wrongly
 }
 
 // Until ends an instance whenever its event comes.
@@ -75,6 +85,8 @@ type Until struct {
 	Match     Match
 	Cancelled bool    // the instance counts as cancelled and its compensations run; otherwise as completed
 	Do        []*Task // neither wait nor reach a person
+
+	line int
 }
 
 // Then says where an instance goes on after a task.
@@ -117,6 +129,9 @@ type Emit struct {
 
 	Channel *expr.Program // of a command that reaches a person: the field that the schema names; nil: it reaches nobody
 	End     bool          // on_suppressed: end
+
+	line   int
+	broken []string // fields whose expressions do not compile
 }
 
 // Call emits a command crm.*.requested and waits for its outcome.
@@ -170,6 +185,8 @@ type Case struct {
 	Name string
 	When *expr.Program // nil: the default, which is last
 	Then Then
+
+	line int
 }
 
 // Set changes variables; null takes one away.
@@ -247,6 +264,10 @@ type Policy struct {
 	Caps   []Cap
 	Pace   map[string]Pace // by channel
 	Grants []Grant
+
+	locations map[*expr.Program]rulefile.Location
+	text      string // of the file
+	line      int
 }
 
 // Basis is what a channel asks of a person.
@@ -279,4 +300,6 @@ type Grant struct {
 	Channel string
 	Lead    *expr.Program // sees event and data; nil: data.lead_id
 	Basis   string        // what is recorded as the reason
+
+	line int
 }

@@ -20,6 +20,9 @@ func ValidName(s string) bool { return len(s) <= 63 && namePattern.MatchString(s
 
 var keyPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
+// ValidKey reports whether s can be the key of a map of expressions, or a variable.
+func ValidKey(s string) bool { return keyPattern.MatchString(s) }
+
 // Assignment is a key or field and the expression that gives its value.
 type Assignment struct {
 	Key  string
@@ -58,12 +61,21 @@ func (r *Reader) Assignments(n *yaml.Node, where string, most int) []Assignment 
 	return out
 }
 
-// Expression compiles a scalar. want is the type that the result must have, if it is known before a run.
+// Expression compiles a scalar; where the reader has Templates, a map {text: …} too. want is the type that the result must have, if it is
+// known before a run.
 func (r *Reader) Expression(n *yaml.Node, where, want string) *expr.Program {
+	if r.Templates && n.Kind == yaml.MappingNode {
+		return r.template(n, where, want)
+	}
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!timestamp" || n.Tag == "!!binary" {
 		r.Problem(n.Line, CodeWrongKind, "%s must be one CEL expression; write a literal time as timestamp('2026-01-31T00:00:00Z')", where)
 		return nil
 	}
+	return r.compile(n, n.Value, where, want)
+}
+
+// compile compiles a source that stands in a node.
+func (r *Reader) compile(n *yaml.Node, src, where, want string) *expr.Program {
 	// Counted before it is compiled: half a megabyte holds fifty thousand expressions, which take long to compile and do not fit in memory.
 	if *r.Left--; *r.Left < 0 {
 		if *r.Left == -1 {
@@ -72,14 +84,14 @@ func (r *Reader) Expression(n *yaml.Node, where, want string) *expr.Program {
 		return nil
 	}
 	at := Location{where, n.Line, n.Column}
-	p, err := expr.CompileIn(r.Edition, n.Value, r.Variables...)
+	p, err := expr.CompileIn(r.Edition, src, r.Variables...)
 	if ce := (*expr.CompileError)(nil); errors.As(err, &ce) {
 		for _, problem := range ce.Problems {
 			hint := ""
 			if strings.HasPrefix(problem.Message, "undeclared reference") {
 				hint = fmt.Sprintf("; expressions see %s, and a literal text needs quotes of its own, as in '\"hot\"'", listed(r.Variables))
 			}
-			line, column := at.Find(r.Text, n.Value, problem)
+			line, column := at.Find(r.Text, src, problem)
 			r.ProblemAt(line, column, CodeInvalidExpression, "%s: %s%s", where, problem.Message, hint)
 		}
 		return nil
@@ -88,7 +100,7 @@ func (r *Reader) Expression(n *yaml.Node, where, want string) *expr.Program {
 		return nil
 	}
 	if t := p.ResultType(); want != "" && t != want && t != "dyn" {
-		r.Problem(n.Line, CodeNotAssignable, "%s gives %s and must give %s", where, t, want)
+		r.Problem(n.Line, CodeNotAssignable, "%s gives %s and must give %s", where, t, strings.Replace(want, "google.protobuf.Timestamp", "a time", 1))
 	}
 	r.Locations[p] = at
 	for _, f := range p.Fields("event") {

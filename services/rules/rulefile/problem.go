@@ -37,6 +37,17 @@ const (
 	CodeLoop              = "loop"               // warning: rules that trigger each other
 	CodeStateUnset        = "state_unset"        // state that is read and that no rule of the bundle sets
 	CodeStateShared       = "state_shared"       // warning: two rules set the same key
+	CodeDuration          = "duration"           // no duration such as PT15M, or one that is too short or too long
+	CodeUnknownValue      = "unknown_value"      // a word that is none of those that a key takes
+	CodeStep              = "step"               // a task that does nothing, or two things
+	CodeUnknownTask       = "unknown_task"       // a way on to a task that its list has not
+	CodeUnreachable       = "unreachable"        // a task or case that nothing goes on to
+	CodeVariableUnset     = "variable_unset"     // a variable that is read and that nothing sets
+	CodeUnknownName       = "unknown_name"       // a calendar, lookup or pool that the bundle has not
+	CodeWaits             = "waits"              // a wait where there may be none
+	CodeReaches           = "reaches"            // a person is reached where that may not be
+	CodeFilled            = "filled"             // a field that the engine fills
+	CodeCorrelation       = "correlation"        // an event that can't be told to belong to an instance
 	CodeCostly            = "costly"             // more than the budgets of an event allow; a warning when it depends on the data
 )
 

@@ -21,6 +21,7 @@ const (
 	MaxExpressions = 10_000   // of all files of a bundle
 	maxProblems    = 100      // a file of nonsense need not be told everything
 	maxYAMLDepth   = 16
+	maxTaskDepth   = 64 // of a workflow, whose tasks stand in lists of maps in tasks
 )
 
 // Reader reads one file and collects its problems.
@@ -30,10 +31,13 @@ type Reader struct {
 	Text      string
 	Edition   expr.Edition
 	Variables []string // that expressions see
+	Templates bool     // {text: "Hi ${vars.name}"} stands for an expression
 	Left      *int     // expressions that the bundle may still have
 	Problems  Problems
 	Locations map[*expr.Program]Location
 	Broken    []string // keys of the map that is being read whose expressions do not compile
+
+	most int // levels that the document may have
 }
 
 // Problem notes a problem of a line; 0 is the whole file.
@@ -79,10 +83,26 @@ func (r *Reader) Document(text []byte) *yaml.Node {
 	} else if !errors.Is(err, io.EOF) {
 		r.syntax(err)
 	}
-	if len(doc.Content) != 1 || !r.sane(doc.Content[0], 0) {
+	if len(doc.Content) != 1 {
+		return nil
+	}
+	if r.most = maxYAMLDepth; kindOf(doc.Content[0]) == "Workflow" {
+		r.most = maxTaskDepth
+	}
+	if !r.sane(doc.Content[0], 0) {
 		return nil
 	}
 	return doc.Content[0]
+}
+
+// kindOf is what a document says that it is; empty: nothing.
+func kindOf(n *yaml.Node) string {
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "kind" {
+			return n.Content[i+1].Value
+		}
+	}
+	return ""
 }
 
 func (r *Reader) tabs(text []byte) bool {
@@ -109,8 +129,8 @@ func (r *Reader) syntax(err error) {
 func (r *Reader) sane(n *yaml.Node, depth int) bool {
 	ok := true
 	switch {
-	case depth > maxYAMLDepth:
-		r.Problem(n.Line, CodeTooLarge, "nested more than %d deep", maxYAMLDepth)
+	case depth > r.most:
+		r.Problem(n.Line, CodeTooLarge, "nested more than %d deep", r.most)
 		return false
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
 		r.Problem(n.Line, CodeAnchor, "anchors and aliases are not read; write the value out")

@@ -9,11 +9,12 @@ import (
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/schemas"
+	"github.com/neuronx/engine/services/rules/typecheck"
 )
 
 // Embedded is the catalogue of the schemas that this build carries: to check rule files without a registry. Its ids are not the
 // registry's.
-func Embedded() (Catalogue, error) {
+func Embedded() (typecheck.Catalogue, error) {
 	files, err := schemas.Files()
 	if err != nil {
 		return nil, fmt.Errorf("read embedded schemas: %w", err)

@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/services/rules/rulefile"
+	"github.com/neuronx/engine/services/rules/typecheck"
 )
 
 const bad = "../testdata/bad"
 
-func embeddedSchemas(t testing.TB) Catalogue {
+func embeddedSchemas(t testing.TB) typecheck.Catalogue {
 	t.Helper()
 	c, err := Embedded()
 	if err != nil {

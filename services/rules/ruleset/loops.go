@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/neuronx/engine/services/rules/graph"
 	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
@@ -29,7 +30,7 @@ func loops(set *Set) rulefile.Problems {
 		next[i] = slices.Compact(next[i])
 	}
 	var ps rulefile.Problems
-	for _, group := range components(next) {
+	for _, group := range graph.Components(next) {
 		if len(group) == 1 && !slices.Contains(next[group[0]], group[0]) {
 			continue
 		}
@@ -43,64 +44,6 @@ func loops(set *Set) rulefile.Problems {
 			Message: fmt.Sprintf("the rules %s can trigger each other without end; make sure that a condition ends it, or it is cut after 16 hops and the rule is tripped", strings.Join(names, ", "))})
 	}
 	return ps
-}
-
-// components gives the strongly connected components of a graph (Tarjan, 1972), without recursion: a chain of rules may be as long
-// as a bundle.
-func components(next [][]int) [][]int {
-	n := len(next)
-	order, low, on := make([]int, n), make([]int, n), make([]bool, n)
-	var stack []int
-	var out [][]int
-	count := 0
-	type frame struct{ v, edge int }
-	for root := range n {
-		if order[root] != 0 {
-			continue
-		}
-		frames := []frame{{root, 0}}
-		for len(frames) > 0 {
-			f := &frames[len(frames)-1]
-			if f.edge == 0 {
-				count++
-				order[f.v], low[f.v] = count, count
-				stack, on[f.v] = append(stack, f.v), true
-			}
-			descended := false
-			for f.edge < len(next[f.v]) {
-				w := next[f.v][f.edge]
-				f.edge++
-				if order[w] == 0 {
-					frames, descended = append(frames, frame{w, 0}), true
-					break
-				} else if on[w] {
-					low[f.v] = min(low[f.v], order[w])
-				}
-			}
-			if descended {
-				continue
-			}
-			v := f.v
-			frames = frames[:len(frames)-1]
-			if len(frames) > 0 {
-				p := frames[len(frames)-1].v
-				low[p] = min(low[p], low[v])
-			}
-			if low[v] == order[v] {
-				var group []int
-				for {
-					w := stack[len(stack)-1]
-					stack, on[w] = stack[:len(stack)-1], false
-					group = append(group, w)
-					if w == v {
-						break
-					}
-				}
-				out = append(out, group)
-			}
-		}
-	}
-	return out
 }
 
 // stateWarnings names state that is read and never set, and keys that two rules set.

@@ -13,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/expr"
 
 	"github.com/neuronx/engine/services/rules/rulefile"
+	"github.com/neuronx/engine/services/rules/typecheck"
 )
 
 const manual = "../../../docs/rules.md"
@@ -186,14 +187,14 @@ func TestManual_ListsTheTypesOfTheCatalogue(t *testing.T) {
 		if engine.MatchString(typ) {
 			continue
 		}
-		rec, err := readRecord(n.schema.Text())
+		rec, err := typecheck.NewSchemas(catalogue).Find(t.Context(), n.schema.EventType())
 		if err != nil {
 			t.Fatal(err)
 		}
 		var fields []string
 		for _, f := range rec.Fields {
 			name := f.Name
-			if f.nullable() {
+			if f.Nullable() {
 				name += "?"
 			}
 			fields = append(fields, name)

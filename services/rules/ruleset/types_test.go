@@ -9,9 +9,10 @@ import (
 	"github.com/neuronx/engine/pkg/avro"
 
 	"github.com/neuronx/engine/services/rules/rulefile"
+	"github.com/neuronx/engine/services/rules/typecheck"
 )
 
-func validated(t *testing.T, catalogue Catalogue, files ...File) rulefile.Problems {
+func validated(t *testing.T, catalogue typecheck.Catalogue, files ...File) rulefile.Problems {
 	t.Helper()
 	problems, err := Validate(t.Context(), files, catalogue)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/typecheck"
 )
 
 // Check loads rule files and folders and checks them against the registry's schemas, or offline against those of this version. All that is
@@ -19,7 +20,7 @@ func Check(ctx context.Context, env *operate.Env, paths []string, offline bool) 
 	if left := ruleset.LeftOut(paths...); len(left) > 0 {
 		env.Note("warning: not read: %s; of a folder, rules are the files *.yaml and *.yml, and not its subfolders", strings.Join(left, ", "))
 	}
-	var catalogue ruleset.Catalogue
+	var catalogue typecheck.Catalogue
 	if !offline && env.Value(operate.EnvRegistry) != "" {
 		if catalogue, err = env.Registry(); err != nil {
 			return nil, nil, err

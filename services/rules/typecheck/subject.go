@@ -1,4 +1,4 @@
-package ruleset
+package typecheck
 
 import (
 	"encoding/json"
@@ -10,27 +10,27 @@ import (
 	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
-// subject warns of an event that the rule gives no subject and that is about another thing than its cause: lead.assigned on
+// Filed warns of an event in a line without a subject of its own that is about another thing than its cause: lead.assigned on
 // opportunity.created would be filed under opportunity/7. State of rules and traces go by the subject.
-func (v *validator) subject(e Emit, rec *record, triggers map[string]*record) {
+func (c *Checker) Filed(typ string, line int, rec *Record, triggers map[string]*Record) {
 	about := rec.subjects()
-	if e.Subject != nil || len(about) == 0 {
+	if len(about) == 0 {
 		return
 	}
-	for _, typ := range slices.Sorted(maps.Keys(triggers)) {
-		cause := triggers[typ].subjects()
+	for _, trigger := range slices.Sorted(maps.Keys(triggers)) {
+		cause := triggers[trigger].subjects()
 		if len(cause) == 0 || slices.ContainsFunc(about, func(s subject) bool {
 			return slices.ContainsFunc(cause, func(c subject) bool { return c.noun == s.noun })
 		}) {
 			continue
 		}
 		want := "a subject of its own"
-		if s := about[0]; triggers[typ].field(s.field) != nil {
+		if s := about[0]; triggers[trigger].Field(s.field) != nil {
 			want = fmt.Sprintf(`subject: '"%s/" + data.%s'`, s.noun, s.field)
 		}
-		v.problems = append(v.problems, rulefile.Problem{File: v.rule.File, Line: e.line, Rule: v.rule.Name, Code: rulefile.CodeSubject, Warning: true, Message: fmt.Sprintf(
+		c.Warn(line, rulefile.CodeSubject,
 			"%s is about %s/…, and without subject it is filed under %s/…, as %s is: state and traces go by the subject; add %s",
-			e.Type, about[0].noun, cause[0].noun, typ, want)})
+			typ, about[0].noun, cause[0].noun, trigger, want)
 		return
 	}
 }
@@ -38,7 +38,7 @@ func (v *validator) subject(e Emit, rec *record, triggers map[string]*record) {
 // subject is a rule of a schema for the subject of its events: lead/{lead_id}.
 type subject struct{ noun, field string }
 
-func (r *record) subjects() (out []subject) {
+func (r *Record) subjects() (out []subject) {
 	var list []string
 	if json.Unmarshal(r.Subject, &list) != nil {
 		var one string
