@@ -18,6 +18,8 @@ type Program struct {
 	Do          []*Task
 	Finally     []*Task // after any end; they neither wait nor reach a person
 
+	Listening []*Task // tasks that listen, in the order of the file
+
 	tasks map[string]*Task // by path
 }
 
