@@ -46,7 +46,8 @@ func (m *machine) derive(d derivation) (answer, error) {
 	if !known || schema.Avro == nil {
 		return answer{}, &fault{code: errData, detail: where + ": no schema has this type"}
 	}
-	if e.Channel != nil && m.ending {
+	reaches := e.Channel != nil || schema.reach != ""
+	if reaches && m.ending {
 		return answer{}, &fault{code: errData, detail: where + ": what runs at the end of an instance reaches nobody"}
 	}
 	if len(m.res.Outputs) >= m.room {
@@ -55,14 +56,14 @@ func (m *machine) derive(d derivation) (answer, error) {
 	ans := answer{out: Output{ID: m.id(d.task.Path, strconv.FormatInt(d.visit, 10), d.index), Type: e.Type, Task: d.task.Path, Visit: d.visit, Hops: m.in.Hops}}
 	ans.Kind = reach.Send
 	subject := m.in.Subject
-	if e.Channel != nil {
+	if reaches {
 		subject = "lead/" + m.in.Contact
 	}
 	var err error
 	if ans.out.Subject, err = m.text(where+" subject", e.Subject, d.vars, subject); err != nil {
 		return answer{}, err
 	}
-	depends := e.Subject == nil || varies(e.Subject)
+	depends := false
 	data := make(map[string]any, len(e.Data)+4)
 	for _, a := range e.Data {
 		if data[a.Key], err = m.eval(where+" data."+a.Key, a.Expr, d.vars); err != nil {
@@ -70,8 +71,8 @@ func (m *machine) derive(d derivation) (answer, error) {
 		}
 		depends = depends || varies(a.Expr)
 	}
-	if e.Channel != nil {
-		if ans, err = m.ask(d, ans, data); err != nil || ans.Kind != reach.Send {
+	if reaches {
+		if ans, err = m.ask(d, ans, data, schema.reach); err != nil || ans.Kind != reach.Send {
 			return ans, err
 		}
 	}
@@ -86,13 +87,13 @@ func (m *machine) derive(d derivation) (answer, error) {
 	ans.out.Value = event.Frame(schema.ID, body)
 	envelope := event.Event{TenantID: m.in.Tenant, ID: ans.out.ID, Source: Source, Type: e.Type, Subject: ans.out.Subject, Time: m.on.Event.RecordedTime, Value: ans.out.Value}
 	if envelope.CheckAttributes() != nil {
-		return answer{}, &fault{code: errData, detail: where + ": the subject is not one: empty, too long, or with control characters", varies: depends}
+		return answer{}, &fault{code: errData, detail: where + ": the subject is not one: empty, too long, or with control characters", varies: e.Subject == nil || varies(e.Subject)}
 	}
 	if err := m.pay(ruleset.OutputCost + uint64(len(body))/bytesPerUnit); err != nil {
 		return answer{}, err
 	}
 	m.res.Outputs = append(m.res.Outputs, ans.out)
-	if e.Channel != nil {
+	if reaches {
 		m.reached(d.task, ans)
 	}
 	return ans, nil
@@ -101,12 +102,15 @@ func (m *machine) derive(d derivation) (answer, error) {
 // Source is the ce_source of what workflows derive.
 const Source = "/neuronx/workflows"
 
-// ask puts a command that reaches a person before the contact policy.
-func (m *machine) ask(d derivation, ans answer, data map[string]any) (answer, error) {
+// ask puts a command that reaches a person before the contact policy. The channel is that of its data, by the field that the schema names.
+func (m *machine) ask(d derivation, ans answer, data map[string]any, field string) (answer, error) {
 	where := d.task.Path + " " + d.emit.Type
-	channel, err := m.text(where+" channel", d.emit.Channel, d.vars, "")
-	if err != nil {
-		return ans, err
+	channel, _ := data[field].(string)
+	if field == "" {
+		var err error
+		if channel, err = m.text(where+" channel", d.emit.Channel, d.vars, ""); err != nil {
+			return ans, err
+		}
 	}
 	if channel == "" || channel == reach.AnyChannel {
 		return ans, faultf(errData, "%s: the channel must be one, such as sms", where)

@@ -55,6 +55,7 @@ type Schema struct {
 	Avro     *avro.Schema
 	fields   map[string]bool
 	personal map[string]bool // top-level fields in which personal data stands
+	reach    string          // field that names the channel by which a command reaches a person; empty: it reaches nobody
 }
 
 // Schemas are schemas by type.
@@ -64,6 +65,7 @@ type Schemas map[string]Schema
 func NewSchema(id int32, s *avro.Schema) (Schema, error) {
 	out := Schema{ID: id, Avro: s, fields: map[string]bool{}, personal: map[string]bool{}}
 	var text struct {
+		Reach  string `json:"reach"`
 		Fields []struct {
 			Name string `json:"name"`
 		} `json:"fields"`
@@ -71,6 +73,7 @@ func NewSchema(id int32, s *avro.Schema) (Schema, error) {
 	if err := json.Unmarshal(s.Text(), &text); err != nil {
 		return Schema{}, fmt.Errorf("read the fields of schema %d: %w", id, err)
 	}
+	out.reach = text.Reach
 	for _, f := range text.Fields {
 		out.fields[f.Name] = true
 	}

@@ -130,7 +130,7 @@ func TestWait_MovesToLocalTimeAndOpeningHours(t *testing.T) {
 	}{
 		"for":              {flow.Wait{For: minutes(90)}, began.Add(90 * time.Minute)},
 		"counting":         {flow.Wait{For: minutes(6 * 60), Counting: "office"}, time.Date(2026, 3, 3, 10, 0, 0, 0, time.UTC)},
-		"at":               {flow.Wait{For: &calendar.Duration{Days: 7}, At: &calendar.TimeOfDay{Hour: 10}}, time.Date(2026, 3, 10, 10, 0, 0, 0, time.UTC)},
+		"at":               {flow.Wait{For: &calendar.Duration{Days: 7}, At: &calendar.TimeOfDay{Hour: 10}}, time.Date(2026, 3, 9, 10, 0, 0, 0, time.UTC)},
 		"in":               {flow.Wait{For: minutes(8 * 60), In: "office"}, time.Date(2026, 3, 3, 9, 0, 0, 0, time.UTC)},
 		"until, then in":   {flow.Wait{Until: x("now + duration('10h')"), In: "office"}, time.Date(2026, 3, 3, 9, 0, 0, 0, time.UTC)},
 		"at before the in": {flow.Wait{For: minutes(1), At: &calendar.TimeOfDay{Hour: 20}, In: "office"}, time.Date(2026, 3, 3, 9, 0, 0, 0, time.UTC)},

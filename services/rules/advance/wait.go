@@ -94,7 +94,7 @@ func (m *machine) wait(t *Token, task *flow.Task, s *flow.Wait, vars map[string]
 		due = m.env.Calendars.Add(m.now, *s.For, loc)
 	}
 	if s.At != nil {
-		due = m.env.Calendars.Next(due, *s.At, loc)
+		due = m.at(due, *s.At, loc, s.Until == nil && s.Counting == "" && s.For.Elapsed == 0)
 	}
 	due, f := m.opening(due, s.In)
 	if f != nil {
@@ -111,6 +111,23 @@ func (m *machine) wait(t *Token, task *flow.Task, s *flow.Wait, vars map[string]
 	}
 	t.Rest, t.Timer = AtWait, m.timer(t.ID, task.Path, t.Visit, due)
 	return nil
+}
+
+// at moves a time on to a local time. After whole days that is on the day itself, also if it is earlier than now is today: a week after
+// Monday 10:12, at 10:00, is Monday. Moved on, a weekly message that was spread over half an hour would come a day later each week.
+func (m *machine) at(due time.Time, at calendar.TimeOfDay, loc *time.Location, onDay bool) time.Time {
+	if !onDay {
+		return m.env.Calendars.Next(due, at, loc)
+	}
+	date := func(t time.Time) string { return t.In(loc).Format(time.DateOnly) }
+	t := m.env.Calendars.Next(due.Add(-26*time.Hour), at, loc)
+	for range 3 {
+		if date(t) >= date(due) {
+			break
+		}
+		t = m.env.Calendars.Next(t.Add(time.Second), at, loc)
+	}
+	return t
 }
 
 // waited goes on after a wait, elsewhere if that is too late to be of use.
