@@ -1,0 +1,107 @@
+package advance
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules/flow"
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// Wanted is an event that an instance waits for, so that it is found by the event.
+type Wanted struct {
+	Type string
+	// Value is what the event must be about: the instance's key by Start.Key, the value of correlate.expect where Correlated, the id of the
+	// command where Command.
+	Value      string
+	Correlated bool
+	Command    bool
+}
+
+// Wants lists, sorted and without repeats, what an instance waits for: its until, its listens, those that will listen, and its calls. An until
+// whose correlate.expect can't be evaluated is listed under the instance's key, so that an event of the key raises it as an incident.
+func Wants(ctx context.Context, p *flow.Program, in Instance, env Env, at event.Recorded) ([]Wanted, error) {
+	if in.Status.Ended() {
+		return nil, nil
+	}
+	m := &machine{allowed: ruleset.RuleCost, ctx: ctx, p: p, in: in, env: env, now: time.UnixMilli(event.PositionTime(at.Position)).UTC()}
+	var out []Wanted
+	add := func(match *flow.Match) error {
+		value, correlated := in.Key, match.From != nil
+		if match.Expect != nil {
+			v, err := m.text("correlate.expect", match.Expect, m.base(), "")
+			var f *fault
+			switch {
+			case errors.As(err, &f):
+				correlated = false
+			case err != nil:
+				return err
+			default:
+				value = v
+			}
+		}
+		for _, typ := range match.On {
+			out = append(out, Wanted{Type: typ, Value: value, Correlated: correlated})
+		}
+		return nil
+	}
+	for i := range p.Until {
+		if err := add(&p.Until[i].Match); err != nil {
+			return nil, err
+		}
+	}
+	listening := map[string]bool{}
+	for _, s := range in.Slots {
+		listening[s.Task] = true
+	}
+	for _, t := range in.Tokens {
+		if t.Rest == AtListen {
+			listening[t.Task] = true
+		}
+		if t.Rest == AtCall {
+			task, err := m.task(t.Task)
+			if err != nil {
+				return nil, err
+			}
+			call, ok := task.Step.(*flow.Call)
+			if !ok {
+				return nil, fmt.Errorf("token %d of instance %s waits for an outcome at %s, which calls nothing", t.ID, in.ID, task.Path)
+			}
+			base := call.Emit.Type[:max(0, len(call.Emit.Type)-len(requested))]
+			for _, typ := range []string{base + ".succeeded", base + ".failed", typeRecorded} {
+				out = append(out, Wanted{Type: typ, Value: t.Command, Command: true})
+			}
+		}
+	}
+	for _, task := range p.Listening {
+		if !listening[task.Path] {
+			continue
+		}
+		l := task.Step.(*flow.Listen)
+		for i := range l.Matches {
+			if err := add(&l.Matches[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.SortFunc(out, compareWanted)
+	return slices.Compact(out), nil
+}
+
+func compareWanted(a, b Wanted) int {
+	flag := func(w Wanted) int {
+		switch {
+		case w.Command:
+			return 2
+		case w.Correlated:
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value), cmp.Compare(flag(a), flag(b)))
+}

@@ -1,0 +1,152 @@
+package reach
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/expr"
+	"github.com/neuronx/engine/services/rules/flow"
+)
+
+// AnyChannel is the channel of a consent or a cap that is about all of them.
+const AnyChannel = "*"
+
+// Contact is what is known of how a lead may be reached.
+type Contact struct {
+	Lead     string                 // id
+	Zone     string                 // IANA name of the lead's own zone; empty: not said
+	Consents map[string]Consent     // by channel, AnyChannel included
+	Sends    map[string][]time.Time // when commands reached the lead, by channel, oldest first: as many as a cap can ask for
+}
+
+// Consent is what was said about a channel. Times are when it was said, not when it was recorded, and each only rises, so the order in which
+// events come does not matter.
+type Consent struct {
+	Granted  time.Time // zero: never
+	Basis    string    // of that grant
+	Revoked  time.Time // zero: never
+	Imported time.Time // a grant that an import or a backfill brought: it never counts against a revocation, however old
+	Because  string    // basis of that grant
+}
+
+// Change is one statement about a channel.
+type Change struct {
+	Lead    string
+	Channel string
+	Granted bool
+	Basis   string
+	At      time.Time
+	Old     bool // brought by an import or a backfill
+}
+
+// Apply gives the contact after a change; the contact itself stays as it was.
+func (c Contact) Apply(change Change) Contact {
+	now := c.Consents[change.Channel]
+	switch {
+	case !change.Granted:
+		now.Revoked = later(now.Revoked, change.At)
+	case change.Old:
+		if change.At.After(now.Imported) || change.At.Equal(now.Imported) && change.Basis > now.Because || now.Imported.IsZero() {
+			now.Imported, now.Because = change.At, change.Basis
+		}
+	case change.At.After(now.Granted) || change.At.Equal(now.Granted) && change.Basis > now.Basis || now.Granted.IsZero():
+		now.Granted, now.Basis = change.At, change.Basis
+	}
+	consents := make(map[string]Consent, len(c.Consents)+1)
+	for k, v := range c.Consents {
+		consents[k] = v
+	}
+	consents[change.Channel] = now
+	c.Consents = consents
+	return c
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// consent says whether a channel is granted or revoked; neither: nothing was said. A grant counts against a revocation only if it is
+// later and nobody imported it. What was said about all channels counts as said about this one.
+func (c Contact) consent(channel string) (granted bool, basis string, revoked bool) {
+	own, all := c.Consents[channel], c.Consents[AnyChannel]
+	grant, basis := own.Granted, own.Basis
+	if all.Granted.After(grant) {
+		grant, basis = all.Granted, all.Basis
+	}
+	if stop := later(own.Revoked, all.Revoked); !stop.IsZero() {
+		if grant.After(stop) {
+			return true, basis, false
+		}
+		return false, "", true
+	}
+	if grant.IsZero() {
+		grant, basis = own.Imported, own.Because
+		if all.Imported.After(grant) {
+			grant, basis = all.Imported, all.Because
+		}
+	}
+	return !grant.IsZero(), basis, false
+}
+
+// maxGrants bounds what one event can say.
+const maxGrants = 64
+
+// Changes lists what an event says about consent: consent.changed itself, and the grants of the policy. A grant that can't be evaluated
+// gives none; the error says so, and the changes before it count. The error is *expr.EvalError or that of an interrupted evaluation.
+func Changes(ctx context.Context, policy *flow.Policy, ev event.Recorded, data map[string]any) ([]Change, error) {
+	at := ev.Time
+	if at.IsZero() {
+		at = ev.RecordedTime
+	}
+	origin := ev.EffectiveOrigin()
+	old := origin == event.OriginImport || origin == event.OriginBackfill
+	if ev.Type == "consent.changed" {
+		lead, _ := data["lead_id"].(string)
+		channel, _ := data["channel"].(string)
+		granted, said := data["granted"].(bool)
+		basis, _ := data["basis"].(string)
+		if lead == "" || channel == "" || !said {
+			return nil, nil
+		}
+		return []Change{{Lead: lead, Channel: channel, Granted: granted, Basis: basis, At: at.UTC(), Old: old}}, nil
+	}
+	if policy == nil {
+		return nil, nil
+	}
+	var out []Change
+	var vars map[string]any
+	for _, g := range policy.Grants {
+		if !slices.Contains(g.On, ev.Type) || len(out) == maxGrants {
+			continue
+		}
+		if vars == nil {
+			vars = map[string]any{"event": expr.EventVars(ev), "data": expr.Visible(data)}
+		}
+		if g.When != nil {
+			holds, _, err := g.When.RunBool(ctx, vars)
+			if err != nil {
+				return out, fmt.Errorf("grant of %s: %w", g.Channel, err)
+			}
+			if !holds {
+				continue
+			}
+		}
+		lead := data["lead_id"]
+		if g.Lead != nil {
+			var err error
+			if lead, _, err = g.Lead.Run(ctx, vars); err != nil {
+				return out, fmt.Errorf("lead of the grant of %s: %w", g.Channel, err)
+			}
+		}
+		if id, ok := lead.(string); ok && id != "" {
+			out = append(out, Change{Lead: id, Channel: g.Channel, Granted: true, Basis: g.Basis, At: at.UTC(), Old: old})
+		}
+	}
+	return out, nil
+}
