@@ -29,11 +29,23 @@ func E164(text, region string) (number string, ok bool) {
 	if text, ok = plain(text); !ok {
 		return "", false
 	}
+	if number, ok = parse(text, region); !ok {
+		return "", false
+	}
+	// A national prefix that fits no number of the region stays in it, and would be taken off when the number is read again: then it is
+	// not certain which of the two is meant.
+	if again, ok := parse(number, ""); !ok || again != number {
+		return "", false
+	}
+	return number, true
+}
+
+func parse(text, region string) (string, bool) {
 	parsed, err := phonenumbers.Parse(text, region)
 	if err != nil || parsed.GetExtension() != "" || phonenumbers.IsPossibleNumberWithReason(parsed) != phonenumbers.IS_POSSIBLE {
 		return "", false
 	}
-	number = phonenumbers.Format(parsed, phonenumbers.E164)
+	number := phonenumbers.Format(parsed, phonenumbers.E164)
 	digits, plus := strings.CutPrefix(number, "+")
 	if !plus || len(digits) < 2 || len(digits) > 15 || strings.Trim(digits, "0123456789") != "" {
 		return "", false

@@ -52,6 +52,7 @@ func TestE164_RefusesWhatIsNotCertainlyOneNumber(t *testing.T) {
 		{"an extension after x", "+12125550123x5", "US"},
 		{"an extension after #", "+12125550123#5", "US"},
 		{"two numbers and a comma", "030 1234, 5678", "DE"},
+		{"a national prefix that fits no number", "0301234667", "JE"},
 		{"letters", "1-800-FLOWERS", "US"},
 		{"a name", "Ann 212 555 0123", "US"},
 		{"a context that changes the number", "tel:0123;phone-context=+44", "GB"},
