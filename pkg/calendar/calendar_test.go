@@ -126,6 +126,7 @@ func TestCalendar_KeepsItsHoursThroughChangesOfClocks(t *testing.T) {
 		{"America/Sao_Paulo", "22:00-24:00", "2018-02-17", "2018-02-17T22:00:00-02:00", "2018-02-18T00:00:00-03:00"},
 		{"America/Sao_Paulo", "22:00-23:30", "2018-02-17", "2018-02-17T22:00:00-02:00", "2018-02-17T23:30:00-02:00"},
 		{"Australia/Lord_Howe", "02:00-02:30", "2026-10-04", "2026-10-04T02:30:00+11:00", "2026-10-04T02:30:00+11:00"},
+		{"America/Toronto", "00:30-01:30", "1919-03-31", "1919-03-31T01:00:00-04:00", "1919-03-31T01:30:00-04:00"}, // 00:00 is in a gap, so the date begins after it
 		{"America/Toronto", "23:45-24:00", "1919-03-30", "1919-03-31T00:45:00-04:00", "1919-03-31T01:00:00-04:00"},
 	} {
 		cal := make1(t, Spec{Zone: c.zone, Hours: map[string][]string{"mon-sun": nil}, Holidays: []Holiday{{Date: c.day, Hours: []string{c.hours}}}})
@@ -235,5 +236,23 @@ func TestBetween_CountsLongTimes(t *testing.T) {
 		if got, want := short.Between(first, last), 3_652_058*15*time.Minute; got < want-24*time.Hour || got > want+24*time.Hour {
 			t.Errorf("%s is open for %s of ten thousand years, want about %s", zone, got, want)
 		}
+	}
+}
+
+// TestBetween_CountsQuietMonthsByWeeks: the answers are the same day by day, but a year would be 365 of them.
+func TestBetween_CountsQuietMonthsByWeeks(t *testing.T) {
+	spec := office()
+	spec.Zone = "UTC"
+	c := make1(t, spec)
+	from, to := at(t, "2026-01-05T12:00:00Z"), at(t, "2027-01-05T12:00:00Z")
+	w := c.walk(from, to.Unix()+1)
+	days, weeks := 0, int64(0)
+	for w.day*daySeconds < to.Unix() {
+		weeks += w.skipWeeks(from, to)
+		w.read()
+		days++
+	}
+	if weeks < 48 || days > 30 { // holidays are 28 days apart, and 3
+		t.Errorf("a year with three holidays takes %d weeks and %d days", weeks, days)
 	}
 }
