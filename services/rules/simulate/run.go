@@ -1,0 +1,178 @@
+package simulate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules"
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// maxMismatches bounds what is told of one test: what goes wrong first is mostly the reason for the rest.
+const maxMismatches = 20
+
+// Result is how one test ended.
+type Result struct {
+	Test       string        `json:"test"`
+	File       string        `json:"file"`
+	Passed     bool          `json:"passed"`
+	Took       time.Duration `json:"took_ns"` // of the machine, not of the clock in the test
+	Mismatches []Mismatch    `json:"mismatches"`
+}
+
+// Report is how all tests ended, and what they covered.
+type Report struct {
+	Tests []Result   `json:"tests"`
+	Rules []Coverage `json:"rules"` // by name
+}
+
+// Failed counts the tests that failed.
+func (r Report) Failed() (n int) {
+	for _, t := range r.Tests {
+		if !t.Passed {
+			n++
+		}
+	}
+	return n
+}
+
+// Run runs tests over the rules of a bundle that was validated. The error is one of the machine: a registry that does not answer, a context
+// that ends, an evaluation that takes seconds.
+func Run(ctx context.Context, tests []Test, files []ruleset.File, reg rules.Registry) (Report, error) {
+	report := Report{Tests: []Result{}, Rules: []Coverage{}}
+	seen, err := newCover(files)
+	if err != nil {
+		return report, err
+	}
+	sets := &rules.Sets{}
+	for i := range tests {
+		begun := time.Now()
+		r := run{test: &tests[i], cover: seen, result: Result{Test: tests[i].Name, File: tests[i].File, Mismatches: []Mismatch{}}}
+		err := r.run(ctx, chosen(files, tests[i].Rules), reg, sets)
+		if err != nil {
+			return report, fmt.Errorf("test %s: %w", tests[i].Name, err)
+		}
+		r.result.Passed, r.result.Took = len(r.result.Mismatches) == 0, time.Since(begun)
+		report.Tests = append(report.Tests, r.result)
+	}
+	report.Rules = seen.list()
+	return report, nil
+}
+
+// chosen are the files of the rules that a test names; all where it names none.
+func chosen(files []ruleset.File, names []string) []ruleset.File {
+	if len(names) == 0 {
+		return files
+	}
+	return slices.DeleteFunc(slices.Clone(files), func(f ruleset.File) bool { return !slices.Contains(names, ruleset.RuleName(f)) })
+}
+
+// run is one test.
+type run struct {
+	test     *Test
+	cover    *cover
+	world    *world
+	expected map[string]bool // rules whose failure was expected
+	result   Result
+}
+
+func (r *run) run(ctx context.Context, files []ruleset.File, reg rules.Registry, sets *rules.Sets) (err error) {
+	if r.world, err = newWorld(ctx, files, r.test.Start, reg, sets); err != nil {
+		return err
+	}
+	r.expected = map[string]bool{}
+	for i := range r.test.Given {
+		g := &r.test.Given[i]
+		c, err := r.world.send(ctx, g)
+		m := Mismatch{Line: g.Line, Step: fmt.Sprintf("given %d", i+1), Action: title(g.Type, g.Subject)}
+		if goOn, err := r.note(ctx, m, c, nil, false, err); err != nil || !goOn {
+			return err
+		}
+	}
+	for i := range r.test.Steps {
+		if goOn, err := r.step(ctx, i); err != nil || !goOn {
+			return err
+		}
+	}
+	return nil
+}
+
+// step does one step and compares; false: nothing sensible can follow.
+func (r *run) step(ctx context.Context, i int) (goOn bool, err error) {
+	s := &r.test.Steps[i]
+	m := Mismatch{Line: s.Line, Step: fmt.Sprintf("step %d", i+1)}
+	var c came
+	switch {
+	case s.Event != nil:
+		m.Action = title(s.Event.Type, s.Event.Subject)
+		c, err = r.world.send(ctx, s.Event)
+	case s.Outcome != nil:
+		m.Action = s.Outcome.Type()
+		c, err = r.world.answer(ctx, s.Outcome)
+	case s.Advance > 0:
+		r.world.now = r.world.now.Add(s.Advance)
+		m.Action = "the clock moves to " + event.FormatTime(r.world.now)
+	case !s.To.IsZero():
+		r.world.now = s.To
+		m.Action = "the clock moves to " + event.FormatTime(r.world.now)
+	default:
+		m.Action = "state"
+	}
+	if goOn, err = r.note(ctx, m, c, s.Expect, s.Expects, err); err != nil || !goOn {
+		return false, err
+	}
+	for _, st := range s.States {
+		fields := compare("", st.values, map[string]any(r.world.rules.State(st.Subject)))
+		if len(fields) > 0 {
+			m.Line, m.Differences = st.Line, []Difference{{Kind: KindState, Subject: st.Subject, Fields: fields}}
+			r.add(m)
+		}
+	}
+	return len(r.result.Mismatches) < maxMismatches, nil
+}
+
+// note compares what came of a step with what is expected.
+func (r *run) note(ctx context.Context, m Mismatch, c came, expect []Expected, compared bool, err error) (goOn bool, _ error) {
+	r.cover.note(c.runs, c.failures)
+	if undone := (*stepError)(nil); errors.As(err, &undone) {
+		m.Differences = []Difference{{Kind: KindError, Detail: undone.why}}
+		r.add(m)
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	got := make([]arrived, len(c.events))
+	for i := range c.events {
+		e := &c.events[i]
+		data, err := r.world.rules.Decode(ctx, e)
+		if err != nil {
+			return false, err
+		}
+		got[i] = arrived{event: e, data: data}
+	}
+	for _, p := range align(expect, got) {
+		if p.want != nil && p.got != nil && p.got.event.Type == typeFailed {
+			rule, _ := p.got.data["rule"].(string) // the schema has it as a required string
+			r.expected[rule] = true
+		}
+		if d, differs := p.difference(); differs && (compared || p.got != nil && p.got.event.Type == typeStorm) && !(p.want == nil && p.got.event.Type == typeFailed) {
+			m.Differences = append(m.Differences, d)
+		}
+	}
+	for _, f := range c.failures {
+		if !r.expected[f.Rule] {
+			m.Differences = append(m.Differences, Difference{Kind: KindFailed, Rule: f.Rule, Detail: f.Code + ": " + f.Detail})
+		}
+	}
+	if len(m.Differences) > 0 {
+		r.add(m)
+	}
+	return len(r.result.Mismatches) < maxMismatches, nil
+}
+
+func (r *run) add(m Mismatch) { r.result.Mismatches = append(r.result.Mismatches, m) }
