@@ -3,6 +3,7 @@ package ruleset
 import (
 	"errors"
 	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,6 +33,16 @@ func IsTest(f File) bool {
 		}
 	}
 	return false
+}
+
+// Misnamed lists the files that are tests by their kind and rules by their name: as rules they are refused.
+func Misnamed(files []File) (names []string) {
+	for _, f := range files {
+		if ext := path.Ext(f.Name); IsTest(File{strings.TrimSuffix(f.Name, ext) + "_test" + ext, f.Text}) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 var errOnlyTests = errors.New("read rules: only tests are named, and they are no rules; name the rules' files or their folder, too")

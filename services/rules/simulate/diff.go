@@ -92,6 +92,12 @@ type arrived struct {
 	data  map[string]any
 }
 
+// failed is the rule that an engine.rule.failed is about.
+func (a *arrived) failed() string {
+	rule, _ := a.data["rule"].(string) // the schema has it as a required string
+	return rule
+}
+
 // pair is an expected event and the one that came for it; one of both may be missing.
 type pair struct {
 	want *Expected

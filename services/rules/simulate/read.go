@@ -15,7 +15,6 @@ import (
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
-	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
@@ -275,7 +274,7 @@ func (r *reader) find(n *yaml.Node, typ string) *schema {
 	}
 	id, a, err := r.registry.ByType(r.ctx, typ)
 	switch {
-	case errors.Is(err, registry.ErrUnknown):
+	case errors.Is(err, ruleset.ErrUnknown):
 		r.Problem(n.Line, rulefile.CodeUnknownType, "no schema has the type %s%s", rulefile.Cut(typ), near(typ, r.types()))
 		return nil
 	case err != nil:

@@ -155,12 +155,19 @@ func (r *run) note(ctx context.Context, m Mismatch, c came, expect []Expected, c
 		}
 		got[i] = arrived{event: e, data: data}
 	}
-	for _, p := range align(expect, got) {
+	pairs := align(expect, got)
+	for _, p := range pairs {
 		if p.want != nil && p.got != nil && p.got.event.Type == typeFailed {
-			rule, _ := p.got.data["rule"].(string) // the schema has it as a required string
-			r.expected[rule] = true
+			r.expected[p.got.failed()] = true
 		}
-		if d, differs := p.difference(); differs && (compared || p.got != nil && p.got.event.Type == typeStorm) && !(p.want == nil && p.got.event.Type == typeFailed) {
+	}
+	for _, p := range pairs {
+		d, differs := p.difference()
+		// The failure itself says more than the event about it. A storm is told even where nothing is compared.
+		if failed := p.want == nil && p.got.event.Type == typeFailed; !differs || failed && !r.expected[p.got.failed()] {
+			continue
+		}
+		if compared || p.got != nil && p.got.event.Type == typeStorm {
 			m.Differences = append(m.Differences, d)
 		}
 	}

@@ -123,6 +123,22 @@ set: {x: '1 / size(data.lead_id.replace("7", ""))'}`)
 	}
 }
 
+func TestRun_AFailureToldOnceMoreThanExpectedIsNotExpected(t *testing.T) {
+	spread := rule("spread", `
+on: [lead.created]
+emit:
+  - {type: lead.scored, subject: '"lead/1"', data: {lead_id: data.lead_id, score: "1"}}
+  - {type: lead.scored, subject: '"lead/2"', data: {lead_id: data.lead_id, score: "2"}}`)
+	broken := rule("broken", "on: [lead.scored]\nset: {x: 1 / 0}")
+	r := tried(t, start+`
+steps:
+  - event: {type: lead.created, data: {lead_id: "7"}}
+    expect: [{type: lead.scored}, {type: lead.scored}, {type: engine.rule.failed}]`, spread, broken)
+	if got := lines(r); strings.Count(got, "not expected: engine.rule.failed about rule/broken") != 1 || strings.Contains(got, "rule broken failed") {
+		t.Error(got)
+	}
+}
+
 func TestRun_RulesThatAnswerEachOtherEndAsAStorm(t *testing.T) {
 	ping := rule("ping", "on: [lead.updated]\nemit: [{type: lead.contacted, data: {lead_id: data.lead_id}}]")
 	pong := rule("pong", "on: [lead.contacted]\nemit: [{type: lead.updated, data: {lead_id: data.lead_id}}]")

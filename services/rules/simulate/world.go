@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -185,25 +184,10 @@ const (
 	typeStorm  = "engine.storm.detected"
 )
 
-// by says who derived an event: "rule score".
-func by(e *event.Event) string {
-	if rule := rules.DerivedBy(e); rule != "" {
-		return "rule " + rule
-	}
-	return "the engine"
-}
-
 // title is an event in a few words: lead.scored about lead/7.
 func title(typ, subject string) string {
 	if subject == "" {
 		return typ
 	}
 	return typ + " about " + subject
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
 }
