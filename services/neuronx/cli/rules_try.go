@@ -19,7 +19,7 @@ func (c *cli) rulesTest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "test <file or folder>…", Short: "Run the tests of rule files, in virtual time", Args: someArgs("file or folder"),
 		Annotations: map[string]string{ownFormat: formatJUnit},
-		Long: `Run the tests that lie beside rules: files x_test.yaml of kind RuleTest. They say which
+		Long: `Run the tests that lie next to rules: files x_test.yaml of kind RuleTest. They say which
 events happen and what must come of them. The rules are checked first, as by validate;
 then each test runs in memory with a clock of its own, against the schemas of this
 version. It needs no engine, and sends nothing.

@@ -11,7 +11,7 @@ import (
 	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
-// KindTest is the kind of the files that say what rules are to do (package simulate). They lie beside the rules and are no part of a bundle.
+// KindTest is the kind of the files that say what rules are to do (package simulate). They lie next to the rules and are no part of a bundle.
 const KindTest = "RuleTest"
 
 var testKind = regexp.MustCompile(`(?m)^["']?kind["']?\s*:\s*["']?` + KindTest + `["']?\s*(#.*)?$`)
@@ -38,7 +38,7 @@ func IsTest(f File) bool {
 // Misnamed lists the files that are tests by their kind and rules by their name: as rules they are refused.
 func Misnamed(files []File) (names []string) {
 	for _, f := range files {
-		if ext := path.Ext(f.Name); IsTest(File{strings.TrimSuffix(f.Name, ext) + "_test" + ext, f.Text}) {
+		if ext := path.Ext(f.Name); strings.Contains(f.Text, KindTest) && IsTest(File{strings.TrimSuffix(f.Name, ext) + "_test" + ext, f.Text}) {
 			names = append(names, f.Name)
 		}
 	}

@@ -51,7 +51,7 @@ func newCover(files []ruleset.File) (*cover, error) {
 	return c, nil
 }
 
-func (c *cover) note(runs []rules.WorldRun, failures []failure) {
+func (c *cover) note(runs []rules.SandboxRun, failures []failure) {
 	for _, run := range runs {
 		i, known := c.byName[run.Rule]
 		if !known {

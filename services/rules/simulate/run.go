@@ -48,7 +48,7 @@ func Run(ctx context.Context, tests []Test, files []ruleset.File, reg rules.Regi
 	if err != nil {
 		return report, err
 	}
-	sets := &rules.Sets{}
+	sets := &rules.Compiled{}
 	for i := range tests {
 		begun := time.Now()
 		r := run{test: &tests[i], cover: seen, result: Result{Test: tests[i].Name, File: tests[i].File, Mismatches: []Mismatch{}}}
@@ -75,19 +75,19 @@ func chosen(files []ruleset.File, names []string) []ruleset.File {
 type run struct {
 	test     *Test
 	cover    *cover
-	world    *world
+	sandbox  *sandbox
 	expected map[string]bool // rules whose failure was expected
 	result   Result
 }
 
-func (r *run) run(ctx context.Context, files []ruleset.File, reg rules.Registry, sets *rules.Sets) (err error) {
-	if r.world, err = newWorld(ctx, files, r.test.Start, reg, sets); err != nil {
+func (r *run) run(ctx context.Context, files []ruleset.File, reg rules.Registry, sets *rules.Compiled) (err error) {
+	if r.sandbox, err = newSandbox(ctx, files, r.test.Start, reg, sets); err != nil {
 		return err
 	}
 	r.expected = map[string]bool{}
 	for i := range r.test.Given {
 		g := &r.test.Given[i]
-		c, err := r.world.send(ctx, g)
+		c, err := r.sandbox.send(ctx, g)
 		m := Mismatch{Line: g.Line, Step: fmt.Sprintf("given %d", i+1), Action: title(g.Type, g.Subject)}
 		if goOn, err := r.note(ctx, m, c, nil, false, err); err != nil || !goOn {
 			return err
@@ -109,16 +109,16 @@ func (r *run) step(ctx context.Context, i int) (goOn bool, err error) {
 	switch {
 	case s.Event != nil:
 		m.Action = title(s.Event.Type, s.Event.Subject)
-		c, err = r.world.send(ctx, s.Event)
+		c, err = r.sandbox.send(ctx, s.Event)
 	case s.Outcome != nil:
 		m.Action = s.Outcome.Type()
-		c, err = r.world.answer(ctx, s.Outcome)
+		c, err = r.sandbox.answer(ctx, s.Outcome)
 	case s.Advance > 0:
-		r.world.now = r.world.now.Add(s.Advance)
-		m.Action = "the clock moves to " + event.FormatTime(r.world.now)
+		r.sandbox.now = r.sandbox.now.Add(s.Advance)
+		m.Action = "the clock moves to " + event.FormatTime(r.sandbox.now)
 	case !s.To.IsZero():
-		r.world.now = s.To
-		m.Action = "the clock moves to " + event.FormatTime(r.world.now)
+		r.sandbox.now = s.To
+		m.Action = "the clock moves to " + event.FormatTime(r.sandbox.now)
 	default:
 		m.Action = "state"
 	}
@@ -126,7 +126,7 @@ func (r *run) step(ctx context.Context, i int) (goOn bool, err error) {
 		return false, err
 	}
 	for _, st := range s.States {
-		fields := compare("", st.values, map[string]any(r.world.rules.State(st.Subject)))
+		fields := compare("", st.values, map[string]any(r.sandbox.rules.State(st.Subject)))
 		if len(fields) > 0 {
 			m.Line, m.Differences = st.Line, []Difference{{Kind: KindState, Subject: st.Subject, Fields: fields}}
 			r.add(m)
@@ -149,7 +149,7 @@ func (r *run) note(ctx context.Context, m Mismatch, c came, expect []Expected, c
 	got := make([]arrived, len(c.events))
 	for i := range c.events {
 		e := &c.events[i]
-		data, err := r.world.rules.Decode(ctx, e)
+		data, err := r.sandbox.rules.Decode(ctx, e)
 		if err != nil {
 			return false, err
 		}

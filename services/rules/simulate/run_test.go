@@ -216,7 +216,7 @@ set: {value: data.value, ratio: 0.1 + 0.2, list: '["a", "b"]', yes: "true"}`)
 	for _, wrong := range []string{
 		`expect: [{type: opportunity.won, data: {value: 12500.51}}]`, `state: {subject: opportunity/1, values: {ratio: 0.3}}`,
 		`state: {subject: opportunity/1, values: {list: [a]}}`, `state: {subject: opportunity/1, values: {yes: "true"}}`, `state: {subject: opportunity/1, values: {list: [b, a]}}`,
-		`state: {subject: opportunity/1, values: {value: {a: 1}}}`,
+		`state: {subject: opportunity/1, values: {value: {a: 1}}}`, `state: {subject: opportunity/1, values: {nothing: 1}}`, `state: {subject: opportunity/1, values: {nothing: ""}}`,
 	} {
 		if tried(t, steps(wrong), money).Failed() != 1 {
 			t.Errorf("%s passed", wrong)
@@ -225,13 +225,13 @@ set: {value: data.value, ratio: 0.1 + 0.2, list: '["a", "b"]', yes: "true"}`)
 }
 
 // What a test derives is what the service derives: ids, hops, path and correlation are checked by the event that shows them.
-func TestWorld_GivesEventsTheEnvelopesOfTheService(t *testing.T) {
+func TestSandbox_GivesEventsTheEnvelopesOfTheService(t *testing.T) {
 	reg := schemas(t)
 	tests, problems, err := Read(t.Context(), []ruleset.File{testFile("one", start+"steps:\n  - event: {type: lead.created, data: {lead_id: \"7\", channel: referral}}\n    expect: []")}, nil, reg)
 	if err != nil || problems != nil {
 		t.Fatal(err, problems)
 	}
-	w, err := newWorld(t.Context(), []ruleset.File{score, qualify}, tests[0].Start, reg, &rules.Sets{})
+	w, err := newSandbox(t.Context(), []ruleset.File{score, qualify}, tests[0].Start, reg, &rules.Compiled{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/neuronx/engine/services/rules/simulate"
 )
 
-// Test checks rules as Check does and runs the tests that lie beside them, in memory, against the schemas of this version or of the registry.
+// Test checks rules as Check does and runs the tests that lie next to them, in memory, against the schemas of this version or of the registry.
 // problems are those of the rules and of the tests' files; with errors among them nothing runs. That a test fails is no error: report says it.
 func Test(ctx context.Context, env *operate.Env, paths []string, fromRegistry bool) (report simulate.Report, problems rulefile.Problems, err error) {
 	if fromRegistry && env.Value(operate.EnvRegistry) == "" {
@@ -31,7 +31,7 @@ func Test(ctx context.Context, env *operate.Env, paths []string, fromRegistry bo
 		return report, problems, operate.Fail("read the tests", err)
 	}
 	if len(texts) == 0 {
-		return report, problems, operate.Fail("run the tests", nil).Because("there are none: a test is a file x_test.yaml of kind %s beside the rules", ruleset.KindTest).
+		return report, problems, operate.Fail("run the tests", nil).Because("there are none: a test is a file x_test.yaml of kind %s next to the rules", ruleset.KindTest).
 			Hint("docs/rules.md, \"Testing rules\"; `neuronx rules new rule <name>` writes a rule with a test")
 	}
 	inForce := operate.Each(files, ruleset.RuleName)

@@ -19,23 +19,23 @@ type Registry interface {
 	ruleset.Catalogue
 }
 
-// World is one tenant's rules folded in memory, by the fold of the service: what it derives, trips and sets is what the service would. It
+// Sandbox is one tenant's rules folded in memory, by the fold of the service: what it derives, trips and sets is what the service would. It
 // reads nothing and writes nothing but its own memory. It is for one goroutine.
-type World struct {
+type Sandbox struct {
 	fold     *fold
 	registry Registry
 	known    Schemas
 	log      []event.Recorded
-	failures []WorldFailure
-	runs     []WorldRun
+	failures []SandboxFailure
+	runs     []SandboxRun
 	storms   map[string]int64 // by rule: when it was reset before the storm that was told last
 }
 
-// Sets keeps compiled bundles, so that many worlds over the same files compile them once. It is for one goroutine at a time.
-type Sets struct{ kept map[string]*ruleset.Set }
+// Compiled keeps compiled bundles, so that many sandboxes over the same files compile them once. It is for one goroutine at a time.
+type Compiled struct{ kept map[string]*ruleset.Set }
 
 // compile is compileNow, once a bundle. A bundle with problems is read again each time.
-func (s *Sets) compile(semantics int64, files []ruleset.File) (*ruleset.Set, rulefile.Problems, error) {
+func (s *Compiled) compile(semantics int64, files []ruleset.File) (*ruleset.Set, rulefile.Problems, error) {
 	key := fmt.Sprint(semantics, " ", ruleset.Hash(files))
 	if set := s.kept[key]; set != nil {
 		return set, nil, nil
@@ -50,14 +50,14 @@ func (s *Sets) compile(semantics int64, files []ruleset.File) (*ruleset.Set, rul
 	return set, problems, err
 }
 
-// WorldRun is a rule that was evaluated on an event without failing.
-type WorldRun struct {
+// SandboxRun is a rule that was evaluated on an event without failing.
+type SandboxRun struct {
 	Rule  string
 	Fired bool // its condition held, or it has none
 }
 
-// WorldFailure is a rule that failed on an event, whether or not engine.rule.failed tells it.
-type WorldFailure struct {
+// SandboxFailure is a rule that failed on an event, whether or not engine.rule.failed tells it.
+type SandboxFailure struct {
 	Rule string
 	Failure
 }
@@ -65,22 +65,22 @@ type WorldFailure struct {
 // Taken is what one event of the log did.
 type Taken struct {
 	Derived  []event.Event // in the order of the rules' names, with envelopes as the service gives them, without numbers
-	Runs     []WorldRun
-	Failures []WorldFailure
+	Runs     []SandboxRun
+	Failures []SandboxFailure
 }
 
-// NewWorld returns a tenant without rules. A rules.published in its log brings them.
-func NewWorld(tenant string, registry Registry, sets *Sets) *World {
-	w := &World{registry: registry, known: Schemas{}, storms: map[string]int64{}}
+// NewSandbox returns a tenant without rules. A rules.published in its log brings them.
+func NewSandbox(tenant string, registry Registry, sets *Compiled) *Sandbox {
+	w := &Sandbox{registry: registry, known: Schemas{}, storms: map[string]int64{}}
 	w.fold = newFold(tenant, memory{w}, nil, nil)
 	w.fold.compile = sets.compile
-	w.fold.watch = func(rule string, fired bool) { w.runs = append(w.runs, WorldRun{rule, fired}) }
+	w.fold.watch = func(rule string, fired bool) { w.runs = append(w.runs, SandboxRun{rule, fired}) }
 	return w
 }
 
 // Apply takes in the next event of the log, which must have the next sequence. The error is one of the machine or of the caller, never of
 // a rule.
-func (w *World) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
+func (w *Sandbox) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
 	if want := int64(len(w.log)) + 1; r.Sequence != want {
 		return Taken{}, fmt.Errorf("the event has sequence %d, and %d is the next of the log", r.Sequence, want)
 	}
@@ -95,26 +95,26 @@ func (w *World) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
 	out := Taken{Derived: w.fold.outputs, Runs: w.runs}
 	for _, rule := range slices.Sorted(maps.Keys(w.fold.dirtyHealth)) {
 		if last := w.fold.health[rule].Last; last.Code != "" && last.Sequence == r.Sequence && last.Code != trippedStorm {
-			out.Failures = append(out.Failures, WorldFailure{rule, last})
+			out.Failures = append(out.Failures, SandboxFailure{rule, last})
 		}
 	}
 	return out, nil
 }
 
 // Off says why a rule is off: failures or storm; empty: it is on.
-func (w *World) Off(rule string) string { return w.fold.health[rule].Tripped }
+func (w *Sandbox) Off(rule string) string { return w.fold.health[rule].Tripped }
 
 // State is what rules have set about a subject, as expressions see it.
-func (w *World) State(subject string) State { return maps.Clone(visible(w.fold.states[subject])) }
+func (w *Sandbox) State(subject string) State { return maps.Clone(visible(w.fold.states[subject])) }
 
 // Decode gives the data of an event in the form that expressions see.
-func (w *World) Decode(ctx context.Context, r *event.Recorded) (map[string]any, error) {
+func (w *Sandbox) Decode(ctx context.Context, r *event.Recorded) (map[string]any, error) {
 	return memory{w}.decode(ctx, r, ruleset.Semantics)
 }
 
 // Storm is what the service derives from a refusal of one of its events as a storm; told is false where that storm of the rule was
 // told before.
-func (w *World) Storm(ctx context.Context, refused event.Event) (e event.Event, told bool, err error) {
+func (w *Sandbox) Storm(ctx context.Context, refused event.Event) (e event.Event, told bool, err error) {
 	known, err := memory{w}.schemas(ctx, []string{typeStorm})
 	if err != nil {
 		return event.Event{}, false, err
@@ -155,8 +155,8 @@ func DerivedBy(e *event.Event) string {
 	return rule
 }
 
-// memory is the environment of a world: what the fold does not hold itself is nowhere else.
-type memory struct{ *World }
+// memory is the environment of a sandbox: what the fold does not hold itself is nowhere else.
+type memory struct{ *Sandbox }
 
 func (m memory) decode(ctx context.Context, r *event.Recorded, semantics int64) (map[string]any, error) {
 	return decode(ctx, consumer.NewDecoder(m.registry), r, semantics)

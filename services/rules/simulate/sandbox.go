@@ -31,9 +31,9 @@ var (
 	errNoCommand = &stepError{"no such command is open: none was derived, or each has its outcome already"}
 )
 
-// world is a tenant with a clock and a log.
-type world struct {
-	rules    *rules.World
+// sandbox is a tenant with a clock and a log.
+type sandbox struct {
+	rules    *rules.Sandbox
 	registry rules.Registry
 	now      time.Time
 	log      []event.Recorded
@@ -47,17 +47,17 @@ type world struct {
 type came struct {
 	events   []event.Recorded // derived, in the order of the log
 	failures []failure
-	runs     []rules.WorldRun
+	runs     []rules.SandboxRun
 }
 
 type failure struct {
-	rules.WorldFailure
+	rules.SandboxFailure
 	told bool // by an engine.rule.failed
 }
 
-// newWorld publishes a bundle at the beginning of the log.
-func newWorld(ctx context.Context, files []ruleset.File, start time.Time, reg rules.Registry, sets *rules.Sets) (*world, error) {
-	w := &world{rules: rules.NewWorld(tenant, reg, sets), registry: reg, now: start}
+// newSandbox publishes a bundle at the beginning of the log.
+func newSandbox(ctx context.Context, files []ruleset.File, start time.Time, reg rules.Registry, sets *rules.Compiled) (*sandbox, error) {
+	w := &sandbox{rules: rules.NewSandbox(tenant, reg, sets), registry: reg, now: start}
 	id, s, err := reg.ByType(ctx, "rules.published")
 	if err != nil {
 		return nil, fmt.Errorf("find the schema of rules.published: %w", err)
@@ -67,7 +67,7 @@ func newWorld(ctx context.Context, files []ruleset.File, start time.Time, reg ru
 		return nil, fmt.Errorf("publish the rules: %w", err)
 	}
 	w.append(event.Event{ID: "published", Source: source, Type: "rules.published", Subject: "rules/" + tenant, Value: event.Frame(id, body)})
-	got, err := w.settle(ctx)
+	got, err := w.drain(ctx)
 	if err == nil && len(got.events) > 0 {
 		err = errors.New("the rules can't be published")
 	}
@@ -75,18 +75,18 @@ func newWorld(ctx context.Context, files []ruleset.File, start time.Time, reg ru
 }
 
 // send records an event from outside, and all that comes of it.
-func (w *world) send(ctx context.Context, e *Event) (came, error) {
+func (w *sandbox) send(ctx context.Context, e *Event) (came, error) {
 	w.outside++
 	out := event.Event{ID: fmt.Sprintf("test-%d", w.outside), Source: source, Type: e.Type, Subject: e.Subject, Time: e.Time, Origin: e.Origin, Value: e.body}
 	if out.Time.IsZero() {
 		out.Time = w.now
 	}
 	w.append(out)
-	return w.settle(ctx)
+	return w.drain(ctx)
 }
 
 // answer records the outcome of the oldest open command of a kind, as the CRM's adapter would.
-func (w *world) answer(ctx context.Context, o *Outcome) (came, error) {
+func (w *sandbox) answer(ctx context.Context, o *Outcome) (came, error) {
 	i := slices.IndexFunc(w.open, func(e event.Event) bool { return e.Type == o.Of+".requested" })
 	if i < 0 {
 		return came{}, errNoCommand
@@ -119,11 +119,11 @@ func (w *world) answer(ctx context.Context, o *Outcome) (came, error) {
 	path := append(slices.Clone(command.Path), command.Type+"<"+adapter+"@1")
 	w.append(event.Event{ID: event.DerivedID(tenant, adapter, command.ID, "outcome", "0"), Source: "/neuronx/" + adapter, Type: o.Type(), Subject: command.Subject, Time: w.now,
 		CorrelationID: command.CorrelationID, CausationID: command.ID, Hops: command.Hops + 1, Path: path[max(0, len(path)-event.MaxHops):], Origin: command.Origin, Value: event.Frame(id, body)})
-	return w.settle(ctx)
+	return w.drain(ctx)
 }
 
 // append gives an event its place in the log.
-func (w *world) append(e event.Event) {
+func (w *sandbox) append(e event.Event) {
 	e.TenantID, e.ContentType = tenant, event.ContentTypeAvro
 	position := event.PositionAt(w.now.UnixMilli())
 	if n := len(w.log); n > 0 {
@@ -132,8 +132,8 @@ func (w *world) append(e event.Event) {
 	w.log = append(w.log, event.Recorded{Event: e, Sequence: int64(len(w.log)) + 1, Position: position, RecordedTime: w.now, LogID: "test"})
 }
 
-// settle has the rules hear the log to its end, which what they derive moves on.
-func (w *world) settle(ctx context.Context) (came, error) {
+// drain has the rules hear the log to its end, which what they derive moves on.
+func (w *sandbox) drain(ctx context.Context) (came, error) {
 	var out came
 	for ; w.applied < len(w.log); w.applied++ {
 		if len(w.log) > MaxEvents {
@@ -160,7 +160,7 @@ func (w *world) settle(ctx context.Context) (came, error) {
 }
 
 // own takes an event of the rules into the log, as the outbox and the sequencer do, or refuses it as a storm.
-func (w *world) own(ctx context.Context, out *came, e event.Event) error {
+func (w *sandbox) own(ctx context.Context, out *came, e event.Event) error {
 	if e.Hops > event.MaxHops {
 		told, first, err := w.rules.Storm(ctx, e)
 		if err != nil || !first {
