@@ -11,12 +11,13 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/typecheck"
 )
 
 // Registry finds schemas: the newest of a type, and that of an id. *registry.Client is one, and so is what ruleset.Embedded returns.
 type Registry interface {
 	consumer.Schemas
-	ruleset.Catalogue
+	typecheck.Catalogue
 }
 
 // Sandbox is one tenant's rules folded in memory, by the fold of the service: what it derives, trips and sets is what the service would. It
