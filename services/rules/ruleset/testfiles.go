@@ -22,17 +22,26 @@ func IsTest(f File) bool {
 	if !strings.HasSuffix(f.Name, "_test.yaml") && !strings.HasSuffix(f.Name, "_test.yml") {
 		return false
 	}
+	kind, read := Kind(f)
+	if !read { // by the line that says it, so that a broken test does not stand in a bundle's way
+		return testKind.MatchString(f.Text)
+	}
+	return kind == KindTest
+}
+
+// Kind is what a file says that it is, such as Rule; read is false where the file can't be read.
+func Kind(f File) (kind string, read bool) {
 	r := rulefile.Reader{File: f.Name, Text: f.Text}
 	root := r.Document([]byte(f.Text))
-	if root == nil { // it can't be read: by the line that says it, so that a broken test does not stand in a bundle's way
-		return testKind.MatchString(f.Text)
+	if root == nil {
+		return "", false
 	}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		if root.Content[i].Value == "kind" {
-			return root.Content[i+1].Value == KindTest
+			return root.Content[i+1].Value, true
 		}
 	}
-	return false
+	return "", true
 }
 
 // Misnamed lists the files that are tests by their kind and rules by their name: as rules they are refused.

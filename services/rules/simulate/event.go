@@ -170,7 +170,7 @@ func (r *reader) outcome(n *yaml.Node) *Outcome {
 	if result, is := r.Scalar(m["result"], "result"); is {
 		o.Succeeded = result == "succeeded"
 		if !o.Succeeded && result != "failed" {
-			r.Problem(m["result"].Line, codeInvalidValue, "result is %q; there are succeeded and failed", rulefile.Cut(result))
+			r.Problem(m["result"].Line, rulefile.CodeUnknownValue, "result is %q; there are succeeded and failed", rulefile.Cut(result))
 		}
 	}
 	if !ok {

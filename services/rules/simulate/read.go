@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/calendar"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/services/rules"
@@ -197,7 +196,7 @@ func (r *reader) moves(m map[string]*yaml.Node, s *Step) {
 		if text, ok := r.Scalar(n, "advance"); ok {
 			d, err := parseDuration(text)
 			if err != nil {
-				r.Problem(n.Line, codeInvalidValue, "advance is %q: %v", rulefile.Cut(text), err)
+				r.Problem(n.Line, rulefile.CodeDuration, "advance: %v", err)
 			}
 			s.Advance = d
 			r.clock = r.clock.Add(d)
@@ -245,24 +244,22 @@ func (r *reader) time(n *yaml.Node, where string) (time.Time, bool) {
 	return t, true
 }
 
-var isoDuration = regexp.MustCompile(`^P(?:(\d{1,5})W)?(?:(\d{1,5})D)?(T(?:(\d{1,7})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?$`)
-
-// parseDuration reads an ISO 8601 duration of elapsed time: a day is 24 hours, and there are no months and years.
+// parseDuration reads how much time passes: a day is 24 hours, and a month has no length.
 func parseDuration(s string) (time.Duration, error) {
-	m := isoDuration.FindStringSubmatch(s)
-	if m == nil || s == "P" || m[3] == "T" {
-		return 0, errors.New("write how much time passes as in PT15M, PT36H, P7D or P1DT2H; by months, use advance_to")
+	p, err := calendar.ParseDuration(s)
+	if err != nil {
+		return 0, err
 	}
-	var d time.Duration
-	for i, unit := range map[int]time.Duration{1: 7 * 24 * time.Hour, 2: 24 * time.Hour, 4: time.Hour, 5: time.Minute, 6: time.Second} {
-		n, _ := strconv.Atoi("0" + m[i]) // digits by the pattern, too few to overflow
-		d += min(time.Duration(n), maxAdvance/unit+1) * unit
-	}
+	d := p.Elapsed + time.Duration(p.Days)*24*time.Hour // each at most a hundred years
 	switch {
+	case p.Months > 0:
+		return 0, fmt.Errorf("duration %s has months or years, which are not all equally long; use advance_to", s)
+	case d%time.Millisecond != 0:
+		return 0, fmt.Errorf("duration %s has a part of a millisecond, and the log has none", s)
 	case d == 0:
 		return 0, errors.New("no time passes; leave the step out")
 	case d > maxAdvance:
-		return 0, fmt.Errorf("that is more than %d days", maxAdvance/(24*time.Hour))
+		return 0, fmt.Errorf("that is more than %d days; use several steps, or advance_to", maxAdvance/(24*time.Hour))
 	}
 	return d, nil
 }

@@ -34,12 +34,13 @@ func TestRead_RefusesWithLineAndReason(t *testing.T) {
 		"the clock backwards":   {start + "steps:\n  - {advance: P1D}\n  - {advance_to: 2026-03-03T08:59:59-05:00, expect: []}", 9, "the clock stands at 2026-03-03T14:00:00Z already"},
 		"the clock still":       {start + "steps: [{advance_to: 2026-03-02T09:00:00-05:00, expect: []}]", 7, "it only goes forward"},
 		"no time passes":        {start + "steps: [{advance: PT0S, expect: []}]", 7, "no time passes"},
-		"a month":               {start + "steps: [{advance: P1M, expect: []}]", 7, "by months, use advance_to"},
-		"Go's duration":         {start + "steps: [{advance: 2h, expect: []}]", 7, "as in PT15M"},
-		"minus":                 {start + "steps: [{advance: -P1D, expect: []}]", 7, "as in PT15M"},
-		"a T alone":             {start + "steps: [{advance: P1DT, expect: []}]", 7, "as in PT15M"},
-		"too long":              {start + "steps: [{advance: P99999D, expect: []}]", 7, "more than 400 days"},
-		"far too long":          {start + "steps: [{advance: P99999WT9999999H, expect: []}]", 7, "more than 400 days"},
+		"a month":               {start + "steps: [{advance: P1M, expect: []}]", 7, "use advance_to"},
+		"Go's duration":         {start + "steps: [{advance: 2h, expect: []}]", 7, "does not begin with P"},
+		"minus":                 {start + "steps: [{advance: -P1D, expect: []}]", 7, "has a sign"},
+		"a T alone":             {start + "steps: [{advance: P1DT, expect: []}]", 7, "has nothing after its T"},
+		"a nanosecond":          {start + "steps: [{advance: PT0.000000001S, expect: []}]", 7, "a part of a millisecond"},
+		"too long":              {start + "steps: [{advance: P9999D, expect: []}]", 7, "more than 400 days"},
+		"far too long":          {start + "steps: [{advance: P99999WT9999999H, expect: []}]", 7, "advance:"},
 		"an unknown type":       {start + "steps: [{event: {type: lead.craeted, data: {}}, expect: []}]", 7, "no schema has the type lead.craeted; did you mean lead.created?"},
 		"a type of the engine":  {start + "steps: [{event: {type: engine.rule.reset, data: {}}, expect: []}]", 7, "the engine makes it itself"},
 		"a published set":       {start + "steps: [{event: {type: rules.published, data: {}}, expect: []}]", 7, "the engine makes it itself"},
@@ -123,7 +124,7 @@ func FuzzRead(f *testing.F) {
 }
 
 func TestParseDuration_CountsElapsedTime(t *testing.T) {
-	for text, want := range map[string]string{"PT15M": "15m0s", "P1D": "24h0m0s", "P1W": "168h0m0s", "P1DT2H3M4S": "26h3m4s", "PT36H": "36h0m0s", "P400D": "9600h0m0s"} {
+	for text, want := range map[string]string{"PT15M": "15m0s", "P1D": "24h0m0s", "P1W": "168h0m0s", "P1DT2H3M4S": "26h3m4s", "PT36H": "36h0m0s", "P400D": "9600h0m0s", "PT1.5S": "1.5s"} {
 		if d, err := parseDuration(text); err != nil || fmt.Sprint(d) != want {
 			t.Errorf("%s: %v %v", text, d, err)
 		}

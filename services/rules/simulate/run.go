@@ -48,11 +48,11 @@ func Run(ctx context.Context, tests []Test, files []ruleset.File, reg rules.Regi
 	if err != nil {
 		return report, err
 	}
-	sets := &rules.Compiled{}
+	sets, all := &rules.Compiled{}, newBundle(files)
 	for i := range tests {
 		begun := time.Now()
 		r := run{test: &tests[i], cover: seen, result: Result{Test: tests[i].Name, File: tests[i].File, Mismatches: []Mismatch{}}}
-		err := r.run(ctx, chosen(files, tests[i].Rules), reg, sets)
+		err := r.run(ctx, all.chosen(tests[i].Rules), reg, sets)
 		if err != nil {
 			return report, fmt.Errorf("test %s: %w", tests[i].Name, err)
 		}
@@ -63,12 +63,34 @@ func Run(ctx context.Context, tests []Test, files []ruleset.File, reg rules.Regi
 	return report, nil
 }
 
-// chosen are the files of the rules that a test names; all where it names none.
-func chosen(files []ruleset.File, names []string) []ruleset.File {
-	if len(names) == 0 {
-		return files
+// bundle is the files of rules, and which of them are what a test can leave out.
+type bundle struct {
+	files []ruleset.File
+	names []string // of the rules; empty: the file is no rule, and other files may need it
+}
+
+func newBundle(files []ruleset.File) bundle {
+	b := bundle{files: files, names: make([]string, len(files))}
+	for i, f := range files {
+		if kind, _ := ruleset.Kind(f); kind == "Rule" { // what can't be read is told when it is compiled
+			b.names[i] = ruleset.RuleName(f)
+		}
 	}
-	return slices.DeleteFunc(slices.Clone(files), func(f ruleset.File) bool { return !slices.Contains(names, ruleset.RuleName(f)) })
+	return b
+}
+
+// chosen are the files of the rules that a test names, and those that are no rules; all where it names none.
+func (b bundle) chosen(names []string) []ruleset.File {
+	if len(names) == 0 {
+		return b.files
+	}
+	var out []ruleset.File
+	for i, f := range b.files {
+		if b.names[i] == "" || slices.Contains(names, b.names[i]) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // run is one test.

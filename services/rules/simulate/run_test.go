@@ -185,6 +185,18 @@ steps:
 	}
 }
 
+// A lookup or a calendar is no rule, and the rules that a test names may need it.
+func TestBundle_KeepsWhatIsNoRule(t *testing.T) {
+	table := ruleset.File{Name: "table.yaml", Text: "apiVersion: neuronx/v1\nkind: Lookup\nmetadata: {name: table}\nspec: {}\n"}
+	var names []string
+	for _, f := range newBundle([]ruleset.File{score, table, qualify}).chosen([]string{"qualify"}) {
+		names = append(names, f.Name)
+	}
+	if !slices.Equal(names, []string{"table.yaml", "qualify.yaml"}) {
+		t.Errorf("%q", names)
+	}
+}
+
 func TestRun_ImportsReachRulesThatListThem(t *testing.T) {
 	r := tried(t, start+`
 steps:

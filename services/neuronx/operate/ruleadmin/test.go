@@ -34,7 +34,12 @@ func Test(ctx context.Context, env *operate.Env, paths []string, fromRegistry bo
 		return report, problems, operate.Fail("run the tests", nil).Because("there are none: a test is a file x_test.yaml of kind %s next to the rules", ruleset.KindTest).
 			Hint("docs/rules.md, \"Testing rules\"; `neuronx rules new rule <name>` writes a rule with a test")
 	}
-	inForce := operate.Each(files, ruleset.RuleName)
+	var inForce []string
+	for _, f := range files {
+		if kind, _ := ruleset.Kind(f); kind == "Rule" {
+			inForce = append(inForce, ruleset.RuleName(f))
+		}
+	}
 	tests, wrong, err := simulate.Read(ctx, texts, inForce, reg)
 	if err != nil {
 		return report, problems, operate.Fail("check the tests", err)
