@@ -31,3 +31,27 @@ func TestOperatorsLayerHasNoCommandLine(t *testing.T) {
 		t.Errorf("%d files found: this test looks at the wrong thing", found)
 	}
 }
+
+// TestSimulationReachesNobody: what tries rules in memory has no way to Kafka, to a table, to the network or to a file of its own.
+func TestSimulationReachesNobody(t *testing.T) {
+	const layer = "services/rules/simulate"
+	found := 0
+	for _, s := range sources(t) {
+		if s.dir != layer || strings.HasSuffix(s.path, "_test.go") {
+			continue
+		}
+		found++
+		for _, spec := range s.file.Imports {
+			imp := strings.Trim(spec.Path.Value, `"`)
+			inside := strings.TrimPrefix(imp, module+"/")
+			for _, barred := range []string{"pkg/kafka", "pkg/outbox", "pkg/postgres", "pkg/consumer", "pkg/control", "github.com/jackc/pgx", "net", "os"} {
+				if inside == barred || strings.HasPrefix(inside, barred+"/") {
+					t.Errorf("%s imports %s; a simulation sends nothing and stores nothing", s.path, imp)
+				}
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("%d files found: this test looks at the wrong thing", found)
+	}
+}

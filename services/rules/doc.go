@@ -10,7 +10,7 @@
 // neuronx.rule_missed_pages (what rules were not evaluated on because they were off, until an engine.rule.rerun runs them over it).
 // Evaluate is pure over the event, its data, that state, the bundle and the schemas: no clock, no random source, no look-up. So
 // the same log gives the same derived events, with the same ids and bytes; Reset proves it by deriving everything again from the
-// archive and comparing.
+// archive and comparing. Sandbox is the same fold over memory, for tests of rules.
 //
 // # How it fails
 //

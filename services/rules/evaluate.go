@@ -83,6 +83,8 @@ type Input struct {
 
 	Only  string          // the only rule to run; empty: all that listen
 	Rerun *event.Recorded // the engine.rule.rerun under which a missed event is evaluated; nil: the event is evaluated as it comes
+
+	Watch func(rule string, fired bool) // hears of each rule that did not fail whether its condition held; nil: nobody asks. Nothing depends on it
 }
 
 // effective is the event at which the evaluation takes effect: the input's own, or the request to run the rule over it.
@@ -192,6 +194,9 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 			res.Outputs = append(res.Outputs, outputs...)
 			if one.fired {
 				res.Fired++
+			}
+			if in.Watch != nil {
+				in.Watch(r.Name, one.fired)
 			}
 			if before.Failures > 0 {
 				res.Health[r.Name] = before.succeeded()

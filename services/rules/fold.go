@@ -72,6 +72,7 @@ type fold struct {
 	dearest uint64        // units that one event cost at most
 	dear    bool          // an event cost more than most
 	compile compile
+	watch   func(rule string, fired bool) // see Input.Watch
 }
 
 // compile makes a set of the files of a bundle. The error is errLater.
@@ -139,7 +140,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 		return err
 	}
 	res, err := f.evaluate(ctx, Input{Event: *r, Data: data, State: state, Health: f.health, Version: f.bundle.Version, Set: f.bundle.Set,
-		Schemas: schemas, Semantics: f.bundle.Semantics, PublishedAt: f.bundle.Sequence})
+		Schemas: schemas, Semantics: f.bundle.Semantics, PublishedAt: f.bundle.Sequence, Watch: f.watch})
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,11 @@ const (
 	formatTable = "table"
 	formatWide  = "wide" // a table whose cells are not cut
 	formatJSON  = "json"
+	formatJUnit = "junit" // of verbs that say so
 )
+
+// ownFormat is the annotation of a command that names a format which only it writes.
+const ownFormat = "own format"
 
 // show writes rows: as an array of the values in JSON, or as a table with the
 // cells of each.

@@ -29,7 +29,7 @@ dry run until --execute; publish and import act at once, and say so.`,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			c.cmd, c.env.Tenant = cmd, tenantOf(cmd, args)
 			switch c.format {
-			case formatTable, formatJSON:
+			case formatTable, formatJSON, cmd.Annotations[ownFormat]:
 			case formatWide:
 				c.format, c.wide = formatTable, true
 			default:

@@ -63,7 +63,9 @@ func (e *engine) prepareDemo(ctx context.Context, ops *pgxpool.Pool, client *reg
 	}
 	var bundle []ruleset.File
 	for name, text := range files {
-		bundle = append(bundle, ruleset.File{Name: name, Text: text})
+		if f := (ruleset.File{Name: name, Text: text}); !ruleset.IsTest(f) {
+			bundle = append(bundle, f)
+		}
 	}
 	err = ensure(ctx, ops, `SELECT EXISTS (SELECT FROM neuronx.rule_bundles WHERE tenant_id = $1)`, func() error {
 		_, err := rules.Publish(ctx, pub, demo.Tenant, bundle, 0, "neuronx dev")

@@ -17,9 +17,8 @@ import (
 	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
-// Load reads rule files, and folders of them (*.yaml and *.yml, not their subfolders), from disk, sorted by name. A file's name in the
-// bundle is its base name.
-func Load(paths ...string) ([]File, error) {
+// loadAll reads files, and folders of them (*.yaml and *.yml, not their subfolders), from disk, sorted by name: rules, and tests of rules.
+func loadAll(paths ...string) ([]File, error) {
 	var files []File
 	for _, path := range paths {
 		info, err := os.Stat(path)
@@ -38,7 +37,7 @@ func Load(paths ...string) ([]File, error) {
 			files = append(files, File{filepath.Base(path), text})
 			continue
 		}
-		more, err := LoadFS(os.DirFS(path), ".")
+		more, err := loadFS(os.DirFS(path), ".")
 		if err != nil {
 			return nil, err
 		}
@@ -51,8 +50,8 @@ func Load(paths ...string) ([]File, error) {
 	return files, nil
 }
 
-// LoadFS reads the rule files of one folder of a file system, such as an embedded one.
-func LoadFS(fsys fs.FS, dir string) ([]File, error) {
+// loadFS reads the rule files of one folder of a file system, and the tests in it.
+func loadFS(fsys fs.FS, dir string) ([]File, error) {
 	entries, err := fs.ReadDir(fsys, dir)
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)

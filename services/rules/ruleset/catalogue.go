@@ -12,6 +12,9 @@ import (
 	"github.com/neuronx/engine/services/rules/typecheck"
 )
 
+// ErrUnknown is what a catalogue answers when no schema has a type or id.
+var ErrUnknown = registry.ErrUnknown
+
 // Embedded is the catalogue of the schemas that this build carries: to check rule files without a registry. Its ids are not the
 // registry's.
 func Embedded() (typecheck.Catalogue, error) {

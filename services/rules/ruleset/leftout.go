@@ -22,7 +22,7 @@ func LeftOut(paths ...string) []string {
 			case e.IsDir():
 				inner, err := os.ReadDir(filepath.Join(path, name))
 				for i := 0; err == nil && i < len(inner); i++ {
-					if looksLikeRules(inner[i].Name()) {
+					if looksLikeRules(inner[i].Name()) && !isTestFile(filepath.Join(path, name, inner[i].Name())) {
 						out = append(out, filepath.Join(path, name)+string(filepath.Separator))
 						break
 					}
@@ -38,6 +38,12 @@ func LeftOut(paths ...string) []string {
 // isRuleFile tells whether Load takes a file of a folder.
 func isRuleFile(name string) bool {
 	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
+}
+
+// isTestFile reports whether a file of a subfolder is a test, which no bundle misses.
+func isTestFile(path string) bool {
+	files, err := LoadTests(path)
+	return err == nil && len(files) == 1
 }
 
 func looksLikeRules(name string) bool {

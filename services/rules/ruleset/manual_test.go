@@ -61,7 +61,7 @@ func TestManual_EveryRuleIsValidWithoutAWarning(t *testing.T) {
 			block = append(block, code)
 			continue
 		}
-		if len(block) > 0 && strings.HasPrefix(block[0], "apiVersion:") {
+		if len(block) > 0 && strings.HasPrefix(block[0], "apiVersion:") && !slices.Contains(block, "kind: "+KindTest) { // package simulate runs those
 			files = append(files, File{fmt.Sprintf("%d.yaml", len(files)+1), strings.Join(block, "\n") + "\n"})
 		}
 		block = nil

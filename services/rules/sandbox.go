@@ -1,0 +1,183 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules/rulefile"
+	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/typecheck"
+)
+
+// Registry finds schemas: the newest of a type, and that of an id. *registry.Client is one, and so is what ruleset.Embedded returns.
+type Registry interface {
+	consumer.Schemas
+	typecheck.Catalogue
+}
+
+// Sandbox is one tenant's rules folded in memory, by the fold of the service: what it derives, trips and sets is what the service would. It
+// reads nothing and writes nothing but its own memory. It is for one goroutine.
+type Sandbox struct {
+	fold     *fold
+	registry Registry
+	known    Schemas
+	log      []event.Recorded
+	failures []SandboxFailure
+	runs     []SandboxRun
+	storms   map[string]int64 // by rule: when it was reset before the storm that was told last
+}
+
+// Compiled keeps compiled bundles, so that many sandboxes over the same files compile them once. It is for one goroutine at a time.
+type Compiled struct{ kept map[string]*ruleset.Set }
+
+// compile is compileNow, once a bundle. A bundle with problems is read again each time.
+func (s *Compiled) compile(semantics int64, files []ruleset.File) (*ruleset.Set, rulefile.Problems, error) {
+	key := fmt.Sprint(semantics, " ", ruleset.Hash(files))
+	if set := s.kept[key]; set != nil {
+		return set, nil, nil
+	}
+	set, problems, err := compileNow(semantics, files)
+	if set != nil && problems.Err() == nil {
+		if s.kept == nil {
+			s.kept = map[string]*ruleset.Set{}
+		}
+		s.kept[key] = set
+	}
+	return set, problems, err
+}
+
+// SandboxRun is a rule that was evaluated on an event without failing.
+type SandboxRun struct {
+	Rule  string
+	Fired bool // its condition held, or it has none
+}
+
+// SandboxFailure is a rule that failed on an event, whether or not engine.rule.failed tells it.
+type SandboxFailure struct {
+	Rule string
+	Failure
+}
+
+// Taken is what one event of the log did.
+type Taken struct {
+	Derived  []event.Event // in the order of the rules' names, with envelopes as the service gives them, without numbers
+	Runs     []SandboxRun
+	Failures []SandboxFailure
+}
+
+// NewSandbox returns a tenant without rules. A rules.published in its log brings them.
+func NewSandbox(tenant string, registry Registry, sets *Compiled) *Sandbox {
+	w := &Sandbox{registry: registry, known: Schemas{}, storms: map[string]int64{}}
+	w.fold = newFold(tenant, memory{w}, nil, nil)
+	w.fold.compile = sets.compile
+	w.fold.watch = func(rule string, fired bool) { w.runs = append(w.runs, SandboxRun{rule, fired}) }
+	return w
+}
+
+// Apply takes in the next event of the log, which must have the next sequence. The error is one of the machine or of the caller, never of
+// a rule.
+func (w *Sandbox) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
+	if want := int64(len(w.log)) + 1; r.Sequence != want {
+		return Taken{}, fmt.Errorf("the event has sequence %d, and %d is the next of the log", r.Sequence, want)
+	}
+	w.log = append(w.log, r)
+	w.runs, w.fold.outputs, w.fold.published, w.fold.costs = nil, nil, nil, nil
+	clear(w.fold.dirtyHealth)
+	clear(w.fold.dirtyStates)
+	err := w.fold.apply(ctx, &r)
+	if err != nil {
+		return Taken{}, err
+	}
+	out := Taken{Derived: w.fold.outputs, Runs: w.runs}
+	for _, rule := range slices.Sorted(maps.Keys(w.fold.dirtyHealth)) {
+		if last := w.fold.health[rule].Last; last.Code != "" && last.Sequence == r.Sequence && last.Code != trippedStorm {
+			out.Failures = append(out.Failures, SandboxFailure{rule, last})
+		}
+	}
+	return out, nil
+}
+
+// Off says why a rule is off: failures or storm; empty: it is on.
+func (w *Sandbox) Off(rule string) string { return w.fold.health[rule].Tripped }
+
+// State is what rules have set about a subject, as expressions see it.
+func (w *Sandbox) State(subject string) State { return maps.Clone(visible(w.fold.states[subject])) }
+
+// Decode gives the data of an event in the form that expressions see.
+func (w *Sandbox) Decode(ctx context.Context, r *event.Recorded) (map[string]any, error) {
+	return memory{w}.decode(ctx, r, ruleset.Semantics)
+}
+
+// Storm is what the service derives from a refusal of one of its events as a storm; told is false where that storm of the rule was
+// told before.
+func (w *Sandbox) Storm(ctx context.Context, refused event.Event) (e event.Event, told bool, err error) {
+	known, err := memory{w}.schemas(ctx, []string{typeStorm})
+	if err != nil {
+		return event.Event{}, false, err
+	}
+	if known[typeStorm].Avro == nil {
+		return event.Event{}, false, fmt.Errorf("no schema of %s: run neuronx schemas push", typeStorm)
+	}
+	if e, err = storm(refused, known[typeStorm]); err != nil {
+		return event.Event{}, false, err
+	}
+	_, rule, _, err := parsePathEntry(refused.Path[len(refused.Path)-1]) // storm has read it, too
+	if err != nil {
+		return event.Event{}, false, err
+	}
+	reset := w.fold.health[rule].ResetAt
+	if at, before := w.storms[rule]; before && at == reset {
+		return event.Event{}, false, nil
+	}
+	w.storms[rule] = reset
+	return e, true, nil
+}
+
+// DerivedBy names the rule that derived an event; empty: no rule did.
+func DerivedBy(e *event.Event) string {
+	if e.Source != Source {
+		return ""
+	}
+	if e.Type == typeFailed || e.Type == typeStorm {
+		return ""
+	}
+	if len(e.Path) == 0 {
+		return ""
+	}
+	_, rule, _, err := parsePathEntry(e.Path[len(e.Path)-1])
+	if err != nil {
+		return ""
+	}
+	return rule
+}
+
+// memory is the environment of a sandbox: what the fold does not hold itself is nowhere else.
+type memory struct{ *Sandbox }
+
+func (m memory) decode(ctx context.Context, r *event.Recorded, semantics int64) (map[string]any, error) {
+	return decode(ctx, consumer.NewDecoder(m.registry), r, semantics)
+}
+
+func (m memory) schemas(ctx context.Context, types []string) (Schemas, error) {
+	return m.known, fillSchemas(ctx, m.registry, m.known, types)
+}
+
+func (m memory) state(context.Context, string, string) (State, error) { return nil, nil }
+
+func (m memory) missed(context.Context, string, string, int64, int64, int) ([]int64, error) {
+	return nil, nil
+}
+
+var errNotInLog = errors.New("the log in memory has no such event")
+
+func (m memory) event(_ context.Context, tenant string, sequence int64) (*event.Recorded, error) {
+	if tenant != m.fold.tenant || sequence < 1 || sequence > int64(len(m.log)) {
+		return nil, errNotInLog
+	}
+	return &m.log[sequence-1], nil
+}

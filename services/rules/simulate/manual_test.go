@@ -1,0 +1,59 @@
+package simulate
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// TestManual_ItsTestPasses runs the tests in docs/rules.md over the rules in it that they name.
+func TestManual_ItsTestPasses(t *testing.T) {
+	b, err := os.ReadFile("../../../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all, texts []ruleset.File
+	var block []string
+	for line := range strings.Lines(string(b) + "\nend") {
+		if code, indented := strings.CutPrefix(strings.TrimRight(line, "\n"), "    "); indented {
+			block = append(block, code)
+			continue
+		}
+		f := ruleset.File{Name: fmt.Sprintf("%d_test.yaml", len(all)+len(texts)), Text: strings.Join(block, "\n") + "\n"}
+		switch {
+		case ruleset.IsTest(f):
+			texts = append(texts, f)
+		case slices.Contains(block, "kind: Rule"):
+			all = append(all, f)
+		}
+		block = nil
+	}
+	var bundle []ruleset.File
+	var names []string
+	for _, f := range all {
+		name := ruleset.RuleName(f)
+		if slices.ContainsFunc(texts, func(test ruleset.File) bool { return strings.Contains(test.Text, "rules: ["+name+"]") }) {
+			bundle, names = append(bundle, f), append(names, name)
+		}
+	}
+	tests, problems, err := Read(t.Context(), texts, names, schemas(t))
+	if err != nil || problems != nil || len(tests) == 0 {
+		t.Fatal(len(tests), err, problems)
+	}
+	report, err := Run(t.Context(), tests, bundle, schemas(t))
+	if err != nil || lines(report) != "" {
+		t.Error(err, lines(report))
+	}
+	for _, limit := range []string{fmt.Sprintf("before the first step, at most %d;", MaxGiven), "what happens, at most 1,000;", "after 10,000 events"} {
+		if !strings.Contains(string(b), limit) {
+			t.Errorf("the manual does not say %q", limit)
+		}
+	}
+	if MaxSteps != 1_000 || MaxEvents != 10_000 {
+		t.Error("the manual gives other limits")
+	}
+}
