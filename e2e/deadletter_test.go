@@ -75,6 +75,7 @@ func (r *refused) run(code int, says string, args ...string) string {
 }
 
 func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
+	cluster.Turn(t, cluster.Shared)
 	ctx := context.Background()
 	r := &refused{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
 	r.tenant = r.c.Tenants(t, "dead", 1, 0)[0]

@@ -17,6 +17,7 @@ import (
 
 // What every other test waits for must not come true while ingress holds a record that is not judged.
 func TestWaitIdle_WaitsForARecordThatIsNotJudged(t *testing.T) {
+	cluster.Turn(t, cluster.Shared)
 	ctx := context.Background()
 	r := &refused{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
 	id := r.c.Tenants(t, "idle", 1, 0)[0].ID

@@ -53,10 +53,12 @@ spec:
 `}
 
 func TestImport_ContactsNobodyHopAfterHopAndALiveLeadHasAllItsEffectsOnKfake(t *testing.T) {
+	cluster.Turn(t, cluster.Own)
 	proveImportContactsNobody(t, cluster.Dev(t, time.Now))
 }
 
 func TestImport_ContactsNobodyHopAfterHopAndALiveLeadHasAllItsEffectsOnRealKafka(t *testing.T) {
+	cluster.Turn(t, cluster.Shared)
 	proveImportContactsNobody(t, cluster.Start(t, cluster.Options{}))
 }
 

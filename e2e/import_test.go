@@ -38,6 +38,7 @@ const (
 )
 
 func TestImport_TwiceIsOnceOnRealKafka(t *testing.T) {
+	cluster.Turn(t, cluster.Shared)
 	c := cluster.Start(t, cluster.Options{})
 	// The broker stamps what it appends, and its clock is the machine's. So the window is shortened until what was imported has
 	// left it, which to the sequencer is the same as a day gone by.
@@ -54,6 +55,7 @@ func TestImport_TwiceIsOnceOnRealKafka(t *testing.T) {
 }
 
 func TestImport_TwiceIsOnceOnKfake(t *testing.T) {
+	cluster.Turn(t, cluster.Own)
 	var ahead atomic.Int64
 	c := cluster.Dev(t, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 	proveImport(t, c, func(context.Context) { ahead.Store(int64(25 * time.Hour)) })

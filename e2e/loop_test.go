@@ -34,6 +34,7 @@ var loopRules = map[string]string{
 }
 
 func TestLoop(t *testing.T) {
+	cluster.Turn(t, cluster.Shared)
 	ctx := context.Background()
 	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
 	l.tenant = l.c.Tenants(t, "loop", 1, 0)[0]

@@ -29,6 +29,7 @@ import (
 // they have reported something as acknowledged, which their successor does not know; the one for HTTP meets a proxy that breaks a
 // connection after the event went through, and then is busy twice.
 func TestProducers_EveryExamplePublishesOnceThoughItSendsTwice(t *testing.T) {
+	cluster.Turn(t, cluster.Shared)
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	examples := []struct {

@@ -24,6 +24,7 @@ const (
 
 // TestRecovery loses first Kafka, then a part of Postgres, and follows docs/operations.md.
 func TestRecovery(t *testing.T) {
+	cluster.Turn(t, cluster.Shared)
 	ctx := context.Background()
 	r := begin(t, cluster.Options{Ingests: 1}, uint64(time.Now().Unix()), recoveryTenants, recoveryCRMs)
 	plan := load.Plan{Rate: 300, Batch: 5, Clients: 4}

@@ -17,6 +17,7 @@ import (
 
 // What `rules publish` says is what the rules service did: it waits until the bundle is in force, and tells when it is not.
 func TestRulesPublish_SaysWhatIsInForce(t *testing.T) {
+	cluster.Turn(t, cluster.Shared)
 	ctx := context.Background()
 	c := cluster.Start(t, cluster.Options{Ingests: 1})
 	id := c.Tenants(t, "publish", 1, 0)[0].ID // with version 1

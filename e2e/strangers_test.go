@@ -19,6 +19,7 @@ import (
 // TestStrangers_AreAdmittedOnceEachUnderTheirOwnTypes runs producers that know nothing of the engine but its topic and a tenant, twice each
 // with the same ids.
 func TestStrangers_AreAdmittedOnceEachUnderTheirOwnTypes(t *testing.T) {
+	cluster.Turn(t, cluster.Shared)
 	const events = 1000
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
