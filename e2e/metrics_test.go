@@ -22,9 +22,9 @@ const observability = "../deploy/observability"
 // TestMetrics_AreClean holds what every process of a cluster exposes against promtool, after enough traffic for every family to have
 // a series.
 func TestMetrics_AreClean(t *testing.T) {
-	cluster.Turn(t, cluster.Shared)
+	broker := cluster.Turn(t, cluster.Second)
 	promtool := findPromtool(t)
-	c := cluster.Start(t, cluster.Options{Ingests: 1})
+	c := cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})
 	exercise(t, c)
 	for name, p := range c.Processes {
 		if p.Admin != "" {
@@ -35,7 +35,7 @@ func TestMetrics_AreClean(t *testing.T) {
 
 // TestMetrics_OfDevAreClean does the same for the one process of neuronx dev.
 func TestMetrics_OfDevAreClean(t *testing.T) {
-	cluster.Turn(t, cluster.Own)
+	cluster.Turn(t, cluster.Second)
 	promtool := findPromtool(t)
 	c := cluster.Dev(t, nil)
 	exercise(t, c)

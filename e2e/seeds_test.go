@@ -45,7 +45,7 @@ const (
 )
 
 func TestSeededBugs(t *testing.T) {
-	cluster.Turn(t, cluster.Shared)
+	cluster.Turn(t, cluster.First)
 	plan := load.Plan{Rate: bugRate, Batch: 10, Clients: 8}
 	t.Run("clean", func(t *testing.T) {
 		r := begin(t, cluster.Options{}, 1, bugTenants, 0)
