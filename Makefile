@@ -5,6 +5,7 @@ GO ?= go
 PROGRAMS := ingest rules projector archiver gohighlevel standin
 DATA_DIR ?= .neuronx
 RUN_FLAGS ?=
+TEST_FLAGS ?=
 
 .PHONY: help run test build lint fuzz bench e2e rounds soak clean
 
@@ -16,11 +17,12 @@ run: ## start the whole engine on embedded Kafka and Postgres, with demo leads; 
 	@mkdir -p bin && $(GO) build -o bin/neuronx ./services/neuronx/cmd
 	@exec ./bin/neuronx dev --data-dir $(DATA_DIR) $(RUN_FLAGS)
 
+# Most of the tests wait: TEST_FLAGS='-p 4' runs more packages at the same time than there are processors.
 test: ## all tests that need neither Docker nor a JVM; sets up its own Postgres
 	GOWORK=off $(GO) build ./...
 	cd e2e && GOWORK=off $(GO) vet ./...
 	$(GO) vet ./...
-	$(GO) test ./...
+	$(GO) test $(TEST_FLAGS) ./...
 	$(GO) test -tags synctests -run Simulation ./services/ingest/sequencer
 	cd e2e && $(GO) test ./...
 
@@ -40,10 +42,11 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 bench: ## measure, as ratios to raw limits in the same run; writes .bench/latest.json
 	cd e2e && $(GO) run ./bench
 
-e2e: build ## the proof on a real Kafka: NEURONX_TEST_KAFKA_BROKERS names its brokers, NEURONX_TEST_KAFKA_SASL_* those of one with passwords, NEURONX_TEST_KAFKA_RUN a script that starts one
-	cd e2e && $(GO) test -tags e2e -count=1 -timeout 45m ./...
+# -parallel: tests that wait for their turn count, too.
+e2e: ## the proof on a real Kafka: NEURONX_TEST_KAFKA_BROKERS names its brokers, NEURONX_TEST_KAFKA_SASL_* those of one with passwords, NEURONX_TEST_KAFKA_RUN a script that starts one
+	cd e2e && $(GO) test -tags e2e -count=1 -timeout 45m -parallel 32 ./...
 
-rounds: build ## the proof's rounds of one fault each, many of them (ROUNDS, default 20)
+rounds: ## the proof's rounds of one fault each, many of them (ROUNDS, default 20)
 	cd e2e && NEURONX_TEST_ROUNDS=$(or $(ROUNDS),20) $(GO) test -tags e2e -count=1 -timeout 12h -run '^TestRounds$$' .
 
 soak: ## SOAK_MINUTES (30) of load on three brokers with a random fault every 10 s, checked all the while; see docs/operations.md

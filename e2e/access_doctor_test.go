@@ -54,7 +54,7 @@ func has(found []diagnosis, result string, words ...string) bool {
 
 // TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid runs doctor as declared users and as one with less, and processes with a wrong password.
 func TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid(t *testing.T) {
-	t.Parallel() // with the outages, which have a broker of their own
+	cluster.Turn(t, cluster.Secured)
 	ctx := context.Background()
 	c := cluster.Start(t, cluster.Options{Ingests: 1, Secure: true})
 	c.Tenants(t, "t", 1, 1)

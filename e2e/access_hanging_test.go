@@ -23,6 +23,7 @@ import (
 // TestAccess_EveryEngineUserSeesAHangingTransactionAndOnlyAnAdministratorEndsIt: the sequencer's user has to say that one is there, though
 // it may neither read how it has to end nor end it.
 func TestAccess_EveryEngineUserSeesAHangingTransactionAndOnlyAnAdministratorEndsIt(t *testing.T) {
+	cluster.Turn(t, cluster.Secured)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cfg := cluster.SecureKafka(t)

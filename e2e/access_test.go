@@ -26,6 +26,7 @@ import (
 // TestAccess_EveryServiceWorksUnderItsOwnRightsAndNoneWritesTheLog sends leads to the CRM, by HTTP and by a landing topic, through services
 // that each have the user and the rights that access.yaml declares, and lets each do what it does less often.
 func TestAccess_EveryServiceWorksUnderItsOwnRightsAndNoneWritesTheLog(t *testing.T) {
+	cluster.Turn(t, cluster.Secured)
 	ctx := context.Background()
 	c := cluster.Start(t, cluster.Options{Ingests: 1, Secure: true})
 	r := &round{t: t, c: c, patience: 3 * time.Minute, tenants: c.Tenants(t, "t", 1, 1)}

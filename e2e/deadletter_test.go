@@ -75,8 +75,9 @@ func (r *refused) run(code int, says string, args ...string) string {
 }
 
 func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
+	broker := cluster.Turn(t, cluster.Second)
 	ctx := context.Background()
-	r := &refused{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
+	r := &refused{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})}
 	r.tenant = r.c.Tenants(t, "dead", 1, 0)[0]
 	var err error
 	r.producer, err = kafka.NewProducer(r.c.Kafka, 0, nil)

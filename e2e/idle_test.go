@@ -17,8 +17,9 @@ import (
 
 // What every other test waits for must not come true while ingress holds a record that is not judged.
 func TestWaitIdle_WaitsForARecordThatIsNotJudged(t *testing.T) {
+	broker := cluster.Turn(t, cluster.Second)
 	ctx := context.Background()
-	r := &refused{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
+	r := &refused{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})}
 	id := r.c.Tenants(t, "idle", 1, 0)[0].ID
 	var err error
 	r.producer, err = kafka.NewProducer(r.c.Kafka, 0, nil)

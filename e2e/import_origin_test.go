@@ -53,11 +53,13 @@ spec:
 `}
 
 func TestImport_ContactsNobodyHopAfterHopAndALiveLeadHasAllItsEffectsOnKfake(t *testing.T) {
+	cluster.Turn(t, cluster.Second)
 	proveImportContactsNobody(t, cluster.Dev(t, time.Now))
 }
 
 func TestImport_ContactsNobodyHopAfterHopAndALiveLeadHasAllItsEffectsOnRealKafka(t *testing.T) {
-	proveImportContactsNobody(t, cluster.Start(t, cluster.Options{}))
+	broker := cluster.Turn(t, cluster.Second)
+	proveImportContactsNobody(t, cluster.Start(t, cluster.Options{Broker: broker}))
 }
 
 // proveImportContactsNobody imports leads into a tenant with a CRM and rules of its own that derive from imports. What they derive is of

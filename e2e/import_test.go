@@ -38,7 +38,8 @@ const (
 )
 
 func TestImport_TwiceIsOnceOnRealKafka(t *testing.T) {
-	c := cluster.Start(t, cluster.Options{})
+	broker := cluster.Turn(t, cluster.Second)
+	c := cluster.Start(t, cluster.Options{Broker: broker})
 	// The broker stamps what it appends, and its clock is the machine's. So the window is shortened until what was imported has
 	// left it, which to the sequencer is the same as a day gone by.
 	proveImport(t, c, func(ctx context.Context) {
@@ -54,6 +55,7 @@ func TestImport_TwiceIsOnceOnRealKafka(t *testing.T) {
 }
 
 func TestImport_TwiceIsOnceOnKfake(t *testing.T) {
+	cluster.Turn(t, cluster.Second)
 	var ahead atomic.Int64
 	c := cluster.Dev(t, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 	proveImport(t, c, func(context.Context) { ahead.Store(int64(25 * time.Hour)) })

@@ -34,8 +34,9 @@ var loopRules = map[string]string{
 }
 
 func TestLoop(t *testing.T) {
+	broker := cluster.Turn(t, cluster.Second)
 	ctx := context.Background()
-	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
+	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})}
 	l.tenant = l.c.Tenants(t, "loop", 1, 0)[0]
 	dir := filepath.Join(l.c.Dir, "rules")
 	if err := os.Mkdir(dir, 0o755); err != nil {

@@ -43,7 +43,7 @@ type outage struct {
 // readiness of the processes that it concerns, by status and by doctor; no process exits; and when it is over, all goes on without help,
 // with every acknowledged event in the log once.
 func TestOutage_IsToldAndEndsByItself(t *testing.T) {
-	t.Parallel() // with those that mostly wait, too, and have no broker in common
+	t.Parallel() // on a broker of its own
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
 	disk, log := cluster.SmallDisk(t, 512<<20), cluster.SmallDisk(t, 512<<20)

@@ -29,6 +29,7 @@ import (
 // they have reported something as acknowledged, which their successor does not know; the one for HTTP meets a proxy that breaks a
 // connection after the event went through, and then is busy twice.
 func TestProducers_EveryExamplePublishesOnceThoughItSendsTwice(t *testing.T) {
+	broker := cluster.Turn(t, cluster.Second)
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	examples := []struct {
@@ -44,7 +45,7 @@ func TestProducers_EveryExamplePublishesOnceThoughItSendsTwice(t *testing.T) {
 		commands[x.name] = x.program(t, ctx)
 	}
 	t.Logf("the programs were there after %s", time.Since(began).Truncate(time.Millisecond))
-	c := cluster.Start(t, cluster.Options{Ingests: 1})
+	c := cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})
 	tenants := strayTenants(t, c.Tenants(t, "producer", 24, 0), len(examples))
 
 	text, err := os.ReadFile(filepath.Join(producers, "leads.jsonl"))

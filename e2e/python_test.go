@@ -29,12 +29,13 @@ const businessColumns = `SELECT concat_ws('|', lead_id, coalesce(status, ''), co
 	coalesce(source, ''), coalesce(email, ''), coalesce(phone, ''), created_at, updated_at) FROM read.leads WHERE tenant_id = $1`
 
 func TestPython_LeadsAreTheSameAsOverHTTP(t *testing.T) {
+	broker := cluster.Turn(t, cluster.Second)
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	python := pythonProgram(t, ctx)[0]
 	leads := leadsOf(t, olistDir(t))
 	input := jsonLines(t, leads)
-	c := cluster.Start(t, cluster.Options{})
+	c := cluster.Start(t, cluster.Options{Broker: broker})
 	tenants := c.Tenants(t, "py", 12, 0)
 	strays := slices.IndexFunc(tenants[1:], func(t load.Tenant) bool {
 		return crcPartition(t.ID) != kafka.PartitionFor([]byte(t.ID), cluster.Partitions)

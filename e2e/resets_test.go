@@ -34,6 +34,7 @@ const (
 )
 
 func TestResets(t *testing.T) {
+	cluster.Turn(t, cluster.First)
 	ctx := context.Background()
 	r := begin(t, cluster.Options{}, 1, resetTenants, resetCRMs)
 	r.under(load.Plan{Rate: 300, Batch: 10, Clients: 4}, func(ctx context.Context) { rest(ctx, 6*time.Second) })

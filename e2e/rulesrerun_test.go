@@ -16,8 +16,9 @@ import (
 
 // What a rule missed while it was off is run over once, by the operators' program against the real processes.
 func TestRulesRerun_RunsWhatWasMissedOnce(t *testing.T) {
+	broker := cluster.Turn(t, cluster.Second)
 	ctx := context.Background()
-	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
+	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})}
 	l.tenant = l.c.Tenants(t, "rerun", 1, 0)[0]
 	publish := func(names ...string) {
 		t.Helper()

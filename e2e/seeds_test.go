@@ -45,7 +45,7 @@ const (
 )
 
 func TestSeededBugs(t *testing.T) {
-	t.Parallel() // with the outages, which have a broker of their own; the clusters here come one after the other
+	cluster.Turn(t, cluster.First)
 	plan := load.Plan{Rate: bugRate, Batch: 10, Clients: 8}
 	t.Run("clean", func(t *testing.T) {
 		r := begin(t, cluster.Options{}, 1, bugTenants, 0)

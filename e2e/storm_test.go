@@ -37,8 +37,9 @@ const loudest = 40
 // A loop through a CRM: each fact from outside triggers a rule, and what it derives makes the CRM send another fact. No hop is
 // counted, because each fact is new. It ends by the rate of its subject; every fact stays.
 func TestStorm_ALoopThroughTheCRMEndsAndItsFactsStay(t *testing.T) {
+	broker := cluster.Turn(t, cluster.Second)
 	ctx := context.Background()
-	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1})}
+	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})}
 	ingest := l.c.Processes["ingest-0"]
 	noError(t, ingest.Term())
 	ingest.With("--storm-facts", fmt.Sprint(loudest))

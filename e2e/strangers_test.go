@@ -19,6 +19,7 @@ import (
 // TestStrangers_AreAdmittedOnceEachUnderTheirOwnTypes runs producers that know nothing of the engine but its topic and a tenant, twice each
 // with the same ids.
 func TestStrangers_AreAdmittedOnceEachUnderTheirOwnTypes(t *testing.T) {
+	broker := cluster.Turn(t, cluster.Second)
 	const events = 1000
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
@@ -31,7 +32,7 @@ func TestStrangers_AreAdmittedOnceEachUnderTheirOwnTypes(t *testing.T) {
 		{"java", "com.acme.crm.deal_closed", append(java[:len(java)-1:len(java)-1], "strangers/Stranger.java")},
 		{"node", "com.acme.billing.invoice_paid", []string{"node", "strangers/stranger.mjs"}},
 	}
-	c := cluster.Start(t, cluster.Options{Ingests: 1})
+	c := cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})
 	tenants := strayTenants(t, c.Tenants(t, "stranger", 24, 0), len(strangers))
 	for i, s := range strangers {
 		before := judged(t, ctx, c)

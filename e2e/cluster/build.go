@@ -19,13 +19,19 @@ var programs = map[string]string{
 	"neuronx": "./services/neuronx/cmd", "registry": "./e2e/cmd/registry",
 }
 
-// built are the paths that this process has compiled: a test run with seven clusters compiles once.
-var built sync.Map
+// built are the paths that this process has compiled: a test run with seven clusters compiles once. Clusters that start at the same time
+// build in turn, because a program that runs can't be replaced.
+var (
+	built    sync.Map
+	building sync.Mutex
+)
 
 // build compiles the programs into bin/<folder> and returns where they are. The program that a bug is planted in goes into a folder of
 // its own. With only, no others are compiled.
 func build(t testing.TB, folder string, planted Seed, only ...string) map[string]string {
 	t.Helper()
+	building.Lock()
+	defer building.Unlock()
 	root, err := repository()
 	must(t, err)
 	paths := map[string]string{}

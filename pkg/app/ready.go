@@ -232,17 +232,6 @@ func (r *Readiness) Err() error {
 	return errors.Join(errs...)
 }
 
-// Trouble is nil when nothing is waited for, else says what is, also what does not take the process out of service.
-func (r *Readiness) Trouble() error {
-	var errs []error
-	for _, c := range r.Components() {
-		if !c.Ready {
-			errs = append(errs, errors.New(c.String()))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // Down is why a component is not ready, or nil.
 func (r *Readiness) Down(component string) error {
 	for _, c := range r.Components() {

@@ -4,13 +4,6 @@ import "errors"
 
 // The same controls as under /_standin/, for tests in the same process.
 
-// SetLocation makes or changes a location.
-func (s *Server) SetLocation(set LocationSettings) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.addLocation(set)
-}
-
 // AddFault queues a fault behind those that are there.
 func (s *Server) AddFault(f Fault) error {
 	if err := f.check(); err != nil {

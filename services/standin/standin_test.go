@@ -171,7 +171,9 @@ func TestCreate_NamesTheContactThatIsThere(t *testing.T) {
 	if status != 400 || meta["contactId"] != contactID(t, first) || meta["matchingField"] != "email" {
 		t.Fatalf("got %d %v", status, out)
 	}
-	r.s.SetLocation(LocationSettings{Location: "locA", AllowDuplicateContact: true})
+	r.s.mu.Lock()
+	r.s.addLocation(LocationSettings{Location: "locA", AllowDuplicateContact: true})
+	r.s.mu.Unlock()
 	if status, _, _ = r.do("POST", "/contacts/", `{"locationId":"locA","email":"a@b.co"}`); status != 201 {
 		t.Fatalf("duplicates allowed: %d", status)
 	}

@@ -28,11 +28,10 @@ const (
 
 // catalogue is what the registry held at one moment. It is immutable.
 type catalogue struct {
-	at            time.Time
-	byType        map[string]entry
-	byFingerprint map[[32]byte]entry
-	versions      map[string][]int32 // ids by full name
-	strays        []Stray
+	at       time.Time
+	byType   map[string]entry
+	versions map[string][]int32 // ids by full name
+	strays   []Stray
 }
 
 type entry struct {
@@ -56,25 +55,9 @@ func subjectsOf(fullName string) []string {
 // record only if there is none such. Of a record of the embedded catalogue it is the latest version that has all that the catalogue says, if there is one. A new type is seen within seconds, a new version within a minute. The error is ErrUnknown or
 // ErrUnavailable.
 func (c *Client) ByType(ctx context.Context, eventType string) (int32, *avro.Schema, error) {
-	found, err := c.find(ctx, func(cat *catalogue) (entry, bool) {
-		e, ok := cat.byType[eventType]
-		return e, ok
-	})
+	found, err := c.find(ctx, eventType)
 	if err != nil {
 		return 0, nil, fmt.Errorf("event type %.100q: %w", eventType, err)
-	}
-	return found.id, found.schema, nil
-}
-
-// ByFingerprint returns id and schema of any version with that SHA-256 of its canonical text. The error is ErrUnknown
-// or ErrUnavailable.
-func (c *Client) ByFingerprint(ctx context.Context, fingerprint [32]byte) (int32, *avro.Schema, error) {
-	found, err := c.find(ctx, func(cat *catalogue) (entry, bool) {
-		e, ok := cat.byFingerprint[fingerprint]
-		return e, ok
-	})
-	if err != nil {
-		return 0, nil, fmt.Errorf("schema fingerprint %x: %w", fingerprint[:8], err)
 	}
 	return found.id, found.schema, nil
 }
@@ -107,13 +90,13 @@ func (c *Client) Types(ctx context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(cat.byType)), nil
 }
 
-// find looks into the list; when it is not there, into one that is at most missAfter old.
-func (c *Client) find(ctx context.Context, get func(*catalogue) (entry, bool)) (entry, error) {
+// find looks an event type up in the list; when it is not there, into one that is at most missAfter old.
+func (c *Client) find(ctx context.Context, eventType string) (entry, error) {
 	var err error
 	for _, age := range []time.Duration{freshFor, missAfter} {
 		var cat *catalogue
 		if cat, err = c.current(ctx, age); cat != nil {
-			if e, ok := get(cat); ok {
+			if e, ok := cat.byType[eventType]; ok {
 				return e, nil
 			}
 		}
@@ -156,7 +139,7 @@ func (c *Client) list(ctx context.Context) (*catalogue, error) {
 		return nil, err
 	}
 	c.nextTry = time.Time{}
-	cat := &catalogue{at: at, byType: map[string]entry{}, byFingerprint: map[[32]byte]entry{}, versions: map[string][]int32{}, strays: strays(found)}
+	cat := &catalogue{at: at, byType: map[string]entry{}, versions: map[string][]int32{}, strays: strays(found)}
 	for _, s := range found {
 		id := int32(s.ID)
 		schema, ok := c.byID[id]
@@ -169,9 +152,6 @@ func (c *Client) list(ctx context.Context) (*catalogue, error) {
 		}
 		cat.versions[schema.FullName()] = append(cat.versions[schema.FullName()], id)
 		e := entry{id: id, version: s.Version, schema: schema}
-		if _, ok := cat.byFingerprint[schema.Fingerprint()]; !ok {
-			cat.byFingerprint[schema.Fingerprint()] = e
-		}
 		name := cmp.Or(schema.EventType(), schema.ImpliedType())
 		if earlier, ok := cat.byType[name]; name != "" && (!ok || compare(e, earlier) > 0) {
 			cat.byType[name] = e

@@ -124,9 +124,6 @@ func TestPush_RegistersTheCatalogueOnceUnderBothSubjects(t *testing.T) {
 		if err != nil || byID.Fingerprint() != s.Fingerprint() || s.EventType() != name {
 			t.Errorf("%s: id %d is %v (%v)", name, id, byID, err)
 		}
-		if found, _, err := c.ByFingerprint(ctx, s.Fingerprint()); err != nil || found != id {
-			t.Errorf("%s by fingerprint: id %d (%v), want %d", name, found, err, id)
-		}
 	}
 }
 

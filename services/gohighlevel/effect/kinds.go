@@ -12,10 +12,9 @@ const Adapter = "gohighlevel"
 // Class says what a second send of the same effect would do.
 type Class string
 
-// The classes. No kind is Guarded yet.
+// The classes.
 const (
 	Repeatable Class = "repeatable" // the same end state; may fire the vendor's workflows again
-	Guarded    Class = "guarded"    // the vendor refuses a second one
 	Once       Class = "once"       // a person sees it twice: never sent again after a lost answer
 )
 
@@ -124,7 +123,6 @@ const (
 	CodeRedirected     = "redirected"
 	CodeVersion        = "version_refused"
 	CodeNotFound       = "not_found"
-	CodeBaseURL        = "base_url_refused"
 	CodeUnknownKind    = "unknown_kind"
 	CodeResolved       = "resolved_by_operator"
 )

@@ -58,6 +58,8 @@ type Env struct {
 	Tenant   string        // whom the session is about: Pool refuses one that is not there; "" is nobody, or one that need not exist
 
 	pool        *pgxpool.Pool
+	admin       *admin.Client
+	publisher   *control.Publisher
 	tenantKnown bool
 	asked       map[string]error // whether anybody listens, by setting
 	closers     []func()
@@ -68,7 +70,7 @@ func (v *Env) Close() {
 	for i := len(v.closers) - 1; i >= 0; i-- {
 		v.closers[i]()
 	}
-	v.closers, v.pool = nil, nil
+	v.closers, v.pool, v.admin, v.publisher = nil, nil, nil, nil
 }
 
 // OnClose adds what Close does, last first.
@@ -109,8 +111,11 @@ func (v *Env) Kafka() (kafka.Config, error) {
 	return cfg, v.listening("Kafka", EnvBrokers, kafkaAddresses(cfg.Brokers))
 }
 
-// Admin connects to Kafka.
+// Admin is the session's one client of Kafka's administration; the first call opens it.
 func (v *Env) Admin() (*admin.Client, error) {
+	if v.admin != nil {
+		return v.admin, nil
+	}
 	cfg, err := v.Kafka()
 	if err != nil {
 		return nil, err
@@ -119,6 +124,7 @@ func (v *Env) Admin() (*admin.Client, error) {
 	if err != nil {
 		return nil, Fail("connect to Kafka", err)
 	}
+	v.admin = a
 	v.OnClose(a.Close)
 	return a, nil
 }
@@ -176,8 +182,11 @@ func (v *Env) Keys() (*event.Keyring, error) {
 	return keys, nil
 }
 
-// Publisher signs and publishes the engine's own events.
+// Publisher signs and publishes the engine's own events. A session has one; the first call makes it.
 func (v *Env) Publisher() (*control.Publisher, error) {
+	if v.publisher != nil {
+		return v.publisher, nil
+	}
 	keys, err := v.Keys()
 	if err != nil {
 		return nil, err
@@ -195,5 +204,6 @@ func (v *Env) Publisher() (*control.Publisher, error) {
 		return nil, Fail("connect to Kafka", err)
 	}
 	v.OnClose(producer.Close)
-	return control.New(producer, keys, reg), nil
+	v.publisher = control.New(producer, keys, reg)
+	return v.publisher, nil
 }

@@ -130,7 +130,7 @@ func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []archi
 				report.Aside += n
 			}
 		}
-		_, err = tx.Exec(ctx, `UPDATE neuronx.reseeds SET state = 'rows' WHERE topic_id = $1`, uuid.UUID(r.ids[kafka.TopicEvents]))
+		_, err = tx.Exec(ctx, `UPDATE neuronx.reseeds SET state = $2 WHERE topic_id = $1`, uuid.UUID(r.ids[kafka.TopicEvents]), stateRows)
 		return err
 	})
 }

@@ -35,7 +35,7 @@ func Lint(files []schemas.File) (rows []Problem, bad int) {
 }
 
 // Push registers schemas, or without execute says what it would do. changes has what is known of each file also when err is not nil, and is nil when
-// the registry was not asked; todo counts those that are, or would be, registered. One schema that is refused means that none is registered.
+// the registry was not asked; todo counts the subjects that are, or would be, registered under. One schema that is refused means that none is registered.
 func Push(ctx context.Context, env *operate.Env, files []schemas.File, execute bool) (changes []registry.Change, todo int, err error) {
 	reg, err := env.Registry()
 	if err != nil {
@@ -44,11 +44,11 @@ func Push(ctx context.Context, env *operate.Env, files []schemas.File, execute b
 	if changes, err = reg.Push(ctx, files, execute); changes == nil {
 		changes = []registry.Change{}
 	}
-	refused := 0
+	refused := map[string]bool{} // files: a schema has two subjects, and may break several rules
 	for _, ch := range changes {
 		switch ch.Action {
 		case registry.ActionRefused:
-			refused++
+			refused[ch.Path] = true
 		case registry.ActionRegister:
 			todo++
 		}
@@ -56,10 +56,10 @@ func Push(ctx context.Context, env *operate.Env, files []schemas.File, execute b
 	switch {
 	case errors.Is(err, registry.ErrUnavailable):
 		err = operate.Fail("push schemas", err).Hint("is the registry running at %s?", env.Value(operate.EnvRegistry))
-	case err != nil && refused == 0:
+	case err != nil && len(refused) == 0:
 		err = operate.Fail("push schemas", err)
-	case refused > 0:
-		err = (&operate.Error{Kind: operate.KindFailed, What: operate.Plural(refused, "schema") + " refused; nothing was registered", Code: event.CodeIncompatibleSchema}).
+	case len(refused) > 0:
+		err = (&operate.Error{Kind: operate.KindFailed, What: operate.Plural(len(refused), "schema") + " refused; nothing was registered", Code: event.CodeIncompatibleSchema}).
 			Hint("within a major version a schema must read all earlier ones and be read by them; a breaking change is a new major version")
 	}
 	return changes, todo, err

@@ -61,7 +61,14 @@ func (x *examination) checkRegistry(ctx context.Context) Finding {
 	case len(strays) > 0:
 		return straysFinding(strays)
 	case len(changes) > 0:
-		return Finding{Result: Warn, Detail: fmt.Sprintf("%d types; %s of this version not pushed", len(types), operate.Plural(len(changes), "schema")), Next: "neuronx provision --execute"}
+		return Finding{Result: Warn, Detail: fmt.Sprintf("%d types; schemas of this version not pushed to %s", len(types), operate.Plural(len(changes), "subject")), Next: "neuronx provision --execute"}
+	}
+	loose, err := reg.Loose(ctx)
+	switch {
+	case err != nil:
+		return fail(err, "")
+	case len(loose) > 0:
+		return looseFinding(loose)
 	}
 	return Finding{Result: OK, Detail: fmt.Sprintf("%d types", len(types))}
 }
@@ -74,6 +81,19 @@ func straysFinding(strays []registry.Stray) Finding {
 		detail += fmt.Sprintf("; %s more", operate.Plural(len(strays)-1, "subject"))
 	}
 	return Finding{Result: Failed, Detail: detail, Next: "delete that version at the registry, and set the subject's compatibility to FULL_TRANSITIVE"}
+}
+
+// looseFinding names the first subject that is not held to FULL_TRANSITIVE, and says how many more there are.
+func looseFinding(loose []registry.Loose) Finding {
+	l := loose[0]
+	detail := fmt.Sprintf("%s: its compatibility is %s: the registry accepts versions that consumers or earlier producers do not fit", l.Subject, l.Level)
+	if l.Level == "" {
+		detail = l.Subject + ": the registry does not say which compatibility it demands"
+	}
+	if len(loose) > 1 {
+		detail += fmt.Sprintf("; %s more", operate.Plural(len(loose)-1, "subject"))
+	}
+	return Finding{Result: Warn, Detail: detail, Next: `set it to FULL_TRANSITIVE: PUT /config/` + l.Subject + ` {"compatibility":"FULL_TRANSITIVE"} at the registry`}
 }
 
 func (x *examination) checkPostgres(ctx context.Context) Finding {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/app"
-	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/hanging"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/neuronx/operate"
@@ -91,15 +90,10 @@ type Hanging struct {
 
 // EndHanging finds hanging transactions on the engine's topics and on its groups' offsets; with execute it ends each as its coordinator had decided.
 func EndHanging(ctx context.Context, env *operate.Env, execute bool) (Hanging, error) {
-	cfg, err := env.Kafka()
+	adm, err := env.Admin()
 	if err != nil {
 		return Hanging{}, err
 	}
-	adm, err := admin.New(cfg)
-	if err != nil {
-		return Hanging{}, operate.Fail("open Kafka", err)
-	}
-	defer adm.Close()
 	found, looked, err := operate.HangingTxns(ctx, adm)
 	if err != nil {
 		return Hanging{}, operate.Fail("look for hanging transactions", err).Hint("it needs Read on the topics and Describe on the transactional ids")
