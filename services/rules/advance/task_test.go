@@ -149,7 +149,7 @@ func TestWait_MovesToLocalTimeAndOpeningHours(t *testing.T) {
 func TestCommand_GetsWhatTheEngineAnswersFor(t *testing.T) {
 	r := newRig(t, program(sms("hi"))).start()
 	out := r.outs[0]
-	data, err := schemas[out.Type].Avro.Decode(out.Value[5:])
+	data, err := testSchemas[out.Type].Avro.Decode(out.Value[5:])
 	if err != nil {
 		t.Fatal(err)
 	}
