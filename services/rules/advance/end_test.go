@@ -171,6 +171,52 @@ func TestSuspended_RemembersWhatComesAndRunsNothing(t *testing.T) {
 	}
 	r.hear("lead.booked", nil)
 	r.is(Completed, "booked", "a")
+
+	r = newRig(t, program(callTask("c", nil)))
+	r.p.Finally = []*flow.Task{note("finally")}
+	r.p.Link()
+	r.cut = true
+	r.start().verb(Suspend, "")
+	r.outcome("crm.task.add.succeeded", nil)
+	r.is(Suspended, "", "c")
+	r.verb(Resume, "")
+	r.is(Completed, "end", "c finally")
+}
+
+func TestErased_DerivesAndKeepsNothing(t *testing.T) {
+	undoable := task("a", &flow.Emit{Type: "note.made", Data: set(`text: "a"`), Undo: []*flow.Emit{{Type: "note.made", Data: set("text: vars.name")}}})
+	r := newRig(t, program(undoable, waiting("w")))
+	r.p.Start.Set = set("name: data.first_name", "lead: data.lead_id")
+	r.p.Finally = []*flow.Task{note("finally")}
+	r.p.Link()
+	r.start("Annabel")
+	res := r.verb(Erased, "")
+	r.is(Cancelled, "erased", "a")
+	state, personal, err := r.in.Encode()
+	if err != nil || len(personal) > 0 || len(r.in.Vars) > 0 || len(res.Disarm) != 2 || strings.Contains(string(state), "Annabel") {
+		t.Errorf("%s %s %v", state, personal, err)
+	}
+}
+
+func TestFinally_NeitherWaitsNorReachesAPerson(t *testing.T) {
+	for name, c := range map[string]struct {
+		task *flow.Task
+		want string
+	}{
+		"wait":    {waiting("w"), "a"},
+		"message": {sms("m"), "a"},
+		"call":    {callTask("c", nil), "a"},
+		"listen":  {task("l", &flow.Listen{To: flow.One, Matches: []flow.Match{{On: []string{"lead.booked"}}}}), "a"},
+		"retry":   {task("t", &flow.Try{Tasks: []*flow.Task{failing("x")}, Retry: &flow.Retry{Attempts: 3, Delay: *minutes(5)}, Catch: []*flow.Task{note("c")}}), "a c b"},
+	} {
+		r := newRig(t, program(note("a")))
+		r.p.Finally = []*flow.Task{c.task, note("b")}
+		r.p.Link()
+		r.start()
+		if r.is(Completed, "end", c.want); len(r.last.Failures) == 0 || len(r.in.Tokens)+len(r.in.timers()) > 0 {
+			t.Errorf("%s: %+v", name, r.last.Failures)
+		}
+	}
 }
 
 func TestDeadline_EndsTheInstance(t *testing.T) {

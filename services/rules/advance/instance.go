@@ -109,6 +109,13 @@ type Token struct {
 	Reserved int64     `json:"reserved,omitzero"` // slot of the pace that a deferred command has
 	Frames   []*Frame  `json:"frames,omitzero"`
 	Incident *Incident `json:"incident,omitzero"`
+	Next     *Next     `json:"next,omitzero"` // the task is done; where it goes on was left until the instance is no longer held
+}
+
+// Next is where a token goes on after its task.
+type Next struct {
+	End  bool   `json:"end,omitzero"`
+	Task string `json:"task,omitzero"`
 }
 
 // Frame is a for or a try that a token is in.
@@ -172,7 +179,7 @@ func (in Instance) clone() Instance {
 	in.Tokens = slices.Clone(in.Tokens)
 	for i, t := range in.Tokens {
 		c := *t
-		c.Timer, c.Incident, c.Heard, c.Frames = copied(t.Timer), copied(t.Incident), slices.Clone(t.Heard), slices.Clone(t.Frames)
+		c.Timer, c.Incident, c.Heard, c.Frames, c.Next = copied(t.Timer), copied(t.Incident), slices.Clone(t.Heard), slices.Clone(t.Frames), copied(t.Next)
 		for j, f := range c.Frames {
 			c.Frames[j] = copied(f)
 		}
