@@ -263,7 +263,7 @@ func TestTimer_ThatIsStaleOrEarlyChangesNothing(t *testing.T) {
 func TestHops_AreThoseOfTheStartUntilATimerResumes(t *testing.T) {
 	r := newRig(t, program(note("a"), callTask("c", nil), callTask("d", nil), waiting("w"), note("b")))
 	on := r.event("lead.created", map[string]any{"lead_id": "7"})
-	on.Event.Hops = 4
+	on.Event.Hops, on.Event.Path = 4, []string{"a.b<r@1", "a.b<r@1", "a.b<r@1", "a.b<r@1"}
 	trigger, _, _, _, err := Match(t.Context(), r.p, on, r.env)
 	if err != nil {
 		t.Fatal(err)
@@ -271,6 +271,9 @@ func TestHops_AreThoseOfTheStartUntilATimerResumes(t *testing.T) {
 	r.in = Enrol(r.p, trigger, on, Population{}, r.env.Calendars).Instance
 	on.Kind = Start
 	r.give(on)
+	if e := Envelope(r.in, on.Event, r.outs[0]); len(e.Path) != 5 || e.Hops != 5 {
+		t.Errorf("%+v", e)
+	}
 	r.outcome("crm.task.add.succeeded", nil)
 	r.outcome("crm.task.add.succeeded", nil)
 	r.next()
@@ -280,6 +283,10 @@ func TestHops_AreThoseOfTheStartUntilATimerResumes(t *testing.T) {
 	}
 	if hops != "5 5 5 1 " || !r.in.Resumed {
 		t.Error(hops)
+	}
+	e := Envelope(r.in, r.event("timer.fired", nil).Event, r.outs[3])
+	if err := e.CheckAttributes(); err != nil || len(e.Path) != 1 || e.Path[0] != "note.made<w@0" || e.CorrelationID != "e1" || e.CausationID != "e5" || e.ID != r.outs[3].ID {
+		t.Errorf("%v %+v", err, e)
 	}
 }
 

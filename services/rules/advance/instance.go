@@ -68,6 +68,7 @@ type Instance struct {
 	Suspended  bool             `json:"suspended,omitzero"`
 	Held       *Incident        `json:"held,omitzero"`    // an until that can't be evaluated: no token runs
 	Hops       int              `json:"hops,omitzero"`    // of its events: those of its start + 1, and 1 after its first timer
+	Path       []string         `json:"path,omitzero"`    // of its start, until its first timer: how that was derived
 	Resumed    bool             `json:"resumed,omitzero"` // a timer has resumed it
 	Activation int64            `json:"activation,omitzero"`
 	Steps      int64            `json:"steps,omitzero"`
