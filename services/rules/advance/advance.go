@@ -47,7 +47,7 @@ type Env struct {
 	Schemas   Schemas // of what is emitted, heard and started by
 	Calendars reach.Calendars
 	Policy    *flow.Policy
-	Contact   reach.Contact                // of the instance's lead
+	Contact   reach.Contact                // of the instance's lead, by id also if nothing is known of it
 	Pace      map[string]reach.Slot        // by channel
 	Pools     map[string]Pool              // that the workflow assigns from
 	Lookups   func(map[string]any)         // adds what expressions see of lookups and calendars to their variables; nil: nothing
@@ -181,7 +181,10 @@ func (m *machine) take() (string, error) {
 		return m.fire()
 	case Heard:
 		return m.hear()
-	case Cancel, Replaced, Merged, Erased:
+	case Erased:
+		m.erase()
+		return "", nil
+	case Cancel, Replaced, Merged:
 		return "", m.end(Cancelled, string(m.on.Kind), nil)
 	case Suspend:
 		if m.in.Suspended {

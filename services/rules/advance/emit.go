@@ -85,8 +85,7 @@ func (m *machine) derive(d derivation) (answer, error) {
 		return answer{}, over("%s: the data has %d bytes, more than %d", where, len(body), maxBody)
 	}
 	ans.out.Value = event.Frame(schema.ID, body)
-	envelope := event.Event{TenantID: m.in.Tenant, ID: ans.out.ID, Source: Source, Type: e.Type, Subject: ans.out.Subject, Time: m.on.Event.RecordedTime, Value: ans.out.Value}
-	if envelope.CheckAttributes() != nil {
+	if envelope := Envelope(m.in, m.on.Event, ans.out); envelope.CheckAttributes() != nil {
 		return answer{}, &fault{code: errData, detail: where + ": the subject is not one: empty, too long, or with control characters", varies: e.Subject == nil || varies(e.Subject)}
 	}
 	if err := m.pay(ruleset.OutputCost + uint64(len(body))/bytesPerUnit); err != nil {
@@ -98,9 +97,6 @@ func (m *machine) derive(d derivation) (answer, error) {
 	}
 	return ans, nil
 }
-
-// Source is the ce_source of what workflows derive.
-const Source = "/neuronx/workflows"
 
 // ask puts a command that reaches a person before the contact policy. The channel is that of its data, by the field that the schema names.
 func (m *machine) ask(d derivation, ans answer, data map[string]any, field string) (answer, error) {

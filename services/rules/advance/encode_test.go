@@ -89,3 +89,28 @@ func BenchmarkAdvance(b *testing.B) {
 		}
 	}
 }
+
+// What a build stored, later builds read: a change of these texts needs a new version of the form, and Decode must go on reading this one.
+func TestEncode_WritesTheFormThatIsStored(t *testing.T) {
+	const state = `{"v":1,"instance":{"id":"i","tenant":"t1","workflow":"w","key":"7","subject":"lead/7","contact":"7","zone":"UTC","origin":"live","correlation":"e0","trigger":"lead.created",` +
+		`"bundle":4,"number":2,"started":"2026-03-02T12:00:00Z","sequence":5,"status":"incident","suspended":true,"held":{"id":"h","task":"until/u","code":"data","detail":"d","attempt":1},"hops":1,"path":["a.b\u003cr@1"],` +
+		`"resumed":true,"activation":3,"steps":9,"last_token":2,"deadline":{"id":"d","task":"limit","due":"2027-04-06T12:00:00Z","armed":5},"tokens":[{"id":1,"task":"f","visit":1,"rest":"fork","frames":[{"task":"l","index":1,` +
+		`"values":[2.0,{"$decimal":"1.50"}]},{"task":"t","attempts":2,"caught":{"type":"raised/x"},"personal":true},{"task":"p","personal":true}]},{"id":2,"parent":1,"task":"f/c","visit":3,"rest":"call","timer":{"id":"x","token":2,"task":"f/c",` +
+		`"due":"2026-03-02T13:00:00Z","armed":6},"command":"c","heard":[0,2],"reserved":77,"incident":{"id":"n","task":"f/c","code":"timeout"},"next":{"task":"z"}}],"visits":{"f":1,"f/c":3},"slots":[{"task":"q","match":1,"filled":true,` +
+		`"set":{"a":null},"personal":["b"]},{"task":"q","failed":{"type":"data"}}],"undo":[{"task":"e","visit":1,"command":"c","personal":true}],"vars":{"at":{"$time":"2026-03-02T12:00:00Z"},"n":1}}}`
+	const personal = `{"vars":{"name":"Ann"},"loops":{"1/2":["Ann","Bob"]},"errors":{"1/1":{"type":"raised/x","detail":"Ann"}},"slots":{"0":{"b":"Ann"}},"undo":{"0":{"n":"Ann"}}}`
+	in, err := Decode([]byte(state), []byte(personal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b, err := in.Encode()
+	if err != nil || string(a) != state || string(b) != personal {
+		t.Errorf("%v\n%s\n%s", err, a, b)
+	}
+	if in.Personal["name"] != "Ann" || in.Tokens[0].Frames[2].Values[1] != "Bob" || in.Tokens[0].Frames[1].Caught.Detail != "Ann" || in.Slots[0].Set["b"] != "Ann" || in.Undo[0].Locals["n"] != "Ann" {
+		t.Errorf("%+v: personal values did not come back to their places", in)
+	}
+	if alone, err := Decode([]byte(state), nil); err != nil || len(alone.Personal) > 0 {
+		t.Errorf("%v %v: an instance can't be read without what was erased", alone.Personal, err)
+	}
+}

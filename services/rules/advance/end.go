@@ -41,6 +41,13 @@ func (m *machine) end(status Status, outcome string, do []*flow.Task) error {
 	return m.tail(m.p.Finally)
 }
 
+// erase ends the instance of a person who is to be forgotten. Nothing is derived about them any more, also no compensation, and no value stays.
+func (m *machine) erase() {
+	m.in.Status, m.in.Outcome = Cancelled, string(Erased)
+	m.in.Tokens, m.in.Deadline, m.in.Slots, m.in.Undo, m.in.Held, m.in.Suspended = nil, nil, nil, nil, nil, false
+	m.in.Vars, m.in.Personal, m.vars = nil, nil, nil
+}
+
 // tail runs a list of tasks to its end.
 func (m *machine) tail(list []*flow.Task) error {
 	if len(list) == 0 {

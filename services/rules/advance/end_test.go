@@ -171,6 +171,52 @@ func TestSuspended_RemembersWhatComesAndRunsNothing(t *testing.T) {
 	}
 	r.hear("lead.booked", nil)
 	r.is(Completed, "booked", "a")
+
+	r = newRig(t, program(callTask("c", nil)))
+	r.p.Finally = []*flow.Task{note("finally")}
+	r.p.Link()
+	r.cut = true
+	r.start().verb(Suspend, "")
+	r.outcome("crm.task.add.succeeded", nil)
+	r.is(Suspended, "", "c")
+	r.verb(Resume, "")
+	r.is(Completed, "end", "c finally")
+}
+
+func TestErased_DerivesAndKeepsNothing(t *testing.T) {
+	undoable := task("a", &flow.Emit{Type: "note.made", Data: set(`text: "a"`), Undo: []*flow.Emit{{Type: "note.made", Data: set("text: vars.name")}}})
+	r := newRig(t, program(undoable, waiting("w")))
+	r.p.Start.Set = set("name: data.first_name", "lead: data.lead_id")
+	r.p.Finally = []*flow.Task{note("finally")}
+	r.p.Link()
+	r.start("Annabel")
+	res := r.verb(Erased, "")
+	r.is(Cancelled, "erased", "a")
+	state, personal, err := r.in.Encode()
+	if err != nil || len(personal) > 0 || len(r.in.Vars) > 0 || len(res.Disarm) != 2 || strings.Contains(string(state), "Annabel") {
+		t.Errorf("%s %s %v", state, personal, err)
+	}
+}
+
+func TestFinally_NeitherWaitsNorReachesAPerson(t *testing.T) {
+	for name, c := range map[string]struct {
+		task *flow.Task
+		want string
+	}{
+		"wait":    {waiting("w"), "a"},
+		"message": {sms("m"), "a"},
+		"call":    {callTask("c", nil), "a"},
+		"listen":  {task("l", &flow.Listen{To: flow.One, Matches: []flow.Match{{On: []string{"lead.booked"}}}}), "a"},
+		"retry":   {task("t", &flow.Try{Tasks: []*flow.Task{failing("x")}, Retry: &flow.Retry{Attempts: 3, Delay: *minutes(5)}, Catch: []*flow.Task{note("c")}}), "a c b"},
+	} {
+		r := newRig(t, program(note("a")))
+		r.p.Finally = []*flow.Task{c.task, note("b")}
+		r.p.Link()
+		r.start()
+		if r.is(Completed, "end", c.want); len(r.last.Failures) == 0 || len(r.in.Tokens)+len(r.in.timers()) > 0 {
+			t.Errorf("%s: %+v", name, r.last.Failures)
+		}
+	}
 }
 
 func TestDeadline_EndsTheInstance(t *testing.T) {
@@ -217,7 +263,7 @@ func TestTimer_ThatIsStaleOrEarlyChangesNothing(t *testing.T) {
 func TestHops_AreThoseOfTheStartUntilATimerResumes(t *testing.T) {
 	r := newRig(t, program(note("a"), callTask("c", nil), callTask("d", nil), waiting("w"), note("b")))
 	on := r.event("lead.created", map[string]any{"lead_id": "7"})
-	on.Event.Hops = 4
+	on.Event.Hops, on.Event.Path = 4, []string{"a.b<r@1", "a.b<r@1", "a.b<r@1", "a.b<r@1"}
 	trigger, _, _, _, err := Match(t.Context(), r.p, on, r.env)
 	if err != nil {
 		t.Fatal(err)
@@ -225,6 +271,9 @@ func TestHops_AreThoseOfTheStartUntilATimerResumes(t *testing.T) {
 	r.in = Enrol(r.p, trigger, on, Population{}, r.env.Calendars).Instance
 	on.Kind = Start
 	r.give(on)
+	if e := Envelope(r.in, on.Event, r.outs[0]); len(e.Path) != 5 || e.Hops != 5 {
+		t.Errorf("%+v", e)
+	}
 	r.outcome("crm.task.add.succeeded", nil)
 	r.outcome("crm.task.add.succeeded", nil)
 	r.next()
@@ -234,6 +283,10 @@ func TestHops_AreThoseOfTheStartUntilATimerResumes(t *testing.T) {
 	}
 	if hops != "5 5 5 1 " || !r.in.Resumed {
 		t.Error(hops)
+	}
+	e := Envelope(r.in, r.event("timer.fired", nil).Event, r.outs[3])
+	if err := e.CheckAttributes(); err != nil || len(e.Path) != 1 || e.Path[0] != "note.made<w@0" || e.CorrelationID != "e1" || e.CausationID != "e5" || e.ID != r.outs[3].ID {
+		t.Errorf("%v %+v", err, e)
 	}
 }
 

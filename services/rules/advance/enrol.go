@@ -201,7 +201,7 @@ func Enrol(p *flow.Program, t Trigger, on Stimulus, pop Population, cals reach.C
 	return Enrolment{Started: true, Replaced: replaced, Instance: Instance{
 		ID:     event.DerivedID(ev.TenantID, "workflow", p.Name, t.Key, ev.ID, strconv.FormatInt(number, 10)),
 		Tenant: ev.TenantID, Workflow: p.Name, Key: t.Key, Subject: ev.Subject, Contact: t.Contact, Zone: t.Zone, Origin: ev.EffectiveOrigin(),
-		Correlation: correlation, Trigger: ev.Type, Number: number, Started: now, Sequence: ev.Sequence, Hops: ev.Hops + 1, Status: Waiting,
+		Correlation: correlation, Trigger: ev.Type, Number: number, Started: now, Sequence: ev.Sequence, Hops: ev.Hops + 1, Path: slices.Clone(ev.Path), Status: Waiting,
 		Vars: t.Vars, Personal: t.Private,
 	}}
 }

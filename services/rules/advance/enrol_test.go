@@ -49,7 +49,7 @@ func TestMatch_IsAboutTheTriggerAlone(t *testing.T) {
 
 func TestMatch_KeepsPersonalValuesApart(t *testing.T) {
 	r := newRig(t, program(task("s", &flow.Set{Vars: set("greeting: \"Hi \" + vars.name")}), task("w", &flow.Wait{For: minutes(60)}),
-		task("f", &flow.For{Each: "n", In: x("[vars.greeting]"), Tasks: []*flow.Task{task("e", &flow.Emit{Type: "note.made", Data: set("text: n"), Undo: []*flow.Emit{{Type: "note.made", Data: set("text: n")}}}), task("v", &flow.Wait{For: minutes(60)})}})))
+		task("f", &flow.For{Each: "n", In: x("[vars.greeting, vars.greeting]"), Tasks: []*flow.Task{task("k", &flow.Set{Vars: set("kept: n")}), task("e", &flow.Emit{Type: "note.made", Data: set("text: n"), Undo: []*flow.Emit{{Type: "note.made", Data: set("text: n")}}}), task("v", &flow.Wait{For: minutes(60)})}})))
 	r.p.Start.Set = set("name: data.first_name", "lead: data.lead_id")
 	r.p.Start.Zone = x(`"Mars/Base"`)
 	r.cut = true
@@ -71,6 +71,9 @@ func TestMatch_KeepsPersonalValuesApart(t *testing.T) {
 	if r.in.Vars["lead"] != "7" || r.in.Personal["greeting"] != "Hi Annabel" {
 		t.Errorf("%v %v", r.in.Vars, r.in.Personal)
 	}
+	r.next()
+	r.next()
+	r.is(Completed, "end", "Hi Annabel Hi Annabel")
 	if d := r.told[0].Decisions; len(d) != 1 || d[0].Value != "unknown" {
 		t.Errorf("a zone that is none is not told: %+v", d)
 	}

@@ -146,14 +146,19 @@ func (m *machine) catch(t *Token, try *flow.Task, depth int, task *flow.Task, f 
 	t.Frames = t.Frames[:depth+1]
 	frame, s := t.Frames[depth], try.Step.(*flow.Try)
 	if s.Retry != nil && frame.Attempts < s.Retry.Attempts {
-		frame.Attempts++
-		due := m.delay(s.Retry, frame.Attempts)
-		if due.Sub(m.now) < ShortestTimer {
+		due := m.delay(s.Retry, frame.Attempts+1)
+		atOnce := due.Sub(m.now) < ShortestTimer
+		if atOnce || !m.ending { // what runs at the end does not wait
+			frame.Attempts++
+		}
+		if atOnce {
 			return m.enter(t, try, s.Tasks)
 		}
-		t.Task, t.Rest = try.Path, AtRetry
-		t.Timer = m.timer(t.ID, try.Path, m.in.Visits[try.Path], due)
-		return nil
+		if !m.ending {
+			t.Task, t.Rest = try.Path, AtRetry
+			t.Timer = m.timer(t.ID, try.Path, m.in.Visits[try.Path], due)
+			return nil
+		}
 	}
 	frame.Caught, frame.Personal = &Error{Type: f.code, Detail: cut(f.detail), Task: task.Path}, f.personal
 	return m.enter(t, try, s.Catch)

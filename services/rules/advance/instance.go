@@ -68,6 +68,7 @@ type Instance struct {
 	Suspended  bool             `json:"suspended,omitzero"`
 	Held       *Incident        `json:"held,omitzero"`    // an until that can't be evaluated: no token runs
 	Hops       int              `json:"hops,omitzero"`    // of its events: those of its start + 1, and 1 after its first timer
+	Path       []string         `json:"path,omitzero"`    // of its start, until its first timer: how that was derived
 	Resumed    bool             `json:"resumed,omitzero"` // a timer has resumed it
 	Activation int64            `json:"activation,omitzero"`
 	Steps      int64            `json:"steps,omitzero"`
@@ -109,6 +110,13 @@ type Token struct {
 	Reserved int64     `json:"reserved,omitzero"` // slot of the pace that a deferred command has
 	Frames   []*Frame  `json:"frames,omitzero"`
 	Incident *Incident `json:"incident,omitzero"`
+	Next     *Next     `json:"next,omitzero"` // the task is done; where it goes on was left until the instance is no longer held
+}
+
+// Next is where a token goes on after its task.
+type Next struct {
+	End  bool   `json:"end,omitzero"`
+	Task string `json:"task,omitzero"`
 }
 
 // Frame is a for or a try that a token is in.
@@ -172,7 +180,7 @@ func (in Instance) clone() Instance {
 	in.Tokens = slices.Clone(in.Tokens)
 	for i, t := range in.Tokens {
 		c := *t
-		c.Timer, c.Incident, c.Heard, c.Frames = copied(t.Timer), copied(t.Incident), slices.Clone(t.Heard), slices.Clone(t.Frames)
+		c.Timer, c.Incident, c.Heard, c.Frames, c.Next = copied(t.Timer), copied(t.Incident), slices.Clone(t.Heard), slices.Clone(t.Frames), copied(t.Next)
 		for j, f := range c.Frames {
 			c.Frames[j] = copied(f)
 		}

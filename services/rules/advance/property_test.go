@@ -58,7 +58,7 @@ func (g *maker) condition() *flow.Task {
 var (
 	setA    = set("a: has(vars.a) ? vars.a + 1 : 0")
 	setB    = set("b: data.first_name")
-	lists   = []*flow.Task{{If: x("[1, 2, 3]")}, {If: x("[]")}, {If: x("vars.b")}, {If: x("[[1], [2], [3]].map(l, l[0] + 1)")}}
+	lists   = []*flow.Task{{If: x("[1, 2, 3]")}, {If: x("[]")}, {If: x("vars.b")}, {If: x("[vars.b, vars.b]")}, {If: x("[[1], [2], [3]].map(l, l[0] + 1)")}}
 	channel = []*flow.Task{{If: x(`"sms"`)}, {If: x(`"email"`)}, {If: x("vars.a")}}
 	exceptA = x(`["ann"]`)
 	times   = []*flow.Task{{If: x("now + duration('3h')")}, {If: x("now - duration('3h')")}, {If: x("now + duration('10s')")}, {If: x("vars.a")}}

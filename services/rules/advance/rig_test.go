@@ -170,7 +170,7 @@ func catalogue() Schemas {
 	return out
 }
 
-var schemas = catalogue()
+var testSchemas = catalogue()
 
 func granted() reach.Contact {
 	c := reach.Contact{Lead: "7"}
@@ -192,7 +192,7 @@ type rig struct {
 }
 
 func newRig(t testing.TB, p *flow.Program) *rig {
-	return &rig{t: t, p: p, now: began, env: Env{Schemas: schemas, Calendars: days{"office": {9, 17}, "never": {9, 9}}, Contact: granted()}}
+	return &rig{t: t, p: p, now: began, env: Env{Schemas: testSchemas, Calendars: days{"office": {9, 17}, "never": {9, 9}}, Contact: granted()}}
 }
 
 func (r *rig) event(typ string, data map[string]any) Stimulus {
@@ -328,7 +328,7 @@ func (r *rig) bodies() string {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		data, err := schemas[o.Type].Avro.Decode(body)
+		data, err := testSchemas[o.Type].Avro.Decode(body)
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -10,6 +10,10 @@ import (
 
 // step runs the task that a token stands before.
 func (m *machine) step(t *Token, task *flow.Task) error {
+	if next := t.Next; next != nil {
+		t.Next = nil
+		return m.leave(t, task, flow.Then{End: next.End, Task: next.Task})
+	}
 	m.taken++
 	m.in.Steps++
 	if m.taken > MaxActivation || m.in.Steps > MaxSteps && !m.ending {
@@ -105,6 +109,10 @@ func (m *machine) finish(t *Token, task *flow.Task) error {
 // leave goes on after a task. A list that ends gives the turn back to the task that it belongs to.
 func (m *machine) leave(t *Token, task *flow.Task, then flow.Then) error {
 	t.Rest, t.Timer, t.Command, t.Heard, t.Reserved, t.Incident = Ready, nil, "", nil, 0, nil
+	if m.in.held() {
+		t.Task, t.Next = task.Path, &Next{then.End, then.Task} // what follows may be the end, which must not come before somebody resumes it
+		return nil
+	}
 	if then.End {
 		return m.end(Completed, outcomeEnd, nil)
 	}

@@ -149,7 +149,7 @@ func TestWait_MovesToLocalTimeAndOpeningHours(t *testing.T) {
 func TestCommand_GetsWhatTheEngineAnswersFor(t *testing.T) {
 	r := newRig(t, program(sms("hi"))).start()
 	out := r.outs[0]
-	data, err := schemas[out.Type].Avro.Decode(out.Value[5:])
+	data, err := testSchemas[out.Type].Avro.Decode(out.Value[5:])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,5 +232,31 @@ func TestAssign_PicksMembersThatAreOpen(t *testing.T) {
 	p := r.env.Pools["sales"]
 	if p.Claim.Member != "bob" || p.Members[1].Claims != 0 || p.Members[2].Claims != 1 || p.State["cai"] != 0 {
 		t.Errorf("%+v", p)
+	}
+}
+
+func TestCall_NamesWhatBecameOfItsCommand(t *testing.T) {
+	for name, c := range map[string]struct {
+		typ  string
+		data map[string]any
+		code string
+	}{
+		"off":                {"engine.effect.recorded", map[string]any{"mode": "off"}, "command/off"},
+		"unknown":            {"engine.effect.recorded", map[string]any{"mode": "unknown"}, "command/unknown"},
+		"a mode of no kind":  {"engine.effect.recorded", map[string]any{"mode": "later"}, "command/unknown"},
+		"failed":             {"crm.task.add.failed", map[string]any{"code": "invalid"}, "command/invalid"},
+		"failed, no code":    {"crm.task.add.failed", nil, "command/failed"},
+		"another's outcome":  {"crm.task.add.failed", map[string]any{"command_id": "other"}, ""},
+		"an outcome of note": {"crm.note.add.failed", nil, ""},
+	} {
+		r := newRig(t, program(callTask("c", nil))).start()
+		r.outcome(c.typ, c.data)
+		code := ""
+		if in := r.in.Tokens[0].Incident; in != nil {
+			code = in.Code
+		}
+		if code != c.code || code == "" && r.in.Tokens[0].Rest != AtCall {
+			t.Errorf("%s: %q, want %q", name, code, c.code)
+		}
 	}
 }

@@ -160,7 +160,7 @@ func (m *machine) fire() (string, error) {
 	if timer.Due.After(m.now) {
 		m.now = timer.Due
 	}
-	m.fired, m.in.Hops, m.in.Resumed = timer.ID, 1, true
+	m.fired, m.in.Hops, m.in.Path, m.in.Resumed = timer.ID, 1, nil, true
 	if t == nil {
 		if timer.Task == outcomeTimeout && m.p.Timeout != nil && !m.p.Timeout.Cancelled {
 			return "", m.end(Completed, outcomeTimeout, nil)

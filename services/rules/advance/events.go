@@ -5,7 +5,24 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/neuronx/engine/pkg/event"
 )
+
+// Source is the ce_source of what workflows derive.
+const Source = "/neuronx/workflows"
+
+// Envelope gives an output its envelope. Its id says which run of which task it is, and nothing of the cause: a timer that fires again after the end
+// of a log was lost makes the same command, and the ledger carries it out once. Everything else comes from the instance and the cause, so a
+// replay gives the same bytes.
+func Envelope(in Instance, cause event.Recorded, out Output) event.Event {
+	return event.Event{
+		TenantID: in.Tenant, ID: out.ID, Source: Source, Type: out.Type, Subject: out.Subject, Time: cause.RecordedTime.UTC(), ContentType: event.ContentTypeAvro,
+		TraceParent: cause.TraceParent, TraceState: cause.TraceState, CorrelationID: in.Correlation, CausationID: cause.ID,
+		Origin: in.Origin, // what an import started is no more live than the import
+		Hops:   out.Hops, Path: append(slices.Clone(in.Path), out.Type+"<"+in.Workflow+"@"+strconv.FormatInt(in.Bundle, 10)), Value: out.Value,
+	}
+}
 
 // Types of lifecycle events.
 const (
