@@ -75,14 +75,8 @@ func (m *machine) compensate() error {
 			return err
 		}
 		vars := m.base()
-		var locals []string
 		if len(u.Locals) > 0 {
 			vars = merged(vars, u.Locals)
-			if u.Personal {
-				for k := range u.Locals {
-					locals = append(locals, k)
-				}
-			}
 		}
 		for i, e := range undoOf(task) {
 			_, err := m.derive(derivation{task: task, visit: u.Visit, index: "undo" + strconv.Itoa(i), emit: e, vars: vars})
