@@ -114,7 +114,7 @@ func TestAccess_WhatAKafkaUserMayNotSeeOrUseIsSaid(t *testing.T) {
 			_, _ = adm.DeleteACLs(ctx, b)
 			_, _ = adm.AlterUserSCRAMs(ctx, []kadm.DeleteSCRAM{{User: user, Mechanism: kadm.ScramSha512}}, nil)
 		})
-		cluster.Must(t, cluster.Eventually(ctx, 30*time.Second, func(context.Context) error {
+		cluster.Must(t, cluster.Eventually(ctx, time.Minute, func(context.Context) error {
 			found, _ := doctorAs(t, c, user, file)
 			transactions := of(found, "transactions")
 			if !has(transactions, "skipped", "_schemas", kafka.GroupSequencer, kafka.GroupLanding, "__consumer_offsets") || !has(transactions, "ok", "none hangs in ") {

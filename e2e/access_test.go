@@ -31,7 +31,7 @@ func TestAccess_EveryServiceWorksUnderItsOwnRightsAndNoneWritesTheLog(t *testing
 	c := cluster.Start(t, cluster.Options{Ingests: 1, Secure: true})
 	r := &round{t: t, c: c, patience: 3 * time.Minute, tenants: c.Tenants(t, "t", 1, 1)}
 	tenant := r.tenants[0]
-	cluster.Must(t, cluster.Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
+	cluster.Must(t, cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error {
 		return postEvent(ctx, c.HTTPURLs[0], tenant.Key, `{"specversion":"1.0","id":"note-1","source":"/e2e","type":"activity.recorded","subject":"lead/1",
 			"data":{"lead_id":"1","activity_id":"a1","kind":"note","note":"call back"}}`)
 	}))

@@ -115,13 +115,13 @@ func proveImport(t *testing.T, c *cluster.Cluster, age func(context.Context)) {
 
 	age(ctx)
 	post(t, ctx, c, probe, "probe")
-	noError(t, cluster.Eventually(ctx, 30*time.Second, func(ctx context.Context) error { return admittedTwice(ctx, c, probe.ID) }))
+	noError(t, cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error { return admittedTwice(ctx, c, probe.ID) }))
 	expect(t, "the import after the window", runImport(t, ctx, c, dir, key), known)
 	same("the import after the window")
 
 	// The rules are there and work: what happens now does reach the CRM.
 	post(t, ctx, c, load.Tenant{ID: "olist", Key: key}, "live")
-	noError(t, cluster.Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
+	noError(t, cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error {
 		n, err := c.Requests(ctx)
 		if err == nil && n == 0 {
 			err = fmt.Errorf("a live lead has not reached the CRM")

@@ -119,7 +119,7 @@ func (l *loop) look(ctx context.Context) tally {
 
 func (l *loop) wait(ctx context.Context, what string, done func(tally) bool) {
 	l.t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; rest(ctx, 200*time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; rest(ctx, 200*time.Millisecond) {
 		w := l.look(ctx)
 		if done(w) {
 			return

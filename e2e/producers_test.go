@@ -78,7 +78,7 @@ func TestProducers_EveryExamplePublishesOnceThoughItSendsTwice(t *testing.T) {
 		if !slices.Equal(have, want) {
 			t.Errorf("%s: read.leads holds\n%s\nnot\n%s", x.name, strings.Join(have, "\n"), strings.Join(want, "\n"))
 		}
-		noError(t, cluster.Eventually(ctx, 20*time.Second, func(ctx context.Context) error { // the repeats come last
+		noError(t, cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error { // the repeats come last
 			now, err := c.Judged(ctx)
 			if err == nil && now["duplicate"]-before["duplicate"] < repeats {
 				err = fmt.Errorf("%s: %d repeats are dropped of at least %d", x.name, now["duplicate"]-before["duplicate"], repeats)

@@ -234,7 +234,7 @@ func (r *round) sendAgain(ctx context.Context, ops []checker.Op, report reseed.R
 		retried++
 		body := fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/e2e/%s","type":"lead.created","subject":%q,"data":{"lead_id":%q}}`,
 			op.ID, op.Client, op.Subject, strings.TrimPrefix(op.Subject, "lead/"))
-		cluster.Must(r.t, cluster.Eventually(ctx, 20*time.Second, func(ctx context.Context) error { return postEvent(ctx, r.c.HTTPURLs[0], keys[op.Tenant], body) }))
+		cluster.Must(r.t, cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error { return postEvent(ctx, r.c.HTTPURLs[0], keys[op.Tenant], body) }))
 	}
 	for tenant, n := range missing {
 		if n > named[tenant] {

@@ -245,7 +245,7 @@ func (r *round) unread(ctx context.Context, group string) (ids []string, err err
 
 // logged waits until events are in the log.
 func (r *round) logged(ctx context.Context, ids []string) error {
-	return cluster.Eventually(ctx, 20*time.Second, func(ctx context.Context) error {
+	return cluster.Eventually(ctx, time.Minute, func(ctx context.Context) error {
 		log, err := r.c.Log(ctx)
 		if err != nil {
 			return err

@@ -132,7 +132,7 @@ func (c *Cluster) Joined(ctx context.Context, group string, members int) error {
 		return err
 	}
 	defer adm.Close()
-	return Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
+	return Eventually(ctx, time.Minute, func(ctx context.Context) error {
 		g, err := adm.DescribeGroup(ctx, group)
 		if err != nil {
 			return err
