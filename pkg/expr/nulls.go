@@ -46,8 +46,12 @@ type nulls struct {
 }
 
 func (w *nulls) problem(e ast.Expr, format string, args ...any) Problem {
+	return problemAt(w.tree, e, format, args...)
+}
+
+func problemAt(tree *ast.AST, e ast.Expr, format string, args ...any) Problem {
 	p := Problem{Message: fmt.Sprintf(format, args...)}
-	if at := w.tree.SourceInfo().GetStartLocation(e.ID()); at.Line() > 0 {
+	if at := tree.SourceInfo().GetStartLocation(e.ID()); at.Line() > 0 {
 		p.Line, p.Column = at.Line(), at.Column()+1
 	}
 	return p
@@ -307,7 +311,7 @@ func (w *nulls) symbols(e ast.Expr) {
 		return
 	}
 	for i, a := range args {
-		t, ok := w.at(pathOf(a))
+		t, ok := w.typeOf(a)
 		if !ok || t.Symbols == nil {
 			continue
 		}
@@ -324,7 +328,7 @@ func (w *nulls) symbols(e ast.Expr) {
 				if near := Nearest(string(s), t.Symbols); near != "" {
 					hint = fmt.Sprintf("did you mean %q?", near)
 				}
-				w.wrong = append(w.wrong, w.problem(x, "%s is never %q; %s", pathOf(a), clip(string(s)), hint))
+				w.wrong = append(w.wrong, w.problem(x, "%s is never %q; %s", w.spelled(a), clip(string(s)), hint))
 			}
 		}
 	}
