@@ -13,6 +13,7 @@ const (
 	lookupUnits   = 2
 	calendarUnits = 20 // finding a local time
 	hashUnits     = 10
+	listUnits     = 3   // making a list
 	daysPerUnit   = 2   // of a calendar that are walked
 	maxWalk       = 400 // days that a calendar walks at most
 )
@@ -22,15 +23,15 @@ const (
 func (c charger) libraryPrice(function string, args []ref.Val, result ref.Val) (units uint64, ok bool) {
 	switch function {
 	case "slice", "flatten", "lists.range":
-		units = (c.visits(args) + elements(result)*c.step()) / pairsPerUnit
+		units = listUnits + (c.visits(args)+elements(result)*c.step())/pairsPerUnit
 	case "distinct":
-		units = pairsPrice(args[0], args[0]) + c.visits(args)/pairsPerUnit
+		units = listUnits + pairsPrice(args[0], args[0]) + c.visits(args)/pairsPerUnit
 	case "sets.contains", "sets.intersects", "hasAll", "hasOnly", "hasAny", "sets.equivalent", "hasExactly":
 		if len(args) == 2 {
-			units = 2*pairsPrice(args[0], args[1]) + c.visits(args)/pairsPerUnit
+			units = listUnits + 2*pairsPrice(args[0], args[1]) + c.visits(args)/pairsPerUnit
 		}
 	case "@sort", "@sortBy":
-		units = sortPrice(args[len(args)-1]) + c.visits(args)/pairsPerUnit
+		units = listUnits + sortPrice(args[len(args)-1]) + c.visits(args)/pairsPerUnit
 	case "@lookup", "@lookup_or":
 		units = lookupUnits + read(args)
 	case "@open", "@local":

@@ -61,6 +61,13 @@ func (r *Reference) Declare(vars map[string]Type) {
 	}
 }
 
+// Fixed are the values of those variables that are the same in every evaluation: the reference, if it was declared.
+func Fixed(vars map[string]Type) map[string]any {
+	fixed := map[string]any{}
+	vars[referenceVar].reference.Bind(fixed)
+	return fixed
+}
+
 // ReadsReference reports whether the expression reads lookups or calendars.
 func (p *Program) ReadsReference() bool { return p.reads[referenceVar] }
 
