@@ -77,6 +77,7 @@ var libraryCalls = map[string][]string{
 	"@lookup_or": {`lookup_or("nurture", data.n, {"week": 1})`},
 	"@open":      {`open(data.when, "office")`, `open(data.when, data.s)`}, "@next_open": {`next_open(data.when, "office")`}, "@local": {`local(data.when, "office")`, `local(data.when, "Europe/Berlin")`, `local(data.when, data.s)`},
 	"@open_between": {`open_between(data.when, data.when + duration("9600h"), "office")`}, "bucket": {`bucket(data.s, data.t)`}, "days": {`days(data.n)`},
+	"email": {`email(data.s)`, `email("Ada@Example.com")`}, "e164": {`e164(data.s, "US")`, `e164("(212) 555-0123", "US")`, `e164(data.digits, "DE")`},
 }
 
 // never cannot be written in a source: macros and operators stand for them, or a macro takes every call.

@@ -122,7 +122,7 @@ func envOf(edition Edition, vars []string) (*cel.Env, error) {
 
 // since3 are the calls that Edition3 brought, by what stands before the point: nothing, a namespace, or "." for any value.
 var since3 = map[string][]string{
-	"":      {"lookup", "lookup_or", "open", "next_open", "open_between", "local", "days", "bucket"},
+	"":      {"lookup", "lookup_or", "open", "next_open", "open_between", "local", "days", "bucket", "email", "e164"},
 	"cel":   {"bind"},
 	"lists": {"range"},
 	"sets":  {"contains", "equivalent", "intersects"},

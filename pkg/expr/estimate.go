@@ -40,7 +40,8 @@ var expected = map[string][2]uint64{
 	"@next_open":    {1 + calendarUnits + maxWalk/daysPerUnit, 1 + calendarUnits + maxWalk/daysPerUnit + typical/bytesPerUnit},
 	"@open_between": {1 + calendarUnits, 1 + calendarUnits + maxWalk/daysPerUnit + typical/bytesPerUnit},
 	"bucket":        {1 + hashUnits, 1 + hashUnits + 2*typical/bytesPerUnit},
-	"@sort":         {1, 1 + typical*8/pairsPerUnit}, "@sortBy": {1, 1 + typical*8/pairsPerUnit},
+	"email":         {1 + hashUnits, 1 + hashUnits + typical/bytesPerUnit}, "e164": {1 + phoneUnits, 1 + phoneUnits + typical/bytesPerUnit},
+	"@sort": {1, 1 + typical*8/pairsPerUnit}, "@sortBy": {1, 1 + typical*8/pairsPerUnit},
 }
 
 // estimate is what CEL expects a checked expression to cost, at least and at most, with fields of typical size.

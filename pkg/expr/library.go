@@ -12,6 +12,8 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/ext"
 	"cel.dev/cel-go/parser"
+
+	"github.com/neuronx/engine/pkg/contactpoint"
 )
 
 // referring are the functions that read the reference: how a source calls them, how many arguments it gives, and an example for messages.
@@ -44,6 +46,8 @@ func library() []cel.EnvOption {
 		ext.Sets(ext.SetsVersion(1)),
 		ext.Bindings(ext.BindingsVersion(0)), // the first has cel.@block, which no source needs
 		cel.Function("days", cel.Overload("days_int", []*cel.Type{cel.IntType}, cel.DurationType, cel.UnaryBinding(days))),
+		cel.Function("email", cel.Overload("email_text", []*cel.Type{cel.StringType}, cel.NullableType(cel.StringType), cel.UnaryBinding(email))),
+		cel.Function("e164", cel.Overload("e164_text_region", []*cel.Type{cel.StringType, cel.StringType}, cel.NullableType(cel.StringType), cel.BinaryBinding(e164))),
 		cel.Function("bucket", cel.Overload("bucket_text_salt", []*cel.Type{cel.StringType, cel.StringType}, cel.IntType, cel.BinaryBinding(bucket))),
 	}
 	for _, f := range referring {
@@ -95,4 +99,29 @@ func bucket(key, salt ref.Val) ref.Val {
 	h.Write([]byte(s))
 	h.Write([]byte(k))
 	return types.Int(binary.BigEndian.Uint64(h.Sum(nil)) % 100)
+}
+
+// email is the one spelling of an e-mail address; null: the text is none.
+func email(v ref.Val) ref.Val {
+	text, ok := v.(types.String)
+	if !ok {
+		return types.MaybeNoSuchOverloadErr(v)
+	}
+	if address, is := contactpoint.Email(string(text)); is {
+		return types.String(address)
+	}
+	return types.NullValue
+}
+
+// e164 is the one spelling of a phone number that may be written as in a region; null: the text is none.
+func e164(v, region ref.Val) ref.Val {
+	text, okText := v.(types.String)
+	where, okRegion := region.(types.String)
+	if !okText || !okRegion {
+		return types.MaybeNoSuchOverloadErr(v)
+	}
+	if number, is := contactpoint.E164(string(text), string(where)); is {
+		return types.String(number)
+	}
+	return types.NullValue
 }

@@ -108,11 +108,13 @@ func TestEdition3_FunctionsGiveWhatTheyPromise(t *testing.T) {
 		`local(event.time, "+05:30").minute`:                                          int64(0),
 		`local(event.time, "office")`: map[string]any{"year": int64(2026), "month": int64(7), "day": int64(2), "hour": int64(0), "minute": int64(30),
 			"date": "2026-07-02", "weekday": "thu"},
-		`event.time.getHours()`:                                        int64(22),
-		`days(-1) == duration("-24h")`:                                 true,
-		`bucket("lead/42", "spring")`:                                  int64(40),
-		`bucket("lead/42", "spring") == bucket("lead/42", "autumn")`:   false,
-		`bucket("b", "a") == bucket("", "ab")`:                         false,
+		`event.time.getHours()`:                                      int64(22),
+		`days(-1) == duration("-24h")`:                               true,
+		`bucket("lead/42", "spring")`:                                int64(40),
+		`bucket("lead/42", "spring") == bucket("lead/42", "autumn")`: false,
+		`bucket("b", "a") == bucket("", "ab")`:                       false,
+		`email(" Ada@Example.COM ")`:                                 "Ada@example.com", `email("ada")`: nil, `email(data.rep) == null`: true,
+		`e164("(212) 555-0123", "US")`: "+12125550123", `e164("030 901820", "DE")`: "+4930901820", `e164(data.rep, "US")`: nil, `e164("+12125550123", "")`: "+12125550123",
 		`lists.range(4).map(i, i * 2)`:                                 []any{int64(0), int64(2), int64(4), int64(6)},
 		`data.tags.distinct()`:                                         []any{"b", "a"},
 		`[1, 1.0, 1u, decimal("1.0")].distinct().size()`:               int64(1),
@@ -202,8 +204,9 @@ func TestEdition3_RefusesWhatCannotRunAndSaysWhatToWrite(t *testing.T) {
 		`cel.bind(data, 1, data)`:                  `the name data hides the variable of that name`,
 		`@lookup(@reference, "a", 1)`:              ``,
 		`@reference`:                               ``,
-		`bucket(5, "a")`:                           ``,
-		`data.format(["a"])`:                       `format is not available`,
+		`email(5)`:                                 ``, `e164("+12125550123")`: ``,
+		`bucket(5, "a")`:     ``,
+		`data.format(["a"])`: `format is not available`,
 	} {
 		_, err := CompileIn(Edition3, src, "data", "event")
 		var ce *CompileError
@@ -278,6 +281,16 @@ func TestCheckTypes_KnowsLookupsCalendarsAndLocalTimes(t *testing.T) {
 	got, err := CheckTypes(Edition3, `lookup("sales-team", data.phone).weight > 1`, vars, nil, false)
 	if err != nil || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0].Message, "data.phone may be null") {
 		t.Errorf("a key that may be null: %v (%v)", got.Warnings, err)
+	}
+	for src, want := range map[string]string{
+		`email(data.lead_id).endsWith("x")`: "email(…) may be null", `lookup_or("nurture", 1, null).template == "x"`: `lookup_or("nurture", …) may be null`,
+		`cel.bind(a, email(data.lead_id), a != null && a.endsWith("x"))`: "", `email(data.lead_id) == null`: "", `lookup_or("nurture", 1, null) == null`: "",
+		`lookup("nurture", 1).template.endsWith("x")`: "", `cel.bind(r, lookup_or("nurture", 1, null), r == null ? "" : r.template)`: "",
+	} {
+		got, err := CheckTypes(Edition3, src, vars, nil, false)
+		if err != nil || (want == "") != (len(got.Warnings) == 0) || want != "" && !strings.Contains(got.Warnings[0].Message, want) {
+			t.Errorf("%s: %v (%v), want %q", src, got.Warnings, err, want)
+		}
 	}
 	delete(vars, referenceVar)
 	if _, err := CheckTypes(Edition3, `lookup("nurtur", 1).x == local(event.time, "x").hour`, vars, nil, false); err != nil {

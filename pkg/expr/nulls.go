@@ -63,7 +63,7 @@ func (w *nulls) walk(e ast.Expr, known paths) {
 	case ast.SelectKind:
 		s := e.AsSelect()
 		w.walk(s.Operand(), known)
-		if pathOf(s.Operand()) != "" {
+		if pathOf(s.Operand()) != "" || s.Operand().Kind() == ast.CallKind {
 			w.unsafe(s.Operand(), known)
 		}
 		path := pathOf(e)
@@ -154,6 +154,9 @@ func isZero(e ast.Expr) bool {
 	return e.Kind() == ast.LiteralKind && (e.AsLiteral() == types.IntZero || e.AsLiteral() == types.Uint(0))
 }
 
+// unnamed stands for the arguments of a call in messages.
+const unnamed = "(…)"
+
 // unsafe warns of an operand that may be null where null is an error.
 func (w *nulls) unsafe(e ast.Expr, known paths) {
 	for _, path := range w.mayBeNull(e, known) {
@@ -161,6 +164,10 @@ func (w *nulls) unsafe(e ast.Expr, known paths) {
 			continue
 		}
 		w.told[path] = true
+		if strings.HasSuffix(path, "…)") {
+			w.warnings = append(w.warnings, w.problem(e, "%s may be null, and the rule fails on the event then: give it a name and test that, as in cel.bind(x, %s, x == null ? … : x)", path, path))
+			continue
+		}
 		w.warnings = append(w.warnings, w.problem(e, "%s may be null, and the rule fails on the event then: test it first, as in %s != null && … (has() is true of a null)", path, path))
 	}
 }
@@ -181,6 +188,12 @@ func (w *nulls) mayBeNull(e ast.Expr, known paths) []string {
 			return out
 		case "dyn":
 			return w.mayBeNull(call.Args()[0], known)
+		case "email", "e164":
+			return []string{call.FunctionName() + unnamed}
+		default:
+			if t, ok := w.results[call.FunctionName()]; ok && t.Nullable {
+				return []string{w.spelled(e)}
+			}
 		}
 	}
 	path := pathOf(e)

@@ -13,6 +13,7 @@ const (
 	lookupUnits   = 2
 	calendarUnits = 20 // finding a local time
 	hashUnits     = 10
+	phoneUnits    = 200 // reading a phone number takes about 50 µs
 	listUnits     = 3   // making a list
 	daysPerUnit   = 2   // of a calendar that are walked
 	maxWalk       = 400 // days that a calendar walks at most
@@ -40,7 +41,9 @@ func (c charger) libraryPrice(function string, args []ref.Val, result ref.Val) (
 		units = calendarUnits + maxWalk/daysPerUnit + read(args)
 	case "@open_between":
 		units = calendarUnits + apart(args)/daysPerUnit + read(args)
-	case "bucket":
+	case "e164":
+		units = phoneUnits + read(args)
+	case "email", "bucket":
 		units = hashUnits + read(args)
 	default:
 		return 0, false

@@ -4,9 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/neuronx/engine/pkg/expr"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
@@ -87,5 +91,24 @@ func TestEvaluate_ReadsTheLookupsAndCalendarsOfTheBundle(t *testing.T) {
 		if h := got.Health["r"]; h.Failures != 0 {
 			t.Errorf("%s counts toward a trip: %+v", name, h)
 		}
+	}
+}
+
+// A table travels with its bundle: through the log, into Postgres, and into the handler of another process, which compiles it again.
+func TestApply_ABundleWithATableIsCompiledAgainFromItsRow(t *testing.T) {
+	b := newBench(t)
+	points := ruleset.File{Name: "points.yaml", Text: "apiVersion: neuronx/v1\nkind: Lookup\nmetadata: {name: points}\nspec:\n  key: source\n  columns: {source: string, points: int}\n  csv: points.csv\n"}
+	rule := ruleFile("r", "on: [lead.created]\nset: {points: 'lookup_or(\"points\", data.lead_id, {\"source\": \"\", \"points\": 7}).points'}")
+	published := b.published("a", 1, rule, points, ruleset.File{Name: "points.csv", Text: "source,points\n1,41\n"})
+	b.apply(b.handler(), nil, runOf(published))
+	var semantics int64
+	if err := b.pool.QueryRow(t.Context(), `SELECT semantics FROM neuronx.rule_bundles WHERE tenant_id = 'a'`).Scan(&semantics); err != nil || semantics != 5 {
+		t.Errorf("kept under semantics %d (%v), want 5", semantics, err)
+	}
+	b.apply(b.handler(), nil, runOf(b.recorded("a", "lead.created", "lead/1", lead("1")), b.recorded("a", "lead.created", "lead/2", lead("2"))))
+	rows, err := b.pool.Query(t.Context(), `SELECT state::text FROM neuronx.rule_state WHERE tenant_id = 'a' ORDER BY subject`)
+	states, err := postgres.Collect(rows, err, "read states", pgx.RowTo[string])
+	if err != nil || len(states) != 2 || !strings.Contains(states[0], "41") || !strings.Contains(states[1], "7") {
+		t.Errorf("states %v (%v), want 41 of the row and 7 of the default", states, err)
 	}
 }
