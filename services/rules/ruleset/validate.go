@@ -2,6 +2,7 @@ package ruleset
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/neuronx/engine/pkg/expr"
@@ -40,6 +41,13 @@ func Validate(ctx context.Context, files []File, catalogue typecheck.Catalogue) 
 			return nil, err
 		}
 		problems = append(problems, v.Problems...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(set.Lookups)) {
+		found, err := set.Lookups[name].Check(ctx, schemas, editionOf(semantics), set.reference.Declare)
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, found...)
 	}
 	// A rule that was checked with the types of its events tells it by line and column.
 	problems = slices.DeleteFunc(problems, func(p rulefile.Problem) bool { return p.Code == rulefile.CodeStateUnset && p.Warning })

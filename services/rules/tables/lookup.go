@@ -37,8 +37,10 @@ type Lookup struct {
 	Line  int    // of the file at which it begins
 	Table string // file of the bundle that holds the rows; empty: they stand in the file itself
 
-	lines []int // of the rows
-	table *expr.Lookup
+	lines     []int // of the rows
+	table     *expr.Lookup
+	text      string
+	locations map[*expr.Program]rulefile.Location
 }
 
 // Column is a column of a lookup, and the kind of its values.
@@ -77,7 +79,7 @@ var columnKinds = []struct {
 // ReadLookup reads a lookup. texts are the files of its bundle, of which it may name one as its table; what is wrong with that one is in problems.
 // The lookup is nil if anything is wrong with it.
 func ReadLookup(r *rulefile.Reader, root *yaml.Node, texts map[string]string) (l *Lookup, name string, problems rulefile.Problems) {
-	l = &Lookup{File: r.File, Line: root.Line}
+	l = &Lookup{File: r.File, Line: root.Line, text: r.Text, locations: r.Locations}
 	var spec *yaml.Node
 	l.Name, spec = r.Head(root)
 	if spec != nil {
