@@ -53,7 +53,8 @@ func loadAll(paths ...string) ([]File, error) {
 		files = append(files, more...)
 	}
 	sortFiles(files)
-	return files, nil
+	// A table that is named itself, as by rules/*, has come with its lookup already.
+	return slices.CompactFunc(files, func(a, b File) bool { return a == b && strings.HasSuffix(a.Name, tables.Suffix) }), nil
 }
 
 // loadFS reads the rule files of one folder of a file system, and the tests in it.

@@ -2,6 +2,8 @@ package ruleset
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -200,6 +202,22 @@ func TestLoadFS_TakesTheTablesThatLookupsName(t *testing.T) {
 	}
 	if want := []string{"nurture", "nurture.csv", "r"}; !slices.Equal(changes, want) {
 		t.Errorf("changes %v, want %v", changes, want)
+	}
+}
+
+func TestLoad_TakesATableThatIsNamedItselfOnce(t *testing.T) {
+	dir := t.TempDir()
+	var paths []string
+	for _, f := range nurture(weeks) {
+		path := filepath.Join(dir, f.Name)
+		if err := os.WriteFile(path, []byte(f.Text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	files, err := Load(paths...)
+	if err != nil || len(files) != 2 {
+		t.Errorf("%d files (%v), want the lookup and its table", len(files), err)
 	}
 }
 
