@@ -26,12 +26,18 @@ const (
 // charger prices the calls of one program. It implements cost.ActualCostEstimator.
 type charger struct {
 	// joins is the number of + in the source. Lists that were joined stay joined: each element is found through as many steps.
-	joins uint64
+	joins   uint64
+	library bool // the program may call what Edition3 brought
 }
 
 // CallCost implements cost.ActualCostEstimator.
 func (c charger) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
 	units := uint64(1)
+	if c.library {
+		if price, ok := c.libraryPrice(function, args, result); ok {
+			return &price
+		}
+	}
 	switch function {
 	case weighed:
 		units = uint64(result.(types.Uint))

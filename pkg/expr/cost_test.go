@@ -64,8 +64,24 @@ var decimalCalls = map[string][]string{
 	"getHours": {"data.when.getHours('Europe/Berlin')", "data.when.getHours(data.s)", "data.when.getHours('+02:00')"},
 }
 
+// libraryCalls are calls that Edition3 has besides those.
+var libraryCalls = map[string][]string{
+	"slice": {"data.l.slice(1, 3)", "data.l.slice(0, 1)", "(data.l + data.l).slice(0, 1)"}, "flatten": {"data.lists.flatten()", "[data.l, data.l].flatten()", "data.lists.flatten(3)"},
+	"lists.range": {"lists.range(1000)", "lists.range(data.n)"}, "distinct": {"data.l.distinct()", "data.texts.distinct()", "[1, 2, 3].distinct()", "(data.l + data.k).distinct()"},
+	"@sort":           {"data.l.sort()", "data.texts.sort()", "[3, 2, 1].sort()", "[data.s, data.t, data.s].sort()", "(data.l + data.k).sort()"},
+	"@sortBy":         {"data.l.sortBy(x, -x)", "data.texts.sortBy(x, x)", "[3, 2, 1].sortBy(x, x)", "[1, 2, 3].sortBy(x, data.s)"},
+	"sets.contains":   {"sets.contains(data.l, data.k)", "sets.contains([data.s, data.s], [data.t, data.t])", "sets.contains(data.lists, data.lists)"},
+	"sets.intersects": {"sets.intersects(data.l, [-1])", "sets.intersects(data.l, data.texts)"}, "sets.equivalent": {"sets.equivalent(data.l, data.k)"},
+	"hasAll": {"data.l.hasAll(data.k)"}, "hasAny": {"data.l.hasAny(data.texts)"}, "hasOnly": {"data.l.hasOnly(data.k)"}, "hasExactly": {"data.l.hasExactly(data.k)"},
+	"@lookup":    {`lookup("nurture", 1)`, `lookup_or("sales-team", data.s, null)`, `lookup_or(data.s, data.s, 1)`},
+	"@lookup_or": {`lookup_or("nurture", data.n, {"week": 1})`},
+	"@open":      {`open(data.when, "office")`, `open(data.when, data.s)`}, "@next_open": {`next_open(data.when, "office")`}, "@local": {`local(data.when, "office")`, `local(data.when, "Europe/Berlin")`, `local(data.when, data.s)`},
+	"@open_between": {`open_between(data.when, data.when + duration("9600h"), "office")`}, "bucket": {`bucket(data.s, data.t)`}, "days": {`days(data.n)`},
+	"email": {`email(data.s)`, `email("Ada@Example.com")`}, "e164": {`e164(data.s, "US")`, `e164("(212) 555-0123", "US")`, `e164(data.digits, "DE")`},
+}
+
 // never cannot be written in a source: macros and operators stand for them, or a macro takes every call.
-var never = []string{"@not_strictly_false", "__not_strictly_false__", "_in_", "in", "format", "indexOf", "join", "lastIndexOf", "matches", "replace", "split"}
+var never = []string{"@not_strictly_false", "__not_strictly_false__", "_in_", "in", "format", "indexOf", "join", "lastIndexOf", "matches", "replace", "split", "sort", "@sortByAssociatedKeys"}
 
 // bigText is an event's data with n bytes of text, n/8 values in each list.
 func bigText(n int) map[string]any {
@@ -110,7 +126,7 @@ func TestCharges_KnowEveryFunction(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name := range env.Functions() {
-			if calls[name] == nil && decimalCalls[name] == nil && !slices.Contains(never, name) {
+			if calls[name] == nil && decimalCalls[name] == nil && libraryCalls[name] == nil && !slices.Contains(never, name) {
 				t.Errorf("nothing tells what %s costs in edition %d: price it in charge.go and add it to the table", name, edition)
 			}
 		}
@@ -124,6 +140,8 @@ func TestCharges_BoundTheTimeOfEveryFunction(t *testing.T) {
 		data := map[string]any{"data": bigText(n)}
 		boundTheTime(t, Edition1, calls, n, data)
 		boundTheTime(t, Edition2, decimalCalls, n, data)
+		reference(t).Bind(data)
+		boundTheTime(t, Edition3, libraryCalls, n, data)
 	}
 	boundTheTime(t, Edition2, calls, 30_000, map[string]any{"data": bigText(30_000)})
 }
@@ -170,6 +188,25 @@ func TestCharges_GrowWithTheLength(t *testing.T) {
 		_, cost, err := p.Run(t.Context(), map[string]any{"data": bigText(n)})
 		if cost < least {
 			t.Errorf("%s over %d bytes costs %d (%v), less than %d; over 8 bytes %d", src, n, cost, err, least, small)
+		}
+	}
+}
+
+func TestCharges_OfTheLibraryGrowWithTheLength(t *testing.T) {
+	const n = 30_000
+	data := map[string]any{"data": bigText(n)}
+	reference(t).Bind(data)
+	for src, least := range map[string]uint64{
+		"sets.contains(data.lists, data.lists)": n / 8 / 4, "data.lists.distinct()": n / 8 / 4, "data.l.sort()": n / 8, "data.texts.sortBy(x, x)": n / 8, "data.l.hasAll(data.k)": CostLimit,
+		"data.lists.hasExactly(data.lists)": n / 8 / 4, "data.l.slice(0, 3000)": 700, "[data.l, data.l].flatten()": n / 8 / 4, "lists.range(1000)": 250, "bucket(data.s, data.t)": n / 10,
+		`lookup_or("sales-team", data.s, null)`: n / 10, `open_between(data.when, data.when + days(400), "office")`: 200, `next_open(data.when, "office")`: 200,
+	} {
+		p, err := CompileIn(Edition3, src, "data")
+		if err != nil {
+			t.Fatalf("%s: %v", src, err)
+		}
+		if _, cost, err := p.Run(t.Context(), data); cost < least {
+			t.Errorf("%s costs %d (%v), less than %d", src, cost, err, least)
 		}
 	}
 }

@@ -4,6 +4,9 @@
 // language as it is set up here, and maps are iterated in the order of their keys, so that the same source over the same
 // values gives the same result on every machine and on every run. That is what lets a replay derive the same events again.
 //
+// Expressions of Edition3 also read lookups and calendars by name, from the Reference that is bound to an evaluation: a program does not
+// depend on them, and the same program over the same Reference gives the same result.
+//
 // # Bounds
 //
 //   - a source has at most MaxSource bytes, parses at most 64 levels deep and has at most 10,000 nodes after macros;
@@ -12,6 +15,8 @@
 //     stands for a bounded time (charge.go); texts are searched in linear time or for the product of text and pattern (search.go);
 //   - a list or map that an evaluation builds has at most 200,000 values, what it holds by reference counted each time (weigh.go);
 //   - a caller that evaluates other people's data hides fields over MaxText or MaxValues from the expressions (Visible);
+//   - what Edition3 does in time by a product of lengths (sets, distinct, sort) reckons its price first (lists.go), and calendars are walked
+//     for 400 days at most;
 //   - an evaluation is interrupted when its context ends, checked every 100 iterations of a comprehension;
 //   - a result has at most MaxResultNodes values and MaxResultBytes bytes of text.
 //

@@ -2,10 +2,13 @@ package expr
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/env"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/ext"
 )
@@ -20,6 +23,9 @@ const (
 	Edition1 Edition = 1
 	// Edition2 compares and calculates decimals as decimals (Decimal), and has the zone data ZoneData built in.
 	Edition2 Edition = 2
+	// Edition3 is Edition2 with lookups, calendars, and functions of lists, sets and local times (library.go). Parts of a time take no zone:
+	// local(t, calendar) has them.
+	Edition3 Edition = 3
 )
 
 // common are the options of every edition. Versions are pinned: a newer library must not change what a published rule means.
@@ -64,7 +70,22 @@ var bases = map[Edition]func() (*cel.Env, error){
 		}
 		return cel.NewCustomEnv(append(append(options, operators...), decimalFunctions()...)...)
 	}),
+	Edition3: sync.OnceValues(func() (*cel.Env, error) {
+		subset := withoutOperators()
+		for _, z := range zoned {
+			subset.ExcludeFunctions = append(subset.ExcludeFunctions, &env.Function{Name: z.name, Overloads: []*env.Overload{{ID: z.overload}}})
+		}
+		options := append([]cel.EnvOption{cel.StdLib(cel.StdLibSubset(subset)), cel.CustomTypeAdapter(natives)}, commonOptions()...)
+		operators, err := decimalOperators()
+		if err != nil {
+			return nil, err
+		}
+		return cel.NewCustomEnv(append(append(append(options, operators...), decimalFunctions()...), library()...)...)
+	}),
 }
+
+// natives turns Go values into those of expressions.
+var natives = adapter{Adapter: types.DefaultTypeAdapter}
 
 // envs are the environments with variables, by edition and names. A program has a handful of them, and making one takes longer than
 // compiling.
@@ -73,14 +94,14 @@ var envs sync.Map
 // envOf is an edition's base with variables. "event" is a map from string; the others may hold any value.
 func envOf(edition Edition, vars []string) (*cel.Env, error) {
 	key := fmt.Sprint(edition, "\x00", strings.Join(vars, "\x00"))
-	if env, ok := envs.Load(key); ok {
-		return env.(*cel.Env), nil
+	if kept, ok := envs.Load(key); ok {
+		return kept.(*cel.Env), nil
 	}
 	base := bases[edition]
 	if base == nil {
 		return nil, fmt.Errorf("there is no edition %d of the expression language", edition)
 	}
-	env, err := base()
+	made, err := base()
 	if err != nil {
 		return nil, fmt.Errorf("build CEL environment: %w", err)
 	}
@@ -92,9 +113,51 @@ func envOf(edition Edition, vars []string) (*cel.Env, error) {
 		}
 		opts = append(opts, cel.Variable(v, t))
 	}
-	if env, err = env.Extend(opts...); err != nil {
+	if made, err = made.Extend(opts...); err != nil {
 		return nil, fmt.Errorf("extend CEL environment: %w", err)
 	}
-	envs.Store(key, env)
-	return env, nil
+	envs.Store(key, made)
+	return made, nil
+}
+
+// since3 are the calls that Edition3 brought, by what stands before the point: nothing, a namespace, or "." for any value.
+var since3 = map[string][]string{
+	"":      {"lookup", "lookup_or", "open", "next_open", "open_between", "local", "days", "bucket", "email", "e164"},
+	"cel":   {"bind"},
+	"lists": {"range"},
+	"sets":  {"contains", "equivalent", "intersects"},
+	".":     {"slice", "flatten", "sort", "sortBy", "distinct", "hasAll", "hasAny", "hasOnly", "hasExactly"},
+}
+
+// Needs is the oldest edition from Edition2 on in which a source can mean something: Edition3 for a source that calls a function which
+// Edition2 has not, and so refuses. What is no expression at all needs no more than Edition2.
+func Needs(src string) Edition {
+	base, err := bases[Edition2]()
+	if err != nil || len(src) > MaxSource {
+		return Edition2
+	}
+	parsed, issues := base.Parse(src)
+	if issues.Err() != nil {
+		return Edition2
+	}
+	need := Edition2
+	ast.PreOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() != ast.CallKind {
+			return
+		}
+		call := e.AsCall()
+		before := []string{""}
+		if call.IsMemberFunction() {
+			before = []string{"."}
+			if call.Target().Kind() == ast.IdentKind {
+				before = append(before, call.Target().AsIdent())
+			}
+		}
+		for _, b := range before {
+			if slices.Contains(since3[b], call.FunctionName()) {
+				need = Edition3
+			}
+		}
+	}))
+	return need
 }

@@ -24,8 +24,24 @@ func (sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	return &cost.SizeEstimate{Min: 0, Max: typical}
 }
 
-func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
-	return nil
+// EstimateCallCost implements cost.Estimator for the functions that Edition3 brought: as CallCost, for texts and lists of typical size.
+func (sizes) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
+	expected, ok := expected[function]
+	if !ok {
+		return nil
+	}
+	return cost.NewCallEstimate(cost.CostEstimate{Min: expected[0], Max: expected[1]}, nil)
+}
+
+// expected are the least and the most that a call costs.
+var expected = map[string][2]uint64{
+	"@lookup": {1 + lookupUnits, 1 + lookupUnits + 2*typical/bytesPerUnit}, "@lookup_or": {1 + lookupUnits, 1 + lookupUnits + 2*typical/bytesPerUnit},
+	"@open": {1 + calendarUnits, 1 + calendarUnits + typical/bytesPerUnit}, "@local": {1 + calendarUnits, 1 + calendarUnits + typical/bytesPerUnit},
+	"@next_open":    {1 + calendarUnits + maxWalk/daysPerUnit, 1 + calendarUnits + maxWalk/daysPerUnit + typical/bytesPerUnit},
+	"@open_between": {1 + calendarUnits, 1 + calendarUnits + maxWalk/daysPerUnit + typical/bytesPerUnit},
+	"bucket":        {1 + hashUnits, 1 + hashUnits + 2*typical/bytesPerUnit},
+	"email":         {1 + hashUnits, 1 + hashUnits + typical/bytesPerUnit}, "e164": {1 + phoneUnits, 1 + phoneUnits + typical/bytesPerUnit},
+	"@sort": {1, 1 + typical*8/pairsPerUnit}, "@sortBy": {1, 1 + typical*8/pairsPerUnit},
 }
 
 // estimate is what CEL expects a checked expression to cost, at least and at most, with fields of typical size.

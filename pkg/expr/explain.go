@@ -46,8 +46,13 @@ func (c *typing) sentence(e *common.Error, node ast.Expr) string {
 	} else if name = strings.TrimPrefix(name, "@"); name == "_?_:_" {
 		name = "? :"
 	}
+	if function, table, of := strings.Cut(m[1], " "); of && strings.HasPrefix(function, "@lookup") {
+		key, _, _ := strings.Cut(strings.Trim(m[2], "()"), ", ")
+		return fmt.Sprintf("the key of the lookup %s is %s and is given %s", table, c.kinds(keyType(c.reference.lookups[table])), c.kinds(key))
+	}
 	call := node.AsCall()
 	given := strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(m[2], "("), ")"), ").(", ", ")
+	given = strings.TrimPrefix(given, referenceType.TypeName()+", ")
 	text := fmt.Sprintf("%s does not take %s", name, c.kinds(given))
 	if hint := c.hint(name, given, call); hint != "" {
 		text += "; " + hint
@@ -60,8 +65,8 @@ func (c *typing) noField(field string, node ast.Expr) string {
 	if node == nil || node.Kind() != ast.SelectKind {
 		return text
 	}
-	path := pathOf(node.AsSelect().Operand())
-	t, ok := c.at(path)
+	path := c.spelled(node.AsSelect().Operand())
+	t, ok := c.typeOf(node.AsSelect().Operand())
 	if !ok || t.Kind != Object {
 		return text
 	}

@@ -81,11 +81,16 @@ func CompileIn(edition Edition, src string, vars ...string) (*Program, error) {
 	if len(problems) > 0 {
 		return nil, &CompileError{problems}
 	}
-	prices := charger{joins: joins(checked.NativeRep())}
+	prices := charger{joins: joins(checked.NativeRep()), library: edition >= Edition3}
 	scale := scaleOf(checked.NativeRep())
 	options := []cel.ProgramOption{cel.CostTracking(prices), cel.CostLimit(CostLimit / scale), cel.InterruptCheckFrequency(100), cel.CustomDecoratorV2(weigh)}
 	if edition >= Edition2 {
 		options = append(options, cel.CustomDecoratorV2(exact))
+	}
+	if edition >= Edition3 {
+		if trackers := prices.trackers(checked.NativeRep()); len(trackers) > 0 {
+			options = append(options, cel.CostTrackerOptions(trackers...))
+		}
 	}
 	prg, err := env.Program(checked, options...)
 	if err != nil {
@@ -139,6 +144,9 @@ func survey(tree *ast.AST, vars []string) (map[string][]string, map[string]bool,
 		case ast.ComprehensionKind:
 			if v := e.AsComprehension().IterVar(); slices.Contains(vars, v) {
 				problems = append(problems, Problem{Message: fmt.Sprintf("the loop variable %s hides the variable of that name; rename it", v)})
+			}
+			if v := e.AsComprehension().AccuVar(); slices.Contains(vars, v) { // of cel.bind
+				problems = append(problems, Problem{Message: fmt.Sprintf("the name %s hides the variable of that name; rename it", v)})
 			}
 		}
 	}))
@@ -254,6 +262,12 @@ func (p *Program) evalError(ctx context.Context, err error) *EvalError {
 		return &EvalError{CodeArithmetic, "overflow"}
 	case strings.HasPrefix(msg, "index out of bounds"):
 		return &EvalError{CodeMissingKey, "index out of bounds"}
+	case strings.HasPrefix(msg, noRow):
+		return &EvalError{CodeMissingKey, noRow}
+	case slices.Contains(told, msg):
+		return &EvalError{CodeFailed, msg}
+	case strings.HasPrefix(msg, "no such attribute") && strings.Contains(msg, referenceVar):
+		return &EvalError{CodeFailed, noReference}
 	case strings.HasPrefix(msg, "no such attribute"):
 		code, head = CodeMissingKey, "no such attribute"
 	}

@@ -46,8 +46,12 @@ type nulls struct {
 }
 
 func (w *nulls) problem(e ast.Expr, format string, args ...any) Problem {
+	return problemAt(w.tree, e, format, args...)
+}
+
+func problemAt(tree *ast.AST, e ast.Expr, format string, args ...any) Problem {
 	p := Problem{Message: fmt.Sprintf(format, args...)}
-	if at := w.tree.SourceInfo().GetStartLocation(e.ID()); at.Line() > 0 {
+	if at := tree.SourceInfo().GetStartLocation(e.ID()); at.Line() > 0 {
 		p.Line, p.Column = at.Line(), at.Column()+1
 	}
 	return p
@@ -59,7 +63,7 @@ func (w *nulls) walk(e ast.Expr, known paths) {
 	case ast.SelectKind:
 		s := e.AsSelect()
 		w.walk(s.Operand(), known)
-		if pathOf(s.Operand()) != "" {
+		if pathOf(s.Operand()) != "" || s.Operand().Kind() == ast.CallKind {
 			w.unsafe(s.Operand(), known)
 		}
 		path := pathOf(e)
@@ -150,6 +154,9 @@ func isZero(e ast.Expr) bool {
 	return e.Kind() == ast.LiteralKind && (e.AsLiteral() == types.IntZero || e.AsLiteral() == types.Uint(0))
 }
 
+// unnamed stands for the arguments of a call in messages.
+const unnamed = "(…)"
+
 // unsafe warns of an operand that may be null where null is an error.
 func (w *nulls) unsafe(e ast.Expr, known paths) {
 	for _, path := range w.mayBeNull(e, known) {
@@ -157,6 +164,10 @@ func (w *nulls) unsafe(e ast.Expr, known paths) {
 			continue
 		}
 		w.told[path] = true
+		if strings.HasSuffix(path, "…)") {
+			w.warnings = append(w.warnings, w.problem(e, "%s may be null, and the rule fails on the event then: give it a name and test that, as in cel.bind(x, %s, x == null ? … : x)", path, path))
+			continue
+		}
 		w.warnings = append(w.warnings, w.problem(e, "%s may be null, and the rule fails on the event then: test it first, as in %s != null && … (has() is true of a null)", path, path))
 	}
 }
@@ -177,6 +188,12 @@ func (w *nulls) mayBeNull(e ast.Expr, known paths) []string {
 			return out
 		case "dyn":
 			return w.mayBeNull(call.Args()[0], known)
+		case "email", "e164":
+			return []string{call.FunctionName() + unnamed}
+		default:
+			if t, ok := w.results[call.FunctionName()]; ok && t.Nullable {
+				return []string{w.spelled(e)}
+			}
 		}
 	}
 	path := pathOf(e)
@@ -307,7 +324,7 @@ func (w *nulls) symbols(e ast.Expr) {
 		return
 	}
 	for i, a := range args {
-		t, ok := w.at(pathOf(a))
+		t, ok := w.typeOf(a)
 		if !ok || t.Symbols == nil {
 			continue
 		}
@@ -324,7 +341,7 @@ func (w *nulls) symbols(e ast.Expr) {
 				if near := Nearest(string(s), t.Symbols); near != "" {
 					hint = fmt.Sprintf("did you mean %q?", near)
 				}
-				w.wrong = append(w.wrong, w.problem(x, "%s is never %q; %s", pathOf(a), clip(string(s)), hint))
+				w.wrong = append(w.wrong, w.problem(x, "%s is never %q; %s", w.spelled(a), clip(string(s)), hint))
 			}
 		}
 	}

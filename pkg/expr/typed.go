@@ -40,6 +40,8 @@ type Type struct {
 	Lacks    string          // what is wrong with a field that an object has not; empty: it has no such field
 	Symbols  []string        // the only texts there are; nil: any text
 	Known    string          // the text it is sure to be; empty: not known
+
+	reference *Reference // of the variable that Reference.Declare declares
 }
 
 // Typed is what a typed check found out.
@@ -54,8 +56,8 @@ type Typed struct {
 // only the check is typed, so that what was published keeps its meaning. Proven are paths that are known to be there and not null, and
 // truth says that the source is a condition, which must be true or false. The error is *CompileError.
 func CheckTypes(edition Edition, src string, vars map[string]Type, proven []string, truth bool) (Typed, error) {
-	c := &typing{vars: vars, structs: map[string]Type{}}
-	names := slices.Sorted(maps.Keys(vars))
+	c := &typing{vars: vars, structs: map[string]Type{}, reference: vars[referenceVar].reference}
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(vars)), func(name string) bool { return name == referenceVar })
 	env, err := envOf(edition, nil)
 	if err != nil {
 		return Typed{}, err
@@ -64,18 +66,24 @@ func CheckTypes(edition Edition, src string, vars map[string]Type, proven []stri
 	for _, name := range names {
 		options = append(options, cel.Variable(name, c.cel(vars[name], name)))
 	}
+	if edition >= Edition3 {
+		options = append(options, c.functions(src)...)
+	}
 	if env, err = env.Extend(options...); err != nil {
 		return Typed{}, fmt.Errorf("extend CEL environment: %w", err)
 	}
 	var tree *ast.AST
 	checked, issues := check(env, src, func(t *ast.AST) {
 		tree = t
+		c.bound, c.wrong = map[string]Type{}, nil // a source is read again where a decimal equals a number
 		(&selections{typing: c, tree: t, next: ast.MaxID(t), factory: ast.NewExprFactory()}).rewrite(t.Expr(), false)
 	})
 	if issues.Err() != nil {
-		return Typed{}, c.explain(tree, issues)
+		e := c.explain(tree, issues)
+		e.Problems = append(c.wrong, e.Problems...)
+		return Typed{}, e
 	}
-	w := &nulls{typing: c, tree: tree, told: map[string]bool{}}
+	w := &nulls{typing: c, tree: tree, told: map[string]bool{}, wrong: c.wrong}
 	known := paths{}
 	for _, p := range proven {
 		known[p] = true
@@ -96,6 +104,11 @@ func CheckTypes(edition Edition, src string, vars map[string]Type, proven []stri
 type typing struct {
 	vars    map[string]Type
 	structs map[string]Type // by the name that the checker knows an object by
+
+	reference *Reference      // nil: names of lookups and calendars are not checked
+	results   map[string]Type // of functions that give an object, by the names that the check knows them by
+	bound     map[string]Type // of names that cel.bind binds to an object
+	wrong     []Problem       // names that the reference lacks, columns that a default lacks
 }
 
 // cel is a type for the checker.
@@ -225,12 +238,21 @@ func (s *selections) rewrite(e ast.Expr, selected bool) {
 				s.rewrite(e, selected)
 				return
 			}
+			s.rewrite(operand, true)
+			if t, known := s.typeOf(operand); known && t.Kind == Object {
+				e.SetKindCase(s.factory.NewSelect(e.ID(), operand, field))
+				return
+			}
 		}
 		if call.IsMemberFunction() {
 			s.rewrite(call.Target(), false)
 		}
 		for _, a := range call.Args() {
 			s.rewrite(a, false)
+		}
+		s.refer(e)
+		if t, ok := s.results[e.AsCall().FunctionName()]; ok && t.Kind == Object && !selected {
+			s.whole(e)
 		}
 		return
 	case ast.SelectKind:
@@ -254,7 +276,11 @@ func (s *selections) rewrite(e ast.Expr, selected bool) {
 	case ast.ComprehensionKind:
 		c := e.AsComprehension()
 		for _, x := range []ast.Expr{c.IterRange(), c.AccuInit(), c.LoopCondition(), c.LoopStep(), c.Result()} {
-			s.rewrite(x, false)
+			binds := c.IterVar() == unused && x == c.AccuInit()
+			s.rewrite(x, binds)
+			if binds {
+				s.bind(c.AccuVar(), x)
+			}
 		}
 		return
 	}
@@ -262,14 +288,24 @@ func (s *selections) rewrite(e ast.Expr, selected bool) {
 	if selected || path == "" || e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly() {
 		return
 	}
-	if t, ok := s.at(path); ok && t.Kind == Object {
-		inner := s.id(e.ID())
-		whole := s.factory.NewIdent(inner, path)
-		if e.Kind() == ast.SelectKind {
-			whole = s.factory.NewSelect(inner, e.AsSelect().Operand(), e.AsSelect().FieldName())
-		}
-		e.SetKindCase(s.factory.NewCall(e.ID(), "dyn", whole))
+	if t, ok := s.typeOf(e); ok && t.Kind == Object {
+		s.whole(e)
 	}
+}
+
+// whole makes an object that is used as a whole a map.
+func (s *selections) whole(e ast.Expr) {
+	inner := s.id(e.ID())
+	var whole ast.Expr
+	switch e.Kind() {
+	case ast.SelectKind:
+		whole = s.factory.NewSelect(inner, e.AsSelect().Operand(), e.AsSelect().FieldName())
+	case ast.CallKind:
+		whole = s.factory.NewCall(inner, e.AsCall().FunctionName(), e.AsCall().Args()...)
+	default:
+		whole = s.factory.NewIdent(inner, e.AsIdent())
+	}
+	e.SetKindCase(s.factory.NewCall(e.ID(), "dyn", whole))
 }
 
 func (s *selections) selectable(path string) bool {

@@ -154,6 +154,7 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 		data = expr.Visible(data)
 	}
 	vars := map[string]any{"event": expr.EventVars(in.Event), "data": data, "state": map[string]any(visible(in.State))}
+	in.Set.Reference().Bind(vars)
 	next := maps.Clone(in.State)
 	changed := false
 	rate := rateOf(in)

@@ -310,7 +310,7 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 	by = strings.ReplaceAll(strings.ToValidUTF8(by, "\uFFFD"), "\x00", "\uFFFD")
 	f.bundle = &bundle{Sequence: r.Sequence, EventID: r.ID, Version: version, Semantics: semantics, By: by, At: r.RecordedTime, Files: files, Set: set}
 	f.published = append(f.published, f.bundle)
-	f.cost += compileCost * uint64(set.Expressions())
+	f.cost += compileCost * uint64(set.Weight())
 	for _, file := range files {
 		f.bytes += len(file.Text) // held until the batch is written
 	}

@@ -8,7 +8,7 @@ import (
 
 // Bounds of the compiled bundles that are kept, of 1 to 4 KB an expression.
 const (
-	maxHeld     = 40_000 // expressions
+	maxHeld     = 40_000 // expressions; see ruleset.Set.Weight
 	maxHeldSets = 4_096
 )
 
@@ -45,7 +45,7 @@ func (s *sets) keep(set *ruleset.Set) {
 	if s.find(set.Key()) != nil {
 		return
 	}
-	for s.held+set.Expressions() > cmp.Or(s.most, maxHeld) || len(s.kept) >= maxHeldSets {
+	for s.held+set.Weight() > cmp.Or(s.most, maxHeld) || len(s.kept) >= maxHeldSets {
 		oldest := ""
 		for hash, k := range s.kept {
 			if k.used < s.batch && (oldest == "" || k.used < s.kept[oldest].used) {
@@ -55,12 +55,12 @@ func (s *sets) keep(set *ruleset.Set) {
 		if oldest == "" {
 			break
 		}
-		s.held -= s.kept[oldest].set.Expressions()
+		s.held -= s.kept[oldest].set.Weight()
 		delete(s.kept, oldest)
 	}
 	if s.kept == nil {
 		s.kept = map[string]*keptSet{}
 	}
 	s.kept[set.Key()] = &keptSet{set: set, used: s.batch}
-	s.held += set.Expressions()
+	s.held += set.Weight()
 }

@@ -50,8 +50,8 @@ away. A rule that tripped stays off until neuronx rules reset, whatever is publi
 					instead = fmt.Sprintf(" in place of version %d", current.Version)
 				}
 				c.note("would publish %s as version %d (hash %.12s)%s", operate.Plural(len(files), "file"), p.Version, p.Hash, instead)
-				if current.Version > 0 && current.Semantics < ruleset.Semantics {
-					c.note("semantics %d in place of %d: see docs/operations.md, \"Semantics of rules\"", ruleset.Semantics, current.Semantics)
+				if semantics := ruleset.SemanticsOf(files); current.Version > 0 && current.Semantics != semantics {
+					c.note("semantics %d in place of %d: see docs/operations.md, \"Semantics of rules\"", semantics, current.Semantics)
 				}
 				if err := c.showPublication(p); err != nil {
 					return err

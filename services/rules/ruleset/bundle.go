@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/neuronx/engine/services/rules/rulefile"
+	"github.com/neuronx/engine/services/rules/tables"
 )
 
 // loadAll reads files, and folders of them (*.yaml and *.yml, not their subfolders), from disk, sorted by name: rules, and tests of rules.
@@ -35,6 +36,11 @@ func loadAll(paths ...string) ([]File, error) {
 				return nil, fmt.Errorf("read rules: %s: %w", path, err)
 			}
 			files = append(files, File{filepath.Base(path), text})
+			named, err := loadTables(os.DirFS(filepath.Dir(path)), ".", files[len(files)-1:])
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, named...)
 			continue
 		}
 		more, err := loadFS(os.DirFS(path), ".")
@@ -47,7 +53,8 @@ func loadAll(paths ...string) ([]File, error) {
 		files = append(files, more...)
 	}
 	sortFiles(files)
-	return files, nil
+	// A table that is named itself, as by rules/*, has come with its lookup already.
+	return slices.CompactFunc(files, func(a, b File) bool { return a == b && strings.HasSuffix(a.Name, tables.Suffix) }), nil
 }
 
 // loadFS reads the rule files of one folder of a file system, and the tests in it.
@@ -73,8 +80,36 @@ func loadFS(fsys fs.FS, dir string) ([]File, error) {
 		}
 		files = append(files, File{name, text})
 	}
+	named, err := loadTables(fsys, dir, files)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, named...)
 	sortFiles(files)
 	return files, nil
+}
+
+// loadTables reads the tables that lookups among files of a folder name. One that is not there is told when the bundle is compiled.
+func loadTables(fsys fs.FS, dir string, files []File) (found []File, err error) {
+	for _, f := range files {
+		name := tables.Named(f.Name, f.Text)
+		if name == "" || slices.ContainsFunc(found, func(t File) bool { return t.Name == name }) {
+			continue
+		}
+		in, err := fsys.Open(strings.TrimPrefix(dir+"/"+name, "./"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read rules: the table of %s: %w", f.Name, err)
+		}
+		text, err := readBounded(in)
+		if err != nil {
+			return nil, fmt.Errorf("read rules: %s: %w", name, err)
+		}
+		found = append(found, File{name, text})
+	}
+	return found, nil
 }
 
 func sortFiles(files []File) {
@@ -95,8 +130,10 @@ func Hash(files []File) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Compile is CompileFor the newest semantics.
-func Compile(files []File) (*Set, rulefile.Problems) { return CompileFor(Semantics, files, nil) }
+// Compile is CompileFor the semantics that the bundle is published under.
+func Compile(files []File) (*Set, rulefile.Problems) {
+	return CompileFor(SemanticsOf(files), files, nil)
+}
 
 // CompileFor reads and compiles a bundle of a version of semantics without looking at schemas. between is called before each file and may
 // be nil. The set is nil when there are problems that
@@ -104,42 +141,14 @@ func Compile(files []File) (*Set, rulefile.Problems) { return CompileFor(Semanti
 func CompileFor(semantics int64, files []File, between func()) (*Set, rulefile.Problems) {
 	files = slices.Clone(files)
 	sortFiles(files)
-	problems := bounds(files)
-	if len(problems) > 0 {
+	if problems := bounds(files); len(problems) > 0 {
 		return nil, problems.Sorted()
 	}
-	set := &Set{Hash: Hash(files), Semantics: semantics, byType: map[string][]*Rule{}, sets: map[string]bool{}}
-	names := map[string]string{}
-	left := rulefile.MaxExpressions
-	for _, f := range files {
-		if between != nil {
-			between()
-		}
-		rule, ps := parseFile(f, editionOf(semantics), &left)
-		problems = append(problems, ps...)
-		if rule == nil || rule.Name == "" {
-			continue
-		}
-		if other, twice := names[rule.Name]; twice {
-			problems = append(problems, rulefile.Problem{File: f.Name, Rule: rule.Name, Code: rulefile.CodeDuplicateRule,
-				Message: fmt.Sprintf("the file %s has a rule of the name %s already; rename one", other, rule.Name)})
-			continue
-		}
-		names[rule.Name] = f.Name
-		set.Rules = append(set.Rules, rule)
+	made := assemble(files, semantics, between)
+	if made.set == nil {
+		return nil, made.problems.Sorted()
 	}
-	if problems.Err() != nil {
-		return nil, problems.Sorted()
-	}
-	slices.SortFunc(set.Rules, func(a, b *Rule) int { return cmp.Compare(a.Name, b.Name) })
-	for _, r := range set.Rules {
-		for _, t := range r.On {
-			set.byType[t] = append(set.byType[t], r)
-		}
-		for _, a := range r.Set {
-			set.sets[a.Key] = true
-		}
-	}
+	set, problems := made.set, made.problems
 	problems = append(problems, loops(set)...)
 	problems = append(problems, stateWarnings(set)...)
 	return set, problems.Sorted()
@@ -177,7 +186,7 @@ func PublishedData(files []File, version int64, by string) map[string]any {
 	for i, f := range files {
 		list[i] = map[string]any{"name": f.Name, "text": f.Text}
 	}
-	data := map[string]any{"version": version, "hash": Hash(files), "semantics": Semantics, "files": list}
+	data := map[string]any{"version": version, "hash": Hash(files), "semantics": SemanticsOf(files), "files": list}
 	if by != "" {
 		data["by"] = by
 	}

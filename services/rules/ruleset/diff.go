@@ -3,6 +3,10 @@ package ruleset
 import (
 	"cmp"
 	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
 // What a bundle changes about a rule.
@@ -51,11 +55,13 @@ func byRule(files []File) map[string]File {
 	return out
 }
 
-// RuleName is the name of the rule of a file; the file's own where it has none that can be read.
+// RuleName is the name of the rule, lookup or calendar of a file; the file's own where it has none that can be read.
 func RuleName(f File) string {
-	none := 0 // expressions are not compiled for it
-	if rule, _ := parseFile(f, editionOf(Semantics), &none); rule != nil && rule.Name != "" {
-		return rule.Name
+	r := rulefile.Reader{File: f.Name, Text: f.Text}
+	if root := r.Document([]byte(f.Text)); root != nil {
+		if n := rulefile.Value(rulefile.Value(root, "metadata"), "name"); n != nil && n.Kind == yaml.ScalarNode && n.Tag == "!!str" && n.Value != "" {
+			return n.Value
+		}
 	}
 	return f.Name
 }

@@ -22,6 +22,9 @@
 // tenant and subject before this event). All rules of an event see the same state; when two set the same key, the rule whose name
 // sorts last wins.
 //
+// Besides rules, a bundle holds lookups and calendars (package tables), which expressions find by their names through Set.Reference. Names are
+// unique over all kinds. A bundle that uses neither is published under the semantics from before them (SemanticsOf).
+//
 // Authoritative are the bundle's texts, as they stand in the event rules.published: everything else here is derived from them,
 // the hash included. A bundle always replaces the whole set of a tenant.
 //

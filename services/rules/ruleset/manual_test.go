@@ -13,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/expr"
 
 	"github.com/neuronx/engine/services/rules/rulefile"
+	"github.com/neuronx/engine/services/rules/tables"
 	"github.com/neuronx/engine/services/rules/typecheck"
 )
 
@@ -52,22 +53,39 @@ func manualTable(t *testing.T, header string) (rows [][]string) {
 	return rows
 }
 
-func TestManual_EveryRuleIsValidWithoutAWarning(t *testing.T) {
-	var files []File
+var tableHeader = regexp.MustCompile(`^[a-z_]+(,[a-z_]+)+$`)
+
+// manualFiles are the files of the manual as one bundle: rules, lookups with their tables, and calendars.
+func manualFiles(t *testing.T) (files []File) {
+	t.Helper()
 	var block []string
+	table := ""
 	for line := range strings.Lines(manualText(t) + "\nend") {
 		line = strings.TrimRight(line, "\n")
 		if code, indented := strings.CutPrefix(line, "    "); indented {
 			block = append(block, code)
 			continue
 		}
-		if len(block) > 0 && strings.HasPrefix(block[0], "apiVersion:") && !slices.Contains(block, "kind: "+KindTest) { // package simulate runs those
-			files = append(files, File{fmt.Sprintf("%d.yaml", len(files)+1), strings.Join(block, "\n") + "\n"})
+		text := strings.Join(block, "\n") + "\n"
+		switch {
+		case len(block) > 0 && strings.HasPrefix(block[0], "apiVersion:") && !slices.Contains(block, "kind: "+KindTest): // package simulate runs those
+			f := File{fmt.Sprintf("%d.yaml", len(files)+1), text}
+			files = append(files, f)
+			if name := tables.Named(f.Name, f.Text); name != "" {
+				table = name
+			}
+		case len(block) > 0 && tableHeader.MatchString(block[0]):
+			files = append(files, File{table, text})
 		}
 		block = nil
 	}
-	if len(files) < 3 {
-		t.Fatalf("found %d rules", len(files))
+	return files
+}
+
+func TestManual_EveryFileIsValidWithoutAWarning(t *testing.T) {
+	files := manualFiles(t)
+	if len(files) < 9 {
+		t.Fatalf("found %d files", len(files))
 	}
 	for _, p := range validated(t, embeddedSchemas(t), files...) {
 		t.Error(p)
@@ -85,6 +103,11 @@ func TestManual_EveryExpressionGivesWhatItSays(t *testing.T) {
 		"event": map[string]any{"time": time.Date(2026, 7, 1, 22, 30, 0, 0, time.UTC)},
 		"state": map[string]any{"touches": int64(2)},
 	}
+	set, problems := Compile(manualFiles(t))
+	if set == nil {
+		t.Fatal(problems)
+	}
+	set.Reference().Bind(vars)
 	rows := manualTable(t, "| expression | gives |")
 	for _, row := range rows {
 		p, err := expr.CompileIn(editionOf(Semantics), row[0], variables...)
@@ -121,8 +144,8 @@ func TestManual_EveryRefusalIsOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		problems := validated(t, embeddedSchemas(t), File{"r.yaml", "apiVersion: neuronx/v1\nkind: Rule\nmetadata: {name: r}\nspec:\n  on: [opportunity.created]\n  when: " +
-			string(when) + "\n  set: {seen: 'true'}\n"})
+		problems := validated(t, embeddedSchemas(t), append(slices.DeleteFunc(manualFiles(t), isRule), File{"r.yaml", "apiVersion: neuronx/v1\nkind: Rule\nmetadata: {name: r}\nspec:\n  on: [opportunity.created]\n  when: " +
+			string(when) + "\n  set: {seen: 'true'}\n"})...)
 		words := strings.TrimSuffix(row[1], "…")
 		if problems.Err() == nil || !slices.ContainsFunc(problems, func(p rulefile.Problem) bool { return !p.Warning && strings.Contains(p.Message, words) }) {
 			t.Errorf("%s: %v, the manual says %q", row[0], problems, row[1])
@@ -130,13 +153,16 @@ func TestManual_EveryRefusalIsOne(t *testing.T) {
 	}
 }
 
+func isRule(f File) bool { return strings.Contains(f.Text, "kind: Rule\n") }
+
 func TestManual_LimitsAreThoseOfTheEngine(t *testing.T) {
 	want := map[string]string{
-		"a file":                          kib(rulefile.MaxFile),
-		"all files of a tenant":           kib(MaxBundle),
-		"rules of a tenant":               number(MaxRules),
-		"expressions of a tenant's rules": number(rulefile.MaxExpressions),
-		"an expression":                   kib(expr.MaxSource),
+		"a file":                                  kib(rulefile.MaxFile),
+		"all files of a tenant":                   kib(MaxBundle),
+		"rules of a tenant":                       number(MaxRules),
+		"expressions of a tenant's rules":         number(rulefile.MaxExpressions),
+		"an expression":                           kib(expr.MaxSource),
+		"rows of a lookup, columns, a text in it": number(tables.MaxRows) + ", " + number(tables.MaxColumns) + " and " + kib(tables.MaxCell),
 		"cost of an expression, of a rule, of all rules of an event": number(expr.CostLimit) + ", " + number(RuleCost) + " and " + number(EventCost) + " units",
 		"a field that an expression reads":                           kib(expr.MaxText) + " of text, " + number(expr.MaxValues) + " values",
 	}

@@ -18,9 +18,9 @@ type File struct {
 	Text string
 }
 
-// parseFile reads one file of a bundle that may have left more expressions. The rule is nil when there is nothing to go on with.
-func parseFile(f File, edition expr.Edition, left *int) (*Rule, rulefile.Problems) {
-	r := parser{&rulefile.Reader{File: f.Name, Left: left, Edition: edition, Text: f.Text, Variables: variables, Locations: map[*expr.Program]rulefile.Location{}}}
+// parseFile reads a rule's file of a bundle of a version of semantics that may have left more expressions. The rule is nil when there is nothing to go on with.
+func parseFile(f File, semantics int64, left *int) (*Rule, rulefile.Problems) {
+	r := parser{&rulefile.Reader{File: f.Name, Left: left, Edition: editionOf(semantics), Text: f.Text, Variables: variables, Locations: map[*expr.Program]rulefile.Location{}}}
 	root := r.Document([]byte(f.Text))
 	if root == nil {
 		return nil, r.Problems
@@ -29,8 +29,8 @@ func parseFile(f File, edition expr.Edition, left *int) (*Rule, rulefile.Problem
 	if v, ok := r.Scalar(top["apiVersion"], "apiVersion"); ok && v != "neuronx/v1" {
 		r.Problem(top["apiVersion"].Line, rulefile.CodeWrongVersion, "apiVersion is %q; this engine reads neuronx/v1", v)
 	}
-	if v, ok := r.Scalar(top["kind"], "kind"); ok && v != "Rule" {
-		r.Problem(top["kind"].Line, rulefile.CodeWrongVersion, "kind is %q; a rule file has kind Rule", v)
+	if v, ok := r.Scalar(top["kind"], "kind"); ok && v != KindRule {
+		r.Problem(top["kind"].Line, rulefile.CodeWrongVersion, "kind is %q; %s", v, kindHint(semantics))
 	}
 	rule := &Rule{File: f.Name, line: root.Line, locations: r.Locations}
 	if m := top["metadata"]; m != nil {
@@ -134,4 +134,12 @@ func (r parser) emits(rule *Rule, n *yaml.Node) {
 // mayEmit tells the reserved types that are commands for an adapter, which is what rules are for.
 func mayEmit(typ string) bool {
 	return strings.HasPrefix(typ, "crm.") && strings.HasSuffix(typ, ".requested")
+}
+
+// kindHint says which kinds a file may have.
+func kindHint(semantics int64) string {
+	if semantics < 5 {
+		return "a rule file has kind Rule"
+	}
+	return "a file of a bundle has kind " + strings.Join(kinds5[:len(kinds5)-1], ", ") + " or " + kinds5[len(kinds5)-1]
 }

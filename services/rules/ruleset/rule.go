@@ -5,10 +5,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/neuronx/engine/pkg/calendar"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
 
 	"github.com/neuronx/engine/services/rules/rulefile"
+	"github.com/neuronx/engine/services/rules/tables"
 )
 
 // Limits of a bundle.
@@ -34,13 +36,20 @@ const (
 //	2  fields over expr.MaxText or expr.MaxValues fail as too_large; only failures on different subjects count, and none that a size caused
 //	3  decimals compare and calculate as decimals; zones are those of expr.ZoneData; no failure counts that the values of an event explain
 //	4  no failure counts that any value had a part in, arithmetic included; what a rule misses while it is off is kept for a rerun
+//	5  a bundle has lookups and calendars, and expressions the functions of expr.Edition3; one that uses neither is published as 4
 //
 // The budgets of an event and what expressions cost hold under every version.
-const Semantics = 4
+const Semantics = 5
+
+// plainSemantics is what a bundle is published under that uses nothing of semantics 5.
+const plainSemantics = 4
 
 // editionOf is the language of the expressions of a bundle.
 func editionOf(semantics int64) expr.Edition {
-	if semantics >= 3 {
+	switch {
+	case semantics >= 5:
+		return expr.Edition3
+	case semantics >= 3:
 		return expr.Edition2
 	}
 	return expr.Edition1
@@ -88,8 +97,11 @@ type Set struct {
 	Hash      string
 	Semantics int64   // that it was compiled for
 	Rules     []*Rule // sorted by name
+	Lookups   map[string]*tables.Lookup
+	Calendars map[string]*calendar.Calendar
 	byType    map[string][]*Rule
 	sets      map[string]bool // keys of state that some rule sets
+	reference *expr.Reference // what expressions find by name; nil before semantics 5
 }
 
 // Key names the set; see SetKey.

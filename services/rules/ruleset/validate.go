@@ -2,6 +2,7 @@ package ruleset
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/neuronx/engine/pkg/expr"
@@ -14,7 +15,8 @@ import (
 // types and fields exist and that expressions fit the fields. All problems are answered at once; Problems.Err tells whether any
 // is more than a warning. The error is one of the catalogue, not of the bundle.
 func Validate(ctx context.Context, files []File, catalogue typecheck.Catalogue) (rulefile.Problems, error) {
-	set, problems := Compile(files)
+	semantics := SemanticsOf(files)
+	set, problems := CompileFor(semantics, files, nil)
 	texts := map[string]string{}
 	for _, f := range files {
 		texts[f.Name] = f.Text
@@ -22,27 +24,30 @@ func Validate(ctx context.Context, files []File, catalogue typecheck.Catalogue) 
 	whole := set != nil
 	if set == nil {
 		// What could be read is checked against the schemas all the same: all problems at once.
-		set = &Set{byType: map[string][]*Rule{}}
+		set = &Set{Semantics: semantics, byType: map[string][]*Rule{}}
 		if len(bounds(files)) == 0 {
-			left := rulefile.MaxExpressions
-			for _, f := range files {
-				if r, _ := parseFile(f, editionOf(Semantics), &left); r != nil {
-					set.Rules = append(set.Rules, r)
-				}
-			}
+			read := assemble(files, semantics, nil)
+			set.Rules, set.reference = read.rules, read.refer
 		}
 	}
 	schemas := typecheck.NewSchemas(catalogue)
 	state := stateType(set.Rules, whole)
 	for _, r := range set.Rules {
 		v := &validator{
-			Checker: &typecheck.Checker{File: r.File, Rule: r.Name, Text: texts[r.File], Edition: editionOf(Semantics), Locations: r.locations, Fails: "the rule fails on the event then"},
-			rule:    r, schemas: schemas, state: state,
+			Checker: &typecheck.Checker{File: r.File, Rule: r.Name, Text: texts[r.File], Edition: editionOf(semantics), Locations: r.locations, Fails: "the rule fails on the event then"},
+			rule:    r, schemas: schemas, state: state, reference: set.reference,
 		}
 		if err := v.check(ctx); err != nil {
 			return nil, err
 		}
 		problems = append(problems, v.Problems...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(set.Lookups)) {
+		found, err := set.Lookups[name].Check(ctx, schemas, editionOf(semantics), set.reference.Declare)
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, found...)
 	}
 	// A rule that was checked with the types of its events tells it by line and column.
 	problems = slices.DeleteFunc(problems, func(p rulefile.Problem) bool { return p.Code == rulefile.CodeStateUnset && p.Warning })
@@ -52,9 +57,10 @@ func Validate(ctx context.Context, files []File, catalogue typecheck.Catalogue) 
 
 type validator struct {
 	*typecheck.Checker
-	rule    *Rule
-	schemas *typecheck.Schemas
-	state   expr.Type // what the bundle's rules set
+	rule      *Rule
+	schemas   *typecheck.Schemas
+	state     expr.Type       // what the bundle's rules set
+	reference *expr.Reference // the bundle's lookups and calendars; nil: not known, or none are possible
 }
 
 func (v *validator) check(ctx context.Context) error {
@@ -102,6 +108,7 @@ func (v *validator) types(triggers map[string]*typecheck.Record) error {
 	}
 	for _, typ := range v.rule.On {
 		vars := map[string]expr.Type{"data": typecheck.Data(typ, triggers), "event": typecheck.Event(typ, v.rule.On), "state": v.state}
+		v.reference.Declare(vars)
 		proven, err := v.Check(v.rule.When, vars, nil, true, typ)
 		if err != nil {
 			return err

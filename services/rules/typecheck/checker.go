@@ -96,14 +96,18 @@ func (c *Checker) Gives(p *expr.Program, want string) {
 	}
 }
 
-// constant tells why an expression that reads none of its variables fails; "" when it does not, or reads one.
+// constant tells why an expression that reads none of its variables but lookups and calendars fails; "" when it does not, or reads one.
 func constant(p *expr.Program, vars map[string]expr.Type) string {
+	fixed := expr.Fixed(vars)
 	for variable := range vars {
-		if p.Reads(variable) {
+		if _, same := fixed[variable]; !same && p.Reads(variable) {
 			return ""
 		}
 	}
-	_, err := p.Eval(nil)
+	if p.ReadsReference() && len(fixed) == 0 {
+		return "" // what it finds is not known
+	}
+	_, err := p.Eval(fixed)
 	var failed *expr.EvalError
 	if !errors.As(err, &failed) || failed.Code == expr.CodeDeadline || failed.Code == expr.CodeCost {
 		return "" // a slow machine says nothing about the expression, and costs are told where the budgets are
@@ -117,7 +121,9 @@ func codeOf(message string) string {
 		return rulefile.CodeInvalidExpression
 	case strings.Contains(message, Unset):
 		return rulefile.CodeStateUnset
-	case strings.Contains(message, " has no such field"):
+	case strings.HasPrefix(message, "there is no "):
+		return rulefile.CodeUnknownName
+	case strings.Contains(message, " has no such field"), strings.Contains(message, " has no such column"):
 		return rulefile.CodeUnknownField
 	}
 	return rulefile.CodeTypeMismatch

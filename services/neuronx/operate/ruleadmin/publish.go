@@ -39,7 +39,7 @@ func Plan(ctx context.Context, env *operate.Env, tenant string, files []ruleset.
 	p.Tripped = slices.DeleteFunc(p.Tripped, func(t Tripped) bool {
 		return !slices.ContainsFunc(p.Changes, func(ch ruleset.Change) bool { return ch.Rule == t.Rule && ch.Change != ruleset.Removed })
 	})
-	return p, current, current.Hash == p.Hash && current.Semantics == ruleset.Semantics, nil
+	return p, current, current.Hash == p.Hash && current.Semantics == ruleset.SemanticsOf(files), nil
 }
 
 // Publish carries a plan out: it replaces the tenant's whole set of rules, and waits until the rules service has judged it.
