@@ -89,7 +89,7 @@ func TestValidate_TakesTheExamples(t *testing.T) {
 	c := testCatalogue(t)
 	left := rulefile.MaxExpressions
 	var programs []*Program
-	for _, name := range []string{"speed-to-lead", "no-show-recovery", "nurture"} {
+	for _, name := range []string{"speed-to-lead", "no-show-recovery", "nurture", "everything"} {
 		p, problems := Parse(name+".yaml", read(t, "testdata/"+name+".yaml"), Options{Edition: Edition, Left: &left, Reach: reachTests})
 		if len(problems) > 0 {
 			t.Fatalf("%s: %v", name, problems)
@@ -208,5 +208,24 @@ func TestValidate_RefusesACommandThatReachesAPersonUnknownToTheBuild(t *testing.
 	problems, err := Validate(t.Context(), []*Program{p}, nil, testCatalogue(t), Edition, names)
 	if err != nil || codes(problems) != "7 reaches" {
 		t.Errorf("%v, %v", problems, err)
+	}
+}
+
+// A few kilobytes can name a hundred thousand pairs of expressions and types.
+func TestValidate_BoundsHowOftenItChecks(t *testing.T) {
+	c := testCatalogue(t)
+	var types []string
+	for typ := range c {
+		if !strings.HasPrefix(typ, "engine.") && !strings.HasPrefix(typ, "timer.") && len(types) < MaxTypes {
+			types = append(types, typ)
+		}
+	}
+	match := ", {on: [" + strings.Join(types, ",") + "], correlate: {from: event.subject}}"
+	task := "{listen: {to: {any: [" + strings.Repeat(match, 16)[2:] + "]}, set: {" + repeated(40, "v%d: '1', ") + "}}}"
+	problems := checked(t, c, doing("a: "+task, "b: "+task))
+	if !slices.ContainsFunc(problems, func(p rulefile.Problem) bool {
+		return p.Code == rulefile.CodeTooLarge && strings.Contains(p.Message, "too many to check")
+	}) {
+		t.Errorf("%d problems, %v", len(problems), problems[:min(3, len(problems))])
 	}
 }
