@@ -122,7 +122,7 @@ func undo() node {
 	return list("Events that are derived, newest first, when the instance is cancelled or faulted.", 8, emitted())
 }
 
-// task has one of the keys that say what it does, and only the keys that may stand beside that one.
+// task has one of the keys that say what it does, and only the keys that may stand alongside that one.
 func task() node {
 	n := object("A task does one thing.", 0,
 		key{"if", ref("value", "True or false; a task that is left out goes on with the next one.")},
