@@ -14,7 +14,7 @@ type node map[string]any
 // Files are the schemas by the name of their file.
 func Files() (map[string][]byte, error) {
 	out := map[string][]byte{}
-	for kind, spec := range map[string]node{"Rule": rule(), "Workflow": workflow(), "ContactPolicy": policy()} {
+	for kind, spec := range map[string]node{"Rule": rule(), "Workflow": workflow(), "ContactPolicy": policy(), "Lookup": lookup(), "Calendar": calendarFile()} {
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)

@@ -55,7 +55,7 @@ func compiled(t *testing.T) map[string]*jsonschema.Schema {
 		t.Fatal(err)
 	}
 	out := map[string]*jsonschema.Schema{}
-	for _, kind := range []string{"Rule", "Workflow", "ContactPolicy"} {
+	for _, kind := range []string{"Rule", "Workflow", "ContactPolicy", "Lookup", "Calendar"} {
 		name := strings.ToLower(kind) + ".schema.json"
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(files[name]))
 		if err != nil {
@@ -144,7 +144,7 @@ func TestSchemas_RefuseWhatIsMisspelt(t *testing.T) {
 // list the same keys, and need the same ones.
 func TestSchemas_HaveTheKeysOfTheReaders(t *testing.T) {
 	read := map[string]bool{}
-	for _, pattern := range []string{"../flow/*.go", "../ruleset/parse.go", "../rulefile/*.go"} {
+	for _, pattern := range []string{"../flow/*.go", "../ruleset/parse.go", "../rulefile/*.go", "../tables/*.go"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

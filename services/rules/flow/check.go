@@ -27,7 +27,11 @@ const maxChecks = 30_000
 // fit what they read and what they fill, calendars and pools are those of the bundle, and each event that is waited for can be told to
 // belong to an instance. All problems are answered at once. The error is one of the catalogue.
 func Validate(ctx context.Context, programs []*Program, policy *Policy, catalogue typecheck.Catalogue, edition expr.Edition, names Names) (rulefile.Problems, error) {
-	schemas, left := typecheck.NewSchemas(catalogue), maxChecks
+	return validate(ctx, programs, policy, catalogue, edition, names, maxChecks)
+}
+
+func validate(ctx context.Context, programs []*Program, policy *Policy, catalogue typecheck.Catalogue, edition expr.Edition, names Names, most int) (rulefile.Problems, error) {
+	schemas, left := typecheck.NewSchemas(catalogue), most
 	var problems rulefile.Problems
 	for _, p := range programs {
 		c := &checker{
@@ -39,7 +43,7 @@ func Validate(ctx context.Context, programs []*Program, policy *Policy, catalogu
 		}
 		problems = append(problems, c.Problems...)
 		if left < 0 {
-			return append(problems, tooMany(p.File, p.Name, p.line)).Sorted(), nil
+			return append(problems, tooMany(p.File, p.Name, p.line, most)).Sorted(), nil
 		}
 	}
 	if policy != nil {
@@ -52,15 +56,15 @@ func Validate(ctx context.Context, programs []*Program, policy *Policy, catalogu
 		}
 		problems = append(problems, c.Problems...)
 		if left < 0 {
-			problems = append(problems, tooMany(policy.File, policy.Name, policy.line))
+			problems = append(problems, tooMany(policy.File, policy.Name, policy.line, most))
 		}
 	}
 	return problems.Sorted(), nil
 }
 
-func tooMany(file, name string, line int) rulefile.Problem {
+func tooMany(file, name string, line, most int) rulefile.Problem {
 	return rulefile.Problem{File: file, Line: line, Rule: name, Code: rulefile.CodeTooLarge, Message: fmt.Sprintf(
-		"up to this file the bundle has more than %d pairs of an expression and a type of event that it runs on, too many to check; name fewer types, or set fewer variables, where events are heard", maxChecks)}
+		"up to this file the bundle has more than %d pairs of an expression and a type of event that it runs on, too many to check; name fewer types, or set fewer variables, where events are heard", most)}
 }
 
 // checker checks one file.

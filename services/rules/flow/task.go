@@ -26,7 +26,7 @@ func (at place) inside(t *Task, where string) place {
 
 // stepKeys are the keys that say what a task does, and with each the keys that may stand alongside it.
 var stepKeys = []struct {
-	key    string
+	key       string
 	alongside []string
 }{
 	{"emit", nil},
