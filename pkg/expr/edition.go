@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -88,8 +89,14 @@ var bases = map[Edition]func() (*cel.Env, error){
 var natives = adapter{Adapter: types.DefaultTypeAdapter}
 
 // envs are the environments with variables, by edition and names. A program has a handful of them, and making one takes longer than
-// compiling.
-var envs sync.Map
+// compiling. They are bounded: loop variables of workflows have the names that their files give them.
+var (
+	envs     sync.Map
+	keptEnvs atomic.Int64
+)
+
+// maxEnvs is how many are kept, of 30 kB each; then all are made again when they are asked for.
+const maxEnvs = 500
 
 // envOf is an edition's base with variables. "event" is a map from string; the others may hold any value.
 func envOf(edition Edition, vars []string) (*cel.Env, error) {
@@ -115,6 +122,10 @@ func envOf(edition Edition, vars []string) (*cel.Env, error) {
 	}
 	if made, err = made.Extend(opts...); err != nil {
 		return nil, fmt.Errorf("extend CEL environment: %w", err)
+	}
+	if keptEnvs.Add(1) > maxEnvs {
+		envs.Clear()
+		keptEnvs.Store(1)
 	}
 	envs.Store(key, made)
 	return made, nil

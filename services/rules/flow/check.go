@@ -20,33 +20,51 @@ type Names struct {
 	Declare func(vars map[string]expr.Type)
 }
 
+// maxChecks bounds how often expressions are checked, each on each type of event: a few kilobytes can name a hundred thousand pairs.
+const maxChecks = 30_000
+
 // Validate checks workflows, and the policy if there is one, as they must be before they are published: types and fields exist, expressions
 // fit what they read and what they fill, calendars and pools are those of the bundle, and each event that is waited for can be told to
 // belong to an instance. All problems are answered at once. The error is one of the catalogue.
 func Validate(ctx context.Context, programs []*Program, policy *Policy, catalogue typecheck.Catalogue, edition expr.Edition, names Names) (rulefile.Problems, error) {
-	schemas := typecheck.NewSchemas(catalogue)
+	return validate(ctx, programs, policy, catalogue, edition, names, maxChecks)
+}
+
+func validate(ctx context.Context, programs []*Program, policy *Policy, catalogue typecheck.Catalogue, edition expr.Edition, names Names, most int) (rulefile.Problems, error) {
+	schemas, left := typecheck.NewSchemas(catalogue), most
 	var problems rulefile.Problems
 	for _, p := range programs {
 		c := &checker{
-			Checker: typecheck.Checker{File: p.File, Rule: p.Name, Text: p.text, Edition: edition, Locations: p.locations, Fails: "the task fails then"},
+			Checker: typecheck.Checker{File: p.File, Rule: p.Name, Text: p.text, Edition: edition, Locations: p.locations, Fails: "the task fails then", Left: &left},
 			p:       p, schemas: schemas, names: names, ctx: ctx,
 		}
 		if err := c.workflow(); err != nil {
 			return nil, err
 		}
 		problems = append(problems, c.Problems...)
+		if left < 0 {
+			return append(problems, tooMany(p.File, p.Name, p.line, most)).Sorted(), nil
+		}
 	}
 	if policy != nil {
 		c := &checker{
-			Checker: typecheck.Checker{File: policy.File, Rule: policy.Name, Text: policy.text, Edition: edition, Locations: policy.locations, Fails: "the event grants nothing then"},
+			Checker: typecheck.Checker{File: policy.File, Rule: policy.Name, Text: policy.text, Edition: edition, Locations: policy.locations, Fails: "the event grants nothing then", Left: &left},
 			schemas: schemas, names: names, ctx: ctx,
 		}
 		if err := c.policy(policy); err != nil {
 			return nil, err
 		}
 		problems = append(problems, c.Problems...)
+		if left < 0 {
+			problems = append(problems, tooMany(policy.File, policy.Name, policy.line, most))
+		}
 	}
 	return problems.Sorted(), nil
+}
+
+func tooMany(file, name string, line, most int) rulefile.Problem {
+	return rulefile.Problem{File: file, Line: line, Rule: name, Code: rulefile.CodeTooLarge, Message: fmt.Sprintf(
+		"up to this file the bundle has more than %d pairs of an expression and a type of event that it runs on, too many to check; name fewer types, or set fewer variables, where events are heard", most)}
 }
 
 // checker checks one file.
@@ -120,6 +138,7 @@ func errorType() expr.Type {
 type wanted struct {
 	p    *expr.Program
 	want string
+	null bool // it may give null: then nothing is said, or nothing matches
 }
 
 // heard checks expressions on each type of event that they run on. The condition comes first: what it proves holds in the others. A null is
@@ -139,7 +158,7 @@ func (c *checker) heard(on []string, records map[string]*typecheck.Record, when 
 		}
 	}
 	c.Tell(on)
-	for _, o := range append([]wanted{{when, "bool"}}, others...) {
+	for _, o := range append([]wanted{{p: when, want: "bool"}}, others...) {
 		c.gives(o)
 	}
 	return nil
@@ -150,10 +169,11 @@ func (c *checker) gives(o wanted) {
 		return
 	}
 	c.Gives(o.p, o.want)
+	if o.null || o.want == "bool" { // of a condition the check itself tells a null
+		return
+	}
 	for _, path := range c.MayBe(o.p) {
-		if o.want != "bool" { // of a condition the check itself tells it
-			c.Warn(c.Locations[o.p].Line, rulefile.CodeNullable, "%s must not be null and %s may be; test it first, or give another value, as in %s == null ? … : %s", c.Locations[o.p].Where, path, path, path)
-		}
+		c.Warn(c.Locations[o.p].Line, rulefile.CodeNullable, "%s must not be null and %s may be; test it first, or give another value, as in %s == null ? … : %s", c.Locations[o.p].Where, path, path, path)
 	}
 }
 
@@ -166,15 +186,12 @@ func (c *checker) workflow() error {
 	}
 	c.locals = map[string]expr.Type{}
 	if whole {
-		others := []wanted{{s.Key, "string"}, {s.Zone, ""}, {s.Contact, "string"}}
+		others := []wanted{{p: s.Key, want: "string"}, {s.Zone, "string", true}, {p: s.Contact, want: "string"}}
 		for _, a := range s.Set {
-			others = append(others, wanted{a.Expr, ""})
+			others = append(others, wanted{p: a.Expr})
 		}
 		if err := c.heard(s.On, triggers, s.When, others); err != nil {
 			return err
-		}
-		if s.Zone != nil {
-			c.Gives(s.Zone, "string") // a zone that is null is one that is not said
 		}
 		c.contact(triggers)
 	}
@@ -230,9 +247,9 @@ func (c *checker) match(m Match, set []rulefile.Assignment, where string) error 
 	if err != nil || !whole {
 		return err
 	}
-	others := []wanted{{m.From, "string"}}
+	others := []wanted{{m.From, "string", true}}
 	for _, a := range set {
-		others = append(others, wanted{a.Expr, ""})
+		others = append(others, wanted{p: a.Expr})
 	}
 	variables := kept
 	if set != nil {
@@ -246,7 +263,7 @@ func (c *checker) match(m Match, set []rulefile.Assignment, where string) error 
 			return err
 		}
 		c.Tell([]string{""})
-		c.gives(wanted{m.Expect, "string"})
+		c.gives(wanted{p: m.Expect, want: "string"})
 	}
 	if !m.correlated && c.p.Start.Key != nil {
 		return c.correlates(m, records, where)
@@ -258,6 +275,9 @@ func (c *checker) match(m Match, set []rulefile.Assignment, where string) error 
 func (c *checker) correlates(m Match, records map[string]*typecheck.Record, where string) error {
 	key := c.p.Start.Key
 	for _, typ := range m.On {
+		if *c.Left--; *c.Left < 0 {
+			return nil // Validate tells it
+		}
 		vars := c.sees()
 		vars["event"], vars["data"] = typecheck.Event(typ, m.On), records[typ].Object(typ)
 		typed, err := expr.CheckTypes(c.Edition, key.Source(), vars, nil, false)
@@ -319,7 +339,7 @@ func (c *checker) policy(p *Policy) error {
 		if !whole {
 			continue
 		}
-		if err := c.heard(g.On, records, g.When, []wanted{{g.Lead, "string"}}); err != nil {
+		if err := c.heard(g.On, records, g.When, []wanted{{p: g.Lead, want: "string"}}); err != nil {
 			return err
 		}
 		for _, typ := range g.On {

@@ -68,7 +68,7 @@ func (c *checker) variables() error {
 		seen[name] = t
 	}
 	// Nothing is told here: the types of variables are not known yet.
-	scratch := typecheck.Checker{Edition: c.Edition, Locations: c.p.locations}
+	scratch := typecheck.Checker{Edition: c.Edition, Locations: c.p.locations, Left: c.Left}
 	all := func(as []rulefile.Assignment, vars map[string]expr.Type, proven []string) error {
 		for _, a := range as {
 			if _, err := scratch.Check(a.Expr, vars, proven, false, ""); err != nil {
@@ -127,7 +127,7 @@ func (c *checker) listened(s *Listen, all func([]rulefile.Assignment, map[string
 			}
 			vars := c.sees("vars", "instance", "now")
 			vars["data"], vars["event"] = rec.Object(typ), typecheck.Event(typ, m.On)
-			scratch := typecheck.Checker{Edition: c.Edition, Locations: c.p.locations}
+			scratch := typecheck.Checker{Edition: c.Edition, Locations: c.p.locations, Left: c.Left}
 			proven, err := scratch.Check(m.When, vars, nil, true, typ)
 			if err != nil {
 				return err
@@ -249,7 +249,7 @@ func (c *checker) expression(p *expr.Program, want string, proven []string) ([]s
 		return nil, err
 	}
 	c.Tell([]string{""})
-	c.gives(wanted{p, want})
+	c.gives(wanted{p: p, want: want})
 	return holds, nil
 }
 

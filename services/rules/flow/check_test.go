@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/rules/rulefile"
@@ -69,7 +70,16 @@ func read(t testing.TB, path string) string {
 	return string(b)
 }
 
-var names = Names{Calendars: []string{"office", "contact-hours"}, Pools: []string{"sales-team"}}
+var names = Names{Calendars: []string{"office", "contact-hours"}, Pools: []string{"sales-team"}, Declare: tables().Declare}
+
+// tables has the lookup that the examples read.
+func tables() *expr.Reference {
+	l, err := expr.NewLookup("week", map[string]expr.Kind{"week": expr.Int, "template": expr.Text}, []map[string]any{{"week": int64(0), "template": "still-thinking"}})
+	if err != nil {
+		panic(err)
+	}
+	return expr.NewReference(map[string]*expr.Lookup{"nurture": l}, nil)
+}
 
 // checked parses and checks one workflow.
 func checked(t *testing.T, c catalogue, text string) rulefile.Problems {
@@ -89,7 +99,7 @@ func TestValidate_TakesTheExamples(t *testing.T) {
 	c := testCatalogue(t)
 	left := rulefile.MaxExpressions
 	var programs []*Program
-	for _, name := range []string{"speed-to-lead", "no-show-recovery", "nurture"} {
+	for _, name := range []string{"speed-to-lead", "no-show-recovery", "nurture", "everything"} {
 		p, problems := Parse(name+".yaml", read(t, "testdata/"+name+".yaml"), Options{Edition: Edition, Left: &left, Reach: reachTests})
 		if len(problems) > 0 {
 			t.Fatalf("%s: %v", name, problems)
@@ -164,6 +174,8 @@ func TestValidate_NamesWhatDoesNotFit(t *testing.T) {
 		{"a field that errors have not", doing("a: {try: [b: " + note + "], catch: {do: [c: {set: {x: error.code}}]}}"), "error: unknown_field: a/c set.x: error.code: the error has no such field"},
 		{"a listen to an unknown field", doing("a: {listen: {to: {one: {on: activity.recorded, when: data.direcion == \"inbound\"}}}}"), "error: unknown_field: a listen.to.one.when: data.direcion: activity.recorded has no such field; did you mean data.direction?"},
 		{"a call whose outcome nobody tells", doing("a: {call: crm.task.add, with: {lead_id: instance.key, title: '\"x\"'}}"), "error: unknown_type: a call: no schema has the outcome crm.task.add.succeeded"},
+		{"a misspelt column", doing("a: {set: {x: 'lookup(\"nurture\", 1).tmplate'}}"), "did you mean"},
+		{"a misspelt lookup", doing("a: {set: {x: 'lookup(\"nurtre\", 1).template'}}"), "error: unknown_name: a set.x: there is no lookup"},
 		{"a message when nobody is named", header4 + "  start: {on: [opportunity.won], key: data.opportunity_id}\n  do: [a: {emit: {type: crm.message.send.requested, data: {channel: '\"sms\"', body: '\"x\"'}}}]\n", ""},
 		{"a message that needs no more than a text", doing("a: {emit: {type: crm.message.send.requested, data: {channel: '\"sms\"', body: '\"x\"'}}}"), ""},
 	} {
@@ -208,5 +220,28 @@ func TestValidate_RefusesACommandThatReachesAPersonUnknownToTheBuild(t *testing.
 	problems, err := Validate(t.Context(), []*Program{p}, nil, testCatalogue(t), Edition, names)
 	if err != nil || codes(problems) != "7 reaches" {
 		t.Errorf("%v, %v", problems, err)
+	}
+}
+
+// A few kilobytes can name a hundred thousand pairs of expressions and types.
+func TestValidate_BoundsHowOftenItChecks(t *testing.T) {
+	c := testCatalogue(t)
+	p, problems := parsed(doing("a: {listen: {to: {any: [{on: [lead.lost, lead.contacted], correlate: {from: event.subject}}]}, set: {" + repeated(20, "v%d: '1', ") + "}}}"))
+	policy, more := parsedPolicy(policyHead + "  grants: [{on: [lead.created, lead.scored], when: data.lead_id != \"\", channel: sms, basis: form}]\n")
+	if len(problems)+len(more) > 0 {
+		t.Fatal(problems, more)
+	}
+	for _, b := range []struct {
+		most int
+		want string
+	}{{85, "p.yaml:1 too_large"}, {50, "w.yaml:1 too_large"}, {1000, ""}} {
+		problems, err := validate(t.Context(), []*Program{p}, policy, c, Edition, names, b.most)
+		got := ""
+		for _, p := range problems {
+			got += fmt.Sprintf("%s:%d %s", p.File, p.Line, p.Code)
+		}
+		if err != nil || got != b.want {
+			t.Errorf("at most %d: %q, want %q (%v)", b.most, got, b.want, err)
+		}
 	}
 }

@@ -122,7 +122,7 @@ func (p *parser) call(m map[string]*yaml.Node, path string) *Call {
 		}
 	}
 	if m["with"] == nil {
-		p.Problem(m["call"].Line, rulefile.CodeMissingKey, "the task %s needs the key %q beside call", path, "with")
+		p.Problem(m["call"].Line, rulefile.CodeMissingKey, "the task %s needs the key %q alongside call", path, "with")
 	}
 	if t := m["timeout"]; t != nil {
 		c.Timeout = p.deadline(t, path+" timeout")

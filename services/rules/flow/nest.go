@@ -55,7 +55,7 @@ func (p *parser) loop(t *Task, m map[string]*yaml.Node, at place) *For {
 		p.rounds(f.In, k["in"].Line, where)
 	}
 	if m["do"] == nil {
-		p.Problem(t.Line, rulefile.CodeMissingKey, "the task %s needs the key %q beside for", t.Path, "do")
+		p.Problem(t.Line, rulefile.CodeMissingKey, "the task %s needs the key %q alongside for", t.Path, "do")
 		return f
 	}
 	p.with(func() {
@@ -112,7 +112,7 @@ func (p *parser) try(t *Task, n, catch *yaml.Node, at place) *Try {
 	y := &Try{As: "error"}
 	y.Tasks = p.list(n, at.inside(t, t.Path+" try"))
 	if catch == nil {
-		p.Problem(t.Line, rulefile.CodeMissingKey, "the task %s needs the key %q beside try", t.Path, "catch")
+		p.Problem(t.Line, rulefile.CodeMissingKey, "the task %s needs the key %q alongside try", t.Path, "catch")
 		return y
 	}
 	where := t.Path + " catch"

@@ -154,7 +154,8 @@ func (p *parser) unset() {
 			if near := expr.Nearest(name, p.sets); near != "" {
 				hint = "did you mean vars." + near + "?"
 			}
-			p.Problem(location.Line, rulefile.CodeVariableUnset, "%s: nothing sets vars.%s; %s", location.Where, rulefile.Cut(name), hint)
+			line, column := where(p.Text, u.prog, location, "vars."+name)
+			p.ProblemAt(line, column, rulefile.CodeVariableUnset, "%s: nothing sets vars.%s; %s", location.Where, rulefile.Cut(name), hint)
 		}
 		for _, name := range u.prog.Fields("instance") {
 			if !slices.Contains(InstanceFields(), name) {
@@ -162,6 +163,16 @@ func (p *parser) unset() {
 			}
 		}
 	}
+}
+
+// where is the line and column at which a part of an expression stands first.
+func where(text string, prog *expr.Program, location rulefile.Location, part string) (line, column int) {
+	before, _, found := strings.Cut(prog.Source(), part)
+	if !found {
+		return location.Line, 0
+	}
+	newlines := strings.Count(before, "\n")
+	return location.Find(text, prog.Source(), expr.Problem{Line: newlines + 1, Column: len(before) - strings.LastIndexByte(before, '\n')})
 }
 
 // InstanceFields lists, sorted, what an expression finds in the variable "instance".

@@ -14,7 +14,7 @@ import (
 )
 
 // Edition is the newest language that workflows are written in.
-const Edition = expr.Edition2
+const Edition = expr.Edition3
 
 // Limits of a workflow, refused before it is published.
 const (
@@ -64,23 +64,11 @@ func header(r *rulefile.Reader, kind string) (root, spec *yaml.Node) {
 	if root = r.Document([]byte(r.Text)); root == nil {
 		return nil, nil
 	}
-	top := r.Entries(root, "the file", 4, "apiVersion", "kind", "metadata", "spec")
-	if v, ok := r.Scalar(top["apiVersion"], "apiVersion"); ok && v != "neuronx/v1" {
-		r.Problem(top["apiVersion"].Line, rulefile.CodeWrongVersion, "apiVersion is %q; this engine reads neuronx/v1", rulefile.Cut(v))
+	if k := rulefile.Value(root, "kind"); k != nil && k.Value != kind {
+		r.Problem(k.Line, rulefile.CodeWrongVersion, "kind is %q; this file must have kind %s", rulefile.Cut(k.Value), kind)
 	}
-	if v, ok := r.Scalar(top["kind"], "kind"); ok && v != kind {
-		r.Problem(top["kind"].Line, rulefile.CodeWrongVersion, "kind is %q; this file must have kind %s", rulefile.Cut(v), kind)
-	}
-	if m := top["metadata"]; m != nil {
-		meta := r.Entries(m, "metadata", 1, "name")
-		if v, ok := r.Scalar(meta["name"], "metadata.name"); ok {
-			if !rulefile.ValidName(v) {
-				r.Problem(meta["name"].Line, rulefile.CodeInvalidName, "the name %q is not 1 to 63 of a-z, 0-9 and single hyphens", rulefile.Cut(v))
-			}
-			r.Rule = v
-		}
-	}
-	return root, top["spec"]
+	_, spec = r.Head(root)
+	return root, spec
 }
 
 // parser reads a workflow.

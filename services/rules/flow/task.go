@@ -24,10 +24,10 @@ func (at place) inside(t *Task, where string) place {
 	return place{where: where, prefix: t.Path + "/", depth: at.depth + 1}
 }
 
-// stepKeys are the keys that say what a task does, and with each the keys that may stand beside it.
+// stepKeys are the keys that say what a task does, and with each the keys that may stand alongside it.
 var stepKeys = []struct {
-	key    string
-	beside []string
+	key       string
+	alongside []string
 }{
 	{"emit", nil},
 	{"call", []string{"with", "as", "timeout", "subject", "undo", "on_suppressed"}},
@@ -168,7 +168,7 @@ func (p *parser) what(t *Task, n *yaml.Node) (step string, known []string) {
 	case 1:
 		for _, s := range stepKeys {
 			if s.key == found[0] {
-				known = append(append(known, s.key), s.beside...)
+				known = append(append(known, s.key), s.alongside...)
 			}
 		}
 		return found[0], known
@@ -186,7 +186,7 @@ func (p *parser) what(t *Task, n *yaml.Node) (step string, known []string) {
 		p.Problem(t.Line, rulefile.CodeStep, "the task %s does %s; make a task of each", t.Path, strings.Join(found, " and "))
 	}
 	for _, s := range stepKeys {
-		known = append(append(known, s.key), s.beside...)
+		known = append(append(known, s.key), s.alongside...)
 	}
 	for i := 0; len(found) == 0 && i < len(n.Content); i += 2 {
 		known = append(known, n.Content[i].Value) // that it is no step is told

@@ -86,23 +86,13 @@ func (r *Reader) Document(text []byte) *yaml.Node {
 	if len(doc.Content) != 1 {
 		return nil
 	}
-	if r.most = maxYAMLDepth; kindOf(doc.Content[0]) == "Workflow" {
+	if r.most = maxYAMLDepth; Kind(doc.Content[0]) == "Workflow" {
 		r.most = maxTaskDepth
 	}
 	if !r.sane(doc.Content[0], 0) {
 		return nil
 	}
 	return doc.Content[0]
-}
-
-// kindOf is what a document says that it is; empty: nothing.
-func kindOf(n *yaml.Node) string {
-	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == "kind" {
-			return n.Content[i+1].Value
-		}
-	}
-	return ""
 }
 
 func (r *Reader) tabs(text []byte) bool {

@@ -19,6 +19,7 @@ type Checker struct {
 	Edition   expr.Edition
 	Locations map[*expr.Program]rulefile.Location
 	Fails     string // what happens where a value is wrong, such as "the rule fails on the event then"
+	Left      *int   // checks that may still be made, counted down; below zero, Check finds nothing, and the caller must refuse the file. nil: any number
 	Problems  rulefile.Problems
 
 	typed map[*expr.Program][]expr.Typed // what was found on each type of event; empty where the check could not be made
@@ -42,6 +43,11 @@ func (c *Checker) Check(p *expr.Program, vars map[string]expr.Type, proven []str
 		return nil, nil
 	}
 	location := c.Locations[p]
+	if c.Left != nil {
+		if *c.Left--; *c.Left < 0 {
+			return nil, nil
+		}
+	}
 	tell := func(problem expr.Problem, code string, warning bool) {
 		line, column := location.Find(c.Text, p.Source(), problem)
 		told := rulefile.Problem{File: c.File, Line: line, Column: column, Rule: c.Rule, Code: code, Warning: warning, Message: location.Where + ": " + problem.Message}
