@@ -194,7 +194,8 @@ func (s *catcher) advance(ctx context.Context, r Row) (more bool, err error) {
 		to = afterChunk(to, goal, len(events) > 0, time.Now(), s.c.cfg.GapTimeout)
 	}
 	if h, ok := s.feed.handler.(CaughtUpHandler); ok && to.State == Live {
-		if err := h.CaughtUp(ctx, tx, r.TenantID, r.Generation); err != nil {
+		if err := guard(func() error { return h.CaughtUp(ctx, tx, r.TenantID, r.Generation) }); err != nil {
+			s.logStack(err)
 			return false, fmt.Errorf("swap generation: %w", err)
 		}
 	}

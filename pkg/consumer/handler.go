@@ -18,8 +18,8 @@ type Run struct {
 }
 
 // Handler writes the effect of events. Apply runs inside a savepoint of the batch's transaction. An error stalls the tenant in
-// this generation, alone, before the event that fails (a run that fails is tried again event by event); an error that Transient
-// made rolls the whole batch back, which is tried again.
+// this generation, alone, before the event that fails (a run that fails is tried again event by event), and so does a panic; an error that
+// Transient made rolls the whole batch back, which is tried again.
 type Handler interface {
 	Apply(ctx context.Context, tx pgx.Tx, run Run) error
 }

@@ -44,7 +44,11 @@ type Preparer interface {
 // prepare lets a Preparer work ahead of the transaction that applies events of a row.
 func (s *session) prepare(ctx context.Context, r Row, events []event.Recorded) {
 	if p, ok := s.c.handlerOf(r).(Preparer); ok && len(events) > 0 {
-		p.Prepare(ctx, s.c.cfg.Pool, Run{r.TenantID, r.Generation, events})
+		err := guard(func() error { p.Prepare(ctx, s.c.cfg.Pool, Run{r.TenantID, r.Generation, events}); return nil })
+		if err != nil { // ApplyParts meets it again, and says at which event
+			s.log.Error("a handler could not prepare a tenant's events", "tenant", r.TenantID, "err", err)
+			s.logStack(err)
+		}
 	}
 }
 
@@ -119,6 +123,7 @@ func (s *session) applyParts(ctx context.Context, tx pgx.Tx, h PartHandler, rows
 			at := run.Events[parts[i].Applied]
 			s.log.Error("tenant stalled; the others go on", "tenant", run.TenantID, "generation", run.Generation, "sequence", at.Sequence,
 				"event", at.ID, "type", at.Type, "reason", out[i].Reason)
+			s.logStack(parts[i].Err)
 		}
 	}
 	return out, nil

@@ -326,6 +326,7 @@ func (s *session) applyRun(ctx context.Context, tx pgx.Tx, row Row, run Run) (Ro
 	row.Seen = max(row.Seen, run.Events[len(run.Events)-1].Sequence)
 	s.log.Error("tenant stalled", "tenant", run.TenantID, "feed", row.Feed(), "generation", run.Generation, "sequence", at.Sequence, "event", at.ID,
 		"type", at.Type, "err", err)
+	s.logStack(err)
 	return row, nil
 }
 

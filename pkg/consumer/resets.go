@@ -102,6 +102,7 @@ func (s *session) runReset(ctx context.Context, r Reset) {
 			return
 		}
 		s.log.Error("the side job of a reset failed", "reset", r.ID, "topic", r.Topic, "partition", r.Partition, "err", err)
+		s.logStack(err)
 		if !retriable(err) {
 			outcome, r.Report.Detail, r.Report.Told = resetFailed, reason(err), "it failed; the operators know why"
 			if r.Report.NotCounted == "" {
@@ -150,7 +151,7 @@ func (s *session) tryReset(ctx context.Context, r *Reset) error {
 	if !ok {
 		return nil
 	}
-	return h.Reset(ctx, *r)
+	return guard(func() error { return h.Reset(ctx, *r) })
 }
 
 func by(r Reset) any {

@@ -2,14 +2,46 @@ package consumer
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// savepoint runs fn in a savepoint, which is rolled back when fn fails.
+// savepoint runs a handler's fn in a savepoint, which is rolled back when fn fails or panics.
 func savepoint(ctx context.Context, tx pgx.Tx, fn func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, tx, fn)
+	return pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return guard(func() error { return fn(tx) }) })
+}
+
+// guard makes an error of a panic of a handler. A bug that one event of one tenant meets stalls that tenant; without this, it would end the
+// process at the same event after each restart, for all tenants.
+func guard(fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicked{p, debug.Stack()}
+		}
+	}()
+	return fn()
+}
+
+// panicked is the error of a handler that panicked.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string {
+	return fmt.Sprintf("the handler panicked, which is a bug of this build: %v", p.value)
+}
+
+// logStack says where a handler panicked, if that is what err is about.
+func (s *session) logStack(err error) {
+	var p *panicked
+	if errors.As(err, &p) {
+		s.log.Error("where the handler panicked", "err", err, "stack", string(p.stack))
+	}
 }
 
 // rollback ends a transaction that was not committed; after a commit it does nothing.
