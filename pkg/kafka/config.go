@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,14 +41,30 @@ type Config struct {
 	Log    *slog.Logger // gets what the client library says, at debug level, and what a reader finds it to have left out; nil: nobody
 }
 
+// seeds are brokers without blanks around them, which a list such as "a:9092, b:9092" has: they would be part of a host's name, and the client
+// would look it up for ever.
+func seeds(brokers []string) ([]string, error) {
+	out := make([]string, len(brokers))
+	for i, b := range brokers {
+		if out[i] = strings.TrimSpace(b); out[i] == "" {
+			return nil, fmt.Errorf("kafka: broker %d of %d is empty in %q: take a comma out", i+1, len(brokers), strings.Join(brokers, ","))
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("kafka: no brokers configured")
+	}
+	return out, nil
+}
+
 // Options are what every client of the engine shares; a role adds its own. This is the only place where clients are
 // configured, so that what was learnt the hard way is written once.
 func (c Config) Options(role ...kgo.Opt) ([]kgo.Opt, error) {
-	if len(c.Brokers) == 0 {
-		return nil, errors.New("kafka: no brokers configured")
+	brokers, err := seeds(c.Brokers)
+	if err != nil {
+		return nil, err
 	}
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(c.Brokers...),
+		kgo.SeedBrokers(brokers...),
 		// Ten seconds bounds how long a client keeps talking to a topic that was recreated, and how long a consumer waits
 		// for one that did not exist when it started (the library's default is five minutes).
 		kgo.MetadataMaxAge(10 * time.Second),
