@@ -167,7 +167,8 @@ type Source struct {
 }
 
 // Lookup finds a setting by the name of its environment variable: in the variable, for a secret in the file that <name>_FILE names, then in
-// the settings file. from is where it was found: name, <name>_FILE or "file". The error is about the file that <name>_FILE names.
+// the settings file, under either name. from is where it was found: name, <name>_FILE or "file". The error is about the file that <name>_FILE
+// names.
 func (s Source) Lookup(name string, secret bool) (value, from string, ok bool, err error) {
 	if v, ok := s.Getenv(name); ok {
 		return v, name, true, nil
@@ -177,6 +178,10 @@ func (s Source) Lookup(name string, secret bool) (value, from string, ok bool, e
 		return strings.TrimSpace(string(b)), name + "_FILE", err == nil, err
 	}
 	v, ok := s.File[name]
+	if path := s.File[name+"_FILE"]; !ok && secret && path != "" {
+		b, err := event.ReadSecretFile(path)
+		return strings.TrimSpace(string(b)), "file", err == nil, err
+	}
 	return v, "file", ok, nil
 }
 

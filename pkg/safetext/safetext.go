@@ -8,6 +8,7 @@
 package safetext
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"sync"
@@ -83,6 +84,7 @@ type Writer struct {
 	w    io.Writer
 	part []byte // the beginning of a character that a Write ended in
 	buf  []byte
+	err  error // of the first write that failed
 }
 
 // NewWriter writes to w; a Writer already is returned as it is.
@@ -121,9 +123,17 @@ func (w *Writer) Write(p []byte) (int, error) {
 		i += n
 	}
 	if _, err := w.w.Write(w.buf); err != nil {
+		w.err = cmp.Or(w.err, err)
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// Err is the error of the first Write that failed, nil if none did: for a program that looks once, before it says that it succeeded.
+func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }
 
 // Control writes a control sequence of the program's own, without any text from outside.

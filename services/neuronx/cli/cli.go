@@ -1,27 +1,26 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/app"
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
 // cli is one run of the tool.
 type cli struct {
-	out, err io.Writer
+	out, err *safetext.Writer
 	in       io.Reader
 	source   app.Source
 	env      *operate.Env
@@ -63,10 +62,20 @@ func (c *cli) run(ctx context.Context, args []string, extra ...*cobra.Command) i
 	defer c.env.Close()
 	root := c.root(extra...)
 	root.SetArgs(args)
-	if err := root.ExecuteContext(ctx); err != nil {
+	if err := cmp.Or(root.ExecuteContext(ctx), c.written()); err != nil {
 		return report(c.err, c.format, err)
 	}
 	return exitOK
+}
+
+// written is an error if a part of the output did not reach stdout: a full disk must not look like an empty list, or like a verb that showed
+// what it made.
+func (c *cli) written() error {
+	if err := c.out.Err(); err != nil {
+		return operate.Partial("the output could not be written in full").Because("%v", err).
+			Hint("what the command changed stays changed; run a query again, and look with a query at what a verb did")
+	}
+	return nil
 }
 
 // setting declares a flag whose default is the environment, then the env file.
@@ -93,65 +102,13 @@ func (c *cli) checkSecretFiles() error {
 			continue
 		}
 		if _, from, _, err := c.source.Lookup(env, true); err != nil {
+			if from == "file" {
+				from = env + "_FILE in the env file"
+			}
 			return operate.Fail("read the file of "+from, err)
 		}
 	}
 	return nil
-}
-
-// loadEnvFile reads the file that --env-file names; the default may be absent.
-func (c *cli) loadEnvFile() error {
-	path := c.envFile
-	if path == "" {
-		path = operate.DefaultEnvFile
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		if c.envFile == "" && os.IsNotExist(err) {
-			return nil
-		}
-		return operate.Fail("read the env file", err)
-	}
-	vars, err := parseEnv(string(b))
-	if err != nil {
-		return operate.Fail("read the env file "+path, err)
-	}
-	for _, env := range secrets {
-		if vars[env] == "" {
-			continue
-		}
-		info, err := os.Stat(path)
-		if err == nil {
-			err = event.CheckSecretFile(path, info)
-		}
-		if err != nil {
-			return operate.Fail("read the env file, which holds "+env, err)
-		}
-	}
-	c.source.File, c.env.HaveFile = vars, true
-	return nil
-}
-
-// parseEnv reads NAME=value lines. Comments, blank lines, a leading "export" and
-// quotes around the value are accepted; nothing is expanded.
-func parseEnv(text string) (map[string]string, error) {
-	out := map[string]string{}
-	for i, line := range strings.Split(text, "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		name, value, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
-		if name = strings.TrimSpace(name); !ok || name == "" || strings.ContainsAny(name, " \t") {
-			return nil, event.Refuse(event.CodeInvalidConfig, "line %d is not NAME=value", i+1)
-		}
-		value = strings.TrimSpace(value)
-		if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
-			value = value[1 : n-1]
-		}
-		out[name] = value
-	}
-	return out, nil
 }
 
 func (c *cli) log() *slog.Logger {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -57,15 +58,7 @@ func (c *cli) keyIssue() *cobra.Command {
 				return c.would("issue a key of %s with %s, %s", id, join(scopes), until)
 			}
 			key, err := tenants.IssueKey(cmd.Context(), c.env, actor(""), id, scopes, label, expires)
-			if err != nil {
-				return err
-			}
-			c.note("this key is shown only once; it works at the HTTP endpoint now")
-			if c.format == formatJSON {
-				return c.json(map[string]any{"tenant_id": id, "key_id": key.ID, "key": key.Reveal(), "scopes": scopes})
-			}
-			printf(c.out, "%s\n", key.Reveal())
-			return nil
+			return c.showKey(key, scopes, err)
 		}),
 	}
 	fs := cmd.Flags()
@@ -75,6 +68,29 @@ func (c *cli) keyIssue() *cobra.Command {
 	fs.DurationVar(&expires, "expires", 0, "time until the key ends, such as 720h; 0: never")
 	fs.BoolVar(&execute, "execute", false, "do it")
 	return cmd
+}
+
+// showKey shows a key that was issued, once, also when err says that it does not work yet.
+func (c *cli) showKey(key tenant.Key, scopes []string, err error) error {
+	var e *operate.Error
+	switch {
+	case err == nil:
+		c.note("this key is shown only once; it works at the HTTP endpoint now")
+	case errors.As(err, &e) && e.Kind == operate.KindPartial:
+		c.note("this key is shown only once; it does not work at the HTTP endpoint yet")
+	default:
+		return err
+	}
+	if c.format == formatJSON {
+		_ = c.json(map[string]any{"tenant_id": key.Tenant, "key_id": key.ID, "key": key.Reveal(), "scopes": scopes}) // looked at below
+	} else {
+		printf(c.out, "%s\n", key.Reveal())
+	}
+	if lost := c.out.Err(); lost != nil {
+		return operate.Partial("key %s is recorded, and could not be shown", key.ID).Because("%v", lost).
+			Hint("nobody has its secret: neuronx key revoke %s --tenant %s --execute; then issue another", key.ID, key.Tenant)
+	}
+	return err
 }
 
 func (c *cli) keyList() *cobra.Command {

@@ -106,10 +106,10 @@ func (c *cli) encode(v any, indent string) error {
 	enc := json.NewEncoder(c.out)
 	enc.SetIndent("", indent)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return operate.Fail("write the output", err)
+	if err := enc.Encode(v); err != nil && c.out.Err() == nil {
+		return operate.Fail("write the output", err) // no JSON can be made of it
 	}
-	return nil
+	return c.written()
 }
 
 // note writes progress to stderr.

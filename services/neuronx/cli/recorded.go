@@ -14,7 +14,7 @@ import (
 )
 
 // What these flags say is recorded for ever, so it is checked first. Bounds in bytes.
-var remarks = map[string]int{"reason": 1000, "by": 200, "name": 200, "label": 200, "remote-id": 256}
+var remarks = map[string]int{"reason": 1000, "by": operate.MaxName, "name": 200, "label": 200, "remote-id": 256}
 
 // checkRemarks refuses remarks that are too long, or hold what is not for reading.
 func checkRemarks(fs *pflag.FlagSet) error {

@@ -201,8 +201,8 @@ func (c *cli) exportRows(rows []reset.Row) error {
 		_ = w.Write([]string{r.Topic, strconv.Itoa(int(r.Partition)), strconv.FormatInt(r.NewOffset, 10)}) // a Buffer takes everything
 	}
 	w.Flush()
-	_, err := buf.WriteTo(c.out)
-	return err
+	_, _ = buf.WriteTo(c.out)
+	return c.written()
 }
 
 // parseDatetime reads Kafka's form, where milliseconds are required, and RFC

@@ -54,8 +54,8 @@ func (c *cli) schemasAsyncAPI() *cobra.Command {
 			if err != nil {
 				return operate.Fail("describe topics and schemas", err)
 			}
-			_, err = c.out.Write(doc)
-			return err
+			_, _ = c.out.Write(doc)
+			return c.written()
 		},
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/doctor"
 	"github.com/neuronx/engine/services/neuronx/operate/effects"
@@ -71,7 +72,7 @@ func TestPaused_DoctorAndStatusNameTheTenantWhoseCRMRefusesItsToken(t *testing.T
 		t.Error(out.String())
 	}
 	var why bytes.Buffer
-	c.err = &why
+	c.err = safetext.NewWriter(&why)
 	if err := c.noteWhyPending(t.Context(), []effects.Effect{{Tenant: "acme", ID: "e2", Status: "pending"}, {Tenant: "well", ID: "e3", Status: "pending"}}); err != nil {
 		t.Fatal(err)
 	}

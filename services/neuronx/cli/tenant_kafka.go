@@ -96,11 +96,16 @@ func (c *cli) showAccess(p tenants.AccessPlan, d operate.Done) error {
 		c.note("this password is shown only once; it works now")
 	}
 	if c.format == formatJSON {
-		return c.json(out)
+		_ = c.json(out) // looked at below
+	} else {
+		printf(c.out, "topic      %s\nusername   %s\nmechanism  %s\n", topic, username, app.SASLScram512)
+		if p.Fresh {
+			printf(c.out, "password   %s\n", p.Want.Password.Reveal())
+		}
 	}
-	printf(c.out, "topic      %s\nusername   %s\nmechanism  %s\n", topic, username, app.SASLScram512)
-	if p.Fresh {
-		printf(c.out, "password   %s\n", p.Want.Password.Reveal())
+	if lost := c.out.Err(); lost != nil && p.Fresh {
+		return operate.Partial("the access is there, and its password could not be shown").Because("%v", lost).
+			Hint("nobody has it: neuronx tenant kafka-access %s --new-password --execute", p.Want.Tenant)
 	}
-	return nil
+	return c.written()
 }

@@ -26,13 +26,16 @@ type Done struct {
 
 // Act publishes a signed event and waits until the sequencer has judged it.
 func (v *Env) Act(ctx context.Context, who Principal, tenant, typ, subject, id string, data map[string]any) (Done, error) {
-	return v.ActWith(ctx, tenant, func(pub *control.Publisher) (event.Event, error) {
+	return v.ActWith(ctx, who, tenant, func(pub *control.Publisher) (event.Event, error) {
 		return pub.Publish(ctx, tenant, typ, subject, id, data, control.WithSource(who.Source))
 	})
 }
 
 // ActWith is act for events that another package makes.
-func (v *Env) ActWith(ctx context.Context, tenant string, publish func(*control.Publisher) (event.Event, error)) (Done, error) {
+func (v *Env) ActWith(ctx context.Context, who Principal, tenant string, publish func(*control.Publisher) (event.Event, error)) (Done, error) {
+	if err := who.Check(); err != nil {
+		return Done{}, err
+	}
 	if !event.ValidTenant(tenant) {
 		return Done{}, Usage("%q is not a tenant id", tenant).Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
 	}
@@ -54,7 +57,9 @@ func (v *Env) ActWith(ctx context.Context, tenant string, publish func(*control.
 	}
 	e, err := publish(pub)
 	if err != nil {
-		return Done{}, Fail("publish the event", err)
+		failed := Fail("publish the event", err)
+		failed.Open = errors.Is(err, control.ErrUnknown)
+		return Done{}, failed
 	}
 	v.Note("published %s %s, waiting for the sequencer", e.Type, e.ID)
 	rec, err := watch.verdict(ctx, cfg, adm, e.ID)
@@ -121,7 +126,7 @@ func (w *watch) verdict(ctx context.Context, cfg kafka.Config, adm *admin.Client
 	for {
 		ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
 		if err != nil && ctx.Err() == nil {
-			return rec, Fail("look at the log", err)
+			return rec, unseen("look at the log", id, err)
 		}
 		for topic, from := range w.next {
 			to, ok := ends[kafka.TopicPartition{Topic: topic, Partition: w.partition}]
@@ -132,18 +137,25 @@ func (w *watch) verdict(ctx context.Context, cfg kafka.Config, adm *admin.Client
 			case errors.Is(err, errFound):
 				return rec, refused
 			case err != nil && ctx.Err() == nil:
-				return rec, Fail("read the log", err)
+				return rec, unseen("read the log", id, err)
 			}
 			w.next[topic] = to
 		}
 		select {
 		case <-ctx.Done():
-			return rec, (&Error{Kind: KindFailed, What: "the sequencer has not judged event " + id + " in time"}).
+			return rec, (&Error{Kind: KindFailed, What: "the sequencer has not judged event " + id + " in time", Open: true}).
 				Because("it was published, and may still be admitted").
 				Hint("is ingest running? see `neuronx status`; the event is found with `neuronx events get --tenant %s %s`", w.tenant, id)
 		case <-poll.C:
 		}
 	}
+}
+
+// unseen is the error about an event that was published, and whose verdict could not be read.
+func unseen(what, id string, err error) *Error {
+	e := Fail(what, err)
+	e.Open = true
+	return e.Hint("event %s was published, and may be admitted: look for it before you give the command again", id)
 }
 
 func refusedBySequencer(r *kafka.Record) error {

@@ -88,7 +88,14 @@ func TestAct_PublishesAsThePrincipalAndReturnsTheVerdict(t *testing.T) {
 		return &kafka.Record{Topic: kafka.TopicDeadLetter, Key: r.Key, Headers: append(r.Headers, kafka.RecordHeader{Key: event.DeadCode, Value: []byte(event.CodeUnknownTenant)})}
 	})
 	var e *Error
-	if !errors.As(err, &e) || e.Kind != KindFailed || e.Code != event.CodeUnknownTenant || !strings.Contains(e.Next, "tenant create") {
+	if !errors.As(err, &e) || e.Kind != KindFailed || e.Code != event.CodeUnknownTenant || !strings.Contains(e.Next, "tenant create") || e.Open {
 		t.Errorf("refused: %v", err)
+	}
+	_, err = act(func(r *kafka.Record) *kafka.Record { // nobody judges it, and the person does not wait
+		cancel()
+		return &kafka.Record{Topic: kafka.TopicDeadLetter, Key: []byte("other")}
+	})
+	if !errors.As(err, &e) || e.Kind != KindFailed || !e.Open || !strings.Contains(e.Why, "may still be admitted") {
+		t.Errorf("not judged: %+v", err)
 	}
 }

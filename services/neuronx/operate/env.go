@@ -50,6 +50,7 @@ const DefaultEnvFile = ".neuronx/dev.env"
 type Env struct {
 	Value    func(name string) string         // a setting; "" where it is not set
 	HaveFile bool                             // settings were read from an env file: an engine may run here
+	Unfit    error                            // why the settings can't be used together; nil: they can
 	Note     func(format string, args ...any) // tells progress; what a caller must know is returned, too
 	Log      *slog.Logger                     // for the clients
 	HTTP     *http.Client
@@ -78,6 +79,9 @@ func (v *Env) OnClose(f func()) { v.closers = append(v.closers, f) }
 
 // Need is Value, or an error that says how to set it.
 func (v *Env) Need(name, what string) (string, error) {
+	if v.Unfit != nil {
+		return "", v.Unfit
+	}
 	if s := v.Value(name); s != "" {
 		return s, nil
 	}

@@ -26,6 +26,7 @@ type Error struct {
 	Why  string
 	Next string
 	Code event.Code
+	Open bool // an event was published, or may have been, and it is not known what became of it
 
 	down  bool   // nobody listens at place
 	place string // address and part

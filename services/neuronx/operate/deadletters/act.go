@@ -80,6 +80,9 @@ func foresee(ctx context.Context, env *operate.Env, l deadletter.Letter, ask dea
 
 // Act asks for the same of each letter, and waits until each was decided and the log or the dead letters show what became of it.
 func Act(ctx context.Context, env *operate.Env, who operate.Principal, letters []deadletter.Letter, ask deadletter.Ask) ([]Outcome, error) {
+	if err := who.Check(); err != nil {
+		return nil, err
+	}
 	pool, err := env.Pool(ctx)
 	if err != nil {
 		return nil, err
@@ -96,7 +99,8 @@ func Act(ctx context.Context, env *operate.Env, who operate.Principal, letters [
 		if answer.Done {
 			out[i].Code = ""
 			if err = become(ctx, env, &out[i]); err != nil {
-				return nil, err
+				return nil, operate.Partial("%s of %s is decided, and what became of it could not be read", ask.Action, operate.Plural(len(letters), "dead letter")).
+					Because("%v", err).Hint("it need not be asked for again: `neuronx deadletter list --state all` shows it")
 			}
 		}
 	}
@@ -108,7 +112,7 @@ func submit(ctx context.Context, env *operate.Env, pool *pgxpool.Pool, letters [
 	ids = make([]uuid.UUID, len(letters))
 	for i := range letters {
 		if ids[i], err = deadletter.Submit(ctx, pool, &letters[i], ask); err != nil {
-			return nil, nil, operate.Fail("ask for it", err)
+			return nil, nil, unasked(ask, i, len(letters), err)
 		}
 	}
 	env.Note("asked for %s of %s, waiting for the archiver", ask.Action, operate.Plural(len(letters), "dead letter"))
@@ -117,13 +121,23 @@ func submit(ctx context.Context, env *operate.Env, pool *pgxpool.Pool, letters [
 		return len(answers) == len(ids), err
 	})
 	if err != nil {
-		return nil, nil, operate.Fail("wait for the archiver", err)
+		return nil, nil, operate.Partial("all of it is asked for, and what the archiver decides could not be read").Because("%v", err).Hint(staysAsked)
 	}
 	if !decided {
 		return nil, nil, operate.Partial("the archiver has decided about %d of %d", len(answers), len(ids)).
-			Hint("is the archiver running? see `neuronx status`; what was asked for stays asked for, see `neuronx deadletter list --state all`")
+			Hint("is the archiver running? see `neuronx status`; " + staysAsked)
 	}
 	return answers, ids, nil
+}
+
+const staysAsked = "what was asked for stays asked for, see `neuronx deadletter list --state all`"
+
+// unasked is the error about the letter after the first asked ones of all.
+func unasked(ask deadletter.Ask, asked, all int, err error) error {
+	if asked == 0 {
+		return operate.Fail("ask for it", err)
+	}
+	return operate.Partial("%s is asked for of the first %d of %s", ask.Action, asked, operate.Plural(all, "dead letter")).Because("%v", err).Hint(staysAsked)
 }
 
 // become waits until it is known what became of a letter.

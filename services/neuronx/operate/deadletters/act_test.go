@@ -84,7 +84,7 @@ func TestAct_ReturnsWhatBecameOfEachLetterInOrder(t *testing.T) {
 		}
 		answered <- err
 	}()
-	got, err := Act(ctx, env, operate.Principal{Name: "ann"}, letters[:3], deadletter.Ask{Action: deadletter.Retry, Live: true, Reason: "mended"})
+	got, err := Act(ctx, env, operate.Principal{Name: "ann", Source: "console"}, letters[:3], deadletter.Ask{Action: deadletter.Retry, Live: true, Reason: "mended"})
 	if err := <-answered; err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestAct_ReturnsWhatBecameOfEachLetterInOrder(t *testing.T) {
 	short, stop := context.WithTimeout(t.Context(), time.Second)
 	defer stop()
 	var late *operate.Error
-	if _, err := Act(short, env, operate.Principal{}, letters[2:3], deadletter.Ask{Action: deadletter.Drop}); !errors.As(err, &late) || late.Kind != operate.KindPartial || !strings.Contains(late.What, "decided about 0 of 1") {
+	if _, err := Act(short, env, operate.Principal{Source: "console"}, letters[2:3], deadletter.Ask{Action: deadletter.Drop}); !errors.As(err, &late) || late.Kind != operate.KindPartial || !strings.Contains(late.What, "decided about 0 of 1") {
 		t.Errorf("nobody answers: %v", err)
 	}
 }
@@ -134,5 +134,16 @@ func TestDecode_ReadsTheSchemaOfTheArchive(t *testing.T) {
 		if got := string(Decode(t.Context(), env, &deadletter.Letter{Value: x.value})); got != x.want {
 			t.Errorf("%s: %s, want %s", name, got, x.want)
 		}
+	}
+}
+
+func TestUnasked_SaysHowManyAreAskedFor(t *testing.T) {
+	ask := deadletter.Ask{Action: deadletter.Retry}
+	var e *operate.Error
+	if err := unasked(ask, 0, 3, errors.New("away")); !errors.As(err, &e) || e.Kind != operate.KindFailed || e.Why != "away" {
+		t.Errorf("none: %+v", err)
+	}
+	if err := unasked(ask, 2, 3, errors.New("away")); !errors.As(err, &e) || e.Kind != operate.KindPartial || e.What != "retry is asked for of the first 2 of 3 dead letters" || !strings.Contains(e.Next, "stays asked for") {
+		t.Errorf("two of three: %+v", err)
 	}
 }

@@ -44,7 +44,7 @@ func Plan(ctx context.Context, env *operate.Env, tenant string, files []ruleset.
 
 // Publish carries a plan out: it replaces the tenant's whole set of rules, and waits until the rules service has judged it.
 func Publish(ctx context.Context, env *operate.Env, who operate.Principal, p *Publication, files []ruleset.File) error {
-	d, err := env.ActWith(ctx, p.Tenant, func(pub *control.Publisher) (event.Event, error) {
+	d, err := env.ActWith(ctx, who, p.Tenant, func(pub *control.Publisher) (event.Event, error) {
 		return rules.Publish(ctx, pub, p.Tenant, files, p.Version-1, who.Name)
 	})
 	if err != nil {

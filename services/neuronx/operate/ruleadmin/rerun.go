@@ -44,7 +44,7 @@ func (r *Rerun) executeOne(ctx context.Context, env *operate.Env, who operate.Pr
 func (r *Rerun) request(ctx context.Context, env *operate.Env, who operate.Principal, reason string, through int64, m *Missed) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, env.Timeout)
 	defer cancel()
-	d, err := env.ActWith(ctx, r.Tenant, func(pub *control.Publisher) (event.Event, error) {
+	d, err := env.ActWith(ctx, who, r.Tenant, func(pub *control.Publisher) (event.Event, error) {
 		return rules.Rerun(ctx, pub, r.Tenant, m.Rule, r.From, through, who.Name, reason)
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ func Off(ctx context.Context, env *operate.Env, tenant, rule string) (reason, mi
 
 // Reset turns a rule on again, and waits until the rules service has done so.
 func Reset(ctx context.Context, env *operate.Env, who operate.Principal, tenant, rule, reason string) (operate.Done, error) {
-	d, err := env.ActWith(ctx, tenant, func(pub *control.Publisher) (event.Event, error) {
+	d, err := env.ActWith(ctx, who, tenant, func(pub *control.Publisher) (event.Event, error) {
 		return rules.Reset(ctx, pub, tenant, rule, who.Name, reason)
 	})
 	if err != nil {

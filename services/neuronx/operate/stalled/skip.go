@@ -1,6 +1,7 @@
 package stalled
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -44,7 +45,7 @@ func WouldSkip(ctx context.Context, env *operate.Env, s Skipping) ([]At, error) 
 
 // Skip passes over the event for good, records that who did, and waits for what becomes of each row, until ctx ends.
 func Skip(ctx context.Context, env *operate.Env, who operate.Principal, s Skipping) ([]Resumed, error) {
-	if err := s.Check(); err != nil {
+	if err := cmp.Or(s.Check(), who.Check()); err != nil {
 		return nil, err
 	}
 	if s.Sequence <= 0 || s.Tenant == "" || s.Consumer == "" || s.Reason == "" {
@@ -70,7 +71,7 @@ func Skip(ctx context.Context, env *operate.Env, who operate.Principal, s Skippi
 		skipped, err := consumer.SkipAnnounced(ctx, pool, archive.NewReader(pool), pub, consumer.SkipOptions{
 			Consumer: name, Tenant: s.Tenant, Sequence: s.Sequence, Generation: s.Generation, Reason: s.Reason, By: who.Name})
 		if err != nil && !errors.Is(err, consumer.ErrNotStalled) && !errors.Is(err, consumer.ErrMoved) {
-			return nil, operate.Fail("skip", err)
+			return nil, unskipped(s, done, name, err)
 		}
 		done = append(done, skipped...)
 	}
@@ -78,6 +79,15 @@ func Skip(ctx context.Context, env *operate.Env, who operate.Principal, s Skippi
 		return nil, operate.Unsafe("nothing was skipped: %s is not stalled at sequence %d any more", s.Tenant, s.Sequence).Hint("neuronx stalled list --tenant %s", s.Tenant)
 	}
 	return watch(ctx, pool, done, 1)
+}
+
+// unskipped is the error about rows of one name that could not be skipped, when those in done were.
+func unskipped(s Skipping, done []consumer.Row, name string, err error) error {
+	if len(done) == 0 {
+		return operate.Fail("skip", err)
+	}
+	return operate.Partial("the event is skipped in %s, and not in %s", done[len(done)-1].Consumer, name).Because("%v", err).
+		Hint("`neuronx stalled list --tenant %s` shows what is left; the same command again skips nothing twice", s.Tenant)
 }
 
 // find lists the stalled rows among which the event is skipped. That there are none, or none at the event, is an error.

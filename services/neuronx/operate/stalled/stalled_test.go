@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -44,7 +45,7 @@ func TestSkip_RefusesWhatIsNotNamedInFullAndWhatTheArchiverStalledAt(t *testing.
 			want = operate.KindUnsafe
 		}
 		var e *operate.Error
-		if _, err := Skip(t.Context(), &operate.Env{}, operate.Principal{Name: "ann"}, s); !errors.As(err, &e) || e.Kind != want {
+		if _, err := Skip(t.Context(), &operate.Env{}, operate.Principal{Name: "ann", Source: "console"}, s); !errors.As(err, &e) || e.Kind != want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -67,5 +68,17 @@ func TestErr_TellsWhatIsStalledAgainBeforeWhatWaits(t *testing.T) {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+func TestUnskipped_SaysWhatIsSkippedAlready(t *testing.T) {
+	s := Skipping{Place: Place{Consumer: "projector", Tenant: "acme"}}
+	var e *operate.Error
+	if err := unskipped(s, nil, "neuronx.projector", errors.New("away")); !errors.As(err, &e) || e.Kind != operate.KindFailed || e.Why != "away" {
+		t.Errorf("nothing was skipped: %+v", err)
+	}
+	err := unskipped(s, []consumer.Row{{Consumer: "neuronx.projector"}}, "neuronx.projector.control", errors.New("away"))
+	if !errors.As(err, &e) || e.Kind != operate.KindPartial || e.What != "the event is skipped in neuronx.projector, and not in neuronx.projector.control" || e.Why != "away" {
+		t.Errorf("one of two was skipped: %+v", err)
 	}
 }

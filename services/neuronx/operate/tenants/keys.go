@@ -3,6 +3,7 @@ package tenants
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -45,7 +46,8 @@ func Keys(ctx context.Context, env *operate.Env, id string) ([]Key, error) {
 }
 
 // IssueKey makes an API key of a tenant, and waits until it works. Its secret is in the returned key alone: the stream has a hash. expires is the
-// key's life, 0 for ever; label may be empty.
+// key's life, 0 for ever; label may be empty. With an error of operate.KindPartial the key is recorded, and works as soon as the tables of keys
+// have it: it must be shown all the same, as nothing else has its secret.
 func IssueKey(ctx context.Context, env *operate.Env, who operate.Principal, id string, scopes []string, label string, expires time.Duration) (tenant.Key, error) {
 	key, err := tenant.NewKey(id)
 	if err != nil {
@@ -56,8 +58,31 @@ func IssueKey(ctx context.Context, env *operate.Env, who operate.Principal, id s
 	if expires > 0 {
 		data["expires_at"] = env.Now().Add(expires).UTC().Truncate(time.Microsecond)
 	}
-	_, err = apply(ctx, env, who, id, "tenant.key_issued", data)
-	return key, err
+	d, err := act(ctx, env, who, id, "tenant.key_issued", data)
+	if err != nil {
+		return key, unissued(err, key)
+	}
+	return key, issued(env.Applied(ctx, d), id)
+}
+
+// issued is the error about a key that is recorded, and of which it is not known whether it works yet.
+func issued(err error, id string) error {
+	var e *operate.Error
+	if err == nil || errors.As(err, &e) && e.Kind == operate.KindPartial {
+		return err
+	}
+	return operate.Partial("the key is recorded, and it is not known whether it works yet").Because("%v", err).
+		Hint("`neuronx key list --tenant %s` shows it when it does; the command need not be given again", id)
+}
+
+// unissued is the error about a key whose event was not seen in the log. Where the event was published, it may come there yet.
+func unissued(err error, key tenant.Key) error {
+	var e *operate.Error
+	if !errors.As(err, &e) || !e.Open {
+		return err
+	}
+	return e.Hint("issue another; if this one is admitted after all, nobody has its secret: `neuronx key list --tenant %s` shows it then, and `neuronx key revoke %s --tenant %s --execute` ends it",
+		key.Tenant, key.ID, key.Tenant)
 }
 
 // FindKey returns a key of a tenant; one that is not there is an error. When the tables lack a part of the tenant's stream and the key is not in

@@ -102,3 +102,33 @@ func TestCheckNew_RefusesABadIDAndOneThatIsTaken(t *testing.T) {
 		t.Errorf("without Postgres: %v, noted %q", err, noted)
 	}
 }
+
+func TestIssueKey_TellsAKeyThatIsRecordedFromOneThatMayBe(t *testing.T) {
+	key, err := tenant.NewKey("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, open := operate.Partial("it is recorded as sequence 7, but not applied yet"), operate.Fail("the sequencer has not judged it", nil)
+	open.Open = true
+	for name, x := range map[string]struct {
+		got    error
+		kind   operate.Kind // 0: no error
+		revoke bool
+	}{
+		"it works":                         {issued(nil, "acme"), 0, false},
+		"the projector is behind":          {issued(late, "acme"), operate.KindPartial, false},
+		"Postgres went away":               {issued(operate.Fail("connect to Postgres", errors.New("away")), "acme"), operate.KindPartial, false},
+		"the settings lack something":      {issued(operate.Usage("no"), "acme"), operate.KindPartial, false},
+		"it was refused":                   {unissued(operate.Fail("the engine refused it", nil), key), operate.KindFailed, false},
+		"it was published, and not judged": {unissued(open, key), operate.KindFailed, true},
+	} {
+		var e *operate.Error
+		errors.As(x.got, &e)
+		if (x.got == nil) != (x.kind == 0) || e != nil && (e.Kind != x.kind || strings.Contains(e.Next, "key revoke "+key.ID+" --tenant acme --execute") != x.revoke) {
+			t.Errorf("%s: %+v", name, x.got)
+		}
+		if e != nil && strings.Contains(e.Error()+e.Next, key.Reveal()) {
+			t.Errorf("%s: the error has the secret", name)
+		}
+	}
+}
