@@ -1,8 +1,10 @@
 package app
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sort"
@@ -202,26 +204,49 @@ func readFile(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
-	var raw map[string]any
-	if err := yaml.Unmarshal(b, &raw); err != nil {
+	var raw map[string]yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	if err := dec.Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
 		return nil, event.Refuse(event.CodeInvalidConfig, "%s is not YAML: %v", path, err)
 	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, event.Refuse(event.CodeInvalidConfig, "%s has more than one document, of which only the first would be read", path).Hint("take out the line ---, and what is not meant")
+	}
 	out := map[string]string{}
-	for k, v := range raw {
-		switch v := v.(type) {
-		case []any:
-			parts := make([]string, len(v))
-			for i, p := range v {
-				parts[i] = fmt.Sprint(p)
-			}
-			out[k] = strings.Join(parts, ",")
-		case map[string]any:
-			return nil, event.Refuse(event.CodeInvalidConfig, "%s: %q is a map, settings are flat", path, k)
-		default:
-			out[k] = fmt.Sprint(v)
+	for k, n := range raw {
+		v, problem := settingText(&n)
+		if problem != "" {
+			return nil, event.Refuse(event.CodeInvalidConfig, "%s: %q %s", path, k, problem)
 		}
+		out[k] = v
 	}
 	return out, nil
+}
+
+// settingText is a setting as it is written, so that 0600 stays 0600; of a list its parts, with commas between them. problem says what is
+// wrong with it.
+func settingText(n *yaml.Node) (text, problem string) {
+	switch n.Kind {
+	case yaml.AliasNode:
+		return settingText(n.Alias)
+	case yaml.ScalarNode:
+		if n.ShortTag() == "!!null" {
+			return "", "has no value; take it out, or give it one"
+		}
+		return n.Value, ""
+	case yaml.SequenceNode:
+		parts := make([]string, len(n.Content))
+		for i, part := range n.Content {
+			if part.Kind != yaml.ScalarNode {
+				return "", "has a list or a map in its list, settings are flat"
+			}
+			if parts[i], problem = settingText(part); problem != "" {
+				return "", problem
+			}
+		}
+		return strings.Join(parts, ","), ""
+	}
+	return "", "is a map, settings are flat"
 }
 
 // suggest names the flag that is most like name.
