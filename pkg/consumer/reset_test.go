@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"fmt"
 	"errors"
 	"slices"
 	"strings"
@@ -288,4 +289,37 @@ func (f *fixture) zombie(h consumer.Handler) func([]event.Recorded) error {
 		}
 		return c.HandleAs(context.Background(), map[kafka.TopicPartition]int64{tp: 5}, recs)
 	}
+}
+
+// One process may build a tenant again as often as it is asked, and a tenant without an event has nothing to wait for.
+func TestGeneration_IsBuiltAgainInOneProcessAndWithoutEvents(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(f.next("acme", 30)...)
+	h := &recorder{}
+	f.start(f.config(), h)
+	f.await("acme", 1, 30, consumer.Live)
+	build := func(tenant, reason string, want int64) {
+		t.Helper()
+		err := pgx.BeginFunc(context.Background(), f.pool, func(tx pgx.Tx) error {
+			g, err := consumer.NewGeneration(context.Background(), tx, kafka.GroupProjector, tenant, partitionOf(tenant), reason)
+			if g != want {
+				t.Errorf("generation %d of %s, want %d", g, tenant, want)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for g := int64(2); g <= 4; g++ {
+		build("acme", fmt.Sprint("reset ", g), g)
+		f.await("acme", g, 30, consumer.Live)
+		f.wantApplied("acme", g, 30)
+	}
+	build("quiet", "reset 1", 1)
+	f.await("quiet", 1, 0, consumer.Live)
+	f.write(f.next("quiet", 2)...)
+	f.await("quiet", 1, 2, consumer.Live)
+	f.wantApplied("quiet", 1, 2)
 }
