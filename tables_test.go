@@ -16,9 +16,9 @@ func TestTablesAreNamedByTheirOwners(t *testing.T) {
 		table *regexp.Regexp
 		dirs  []string
 	}{
-		{regexp.MustCompile(`\b(neuronx\.(progress|resets|definitions)|partition_progress)\b`), []string{"pkg/consumer"}},
-		{regexp.MustCompile(`\b(neuronx\.outbox|outbox_(numbers|forbidden|seals|unsealed))\b`), []string{"pkg/outbox"}},
-		{regexp.MustCompile(`\btenant_events\b`), []string{"pkg/archive", "services/archiver"}},
+		{regexp.MustCompile(`(?i)\b(neuronx\."?(progress|resets|definitions)|partition_progress)\b`), []string{"pkg/consumer"}},
+		{regexp.MustCompile(`(?i)\b(neuronx\."?outbox|outbox_(numbers|forbidden|seals|unsealed))\b`), []string{"pkg/outbox"}},
+		{regexp.MustCompile(`(?i)\btenant_events\b`), []string{"pkg/archive", "services/archiver"}},
 	}
 	met := map[string]int{} // literals that name a table, by the owner's directory
 	for _, s := range sources(t) {
