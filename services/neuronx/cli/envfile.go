@@ -50,8 +50,9 @@ func (c *cli) loadEnvFile() error {
 	return nil
 }
 
-// addresses are the settings that say which engine is meant.
-var addresses = []string{operate.EnvBrokers, operate.EnvPostgres, operate.EnvAdmin, operate.EnvRegistry, operate.EnvHTTP, operate.EnvAdminURL}
+// addresses are the settings that say where an engine's data is. One endpoint of an engine may be reached in several ways, so those of HTTP
+// are none.
+var addresses = []string{operate.EnvBrokers, operate.EnvPostgres, operate.EnvAdmin, operate.EnvRegistry}
 
 // otherEngine refuses to fill up exported settings of one engine from the file of another one, which merely was in the folder: a verb would
 // do one half of its work here and the other half there.

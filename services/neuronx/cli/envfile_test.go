@@ -103,7 +103,7 @@ func TestEnvFile_OfTheFolderIsNotMixedWithAnotherEngine(t *testing.T) {
 	if err := os.Mkdir(".neuronx", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	write(t, operate.DefaultEnvFile, "NEURONX_KAFKA_BROKERS='127.0.0.1:1'\nNEURONX_POSTGRES_URL='postgres://u:hidden@127.0.0.1:1/d'\n")
+	write(t, operate.DefaultEnvFile, "NEURONX_KAFKA_BROKERS='127.0.0.1:1'\nNEURONX_POSTGRES_URL='postgres://u:hidden@127.0.0.1:1/d'\nNEURONX_HTTP_URL=http://127.0.0.1:1\n")
 	pw := filepath.Join(t.TempDir(), "url")
 	write(t, pw, "postgres://u:other@db.example.com/d")
 	for name, x := range map[string]struct {
@@ -111,14 +111,14 @@ func TestEnvFile_OfTheFolderIsNotMixedWithAnotherEngine(t *testing.T) {
 		args  []string
 		mixed bool
 	}{
-		"other brokers":             {map[string]string{"NEURONX_KAFKA_BROKERS": "kafka.example.com:9092"}, nil, true},
-		"another database":          {map[string]string{"NEURONX_POSTGRES_URL_FILE": pw}, nil, true},
-		"the same":                  {map[string]string{"NEURONX_KAFKA_BROKERS": "127.0.0.1:1"}, nil, false},
-		"nothing":                   {nil, nil, false},
-		"a file that is named":      {map[string]string{"NEURONX_KAFKA_BROKERS": "127.0.0.2:1"}, []string{"--env-file", operate.DefaultEnvFile}, false},
-		"a flag instead":            {map[string]string{"NEURONX_KAFKA_BROKERS": "kafka.example.com:9092"}, []string{"--kafka-brokers", "127.0.0.1:1"}, false},
-		"what is no address":        {map[string]string{"NEURONX_KAFKA_SASL_USERNAME": "x"}, nil, false},
-		"what the file has not got": {map[string]string{"NEURONX_HTTP_URL": "http://x.example.com"}, nil, false},
+		"other brokers":        {map[string]string{"NEURONX_KAFKA_BROKERS": "kafka.example.com:9092"}, nil, true},
+		"another database":     {map[string]string{"NEURONX_POSTGRES_URL_FILE": pw}, nil, true},
+		"the same":             {map[string]string{"NEURONX_KAFKA_BROKERS": "127.0.0.1:1"}, nil, false},
+		"nothing":              {nil, nil, false},
+		"a file that is named": {map[string]string{"NEURONX_KAFKA_BROKERS": "127.0.0.2:1"}, []string{"--env-file", operate.DefaultEnvFile}, false},
+		"a flag instead":       {map[string]string{"NEURONX_KAFKA_BROKERS": "kafka.example.com:9092"}, []string{"--kafka-brokers", "127.0.0.1:1"}, false},
+		"what is no address":   {map[string]string{"NEURONX_KAFKA_SASL_USERNAME": "x"}, nil, false},
+		"another way to HTTP":  {map[string]string{"NEURONX_HTTP_URL": "http://x.example.com"}, nil, false},
 	} {
 		code, _, errs := try(t, x.env, append([]string{"tenant", "list", "--timeout", "1s"}, x.args...)...)
 		if got := code == exitUsage && strings.Contains(errs, "two engines would be mixed"); got != x.mixed || strings.Contains(errs, "hidden") || strings.Contains(errs, "other@") {
