@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/pool"
 	"github.com/neuronx/engine/services/rules/reach"
@@ -50,7 +51,7 @@ type Env struct {
 	Contact   reach.Contact                // of the instance's lead, by id also if nothing is known of it
 	Pace      map[string]reach.Slot        // by channel
 	Pools     map[string]Pool              // that the workflow assigns from
-	Lookups   func(map[string]any)         // adds what expressions see of lookups and calendars to their variables; nil: nothing
+	Reference *expr.Reference              // what expressions see of lookups and calendars; nil: nothing
 	Corrects  func(e *event.Recorded) bool // whether an event corrects history; nil: none does
 }
 

@@ -83,9 +83,7 @@ func Match(ctx context.Context, p *flow.Program, on Stimulus, env Env) (t Trigge
 	}
 	m := &machine{allowed: ruleset.RuleCost, ctx: ctx, p: p, on: on, env: env, now: positionTime(ev)}
 	m.vars = map[string]any{"now": m.now}
-	if env.Lookups != nil {
-		env.Lookups(m.vars)
-	}
+	env.Reference.Bind(m.vars)
 	t, ok, err = m.trigger()
 	var bad *fault
 	if errors.As(err, &bad) {

@@ -95,9 +95,7 @@ func (m *machine) base() map[string]any {
 			"instance": map[string]any{"id": m.in.ID, "key": m.in.Key, "subject": m.in.Subject, "zone": m.in.Zone, "contact": m.in.Contact,
 				"workflow": m.in.Workflow, "version": m.in.Bundle, "number": m.in.Number, "started": m.in.Started},
 		}
-		if m.env.Lookups != nil {
-			m.env.Lookups(m.vars)
-		}
+		m.env.Reference.Bind(m.vars)
 	}
 	return m.vars
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/calendar"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/pool"
@@ -71,9 +72,17 @@ func fileRig(t *testing.T, name string) *rig {
 		}
 		return c
 	}
+	var weeks []map[string]any
+	for week := range 52 {
+		weeks = append(weeks, map[string]any{"week": int64(week), "template": fmt.Sprint("nurture-", week+1)})
+	}
+	nurture, err := expr.NewLookup("week", map[string]expr.Kind{"week": expr.Int, "template": expr.Text}, weeks)
+	if err != nil {
+		t.Fatal(err)
+	}
 	r := newRig(t, p)
 	r.cut = true
-	r.env = Env{Schemas: all, Policy: policy, Contact: reach.Contact{Lead: "7", Zone: "America/New_York"}, Calendars: reach.Local{
+	r.env = Env{Schemas: all, Reference: expr.NewReference(map[string]*expr.Lookup{"nurture": nurture}, nil), Policy: policy, Contact: reach.Contact{Lead: "7", Zone: "America/New_York"}, Calendars: reach.Local{
 		"office":        made(map[string][]string{"mon-fri": {"09:00-12:00", "13:00-17:30"}, "sat": {"10:00-14:00"}}),
 		"contact-hours": made(map[string][]string{"mon-sun": {"08:00-21:00"}}),
 	}, Pools: map[string]Pool{"sales-team": {Members: []pool.Member{{Name: "ann", Weight: 3, Capacity: 25}, {Name: "bob", Weight: 1, Capacity: 10}}, Hours: []string{"office", "office"}}}}
