@@ -41,7 +41,12 @@ type admitting struct {
 // admit makes the engine whose tables e has run: the settings of the tool, and what was published.
 func admit(t *testing.T, e *operatetest.Engine) (env map[string]string, published func() []string) {
 	t.Helper()
-	broker := kafkatest.Start(t)
+	return admitOn(t, e, kafkatest.Start(t))
+}
+
+// admitOn is admit with a broker of the test's own.
+func admitOn(t *testing.T, e *operatetest.Engine, broker kafka.Config) (env map[string]string, published func() []string) {
+	t.Helper()
 	url, reg := registrytest.Start(t, broker)
 	keys, err := json.Marshal(event.NewKeyring())
 	if err != nil {
