@@ -79,9 +79,12 @@ func Watch(c *Cluster, seen func(Request)) (stop func()) {
 // Refuse makes the broker answer every request of a kind with UNKNOWN_SERVER_ERROR, which no client tries again, until end is called.
 // hits tells how many it has answered so.
 func Refuse(c *Cluster, r Request) (hits func() int, end func()) {
-	of := kfake.Fault{Keys: []kmsg.Key{kmsg.Key(r)}, Count: -1}
-	whole := of
-	whole.TopLevel = true
-	h := c.Fault(of, whole)
+	faults := []kfake.Fault{{Keys: []kmsg.Key{kmsg.Key(r)}, Count: -1}}
+	if key := kmsg.Key(r); key != kmsg.OffsetFetch && key != kmsg.FindCoordinator { // whose answers have an error for each group
+		whole := faults[0]
+		whole.TopLevel = true
+		faults = append(faults, whole)
+	}
+	h := c.Fault(faults...)
 	return h.Hits, h.Remove
 }

@@ -111,7 +111,8 @@ func TestVerbs_TellEveryRequestThatKafkaRefuses(t *testing.T) {
 	env, _, broker := asked(t)
 	byTheBy := []string{"ApiVersions", "Metadata", "Fetch", "ListOffsets", "GetTelemetrySubscriptions", "PushTelemetry"}
 	refused := 0
-	for _, line := range []string{"tenant kafka-access acme", "outbox mend acme --deriver rules", "log hanging", "tenant suspend acme --execute"} {
+	for _, line := range []string{"tenant kafka-access acme", "outbox mend acme --deriver rules", "log hanging", "tenant suspend acme --execute",
+		"replay offsets --group neuronx.projector --topic neuronx.events --to-current"} {
 		args := append(strings.Fields(line), "--timeout", "20s")
 		var mu sync.Mutex
 		var requests []kafkatest.Request
