@@ -145,3 +145,29 @@ func TestFactTimes_AskTheArchiveForCommandsOnlyAndOnceACause(t *testing.T) {
 		t.Errorf("the archive was asked %d times for one cause", old.asked)
 	}
 }
+
+// What is remembered is bounded: the older half goes at once, and the newer one is still known.
+func TestFactTimes_RememberAsManyEventsTwiceAndNoMore(t *testing.T) {
+	f := factTimes{}
+	see := func(n int) {
+		f.see(&event.Recorded{Event: event.Event{TenantID: "a", ID: fmt.Sprint(n)}, RecordedTime: time.UnixMicro(int64(n))})
+	}
+	for n := range remembered {
+		see(n)
+	}
+	if len(f.now) != remembered || len(f.before) != 0 {
+		t.Errorf("%d and %d are remembered", len(f.now), len(f.before))
+	}
+	for n := range remembered + 1 {
+		see(remembered + n)
+	}
+	if len(f.now) != 1 || len(f.before) != remembered {
+		t.Errorf("%d and %d are remembered", len(f.now), len(f.before))
+	}
+	for n, known := range map[int]bool{0: false, remembered - 1: false, remembered: true, 2 * remembered: true} {
+		o := f.known(&event.Recorded{Event: event.Event{TenantID: "a", ID: "x", CausationID: fmt.Sprint(n), Deriver: "rules"}, RecordedTime: time.UnixMicro(1 << 40)})
+		if (o.cause == "") != known || known && o.at != int64(n) {
+			t.Errorf("of %d is known %+v", n, o)
+		}
+	}
+}

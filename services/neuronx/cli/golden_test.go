@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -59,6 +60,22 @@ func golden(t *testing.T, file, text string) {
 	}
 }
 
+// shown are further command lines, of verbs that ask nobody, that refuse and that look for what is not there.
+var shown = []string{
+	"rules validate rules.yaml", "rules validate broken.yaml", "schemas check nowhere.avsc", "log reseed --from-archive",
+	"replay offsets --group neuronx.projector --all-topics --to-current", "replay offsets --group neuronx.projector --topic neuronx.events:1 --to-latest --export",
+	"deadletter show neuronx.ingress/0/7 --raw", "deadletter show neuronx.ingress/0/9", "deadletter list --by state --state all", "deadletter list --by type --tenant beta", "deadletter list --state dropped --type lead.creatd",
+	"deadletter retry", "deadletter drop neuronx.ingress/0/8", "deadletter edit neuronx.ingress/0/8 --data {}", "deadletter edit neuronx.ingress/0/8 --data {\"lead\":1}", "deadletter edit neuronx.ingress/0/8 --data x --data-file y",
+	"effects list --status unknown,failed --subject lead/1", "effects list --tenant acme --subject lead/2", "effects resolve nope --tenant acme --as done", "effects resolve e1 --tenant acme --as resend --remote-id r", "effects resolve e2 --tenant acme --as failed",
+	"events get nope --tenant acme", "events get 99 --tenant acme", "events trace nope --tenant acme", "events list --tenant acme --type lead.creatd", "events list --tenant acme --subject lead/2", "events list --tenant acme --since 2999-01-01T00:00:00Z",
+	"key revoke k9 --tenant acme", "key revoke k2 --tenant beta", "key issue --tenant acme --label x --expires 24h --scope events:read", "tenant suspend beta", "tenant resume acme", "tenant suspend gamma", "tenant create acme",
+	"tenant limits beta --events 0", "tenant zone acme UTC", "tenant effects-mode acme --mode send --kind crm.note.add", "tenant connect-crm beta --location loc --token secret://x@1", "tenant kafka-access beta --revoke --reason r",
+	"rules show --tenant beta", "rules show nope --tenant acme", "rules show --tenant acme --version 7", "rules reset nope --tenant acme", "rules list --tenant beta", "rules health --tenant beta", "rules publish same --tenant acme",
+	"stalled list --tenant acme", "stalled list --consumer rules", "stalled retry --consumer rules --tenant acme", "stalled skip --consumer projector --tenant acme --reason r --sequence 9", "stalled skip --consumer archiver --tenant beta --reason r",
+	"projections list --state stalled", "projections list --state nowhere", "projections retry beta", "projections skip acme --feed control --reason r",
+	"outbox mend beta --deriver rules", "outbox mend acme --deriver nobody", "ready http://127.0.0.1:1",
+}
+
 // Every verb that asks shows in a table and in JSON what testdata/verbs.txt has.
 func TestVerbs_ShowWhatIsOnRecord(t *testing.T) {
 	file, err := filepath.Abs("testdata/verbs.txt")
@@ -67,8 +84,16 @@ func TestVerbs_ShowWhatIsOnRecord(t *testing.T) {
 	}
 	env, _, _ := asked(t)
 	env["COLUMNS"] = "200"
+	for name, text := range map[string]string{"broken.yaml": ruleText("broken", "data.("), "same/a.yaml": ruleText("welcome", "true")} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var text strings.Builder
-	for _, line := range asking {
+	for _, line := range slices.Concat(asking, shown) {
 		if strings.HasSuffix(line, "--execute") {
 			continue
 		}
