@@ -2,6 +2,7 @@ package gohighlevel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -169,5 +170,22 @@ func TestFactTimes_RememberAsManyEventsTwiceAndNoMore(t *testing.T) {
 		if (o.cause == "") != known || known && o.at != int64(n) {
 			t.Errorf("of %d is known %+v", n, o)
 		}
+	}
+}
+
+// away is an archive that can't be asked.
+type away struct{}
+
+func (away) ByID(context.Context, string, string) (event.Recorded, error) {
+	return event.Recorded{}, errors.New("the archive is away")
+}
+
+// Without the archive it is not known when a fact happened, and a command that guessed might write over a newer one.
+func TestFactTimes_TellThatTheArchiveIsAway(t *testing.T) {
+	f := factTimes{archive: away{}}
+	at := time.Date(2026, 11, 30, 10, 0, 0, 0, time.UTC)
+	e := event.Recorded{Event: event.Event{TenantID: "a", ID: "x", CausationID: "hop", Deriver: "rules", Time: at}, RecordedTime: at}
+	if got, err := f.of(t.Context(), &e); err == nil || !got.IsZero() {
+		t.Errorf("%s, %v", got, err)
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/services/neuronx/operate/doctor"
 )
 
 // What changes from run to run, in the order in which it is replaced.
@@ -20,6 +23,8 @@ var changing = []struct {
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "<uuid>"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "<address>"},
 	{regexp.MustCompile(`\b[0-9a-f]{16,64}\b`), "<hash>"},
+	{regexp.MustCompile(`oldest \d+ s`), "oldest <n> s"},
+	{regexp.MustCompile(`"oldest_seconds": [-+.e0-9]+`), `"oldest_seconds": <n>`},
 	{regexp.MustCompile(`semantics \d+ in place|older than \d+`), "semantics <n>"},
 	{regexp.MustCompile(`[ \t]+`), " "},
 	{regexp.MustCompile(` (\n|$)`), "$1"},
@@ -73,7 +78,7 @@ var shown = []string{
 	"rules show --tenant beta", "rules show nope --tenant acme", "rules show --tenant acme --version 7", "rules reset nope --tenant acme", "rules list --tenant beta", "rules health --tenant beta", "rules publish same --tenant acme",
 	"stalled list --tenant acme", "stalled list --consumer rules", "stalled retry --consumer rules --tenant acme", "stalled skip --consumer projector --tenant acme --reason r --sequence 9", "stalled skip --consumer archiver --tenant beta --reason r",
 	"projections list --state stalled", "projections list --state nowhere", "projections retry beta", "projections skip acme --feed control --reason r",
-	"outbox mend beta --deriver rules", "outbox mend acme --deriver nobody", "ready http://127.0.0.1:1",
+	"status", "outbox mend beta --deriver rules", "outbox mend acme --deriver nobody", "ready http://127.0.0.1:1",
 }
 
 // Every verb that asks shows in a table and in JSON what testdata/verbs.txt has.
@@ -110,4 +115,29 @@ func TestVerbs_ShowWhatIsOnRecord(t *testing.T) {
 		shown = c.what.ReplaceAllString(shown, c.with)
 	}
 	golden(t, file, shown)
+}
+
+// doctor's findings of a whole installation are those of testdata/doctor.txt. How fast Postgres answers, and whether its clock is right, is
+// the machine's affair.
+func TestDoctor_JudgesEveryPart(t *testing.T) {
+	file, err := filepath.Abs("testdata/doctor.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env, _, _ := asked(t)
+	code, out, errs := try(t, env, "doctor", "--laptop", "-o", "json", "--timeout", "60s")
+	var found []doctor.Finding
+	if err := json.Unmarshal([]byte(out), &found); err != nil || code != exitFailed {
+		t.Fatalf("exit %d, %v\n%s%s", code, err, out, errs)
+	}
+	var text strings.Builder
+	for _, f := range found {
+		if f.Check != "postgres: writes" && f.Check != "clock: postgres" {
+			fmt.Fprintf(&text, "%s: %s\n", f.Check, f.Result)
+		}
+		if f.Detail == "" || f.Result == doctor.Failed && f.Next == "" {
+			t.Errorf("a finding does not say what, or what next: %+v", f)
+		}
+	}
+	golden(t, file, text.String())
 }
