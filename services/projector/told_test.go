@@ -9,7 +9,10 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 )
@@ -82,6 +85,24 @@ func TestRedeclare_TellsOnceWhoseTablesAreOfAnotherDefinition(t *testing.T) {
 		rows, err := consumer.Rows(t.Context(), f.admin, p.rowName(), "acme", "")
 		if want := map[bool]int{false: 1, true: 2}[strings.Contains(x.says, "rebuilding")]; err != nil || len(rows) != want {
 			t.Errorf("%s, built by %q, has %d generations, %v; want %d", x.feed, x.built, len(rows), err, want)
+		}
+	}
+}
+
+// What no projection takes is not even decoded: a schema that is gone must not set a tenant aside for an event that changes no table.
+func TestApplyBatch_DecodesOnlyWhatAProjectionTakes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for typ, stalls := range map[string]string{"nobody.cares": "", "lead.created": consumer.FeedMain, "tenant.suspended": FeedControl} {
+		e := f.event("acme", "tenant.suspended", map[string]any{"reason": nil})
+		e.Type, e.Value = typ, event.Frame(1<<20, nil)
+		for _, feed := range Feeds() {
+			err := f.inTx(func(tx pgx.Tx) error {
+				return f.projector(feed).ApplyBatch(t.Context(), tx, []consumer.Run{{TenantID: "acme", Generation: 1, Events: []event.Recorded{e}}})
+			})
+			if (err != nil) != (feed == stalls) {
+				t.Errorf("%s in feed %s: %v", typ, feed, err)
+			}
 		}
 	}
 }

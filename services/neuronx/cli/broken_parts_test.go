@@ -21,7 +21,7 @@ func TestStatusAndDoctor_TellEveryStatementThatFails(t *testing.T) {
 	}
 	for verb, least := range map[string]int{"status": 8, "doctor": 20} {
 		breaker.Break(nil)
-		_, all, errs := try(t, env, verb, "-o", "json", "--timeout", "20s")
+		_, all, errs := try(t, env, verb, "-o", "json", "--timeout", patient)
 		statements := breaker.Seen()
 		if len(statements) < least {
 			t.Errorf("%s asks only %d statements\n%s%s", verb, len(statements), all, errs)
@@ -31,7 +31,7 @@ func TestStatusAndDoctor_TellEveryStatementThatFails(t *testing.T) {
 				continue
 			}
 			breaker.Break(func(s string) bool { return s == sql })
-			code, out, errs := try(t, env, verb, "-o", "json", "--timeout", "20s")
+			code, out, errs := try(t, env, verb, "-o", "json", "--timeout", patient)
 			if code == exitOK || !strings.Contains(out+errs, postgrestest.Broken) {
 				t.Errorf("%s: exit %d although this failed: %s\n%s%s", verb, code, sql, out, errs)
 			}
@@ -56,7 +56,7 @@ func TestStatusAndDoctor_TellEveryRequestThatKafkaRefuses(t *testing.T) {
 				requests = append(requests, r)
 			}
 		})
-		_, all, errs := try(t, env, verb, "-o", "json", "--timeout", "20s")
+		_, all, errs := try(t, env, verb, "-o", "json", "--timeout", patient)
 		stop()
 		mu.Lock()
 		asked := slices.Clone(requests)
@@ -66,7 +66,7 @@ func TestStatusAndDoctor_TellEveryRequestThatKafkaRefuses(t *testing.T) {
 		}
 		for _, r := range asked {
 			_, end := kafkatest.Refuse(broker, r)
-			code, out, errs := try(t, env, verb, "-o", "json", "--timeout", "20s")
+			code, out, errs := try(t, env, verb, "-o", "json", "--timeout", patient)
 			end()
 			if code == exitOK || !strings.Contains(out+errs, "UNKNOWN_SERVER_ERROR") {
 				t.Errorf("%s: exit %d although %s was refused\n%s%s", verb, code, r, out, errs)

@@ -16,15 +16,14 @@ import (
 
 // asking are command lines that ask Postgres or Kafka and can be run again and again with the same result.
 var asking = []string{
-	"tenant list", "key list", "key list --tenant beta", "tenant limits acme", "tenant zone acme",
-	"events list --tenant acme", "events list --tenant acme --type lead.created --subject lead/1", "events get acme5 --tenant acme", "events get 5 --tenant acme", "events trace acme5 --tenant acme",
+	"tenant list", "key list", "tenant limits acme", "tenant zone acme",
+	"events list --tenant acme", "events get acme5 --tenant acme", "events trace acme5 --tenant acme",
 	"events trace lead/1 --tenant acme",
-	"deadletter list --state all", "deadletter list --by reason", "deadletter list --reason invalid_body --type lead.created", "deadletter list -n 1", "deadletter show neuronx.ingress/0/8",
+	"deadletter list --state all", "deadletter list --by reason", "deadletter list --reason invalid_body --type lead.created", "deadletter show neuronx.ingress/0/8",
 	"deadletter retry neuronx.ingress/0/8", "deadletter retry --tenant acme", "deadletter drop --code invalid_body --reason r", "deadletter edit neuronx.ingress/0/8 --data {\"lead_id\":\"1\"}",
-	"effects list", "effects list --tenant acme --kind crm.note.add --status unknown", "effects resolve e1 --tenant acme --as done",
-	"projections list", "projections list --tenant acme", "stalled list", "stalled list --consumer archiver", "stalled retry --consumer archiver --tenant beta", "stalled retry --consumer gohighlevel --all",
-	"stalled skip --consumer gohighlevel --tenant beta --reason r", "projections retry acme", "projections skip acme --reason r",
-	"rules list", "rules list --tenant acme", "rules show --tenant acme", "rules health", "rules reset welcome --tenant acme", "rules publish rules.yaml --tenant acme",
+	"effects list --tenant acme --kind crm.note.add --status unknown", "effects resolve e1 --tenant acme --as done",
+	"projections list", "stalled list", "stalled retry --consumer archiver --tenant beta", "stalled skip --consumer gohighlevel --tenant beta --reason r", "projections retry acme", "projections skip acme --reason r",
+	"rules list --tenant acme", "rules show --tenant acme", "rules health", "rules reset welcome --tenant acme", "rules publish rules.yaml --tenant acme",
 	"rules rerun --tenant acme --since 2026-01-01T00:00:00Z",
 	"tenant suspend acme", "tenant resume beta", "tenant limits acme --events 5", "tenant zone acme Europe/Berlin", "tenant effects-mode acme --mode off",
 	"tenant connect-crm acme --location loc9 --token secret://x@1", "tenant kafka-access acme", "key revoke k1 --tenant acme", "key issue --tenant acme",
@@ -32,6 +31,9 @@ var asking = []string{
 	"tenant suspend acme --execute", "tenant zone acme Europe/Berlin --execute", "effects resolve e1 --tenant acme --as done --execute", "rules reset welcome --tenant acme --execute",
 	"key issue --tenant acme --execute",
 }
+
+// patient is how long a command line may take that is run in tests: the machine may be busy.
+var patient = kafkatest.Patience.String()
 
 // asked is an installation for these command lines: its settings, the way to its Postgres, and its broker.
 func asked(t *testing.T) (env map[string]string, breaker *postgrestest.Breaker, broker *kafkatest.Cluster) {
@@ -77,7 +79,7 @@ func TestVerbs_TellEveryStatementThatFails(t *testing.T) {
 	env, breaker, _ := asked(t)
 	statements := 0
 	for _, line := range asking {
-		args := append(strings.Fields(line), "--timeout", "20s")
+		args := append(strings.Fields(line), "--timeout", patient)
 		breaker.Break(nil)
 		if code, out, errs := try(t, env, args...); code != exitOK {
 			t.Errorf("%s: exit %d\n%s%s", line, code, out, errs)
@@ -113,7 +115,7 @@ func TestVerbs_TellEveryRequestThatKafkaRefuses(t *testing.T) {
 	refused := 0
 	for _, line := range []string{"tenant kafka-access acme", "outbox mend acme --deriver rules", "log hanging", "tenant suspend acme --execute",
 		"replay offsets --group neuronx.projector --topic neuronx.events --to-current"} {
-		args := append(strings.Fields(line), "--timeout", "20s")
+		args := append(strings.Fields(line), "--timeout", patient)
 		var mu sync.Mutex
 		var requests []kafkatest.Request
 		stop := kafkatest.Watch(broker, func(r kafkatest.Request) {

@@ -67,6 +67,7 @@ func golden(t *testing.T, file, text string) {
 
 // shown are further command lines, of verbs that ask nobody, that refuse and that look for what is not there.
 var shown = []string{
+	"key list --tenant beta", "events list --tenant acme --type lead.created --subject lead/1", "deadletter list -n 1", "stalled list --consumer archiver", "projections list --tenant acme", "effects list", "rules list", "stalled retry --consumer gohighlevel --all", "events get 5 --tenant acme",
 	"rules validate rules.yaml", "rules validate broken.yaml", "schemas check nowhere.avsc", "log reseed --from-archive",
 	"replay offsets --group neuronx.projector --all-topics --to-current", "replay offsets --group neuronx.projector --topic neuronx.events:1 --to-latest --export",
 	"deadletter show neuronx.ingress/0/7 --raw", "deadletter show neuronx.ingress/0/9", "deadletter list --by state --state all", "deadletter list --by type --tenant beta", "deadletter list --state dropped --type lead.creatd",
@@ -103,7 +104,7 @@ func TestVerbs_ShowWhatIsOnRecord(t *testing.T) {
 			continue
 		}
 		for _, format := range []string{"table", "json"} {
-			code, out, errs := try(t, env, append(strings.Fields(line), "-o", format, "--timeout", "20s")...)
+			code, out, errs := try(t, env, append(strings.Fields(line), "-o", format, "--timeout", patient)...)
 			fmt.Fprintf(&text, "$ neuronx %s -o %s\nexit %d\n%s", line, format, code, out)
 			if errs != "" {
 				fmt.Fprintf(&text, "stderr:\n%s", errs)
@@ -125,7 +126,7 @@ func TestDoctor_JudgesEveryPart(t *testing.T) {
 		t.Fatal(err)
 	}
 	env, _, _ := asked(t)
-	code, out, errs := try(t, env, "doctor", "--laptop", "-o", "json", "--timeout", "60s")
+	code, out, errs := try(t, env, "doctor", "--laptop", "-o", "json", "--timeout", patient)
 	var found []doctor.Finding
 	if err := json.Unmarshal([]byte(out), &found); err != nil || code != exitFailed {
 		t.Fatalf("exit %d, %v\n%s%s", code, err, out, errs)
