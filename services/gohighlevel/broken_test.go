@@ -2,10 +2,16 @@ package gohighlevel
 
 import (
 	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
@@ -145,4 +151,64 @@ func TestAdapter_TellsEveryStatementThatFails(t *testing.T) {
 	} {
 		breaker.Each(t, what, ask)
 	}
+}
+
+// The gauges say what the ledger holds, and the log that they can't.
+func TestSample_SetsEveryGaugeAndSaysWhenItCanNot(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	r.apply(r.note("l1", "one"), r.note("l2", "two"))
+	breaker := r.breakable()
+	if _, err := r.db.Pool(t, "").Exec(t.Context(), `UPDATE neuronx.effects SET status = 'unknown' WHERE subject = 'lead/l2'`); err != nil {
+		t.Fatal(err)
+	}
+	w := r.worker()
+	sample := func(until func(said string) bool) {
+		t.Helper()
+		log := &syncLog{}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- w.metrics.sample(ctx, r.pool, w, slog.New(slog.NewTextHandler(log, nil))) }()
+		r.waitFor("a sample", func() bool { return until(log.String()) })
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	breaker.Break(func(string) bool { return true })
+	sample(func(said string) bool {
+		return strings.Contains(said, "can't count tenants whose CRM refuses them") && strings.Contains(said, "can't count effects")
+	})
+	breaker.Break(nil)
+	w.accounts.get(tenant, time.Now()).learn(effect.Answer{Status: 200, Header: http.Header{"X-Ratelimit-Remaining": {"7"}, "X-Ratelimit-Daily-Remaining": {"90000"}}}, 0, time.Now())
+	sample(func(string) bool { return testutil.ToFloat64(w.metrics.remaining) == 7 })
+	for name, x := range map[string]struct {
+		gauge prometheus.Collector
+		want  float64
+	}{
+		"pending": {w.metrics.effects.WithLabelValues("pending"), 1}, "unknown": {w.metrics.effects.WithLabelValues("unknown"), 1}, "all unknown": {w.metrics.unknown, 1},
+		"done": {w.metrics.effects.WithLabelValues("done"), 0}, "daily": {w.metrics.daily, 90000}, "breakers": {w.metrics.breakers, 0}, "paused": {w.metrics.paused.WithLabelValues(ledger.PausedAuth), 0},
+	} {
+		if got := testutil.ToFloat64(x.gauge); got != x.want {
+			t.Errorf("%s: %v, want %v", name, got, x.want)
+		}
+	}
+}
+
+// syncLog is a log that is read while it is written.
+type syncLog struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *syncLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *syncLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

@@ -170,3 +170,19 @@ func TestGroup_TellsOfNoPartitionsOnlyOnceThereAreSome(t *testing.T) {
 		t.Errorf("told %v, %d times of none:\n%s", told, empty, said)
 	}
 }
+
+// Where the row says that nothing was read, the group says so too, though it is the start of the log.
+func TestGroup_CommitsTheStartWhereResumeDecidedForIt(t *testing.T) {
+	cfg, _, admin := kafkatest.StartTopic(t, 1)
+	tp := kafka.TopicPartition{Topic: "t"}
+	if err := admin.Commit(t.Context(), "g", map[kafka.TopicPartition]kafka.Committed{tp: {Offset: 0, Metadata: "nx-reset:s1"}}); err != nil {
+		t.Fatal(err)
+	}
+	join(t, group.Config{Config: cfg, Resume: func(context.Context, map[kafka.TopicPartition]kafka.Committed, map[string][16]byte) (map[kafka.TopicPartition]int64, error) {
+		return map[kafka.TopicPartition]int64{tp: 0}, nil
+	}}, nil)
+	kafkatest.WaitFor(t, "the group's own mark", func(context.Context) bool {
+		c := committed(t, admin, "g")[0]
+		return c.Present && c.Offset == 0 && c.Ours()
+	})
+}
