@@ -15,6 +15,8 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
@@ -150,6 +152,23 @@ func TestAdapter_TellsEveryStatementThatFails(t *testing.T) {
 		},
 	} {
 		breaker.Each(t, what, ask)
+	}
+}
+
+// A command that could not be delivered to the ledger again ends the reset, which is then tried again: passed over, it would be counted as known.
+func TestReset_TellsEveryStatementThatFails(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	r.h.kafka = kafkatest.Start(t)
+	missing := r.note("l1", "missing")
+	kafkatest.Produce(t, r.h.kafka, kafka.RecordedToRecord(&missing))
+	breaker := r.breakable()
+	report := consumer.ResetReport{}
+	n := breaker.Each(t, "a reset", func() error {
+		return r.h.Reset(t.Context(), consumer.Reset{Topic: kafka.TopicEvents, Partition: kafka.PartitionFor([]byte(tenant), kafkatest.Partitions), From: 1, To: 0, Report: &report})
+	})
+	if n < 4 || report.Examined != 1 || r.get(missing.ID).Status != effect.Unknown {
+		t.Errorf("%d statements, %+v, %s", n, report, r.get(missing.ID).Status)
 	}
 }
 
