@@ -287,3 +287,17 @@ func TestContact_TwoTenantsInOneLocationTakeNobodysContact(t *testing.T) {
 		t.Errorf("a tenant's contact became that of another tenant's lead: %v", f)
 	}
 }
+
+// What a look found is final when the looks before waited long enough for the CRM's search, and came to the same.
+func TestFinal_AfterAsManyLooksAsTheSearchMayNeed(t *testing.T) {
+	for attempts, want := range map[int]bool{0: false, looks - 1: false, looks: true, looks + 1: true} {
+		j := &job{effect: ledger.Effect{Code: effect.CodeContactExists, Attempts: attempts}}
+		if j.final(effect.CodeContactExists) != want || j.final(effect.CodeContactTaken) {
+			t.Errorf("after %d attempts: %v", attempts, !want)
+		}
+		o := wait(j, effect.CodeContactExists, "d")
+		if o.Verdict != effect.VerdictRetry || o.Code != effect.CodeContactExists || o.Detail != "d" || o.After != lookAgain*time.Duration(max(1, attempts)) {
+			t.Errorf("after %d attempts: %+v", attempts, o)
+		}
+	}
+}

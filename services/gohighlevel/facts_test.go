@@ -2,6 +2,7 @@ package gohighlevel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -143,5 +144,48 @@ func TestFactTimes_AskTheArchiveForCommandsOnlyAndOnceACause(t *testing.T) {
 	}
 	if old.asked != 1 {
 		t.Errorf("the archive was asked %d times for one cause", old.asked)
+	}
+}
+
+// What is remembered is bounded: the older half goes at once, and the newer one is still known.
+func TestFactTimes_RememberAsManyEventsTwiceAndNoMore(t *testing.T) {
+	f := factTimes{}
+	see := func(n int) {
+		f.see(&event.Recorded{Event: event.Event{TenantID: "a", ID: fmt.Sprint(n)}, RecordedTime: time.UnixMicro(int64(n))})
+	}
+	for n := range remembered {
+		see(n)
+	}
+	if len(f.now) != remembered || len(f.before) != 0 {
+		t.Errorf("%d and %d are remembered", len(f.now), len(f.before))
+	}
+	for n := range remembered + 1 {
+		see(remembered + n)
+	}
+	if len(f.now) != 1 || len(f.before) != remembered {
+		t.Errorf("%d and %d are remembered", len(f.now), len(f.before))
+	}
+	for n, known := range map[int]bool{0: false, remembered - 1: false, remembered: true, 2 * remembered: true} {
+		o := f.known(&event.Recorded{Event: event.Event{TenantID: "a", ID: "x", CausationID: fmt.Sprint(n), Deriver: "rules"}, RecordedTime: time.UnixMicro(1 << 40)})
+		if (o.cause == "") != known || known && o.at != int64(n) {
+			t.Errorf("of %d is known %+v", n, o)
+		}
+	}
+}
+
+// away is an archive that can't be asked.
+type away struct{}
+
+func (away) ByID(context.Context, string, string) (event.Recorded, error) {
+	return event.Recorded{}, errors.New("the archive is away")
+}
+
+// Without the archive it is not known when a fact happened, and a command that guessed might write over a newer one.
+func TestFactTimes_TellThatTheArchiveIsAway(t *testing.T) {
+	f := factTimes{archive: away{}}
+	at := time.Date(2026, 11, 30, 10, 0, 0, 0, time.UTC)
+	e := event.Recorded{Event: event.Event{TenantID: "a", ID: "x", CausationID: "hop", Deriver: "rules", Time: at}, RecordedTime: at}
+	if got, err := f.of(t.Context(), &e); err == nil || !got.IsZero() {
+		t.Errorf("%s, %v", got, err)
 	}
 }

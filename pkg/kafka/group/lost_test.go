@@ -137,3 +137,52 @@ func TestGroup_AMemberThatWasPutOutLosesItsPartitions(t *testing.T) {
 		t.Errorf("the member was put out, and gave its partitions up as if it still had them:\n%s", said)
 	}
 }
+
+// A member that is given nothing, as there are more members than partitions, is not told of new partitions.
+func TestGroup_TellsOfNoPartitionsOnlyOnceThereAreSome(t *testing.T) {
+	cfg, _, _ := kafkatest.StartTopic(t, 1)
+	var mu sync.Mutex
+	told := map[string]int{}
+	empty := 0
+	said := &syncBuffer{}
+	member := func(name string) *member {
+		return join(t, group.Config{Config: cfg, Log: slog.New(slog.NewTextHandler(said, nil)), Assigned: func(_ context.Context, tps []kafka.TopicPartition) {
+			mu.Lock()
+			defer mu.Unlock()
+			if told[name] += len(tps); len(tps) == 0 {
+				empty++
+			}
+		}}, nil)
+	}
+	first := member("first")
+	kafkatest.WaitFor(t, "the first to have the partition", func(context.Context) bool { return len(first.Owned()) == 1 })
+	second := member("second")
+	kafkatest.WaitFor(t, "the second to be asked in turn", func(context.Context) bool {
+		second.mu.Lock()
+		defer second.mu.Unlock()
+		return second.tick > 1
+	})
+	first.leave(t)
+	kafkatest.WaitFor(t, "the second to have it", func(context.Context) bool { return len(second.Owned()) == 1 })
+	mu.Lock()
+	defer mu.Unlock()
+	if told["first"] != 1 || told["second"] != 1 || empty != 0 || strings.Contains(said.String(), "partitions=[]") {
+		t.Errorf("told %v, %d times of none:\n%s", told, empty, said)
+	}
+}
+
+// Where the row says that nothing was read, the group says so too, though it is the start of the log.
+func TestGroup_CommitsTheStartWhereResumeDecidedForIt(t *testing.T) {
+	cfg, _, admin := kafkatest.StartTopic(t, 1)
+	tp := kafka.TopicPartition{Topic: "t"}
+	if err := admin.Commit(t.Context(), "g", map[kafka.TopicPartition]kafka.Committed{tp: {Offset: 0, Metadata: "nx-reset:s1"}}); err != nil {
+		t.Fatal(err)
+	}
+	join(t, group.Config{Config: cfg, Resume: func(context.Context, map[kafka.TopicPartition]kafka.Committed, map[string][16]byte) (map[kafka.TopicPartition]int64, error) {
+		return map[kafka.TopicPartition]int64{tp: 0}, nil
+	}}, nil)
+	kafkatest.WaitFor(t, "the group's own mark", func(context.Context) bool {
+		c := committed(t, admin, "g")[0]
+		return c.Present && c.Offset == 0 && c.Ours()
+	})
+}

@@ -2,6 +2,7 @@ package kafkatest
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -60,4 +61,30 @@ func Misplace(t testing.TB, cfg kafka.Config, r *kafka.Record) {
 	if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
 		t.Fatalf("produce to the test broker: %v", err)
 	}
+}
+
+// Watch tells of every request that reaches the broker until stop is called. seen must be brief and must not ask the broker.
+func Watch(c *Cluster, seen func(Request)) (stop func()) {
+	var stopped atomic.Bool
+	c.Control(func(req kmsg.Request) (kmsg.Response, error, bool) {
+		if !stopped.Load() {
+			c.KeepControl()
+			seen(Request(req.Key()))
+		}
+		return nil, nil, false
+	})
+	return func() { stopped.Store(true) }
+}
+
+// Refuse makes the broker answer every request of a kind with UNKNOWN_SERVER_ERROR, which no client tries again, until end is called.
+// hits tells how many it has answered so.
+func Refuse(c *Cluster, r Request) (hits func() int, end func()) {
+	faults := []kfake.Fault{{Keys: []kmsg.Key{kmsg.Key(r)}, Count: -1}}
+	if key := kmsg.Key(r); key != kmsg.OffsetFetch && key != kmsg.FindCoordinator { // whose answers have an error for each group
+		whole := faults[0]
+		whole.TopLevel = true
+		faults = append(faults, whole)
+	}
+	h := c.Fault(faults...)
+	return h.Hits, h.Remove
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 )
@@ -30,5 +32,32 @@ func TestNew_GivesEachTestItsOwnDatabase(t *testing.T) {
 				t.Fatalf("rows %d, %v; want only our own", n, err)
 			}
 		})
+	}
+}
+
+func TestBreaker_BreaksEachStatementInTurn(t *testing.T) {
+	db := postgrestest.New(t, notes())
+	breaker, url := postgrestest.NewBreaker(t, db.URL(postgres.RoleRules))
+	pool, err := postgres.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	add := func() error {
+		return pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+			for n := range 2 {
+				if _, err := tx.Exec(t.Context(), `INSERT INTO neuronx.notes VALUES ($1)`, n); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if n := breaker.Each(t, "two rows", add); n != 4 {
+		t.Errorf("%d statements were broken, want BEGIN, two INSERT and COMMIT", n)
+	}
+	var rows int
+	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM neuronx.notes`).Scan(&rows); err != nil || rows != 2 {
+		t.Errorf("%d rows, %v", rows, err)
 	}
 }

@@ -157,6 +157,10 @@ func (o *office) sent() []event.Recorded {
 
 func (o *office) fold(events ...event.Recorded) {
 	o.t.Helper()
+	o.must(pgx.BeginFunc(o.t.Context(), o.pool, func(tx pgx.Tx) error { return o.tryFold(tx, events...) }))
+}
+
+func (o *office) tryFold(tx pgx.Tx, events ...event.Recorded) error {
 	decode := func(_ context.Context, r *event.Recorded) (map[string]any, error) {
 		id, body, err := event.Unframe(r.Value)
 		if err != nil {
@@ -164,9 +168,7 @@ func (o *office) fold(events ...event.Recorded) {
 		}
 		return o.cat.byID[id].Decode(body)
 	}
-	o.must(pgx.BeginFunc(o.t.Context(), o.pool, func(tx pgx.Tx) error {
-		return deadletter.Fold(o.t.Context(), tx, outbox.New(deadletter.Deriver, o.keys), decode, slog.New(slog.DiscardHandler), events)
-	}))
+	return deadletter.Fold(o.t.Context(), tx, outbox.New(deadletter.Deriver, o.keys), decode, slog.New(slog.DiscardHandler), events)
 }
 
 // open runs deciders until the test ends.

@@ -39,6 +39,11 @@ func TestBar_WritesLinesOrDrawsOverItselfAndNotTooOften(t *testing.T) {
 			t.Errorf("the end is not shown at once: %q", got)
 		}
 		errs.Reset()
+		now = now.Add(time.Hour)
+		if b.show("empty.csv", 0, 0, importer.Counts{}); !bytes.Contains(errs.Bytes(), []byte("████████████████████████ 100%")) {
+			t.Errorf("a file without a byte: %q", errs.String())
+		}
+		errs.Reset()
 		if b.end(); errs.String() != map[bool]string{false: "", true: "\n"}[terminal] {
 			t.Errorf("at the end: %q", errs.String())
 		}

@@ -135,6 +135,8 @@ func TestExitCodes(t *testing.T) {
 		{"provision --laptop " + brokers + " --passwords-file " + loose, 4, "chmod 600"},
 		{"provision --laptop " + brokers + " --write-secrets d", 2, "needs the Postgres admin URL"},
 		{"provision --laptop " + brokers + " --kafka-users", 2, "--write-secrets"},
+		{"provision --laptop " + brokers, 1, "nobody answers"},
+		{"provision --laptop --schema-registry-url http://127.0.0.1:1", 1, "nobody answers"},
 		{"tenant kafka-access", 2, "needs <tenant>"},
 		{"tenant kafka-access NOPE", 2, "is not a tenant id"},
 		{"tenant kafka-access acme --rate -1", 2, "must not be negative"},

@@ -41,7 +41,12 @@ type admitting struct {
 // admit makes the engine whose tables e has run: the settings of the tool, and what was published.
 func admit(t *testing.T, e *operatetest.Engine) (env map[string]string, published func() []string) {
 	t.Helper()
-	broker := kafkatest.Start(t)
+	return admitOn(t, e, kafkatest.Start(t))
+}
+
+// admitOn is admit with a broker of the test's own.
+func admitOn(t *testing.T, e *operatetest.Engine, broker kafka.Config) (env map[string]string, published func() []string) {
+	t.Helper()
 	url, reg := registrytest.Start(t, broker)
 	keys, err := json.Marshal(event.NewKeyring())
 	if err != nil {
@@ -166,10 +171,12 @@ func TestVerbs_PublishTheirEventOnlyWithExecute(t *testing.T) {
 		if code != exitOK || out != "" || !strings.Contains(errs, x.would) || !strings.Contains(errs, "dry run: nothing was changed") || len(published()) != before {
 			t.Errorf("%q: exit %d, %d events\n%s%s", x.args, code, len(published())-before, out, errs)
 		}
-		bare := maps.Clone(env) // nothing can be signed, so nothing is published, and the verb says why
-		delete(bare, operate.EnvKeys)
-		if code, out, errs := try(t, bare, append(x.args, "--execute")...); code != exitUsage || out != "" || !strings.Contains(errs, "the engine's signing key is not configured") || len(published()) != before {
-			t.Errorf("%q without signing keys: exit %d, %d events\n%s%s", x.args, code, len(published())-before, out, errs)
+		for name, lacks := range map[string]string{operate.EnvKeys: "the engine's signing key", operate.EnvRegistry: "the schema registry", operate.EnvBrokers: "Kafka"} {
+			bare := maps.Clone(env) // nothing can be signed, or encoded, or sent, so nothing is published, and the verb says why
+			delete(bare, name)
+			if code, out, errs := try(t, bare, append(x.args, "--execute")...); code != exitUsage || out != "" || !strings.Contains(errs, lacks+" is not configured") || len(published()) != before {
+				t.Errorf("%q without %s: exit %d, %d events\n%s%s", x.args, lacks, code, len(published())-before, out, errs)
+			}
 		}
 		code, out, errs = try(t, env, append(x.args, "--execute")...)
 		said := published()[before:]

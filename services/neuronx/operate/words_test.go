@@ -21,6 +21,7 @@ func TestNearest_FindsWhatWasMeantAndNothingElse(t *testing.T) {
 	for word, want := range map[string]string{
 		"acmee": "acme", "amce": "acme", "glbex": "globex", "lead.creatd": "lead.created", "lead/4": "lead/42", "neuronx.projektor": "neuronx.projector",
 		"neuronx": "neuronx.projector", "zebra": "", "": "",
+		"glo": "globex", "gl": "", "neu": "neuronx.projector", // what three characters begin
 	} {
 		if got := Nearest(word, names); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)

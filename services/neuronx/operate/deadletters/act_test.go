@@ -11,6 +11,7 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/registry/registrytest"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/archiver/deadletter"
 	"github.com/neuronx/engine/services/neuronx/operate"
@@ -137,6 +138,7 @@ func TestDecode_ReadsTheSchemaOfTheArchive(t *testing.T) {
 	}
 }
 
+<<<<<<< HEAD
 func TestUnasked_SaysHowManyAreAskedFor(t *testing.T) {
 	ask := deadletter.Ask{Action: deadletter.Retry}
 	var e *operate.Error
@@ -145,5 +147,34 @@ func TestUnasked_SaysHowManyAreAskedFor(t *testing.T) {
 	}
 	if err := unasked(ask, 2, 3, errors.New("away")); !errors.As(err, &e) || e.Kind != operate.KindPartial || e.What != "retry is asked for of the first 2 of 3 dead letters" || !strings.Contains(e.Next, "stays asked for") {
 		t.Errorf("two of three: %+v", err)
+=======
+// What the archive has not met is shown by the registry's schema, if there is a registry.
+func TestDecode_AsksTheRegistryForWhatTheArchiveDoesNotKnow(t *testing.T) {
+	e := operatetest.New(t)
+	url, reg := registrytest.Start(t, kafkatest.Start(t))
+	id, schema, err := reg.ByType(t.Context(), "lead.created")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := schema.EncodeJSON([]byte(`{"lead_id":"42"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Root.Exec(t.Context(), `DELETE FROM neuronx.schemas`); err != nil {
+		t.Fatal(err)
+	}
+	for name, x := range map[string]struct {
+		registry string
+		id       int32
+		shown    bool
+	}{"with a registry": {url, id, true}, "without": {"", id, false}, "a dead one": {"http://127.0.0.1:1", id, false}, "an id that it has not": {url, id + 5000, false}} {
+		settings := map[string]string{operate.EnvPostgres: e.DB.URL(postgres.RoleOps), operate.EnvRegistry: x.registry}
+		env := &operate.Env{Value: func(name string) string { return settings[name] }, Note: func(string, ...any) {}, Log: slog.New(slog.DiscardHandler), Timeout: kafkatest.Patience}
+		got := string(Decode(t.Context(), env, &deadletter.Letter{Value: event.Frame(x.id, body)}))
+		env.Close()
+		if (got != "") != x.shown || x.shown && !strings.Contains(got, `"lead_id":"42"`) {
+			t.Errorf("%s: %s", name, got)
+		}
+>>>>>>> h-g
 	}
 }

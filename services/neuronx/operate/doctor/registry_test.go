@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/registry/registrytest"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
@@ -100,6 +102,21 @@ func TestDoctor_WarnsOfASubjectWhoseCompatibilityWasLoosened(t *testing.T) {
 			if !strings.Contains(got.Detail, want) {
 				t.Errorf("%v: %q is not said: %s", x.levels, want, got.Detail)
 			}
+		}
+	}
+}
+
+// doctor only looks: what it finds missing is missing when it looks again.
+func TestDoctor_TellsThatSchemasAreNotPushedAndPushesNone(t *testing.T) {
+	files, err := schemas.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, _ := registrytest.Start(t, kafkatest.Start(t), files[1:]...)
+	for range 2 {
+		got := session(map[string]string{operate.EnvRegistry: url}).checkRegistry(t.Context())
+		if got.Result != Warn || !strings.Contains(got.Detail, "of this version not pushed") || got.Next != "neuronx provision --execute" {
+			t.Fatalf("%+v", got)
 		}
 	}
 }
