@@ -138,7 +138,6 @@ func TestDecode_ReadsTheSchemaOfTheArchive(t *testing.T) {
 	}
 }
 
-<<<<<<< HEAD
 func TestUnasked_SaysHowManyAreAskedFor(t *testing.T) {
 	ask := deadletter.Ask{Action: deadletter.Retry}
 	var e *operate.Error
@@ -147,7 +146,9 @@ func TestUnasked_SaysHowManyAreAskedFor(t *testing.T) {
 	}
 	if err := unasked(ask, 2, 3, errors.New("away")); !errors.As(err, &e) || e.Kind != operate.KindPartial || e.What != "retry is asked for of the first 2 of 3 dead letters" || !strings.Contains(e.Next, "stays asked for") {
 		t.Errorf("two of three: %+v", err)
-=======
+	}
+}
+
 // What the archive has not met is shown by the registry's schema, if there is a registry.
 func TestDecode_AsksTheRegistryForWhatTheArchiveDoesNotKnow(t *testing.T) {
 	e := operatetest.New(t)
@@ -175,6 +176,5 @@ func TestDecode_AsksTheRegistryForWhatTheArchiveDoesNotKnow(t *testing.T) {
 		if (got != "") != x.shown || x.shown && !strings.Contains(got, `"lead_id":"42"`) {
 			t.Errorf("%s: %s", name, got)
 		}
->>>>>>> h-g
 	}
 }
