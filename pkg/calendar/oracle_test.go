@@ -179,7 +179,7 @@ func TestCalendar_AgreesWithAWalkByMinutes(t *testing.T) {
 			}
 			last := begin + minutes - margin
 			for m := begin + margin; m < last; m++ {
-				if u := time.Unix(m*60+int64(m%60), 0); c.Open(u) != o.isOpen(m) {
+				if u := time.Unix(m*60+m%60, 0); c.Open(u) != o.isOpen(m) {
 					fail("Open", u, !o.isOpen(m), o.isOpen(m))
 				}
 			}

@@ -30,7 +30,7 @@ func (sizes) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.AstN
 	if !ok {
 		return nil
 	}
-	return cost.NewCallEstimate(cost.CostEstimate{Min: expected[0], Max: expected[1]}, nil)
+	return cost.NewCallEstimate(cost.Estimate{Min: expected[0], Max: expected[1]}, nil)
 }
 
 // expected are the least and the most that a call costs.

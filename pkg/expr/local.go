@@ -72,7 +72,7 @@ func openBetween(args ...ref.Val) ref.Val {
 // local is local(t, place): the parts of a local time, by the zone of a calendar or by a zone's own name.
 func local(args ...ref.Val) ref.Val {
 	name := string(args[2].(types.String))
-	loc := (*time.Location)(nil)
+	var loc *time.Location
 	if c := calendarOf(args[0], args[2]); c != nil {
 		loc = c.Zone()
 	} else {

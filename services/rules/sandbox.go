@@ -27,7 +27,6 @@ type Sandbox struct {
 	registry Registry
 	known    Schemas
 	log      []event.Recorded
-	failures []SandboxFailure
 	runs     []SandboxRun
 	storms   map[string]int64 // by rule: when it was reset before the storm that was told last
 }

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -52,7 +53,8 @@ func TestTemplate_AMissingValueIsAnError(t *testing.T) {
 		t.Fatal(problems)
 	}
 	_, err := p.Task("a").Step.(*Set).Vars[0].Expr.Eval(map[string]any{"vars": map[string]any{}})
-	if e, is := err.(*expr.EvalError); !is || e.Code != expr.CodeMissingKey {
+	var e *expr.EvalError
+	if !errors.As(err, &e) || e.Code != expr.CodeMissingKey {
 		t.Errorf("an absent name gives %v", err)
 	}
 }
