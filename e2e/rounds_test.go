@@ -24,7 +24,7 @@ import (
 // What a round must reach to count.
 const (
 	roundRate    = 800 // events a second that are asked for
-	minRate      = 500 // events a second that must be acknowledged
+	minRate      = 300 // events a second that must be acknowledged
 	roundTenants = 50
 	roundCRMs    = 20
 	pausedFor    = 22 * time.Second // beyond session (15 s) and transaction (10 s) time-outs

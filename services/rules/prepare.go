@@ -42,8 +42,8 @@ const (
 	loopDeadline = 200 * time.Millisecond // wall time of one event
 	loopBundle   = 16 << 10               // bytes of texts: about 30 ms to compile
 	loopBundles  = 64 << 10
-	leastWork    = time.Millisecond // that is followed by a pause
-	longestPause = time.Second
+	leastWork    = time.Millisecond       // that is followed by a pause
+	longestPause = 100 * time.Millisecond // a machine that is busy makes the work look long
 )
 
 // batchTerms divide a batch among its tenants.
@@ -82,8 +82,8 @@ func (h *handler) Prepare(ctx context.Context, pool *pgxpool.Pool, run consumer.
 	h.shared.put(&prepared{run: run, fold: f, part: part})
 }
 
-// giveWay pauses for twice as long as was worked since the last pause. What one tenant needs more than a batch may wait for takes a third of a
-// core: on a machine of two, everybody's events would otherwise take twice as long through Kafka, Postgres and the other services meanwhile.
+// giveWay pauses for twice as long as was worked since the last pause. What one tenant needs more than a batch may wait for takes about a third of
+// a core: on a machine of two, everybody's events would otherwise take twice as long through Kafka, Postgres and the other services meanwhile.
 func giveWay(ctx context.Context) func() {
 	since := time.Now()
 	return func() {
