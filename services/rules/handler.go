@@ -214,9 +214,6 @@ func (h *handler) fold(ctx context.Context, f *fold, run consumer.Run, t terms, 
 			return part, err
 		}
 		part.Applied = i + 1
-		if t.pause != nil && f.dearest > loopCost {
-			t.pause()
-		}
 		if f.size >= flushOutput {
 			if err := flush(); err != nil {
 				return part, err

@@ -22,7 +22,7 @@ type terms struct {
 	event      uint64 // units of one event, over which all of it is for later; 0: whatever it costs
 	compileOne int    // bytes of the texts of a bundle, over which it is compiled later
 	compileAll int    // likewise, of all bundles of the batch
-	pause      func() // is called between two files that are compiled, and after an event that a batch could not wait for; nil: nothing
+	pause      func() // is called between two files that are compiled; nil: nothing
 }
 
 const (
@@ -82,8 +82,9 @@ func (h *handler) Prepare(ctx context.Context, pool *pgxpool.Pool, run consumer.
 	h.shared.put(&prepared{run: run, fold: f, part: part})
 }
 
-// giveWay pauses for twice as long as was worked since the last pause. What one tenant needs more than a batch may wait for takes about a third of
-// a core: on a machine of two, everybody's events would otherwise take twice as long through Kafka, Postgres and the other services meanwhile.
+// giveWay pauses for twice as long as was worked since the last pause. A large bundle is compiled on about a third of a core: on a machine of
+// two, everybody's events would otherwise take twice as long through Kafka, Postgres and the other services meanwhile. Expensive events are
+// not slowed: on a busy machine a tenant with a hundred of them would take minutes.
 func giveWay(ctx context.Context) func() {
 	since := time.Now()
 	return func() {

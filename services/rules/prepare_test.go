@@ -149,29 +149,7 @@ func TestFold_AnEventThatIsForLaterLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestFold_GivesWayAfterAnEventThatABatchCouldNotWaitFor(t *testing.T) {
-	b := newBench(t)
-	h := b.handler()
-	b.apply(h, nil, runOf(b.published("dear", 1, near(t, "near"))), runOf(b.published("good", 1, score)))
-	for tenant, want := range map[string]int{"dear": 1, "good": 0} {
-		pauses := 0
-		terms := catchUpTerms
-		terms.pause = func() { pauses++ }
-		run := b.leads(tenant, 1)
-		folds, err := h.folds(t.Context(), &database{handler: h, q: b.pool}, []consumer.Run{run}, terms)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := h.fold(t.Context(), folds[0], run, terms, func() error { return nil }); err != nil {
-			t.Fatal(err)
-		}
-		if pauses != want {
-			t.Errorf("%s: %d pauses, want %d", tenant, pauses, want)
-		}
-	}
-}
-
-// TestGiveWay_PausesTwiceAsLongAsWasWorked holds what one tenant needs of a catch-up to a third of a core.
+// TestGiveWay_PausesTwiceAsLongAsWasWorked holds the compilation of a large bundle to a third of a core.
 func TestGiveWay_PausesTwiceAsLongAsWasWorked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
