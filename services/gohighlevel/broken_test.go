@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/logtest"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
@@ -184,7 +184,7 @@ func TestSample_SetsEveryGaugeAndSaysWhenItCanNot(t *testing.T) {
 	w := r.worker()
 	sample := func(until func(said string) bool) {
 		t.Helper()
-		log := &syncLog{}
+		log := &logtest.Buffer{}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- w.metrics.sample(ctx, r.pool, w, slog.New(slog.NewTextHandler(log, nil))) }()
@@ -212,22 +212,4 @@ func TestSample_SetsEveryGaugeAndSaysWhenItCanNot(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, x.want)
 		}
 	}
-}
-
-// syncLog is a log that is read while it is written.
-type syncLog struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *syncLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *syncLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

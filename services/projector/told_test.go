@@ -15,25 +15,8 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/logtest"
 )
-
-// syncLog is a log that is read while it is written.
-type syncLog struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *syncLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *syncLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // The loop that looks for tables of another definition says once that it rebuilds some, or that a newer build has to, and nothing else.
 func TestRedeclare_TellsOnceWhoseTablesAreOfAnotherDefinition(t *testing.T) {
@@ -49,7 +32,7 @@ func TestRedeclare_TellsOnceWhoseTablesAreOfAnotherDefinition(t *testing.T) {
 		{FeedControl, "", "", ""},
 		{FeedControl, "newer", "newer", `level=WARN msg="tables were built by another definition, and a newer build has run on this database`},
 	} {
-		log := &syncLog{}
+		log := &logtest.Buffer{}
 		p := f.projector(x.feed)
 		p.log = slog.New(slog.NewTextHandler(log, nil))
 		f.exec(`DELETE FROM neuronx.progress`)

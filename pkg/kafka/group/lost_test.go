@@ -1,7 +1,6 @@
 package group_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/group"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/logtest"
 )
 
 // refuseCommits answers commits as a broker that knows no such generation, as long as on says so.
@@ -105,30 +105,12 @@ func TestGroup_LosingAPartitionCommitsNothing(t *testing.T) {
 	}
 }
 
-// syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // The client calls what it was given for partitions that were lost; without that it would take the way of those that are given up, which
 // commits.
 func TestGroup_AMemberThatWasPutOutLosesItsPartitions(t *testing.T) {
 	cfg, c, _ := kafkatest.StartTopic(t, 1)
 	kafkatest.Produce(t, cfg, kafkatest.Numbered(0, 0, 10)...)
-	log := &syncBuffer{}
+	log := &logtest.Buffer{}
 	m := join(t, group.Config{Config: cfg, SessionTimeout: time.Second, Log: slog.New(slog.NewTextHandler(log, nil))}, nil)
 	kafkatest.WaitFor(t, "all records", func(context.Context) bool { return m.count() == 10 })
 	forgetMembers(c)
@@ -144,7 +126,7 @@ func TestGroup_TellsOfNoPartitionsOnlyOnceThereAreSome(t *testing.T) {
 	var mu sync.Mutex
 	told := map[string]int{}
 	empty := 0
-	said := &syncBuffer{}
+	said := &logtest.Buffer{}
 	member := func(name string) *member {
 		return join(t, group.Config{Config: cfg, Log: slog.New(slog.NewTextHandler(said, nil)), Assigned: func(_ context.Context, tps []kafka.TopicPartition) {
 			mu.Lock()

@@ -22,40 +22,23 @@ import (
 	"github.com/spf13/pflag"
 	"go.uber.org/goleak"
 
+	"github.com/neuronx/engine/pkg/logtest"
 	pgembedded "github.com/neuronx/engine/pkg/postgres/embedded"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// screen collects what a person would see.
-type screen struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // running is an engine under test.
 type running struct {
 	env    map[string]string
-	screen *screen
+	screen *logtest.Buffer
 	stop   func() error
 }
 
 func start(t *testing.T, dir string, demo bool) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{env: map[string]string{}, screen: &screen{}}
+	r := &running{env: map[string]string{}, screen: &logtest.Buffer{}}
 	cfg := Config{DataDir: dir, HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Demo: demo, LogLevel: "info"}
 	done := make(chan error, 1)
 	go func() { done <- Run(ctx, cfg, r.screen) }()
