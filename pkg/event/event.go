@@ -78,7 +78,7 @@ type Event struct {
 	CausationID   string   // ce_causationid: id of the event that caused this one
 	Hops          int      // ce_hops: derivations since the last outside fact
 	Origin        Origin   // ce_origin; empty means OriginLive
-	Deriver       string   // ce_deriver: rules, gohighlevel or deadletter
+	Deriver       string   // ce_deriver: rules, timers, gohighlevel or deadletter
 	DeriverNumber int64    // ce_derivernumber: 1, 2, 3 … per tenant and deriver
 	Path          []string // neuronx-path: how it was derived, entries `type<rule@version`
 	Fingerprint   string   // neuronx-fingerprint: hex SHA-256 that tells a conflict from a repeat
