@@ -49,8 +49,51 @@ func catalogue(t *testing.T) map[string]*avro.Schema {
 }
 
 func TestCatalogue_KeepsItsRules(t *testing.T) {
-	if got := len(catalogue(t)); got < 44 {
-		t.Errorf("%d event types, want 44 or more: is a folder missing from the embedded tree?", got)
+	if got := len(catalogue(t)); got < 78 {
+		t.Errorf("%d event types, want 78 or more: is a folder missing from the embedded tree?", got)
+	}
+}
+
+// TestNamedRecords_AreTheSameInAllFiles: who generates classes from the files has one for a name.
+func TestNamedRecords_AreTheSameInAllFiles(t *testing.T) {
+	type definition struct {
+		text string
+		of   string // event type
+	}
+	known := map[string]definition{}
+	var walk func(of, namespace string, typ any)
+	walk = func(of, namespace string, typ any) {
+		switch v := typ.(type) {
+		case []any:
+			for _, x := range v {
+				walk(of, namespace, x)
+			}
+		case map[string]any:
+			if name, ok := v["name"].(string); ok && (v["fields"] != nil || v["symbols"] != nil) {
+				text, err := json.Marshal(v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if was, ok := known[namespace+"."+name]; ok && was.text != string(text) {
+					t.Errorf("%s.%s of %s is not that of %s", namespace, name, of, was.of)
+				}
+				known[namespace+"."+name] = definition{string(text), of}
+			}
+			for _, x := range v {
+				walk(of, namespace, x)
+			}
+		}
+	}
+	for typ, s := range catalogue(t) {
+		var tree map[string]any
+		if err := json.Unmarshal(s.Text(), &tree); err != nil {
+			t.Fatal(err)
+		}
+		namespace, _ := tree["namespace"].(string)
+		walk(typ, namespace, tree)
+	}
+	if len(known) <= len(catalogue(t)) {
+		t.Error("no file has a named record besides its own")
 	}
 }
 

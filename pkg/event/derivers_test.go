@@ -17,7 +17,8 @@ func TestMayDerive_NamesWhatEachDeriverMaySay(t *testing.T) {
 		{"crm.requested", ""},
 		{"crm.contact.upsert.succeeded", "deadletter gohighlevel"},
 		{"crm.note.add.failed", "deadletter gohighlevel"},
-		{"crm.contact.seen", "deadletter rules x"},
+		{"crm.contact.seen", "deadletter rules"},
+		{"crm.message.received", "deadletter rules"},
 		{"engine.rule.failed", "deadletter rules"},
 		{"engine.storm.detected", "deadletter rules"},
 		{"engine.dead_letter.retried", "deadletter"},
@@ -30,7 +31,28 @@ func TestMayDerive_NamesWhatEachDeriverMaySay(t *testing.T) {
 		{"tenant.created", ""},
 		{"tenant.key_issued", ""},
 		{"rules.published", ""},
-		{"timer.fired", ""},
+		{"timer.fired", "timers"},
+		{"timer.armed", ""},
+		{"engine.effect.recorded", "deadletter gohighlevel"},
+		{"workflow.started", "deadletter rules"},
+		{"workflow.advanced", "deadletter rules"},
+		{"workflow.completed", "deadletter rules"},
+		{"workflow.cancelled", "deadletter rules"},
+		{"workflow.faulted", "deadletter rules"},
+		{"workflow.rejected", "deadletter rules"},
+		{"workflow.incident.raised", "deadletter rules"},
+		{"workflow.verb.refused", "deadletter rules"},
+		{"workflow.incident.resolved", ""},
+		{"workflow.suspended", ""},
+		{"workflow.resumed", ""},
+		{"workflow.cancel.requested", ""},
+		{"workflow.migrated", ""},
+		{"workflow.start.requested", ""},
+		{"workflow.paused", ""},
+		{"workflow.unpaused", ""},
+		{"workflow.of.a.tenant", ""},
+		{"subject.merged", ""},
+		{"subject.unmerged", ""},
 	} {
 		var got []string
 		for _, d := range append(Derivers(), "x") {
@@ -40,6 +62,15 @@ func TestMayDerive_NamesWhatEachDeriverMaySay(t *testing.T) {
 		}
 		if strings.Join(got, " ") != tt.allowed {
 			t.Errorf("%s may be derived by %v, want %s", tt.typ, got, tt.allowed)
+		}
+	}
+}
+
+// TestReserved_WhatProducersMayNotSendNoUnlistedDeriverMay: an adapter that this build does not know is given nothing by it.
+func TestReserved_WhatProducersMayNotSendNoUnlistedDeriverMay(t *testing.T) {
+	for _, typ := range []string{"crm.contact.seen", "crm.note.add.succeeded", "workflow.completed", "timer.fired", "subject.merged", "tenant.created", "rules.published", "engine.x.y"} {
+		if !Reserved(typ) || MayDerive("hubspot", typ) {
+			t.Errorf("%s: reserved %v, and hubspot may derive it %v", typ, Reserved(typ), MayDerive("hubspot", typ))
 		}
 	}
 }

@@ -78,7 +78,7 @@ type Event struct {
 	CausationID   string   // ce_causationid: id of the event that caused this one
 	Hops          int      // ce_hops: derivations since the last outside fact
 	Origin        Origin   // ce_origin; empty means OriginLive
-	Deriver       string   // ce_deriver: rules, gohighlevel or deadletter
+	Deriver       string   // ce_deriver: rules, timers, gohighlevel or deadletter
 	DeriverNumber int64    // ce_derivernumber: 1, 2, 3 … per tenant and deriver
 	Path          []string // neuronx-path: how it was derived, entries `type<rule@version`
 	Fingerprint   string   // neuronx-fingerprint: hex SHA-256 that tells a conflict from a repeat
@@ -164,17 +164,25 @@ func ValidType(s string) bool {
 func lower(c byte) bool { return c >= 'a' && c <= 'z' }
 func digit(c byte) bool { return c >= '0' && c <= '9' }
 
-// Reserved reports whether only the engine may publish events of this type.
+// Reserved reports whether only the engine may publish events of this type: producers may not send it. All of crm. is, also what an adapter
+// will tell about the CRM, because what is believed about a person or a contact must not come from elsewhere.
 func Reserved(typ string) bool {
-	for _, p := range []string{"tenant.", "rules.", "engine.", "timer."} {
-		if strings.HasPrefix(typ, p) {
-			return true
-		}
+	domain, _, _ := strings.Cut(typ, ".")
+	switch domain {
+	case "crm", "engine", "rules", "subject", "tenant", "timer", "workflow":
+		return len(domain) < len(typ)
 	}
-	if !strings.HasPrefix(typ, "crm.") {
-		return false
+	return false
+}
+
+// Tells reports whether an event of this type only tells about the engine's own work: about rules, effects and replays, and how instances of
+// workflows go. It triggers nothing, so it is no hop and counts towards no rate. The ends of instances are not among them: they do trigger.
+func Tells(typ string) bool {
+	switch typ {
+	case "workflow.started", "workflow.advanced", "workflow.rejected", "workflow.incident.raised", "workflow.verb.refused":
+		return true
 	}
-	return strings.HasSuffix(typ, ".requested") || strings.HasSuffix(typ, ".succeeded") || strings.HasSuffix(typ, ".failed")
+	return strings.HasPrefix(typ, "engine.")
 }
 
 // PositionAt is the first position of a millisecond since 1970: 43 bits of time over 20 bits of counter.

@@ -252,7 +252,9 @@ func TestOneHeaderCanBeAppendedToWithoutChangingTheNext(t *testing.T) {
 func TestReserved(t *testing.T) {
 	for typ, want := range map[string]bool{
 		"lead.created": false, "tenant.created": true, "rules.published": true, "engine.rule.failed": true, "timer.fired": true,
-		"crm.contact.upsert.requested": true, "crm.note.add.failed": true, "crm.contact.changed": false,
+		"crm.contact.upsert.requested": true, "crm.note.add.failed": true, "crm.contact.changed": true,
+		"crm.contact.deleted": true, "workflow.started": true, "workflow.cancel.requested": true, "workflow.of.a.tenant": true, "subject.merged": true, "subject.x": true,
+		"acme.crm.deal_closed": false, "crmx.deal.closed": false, "workflows.x": false, "crm": false, "tenant": false, "": false, ".crm.x": false,
 	} {
 		if Reserved(typ) != want {
 			t.Errorf("Reserved(%s) = %v", typ, !want)

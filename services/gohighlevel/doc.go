@@ -16,8 +16,9 @@
 // # Files
 //
 // handler.go records what the log asks for. worker.go chooses the next effect, tenants in turn, send.go makes its requests and writes down how
-// the attempt ended. Package effect decides: Next what to send, ClassifyCall whether an answer means done, failed, retry or unknown, Backoff
-// and Breaker when to try again.
+// the attempt ended. outcome.go tells the log, also of effects that are not sent or not known: what waits for an outcome must not wait in vain.
+// Package effect decides: Next what to send, ClassifyCall whether an answer means done, failed, retry or unknown, Backoff and Breaker when to try
+// again.
 //
 // # How it fails
 //

@@ -36,6 +36,7 @@ func Migrations() postgres.Migrations { return ledger.Migrations() }
 //	restored? ── freeze before anything is read or sent
 //	   ├── consumer   log and dead letters ─> ledger
 //	   ├── worker     ledger ─> CRM ─> ledger and outbox; only partitions owned here and read to the end of the start
+//	   ├── teller     ledger ─> outbox: what is not sent, or not known
 //	   ├── sender     outbox ─> neuronx.ingress
 //	   └── sampler    gauges
 func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
@@ -89,6 +90,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		Report: base.Reporter("reading the outbox")})
 	return base.Serve(ctx, c, func(g *app.Group) {
 		g.Add("worker", w.Run)
+		g.Add("teller", (&teller{pool: base.Pool, box: box, outcomes: out, partitions: w.partitions, every: cfg.PollEvery, log: rt.Log}).Run)
 		g.Add("outbox", sender.Run)
 		g.Add("sampler", func(ctx context.Context) error { return m.sample(ctx, base.Pool, w, rt.Log) })
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -85,8 +86,8 @@ func (h *handler) concerns(r *event.Recorded) bool {
 	case "engine.effect.resolved", "tenant.suspended", "tenant.resumed", "tenant.crm_connected", "tenant.effects_mode_set":
 		return true
 	}
-	kind, is := effect.KindOf(r.Type)
-	return is && known(kind) || h.box.Own(r)
+	_, is := effect.KindOf(r.Type)
+	return is || h.box.Own(r)
 }
 
 // standing is what holds for a tenant between two events that may change it, so that a run of commands reads it once: the batch of all
@@ -132,21 +133,11 @@ func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded, now *
 		}
 		return err
 	}
-	if kind, is := effect.KindOf(r.Type); is && known(kind) && r.Quiet == "" {
+	if kind, is := effect.KindOf(r.Type); is && r.Quiet == "" {
 		_, err := h.record(ctx, tx, r, kind, false, now)
 		return err
 	}
 	return nil
-}
-
-// known reports whether the kind is one of ours; commands of other kinds are another adapter's business.
-func known(kind string) bool {
-	for _, k := range effect.Kinds() {
-		if k == kind {
-			return true
-		}
-	}
-	return false
 }
 
 // text reads a text field as Postgres takes it: an event that holds something else was admitted and can't be changed.
@@ -185,6 +176,9 @@ func foldSetting(ctx context.Context, tx pgx.Tx, d decoder, r *event.Recorded) (
 
 // record puts a command into the ledger, once. again says that it should have been there long since.
 func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind string, again bool, now *standing) (inserted bool, err error) {
+	if !effect.Answers(kind) {
+		return h.recordOff(ctx, tx, r, kind)
+	}
 	data, err := h.decoder.Decode(ctx, r)
 	if err != nil {
 		return false, err
@@ -222,7 +216,7 @@ func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 	case !effect.Reaches(r.Origin):
 		e.Status, e.Code = effect.Recorded, effect.CodeOrigin
 		e.LastError = "its origin is " + string(r.Origin) + ", and what answers history is not sent; a live event is"
-	case e.Class == effect.Once && (again || r.Position <= frozen):
+	case e.Class == effect.Once && slices.Contains(effect.Kinds(), kind) && (again || r.Position <= frozen):
 		e.Status, e.Code = effect.Unknown, "ledger_restored"
 		e.LastError = "the ledger did not know this command, though it was read before; it may have been carried out: resolve it"
 	}
@@ -239,6 +233,20 @@ func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 		h.wake()
 	}
 	return inserted, nil
+}
+
+// recordOff puts a command that no adapter takes into the ledger. Nothing of its data is kept: it is never carried out.
+func (h *handler) recordOff(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind string) (inserted bool, err error) {
+	e := ledger.Effect{
+		TenantID: r.TenantID, ID: r.ID, Sequence: r.Sequence, Kind: kind, Class: effect.ClassOf(kind), Subject: r.Subject, Status: effect.Off,
+		Code: effect.CodeUnknownKind, LastError: "no adapter carries out commands of the kind " + kind,
+		Partition: kafka.PartitionFor([]byte(r.TenantID), h.partitions), Position: r.Position,
+		Envelope: ledger.Envelope{CorrelationID: r.CorrelationID, TraceParent: r.TraceParent, TraceState: r.TraceState, Hops: r.Hops, Path: r.Path, Origin: r.Origin},
+	}
+	if e.Subject == "" {
+		e.Subject = "effect/" + r.ID
+	}
+	return ledger.Record(ctx, tx, e)
 }
 
 // own sees an outcome of this adapter in the log: its outbox row has done its work. Usually the ledger knows all about it; when it
@@ -266,7 +274,7 @@ func (h *handler) own(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
 			return nil
 		}
 	}
-	if !known(kind) {
+	if !effect.Answers(kind) {
 		return nil
 	}
 	return h.refill(ctx, tx, r, kind, done)

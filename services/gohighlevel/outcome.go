@@ -2,13 +2,21 @@ package gohighlevel
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
@@ -30,7 +38,8 @@ func outcomeID(tenant, effectID string, resolutions int) string {
 	return event.DerivedID(tenant, effect.Adapter, effectID, "outcome", strconv.Itoa(resolutions))
 }
 
-// build makes the outcome event of an end; nil when the end is none that the log is told: unknown, recorded, off, another try.
+// build makes the outcome event of an end; nil when the end has none: what is unknown, recorded or off is told by a teller, and another
+// try is no end.
 func (o *outcomes) build(ctx context.Context, e ledger.Effect, end ledger.End) (*event.Event, error) {
 	data := map[string]any{"command_id": e.ID, "lead_id": leadID(e), "adapter": effect.Adapter}
 	if end.Detail != "" {
@@ -76,4 +85,126 @@ func leadID(e ledger.Effect) string {
 		return "" // the subject is another thing's, or was made up for want of a usable lead id
 	}
 	return lead
+}
+
+const typeRecorded = "engine.effect.recorded"
+
+// recordedModes are what engine.effect.recorded says of a status. Those that are missing have an outcome of their own, or will have.
+var recordedModes = map[effect.Status]string{effect.Recorded: "record", effect.Off: "off", effect.Unknown: "unknown"}
+
+// recorded makes the event that tells what became of a command that was not sent, or of which it is not known; nil: its status says neither.
+// It holds nothing but what the ledger holds and the log can make again, and its id says what it tells, so that telling it twice is a repeat.
+func (o *outcomes) recorded(ctx context.Context, e ledger.Effect) (*event.Event, error) {
+	mode, tells := recordedModes[e.Status]
+	if !tells {
+		return nil, nil
+	}
+	data := map[string]any{"effect_id": e.ID, "command": e.Kind, "adapter": effect.Adapter, "mode": mode}
+	if e.Code != "" {
+		data["code"] = e.Code
+	}
+	id, schema, err := o.schemas.ByType(ctx, typeRecorded)
+	if err != nil {
+		return nil, fmt.Errorf("find the schema of %s: %w", typeRecorded, err)
+	}
+	body, err := schema.EncodeMap(data)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", typeRecorded, err)
+	}
+	return &event.Event{
+		TenantID: e.TenantID, ID: event.DerivedID(e.TenantID, effect.Adapter, e.ID, "recorded", mode, e.Code, strconv.Itoa(e.Resolutions)), Source: "/neuronx/" + effect.Adapter,
+		Type: typeRecorded, Subject: e.Subject, Time: time.UnixMilli(event.PositionTime(e.Position)).UTC(), CorrelationID: e.Envelope.CorrelationID,
+		CausationID: e.ID, TraceParent: e.Envelope.TraceParent, TraceState: e.Envelope.TraceState, Origin: e.Envelope.Origin, Value: event.Frame(id, body),
+	}, nil
+}
+
+// teller tells the log of effects that are not sent, or of which it is not known whether they were. It does so outside the batch of all tenants,
+// which must wait for no registry, and holds up no effect that is sent.
+type teller struct {
+	pool       *pgxpool.Pool
+	box        *outbox.Outbox
+	outcomes   *outcomes
+	partitions func(ctx context.Context) []int32 // whose effects may be told of now
+	every      time.Duration
+	log        *slog.Logger
+}
+
+// Limits of a look for what to tell: tenants take turns, and one with very many effects to tell of takes many.
+const (
+	toldAtOnce    = 100
+	tenantsOfLook = 1000
+)
+
+// Run tells until ctx ends.
+func (t *teller) Run(ctx context.Context) error {
+	failures := 0
+	for ctx.Err() == nil {
+		n, err := t.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, registry.ErrUnknown):
+			t.log.Error("the log can't be told of effects that are not sent: the registry lacks a schema of this build; run: neuronx provision --execute. Trying again", "err", err)
+		case err != nil:
+			t.log.Error("the log can't be told of effects that are not sent; trying again", "err", err)
+		}
+		wait := t.every
+		if err != nil {
+			wait = backoff.Pause(failures)
+			failures++
+		} else if failures = 0; n > 0 {
+			continue
+		}
+		_ = backoff.Wait(ctx, wait)
+	}
+	return nil
+}
+
+// look tells of a few effects of each tenant, and how many in all.
+func (t *teller) look(ctx context.Context) (told int, err error) {
+	parts := t.partitions(ctx)
+	if len(parts) == 0 {
+		return 0, nil
+	}
+	after := ""
+	for range tenantsOfLook {
+		if after, err = ledger.UntoldTenant(ctx, t.pool, parts, after); err != nil || after == "" {
+			return told, err
+		}
+		n, err := t.tell(ctx, after)
+		if err != nil {
+			return told, fmt.Errorf("tenant %s: %w", after, err)
+		}
+		told += n
+	}
+	return told, nil
+}
+
+// tell tells of a few effects of a tenant in one transaction.
+func (t *teller) tell(ctx context.Context, tenant string) (int, error) {
+	n := 0
+	err := pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
+		effects, err := ledger.Untold(ctx, tx, tenant, toldAtOnce)
+		if err != nil || len(effects) == 0 {
+			return err
+		}
+		var events []*event.Event
+		ids := make([]string, len(effects))
+		for i, e := range effects {
+			ids[i] = e.ID
+			ev, err := t.outcomes.recorded(ctx, e)
+			if err != nil {
+				return err
+			}
+			if ev != nil {
+				events = append(events, ev)
+			}
+		}
+		n = len(effects)
+		if err := t.box.Add(ctx, tx, events...); err != nil {
+			return err
+		}
+		return ledger.Told(ctx, tx, tenant, ids)
+	})
+	return n, err
 }

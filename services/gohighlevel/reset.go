@@ -40,7 +40,7 @@ func (h *handler) Reset(ctx context.Context, r consumer.Reset) error {
 			return nil
 		}
 		kind, is := effect.KindOf(ev.Type)
-		if !is || !known(kind) || ev.Quiet != "" {
+		if !is || ev.Quiet != "" {
 			return nil
 		}
 		var inserted bool

@@ -23,8 +23,11 @@ const (
 )
 
 // CanResolve reports whether an effect takes a resolution. Done is final; what is being sent has to end first; what answers history is
-// never sent, whatever a person decides about it: a live event is.
+// never sent, whatever a person decides about it: a live event is. What no adapter takes stays off.
 func CanResolve(e ledger.Effect, r Resolution) bool {
+	if !effect.Answers(e.Kind) {
+		return false
+	}
 	s := e.Status
 	switch r {
 	case ResolveDone:

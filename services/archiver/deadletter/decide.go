@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/neuronx/engine/pkg/avro"
@@ -294,7 +293,7 @@ func redrive(l *Letter, e event.Event, engine bool, ask Ask) (*event.Event, *eve
 		}
 	}
 	if engine {
-		if !strings.HasPrefix(out.Type, "engine.") {
+		if !event.Tells(out.Type) {
 			out.Hops, out.Path = 1, []string{out.Type + "<redrive@1"} // a decision of a person begins a new chain
 		}
 	} else if out.Fingerprint = e.Fingerprint; out.Fingerprint == "" {

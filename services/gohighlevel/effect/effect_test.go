@@ -133,8 +133,15 @@ func TestNext_DecidesBeforeAnythingIsSent(t *testing.T) {
 		"note":             {State{Kind: KindNote, Command: note, Mode: ModeSend, Connected: true, ContactID: "c1"}, "", "", 1},
 		"tags both ways": {State{Kind: KindTag, Command: Command{LeadID: "l1", Add: []string{"A", "a "}, Remove: []string{"b"}}, Mode: ModeSend, Connected: true,
 			ContactID: "c1"}, "", "", 2},
-		"no tags":      {State{Kind: KindTag, Command: Command{LeadID: "l1", Add: []string{" "}}, Mode: ModeSend, Connected: true, ContactID: "c1"}, Done, "", 0},
-		"unknown kind": {State{Kind: "crm.fax.send", Command: lead, Mode: ModeSend, Connected: true}, Failed, CodeUnknownKind, 0},
+		"no tags":                {State{Kind: KindTag, Command: Command{LeadID: "l1", Add: []string{" "}}, Mode: ModeSend, Connected: true, ContactID: "c1"}, Done, "", 0},
+		"message":                {State{Kind: KindMessage, Command: Command{LeadID: "l1", Body: "Hi"}, Mode: ModeSend, Connected: true}, Failed, CodeUnsupported, 0},
+		"message by template":    {State{Kind: KindMessage, Command: Command{LeadID: "l1", Template: "t"}, Mode: ModeSend, Connected: true}, Failed, CodeUnsupported, 0},
+		"message of two texts":   {State{Kind: KindMessage, Command: Command{LeadID: "l1", Body: "Hi", Template: "t"}, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand, 0},
+		"message of no text":     {State{Kind: KindMessage, Command: lead, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand, 0},
+		"message, known contact": {State{Kind: KindMessage, Command: Command{LeadID: "l1", Body: "Hi"}, Mode: ModeSend, Connected: true, ContactID: "c1"}, Failed, CodeUnsupported, 0},
+		"message in mode record": {State{Kind: KindMessage, Command: Command{LeadID: "l1", Body: "Hi"}, Mode: ModeRecord, Connected: true}, Recorded, "", 0},
+		"task":                   {State{Kind: KindTask, Command: lead, Mode: ModeSend, Connected: true, ContactID: "c1"}, Failed, CodeUnsupported, 0},
+		"unknown kind":           {State{Kind: "crm.fax.send", Command: lead, Mode: ModeSend, Connected: true}, Failed, CodeUnknownKind, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			step := Next(c.s, now)

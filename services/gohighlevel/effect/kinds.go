@@ -23,10 +23,24 @@ const (
 	KindUpsert = "crm.contact.upsert"
 	KindTag    = "crm.contact.tag"
 	KindNote   = "crm.note.add"
+
+	// These are answered and not carried out: they fail as unsupported, so that who waits for an outcome gets one.
+	KindMessage = "crm.message.send"
+	KindTask    = "crm.task.add"
 )
 
 // Kinds lists the kinds that this adapter carries out.
 func Kinds() []string { return []string{KindUpsert, KindTag, KindNote} }
+
+// Answers reports whether commands of a kind get an outcome from this adapter. Those of other kinds are recorded as off: no adapter takes
+// them, and the log knows no outcome of them.
+func Answers(kind string) bool {
+	switch kind {
+	case KindUpsert, KindTag, KindNote, KindMessage, KindTask:
+		return true
+	}
+	return false
+}
 
 // KindOf gives the kind of a command type such as crm.note.add.requested.
 func KindOf(typ string) (string, bool) {
@@ -50,7 +64,9 @@ func ClassOf(kind string) Class {
 //	command ──> pending ──> sending (committed before the first byte) ──> done │ failed
 //	   │           │            └── once: lost answer, lease lost ──> unknown ─┘ (only by a person: done, failed, resend)
 //	   │           └──> failed (expired, contact_unknown …)
-//	   └──> recorded (mode record, or an origin that is history), off (mode off or no CRM connected)
+//	   └──> recorded (mode record, or an origin that is history), off (mode off, no CRM connected, or a kind that no adapter takes)
+//
+// The log is told of each end: of done and failed by an outcome, of the others by engine.effect.recorded.
 type Status string
 
 // The statuses.
@@ -124,5 +140,6 @@ const (
 	CodeVersion        = "version_refused"
 	CodeNotFound       = "not_found"
 	CodeUnknownKind    = "unknown_kind"
+	CodeUnsupported    = "unsupported" // a kind that the engine knows and this adapter does not carry out yet
 	CodeResolved       = "resolved_by_operator"
 )

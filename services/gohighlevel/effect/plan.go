@@ -20,6 +20,7 @@ type Command struct {
 	Add       []string `json:"add,omitempty"`
 	Remove    []string `json:"remove,omitempty"`
 	Body      string   `json:"body,omitempty"`
+	Template  string   `json:"template,omitempty"`
 	Clear     []string `json:"clear,omitempty"` // fields that came as empty texts, by our names: to be emptied; what is absent is no part of it
 	Unfit     string   `json:"unfit,omitempty"` // why the command can't be kept as it came, and so not be carried out; the rest is empty
 }
@@ -47,7 +48,7 @@ func FromData(data map[string]any) (c Command, notAfter time.Time) {
 		}
 	}
 	c = Command{Clear: clear, LeadID: text("lead_id"), Email: text("email"), Phone: text("phone"), FirstName: text("first_name"),
-		LastName: text("last_name"), Company: text("company"), Source: text("source"), Add: list("add"), Remove: list("remove"), Body: text("body")}
+		LastName: text("last_name"), Company: text("company"), Source: text("source"), Add: list("add"), Remove: list("remove"), Body: text("body"), Template: text("template")}
 	notAfter, _ = data["not_after"].(time.Time)
 	if why := c.unfit(); why != "" {
 		c = Command{Unfit: why}
@@ -64,7 +65,7 @@ func (c Command) unfit() string {
 	if len(c.LeadID) > MaxLeadID {
 		return fmt.Sprintf("the lead id has %d bytes, more than %d", len(c.LeadID), MaxLeadID)
 	}
-	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body}, c.Add, c.Remove) {
+	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body, c.Template}, c.Add, c.Remove) {
 		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
 			return "a text of the command holds a NUL character or is not UTF-8"
 		}
@@ -96,8 +97,12 @@ func (c Command) Problem(kind string) (code, detail string) {
 		return CodeInvalidCommand, c.Unfit
 	case kind == KindNote && c.Body == "":
 		return CodeInvalidCommand, "the note is empty"
+	case kind == KindMessage && (c.Body == "") == (c.Template == ""):
+		return CodeInvalidCommand, "a message has exactly one of body and template"
 	case c.LeadID == "":
 		return CodeInvalidCommand, "the command names no lead"
+	case kind == KindMessage || kind == KindTask:
+		return CodeUnsupported, "this adapter does not carry out " + kind + " yet"
 	case kind != KindUpsert && kind != KindTag && kind != KindNote:
 		return CodeUnknownKind, "this adapter has no effect of kind " + kind
 	}

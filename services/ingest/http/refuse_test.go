@@ -149,7 +149,7 @@ func badInputs() []refused {
 		{name: "an identifier over its bound", body: with("data", map[string]any{"lead_id": strings.Repeat("x", 513)}), status: 422, code: event.CodeInvalidBody},
 		{name: "batch body over the limit", media: mediaBatch, body: "[" + strings.Repeat(" ", MaxBatchBody) + "]", status: 413, code: event.CodeTooLarge},
 	}
-	for _, typ := range []string{"tenant.created", "tenant.x", "rules.published", "engine.rule.failed", "timer.fired", "crm.note.add.requested", "crm.x.succeeded", "crm.contact.tag.failed"} {
+	for _, typ := range []string{"tenant.created", "tenant.x", "rules.published", "engine.rule.failed", "timer.fired", "crm.note.add.requested", "crm.x.succeeded", "crm.contact.tag.failed", "crm.contact.deleted", "workflow.completed", "subject.merged"} {
 		list = append(list, refused{name: "reserved " + typ, body: with("type", typ), status: 403, code: event.CodeReservedType})
 	}
 	return list

@@ -43,7 +43,7 @@ what waits behind it, and what is derived from now on, follows the number before
 			return nil
 		}),
 	}
-	cmd.Flags().StringVar(&deriver, "deriver", "", "rules, gohighlevel or deadletter")
+	cmd.Flags().StringVar(&deriver, "deriver", "", "rules, timers, gohighlevel or deadletter")
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd
 }

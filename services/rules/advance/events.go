@@ -60,6 +60,9 @@ type Lifecycle struct {
 	Incidents   []Incident
 }
 
+// Subject is that of the event, as its schema has it.
+func (l *Lifecycle) Subject() string { return "instance/" + l.InstanceID }
+
 // Data is the event's data. Lists are empty rather than absent; due and outcome are null where there is none.
 func (l *Lifecycle) Data() map[string]any {
 	texts := func(list []string) []any {

@@ -115,8 +115,8 @@ func (r parser) emits(rule *Rule, n *yaml.Node) {
 			e.Type = t
 			if !event.ValidType(t) {
 				r.Problem(m["type"].Line, rulefile.CodeUnknownType, "%q is not an event type such as lead.qualified", rulefile.Cut(t))
-			} else if event.Reserved(t) && !mayEmit(t) {
-				r.Problem(m["type"].Line, rulefile.CodeReservedEmit, "a rule may not emit %s; of the reserved types only crm.*.requested are for rules", t)
+			} else if neverEmitted(t) {
+				r.Problem(m["type"].Line, rulefile.CodeReservedEmit, reservedEmit, t)
 			}
 		}
 		if m["subject"] != nil {
@@ -131,9 +131,34 @@ func (r parser) emits(rule *Rule, n *yaml.Node) {
 	}
 }
 
+const reservedEmit = "a rule may not emit %s; of the reserved types only crm.*.requested are for rules"
+
 // mayEmit tells the reserved types that are commands for an adapter, which is what rules are for.
 func mayEmit(typ string) bool {
 	return strings.HasPrefix(typ, "crm.") && strings.HasSuffix(typ, ".requested")
+}
+
+// neverEmitted tells the reserved types that no bundle was ever published with. Others were reserved since: a bundle that was published
+// before and emits one goes on with all its rules, and Validate refuses a new one.
+func neverEmitted(typ string) bool {
+	domain, _, _ := strings.Cut(typ, ".")
+	switch domain {
+	case "crm":
+		return strings.HasSuffix(typ, ".succeeded") || strings.HasSuffix(typ, ".failed")
+	case "subject", "workflow":
+		return false
+	}
+	return event.Reserved(typ)
+}
+
+// unheard tells types that no rule may hear: what it derived would feed what they tell about. Of the lifecycle of instances there are the
+// ends. A bundle that was published before these types were reserved goes on.
+func unheard(typ string) bool {
+	switch typ {
+	case "workflow.completed", "workflow.cancelled", "workflow.faulted":
+		return false
+	}
+	return strings.HasPrefix(typ, "workflow.") || strings.HasPrefix(typ, "timer.")
 }
 
 // kindHint says which kinds a file may have.

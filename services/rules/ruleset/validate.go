@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
 
 	"github.com/neuronx/engine/services/rules/rulefile"
@@ -66,6 +67,10 @@ type validator struct {
 func (v *validator) check(ctx context.Context) error {
 	triggers := map[string]*typecheck.Record{}
 	for _, t := range v.rule.On {
+		if unheard(t) {
+			v.Problem(v.rule.line, rulefile.CodeReservedTrigger, "on: no rule may listen to %s: it tells about workflows and timers, and what hears it could feed itself; of workflow.* there are "+
+				"workflow.completed, workflow.cancelled and workflow.faulted", rulefile.Cut(t))
+		}
 		rec, err := v.schemas.Find(ctx, t)
 		if err != nil {
 			return err
@@ -83,6 +88,9 @@ func (v *validator) check(ctx context.Context) error {
 		if e.Type == "" {
 			continue
 		}
+		if event.Reserved(e.Type) && !mayEmit(e.Type) && !neverEmitted(e.Type) { // of the last Compile tells
+			v.Problem(e.line, rulefile.CodeReservedEmit, reservedEmit, rulefile.Cut(e.Type))
+		}
 		rec, err := v.schemas.Find(ctx, e.Type)
 		if err != nil {
 			return err
@@ -90,6 +98,9 @@ func (v *validator) check(ctx context.Context) error {
 		if rec == nil {
 			v.Problem(e.line, rulefile.CodeUnknownType, "emit: no schema has the type %s; %s", rulefile.Cut(e.Type), v.schemas.Hint(ctx, e.Type))
 			continue
+		}
+		if rec.Reach != "" {
+			v.Problem(e.line, rulefile.CodeReaches, "emit: %s reaches a person, and a rule may not: it knows neither consent nor opening hours, and can't be cancelled; emit an event on which a workflow starts", rulefile.Cut(e.Type))
 		}
 		v.Subject(e.Type, e.Subject)
 		v.Fields(e.Type, e.line, e.Data, e.broken, rec, nil)

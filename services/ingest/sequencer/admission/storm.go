@@ -16,7 +16,7 @@ const judgedHops = 2
 // origin, which it has from its cause: rules that answer imports can loop, too.
 func (a *candidate) rated() (fact, first, judged bool) {
 	e := a.e
-	if strings.HasPrefix(e.Type, "engine.") {
+	if event.Tells(e.Type) {
 		return false, false, false
 	}
 	if e.Deriver == "" {

@@ -129,6 +129,36 @@ func TestStorm_WhatAnImportCausesIsCutLikeAnythingElse(t *testing.T) {
 	}
 }
 
+// TestStorm_WhatOnlyTellsIsNoHopAndCountsForNothing: an instance that rests a thousand times tells it as often, and its end is judged.
+func TestStorm_WhatOnlyTellsIsNoHopAndCountsForNothing(t *testing.T) {
+	d := rated(t)
+	n := int64(0)
+	tell := func(typ string, hops int) Decision {
+		n++
+		return d.step(n, hops, "drip", "instance/i1", func(e *event.Event) {
+			e.Type, e.Value = typ, sequencertest.Schemas.Value(typ, map[string]any{"instance_id": "i1", "workflow": "drip", "version": 1, "key": "7", "activation": n,
+				"cause_sequence": 1, "done": []any{}, "at": []any{}, "listens": []any{}, "emitted": []any{}, "decisions": []any{}, "vars": []any{}, "incidents": []any{}})
+		})
+	}
+	for range 100 {
+		if got := tell("workflow.advanced", int(n%2)*2); got.Outcome != Admitted {
+			t.Fatalf("%d: %+v", n, got)
+		}
+	}
+	if got := tell("workflow.completed", 0); got.Code != event.CodeInvalidAttribute {
+		t.Errorf("an end, which triggers, is none of the hops: %+v", got)
+	}
+	admitted := 0
+	for range 100 {
+		if tell("workflow.completed", 2).Outcome == Admitted {
+			admitted++
+		}
+	}
+	if admitted != 10 {
+		t.Errorf("%d ends at the second hop are admitted for one subject, want 10", admitted)
+	}
+}
+
 func TestStorm_ASubjectIsCutThoughEachRuleIsBelowItsRate(t *testing.T) {
 	d := rated(t)
 	for n := int64(1); n <= 11; n++ {
