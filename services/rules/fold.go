@@ -72,6 +72,7 @@ type fold struct {
 	dearest uint64        // units that one event cost at most
 	dear    bool          // an event cost more than most
 	compile compile
+	knows   int64                         // the newest semantics that it runs
 	watch   func(rule string, fired bool) // see Input.Watch
 }
 
@@ -92,7 +93,7 @@ func newFold(tenant string, env environment, b *bundle, health map[string]Health
 		health = map[string]Health{}
 	}
 	return &fold{tenant: tenant, env: env, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{},
-		over: map[string]int{}, compile: compileNow, missed: map[string][]int64{}, ran: map[string]map[int64]bool{}}
+		over: map[string]int{}, compile: compileNow, knows: ruleset.Semantics, missed: map[string][]int64{}, ran: map[string]map[int64]bool{}}
 }
 
 // apply takes one event in: it switches the set, trips and resets rules, or evaluates. Derived events are appended to f.outputs. With an
@@ -124,7 +125,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	if f.bundle == nil || len(f.bundle.Set.For(r.Type)) == 0 || r.EffectiveOrigin() == event.OriginEcho || r.Quiet != "" {
 		return nil
 	}
-	if f.bundle.Semantics > ruleset.Semantics {
+	if f.bundle.Semantics > f.knows {
 		return tooNew(f.bundle.Version, f.bundle.Semantics)
 	}
 	data, err := f.env.decode(ctx, r, f.bundle.Semantics)
@@ -293,7 +294,7 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 		err = fmt.Errorf("version %d does not follow %d, which is in force", version, previous)
 	case semantics < 1:
 		err = fmt.Errorf("there is no semantics version %d", semantics)
-	case semantics > ruleset.Semantics:
+	case semantics > f.knows:
 		// Not an outcome: a newer build can use it, and would derive other events.
 		return tooNew(version, semantics)
 	default:
