@@ -245,7 +245,8 @@ func live(t *testing.T) (url string, f *fixture, cfg kafka.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f = newFixture(t, func(c *Config) { c.Producer, c.Schemas = producer, client })
+	// A broker beside the race detector may take many seconds to acknowledge.
+	f = newFixture(t, func(c *Config) { c.Producer, c.Schemas, c.AckTimeout = producer, client, time.Minute })
 	srv := httptest.NewServer(f.handler)
 	t.Cleanup(func() {
 		srv.Close()
