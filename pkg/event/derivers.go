@@ -12,7 +12,7 @@ const TypeSetAside = "engine.outbox.set_aside"
 
 // derivers is what each deriver may derive, and is declared nowhere else. A type that is not reserved may be derived where open is
 // set; a reserved one only if it is listed, where `crm.*.requested` stands for one with any words in between. Control types (tenant.*,
-// rules.*, timer.*, engine.replay.*, engine.rule.reset and .rerun, engine.effect.resolved) are in no list: people and the engine's own jobs
+// rules.*, engine.replay.*, engine.rule.reset and .rerun, engine.effect.resolved) are in no list: people and the engine's own jobs
 // publish them without a deriver's number.
 var derivers = map[string]struct {
 	open     bool
@@ -20,6 +20,9 @@ var derivers = map[string]struct {
 	hops     bool // it only answers other events, so that what it derives is at least one hop from a fact
 }{
 	"rules": {open: true, hops: true, reserved: []string{"crm.*.requested", "engine.rule.failed", "engine.storm.detected"}},
+	// A timer that is due begins a chain: its firing is a fact of the clock, no hop from what armed it. One that was refused is fired again by
+	// its own table, so the dead letters' deriver may not send it.
+	"timers": {reserved: []string{"timer.fired"}},
 	// Only outcomes: what an adapter learns from a CRM comes in at the HTTP API, under an API key.
 	"gohighlevel": {hops: true, reserved: []string{"crm.*.succeeded", "crm.*.failed"}},
 	// What was refused is sent again under a number of this deriver, also what rules or an adapter had derived. A refused control event

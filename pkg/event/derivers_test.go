@@ -30,7 +30,7 @@ func TestMayDerive_NamesWhatEachDeriverMaySay(t *testing.T) {
 		{"tenant.created", ""},
 		{"tenant.key_issued", ""},
 		{"rules.published", ""},
-		{"timer.fired", ""},
+		{"timer.fired", "timers"},
 	} {
 		var got []string
 		for _, d := range append(Derivers(), "x") {

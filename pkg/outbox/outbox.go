@@ -45,7 +45,7 @@ func WithMetrics(reg prometheus.Registerer) Option {
 	return func(o *Outbox) { o.metrics = newMetrics(reg, o.deriver) }
 }
 
-// New makes the outbox of a deriver: rules, gohighlevel or deadletter.
+// New makes the outbox of a deriver, see event.Derivers.
 func New(deriver string, keys *event.Keyring, opts ...Option) *Outbox {
 	o := &Outbox{deriver: deriver, keys: keys, log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1), noticed: map[string]int64{}}
 	for _, opt := range opts {
@@ -118,6 +118,17 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error 
 	select {
 	case o.wake <- struct{}{}:
 	default:
+	}
+	return nil
+}
+
+// Lock takes the lock that Add takes on a tenant's numbers, before anything else of a transaction that must lock rows in the order of the
+// consumer's batches.
+func (o *Outbox) Lock(ctx context.Context, tx pgx.Tx, tenant string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO neuronx.outbox_numbers AS n (tenant_id, deriver, last) VALUES ($1, $2, 0)
+		ON CONFLICT (tenant_id, deriver) DO UPDATE SET last = n.last`, tenant, o.deriver)
+	if err != nil {
+		return fmt.Errorf("lock outbox numbers: %w", err)
 	}
 	return nil
 }

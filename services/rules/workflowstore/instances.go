@@ -115,7 +115,10 @@ func (t *Tenant) PutInstance(r workflows.Row) {
 	if before != nil {
 		now.stored, now.known, now.ended = before.stored, before.known, before.ended
 	}
-	if r.Status.Ended() && now.ended.IsZero() {
+	switch {
+	case !r.Status.Ended():
+		now.ended = time.Time{}
+	case now.ended.IsZero():
 		if now.ended = t.now(); now.ended.IsZero() {
 			now.ended = r.Started
 		}
