@@ -28,6 +28,7 @@ const (
 	Skip     Kind = "skip"  // an incident: its task is left out, what it would have set is null
 	Suspend  Kind = "suspend"
 	Resume   Kind = "resume"
+	Unpause  Kind = "unpause" // its workflow is paused no more
 	Cancel   Kind = "cancel"
 	Replaced Kind = "replaced" // a newer instance took its place
 	Merged   Kind = "merged"   // its subject became another that has an instance
@@ -198,6 +199,12 @@ func (m *machine) take() (string, error) {
 			return NotAsleep, nil
 		}
 		m.in.Suspended = false
+		return "", nil
+	case Unpause:
+		if !m.in.Paused {
+			return NotAsleep, nil
+		}
+		m.in.Paused = false
 		return "", nil
 	case Retry, Skip:
 		return m.resolve()

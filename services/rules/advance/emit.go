@@ -288,13 +288,7 @@ func (m *machine) outcome() (bool, error) {
 	if !is && typ != typeRecorded {
 		return false, nil
 	}
-	id, _ := data["command_id"].(string)
-	if typ == typeRecorded {
-		id, _ = data["effect_id"].(string)
-	}
-	if id == "" {
-		id = m.on.Event.CausationID
-	}
+	id := CommandOf(&m.on.Event, data)
 	code, _ := data["code"].(string)
 	mode, _ := data["mode"].(string)
 	known := false

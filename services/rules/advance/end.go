@@ -25,7 +25,7 @@ func (m *machine) end(status Status, outcome string, do []*flow.Task) error {
 		return nil
 	}
 	m.in.Status, m.in.Outcome = status, outcome
-	m.in.Deadline, m.in.Slots, m.in.Held, m.in.Suspended = nil, nil, nil, false
+	m.in.Deadline, m.in.Slots, m.in.Held, m.in.Suspended, m.in.Paused = nil, nil, nil, false, false
 	m.ending = true
 	m.allowed, m.room, m.taken = m.cost+ruleset.RuleCost, len(m.res.Outputs)+MaxOutputs, 0
 	m.in.Tokens = nil
@@ -44,7 +44,7 @@ func (m *machine) end(status Status, outcome string, do []*flow.Task) error {
 // erase ends the instance of a person who is to be forgotten. Nothing is derived about them any more, also no compensation, and no value stays.
 func (m *machine) erase() {
 	m.in.Status, m.in.Outcome = Cancelled, string(Erased)
-	m.in.Tokens, m.in.Deadline, m.in.Slots, m.in.Undo, m.in.Held, m.in.Suspended = nil, nil, nil, nil, nil, false
+	m.in.Tokens, m.in.Deadline, m.in.Slots, m.in.Undo, m.in.Held, m.in.Suspended, m.in.Paused = nil, nil, nil, nil, nil, false, false
 	m.in.Vars, m.in.Personal, m.vars = nil, nil, nil
 }
 

@@ -66,6 +66,7 @@ type Instance struct {
 	Status     Status           `json:"status,omitzero"`
 	Outcome    string           `json:"outcome,omitzero"` // of what ended: end, timeout, a name of until …
 	Suspended  bool             `json:"suspended,omitzero"`
+	Paused     bool             `json:"paused,omitzero"`  // its workflow was paused with hold when something came for it: no token runs
 	Held       *Incident        `json:"held,omitzero"`    // an until that can't be evaluated: no token runs
 	Hops       int              `json:"hops,omitzero"`    // of its events: those of its start + 1, and 1 after its first timer
 	Path       []string         `json:"path,omitzero"`    // of its start, until its first timer: how that was derived
@@ -218,12 +219,12 @@ func (in *Instance) timers() []Timer {
 	return out
 }
 
-func (in *Instance) held() bool { return in.Suspended || in.Held != nil }
+func (in *Instance) held() bool { return in.Suspended || in.Paused || in.Held != nil }
 
 // status is what the fields say of an instance that lives.
 func (in *Instance) status() Status {
 	switch {
-	case in.Suspended:
+	case in.Suspended || in.Paused:
 		return Suspended
 	case in.Held != nil || slices.ContainsFunc(in.Tokens, func(t *Token) bool { return t.Rest == AtIncident }):
 		return InTrouble

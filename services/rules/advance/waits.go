@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -72,10 +73,16 @@ func Wants(ctx context.Context, p *flow.Program, in Instance, env Env, at event.
 			if !ok {
 				return nil, fmt.Errorf("token %d of instance %s waits for an outcome at %s, which calls nothing", t.ID, in.ID, task.Path)
 			}
-			base := call.Emit.Type[:max(0, len(call.Emit.Type)-len(requested))]
-			for _, typ := range []string{base + ".succeeded", base + ".failed", typeRecorded} {
-				out = append(out, Wanted{Type: typ, Value: t.Command, Command: true})
-			}
+			out = append(out, outcomes(call, t.Command)...)
+		}
+	}
+	for _, u := range in.Undo { // a call that timed out, and whose outcome still decides whether it is compensated
+		task := p.Task(u.Task)
+		if u.Command == "" || task == nil {
+			continue
+		}
+		if call, ok := task.Step.(*flow.Call); ok {
+			out = append(out, outcomes(call, u.Command)...)
 		}
 	}
 	for _, task := range p.Listening {
@@ -89,11 +96,36 @@ func Wants(ctx context.Context, p *flow.Program, in Instance, env Env, at event.
 			}
 		}
 	}
-	slices.SortFunc(out, compareWanted)
+	slices.SortFunc(out, CompareWanted)
 	return slices.Compact(out), nil
 }
 
-func compareWanted(a, b Wanted) int {
+// outcomes are the events that can tell what became of a command.
+func outcomes(call *flow.Call, command string) (out []Wanted) {
+	base := strings.TrimSuffix(call.Emit.Type, requested)
+	for _, typ := range []string{base + ".succeeded", base + ".failed", typeRecorded} {
+		out = append(out, Wanted{Type: typ, Value: command, Command: true})
+	}
+	return out
+}
+
+// CommandOf is the id of the command whose outcome an event tells; empty: it tells none.
+func CommandOf(e *event.Recorded, data map[string]any) string {
+	if _, _, is := commandOf(e.Type); !is && e.Type != typeRecorded {
+		return ""
+	}
+	field := "command_id"
+	if e.Type == typeRecorded {
+		field = "effect_id"
+	}
+	if id, _ := data[field].(string); id != "" {
+		return id
+	}
+	return e.CausationID
+}
+
+// CompareWanted orders by type, value and kind.
+func CompareWanted(a, b Wanted) int {
 	flag := func(w Wanted) int {
 		switch {
 		case w.Command:

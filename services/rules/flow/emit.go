@@ -44,6 +44,9 @@ func (p *parser) fields(e *Emit, m map[string]*yaml.Node, key, where string) {
 		e.Undo = p.undo(u, where+".undo")
 	}
 	e.End = p.word(m["on_suppressed"], where+".on_suppressed", "continue", "end") == "end"
+	if p.reach == nil { // as published: what the schema says is asked when the command is derived
+		return
+	}
 	field := ""
 	if e.Type != "" {
 		field = p.reach(e.Type)

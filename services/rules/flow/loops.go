@@ -29,27 +29,15 @@ type node struct {
 // end, or through rules. Hops do not cut such a circle: they end at a timer. It is an error unless each workflow of it says loops: allowed;
 // then the engine's bound on starts alone holds it. Circles of rules alone are not told here.
 func Loops(programs []*Program, rules []Derives) rulefile.Problems {
-	var nodes []node
+	nodes := make([]node, 0, len(programs)+len(rules))
 	for _, p := range programs {
-		nodes = append(nodes, node{Derives{p.Name, p.Start.On, p.Start.Origins, p.emits()}, p})
+		nodes = append(nodes, node{Derives{p.Name, p.Start.On, p.Start.Origins, p.Emits()}, p})
 	}
 	for _, r := range rules {
 		nodes = append(nodes, node{Derives: r})
 	}
-	next := make([][]int, len(nodes))
-	for i, from := range nodes {
-		for j, to := range nodes {
-			if from.leadsTo(to) {
-				next[i] = append(next[i], j)
-			}
-		}
-	}
 	var ps rulefile.Problems
-	for _, group := range graph.Components(next) {
-		if len(group) == 1 && !slices.Contains(next[group[0]], group[0]) {
-			continue
-		}
-		slices.Sort(group)
+	for _, group := range circles(nodes) {
 		var names []string
 		var unsaid []*Program
 		workflows := 0
@@ -75,6 +63,54 @@ func Loops(programs []*Program, rules []Derives) rulefile.Problems {
 	return ps
 }
 
+// circles are the groups of nodes that lead back to themselves, each sorted.
+func circles(nodes []node) [][]int {
+	next := make([][]int, len(nodes))
+	for i, from := range nodes {
+		for j, to := range nodes {
+			if from.leadsTo(to) {
+				next[i] = append(next[i], j)
+			}
+		}
+	}
+	return slices.DeleteFunc(graph.Components(next), func(group []int) bool {
+		slices.Sort(group)
+		return len(group) == 1 && !slices.Contains(next[group[0]], group[0])
+	})
+}
+
+// Circles finds, for each workflow that can lead back to its own start, the workflows of its circle, itself included, sorted. older are texts by
+// which instances still run: they are started by nothing, and what they emit counts as emitted by the workflow of their name.
+func Circles(programs, older []*Program, rules []Derives) map[string][]string {
+	var nodes []node
+	for _, p := range programs {
+		emits := p.Emits()
+		for _, o := range older {
+			if o.Name == p.Name {
+				emits = append(emits, o.Emits()...)
+			}
+		}
+		nodes = append(nodes, node{Derives{p.Name, p.Start.On, p.Start.Origins, emits}, p})
+	}
+	for _, r := range rules {
+		nodes = append(nodes, node{Derives: r})
+	}
+	out := map[string][]string{}
+	for _, group := range circles(nodes) {
+		var names []string
+		for _, i := range group {
+			if nodes[i].workflow != nil {
+				names = append(names, nodes[i].Name)
+			}
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			out[name] = names
+		}
+	}
+	return out
+}
+
 func circle(name string, names []string) string {
 	const end = "; take out what starts it again, or write loops: allowed if a condition ends it"
 	if len(names) == 1 {
@@ -92,8 +128,8 @@ func (from node) leadsTo(to node) bool {
 		slices.ContainsFunc(from.Origins, func(o event.Origin) bool { return slices.Contains(to.Origins, o) })
 }
 
-// emits lists the types of events that a workflow can bring about.
-func (p *Program) emits() []string {
+// Emits lists the types of events that a workflow can bring about: its own, the outcomes of its commands, and what is told of its end.
+func (p *Program) Emits() []string {
 	out := []string{"workflow.completed", "workflow.cancelled", "workflow.faulted"}
 	var add func(e *Emit)
 	add = func(e *Emit) {

@@ -35,8 +35,10 @@ const (
 // Options say how a file is compiled.
 type Options struct {
 	Edition expr.Edition
-	Left    *int                          // expressions that the bundle may still have; it is counted down
-	Reach   func(eventType string) string // field of a command that names the channel over which it reaches a person; empty: it reaches nobody
+	Left    *int // expressions that the bundle may still have; it is counted down
+	// Reach is the field of a command that names the channel over which it reaches a person; empty: it reaches nobody. nil: the schemas are not
+	// known, as when a published bundle is compiled; then nothing is checked by them.
+	Reach func(eventType string) string
 }
 
 // Parse reads and compiles the file of a workflow. The program is nil when there is nothing to go on with; with problems that are no

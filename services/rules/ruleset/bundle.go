@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/tables"
 )
@@ -144,13 +145,19 @@ func CompileFor(semantics int64, files []File, between func()) (*Set, rulefile.P
 	if problems := bounds(files); len(problems) > 0 {
 		return nil, problems.Sorted()
 	}
-	made := assemble(files, semantics, between)
+	made := assemble(files, semantics, between, nil)
 	if made.set == nil {
 		return nil, made.problems.Sorted()
 	}
 	set, problems := made.set, made.problems
 	problems = append(problems, loops(set)...)
 	problems = append(problems, stateWarnings(set)...)
+	if len(set.Workflows) > 0 {
+		problems = append(problems, flow.Loops(set.Workflows, set.Derives())...)
+		if problems.Err() != nil {
+			return nil, problems.Sorted()
+		}
+	}
 	return set, problems.Sorted()
 }
 

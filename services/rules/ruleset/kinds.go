@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/calendar"
 	"github.com/neuronx/engine/pkg/expr"
 
+	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/tables"
 )
@@ -19,15 +20,25 @@ import (
 // KindRule is the kind of rules. Before semantics 5 there is no other.
 const KindRule = "Rule"
 
-var kinds5 = []string{KindRule, tables.KindLookup, tables.KindCalendar}
+// Kinds that came with workflows.
+const (
+	KindWorkflow = "Workflow"
+	KindPolicy   = "ContactPolicy"
+)
 
-// SemanticsOf is the version of semantics that a bundle is published under: 5 for one that has files of other kinds than rules, or that
-// calls functions which came with them; 4 for all others. So what a bundle derives does not change because a newer build publishes it, and
-// an older build can go on with it.
+var (
+	kinds5 = []string{KindRule, tables.KindLookup, tables.KindCalendar}
+	kinds6 = append(slices.Clone(kinds5), KindWorkflow, KindPolicy)
+)
+
+// SemanticsOf is the version of semantics that a bundle is published under: 6 for one that has workflows or a contact policy; 5 for one that has
+// lookups or calendars, or that calls functions which came with them; 4 for all others. So what a bundle derives does not change because a
+// newer build publishes it, and an older build can go on with it.
 func SemanticsOf(files []File) int64 {
 	if len(bounds(files)) > 0 {
 		return plainSemantics
 	}
+	least := int64(plainSemantics)
 	for _, f := range files {
 		if strings.HasSuffix(f.Name, tables.Suffix) {
 			continue // it belongs to a lookup
@@ -37,11 +48,14 @@ func SemanticsOf(files []File) int64 {
 		if root == nil {
 			continue
 		}
-		if k := rulefile.Kind(root); k != KindRule && slices.Contains(kinds5, k) || needs(root) >= expr.Edition3 {
-			return Semantics
+		switch k := rulefile.Kind(root); {
+		case k == KindWorkflow || k == KindPolicy:
+			return flowSemantics
+		case k != KindRule && slices.Contains(kinds5, k) || least < tableSemantics && needs(root) >= expr.Edition3:
+			least = tableSemantics
 		}
 	}
-	return plainSemantics
+	return least
 }
 
 // needs is the edition that the expressions in a file need. Every text in it is asked: what is no expression calls nothing.
@@ -58,23 +72,31 @@ func needs(n *yaml.Node) expr.Edition {
 
 // assembled is what the files of a bundle hold.
 type assembled struct {
-	set      *Set    // nil: there are problems that are no warnings
-	rules    []*Rule // all that could be read, with names that stand twice
-	refer    *expr.Reference
-	problems rulefile.Problems
+	set              *Set    // nil: there are problems that are no warnings
+	rules            []*Rule // all that could be read, with names that stand twice
+	flows            []*flow.Program
+	policy           *flow.Policy
+	calendars, pools []string // names, sorted
+	refer            *expr.Reference
+	problems         rulefile.Problems
 }
 
-// part is what one file holds: a rule, a lookup or a calendar; none, if it can't be read.
+// part is what one file holds: a rule, a lookup, a calendar, a workflow or a contact policy; none, if it can't be read.
 type part struct {
 	name, noun string
+	workflow   *flow.Program
+	policy     *flow.Policy
 	rule       *Rule
 	lookup     *tables.Lookup
 	calendar   *calendar.Calendar
 }
 
+// reach is what flow.Options.Reach is.
+type reach func(eventType string) string
+
 // assemble reads and compiles the files of a bundle, which are sorted and within bounds. between is called before each file and may be nil.
-func assemble(files []File, semantics int64, between func()) assembled {
-	b := bundleReader{semantics: semantics, left: rulefile.MaxExpressions, texts: map[string]string{}, named: map[string]bool{}}
+func assemble(files []File, semantics int64, between func(), reaches reach) assembled {
+	b := bundleReader{semantics: semantics, reaches: reaches, left: rulefile.MaxExpressions, texts: map[string]string{}, named: map[string]bool{}}
 	for _, f := range files {
 		b.texts[f.Name] = f.Text
 	}
@@ -93,6 +115,17 @@ func assemble(files []File, semantics int64, between func()) assembled {
 		if p.rule != nil {
 			all.rules = append(all.rules, p.rule)
 		}
+		if p.workflow != nil {
+			all.flows = append(all.flows, p.workflow)
+		}
+		if p.policy != nil {
+			if all.policy != nil {
+				all.problems = append(all.problems, rulefile.Problem{File: f.Name, Rule: p.name, Code: rulefile.CodeDuplicateRule,
+					Message: fmt.Sprintf("the file %s is a contact policy already, and a bundle has one, because caps hold over all workflows; put both into one file", all.policy.File)})
+			} else {
+				all.policy = p.policy
+			}
+		}
 		if p.name == "" {
 			continue
 		}
@@ -109,6 +142,10 @@ func assemble(files []File, semantics int64, between func()) assembled {
 			set.Lookups[p.name] = p.lookup
 		case p.calendar != nil:
 			set.Calendars[p.name] = p.calendar
+		case p.workflow != nil:
+			set.Workflows = append(set.Workflows, p.workflow)
+		case p.policy != nil:
+			set.Policy = p.policy
 		}
 	}
 	all.problems = append(all.problems, b.unnamed(files)...)
@@ -117,14 +154,32 @@ func assemble(files []File, semantics int64, between func()) assembled {
 			all.problems = append(all.problems, set.Lookups[name].CheckPool(set.Calendars)...)
 		}
 	}
+	all.calendars = slices.Sorted(maps.Keys(set.Calendars))
+	for _, name := range slices.Sorted(maps.Keys(set.Lookups)) {
+		if set.Lookups[name].Pool != nil {
+			all.pools = append(all.pools, name)
+		}
+	}
 	if semantics >= 5 {
 		set.reference = referenceOf(set)
 		if !b.broken {
 			all.refer = set.reference // with a file that can't be read, what it has is not known
 		}
 	}
+	if len(all.flows) > MaxWorkflows {
+		all.problems = append(all.problems, rulefile.Problem{File: "the bundle", Code: rulefile.CodeTooLarge, Message: fmt.Sprintf("the bundle has %d workflows, more than %d", len(all.flows), MaxWorkflows)})
+	}
 	if all.problems.Err() != nil {
 		return all
+	}
+	slices.SortFunc(set.Workflows, func(a, b *flow.Program) int { return cmp.Compare(a.Name, b.Name) })
+	for _, p := range set.Workflows {
+		for _, t := range p.Start.On {
+			if set.starts == nil {
+				set.starts = map[string][]*flow.Program{}
+			}
+			set.starts[t] = append(set.starts[t], p)
+		}
 	}
 	slices.SortFunc(set.Rules, func(a, b *Rule) int { return cmp.Compare(a.Name, b.Name) })
 	for _, r := range set.Rules {
@@ -157,6 +212,7 @@ type bundleReader struct {
 	texts     map[string]string // by file
 	named     map[string]bool   // tables that a lookup names
 	broken    bool              // a lookup or calendar can't be read
+	reaches   reach             // nil: the schemas are not known
 }
 
 // isTable tells a table of comma-separated values, which belongs to the lookup that names it.
@@ -195,6 +251,22 @@ func (b *bundleReader) file(f File) (part, rulefile.Problems) {
 			c, name := tables.ReadCalendar(r, root)
 			b.broken = b.broken || c == nil
 			return part{name: name, noun: "calendar", calendar: c}, r.Problems
+		case KindWorkflow:
+			if b.semantics >= flowSemantics {
+				p, problems := flow.Parse(f.Name, f.Text, b.options())
+				if p == nil {
+					return part{}, problems
+				}
+				return part{name: p.Name, noun: "workflow", workflow: p}, problems
+			}
+		case KindPolicy:
+			if b.semantics >= flowSemantics {
+				p, problems := flow.ParsePolicy(f.Name, f.Text, b.options())
+				if p == nil {
+					return part{}, problems
+				}
+				return part{name: p.Name, noun: "contact policy", policy: p}, problems
+			}
 		}
 	}
 	rule, problems := parseFile(f, b.semantics, &b.left)
@@ -202,6 +274,10 @@ func (b *bundleReader) file(f File) (part, rulefile.Problems) {
 		return part{}, problems
 	}
 	return part{name: rule.Name, noun: "rule", rule: rule}, problems
+}
+
+func (b *bundleReader) options() flow.Options {
+	return flow.Options{Edition: editionOf(b.semantics), Left: &b.left, Reach: b.reaches}
 }
 
 // Lookup finds a lookup by its name; nil: the set has none.
@@ -215,6 +291,9 @@ func (s *Set) Weight() int {
 	n := s.Expressions()
 	for _, l := range s.Lookups {
 		n += 1 + l.Cells()/8
+	}
+	for _, p := range s.Workflows {
+		n += p.Expressions()
 	}
 	return n
 }

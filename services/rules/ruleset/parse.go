@@ -141,5 +141,9 @@ func kindHint(semantics int64) string {
 	if semantics < 5 {
 		return "a rule file has kind Rule"
 	}
-	return "a file of a bundle has kind " + strings.Join(kinds5[:len(kinds5)-1], ", ") + " or " + kinds5[len(kinds5)-1]
+	kinds := kinds5
+	if semantics >= flowSemantics {
+		kinds = kinds6
+	}
+	return "a file of a bundle has kind " + strings.Join(kinds[:len(kinds)-1], ", ") + " or " + kinds[len(kinds)-1]
 }

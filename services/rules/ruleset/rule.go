@@ -9,18 +9,20 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
 
+	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/tables"
 )
 
 // Limits of a bundle.
 const (
-	MaxBundle   = 512 << 10 // bytes of all texts
-	MaxRules    = 500
-	MaxTriggers = 32 // types a rule listens to
-	MaxEmit     = 16 // events a rule derives from one event
-	MaxSet      = 32 // keys a rule sets
-	MaxFields   = 200
+	MaxBundle    = 512 << 10 // bytes of all texts
+	MaxRules     = 500
+	MaxWorkflows = 100
+	MaxTriggers  = 32 // types a rule listens to
+	MaxEmit      = 16 // events a rule derives from one event
+	MaxSet       = 32 // keys a rule sets
+	MaxFields    = 200
 )
 
 // Budgets of what rules may spend on one event, in cost units (see expr.CostLimit). Validate tells what can't fit them.
@@ -30,19 +32,37 @@ const (
 	OutputCost = 200     // units of one derived event: it is encoded, signed, stored and sent
 )
 
-// Semantics is the version of the evaluation's meaning that this build knows. A bundle names the one it was published under.
+// Semantics is the version of the evaluation's meaning that the service runs. A bundle names the one it was published under.
 //
 //	1  fields of any size are read; every failure counts toward a trip
 //	2  fields over expr.MaxText or expr.MaxValues fail as too_large; only failures on different subjects count, and none that a size caused
 //	3  decimals compare and calculate as decimals; zones are those of expr.ZoneData; no failure counts that the values of an event explain
 //	4  no failure counts that any value had a part in, arithmetic included; what a rule misses while it is off is kept for a rerun
 //	5  a bundle has lookups and calendars, and expressions the functions of expr.Edition3; one that uses neither is published as 4
+//	6  a bundle has workflows or a contact policy; this build reads, checks and simulates them, and the service does not run them yet (see Unsupported)
 //
 // The budgets of an event and what expressions cost hold under every version.
 const Semantics = 5
 
-// plainSemantics is what a bundle is published under that uses nothing of semantics 5.
-const plainSemantics = 4
+// Newest is the newest semantics that bundles can be read, checked and simulated under.
+const Newest = flowSemantics
+
+// What a bundle is published under by what it uses.
+const (
+	plainSemantics = 4
+	tableSemantics = 5
+	flowSemantics  = 6
+)
+
+// Unsupported says why a bundle must not be published: the service would set its tenant aside at once, until it is upgraded. nil: it may be.
+func Unsupported(files []File) error {
+	semantics := SemanticsOf(files)
+	if semantics <= Semantics {
+		return nil
+	}
+	return fmt.Errorf("the bundle needs engine semantics %d and the rules service runs %d: it has workflows or a contact policy, which can be checked and tested here but not run yet; "+
+		"publish it without them (`neuronx rules test` runs them)", semantics, Semantics)
+}
 
 // editionOf is the language of the expressions of a bundle.
 func editionOf(semantics int64) expr.Edition {
@@ -57,7 +77,11 @@ func editionOf(semantics int64) expr.Edition {
 
 // SetKey names what a bundle of a hash compiles to: the same texts mean another thing in another language.
 func SetKey(hash string, semantics int64) string {
-	return fmt.Sprintf("%s/%d", hash, editionOf(semantics))
+	key := fmt.Sprintf("%s/%d", hash, editionOf(semantics))
+	if semantics >= flowSemantics {
+		key += "/workflows" // which an older bundle of the same texts has not
+	}
+	return key
 }
 
 // Variables are what expressions see.
@@ -99,6 +123,9 @@ type Set struct {
 	Rules     []*Rule // sorted by name
 	Lookups   map[string]*tables.Lookup
 	Calendars map[string]*calendar.Calendar
+	Workflows []*flow.Program // sorted by name
+	Policy    *flow.Policy    // nil: none
+	starts    map[string][]*flow.Program
 	byType    map[string][]*Rule
 	sets      map[string]bool // keys of state that some rule sets
 	reference *expr.Reference // what expressions find by name; nil before semantics 5
@@ -117,6 +144,32 @@ func (s *Set) Rule(name string) *Rule {
 		return nil
 	}
 	return s.Rules[i]
+}
+
+// Workflow finds a workflow by its name; nil: the set has none.
+func (s *Set) Workflow(name string) *flow.Program {
+	for _, p := range s.Workflows {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Starts lists the workflows that a type may start, sorted by name.
+func (s *Set) Starts(typ string) []*flow.Program { return s.starts[typ] }
+
+// Derives is what flow.Loops and flow.Circles need of the rules.
+func (s *Set) Derives() []flow.Derives {
+	out := make([]flow.Derives, 0, len(s.Rules))
+	for _, r := range s.Rules {
+		d := flow.Derives{Name: r.Name, On: r.On, Origins: r.Origins}
+		for _, e := range r.Emit {
+			d.Emits = append(d.Emits, e.Type)
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // For lists the rules that listen to a type, sorted by name.

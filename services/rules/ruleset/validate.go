@@ -7,6 +7,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/expr"
 
+	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/typecheck"
 )
@@ -26,7 +27,7 @@ func Validate(ctx context.Context, files []File, catalogue typecheck.Catalogue) 
 		// What could be read is checked against the schemas all the same: all problems at once.
 		set = &Set{Semantics: semantics, byType: map[string][]*Rule{}}
 		if len(bounds(files)) == 0 {
-			read := assemble(files, semantics, nil)
+			read := assemble(files, semantics, nil, nil)
 			set.Rules, set.reference = read.rules, read.refer
 		}
 	}
@@ -49,10 +50,54 @@ func Validate(ctx context.Context, files []File, catalogue typecheck.Catalogue) 
 		}
 		problems = append(problems, found...)
 	}
+	found, err := workflows(ctx, files, semantics, catalogue)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, found...)
 	// A rule that was checked with the types of its events tells it by line and column.
 	problems = slices.DeleteFunc(problems, func(p rulefile.Problem) bool { return p.Code == rulefile.CodeStateUnset && p.Warning })
 	problems = append(problems, budgets(set)...)
-	return problems.Sorted(), nil
+	problems = problems.Sorted()
+	return slices.CompactFunc(problems, func(a, b rulefile.Problem) bool { return semantics >= flowSemantics && a == b }), nil
+}
+
+// workflows checks the workflows and the contact policy of a bundle against the schemas. Their files are read once more, because what a schema
+// says of whom a command reaches is not known when a published bundle is compiled; what both find is told once.
+func workflows(ctx context.Context, files []File, semantics int64, catalogue typecheck.Catalogue) (problems rulefile.Problems, err error) {
+	if semantics < flowSemantics || len(bounds(files)) > 0 {
+		return nil, nil
+	}
+	schemas := typecheck.NewSchemas(catalogue)
+	var failed error
+	files = slices.Clone(files)
+	sortFiles(files)
+	read := assemble(files, semantics, nil, func(typ string) string {
+		rec, err := schemas.Find(ctx, typ)
+		if err != nil && failed == nil {
+			failed = err
+		}
+		if rec == nil {
+			return ""
+		}
+		return rec.Reach
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	names := flow.Names{Declare: read.refer.Declare, Calendars: read.calendars, Pools: read.pools}
+	found, err := flow.Validate(ctx, read.flows, read.policy, catalogue, editionOf(semantics), names)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(read.problems, found...)
+	for _, p := range read.flows {
+		problems = append(problems, p.Costly()...)
+	}
+	if read.policy != nil {
+		problems = append(problems, read.policy.Costly()...)
+	}
+	return problems, nil
 }
 
 type validator struct {

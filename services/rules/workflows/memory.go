@@ -23,6 +23,7 @@ type Memory struct {
 	named     map[namedKey][]byte
 	claims    map[Pair]pool.Claim
 	timers    map[string]Timer
+	versions  map[Version]int // instances that live
 	live      int64
 	undo      []func() // since Begin
 }
@@ -36,7 +37,7 @@ type namedKey struct {
 func NewMemory() *Memory {
 	return &Memory{
 		instances: map[string]Row{}, living: map[Pair]map[string]Ref{}, grouped: map[Pair]map[string]Ref{}, waiting: map[advance.Wanted]map[string]Ref{},
-		keys: map[Pair]advance.Keys{}, contacts: map[string][]byte{}, named: map[namedKey][]byte{}, claims: map[Pair]pool.Claim{}, timers: map[string]Timer{},
+		keys: map[Pair]advance.Keys{}, contacts: map[string][]byte{}, named: map[namedKey][]byte{}, claims: map[Pair]pool.Claim{}, timers: map[string]Timer{}, versions: map[Version]int{},
 	}
 }
 
@@ -111,10 +112,13 @@ func (m *Memory) index(r Row, in bool) {
 	for _, w := range r.Waits {
 		enter(m.waiting, w, ref, in)
 	}
-	if in {
-		m.live++
-	} else {
-		m.live--
+	v, by := Version{r.Workflow, r.Bundle}, 1
+	if !in {
+		by = -1
+	}
+	m.live += int64(by)
+	if m.versions[v] += by; m.versions[v] == 0 {
+		delete(m.versions, v)
 	}
 }
 
@@ -179,13 +183,7 @@ func (m *Memory) Count(context.Context) (int64, error) { return m.live, nil }
 
 // Versions implements Store.
 func (m *Memory) Versions(context.Context) ([]Version, error) {
-	found := map[Version]bool{}
-	for _, r := range m.instances {
-		if !r.Status.Ended() {
-			found[Version{r.Workflow, r.Bundle}] = true
-		}
-	}
-	return slices.SortedFunc(maps.Keys(found), func(a, b Version) int {
+	return slices.SortedFunc(maps.Keys(m.versions), func(a, b Version) int {
 		return cmp.Or(cmp.Compare(a.Workflow, b.Workflow), cmp.Compare(a.Bundle, b.Bundle))
 	}), nil
 }
@@ -201,7 +199,9 @@ func (m *Memory) PutKeys(workflow, key string, k advance.Keys) {
 }
 
 // Contact implements Store.
-func (m *Memory) Contact(_ context.Context, lead string) ([]byte, error) { return m.contacts[lead], nil }
+func (m *Memory) Contact(_ context.Context, lead string) ([]byte, error) {
+	return m.contacts[lead], nil
+}
 
 // PutContact implements Store.
 func (m *Memory) PutContact(lead string, state []byte) {
@@ -248,11 +248,19 @@ func (m *Memory) Disarm(id string) { put(m, m.timers, id, Timer{}, false) }
 // Early implements Store: nothing fires a timer of a store in memory but its owner.
 func (m *Memory) Early(string) {}
 
+func compareTimers(a, b Timer) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) }
+
 // Timers lists the timers that are armed, by (due, id).
-func (m *Memory) Timers() []Timer {
-	return slices.SortedFunc(maps.Values(m.timers), func(a, b Timer) int {
-		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID))
-	})
+func (m *Memory) Timers() []Timer { return slices.SortedFunc(maps.Values(m.timers), compareTimers) }
+
+// Next is the first of the timers that are armed; ok is false where there is none.
+func (m *Memory) Next() (first Timer, ok bool) {
+	for _, t := range m.timers {
+		if !ok || compareTimers(t, first) < 0 {
+			first, ok = t, true
+		}
+	}
+	return first, ok
 }
 
 // Instances lists all instances, ended ones too, by (started, id).

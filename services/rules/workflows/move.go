@@ -1,0 +1,289 @@
+package workflows
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/neuronx/engine/services/rules/advance"
+	"github.com/neuronx/engine/services/rules/flow"
+	"github.com/neuronx/engine/services/rules/pool"
+)
+
+// missing is what a stimulus of an instance that is not kept is ignored as.
+const missing = "no_instance"
+
+// move advances an instance by an event, and keeps what that changes. ignored says why nothing did.
+func (f *Fold) move(ctx context.Context, id string, in Input, on advance.Stimulus) (ignored string, err error) {
+	row, err := f.store.Instance(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if row == nil {
+		return missing, nil
+	}
+	inst, err := advance.Decode(row.State, row.Personal)
+	if err != nil {
+		return "", fmt.Errorf("instance %s: %w", id, err)
+	}
+	p, err := f.program(ctx, inst.Workflow, inst.Bundle)
+	if err != nil {
+		return "", err
+	}
+	switch on.Kind {
+	case advance.Heard, advance.Fired, advance.Retry, advance.Skip, advance.Resume:
+		pause, err := f.paused(ctx, inst.Workflow)
+		if err != nil {
+			return "", err
+		}
+		if pause != nil && pause.Hold {
+			inst.Paused = true
+		}
+	}
+	return f.advance(ctx, p, inst, in, on)
+}
+
+// advance moves an instance and keeps what that changes.
+func (f *Fold) advance(ctx context.Context, p *flow.Program, inst advance.Instance, in Input, on advance.Stimulus) (ignored string, err error) {
+	env, err := f.environment(ctx, p, inst.Key, inst.Contact, in)
+	if err != nil {
+		return "", err
+	}
+	on.Event, on.Data = in.Event, in.Data
+	res, err := advance.Advance(ctx, p, inst, on, env)
+	if err != nil {
+		return "", fmt.Errorf("advance instance %s of %s: %w", inst.ID, inst.Workflow, err)
+	}
+	f.out.Cost += res.Cost
+	if res.Ignored != "" {
+		return res.Ignored, nil
+	}
+	return "", f.keep(ctx, p, inst, in, env, res)
+}
+
+// keep writes what an activation changed, and derives its events.
+func (f *Fold) keep(ctx context.Context, p *flow.Program, before advance.Instance, in Input, env advance.Env, res advance.Result) error {
+	inst, now := res.Instance, positionTime(&in.Event)
+	f.out.Moved++
+	f.out.Visits = append(f.out.Visits, Visit{Workflow: inst.Workflow, Instance: inst.ID, Ran: res.Succeeded, Failed: res.Failures})
+	for _, o := range res.Outputs {
+		f.out.Events = append(f.out.Events, advance.Envelope(inst, in.Event, o))
+	}
+	if res.Lifecycle != nil {
+		if err := f.tell(ctx, inst, in, res.Lifecycle); err != nil {
+			return err
+		}
+	}
+	for _, id := range res.Disarm {
+		f.store.Disarm(id)
+	}
+	for _, t := range res.Arm {
+		f.store.Arm(Timer{Timer: t, Instance: inst.ID, Workflow: inst.Workflow})
+	}
+	if res.Contact != nil {
+		if err := f.putContact(*res.Contact); err != nil {
+			return err
+		}
+	}
+	for _, channel := range slices.Sorted(maps.Keys(res.Pace)) {
+		if err := putNamed(f, KindPace, channel, res.Pace[channel]); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(res.Pools)) {
+		f.store.PutClaim(name, inst.Key, res.Pools[name].Claim)
+		if err := putNamed(f, KindPool, name, nonzero(res.Pools[name].State)); err != nil {
+			return err
+		}
+	}
+	if inst.Status.Ended() {
+		f.out.Ended++
+		keys, err := f.store.Keys(ctx, inst.Workflow, inst.Key)
+		if err != nil {
+			return err
+		}
+		keys.LastEnded = now
+		f.store.PutKeys(inst.Workflow, inst.Key, keys)
+	}
+	if inst.Resumed && !before.Resumed {
+		if err := f.noteResumed(ctx, inst.Workflow, now); err != nil {
+			return err
+		}
+	}
+	if err := f.put(ctx, p, inst, in, env); err != nil {
+		return err
+	}
+	return f.health(ctx, p.Name, inst.Key, in, res.Failures, res.Succeeded)
+}
+
+// nonzero leaves out what package pool reads as zero anyway, so that equal states are equal bytes.
+func nonzero(s pool.State) pool.State {
+	out := maps.Clone(s)
+	maps.DeleteFunc(out, func(_ string, v int64) bool { return v == 0 })
+	return out
+}
+
+// put writes an instance, with what it is found by.
+func (f *Fold) put(ctx context.Context, p *flow.Program, inst advance.Instance, in Input, env advance.Env) error {
+	waits, err := advance.Wants(ctx, p, inst, env, in.Event)
+	if err != nil {
+		return fmt.Errorf("what instance %s waits for: %w", inst.ID, err)
+	}
+	state, personal, err := inst.Encode()
+	if err != nil {
+		return err
+	}
+	row := Row{
+		ID: inst.ID, Workflow: inst.Workflow, Key: inst.Key, Subject: inst.Subject, Contact: inst.Contact, Bundle: inst.Bundle, Status: inst.Status, Paused: inst.Paused,
+		Started: inst.Started, Sequence: in.Event.Sequence, State: state, Personal: personal, Waits: waits,
+	}
+	if p.Concurrency != nil {
+		row.Group = p.Concurrency.Group
+	}
+	f.store.PutInstance(row)
+	return nil
+}
+
+// start lets an event start a workflow, or tells why it does not.
+func (f *Fold) start(ctx context.Context, p *flow.Program, in Input) error {
+	env, err := f.environment(ctx, p, "", "", in) // before the key is known no pool and no contact is asked
+	if err != nil {
+		return err
+	}
+	on := advance.Stimulus{Kind: advance.Start, Event: in.Event, Data: in.Data}
+	trigger, ok, failure, cost, err := advance.Match(ctx, p, on, env)
+	if f.out.Cost += cost; err != nil || !ok {
+		return err
+	}
+	trigger.Key, trigger.Contact = f.resolved(trigger.Key), f.resolved(trigger.Contact)
+	if failure != nil {
+		if err := f.reject(ctx, p, trigger, on, advance.RejectFailed); err != nil {
+			return err
+		}
+		return f.health(ctx, p.Name, cmp.Or(trigger.Key, in.Event.Subject), in, []advance.Failure{*failure}, nil)
+	}
+	if reason, err := f.off(ctx, p.Name); err != nil || reason != "" {
+		if err != nil {
+			return err
+		}
+		return f.reject(ctx, p, trigger, on, reason)
+	}
+	pop, err := f.population(ctx, p, trigger.Key, in)
+	if err != nil {
+		return err
+	}
+	e := advance.Enrol(p, trigger, on, pop, env.Calendars)
+	if !e.Started {
+		if e.Reason == advance.RejectRate {
+			if err := f.noteRefused(ctx, p.Name, in); err != nil {
+				return err
+			}
+		}
+		return f.reject(ctx, p, trigger, on, e.Reason)
+	}
+	for _, id := range e.Replaced {
+		if _, err := f.move(ctx, id, in, advance.Stimulus{Kind: advance.Replaced}); err != nil {
+			return err
+		}
+	}
+	inst := e.Instance
+	inst.Bundle = f.bundle.Sequence
+	now := positionTime(&in.Event)
+	keys, err := f.store.Keys(ctx, p.Name, inst.Key) // what was replaced has ended since
+	if err != nil {
+		return err
+	}
+	keys.Starts, keys.LastStarted = inst.Number, now
+	f.store.PutKeys(p.Name, inst.Key, keys)
+	if err := f.noteStart(ctx, p.Name, in, now); err != nil {
+		return err
+	}
+	f.out.Started++
+	if err := f.health(ctx, p.Name, inst.Key, in, nil, []string{"start"}); err != nil {
+		return err
+	}
+	_, err = f.advance(ctx, p, inst, in, on)
+	return err
+}
+
+// population is what a start depends on besides its event.
+func (f *Fold) population(ctx context.Context, p *flow.Program, key string, in Input) (pop advance.Population, err error) {
+	if pop.Keys, err = f.store.Keys(ctx, p.Name, key); err != nil {
+		return pop, err
+	}
+	refs, err := f.store.Living(ctx, p.Name, key)
+	if err != nil {
+		return pop, err
+	}
+	if p.Concurrency != nil {
+		others, err := f.store.Grouped(ctx, p.Concurrency.Group, key)
+		if err != nil {
+			return pop, err
+		}
+		refs = append(slices.Clone(refs), others...)
+		slices.SortFunc(refs, compareRefs)
+		refs = slices.CompactFunc(refs, func(a, b Ref) bool { return a.ID == b.ID })
+	}
+	for _, r := range refs {
+		pop.Living = append(pop.Living, advance.Living{ID: r.ID, Workflow: r.Workflow, Group: r.Group})
+	}
+	if pop.Tenant, err = f.store.Count(ctx); err != nil {
+		return pop, err
+	}
+	pop.Over, err = f.tooOften(ctx, p.Name, in, positionTime(&in.Event))
+	return pop, err
+}
+
+// erase ends the instances of a subject that is to be forgotten, and drops what is kept of it.
+func (f *Fold) erase(ctx context.Context, in Input) error {
+	subject, _ := in.Data["subject"].(string)
+	if subject == "" {
+		subject = in.Event.Subject
+	}
+	lead := leadOf(subject)
+	refs, err := f.store.OfSubject(ctx, subject, lead)
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		ignored, err := f.move(ctx, ref.ID, in, advance.Stimulus{Kind: advance.Erased})
+		if err != nil {
+			return err
+		}
+		if ignored != advance.AlreadyEnd {
+			continue
+		}
+		row, err := f.store.Instance(ctx, ref.ID)
+		if err != nil {
+			return err
+		}
+		inst, err := advance.Decode(row.State, nil)
+		if err != nil {
+			return fmt.Errorf("instance %s: %w", ref.ID, err)
+		}
+		inst.Vars = nil
+		bare := *row
+		if bare.State, bare.Personal, err = inst.Encode(); err != nil {
+			return err
+		}
+		f.store.PutInstance(bare)
+	}
+	if lead != "" {
+		f.store.PutContact(lead, nil)
+	}
+	return nil
+}
+
+func leadOf(subject string) string {
+	if lead, is := strings.CutPrefix(subject, "lead/"); is {
+		return lead
+	}
+	return ""
+}
+
+// hour is a sliding hour of position time, in minutes.
+const hour = int64(time.Hour / time.Minute)

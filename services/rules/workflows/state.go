@@ -1,0 +1,238 @@
+package workflows
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules/advance"
+	"github.com/neuronx/engine/services/rules/flow"
+	"github.com/neuronx/engine/services/rules/pool"
+	"github.com/neuronx/engine/services/rules/reach"
+)
+
+// named reads a state by name; absent is the zero value.
+func named[T any](ctx context.Context, f *Fold, kind Kind, name string) (v T, err error) {
+	b, err := f.store.Named(ctx, kind, name)
+	if err != nil || b == nil {
+		return v, err
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, fmt.Errorf("read the state %s of %q: %w", kind, name, err)
+	}
+	return v, nil
+}
+
+func putNamed(f *Fold, kind Kind, name string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode the state %s of %q: %w", kind, name, err)
+	}
+	f.store.PutNamed(kind, name, b)
+	return nil
+}
+
+func (f *Fold) contact(ctx context.Context, lead string) (reach.Contact, error) {
+	id := f.resolved(lead)
+	b, err := f.store.Contact(ctx, id)
+	if err != nil || b == nil {
+		return reach.Contact{Lead: id}, err
+	}
+	var c reach.Contact
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("read the contact of lead %s: %w", id, err)
+	}
+	return c, nil
+}
+
+func (f *Fold) putContact(c reach.Contact) error {
+	c.Lead = f.resolved(c.Lead)
+	b, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encode the contact of lead %s: %w", c.Lead, err)
+	}
+	f.store.PutContact(c.Lead, b)
+	return nil
+}
+
+// contacts takes in what an event says of consent. A grant that can't be evaluated grants nothing.
+func (f *Fold) contacts(ctx context.Context, in Input) error {
+	if corrects(&in.Event) {
+		return nil
+	}
+	changes, err := reach.Changes(ctx, f.set().Policy, in.Event, in.Data)
+	if err = machine(err); err != nil {
+		return err
+	}
+	for _, change := range changes {
+		c, err := f.contact(ctx, change.Lead)
+		if err != nil {
+			return err
+		}
+		if err := f.putContact(c.Apply(change)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pace is that of the channels that the policy bounds.
+func (f *Fold) pace(ctx context.Context) (map[string]reach.Slot, error) {
+	policy := f.set().Policy
+	if policy == nil || len(policy.Pace) == 0 {
+		return nil, nil
+	}
+	out := map[string]reach.Slot{}
+	for _, channel := range slices.Sorted(maps.Keys(policy.Pace)) {
+		s, err := named[reach.Slot](ctx, f, KindPace, channel)
+		if err != nil {
+			return nil, err
+		}
+		out[channel] = s
+	}
+	return out, nil
+}
+
+// pool is a pool of the bundle in force, for a key.
+func (f *Fold) pool(ctx context.Context, name, key string, now time.Time) (p advance.Pool, known bool, err error) {
+	l := f.set().Lookup(name)
+	if l == nil || l.Pool == nil {
+		return p, false, nil
+	}
+	claims, err := f.store.Claims(ctx, name, now)
+	if err != nil {
+		return p, false, err
+	}
+	for _, row := range l.Rows {
+		member, _ := row[l.Key].(string) // the key of a pool is a text
+		m := pool.Member{Name: member, Weight: 1, Claims: claims[member]}
+		if l.Pool.Weight != "" {
+			m.Weight, _ = row[l.Pool.Weight].(int64)
+		}
+		if l.Pool.Capacity != "" {
+			m.Capacity, _ = row[l.Pool.Capacity].(int64)
+			if m.Capacity < 1 {
+				m.Weight = 0 // no room at all, where package pool has any number
+			}
+		}
+		hours := ""
+		if l.Pool.Calendar != "" {
+			hours, _ = row[l.Pool.Calendar].(string)
+		}
+		p.Members, p.Hours = append(p.Members, m), append(p.Hours, hours)
+	}
+	if p.State, err = named[pool.State](ctx, f, KindPool, name); err != nil {
+		return p, false, err
+	}
+	if p.Claim, err = f.store.Claim(ctx, name, key); err != nil {
+		return p, false, err
+	}
+	if r := l.Pool.Release; r != nil && r.After != nil {
+		p.After = r.After.Elapsed + time.Duration(r.After.Days+30*r.After.Months)*24*time.Hour
+	}
+	return p, true, nil
+}
+
+// pools ends claims and gives them to other members, as the pools say. Only live facts do: an import tells of what was.
+func (f *Fold) pools(ctx context.Context, in Input) error {
+	ev := &in.Event
+	if ev.EffectiveOrigin() != event.OriginLive || ev.Quiet != "" || corrects(ev) {
+		return nil
+	}
+	set := f.set()
+	var vars map[string]any
+	for _, name := range slices.Sorted(maps.Keys(set.Lookups)) {
+		p := set.Lookups[name].Pool
+		if p == nil {
+			continue
+		}
+		release := p.Release != nil && p.Release.Key != nil && slices.Contains(p.Release.On, ev.Type)
+		follow := p.Follow != nil && slices.Contains(p.Follow.On, ev.Type)
+		if !release && !follow {
+			continue
+		}
+		if vars == nil {
+			vars = f.said(in)
+		}
+		if release {
+			key, cost, ok, err := value(ctx, p.Release.Key, vars)
+			if f.out.Cost += cost; err != nil {
+				return err
+			}
+			if ok {
+				f.store.PutClaim(name, f.resolved(key), pool.Claim{})
+			}
+		}
+		if follow {
+			of := p.Follow.Key
+			if of == nil {
+				of = p.Release.Key
+			}
+			key, cost, ok, err := value(ctx, of, vars)
+			if f.out.Cost += cost; err != nil {
+				return err
+			}
+			member, cost, named, err := value(ctx, p.Follow.Member, vars)
+			if f.out.Cost += cost; err != nil {
+				return err
+			}
+			if err := f.follow(ctx, name, f.resolved(key), member, ok && named, positionTime(ev)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// follow gives a living claim to whom a person gave the work. A new owner who is no member has no room here to count: the claim ends.
+func (f *Fold) follow(ctx context.Context, name, key, member string, said bool, now time.Time) error {
+	c, err := f.store.Claim(ctx, name, key)
+	if err != nil || !said || !c.Living(now) || c.Member == member {
+		return err
+	}
+	p, known, err := f.pool(ctx, name, key, now)
+	if err != nil || !known {
+		return err
+	}
+	if !slices.ContainsFunc(p.Members, func(m pool.Member) bool { return m.Name == member }) {
+		f.store.PutClaim(name, key, pool.Claim{})
+		return nil
+	}
+	c.Member = member
+	f.store.PutClaim(name, key, c)
+	return nil
+}
+
+var errNoSchema = errors.New("run neuronx schemas push")
+
+// keepCircles works out which workflows lead back to their own start, by the texts that run when a bundle is published. It is kept, so that it
+// does not depend on which of them still run when it is asked for.
+func (f *Fold) keepCircles(ctx context.Context) error {
+	set := f.set()
+	versions, err := f.store.Versions(ctx)
+	if err != nil {
+		return err
+	}
+	var older []*flow.Program
+	for _, v := range versions {
+		if set.Workflow(v.Workflow) == nil {
+			continue
+		}
+		p, err := f.program(ctx, v.Workflow, v.Bundle)
+		if err != nil {
+			return err
+		}
+		older = append(older, p)
+	}
+	circles := flow.Circles(set.Workflows, older, set.Derives())
+	if len(circles) == 0 {
+		f.store.PutNamed(KindStarts, "", nil)
+		return nil
+	}
+	return putNamed(f, KindStarts, "", circles)
+}

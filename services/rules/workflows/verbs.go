@@ -1,0 +1,215 @@
+package workflows
+
+import (
+	"context"
+
+	"github.com/neuronx/engine/services/rules/advance"
+)
+
+// What people ask of instances and workflows, by events.
+const (
+	typeResolved  = "workflow.incident.resolved"
+	typeSuspended = "workflow.suspended"
+	typeResumed   = "workflow.resumed"
+	typeCancel    = "workflow.cancel.requested"
+	typePaused    = "workflow.paused"
+	typeUnpaused  = "workflow.unpaused"
+	typeMigrated  = "workflow.migrated"
+	typeStart     = "workflow.start.requested"
+
+	typeRefused = "workflow.verb.refused"
+)
+
+// Codes of workflow.verb.refused besides those of advance.Result.Ignored and missing.
+const (
+	unsupported   = "unsupported"    // this build has no such verb yet
+	unknownAction = "unknown_action" // of an incident
+	unknownFlow   = "no_workflow"    // the bundle in force has none of that name
+	isPaused      = "paused"
+	notPaused     = "not_paused"
+)
+
+// resumedAtOnce bounds how many held instances go on by one event; the others follow with the events after it.
+const resumedAtOnce = 100
+
+// verbs answer requests: the code says why one is refused.
+var verbs = map[string]func(*Fold, context.Context, Input) (code string, err error){
+	typeResolved:  (*Fold).resolveIncident,
+	typeSuspended: (*Fold).suspend,
+	typeResumed:   (*Fold).resumeOne,
+	typeCancel:    (*Fold).cancel,
+	typePaused:    (*Fold).pause,
+	typeUnpaused:  (*Fold).unpause,
+	typeMigrated:  (*Fold).refuseVerb,
+	typeStart:     (*Fold).refuseVerb,
+}
+
+// verb does what was asked, or tells why it is refused.
+func (f *Fold) verb(ctx context.Context, in Input) error {
+	code, err := verbs[in.Event.Type](f, ctx, in)
+	if err != nil || code == "" {
+		return err
+	}
+	data := map[string]any{"verb_id": in.Event.ID, "verb_type": in.Event.Type, "cause_sequence": in.Event.Sequence, "code": code}
+	for _, field := range []string{"instance_id", "workflow"} {
+		if v, _ := in.Data[field].(string); v != "" {
+			data[field] = v
+		}
+	}
+	return f.derive(ctx, in, f.id("refused", in.Event.ID), typeRefused, data)
+}
+
+func (f *Fold) refuseVerb(context.Context, Input) (string, error) { return unsupported, nil }
+
+// ask moves the instance that a verb names.
+func (f *Fold) ask(ctx context.Context, in Input, on advance.Stimulus) (string, error) {
+	id, _ := in.Data["instance_id"].(string)
+	return f.move(ctx, id, in, on)
+}
+
+func (f *Fold) resolveIncident(ctx context.Context, in Input) (string, error) {
+	incident, _ := in.Data["incident_id"].(string)
+	action, _ := in.Data["action"].(string)
+	on := advance.Stimulus{Incident: incident}
+	switch action {
+	case "retry":
+		on.Kind = advance.Retry
+	case "skip":
+		on.Kind = advance.Skip
+	case "cancel":
+		return f.cancel(ctx, in)
+	default:
+		return unknownAction, nil
+	}
+	return f.ask(ctx, in, on)
+}
+
+func (f *Fold) suspend(ctx context.Context, in Input) (string, error) {
+	return f.ask(ctx, in, advance.Stimulus{Kind: advance.Suspend})
+}
+
+func (f *Fold) cancel(ctx context.Context, in Input) (string, error) {
+	return f.ask(ctx, in, advance.Stimulus{Kind: advance.Cancel})
+}
+
+// resumeOne resumes an instance that was suspended, or one that is still held by a pause which is over.
+func (f *Fold) resumeOne(ctx context.Context, in Input) (string, error) {
+	id, _ := in.Data["instance_id"].(string)
+	row, err := f.store.Instance(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if row == nil || !row.Paused {
+		return f.ask(ctx, in, advance.Stimulus{Kind: advance.Resume})
+	}
+	held, err := f.paused(ctx, row.Workflow)
+	if err != nil {
+		return "", err
+	}
+	if held != nil && held.Hold {
+		return isPaused, nil
+	}
+	return f.ask(ctx, in, advance.Stimulus{Kind: advance.Unpause})
+}
+
+// pause is a workflow that starts nothing, and whose instances rest where they are if Hold is true.
+type pause struct {
+	Hold     bool  `json:"hold,omitzero"`
+	Sequence int64 `json:"sequence"`
+}
+
+func (f *Fold) paused(ctx context.Context, workflow string) (*pause, error) {
+	return named[*pause](ctx, f, KindPause, workflow)
+}
+
+// pause stops the starts of a workflow. With hold, what comes for one of its instances is taken in and runs no task: until still ends it.
+func (f *Fold) pause(ctx context.Context, in Input) (string, error) {
+	name, _ := in.Data["workflow"].(string)
+	known, err := f.runs(ctx, name)
+	if err != nil || !known {
+		return unknownFlow, err
+	}
+	hold, _ := in.Data["hold"].(bool)
+	return "", putNamed(f, KindPause, name, pause{Hold: hold, Sequence: in.Event.Sequence})
+}
+
+// runs reports whether a workflow is in the bundle in force, or has instances that live.
+func (f *Fold) runs(ctx context.Context, name string) (bool, error) {
+	if f.set().Workflow(name) != nil {
+		return true, nil
+	}
+	versions, err := f.store.Versions(ctx)
+	for _, v := range versions {
+		if v.Workflow == name && name != "" {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+func (f *Fold) unpause(ctx context.Context, in Input) (string, error) {
+	name, _ := in.Data["workflow"].(string)
+	p, err := f.paused(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if p == nil || name == "" {
+		return notPaused, nil
+	}
+	f.store.PutNamed(KindPause, name, nil)
+	list, err := named[[]string](ctx, f, KindPause, "")
+	if err != nil {
+		return "", err
+	}
+	if err := putNamed(f, KindPause, "", append(without(list, name), name)); err != nil {
+		return "", err
+	}
+	return "", f.resume(ctx, in)
+}
+
+// resume lets instances go on that a pause held, a number an event: one event must not wake a hundred thousand. It runs at the beginning of
+// every event while some are left.
+func (f *Fold) resume(ctx context.Context, in Input) error {
+	list, err := named[[]string](ctx, f, KindPause, "")
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	left := resumedAtOnce
+	for len(list) > 0 && left > 0 {
+		name := list[0]
+		p, err := f.paused(ctx, name)
+		if err != nil {
+			return err
+		}
+		if p == nil {
+			refs, err := f.store.Paused(ctx, name, left)
+			if err != nil {
+				return err
+			}
+			for _, r := range refs {
+				if _, err := f.move(ctx, r.ID, in, advance.Stimulus{Kind: advance.Unpause}); err != nil {
+					return err
+				}
+			}
+			if left -= len(refs); left == 0 {
+				break
+			}
+		}
+		list = list[1:] // all go on, or it is paused again
+	}
+	if len(list) == 0 {
+		f.store.PutNamed(KindPause, "", nil)
+		return nil
+	}
+	return putNamed(f, KindPause, "", list)
+}
+
+func without(list []string, name string) []string {
+	var out []string
+	for _, s := range list {
+		if s != name {
+			out = append(out, s)
+		}
+	}
+	return out
+}
