@@ -18,7 +18,9 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/stream"
+	"github.com/neuronx/engine/services/rules/ruleset"
 	"github.com/neuronx/engine/services/rules/typecheck"
+	"github.com/neuronx/engine/services/rules/workflowstore"
 )
 
 // registryClient is what the handler needs of registry.Client.
@@ -37,6 +39,8 @@ type handler struct {
 	archive  stream.Source // for events that are run over; nil: none can be
 	shared   shared
 	within   time.Duration // wall time of one event; 0 is EventDeadline
+
+	partitions int32 // of the log: whose owner fires the timers of a tenant
 }
 
 func newHandler(box *outbox.Outbox, reg registryClient, log *slog.Logger, m *metrics) *handler {
@@ -153,17 +157,23 @@ func (h *handler) folds(ctx context.Context, w *database, runs []consumer.Run, t
 	if err := w.preload(ctx, runs, bundles); err != nil {
 		return nil, err
 	}
+	w.compiler = c
 	folds := make([]*fold, len(runs))
+	events := map[string][]event.Recorded{}
 	for i, run := range runs {
 		f := newFold(run.TenantID, w, bundles[run.TenantID], health[run.TenantID])
 		f.within, f.most, f.compile = h.within, t.event, c.published
 		folds[i] = f
+		events[run.TenantID] = run.Events
 	}
-	return folds, nil
+	return folds, readAhead(ctx, w.batch(), folds, func(tenant string) []event.Recorded { return events[tenant] })
 }
 
 func (h *handler) save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 	if err := save(ctx, tx, slices.Clone(folds)); err != nil {
+		return err
+	}
+	if err := saveFlows(ctx, tx, folds); err != nil {
 		return err
 	}
 	for _, f := range folds {
@@ -311,6 +321,10 @@ type database struct {
 	states map[[2]string]State
 	known  Schemas // of this batch: one look-up a type
 	fetch  fetcher
+
+	kept     *workflowstore.Batch
+	compiler *compiler
+	older    map[string]*ruleset.Set // bundles that instances run by, by tenant and sequence
 }
 
 func (d *database) missed(ctx context.Context, tenant, rule string, from, through int64, limit int) ([]int64, error) {

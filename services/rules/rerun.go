@@ -10,7 +10,6 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/stream"
-	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
 // What a rule misses while it is off is kept in the fold, one bit an event (neuronx.rule_missed_pages): events that it listens to, of an
@@ -51,8 +50,8 @@ func (f *fold) rerun(ctx context.Context, r *event.Recorded, rule string, data m
 	switch {
 	case f.most > 0 || f.bundle != nil && f.bundle.Set == nil:
 		return errLater
-	case f.bundle != nil && f.bundle.Semantics > ruleset.Semantics:
-		return tooNew(f.bundle.Version, f.bundle.Semantics)
+	case f.bundle != nil && f.bundle.Semantics > f.knows():
+		return f.tooNew(f.bundle.Version, f.bundle.Semantics)
 	case f.bundle == nil || f.bundle.Set.Rule(rule) == nil:
 		done.Refused = RerunNotInForce
 	case f.health[rule].Tripped != "":
@@ -71,7 +70,7 @@ func (f *fold) rerun(ctx context.Context, r *event.Recorded, rule string, data m
 		return err
 	}
 	for _, one := range ran {
-		f.take(one.event, r, one.res)
+		f.keep(one.event, r, one.res)
 		f.miss(rule, one.event.Sequence, false)
 		done.Ran++
 		done.Fired += one.res.Fired

@@ -266,6 +266,7 @@ func (s *shadow) applied(ctx context.Context, tenant string) (int64, error) {
 // replayed is the environment of a shadow: every state begins empty.
 type replayed struct {
 	*shadow
+	inMemory
 	decoder *consumer.Decoder
 	known   Schemas
 	fetch   fetcher

@@ -26,7 +26,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	loop := base.Config("compare")
 	loop.Archive, loop.DeadLetters = reader, true
 	h := newHandler(box, base.Schemas, rt.Log, m)
-	h.archive = reader
+	h.archive, h.partitions = reader, base.Partitions
 	c, err := consumer.New(loop, &service{
 		handler: h,
 		shadow:  &shadow{pool: base.Pool, archive: reader, registry: base.Schemas, log: rt.Log, metrics: m},

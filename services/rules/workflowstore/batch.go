@@ -15,6 +15,9 @@ import (
 	"github.com/neuronx/engine/services/rules/workflows"
 )
 
+// Tables are those that a Batch writes, without their schema; each has a tenant_id.
+var Tables = []string{"workflow_instances", "workflow_waits", "workflow_keys", "workflow_versions", "timers", "contact_state", "named_state", "pool_claims"}
+
 // Querier reads: a transaction, or a pool.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
@@ -80,6 +83,9 @@ type Tenant struct {
 }
 
 var _ workflows.Store = (*Tenant)(nil)
+
+// Batch is the batch that the tenant is of.
+func (t *Tenant) Batch() *Batch { return t.batch }
 
 // At says which event is folded: timers that are armed name it as their cause, an instance that ends does so at its position time, and
 // a timer that fired early is held from there.

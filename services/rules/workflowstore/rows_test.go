@@ -18,9 +18,6 @@ import (
 	"github.com/neuronx/engine/services/rules/workflowstore"
 )
 
-// tables are those with a tenant that a batch writes.
-var tables = []string{"workflow_instances", "workflow_waits", "workflow_keys", "workflow_versions", "timers", "contact_state", "named_state", "pool_claims"}
-
 func waiting(id string) workflows.Row {
 	return workflows.Row{ID: id, Workflow: "nurture", Key: "42", Subject: "lead/42", Contact: "42", Bundle: 3, Status: advance.Waiting, Started: begin, Sequence: 5,
 		State: []byte(`{}`), Waits: []advance.Wanted{{Type: "lead.lost", Value: "42"}}}
@@ -52,7 +49,7 @@ func batchOf(t *testing.T, p *pgxpool.Pool, tenant string, sequence int64, now t
 func counts(t *testing.T, p *pgxpool.Pool, tenant string) map[string]int {
 	t.Helper()
 	out := map[string]int{}
-	for _, table := range tables {
+	for _, table := range workflowstore.Tables {
 		var n int
 		if err := p.QueryRow(t.Context(), `SELECT count(*) FROM neuronx.`+table+` WHERE tenant_id = $1`, tenant).Scan(&n); err != nil {
 			t.Fatal(err)
@@ -99,7 +96,7 @@ func TestBatch_WritesEveryTableOfItsTenantAndOfNoOther(t *testing.T) {
 func TestTables_AreReadByOperatorsAndWrittenByTheRulesAlone(t *testing.T) {
 	db := database(t)
 	batchOf(t, db.Pool(t, postgres.RoleRules), "acme", 5, begin, writeAll)
-	for _, table := range append([]string{"rule_engines"}, tables...) {
+	for _, table := range append([]string{"rule_engines"}, workflowstore.Tables...) {
 		for _, role := range postgres.Roles() {
 			var n int
 			err := db.Pool(t, role).QueryRow(t.Context(), `SELECT count(*) FROM neuronx.`+table).Scan(&n)
@@ -144,12 +141,12 @@ type timerRow struct {
 	State, Cause string
 	Attempt      int64
 	Partition    int32
-	Held         float64 // seconds from now
+	Held         time.Time
 }
 
 func timerOf(t *testing.T, p *pgxpool.Pool, id string) (r timerRow, there bool) {
 	t.Helper()
-	rows, err := p.Query(t.Context(), `SELECT state, cause, attempt, partition, extract(epoch FROM held_until - clock_timestamp())::float8 FROM neuronx.timers WHERE id = $1`, id)
+	rows, err := p.Query(t.Context(), `SELECT state, cause, attempt, partition, held_until FROM neuronx.timers WHERE id = $1`, id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -284,16 +284,16 @@ func (b *Batch) saveTimers(q *pgx.Batch) {
 			x := t.timers[id]
 			switch x.op {
 			case opDisarm:
-				gone.tenants, gone.ids = append(gone.tenants, t.name), append(gone.ids, id)
+				gone.tenants, gone.ids = append(gone.tenants, t.name), append(gone.ids, text(id))
 				continue
 			case opArm:
 				a := &armed
-				a.tenants, a.ids, a.instances, a.names = append(a.tenants, t.name), append(a.ids, id), append(a.instances, x.Instance), append(a.names, x.Workflow)
+				a.tenants, a.ids, a.instances, a.names = append(a.tenants, t.name), append(a.ids, text(id)), append(a.instances, x.Instance), append(a.names, x.Workflow)
 				a.tasks, a.causes, a.partitions = append(a.tasks, x.Task), append(a.causes, x.cause), append(a.partitions, b.partition(t.name))
 				a.tokens, a.sequences, a.due = append(a.tokens, x.Token), append(a.sequences, x.Armed), append(a.due, x.Due)
 			}
 			if x.early > 0 {
-				early.tenants, early.ids, early.times, early.seen = append(early.tenants, t.name), append(early.ids, id), append(early.times, x.early), append(early.seen, x.seenAt)
+				early.tenants, early.ids, early.times, early.seen = append(early.tenants, t.name), append(early.ids, text(id)), append(early.times, x.early), append(early.seen, x.seenAt)
 			}
 		}
 	}

@@ -1,0 +1,74 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/workflows"
+	"github.com/neuronx/engine/services/rules/workflowstore"
+)
+
+// batch is what workflows read and write in Postgres, of all tenants of the batch.
+func (d *database) batch() *workflowstore.Batch {
+	if d.kept == nil {
+		d.kept = workflowstore.New(d.q, d.partitions)
+	}
+	return d.kept
+}
+
+func (d *database) flows(tenant string) workflows.Store { return d.batch().Tenant(tenant) }
+
+// set compiles a bundle of before, by which instances still run, unless it is kept. One that is too large to be compiled while a batch waits is for
+// later.
+func (d *database) set(ctx context.Context, tenant string, sequence int64) (*ruleset.Set, error) {
+	key := fmt.Sprintf("%s/%d", tenant, sequence)
+	if set := d.older[key]; set != nil {
+		return set, nil
+	}
+	rows, err := d.q.Query(ctx, `SELECT semantics, hash, octet_length(files::text) FROM neuronx.rule_bundles WHERE tenant_id = $1 AND sequence = $2`, tenant, sequence)
+	f, err := postgres.CollectOne(rows, err, "load a bundle that instances run by", func(r pgx.CollectableRow) (f found, err error) {
+		f.tenant, f.b = tenant, &bundle{Sequence: sequence}
+		return f, r.Scan(&f.b.Semantics, &f.hash, &f.bytes)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	set := d.compiler.find(ruleset.SetKey(f.hash, f.b.Semantics))
+	if set == nil {
+		if !d.compiler.room(f.bytes) {
+			return nil, errLater
+		}
+		if set, err = recompile(ctx, d.q, f, d.compiler.between); err != nil {
+			return nil, err
+		}
+		d.compiler.keep(set)
+	}
+	if d.older == nil {
+		d.older = map[string]*ruleset.Set{}
+	}
+	d.older[key] = set
+	return set, nil
+}
+
+// inMemory are workflows of a tenant that is folded from its first event.
+type inMemory struct {
+	store *workflows.Memory
+}
+
+func (m *inMemory) flows(string) workflows.Store {
+	if m.store == nil {
+		m.store = workflows.NewMemory()
+	}
+	return m.store
+}
+
+// set: a fold from the first event holds all that was published itself.
+func (m *inMemory) set(context.Context, string, int64) (*ruleset.Set, error) { return nil, nil }
