@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/rules/ruleset"
 	"github.com/neuronx/engine/services/rules/workflows"
@@ -72,3 +76,18 @@ func (m *inMemory) flows(string) workflows.Store {
 
 // set: a fold from the first event holds all that was published itself.
 func (m *inMemory) set(context.Context, string, int64) (*ruleset.Set, error) { return nil, nil }
+
+// pruneEvery is how often ended instances are looked for that need not be kept any more.
+const pruneEvery = time.Hour
+
+// pruneWorkflows deletes instances that ended long ago until ctx ends.
+func pruneWorkflows(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
+	for {
+		if _, err := workflowstore.Prune(ctx, pool); err != nil && ctx.Err() == nil {
+			log.Warn("ended instances of workflows stay for longer; trying again", "err", err)
+		}
+		if backoff.Wait(ctx, pruneEvery) != nil {
+			return nil
+		}
+	}
+}

@@ -45,10 +45,9 @@ func (t *Timers) Sweep(ctx context.Context) error {
 	}
 	for _, tenant := range tenants {
 		// Of a tenant whose rules are behind, the firing may stand in the log and be read yet.
-		if until, may := through[tenant]; !may || until.Before(t.cfg.Now()) {
-			continue
-		}
-		if err := t.rearm(ctx, tenant, by[tenant]); err != nil {
+		until, may := through[tenant]
+		lost := slices.DeleteFunc(by[tenant], func(f flight) bool { return !may || f.FiredAt.Add(lostAfter).After(until) })
+		if err := t.rearm(ctx, tenant, lost); err != nil {
 			return err
 		}
 	}
@@ -56,6 +55,9 @@ func (t *Timers) Sweep(ctx context.Context) error {
 }
 
 func (t *Timers) rearm(ctx context.Context, tenant string, of []flight) error {
+	if len(of) == 0 {
+		return nil
+	}
 	ids := make([]string, len(of))
 	for i, f := range of {
 		ids[i] = EventID(tenant, f.ID, f.Attempt)

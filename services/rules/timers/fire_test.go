@@ -222,7 +222,7 @@ func TestSweep_FiresAgainWhatIsInNeitherTheOutboxNorTheLog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.tenants["acme"] = r.now.Add(-time.Second) // the firing may stand in the log, and be read yet
+	r.tenants["acme"] = r.now.Add(-2 * time.Minute) // the firing may stand in the log, and be read yet
 	sweep()
 	if got, _ := r.state("acme", "t-001"); got != "firing 0" {
 		t.Fatalf("it is %s while the rules are behind", got)

@@ -48,8 +48,7 @@ type Config struct {
 	Schemas Catalogue
 	// Open lists the partitions that this process owns and whose log was read to its end, see Gate.
 	Open func(ctx context.Context) []int32
-	// Through says up to which due the timers of tenants may fire: later than now where the rules are close behind the log, otherwise the position
-	// time that they have applied. A tenant that is left out, because it is suspended or set aside, fires nothing.
+	// Through says up to when the rules have applied the log of tenants, see Frontier: what is due later waits. A tenant that is left out, because it is suspended or set aside, fires nothing.
 	Through func(ctx context.Context, tenants []string) (map[string]time.Time, error)
 	Now     func() time.Time // nil: the machine's clock
 	Log     *slog.Logger
