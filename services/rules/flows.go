@@ -27,14 +27,6 @@ type flowing interface {
 // instances go on, and what is known of consent grows, also under later bundles without any.
 const flowSemantics = 6
 
-// knows is the newest semantics that the fold can run.
-func (f *fold) knows() int64 {
-	if f.flowing == nil {
-		return min(ruleset.Semantics, flowSemantics-1)
-	}
-	return ruleset.Newest
-}
-
 // flow is what folds the tenant's workflows; nil: it has had none.
 func (f *fold) flow() *workflows.Fold {
 	if f.workflows == nil && f.flowing != nil && f.bundle != nil && f.bundle.Flows {

@@ -75,6 +75,7 @@ type fold struct {
 	dearest uint64        // units that one event cost at most
 	dear    bool          // an event cost more than most
 	compile compile
+	knows   int64                         // the newest semantics that it runs
 	watch   func(rule string, fired bool) // see Input.Watch
 
 	flowing   flowing                  // nil: workflows don't run here
@@ -104,8 +105,11 @@ func newFold(tenant string, env environment, b *bundle, health map[string]Health
 		health = map[string]Health{}
 	}
 	f := &fold{tenant: tenant, env: env, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{},
-		over: map[string]int{}, compile: compileNow, missed: map[string][]int64{}, ran: map[string]map[int64]bool{}, texts: map[int64]*ruleset.Set{}}
-	f.flowing, _ = env.(flowing)
+		over: map[string]int{}, compile: compileNow, missed: map[string][]int64{}, ran: map[string]map[int64]bool{}, texts: map[int64]*ruleset.Set{},
+		knows: ruleset.Semantics}
+	if in, ok := env.(flowing); ok {
+		f.flowing, f.knows = in, ruleset.Newest
+	}
 	return f
 }
 
@@ -179,7 +183,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	if f.bundle == nil || len(f.bundle.Set.For(r.Type)) == 0 || r.EffectiveOrigin() == event.OriginEcho || r.Quiet != "" {
 		return nil
 	}
-	if f.bundle.Semantics > f.knows() {
+	if f.bundle.Semantics > f.knows {
 		return f.tooNew(f.bundle.Version, f.bundle.Semantics)
 	}
 	data, err := f.env.decode(ctx, r, f.bundle.Semantics)
@@ -348,7 +352,7 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 		err = fmt.Errorf("version %d does not follow %d, which is in force", version, previous)
 	case semantics < 1:
 		err = fmt.Errorf("there is no semantics version %d", semantics)
-	case semantics > f.knows():
+	case semantics > f.knows:
 		// Not an outcome: a newer build can use it, and would derive other events.
 		return f.tooNew(version, semantics)
 	default:
@@ -377,7 +381,7 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 }
 
 func (f *fold) tooNew(version, semantics int64) error {
-	return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, f.knows())
+	return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, f.knows)
 }
 
 func (f *fold) refuseBundle(ctx context.Context, r *event.Recorded, version int64, cause error) error {

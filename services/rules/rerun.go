@@ -50,7 +50,7 @@ func (f *fold) rerun(ctx context.Context, r *event.Recorded, rule string, data m
 	switch {
 	case f.most > 0 || f.bundle != nil && f.bundle.Set == nil:
 		return errLater
-	case f.bundle != nil && f.bundle.Semantics > f.knows():
+	case f.bundle != nil && f.bundle.Semantics > f.knows:
 		return f.tooNew(f.bundle.Version, f.bundle.Semantics)
 	case f.bundle == nil || f.bundle.Set.Rule(rule) == nil:
 		done.Refused = RerunNotInForce

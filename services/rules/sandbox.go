@@ -73,7 +73,7 @@ type Taken struct {
 func NewSandbox(tenant string, registry Registry, sets *Compiled) *Sandbox {
 	w := &Sandbox{registry: registry, known: Schemas{}, storms: map[string]int64{}}
 	w.fold = newFold(tenant, memory{w}, nil, nil)
-	w.fold.compile = sets.compile
+	w.fold.compile, w.fold.knows = sets.compile, ruleset.Newest
 	w.fold.watch = func(rule string, fired bool) { w.runs = append(w.runs, SandboxRun{rule, fired}) }
 	return w
 }
@@ -99,6 +99,15 @@ func (w *Sandbox) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
 		}
 	}
 	return out, nil
+}
+
+// InForce is the bundle that the rules run by, and the sequence at which it was published; nil: none was.
+func (w *Sandbox) InForce() (set *ruleset.Set, version, sequence int64) {
+	b := w.fold.bundle
+	if b == nil {
+		return nil, 0, 0
+	}
+	return b.Set, b.Version, b.Sequence
 }
 
 // Off says why a rule is off: failures or storm; empty: it is on.

@@ -96,6 +96,7 @@ func (c *cli) showTests(r simulate.Report) error {
 		}
 	}
 	c.sayCoverage(r.Rules)
+	c.sayFlowCoverage(r.Workflows)
 	return nil
 }
 
@@ -111,6 +112,22 @@ func (c *cli) sayCoverage(rules []simulate.Coverage) {
 	for i := range rules {
 		if gap := rules[i].Missing(); gap != "" {
 			c.note("rule %s (%s): %s", rules[i].Rule, rules[i].File, gap)
+		}
+	}
+}
+
+// sayFlowCoverage lists the tasks that no test has seen run.
+func (c *cli) sayFlowCoverage(flows []simulate.FlowCoverage) {
+	for i := range flows {
+		ran := 0
+		for _, t := range flows[i].Tasks {
+			if t.Ran > 0 {
+				ran++
+			}
+		}
+		c.note("workflow %s: %d of %s ran", flows[i].Workflow, ran, operate.Plural(len(flows[i].Tasks), "task"))
+		if gap := flows[i].Missing(); gap != "" {
+			c.note("workflow %s (%s): %s", flows[i].Workflow, flows[i].File, gap)
 		}
 	}
 }

@@ -12,6 +12,13 @@ import (
 // Expressions counts the expressions of a workflow.
 func (p *Program) Expressions() int { return len(p.locations) }
 
+// Tasks lists the paths of all tasks, in the order of the file.
+func (p *Program) Tasks() []string {
+	var out []string
+	walk(p, func(t *Task) { out = append(out, t.Path) })
+	return out
+}
+
 // Pools lists the pools that a workflow assigns from, sorted.
 func (p *Program) Pools() []string {
 	var out []string

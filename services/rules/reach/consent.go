@@ -14,22 +14,22 @@ import (
 // AnyChannel is the channel of a consent or a cap that is about all of them.
 const AnyChannel = "*"
 
-// Contact is what is known of how a lead may be reached.
+// Contact is what is known of how a lead may be reached. It is kept as JSON.
 type Contact struct {
-	Lead     string                 // id
-	Zone     string                 // IANA name of the lead's own zone; empty: not said
-	Consents map[string]Consent     // by channel, AnyChannel included
-	Sends    map[string][]time.Time // when commands reached the lead, by channel, oldest first: as many as a cap can ask for
+	Lead     string                 `json:"lead,omitzero"`     // id
+	Zone     string                 `json:"zone,omitzero"`     // IANA name of the lead's own zone; empty: not said
+	Consents map[string]Consent     `json:"consents,omitzero"` // by channel, AnyChannel included
+	Sends    map[string][]time.Time `json:"sends,omitzero"`    // when commands reached the lead, by channel, oldest first: as many as a cap can ask for
 }
 
 // Consent is what was said about a channel. Times are when it was said, not when it was recorded, and each only rises, so the order in which
 // events come does not matter.
 type Consent struct {
-	Granted  time.Time // zero: never
-	Basis    string    // of that grant
-	Revoked  time.Time // zero: never
-	Imported time.Time // a grant that an import or a backfill brought: it never counts against a revocation, however old
-	Because  string    // basis of that grant
+	Granted  time.Time `json:"granted,omitzero"`  // zero: never
+	Basis    string    `json:"basis,omitzero"`    // of that grant
+	Revoked  time.Time `json:"revoked,omitzero"`  // zero: never
+	Imported time.Time `json:"imported,omitzero"` // a grant that an import or a backfill brought: it never counts against a revocation, however old
+	Because  string    `json:"because,omitzero"`  // basis of that grant
 }
 
 // Change is one statement about a channel.

@@ -52,8 +52,8 @@ type Ask struct {
 
 // Slot is the state of a channel's pace: all slots before Number are gone, and Used of it are taken. Numbers count from 1970.
 type Slot struct {
-	Number int64
-	Used   int64
+	Number int64 `json:"number,omitzero"`
+	Used   int64 `json:"used,omitzero"`
 }
 
 // Answer is what becomes of a command. Contact and Pace are to be kept; they are as they were unless the command is sent or a slot was

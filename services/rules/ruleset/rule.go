@@ -60,8 +60,7 @@ func Unsupported(files []File) error {
 	if semantics <= Semantics {
 		return nil
 	}
-	return fmt.Errorf("the bundle needs engine semantics %d and the rules service runs %d: it has workflows or a contact policy, which can be checked and tested here but not run yet; "+
-		"publish it without them (`neuronx rules test` runs them)", semantics, Semantics)
+	return fmt.Errorf("the bundle needs engine semantics %d and the rules service runs %d: it has workflows or a contact policy, which can be checked and tested but not run yet; publish it without them", semantics, Semantics)
 }
 
 // editionOf is the language of the expressions of a bundle.

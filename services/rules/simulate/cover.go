@@ -1,8 +1,13 @@
 package simulate
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/workflows"
 )
 
 // Coverage is what tests have seen of one rule.
@@ -32,8 +37,46 @@ func (c *Coverage) Missing() string {
 	return ""
 }
 
+// FlowCoverage is what tests have seen of one workflow.
+type FlowCoverage struct {
+	Workflow string         `json:"workflow"`
+	File     string         `json:"file"`
+	Started  int            `json:"started"` // instances
+	Tasks    []TaskCoverage `json:"tasks"`   // in the order of the file
+}
+
+// TaskCoverage counts the activations in which a task ran, and in which it failed.
+type TaskCoverage struct {
+	Task   string `json:"task"`
+	Ran    int    `json:"ran"`
+	Failed int    `json:"failed"`
+}
+
+// Whole reports whether tests have seen every task run.
+func (c *FlowCoverage) Whole() bool { return c.Missing() == "" }
+
+// Missing says in words what no test has seen; empty: nothing is missing.
+func (c *FlowCoverage) Missing() string {
+	if c.Started == 0 {
+		return "no test starts it"
+	}
+	var never []string
+	for _, t := range c.Tasks {
+		if t.Ran == 0 {
+			never = append(never, t.Task)
+		}
+	}
+	if len(never) == 0 {
+		return ""
+	}
+	return "never ran: " + strings.Join(never, ", ")
+}
+
 // cover collects what tests see.
 type cover struct {
+	flows  []FlowCoverage
+	seen   map[string]bool // instances, by test
+	test   int
 	rules  []Coverage
 	byName map[string]int
 }
@@ -43,7 +86,14 @@ func newCover(files []ruleset.File) (*cover, error) {
 	if set == nil {
 		return nil, problems.Err()
 	}
-	c := &cover{byName: map[string]int{}}
+	c := &cover{byName: map[string]int{}, seen: map[string]bool{}}
+	for _, p := range set.Workflows {
+		f := FlowCoverage{Workflow: p.Name, File: p.File}
+		for _, path := range p.Tasks() {
+			f.Tasks = append(f.Tasks, TaskCoverage{Task: path})
+		}
+		c.flows = append(c.flows, f)
+	}
 	for i, r := range set.Rules {
 		c.rules = append(c.rules, Coverage{Rule: r.Name, File: r.File, Always: r.When == nil})
 		c.byName[r.Name] = i
@@ -68,6 +118,33 @@ func (c *cover) note(runs []rules.SandboxRun, failures []failure) {
 	for _, f := range failures {
 		if i, known := c.byName[f.Rule]; known {
 			c.rules[i].Failed++
+		}
+	}
+}
+
+func (c *cover) noteFlows(visits []workflows.Visit) {
+	for _, v := range visits {
+		i := slices.IndexFunc(c.flows, func(f FlowCoverage) bool { return f.Workflow == v.Workflow })
+		if i < 0 {
+			continue
+		}
+		f := &c.flows[i]
+		if id := fmt.Sprint(c.test, v.Instance); !c.seen[id] {
+			c.seen[id] = true
+			f.Started++
+		}
+		count := func(path string, add func(t *TaskCoverage)) {
+			for j := range f.Tasks {
+				if f.Tasks[j].Task == path {
+					add(&f.Tasks[j])
+				}
+			}
+		}
+		for _, path := range v.Ran {
+			count(path, func(t *TaskCoverage) { t.Ran++ })
+		}
+		for _, x := range v.Failed {
+			count(x.Task, func(t *TaskCoverage) { t.Failed++ })
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/services/rules"
 )
 
 // Kinds of differences.
@@ -16,7 +15,8 @@ const (
 	KindUnexpected = "unexpected" // it came, and is not expected
 	KindDifferent  = "different"  // it came with other values
 	KindState      = "state"      // a subject is remembered otherwise
-	KindFailed     = "failed"     // a rule failed
+	KindInstance   = "instance"   // an instance of a workflow stands otherwise
+	KindFailed     = "failed"     // a rule or a task of a workflow failed
 	KindError      = "error"      // the step can't be done
 )
 
@@ -30,12 +30,14 @@ type Mismatch struct {
 
 // Difference is one thing that is other than expected.
 type Difference struct {
-	Kind    string  `json:"kind"`
-	Type    string  `json:"type,omitempty"`    // of the event
-	Subject string  `json:"subject,omitempty"` // of the event, or of the state
-	Rule    string  `json:"rule,omitempty"`    // that derived the event, or that failed
-	Detail  string  `json:"detail,omitempty"`
-	Fields  []Field `json:"fields,omitempty"`
+	Kind    string `json:"kind"`
+	Type    string `json:"type,omitempty"`    // of the event
+	Subject string `json:"subject,omitempty"` // of the event, or of the state
+	Rule    string `json:"rule,omitempty"`    // that derived the event, or that failed
+	Detail  string `json:"detail,omitempty"`
+
+	Workflow string  `json:"workflow,omitempty"` // that derived the event, that failed, or whose instance it is
+	Fields   []Field `json:"fields,omitempty"`
 }
 
 // Lines are a difference as a person reads it; what belongs to a line before it is indented.
@@ -43,6 +45,9 @@ func (d *Difference) Lines() []string {
 	from := ""
 	if d.Rule != "" {
 		from = ", from rule " + d.Rule
+	}
+	if d.Workflow != "" {
+		from = ", from workflow " + d.Workflow
 	}
 	var lines []string
 	switch d.Kind {
@@ -54,7 +59,12 @@ func (d *Difference) Lines() []string {
 		lines = []string{"other values: " + title(d.Type, d.Subject) + from}
 	case KindState:
 		lines = []string{"state of " + d.Subject}
+	case KindInstance:
+		lines = []string{"instance of " + d.Workflow + " for " + d.Subject}
 	case KindFailed:
+		if d.Workflow != "" {
+			return []string{"workflow " + d.Workflow + " failed: " + d.Detail}
+		}
 		return []string{"rule " + d.Rule + " failed: " + d.Detail}
 	default:
 		return []string{d.Detail}
@@ -197,7 +207,8 @@ func (p pair) difference() (d Difference, differs bool) {
 		}
 		return d, true
 	case p.want == nil:
-		d = Difference{Kind: KindUnexpected, Type: p.got.event.Type, Subject: p.got.event.Subject, Rule: rules.DerivedBy(&p.got.event.Event)}
+		d = Difference{Kind: KindUnexpected, Type: p.got.event.Type, Subject: p.got.event.Subject}
+		d.Rule, d.Workflow = derivedBy(&p.got.event.Event)
 		for _, k := range slices.Sorted(maps.Keys(p.got.data)) {
 			if v := p.got.data[k]; v != nil {
 				d.Fields = append(d.Fields, Field{Field: k, Got: shown(v)})
@@ -210,5 +221,7 @@ func (p pair) difference() (d Difference, differs bool) {
 		return d, true
 	}
 	fields := p.want.differences(p.got)
-	return Difference{Kind: KindDifferent, Type: p.got.event.Type, Subject: p.got.event.Subject, Rule: rules.DerivedBy(&p.got.event.Event), Fields: fields}, len(fields) > 0
+	d = Difference{Kind: KindDifferent, Type: p.got.event.Type, Subject: p.got.event.Subject, Fields: fields}
+	d.Rule, d.Workflow = derivedBy(&p.got.event.Event)
+	return d, len(fields) > 0
 }

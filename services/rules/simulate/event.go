@@ -168,9 +168,12 @@ func (r *reader) outcome(n *yaml.Node) *Outcome {
 	o := &Outcome{Line: n.Line}
 	of, ok := r.Scalar(m["of"], "of")
 	if result, is := r.Scalar(m["result"], "result"); is {
-		o.Succeeded = result == "succeeded"
-		if !o.Succeeded && result != "failed" {
-			r.Problem(m["result"].Line, rulefile.CodeUnknownValue, "result is %q; there are succeeded and failed", rulefile.Cut(result))
+		o.Succeeded, o.None = result == "succeeded", result == "none"
+		if !o.Succeeded && !o.None && result != "failed" {
+			r.Problem(m["result"].Line, rulefile.CodeUnknownValue, "result is %q; there are succeeded, failed, and none for an outcome that never comes", rulefile.Cut(result))
+		}
+		if o.None && m["data"] != nil {
+			r.Problem(m["data"].Line, rulefile.CodeNoEffect, "an outcome that never comes has no data; leave it out")
 		}
 	}
 	if !ok {

@@ -51,15 +51,29 @@ type Step struct {
 	Expects bool // what comes is compared with Expect, which may be empty
 	Expect  []Expected
 	States  []Stated
+
+	Instances []Instanced
+}
+
+// Instanced is what must be true of the newest instance of a key of a workflow after a step.
+type Instanced struct {
+	Workflow string
+	Key      string
+	Status   string // empty: any; none: there is no instance
+	Outcome  string // empty: any
+	Timers   int    // that are armed, the deadline of the instance included; -1: any number
+	Line     int
 }
 
 // Outcome is what the CRM's adapter says of the oldest command of a kind that has none yet.
 type Outcome struct {
 	Of        string // the command without .requested, such as crm.note.add
 	Succeeded bool
+	None      bool // it never comes
 	Line      int
 
-	data map[string]any // further fields; nil: none
+	data    map[string]any // further fields; nil: none
+	command string         // id of the command; empty: the oldest
 }
 
 // Expected is an event that must come out of a step.

@@ -118,11 +118,11 @@ func (r *reader) spec(t *Test, n *yaml.Node) {
 	checks := false
 	for _, c := range r.list(spec["steps"], "steps", MaxSteps) {
 		s := r.step(c)
-		checks = checks || s.Expects || len(s.States) > 0
+		checks = checks || s.Expects || len(s.States) > 0 || len(s.Instances) > 0
 		t.Steps = append(t.Steps, s)
 	}
 	if len(t.Steps) > 0 && !checks {
-		r.Problem(spec["steps"].Line, rulefile.CodeNoEffect, "no step says what is expected: the test can't fail; add expect or state")
+		r.Problem(spec["steps"].Line, rulefile.CodeNoEffect, "no step says what is expected: the test can't fail; add expect, state or instance")
 	}
 }
 
@@ -148,7 +148,7 @@ var actions = []string{"event", "outcome", "advance", "advance_to"}
 
 func (r *reader) step(n *yaml.Node) Step {
 	s := Step{Line: n.Line}
-	m := r.Entries(n, "each entry of steps", 0, "event", "outcome", "advance", "advance_to", "expect", "state")
+	m := r.Entries(n, "each entry of steps", 0, "event", "outcome", "advance", "advance_to", "expect", "state", "instance")
 	var does []string
 	for _, a := range actions {
 		if m[a] != nil {
@@ -160,8 +160,8 @@ func (r *reader) step(n *yaml.Node) Step {
 		r.Problem(m[does[1]].Line, rulefile.CodeWrongKind, "a step has one of %s, and this one has %s; write two steps", strings.Join(actions, ", "), strings.Join(does, " and "))
 	case len(does) == 0 && m["expect"] != nil:
 		r.Problem(m["expect"].Line, rulefile.CodeMissingKey, "nothing happens in this step, so nothing can be expected of it; add one of %s", strings.Join(actions, ", "))
-	case len(does) == 0 && m["state"] == nil && n.Kind == yaml.MappingNode:
-		r.Problem(n.Line, rulefile.CodeEmpty, "the step does nothing; add one of %s, or state", strings.Join(actions, ", "))
+	case len(does) == 0 && m["state"] == nil && m["instance"] == nil && n.Kind == yaml.MappingNode:
+		r.Problem(n.Line, rulefile.CodeEmpty, "the step does nothing; add one of %s, or state or instance", strings.Join(actions, ", "))
 	}
 	if e := m["event"]; e != nil {
 		s.Event = r.event(e, "event")
@@ -187,6 +187,7 @@ func (r *reader) step(n *yaml.Node) Step {
 	default:
 		s.States = append(s.States, r.state(st))
 	}
+	s.Instances = r.instances(m["instance"])
 	return s
 }
 

@@ -60,7 +60,7 @@ func TestRead_RefusesWithLineAndReason(t *testing.T) {
 		"expected data empty":   {start + "steps: [{event: " + lead7 + ", expect: [{type: lead.scored, data: {}}]}]", 7, "data is an empty map"},
 		"state without values":  {start + "steps: [{event: " + lead7 + ", state: {subject: lead/7}}]", 7, `state needs the key "values"`},
 		"state of nothing":      {start + "steps: [{event: " + lead7 + ", state: {subject: lead/7, values: {}}}]", 7, "values is an empty map"},
-		"an unknown result":     {start + "steps: [{outcome: {of: crm.note.add, result: done}, expect: []}]", 7, "there are succeeded and failed"},
+		"an unknown result":     {start + "steps: [{outcome: {of: crm.note.add, result: done}, expect: []}]", 7, "there are succeeded, failed, and none"},
 		"a command's ending":    {start + "steps: [{outcome: {of: crm.note.add.requested, result: failed}, expect: []}]", 7, "without its ending"},
 		"no such command":       {start + "steps: [{outcome: {of: crm.note.ad, result: failed}, expect: []}]", 7, "no schema has the type crm.note.ad.requested"},
 		"an unknown rule":       {"rules: [scor]\n" + start + "steps: [{event: " + lead7 + ", expect: []}]", 6, `no rule has the name "scor"; did you mean score?`},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -28,6 +29,8 @@ type Result struct {
 type Report struct {
 	Tests []Result   `json:"tests"`
 	Rules []Coverage `json:"rules"` // by name
+
+	Workflows []FlowCoverage `json:"workflows,omitempty"` // by name
 }
 
 // Failed counts the tests that failed.
@@ -52,6 +55,7 @@ func Run(ctx context.Context, tests []Test, files []ruleset.File, reg rules.Regi
 	for i := range tests {
 		begun := time.Now()
 		r := run{test: &tests[i], cover: seen, result: Result{Test: tests[i].Name, File: tests[i].File, Mismatches: []Mismatch{}}}
+		seen.test = i
 		err := r.run(ctx, all.chosen(tests[i].Rules), reg, sets)
 		if err != nil {
 			return report, fmt.Errorf("test %s: %w", tests[i].Name, err)
@@ -59,7 +63,7 @@ func Run(ctx context.Context, tests []Test, files []ruleset.File, reg rules.Regi
 		r.result.Passed, r.result.Took = len(r.result.Mismatches) == 0, time.Since(begun)
 		report.Tests = append(report.Tests, r.result)
 	}
-	report.Rules = seen.list()
+	report.Rules, report.Workflows = seen.list(), seen.flows
 	return report, nil
 }
 
@@ -136,10 +140,10 @@ func (r *run) step(ctx context.Context, i int) (goOn bool, err error) {
 		m.Action = s.Outcome.Type()
 		c, err = r.sandbox.answer(ctx, s.Outcome)
 	case s.Advance > 0:
-		r.sandbox.now = r.sandbox.now.Add(s.Advance)
+		c, err = r.sandbox.moveTo(ctx, r.sandbox.now.Add(s.Advance))
 		m.Action = "the clock moves to " + event.FormatTime(r.sandbox.now)
 	case !s.To.IsZero():
-		r.sandbox.now = s.To
+		c, err = r.sandbox.moveTo(ctx, s.To)
 		m.Action = "the clock moves to " + event.FormatTime(r.sandbox.now)
 	default:
 		m.Action = "state"
@@ -154,12 +158,23 @@ func (r *run) step(ctx context.Context, i int) (goOn bool, err error) {
 			r.add(m)
 		}
 	}
+	for i := range s.Instances {
+		d, differs, err := s.Instances[i].compared(ctx, r.sandbox)
+		if err != nil {
+			return false, err
+		}
+		if differs {
+			m.Line, m.Differences = s.Instances[i].Line, []Difference{d}
+			r.add(m)
+		}
+	}
 	return len(r.result.Mismatches) < maxMismatches, nil
 }
 
 // note compares what came of a step with what is expected.
 func (r *run) note(ctx context.Context, m Mismatch, c came, expect []Expected, compared bool, err error) (goOn bool, _ error) {
 	r.cover.note(c.runs, c.failures)
+	r.cover.noteFlows(c.visits)
 	if undone := (*stepError)(nil); errors.As(err, &undone) {
 		m.Differences = []Difference{{Kind: KindError, Detail: undone.why}}
 		r.add(m)
@@ -168,14 +183,18 @@ func (r *run) note(ctx context.Context, m Mismatch, c came, expect []Expected, c
 	if err != nil {
 		return false, err
 	}
-	got := make([]arrived, len(c.events))
+	got := make([]arrived, 0, len(c.events))
 	for i := range c.events {
 		e := &c.events[i]
 		data, err := r.sandbox.rules.Decode(ctx, e)
 		if err != nil {
 			return false, err
 		}
-		got[i] = arrived{event: e, data: data}
+		if strings.HasPrefix(e.Type, "workflow.") && !slices.ContainsFunc(expect, func(x Expected) bool { return x.Type == e.Type }) {
+			m.Differences = append(m.Differences, troubles(e.Type, data)...)
+			continue
+		}
+		got = append(got, arrived{event: e, data: data})
 	}
 	pairs := align(expect, got)
 	for _, p := range pairs {

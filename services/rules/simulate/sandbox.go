@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/workflows"
 )
 
 const (
@@ -34,6 +35,7 @@ var (
 // sandbox is a tenant with a clock and a log.
 type sandbox struct {
 	rules    *rules.Sandbox
+	flows    *flows // nil: the bundle has none
 	registry rules.Registry
 	now      time.Time
 	log      []event.Recorded
@@ -48,6 +50,12 @@ type came struct {
 	events   []event.Recorded // derived, in the order of the log
 	failures []failure
 	runs     []rules.SandboxRun
+	visits   []workflows.Visit
+}
+
+func (c *came) add(more came) {
+	c.events, c.failures, c.runs = append(c.events, more.events...), append(c.failures, more.failures...), append(c.runs, more.runs...)
+	c.visits = append(c.visits, more.visits...)
 }
 
 type failure struct {
@@ -71,6 +79,11 @@ func newSandbox(ctx context.Context, files []ruleset.File, start time.Time, reg 
 	if err == nil && len(got.events) > 0 {
 		err = errors.New("the rules can't be published")
 	}
+	if err != nil {
+		return w, err
+	}
+	set, version, sequence := w.rules.InForce()
+	w.flows, err = newFlows(ctx, set, version, sequence, reg)
 	return w, err
 }
 
@@ -87,12 +100,15 @@ func (w *sandbox) send(ctx context.Context, e *Event) (came, error) {
 
 // answer records the outcome of the oldest open command of a kind, as the CRM's adapter would.
 func (w *sandbox) answer(ctx context.Context, o *Outcome) (came, error) {
-	i := slices.IndexFunc(w.open, func(e event.Event) bool { return e.Type == o.Of+".requested" })
+	i := slices.IndexFunc(w.open, func(e event.Event) bool { return e.Type == o.Of+".requested" && (o.command == "" || e.ID == o.command) })
 	if i < 0 {
 		return came{}, errNoCommand
 	}
 	command := w.open[i]
 	w.open = slices.Delete(w.open, i, i+1)
+	if o.None {
+		return came{}, nil
+	}
 	fields := map[string]any{"command_id": command.ID, "adapter": adapter}
 	if _, lead, ok := strings.Cut(command.Subject, "lead/"); ok {
 		fields["lead_id"] = lead
@@ -142,11 +158,11 @@ func (w *sandbox) drain(ctx context.Context) (came, error) {
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
-		taken, err := w.rules.Apply(ctx, w.log[w.applied])
+		taken, flowed, err := w.apply(ctx, w.log[w.applied])
 		if err != nil {
 			return out, fmt.Errorf("apply %s: %w", w.log[w.applied].Type, err)
 		}
-		out.runs = append(out.runs, taken.Runs...)
+		out.runs, out.visits = append(out.runs, taken.Runs...), append(out.visits, flowed.Visits...)
 		for _, f := range taken.Failures {
 			out.failures = append(out.failures, failure{f, slices.ContainsFunc(taken.Derived, func(e event.Event) bool { return e.Type == typeFailed && e.Subject == "rule/"+f.Rule })})
 		}

@@ -108,6 +108,36 @@ func TestFold_OldFactsEndNothingTheyPrecede(t *testing.T) {
 	}
 }
 
+// A lead that was merged into another after its workflow started is reached only as the other may be.
+func TestFold_AsksTheConsentOfWhomALeadWasMergedInto(t *testing.T) {
+	w := newWorld(t, workflow("w", `
+start: {on: [lead.created], key: data.lead_id}
+do:
+  - pause: {wait: {for: PT1H}}
+  - send: {emit: {type: crm.message.send.requested, data: {channel: '"sms"', body: '"hi"'}}}`))
+	w.consent("7", "sms", true)
+	w.consent("8", "sms", false)
+	w.lead("7")
+	w.alias["lead/7"] = "lead/8"
+	n := len(w.log)
+	w.later(2 * time.Hour)
+	w.is(w.since(n), "workflow.completed:end")
+}
+
+func TestFold_TakesNoOutcomeOfAnEcho(t *testing.T) {
+	w := newWorld(t, workflow("w", `
+start: {on: [lead.created], key: data.lead_id}
+do: [note: {call: crm.note.add, with: {lead_id: instance.key, body: '"x"'}}]`))
+	w.lead("7")
+	answer := func(o event.Origin) {
+		w.send("crm.note.add.succeeded", map[string]any{"lead_id": "7", "command_id": w.only().Tokens[0].Command, "adapter": "gohighlevel"}, func(e *event.Event) { e.Origin = o })
+	}
+	answer(event.OriginEcho)
+	w.is(w.statuses(), "w/7:waiting")
+	answer(event.OriginLive)
+	w.is(w.statuses(), "w/7:completed end")
+}
+
 func TestFold_AsksForConsentByWhenItWasSaid(t *testing.T) {
 	text := workflow("w", `
 start: {on: [lead.created], key: data.lead_id}

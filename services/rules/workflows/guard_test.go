@@ -58,7 +58,8 @@ func TestGuard_CountsNoFactsFromOutside(t *testing.T) {
 	for i := range 1_200 {
 		scored(w, fmt.Sprint(i))
 	}
-	if w.store.live != 1_200 {
+	w.send("lead.scored", map[string]any{"lead_id": "derived", "score": int64(1), "reason": "x"}, func(e *event.Event) { e.Hops = 1 })
+	if w.store.live != 1_201 {
 		t.Errorf("%d live", w.store.live)
 	}
 }
