@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,7 +35,12 @@ func (f *firing) open(ctx context.Context) []int32 { return f.gate.Open(ctx, f.o
 
 // through leaves out tenants that catch up or are set aside: their events are applied outside the loop, later than its offset says.
 func (f *firing) through(ctx context.Context, tenants []string) (map[string]time.Time, error) {
-	if err := f.frontier.Look(ctx, f.owned()); err != nil {
+	var of []int32
+	for _, tenant := range tenants {
+		of = append(of, kafka.PartitionFor([]byte(tenant), f.base.Partitions))
+	}
+	slices.Sort(of)
+	if err := f.frontier.Look(ctx, slices.Compact(of)...); err != nil {
 		return nil, err
 	}
 	out := map[string]time.Time{}

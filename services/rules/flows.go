@@ -130,18 +130,19 @@ func readAhead(ctx context.Context, kept *workflowstore.Batch, folds []*fold, ev
 	return kept.Preload(ctx, reads)
 }
 
-// saveFlows writes what the folds' workflows changed.
-func saveFlows(ctx context.Context, tx pgx.Tx, folds []*fold) error {
+// saveFlows writes what the folds' workflows changed, and counts the timers that fired too early.
+func saveFlows(ctx context.Context, tx pgx.Tx, folds []*fold) (early int64, err error) {
 	saved := map[*workflowstore.Batch]bool{}
 	for _, f := range folds {
 		if t, ok := f.store.(*workflowstore.Tenant); ok && !saved[t.Batch()] {
 			saved[t.Batch()] = true
 			if err := t.Batch().Save(ctx, tx); err != nil {
-				return err
+				return 0, err
 			}
+			early += t.Batch().Early()
 		}
 	}
-	return nil
+	return early, nil
 }
 
 // flowEnvironment is what a fold's workflows need from outside.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -45,6 +46,9 @@ func (d *database) set(ctx context.Context, tenant string, sequence int64) (*rul
 	if err != nil {
 		return nil, err
 	}
+	if d.compiler == nil { // nobody waits: what a bundle would do is worked out before it is published
+		d.compiler = &compiler{kept: &d.shared, one: math.MaxInt, left: math.MaxInt}
+	}
 	set := d.compiler.find(ruleset.SetKey(f.hash, f.b.Semantics))
 	if set == nil {
 		if !d.compiler.room(f.bytes) {
@@ -64,14 +68,45 @@ func (d *database) set(ctx context.Context, tenant string, sequence int64) (*rul
 
 // inMemory are workflows of a tenant that is folded from its first event.
 type inMemory struct {
-	store *workflows.Memory
+	store *armedMemory
+}
+
+// armedMemory also remembers the due of each timer that was ever armed: one that fires when it is disarmed already is stale, and one that was never
+// armed is wrong.
+type armedMemory struct {
+	*workflows.Memory
+	armed map[string]time.Time
+}
+
+// Arm implements workflows.Store.
+func (m *armedMemory) Arm(t workflows.Timer) {
+	m.armed[t.ID] = t.Due
+	m.Memory.Arm(t)
 }
 
 func (m *inMemory) flows(string) workflows.Store {
 	if m.store == nil {
-		m.store = workflows.NewMemory()
+		m.store = &armedMemory{workflows.NewMemory(), map[string]time.Time{}}
 	}
 	return m.store
+}
+
+// wrongFiring says what is wrong with the firing of a timer; empty: it was armed, for that due.
+func (m *inMemory) wrongFiring(data map[string]any) string {
+	id, _ := data["timer_id"].(string) // the schema has both as required
+	due, _ := data["due"].(time.Time)
+	var want time.Time
+	armed := false
+	if m.store != nil {
+		want, armed = m.store.armed[id]
+	}
+	switch {
+	case !armed:
+		return fmt.Sprintf("fires the timer %.64q, which nothing armed", id)
+	case !due.Equal(want.Truncate(time.Microsecond)):
+		return fmt.Sprintf("fires the timer %.64q for %s, and it was armed for %s", id, due.UTC().Format(time.RFC3339Nano), want.UTC().Format(time.RFC3339Nano))
+	}
+	return ""
 }
 
 // set: a fold from the first event holds all that was published itself.

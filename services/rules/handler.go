@@ -173,8 +173,12 @@ func (h *handler) save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 	if err := save(ctx, tx, slices.Clone(folds)); err != nil {
 		return err
 	}
-	if err := saveFlows(ctx, tx, folds); err != nil {
+	early, err := saveFlows(ctx, tx, folds)
+	if err != nil {
 		return err
+	}
+	if h.timers != nil {
+		h.timers.Early(early)
 	}
 	for _, f := range folds {
 		h.metrics.count(f)

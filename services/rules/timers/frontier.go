@@ -32,21 +32,16 @@ func NewFrontier(at Positions, now func() time.Time) *Frontier {
 	return &Frontier{at: at, now: now, parts: map[int32]*front{}}
 }
 
-// Look asks once how far the rules are with each owned partition. Partitions that are not owned are forgotten.
-func (f *Frontier) Look(ctx context.Context, owned []int32) error {
+// Look asks once how far the rules are with some partitions. What was found out stays right while another process owns one: the rules only go on.
+func (f *Frontier) Look(ctx context.Context, partitions ...int32) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	next := make(map[int32]*front, len(owned))
-	for _, p := range owned {
+	for _, p := range partitions {
 		x := f.parts[p]
 		if x == nil {
 			x = &front{}
+			f.parts[p] = x
 		}
-		next[p] = x
-	}
-	f.parts = next
-	for _, p := range owned {
-		x := next[p]
 		if !x.have {
 			noted := f.now() // before the end is asked for: what is appended meanwhile is later
 			end, err := f.at.LogEnd(ctx, p)
