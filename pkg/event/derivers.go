@@ -20,7 +20,8 @@ var derivers = map[string]struct {
 	hops     bool // it only answers other events, so that what it derives is at least one hop from a fact
 }{
 	"rules": {open: true, hops: true, reserved: fromRules},
-	// When a timer of a workflow fires is chosen by a clock, so it is no answer to the event that armed it: it counts no hop.
+	// A timer that is due begins a chain: its firing is a fact of the clock, no hop from what armed it. One that was refused is fired again by
+	// its own table, so the dead letters' deriver may not send it.
 	"timers": {reserved: []string{"timer.fired"}},
 	// Only what became of commands: what an adapter learns from a CRM comes in at the HTTP API, under an API key.
 	"gohighlevel": {hops: true, reserved: fromAdapters},

@@ -45,7 +45,7 @@ func WithMetrics(reg prometheus.Registerer) Option {
 	return func(o *Outbox) { o.metrics = newMetrics(reg, o.deriver) }
 }
 
-// New makes the outbox of a deriver: rules, timers, gohighlevel or deadletter.
+// New makes the outbox of a deriver, see event.Derivers.
 func New(deriver string, keys *event.Keyring, opts ...Option) *Outbox {
 	o := &Outbox{deriver: deriver, keys: keys, log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1), noticed: map[string]int64{}}
 	for _, opt := range opts {

@@ -2,16 +2,14 @@ package gohighlevel
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/admin"
-	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
 
@@ -41,7 +39,7 @@ func freezeIfRestored(ctx context.Context, cfg kafka.Config, adm *admin.Client, 
 	}
 	for _, p := range behind(rows, committed) {
 		upTo := committed[kafka.TopicPartition{Topic: kafka.TopicEvents, Partition: p}].Offset
-		if nothing, err := nothingBetween(ctx, cfg, p, rows[p], upTo); err == nil && nothing {
+		if nothing, err := consumer.NothingBetween(ctx, cfg, kafka.TopicEvents, p, rows[p], upTo); err == nil && nothing {
 			continue
 		} // a log that is trimmed there says nothing, and then the row counts as set back
 		n, err := ledger.Freeze(ctx, q, "", p, position, "kafka_offset_ahead")
@@ -79,8 +77,6 @@ func newGate(q ledger.Querier, cfg kafka.Config, heads map[int32]int64) *gate {
 	return &gate{q: q, kafka: cfg, heads: heads, opened: map[int32]bool{}, last: map[int32]int64{}}
 }
 
-var errRecord = errors.New("a record")
-
 // open lists those of the owned partitions whose effects may be sent.
 func (g *gate) open(ctx context.Context, owned []int32, log *slog.Logger) []int32 {
 	g.mu.Lock()
@@ -107,7 +103,7 @@ func (g *gate) open(ctx context.Context, owned []int32, log *slog.Logger) []int3
 		readOne := known && row >= g.heads[p]
 		if known && !readOne && row == g.last[p] {
 			// Standing still below the end: only control records may be left, which move no row.
-			readOne, err = nothingBetween(ctx, g.kafka, p, row, g.heads[p])
+			readOne, err = consumer.NothingBetween(ctx, g.kafka, kafka.TopicEvents, p, row, g.heads[p])
 			if err != nil {
 				log.Warn("cannot find out whether the log was read to its end; effects wait until it is known", "partition", p, "err", err)
 			}
@@ -119,19 +115,4 @@ func (g *gate) open(ctx context.Context, owned []int32, log *slog.Logger) []int3
 		}
 	}
 	return out
-}
-
-// nothingBetween reports whether a partition of the log has no event from one offset up to, excluding, another: control records at
-// most.
-func nothingBetween(ctx context.Context, cfg kafka.Config, p int32, from, to int64) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	err := read.Range(ctx, cfg, kafka.TopicEvents, p, from, to, func(*kafka.Record) error { return errRecord })
-	if errors.Is(err, errRecord) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read partition %d from %d to %d: %w", p, from, to, err)
-	}
-	return true, nil
 }

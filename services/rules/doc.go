@@ -29,6 +29,9 @@
 //   - A loop of rules: the sequencer refuses the event of hop 17 as a storm. The rule that derived it is named in
 //     engine.storm.detected, and tripped when that is seen in the log. Trips take effect at sequences of the log and nowhere else.
 //   - Postgres, Kafka or the registry away: the batch rolls back and is tried again; nothing is ever dead-lettered for it.
+//   - A workflow: packages advance and workflows say what becomes of an instance, workflowstore what of its rows. An event that costs its workflows more than
+//     a batch may wait for is left for the catch-up, whole.
+//   - A timer that fires too early, is refused or is lost: package timers.
 //   - A bundle of newer semantics than this build knows: the tenant stalls until the service is upgraded.
 //
 // More than fifteen files: an evaluation, its budgets, its state and the tables behind it are written in one transaction of one handler; what needs none of

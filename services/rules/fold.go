@@ -11,8 +11,10 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules/advance"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/workflows"
 )
 
 // Why a rule is off.
@@ -31,6 +33,7 @@ type bundle struct {
 	At        time.Time      // when it was recorded; only when just published
 	Files     []ruleset.File // only when just published
 	Set       *ruleset.Set   // nil: it is not compiled, and too large to be compiled while a batch waits
+	Flows     bool           // it or an earlier one of the tenant has workflows
 }
 
 // environment is what a fold needs from outside: values and schemas, which never change, and states, which only this fold changes.
@@ -74,6 +77,15 @@ type fold struct {
 	compile compile
 	knows   int64                         // the newest semantics that it runs
 	watch   func(rule string, fired bool) // see Input.Watch
+
+	flowing   flowing                  // nil: workflows don't run here
+	workflows *workflows.Fold          // see flow
+	store     workflows.Store          // of the workflows
+	schemas   advance.Schemas          // that they asked for
+	texts     map[int64]*ruleset.Set   // with workflows, by the sequence of their rules.published, of this run
+	decoded   map[int64]map[string]any // data of events that were read ahead, by sequence
+
+	moved, started, ended, rejected, stale int // of instances: activations, starts, ends, refused starts; and timers that nothing waited for any more
 }
 
 // compile makes a set of the files of a bundle. The error is errLater.
@@ -92,29 +104,75 @@ func newFold(tenant string, env environment, b *bundle, health map[string]Health
 	if health == nil {
 		health = map[string]Health{}
 	}
-	return &fold{tenant: tenant, env: env, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{},
-		over: map[string]int{}, compile: compileNow, knows: ruleset.Semantics, missed: map[string][]int64{}, ran: map[string]map[int64]bool{}}
+	f := &fold{tenant: tenant, env: env, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{},
+		over: map[string]int{}, compile: compileNow, missed: map[string][]int64{}, ran: map[string]map[int64]bool{}, texts: map[int64]*ruleset.Set{},
+		knows: ruleset.Semantics}
+	if in, ok := env.(flowing); ok {
+		f.flowing, f.knows = in, ruleset.Newest
+	}
+	return f
 }
 
-// apply takes one event in: it switches the set, trips and resets rules, or evaluates. Derived events are appended to f.outputs. With an
-// error the fold is as it was.
+// apply takes one event in: it switches the set, trips and resets rules, or evaluates, and moves and starts workflows. Derived events are
+// appended to f.outputs. With an error the fold is as it was.
+//
+// The order is fixed: the set, what moves instances, rules, what starts instances. So what starts an instance is not heard by it.
 func (f *fold) apply(ctx context.Context, r *event.Recorded) error {
-	if strings.HasPrefix(r.Type, "engine.") {
-		return f.engine(ctx, r)
-	}
-	if r.Type != typePublished {
-		return f.listen(ctx, r)
-	}
 	before := *f
-	err := f.publish(ctx, r)
-	if err == nil {
-		err = f.listen(ctx, r)
-	}
-	if err != nil { // what publish changed; listen changes nothing with an error
-		f.bundle, f.published, f.outputs = before.bundle, before.published, before.outputs
+	err := f.take(ctx, r)
+	if err != nil {
+		f.bundle, f.published, f.outputs, f.workflows = before.bundle, before.published, before.outputs, before.workflows
 		f.cost, f.bytes, f.size, f.failed, f.derived = before.cost, before.bytes, before.size, before.failed, before.derived
+		if f.workflows != nil && f.bundle != nil && r.Type == typePublished {
+			f.workflows = nil // it may have switched; it is made again of what is in force
+		}
 	}
 	return err
+}
+
+func (f *fold) take(ctx context.Context, r *event.Recorded) (err error) {
+	published := false
+	if r.Type == typePublished {
+		was := f.bundle
+		if err := f.publish(ctx, r); err != nil {
+			return err
+		}
+		published = f.bundle != was
+	}
+	from := len(f.outputs)
+	w, in, err := f.beginFlows(ctx, r, published)
+	if w != nil {
+		defer func() {
+			if err != nil {
+				w.Rollback()
+			}
+		}()
+	}
+	if err != nil {
+		return err
+	}
+	moved := 0
+	if w != nil {
+		moved = len(w.Take().Events)
+		// What starts instances depends on nothing that rules do, and rules change the fold at once: so starts are worked out first, and stand behind.
+		if err := w.After(ctx, in); err != nil {
+			return err
+		}
+		if f.most > 0 && w.Take().Cost > f.most {
+			f.dear = true
+			return errLater
+		}
+	}
+	if strings.HasPrefix(r.Type, "engine.") {
+		err = f.engine(ctx, r)
+	} else {
+		err = f.listen(ctx, r)
+	}
+	if err != nil || w == nil {
+		return err
+	}
+	f.endFlows(w.Take(), moved, from)
+	return nil
 }
 
 // listen evaluates the rules that listen to an event.
@@ -126,7 +184,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 		return nil
 	}
 	if f.bundle.Semantics > f.knows {
-		return tooNew(f.bundle.Version, f.bundle.Semantics)
+		return f.tooNew(f.bundle.Version, f.bundle.Semantics)
 	}
 	data, err := f.env.decode(ctx, r, f.bundle.Semantics)
 	if err != nil {
@@ -145,7 +203,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	if err != nil {
 		return err
 	}
-	f.take(r, r, res)
+	f.keep(r, r, res)
 	for _, rule := range res.Missed {
 		if len(f.missed[rule]) == 0 {
 			f.cost += missedRowCost
@@ -156,8 +214,8 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	return nil
 }
 
-// take takes in what evaluating an event changes, at the sequence of at.
-func (f *fold) take(r, at *event.Recorded, res Result) {
+// keep takes in what evaluating an event changes, at the sequence of at.
+func (f *fold) keep(r, at *event.Recorded, res Result) {
 	f.evaluated++
 	f.fired += res.Fired
 	f.failed += res.Failed
@@ -296,7 +354,7 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 		err = fmt.Errorf("there is no semantics version %d", semantics)
 	case semantics > f.knows:
 		// Not an outcome: a newer build can use it, and would derive other events.
-		return tooNew(version, semantics)
+		return f.tooNew(version, semantics)
 	default:
 		var problems rulefile.Problems
 		if set, problems, err = f.compile(semantics, files); err != nil {
@@ -309,7 +367,11 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 	}
 	by, _ := data["by"].(string) // absent is fine
 	by = strings.ReplaceAll(strings.ToValidUTF8(by, "\uFFFD"), "\x00", "\uFFFD")
-	f.bundle = &bundle{Sequence: r.Sequence, EventID: r.ID, Version: version, Semantics: semantics, By: by, At: r.RecordedTime, Files: files, Set: set}
+	f.bundle = &bundle{Sequence: r.Sequence, EventID: r.ID, Version: version, Semantics: semantics, By: by, At: r.RecordedTime, Files: files, Set: set,
+		Flows: semantics >= flowSemantics || f.bundle != nil && f.bundle.Flows}
+	if semantics >= flowSemantics {
+		f.texts[r.Sequence] = set
+	}
 	f.published = append(f.published, f.bundle)
 	f.cost += compileCost * uint64(set.Weight())
 	for _, file := range files {
@@ -318,8 +380,8 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 	return nil
 }
 
-func tooNew(version, semantics int64) error {
-	return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, ruleset.Semantics)
+func (f *fold) tooNew(version, semantics int64) error {
+	return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, f.knows)
 }
 
 func (f *fold) refuseBundle(ctx context.Context, r *event.Recorded, version int64, cause error) error {
@@ -334,43 +396,4 @@ func (f *fold) refuseBundle(ctx context.Context, r *event.Recorded, version int6
 	f.failed++
 	f.derive(r, out)
 	return nil
-}
-
-// stormTold is a storm as the last failure of its rule.
-func stormTold(r *event.Recorded, data map[string]any) Failure {
-	id, _ := data["event_id"].(string) // the schema has them as required
-	hops, _ := data["hops"].(int64)
-	f := &ruleFailure{code: trippedStorm, detail: fmt.Sprintf("an event that the rule derived, %d derivations from a fact, was refused as a storm: the event %s", hops, id)}
-	return f.told(*r)
-}
-
-var errNoStorm = errors.New("not a storm of this deriver")
-
-// storm makes engine.storm.detected from a dead letter: it names the rule that derived the refused event, with the whole path. The id
-// comes from the refused event's, so that one dead letter gives one event.
-func storm(e event.Event, schema Schema) (event.Event, error) {
-	if len(e.Path) == 0 {
-		return event.Event{}, errNoStorm
-	}
-	_, rule, version, err := parsePathEntry(e.Path[len(e.Path)-1])
-	if err != nil {
-		return event.Event{}, err
-	}
-	path := make([]any, len(e.Path))
-	for i, p := range e.Path {
-		path[i] = p
-	}
-	body, err := schema.Avro.EncodeMap(map[string]any{"rule": rule, "version": version, "hops": e.Hops, "path": path, "event_id": e.ID})
-	if err != nil {
-		return event.Event{}, fmt.Errorf("encode %s: %w", typeStorm, err)
-	}
-	return event.Event{
-		TenantID: e.TenantID, ID: stormID(e.TenantID, e.ID), Source: Source, Type: typeStorm, Subject: "rule/" + rule,
-		Time: e.Time, ContentType: event.ContentTypeAvro, TraceParent: e.TraceParent, TraceState: e.TraceState,
-		CorrelationID: e.CorrelationID, CausationID: e.CausationID, Origin: e.EffectiveOrigin(), Value: event.Frame(schema.ID, body),
-	}, nil
-}
-
-func stormID(tenant, refused string) string {
-	return event.DerivedID(tenant, Deriver, "storm", refused)
 }

@@ -14,10 +14,10 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/stream"
+	"github.com/neuronx/engine/services/rules/timers"
 	"github.com/neuronx/engine/services/rules/typecheck"
 )
 
@@ -37,6 +37,10 @@ type handler struct {
 	archive  stream.Source // for events that are run over; nil: none can be
 	shared   shared
 	within   time.Duration // wall time of one event; 0 is EventDeadline
+
+	partitions int32          // of the log: whose owner fires the timers of a tenant
+	timers     *timers.Timers // nil: no workflow's timers fire
+	firings    *outbox.Outbox // of their deriver; nil with timers
 }
 
 func newHandler(box *outbox.Outbox, reg registryClient, log *slog.Logger, m *metrics) *handler {
@@ -153,18 +157,28 @@ func (h *handler) folds(ctx context.Context, w *database, runs []consumer.Run, t
 	if err := w.preload(ctx, runs, bundles); err != nil {
 		return nil, err
 	}
+	w.compiler = c
 	folds := make([]*fold, len(runs))
+	events := map[string][]event.Recorded{}
 	for i, run := range runs {
 		f := newFold(run.TenantID, w, bundles[run.TenantID], health[run.TenantID])
 		f.within, f.most, f.compile = h.within, t.event, c.published
 		folds[i] = f
+		events[run.TenantID] = run.Events
 	}
-	return folds, nil
+	return folds, readAhead(ctx, w.batch(), folds, func(tenant string) []event.Recorded { return events[tenant] })
 }
 
 func (h *handler) save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 	if err := save(ctx, tx, slices.Clone(folds)); err != nil {
 		return err
+	}
+	early, err := saveFlows(ctx, tx, folds)
+	if err != nil {
+		return err
+	}
+	if h.timers != nil {
+		h.timers.Early(early)
 	}
 	for _, f := range folds {
 		h.metrics.count(f)
@@ -173,19 +187,33 @@ func (h *handler) save(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 }
 
 // Observe implements consumer.Observer.
-func (h *handler) Observe(events []event.Recorded) { h.box.Observe(events) }
+func (h *handler) Observe(events []event.Recorded) {
+	for _, box := range h.boxes() {
+		box.Observe(events)
+	}
+}
+
+// boxes are the outboxes whose events are read back here.
+func (h *handler) boxes() []*outbox.Outbox {
+	if h.firings == nil {
+		return []*outbox.Outbox{h.box}
+	}
+	return []*outbox.Outbox{h.box, h.firings}
+}
 
 func (h *handler) seen(ctx context.Context, tx pgx.Tx, runs []consumer.Run) error {
-	var seen []outbox.Mark
-	for _, run := range runs {
-		for i := range run.Events {
-			if r := &run.Events[i]; h.box.Own(r) {
-				seen = append(seen, outbox.Mark{Tenant: r.TenantID, Number: r.DeriverNumber, EventID: r.ID})
+	for _, box := range h.boxes() {
+		var seen []outbox.Mark
+		for _, run := range runs {
+			for i := range run.Events {
+				if r := &run.Events[i]; box.Own(r) {
+					seen = append(seen, outbox.Mark{Tenant: r.TenantID, Number: r.DeriverNumber, EventID: r.ID})
+				}
 			}
 		}
-	}
-	if err := h.box.SeenAll(ctx, tx, seen); err != nil && !errors.Is(err, outbox.ErrConflict) {
-		return err
+		if err := box.SeenAll(ctx, tx, seen); err != nil && !errors.Is(err, outbox.ErrConflict) {
+			return err
+		}
 	}
 	return nil
 }
@@ -238,6 +266,12 @@ func (h *handler) flush(ctx context.Context, tx pgx.Tx, f *fold) error {
 func (h *handler) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []consumer.DeadLetter) error {
 	for i := range letters {
 		l := &letters[i]
+		if own, err := h.refusedTimer(ctx, tx, l); own || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		// A dead letter carries the refused record's attributes as they came; Refused believes only our signature.
 		own, err := h.box.Refused(ctx, tx, &l.Event)
 		if err != nil && !errors.Is(err, outbox.ErrConflict) {
@@ -299,82 +333,4 @@ func fillSchemas(ctx context.Context, catalogue typecheck.Catalogue, known Schem
 		}
 	}
 	return nil
-}
-
-// database is the environment of the live service: states from Postgres, schemas as of now.
-type database struct {
-	*handler
-	q      querier
-	states map[[2]string]State
-	known  Schemas // of this batch: one look-up a type
-	fetch  fetcher
-}
-
-func (d *database) missed(ctx context.Context, tenant, rule string, from, through int64, limit int) ([]int64, error) {
-	return loadMissed(ctx, d.q, tenant, rule, from, through, limit)
-}
-
-func (d *database) event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error) {
-	d.fetch.archive = d.handler.archive
-	return d.fetch.event(ctx, tenant, sequence)
-}
-
-// preload reads the states that the batch's events will most likely need, in one query.
-func (d *database) preload(ctx context.Context, runs []consumer.Run, bundles map[string]*bundle) error {
-	var tenants, subjects []string
-	listed := map[[2]string]bool{}
-	for _, run := range runs {
-		b := bundles[run.TenantID]
-		if b == nil || b.Set == nil {
-			continue
-		}
-		for i := range run.Events {
-			r := &run.Events[i]
-			key := [2]string{r.TenantID, r.Subject}
-			if !listed[key] && len(b.Set.For(r.Type)) > 0 {
-				listed[key] = true
-				tenants, subjects = append(tenants, r.TenantID), append(subjects, r.Subject)
-			}
-		}
-	}
-	d.states = map[[2]string]State{}
-	if len(tenants) == 0 {
-		return nil
-	}
-	var err error
-	d.states, err = loadStates(ctx, d.q, tenants, subjects)
-	return err
-}
-
-func (d *database) state(ctx context.Context, tenant, subject string) (State, error) {
-	key := [2]string{tenant, subject}
-	if s, ok := d.states[key]; ok {
-		return s, nil
-	}
-	more, err := loadStates(ctx, d.q, []string{tenant}, []string{subject})
-	if err != nil {
-		return nil, err
-	}
-	d.states[key] = more[key]
-	return more[key], nil
-}
-
-func (d *database) decode(ctx context.Context, r *event.Recorded, semantics int64) (map[string]any, error) {
-	return decode(ctx, d.decoder, r, semantics)
-}
-
-// decode gives an event's data in the form that a version of semantics sees: before the third, decimals are texts, and what a record of
-// another writer lacks is absent instead of null.
-func decode(ctx context.Context, d *consumer.Decoder, r *event.Recorded, semantics int64) (map[string]any, error) {
-	if semantics < 3 {
-		return d.Decode(ctx, r)
-	}
-	return d.DecodeWhole(ctx, r, func(digits string) any { return expr.Decimal(digits) })
-}
-
-func (d *database) schemas(ctx context.Context, types []string) (Schemas, error) {
-	if d.known == nil {
-		d.known = Schemas{}
-	}
-	return d.known, fillSchemas(ctx, d.registry, d.known, types)
 }

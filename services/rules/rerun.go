@@ -51,7 +51,7 @@ func (f *fold) rerun(ctx context.Context, r *event.Recorded, rule string, data m
 	case f.most > 0 || f.bundle != nil && f.bundle.Set == nil:
 		return errLater
 	case f.bundle != nil && f.bundle.Semantics > f.knows:
-		return tooNew(f.bundle.Version, f.bundle.Semantics)
+		return f.tooNew(f.bundle.Version, f.bundle.Semantics)
 	case f.bundle == nil || f.bundle.Set.Rule(rule) == nil:
 		done.Refused = RerunNotInForce
 	case f.health[rule].Tripped != "":
@@ -70,7 +70,7 @@ func (f *fold) rerun(ctx context.Context, r *event.Recorded, rule string, data m
 		return err
 	}
 	for _, one := range ran {
-		f.take(one.event, r, one.res)
+		f.keep(one.event, r, one.res)
 		f.miss(rule, one.event.Sequence, false)
 		done.Ran++
 		done.Fired += one.res.Fired

@@ -20,6 +20,7 @@ import (
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/stream"
+	"github.com/neuronx/engine/services/rules/timers"
 )
 
 // shadow derives a tenant's events again, from sequence 1 of the archive with the bundles recorded there, and compares them with
@@ -98,7 +99,8 @@ func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error)
 	if err != nil {
 		return c, err
 	}
-	f := newFold(tenant, &replayed{shadow: s, decoder: consumer.NewDecoder(s.registry)}, nil, nil)
+	env := &replayed{shadow: s, decoder: consumer.NewDecoder(s.registry)}
+	f := newFold(tenant, env, nil, nil)
 	expected := map[string]event.Event{} // derived again, not yet seen in the log
 	excused := map[string]bool{}         // those of them that need not be there
 	next, deadline, sure := int64(1), time.Now().Add(s.waitFor()), false
@@ -106,6 +108,18 @@ func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error)
 		next = r.Sequence + 1
 		if r.Deriver == Deriver {
 			s.match(ctx, &c, expected, r)
+		}
+		// A firing is not derived again: a clock chose when. It is checked instead, and fed.
+		if r.Type == timers.Type && r.Deriver == timers.Deriver && r.Sequence <= through {
+			data, err := env.decode(ctx, r, 0)
+			if err != nil {
+				return err
+			}
+			if c.examined++; f.bundle != nil && f.bundle.Flows {
+				if wrong := env.wrongFiring(data); wrong != "" {
+					c.differ("sequence %d %s", r.Sequence, wrong)
+				}
+			}
 		}
 		if r.Sequence > through || skipped[r.Sequence] {
 			return nil // only to find what was derived from earlier ones
@@ -266,6 +280,7 @@ func (s *shadow) applied(ctx context.Context, tenant string) (int64, error) {
 // replayed is the environment of a shadow: every state begins empty.
 type replayed struct {
 	*shadow
+	inMemory
 	decoder *consumer.Decoder
 	known   Schemas
 	fetch   fetcher

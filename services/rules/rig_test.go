@@ -119,7 +119,7 @@ func (r *rig) start() (stop func()) {
 		handler: newHandler(box, r.registry, quiet(), newMetrics(nil)),
 		shadow:  &shadow{pool: r.pool, archive: r, registry: r.registry, log: quiet(), metrics: newMetrics(nil)},
 	}
-	s.handler.archive = r
+	s.handler.archive, s.handler.partitions = r, kafkatest.Partitions
 	loop, err := consumer.New(consumer.Config{Name: kafka.GroupRules, Slot: "0", Kafka: r.kafka, Pool: r.pool, Archive: r, Registry: r.registry,
 		DeadLetters: true, Log: quiet(), Reg: prometheus.NewRegistry()}, s)
 	if err != nil {

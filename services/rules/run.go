@@ -7,13 +7,15 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/services/rules/timers"
 )
 
 // Run reads the log and derives events until ctx ends (then it returns nil) or something is broken for good. It creates nothing:
 // what is missing is an error that names the command that makes it.
 //
 //	Postgres, Kafka, registry checked ─▶ ready ─┬─▶ consumer loop ─▶ handler ─▶ outbox rows
-//	                                            └─▶ sender of the partitions that the loop owns ─▶ ingress
+//	                                            ├─▶ sender of the partitions that the loop owns ─▶ ingress
+//	                                            └─▶ timers of these partitions ─▶ outbox rows of their own ─▶ their sender ─▶ ingress
 func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	base, err := consumer.Open(ctx, rt, cfg, outbox.Migrations(), Migrations())
 	if err != nil {
@@ -26,7 +28,8 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	loop := base.Config("compare")
 	loop.Archive, loop.DeadLetters = reader, true
 	h := newHandler(box, base.Schemas, rt.Log, m)
-	h.archive = reader
+	h.archive, h.partitions = reader, base.Partitions
+	h.firings = outbox.New(timers.Deriver, base.Keys, outbox.WithLog(rt.Log), outbox.WithMetrics(rt.Metrics))
 	c, err := consumer.New(loop, &service{
 		handler: h,
 		shadow:  &shadow{pool: base.Pool, archive: reader, registry: base.Schemas, log: rt.Log, metrics: m},
@@ -36,8 +39,14 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	}
 	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions,
 		Report: base.Reporter("reading the outbox")})
+	h.timers = newFiring(base, rt, h.firings, c.Owned)
+	fired := h.firings.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions,
+		Report: base.Reporter("reading the outbox of timers")})
 	return base.Serve(ctx, c, func(g *app.Group) {
 		g.Add("outbox sender", sender.Run)
+		g.Add("timers", h.timers.Run)
+		g.Add("sender of timers", fired.Run)
+		g.Add("retention of workflows", func(ctx context.Context) error { return pruneWorkflows(ctx, base.Pool, rt.Log) })
 		g.Add("tripped rules", newTripped(base.Pool, rt.Log, rt.Metrics).run)
 	})
 }

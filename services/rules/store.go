@@ -23,13 +23,14 @@ func loadBundles(ctx context.Context, q querier, c *compiler, before map[string]
 	for i, t := range tenants {
 		sequences[i] = before[t]
 	}
-	rows, err := q.Query(ctx, `SELECT t.tenant_id, b.sequence, b.event_id, b.version, b.semantics, b.hash
+	rows, err := q.Query(ctx, `SELECT t.tenant_id, b.sequence, b.event_id, b.version, b.semantics, b.hash,
+			EXISTS (SELECT FROM neuronx.rule_bundles e WHERE e.tenant_id = t.tenant_id AND e.sequence < t.before AND e.semantics >= $3)
 		  FROM unnest($1::text[], $2::bigint[]) AS t(tenant_id, before)
 		  CROSS JOIN LATERAL (SELECT sequence, event_id, version, semantics, hash FROM neuronx.rule_bundles r
-		        WHERE r.tenant_id = t.tenant_id AND r.sequence < t.before ORDER BY sequence DESC LIMIT 1) b`, tenants, sequences)
+		        WHERE r.tenant_id = t.tenant_id AND r.sequence < t.before ORDER BY sequence DESC LIMIT 1) b`, tenants, sequences, flowSemantics)
 	all, err := postgres.Collect(rows, err, "load rule bundles", func(r pgx.CollectableRow) (f found, err error) {
 		f.b = &bundle{}
-		return f, r.Scan(&f.tenant, &f.b.Sequence, &f.b.EventID, &f.b.Version, &f.b.Semantics, &f.hash)
+		return f, r.Scan(&f.tenant, &f.b.Sequence, &f.b.EventID, &f.b.Version, &f.b.Semantics, &f.hash, &f.b.Flows)
 	})
 	if err != nil {
 		return nil, err

@@ -106,7 +106,7 @@ func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []archi
 				if x.Consumer == kafka.GroupRules {
 					var ids []string
 					box := outbox.New(rules.Deriver, r.opt.Keys)
-					if ids, err = rules.Refold(ctx, tx, x.TenantID, h.Sequence, reader, r.opt.Registry, box, r.opt.Log); err != nil {
+					if ids, err = rules.Refold(ctx, tx, x.TenantID, h.Sequence, reader, r.opt.Registry, box, r.partitions(), r.opt.Log); err != nil {
 						return err
 					}
 					report.Again += len(ids)

@@ -1,0 +1,189 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules/advance"
+	"github.com/neuronx/engine/services/rules/flow"
+	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/workflows"
+	"github.com/neuronx/engine/services/rules/workflowstore"
+)
+
+// flowing is an environment in which workflows run, too.
+type flowing interface {
+	flows(tenant string) workflows.Store
+	// set is the set that a tenant published at a sequence; nil: it published none there. The error may be errLater.
+	set(ctx context.Context, tenant string, sequence int64) (*ruleset.Set, error)
+}
+
+// flowSemantics is the least semantics of bundles with workflows. From the first of them on a tenant's events are folded by workflows, too: its
+// instances go on, and what is known of consent grows, also under later bundles without any.
+const flowSemantics = 6
+
+// flow is what folds the tenant's workflows; nil: it has had none.
+func (f *fold) flow() *workflows.Fold {
+	if f.workflows == nil && f.flowing != nil && f.bundle != nil && f.bundle.Flows {
+		if f.store == nil {
+			f.store = f.flowing.flows(f.tenant)
+		}
+		f.workflows = workflows.New(f.tenant, f.store, flowEnvironment{f}, f.bundle.asFlows())
+	}
+	return f.workflows
+}
+
+func (b *bundle) asFlows() *workflows.Bundle {
+	return &workflows.Bundle{Sequence: b.Sequence, Version: b.Version, Set: b.Set}
+}
+
+// beginFlows lets workflows take in an event before rules do; nil: the tenant has had none.
+func (f *fold) beginFlows(ctx context.Context, r *event.Recorded, published bool) (*workflows.Fold, workflows.Input, error) {
+	var in workflows.Input
+	w := f.flow()
+	if w == nil {
+		return nil, in, nil
+	}
+	if f.bundle.Set == nil {
+		return nil, in, errLater
+	}
+	data, err := f.flowData(ctx, r)
+	if err != nil {
+		return nil, in, err
+	}
+	in = workflows.Input{Event: *r, Data: data}
+	if s, ok := f.store.(interface{ At(r *event.Recorded) }); ok {
+		s.At(&in.Event)
+	}
+	w.Begin()
+	if published {
+		if err := w.Publish(ctx, f.bundle.asFlows()); err != nil {
+			return w, in, err
+		}
+	}
+	return w, in, w.Before(ctx, in)
+}
+
+// flowData is an event's data as workflows see it. It is decoded once for reading ahead and folding.
+func (f *fold) flowData(ctx context.Context, r *event.Recorded) (map[string]any, error) {
+	if data, done := f.decoded[r.Sequence]; done {
+		delete(f.decoded, r.Sequence)
+		return data, nil
+	}
+	return f.env.decode(ctx, r, flowSemantics)
+}
+
+// endFlows takes in what workflows did with an event. Their events stand before and after those that rules derived from it.
+func (f *fold) endFlows(out workflows.Out, before, from int) {
+	f.dearest = max(f.dearest, out.Cost)
+	f.cost += out.Cost - min(out.Cost, ordinaryCost)
+	size := 0
+	for i := range out.Events {
+		size += len(out.Events[i].Value)
+	}
+	f.size += size
+	f.bytes += max(0, size-ordinaryOutput)
+	f.derived += len(out.Events)
+	f.outputs = slices.Concat(f.outputs[:from], out.Events[:before], f.outputs[from:], out.Events[before:])
+	f.moved += out.Moved
+	f.started += out.Started
+	f.ended += out.Ended
+	f.rejected += out.Rejected
+	f.stale += out.Stale
+}
+
+// readAhead reads what the workflows of some folds will most likely ask for, in few queries for all.
+func readAhead(ctx context.Context, kept *workflowstore.Batch, folds []*fold, events func(tenant string) []event.Recorded) error {
+	reads := map[string]workflows.Reads{}
+	for _, f := range folds {
+		w := f.flow()
+		if w == nil || f.bundle.Set == nil {
+			continue
+		}
+		var run []workflows.Input
+		f.decoded = map[int64]map[string]any{}
+		for _, r := range events(f.tenant) {
+			data, err := f.flowData(ctx, &r)
+			if err != nil {
+				continue // the fold meets it, too, and says so
+			}
+			f.decoded[r.Sequence] = data
+			run = append(run, workflows.Input{Event: r, Data: data})
+		}
+		of, err := w.Reads(ctx, run)
+		if errors.Is(err, errLater) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read ahead for the workflows of %s: %w", f.tenant, err)
+		}
+		reads[f.tenant] = of
+	}
+	if len(reads) == 0 {
+		return nil
+	}
+	return kept.Preload(ctx, reads)
+}
+
+// saveFlows writes what the folds' workflows changed, and counts the timers that fired too early.
+func saveFlows(ctx context.Context, tx pgx.Tx, folds []*fold) (early int64, err error) {
+	saved := map[*workflowstore.Batch]bool{}
+	for _, f := range folds {
+		if t, ok := f.store.(*workflowstore.Tenant); ok && !saved[t.Batch()] {
+			saved[t.Batch()] = true
+			if err := t.Batch().Save(ctx, tx); err != nil {
+				return 0, err
+			}
+			early += t.Batch().Early()
+		}
+	}
+	return early, nil
+}
+
+// flowEnvironment is what a fold's workflows need from outside.
+type flowEnvironment struct{ *fold }
+
+// Schemas implements workflows.Environment.
+func (e flowEnvironment) Schemas(ctx context.Context, types []string) (advance.Schemas, error) {
+	known, err := e.env.schemas(ctx, types)
+	if err != nil {
+		return nil, err
+	}
+	if e.schemas == nil {
+		e.schemas = advance.Schemas{}
+	}
+	out := make(advance.Schemas, len(types))
+	for _, t := range types {
+		s, done := e.schemas[t]
+		if !done && known[t].Avro != nil {
+			if s, err = advance.NewSchema(known[t].ID, known[t].Avro); err != nil {
+				return nil, fmt.Errorf("read the schema of %s: %w", t, err)
+			}
+			e.schemas[t] = s
+		}
+		if s.Avro != nil {
+			out[t] = s
+		}
+	}
+	return out, nil
+}
+
+// Program implements workflows.Environment.
+func (e flowEnvironment) Program(ctx context.Context, workflow string, bundle int64) (*flow.Program, error) {
+	set := e.texts[bundle]
+	if set == nil {
+		var err error
+		if set, err = e.flowing.set(ctx, e.tenant, bundle); err != nil || set == nil {
+			return nil, err
+		}
+	}
+	return set.Workflow(workflow), nil
+}
+
+// Resolve implements workflows.Environment: no event merges subjects yet.
+func (e flowEnvironment) Resolve(subject string) string { return subject }

@@ -1,0 +1,274 @@
+package timers
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neuronx/engine/pkg/avro"
+	"github.com/neuronx/engine/pkg/backoff"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/pkg/postgres"
+)
+
+// Bounds of what is on its way from the outbox to the fold. Everything else that is due waits in its table.
+const (
+	MostPerTenant    = 500
+	MostPerPartition = 2000
+)
+
+const (
+	poll       = 500 * time.Millisecond
+	sweepEvery = time.Minute
+	lostAfter  = 5 * time.Minute
+	sweepChunk = 1000
+	// pauseAfterEarly is how long a process fires nothing after one of its firings came too early: its clock, and that of Postgres, run ahead.
+	pauseAfterEarly = time.Minute
+)
+
+// Catalogue finds schemas by type. *registry.Client is one.
+type Catalogue interface {
+	ByType(ctx context.Context, eventType string) (int32, *avro.Schema, error)
+}
+
+// Config says what is fired, and when.
+type Config struct {
+	Pool    *pgxpool.Pool
+	Box     *outbox.Outbox // of Deriver
+	Schemas Catalogue
+	// Open lists the partitions that this process owns and whose log was read to its end, see Gate.
+	Open func(ctx context.Context) []int32
+	// Through says up to when the rules have applied the log of tenants, see Frontier: what is due later waits. A tenant that is left out, because it is suspended or set aside, fires nothing.
+	Through func(ctx context.Context, tenants []string) (map[string]time.Time, error)
+	Now     func() time.Time // nil: the machine's clock
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Report  func(error) // is told what became of each look; may be nil
+}
+
+// Timers fires the timers of the partitions that a process owns.
+type Timers struct {
+	cfg     Config
+	metrics *metrics
+	paused  atomic.Int64 // until, Unix nanoseconds
+}
+
+// New makes them.
+func New(cfg Config) *Timers {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Report == nil {
+		cfg.Report = func(error) {}
+	}
+	return &Timers{cfg: cfg, metrics: newMetrics(cfg.Metrics)}
+}
+
+// Run fires until ctx ends, then returns nil. A database that is away is waited for.
+func (t *Timers) Run(ctx context.Context) error {
+	var swept time.Time
+	for failures := 0; ; {
+		err := t.Pass(ctx)
+		if now := t.cfg.Now(); err == nil && now.Sub(swept).Abs() >= sweepEvery {
+			swept = now
+			err = t.Sweep(ctx)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		t.cfg.Report(err)
+		wait := poll
+		if err != nil {
+			t.cfg.Log.Error("timers cannot be fired; they wait until they can", "err", err)
+			wait = max(wait, backoff.Pause(failures))
+			failures++
+		} else {
+			failures = 0
+		}
+		if backoff.Wait(ctx, wait) != nil {
+			return nil
+		}
+	}
+}
+
+// Early says that firings reached the log before their due. The fold holds these timers; this process fires nothing for a while, because its clock
+// runs ahead and everything that it takes for due now would come too early.
+func (t *Timers) Early(n int64) {
+	if n > 0 {
+		t.metrics.early.Add(float64(n))
+		t.paused.Store(t.cfg.Now().Add(pauseAfterEarly).UnixNano())
+		t.cfg.Log.Error("timers fired before their due: the clock of this process and that of Postgres run ahead of the broker's; nothing is fired for a minute. Set the clocks right",
+			"timers", n)
+	}
+}
+
+// Pass fires once what is due.
+func (t *Timers) Pass(ctx context.Context) error {
+	if t.cfg.Now().UnixNano() < t.paused.Load() {
+		return nil
+	}
+	var oldest time.Time
+	for _, p := range t.cfg.Open(ctx) {
+		first, err := t.partition(ctx, p)
+		if err != nil {
+			return err
+		}
+		if !first.IsZero() && (oldest.IsZero() || first.Before(oldest)) {
+			oldest = first
+		}
+	}
+	late := 0.0
+	if !oldest.IsZero() {
+		late = max(0, t.cfg.Now().Sub(oldest).Seconds())
+	}
+	t.metrics.oldest.Set(late)
+	return nil
+}
+
+// looks bounds how often the table of a partition is looked into in one pass: once more for each set of tenants that may not fire more.
+const looks = 8
+
+// partition fires the due timers of a partition, oldest first. It returns the due of the oldest that may fire.
+func (t *Timers) partition(ctx context.Context, p int32) (oldest time.Time, err error) {
+	flying, room, err := t.flying(ctx, p)
+	if err != nil || room <= 0 {
+		return oldest, err
+	}
+	var barred []string // tenants that may not fire more now
+	for tenant, n := range flying {
+		if n >= MostPerTenant {
+			barred = append(barred, tenant)
+		}
+	}
+	for range looks {
+		slices.Sort(barred)
+		due, more, err := t.due(ctx, p, barred, room)
+		if err != nil || len(due) == 0 {
+			return oldest, err
+		}
+		tenants := slices.Sorted(maps.Keys(due))
+		through, err := t.cfg.Through(ctx, tenants)
+		if err != nil {
+			return oldest, err
+		}
+		for _, tenant := range tenants {
+			until, may := through[tenant]
+			ids := make([]string, 0, len(due[tenant]))
+			for _, d := range due[tenant] {
+				if may && !d.Due.After(until) && len(ids) < MostPerTenant-flying[tenant] {
+					ids = append(ids, d.ID)
+					if oldest.IsZero() || d.Due.Before(oldest) {
+						oldest = d.Due
+					}
+				}
+			}
+			if len(ids) < len(due[tenant]) {
+				barred = append(barred, tenant)
+			}
+			n, err := t.fire(ctx, tenant, ids)
+			if err != nil {
+				return oldest, err
+			}
+			flying[tenant] += n
+			if room -= n; flying[tenant] >= MostPerTenant && !slices.Contains(barred, tenant) {
+				barred = append(barred, tenant)
+			}
+		}
+		if !more || room <= 0 {
+			break
+		}
+	}
+	return oldest, nil
+}
+
+// flying counts what is on its way, by tenant, and how much more of the partition may be.
+func (t *Timers) flying(ctx context.Context, p int32) (by map[string]int, room int, err error) {
+	by, room = map[string]int{}, MostPerPartition
+	rows, err := t.cfg.Pool.Query(ctx, `SELECT tenant_id, count(*) FROM neuronx.timers WHERE partition = $1 AND state = 'firing' GROUP BY tenant_id`, p)
+	var tenant string
+	var n int
+	err = postgres.ForEach(rows, err, "count firing timers", []any{&tenant, &n}, func() error {
+		by[tenant] = n
+		room -= n
+		return nil
+	})
+	return by, room, err
+}
+
+// dueTimer is a timer that is due.
+type dueTimer struct {
+	Tenant, ID string
+	Due        time.Time
+}
+
+// due lists the timers of a partition that are due by both clocks, oldest first, without those of some tenants; more: there may be others.
+func (t *Timers) due(ctx context.Context, p int32, barred []string, most int) (by map[string][]dueTimer, more bool, err error) {
+	rows, err := t.cfg.Pool.Query(ctx, `SELECT tenant_id, id, due FROM neuronx.timers
+		WHERE partition = $1 AND state = 'armed' AND held_until <= least($2::timestamptz, now()) AND NOT tenant_id = ANY($3)
+		ORDER BY held_until, id LIMIT $4`, p, t.cfg.Now(), append([]string{}, barred...), most)
+	list, err := postgres.Collect(rows, err, "look for timers that are due", pgx.RowToStructByPos[dueTimer])
+	by = map[string][]dueTimer{}
+	for _, d := range list {
+		by[d.Tenant] = append(by[d.Tenant], d)
+	}
+	return by, len(list) == most, err
+}
+
+// fire puts the firings of one tenant into the outbox, in one transaction with their rows. The outbox's numbers are locked first, as the batch
+// of the fold does, which deletes timers after it has seen numbers.
+func (t *Timers) fire(ctx context.Context, tenant string, ids []string) (n int, err error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	schemaID, schema, err := t.cfg.Schemas.ByType(ctx, Type)
+	if err != nil {
+		return 0, fmt.Errorf("find the schema of %s: %w", Type, err)
+	}
+	var firings []Firing
+	err = pgx.BeginFunc(ctx, t.cfg.Pool, func(tx pgx.Tx) error {
+		if err := t.cfg.Box.Lock(ctx, tx, tenant); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `WITH due AS (
+				SELECT tenant_id, id, instance FROM neuronx.timers WHERE tenant_id = $1 AND id = ANY($2) AND state = 'armed' AND held_until <= least($3::timestamptz, now())
+				ORDER BY id FOR UPDATE SKIP LOCKED)
+			UPDATE neuronx.timers t SET state = 'firing', fired_at = clock_timestamp()
+			  FROM due LEFT JOIN neuronx.workflow_instances i ON i.tenant_id = due.tenant_id AND i.id = due.instance
+			 WHERE t.tenant_id = due.tenant_id AND t.id = due.id
+			RETURNING t.tenant_id, t.id, t.instance, t.workflow, t.task, coalesce(i.bundle, 0), t.due, t.armed_sequence, t.cause,
+				coalesce(i.state->'instance'->>'correlation', ''), coalesce(i.state->'instance'->>'origin', ''), t.attempt`, tenant, ids, t.cfg.Now())
+		firings, err = postgres.Collect(rows, err, "fire timers", pgx.RowToStructByPos[Firing])
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(firings, func(a, b Firing) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) })
+		events := make([]*event.Event, len(firings))
+		for i := range firings {
+			e, err := firings[i].event(schemaID, schema)
+			if err != nil {
+				return err
+			}
+			events[i] = &e
+		}
+		return t.cfg.Box.Add(ctx, tx, events...)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("fire timers of %s: %w", tenant, err)
+	}
+	now := t.cfg.Now()
+	for i := range firings {
+		t.metrics.fired.Inc()
+		t.metrics.late.Observe(max(0, now.Sub(firings[i].Due).Seconds()))
+	}
+	return len(firings), nil
+}
