@@ -166,18 +166,24 @@ func (t *teller) look(ctx context.Context) (told int, err error) {
 	if len(parts) == 0 {
 		return 0, nil
 	}
-	after := ""
+	after, bad := "", error(nil)
 	for range tenantsOfLook {
-		if after, err = ledger.UntoldTenant(ctx, t.pool, parts, after); err != nil || after == "" {
+		if after, err = ledger.UntoldTenant(ctx, t.pool, parts, after); err != nil {
 			return told, err
 		}
-		n, err := t.tell(ctx, after)
-		if err != nil {
-			return told, fmt.Errorf("tenant %s: %w", after, err)
+		if after == "" {
+			break
 		}
+		n, failed := t.tell(ctx, after)
 		told += n
+		if failed != nil && bad == nil { // one tenant's trouble must not hold up the others
+			bad = fmt.Errorf("tenant %s: %w", after, failed)
+		}
+		if ctx.Err() != nil || errors.Is(failed, registry.ErrUnknown) {
+			break
+		}
 	}
-	return told, nil
+	return told, bad
 }
 
 // tell tells of a few effects of a tenant in one transaction.
