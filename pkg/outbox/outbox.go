@@ -122,6 +122,17 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, evs ...*event.Event) error 
 	return nil
 }
 
+// Lock takes the lock that Add takes on a tenant's numbers, before anything else of a transaction that must lock rows in the order of the
+// consumer's batches.
+func (o *Outbox) Lock(ctx context.Context, tx pgx.Tx, tenant string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO neuronx.outbox_numbers AS n (tenant_id, deriver, last) VALUES ($1, $2, 0)
+		ON CONFLICT (tenant_id, deriver) DO UPDATE SET last = n.last`, tenant, o.deriver)
+	if err != nil {
+		return fmt.Errorf("lock outbox numbers: %w", err)
+	}
+	return nil
+}
+
 // maxClear is how often Add makes room for its rows.
 const maxClear = 8
 

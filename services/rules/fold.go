@@ -106,9 +106,9 @@ func newFold(tenant string, env environment, b *bundle, health map[string]Health
 	}
 	f := &fold{tenant: tenant, env: env, bundle: b, health: health, states: map[string]State{}, dirtyHealth: map[string]bool{}, dirtyStates: map[string]int64{},
 		over: map[string]int{}, compile: compileNow, missed: map[string][]int64{}, ran: map[string]map[int64]bool{}, texts: map[int64]*ruleset.Set{},
-		knows: ruleset.Semantics}
+		knows: flowSemantics - 1}
 	if in, ok := env.(flowing); ok {
-		f.flowing, f.knows = in, ruleset.Newest
+		f.flowing, f.knows = in, ruleset.Semantics
 	}
 	return f
 }

@@ -224,7 +224,7 @@ func TestApply_TripsAndResetsTakeEffectAtTheirSequence(t *testing.T) {
 func TestApply_ABundleOfNewerSemanticsStallsInsteadOfGuessing(t *testing.T) {
 	b := newBench(t)
 	data := ruleset.PublishedData([]ruleset.File{score}, 1, "")
-	data["semantics"] = int64(ruleset.Newest + 1)
+	data["semantics"] = int64(ruleset.Semantics + 1)
 	err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
 		return b.handler().Apply(t.Context(), tx, runOf(b.recorded("a", typePublished, "rules/a", data)))
 	})

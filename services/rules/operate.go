@@ -17,9 +17,6 @@ func Publish(ctx context.Context, p *control.Publisher, tenant string, files []r
 	if _, problems := ruleset.Compile(files); problems.Err() != nil {
 		return event.Event{}, problems.Err()
 	}
-	if err := ruleset.Unsupported(files); err != nil {
-		return event.Event{}, fmt.Errorf("publish rules: %w", err)
-	}
 	version := previous + 1
 	id := event.DerivedID(tenant, typePublished, strconv.FormatInt(version, 10), ruleset.Hash(files))
 	e, err := p.Publish(ctx, tenant, typePublished, "rules/"+tenant, id, ruleset.PublishedData(files, version, by), control.WithSource("cli"))

@@ -73,7 +73,7 @@ type Taken struct {
 func NewSandbox(tenant string, registry Registry, sets *Compiled) *Sandbox {
 	w := &Sandbox{registry: registry, known: Schemas{}, storms: map[string]int64{}}
 	w.fold = newFold(tenant, memory{w}, nil, nil)
-	w.fold.compile, w.fold.knows = sets.compile, ruleset.Newest
+	w.fold.compile, w.fold.knows = sets.compile, ruleset.Semantics
 	w.fold.watch = func(rule string, fired bool) { w.runs = append(w.runs, SandboxRun{rule, fired}) }
 	return w
 }

@@ -3,7 +3,6 @@ package advance
 import (
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -35,32 +34,21 @@ func fromFile(t *testing.T, name string) (*flow.Program, Schemas) {
 	for _, f := range files {
 		add(f.Text)
 	}
-	paths, err := filepath.Glob("../flow/testdata/schemas/*.json")
-	if err != nil || len(paths) == 0 {
-		t.Fatal(paths, err)
+	text, err := os.ReadFile("../flow/testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, path := range append(paths, "../flow/testdata/"+name) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+	left := rulefile.MaxExpressions
+	p, problems := flow.Parse(name, string(text), flow.Options{Edition: flow.Edition, Left: &left, Reach: func(typ string) string {
+		if s, known := found[typ]; known {
+			return s.Avro.Reach()
 		}
-		if filepath.Ext(path) == ".json" {
-			add(text)
-			continue
-		}
-		left := rulefile.MaxExpressions
-		p, problems := flow.Parse(name, string(text), flow.Options{Edition: flow.Edition, Left: &left, Reach: func(typ string) string {
-			if s, known := found[typ]; known {
-				return s.Avro.Reach()
-			}
-			return ""
-		}})
-		if len(problems) > 0 {
-			t.Fatal(problems)
-		}
-		return p, found
+		return ""
+	}})
+	if len(problems) > 0 {
+		t.Fatal(problems)
 	}
-	return nil, nil
+	return p, found
 }
 
 // decoded are the data of the events that were emitted, each with its type.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -42,13 +41,6 @@ func testCatalogue(t testing.TB) catalogue {
 	var texts [][]byte
 	for _, f := range files {
 		texts = append(texts, f.Text)
-	}
-	paths, err := filepath.Glob("testdata/schemas/*.json")
-	if err != nil || len(paths) != 4 {
-		t.Fatalf("%d schemas of testdata (%v)", len(paths), err)
-	}
-	for _, path := range paths {
-		texts = append(texts, []byte(read(t, path)))
 	}
 	c := catalogue{}
 	for _, text := range texts {

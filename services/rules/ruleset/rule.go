@@ -39,13 +39,10 @@ const (
 //	3  decimals compare and calculate as decimals; zones are those of expr.ZoneData; no failure counts that the values of an event explain
 //	4  no failure counts that any value had a part in, arithmetic included; what a rule misses while it is off is kept for a rerun
 //	5  a bundle has lookups and calendars, and expressions the functions of expr.Edition3; one that uses neither is published as 4
-//	6  a bundle has workflows or a contact policy; this build reads, checks and simulates them, and the service does not run them yet (see Unsupported)
+//	6  a bundle has workflows or a contact policy
 //
 // The budgets of an event and what expressions cost hold under every version.
-const Semantics = 5
-
-// Newest is the newest semantics that bundles can be read, checked and simulated under.
-const Newest = flowSemantics
+const Semantics = flowSemantics
 
 // What a bundle is published under by what it uses.
 const (
@@ -53,15 +50,6 @@ const (
 	tableSemantics = 5
 	flowSemantics  = 6
 )
-
-// Unsupported says why a bundle must not be published: the service would set its tenant aside at once, until it is upgraded. nil: it may be.
-func Unsupported(files []File) error {
-	semantics := SemanticsOf(files)
-	if semantics <= Semantics {
-		return nil
-	}
-	return fmt.Errorf("the bundle needs engine semantics %d and the rules service runs %d: it has workflows or a contact policy, which can be checked and tested but not run yet; publish it without them", semantics, Semantics)
-}
 
 // editionOf is the language of the expressions of a bundle.
 func editionOf(semantics int64) expr.Edition {

@@ -44,9 +44,6 @@ func TestSemanticsOf_IsTheOldestThatABundleNeeds(t *testing.T) {
 		if set.Key() != Hash(c.files)+c.key {
 			t.Errorf("%s: the set is kept as %s", name, strings.TrimPrefix(set.Key(), Hash(c.files)))
 		}
-		if err := Unsupported(c.files); (err != nil) != (c.want > Semantics) {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 

@@ -1,77 +1,15 @@
 package simulate
 
 import (
-	"context"
-	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
-	"github.com/neuronx/engine/pkg/avro"
-	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
-
-// more are the schemas of a registry and those of testdata beside them.
-type more struct {
-	rules.Registry
-	own map[string]*avro.Schema
-	ids map[int32]*avro.Schema
-}
-
-func (m more) ByType(ctx context.Context, typ string) (int32, *avro.Schema, error) {
-	if s, there := m.own[typ]; there {
-		for id, other := range m.ids {
-			if other == s {
-				return id, s, nil
-			}
-		}
-	}
-	return m.Registry.ByType(ctx, typ)
-}
-
-func (m more) SchemaByID(ctx context.Context, id int32) (*avro.Schema, error) {
-	if s, there := m.ids[id]; there {
-		return s, nil
-	}
-	return m.Registry.SchemaByID(ctx, id)
-}
-
-func (m more) Types(ctx context.Context) ([]string, error) {
-	all, err := m.Registry.(interface {
-		Types(context.Context) ([]string, error)
-	}).Types(ctx)
-	return append(all, slices.Collect(maps.Keys(m.own))...), err
-}
-
-var withFlows = sync.OnceValues(func() (rules.Registry, error) {
-	c, err := embedded()
-	if err != nil {
-		return nil, err
-	}
-	m := more{c.(rules.Registry), map[string]*avro.Schema{}, map[int32]*avro.Schema{}}
-	paths, err := filepath.Glob("../workflows/testdata/schemas/*.json")
-	if len(paths) == 0 {
-		return nil, errors.Join(err, errors.New("no schemas"))
-	}
-	for i, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		s, err := avro.Parse(text)
-		if err != nil {
-			return nil, err
-		}
-		m.own[s.EventType()], m.ids[int32(10_000+i)] = s, s
-	}
-	return m, nil
-})
 
 func read(t *testing.T, paths ...string) (out []ruleset.File) {
 	t.Helper()
@@ -88,10 +26,7 @@ func read(t *testing.T, paths ...string) (out []ruleset.File) {
 // simulated runs tests over a bundle with workflows.
 func simulated(t *testing.T, tests []ruleset.File, bundle ...ruleset.File) Report {
 	t.Helper()
-	reg, err := withFlows()
-	if err != nil {
-		t.Fatal(err)
-	}
+	reg := schemas(t)
 	problems, err := ruleset.Validate(t.Context(), bundle, reg)
 	if err != nil || problems.Err() != nil {
 		t.Fatal(err, problems)
@@ -196,10 +131,7 @@ func TestRun_TellsIncidents(t *testing.T) {
 }
 
 func TestRead_RefusesWhatNoInstanceIs(t *testing.T) {
-	reg, err := withFlows()
-	if err != nil {
-		t.Fatal(err)
-	}
+	reg := schemas(t)
 	for instance, want := range map[string]string{
 		`{workflow: w, key: "7", status: running}`:         "unknown_value",
 		`{workflow: w, key: "7"}`:                          "empty",
