@@ -78,8 +78,8 @@ func TestRun_DerivesTheDemoTenantsEventsThroughTheRealWiring(t *testing.T) {
 	if rt.Ready.Err() != nil {
 		t.Errorf("not ready: %v", rt.Ready.Err())
 	}
-	if n, err := testutil.GatherAndCount(metrics, "neuronx_outbox_pending", "neuronx_outbox_sent_total", "neuronx_outbox_conflicts_total", "neuronx_rules_derived_total"); err != nil || n != 4 {
-		t.Errorf("%d of 4 metrics are served: %v", n, err)
+	if n, err := testutil.GatherAndCount(metrics, "neuronx_outbox_pending", "neuronx_outbox_sent_total", "neuronx_outbox_conflicts_total", "neuronx_rules_derived_total"); err != nil || n != 7 {
+		t.Errorf("%d of 7 series are served, three of each outbox and one of the rules: %v", n, err)
 	}
 }
 

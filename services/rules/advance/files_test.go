@@ -38,13 +38,6 @@ func fileRig(t *testing.T, name string) *rig {
 	for _, f := range files {
 		sources = append(sources, string(f.Text))
 	}
-	own, err := filepath.Glob(filepath.Join(folder, "schemas", "*.json"))
-	if err != nil || len(own) == 0 {
-		t.Fatal(own, err)
-	}
-	for _, path := range own {
-		sources = append(sources, read(path))
-	}
 	all := Schemas{}
 	for i, text := range sources {
 		parsed, err := avro.Parse([]byte(text))

@@ -42,6 +42,8 @@ func testCatalogue(t testing.TB) catalogue {
 	for _, f := range files {
 		texts = append(texts, f.Text)
 	}
+	texts = append(texts, []byte(`{"type": "record", "namespace": "neuronx.crm.v1", "name": "CrmCallPlaceRequested", "event_type": "crm.call.place.requested",
+		"event_subject": "lead/{lead_id}", "doc": "A command without outcomes.", "fields": [{"name": "lead_id", "type": "string", "doc": "Id of the lead."}]}`))
 	c := catalogue{}
 	for _, text := range texts {
 		s, err := avro.Parse(text)
@@ -165,7 +167,7 @@ func TestValidate_NamesWhatDoesNotFit(t *testing.T) {
 		{"a round that is compared with a text", doing("b: {for: {each: x, in: '[1, 2]'}, do: [c: {if: 'x == \"1\"', wait: {for: P1D}}]}"), "error: type_mismatch: b/c if: == does not take an integer and a text"},
 		{"a field that errors have not", doing("a: {try: [b: " + note + "], catch: {do: [c: {set: {x: error.code}}]}}"), "error: unknown_field: a/c set.x: error.code: the error has no such field"},
 		{"a listen to an unknown field", doing("a: {listen: {to: {one: {on: activity.recorded, when: data.direcion == \"inbound\"}}}}"), "error: unknown_field: a listen.to.one.when: data.direcion: activity.recorded has no such field; did you mean data.direction?"},
-		{"a call whose outcome nobody tells", doing("a: {call: crm.task.add, with: {lead_id: instance.key, title: '\"x\"'}}"), "error: unknown_type: a call: no schema has the outcome crm.task.add.succeeded"},
+		{"a call whose outcome nobody tells", doing("a: {call: crm.call.place, with: {lead_id: instance.key}}"), "error: unknown_type: a call: no schema has the outcome crm.call.place.succeeded"},
 		{"a misspelt column", doing("a: {set: {x: 'lookup(\"nurture\", 1).tmplate'}}"), "did you mean"},
 		{"a misspelt lookup", doing("a: {set: {x: 'lookup(\"nurtre\", 1).template'}}"), "error: unknown_name: a set.x: there is no lookup"},
 		{"a message when nobody is named", header4 + "  start: {on: [opportunity.won], key: data.opportunity_id}\n  do: [a: {emit: {type: crm.message.send.requested, data: {channel: '\"sms\"', body: '\"x\"'}}}]\n", ""},
