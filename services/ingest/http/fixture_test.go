@@ -245,7 +245,7 @@ func live(t *testing.T) (url string, f *fixture, cfg kafka.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A broker beside the race detector may take many seconds to acknowledge.
+	// A broker next to the race detector may take many seconds to acknowledge.
 	f = newFixture(t, func(c *Config) { c.Producer, c.Schemas, c.AckTimeout = producer, client, time.Minute })
 	srv := httptest.NewServer(f.handler)
 	t.Cleanup(func() {

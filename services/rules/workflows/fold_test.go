@@ -18,12 +18,12 @@ do:
   - second: {wait: {for: PT1H}}
 `
 
-func lost(w *world, id string, change ...func(e *event.Event)) Out {
+func lost(w *rig, id string, change ...func(e *event.Event)) Out {
 	return w.send("lead.lost", map[string]any{"lead_id": id}, change...)
 }
 
 func TestFold_RunsAWorkflowFromItsFile(t *testing.T) {
-	w := newWorld(t, example(t, "speed-to-lead.yaml", "office.yaml", "sales-team.yaml")...)
+	w := newRig(t, example(t, "speed-to-lead.yaml", "office.yaml", "sales-team.yaml")...)
 	w.now = time.Date(2026, 3, 6, 22, 28, 0, 0, time.UTC) // Friday, two minutes of office time are left
 	w.consent("7", "sms", true)
 	n := len(w.log)
@@ -63,7 +63,7 @@ func TestFold_RunsAWorkflowFromItsFile(t *testing.T) {
 
 // What starts an instance is not heard by it, and what ends one does not stop another from starting.
 func TestFold_EndsBeforeItStarts(t *testing.T) {
-	w := newWorld(t, workflow("w", `
+	w := newRig(t, workflow("w", `
 start: {on: [lead.created], key: data.lead_id}
 until: {again: {on: [lead.created], status: completed}}
 do: [pause: {wait: {for: P1D}}]`))
@@ -94,7 +94,7 @@ func TestFold_OldFactsEndNothingTheyPrecede(t *testing.T) {
 		"quiet":                          {func(e *event.Event) { e.ID = "quiet" }, "w/7:cancelled gone"},
 		"live, of somebody else":         {func(e *event.Event) { *e = event.Event{} }, "w/7:waiting"},
 	} {
-		w := newWorld(t, workflow("w", notes))
+		w := newRig(t, workflow("w", notes))
 		w.lead("7")
 		w.later(10 * time.Minute)
 		if strings.Contains(name, "else") {
@@ -110,7 +110,7 @@ func TestFold_OldFactsEndNothingTheyPrecede(t *testing.T) {
 
 // A lead that was merged into another after its workflow started is reached only as the other may be.
 func TestFold_AsksTheConsentOfWhomALeadWasMergedInto(t *testing.T) {
-	w := newWorld(t, workflow("w", `
+	w := newRig(t, workflow("w", `
 start: {on: [lead.created], key: data.lead_id}
 do:
   - pause: {wait: {for: PT1H}}
@@ -125,7 +125,7 @@ do:
 }
 
 func TestFold_TakesNoOutcomeOfAnEcho(t *testing.T) {
-	w := newWorld(t, workflow("w", `
+	w := newRig(t, workflow("w", `
 start: {on: [lead.created], key: data.lead_id}
 do: [note: {call: crm.note.add, with: {lead_id: instance.key, body: '"x"'}}]`))
 	w.lead("7")
@@ -143,26 +143,26 @@ func TestFold_AsksForConsentByWhenItWasSaid(t *testing.T) {
 start: {on: [lead.created], key: data.lead_id}
 do: [send: {emit: {type: crm.message.send.requested, data: {channel: '"sms"', body: '"hi"'}}}]`)
 	for name, c := range map[string]struct {
-		say  func(w *world)
+		say  func(w *rig)
 		want string
 	}{
-		"nothing said":     {func(*world) {}, "workflow.completed:end"},
-		"granted":          {func(w *world) { w.consent("7", "sms", true) }, "message.send workflow.completed:end"},
-		"granted, revoked": {func(w *world) { w.consent("7", "sms", true); w.later(time.Minute); w.consent("7", "*", false) }, "workflow.completed:end"},
-		"revoked by an echo": {func(w *world) {
+		"nothing said":     {func(*rig) {}, "workflow.completed:end"},
+		"granted":          {func(w *rig) { w.consent("7", "sms", true) }, "message.send workflow.completed:end"},
+		"granted, revoked": {func(w *rig) { w.consent("7", "sms", true); w.later(time.Minute); w.consent("7", "*", false) }, "workflow.completed:end"},
+		"revoked by an echo": {func(w *rig) {
 			w.consent("7", "sms", true)
 			w.later(time.Minute)
 			w.consent("7", "sms", false, func(e *event.Event) { e.Origin = event.OriginEcho })
 		}, "workflow.completed:end"},
-		"revoked, and an import grants": {func(w *world) {
+		"revoked, and an import grants": {func(w *rig) {
 			w.consent("7", "sms", false)
 			w.later(time.Minute)
 			w.consent("7", "sms", true, func(e *event.Event) { e.Origin = event.OriginImport })
 		}, "workflow.completed:end"},
-		"of somebody else":                 {func(w *world) { w.consent("8", "sms", true) }, "workflow.completed:end"},
-		"of whom the lead was merged into": {func(w *world) { w.consent("8", "sms", true); w.alias["lead/7"] = "lead/8" }, "message.send workflow.completed:end"},
+		"of somebody else":                 {func(w *rig) { w.consent("8", "sms", true) }, "workflow.completed:end"},
+		"of whom the lead was merged into": {func(w *rig) { w.consent("8", "sms", true); w.alias["lead/7"] = "lead/8" }, "message.send workflow.completed:end"},
 	} {
-		w := newWorld(t, text)
+		w := newRig(t, text)
 		c.say(w)
 		n := len(w.log)
 		w.lead("7")
@@ -179,7 +179,7 @@ func TestFold_LetsOneOfAGroupLive(t *testing.T) {
 			workflow("b", "start: {on: [lead.lost], key: data.lead_id}\nconcurrency: {group: outreach, on_conflict: "+conflict+"}\ndo: [pause: {wait: {for: P1D}}]"),
 		}
 	}
-	w := newWorld(t, files("replace")...)
+	w := newRig(t, files("replace")...)
 	w.lead("7")
 	w.lead("8")
 	w.later(time.Minute)
@@ -189,7 +189,7 @@ func TestFold_LetsOneOfAGroupLive(t *testing.T) {
 	if live := w.store.live; live != 2 || len(w.store.Timers()) != 4 { // each has a deadline besides
 		t.Errorf("%d live, timers %v", live, w.store.Timers())
 	}
-	w = newWorld(t, files("refuse")...)
+	w = newRig(t, files("refuse")...)
 	w.lead("7")
 	n = len(w.log)
 	lost(w, "7")
@@ -197,7 +197,7 @@ func TestFold_LetsOneOfAGroupLive(t *testing.T) {
 }
 
 func TestFold_GoesOnByTheTextThatAnInstanceStartedWith(t *testing.T) {
-	w := newWorld(t, workflow("w", notes))
+	w := newRig(t, workflow("w", notes))
 	w.lead("7")
 	w.publish(workflow("w", strings.ReplaceAll(notes, `"hello"`, `"other"`)))
 	w.later(time.Second)
@@ -218,7 +218,7 @@ func TestFold_GoesOnByTheTextThatAnInstanceStartedWith(t *testing.T) {
 }
 
 func TestFold_IgnoresATimerThatIsNotArmed(t *testing.T) {
-	w := newWorld(t, workflow("w", notes))
+	w := newRig(t, workflow("w", notes))
 	w.lead("7")
 	timer := w.store.Timers()[0]
 	lost(w, "7")
@@ -237,7 +237,7 @@ func TestFold_IgnoresATimerThatIsNotArmed(t *testing.T) {
 }
 
 func TestFold_ForgetsAnErasedSubject(t *testing.T) {
-	w := newWorld(t, workflow("w", strings.Replace(notes, "key: data.lead_id", "key: data.lead_id, set: {name: data.first_name}", 1)))
+	w := newRig(t, workflow("w", strings.Replace(notes, "key: data.lead_id", "key: data.lead_id, set: {name: data.first_name}", 1)))
 	w.consent("7", "sms", true)
 	w.lead("7", "first_name", "Annabel")
 	w.later(time.Second)

@@ -24,12 +24,12 @@ do:
   - f: {emit: {type: lead.scored, data: {lead_id: 'instance.key + "c"', score: '1', reason: '"x"'}}}
 `
 
-func scored(w *world, id string) Out {
+func scored(w *rig, id string) Out {
 	return w.send("lead.scored", map[string]any{"lead_id": id, "score": int64(1), "reason": "x"})
 }
 
 func TestGuard_EndsALoopThatOutgrowsItsTimers(t *testing.T) {
-	w := newWorld(t, workflow("w", looping))
+	w := newRig(t, workflow("w", looping))
 	scored(w, "7")
 	w.until(monday.Add(2 * time.Hour))
 	started, refused, tripped := 0, 0, 0
@@ -54,7 +54,7 @@ func TestGuard_EndsALoopThatOutgrowsItsTimers(t *testing.T) {
 
 // However many leads come from outside, they are no circle.
 func TestGuard_CountsNoFactsFromOutside(t *testing.T) {
-	w := newWorld(t, workflow("w", strings.ReplaceAll(looping, "PT1M", "P3D")))
+	w := newRig(t, workflow("w", strings.ReplaceAll(looping, "PT1M", "P3D")))
 	for i := range 1_200 {
 		scored(w, fmt.Sprint(i))
 	}
@@ -70,7 +70,7 @@ start: {on: [lead.created], key: data.lead_id, reentry: {policy: concurrent}}
 do:
   - bad: {set: {x: '%s'}}
   - pause: {wait: {for: P1D}}`
-	tell := func(w *world) (incidents, tripped, rejected int) {
+	tell := func(w *rig) (incidents, tripped, rejected int) {
 		for i := range w.log {
 			switch r := &w.log[i]; {
 			case r.Type == advance.TypeIncident:
@@ -92,7 +92,7 @@ do:
 		"on one key":           {"1 / 0", 1, [3]int{7, 0, 0}},
 		"explained by a value": {"1 / (size(instance.key) - size(instance.key))", 7, [3]int{7, 0, 0}},
 	} {
-		w := newWorld(t, workflow("w", fmt.Sprintf(failing, c.value)))
+		w := newRig(t, workflow("w", fmt.Sprintf(failing, c.value)))
 		for i := range 7 {
 			w.lead(fmt.Sprint(i % c.keys))
 		}
@@ -100,7 +100,7 @@ do:
 			t.Errorf("%s: %d incidents, tripped %d times, %d rejected; want %v", name, a, b, d, c.want)
 		}
 	}
-	w := newWorld(t, workflow("w", fmt.Sprintf(failing, "1 / 0")))
+	w := newRig(t, workflow("w", fmt.Sprintf(failing, "1 / 0")))
 	for i := range 5 {
 		w.lead(fmt.Sprint(i))
 	}
@@ -112,21 +112,21 @@ do:
 }
 
 func TestHealth_TripsOnAStorm(t *testing.T) {
-	w := newWorld(t, workflow("w", notes))
+	w := newRig(t, workflow("w", notes))
 	w.send("engine.storm.detected", map[string]any{"rule": "w", "version": int64(1), "hops": int64(17), "path": []any{"a<w@1"}, "event_id": "x"})
 	n := len(w.log)
 	w.lead("7")
 	w.is(w.since(n), "workflow.rejected:tripped")
 }
 
-func verb(w *world, typ string, data map[string]any) string {
+func verb(w *rig, typ string, data map[string]any) string {
 	n := len(w.log)
 	w.send(typ, data)
 	return w.since(n)
 }
 
 func TestVerbs_MoveInstancesOrSayWhyNot(t *testing.T) {
-	w := newWorld(t, workflow("w", notes), workflow("bad", `
+	w := newRig(t, workflow("w", notes), workflow("bad", `
 start: {on: [lead.scored], key: data.lead_id}
 do:
   - x: {set: {x: '1 / 0'}}
@@ -161,7 +161,7 @@ do:
 }
 
 func TestPause_HoldsInstancesUntilItIsOver(t *testing.T) {
-	w := newWorld(t, workflow("w", notes))
+	w := newRig(t, workflow("w", notes))
 	for i := range 250 {
 		w.lead(fmt.Sprint(i))
 	}
@@ -195,7 +195,7 @@ func TestPause_HoldsInstancesUntilItIsOver(t *testing.T) {
 
 // With hold: false what runs goes on.
 func TestPause_WithoutHoldStopsStartsAlone(t *testing.T) {
-	w := newWorld(t, workflow("w", notes))
+	w := newRig(t, workflow("w", notes))
 	w.lead("7")
 	verb(w, "workflow.paused", map[string]any{"workflow": "w", "hold": false})
 	n := len(w.log)

@@ -74,7 +74,7 @@ func anyBundle(t *testing.T, r *rand.Rand) []ruleset.File {
 }
 
 // anyDay sends random events and lets time pass.
-func anyDay(w *world, seed uint64) {
+func anyDay(w *rig, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	for range 60 {
 		lead := strconv.Itoa(r.IntN(4))
@@ -133,28 +133,28 @@ func anyDay(w *world, seed uint64) {
 	}
 }
 
-// The same log gives the same bytes: by a fold that is made anew over what is kept before each event, and by one that takes each event back
+// The same log gives the same bytes: by a fold that is made again over what is kept before each event, and by one that takes each event back
 // once because the machine failed in the middle of it.
 func TestFold_GivesTheSameBytesAfterCutsAndFailures(t *testing.T) {
 	kinds := map[string]int{}
 	for seed := range rounds(t, 20) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		files, next := anyBundle(t, r), anyBundle(t, r)
-		run := func(change func(w *world)) *world {
-			w := newWorld(t, files...)
+		run := func(change func(w *rig)) *rig {
+			w := newRig(t, files...)
 			change(w)
 			anyDay(w, seed)
 			w.publish(next...)
 			anyDay(w, seed+1_000)
 			return w
 		}
-		plain := run(func(*world) {})
+		plain := run(func(*rig) {})
 		want := plain.bytes()
-		for name, change := range map[string]func(*world){
-			"again":            func(*world) {},
-			"cut":              func(w *world) { w.anew = true },
-			"taken back early": func(w *world) { w.broken = 2 },
-			"taken back late":  func(w *world) { w.broken = 5 },
+		for name, change := range map[string]func(*rig){
+			"again":            func(*rig) {},
+			"cut":              func(w *rig) { w.restarts = true },
+			"taken back early": func(w *rig) { w.broken = 2 },
+			"taken back late":  func(w *rig) { w.broken = 5 },
 		} {
 			if got := run(change).bytes(); !bytes.Equal(got, want) {
 				t.Fatalf("seed %d, %s: other bytes at %s", seed, name, firstOther(got, want))
@@ -185,7 +185,7 @@ func firstOther(a, b []byte) string {
 
 // check holds what is true of every run: timers are those of instances that live, rows say what
 // instances say, and no two events have one id.
-func check(t *testing.T, seed uint64, w *world) {
+func check(t *testing.T, seed uint64, w *rig) {
 	t.Helper()
 	armed := map[string]bool{}
 	for _, row := range w.store.Instances() {

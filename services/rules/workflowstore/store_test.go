@@ -36,23 +36,23 @@ var values = []string{"1", "2", "3", "Müller", "a\x00b", "a\x00c", `\`, "\xff",
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
-// world draws steps that are the same for both stores.
-type world struct {
+// rig draws steps that are the same for both stores.
+type rig struct {
 	r    *rand.Rand
 	ids  []string
 	now  time.Time
 	step int64
 }
 
-func (w *world) text() string     { return pick(w.r, values...) }
-func (w *world) workflow() string { return pick(w.r, "nurture", "speed-to-lead", "no-show") }
+func (w *rig) text() string     { return pick(w.r, values...) }
+func (w *rig) workflow() string { return pick(w.r, "nurture", "speed-to-lead", "no-show") }
 
-func (w *world) wanted() advance.Wanted {
+func (w *rig) wanted() advance.Wanted {
 	kind := w.r.IntN(3)
 	return advance.Wanted{Type: pick(w.r, "lead.lost", "activity.recorded", "crm.note.add.succeeded"), Value: w.text(), Correlated: kind == 1, Command: kind == 2}
 }
 
-func (w *world) row() workflows.Row {
+func (w *rig) row() workflows.Row {
 	id := pick(w.r, w.ids...)
 	r := workflows.Row{ID: id, Workflow: w.workflow(), Group: pick(w.r, "", "outreach"), Key: w.text(), Subject: "lead/" + pick(w.r, "1", "2"), Contact: pick(w.r, "", w.text()),
 		Bundle: pick[int64](w.r, 3, 9), Status: pick(w.r, advance.Waiting, advance.Suspended, advance.InTrouble, advance.Completed, advance.Cancelled, advance.Faulted),
@@ -78,7 +78,7 @@ func order(w advance.Wanted) string {
 }
 
 // write draws a change and makes it in both stores.
-func (w *world) write(both ...workflows.Store) {
+func (w *rig) write(both ...workflows.Store) {
 	var change func(s workflows.Store)
 	switch w.r.IntN(6) {
 	case 0, 1:
@@ -110,7 +110,7 @@ func (w *world) write(both ...workflows.Store) {
 }
 
 // read draws a question, and gives the answer of a store.
-func (w *world) read() (what string, ask func(ctx context.Context, s workflows.Store) (any, error)) {
+func (w *rig) read() (what string, ask func(ctx context.Context, s workflows.Store) (any, error)) {
 	switch n := w.r.IntN(12); n {
 	case 0, 1:
 		id := pick(w.r, w.ids...)
@@ -178,7 +178,7 @@ func refs(list []workflows.Ref, err error) (any, error) {
 }
 
 // preload draws what is read ahead; it must change no answer.
-func (w *world) preload() workflows.Reads {
+func (w *rig) preload() workflows.Reads {
 	return workflows.Reads{Instances: []string{pick(w.r, w.ids...)}, Waits: []advance.Wanted{w.wanted()}, Keys: []workflows.Pair{{Name: w.workflow(), Key: w.text()}},
 		Groups: []workflows.Pair{{Name: "outreach", Key: w.text()}}, Contacts: []string{w.text()}, Claims: []workflows.Pair{{Name: "sales", Key: w.text()}}}
 }
@@ -195,7 +195,7 @@ func inTx(t *testing.T, p *pgxpool.Pool, fn func(tx pgx.Tx) error) {
 	}
 }
 
-func at(w *world) *event.Recorded {
+func at(w *rig) *event.Recorded {
 	r := &event.Recorded{Sequence: w.step, Position: event.PositionAt(w.now.UnixMilli())}
 	r.ID = fmt.Sprintf("event-%d", w.step)
 	return r
@@ -205,7 +205,7 @@ func at(w *world) *event.Recorded {
 func TestTenant_AnswersAsMemoryOverRandomHistories(t *testing.T) {
 	p := database(t).Pool(t, postgres.RoleRules)
 	for seed := range uint64(6) {
-		w := &world{r: rand.New(rand.NewPCG(seed, 7)), now: begin}
+		w := &rig{r: rand.New(rand.NewPCG(seed, 7)), now: begin}
 		for i := range 8 {
 			w.ids = append(w.ids, event.DerivedID("acme", fmt.Sprint(seed), fmt.Sprint(i)))
 		}

@@ -1,5 +1,5 @@
 // Package storetest holds what every workflows.Store must do, whatever it keeps its rows in. A test calls Conform with a function that gives an
-// empty store, and one that gives the store anew over what was written: for a store in memory the same one.
+// empty store, and one that gives the store again over what was written: for a store in memory the same one.
 package storetest
 
 import (

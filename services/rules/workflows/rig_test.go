@@ -62,44 +62,44 @@ var known = sync.OnceValue(func() catalogue {
 	return out
 })
 
-// world is a tenant with a log, a clock that only the test moves, and the fold.
-type world struct {
-	t       testing.TB
-	store   *Memory
-	fold    *Fold
-	bundle  *Bundle
-	sets    map[int64]*ruleset.Set
-	files   map[int64][]ruleset.File
-	now     time.Time
-	log     []event.Recorded
-	applied int
-	last    Out
-	anew    bool // a new Fold over the store for each event, as after a restart
-	broken  int  // so many schemas are found until one is not, once; 0: all are
-	asked   int
-	alias   map[string]string
+// rig is a tenant with a log, a clock that only the test moves, and the fold.
+type rig struct {
+	t        testing.TB
+	store    *Memory
+	fold     *Fold
+	bundle   *Bundle
+	sets     map[int64]*ruleset.Set
+	files    map[int64][]ruleset.File
+	now      time.Time
+	log      []event.Recorded
+	applied  int
+	last     Out
+	restarts bool // a new Fold over the store for each event, as after a restart
+	broken   int  // so many schemas are found until one is not, once; 0: all are
+	asked    int
+	alias    map[string]string
 }
 
-func newWorld(t testing.TB, files ...ruleset.File) *world {
+func newRig(t testing.TB, files ...ruleset.File) *rig {
 	t.Helper()
-	w := &world{t: t, store: NewMemory(), now: monday, sets: map[int64]*ruleset.Set{}, files: map[int64][]ruleset.File{}, alias: map[string]string{}}
+	w := &rig{t: t, store: NewMemory(), now: monday, sets: map[int64]*ruleset.Set{}, files: map[int64][]ruleset.File{}, alias: map[string]string{}}
 	w.fold = New("t1", w.store, w, nil)
 	w.publish(files...)
 	return w
 }
 
-func (w *world) Schemas(context.Context, []string) (advance.Schemas, error) {
+func (w *rig) Schemas(context.Context, []string) (advance.Schemas, error) {
 	if w.asked++; w.broken > 0 && w.asked == w.broken {
 		return nil, fmt.Errorf("the registry does not answer")
 	}
 	return advance.Schemas(known()), nil
 }
 
-func (w *world) Program(_ context.Context, name string, bundle int64) (*flow.Program, error) {
+func (w *rig) Program(_ context.Context, name string, bundle int64) (*flow.Program, error) {
 	return w.sets[bundle].Workflow(name), nil
 }
 
-func (w *world) Resolve(subject string) string {
+func (w *rig) Resolve(subject string) string {
 	if of, merged := w.alias[subject]; merged {
 		return of
 	}
@@ -107,7 +107,7 @@ func (w *world) Resolve(subject string) string {
 }
 
 // publish puts a bundle in force.
-func (w *world) publish(files ...ruleset.File) {
+func (w *rig) publish(files ...ruleset.File) {
 	w.t.Helper()
 	w.send("rules.published", ruleset.PublishedData(files, int64(len(w.sets))+1, ""))
 }
@@ -130,7 +130,7 @@ func example(t testing.TB, names ...string) (out []ruleset.File) {
 }
 
 // record appends an event to the log.
-func (w *world) record(e event.Event) {
+func (w *rig) record(e event.Event) {
 	e.TenantID, e.ContentType = "t1", event.ContentTypeAvro
 	position := event.PositionAt(w.now.UnixMilli())
 	if n := len(w.log); n > 0 {
@@ -142,7 +142,7 @@ func (w *world) record(e event.Event) {
 	}
 }
 
-func (w *world) event(typ string, data map[string]any, change ...func(e *event.Event)) event.Event {
+func (w *rig) event(typ string, data map[string]any, change ...func(e *event.Event)) event.Event {
 	w.t.Helper()
 	s, there := known()[typ]
 	if !there {
@@ -161,13 +161,13 @@ func (w *world) event(typ string, data map[string]any, change ...func(e *event.E
 }
 
 // send records an event from outside, and applies it and all that comes of it.
-func (w *world) send(typ string, data map[string]any, change ...func(e *event.Event)) Out {
+func (w *rig) send(typ string, data map[string]any, change ...func(e *event.Event)) Out {
 	w.t.Helper()
 	w.record(w.event(typ, data, change...))
 	return w.drain()
 }
 
-func (w *world) data(r *event.Recorded) map[string]any {
+func (w *rig) data(r *event.Recorded) map[string]any {
 	w.t.Helper()
 	_, body, err := event.Unframe(r.Value)
 	if err != nil {
@@ -181,7 +181,7 @@ func (w *world) data(r *event.Recorded) map[string]any {
 }
 
 // drain applies the log to its end. The answer is what its first event did.
-func (w *world) drain() (first Out) {
+func (w *rig) drain() (first Out) {
 	w.t.Helper()
 	for i := 0; w.applied < len(w.log); i++ {
 		if len(w.log) > 60_000 {
@@ -201,10 +201,10 @@ func (w *world) drain() (first Out) {
 	return first
 }
 
-func (w *world) apply(r event.Recorded) Out {
+func (w *rig) apply(r event.Recorded) Out {
 	w.t.Helper()
 	in := Input{Event: r, Data: w.data(&r)}
-	if w.anew {
+	if w.restarts {
 		w.fold = New("t1", w.store, w, w.bundle)
 	}
 	if r.Type == "rules.published" {
@@ -235,7 +235,7 @@ func (w *world) apply(r event.Recorded) Out {
 }
 
 // until fires the timers that are due by then, each at its due, and moves the clock.
-func (w *world) until(t time.Time) {
+func (w *rig) until(t time.Time) {
 	w.t.Helper()
 	for {
 		timer, armed := w.store.Next()
@@ -249,7 +249,7 @@ func (w *world) until(t time.Time) {
 	}
 }
 
-func (w *world) fire(t Timer) Out {
+func (w *rig) fire(t Timer) Out {
 	w.t.Helper()
 	if t.Due.After(w.now) {
 		w.now = t.Due.Truncate(time.Millisecond).Add(time.Millisecond)
@@ -257,9 +257,9 @@ func (w *world) fire(t Timer) Out {
 	return w.send("timer.fired", map[string]any{"timer_id": t.ID, "due": t.Due, "instance_id": t.Instance, "task": t.Task, "armed_sequence": t.Armed})
 }
 
-func (w *world) later(d time.Duration) { w.t.Helper(); w.until(w.now.Add(d)) }
+func (w *rig) later(d time.Duration) { w.t.Helper(); w.until(w.now.Add(d)) }
 
-func (w *world) lead(id string, more ...any) Out {
+func (w *rig) lead(id string, more ...any) Out {
 	w.t.Helper()
 	data := map[string]any{"lead_id": id, "phone": "+15551234567"}
 	for i := 0; i < len(more); i += 2 {
@@ -268,13 +268,13 @@ func (w *world) lead(id string, more ...any) Out {
 	return w.send("lead.created", data)
 }
 
-func (w *world) consent(id, channel string, granted bool, change ...func(e *event.Event)) {
+func (w *rig) consent(id, channel string, granted bool, change ...func(e *event.Event)) {
 	w.t.Helper()
 	w.send("consent.changed", map[string]any{"lead_id": id, "channel": channel, "granted": granted, "basis": "form"}, change...)
 }
 
 // since lists the types of what was derived from a place in the log on, without what tells that an instance started or went on.
-func (w *world) since(n int) string {
+func (w *rig) since(n int) string {
 	var out []string
 	for i := range w.log[n:] {
 		r := &w.log[n+i]
@@ -294,7 +294,7 @@ func (w *world) since(n int) string {
 }
 
 // only is the only instance that lives, or the last that there was.
-func (w *world) only() advance.Instance {
+func (w *rig) only() advance.Instance {
 	w.t.Helper()
 	rows := w.store.Instances()
 	if len(rows) == 0 {
@@ -307,7 +307,7 @@ func (w *world) only() advance.Instance {
 	return in
 }
 
-func (w *world) statuses() string {
+func (w *rig) statuses() string {
 	var out []string
 	for _, r := range w.store.Instances() {
 		in, err := advance.Decode(r.State, r.Personal)
@@ -319,7 +319,7 @@ func (w *world) statuses() string {
 	return strings.Join(out, ", ")
 }
 
-func (w *world) is(got, want string) {
+func (w *rig) is(got, want string) {
 	w.t.Helper()
 	if got != want {
 		w.t.Errorf("got  %s\nwant %s", got, want)
@@ -327,7 +327,7 @@ func (w *world) is(got, want string) {
 }
 
 // bytes is everything that was derived, and everything that is kept.
-func (w *world) bytes() []byte {
+func (w *rig) bytes() []byte {
 	var b bytes.Buffer
 	for i := range w.log {
 		r := &w.log[i]
