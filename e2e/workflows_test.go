@@ -52,7 +52,7 @@ func TestWorkflows_TimersFireOnceWhileRulesAreKilled(t *testing.T) {
 	ctx := context.Background()
 	for _, h := range herds {
 		c := cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})
-		more := c.Service(t, "rules-1", "rules", "rules")
+		more := c.Service(t, "rules-1", "rules", "rules", "--laptop", "--slot", "1")
 		noError(t, more.Start())
 		noError(t, more.Ready(ctx))
 		h.play(t, ctx, c)
@@ -130,7 +130,7 @@ func (h herd) check(t *testing.T, ctx context.Context, c *cluster.Cluster) {
 		t.Error(v)
 	}
 	type instance struct{ started, late, contacted, fired, tagged int } // late: its timer moved it to its end
-	instances := map[string]*instance{}
+	instances, byLead := map[string]*instance{}, map[string]string{}
 	of := func(id string) *instance {
 		if instances[id] == nil {
 			instances[id] = &instance{}
@@ -159,10 +159,17 @@ func (h herd) check(t *testing.T, ctx context.Context, c *cluster.Cluster) {
 		data, err := dec.Decode(ctx, r)
 		noError(t, err)
 		id, _ := data["instance_id"].(string)
-		into(of(r.TenantID + " " + id))
+		if key, _ := data["key"].(string); r.Type == "workflow.started" {
+			byLead[r.TenantID+" lead/"+key] = id
+		}
+		if r.Type == "crm.contact.tag.requested" {
+			id = byLead[r.TenantID+" "+r.Subject]
+		}
+		n := of(r.TenantID + " " + id)
+		into(n)
 		if outcome, _ := data["outcome"].(string); outcome == "contacted" {
-			of(r.TenantID + " " + id).contacted++
-			of(r.TenantID + " " + id).late--
+			n.contacted++
+			n.late--
 		}
 		if due, _ := data["due"].(time.Time); r.Type == "timer.fired" && time.UnixMilli(event.PositionTime(r.Position)).Before(due) {
 			early++
@@ -191,7 +198,7 @@ func publishAbout(t *testing.T, c *cluster.Cluster, tenant load.Tenant, typ stri
 	t.Helper()
 	var batch []map[string]any
 	for n := from; n < to; n += step {
-		id := fmt.Sprint(n)
+		id := fmt.Sprint(n + 1) // an id of 0 names no record
 		batch = append(batch, map[string]any{"specversion": "1.0", "id": typ + id, "source": "/e2e", "type": typ, "subject": "lead/" + id, "data": map[string]any{"lead_id": id}})
 	}
 	body, err := json.Marshal(batch)
