@@ -44,7 +44,10 @@ type Config struct {
 	DeadLetters bool          // read neuronx.deadletter too; the handler must be a DeadLetterHandler
 	MaxBatch    int           // records a batch; 0 means 2,000
 	Publish     PublishFunc   // announces engine.replay.*; nil: nothing is announced
-	Meaning     string        // what a reset means here (rebuild, audit, compare, redeliver), for engine.replay.started
+	// Assigned is told of each assignment of partitions of neuronx.events, before they are read, also of one that this member had a moment ago. It must be
+	// brief: the group waits for it. May be nil.
+	Assigned func(partitions ...int32)
+	Meaning  string // what a reset means here (rebuild, audit, compare, redeliver), for engine.replay.started
 
 	RetryBudget time.Duration // how long one batch is tried again before its partitions are left to other members; 0 means 30 s
 	GapTimeout  time.Duration // how long a missing sequence is waited for; 0 means 10 min
@@ -144,14 +147,18 @@ func (c *Consumer) Owned() []int32 {
 	if g == nil {
 		return nil
 	}
-	var owned []int32
-	for _, tp := range g.Owned() {
+	return ofLog(g.Owned())
+}
+
+// ofLog are the partitions of neuronx.events, sorted.
+func ofLog(tps []kafka.TopicPartition) (partitions []int32) {
+	for _, tp := range tps {
 		if tp.Topic == kafka.TopicEvents {
-			owned = append(owned, tp.Partition)
+			partitions = append(partitions, tp.Partition)
 		}
 	}
-	slices.Sort(owned)
-	return owned
+	slices.Sort(partitions)
+	return partitions
 }
 
 // Stopped returns the partitions that are assigned but not read any more, and why: the log was trimmed or truncated under the row.
@@ -221,7 +228,7 @@ func (c *Consumer) join(ctx context.Context) error {
 	}
 	s.group, err = group.New(group.Config{
 		Config: c.cfg.Kafka, Group: c.cfg.Name, Topics: s.topics, MaxRecords: c.cfg.MaxBatch, Log: c.cfg.Log, Reg: c.cfg.Reg,
-		Resume: s.resume, Metadata: s.metadata,
+		Resume: s.resume, Metadata: s.metadata, Assigned: s.assigned,
 	})
 	if err != nil {
 		return app.Fatal(fmt.Errorf("join group: %w", err))
@@ -251,6 +258,13 @@ func (c *Consumer) setGroup(g *group.Consumer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.group = g
+}
+
+// assigned tells who asked for it which partitions of the log are new here.
+func (s *session) assigned(_ context.Context, tps []kafka.TopicPartition) {
+	if of := ofLog(tps); s.c.cfg.Assigned != nil && len(of) > 0 {
+		s.c.cfg.Assigned(of...)
+	}
 }
 
 // quiet is how long a membership must be without a failure to count as one that works.

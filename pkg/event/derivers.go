@@ -33,7 +33,7 @@ var derivers = map[string]struct {
 
 var (
 	// fromRules is what rules and workflows derive: commands, and what they tell about themselves.
-	fromRules = []string{"crm.*.requested", "engine.rule.failed", "engine.storm.detected",
+	fromRules = []string{"crm.*.requested", "engine.rule.failed", "engine.storm.detected", "engine.timer.refused",
 		"workflow.started", "workflow.advanced", "workflow.completed", "workflow.cancelled", "workflow.faulted", "workflow.rejected",
 		"workflow.incident.raised", "workflow.verb.refused"}
 	fromAdapters = []string{"crm.*.succeeded", "crm.*.failed", "engine.effect.recorded"}

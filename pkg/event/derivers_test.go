@@ -21,6 +21,7 @@ func TestMayDerive_NamesWhatEachDeriverMaySay(t *testing.T) {
 		{"crm.message.received", "deadletter rules"},
 		{"engine.rule.failed", "deadletter rules"},
 		{"engine.storm.detected", "deadletter rules"},
+		{"engine.timer.refused", "deadletter rules"},
 		{"engine.dead_letter.retried", "deadletter"},
 		{"engine.rule.reset", ""},
 		{"engine.rule.rerun", ""},

@@ -35,11 +35,12 @@ const (
 
 // Types of the events that the service derives itself, and reads back.
 const (
-	typePublished = "rules.published"
-	typeFailed    = "engine.rule.failed"
-	typeReset     = "engine.rule.reset"
-	typeRerun     = "engine.rule.rerun"
-	typeStorm     = "engine.storm.detected"
+	typePublished    = "rules.published"
+	typeFailed       = "engine.rule.failed"
+	typeReset        = "engine.rule.reset"
+	typeRerun        = "engine.rule.rerun"
+	typeStorm        = "engine.storm.detected"
+	typeTimerRefused = "engine.timer.refused"
 )
 
 // Schema is a schema with the id that its values are framed with.

@@ -191,7 +191,7 @@ func (s *shadow) match(ctx context.Context, c *comparison, expected map[string]e
 	c.examined++
 	want, ok := expected[r.ID]
 	if !ok {
-		if r.Type != typeStorm || !s.stormOK(ctx, r) {
+		if !s.told(ctx, r) {
 			c.differ("sequence %d, %s %s, was not derived again", r.Sequence, r.Type, r.ID)
 		}
 		return
@@ -206,11 +206,22 @@ func (s *shadow) match(ctx context.Context, c *comparison, expected map[string]e
 	}
 }
 
-// stormOK checks a storm report, which is derived from a dead letter and not from the log, by its id.
-func (s *shadow) stormOK(ctx context.Context, r *event.Recorded) bool {
+// told checks what is derived from a dead letter, and not from the log, by its id: the report of a storm, or of a timer whose firings are refused.
+func (s *shadow) told(ctx context.Context, r *event.Recorded) bool {
+	if r.Type != typeStorm && r.Type != typeTimerRefused {
+		return false
+	}
 	data, err := consumer.NewDecoder(s.registry).Decode(ctx, r)
-	refused, _ := data["event_id"].(string)
-	return err == nil && r.ID == stormID(r.TenantID, refused)
+	if err != nil {
+		return false
+	}
+	if r.Type == typeStorm {
+		refused, _ := data["event_id"].(string)
+		return r.ID == stormID(r.TenantID, refused)
+	}
+	timer, _ := data["timer_id"].(string)
+	times, _ := data["times"].(int64)
+	return r.ID == timerRefusedID(r.TenantID, timer, times)
 }
 
 // sameValue compares bytes. When the schema got a new version since, it compares the fields that both versions have.

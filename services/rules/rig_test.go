@@ -20,6 +20,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/outbox"
@@ -29,6 +30,7 @@ import (
 	"github.com/neuronx/engine/services/ingest/sequencer"
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/timers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -69,6 +71,7 @@ type rig struct {
 	producer *kafka.Producer
 	n        int
 	rates    admission.Rates
+	clock    func() time.Time // of the sequencer, and of timers, which fire if it is set; nil: the machine's, and none fires
 
 	mu     sync.Mutex
 	events []event.Recorded
@@ -120,8 +123,20 @@ func (r *rig) start() (stop func()) {
 		shadow:  &shadow{pool: r.pool, archive: r, registry: r.registry, log: quiet(), metrics: newMetrics(nil)},
 	}
 	s.handler.archive, s.handler.partitions = r, kafkatest.Partitions
-	loop, err := consumer.New(consumer.Config{Name: kafka.GroupRules, Slot: "0", Kafka: r.kafka, Pool: r.pool, Archive: r, Registry: r.registry,
-		DeadLetters: true, Log: quiet(), Reg: prometheus.NewRegistry()}, s)
+	cfg := consumer.Config{Name: kafka.GroupRules, Slot: "0", Kafka: r.kafka, Pool: r.pool, Archive: r, Registry: r.registry,
+		DeadLetters: true, Log: quiet(), Reg: prometheus.NewRegistry()}
+	var fire *firing
+	if r.clock != nil {
+		s.handler.firings = outbox.New(timers.Deriver, r.keys, outbox.WithLog(quiet()))
+		adm, err := admin.New(r.kafka)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.t.Cleanup(adm.Close)
+		fire = newFiring(&timers.Log{Admin: adm, Kafka: r.kafka, Pool: r.pool}, &cfg, kafkatest.Partitions, r.clock)
+		s.handler.timers = timers.New(timers.Config{Pool: r.pool, Box: s.handler.firings, Schemas: r.registry, Open: fire.open, Through: fire.through, Now: r.clock, Log: quiet()})
+	}
+	loop, err := consumer.New(cfg, s)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -137,10 +152,15 @@ func (r *rig) start() (stop func()) {
 		}()
 	}
 	run("sequencer", func(ctx context.Context) error {
-		return sequencer.Run(ctx, app.NewRuntime("ingest", "0", quiet(), prometheus.NewRegistry()), sequencer.Config{Kafka: r.kafka, Keys: r.keys, Schemas: r.registry, Rates: r.rates})
+		return sequencer.Run(ctx, app.NewRuntime("ingest", "0", quiet(), prometheus.NewRegistry()), sequencer.Config{Kafka: r.kafka, Keys: r.keys, Schemas: r.registry, Rates: r.rates, Now: r.clock})
 	})
 	run("rules", loop.Run)
 	run("sender", sender.Run)
+	if fire != nil {
+		fire.owned = loop.Owned
+		run("timers", s.handler.timers.Run)
+		run("sender of timers", s.handler.firings.NewSender(outbox.SenderConfig{Pool: r.pool, Producer: r.producer, Owned: loop.Owned, Partitions: kafkatest.Partitions}).Run)
+	}
 	return func() { cancel(); wg.Wait() }
 }
 

@@ -24,8 +24,9 @@ const (
 	Start    Kind = "start"
 	Heard    Kind = "event" // an event that a call, until or listen may wait for
 	Fired    Kind = "timer"
-	Retry    Kind = "retry" // an incident: its task runs again
-	Skip     Kind = "skip"  // an incident: its task is left out, what it would have set is null
+	Refused  Kind = "refused" // a timer whose firings are refused again and again
+	Retry    Kind = "retry"   // an incident: its task runs again
+	Skip     Kind = "skip"    // an incident: its task is left out, what it would have set is null
 	Suspend  Kind = "suspend"
 	Resume   Kind = "resume"
 	Unpause  Kind = "unpause" // its workflow is paused no more
@@ -183,6 +184,8 @@ func (m *machine) take() (string, error) {
 		return m.fire()
 	case Heard:
 		return m.hear()
+	case Refused:
+		return m.refused()
 	case Erased:
 		m.erase()
 		return "", nil

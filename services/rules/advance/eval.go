@@ -21,6 +21,7 @@ const (
 	errExpression = "expression/" // and the code of expr.EvalError
 	errData       = "data"        // what a task would emit or keep has no form for it
 	errTimeout    = "timeout"
+	errTimer      = "timer" // its firings are refused; no catch has it
 	errLimit      = "limit"
 	errNoCapacity = "no_capacity"
 )

@@ -2,6 +2,7 @@ package advance
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -172,6 +173,26 @@ func (m *machine) fire() (string, error) {
 		return "", err
 	}
 	return "", m.handle(t, task, m.resume(t, task, timer.Due))
+}
+
+// refused stands a token in an incident whose timer does not get into the log: a person is asked, instead of nobody being told that the task waits for
+// ever. No catch may have it, because what it would run may wait for a timer, too. The deadline of the instance is fired on: it has no task.
+func (m *machine) refused() (string, error) {
+	i := slices.IndexFunc(m.in.Tokens, func(t *Token) bool { return t.Timer != nil && t.Timer.ID == m.on.Timer })
+	if i < 0 {
+		return Stale, nil
+	}
+	t := m.in.Tokens[i]
+	task, err := m.task(t.Task)
+	if err != nil {
+		return "", err
+	}
+	if t.Rest == AtRetry {
+		t.Frames = t.Frames[:len(t.Frames)-1] // who resolves the incident begins the try from its first task
+	}
+	code, _ := m.on.Data["code"].(string)
+	return "", m.handle(t, task, &fault{code: errTimer, detail: fmt.Sprintf("%s: the firing of its timer was refused %d times, the last time as %.64s", task.Path, m.on.Data["times"], code),
+		varies: true, final: true})
 }
 
 func (m *machine) resume(t *Token, task *flow.Task, due time.Time) error {

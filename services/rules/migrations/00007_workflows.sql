@@ -89,6 +89,7 @@ CREATE TABLE neuronx.timers (
     cause          text        NOT NULL DEFAULT '',
     state          text        NOT NULL DEFAULT 'armed' CHECK (state IN ('armed', 'firing')),
     attempt        bigint      NOT NULL DEFAULT 0 CHECK (attempt >= 0),
+    refused        bigint      NOT NULL DEFAULT 0 CHECK (refused >= 0),
     held_until     timestamptz NOT NULL,
     fired_at       timestamptz CHECK ((fired_at IS NOT NULL) = (state = 'firing')),
     PRIMARY KEY (tenant_id, id)
@@ -99,7 +100,8 @@ CREATE INDEX timers_firing ON neuronx.timers (partition, fired_at) WHERE state =
 CREATE INDEX timers_of_instance ON neuronx.timers (tenant_id, instance);
 COMMENT ON COLUMN neuronx.timers.partition IS 'of the tenant, whose owner fires it';
 COMMENT ON COLUMN neuronx.timers.cause IS 'id of the event that armed it; empty: not known';
-COMMENT ON COLUMN neuronx.timers.attempt IS 'firings that came too early or were refused';
+COMMENT ON COLUMN neuronx.timers.attempt IS 'firings that came too early, were refused or were lost';
+COMMENT ON COLUMN neuronx.timers.refused IS 'firings that were refused; the tenth is told to the instance';
 COMMENT ON COLUMN neuronx.timers.held_until IS 'it is not fired before: its due, or later after a firing that came too early or was refused';
 COMMENT ON COLUMN neuronx.timers.fired_at IS 'when its firing was put into the outbox, by the clock of Postgres';
 
@@ -136,20 +138,11 @@ CREATE INDEX pool_claims_of_pool ON neuronx.pool_claims (tenant_id, pool) INCLUD
 COMMENT ON COLUMN neuronx.pool_claims.whole IS 'the member where its column has a hash';
 COMMENT ON COLUMN neuronx.pool_claims.until IS 'position time at which it ends; null: when it is released';
 
--- What living processes of the rules service can evaluate: a bundle that one of them can't is not published.
-CREATE TABLE neuronx.rule_engines (
-    slot      text        NOT NULL PRIMARY KEY,
-    build     text        NOT NULL DEFAULT '',
-    semantics integer     NOT NULL CHECK (semantics > 0),
-    seen_at   timestamptz NOT NULL DEFAULT now()
-);
-
 -- +goose StatementBegin
 DO $$
 DECLARE name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['workflow_instances', 'workflow_waits', 'workflow_keys', 'workflow_versions', 'timers', 'contact_state', 'named_state', 'pool_claims',
-        'rule_engines'] LOOP
+    FOREACH name IN ARRAY ARRAY['workflow_instances', 'workflow_waits', 'workflow_keys', 'workflow_versions', 'timers', 'contact_state', 'named_state', 'pool_claims'] LOOP
         EXECUTE format('ALTER TABLE neuronx.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY own ON neuronx.%I TO neuronx_rules USING (true) WITH CHECK (true)', name);
         EXECUTE format('CREATE POLICY operators ON neuronx.%I FOR SELECT TO neuronx_ops USING (true)', name);
@@ -161,5 +154,5 @@ $$;
 -- +goose StatementEnd
 
 -- +goose Down
-DROP TABLE neuronx.rule_engines, neuronx.pool_claims, neuronx.named_state, neuronx.contact_state, neuronx.timers, neuronx.workflow_versions,
+DROP TABLE neuronx.pool_claims, neuronx.named_state, neuronx.contact_state, neuronx.timers, neuronx.workflow_versions,
     neuronx.workflow_keys, neuronx.workflow_waits, neuronx.workflow_instances;

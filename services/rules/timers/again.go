@@ -90,21 +90,38 @@ func (t *Timers) rearm(ctx context.Context, tenant string, of []flight) error {
 	return nil
 }
 
+// GiveUpAfter is how often a timer is refused until its instance is told. It is fired on all the same, once an hour.
+const GiveUpAfter = 10
+
+// Refusal is a timer whose firing was refused.
+type Refusal struct {
+	Timer    string
+	Instance string
+	Task     string
+	Times    int64 // how often its firings were refused
+}
+
 // Refused arms a timer again whose firing was refused, in the transaction that reads the dead letter. It is held longer each time, an hour at most: an
-// unknown schema does not become known by trying at once.
-func (t *Timers) Refused(ctx context.Context, tx pgx.Tx, e *event.Event, code string) error {
+// unknown schema does not become known by trying at once. Nil: the firing is not one that this timer waits for.
+func (t *Timers) Refused(ctx context.Context, tx pgx.Tx, e *event.Event, code string) (*Refusal, error) {
 	id := timerOf(e)
 	if id == "" {
-		return nil
+		return nil, nil
 	}
 	t.metrics.refused.WithLabelValues(code).Inc()
 	rows, err := tx.Query(ctx, `SELECT tenant_id, id, attempt, fired_at FROM neuronx.timers WHERE tenant_id = $1 AND id = $2 AND state = 'firing' FOR UPDATE`, e.TenantID, id)
 	list, err := postgres.Collect(rows, err, "find a refused timer", pgx.RowToStructByPos[flight])
 	if err != nil || len(list) == 0 || EventID(e.TenantID, id, list[0].Attempt) != e.ID {
-		return err
+		return nil, err
 	}
-	return postgres.Exec(ctx, tx, "arm a refused timer again", `UPDATE neuronx.timers SET state = 'armed', fired_at = NULL, attempt = attempt + 1,
-		held_until = clock_timestamp() + least($3::interval * 2 ^ least(attempt, 20)::float8, $4::interval) WHERE tenant_id = $1 AND id = $2`, e.TenantID, id, firstHold, maxHold)
+	r := &Refusal{Timer: id}
+	err = tx.QueryRow(ctx, `UPDATE neuronx.timers SET state = 'armed', fired_at = NULL, attempt = attempt + 1, refused = refused + 1,
+		held_until = clock_timestamp() + least($3::interval * 2 ^ least(attempt, 20)::float8, $4::interval) WHERE tenant_id = $1 AND id = $2
+		RETURNING instance, task, refused`, e.TenantID, id, firstHold, maxHold).Scan(&r.Instance, &r.Task, &r.Times)
+	if err != nil {
+		return nil, fmt.Errorf("arm a refused timer again: %w", err)
+	}
+	return r, nil
 }
 
 // How long a timer is held after a refused firing: firstHold, doubled at each attempt up to maxHold.

@@ -10,6 +10,6 @@
 //
 // How it fails: a process that dies between fires nothing twice, because the row says firing exactly if the outbox has the event. A database that
 // was restored says armed of what had fired, so nothing fires until the log was read to its end (Gate). A firing that is in neither the outbox nor
-// the log is fired again after five minutes (Sweep). A clock that runs ahead makes early firings, which are held, and pauses this process. What
+// the log is fired again after five minutes (Sweep). A firing that is refused ten times is told to the instance, as an incident of the task that waits. A clock that runs ahead makes early firings, which are held, and pauses this process. What
 // is overdue waits in its table, oldest first, and only a bounded number is on its way, so that a herd does not stand before everybody's events.
 package timers

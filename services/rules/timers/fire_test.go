@@ -249,7 +249,7 @@ func TestRefused_HoldsLongerEachTimeAndOnlyTheAttemptThatWasRefused(t *testing.T
 	refuse := func(attempt int64) {
 		t.Helper()
 		e := &event.Event{TenantID: "acme", Type: timers.Type, Subject: "timer/t-000", ID: timers.EventID("acme", "t-000", attempt)}
-		if err := pgx.BeginFunc(t.Context(), r.pool, func(tx pgx.Tx) error { return r.Refused(t.Context(), tx, e, "unknown_schema") }); err != nil {
+		if err := pgx.BeginFunc(t.Context(), r.pool, func(tx pgx.Tx) error { _, err := r.Refused(t.Context(), tx, e, "unknown_schema"); return err }); err != nil {
 			t.Fatal(err)
 		}
 	}

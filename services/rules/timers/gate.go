@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -28,8 +29,9 @@ type Gate struct {
 	at  Positions
 	log *slog.Logger
 
-	mu    sync.Mutex
-	parts map[int32]*passage
+	asking sync.Mutex // held while Kafka and Postgres are asked: one Open at a time
+	mu     sync.Mutex // guards parts, never for longer than a look: Closed runs in the middle of a rebalance
+	parts  map[int32]*passage
 }
 
 // passage is how far a partition is.
@@ -44,32 +46,40 @@ func NewGate(at Positions, log *slog.Logger) *Gate {
 	return &Gate{at: at, log: log, parts: map[int32]*passage{}}
 }
 
-// Open lists those of the owned partitions whose timers may fire, sorted. One that is no longer owned begins again when it comes back. What can't
-// be asked keeps its partition closed.
+// Open lists those of the owned partitions whose timers may fire, sorted. One that is no longer owned begins again when it comes back, and so does one
+// that is assigned again while it is asked for. What can't be asked keeps its partition closed.
 func (g *Gate) Open(ctx context.Context, owned []int32) []int32 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for p := range g.parts {
-		if !slices.Contains(owned, p) {
-			delete(g.parts, p)
-		}
-	}
-	var out []int32
-	for _, p := range owned {
-		x := g.parts[p]
-		if x == nil {
-			x = &passage{}
-			g.parts[p] = x
-		}
+	g.asking.Lock()
+	defer g.asking.Unlock()
+	found := g.passages(owned)
+	for p, x := range found {
 		if err := g.pass(ctx, p, x); err != nil && ctx.Err() == nil {
 			g.log.Warn("cannot find out how far the log was read; timers wait until it is known", "partition", p, "err", err)
 		}
-		if x.open {
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []int32
+	for p, x := range found {
+		if x.open && g.parts[p] == x {
 			out = append(out, p)
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// passages are those of the owned partitions; the others are forgotten.
+func (g *Gate) passages(owned []int32) map[int32]*passage {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	maps.DeleteFunc(g.parts, func(p int32, _ *passage) bool { return !slices.Contains(owned, p) })
+	for _, p := range owned {
+		if g.parts[p] == nil {
+			g.parts[p] = &passage{}
+		}
+	}
+	return maps.Clone(g.parts)
 }
 
 // pass lets a partition go as far as it can.
@@ -97,9 +107,12 @@ func (g *Gate) pass(ctx context.Context, p int32, x *passage) (err error) {
 	return err
 }
 
-// Closed forgets what was found out of a partition, as at a new assignment of it to the same process.
-func (g *Gate) Closed(partition int32) {
+// Closed forgets what was found out of partitions. It must be told of every assignment: one that was lost and came back between two calls of Open looks
+// as if it had been owned all the time.
+func (g *Gate) Closed(partitions ...int32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.parts, partition)
+	for _, p := range partitions {
+		delete(g.parts, p)
+	}
 }

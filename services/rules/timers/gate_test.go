@@ -77,3 +77,27 @@ func TestGate_StaysClosedWhileItCannotAsk(t *testing.T) {
 		t.Fatal("open at a new assignment")
 	}
 }
+
+// assigning is a partition that is assigned again while it is asked how far its log was read.
+type assigning struct {
+	positions
+	again func()
+}
+
+func (p *assigning) Applied(ctx context.Context, partition int32, before int64) (bool, error) {
+	p.again()
+	return p.positions.Applied(ctx, partition, before)
+}
+
+func TestGate_StaysClosedIfThePartitionIsAssignedAgainWhileItIsAskedFor(t *testing.T) {
+	at := &assigning{again: func() {}}
+	g := NewGate(at, slog.New(slog.DiscardHandler))
+	at.again = func() { g.Closed(3) }
+	if open := g.Open(t.Context(), []int32{3}); len(open) > 0 {
+		t.Fatalf("%v is open, by what was found out of the assignment before", open)
+	}
+	at.again = func() {}
+	if len(g.Open(t.Context(), []int32{3})) != 1 {
+		t.Fatal("closed although nothing is assigned any more")
+	}
+}

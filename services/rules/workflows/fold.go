@@ -121,12 +121,18 @@ func (f *Fold) Before(ctx context.Context, in Input) error {
 		return err
 	}
 	switch {
+	case ev.Type == typeTimerRefused:
+		return f.refused(ctx, in)
 	case strings.HasPrefix(ev.Type, "engine."):
 		if err := f.engine(ctx, in); err != nil {
 			return err
 		}
 	case strings.HasPrefix(ev.Type, "workflow.") && verbs[ev.Type] != nil:
 		return f.verb(ctx, in)
+	case ev.Type == typeTenantSuspended:
+		f.store.PutNamed(KindTenant, Suspended, []byte("{}"))
+	case ev.Type == typeTenantResumed:
+		f.store.PutNamed(KindTenant, Suspended, nil)
 	case ev.Type == typeErased:
 		return f.erase(ctx, in)
 	}
@@ -157,11 +163,14 @@ func (f *Fold) After(ctx context.Context, in Input) error {
 
 // Types of events that move instances besides those that files name.
 const (
-	typeFired  = "timer.fired"
-	typeErased = "subject.erased"
-	typeReset  = "engine.rule.reset"
-	typeStorm  = "engine.storm.detected"
-	typeFailed = "engine.rule.failed"
+	typeFired           = "timer.fired"
+	typeTimerRefused    = "engine.timer.refused"
+	typeTenantSuspended = "tenant.suspended"
+	typeTenantResumed   = "tenant.resumed"
+	typeErased          = "subject.erased"
+	typeReset           = "engine.rule.reset"
+	typeStorm           = "engine.storm.detected"
+	typeFailed          = "engine.rule.failed"
 )
 
 func positionTime(e *event.Recorded) time.Time {

@@ -141,7 +141,7 @@ do:
 	w.later(3 * time.Hour)
 	w.is(w.since(n), "") // its timer fired, and no task ran
 	w.is(verb(w, "workflow.resumed", id), "note.add")
-	w.is(verb(w, "workflow.cancel.requested", none), "workflow.verb.refused:no_instance")
+	w.is(verb(w, "workflow.cancel.requested", none), "workflow.verb.refused:ended")
 	w.is(verb(w, "workflow.cancel.requested", id), "workflow.cancelled:cancel")
 	w.is(verb(w, "workflow.cancel.requested", id), "workflow.verb.refused:ended")
 	w.is(verb(w, "workflow.start.requested", map[string]any{"workflow": "w", "key": "9", "about": "lead/9"}), "workflow.verb.refused:unsupported")

@@ -127,6 +127,14 @@ func (f *Fold) fired(ctx context.Context, in Input) error {
 	return nil
 }
 
+// refused tells an instance that a timer of it is refused again and again.
+func (f *Fold) refused(ctx context.Context, in Input) error {
+	id, _ := in.Data["timer_id"].(string) // the schema has both as required
+	instance, _ := in.Data["instance_id"].(string)
+	_, err := f.move(ctx, instance, in, advance.Stimulus{Kind: advance.Refused, Timer: id})
+	return err
+}
+
 // Reads lists what folding events will most likely read, for Store.Preload. What an event of the run itself changes is not foreseen.
 func (f *Fold) Reads(ctx context.Context, run []Input) (Reads, error) {
 	var out Reads

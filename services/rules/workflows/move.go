@@ -14,9 +14,6 @@ import (
 	"github.com/neuronx/engine/services/rules/pool"
 )
 
-// missing is what a stimulus of an instance that is not kept is ignored as.
-const missing = "no_instance"
-
 // move advances an instance by an event, and keeps what that changes. ignored says why nothing did.
 func (f *Fold) move(ctx context.Context, id string, in Input, on advance.Stimulus) (ignored string, err error) {
 	row, err := f.store.Instance(ctx, id)
@@ -24,7 +21,7 @@ func (f *Fold) move(ctx context.Context, id string, in Input, on advance.Stimulu
 		return "", err
 	}
 	if row == nil {
-		return missing, nil
+		return advance.AlreadyEnd, nil // see Prune of package workflowstore: whether it ever was cannot be said when it is kept no longer
 	}
 	inst, err := advance.Decode(row.State, row.Personal)
 	if err != nil {

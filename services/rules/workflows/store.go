@@ -116,6 +116,9 @@ type Store interface {
 	Early(id string)
 }
 
+// Suspended is the name of the state of KindTenant that a suspended tenant has.
+const Suspended = "suspended"
+
 // Kind says what a named state is of.
 type Kind string
 
@@ -125,5 +128,6 @@ const (
 	KindPool   Kind = "pool"   // by pool: pool.State
 	KindHealth Kind = "health" // by workflow: failures of its tasks, whether it is off, and why
 	KindStarts Kind = "starts" // by workflow: its cyclic starts of an hour
+	KindTenant Kind = "tenant" // Suspended: the tenant is; its timers wait
 	KindPause  Kind = "pause"  // by workflow: who paused it; and by the empty name: the workflows whose instances are being resumed
 )

@@ -20,7 +20,8 @@ const (
 	typeRefused = "workflow.verb.refused"
 )
 
-// Codes of workflow.verb.refused besides those of advance.Result.Ignored and missing.
+// Codes of workflow.verb.refused besides those of advance.Result.Ignored. An instance that is not kept, because it ended long ago or never was, is refused
+// as one that has ended: a replay keeps those that the service has deleted, and must refuse them with the same code.
 const (
 	unsupported   = "unsupported"    // this build has no such verb yet
 	unknownAction = "unknown_action" // of an incident

@@ -98,6 +98,14 @@ func (t *Tenant) now() time.Time {
 	return time.UnixMilli(event.PositionTime(t.at.Position)).UTC()
 }
 
+// sequence is that of the event that is folded.
+func (t *Tenant) sequence() int64 {
+	if t.at == nil {
+		return 0
+	}
+	return t.at.Sequence
+}
+
 // Begin implements workflows.Store.
 func (t *Tenant) Begin() { t.undo = nil }
 
@@ -117,25 +125,26 @@ type cell[V any] struct {
 	stored  bool // Postgres has it: was
 	known   bool // it was read: was and stored are right
 	changed bool
+	at      int64 // sequence of the event that changed it
 }
 
 // cache is the rows of a table that were read or put, by the raw values of their key.
 type cache[V any] map[workflows.Pair]cell[V]
 
-// set puts a row, or takes it away, and returns what undoes that.
-func (c cache[V]) set(key workflows.Pair, v V, there bool) (undo func()) {
+// set puts a row at a sequence, or takes it away, and returns what undoes that.
+func (c cache[V]) set(key workflows.Pair, v V, there bool, at int64) (undo func()) {
 	before, held := c[key]
 	now := before
-	now.value, now.there, now.changed = v, there, true
+	now.value, now.there, now.changed, now.at = v, there, true, at
 	c[key] = now
 	return func() {
 		now := c[key]
 		switch {
 		case held:
-			now.value, now.there, now.changed = before.value, before.there, before.changed
+			now.value, now.there, now.changed, now.at = before.value, before.there, before.changed, before.at
 			c[key] = now
 		case now.known: // read since
-			now.value, now.there, now.changed = now.was, now.stored, false
+			now.value, now.there, now.changed, now.at = now.was, now.stored, false, 0
 			c[key] = now
 		default:
 			delete(c, key)

@@ -51,7 +51,7 @@ func (t *Tenant) Keys(ctx context.Context, workflow, key string) (advance.Keys, 
 
 // PutKeys implements workflows.Store.
 func (t *Tenant) PutKeys(workflow, key string, k advance.Keys) {
-	t.undo = append(t.undo, t.keys.set(workflows.Pair{Name: workflow, Key: key}, k, true))
+	t.undo = append(t.undo, t.keys.set(workflows.Pair{Name: workflow, Key: key}, k, true, t.sequence()))
 }
 
 // Contact implements workflows.Store.
@@ -67,7 +67,7 @@ func (t *Tenant) Contact(ctx context.Context, lead string) ([]byte, error) {
 
 // PutContact implements workflows.Store.
 func (t *Tenant) PutContact(lead string, state []byte) {
-	t.undo = append(t.undo, t.contacts.set(workflows.Pair{Key: lead}, bytes.Clone(state), state != nil))
+	t.undo = append(t.undo, t.contacts.set(workflows.Pair{Key: lead}, bytes.Clone(state), state != nil, t.sequence()))
 }
 
 // Named implements workflows.Store.
@@ -83,7 +83,7 @@ func (t *Tenant) Named(ctx context.Context, kind workflows.Kind, name string) ([
 
 // PutNamed implements workflows.Store.
 func (t *Tenant) PutNamed(kind workflows.Kind, name string, state []byte) {
-	t.undo = append(t.undo, t.named.set(workflows.Pair{Name: string(kind), Key: name}, bytes.Clone(state), state != nil))
+	t.undo = append(t.undo, t.named.set(workflows.Pair{Name: string(kind), Key: name}, bytes.Clone(state), state != nil, t.sequence()))
 }
 
 // Claim implements workflows.Store.
@@ -102,7 +102,7 @@ func (t *Tenant) PutClaim(name, key string, c pool.Claim) {
 	if c.Member == "" {
 		c = pool.Claim{}
 	}
-	t.undo = append(t.undo, t.claims.set(workflows.Pair{Name: name, Key: key}, c, c.Member != ""))
+	t.undo = append(t.undo, t.claims.set(workflows.Pair{Name: name, Key: key}, c, c.Member != "", t.sequence()))
 }
 
 // countAhead is how far ahead claims that end are read one by one: a batch asks about many times, mostly of one moment.

@@ -96,12 +96,12 @@ func TestBatch_WritesEveryTableOfItsTenantAndOfNoOther(t *testing.T) {
 func TestTables_AreReadByOperatorsAndWrittenByTheRulesAlone(t *testing.T) {
 	db := database(t)
 	batchOf(t, db.Pool(t, postgres.RoleRules), "acme", 5, begin, writeAll)
-	for _, table := range append([]string{"rule_engines"}, workflowstore.Tables...) {
+	for _, table := range workflowstore.Tables {
 		for _, role := range postgres.Roles() {
 			var n int
 			err := db.Pool(t, role).QueryRow(t.Context(), `SELECT count(*) FROM neuronx.`+table).Scan(&n)
 			sees := role == postgres.RoleRules || role == postgres.RoleOps
-			if (err == nil) != sees || sees && table != "rule_engines" && n != 1 {
+			if (err == nil) != sees || sees && n != 1 {
 				t.Errorf("%s reads %d rows of %s: %v", role, n, table, err)
 			}
 			if _, err = db.Pool(t, role).Exec(t.Context(), `DELETE FROM neuronx.`+table+` WHERE false`); (err == nil) != (role == postgres.RoleRules) {

@@ -17,6 +17,7 @@ import (
 
 // Save writes what changed, in an order that is the same for every transaction: one statement a table, all in one round trip.
 func (b *Batch) Save(ctx context.Context, tx pgx.Tx) error {
+	b.q = tx // a batch that was prepared through a pool must not wait for another connection while it holds this one
 	var changed []*Tenant
 	for _, t := range b.sorted() {
 		for _, e := range t.instances {
@@ -174,6 +175,7 @@ func (b *Batch) saveVersions(q *pgx.Batch, of []*Tenant) {
 type put[V any] struct {
 	tenants, names, keys []string
 	values               []V
+	sequences            []int64 // of the events that changed them
 }
 
 func changes[V any](b *Batch, in func(t *Tenant) cache[V]) (here, gone put[V]) {
@@ -189,7 +191,7 @@ func changes[V any](b *Batch, in func(t *Tenant) cache[V]) (here, gone put[V]) {
 				into = &gone
 			}
 			into.tenants, into.names, into.keys = append(into.tenants, t.name), append(into.names, text(k.Name)), append(into.keys, text(k.Key))
-			into.values = append(into.values, x.value)
+			into.values, into.sequences = append(into.values, x.value), append(into.sequences, x.at)
 		}
 	}
 	return here, gone
@@ -210,19 +212,16 @@ func (b *Batch) saveKeys(q *pgx.Batch) {
 		here.tenants, here.names, here.keys, starts, started, ended)
 }
 
-// saveStates writes contacts and named states. Their sequence is that of the event that the tenant's fold ended with.
+// saveStates writes contacts and named states.
 func (b *Batch) saveStates(q *pgx.Batch) {
 	write := func(in func(t *Tenant) cache[[]byte], upsert, remove string) {
 		here, gone := changes(b, in)
 		if len(here.values) > 0 {
-			states, sequences := make([]string, len(here.values)), make([]int64, len(here.values))
+			states := make([]string, len(here.values))
 			for i, s := range here.values {
 				states[i] = string(s)
-				if at := b.Tenant(here.tenants[i]).at; at != nil {
-					sequences[i] = at.Sequence
-				}
 			}
-			q.Queue(upsert, here.tenants, here.names, here.keys, states, sequences)
+			q.Queue(upsert, here.tenants, here.names, here.keys, states, here.sequences)
 		}
 		if len(gone.values) > 0 {
 			q.Queue(remove, gone.tenants, gone.names, gone.keys)
@@ -307,7 +306,7 @@ func (b *Batch) saveTimers(q *pgx.Batch) {
 				AS u(tenant_id, id, partition, instance, workflow, token, task, due, armed_sequence, cause)
 			ON CONFLICT (tenant_id, id) DO UPDATE SET partition = excluded.partition, instance = excluded.instance, workflow = excluded.workflow, token = excluded.token,
 				task = excluded.task, due = excluded.due, held_until = excluded.held_until, armed_sequence = excluded.armed_sequence, cause = excluded.cause,
-				state = 'armed', attempt = 0, fired_at = NULL`,
+				state = 'armed', attempt = 0, refused = 0, fired_at = NULL`,
 			a.tenants, a.ids, a.partitions, a.instances, a.names, a.tokens, a.tasks, a.due, a.sequences, a.causes)
 	}
 	if len(early.ids) > 0 {
