@@ -18,7 +18,7 @@ func TestTablesAreNamedByTheirOwners(t *testing.T) {
 	}{
 		{regexp.MustCompile(`(?i)\b(neuronx\."?(progress|resets|definitions)|partition_progress)\b`), []string{"pkg/consumer"}},
 		{regexp.MustCompile(`(?i)\b(neuronx\."?outbox|outbox_(numbers|forbidden|seals|unsealed))\b`), []string{"pkg/outbox"}},
-		{regexp.MustCompile(`(?i)\bneuronx\.(workflow_(instances|waits|keys|versions)|contact_state|named_state|pool_claims|timers)\b`),
+		{regexp.MustCompile(`(?i)\bneuronx\.(workflow_(instances|waits|keys|versions)|contact_state|named_state|pool_claims|subject_aliases|timers)\b`),
 			[]string{"services/rules/workflowstore", "services/rules/timers"}},
 		{regexp.MustCompile(`(?i)\btenant_events\b`), []string{"pkg/archive", "services/archiver"}},
 	}

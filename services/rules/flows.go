@@ -38,6 +38,14 @@ func (f *fold) flow() *workflows.Fold {
 	return f.workflows
 }
 
+// edges is what folds the merges of a tenant that has had no workflows: its later ones go by them, too.
+func (f *fold) edges() *workflows.Fold {
+	if f.store == nil {
+		f.store = f.flowing.flows(f.tenant)
+	}
+	return workflows.New(f.tenant, f.store, flowEnvironment{f}, nil)
+}
+
 func (b *bundle) asFlows() *workflows.Bundle {
 	return &workflows.Bundle{Sequence: b.Sequence, Version: b.Version, Set: b.Set}
 }
@@ -46,10 +54,12 @@ func (b *bundle) asFlows() *workflows.Bundle {
 func (f *fold) beginFlows(ctx context.Context, r *event.Recorded, published bool) (*workflows.Fold, workflows.Input, error) {
 	var in workflows.Input
 	w := f.flow()
-	if w == nil {
+	switch {
+	case w == nil && f.flowing != nil && workflows.Merges(r.Type):
+		w = f.edges()
+	case w == nil:
 		return nil, in, nil
-	}
-	if f.bundle.Set == nil {
+	case f.bundle.Set == nil:
 		return nil, in, errLater
 	}
 	data, err := f.flowData(ctx, r)
@@ -95,10 +105,24 @@ func (f *fold) endFlows(out workflows.Out, before, from int) {
 	f.ended += out.Ended
 	f.rejected += out.Rejected
 	f.stale += out.Stale
+	f.joined += out.Merged
+	f.unjoined += out.Refused
 }
 
 // readAhead reads what the workflows of some folds will most likely ask for, in few queries for all.
 func readAhead(ctx context.Context, kept *workflowstore.Batch, folds []*fold, events func(tenant string) []event.Recorded) error {
+	subjects := map[string][]string{}
+	for _, f := range folds {
+		if f.flow() != nil && f.bundle.Set != nil {
+			subjects[f.tenant] = f.decodeAhead(ctx, events(f.tenant))
+		}
+	}
+	if len(subjects) == 0 {
+		return nil
+	}
+	if err := kept.PreloadAliases(ctx, subjects); err != nil {
+		return fmt.Errorf("read ahead for the workflows of a batch: %w", err)
+	}
 	reads := map[string]workflows.Reads{}
 	for _, f := range folds {
 		w := f.flow()
@@ -106,14 +130,10 @@ func readAhead(ctx context.Context, kept *workflowstore.Batch, folds []*fold, ev
 			continue
 		}
 		var run []workflows.Input
-		f.decoded = map[int64]map[string]any{}
 		for _, r := range events(f.tenant) {
-			data, err := f.flowData(ctx, &r)
-			if err != nil {
-				continue // the fold meets it, too, and says so
+			if data, done := f.decoded[r.Sequence]; done {
+				run = append(run, workflows.Input{Event: r, Data: data})
 			}
-			f.decoded[r.Sequence] = data
-			run = append(run, workflows.Input{Event: r, Data: data})
 		}
 		of, err := w.Reads(ctx, run)
 		if errors.Is(err, errLater) {
@@ -128,6 +148,23 @@ func readAhead(ctx context.Context, kept *workflowstore.Batch, folds []*fold, ev
 		return nil
 	}
 	return kept.Preload(ctx, reads)
+}
+
+// decodeAhead decodes events, and lists the subjects that they name.
+func (f *fold) decodeAhead(ctx context.Context, events []event.Recorded) (subjects []string) {
+	f.decoded = map[int64]map[string]any{}
+	for i := range events {
+		data, err := f.flowData(ctx, &events[i])
+		if err != nil {
+			continue // the fold meets it, too, and says so
+		}
+		f.decoded[events[i].Sequence] = data
+		subjects = append(subjects, events[i].Subject)
+		if lead, _ := data["lead_id"].(string); lead != "" && events[i].Subject != "lead/"+lead {
+			subjects = append(subjects, "lead/"+lead)
+		}
+	}
+	return subjects
 }
 
 // saveFlows writes what the folds' workflows changed, and counts the timers that fired too early.
@@ -185,5 +222,19 @@ func (e flowEnvironment) Program(ctx context.Context, workflow string, bundle in
 	return set.Workflow(workflow), nil
 }
 
-// Resolve implements workflows.Environment: no event merges subjects yet.
-func (e flowEnvironment) Resolve(subject string) string { return subject }
+// about is the subject whose state rules see on an event about a subject: from flowSemantics on that of whom it was merged into. Rules of
+// before go on by the subject that the event names.
+func (f *fold) about(ctx context.Context, subject string) (of string, state State, err error) {
+	if f.bundle.Semantics >= flowSemantics {
+		if w := f.flow(); w != nil {
+			subject, err = w.Resolve(ctx, subject)
+		} else if f.merged != nil {
+			subject, err = f.merged(ctx, subject)
+		}
+		if err != nil {
+			return subject, nil, err
+		}
+	}
+	state, err = f.state(ctx, subject)
+	return subject, state, err
+}

@@ -78,14 +78,15 @@ type fold struct {
 	knows   int64                         // the newest semantics that it runs
 	watch   func(rule string, fired bool) // see Input.Watch
 
-	flowing   flowing                  // nil: workflows don't run here
-	workflows *workflows.Fold          // see flow
-	store     workflows.Store          // of the workflows
-	schemas   advance.Schemas          // that they asked for
-	texts     map[int64]*ruleset.Set   // with workflows, by the sequence of their rules.published, of this run
-	decoded   map[int64]map[string]any // data of events that were read ahead, by sequence
+	merged    func(ctx context.Context, subject string) (string, error) // whom subjects were merged into, where workflows are folded elsewhere; nil: here
+	flowing   flowing                                                   // nil: workflows don't run here
+	workflows *workflows.Fold                                           // see flow
+	store     workflows.Store                                           // of the workflows
+	schemas   advance.Schemas                                           // that they asked for
+	texts     map[int64]*ruleset.Set                                    // with workflows, by the sequence of their rules.published, of this run
+	decoded   map[int64]map[string]any                                  // data of events that were read ahead, by sequence
 
-	moved, started, ended, rejected, stale int // of instances: activations, starts, ends, refused starts; and timers that nothing waited for any more
+	moved, started, ended, rejected, stale, joined, unjoined int // of instances: activations, starts, ends, refused starts; timers that nothing waited for any more, merges that were taken in or refused
 }
 
 // compile makes a set of the files of a bundle. The error is errLater.
@@ -190,7 +191,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	if err != nil {
 		return err
 	}
-	state, err := f.state(ctx, r.Subject)
+	subject, state, err := f.about(ctx, r.Subject)
 	if err != nil {
 		return err
 	}
@@ -203,7 +204,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	if err != nil {
 		return err
 	}
-	f.keep(r, r, res)
+	f.keep(r, r, subject, res)
 	for _, rule := range res.Missed {
 		if len(f.missed[rule]) == 0 {
 			f.cost += missedRowCost
@@ -214,8 +215,8 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	return nil
 }
 
-// keep takes in what evaluating an event changes, at the sequence of at.
-func (f *fold) keep(r, at *event.Recorded, res Result) {
+// keep takes in what evaluating an event about a subject changes, at the sequence of at.
+func (f *fold) keep(r, at *event.Recorded, subject string, res Result) {
 	f.evaluated++
 	f.fired += res.Fired
 	f.failed += res.Failed
@@ -230,8 +231,8 @@ func (f *fold) keep(r, at *event.Recorded, res Result) {
 		f.setHealth(rule, h)
 	}
 	if res.State != nil {
-		f.states[r.Subject] = res.State
-		f.dirtyStates[r.Subject] = at.Sequence
+		f.states[subject] = res.State
+		f.dirtyStates[subject] = at.Sequence
 	}
 	for _, out := range res.Outputs {
 		f.derive(r, out)

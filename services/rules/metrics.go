@@ -12,6 +12,7 @@ type metrics struct {
 	over                                                 *prometheus.CounterVec
 	cost                                                 prometheus.Histogram
 	postponed, slow                                      prometheus.Counter
+	merges                                               *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -40,6 +41,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Help: "Cost units that the rules of a tenant spent on one event.", Buckets: []float64{30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, EventCost}})
 	m.postponed = counter("postponed_total", "Runs of a tenant's events that ended early because they had used up their share; the rest is applied by the tenant's catch-up.")
 	m.slow = counter("set_aside_total", "Tenants set aside because one evaluation ran into its wall time. Any is an alarm: what it costs is underestimated.")
+	m.merges = auto.NewCounterVec(prometheus.CounterOpts{Name: "neuronx_rules_merges_total",
+		Help: "Merges and unmerges of subjects, by result: taken, or refused because they could not be."}, []string{"result"})
+	for _, r := range []string{"taken", "refused"} {
+		m.merges.WithLabelValues(r)
+	}
 	return m
 }
 
@@ -53,6 +59,8 @@ func (m *metrics) count(f *fold) {
 	for _, c := range f.costs {
 		m.cost.Observe(float64(c))
 	}
+	m.merges.WithLabelValues("taken").Add(float64(f.joined))
+	m.merges.WithLabelValues("refused").Add(float64(f.unjoined))
 	for budget, n := range f.over {
 		m.over.WithLabelValues(budget).Add(float64(n))
 	}

@@ -46,6 +46,25 @@ func Reset(ctx context.Context, p *control.Publisher, tenant, rule, by, reason s
 	return e, nil
 }
 
+// Merge says that a subject is another one from here on. It takes effect once its event is seen in the log: whatever could not be merged then is
+// told by workflow.verb.refused, and changes nothing.
+func Merge(ctx context.Context, p *control.Publisher, tenant, from, into, by, reason string) (event.Event, error) {
+	return mergeEvent(ctx, p, tenant, "subject.merged", from, into, by, reason)
+}
+
+// Unmerge takes a merge back, for all that comes after it.
+func Unmerge(ctx context.Context, p *control.Publisher, tenant, from, into, by, reason string) (event.Event, error) {
+	return mergeEvent(ctx, p, tenant, "subject.unmerged", from, into, by, reason)
+}
+
+func mergeEvent(ctx context.Context, p *control.Publisher, tenant, typ, from, into, by, reason string) (event.Event, error) {
+	e, err := p.Publish(ctx, tenant, typ, from, "", recorded(map[string]any{"from": from, "into": into}, by, reason), control.WithSource("cli"))
+	if err != nil {
+		return e, fmt.Errorf("publish %s: %w", typ, err)
+	}
+	return e, nil
+}
+
 // Rerun asks for a rule to be run over what it missed from a sequence through another, at most 500 events. It takes effect once its event
 // is seen in the log; neuronx.rule_reruns says then what became of it.
 func Rerun(ctx context.Context, p *control.Publisher, tenant, rule string, from, through int64, by, reason string) (event.Event, error) {

@@ -70,7 +70,7 @@ func (f *fold) rerun(ctx context.Context, r *event.Recorded, rule string, data m
 		return err
 	}
 	for _, one := range ran {
-		f.keep(one.event, r, one.res)
+		f.keep(one.event, r, one.subject, one.res)
 		f.miss(rule, one.event.Sequence, false)
 		done.Ran++
 		done.Fired += one.res.Fired
@@ -87,8 +87,9 @@ func (f *fold) rerun(ctx context.Context, r *event.Recorded, rule string, data m
 
 // ranOver is a missed event and what came of it.
 type ranOver struct {
-	event *event.Recorded
-	res   Result
+	event   *event.Recorded
+	subject string
+	res     Result
 }
 
 // runOver evaluates a rule on missed events, in their order, as far as one request goes. It changes nothing of the fold. A rule that trips
@@ -109,11 +110,12 @@ func (f *fold) runOver(ctx context.Context, at *event.Recorded, rule string, mis
 		if err != nil {
 			return nil, err
 		}
-		state, changed := states[e.Subject]
-		if !changed {
-			if state, err = f.state(ctx, e.Subject); err != nil {
-				return nil, err
-			}
+		subject, state, err := f.about(ctx, e.Subject)
+		if err != nil {
+			return nil, err
+		}
+		if now, changed := states[subject]; changed {
+			state = now
 		}
 		res, err := f.evaluate(ctx, Input{Event: *e, Data: data, State: state, Health: map[string]Health{rule: health}, Version: f.bundle.Version, Set: f.bundle.Set,
 			Schemas: schemas, Semantics: f.bundle.Semantics, PublishedAt: f.bundle.Sequence, Only: rule, Rerun: at})
@@ -128,9 +130,9 @@ func (f *fold) runOver(ctx context.Context, at *event.Recorded, rule string, mis
 			res.Health[rule] = health
 		}
 		if res.State != nil {
-			states[e.Subject] = res.State
+			states[subject] = res.State
 		}
-		ran = append(ran, ranOver{e, res})
+		ran = append(ran, ranOver{e, subject, res})
 		outputs, bytes, cost = outputs+len(res.Outputs), bytes+res.Bytes, cost+res.Cost
 		if res.Trips || outputs >= rerunOutputs || bytes >= rerunBytes || cost >= rerunCost {
 			break

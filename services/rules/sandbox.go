@@ -113,6 +113,11 @@ func (w *Sandbox) InForce() (set *ruleset.Set, version, sequence int64) {
 // Off says why a rule is off: failures or storm; empty: it is on.
 func (w *Sandbox) Off(rule string) string { return w.fold.health[rule].Tripped }
 
+// Merged tells the sandbox whom a subject was merged into. Its own fold keeps no workflows, and so no merges.
+func (w *Sandbox) Merged(by func(ctx context.Context, subject string) (string, error)) {
+	w.fold.merged = by
+}
+
 // State is what rules have set about a subject, as expressions see it.
 func (w *Sandbox) State(subject string) State { return maps.Clone(visible(w.fold.states[subject])) }
 

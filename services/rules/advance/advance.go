@@ -55,6 +55,10 @@ type Env struct {
 	Pools     map[string]Pool              // that the workflow assigns from
 	Reference *expr.Reference              // what expressions see of lookups and calendars; nil: nothing
 	Corrects  func(e *event.Recorded) bool // whether an event corrects history; nil: none does
+
+	Lead     string                           // whom the instance's contact was merged into; empty: nobody
+	EventKey func(key string) (string, error) // a key that the event gives, as it is by now; nil: nothing was merged
+	OwnKey   func(key string) (string, error) // a key of the instance, as it is by now; nil: nothing was merged
 }
 
 // Pool is a pool at a point of the log.

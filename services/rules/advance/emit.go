@@ -1,6 +1,7 @@
 package advance
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -57,7 +58,7 @@ func (m *machine) derive(d derivation) (answer, error) {
 	ans.Kind = reach.Send
 	subject := m.in.Subject
 	if reaches {
-		subject = "lead/" + m.in.Contact
+		subject = "lead/" + m.lead()
 	}
 	var err error
 	if ans.out.Subject, err = m.text(where+" subject", e.Subject, d.vars, subject); err != nil {
@@ -126,6 +127,9 @@ func (m *machine) ask(d derivation, ans answer, data map[string]any, field strin
 	return ans, nil
 }
 
+// lead is the id of the lead whom the instance reaches.
+func (m *machine) lead() string { return cmp.Or(m.env.Lead, m.in.Contact) }
+
 func (m *machine) contact() reach.Contact {
 	if m.res.Contact != nil {
 		return *m.res.Contact
@@ -185,7 +189,7 @@ func (m *machine) fill(s Schema, data map[string]any, ans *answer) {
 		}
 		return
 	}
-	put("lead_id", m.in.Contact)
+	put("lead_id", m.lead())
 	put("consent_basis", ans.Basis)
 	if data["purpose"] == nil {
 		put("purpose", "marketing")

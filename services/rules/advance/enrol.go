@@ -1,6 +1,7 @@
 package advance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -38,6 +39,7 @@ type Keys struct {
 	Starts      int64
 	LastStarted time.Time
 	LastEnded   time.Time
+	Of          string // subject that the key names; empty: none
 }
 
 // Living is an instance that lives: of the same workflow and key, or of the same group and key.
@@ -50,6 +52,8 @@ type Living struct {
 // Trigger is an event that starts a workflow, with what its file says of it.
 type Trigger struct {
 	Key     string
+	Of      string // subject that the key names; empty: none
+	Subject string // of the instance; empty: that of the event
 	Contact string
 	Zone    string
 	Vars    State
@@ -198,7 +202,7 @@ func Enrol(p *flow.Program, t Trigger, on Stimulus, pop Population, cals reach.C
 	}
 	return Enrolment{Started: true, Replaced: replaced, Instance: Instance{
 		ID:     event.DerivedID(ev.TenantID, "workflow", p.Name, t.Key, ev.ID, strconv.FormatInt(number, 10)),
-		Tenant: ev.TenantID, Workflow: p.Name, Key: t.Key, Subject: ev.Subject, Contact: t.Contact, Zone: t.Zone, Origin: ev.EffectiveOrigin(),
+		Tenant: ev.TenantID, Workflow: p.Name, Key: t.Key, Of: t.Of, Subject: cmp.Or(t.Subject, ev.Subject), Contact: t.Contact, Zone: t.Zone, Origin: ev.EffectiveOrigin(),
 		Correlation: correlation, Trigger: ev.Type, Number: number, Started: now, Sequence: ev.Sequence, Hops: ev.Hops + 1, Path: slices.Clone(ev.Path), Status: Waiting,
 		Vars: t.Vars, Personal: t.Private,
 	}}

@@ -52,6 +52,7 @@ type Instance struct {
 	Tenant      string       `json:"tenant,omitzero"`
 	Workflow    string       `json:"workflow,omitzero"`
 	Key         string       `json:"key,omitzero"`     // what it is about
+	Of          string       `json:"of,omitzero"`      // subject that the key names; empty: none
 	Subject     string       `json:"subject,omitzero"` // of the event that started it
 	Contact     string       `json:"contact,omitzero"` // id of the lead whom its commands reach; empty: they reach nobody
 	Zone        string       `json:"zone,omitzero"`    // IANA name; empty: not said

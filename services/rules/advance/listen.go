@@ -141,11 +141,26 @@ func (m *machine) matches(where string, match *flow.Match) (bool, error) {
 				return false, err
 			}
 		}
-		if v != expect {
-			return false, nil
+		same, err := m.env.same(v, expect)
+		if err != nil || !same {
+			return false, err
 		}
 	}
 	return m.holds(where+" when", match.When, vars)
+}
+
+// same reports whether what an event is about is what an instance is about. Either may have been merged into another.
+func (e *Env) same(event any, own string) (bool, error) {
+	key, is := event.(string)
+	if !is || key == own || e.EventKey == nil || e.OwnKey == nil {
+		return is && key == own, nil
+	}
+	key, err := e.EventKey(key)
+	if err != nil {
+		return false, err
+	}
+	own, err = e.OwnKey(own)
+	return key == own, err
 }
 
 // listen rests until its events come, unless they came already since the point from which the listen counts.

@@ -46,6 +46,12 @@ func Wants(ctx context.Context, p *flow.Program, in Instance, env Env, at event.
 				value = v
 			}
 		}
+		if env.OwnKey != nil {
+			var err error
+			if value, err = env.OwnKey(value); err != nil {
+				return err
+			}
+		}
 		for _, typ := range match.On {
 			out = append(out, Wanted{Type: typ, Value: value, Correlated: correlated})
 		}

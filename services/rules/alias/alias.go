@@ -27,6 +27,40 @@ type Edge struct {
 	Joined   Joined
 }
 
+// Names is the subject that a key of a workflow or a pool names, which an expression gave of an event about a subject and a lead: the event's own,
+// the lead, or the one that the key spells out. Empty: the key is any other text. That opportunity 7 has the id of lead 7 does not make it another
+// one.
+func Names(key, subject, lead string) string {
+	if word, id, ok := kind(subject); ok && id == key {
+		return word + "/" + id
+	}
+	if key != "" && key == lead {
+		return "lead/" + lead
+	}
+	if _, _, ok := kind(key); ok {
+		return key
+	}
+	return ""
+}
+
+// Form is a key that names one subject, as it is where that is another one by now: an id stays an id.
+func Form(key, named, now string) string {
+	_, id, ok := kind(now)
+	switch {
+	case named == now || !ok:
+		return key
+	case key == named:
+		return now
+	}
+	return id
+}
+
+// Keys are the keys that can name a subject: its id, and the subject itself.
+func Keys(subject string) []string {
+	_, id, _ := kind(subject)
+	return []string{id, subject}
+}
+
 // Aliases are the edges of a tenant, by the subject that is no longer one of its own. Methods do not modify it.
 type Aliases map[string]Edge
 
@@ -128,14 +162,6 @@ func (a Aliases) Lead(id string) string {
 // Key resolves a key of a workflow or a pool that an expression gave of an event. A key is a subject, or the id of one: of the event's own, or
 // of the lead that it is about. Any other text is left as it is: that opportunity 7 has the id of lead 7 does not make it another one.
 func (a Aliases) Key(key, subject, lead string) string {
-	if _, merged := a[key]; merged {
-		return a.Resolve(key)
-	}
-	if word, id, ok := kind(subject); ok && id == key {
-		return strings.TrimPrefix(a.Resolve(subject), word+"/")
-	}
-	if key != "" && key == lead {
-		return a.Lead(lead)
-	}
-	return key
+	named := Names(key, subject, lead)
+	return Form(key, named, a.Resolve(named))
 }

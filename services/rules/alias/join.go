@@ -32,12 +32,20 @@ type Side struct {
 
 // Joined is what a merge joined, so that an unmerge can list it.
 type Joined struct {
-	Ended   []string // ids of instances that ended as merged
-	Revoked []string // channels over which into may not be reached because from must not
-	Sends   int      // of from that count against the caps of into
-	Starts  []string // workflows whose starts of from count as those of into
-	Claims  []string // pools from whose members into has a claim that was from's
-	Freed   []string // pools from whose members from had a claim that ended, because into has its own
+	Ended   []string `json:"ended,omitzero"`   // ids of instances that ended as merged
+	Revoked []string `json:"revoked,omitzero"` // channels over which into may not be reached because from must not
+	Sends   int      `json:"sends,omitzero"`   // of from that count against the caps of into
+	Starts  []string `json:"starts,omitzero"`  // workflows whose starts of from count as those of into
+	Claims  []string `json:"claims,omitzero"`  // pools from whose members into has a claim that was from's
+	Freed   []string `json:"freed,omitzero"`   // pools from whose members from had a claim that ended, because into has its own
+}
+
+// With is what two joins of one merge joined: a subject may be a key in two forms.
+func (j Joined) With(o Joined) Joined {
+	return Joined{
+		Ended: slices.Concat(j.Ended, o.Ended), Revoked: slices.Concat(j.Revoked, o.Revoked), Sends: j.Sends + o.Sends,
+		Starts: slices.Concat(j.Starts, o.Starts), Claims: slices.Concat(j.Claims, o.Claims), Freed: slices.Concat(j.Freed, o.Freed),
+	}
 }
 
 // Result is what into has after a merge. What from has stays as it is and rests until an unmerge, but for its instances in End and its claims.

@@ -24,7 +24,7 @@ CREATE TABLE neuronx.workflow_instances (
 );
 -- An instance is written at each activation: leave room for the next version of the row on its page.
 ALTER TABLE neuronx.workflow_instances SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
-CREATE INDEX workflow_instances_of_key ON neuronx.workflow_instances (tenant_id, workflow, key) WHERE ended IS NULL;
+CREATE INDEX workflow_instances_of_key ON neuronx.workflow_instances (tenant_id, key, workflow) WHERE ended IS NULL;
 CREATE INDEX workflow_instances_of_group ON neuronx.workflow_instances (tenant_id, grp, key) WHERE ended IS NULL AND grp <> '';
 CREATE INDEX workflow_instances_of_subject ON neuronx.workflow_instances (tenant_id, subject);
 CREATE INDEX workflow_instances_of_contact ON neuronx.workflow_instances (tenant_id, contact) WHERE contact <> '';
@@ -62,8 +62,10 @@ CREATE TABLE neuronx.workflow_keys (
     starts       bigint      NOT NULL CHECK (starts >= 0),
     last_started timestamptz,
     last_ended   timestamptz,
-    PRIMARY KEY (tenant_id, workflow, key)
+    about        text        NOT NULL DEFAULT '',
+    PRIMARY KEY (tenant_id, key, workflow)
 );
+COMMENT ON COLUMN neuronx.workflow_keys.about IS 'subject that the key names, such as lead/7; empty: none';
 COMMENT ON TABLE neuronx.workflow_keys IS 'times are position times; null: none has started or ended';
 
 -- Texts that instances run by: those with live > 0 must be kept compiled. The sum of a tenant is how many of its instances live.
@@ -132,17 +134,32 @@ CREATE TABLE neuronx.pool_claims (
     member    text NOT NULL,
     whole     bytea,
     until     timestamptz,
-    PRIMARY KEY (tenant_id, pool, key)
+    about     text NOT NULL DEFAULT '',
+    PRIMARY KEY (tenant_id, key, pool)
 );
+COMMENT ON COLUMN neuronx.pool_claims.about IS 'subject that the key names, such as lead/7; empty: none';
 CREATE INDEX pool_claims_of_pool ON neuronx.pool_claims (tenant_id, pool) INCLUDE (until, member);
 COMMENT ON COLUMN neuronx.pool_claims.whole IS 'the member where its column has a hash';
 COMMENT ON COLUMN neuronx.pool_claims.until IS 'position time at which it ends; null: when it is released';
+
+-- Which subject another one is by now: an edge of a merge. Nothing else is moved by a merge, so an unmerge deletes the row.
+CREATE TABLE neuronx.subject_aliases (
+    tenant_id    text   NOT NULL,
+    subject      text   NOT NULL,
+    into_subject text   NOT NULL,
+    sequence     bigint NOT NULL CHECK (sequence > 0),
+    joined       json   NOT NULL,
+    PRIMARY KEY (tenant_id, subject)
+);
+CREATE INDEX subject_aliases_into ON neuronx.subject_aliases (tenant_id, into_subject);
+COMMENT ON COLUMN neuronx.subject_aliases.sequence IS 'of the subject.merged';
+COMMENT ON COLUMN neuronx.subject_aliases.joined IS 'what the merge joined, and an unmerge does not take apart';
 
 -- +goose StatementBegin
 DO $$
 DECLARE name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['workflow_instances', 'workflow_waits', 'workflow_keys', 'workflow_versions', 'timers', 'contact_state', 'named_state', 'pool_claims'] LOOP
+    FOREACH name IN ARRAY ARRAY['workflow_instances', 'workflow_waits', 'workflow_keys', 'workflow_versions', 'timers', 'contact_state', 'named_state', 'pool_claims', 'subject_aliases'] LOOP
         EXECUTE format('ALTER TABLE neuronx.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY own ON neuronx.%I TO neuronx_rules USING (true) WITH CHECK (true)', name);
         EXECUTE format('CREATE POLICY operators ON neuronx.%I FOR SELECT TO neuronx_ops USING (true)', name);
@@ -154,5 +171,5 @@ $$;
 -- +goose StatementEnd
 
 -- +goose Down
-DROP TABLE neuronx.pool_claims, neuronx.named_state, neuronx.contact_state, neuronx.timers, neuronx.workflow_versions,
+DROP TABLE neuronx.subject_aliases, neuronx.pool_claims, neuronx.named_state, neuronx.contact_state, neuronx.timers, neuronx.workflow_versions,
     neuronx.workflow_keys, neuronx.workflow_waits, neuronx.workflow_instances;

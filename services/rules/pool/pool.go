@@ -29,6 +29,7 @@ type State map[string]int64
 type Claim struct {
 	Member string
 	Until  time.Time // zero: until it is released
+	Of     string    // subject that the key names; empty: none
 }
 
 // Living reports whether a claim holds at a time.

@@ -71,6 +71,12 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
+// Said says whether a channel is granted or revoked; neither: nothing was said.
+func (c Contact) Said(channel string) (granted, revoked bool) {
+	granted, _, revoked = c.consent(channel)
+	return granted, revoked
+}
+
 // consent says whether a channel is granted or revoked; neither: nothing was said. A grant counts against a revocation only if it is
 // later and nobody imported it. What was said about all channels counts as said about this one.
 func (c Contact) consent(channel string) (granted bool, basis string, revoked bool) {

@@ -63,9 +63,6 @@ func (f *flows) Program(_ context.Context, name string, _ int64) (*flow.Program,
 	return f.set.Workflow(name), nil
 }
 
-// Resolve implements workflows.Environment: nobody is merged.
-func (f *flows) Resolve(subject string) string { return subject }
-
 // newest is the instance of a key that started last.
 func (f *flows) newest(ctx context.Context, workflow, key string) (in advance.Instance, there bool, err error) {
 	for _, row := range slices.Backward(f.store.Instances()) {

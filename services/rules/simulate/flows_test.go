@@ -148,3 +148,25 @@ func TestRead_RefusesWhatNoInstanceIs(t *testing.T) {
 		}
 	}
 }
+
+func TestRun_MergesSubjects(t *testing.T) {
+	counts := rule("counts", "on: [lead.updated]\nset: {n: 'has(state.n) ? state.n + 1 : 1'}")
+	waits := ruleset.File{Name: "waits.yaml", Text: "apiVersion: neuronx/v1\nkind: Workflow\nmetadata: {name: waits}\nspec:\n" + indented(`
+start: {on: [lead.created], key: data.lead_id}
+until: {gone: {on: [lead.lost], status: cancelled}}
+do: [pause: {wait: {for: P1D}}]`)}
+	text := lines(simulated(t, []ruleset.File{testFile("merge", `
+start: 2026-03-06T17:28:00-05:00
+steps:
+  - event: {type: lead.created, data: {lead_id: "7"}}
+  - event: {type: lead.updated, data: {lead_id: "9"}}
+  - event: {type: subject.merged, subject: lead/7, data: {from: lead/7, into: lead/9}}
+  - event: {type: lead.updated, data: {lead_id: "7"}}
+    state: {subject: lead/9, values: {n: 2}}
+  - event: {type: lead.lost, data: {lead_id: "9"}}
+    instance: {workflow: waits, key: "9", status: cancelled, outcome: gone}
+`)}, counts, waits))
+	if text != "" {
+		t.Error(text)
+	}
+}

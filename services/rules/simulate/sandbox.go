@@ -84,6 +84,9 @@ func newSandbox(ctx context.Context, files []ruleset.File, start time.Time, reg 
 	}
 	set, version, sequence := w.rules.InForce()
 	w.flows, err = newFlows(ctx, set, version, sequence, reg)
+	if w.flows != nil {
+		w.rules.Merged(w.flows.fold.Resolve)
+	}
 	return w, err
 }
 

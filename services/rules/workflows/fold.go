@@ -22,8 +22,6 @@ type Environment interface {
 	Schemas(ctx context.Context, types []string) (advance.Schemas, error)
 	// Program is a workflow as the bundle holds it that was published at a sequence.
 	Program(ctx context.Context, workflow string, bundle int64) (*flow.Program, error)
-	// Resolve is the subject that a merged subject has become, such as lead/7; any other subject is its own.
-	Resolve(subject string) string
 }
 
 // Bundle is a set of a tenant as it is in force.
@@ -47,6 +45,8 @@ type Out struct {
 	Ended    int
 	Moved    int // activations
 	Rejected int
+	Merged   int // merges of subjects and unmerges
+	Refused  int // those that changed nothing
 	Stale    int // timers that fired and are armed no more
 	Cost     uint64
 }
@@ -135,6 +135,10 @@ func (f *Fold) Before(ctx context.Context, in Input) error {
 		f.store.PutNamed(KindTenant, Suspended, nil)
 	case ev.Type == typeErased:
 		return f.erase(ctx, in)
+	case Merges(ev.Type):
+		if err := f.merges(ctx, in); err != nil {
+			return err
+		}
 	}
 	if err := f.contacts(ctx, in); err != nil || ev.EffectiveOrigin() == event.OriginEcho {
 		return err
@@ -210,6 +214,10 @@ func (f *Fold) environment(ctx context.Context, p *flow.Program, key, lead strin
 	env := advance.Env{Calendars: reach.Local(set.Calendars), Policy: set.Policy, Reference: set.Reference(), Corrects: corrects, Contact: reach.Contact{Lead: lead}}
 	h := f.index(p)
 	var err error
+	env.EventKey = func(key string) (string, error) {
+		key, _, err := f.keyOf(ctx, in, key)
+		return key, err
+	}
 	if env.Schemas, err = f.env.Schemas(ctx, append(slices.Clone(h.types), in.Event.Type)); err != nil {
 		return env, err
 	}
@@ -217,7 +225,7 @@ func (f *Fold) environment(ctx context.Context, p *flow.Program, key, lead strin
 		if env.Contact, err = f.contact(ctx, lead); err != nil {
 			return env, err
 		}
-		env.Contact.Lead = lead
+		env.Lead, env.Contact.Lead = env.Contact.Lead, lead
 	}
 	if env.Pace, err = f.pace(ctx); err != nil {
 		return env, err
@@ -264,12 +272,4 @@ func (f *Fold) said(in Input) map[string]any {
 	vars := map[string]any{"event": expr.EventVars(in.Event), "data": expr.Visible(in.Data)}
 	f.set().Reference().Bind(vars)
 	return vars
-}
-
-// resolved is the id of a lead that another may have been merged into.
-func (f *Fold) resolved(lead string) string {
-	if lead == "" {
-		return ""
-	}
-	return strings.TrimPrefix(f.env.Resolve("lead/"+lead), "lead/")
 }

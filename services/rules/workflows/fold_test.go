@@ -118,7 +118,7 @@ do:
 	w.consent("7", "sms", true)
 	w.consent("8", "sms", false)
 	w.lead("7")
-	w.alias["lead/7"] = "lead/8"
+	w.merge("lead/7", "lead/8")
 	n := len(w.log)
 	w.later(2 * time.Hour)
 	w.is(w.since(n), "workflow.completed:end")
@@ -160,7 +160,7 @@ do: [send: {emit: {type: crm.message.send.requested, data: {channel: '"sms"', bo
 			w.consent("7", "sms", true, func(e *event.Event) { e.Origin = event.OriginImport })
 		}, "workflow.completed:end"},
 		"of somebody else":                 {func(w *rig) { w.consent("8", "sms", true) }, "workflow.completed:end"},
-		"of whom the lead was merged into": {func(w *rig) { w.consent("8", "sms", true); w.alias["lead/7"] = "lead/8" }, "message.send workflow.completed:end"},
+		"of whom the lead was merged into": {func(w *rig) { w.consent("8", "sms", true); w.merge("lead/7", "lead/8") }, "message.send workflow.completed:end"},
 	} {
 		w := newRig(t, text)
 		c.say(w)

@@ -76,14 +76,15 @@ func (f *Fold) wanted(ctx context.Context, in Input) ([]advance.Wanted, error) {
 			if f.out.Cost += cost; err != nil {
 				return nil, err
 			}
-			if ok {
-				out = append(out, advance.Wanted{Type: typ, Value: text, Correlated: i > 0})
+			if !ok {
+				continue
 			}
-			if i == 0 {
-				if of := f.resolved(text); ok && of != text {
-					out = append(out, advance.Wanted{Type: typ, Value: of})
-				}
+			out = append(out, advance.Wanted{Type: typ, Value: text, Correlated: i > 0})
+			key, _, err := f.keyOf(ctx, in, text)
+			if err != nil {
+				return nil, err
 			}
+			out = append(out, advance.Wanted{Type: typ, Value: key, Correlated: i > 0})
 		}
 	}
 	slices.SortFunc(out, advance.CompareWanted)
@@ -152,7 +153,11 @@ func (f *Fold) Reads(ctx context.Context, run []Input) (Reads, error) {
 			}
 		}
 		if lead, _ := in.Data["lead_id"].(string); lead != "" {
-			out.Contacts = append(out.Contacts, f.resolved(lead))
+			of, err := f.lead(ctx, lead)
+			if err != nil {
+				return out, err
+			}
+			out.Contacts = append(out.Contacts, of)
 		}
 		starts := f.set().Starts(in.Event.Type)
 		if len(starts) == 0 {
@@ -167,7 +172,9 @@ func (f *Fold) Reads(ctx context.Context, run []Input) (Reads, error) {
 			if !ok {
 				continue
 			}
-			key = f.resolved(key)
+			if key, _, err = f.keyOf(ctx, in, key); err != nil {
+				return out, err
+			}
 			out.Keys = append(out.Keys, Pair{p.Name, key})
 			if p.Concurrency != nil {
 				out.Groups = append(out.Groups, Pair{p.Concurrency.Group, key})

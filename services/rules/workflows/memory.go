@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/services/rules/advance"
+	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/pool"
 )
 
@@ -22,6 +23,8 @@ type Memory struct {
 	contacts  map[string][]byte
 	named     map[namedKey][]byte
 	claims    map[Pair]pool.Claim
+	aliases   map[string]alias.Edge
+	aliased   map[string]map[string]bool // by the subject that others were merged into
 	timers    map[string]Timer
 	versions  map[Version]int // instances that live
 	live      int64
@@ -38,6 +41,7 @@ func NewMemory() *Memory {
 	return &Memory{
 		instances: map[string]Row{}, living: map[Pair]map[string]Ref{}, grouped: map[Pair]map[string]Ref{}, waiting: map[advance.Wanted]map[string]Ref{},
 		keys: map[Pair]advance.Keys{}, contacts: map[string][]byte{}, named: map[namedKey][]byte{}, claims: map[Pair]pool.Claim{}, timers: map[string]Timer{}, versions: map[Version]int{},
+		aliases: map[string]alias.Edge{}, aliased: map[string]map[string]bool{},
 	}
 }
 
@@ -237,6 +241,77 @@ func (m *Memory) Claims(_ context.Context, name string, at time.Time) (map[strin
 // PutClaim implements Store.
 func (m *Memory) PutClaim(name, key string, c pool.Claim) {
 	put(m, m.claims, Pair{name, key}, c, c.Member != "")
+}
+
+// Alias implements Store.
+func (m *Memory) Alias(_ context.Context, subject string) (alias.Edge, bool, error) {
+	e, merged := m.aliases[subject]
+	return e, merged, nil
+}
+
+// Aliased implements Store.
+func (m *Memory) Aliased(_ context.Context, into []string) ([]string, error) {
+	found := map[string]bool{}
+	for _, s := range into {
+		maps.Copy(found, m.aliased[s])
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
+
+// PutAlias implements Store.
+func (m *Memory) PutAlias(subject string, e *alias.Edge) {
+	if before, merged := m.aliases[subject]; merged {
+		m.point(before.Into, subject, false)
+	}
+	if e == nil {
+		put(m, m.aliases, subject, alias.Edge{}, false)
+		return
+	}
+	put(m, m.aliases, subject, *e, true)
+	m.point(e.Into, subject, true)
+}
+
+// point enters who was merged into a subject, or takes it out.
+func (m *Memory) point(into, subject string, add bool) {
+	enter := func(add bool) {
+		if !add {
+			if delete(m.aliased[into], subject); len(m.aliased[into]) == 0 {
+				delete(m.aliased, into)
+			}
+			return
+		}
+		if m.aliased[into] == nil {
+			m.aliased[into] = map[string]bool{}
+		}
+		m.aliased[into][subject] = true
+	}
+	enter(add)
+	m.undo = append(m.undo, func() { enter(!add) })
+}
+
+// LivingOf implements Store.
+func (m *Memory) LivingOf(_ context.Context, key string) ([]Ref, error) {
+	return m.where(func(r *Row) bool { return r.Key == key && !r.Status.Ended() }), nil
+}
+
+// KeysOf implements Store.
+func (m *Memory) KeysOf(_ context.Context, key string) (map[string]advance.Keys, error) {
+	return byName(m.keys, key), nil
+}
+
+// ClaimsOf implements Store.
+func (m *Memory) ClaimsOf(_ context.Context, key string) (map[string]pool.Claim, error) {
+	return byName(m.claims, key), nil
+}
+
+func byName[V any](of map[Pair]V, key string) map[string]V {
+	out := map[string]V{}
+	for k, v := range of {
+		if k.Key == key {
+			out[k.Name] = v
+		}
+	}
+	return out
 }
 
 // Arm implements Store.

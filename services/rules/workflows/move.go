@@ -46,7 +46,7 @@ func (f *Fold) move(ctx context.Context, id string, in Input, on advance.Stimulu
 
 // advance moves an instance and keeps what that changes.
 func (f *Fold) advance(ctx context.Context, p *flow.Program, inst advance.Instance, in Input, on advance.Stimulus) (ignored string, err error) {
-	env, err := f.environment(ctx, p, inst.Key, inst.Contact, in)
+	env, err := f.environmentOf(ctx, p, &inst, in)
 	if err != nil {
 		return "", err
 	}
@@ -65,6 +65,10 @@ func (f *Fold) advance(ctx context.Context, p *flow.Program, inst advance.Instan
 // keep writes what an activation changed, and derives its events.
 func (f *Fold) keep(ctx context.Context, p *flow.Program, before advance.Instance, in Input, env advance.Env, res advance.Result) error {
 	inst, now := res.Instance, positionTime(&in.Event)
+	key, of, err := f.ownKey(ctx, &inst, inst.Key)
+	if err != nil {
+		return err
+	}
 	f.out.Moved++
 	f.out.Visits = append(f.out.Visits, Visit{Workflow: inst.Workflow, Instance: inst.ID, Ran: res.Succeeded, Failed: res.Failures})
 	for _, o := range res.Outputs {
@@ -82,7 +86,7 @@ func (f *Fold) keep(ctx context.Context, p *flow.Program, before advance.Instanc
 		f.store.Arm(Timer{Timer: t, Instance: inst.ID, Workflow: inst.Workflow})
 	}
 	if res.Contact != nil {
-		if err := f.putContact(*res.Contact); err != nil {
+		if err := f.putContact(ctx, *res.Contact); err != nil {
 			return err
 		}
 	}
@@ -92,19 +96,21 @@ func (f *Fold) keep(ctx context.Context, p *flow.Program, before advance.Instanc
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(res.Pools)) {
-		f.store.PutClaim(name, inst.Key, res.Pools[name].Claim)
+		claim := res.Pools[name].Claim
+		claim.Of = of
+		f.store.PutClaim(name, key, claim)
 		if err := putNamed(f, KindPool, name, nonzero(res.Pools[name].State)); err != nil {
 			return err
 		}
 	}
 	if inst.Status.Ended() {
 		f.out.Ended++
-		keys, err := f.store.Keys(ctx, inst.Workflow, inst.Key)
+		keys, err := f.store.Keys(ctx, inst.Workflow, key)
 		if err != nil {
 			return err
 		}
 		keys.LastEnded = now
-		f.store.PutKeys(inst.Workflow, inst.Key, keys)
+		f.store.PutKeys(inst.Workflow, key, keys)
 	}
 	if inst.Resumed && !before.Resumed {
 		if err := f.noteResumed(ctx, inst.Workflow, now); err != nil {
@@ -114,7 +120,7 @@ func (f *Fold) keep(ctx context.Context, p *flow.Program, before advance.Instanc
 	if err := f.put(ctx, p, inst, in, env); err != nil {
 		return err
 	}
-	return f.health(ctx, p.Name, inst.Key, in, res.Failures, res.Succeeded)
+	return f.health(ctx, p.Name, key, in, res.Failures, res.Succeeded)
 }
 
 // nonzero leaves out what package pool reads as zero anyway, so that equal states are equal bytes.
@@ -126,23 +132,39 @@ func nonzero(s pool.State) pool.State {
 
 // put writes an instance, with what it is found by.
 func (f *Fold) put(ctx context.Context, p *flow.Program, inst advance.Instance, in Input, env advance.Env) error {
+	row, err := f.row(ctx, p, inst, in, env)
+	if err == nil {
+		f.store.PutInstance(row)
+	}
+	return err
+}
+
+// row is how an instance is kept. What it is found by is what its key and its contact are by now.
+func (f *Fold) row(ctx context.Context, p *flow.Program, inst advance.Instance, in Input, env advance.Env) (row Row, err error) {
 	waits, err := advance.Wants(ctx, p, inst, env, in.Event)
 	if err != nil {
-		return fmt.Errorf("what instance %s waits for: %w", inst.ID, err)
+		return row, fmt.Errorf("what instance %s waits for: %w", inst.ID, err)
 	}
 	state, personal, err := inst.Encode()
 	if err != nil {
-		return err
+		return row, err
 	}
-	row := Row{
-		ID: inst.ID, Workflow: inst.Workflow, Key: inst.Key, Subject: inst.Subject, Contact: inst.Contact, Bundle: inst.Bundle, Status: inst.Status, Paused: inst.Paused,
+	key, _, err := f.ownKey(ctx, &inst, inst.Key)
+	if err != nil {
+		return row, err
+	}
+	contact, err := f.lead(ctx, inst.Contact)
+	if err != nil {
+		return row, err
+	}
+	row = Row{
+		ID: inst.ID, Workflow: inst.Workflow, Key: key, Subject: inst.Subject, Contact: contact, Bundle: inst.Bundle, Status: inst.Status, Paused: inst.Paused,
 		Started: inst.Started, Sequence: in.Event.Sequence, State: state, Personal: personal, Waits: waits,
 	}
 	if p.Concurrency != nil {
 		row.Group = p.Concurrency.Group
 	}
-	f.store.PutInstance(row)
-	return nil
+	return row, nil
 }
 
 // start lets an event start a workflow, or tells why it does not.
@@ -156,7 +178,9 @@ func (f *Fold) start(ctx context.Context, p *flow.Program, in Input) error {
 	if f.out.Cost += cost; err != nil || !ok {
 		return err
 	}
-	trigger.Key, trigger.Contact = f.resolved(trigger.Key), f.resolved(trigger.Contact)
+	if trigger, err = f.resolve(ctx, in, trigger); err != nil {
+		return err
+	}
 	if failure != nil {
 		if err := f.reject(ctx, p, trigger, on, advance.RejectFailed); err != nil {
 			return err
@@ -194,7 +218,7 @@ func (f *Fold) start(ctx context.Context, p *flow.Program, in Input) error {
 	if err != nil {
 		return err
 	}
-	keys.Starts, keys.LastStarted = inst.Number, now
+	keys.Starts, keys.LastStarted, keys.Of = inst.Number, now, inst.Of
 	f.store.PutKeys(p.Name, inst.Key, keys)
 	if err := f.noteStart(ctx, p.Name, in, now); err != nil {
 		return err
@@ -242,7 +266,7 @@ func (f *Fold) erase(ctx context.Context, in Input) error {
 		subject = in.Event.Subject
 	}
 	lead := leadOf(subject)
-	refs, err := f.store.OfSubject(ctx, subject, lead)
+	refs, err := f.ofPerson(ctx, subject)
 	if err != nil {
 		return err
 	}

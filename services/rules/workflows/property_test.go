@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -77,8 +78,20 @@ func anyBundle(t *testing.T, r *rand.Rand) []ruleset.File {
 func anyDay(w *rig, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	for range 60 {
-		lead := strconv.Itoa(r.IntN(4))
-		switch r.IntN(12) {
+		own := strconv.Itoa(r.IntN(4))
+		lead := own
+		if w.rename != nil {
+			lead = w.rename(own)
+		}
+		switch r.IntN(14) {
+		case 12:
+			w.merge("lead/"+own, "lead/"+strconv.Itoa(r.IntN(4)))
+		case 13:
+			into, _, err := w.store.Alias(w.t.Context(), "lead/"+own)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.unmerge("lead/"+own, cmp.Or(into.Into, "lead/0"))
 		case 0, 1:
 			w.lead(lead)
 		case 2:
@@ -166,7 +179,7 @@ func TestFold_GivesTheSameBytesAfterCutsAndFailures(t *testing.T) {
 		check(t, seed, plain)
 	}
 	for _, typ := range []string{"workflow.started", "workflow.advanced", "workflow.completed", "workflow.cancelled", "workflow.faulted", "workflow.incident.raised", "workflow.rejected",
-		"workflow.verb.refused", "crm.message.send.requested", "crm.note.add.requested", "timer.fired", "lead.updated"} {
+		"workflow.verb.refused", "subject.merged", "subject.unmerged", "crm.message.send.requested", "crm.note.add.requested", "timer.fired", "lead.updated"} {
 		if kinds[typ] == 0 {
 			t.Errorf("no run had a %s: %v", typ, kinds)
 		}
@@ -193,7 +206,11 @@ func check(t *testing.T, seed uint64, w *rig) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if in.Status != row.Status || in.Key != row.Key || in.Paused != row.Paused || in.Status.Ended() && len(row.Waits)+len(in.Tokens) > 0 {
+		key, _, err := w.fold.ownKey(t.Context(), &in, in.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in.Status != row.Status || key != row.Key && !in.Status.Ended() || in.Paused != row.Paused || in.Status.Ended() && len(row.Waits)+len(in.Tokens) > 0 {
 			t.Errorf("seed %d: a row of %s says %s and %v", seed, in.Status, row.Status, row.Waits)
 		}
 		if in.Deadline != nil {

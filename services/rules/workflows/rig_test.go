@@ -74,15 +74,15 @@ type rig struct {
 	log      []event.Recorded
 	applied  int
 	last     Out
-	restarts bool // a new Fold over the store for each event, as after a restart
-	broken   int  // so many schemas are found until one is not, once; 0: all are
+	rename   func(lead string) string // what a random day calls a lead; nil: as it is
+	restarts bool                     // a new Fold over the store for each event, as after a restart
+	broken   int                      // so many schemas are found until one is not, once; 0: all are
 	asked    int
-	alias    map[string]string
 }
 
 func newRig(t testing.TB, files ...ruleset.File) *rig {
 	t.Helper()
-	w := &rig{t: t, store: NewMemory(), now: monday, sets: map[int64]*ruleset.Set{}, files: map[int64][]ruleset.File{}, alias: map[string]string{}}
+	w := &rig{t: t, store: NewMemory(), now: monday, sets: map[int64]*ruleset.Set{}, files: map[int64][]ruleset.File{}}
 	w.fold = New("t1", w.store, w, nil)
 	w.publish(files...)
 	return w
@@ -97,13 +97,6 @@ func (w *rig) Schemas(context.Context, []string) (advance.Schemas, error) {
 
 func (w *rig) Program(_ context.Context, name string, bundle int64) (*flow.Program, error) {
 	return w.sets[bundle].Workflow(name), nil
-}
-
-func (w *rig) Resolve(subject string) string {
-	if of, merged := w.alias[subject]; merged {
-		return of
-	}
-	return subject
 }
 
 // publish puts a bundle in force.
@@ -259,6 +252,16 @@ func (w *rig) fire(t Timer) Out {
 
 func (w *rig) later(d time.Duration) { w.t.Helper(); w.until(w.now.Add(d)) }
 
+func (w *rig) merge(from, into string) Out {
+	w.t.Helper()
+	return w.send("subject.merged", map[string]any{"from": from, "into": into}, func(e *event.Event) { e.Subject = from })
+}
+
+func (w *rig) unmerge(from, into string) Out {
+	w.t.Helper()
+	return w.send("subject.unmerged", map[string]any{"from": from, "into": into}, func(e *event.Event) { e.Subject = from })
+}
+
 func (w *rig) lead(id string, more ...any) Out {
 	w.t.Helper()
 	data := map[string]any{"lead_id": id, "phone": "+15551234567"}
@@ -341,7 +344,7 @@ func (w *rig) bytes() []byte {
 	}) {
 		fmt.Fprintln(&b, k, string(w.store.named[k]))
 	}
-	fmt.Fprintln(&b, w.store.Timers(), w.store.keys, w.store.claims)
+	fmt.Fprintln(&b, w.store.Timers(), w.store.keys, w.store.claims, w.store.aliases)
 	for _, lead := range slices.Sorted(maps.Keys(w.store.contacts)) {
 		fmt.Fprintln(&b, lead, string(w.store.contacts[lead]))
 	}

@@ -38,7 +38,10 @@ func putNamed(f *Fold, kind Kind, name string, v any) error {
 }
 
 func (f *Fold) contact(ctx context.Context, lead string) (reach.Contact, error) {
-	id := f.resolved(lead)
+	id, err := f.lead(ctx, lead)
+	if err != nil {
+		return reach.Contact{}, err
+	}
 	b, err := f.store.Contact(ctx, id)
 	if err != nil || b == nil {
 		return reach.Contact{Lead: id}, err
@@ -47,11 +50,14 @@ func (f *Fold) contact(ctx context.Context, lead string) (reach.Contact, error) 
 	if err := json.Unmarshal(b, &c); err != nil {
 		return c, fmt.Errorf("read the contact of lead %s: %w", id, err)
 	}
+	c.Lead = id
 	return c, nil
 }
 
-func (f *Fold) putContact(c reach.Contact) error {
-	c.Lead = f.resolved(c.Lead)
+func (f *Fold) putContact(ctx context.Context, c reach.Contact) (err error) {
+	if c.Lead, err = f.lead(ctx, c.Lead); err != nil {
+		return err
+	}
 	b, err := json.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("encode the contact of lead %s: %w", c.Lead, err)
@@ -74,7 +80,7 @@ func (f *Fold) contacts(ctx context.Context, in Input) error {
 		if err != nil {
 			return err
 		}
-		if err := f.putContact(c.Apply(change)); err != nil {
+		if err := f.putContact(ctx, c.Apply(change)); err != nil {
 			return err
 		}
 	}
@@ -164,8 +170,11 @@ func (f *Fold) pools(ctx context.Context, in Input) error {
 			if f.out.Cost += cost; err != nil {
 				return err
 			}
+			if key, _, err = f.keyOf(ctx, in, key); err != nil {
+				return err
+			}
 			if ok {
-				f.store.PutClaim(name, f.resolved(key), pool.Claim{})
+				f.store.PutClaim(name, key, pool.Claim{})
 			}
 		}
 		if follow {
@@ -181,7 +190,10 @@ func (f *Fold) pools(ctx context.Context, in Input) error {
 			if f.out.Cost += cost; err != nil {
 				return err
 			}
-			if err := f.follow(ctx, name, f.resolved(key), member, ok && named, positionTime(ev)); err != nil {
+			if key, _, err = f.keyOf(ctx, in, key); err != nil {
+				return err
+			}
+			if err := f.follow(ctx, name, key, member, ok && named, positionTime(ev)); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/services/rules/advance"
+	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/pool"
 )
 
@@ -14,9 +15,9 @@ type Row struct {
 	ID       string
 	Workflow string
 	Group    string // of its workflow's concurrency; empty: none
-	Key      string
+	Key      string // that of the instance or, if the subject that it names was merged, of that one
 	Subject  string
-	Contact  string // id of the lead; empty: none
+	Contact  string // id of the lead, of that one also if the instance's own was merged; empty: none
 	Bundle   int64  // sequence of the rules.published that holds its text
 	Status   advance.Status
 	Paused   bool // held because its workflow was paused with hold
@@ -97,6 +98,16 @@ type Store interface {
 	Named(ctx context.Context, kind Kind, name string) ([]byte, error)
 	// Claim is the claim of a key of a pool, a past one too.
 	Claim(ctx context.Context, pool, key string) (pool.Claim, error)
+	// Alias is the merge of a subject into another one; ok is false where it was not merged.
+	Alias(ctx context.Context, subject string) (e alias.Edge, ok bool, err error)
+	// Aliased lists, sorted, the subjects that were merged into one of some.
+	Aliased(ctx context.Context, into []string) ([]string, error)
+	// LivingOf lists the instances of a key that live, of all workflows.
+	LivingOf(ctx context.Context, key string) ([]Ref, error)
+	// KeysOf is what is kept of a key, by workflow.
+	KeysOf(ctx context.Context, key string) (map[string]advance.Keys, error)
+	// ClaimsOf is the claims of a key, past ones too, by pool.
+	ClaimsOf(ctx context.Context, key string) (map[string]pool.Claim, error)
 	// Claims counts the claims of a pool's members that are living at a time.
 	Claims(ctx context.Context, pool string, at time.Time) (map[string]int64, error)
 
@@ -108,7 +119,8 @@ type Store interface {
 	PutKeys(workflow, key string, k advance.Keys)
 	PutContact(lead string, state []byte)          // nil: forget it
 	PutNamed(kind Kind, name string, state []byte) // nil: forget it
-	PutClaim(pool, key string, c pool.Claim)       // the zero claim: forget it
+	PutClaim(pool, key string, c pool.Claim)       // without a member: forget it
+	PutAlias(subject string, e *alias.Edge)        // nil: it is not merged any more
 	Arm(t Timer)
 	// Disarm forgets a timer that fired or was cancelled. One that is not there is not an error.
 	Disarm(id string)

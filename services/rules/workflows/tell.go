@@ -38,6 +38,9 @@ func (f *Fold) derive(ctx context.Context, in Input, id, typ string, data map[st
 		return err
 	}
 	ev := &in.Event
+	if subject == "" {
+		subject = ev.Subject
+	}
 	e := event.Event{
 		TenantID: f.tenant, ID: id, Source: advance.Source, Type: typ, Subject: subject, Time: ev.RecordedTime.UTC(), ContentType: event.ContentTypeAvro,
 		TraceParent: ev.TraceParent, TraceState: ev.TraceState, CorrelationID: ev.CorrelationID, CausationID: ev.ID, Origin: ev.EffectiveOrigin(), Value: value,

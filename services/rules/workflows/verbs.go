@@ -51,6 +51,11 @@ func (f *Fold) verb(ctx context.Context, in Input) error {
 	if err != nil || code == "" {
 		return err
 	}
+	return f.refuse(ctx, in, code)
+}
+
+// refuse tells that a request changed nothing.
+func (f *Fold) refuse(ctx context.Context, in Input, code string) error {
 	data := map[string]any{"verb_id": in.Event.ID, "verb_type": in.Event.Type, "cause_sequence": in.Event.Sequence, "code": code}
 	for _, field := range []string{"instance_id", "workflow"} {
 		if v, _ := in.Data[field].(string); v != "" {

@@ -11,12 +11,13 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/rules/advance"
+	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/pool"
 	"github.com/neuronx/engine/services/rules/workflows"
 )
 
 // Tables are those that a Batch writes, without their schema; each has a tenant_id.
-var Tables = []string{"workflow_instances", "workflow_waits", "workflow_keys", "workflow_versions", "timers", "contact_state", "named_state", "pool_claims"}
+var Tables = []string{"workflow_instances", "workflow_waits", "workflow_keys", "workflow_versions", "timers", "contact_state", "named_state", "pool_claims", "subject_aliases"}
 
 // Querier reads: a transaction, or a pool.
 type Querier interface {
@@ -41,7 +42,7 @@ func (b *Batch) Tenant(name string) *Tenant {
 	if t == nil {
 		t = &Tenant{
 			name: name, batch: b, instances: map[string]*entry{}, found: map[look]map[string]bool{}, looked: map[look]bool{}, counted: map[string]*count{}, moved: map[workflows.Version]int64{}, timers: map[string]timer{},
-			keys: cache[advance.Keys]{}, contacts: cache[[]byte]{}, named: cache[[]byte]{}, claims: cache[pool.Claim]{},
+			keys: cache[advance.Keys]{}, contacts: cache[[]byte]{}, named: cache[[]byte]{}, claims: cache[pool.Claim]{}, aliases: cache[alias.Edge]{},
 		}
 		b.tenants[name] = t
 	}
@@ -77,6 +78,9 @@ type Tenant struct {
 	claims    cache[pool.Claim]           // by pool and key
 	counted   map[string]*count           // claims that Postgres has, by pool
 	timers    map[string]timer
+
+	aliases cache[alias.Edge] // by "" and subject
+	merged  knowledge         // whether the tenant has any
 
 	at   *event.Recorded // that is folded
 	undo []func()        // since Begin

@@ -30,6 +30,7 @@ const (
 	byGroup
 	bySubject
 	byContact
+	byAnyKey
 )
 
 // look is one thing to find instances by. Values have the form of text.
@@ -64,7 +65,7 @@ func looks(r *workflows.Row) []look {
 	if r.Status.Ended() {
 		return out
 	}
-	out = append(out, look{by: byKey, a: r.Workflow, b: text(r.Key)})
+	out = append(out, look{by: byKey, a: r.Workflow, b: text(r.Key)}, look{by: byAnyKey, a: text(r.Key)})
 	if r.Group != "" {
 		out = append(out, look{by: byGroup, a: r.Group, b: text(r.Key)})
 	}
@@ -169,6 +170,11 @@ func (t *Tenant) Living(ctx context.Context, workflow, key string) ([]workflows.
 // Grouped implements workflows.Store.
 func (t *Tenant) Grouped(ctx context.Context, group, key string) ([]workflows.Ref, error) {
 	return t.find(ctx, look{by: byGroup, a: group, b: text(key)})
+}
+
+// LivingOf implements workflows.Store.
+func (t *Tenant) LivingOf(ctx context.Context, key string) ([]workflows.Ref, error) {
+	return t.find(ctx, look{by: byAnyKey, a: text(key)})
 }
 
 // OfSubject implements workflows.Store.

@@ -148,6 +148,7 @@ var found = map[by]string{
 	byGroup:   `JOIN neuronx.workflow_instances i ON i.tenant_id = u.tenant_id AND i.grp = u.a AND i.key = u.b AND i.ended IS NULL AND i.grp <> ''`,
 	bySubject: `JOIN neuronx.workflow_instances i ON i.tenant_id = u.tenant_id AND i.subject = u.a`,
 	byContact: `JOIN neuronx.workflow_instances i ON i.tenant_id = u.tenant_id AND i.contact = u.a AND i.contact <> ''`,
+	byAnyKey:  `JOIN neuronx.workflow_instances i ON i.tenant_id = u.tenant_id AND i.key = u.a AND i.ended IS NULL`,
 }
 
 // readLooks reads the instances that are found by some looks, one query a kind of look.
@@ -170,7 +171,7 @@ func (b *Batch) readLooks(ctx context.Context, of map[*Tenant][]look) error {
 			x.tenants, x.a, x.b, x.kinds = append(x.tenants, t.name), append(x.a, l.a), append(x.b, l.b), append(x.kinds, l.kind)
 		}
 	}
-	for kind := byWait; kind <= byContact; kind++ {
+	for kind := byWait; kind <= byAnyKey; kind++ {
 		x := asked[kind]
 		if x == nil {
 			continue
@@ -288,9 +289,9 @@ const numbered = ` FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALI
 func (b *Batch) readKeys(ctx context.Context, of map[*Tenant][]workflows.Pair) error {
 	in := func(t *Tenant) cache[advance.Keys] { return t.keys }
 	return read(ctx, b, missing(of, in), in, "read keys of workflows",
-		`SELECT u.n, k.starts, k.last_started, k.last_ended`+numbered+`neuronx.workflow_keys k ON k.tenant_id = u.tenant_id AND k.workflow = u.name AND k.key = u.key`,
+		`SELECT u.n, k.starts, k.last_started, k.last_ended, k.about`+numbered+`neuronx.workflow_keys k ON k.tenant_id = u.tenant_id AND k.workflow = u.name AND k.key = u.key`,
 		func(c pgx.CollectableRow, n *int64) (k advance.Keys, err error) {
-			err = c.Scan(n, &k.Starts, optional{&k.LastStarted}, optional{&k.LastEnded})
+			err = c.Scan(n, &k.Starts, optional{&k.LastStarted}, optional{&k.LastEnded}, &k.Of)
 			return k, err
 		})
 }
@@ -314,10 +315,10 @@ func scanState(c pgx.CollectableRow, n *int64) (state []byte, err error) {
 func (b *Batch) readClaims(ctx context.Context, of map[*Tenant][]workflows.Pair) error {
 	in := func(t *Tenant) cache[pool.Claim] { return t.claims }
 	return read(ctx, b, missing(of, in), in, "read claims of pools",
-		`SELECT u.n, c.member, c.whole, c.until`+numbered+`neuronx.pool_claims c ON c.tenant_id = u.tenant_id AND c.pool = u.name AND c.key = u.key`,
+		`SELECT u.n, c.member, c.whole, c.until, c.about`+numbered+`neuronx.pool_claims c ON c.tenant_id = u.tenant_id AND c.pool = u.name AND c.key = u.key`,
 		func(c pgx.CollectableRow, n *int64) (claim pool.Claim, err error) {
 			var member []byte
-			err = c.Scan(n, &claim.Member, &member, optional{&claim.Until})
+			err = c.Scan(n, &claim.Member, &member, optional{&claim.Until}, &claim.Of)
 			claim.Member = whole(claim.Member, member)
 			return claim, err
 		})

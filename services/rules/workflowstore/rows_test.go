@@ -13,6 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/rules/advance"
+	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/pool"
 	"github.com/neuronx/engine/services/rules/workflows"
 	"github.com/neuronx/engine/services/rules/workflowstore"
@@ -30,6 +31,7 @@ func writeAll(s *workflowstore.Tenant) {
 	s.PutContact("42", []byte(`{}`))
 	s.PutNamed(workflows.KindPace, "sms", []byte(`{}`))
 	s.PutClaim("sales", "42", pool.Claim{Member: "ann"})
+	s.PutAlias("lead/41", &alias.Edge{Into: "lead/42", Sequence: 5})
 	s.Arm(workflows.Timer{Timer: advance.Timer{ID: "t-1", Token: 1, Task: "wait", Due: begin.Add(time.Hour), Armed: 5}, Instance: "i-1", Workflow: "nurture"})
 }
 

@@ -38,6 +38,9 @@ func (b *Batch) Save(ctx context.Context, tx pgx.Tx) error {
 	b.saveStates(q)
 	b.saveClaims(q)
 	b.saveTimers(q)
+	if err := b.saveAliases(q); err != nil {
+		return err
+	}
 	if q.Len() == 0 {
 		return nil
 	}
@@ -203,13 +206,15 @@ func (b *Batch) saveKeys(q *pgx.Batch) {
 		return
 	}
 	starts, started, ended := make([]int64, len(here.values)), make([]*time.Time, len(here.values)), make([]*time.Time, len(here.values))
+	of := make([]string, len(here.values))
 	for i, k := range here.values {
-		starts[i], started[i], ended[i] = k.Starts, orNull(k.LastStarted), orNull(k.LastEnded)
+		starts[i], started[i], ended[i], of[i] = k.Starts, orNull(k.LastStarted), orNull(k.LastEnded), k.Of
 	}
-	q.Queue(`INSERT INTO neuronx.workflow_keys (tenant_id, workflow, key, starts, last_started, last_ended)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
-		ON CONFLICT (tenant_id, workflow, key) DO UPDATE SET starts = excluded.starts, last_started = excluded.last_started, last_ended = excluded.last_ended`,
-		here.tenants, here.names, here.keys, starts, started, ended)
+	q.Queue(`INSERT INTO neuronx.workflow_keys (tenant_id, workflow, key, starts, last_started, last_ended, about)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::text[])
+		ON CONFLICT (tenant_id, workflow, key) DO UPDATE SET starts = excluded.starts, last_started = excluded.last_started, last_ended = excluded.last_ended,
+			about = excluded.about`,
+		here.tenants, here.names, here.keys, starts, started, ended, of)
 }
 
 // saveStates writes contacts and named states.
@@ -244,14 +249,15 @@ func (b *Batch) saveClaims(q *pgx.Batch) {
 	here, gone := changes(b, func(t *Tenant) cache[pool.Claim] { return t.claims })
 	if len(here.values) > 0 {
 		members, wholes, until := make([]string, len(here.values)), make([][]byte, len(here.values)), make([]*time.Time, len(here.values))
+		of := make([]string, len(here.values))
 		for i, c := range here.values {
 			members[i], wholes[i] = kept(c.Member)
-			until[i] = orNull(c.Until)
+			until[i], of[i] = orNull(c.Until), c.Of
 		}
-		q.Queue(`INSERT INTO neuronx.pool_claims (tenant_id, pool, key, member, whole, until)
-			SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[])
-			ON CONFLICT (tenant_id, pool, key) DO UPDATE SET member = excluded.member, whole = excluded.whole, until = excluded.until`,
-			here.tenants, here.names, here.keys, members, wholes, until)
+		q.Queue(`INSERT INTO neuronx.pool_claims (tenant_id, pool, key, member, whole, until, about)
+			SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[], $7::text[])
+			ON CONFLICT (tenant_id, pool, key) DO UPDATE SET member = excluded.member, whole = excluded.whole, until = excluded.until, about = excluded.about`,
+			here.tenants, here.names, here.keys, members, wholes, until, of)
 	}
 	if len(gone.values) > 0 {
 		q.Queue(`DELETE FROM neuronx.pool_claims c USING unnest($1::text[], $2::text[], $3::text[]) AS u(tenant_id, pool, key)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/services/rules/advance"
+	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/pool"
 	"github.com/neuronx/engine/services/rules/workflows"
 )
@@ -68,12 +69,12 @@ func (h *history) event() {
 func (h *history) put() {
 	name, key := h.pick("a", "b"), h.pick("1", "2", "3")
 	now := began.Add(time.Duration(h.at) * time.Minute)
-	switch h.r.IntN(8) {
+	switch h.r.IntN(10) {
 	case 0, 1, 2:
 		row := h.row()
 		h.both(func(s workflows.Store) { s.PutInstance(row) })
 	case 3:
-		k := advance.Keys{Starts: int64(h.r.IntN(9)), LastStarted: now}
+		k := advance.Keys{Starts: int64(h.r.IntN(9)), LastStarted: now, Of: h.pick("", "lead/1")}
 		h.both(func(s workflows.Store) { s.PutKeys(name, key, k) })
 	case 4:
 		state := h.state()
@@ -84,9 +85,16 @@ func (h *history) put() {
 	case 6:
 		c := pool.Claim{Member: h.pick("ann", "bob", "")}
 		if c.Member != "" && h.r.IntN(2) == 0 {
-			c.Until = now.Add(time.Hour)
+			c.Until, c.Of = now.Add(time.Hour), "lead/1"
 		}
 		h.both(func(s workflows.Store) { s.PutClaim(name, key, c) })
+	case 7, 8:
+		subject := h.pick(subjects...)
+		var e *alias.Edge
+		if h.r.IntN(3) > 0 {
+			e = &alias.Edge{Into: h.pick(subjects...), Sequence: h.at, Joined: alias.Joined{Sends: h.r.IntN(2)}}
+		}
+		h.both(func(s workflows.Store) { s.PutAlias(subject, e) })
 	default:
 		timer := workflows.Timer{Timer: advance.Timer{ID: h.id(), Token: 1, Task: "t", Due: now, Armed: h.at}, Instance: h.id(), Workflow: name}
 		if h.r.IntN(3) == 0 {
@@ -134,6 +142,8 @@ func (h *history) row() workflows.Row {
 	}
 	return row
 }
+
+var subjects = []string{"lead/1", "lead/2", "lead/3", "lead/4"}
 
 var waits = []advance.Wanted{
 	{Type: "a.b", Value: "1"}, {Type: "a.b", Value: "1", Correlated: true}, {Type: "a.b", Value: "1", Command: true}, {Type: "a.b", Value: "2"}, {Type: "c.d", Value: "1"},
@@ -211,6 +221,35 @@ func (h *history) compare(t *testing.T) {
 			return fmt.Sprint(m), err
 		})
 		same("paused of "+name, func(s workflows.Store) (any, error) { return refs(s.Paused(ctx, name, 2)) })
+	}
+	for i, s := range subjects {
+		same("alias of "+s, func(of workflows.Store) (any, error) {
+			e, merged, err := of.Alias(ctx, s)
+			return fmt.Sprint(e, merged), err
+		})
+		same(fmt.Sprint("merged into ", subjects[:i+1]), func(of workflows.Store) (any, error) {
+			list, err := of.Aliased(ctx, subjects[:i+1])
+			return fmt.Sprint(list), err
+		})
+	}
+	for _, key := range []string{"1", "2", "3"} {
+		same("living of "+key, func(s workflows.Store) (any, error) { return refs(s.LivingOf(ctx, key)) })
+		same("keys of "+key, func(s workflows.Store) (any, error) {
+			of, err := s.KeysOf(ctx, key)
+			for name, k := range of {
+				k.LastStarted, k.LastEnded = k.LastStarted.UTC(), k.LastEnded.UTC()
+				of[name] = k
+			}
+			return of, err
+		})
+		same("claims of "+key, func(s workflows.Store) (any, error) {
+			of, err := s.ClaimsOf(ctx, key)
+			for name, c := range of {
+				c.Until = c.Until.UTC()
+				of[name] = c
+			}
+			return of, err
+		})
 	}
 	for i := range 4 {
 		n := strconv.Itoa(i)
