@@ -51,6 +51,7 @@ func (m *machine) step(t *Token, task *flow.Task) error {
 				return err
 			}
 			if holds {
+				m.done = append(m.done, task.Path) // told as any task that ran
 				return m.leave(t, task, c.Then)
 			}
 		}
