@@ -90,7 +90,7 @@ func valid(schemas map[string]*jsonschema.Schema, text string) error {
 func TestSchemas_TakeEveryExample(t *testing.T) {
 	schemas := compiled(t)
 	seen := 0
-	for _, pattern := range []string{"../flow/testdata/*.yaml", "../../neuronx/demo/rules/*.yaml"} {
+	for _, pattern := range []string{"../flow/testdata/*.yaml", "../../neuronx/demo/*/*.yaml", "../../../examples/library/*/*.yaml"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -109,8 +109,8 @@ func TestSchemas_TakeEveryExample(t *testing.T) {
 			}
 		}
 	}
-	if seen < 8 {
-		t.Errorf("%d examples, want at least 8", seen)
+	if seen < 40 {
+		t.Errorf("%d examples, want at least 40", seen)
 	}
 }
 
