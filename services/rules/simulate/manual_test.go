@@ -10,29 +10,31 @@ import (
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
-// TestManual_ItsTestPasses runs the tests in docs/rules.md over the rules in it that they name.
-func TestManual_ItsTestPasses(t *testing.T) {
+// TestManual_ItsTestsPass runs the tests in docs/rules.md over the rules in it that they name, and over all its workflows.
+func TestManual_ItsTestsPass(t *testing.T) {
 	b, err := os.ReadFile("../../../docs/rules.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all, texts []ruleset.File
+	var all, texts, bundle []ruleset.File
 	var block []string
 	for line := range strings.Lines(string(b) + "\nend") {
 		if code, indented := strings.CutPrefix(strings.TrimRight(line, "\n"), "    "); indented {
 			block = append(block, code)
 			continue
 		}
-		f := ruleset.File{Name: fmt.Sprintf("%d_test.yaml", len(all)+len(texts)), Text: strings.Join(block, "\n") + "\n"}
+		f := ruleset.File{Name: fmt.Sprintf("%d_test.yaml", len(all)+len(texts)+len(bundle)), Text: strings.Join(block, "\n") + "\n"}
 		switch {
 		case ruleset.IsTest(f):
 			texts = append(texts, f)
 		case slices.Contains(block, "kind: Rule"):
 			all = append(all, f)
+		case slices.Contains(block, "kind: Workflow"), slices.Contains(block, "kind: ContactPolicy"), slices.Contains(block, "kind: Calendar"),
+			slices.Contains(block, "kind: Lookup") && !strings.Contains(f.Text, "csv:"):
+			bundle = append(bundle, f)
 		}
 		block = nil
 	}
-	var bundle []ruleset.File
 	var names []string
 	for _, f := range all {
 		name := ruleset.RuleName(f)
@@ -41,12 +43,17 @@ func TestManual_ItsTestPasses(t *testing.T) {
 		}
 	}
 	tests, problems, err := Read(t.Context(), texts, names, schemas(t))
-	if err != nil || problems != nil || len(tests) == 0 {
+	if err != nil || problems != nil || len(tests) < 5 {
 		t.Fatal(len(tests), err, problems)
 	}
 	report, err := Run(t.Context(), tests, bundle, schemas(t))
 	if err != nil || lines(report) != "" {
 		t.Error(err, lines(report))
+	}
+	for i := range report.Workflows {
+		if c := &report.Workflows[i]; c.Started == 0 {
+			t.Errorf("no test of the manual starts the workflow %s", c.Workflow)
+		}
 	}
 	for _, limit := range []string{fmt.Sprintf("before the first step, at most %d;", MaxGiven), "what happens, at most 1,000;", "after 10,000 events"} {
 		if !strings.Contains(string(b), limit) {
