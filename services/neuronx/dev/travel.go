@@ -36,6 +36,7 @@ type travel struct {
 	journeys map[string]*journey // by tenant and subject
 	order    []string
 	heads    map[string]int64 // tenant → highest sequence in the log
+	stories  stories
 }
 
 // newTravel follows leads that were recorded at since or later, the youngest limit of them.
@@ -46,6 +47,7 @@ func newTravel(limit int, since time.Time) *travel {
 // admitted notes an event of the log; data is its decoded body, nil when it could not be decoded.
 func (t *travel) admitted(r *event.Recorded, data map[string]any, now time.Time) {
 	t.heads[r.TenantID] = max(t.heads[r.TenantID], r.Sequence)
+	t.stories.admitted(r, data)
 	key := r.TenantID + " " + r.Subject
 	j := t.journeys[key]
 	switch r.Type {

@@ -18,6 +18,7 @@ type snapshot struct {
 	Log       int64 // events in the log
 	Stages    []stage
 	Leads     []*journey
+	Stories   []string // what workflows did last, oldest first
 	Off       []string // services that were stopped, rules that are off
 	Trouble   string   // why something is not ready; empty when all is fine
 }
@@ -54,6 +55,12 @@ func block(s snapshot, width int) []string {
 	lines = append(lines, "", fmt.Sprintf("  %-18s %-38s %9s %6s %9s %8s  %s", "lead", "e-mail", "admitted", "scored", "projected", "archived", "sent"))
 	for _, j := range s.Leads {
 		lines = append(lines, "  "+row(j))
+	}
+	if len(s.Stories) > 0 {
+		lines = append(lines, "", "  workflows")
+	}
+	for _, story := range s.Stories {
+		lines = append(lines, "  "+story)
 	}
 	for _, off := range s.Off {
 		lines = append(lines, "  "+off)

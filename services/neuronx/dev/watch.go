@@ -19,6 +19,8 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/safetext"
+	"github.com/neuronx/engine/services/neuronx/demo"
 )
 
 // stages are the consumers in the order in which they are shown.
@@ -73,7 +75,7 @@ func (w *watcher) display(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		s, arrived := w.snapshot(ctx)
+		s, arrived, told := w.snapshot(ctx)
 		if v.live {
 			v.draw(s)
 			continue
@@ -86,13 +88,17 @@ func (w *watcher) display(ctx context.Context) error {
 		for _, j := range arrived {
 			fmt.Fprintln(w.e.out, arrival(j))
 		}
+		for _, line := range told {
+			fmt.Fprintln(w.e.out, safetext.Text(line))
+		}
 		if n%20 == 19 {
 			fmt.Fprintln(w.e.out, summary(s))
 		}
 	}
 }
 
-func (w *watcher) snapshot(ctx context.Context) (snapshot, []*journey) {
+// snapshot is what is shown now, with the leads that arrived and what workflows did since the one before.
+func (w *watcher) snapshot(ctx context.Context) (s snapshot, arrived []*journey, told []string) {
 	done, tenants, err := w.progress(ctx)
 	off, offErr := w.off(ctx)
 	if err == nil {
@@ -104,7 +110,7 @@ func (w *watcher) snapshot(ctx context.Context) (snapshot, []*journey) {
 	for key, sequence := range tenants {
 		w.travel.progressed(key[1], key[0], sequence, now)
 	}
-	s := snapshot{Up: now.Sub(w.began), Log: w.travel.head(), Addresses: w.addresses(), Off: off}
+	s = snapshot{Up: now.Sub(w.began), Log: w.travel.head(), Addresses: w.addresses(), Off: off}
 	for _, name := range w.sup.Stopped() {
 		s.Off = append(s.Off, name+" was stopped: curl -X POST "+w.e.adminURL+"/services/"+name+"/start")
 	}
@@ -120,12 +126,13 @@ func (w *watcher) snapshot(ctx context.Context) (snapshot, []*journey) {
 	for _, name := range stages {
 		s.Stages = append(s.Stages, stage{Name: name, Done: done[name], Lag: max(0, s.Log-done[name])})
 	}
-	arrived := w.travel.arrivals()
+	arrived, told = w.travel.arrivals(), w.travel.stories.untold()
+	s.Stories = w.travel.stories.latest()
 	for _, j := range w.travel.latest(8) {
 		c := *j
 		s.Leads = append(s.Leads, &c)
 	}
-	return s, arrived
+	return s, arrived, told
 }
 
 // progress reads how far every consumer has come: in all, and by consumer and tenant.
@@ -169,7 +176,7 @@ func (w *watcher) off(ctx context.Context) ([]string, error) {
 }
 
 func (w *watcher) addresses() [][2]string {
-	return [][2]string{
+	out := [][2]string{
 		{"HTTP", w.e.http + "/v1/events   (key of tenant demo: NEURONX_DEMO_API_KEY in " + w.e.folder.path(envFile) + ")"},
 		{"Kafka", w.e.kafka.Brokers()[0] + "   registry " + w.e.registryURL},
 		{"Postgres", "127.0.0.1:" + strconv.Itoa(w.e.postgres.Port())},
@@ -177,6 +184,10 @@ func (w *watcher) addresses() [][2]string {
 		{"metrics", w.e.adminURL + "/metrics"},
 		{"look", w.tool("status") + "   (in another terminal)"},
 	}
+	if w.e.cfg.Demo {
+		out = append(out, [2]string{"workflow", fmt.Sprintf("call-back: a referral has an owner at once; after a minute without a call it is passed on; the demo calls after %s", demo.CallsAfter)})
+	}
+	return out
 }
 
 // tool is a command of this program that finds this engine, from the folder that it was started in.
