@@ -8,6 +8,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/services/rules/timers"
+	"github.com/neuronx/engine/services/rules/workflowstore/view"
 )
 
 // Run reads the log and derives events until ctx ends (then it returns nil) or something is broken for good. It creates nothing:
@@ -51,6 +52,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		g.Add("sender of timers", fired.Run)
 		g.Add("retention of workflows", func(ctx context.Context) error { return pruneWorkflows(ctx, base.Pool, rt.Log) })
 		g.Add("tripped rules", newTripped(base.Pool, rt.Log, rt.Metrics).run)
+		g.Add("workflows in trouble", view.NewGauges(base.Pool, rt.Log, rt.Metrics).Run)
 	})
 }
 

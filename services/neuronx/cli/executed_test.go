@@ -32,6 +32,7 @@ type admitting struct {
 	broker kafka.Config
 	reg    *registry.Client
 	root   *pgxpool.Pool
+	also   func(event.Recorded) // what the rules service does with each event; nil: nothing
 
 	mu   sync.Mutex
 	last map[string]int64 // sequence, by tenant
@@ -47,6 +48,12 @@ func admit(t *testing.T, e *operatetest.Engine) (env map[string]string, publishe
 // admitOn is admit with a broker of the test's own.
 func admitOn(t *testing.T, e *operatetest.Engine, broker kafka.Config) (env map[string]string, published func() []string) {
 	t.Helper()
+	return admitFolding(t, e, broker, nil)
+}
+
+// admitFolding is admitOn with a rules service, which takes in each event before the consumers' progress says so.
+func admitFolding(t *testing.T, e *operatetest.Engine, broker kafka.Config, also func(event.Recorded)) (env map[string]string, published func() []string) {
+	t.Helper()
 	url, reg := registrytest.Start(t, broker)
 	keys, err := json.Marshal(event.NewKeyring())
 	if err != nil {
@@ -60,7 +67,7 @@ func admitOn(t *testing.T, e *operatetest.Engine, broker kafka.Config) (env map[
 		SELECT 'neuronx.projector', 1, 'neuronx.events', n, gen_random_uuid(), 1000 FROM generate_series(0, $1) n ON CONFLICT DO NOTHING`, kafkatest.Partitions-1); err != nil {
 		t.Fatal(err)
 	}
-	a := &admitting{t: t, broker: broker, reg: reg, root: e.Root, last: map[string]int64{"acme": 6, "beta": 6}}
+	a := &admitting{t: t, broker: broker, reg: reg, root: e.Root, also: also, last: map[string]int64{"acme": 6, "beta": 6, flowing: 100}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
@@ -101,9 +108,13 @@ func (a *admitting) take(ctx context.Context, r *kafka.Record) error {
 	a.said = append(a.said, fmt.Sprintf("%s %s %s %s", header("ce_type"), header("ce_subject"), header("ce_source"), data))
 	a.mu.Unlock()
 	at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	kafkatest.Produce(a.t, a.broker, kafka.RecordedToRecord(&event.Recorded{
+	rec := event.Recorded{
 		Event:    event.Event{TenantID: tenant, ID: header("ce_id"), Source: header("ce_source"), Type: header("ce_type"), Subject: header("ce_subject"), Time: at, Value: r.Value},
-		Sequence: n, Position: event.PositionAt(at.UnixMilli()) + n, RecordedTime: at, LogID: "11111111-1111-4111-8111-111111111111"}))
+		Sequence: n, Position: event.PositionAt(at.UnixMilli()) + n, RecordedTime: at, LogID: "11111111-1111-4111-8111-111111111111"}
+	kafkatest.Produce(a.t, a.broker, kafka.RecordedToRecord(&rec))
+	if a.also != nil {
+		a.also(rec)
+	}
 	if header("ce_type") == "rules.published" && tenant == "acme" { // the rules of beta are refused
 		if _, err := a.root.Exec(ctx, `INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_at) VALUES ($1, $2, $3, 2, 'h2', 4, '[]', now())`,
 			tenant, n, header("ce_id")); err != nil {

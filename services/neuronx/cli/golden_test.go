@@ -79,6 +79,8 @@ var shown = []string{
 	"rules show --tenant beta", "rules show nope --tenant acme", "rules show --tenant acme --version 7", "rules reset nope --tenant acme", "rules list --tenant beta", "rules health --tenant beta", "rules publish same --tenant acme",
 	"stalled list --tenant acme", "stalled list --consumer rules", "stalled retry --consumer rules --tenant acme", "stalled skip --consumer projector --tenant acme --reason r --sequence 9", "stalled skip --consumer archiver --tenant beta --reason r",
 	"projections list --state stalled", "projections list --state nowhere", "projections retry beta", "projections skip acme --feed control --reason r",
+	"workflows list --tenant acme --workflow nurture", "workflows list --tenant acme --state nowhere", "workflows show i --tenant acme", "workflows retry --tenant acme", "workflows retry i --tenant acme",
+	"workflows cancel --tenant acme --workflow nurture", "workflows pause nurture --tenant acme --hold", "workflows unpause nurture --tenant acme",
 	"status", "outbox mend beta --deriver rules", "outbox mend acme --deriver nobody", "ready http://127.0.0.1:1",
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/neuronx/reseed"
+	"github.com/neuronx/engine/services/rules/advance"
 	"github.com/neuronx/engine/services/rules/rulefile"
 )
 
@@ -70,6 +71,12 @@ func filled(t *testing.T) *postgrestest.DB {
 	run(`INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record) VALUES ('acme', $1, 1, $1, '')`, hostile)
 	run(`INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at) VALUES ('acme', 1, $1, 1, $1, 1, '[]', $1, now())`, hostile)
 	run(`INSERT INTO neuronx.rule_health (tenant_id, rule, tripped) VALUES ('acme', $1, $1)`, hostile)
+	state, _, err := advance.Instance{ID: "i", Workflow: hostile, Key: hostile, Trigger: hostile, LastToken: 1, Vars: advance.State{hostile: hostile},
+		Tokens: []*advance.Token{{ID: 1, Task: hostile, Rest: advance.AtIncident, Incident: &advance.Incident{ID: hostile, Task: hostile, Code: hostile, Detail: hostile}}}}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(`INSERT INTO neuronx.workflow_instances (tenant_id, id, workflow, key, subject, bundle, status, started, sequence, state) VALUES ('acme', 'i', $1, $1, $1, 1, 'incident', now(), 1, $2)`, hostile, state)
 	var leaf string
 	run(`SELECT neuronx.ensure_tenant('acme')`)
 	if err := pool.QueryRow(t.Context(), `SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'neuronx.tenant_events'::regclass`).Scan(&leaf); err != nil {

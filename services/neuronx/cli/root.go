@@ -20,7 +20,7 @@ func (c *cli) root(extra ...*cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "neuronx",
 		Short: "Operate a NeuronX engine",
-		Long: `Operate a NeuronX engine: tenants, keys, events, rules, projections, replay.
+		Long: `Operate a NeuronX engine: tenants, keys, events, rules, workflows, projections, replay.
 
 Data goes to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed,
 2 called wrongly, 3 done in part, 4 refused as unsafe. What changes something is a
@@ -69,7 +69,7 @@ dry run until --execute; publish and import act at once, and say so.`,
 
 	root.AddCommand(
 		c.provision(), c.status(), c.doctor(), c.ready(), c.tenant(), c.key(), c.publish(), c.importCmd(), c.events(), c.deadletter(),
-		c.effects(), c.projections(), c.stalled(), c.rules(), c.schemas(), c.replay(), c.outbox(), c.logCmd(), c.version(),
+		c.effects(), c.projections(), c.stalled(), c.rules(), c.workflows(), c.schemas(), c.replay(), c.outbox(), c.logCmd(), c.version(),
 	)
 	root.AddCommand(extra...)
 	strict(root)

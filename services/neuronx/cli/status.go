@@ -23,8 +23,8 @@ func (c *cli) status() *cobra.Command {
 		Long: `Show what every part of the engine says: whether processes are ready and what they wait for, groups and their lag, stalled tenants
 with the command that retries them, outbox, effects, CRM connections that are refused, and dead letters. What could not be asked is shown as not known.
 
-Exit 0: all was asked, and nothing is wrong. Exit 1: a process is not ready or keeps losing what it needs, nobody reads a group, a tenant is stalled, or its
-CRM connection is refused. Exit 3: a part could not be asked.`,
+Exit 0: all was asked, and nothing is wrong. Exit 1: a process is not ready or keeps losing what it needs, nobody reads a group, a tenant is stalled, its
+CRM connection is refused, or timers of workflows do not fire. Exit 3: a part could not be asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := status.Read(cmd.Context(), c.env, admin)
 			if err != nil {
@@ -64,6 +64,9 @@ func (c *cli) showStatus(o status.Overview) error {
 	})
 	sayEach(c, "rules", o.Rules, "none off, none cut, none failing", func(r status.RuleTrouble) (what, next string) {
 		return fmt.Sprintf("%s of %s: %s", r.Rule, r.Tenant, r.What()), r.Next() + r.Further("; ")
+	})
+	sayEach(c, "workflows", o.Workflows, "none off, no incident, no overdue timer", func(w status.WorkflowTrouble) (what, next string) {
+		return fmt.Sprintf("%s of %s: %s", w.Workflow, w.Tenant, w.What()), w.Next()
 	})
 	printf(c.out, "effects:       %s\n", summary(o.Effects))
 	sayEach(c, "CRM", o.CRM, "no connection refused", func(p ledger.Paused) (what, next string) { return status.PausedWhat(p), status.PausedNext(p) })

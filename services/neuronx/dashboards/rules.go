@@ -18,6 +18,11 @@ func rules() Dashboard {
 			{Title: "Refused derived events", Unit: perSecond, EmptyWhenHealthy: true, Help: "Derived events found among the dead letters, by code.", Queries: q(rate("code", "neuronx_rules_refused_total", ""), "{{code}}")},
 			{Title: "Lag", Unit: number, Warn: 1000, Bad: 10000, Help: "Records that the rules service has not handled yet.", Queries: q(`sum by (topic) (neuronx_consumer_lag_records{service="rules",instance=~"$instance"})`, "{{topic}}")},
 		}},
+		{"Workflows", []Panel{
+			{Title: "Instances in an incident", Kind: Table, Unit: number, EmptyWhenHealthy: true, Help: "Instances that wait for a person, by tenant and workflow. neuronx workflows list with --state incident shows what failed.", Queries: q(`neuronx_workflows_incidents{SEL} > 0`, "")},
+			{Title: "Overdue timers", Kind: Table, Unit: number, EmptyWhenHealthy: true, Help: "Timers that should have fired ten minutes ago, by tenant and workflow. Any is an alert.", Queries: q(`neuronx_workflows_overdue_timers{SEL} > 0`, "")},
+			{Title: "Workflows that are off", Kind: Table, Unit: number, EmptyWhenHealthy: true, Help: "Tripped workflows with tenant and reason. neuronx rules reset turns one on again.", Queries: q(`neuronx_workflows_tripped{SEL} > 0`, "")},
+		}},
 		{"Outbox", []Panel{
 			{Title: "Stored, sent, seen", Unit: perSecond, Help: "Derived events by deriver: stored in the outbox, acknowledged by Kafka, seen in the log. The three should be equal.", Queries: []Query{
 				{rate("deriver", "neuronx_outbox_added_total", ""), "stored {{deriver}}"}, {rate("deriver", "neuronx_outbox_sent_total", ""), "sent {{deriver}}"}, {rate("deriver", "neuronx_outbox_seen_total", ""), "seen {{deriver}}"}}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -33,40 +34,76 @@ func (v *Env) Act(ctx context.Context, who Principal, tenant, typ, subject, id s
 
 // ActWith is act for events that another package makes.
 func (v *Env) ActWith(ctx context.Context, who Principal, tenant string, publish func(*control.Publisher) (event.Event, error)) (Done, error) {
-	if err := who.Check(); err != nil {
+	all, err := v.ActAll(ctx, who, tenant, 1, func(pub *control.Publisher, _ int) (event.Event, error) { return publish(pub) })
+	if err != nil {
 		return Done{}, err
 	}
+	return all[0].Done, all[0].Refused
+}
+
+// Judged is an event that a verb published, and why the sequencer refused it.
+type Judged struct {
+	Done
+	Refused error // nil: it was admitted
+}
+
+// ActAll is ActWith for n events of a tenant: all are published before their verdicts are waited for. With an error it is not known of each event
+// what became of it, and those that were judged are returned.
+func (v *Env) ActAll(ctx context.Context, who Principal, tenant string, n int, publish func(pub *control.Publisher, i int) (event.Event, error)) ([]Judged, error) {
+	if err := who.Check(); err != nil {
+		return nil, err
+	}
 	if !event.ValidTenant(tenant) {
-		return Done{}, Usage("%q is not a tenant id", tenant).Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
+		return nil, Usage("%q is not a tenant id", tenant).Hint("a tenant id is 1 to 63 of a-z, 0-9 and hyphen")
 	}
 	pub, err := v.Publisher()
 	if err != nil {
-		return Done{}, err
+		return nil, err
 	}
 	adm, err := v.Admin()
 	if err != nil {
-		return Done{}, err
+		return nil, err
 	}
 	watch, err := newWatch(ctx, adm, tenant)
 	if err != nil {
-		return Done{}, Fail("look at the log", err)
+		return nil, Fail("look at the log", err)
 	}
 	cfg, err := v.Kafka()
 	if err != nil {
-		return Done{}, err
+		return nil, err
 	}
-	e, err := publish(pub)
-	if err != nil {
-		failed := Fail("publish the event", err)
-		failed.Open = errors.Is(err, control.ErrUnknown)
-		return Done{}, failed
+	var published []event.Event
+	var ids []string
+	var failed *Error
+	for i := 0; i < n && failed == nil; i++ {
+		e, err := publish(pub, i)
+		if err != nil {
+			failed = Fail("publish the event", err)
+			failed.Open = errors.Is(err, control.ErrUnknown)
+			break
+		}
+		published, ids = append(published, e), append(ids, e.ID)
 	}
-	v.Note("published %s %s, waiting for the sequencer", e.Type, e.ID)
-	rec, err := watch.verdict(ctx, cfg, adm, e.ID)
-	if err != nil {
-		return Done{}, err
+	var judged map[string]verdict
+	if len(published) > 0 {
+		if n == 1 {
+			v.Note("published %s %s, waiting for the sequencer", published[0].Type, ids[0])
+		} else {
+			v.Note("published %s, waiting for the sequencer", Plural(len(published), "event"))
+		}
+		judged, err = watch.verdicts(ctx, cfg, adm, ids)
 	}
-	return Done{Tenant: tenant, EventID: e.ID, Type: e.Type, Subject: e.Subject, Sequence: strconv.FormatInt(rec.Sequence, 10)}, nil
+	var out []Judged
+	for _, e := range published {
+		if j, done := judged[e.ID]; done {
+			d := Done{Tenant: tenant, EventID: e.ID, Type: e.Type, Subject: e.Subject, Sequence: strconv.FormatInt(j.rec.Sequence, 10)}
+			out = append(out, Judged{d, j.refused})
+		}
+	}
+	if failed != nil {
+		return out, failed
+	}
+	return out, err
 }
 
 // watch reads what is added to a tenant's partition of the log and of the dead
@@ -102,31 +139,53 @@ var errFound = errors.New("found")
 // verdict waits for the event in the log (returned) or in the dead letters (an
 // error with the reason).
 func (w *watch) verdict(ctx context.Context, cfg kafka.Config, adm *admin.Client, id string) (event.Recorded, error) {
-	var rec event.Recorded
-	var refused error
+	all, err := w.verdicts(ctx, cfg, adm, []string{id})
+	if err != nil {
+		return event.Recorded{}, err
+	}
+	return all[id].rec, all[id].refused
+}
+
+// verdict is what the sequencer made of an event.
+type verdict struct {
+	rec     event.Recorded
+	refused error // why it is in the dead letters; nil: it is in the log
+}
+
+// verdicts waits until each of some events is in the log or in the dead letters. What was judged before an error is returned with it.
+func (w *watch) verdicts(ctx context.Context, cfg kafka.Config, adm *admin.Client, ids []string) (map[string]verdict, error) {
+	judged := map[string]verdict{}
 	look := func(r *kafka.Record) error {
 		if string(r.Key) != w.tenant {
 			return nil
 		}
-		if got, _ := kafka.Header(r, "ce_id"); got != id {
+		id, _ := kafka.Header(r, "ce_id")
+		if _, done := judged[id]; done || !slices.Contains(ids, id) {
 			return nil
 		}
+		var v verdict
 		if r.Topic == kafka.TopicDeadLetter {
-			refused = refusedBySequencer(r)
+			v.refused = refusedBySequencer(r)
+		} else {
+			var err error
+			if v.rec, err = kafka.ParseRecorded(r); err != nil {
+				return err
+			}
+		}
+		if judged[id] = v; len(judged) == len(ids) {
 			return errFound
 		}
-		var err error
-		if rec, err = kafka.ParseRecorded(r); err != nil {
-			return err
-		}
-		return errFound
+		return nil
+	}
+	missing := func() string {
+		return ids[slices.IndexFunc(ids, func(id string) bool { _, done := judged[id]; return !done })]
 	}
 	poll := time.NewTicker(100 * time.Millisecond)
 	defer poll.Stop()
 	for {
 		ends, err := adm.EndOffsets(ctx, admin.ReadCommitted, kafka.TopicEvents, kafka.TopicDeadLetter)
 		if err != nil && ctx.Err() == nil {
-			return rec, unseen("look at the log", id, err)
+			return judged, unseen("look at the log", missing(), err)
 		}
 		for topic, from := range w.next {
 			to, ok := ends[kafka.TopicPartition{Topic: topic, Partition: w.partition}]
@@ -135,15 +194,16 @@ func (w *watch) verdict(ctx context.Context, cfg kafka.Config, adm *admin.Client
 			}
 			switch err := read.Range(ctx, cfg, topic, w.partition, from, to, look); {
 			case errors.Is(err, errFound):
-				return rec, refused
+				return judged, nil
 			case err != nil && ctx.Err() == nil:
-				return rec, unseen("read the log", id, err)
+				return judged, unseen("read the log", missing(), err)
 			}
 			w.next[topic] = to
 		}
 		select {
 		case <-ctx.Done():
-			return rec, (&Error{Kind: KindFailed, What: "the sequencer has not judged event " + id + " in time", Open: true}).
+			id := missing()
+			return judged, (&Error{Kind: KindFailed, What: "the sequencer has not judged event " + id + " in time", Open: true}).
 				Because("it was published, and may still be admitted").
 				Hint("is ingest running? see `neuronx status`; the event is found with `neuronx events get --tenant %s %s`", w.tenant, id)
 		case <-poll.C:

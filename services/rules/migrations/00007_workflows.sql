@@ -29,6 +29,7 @@ CREATE INDEX workflow_instances_of_group ON neuronx.workflow_instances (tenant_i
 CREATE INDEX workflow_instances_of_subject ON neuronx.workflow_instances (tenant_id, subject);
 CREATE INDEX workflow_instances_of_contact ON neuronx.workflow_instances (tenant_id, contact) WHERE contact <> '';
 CREATE INDEX workflow_instances_by_status ON neuronx.workflow_instances (tenant_id, status) WHERE status IN ('suspended', 'incident');
+CREATE INDEX workflow_instances_listed ON neuronx.workflow_instances (tenant_id, status, started, id);
 CREATE INDEX workflow_instances_paused ON neuronx.workflow_instances (tenant_id, workflow, started, id) WHERE paused AND ended IS NULL;
 CREATE INDEX workflow_instances_ended ON neuronx.workflow_instances (ended) WHERE ended IS NOT NULL;
 COMMENT ON COLUMN neuronx.workflow_instances.bundle IS 'sequence of the rules.published that holds the text by which it runs';

@@ -3,6 +3,7 @@ package workflows
 import (
 	"context"
 
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/rules/advance"
 )
 
@@ -62,7 +63,12 @@ func (f *Fold) refuse(ctx context.Context, in Input, code string) error {
 			data[field] = v
 		}
 	}
-	return f.derive(ctx, in, f.id("refused", in.Event.ID), typeRefused, data)
+	return f.derive(ctx, in, RefusalID(f.tenant, in.Event.ID), typeRefused, data)
+}
+
+// RefusalID is the id of the workflow.verb.refused that answers a request; if the request is done there is none.
+func RefusalID(tenant, request string) string {
+	return event.DerivedID(tenant, "workflow", "refused", request)
 }
 
 func (f *Fold) refuseVerb(context.Context, Input) (string, error) { return unsupported, nil }
@@ -118,14 +124,14 @@ func (f *Fold) resumeOne(ctx context.Context, in Input) (string, error) {
 	return f.ask(ctx, in, advance.Stimulus{Kind: advance.Unpause})
 }
 
-// pause is a workflow that starts nothing, and whose instances rest where they are if Hold is true.
-type pause struct {
+// Pause is what is kept of a workflow that starts nothing, and whose instances rest where they are if Hold is true.
+type Pause struct {
 	Hold     bool  `json:"hold,omitzero"`
-	Sequence int64 `json:"sequence"`
+	Sequence int64 `json:"sequence"` // of the event that paused it
 }
 
-func (f *Fold) paused(ctx context.Context, workflow string) (*pause, error) {
-	return named[*pause](ctx, f, KindPause, workflow)
+func (f *Fold) paused(ctx context.Context, workflow string) (*Pause, error) {
+	return named[*Pause](ctx, f, KindPause, workflow)
 }
 
 // pause stops the starts of a workflow. With hold, what comes for one of its instances is taken in and runs no task: until still ends it.
@@ -136,7 +142,7 @@ func (f *Fold) pause(ctx context.Context, in Input) (string, error) {
 		return unknownFlow, err
 	}
 	hold, _ := in.Data["hold"].(bool)
-	return "", putNamed(f, KindPause, name, pause{Hold: hold, Sequence: in.Event.Sequence})
+	return "", putNamed(f, KindPause, name, Pause{Hold: hold, Sequence: in.Event.Sequence})
 }
 
 // runs reports whether a workflow is in the bundle in force, or has instances that live.

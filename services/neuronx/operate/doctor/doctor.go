@@ -88,6 +88,7 @@ func (x *examination) checks(laptop bool, urls []string) []check {
 		{"tables against the log", operate.EnvPostgres, partPostgres, with(x.env.Pool, checkForged)},
 		{"outboxes against the log", operate.EnvPostgres, partBoth, x.checkOutboxNumbers},
 		{"rules", operate.EnvPostgres, partPostgres, with(x.env.Pool, checkTripped)},
+		{"workflows", operate.EnvPostgres, partPostgres, with(x.env.Pool, checkWorkflows)},
 		{"CRM connections", operate.EnvPostgres, partPostgres, with(x.env.Pool, checkPaused)},
 		{"migrations", operate.EnvAdmin, "", one(x.checkMigrations)},
 		{"consumers", operate.EnvPostgres, partBoth, with(x.env.Pool, x.checkConsumers)},

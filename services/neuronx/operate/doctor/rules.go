@@ -25,6 +25,28 @@ func checkTripped(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	})
 }
 
+// checkWorkflows finds workflows that are off, instances that wait for a person, and timers that do not fire.
+func checkWorkflows(ctx context.Context, pool *pgxpool.Pool) []Finding {
+	found, more, err := status.Workflows(ctx, pool)
+	if err != nil {
+		return []Finding{fail(fmt.Errorf("read how the workflows do: %w", err), "neuronx_ops may read neuronx.workflow_instances, neuronx.timers and neuronx.named_state: run `neuronx provision --execute`")}
+	}
+	if len(found) == 0 {
+		return []Finding{{Result: OK, Detail: "none off, no instance in an incident, no overdue timer"}}
+	}
+	out := operate.Each(found, func(w status.WorkflowTrouble) Finding {
+		result := Warn
+		if w.Overdue > 0 { // everything that waits for it stands still
+			result = Failed
+		}
+		return Finding{Result: result, Detail: fmt.Sprintf("%s of %s: %s", w.Workflow, w.Tenant, w.What()), Next: w.Next()}
+	})
+	if more > 0 {
+		out = append(out, Finding{Result: Warn, Detail: fmt.Sprintf("%s in trouble not named here", operate.Plural(more, "other workflow")), Next: "neuronx_workflows_incidents counts them all"})
+	}
+	return out
+}
+
 // checkPaused finds tenants whose effects wait because their CRM connection is refused.
 func checkPaused(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	paused, err := ledger.ListPaused(ctx, pool, status.MaxPaused)

@@ -13,14 +13,24 @@ import (
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/workflowstore/view"
 )
 
-// Off says why a rule is off, "" if it is on, and in words what it has missed since. A rule that is not there is an error.
+// Off says why a rule or a workflow is off, "" if it is on, and in words what it has missed since. A rule that is not there is an error.
 func Off(ctx context.Context, env *operate.Env, tenant, rule string) (reason, missed string, err error) {
 	if _, err := env.Row(ctx, "read the rule's state", []any{&reason}, `SELECT tripped FROM neuronx.rule_health WHERE tenant_id = $1 AND rule = $2`, tenant, rule); err != nil {
 		return "", "", err
 	}
 	if reason == "" {
+		off, err := operate.Ask(ctx, env, "read which workflows are off", func(pool *pgxpool.Pool) ([]view.Off, error) { return view.Tripped(ctx, pool, tenant) })
+		if err != nil {
+			return "", "", err
+		}
+		for _, o := range off { // rules and workflows have their names from one list
+			if o.Workflow == rule {
+				return o.Reason, "the starts that the stream tells as workflow.rejected with reason tripped; they are not made up for", nil
+			}
+		}
 		return "", "", checkRule(ctx, env, tenant, rule)
 	}
 	missed, err = missedInWords(ctx, env, tenant, rule)

@@ -23,7 +23,8 @@ type Overview struct {
 	Groups     []Group             `json:"groups"`
 	Tenants    map[string]int64    `json:"tenants"` // each once, by the worst state that a consumer has it in
 	Stalled    []Stalled           `json:"stalled"`
-	Rules      []RuleTrouble       `json:"rules"` // a rule of each tenant whose rules are off or were cut
+	Rules      []RuleTrouble       `json:"rules"`     // a rule of each tenant whose rules are off or were cut
+	Workflows  []WorkflowTrouble   `json:"workflows"` // with incidents or overdue timers, or that are off
 	Rebuilds   []projector.Rebuild `json:"rebuilds"`
 	Outbox     []Outbox            `json:"outbox"`
 	Effects    map[string]int64    `json:"effects"`
@@ -134,6 +135,13 @@ func (o *Overview) judge() {
 	if wrong := pausedWrong(o.CRM); wrong != "" {
 		o.Wrong = append(o.Wrong, wrong)
 	}
+	overdue := int64(0)
+	for i := range o.Workflows {
+		overdue += o.Workflows[i].Overdue
+	}
+	if overdue > 0 {
+		o.Wrong = append(o.Wrong, operate.Plural(int(overdue), "timer")+" of workflows not fired in time")
+	}
 	stalled := map[string]bool{}
 	for _, r := range o.Stalled {
 		stalled[r.Tenant] = true
@@ -177,6 +185,8 @@ func (o *Overview) readTables(ctx context.Context, pool *pgxpool.Pool) {
 	try("stalled tenants", err)
 	o.Rules, err = Rules(ctx, pool)
 	try("rules", err)
+	o.Workflows, _, err = Workflows(ctx, pool)
+	try("workflows", err)
 	o.Rebuilds, err = projector.Rebuilds(ctx, pool)
 	try("rebuilds", err)
 	o.Outbox, err = readOutboxes(ctx, pool)
