@@ -135,10 +135,10 @@ func (t *Tenant) Aliased(ctx context.Context, into []string) ([]string, error) {
 // PutAlias implements workflows.Store.
 func (t *Tenant) PutAlias(subject string, e *alias.Edge) {
 	if e == nil {
-		t.undo = append(t.undo, t.aliases.set(edgeOf(subject), alias.Edge{}, false))
+		t.undo = append(t.undo, t.aliases.set(edgeOf(subject), alias.Edge{}, false, t.sequence()))
 		return
 	}
-	t.undo = append(t.undo, t.aliases.set(edgeOf(subject), *e, true))
+	t.undo = append(t.undo, t.aliases.set(edgeOf(subject), *e, true, t.sequence()))
 }
 
 func (b *Batch) saveAliases(q *pgx.Batch) error {
