@@ -215,6 +215,16 @@ func TestRun_RecordedAnswersAreLeftOut(t *testing.T) {
 	}
 }
 
+// The last fact before To is answered to the end, at any number of hops.
+func TestRun_TheLastFactIsAnsweredWhole(t *testing.T) {
+	a := newArchive(t)
+	a.add(day, "lead.created", map[string]any{"lead_id": "7", "channel": "paid search"})
+	r := with(t, a, Config{From: day, To: day.Add(time.Millisecond), Candidate: Rules{Files: []ruleset.File{score, qualify(40)}}})
+	if d := counted(r, "qualify", "lead.qualified"); d.Added != 1 {
+		t.Errorf("%+v", r.Decisions)
+	}
+}
+
 func TestRun_CommandsEndAsOutcomesSays(t *testing.T) {
 	a := newArchive(t)
 	for i := range 1000 {

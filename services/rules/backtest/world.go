@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,7 @@ type world struct {
 	next     int64 // sequence
 	position int64 // of the last event
 	began    bool
+	still    bool // timers fire no more
 	latency  time.Duration
 	queue    queue
 	made     int64 // events that were queued
@@ -100,6 +102,11 @@ func (w *world) run(ctx context.Context, feed <-chan input) error {
 		return nil
 	}
 	if err := w.until(ctx, w.cfg.To.UnixMilli()); err != nil {
+		return err
+	}
+	// What the last facts caused is theirs, though it comes after To. Timers that are due after it are not.
+	w.still = true
+	if err := w.until(ctx, math.MaxInt64); err != nil {
 		return err
 	}
 	return w.close(ctx)
@@ -228,6 +235,7 @@ func (w *world) hears(typ string) bool {
 func (w *world) until(ctx context.Context, end int64) error {
 	for {
 		timer, armed := w.store.next()
+		armed = armed && !w.still
 		due := int64(0)
 		if armed {
 			due = max(timer.Due.Add(time.Millisecond-1).UnixMilli(), w.cfg.From.UnixMilli())
