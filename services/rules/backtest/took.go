@@ -57,9 +57,7 @@ func (w *world) took(ctx context.Context, taken rules.Taken, now int64, r *root)
 				}
 			}
 		case rule != "":
-			p := place{r.id, rule, e.Type, 0}
-			w.nth[p]++
-			p.n = w.nth[p]
+			p := r.nth(rule, e.Type)
 			fails = w.fails(p)
 			if err := w.decide(ctx, p, decision{at: now, root: r, kind: kindRule, typ: e.Type, subject: e.Subject, value: e.Value, own: e.ID, cause: e.CausationID}); err != nil {
 				return err
@@ -87,9 +85,7 @@ func (w *world) told(ctx context.Context, workflow string, l *advance.Lifecycle,
 		return nil
 	}
 	for _, d := range l.Decisions {
-		p := place{r.id, workflow, d.Task + " " + d.Kind, 0}
-		w.nth[p]++
-		p.n = w.nth[p]
+		p := r.nth(workflow, d.Task+" "+d.Kind)
 		if err := w.decide(ctx, p, decision{at: now, root: r, kind: kindWorkflow, typ: d.Kind, text: d.Name + ": " + d.Value}); err != nil {
 			return err
 		}

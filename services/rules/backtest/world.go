@@ -26,8 +26,24 @@ const (
 	unseen = 60_000
 )
 
-// root is the fact that a decision goes back to.
-type root struct{ id, typ, subject string }
+// root is the fact that a decision goes back to. It lives for as long as something is under way that does.
+type root struct {
+	id, typ, subject string
+	decided          []place // the last n of each place, in this world
+}
+
+// nth numbers a decision among those of its place.
+func (r *root) nth(by, what string) place {
+	for i := range r.decided {
+		if p := &r.decided[i]; p.by == by && p.what == what {
+			p.n++
+			return *p
+		}
+	}
+	p := place{r.id, by, what, 1}
+	r.decided = append(r.decided, p)
+	return p
+}
 
 // world is one tenant on a clock of its own.
 type world struct {
@@ -49,7 +65,6 @@ type world struct {
 	derived  int64
 	facts    int64
 	roots    map[string]*root // of instances that live, by id
-	nth      map[place]int64
 
 	open map[string]item        // before From: commands without an outcome, by id
 	on   map[string]event.Event // before From: derived, and not seen in the log yet
@@ -57,7 +72,7 @@ type world struct {
 
 func newWorld(cfg Config, side int, s *schemas, m *matcher, events stream.Source) *world {
 	w := &world{
-		cfg: cfg, side: side, store: newStore(), schemas: s, matcher: m, stats: newStats(), next: cfg.First, roots: map[string]*root{}, nth: map[place]int64{},
+		cfg: cfg, side: side, store: newStore(), schemas: s, matcher: m, stats: newStats(), next: cfg.First, roots: map[string]*root{},
 		open: map[string]item{}, on: map[string]event.Event{},
 	}
 	if len(cfg.Base) > 0 {
