@@ -13,12 +13,13 @@
 //	http_batch_json the same, 100 events a request                     the same, 100 events a request
 //	fairness_http   200 events/s of 50 tenants, alone                  the same during a flood of a tenant at 100 times its quota
 //	fairness_landing  the same of 20 tenants' landing topics           the same, through neuronx-ingest --roles landing,sequencer
+//	backtest        reading the same events, decoding each once        neuronx rules backtest of the demo's rules over 100,000 facts, in memory
 //	end_to_end_p50  none                                               HTTP 202 to a row in read.leads, 200 events/s, whole engine
 //	scaling         none: a base of 60,000 events, 50 tenants,         admission of ten times the events, at a hundred times the tenants,
 //	                6 partitions                                       at eight times the partitions: the cost of an event
 //	scaling_archive the same                                           archiving of the same, at ten times the tenants
 //
-// The last two are measured only when they are named, because their rounds take a minute or more.
+// The scaling jobs are measured only when they are named, because their rounds take a minute or more.
 //
 // The services are the real ones, each its own process (e2e/cluster). It needs a Kafka that it may empty:
 // NEURONX_TEST_KAFKA_BROKERS names it; without it, it starts kfake in its own process and says so, because a stand-in's numbers are

@@ -14,7 +14,7 @@ import (
 // keyWindow measures what a remembered key takes, and how fast keys are restored. Both need nothing but one core and memory, so they are
 // benchmarks of the sequencer's package, which run in a process of their own.
 func (b *bench) keyWindow(ctx context.Context, r *report) error {
-	rounds, err := b.goBench(ctx, r.root, "keys", "^BenchmarkKeyWindow$", "bytes/key", "bytes/key-growing", "bytes/key-ageing", "µs-longest")
+	rounds, err := b.goBench(ctx, r.root, "services/ingest/sequencer/keys", "^BenchmarkKeyWindow$", "bytes/key", "bytes/key-growing", "bytes/key-ageing", "µs-longest")
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (b *bench) keyWindow(ctx context.Context, r *report) error {
 }
 
 func (b *bench) restoreKeys(ctx context.Context, r *report) error {
-	rounds, err := b.goBench(ctx, r.root, "admission", "^BenchmarkRestore$", "keys/s", "keys/cpu-s")
+	rounds, err := b.goBench(ctx, r.root, "services/ingest/sequencer/admission", "^BenchmarkRestore$", "keys/s", "keys/cpu-s")
 	if err != nil {
 		return err
 	}
@@ -52,11 +52,11 @@ func benchKeys(quick bool) string {
 	return "5000000"
 }
 
-// goBench runs a benchmark of the sequencer as often as there are rounds and returns its metrics.
+// goBench runs a benchmark of a package as often as there are rounds and returns its metrics.
 func (b *bench) goBench(ctx context.Context, root, pkg, name string, metrics ...string) ([]map[string]float64, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", name, "-benchtime", "1x", "-count", strconv.Itoa(b.o.rounds), "./services/ingest/sequencer/"+pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", name, "-benchtime", "1x", "-count", strconv.Itoa(b.o.rounds), "./"+pkg)
 	cmd.Dir, cmd.Stderr = root, os.Stderr
-	cmd.Env = append(os.Environ(), envKeys+"="+benchKeys(b.o.quick))
+	cmd.Env = append(os.Environ(), envKeys+"="+benchKeys(b.o.quick), envFacts+"="+benchFacts(b.o.quick))
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("go test -bench %s: %w\n%s", name, err, out)

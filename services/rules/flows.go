@@ -90,6 +90,9 @@ func (f *fold) flowData(ctx context.Context, r *event.Recorded) (map[string]any,
 
 // endFlows takes in what workflows did with an event. Their events stand before and after those that rules derived from it.
 func (f *fold) endFlows(out workflows.Out, before, from int) {
+	if f.flowed != nil {
+		f.flowed(out)
+	}
 	f.dearest = max(f.dearest, out.Cost)
 	f.cost += out.Cost - min(out.Cost, ordinaryCost)
 	size := 0

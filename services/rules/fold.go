@@ -77,6 +77,7 @@ type fold struct {
 	compile compile
 	knows   int64                         // the newest semantics that it runs
 	watch   func(rule string, fired bool) // see Input.Watch
+	flowed  func(workflows.Out)           // hears what workflows did with an event; nil: nobody asks
 
 	merged    func(ctx context.Context, subject string) (string, error) // whom subjects were merged into, where workflows are folded elsewhere; nil: here
 	flowing   flowing                                                   // nil: workflows don't run here

@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
 	"github.com/neuronx/engine/services/rules/typecheck"
+	"github.com/neuronx/engine/services/rules/workflows"
 )
 
 // Registry finds schemas: the newest of a type, and that of an id. *registry.Client is one, and so is what ruleset.Embedded returns.
@@ -27,7 +28,10 @@ type Sandbox struct {
 	registry Registry
 	known    Schemas
 	log      []event.Recorded
+	next     int64 // sequence of the next event
 	runs     []SandboxRun
+	flowed   workflows.Out    // of the last event
+	recall   recall           // finds events that were applied; nil: log has them
 	storms   map[string]int64 // by rule: when it was reset before the storm that was told last
 }
 
@@ -67,24 +71,33 @@ type Taken struct {
 	Derived  []event.Event // in the order of the rules' names, with envelopes as the service gives them, without numbers
 	Runs     []SandboxRun
 	Failures []SandboxFailure
+	Flows    workflows.Out // what workflows did; only of a World
 }
 
 // NewSandbox returns a tenant without rules. A rules.published in its log brings them.
 func NewSandbox(tenant string, registry Registry, sets *Compiled) *Sandbox {
-	w := &Sandbox{registry: registry, known: Schemas{}, storms: map[string]int64{}}
-	w.fold = newFold(tenant, memory{w}, nil, nil)
-	w.fold.compile, w.fold.knows = sets.compile, ruleset.Semantics
+	w := &Sandbox{registry: registry, known: Schemas{}, storms: map[string]int64{}, next: 1}
+	w.begin(newFold(tenant, memory{w}, nil, nil), sets)
 	w.fold.watch = func(rule string, fired bool) { w.runs = append(w.runs, SandboxRun{rule, fired}) }
 	return w
+}
+
+func (w *Sandbox) begin(f *fold, sets *Compiled) {
+	w.fold = f
+	w.fold.compile, w.fold.knows = sets.compile, ruleset.Semantics
 }
 
 // Apply takes in the next event of the log, which must have the next sequence. The error is one of the machine or of the caller, never of
 // a rule.
 func (w *Sandbox) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
-	if want := int64(len(w.log)) + 1; r.Sequence != want {
-		return Taken{}, fmt.Errorf("the event has sequence %d, and %d is the next of the log", r.Sequence, want)
+	if r.Sequence != w.next {
+		return Taken{}, fmt.Errorf("the event has sequence %d, and %d is the next of the log", r.Sequence, w.next)
 	}
-	w.log = append(w.log, r)
+	w.next++
+	if w.recall == nil {
+		w.log = append(w.log, r)
+	}
+	w.flowed = workflows.Out{}
 	w.runs, w.fold.outputs, w.fold.published, w.fold.costs = nil, nil, nil, nil
 	clear(w.fold.dirtyHealth)
 	clear(w.fold.dirtyStates)
@@ -92,7 +105,7 @@ func (w *Sandbox) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
 	if err != nil {
 		return Taken{}, err
 	}
-	out := Taken{Derived: w.fold.outputs, Runs: w.runs}
+	out := Taken{Derived: w.fold.outputs, Runs: w.runs, Flows: w.flowed}
 	for _, rule := range slices.Sorted(maps.Keys(w.fold.dirtyHealth)) {
 		if last := w.fold.health[rule].Last; last.Code != "" && last.Sequence == r.Sequence && last.Code != trippedStorm {
 			out.Failures = append(out.Failures, SandboxFailure{rule, last})

@@ -20,6 +20,7 @@ const (
 	formatWide  = "wide" // a table whose cells are not cut
 	formatJSON  = "json"
 	formatJUnit = "junit" // of verbs that say so
+	formatHTML  = "html"  // likewise
 )
 
 // ownFormat is the annotation of a command that names a format which only it writes.

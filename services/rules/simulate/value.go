@@ -202,7 +202,10 @@ func written(n *yaml.Node) string {
 	return cut(s.json())
 }
 
-// shown is a value that came as it is told: times and decimals without quotes, so that they are not taken for texts.
+// Shown is a value of an event as it is told to people: times and decimals without quotes, so that they are not taken for texts, and cut
+// after 300 bytes.
+func Shown(v any) string { return shown(v) }
+
 func shown(v any) string { return cut(string(appendShown(nil, v))) }
 
 func appendShown(b []byte, v any) []byte {

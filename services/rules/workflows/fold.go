@@ -51,12 +51,14 @@ type Out struct {
 	Cost     uint64
 }
 
-// Visit says which tasks of a workflow an activation ran without an error, and which failed.
+// Visit says which tasks of a workflow an activation ran without an error, which failed, what it derived and what it told.
 type Visit struct {
-	Workflow string
-	Instance string
-	Ran      []string
-	Failed   []advance.Failure
+	Workflow  string
+	Instance  string
+	Ran       []string
+	Failed    []advance.Failure
+	Outputs   []advance.Output
+	Lifecycle *advance.Lifecycle // nil: there was nothing to tell
 }
 
 // Fold is one tenant's workflows at a sequence of the log. It is for one goroutine.

@@ -70,7 +70,7 @@ func (f *Fold) keep(ctx context.Context, p *flow.Program, before advance.Instanc
 		return err
 	}
 	f.out.Moved++
-	f.out.Visits = append(f.out.Visits, Visit{Workflow: inst.Workflow, Instance: inst.ID, Ran: res.Succeeded, Failed: res.Failures})
+	f.out.Visits = append(f.out.Visits, Visit{Workflow: inst.Workflow, Instance: inst.ID, Ran: res.Succeeded, Failed: res.Failures, Outputs: res.Outputs, Lifecycle: res.Lifecycle})
 	for _, o := range res.Outputs {
 		f.out.Events = append(f.out.Events, advance.Envelope(inst, in.Event, o))
 	}
