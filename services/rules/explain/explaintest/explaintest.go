@@ -5,6 +5,7 @@ package explaintest
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,6 +37,7 @@ type Log struct {
 	flows   *workflows.Fold // nil: nothing with workflows was published
 	store   *workflows.Memory
 	sets    map[int64]*ruleset.Set
+	files   map[int64][]ruleset.File
 	known   advance.Schemas
 	applied int
 	derived int64
@@ -45,13 +47,40 @@ type Log struct {
 // New returns an empty log. It begins on a Monday at noon in New York.
 func New(t testing.TB, reg rules.Registry) *Log {
 	return &Log{t: t, reg: reg, Now: time.Date(2026, 3, 2, 17, 0, 0, 0, time.UTC), rules: rules.NewSandbox(Tenant, reg, &rules.Compiled{}),
-		store: workflows.NewMemory(), sets: map[int64]*ruleset.Set{}, known: advance.Schemas{}}
+		store: workflows.NewMemory(), sets: map[int64]*ruleset.Set{}, files: map[int64][]ruleset.File{}, known: advance.Schemas{}}
 }
 
 // Publish publishes a bundle.
 func (l *Log) Publish(version int64, files ...ruleset.File) {
 	l.t.Helper()
-	l.Send("rules.published", "rules/"+Tenant, ruleset.PublishedData(files, version, "test"))
+	l.files[l.Send("rules.published", "rules/"+Tenant, ruleset.PublishedData(files, version, "test"))] = files
+}
+
+// Greeting is a bundle with a workflow: a lead is routed to ann, as bob is excepted and cai is closed, an hour later she gets a tag, and a contact ends it.
+func Greeting() []ruleset.File {
+	file := func(kind, name, spec string) ruleset.File {
+		return ruleset.File{Name: name + ".yaml", Text: "apiVersion: neuronx/v1\nkind: " + kind + "\nmetadata: {name: " + name + "}\nspec:\n" + spec}
+	}
+	return []ruleset.File{
+		file("Calendar", "early", "  zone: America/New_York\n  hours: {mon-fri: [\"06:00-08:00\"]}\n"),
+		file("Workflow", "greet", `  start: {on: [lead.created], when: data.phone != null, key: data.lead_id, set: {source: data.source, phone: data.phone}}
+  until:
+    contacted: {on: [lead.contacted], status: completed}
+  do:
+    - route: {assign: {pool: sales, as: owner, except: '["bob"]'}}
+    - own: {emit: {type: lead.assigned, data: {lead_id: instance.key, owner_id: vars.owner}}}
+    - local: {if: 'vars.phone.startsWith("+1")', set: {here: "true"}}
+    - pause: {wait: {for: PT1H}}
+    - tag: {if: 'vars.source == "ads"', emit: {type: crm.contact.tag.requested, data: {lead_id: instance.key, add: '["greeted"]', remove: "[]"}}}
+    - rest: {wait: {for: P30D}}
+`),
+		file("Lookup", "sales", `  key: rep
+  columns: {rep: string, weight: int, capacity: int, hours: string}
+  rows: [{rep: ann, weight: 3, capacity: 25, hours: always}, {rep: bob, weight: 1, capacity: 10, hours: always}, {rep: cai, weight: 1, capacity: 10, hours: early}, {rep: dan, weight: 0, capacity: 10, hours: always}]
+  pool: {weight: weight, capacity: capacity, calendar: hours}
+`),
+		file("Calendar", "always", "  zone: America/New_York\n  hours: {mon-sun: [\"00:00-24:00\"]}\n"),
+	}
 }
 
 // Change changes an event before it is recorded.
@@ -212,7 +241,10 @@ func (l environment) Program(_ context.Context, workflow string, bundle int64) (
 // Resolve implements workflows.Environment.
 func (l environment) Resolve(subject string) string { return subject }
 
-// Archive writes the log into the archive, with the progress of the services that have read it. root is a pool of the superuser.
+// Instances lists the instances of workflows, ended ones too, as the fold keeps them.
+func (l *Log) Instances() []workflows.Row { return l.store.Instances() }
+
+// Archive writes the log into the archive, and what the fold keeps of bundles and instances, with the progress of the services that have read it. root is a pool of the superuser.
 func (l *Log) Archive(root *pgxpool.Pool) {
 	l.t.Helper()
 	ctx := context.Background()
@@ -244,6 +276,27 @@ func (l *Log) Archive(root *pgxpool.Pool) {
 		exec(`INSERT INTO neuronx.tenant_events (tenant_id, sequence, position, event_id, event_type, subject, source, occurred_at, recorded_at, correlation_id, causation_id, schema_id,
 			log_id, log_partition, log_offset, hash, payload, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $2, $14, $15, $16::text::jsonb)`,
 			r.TenantID, r.Sequence, r.Position, r.ID, r.Type, r.Subject, r.Source, r.Time, r.RecordedTime, r.CorrelationID, r.CausationID, id, r.LogID, sum[:], stored, string(data))
+	}
+	for sequence, set := range l.sets {
+		files, err := json.Marshal(l.files[sequence])
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		exec(`INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at) VALUES ($1, $2, $3, $2, $4, $5, $6, 'test', now())`,
+			Tenant, sequence, l.Events[sequence-1].ID, set.Hash, set.Semantics, string(files))
+	}
+	for _, r := range l.store.Instances() {
+		var ended any
+		if r.Status.Ended() {
+			ended = l.Now
+		}
+		var personal any
+		if len(r.Personal) > 0 {
+			personal = string(r.Personal)
+		}
+		exec(`INSERT INTO neuronx.workflow_instances (tenant_id, id, workflow, key, grp, subject, contact, bundle, status, paused, started, ended, sequence, state, personal)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+			Tenant, r.ID, r.Workflow, r.Key, r.Group, r.Subject, r.Contact, r.Bundle, string(r.Status), r.Paused, r.Started, ended, r.Sequence, string(r.State), personal)
 	}
 	exec(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence, event_id, log_id, state)
 		SELECT c, 1, $1, 0, $2, $3, 'test', 'live' FROM unnest('{neuronx.archiver,neuronx.rules}'::text[]) c`, Tenant, len(l.Events), l.Events[len(l.Events)-1].ID)
