@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -212,5 +213,52 @@ func TestJudge_AlarmsWhereTheRecordDiffers(t *testing.T) {
 		if got := e.Rules[0].Outputs[0].State; got != x.state || (x.alarm == "") != (alarms == "") || !strings.Contains(alarms, x.alarm) {
 			t.Errorf("%s: %s, want %s; alarms %q, want %q", name, got, x.state, alarms, x.alarm)
 		}
+	}
+}
+
+// What a rule missed while it was off, and what a rerun made of it later, is told with the event; and the state that it left is known to later ones.
+func TestExplain_TellsOfARerun(t *testing.T) {
+	l := explaintest.New(t, registry(t))
+	l.Publish(1, breaks)
+	var missed int64
+	for i := range 8 {
+		subject, data := lead(i)
+		missed = l.Send("lead.created", subject, data)
+	}
+	l.Publish(2, rule("breaks", `  on: [lead.created]
+  when: '!has(state.counted)'
+  emit: [{type: lead.scored, data: {lead_id: data.lead_id, score: "1"}}]
+  set: {counted: "true"}
+`))
+	l.Send("engine.rule.reset", "rule/breaks", map[string]any{"rule": "breaks"})
+	l.Send("engine.rule.rerun", "rule/breaks", map[string]any{"rule": "breaks", "from_sequence": int64(1), "through_sequence": missed})
+	subject, data := lead(7)
+	later := l.Send("lead.created", subject, data)
+	e := explained(t, l, missed, false)
+	if got := told(e, "breaks"); got != "off; tripped: failures; run over it later by a rerun; lead.scored recorded" || len(e.Alarms) > 0 {
+		t.Errorf("%s; alarms %q", got, e.Alarms)
+	}
+	e = explained(t, l, later, false)
+	if got := told(e, "breaks"); got != "no; !has(state.counted) is false; state.counted = true" || len(e.Alarms) > 0 {
+		t.Errorf("%s; alarms %q", got, e.Alarms)
+	}
+}
+
+// However much an event holds, little is said of it.
+func TestExplain_IsBoundedForLargeEvents(t *testing.T) {
+	l := explaintest.New(t, registry(t))
+	var files []ruleset.File
+	for i := range 60 {
+		files = append(files, rule(fmt.Sprintf("other-%02d", i), "  on: [lead.lost]\n  set: {x: \"1\"}\n"))
+	}
+	l.Publish(1, append(files, rule("notes", "  on: [activity.recorded]\n  when: data.kind == \"call\" && data.note.contains(\"x\")\n  set: {note: data.note}\n"))...)
+	at := l.Send("activity.recorded", "lead/7", map[string]any{"activity_id": "1", "kind": "call", "lead_id": "7", "note": strings.Repeat("x", 1_000_000)})
+	e := explained(t, l, at, true)
+	b, err := json.Marshal(e)
+	if err != nil || len(b) > 5_000 || len(e.NotHeard) != 50 || len(e.Notes) != 1 {
+		t.Errorf("%d bytes, %v: %d not heard, notes %q", len(b), err, len(e.NotHeard), e.Notes)
+	}
+	if got := told(e, "notes"); !strings.Contains(got, "data.note = too large to be read") {
+		t.Error(got)
 	}
 }

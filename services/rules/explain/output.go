@@ -45,7 +45,7 @@ type Effect struct {
 	Status   string    `json:"status"`
 	Attempts int       `json:"attempts"`
 	Code     string    `json:"code,omitempty"`
-	Error    string    `json:"error,omitempty"`
+	Error    string    `json:"error,omitempty"` // of the CRM; • unless personal values are shown
 	Updated  time.Time `json:"updated_at"`
 }
 

@@ -78,7 +78,7 @@ func Explain(ctx context.Context, env *operate.Env, q Question) (Explained, erro
 	if err != nil {
 		return out, err
 	}
-	r := recording{tenant: q.Tenant, env: env, pool: pool, archive: archive.NewReader(pool), x: explain.New(q.Tenant, reg, q.Personal)}
+	r := recording{tenant: q.Tenant, env: env, pool: pool, archive: archive.NewReader(pool), x: explain.New(q.Tenant, reg, q.Personal), personal: q.Personal}
 	if err := r.fold(ctx, &out, targets, append(about, subject, "rules/"+q.Tenant)); err != nil {
 		return out, operate.Fail("explain "+q.Event+q.Subject, err)
 	}
@@ -126,6 +126,8 @@ type recording struct {
 	archive *archive.Reader
 	x       *explain.Explainer
 	reader  int64 // sequence that the rules have applied
+
+	personal bool // what the CRM answered may repeat what was sent to it
 }
 
 // fold evaluates all events about some subjects again, and explains the targets.
@@ -174,8 +176,8 @@ func (r *recording) fold(ctx context.Context, out *Explained, targets []int64, s
 	return nil
 }
 
-// settled is how long after an event whatever came of it is in the log, the outbox or the dead letters, and archived.
-const settled = time.Minute
+// inPlace is how long after an event whatever came of it is in the log, the outbox or the dead letters, and archived.
+const inPlace = time.Minute
 
 // judge reads what is on record of one event's outputs. The outbox is read first: what leaves it meanwhile is found in the log.
 func (r *recording) judge(ctx context.Context, e *explain.Event) error {
@@ -195,7 +197,7 @@ func (r *recording) judge(ctx context.Context, e *explain.Event) error {
 	if err != nil {
 		return err
 	}
-	on.Complete = reach.Applied >= reach.Seen && r.env.Now().Sub(e.Recorded) > settled
+	on.Complete = reach.Applied >= reach.Seen && r.env.Now().Sub(e.Recorded) > inPlace
 	if on.Until, err = r.again(ctx, e); err != nil {
 		return err
 	}
@@ -275,7 +277,11 @@ func (r *recording) commands(ctx context.Context, e *explain.Event, on *explain.
 			return err
 		}
 		for _, f := range found {
-			on.Effects[f.ID] = explain.Effect{Status: f.Status, Attempts: f.Attempts, Code: f.Code, Error: f.LastError, Updated: f.Updated.UTC()}
+			told := explain.Effect{Status: f.Status, Attempts: f.Attempts, Code: f.Code, Updated: f.Updated.UTC()}
+			if told.Error = f.LastError; told.Error != "" && !r.personal {
+				told.Error = explain.Hidden
+			}
+			on.Effects[f.ID] = told
 		}
 	}
 	return r.caused(ctx, e, on, ids, after)

@@ -52,7 +52,7 @@ func ExplainInstances(ctx context.Context, env *operate.Env, q InstanceQuestion)
 		return nil, err
 	}
 	what := "explain " + q.Instance + q.Subject
-	r := recording{tenant: q.Tenant, env: env, pool: pool, archive: archive.NewReader(pool)}
+	r := recording{tenant: q.Tenant, env: env, pool: pool, archive: archive.NewReader(pool), personal: q.Personal}
 	found, err := r.instances(ctx, q)
 	if err != nil {
 		return nil, err
