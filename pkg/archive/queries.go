@@ -247,3 +247,19 @@ func NamesAt(ctx context.Context, q Querier, tenants []string, sequences []int64
 		CROSS JOIN LATERAL (SELECT * FROM neuronx.tenant_events e WHERE e.tenant_id = v.tenant_id AND e.sequence = v.sequence) e`, tenants, sequences)
 	return postgres.Collect(rows, err, readArchive, pgx.RowToStructByPos[Name])
 }
+
+// Told is what an event is, without its data.
+type Told struct {
+	Sequence     int64
+	EventID      string
+	Type         string
+	Time         *time.Time // nil: the event has none
+	RecordedTime time.Time
+}
+
+// ToldAt says what the tenant's events of some sequences are, as far as they are there, in the order of the log.
+func ToldAt(ctx context.Context, q Querier, tenant string, sequences []int64) ([]Told, error) {
+	rows, err := q.Query(ctx, `SELECT sequence, event_id, event_type, occurred_at, recorded_at FROM neuronx.tenant_events
+		WHERE tenant_id = $1 AND sequence = ANY($2) ORDER BY sequence`, tenant, sequences)
+	return postgres.Collect(rows, err, readArchive, pgx.RowToStructByPos[Told])
+}

@@ -100,6 +100,41 @@ func (r *Reader) ByID(ctx context.Context, tenant, id string) (event.Recorded, e
 	return out, nil
 }
 
+// About returns at most limit events of the tenant about some subjects, with sequences from from through through, ascending.
+func (r *Reader) About(ctx context.Context, tenant string, subjects []string, from, through int64, limit int) ([]event.Recorded, error) {
+	return r.some(ctx, tenant, ` AND subject = ANY($2) AND sequence BETWEEN $3 AND $4 ORDER BY sequence LIMIT $5`, subjects, from, through, limit)
+}
+
+// OfIDs returns at most limit events of the tenant that have one of some ids, ascending.
+func (r *Reader) OfIDs(ctx context.Context, tenant string, ids []string, limit int) ([]event.Recorded, error) {
+	return r.some(ctx, tenant, ` AND event_id = ANY($2) ORDER BY sequence LIMIT $3`, ids, limit)
+}
+
+// CausedBy returns at most limit events of the tenant that have one of some ids as their cause, and a sequence above after, ascending. No index
+// helps: it looks at the tenant's events after that.
+func (r *Reader) CausedBy(ctx context.Context, tenant string, ids []string, after int64, limit int) ([]event.Recorded, error) {
+	return r.some(ctx, tenant, ` AND causation_id = ANY($2) AND sequence > $3 ORDER BY sequence LIMIT $4`, ids, after, limit)
+}
+
+func (r *Reader) some(ctx context.Context, tenant, where string, args ...any) (out []event.Recorded, err error) {
+	moves, err := r.moved(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = r.read(ctx, tenant, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, selectEvents+where, append([]any{tenant}, args...)...)
+		if err != nil {
+			return err
+		}
+		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (event.Recorded, error) { return scanEvent(row, tenant, moves) })
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read archive of %s: %w", tenant, err)
+	}
+	return out, nil
+}
+
 // Head returns the highest sequence of the tenant in the archive; 0 when it holds none.
 func (r *Reader) Head(ctx context.Context, tenant string) (sequence int64, err error) {
 	err = r.read(ctx, tenant, func(tx pgx.Tx) error {

@@ -53,6 +53,9 @@ type Program struct {
 	scale  uint64 // what a unit of CEL's counts for; see scaleOf
 	least  uint64 // see Estimate
 	most   uint64
+
+	edition Edition // and variables that it was compiled with; see Trace
+	vars    []string
 }
 
 // Compile is CompileIn with Edition1.
@@ -96,7 +99,7 @@ func CompileIn(edition Edition, src string, vars ...string) (*Program, error) {
 	if err != nil {
 		return nil, &CompileError{[]Problem{{Message: "the expression cannot be planned: " + err.Error()}}}
 	}
-	p := &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields, reads: reads, scale: scale}
+	p := &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields, reads: reads, scale: scale, edition: edition, vars: vars}
 	p.least, p.most = estimate(env, checked, scale)
 	return p, nil
 }

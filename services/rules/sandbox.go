@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
 	"github.com/neuronx/engine/services/rules/typecheck"
@@ -27,8 +29,9 @@ type Sandbox struct {
 	fold     *fold
 	registry Registry
 	known    Schemas
-	log      []event.Recorded
-	next     int64 // sequence of the next event
+	log      []event.Recorded // of an excerpt: what rules missed
+	excerpt  bool             // of the log: sequences have gaps
+	next     int64            // least sequence of the next event
 	runs     []SandboxRun
 	flowed   workflows.Out    // of the last event
 	recall   recall           // finds events that were applied; nil: log has them
@@ -87,14 +90,23 @@ func (w *Sandbox) begin(f *fold, sets *Compiled) {
 	w.fold.compile, w.fold.knows = sets.compile, ruleset.Semantics
 }
 
-// Apply takes in the next event of the log, which must have the next sequence. The error is one of the machine or of the caller, never of
-// a rule.
+// NewExcerpt is NewSandbox for a part of a log: all events about some subjects, all that publish rules, and all of engine.rule.* and
+// engine.storm.*. What rules do about those subjects is what they do in the whole log, but for two things: how many failures in a row a rule has,
+// as failures on other subjects count too, and how many missed events one rerun gets through.
+func NewExcerpt(tenant string, registry Registry, sets *Compiled) *Sandbox {
+	w := NewSandbox(tenant, registry, sets)
+	w.excerpt = true
+	return w
+}
+
+// Apply takes in the next event of the log, which must have the next sequence; of an excerpt, a higher one. The error is one of the machine or of
+// the caller, never of a rule.
 func (w *Sandbox) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
-	if r.Sequence != w.next {
+	if r.Sequence < w.next || r.Sequence > w.next && !w.excerpt {
 		return Taken{}, fmt.Errorf("the event has sequence %d, and %d is the next of the log", r.Sequence, w.next)
 	}
-	w.next++
-	if w.recall == nil {
+	w.next = r.Sequence + 1
+	if w.recall == nil && !w.excerpt {
 		w.log = append(w.log, r)
 	}
 	w.flowed = workflows.Out{}
@@ -105,6 +117,9 @@ func (w *Sandbox) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
 	if err != nil {
 		return Taken{}, err
 	}
+	if w.excerpt && w.missedNow(r.Sequence) {
+		w.log = append(w.log, r)
+	}
 	out := Taken{Derived: w.fold.outputs, Runs: w.runs, Flows: w.flowed}
 	for _, rule := range slices.Sorted(maps.Keys(w.fold.dirtyHealth)) {
 		if last := w.fold.health[rule].Last; last.Code != "" && last.Sequence == r.Sequence && last.Code != trippedStorm {
@@ -112,6 +127,16 @@ func (w *Sandbox) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
 		}
 	}
 	return out, nil
+}
+
+// missedNow reports whether a rule missed the event that was applied last: a rerun asks for it.
+func (w *Sandbox) missedNow(sequence int64) bool {
+	for _, missed := range w.fold.missed {
+		if n := len(missed); n > 0 && missed[n-1] == sequence {
+			return true
+		}
+	}
+	return false
 }
 
 // InForce is the bundle that the rules run by, and the sequence at which it was published; nil: none was.
@@ -137,6 +162,19 @@ func (w *Sandbox) State(subject string) State { return maps.Clone(visible(w.fold
 // Decode gives the data of an event in the form that expressions see.
 func (w *Sandbox) Decode(ctx context.Context, r *event.Recorded) (map[string]any, error) {
 	return memory{w}.decode(ctx, r, ruleset.Semantics)
+}
+
+// Seen gives the data of an event as the rules in force see it: rules of semantics below 3 see decimals as texts.
+func (w *Sandbox) Seen(ctx context.Context, r *event.Recorded) (map[string]any, error) {
+	semantics := int64(ruleset.Semantics)
+	if w.fold.bundle != nil {
+		semantics = w.fold.bundle.Semantics
+	}
+	data, err := memory{w}.decode(ctx, r, semantics)
+	if err == nil && semantics >= 2 {
+		data = expr.Visible(data)
+	}
+	return data, err
 }
 
 // Storm is what the service derives from a refusal of one of its events as a storm; told is false where that storm of the rule was
@@ -202,8 +240,9 @@ func (m memory) missed(context.Context, string, string, int64, int64, int) ([]in
 var errNotInLog = errors.New("the log in memory has no such event")
 
 func (m memory) event(_ context.Context, tenant string, sequence int64) (*event.Recorded, error) {
-	if tenant != m.fold.tenant || sequence < 1 || sequence > int64(len(m.log)) {
+	i, found := slices.BinarySearchFunc(m.log, sequence, func(r event.Recorded, sequence int64) int { return cmp.Compare(r.Sequence, sequence) })
+	if tenant != m.fold.tenant || !found {
 		return nil, errNotInLog
 	}
-	return &m.log[sequence-1], nil
+	return &m.log[i], nil
 }

@@ -12,8 +12,8 @@ import (
 )
 
 func (c *cli) rules() *cobra.Command {
-	return group("rules", "Rule files: new, validate, test, backtest, publish, list, show; how rules do: health, reset, rerun",
-		c.rulesNew(), c.rulesValidate(), c.rulesTest(), c.rulesBacktest(), c.rulesPublish(), c.rulesList(), c.rulesShow(), c.rulesHealth(), c.rulesReset(), c.rulesRerun())
+	return group("rules", "Rule files: new, validate, test, backtest, publish, list, show; how rules do: explain, health, reset, rerun",
+		c.rulesNew(), c.rulesValidate(), c.rulesTest(), c.rulesBacktest(), c.rulesPublish(), c.rulesList(), c.rulesShow(), c.rulesHealth(), c.rulesReset(), c.rulesRerun(), c.rulesExplain())
 }
 
 func (c *cli) showRuleProblems(problems rulefile.Problems) error {

@@ -20,8 +20,8 @@ import (
 )
 
 func (c *cli) workflows() *cobra.Command {
-	return group("workflows", "Instances of workflows: list, show, retry, skip, cancel, suspend, resume; whole workflows: pause, unpause",
-		c.workflowsList(), c.workflowsShow(), c.workflowsAct(workflowadmin.Retry), c.workflowsAct(workflowadmin.Skip), c.workflowsAct(workflowadmin.Cancel),
+	return group("workflows", "Instances of workflows: list, show, explain, retry, skip, cancel, suspend, resume; whole workflows: pause, unpause",
+		c.workflowsList(), c.workflowsShow(), c.newWorkflowsExplain(), c.workflowsAct(workflowadmin.Retry), c.workflowsAct(workflowadmin.Skip), c.workflowsAct(workflowadmin.Cancel),
 		c.workflowsAct(workflowadmin.Suspend), c.workflowsAct(workflowadmin.Resume), c.workflowsPause(), c.workflowsUnpause())
 }
 

@@ -59,6 +59,8 @@ type Env struct {
 	Lead     string                           // whom the instance's contact was merged into; empty: nobody
 	EventKey func(key string) (string, error) // a key that the event gives, as it is by now; nil: nothing was merged
 	OwnKey   func(key string) (string, error) // a key of the instance, as it is by now; nil: nothing was merged
+
+	Watch Watcher // nil: nobody asks why
 }
 
 // Pool is a pool at a point of the log.

@@ -2,6 +2,7 @@ package advance
 
 import (
 	"slices"
+	"time"
 
 	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/pool"
@@ -36,6 +37,7 @@ func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[strin
 	for i := range members {
 		members[i].Closed = !m.isOpen(p.Hours, i)
 	}
+	before := p
 	member, state, ok := pool.Pick(members, p.State, p.Claim, m.now, except)
 	switch {
 	case ok:
@@ -55,8 +57,10 @@ func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[strin
 			return err
 		}
 	default:
+		m.watchPick(task, s, before, members, except, "")
 		return faultf(errNoCapacity, "%s: nobody of pool %s is open and has room", task.Path, s.Pool)
 	}
+	m.watchPick(task, s, before, members, except, member)
 	m.decide(task.Path, "assign", s.Pool, member)
 	if s.As != "" {
 		if err := m.set(State{s.As: member}, nil); err != nil {
@@ -64,6 +68,23 @@ func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[strin
 		}
 	}
 	return m.finish(t, task)
+}
+
+// watchPick tells a watcher whom the pick was among.
+func (m *machine) watchPick(task *flow.Task, s *flow.Assign, p Pool, members []pool.Member, except []string, member string) {
+	if m.env.Watch == nil {
+		return
+	}
+	pick := Pick{Pool: s.Pool, Members: members, Opens: make([]time.Time, len(members)), Except: except, State: p.State, Claim: p.Claim, Member: member, Now: m.now}
+	for i := range members {
+		if !members[i].Closed {
+			continue
+		}
+		if h, known := m.env.Calendars.Hours(p.Hours[i], nil); known {
+			pick.Opens[i], _ = h.NextOpen(m.now)
+		}
+	}
+	m.env.Watch.Picked(m.in, task.Path, pick)
 }
 
 // isOpen asks the calendar of a member; a calendar that does not exist is never open.

@@ -7,10 +7,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/services/rules/flow"
+	"github.com/neuronx/engine/services/rules/pool"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
 	"github.com/neuronx/engine/services/rules/value"
@@ -83,6 +85,14 @@ func NewSchema(id int32, s *avro.Schema) (Schema, error) {
 		out.personal[strings.TrimSuffix(top, "[]")] = true
 	}
 	return out, nil
+}
+
+// Personal reports whether personal data may stand in a field of the data; without a field, whether it may anywhere.
+func (s Schema) Personal(field ...string) bool {
+	if len(field) == 0 {
+		return s.Avro == nil || len(s.personal) > 0
+	}
+	return s.Avro == nil || s.personal[field[0]]
 }
 
 // base are the variables of every expression of an activation; what changes a variable must forget it.
@@ -174,6 +184,27 @@ func (m *machine) pay(n uint64) error {
 	return nil
 }
 
+// Watcher hears what an activation asks, for a person who wants to know why. Nothing depends on it, and it changes nothing. Of a start, the instance
+// is the zero one but for what is known already.
+type Watcher interface {
+	// Asked hears of a condition, before it is evaluated.
+	Asked(in Instance, p *flow.Program, where string, when *expr.Program, vars map[string]any)
+	// Picked hears of a pick of a pool.
+	Picked(in Instance, task string, pick Pick)
+}
+
+// Pick is a choice of a member of a pool.
+type Pick struct {
+	Pool    string
+	Members []pool.Member // Closed is filled in
+	Opens   []time.Time   // of closed members: when they open next; zero: never, or they are open
+	Except  []string
+	State   pool.State // of the turns, before
+	Claim   pool.Claim // of the key, before
+	Member  string     // that was picked, or taken as or says; empty: nobody
+	Now     time.Time
+}
+
 // eval runs an expression.
 func (m *machine) eval(where string, p *expr.Program, vars map[string]any) (any, error) {
 	if err := m.pay(0); err != nil {
@@ -190,6 +221,9 @@ func (m *machine) holds(where string, p *expr.Program, vars map[string]any) (boo
 	}
 	if err := m.pay(0); err != nil {
 		return false, err
+	}
+	if m.env.Watch != nil {
+		m.env.Watch.Asked(m.in, m.p, where, p, vars)
 	}
 	b, cost, err := p.RunBool(m.ctx, vars)
 	return b, m.paid(where, p, cost, err)

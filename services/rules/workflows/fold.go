@@ -69,12 +69,17 @@ type Fold struct {
 	bundle *Bundle // nil: nothing was published
 	heard  map[*flow.Program]*hears
 	out    Out
+
+	watch advance.Watcher // nil: nobody asks why
 }
 
 // New folds the workflows of a tenant from what a store holds on. bundle is what is in force there; nil: nothing is.
 func New(tenant string, store Store, env Environment, bundle *Bundle) *Fold {
 	return &Fold{tenant: tenant, store: store, env: env, bundle: bundle, heard: map[*flow.Program]*hears{}}
 }
+
+// Watch has a watcher hear what activations ask from here on.
+func (f *Fold) Watch(w advance.Watcher) { f.watch = w }
 
 // Begin begins an event: what is put from here on can be taken back by Rollback.
 func (f *Fold) Begin() {
@@ -213,7 +218,8 @@ func (f *Fold) program(ctx context.Context, name string, bundle int64) (*flow.Pr
 // environment is what an activation of an instance depends on; without a key it is that of a trigger, which assigns nothing.
 func (f *Fold) environment(ctx context.Context, p *flow.Program, key, lead string, in Input) (advance.Env, error) {
 	set := f.set()
-	env := advance.Env{Calendars: reach.Local(set.Calendars), Policy: set.Policy, Reference: set.Reference(), Corrects: corrects, Contact: reach.Contact{Lead: lead}}
+	env := advance.Env{Calendars: reach.Local(set.Calendars), Policy: set.Policy, Reference: set.Reference(), Corrects: corrects, Contact: reach.Contact{Lead: lead},
+		Watch: f.watch}
 	h := f.index(p)
 	var err error
 	env.EventKey = func(key string) (string, error) {

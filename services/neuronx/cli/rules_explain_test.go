@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/registry/registrytest"
+	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/ruleadmin"
+	"github.com/neuronx/engine/services/neuronx/provision"
+	"github.com/neuronx/engine/services/rules/explain/explaintest"
+	"github.com/neuronx/engine/services/rules/ruleset"
+)
+
+// explainBench is an archive in Postgres that make has filled, over a registry with the whole catalogue.
+func explainBench(t *testing.T, fill func(l *explaintest.Log)) (run func(line string) (out string, code int), root *pgxpool.Pool, l *explaintest.Log) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	db := postgrestest.New(t, provision.Migrations()...)
+	url, reg := registrytest.Start(t, kafkatest.Start(t))
+	l = explaintest.New(t, reg)
+	fill(l)
+	root = db.Pool(t, "")
+	l.Archive(root)
+	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps), operate.EnvRegistry: url}
+	return func(line string) (string, int) {
+		t.Helper()
+		code, out, errs := try(t, env, append(strings.Fields(line), "--timeout", patient)...)
+		return out + errs, code
+	}, root, l
+}
+
+func explainRule(name, spec string) ruleset.File {
+	return ruleset.File{Name: name + ".yaml", Text: "apiVersion: neuronx/v1\nkind: Rule\nmetadata: {name: " + name + "}\nspec:\n" + spec}
+}
+
+func TestRulesExplain_SaysWhyFromTheConditionDownToTheCRM(t *testing.T) {
+	var created, scored int64
+	var command string
+	run, root, l := explainBench(t, func(l *explaintest.Log) {
+		l.Publish(1,
+			explainRule("score", "  on: [lead.created]\n  when: data.email != null\n  emit: [{type: lead.scored, data: {lead_id: data.lead_id, score: \"72\"}}]\n  set: {mail: data.email}\n"),
+			explainRule("qualify", "  on: [lead.scored]\n  when: data.score >= 50 && !has(state.qualified)\n"+
+				"  emit: [{type: crm.contact.tag.requested, data: {lead_id: data.lead_id, add: '[\"hot\"]', remove: \"[]\"}}]\n  set: {qualified: \"true\"}\n"),
+			explainRule("hot", "  on: [lead.scored]\n  when: data.score >= 80\n  emit: [{type: lead.qualified, data: {lead_id: data.lead_id}}]\n"),
+		)
+		created = l.Send("lead.created", "lead/7", map[string]any{"lead_id": "7", "email": "ann@example.com"})
+		scored = l.Find("lead.scored", created).Sequence
+		command = l.Find("crm.contact.tag.requested", scored).ID
+		l.Send("crm.contact.tag.succeeded", "lead/7", map[string]any{"command_id": command, "adapter": "gohighlevel", "lead_id": "7"}, func(e *event.Event) { e.CausationID = command })
+	})
+	if _, err := root.Exec(t.Context(), `INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, attempts, request, envelope, partition, position)
+		VALUES ('acme', $1, $1, 5, 'crm.contact.tag', 'once', 'lead/7', 'done', 2, '{}', '{}', 0, 1)`, command); err != nil {
+		t.Fatal(err)
+	}
+	flat := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	for _, x := range []struct {
+		line string
+		code int
+		want []string
+		not  string
+	}{
+		{fmt.Sprintf("rules explain --tenant acme --event %d", scored), exitOK, []string{
+			fmt.Sprintf("lead.scored lead/7 sequence %d 2026-03-02T17:00:00.000Z bundle 1", scored),
+			"hot no when data.score >= 80 data.score = 72",
+			"qualify fired when data.score >= 50 && !has(state.qualified) data.score >= 50 is true !has(state.qualified) is true data.score = 72 · state.qualified is absent set qualified = true",
+			fmt.Sprintf("emit crm.contact.tag.requested %d → done", l.Find("crm.contact.tag.requested", scored).Sequence), "2 attempts → crm.contact.tag.succeeded", "not concerned: score"}, "ALARM"},
+		{"rules explain --tenant acme --event " + l.Events[created-1].ID, exitOK, []string{"score fired when data.email != null data.email = • set mail = •", "emit lead.scored"}, "ann@example.com"},
+		{fmt.Sprintf("rules explain --tenant acme --event %d --personal", created), exitOK, []string{`data.email = "ann@example.com"`}, "•"},
+		{"rules explain --tenant acme --subject lead/7 -n 2", exitOK, []string{"crm.contact.tag.requested lead/7", "crm.contact.tag.succeeded lead/7", "the newest 2 events about lead/7"}, "lead.created lead/7"},
+		{"rules explain --tenant acme", exitUsage, []string{"give one of --event and --subject"}, ""},
+		{"rules explain --tenant acme --event 2 --subject lead/7", exitUsage, []string{"give one of --event and --subject"}, ""},
+		{"rules explain --tenant acme --subject lead/7 -n 0", exitUsage, []string{"--limit must be 1 to 100"}, ""},
+		{"rules explain --tenant acme --event nope", exitFailed, []string{"no event nope"}, ""},
+		{"rules explain --tenant acme --subject lead/8", exitFailed, []string{"nothing about lead/8"}, ""},
+	} {
+		out, code := run(x.line)
+		out = flat(out)
+		for _, want := range x.want {
+			if code != x.code || !strings.Contains(out, want) || x.not != "" && strings.Contains(out, x.not) {
+				t.Errorf("%s: exit %d, want %d with %q and without %q:\n%s", x.line, code, x.code, want, x.not, out)
+			}
+		}
+	}
+	out, code := run(fmt.Sprintf("rules explain --tenant acme --event %d -o json", scored))
+	var found ruleadmin.Explained
+	if err := json.NewDecoder(strings.NewReader(out)).Decode(&found); err != nil || code != exitOK || len(found.Events) != 1 || len(found.Events[0].Rules) != 2 ||
+		found.Events[0].Rules[1].Outputs[0].Effect.Attempts != 2 {
+		t.Errorf("exit %d (%v): %s", code, err, out)
+	}
+}
+
+// What the archive has otherwise than the rules derive it is said first, and by the exit code. What an operator skipped, and what the rules have
+// not applied yet, is none.
+func TestRulesExplain_AlarmsWhereTheRecordDiffers(t *testing.T) {
+	var created int64
+	run, root, _ := explainBench(t, func(l *explaintest.Log) {
+		l.Publish(1, explainRule("score", "  on: [lead.created]\n  emit: [{type: lead.scored, data: {lead_id: data.lead_id, score: \"72\"}}]\n"))
+		created = l.Send("lead.created", "lead/7", map[string]any{"lead_id": "7"})
+		scored := &l.Events[l.Find("lead.scored", created).Sequence-1]
+		scored.ID, scored.CausationID = "another", "another"
+	})
+	line := fmt.Sprintf("rules explain --tenant acme --event %d", created)
+	out, code := run(line)
+	if code != exitUnsafe || !strings.HasPrefix(out, fmt.Sprintf("ALARM  event %d: lead.scored of rule score is derived again", created)) {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	for _, x := range []struct{ sql, undo, want string }{
+		{`UPDATE neuronx.progress SET sequence = 1 WHERE consumer = 'neuronx.rules'`, `UPDATE neuronx.progress SET sequence = 3 WHERE consumer = 'neuronx.rules'`, "have applied sequence 1 so far"},
+		{`UPDATE neuronx.progress SET sequence = 2 WHERE consumer = 'neuronx.archiver'`, `UPDATE neuronx.progress SET sequence = 3 WHERE consumer = 'neuronx.archiver'`, "not archived yet"},
+		{`INSERT INTO neuronx.skips (consumer, tenant_id, sequence, skipped_at) VALUES ('neuronx.rules', 'acme', 2, now())`, `TRUNCATE neuronx.skips`, "had the rules skip this event"},
+	} {
+		for i, sql := range []string{x.sql, x.undo} {
+			if _, err := root.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+			out, code := run(line)
+			if i == 0 && (code != exitOK || !strings.Contains(out, x.want)) || i == 1 && code != exitUnsafe {
+				t.Errorf("after %s: exit %d: %s", sql, code, out)
+			}
+		}
+	}
+}

@@ -1,0 +1,303 @@
+// Package explaintest makes logs of one tenant for tests of what is explained: events from outside, and all that rules and workflows derive of them by
+// the folds of the service, with sequences as the sequencer gives them. A log can be archived in Postgres as the archiver would.
+package explaintest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules"
+	"github.com/neuronx/engine/services/rules/advance"
+	"github.com/neuronx/engine/services/rules/flow"
+	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/workflows"
+)
+
+// Tenant is whose log it is.
+const Tenant = "acme"
+
+// Log is a log in memory. It is for one goroutine.
+type Log struct {
+	Events []event.Recorded
+	Now    time.Time // of what is sent next
+
+	t       testing.TB
+	reg     rules.Registry
+	rules   *rules.Sandbox
+	flows   *workflows.Fold // nil: nothing with workflows was published
+	store   *workflows.Memory
+	sets    map[int64]*ruleset.Set
+	files   map[int64][]ruleset.File
+	known   advance.Schemas
+	applied int
+	derived int64
+	outside int
+}
+
+// New returns an empty log. It begins on a Monday at noon in New York.
+func New(t testing.TB, reg rules.Registry) *Log {
+	return &Log{t: t, reg: reg, Now: time.Date(2026, 3, 2, 17, 0, 0, 0, time.UTC), rules: rules.NewSandbox(Tenant, reg, &rules.Compiled{}),
+		store: workflows.NewMemory(), sets: map[int64]*ruleset.Set{}, files: map[int64][]ruleset.File{}, known: advance.Schemas{}}
+}
+
+// Publish publishes a bundle.
+func (l *Log) Publish(version int64, files ...ruleset.File) {
+	l.t.Helper()
+	l.files[l.Send("rules.published", "rules/"+Tenant, ruleset.PublishedData(files, version, "test"))] = files
+}
+
+// Greeting is a bundle with a workflow: a lead is routed to ann, as bob is excepted and cai is closed, an hour later she gets a tag, and a contact ends it.
+func Greeting() []ruleset.File {
+	file := func(kind, name, spec string) ruleset.File {
+		return ruleset.File{Name: name + ".yaml", Text: "apiVersion: neuronx/v1\nkind: " + kind + "\nmetadata: {name: " + name + "}\nspec:\n" + spec}
+	}
+	return []ruleset.File{
+		file("Calendar", "early", "  zone: America/New_York\n  hours: {mon-fri: [\"06:00-08:00\"]}\n"),
+		file("Workflow", "greet", `  start: {on: [lead.created], when: data.phone != null, key: data.lead_id, set: {source: data.source, phone: data.phone}}
+  until:
+    contacted: {on: [lead.contacted], status: completed}
+  do:
+    - route: {assign: {pool: sales, as: owner, except: '["bob"]'}}
+    - own: {emit: {type: lead.assigned, data: {lead_id: instance.key, owner_id: vars.owner}}}
+    - local: {if: 'vars.phone.startsWith("+1")', set: {here: "true"}}
+    - pause: {wait: {for: PT1H}}
+    - tag: {if: 'vars.source == "ads"', emit: {type: crm.contact.tag.requested, data: {lead_id: instance.key, add: '["greeted"]', remove: "[]"}}}
+    - rest: {wait: {for: P30D}}
+`),
+		file("Lookup", "sales", `  key: rep
+  columns: {rep: string, weight: int, capacity: int, hours: string}
+  rows: [{rep: ann, weight: 3, capacity: 25, hours: always}, {rep: bob, weight: 1, capacity: 10, hours: always}, {rep: cai, weight: 1, capacity: 10, hours: early}, {rep: dan, weight: 0, capacity: 10, hours: always}]
+  pool: {weight: weight, capacity: capacity, calendar: hours}
+`),
+		file("Calendar", "always", "  zone: America/New_York\n  hours: {mon-sun: [\"00:00-24:00\"]}\n"),
+	}
+}
+
+// Change changes an event before it is recorded.
+type Change func(e *event.Event)
+
+// Send records an event and all that comes of it, and returns its sequence.
+func (l *Log) Send(typ, subject string, data map[string]any, changes ...Change) int64 {
+	l.t.Helper()
+	l.outside++
+	e := event.Event{ID: fmt.Sprintf("outside-%d", l.outside), Source: "/test", Type: typ, Subject: subject, Time: l.Now, Value: l.value(typ, data)}
+	for _, c := range changes {
+		c(&e)
+	}
+	n := l.append(e)
+	l.drain()
+	return n
+}
+
+// Fire lets the clock move to the next timer's due, and fires it.
+func (l *Log) Fire() {
+	l.t.Helper()
+	timer, there := l.store.Next()
+	if !there {
+		l.t.Fatal("no timer is armed")
+	}
+	l.Now = timer.Due.Add(time.Millisecond - 1).Truncate(time.Millisecond)
+	data := map[string]any{"timer_id": timer.ID, "due": timer.Due, "rule": timer.Workflow, "instance_id": timer.Instance, "task": timer.Task, "armed_sequence": timer.Armed, "attempt": int64(1)}
+	l.append(event.Event{ID: event.DerivedID(Tenant, "timer", timer.ID, "1"), Source: "/neuronx/timers", Type: "timer.fired", Subject: "timer/" + timer.ID, Time: timer.Due,
+		Deriver: "timers", Value: l.value("timer.fired", data)})
+	l.drain()
+}
+
+// Find is the first event of a type whose sequence is above one.
+func (l *Log) Find(typ string, after int64) event.Recorded {
+	l.t.Helper()
+	for _, e := range l.Events {
+		if e.Type == typ && e.Sequence > after {
+			return e
+		}
+	}
+	l.t.Fatalf("the log has no %s after %d", typ, after)
+	return event.Recorded{}
+}
+
+func (l *Log) value(typ string, data map[string]any) []byte {
+	l.t.Helper()
+	id, s, err := l.reg.ByType(context.Background(), typ)
+	if err != nil {
+		l.t.Fatalf("%s: %v", typ, err)
+	}
+	body, err := s.EncodeMap(data)
+	if err != nil {
+		l.t.Fatalf("%s: %v", typ, err)
+	}
+	return event.Frame(id, body)
+}
+
+func (l *Log) append(e event.Event) int64 {
+	e.TenantID, e.ContentType = Tenant, event.ContentTypeAvro
+	position := event.PositionAt(l.Now.UnixMilli())
+	if n := len(l.Events); n > 0 {
+		position = max(position, l.Events[n-1].Position+1)
+	}
+	l.Events = append(l.Events, event.Recorded{Event: e, Sequence: int64(len(l.Events)) + 1, Position: position, RecordedTime: l.Now, LogID: "test"})
+	return int64(len(l.Events))
+}
+
+// drain has the folds hear the log to its end.
+func (l *Log) drain() {
+	l.t.Helper()
+	for ; l.applied < len(l.Events); l.applied++ {
+		if len(l.Events) > 200_000 {
+			l.t.Fatal("the log does not end")
+		}
+		for _, e := range l.apply(l.Events[l.applied]) {
+			if e.Hops > event.MaxHops {
+				told, first, err := l.rules.Storm(context.Background(), e)
+				if err != nil {
+					l.t.Fatal(err)
+				}
+				if !first {
+					continue
+				}
+				e = told
+			}
+			l.derived++
+			e.Deriver, e.DeriverNumber = rules.Deriver, l.derived
+			l.append(e)
+		}
+	}
+}
+
+// apply folds one event, in the order of the service.
+func (l *Log) apply(r event.Recorded) []event.Event {
+	l.t.Helper()
+	ctx := context.Background()
+	data, err := l.rules.Decode(ctx, &r)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	taken, err := l.rules.Apply(ctx, r)
+	if err != nil {
+		l.t.Fatalf("apply %s: %v", r.Type, err)
+	}
+	if set, version, sequence := l.rules.InForce(); set != nil && l.sets[sequence] == nil && (l.flows != nil || set.Semantics >= 6) {
+		l.sets[sequence] = set
+		bundle := &workflows.Bundle{Sequence: sequence, Version: version, Set: set}
+		if l.flows == nil {
+			l.flows = workflows.New(Tenant, l.store, environment{l}, nil)
+		}
+		if err := l.flows.Publish(ctx, bundle); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	if l.flows == nil {
+		return taken.Derived
+	}
+	in := workflows.Input{Event: r, Data: data}
+	l.flows.Begin()
+	if err := l.flows.Before(ctx, in); err != nil {
+		l.t.Fatalf("workflows over %s: %v", r.Type, err)
+	}
+	before := len(l.flows.Take().Events)
+	if err := l.flows.After(ctx, in); err != nil {
+		l.t.Fatalf("workflows start on %s: %v", r.Type, err)
+	}
+	out := l.flows.Take().Events
+	return slices.Concat(out[:before], taken.Derived, out[before:])
+}
+
+type environment struct{ *Log }
+
+// Schemas implements workflows.Environment.
+func (l environment) Schemas(ctx context.Context, types []string) (advance.Schemas, error) {
+	for _, typ := range types {
+		if _, asked := l.known[typ]; asked {
+			continue
+		}
+		id, s, err := l.reg.ByType(ctx, typ)
+		if errors.Is(err, ruleset.ErrUnknown) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if l.known[typ], err = advance.NewSchema(id, s); err != nil {
+			return nil, err
+		}
+	}
+	return l.known, nil
+}
+
+// Program implements workflows.Environment.
+func (l environment) Program(_ context.Context, workflow string, bundle int64) (*flow.Program, error) {
+	return l.sets[bundle].Workflow(workflow), nil
+}
+
+// Resolve implements workflows.Environment.
+func (l environment) Resolve(subject string) string { return subject }
+
+// Instances lists the instances of workflows, ended ones too, as the fold keeps them.
+func (l *Log) Instances() []workflows.Row { return l.store.Instances() }
+
+// Archive writes the log into the archive, and what the fold keeps of bundles and instances, with the progress of the services that have read it. root is a pool of the superuser.
+func (l *Log) Archive(root *pgxpool.Pool) {
+	l.t.Helper()
+	ctx := context.Background()
+	exec := func(sql string, args ...any) {
+		l.t.Helper()
+		if _, err := root.Exec(ctx, sql, args...); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	exec(`SELECT neuronx.ensure_tenant($1)`, Tenant)
+	for _, r := range l.Events {
+		id, body, err := event.Unframe(r.Value)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		schema, err := l.reg.SchemaByID(ctx, id)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		stored, err := archive.Stored(r, schema.Fingerprint())
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		data, err := schema.RenderJSON(body)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		sum := sha256.Sum256(stored)
+		exec(`INSERT INTO neuronx.tenant_events (tenant_id, sequence, position, event_id, event_type, subject, source, occurred_at, recorded_at, correlation_id, causation_id, schema_id,
+			log_id, log_partition, log_offset, hash, payload, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $2, $14, $15, $16::text::jsonb)`,
+			r.TenantID, r.Sequence, r.Position, r.ID, r.Type, r.Subject, r.Source, r.Time, r.RecordedTime, r.CorrelationID, r.CausationID, id, r.LogID, sum[:], stored, string(data))
+	}
+	for sequence, set := range l.sets {
+		files, err := json.Marshal(l.files[sequence])
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		exec(`INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at) VALUES ($1, $2, $3, $2, $4, $5, $6, 'test', now())`,
+			Tenant, sequence, l.Events[sequence-1].ID, set.Hash, set.Semantics, string(files))
+	}
+	for _, r := range l.store.Instances() {
+		var ended any
+		if r.Status.Ended() {
+			ended = l.Now
+		}
+		var personal any
+		if len(r.Personal) > 0 {
+			personal = string(r.Personal)
+		}
+		exec(`INSERT INTO neuronx.workflow_instances (tenant_id, id, workflow, key, grp, subject, contact, bundle, status, paused, started, ended, sequence, state, personal)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+			Tenant, r.ID, r.Workflow, r.Key, r.Group, r.Subject, r.Contact, r.Bundle, string(r.Status), r.Paused, r.Started, ended, r.Sequence, string(r.State), personal)
+	}
+	exec(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence, event_id, log_id, state)
+		SELECT c, 1, $1, 0, $2, $3, 'test', 'live' FROM unnest('{neuronx.archiver,neuronx.rules}'::text[]) c`, Tenant, len(l.Events), l.Events[len(l.Events)-1].ID)
+}
