@@ -16,9 +16,8 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/outbox"
-	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/rules/timers"
-	"github.com/neuronx/engine/services/rules/workflows"
+	"github.com/neuronx/engine/services/rules/workflowstore"
 )
 
 // firing says which timers of workflows may fire: those of the partitions that the loop owns, once their log was read to its end, up to where the rules
@@ -66,9 +65,7 @@ func (f *firing) through(ctx context.Context, tenants []string) (map[string]time
 			delete(out, r.TenantID)
 		}
 	}
-	rows, err := f.pool.Query(ctx, `SELECT tenant_id FROM neuronx.named_state WHERE tenant_id = ANY($1) AND kind = $2 AND name = $3`,
-		tenants, string(workflows.KindTenant), workflows.Suspended)
-	suspended, err := postgres.Collect(rows, err, "look for suspended tenants", pgx.RowTo[string])
+	suspended, err := workflowstore.Suspended(ctx, f.pool, tenants)
 	for _, tenant := range suspended {
 		delete(out, tenant)
 	}

@@ -199,7 +199,7 @@ func TestFlows_ATimerThatIsRefusedTenTimesIsAnIncidentOfItsTask(t *testing.T) {
 	if c, err := s.compare(t.Context(), "a"); err != nil || c.differences != 0 || c.examined == 0 {
 		t.Errorf("%+v, %v", c, err)
 	}
-	// Whoever resolves it waits once more, by a timer of its own.
+	// A retry waits once more, by a timer of its own.
 	b.send("a", "workflow.incident.resolved", "instance/"+data["instance_id"].(string),
 		map[string]any{"instance_id": data["instance_id"], "incident_id": incident["incident_id"], "action": "retry"})
 	b.is("after a retry", b.statuses("a")+" "+b.armed("a"), "1:waiting 1:pause:armed:0")
@@ -377,4 +377,18 @@ func TestFlows_ASuspendedTenantFiresNothingUntilItIsResumed(t *testing.T) {
 	if !may("a") {
 		t.Error("the tenant that was resumed may not fire")
 	}
+}
+
+// A lead who is lost is not chased on while somebody repairs a file.
+func TestFlows_UntilEndsAnInstanceThatStandsInAnIncident(t *testing.T) {
+	b := newFlowBench(t)
+	b.publish("a", 1, kindFile("Workflow", "fails", `
+start: {on: [lead.created], key: data.lead_id}
+until: {gone: {on: [lead.lost], status: cancelled}}
+do:
+  - bad: {set: {x: 1 / (instance.number - instance.number)}}`))
+	b.lead("a", "1")
+	b.is("instances", b.statuses("a"), "1:incident")
+	b.send("a", "lead.lost", "lead/1", lead("1"))
+	b.is("instances", b.statuses("a"), "1:cancelled")
 }

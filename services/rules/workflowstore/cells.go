@@ -81,6 +81,13 @@ func (t *Tenant) Named(ctx context.Context, kind workflows.Kind, name string) ([
 	return t.named[k].value, nil
 }
 
+// Suspended lists those of some tenants that are suspended.
+func Suspended(ctx context.Context, q Querier, tenants []string) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT tenant_id FROM neuronx.named_state WHERE tenant_id = ANY($1) AND kind = $2 AND name = $3`,
+		tenants, text(string(workflows.KindTenant)), text(workflows.Suspended))
+	return postgres.Collect(rows, err, "look for suspended tenants", pgx.RowTo[string])
+}
+
 // PutNamed implements workflows.Store.
 func (t *Tenant) PutNamed(kind workflows.Kind, name string, state []byte) {
 	t.undo = append(t.undo, t.named.set(workflows.Pair{Name: string(kind), Key: name}, bytes.Clone(state), state != nil, t.sequence()))
