@@ -1,6 +1,7 @@
 package timers_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -92,6 +93,26 @@ func (r *rig) pass() {
 	r.t.Helper()
 	if err := r.Pass(r.t.Context()); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+func TestPass_FiresTimersOfAnInstanceThatHoldsANUL(t *testing.T) {
+	r := newRig(t)
+	r.arm("acme", 0)
+	r.arm("other", 0)
+	if _, err := r.pool.Exec(t.Context(), `UPDATE neuronx.workflow_instances SET state = $1 WHERE tenant_id = 'acme'`,
+		`{"v":1,"instance":{"key":"\"correlation\":\"key\"","origin":"import","correlation":"c\"1","vars":{"nul":"a\u0000","correlation":"var","origin":"var"}}}`); err != nil {
+		t.Fatal(err)
+	}
+	r.pass()
+	for tenant, correlation := range map[string]string{"acme": `c"1`, "other": "corr-1"} {
+		if len(r.waiting(tenant)) != 1 {
+			t.Errorf("%s fired %v", tenant, r.waiting(tenant))
+		}
+		var record []byte
+		if err := r.pool.QueryRow(t.Context(), `SELECT record FROM neuronx.outbox WHERE tenant_id = $1`, tenant).Scan(&record); err != nil || !bytes.Contains(record, []byte(correlation)) || !bytes.Contains(record, []byte("import")) {
+			t.Errorf("%s: %q, %v", tenant, record, err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package timers
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -239,6 +240,8 @@ func (t *Timers) fire(ctx context.Context, tenant string, ids []string) (n int, 
 		if err := t.cfg.Box.Lock(ctx, tx, tenant); err != nil {
 			return err
 		}
+		// Postgres reads no part of the stored JSON, because it has no text for a NUL that a variable may hold: an error of one tenant's instance
+		// would stop the timers of all. What it searches for is the first of its name, before any value of a file.
 		rows, err := tx.Query(ctx, `WITH due AS (
 				SELECT tenant_id, id, instance FROM neuronx.timers WHERE tenant_id = $1 AND id = ANY($2) AND state = 'armed' AND held_until <= least($3::timestamptz, now())
 				ORDER BY id FOR UPDATE SKIP LOCKED)
@@ -246,8 +249,8 @@ func (t *Timers) fire(ctx context.Context, tenant string, ids []string) (n int, 
 			  FROM due LEFT JOIN neuronx.workflow_instances i ON i.tenant_id = due.tenant_id AND i.id = due.instance
 			 WHERE t.tenant_id = due.tenant_id AND t.id = due.id
 			RETURNING t.tenant_id, t.id, t.instance, t.workflow, t.task, coalesce(i.bundle, 0), t.due, t.armed_sequence, t.cause,
-				coalesce(i.state->'instance'->>'correlation', ''), coalesce(i.state->'instance'->>'origin', ''), t.attempt`, tenant, ids, t.cfg.Now())
-		firings, err = postgres.Collect(rows, err, "fire timers", pgx.RowToStructByPos[Firing])
+				coalesce(substring(i.state::text FROM '"correlation":("(?:[^"\\]|\\.)*")'), '""'), coalesce(substring(i.state::text FROM '"origin":("[a-z]*")'), '""'), t.attempt`, tenant, ids, t.cfg.Now())
+		firings, err = postgres.Collect(rows, err, "fire timers", scanFiring)
 		if err != nil {
 			return err
 		}
@@ -271,4 +274,13 @@ func (t *Timers) fire(ctx context.Context, tenant string, ids []string) (n int, 
 		t.metrics.late.Observe(max(0, now.Sub(firings[i].Due).Seconds()))
 	}
 	return len(firings), nil
+}
+
+// scanFiring reads a firing whose correlation and origin are JSON texts.
+func scanFiring(row pgx.CollectableRow) (f Firing, err error) {
+	var correlation, origin []byte
+	if err := row.Scan(&f.Tenant, &f.ID, &f.Instance, &f.Workflow, &f.Task, &f.Bundle, &f.Due, &f.Armed, &f.Cause, &correlation, &origin, &f.Attempt); err != nil {
+		return f, err
+	}
+	return f, cmp.Or(json.Unmarshal(correlation, &f.Correlation), json.Unmarshal(origin, &f.Origin))
 }

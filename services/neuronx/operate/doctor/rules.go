@@ -29,7 +29,7 @@ func checkTripped(ctx context.Context, pool *pgxpool.Pool) []Finding {
 func checkWorkflows(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	found, more, err := status.Workflows(ctx, pool)
 	if err != nil {
-		return []Finding{fail(fmt.Errorf("read how the workflows do: %w", err), "neuronx_ops may read neuronx.workflow_instances, neuronx.timers and neuronx.named_state: run `neuronx provision --execute`")}
+		return []Finding{fail(fmt.Errorf("read how the workflows do: %w", err), "neuronx_ops may read the tables of workflows: run `neuronx provision --execute`")}
 	}
 	if len(found) == 0 {
 		return []Finding{{Result: OK, Detail: "none off, no instance in an incident, no overdue timer"}}

@@ -40,9 +40,8 @@ func StatesOf(v Verb) []string {
 
 // Codes of why a verb does nothing, besides those of package advance: NoIncident, IsSuspended, NotAsleep and AlreadyEnd.
 const (
-	IsPaused     = "paused"      // its workflow is paused with hold; unpausing it lets all go on
-	IsUnreadable = "unreadable"  // this build can't read what the instance holds
-	NoInstance   = "no_instance" // it is not kept any more
+	IsPaused     = "paused"     // its workflow is paused with hold; unpausing it lets all go on
+	IsUnreadable = "unreadable" // this build can't read what the instance holds
 )
 
 // Outcome is what became of an instance that was asked something, or would become of it.
@@ -274,7 +273,7 @@ func (o *Outcome) Why() string {
 	why := map[string]string{
 		advance.AlreadyEnd: "it has ended as " + o.Status, advance.NoIncident: "it has no such incident", advance.IsSuspended: "it is suspended already",
 		advance.NotAsleep: "it is not suspended", IsPaused: "its workflow is paused with hold: `neuronx workflows unpause " + o.Workflow + "` lets all of it go on",
-		IsUnreadable: "this build can't read it", NoInstance: "it is not kept any more",
+		IsUnreadable: "this build can't read it",
 	}[o.Code]
 	switch {
 	case why == "" && o.Code != "":

@@ -156,6 +156,3 @@ func (w *Stream) Schemas(ctx context.Context, types []string) (advance.Schemas, 
 func (w *Stream) Program(_ context.Context, name string, bundle int64) (*flow.Program, error) {
 	return w.sets[bundle].Workflow(name), nil
 }
-
-// Resolve implements workflows.Environment: nobody is merged.
-func (w *Stream) Resolve(subject string) string { return subject }

@@ -27,7 +27,7 @@ type Trouble struct {
 	Tripped   string    `json:"tripped,omitempty"`   // why it starts nothing until it is reset: failures, storm or rate
 }
 
-// Troubles lists the workflows in trouble by tenant and name, at most so many, and counts all.
+// Troubles lists the workflows in trouble by tenant and name, at most so many, and counts all. Timers of a suspended tenant wait and are not overdue.
 func Troubles(ctx context.Context, q Querier, most int) (list []Trouble, all int, err error) {
 	by := map[[2]string]*Trouble{}
 	at := func(tenant, workflow string) *Trouble {
@@ -47,7 +47,8 @@ func Troubles(ctx context.Context, q Querier, most int) (list []Trouble, all int
 		return nil, 0, err
 	}
 	var oldest time.Time
-	rows, err = q.Query(ctx, `SELECT tenant_id, workflow, count(*), min(due) FROM neuronx.timers WHERE due < now() - $1::interval GROUP BY 1, 2`, Overdue)
+	rows, err = q.Query(ctx, `SELECT t.tenant_id, t.workflow, count(*), min(t.due) FROM neuronx.timers t WHERE t.due < now() - $1::interval
+		AND NOT EXISTS (SELECT FROM neuronx.named_state s WHERE s.tenant_id = t.tenant_id AND s.kind = $2 AND s.name = $3) GROUP BY 1, 2`, Overdue, workflows.KindTenant, workflows.Suspended)
 	if err = postgres.ForEach(rows, err, "count overdue timers", []any{&tenant, &workflow, &n, &oldest}, func() error {
 		t := at(tenant, workflow)
 		t.Overdue, t.Oldest = n, oldest.UTC()

@@ -201,6 +201,10 @@ neuronx_workflows_overdue_timers{tenant="acme",workflow="nurture"} 1
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "neuronx_workflows_overdue_timers"); err != nil {
 		t.Error(err)
 	}
+	r.Send("tenant.suspended", map[string]any{})
+	if list, _, err = view.Troubles(t.Context(), r.q, 9); err != nil || len(list) != 1 || list[0].Workflow != "broken" {
+		t.Errorf("timers of a suspended tenant are overdue: %+v, %v", list, err)
+	}
 	r.Send("engine.rule.reset", map[string]any{"rule": "broken"})
 	if list, _, err = view.Troubles(t.Context(), r.q, 9); err != nil || list[0].Tripped != "" {
 		t.Errorf("after the reset: %+v, %v", list, err)
