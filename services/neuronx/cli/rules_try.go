@@ -108,7 +108,9 @@ func (c *cli) sayCoverage(rules []simulate.Coverage) {
 			fired++
 		}
 	}
-	c.note("%d of %s fired", fired, operate.Plural(len(rules), "rule"))
+	if len(rules) > 0 { // a bundle may have workflows alone
+		c.note("%d of %s fired", fired, operate.Plural(len(rules), "rule"))
+	}
 	for i := range rules {
 		if gap := rules[i].Missing(); gap != "" {
 			c.note("rule %s (%s): %s", rules[i].Rule, rules[i].File, gap)

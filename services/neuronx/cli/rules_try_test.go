@@ -23,6 +23,23 @@ func TestRulesTest_TheDemosRulesDoWhatTheirTestsSay(t *testing.T) {
 	}
 }
 
+// The commands on the pages of the library, as a reader types them.
+func TestRulesTest_EveryFolderOfTheLibraryPassesWhole(t *testing.T) {
+	folders, err := filepath.Glob("../../../examples/library/*")
+	if err != nil || len(folders) < 9 {
+		t.Fatal(folders, err)
+	}
+	for _, dir := range folders {
+		if code, out, errs := try(t, nil, "rules", "validate", dir, "--offline"); code != exitOK {
+			t.Errorf("validate %s: exit %d:\n%s%s", dir, code, out, errs)
+		}
+		code, out, errs := try(t, nil, "rules", "test", dir)
+		if code != exitOK || strings.Contains(errs, "never ran") || strings.Contains(errs, "condition") || strings.Contains(errs, "0 of 0") {
+			t.Errorf("test %s: exit %d:\n%s%s", dir, code, out, errs)
+		}
+	}
+}
+
 // folder has two rules, and a test that fails where wrong is set.
 func folder(t *testing.T, score string) string {
 	t.Helper()

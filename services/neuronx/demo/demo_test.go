@@ -15,17 +15,10 @@ func TestRules_TheDemosBundleIsValidAndTestedWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var files, tests []ruleset.File
-	var names []string
+	var all []ruleset.File
 	for name, text := range texts {
-		f := ruleset.File{Name: name, Text: text}
-		if ruleset.IsTest(f) {
-			tests = append(tests, f)
-			continue
-		}
-		files = append(files, f)
-		if kind, _ := ruleset.Kind(f); kind == "Rule" {
-			names = append(names, ruleset.RuleName(f))
+		if f := (ruleset.File{Name: name, Text: text}); !ruleset.IsTest(f) {
+			all = append(all, f)
 		}
 	}
 	embedded, err := ruleset.Embedded()
@@ -33,16 +26,23 @@ func TestRules_TheDemosBundleIsValidAndTestedWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	reg := embedded.(rules.Registry)
-	problems, err := ruleset.Validate(t.Context(), files, reg)
+	problems, err := ruleset.Validate(t.Context(), all, reg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range problems {
 		t.Error(p)
 	}
-	// Tests of the rules expect what comes of the rules alone.
-	tests = slices.DeleteFunc(tests, func(f ruleset.File) bool { return f.Name != "call-back_test.yaml" })
-	read, problems, err := simulate.Read(t.Context(), tests, names, reg)
+	// Each folder has its tests, which expect what comes of that folder alone.
+	files, err := ruleset.Load("workflows")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, err := ruleset.LoadTests("workflows")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, problems, err := simulate.Read(t.Context(), tests, nil, reg)
 	if err != nil || problems.Err() != nil || len(read) != 1 {
 		t.Fatal(len(read), err, problems)
 	}

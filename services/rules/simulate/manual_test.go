@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/neuronx/engine/services/rules/advance"
+	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
@@ -55,12 +57,16 @@ func TestManual_ItsTestsPass(t *testing.T) {
 			t.Errorf("no test of the manual starts the workflow %s", c.Workflow)
 		}
 	}
-	for _, limit := range []string{fmt.Sprintf("before the first step, at most %d;", MaxGiven), "what happens, at most 1,000;", "after 10,000 events"} {
+	for _, limit := range []string{fmt.Sprintf("before the first step, at most %d;", MaxGiven), "what happens, at most 1,000;", "after 10,000 events",
+		fmt.Sprintf("lists in lists | %d, %d and %d |", ruleset.MaxWorkflows, flow.MaxTasks, flow.MaxDepth), fmt.Sprintf("without waiting | 10,000 and %d |", advance.MaxActivation),
+		fmt.Sprintf("one activation | %d |", advance.MaxOutputs), fmt.Sprintf("values of a `for` | %d |", advance.MaxLoop),
+		fmt.Sprintf("their size | %d and %d KiB |", advance.MaxVars, advance.MaxVarsBytes>>10), fmt.Sprintf("of a key | 250,000 and %d |", advance.MaxLivePerKey),
+		fmt.Sprintf("life of an instance | %d days |", advance.MaxLifeDays)} {
 		if !strings.Contains(string(b), limit) {
 			t.Errorf("the manual does not say %q", limit)
 		}
 	}
-	if MaxSteps != 1_000 || MaxEvents != 10_000 {
+	if MaxSteps != 1_000 || MaxEvents != 10_000 || advance.MaxSteps != 10_000 || advance.MaxLive != 250_000 {
 		t.Error("the manual gives other limits")
 	}
 }
