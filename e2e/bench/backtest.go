@@ -20,7 +20,7 @@ func benchFacts(quick bool) string {
 	return "100000"
 }
 
-// backtest measures two worlds over the same facts. The ratio is to what reading and decoding the facts once takes.
+// backtest measures two timelines over the same facts. The ratio is to what reading and decoding the facts once takes.
 func (b *bench) backtest(ctx context.Context, r *report) error {
 	rounds, err := b.goBench(ctx, r.root, "services/rules/backtest", "^BenchmarkBacktest$", "s", "facts/s", "decodes/s", "MiB")
 	if err != nil {
@@ -35,7 +35,7 @@ func (b *bench) backtest(ctx context.Context, r *report) error {
 	if !b.o.quick && (median(seconds) > mostBacktest || median(memory) > mostMemory) {
 		b.say("  OVER THE TARGET of %.0f s and %.0f MiB", mostBacktest, mostMemory)
 	}
-	r.add(jobBacktest, "facts/s", fmt.Sprintf("%s facts, which the demo's rules answer in two worlds, made in memory as they are read; %.1f s, and %.0f MiB of the process at most", benchFacts(b.o.quick), median(seconds), median(memory)),
+	r.add(jobBacktest, "facts/s", fmt.Sprintf("%s facts, which the demo's rules answer in two timelines, made in memory as they are read; %.1f s, and %.0f MiB of the process at most", benchFacts(b.o.quick), median(seconds), median(memory)),
 		len(rounds), value, raw, ratio, nil)
 	return nil
 }

@@ -74,7 +74,7 @@ type Taken struct {
 	Derived  []event.Event // in the order of the rules' names, with envelopes as the service gives them, without numbers
 	Runs     []SandboxRun
 	Failures []SandboxFailure
-	Flows    workflows.Out // what workflows did; only of a World
+	Flows    workflows.Out // what workflows did; only of a Timeline
 }
 
 // NewSandbox returns a tenant without rules. A rules.published in its log brings them.

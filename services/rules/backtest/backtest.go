@@ -20,13 +20,13 @@ var (
 	ErrTooMuch = errors.New("the rules derive more than a backtest can hold: they answer each other")
 )
 
-// maxDerived is how many events one world may derive for each fact, on average, besides leastDerived.
+// maxDerived is how many events one timeline may derive for each fact, on average, besides leastDerived.
 const (
 	maxDerived   = 50
 	leastDerived = 100_000
 )
 
-// Rules are the rules of one world.
+// Rules are the rules of one timeline.
 type Rules struct {
 	Name    string // what the report calls them, such as v7 or a folder
 	Version int64  // that was published; 0: none was
@@ -45,10 +45,10 @@ type Config struct {
 	First int64          // the sequence at which folding begins; 1: all that is recorded
 	Base  []ruleset.File // in force before First; none: no rules were published
 
-	least int64 // events that a world may derive in any case; 0: leastDerived
+	least int64 // events that a timeline may derive in any case; 0: leastDerived
 }
 
-// Outcomes says how commands end that a world derives: they succeed, but for a share. What an import caused is recorded in any case, as the
+// Outcomes says how commands end that a timeline derives: they succeed, but for a share. What an import caused is recorded in any case, as the
 // adapter does.
 type Outcomes struct {
 	Fail     float64 // of which share, from 0 to 1
@@ -69,24 +69,24 @@ func (o Outcomes) String() string {
 // usual is how long commands take when the tenant has no outcome on record before From.
 const usual = 2 * time.Second
 
-// input is what a world is given: a recorded event, or the word that From is reached.
+// input is what a timeline is given: a recorded event, or the word that From is reached.
 type input struct {
 	event   *event.Recorded
 	begins  bool
 	latency time.Duration // of commands; with begins
 }
 
-// Run runs both worlds over what a source has of the tenant. The registry is used from three goroutines.
+// Run runs both timelines over what a source has of the tenant. The registry is used from three goroutines.
 func Run(ctx context.Context, cfg Config, source stream.Source, registry rules.Registry) (Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	m := newMatcher(newSchemas(registry), cfg.Personal)
-	var worlds [2]*world
+	var timelines [2]*timeline
 	var feeds [2]chan input
 	var running sync.WaitGroup
-	for side := range worlds {
-		w := newWorld(cfg, side, newSchemas(registry), m, source)
-		feeds[side], worlds[side] = make(chan input, 1024), w
+	for side := range timelines {
+		w := newTimeline(cfg, side, newSchemas(registry), m, source)
+		feeds[side], timelines[side] = make(chan input, 1024), w
 		running.Add(1)
 		go func() {
 			defer running.Done()
@@ -125,7 +125,7 @@ func Run(ctx context.Context, cfg Config, source stream.Source, registry rules.R
 	if cause := context.Cause(ctx); cause != nil {
 		return Report{}, fmt.Errorf("backtest the rules of %s: %w", cfg.Tenant, cause)
 	}
-	report, err := newReport(ctx, cfg, r, worlds, m)
+	report, err := newReport(ctx, cfg, r, timelines, m)
 	if err != nil {
 		return Report{}, fmt.Errorf("backtest the rules of %s: %w", cfg.Tenant, err)
 	}

@@ -186,7 +186,7 @@ func TestRun_PersonalValuesAreHidden(t *testing.T) {
 	}
 }
 
-// State before From is that of the rules that were in force then, in both worlds.
+// State before From is that of the rules that were in force then, in both timelines.
 func TestRun_StateBeforeIsThatOfTheRulesInForceThen(t *testing.T) {
 	counts := func(on string) ruleset.File {
 		return rule("count", "on: [lead.created]\nset: {n: '(has(state.n) ? state.n : 0) + "+on+"'}")
@@ -203,7 +203,7 @@ func TestRun_StateBeforeIsThatOfTheRulesInForceThen(t *testing.T) {
 	}
 }
 
-// What the engine made of facts is not fed again: each world makes its own.
+// What the engine made of facts is not fed again: each timeline makes its own.
 func TestRun_RecordedAnswersAreLeftOut(t *testing.T) {
 	a := newArchive(t)
 	a.add(day, "lead.created", map[string]any{"lead_id": "7", "channel": "paid search"})

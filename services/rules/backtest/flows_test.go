@@ -40,7 +40,7 @@ func leads(a *archived, n int, from time.Time) {
 }
 
 // A longer wait moves what follows, and is told as what it changes: tasks that are not given before the end.
-func TestRun_WorkflowsRunOnTheClockOfEachWorld(t *testing.T) {
+func TestRun_WorkflowsRunOnTheClockOfEachTimeline(t *testing.T) {
 	a := newArchive(t)
 	leads(a, 20, day)
 	a.add(day.Add(40*time.Minute), "lead.contacted", map[string]any{"lead_id": "3"})
@@ -109,7 +109,7 @@ do:
 	}
 }
 
-// An instance that runs at From goes on in both worlds, by its timers and by the outcome of its command.
+// An instance that runs at From goes on in both timelines, by its timers and by the outcome of its command.
 func TestRun_InstancesThatRunGoOn(t *testing.T) {
 	waits := file("Workflow", "waits", `
 start: {on: [lead.created], key: data.lead_id}
@@ -131,7 +131,7 @@ do:
 func recorded(t *testing.T, a *archived, at time.Time, data map[string]any) {
 	t.Helper()
 	a.add(at, "lead.created", data)
-	w := rules.NewWorld(acme, newSchemas(catalogue(t)), &rules.Compiled{}, workflows.NewMemory(), 1, nil)
+	w := rules.NewTimeline(acme, newSchemas(catalogue(t)), &rules.Compiled{}, workflows.NewMemory(), 1, nil)
 	n := len(a.events)
 	var derived []event.Event
 	for _, e := range a.events[:n] {

@@ -35,7 +35,7 @@ const (
 	maxBars   = 60
 )
 
-// bar is one line of a chart: two bars, for either world.
+// bar is one line of a chart: two bars, for either timeline.
 type bar struct {
 	Label      string
 	Y, Y2      int

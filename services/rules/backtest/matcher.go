@@ -25,7 +25,7 @@ const (
 	kindWorkflow = "workflow"
 )
 
-// place is where a decision is made: what is decided there by both worlds is compared. n counts from 1 within the others, or is the visit of a
+// place is where a decision is made: what is decided there by both timelines is compared. n counts from 1 within the others, or is the visit of a
 // task.
 type place struct {
 	root string // id of the fact that it goes back to
@@ -47,7 +47,7 @@ type decision struct {
 	cause   string // id of what caused it
 }
 
-// matcher compares what two worlds decide. What both have decided is let go, so it holds only what one of them has ahead of the other. It is safe
+// matcher compares what two timelines decide. What both have decided is let go, so it holds only what one of them has ahead of the other. It is safe
 // for concurrent use, and what it finds does not depend on who comes first.
 type matcher struct {
 	mu       sync.Mutex
@@ -146,7 +146,7 @@ func (m *matcher) compare(ctx context.Context, old, new decision) (out []FieldCh
 // hidden stands for a personal value.
 const hidden = "•"
 
-// shown is a value, with the event's own id and that of its cause, which differ between worlds, under one name.
+// shown is a value, with the event's own id and that of its cause, which differ between timelines, under one name.
 func (d *decision) shown(v any) string {
 	if s, is := v.(string); is {
 		switch {

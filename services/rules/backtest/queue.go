@@ -2,7 +2,7 @@ package backtest
 
 import "github.com/neuronx/engine/pkg/event"
 
-// item is an event of a world that is on its way to its own log.
+// item is an event of a timeline that is on its way to its own log.
 type item struct {
 	at    int64 // ms since 1970
 	n     int64 // in the order in which they were made

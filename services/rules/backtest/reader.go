@@ -37,7 +37,7 @@ func newReader(cfg Config, s *schemas) *reader {
 // at is the time of an event by the log, in ms since 1970.
 func at(e *event.Recorded) int64 { return event.PositionTime(e.Position) }
 
-// read says what worlds are to be given of an event.
+// read says what timelines are to be given of an event.
 func (r *reader) read(ctx context.Context, e *event.Recorded) (out []input, err error) {
 	now := at(e)
 	if r.first.IsZero() {
@@ -108,7 +108,7 @@ func (r *reader) note(ctx context.Context, e *event.Recorded, now int64) error {
 	return nil
 }
 
-// isFact tells what came from outside: producers, the CRM, people. What rules, workflows, timers and adapters made of it is not fed: each world
+// isFact tells what came from outside: producers, the CRM, people. What rules, workflows, timers and adapters made of it is not fed: each timeline
 // makes its own.
 func isFact(e *event.Recorded) bool {
 	_, kind := command(e.Type)

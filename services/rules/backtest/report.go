@@ -36,7 +36,7 @@ type Report struct {
 	Examples    Examples     `json:"examples"`
 }
 
-// Bundle names the rules of a world.
+// Bundle names the rules of a timeline.
 type Bundle struct {
 	Name    string `json:"name"`
 	Version int64  `json:"version,omitempty"` // that was published
@@ -44,7 +44,7 @@ type Bundle struct {
 	Files   int    `json:"files"`
 }
 
-// Facts is what both worlds met.
+// Facts is what both timelines met.
 type Facts struct {
 	Total     int         `json:"total"`
 	Types     []TypeCount `json:"types"`
@@ -58,7 +58,7 @@ type TypeCount struct {
 	Events int    `json:"events"`
 }
 
-// Pair is a number in either world.
+// Pair is a number in either timeline.
 type Pair struct {
 	Against   int `json:"against"`
 	Candidate int `json:"candidate"`
@@ -149,7 +149,7 @@ type Example struct {
 	n int64
 }
 
-// FieldChange is a field of a decision. Of one that is in one world alone, Candidate holds its value.
+// FieldChange is a field of a decision. Of one that is in one timeline alone, Candidate holds its value.
 type FieldChange struct {
 	Field string `json:"field"`
 	Was   string `json:"against,omitempty"`
@@ -166,11 +166,11 @@ func (r *Report) Differs() bool {
 	return false
 }
 
-func newReport(ctx context.Context, cfg Config, r *reader, worlds [2]*world, m *matcher) (Report, error) {
-	a, b := worlds[against].stats, worlds[candidate].stats
+func newReport(ctx context.Context, cfg Config, r *reader, timelines [2]*timeline, m *matcher) (Report, error) {
+	a, b := timelines[against].stats, timelines[candidate].stats
 	out := Report{
 		Tenant: cfg.Tenant, From: cfg.From.UTC(), To: cfg.To.UTC(), FoldedFrom: r.first, Against: bundleOf(cfg.Against), Candidate: bundleOf(cfg.Candidate), Outcomes: cfg.Outcomes.String(),
-		LatencyMS: worlds[candidate].latency.Milliseconds(), Limit: CommandLimit,
+		LatencyMS: timelines[candidate].latency.Milliseconds(), Limit: CommandLimit,
 		Facts:     Facts{Total: r.facts, Types: counts(r.types), LeftOut: counts(r.left), Answering: counts(r.answering)},
 		Decisions: []Decisions{}, Messages: []Messages{}, Held: []Held{}, Commands: []Commands{}, Assignments: []Assignment{}, Open: []Open{}, Failures: []Failures{},
 	}

@@ -21,7 +21,7 @@ type slot struct {
 
 type pick struct{ pool, member string }
 
-// stats are the counts of one world.
+// stats are the counts of one timeline.
 type stats struct {
 	made     map[row]int
 	people   map[string]struct{} // ids of leads

@@ -15,7 +15,7 @@ import (
 const typeFailed = "engine.rule.failed"
 
 // took notes what came of an event, and puts what was derived on its way.
-func (w *world) took(ctx context.Context, taken rules.Taken, now int64, r *root) error {
+func (w *timeline) took(ctx context.Context, taken rules.Taken, now int64, r *root) error {
 	roots, failing, channels := map[string]*root(nil), map[string]bool(nil), map[string]string(nil) // of what workflows derived, by event
 	for i := range taken.Flows.Visits {
 		v := &taken.Flows.Visits[i]
@@ -80,7 +80,7 @@ func (w *world) took(ctx context.Context, taken rules.Taken, now int64, r *root)
 }
 
 // told notes what an activation decided besides what it derived.
-func (w *world) told(ctx context.Context, workflow string, l *advance.Lifecycle, now int64, r *root) error {
+func (w *timeline) told(ctx context.Context, workflow string, l *advance.Lifecycle, now int64, r *root) error {
 	if l == nil {
 		return nil
 	}
@@ -99,7 +99,7 @@ func (w *world) told(ctx context.Context, workflow string, l *advance.Lifecycle,
 	return nil
 }
 
-func (w *world) rejected(ctx context.Context, e *event.Event) error {
+func (w *timeline) rejected(ctx context.Context, e *event.Event) error {
 	_, data, err := w.schemas.decode(ctx, e.Value)
 	if err != nil {
 		return fmt.Errorf("decode %s: %w", e.Type, err)
@@ -110,8 +110,8 @@ func (w *world) rejected(ctx context.Context, e *event.Event) error {
 	return nil
 }
 
-// decide notes a decision, and gives it to be compared with that of the other world.
-func (w *world) decide(ctx context.Context, p place, d decision) error {
+// decide notes a decision, and gives it to be compared with that of the other timeline.
+func (w *timeline) decide(ctx context.Context, p place, d decision) error {
 	w.stats.made[row{d.kind, p.by, d.typ}]++
 	if d.value != nil {
 		e := event.Event{Type: d.typ, Subject: d.subject, Value: d.value}
@@ -135,8 +135,8 @@ func (w *world) decide(ctx context.Context, p place, d decision) error {
 	return w.matcher.put(ctx, w.side, p, d)
 }
 
-// fails chooses the commands that fail, the same ones in both worlds.
-func (w *world) fails(p place) bool {
+// fails chooses the commands that fail, the same ones in both timelines.
+func (w *timeline) fails(p place) bool {
 	share := w.cfg.Outcomes.Fail
 	if share <= 0 {
 		return false
@@ -164,7 +164,7 @@ func by(e *event.Event) string {
 }
 
 // close counts what is left at the end.
-func (w *world) close(ctx context.Context) error {
+func (w *timeline) close(ctx context.Context) error {
 	for _, r := range w.store.Instances() {
 		if !r.Status.Ended() {
 			w.stats.open[r.Workflow]++

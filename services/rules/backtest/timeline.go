@@ -29,7 +29,7 @@ const (
 // root is the fact that a decision goes back to. It lives for as long as something is under way that does.
 type root struct {
 	id, typ, subject string
-	decided          []place // the last n of each place, in this world
+	decided          []place // the last n of each place, in this timeline
 }
 
 // nth numbers a decision among those of its place.
@@ -45,11 +45,11 @@ func (r *root) nth(by, what string) place {
 	return p
 }
 
-// world is one tenant on a clock of its own.
-type world struct {
+// timeline is one tenant on a clock of its own.
+type timeline struct {
 	cfg     Config
 	side    int
-	rules   *rules.World
+	rules   *rules.Timeline
 	store   *store
 	schemas *schemas
 	matcher *matcher
@@ -70,15 +70,15 @@ type world struct {
 	on   map[string]event.Event // before From: derived, and not seen in the log yet
 }
 
-func newWorld(cfg Config, side int, s *schemas, m *matcher, events stream.Source) *world {
-	w := &world{
+func newTimeline(cfg Config, side int, s *schemas, m *matcher, events stream.Source) *timeline {
+	w := &timeline{
 		cfg: cfg, side: side, store: newStore(), schemas: s, matcher: m, stats: newStats(), next: cfg.First, roots: map[string]*root{},
 		open: map[string]item{}, on: map[string]event.Event{},
 	}
 	if len(cfg.Base) > 0 {
 		w.next-- // it stands before what is folded
 	}
-	w.rules = rules.NewWorld(cfg.Tenant, s, &rules.Compiled{}, w.store, w.next, func(ctx context.Context, sequence int64) (*event.Recorded, error) {
+	w.rules = rules.NewTimeline(cfg.Tenant, s, &rules.Compiled{}, w.store, w.next, func(ctx context.Context, sequence int64) (*event.Recorded, error) {
 		found, err := stream.Next(ctx, events, cfg.Tenant, sequence, 1)
 		if err != nil {
 			return nil, err
@@ -92,7 +92,7 @@ func newWorld(cfg Config, side int, s *schemas, m *matcher, events stream.Source
 }
 
 // run takes in what it is given until the feed is closed, and goes on to To.
-func (w *world) run(ctx context.Context, feed <-chan input) error {
+func (w *timeline) run(ctx context.Context, feed <-chan input) error {
 	if len(w.cfg.Base) > 0 {
 		if err := w.publish(ctx, w.cfg.Base, 0); err != nil {
 			return err
@@ -128,7 +128,7 @@ func (w *world) run(ctx context.Context, feed <-chan input) error {
 }
 
 // before folds a recorded event, and remembers what is under way.
-func (w *world) before(ctx context.Context, e *event.Recorded) error {
+func (w *timeline) before(ctx context.Context, e *event.Recorded) error {
 	taken, err := w.rules.Apply(ctx, *e)
 	if err != nil {
 		return fmt.Errorf("fold event %d: %w", e.Sequence, err)
@@ -154,7 +154,7 @@ func (w *world) before(ctx context.Context, e *event.Recorded) error {
 func earlier(id string) *root { return &root{id: id, typ: "before"} }
 
 // rooted keeps to which fact an instance goes back, and forgets it at the end.
-func (w *world) rooted(instance string, l *advance.Lifecycle, r *root) *root {
+func (w *timeline) rooted(instance string, l *advance.Lifecycle, r *root) *root {
 	if known := w.roots[instance]; known != nil {
 		r = known
 	} else {
@@ -166,8 +166,8 @@ func (w *world) rooted(instance string, l *advance.Lifecycle, r *root) *root {
 	return r
 }
 
-// begin puts the world's own rules in force at From. What was under way comes to both worlds.
-func (w *world) begin(ctx context.Context, latency time.Duration) error {
+// begin puts the timeline's own rules in force at From. What was under way comes to both timelines.
+func (w *timeline) begin(ctx context.Context, latency time.Duration) error {
 	w.latency, w.began = latency, true
 	from, own := w.cfg.From.UnixMilli(), w.cfg.Against
 	if w.side == candidate {
@@ -195,7 +195,7 @@ func (w *world) begin(ctx context.Context, latency time.Duration) error {
 }
 
 // publish puts rules in force.
-func (w *world) publish(ctx context.Context, files []ruleset.File, now int64) error {
+func (w *timeline) publish(ctx context.Context, files []ruleset.File, now int64) error {
 	_, version, _ := w.rules.InForce()
 	subject, value, err := w.schemas.encode(ctx, "rules.published", ruleset.PublishedData(files, version+1, ""))
 	if err != nil {
@@ -218,7 +218,7 @@ func (w *world) publish(ctx context.Context, files []ruleset.File, now int64) er
 }
 
 // fact takes in a fact, after all of its own that is due before.
-func (w *world) fact(ctx context.Context, e *event.Recorded) error {
+func (w *timeline) fact(ctx context.Context, e *event.Recorded) error {
 	now := at(e)
 	if err := w.until(ctx, now); err != nil {
 		return err
@@ -238,7 +238,7 @@ func (w *world) fact(ctx context.Context, e *event.Recorded) error {
 }
 
 // hears reports whether anything can come of a type.
-func (w *world) hears(typ string) bool {
+func (w *timeline) hears(typ string) bool {
 	set, _, _ := w.rules.InForce()
 	if set == nil {
 		return false
@@ -246,8 +246,8 @@ func (w *world) hears(typ string) bool {
 	return w.rules.Flows() || len(set.For(typ)) > 0 || strings.HasPrefix(typ, "engine.")
 }
 
-// until applies what the world itself has under way, as far as it is due then.
-func (w *world) until(ctx context.Context, end int64) error {
+// until applies what the timeline itself has under way, as far as it is due then.
+func (w *timeline) until(ctx context.Context, end int64) error {
 	for {
 		timer, armed := w.store.next()
 		armed = armed && !w.still
@@ -291,8 +291,8 @@ func (w *world) until(ctx context.Context, end int64) error {
 	}
 }
 
-// apply gives an event of the world its place in the log.
-func (w *world) apply(ctx context.Context, now int64, e event.Event) (rules.Taken, error) {
+// apply gives an event of the timeline its place in the log.
+func (w *timeline) apply(ctx context.Context, now int64, e event.Event) (rules.Taken, error) {
 	r := event.Recorded{Event: e, Sequence: w.next, Position: max(event.PositionAt(now), w.position+1), LogID: "backtest"}
 	r.RecordedTime = time.UnixMilli(max(now, at(&r))).UTC()
 	w.next, w.position = w.next+1, r.Position
@@ -303,8 +303,8 @@ func (w *world) apply(ctx context.Context, now int64, e event.Event) (rules.Take
 	return taken, nil
 }
 
-// send puts an event of the world on its way, if anything can come of it.
-func (w *world) send(now int64, e event.Event, r *root) {
+// send puts an event of the timeline on its way, if anything can come of it.
+func (w *timeline) send(now int64, e event.Event, r *root) {
 	if event.Tells(e.Type) && !strings.HasPrefix(e.Type, "engine.") || !w.hears(e.Type) {
 		return
 	}
@@ -312,8 +312,8 @@ func (w *world) send(now int64, e event.Event, r *root) {
 	heap.Push(&w.queue, item{at: now, n: w.made, event: e, root: r})
 }
 
-// own takes an event that the world derived: it comes back, or is refused as a storm, and a command ends.
-func (w *world) own(ctx context.Context, now int64, e event.Event, r *root, fails bool) error {
+// own takes an event that the timeline derived: it comes back, or is refused as a storm, and a command ends.
+func (w *timeline) own(ctx context.Context, now int64, e event.Event, r *root, fails bool) error {
 	if w.derived++; w.derived > cmp.Or(w.cfg.least, leastDerived)+maxDerived*w.facts {
 		return ErrTooMuch
 	}
@@ -340,7 +340,7 @@ func sent(c *event.Event) bool {
 }
 
 // answer ends a command, as the CRM's adapter would.
-func (w *world) answer(ctx context.Context, when int64, c event.Event, r *root, fails bool) error {
+func (w *timeline) answer(ctx context.Context, when int64, c event.Event, r *root, fails bool) error {
 	base, _ := command(c.Type)
 	typ := base + ".succeeded"
 	data := map[string]any{"command_id": c.ID, "adapter": adapter}

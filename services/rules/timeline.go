@@ -1,0 +1,46 @@
+package rules
+
+import (
+	"context"
+
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/workflows"
+)
+
+// Timeline is a Sandbox in which workflows run, too, as they do in the service. It keeps no log, so it takes in any number of events, and it
+// may begin in the middle of one.
+type Timeline struct{ *Sandbox }
+
+// recall finds an event that was applied.
+type recall func(ctx context.Context, sequence int64) (*event.Recorded, error)
+
+// NewTimeline returns a tenant without rules, whose next event has the sequence first. store keeps its workflows. Recall finds events that
+// were applied, for a rule that the log asks to be run over what it missed.
+func NewTimeline(tenant string, registry Registry, sets *Compiled, store workflows.Store, first int64, recall func(ctx context.Context, sequence int64) (*event.Recorded, error)) *Timeline {
+	w := &Sandbox{registry: registry, known: Schemas{}, storms: map[string]int64{}, next: first, recall: recall}
+	w.begin(newFold(tenant, timed{memory{w}, store}, nil, nil), sets)
+	w.fold.flowed = func(out workflows.Out) { w.flowed = out }
+	return &Timeline{w}
+}
+
+// timed is the environment of a timeline.
+type timed struct {
+	memory
+	store workflows.Store
+}
+
+func (e timed) flows(string) workflows.Store { return e.store }
+
+// set has nothing to add: the fold keeps each bundle with workflows that it was given.
+func (timed) set(context.Context, string, int64) (*ruleset.Set, error) { return nil, nil }
+
+func (e timed) event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error) {
+	if tenant != e.fold.tenant {
+		return nil, errNotInLog
+	}
+	return e.recall(ctx, sequence)
+}
+
+// Flows reports whether workflows fold the tenant's events: the rules in force have some, or earlier ones had.
+func (w *Timeline) Flows() bool { return w.fold.bundle != nil && w.fold.bundle.Flows }
