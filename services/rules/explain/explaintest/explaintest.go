@@ -233,9 +233,6 @@ func (l environment) Program(_ context.Context, workflow string, bundle int64) (
 	return l.sets[bundle].Workflow(workflow), nil
 }
 
-// Resolve implements workflows.Environment.
-func (l environment) Resolve(subject string) string { return subject }
-
 // Bundle is a bundle that was published.
 type Bundle struct {
 	Set   *ruleset.Set
