@@ -191,3 +191,17 @@ func TestRulesExplain_AlarmsWhereTheRecordDiffers(t *testing.T) {
 		}
 	}
 }
+
+func TestRulesExplain_ReadsWhatWasMerged(t *testing.T) {
+	var at int64
+	run, _, _ := explainBench(t, func(l *explaintest.Log) {
+		l.Publish(1, append(explaintest.Greeting(), explainRule("once", "  on: [lead.scored]\n  when: '!has(state.met)'\n  set: {met: \"true\"}\n"))...)
+		l.Send("lead.scored", "lead/9", map[string]any{"lead_id": "9", "score": int64(90)})
+		l.Send("subject.merged", "lead/7", map[string]any{"from": "lead/7", "into": "lead/9"})
+		at = l.Send("lead.scored", "lead/7", map[string]any{"lead_id": "7", "score": int64(90)})
+	})
+	out, code := run(fmt.Sprintf("rules explain --tenant acme --event %d", at))
+	if code != exitOK || !strings.Contains(out, "state.met = true") || !strings.Contains(out, "lead/7 was merged into lead/9") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+}

@@ -185,6 +185,7 @@ func (l *Log) apply(r event.Recorded) []event.Event {
 		bundle := &workflows.Bundle{Sequence: sequence, Version: version, Set: set}
 		if l.flows == nil {
 			l.flows = workflows.New(Tenant, l.store, environment{l}, nil)
+			l.rules.Merged(l.flows.Resolve)
 		}
 		if err := l.flows.Publish(ctx, bundle); err != nil {
 			l.t.Fatal(err)
