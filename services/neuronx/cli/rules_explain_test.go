@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -8,8 +9,10 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/kafka/registry/registrytest"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
@@ -29,13 +32,72 @@ func explainBench(t *testing.T, fill func(l *explaintest.Log)) (run func(line st
 	l = explaintest.New(t, reg)
 	fill(l)
 	root = db.Pool(t, "")
-	l.Archive(root)
+	archiveLog(t, root, reg, l)
 	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps), operate.EnvRegistry: url}
 	return func(line string) (string, int) {
 		t.Helper()
 		code, out, errs := try(t, env, append(strings.Fields(line), "--timeout", patient)...)
 		return out + errs, code
 	}, root, l
+}
+
+// archiveLog writes a log into the archive as the archiver would, and what the fold keeps of bundles and instances, with the progress of the services
+// that have read it. root is a pool of the superuser.
+func archiveLog(t *testing.T, root *pgxpool.Pool, reg *registry.Client, l *explaintest.Log) {
+	t.Helper()
+	ctx := t.Context()
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		if _, err := root.Exec(ctx, sql, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`SELECT neuronx.ensure_tenant($1)`, explaintest.Tenant)
+	for _, r := range l.Events {
+		id, body, err := event.Unframe(r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		schema, err := reg.SchemaByID(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, err := archive.Stored(r, schema.Fingerprint())
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := schema.RenderJSON(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(stored)
+		exec(`INSERT INTO neuronx.tenant_events (tenant_id, sequence, position, event_id, event_type, subject, source, occurred_at, recorded_at, correlation_id, causation_id, schema_id,
+			log_id, log_partition, log_offset, hash, payload, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $2, $14, $15, $16::text::jsonb)`,
+			r.TenantID, r.Sequence, r.Position, r.ID, r.Type, r.Subject, r.Source, r.Time, r.RecordedTime, r.CorrelationID, r.CausationID, id, r.LogID, sum[:], stored, string(data))
+	}
+	for sequence, b := range l.Bundles() {
+		files, err := json.Marshal(b.Files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec(`INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at) VALUES ($1, $2, $3, $2, $4, $5, $6, 'test', now())`,
+			explaintest.Tenant, sequence, l.Events[sequence-1].ID, b.Set.Hash, b.Set.Semantics, string(files))
+	}
+	for _, r := range l.Instances() {
+		var ended any
+		if r.Status.Ended() {
+			ended = l.Now
+		}
+		var personal any
+		if len(r.Personal) > 0 {
+			personal = string(r.Personal)
+		}
+		exec(`INSERT INTO neuronx.workflow_instances (tenant_id, id, workflow, key, grp, subject, contact, bundle, status, paused, started, ended, sequence, state, personal)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+			explaintest.Tenant, r.ID, r.Workflow, r.Key, r.Group, r.Subject, r.Contact, r.Bundle, string(r.Status), r.Paused, r.Started, ended, r.Sequence, string(r.State), personal)
+	}
+	exec(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence, event_id, log_id, state)
+		SELECT c, 1, $1, 0, $2, $3, 'test', 'live' FROM unnest('{neuronx.archiver,neuronx.rules}'::text[]) c`, explaintest.Tenant, len(l.Events), l.Events[len(l.Events)-1].ID)
 }
 
 func explainRule(name, spec string) ruleset.File {
@@ -127,5 +189,19 @@ func TestRulesExplain_AlarmsWhereTheRecordDiffers(t *testing.T) {
 				t.Errorf("after %s: exit %d: %s", sql, code, out)
 			}
 		}
+	}
+}
+
+func TestRulesExplain_ReadsWhatWasMerged(t *testing.T) {
+	var at int64
+	run, _, _ := explainBench(t, func(l *explaintest.Log) {
+		l.Publish(1, append(explaintest.Greeting(), explainRule("once", "  on: [lead.scored]\n  when: '!has(state.met)'\n  set: {met: \"true\"}\n"))...)
+		l.Send("lead.scored", "lead/9", map[string]any{"lead_id": "9", "score": int64(90)})
+		l.Send("subject.merged", "lead/7", map[string]any{"from": "lead/7", "into": "lead/9"})
+		at = l.Send("lead.scored", "lead/7", map[string]any{"lead_id": "7", "score": int64(90)})
+	})
+	out, code := run(fmt.Sprintf("rules explain --tenant acme --event %d", at))
+	if code != exitOK || !strings.Contains(out, "state.met = true") || !strings.Contains(out, "lead/7 was merged into lead/9") {
+		t.Errorf("exit %d: %s", code, out)
 	}
 }

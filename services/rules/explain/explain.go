@@ -11,7 +11,9 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
 	"github.com/neuronx/engine/services/rules"
+	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/workflows"
 )
 
 // Event is what rules and workflows did about one event of the log. Sequences are texts: they pass 2^53.
@@ -90,15 +92,44 @@ type Explainer struct {
 	personal bool // values of personal fields are shown
 	tainted  map[string]bool
 	of       *ruleset.Set // whose rules tainted has
+
+	aliases alias.Aliases // subjects that were merged into others
+	flows   bool          // a bundle with workflows was in force: from then on subjects can be merged
 }
 
 // New explains events of a tenant. With personal, values of personal fields are shown.
 func New(tenant string, reg rules.Registry, personal bool) *Explainer {
-	return &Explainer{tenant: tenant, registry: reg, sandbox: rules.NewExcerpt(tenant, reg, &rules.Compiled{}), personal: personal, tainted: map[string]bool{}}
+	x := &Explainer{tenant: tenant, registry: reg, sandbox: rules.NewExcerpt(tenant, reg, &rules.Compiled{}), personal: personal, tainted: map[string]bool{}, aliases: alias.Aliases{}}
+	x.sandbox.Merged(func(_ context.Context, subject string) (string, error) { return x.aliases.Resolve(subject), nil })
+	return x
+}
+
+// merge takes in a merge of subjects, as the fold of workflows does: what is about the one is about the other from here on.
+func (x *Explainer) merge(ctx context.Context, r *event.Recorded) error {
+	if set, _, _ := x.sandbox.InForce(); set != nil && set.Semantics >= flowSemantics {
+		x.flows = true
+	}
+	if !x.flows || !workflows.Merges(r.Type) {
+		return nil
+	}
+	data, err := x.sandbox.Decode(ctx, r)
+	if err != nil {
+		return fmt.Errorf("read event %d of %s: %w", r.Sequence, x.tenant, err)
+	}
+	from, into := text(data, "from"), text(data, "into")
+	if r.Type == "subject.merged" {
+		x.aliases, _ = x.aliases.Merge(from, into, r.Sequence) // one that is refused changes nothing
+	} else {
+		x.aliases, _, _ = x.aliases.Unmerge(from, into)
+	}
+	return nil
 }
 
 // Pass takes in an event that is not to be explained, and on which others depend.
 func (x *Explainer) Pass(ctx context.Context, r event.Recorded) error {
+	if err := x.merge(ctx, &r); err != nil {
+		return err
+	}
 	if _, err := x.sandbox.Apply(ctx, r); err != nil {
 		return fmt.Errorf("fold event %d of %s: %w", r.Sequence, x.tenant, err)
 	}
@@ -108,7 +139,17 @@ func (x *Explainer) Pass(ctx context.Context, r event.Recorded) error {
 // Explain takes in the next event of the excerpt, and says what rules did about it. What became of their outputs is for Judge.
 func (x *Explainer) Explain(ctx context.Context, r event.Recorded) (Event, error) {
 	out := begin(r)
-	before := x.sandbox.State(r.Subject)
+	if err := x.merge(ctx, &r); err != nil {
+		return out, err
+	}
+	about := r.Subject
+	if set, _, _ := x.sandbox.InForce(); set != nil && set.Semantics >= flowSemantics {
+		about = x.aliases.Resolve(about)
+	}
+	if about != r.Subject {
+		out.note("%s was merged into %s: rules go by the state of that one", r.Subject, about)
+	}
+	before := x.sandbox.State(about)
 	off := map[string]string{}
 	if set, _, _ := x.sandbox.InForce(); set != nil {
 		for _, rule := range set.Rules {

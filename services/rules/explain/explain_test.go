@@ -262,3 +262,25 @@ func TestExplain_IsBoundedForLargeEvents(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// What is about a lead that was merged is worked out with the state of the one that it is now.
+func TestExplain_FollowsMerges(t *testing.T) {
+	l := explaintest.New(t, registry(t))
+	l.Publish(1, append(explaintest.Greeting(), qualify)...)
+	l.Send("lead.scored", "lead/9", map[string]any{"lead_id": "9", "score": int64(90)})
+	l.Send("subject.merged", "lead/7", map[string]any{"from": "lead/7", "into": "lead/9"})
+	at := l.Send("lead.scored", "lead/7", map[string]any{"lead_id": "7", "score": int64(90)})
+	x := explain.New(explaintest.Tenant, registry(t), false)
+	for _, r := range l.Events[:at-1] {
+		if err := x.Pass(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := x.Explain(t.Context(), l.Events[at-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := told(e, "qualify"); !strings.Contains(got, "state.qualified = true") || len(e.Notes) != 1 || !strings.Contains(e.Notes[0], "merged into lead/9") {
+		t.Errorf("%s; %q", got, e.Notes)
+	}
+}

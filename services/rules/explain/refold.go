@@ -262,9 +262,6 @@ func (f refolded) Program(_ context.Context, name string, bundle int64) (*flow.P
 	return set.Workflow(name), nil
 }
 
-// Resolve implements workflows.Environment: no subject is merged.
-func (f refolded) Resolve(subject string) string { return subject }
-
 // Steps reads what an instance did from events about it, ascending. Events that are no steps are left out.
 func (in *Instance) Read(ctx context.Context, reg rules.Registry, about []event.Recorded) error {
 	decoder := rules.NewExcerpt(in.Tenant, reg, &rules.Compiled{})

@@ -2,6 +2,7 @@ package ruleadmin
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -36,6 +37,7 @@ type Question struct {
 // Bounds of an answer.
 const (
 	MaxExplained = 100
+	maxMerges    = 10_000
 	maxCaused    = 2_000 // events that came of those that are explained
 	explainPage  = 50    // events that are read at a time: one may have a megabyte
 )
@@ -79,7 +81,11 @@ func Explain(ctx context.Context, env *operate.Env, q Question) (Explained, erro
 		return out, err
 	}
 	r := recording{tenant: q.Tenant, env: env, pool: pool, archive: archive.NewReader(pool), x: explain.New(q.Tenant, reg, q.Personal), personal: q.Personal}
-	if err := r.fold(ctx, &out, targets, append(about, subject, "rules/"+q.Tenant)); err != nil {
+	one, err := r.merged(ctx, subject)
+	if err != nil {
+		return out, operate.Fail("find what was merged", err)
+	}
+	if err := r.fold(ctx, &out, targets, append(append(about, one...), "rules/"+q.Tenant)); err != nil {
 		return out, operate.Fail("explain "+q.Event+q.Subject, err)
 	}
 	for i := range out.Events {
@@ -128,6 +134,37 @@ type recording struct {
 	reader  int64 // sequence that the rules have applied
 
 	personal bool // what the CRM answered may repeat what was sent to it
+}
+
+// merged lists a subject with all that were merged with it at any time, directly or not: each may have a part in the state of the other.
+func (r *recording) merged(ctx context.Context, subject string) ([]string, error) {
+	out, pairs := []string{subject}, [][2]string{}
+	for _, typ := range []string{"subject.merged", "subject.unmerged"} {
+		rows, err := archive.Newest(ctx, r.pool, archive.Filter{Tenant: r.tenant, Type: typ, Limit: maxMerges})
+		if err != nil {
+			return nil, err
+		}
+		if len(rows) == maxMerges {
+			r.env.Note("of merges, only the newest %d are known here", maxMerges)
+		}
+		for _, row := range rows {
+			var m struct{ From, Into string }
+			if err := json.Unmarshal(row.Data, &m); err == nil && m.From != "" && m.Into != "" { // what can't be read was refused
+				pairs = append(pairs, [2]string{m.From, m.Into})
+			}
+		}
+	}
+	for more := true; more; {
+		more = false
+		for _, p := range pairs {
+			for i := range p {
+				if slices.Contains(out, p[i]) && !slices.Contains(out, p[1-i]) {
+					out, more = append(out, p[1-i]), true
+				}
+			}
+		}
+	}
+	return out, nil
 }
 
 // fold evaluates all events about some subjects again, and explains the targets.

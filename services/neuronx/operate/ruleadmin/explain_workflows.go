@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
@@ -23,6 +21,7 @@ import (
 	"github.com/neuronx/engine/services/rules/explain"
 	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/workflowstore/view"
 )
 
 // InstanceQuestion is which instances are to be explained. Exactly one of Instance and Subject is set.
@@ -73,21 +72,13 @@ func ExplainInstances(ctx context.Context, env *operate.Env, q InstanceQuestion)
 
 // instances reads where the instances stand. One that is not kept any more is known by its history alone.
 func (r *recording) instances(ctx context.Context, q InstanceQuestion) ([]*explain.Instance, error) {
-	type kept struct {
-		explain.Row
-		Workflow string
-		Bundle   int64
-	}
 	lead, is := strings.CutPrefix(q.Subject, "lead/")
 	if !is {
 		lead = ""
 	}
-	rows, err := operate.Rows(ctx, r.env, "find the instances", func(row pgx.CollectableRow) (k kept, err error) {
-		return k, row.Scan(&k.ID, &k.State, &k.Personal, &k.Workflow, &k.Bundle)
-	}, `SELECT id, state, personal, workflow, bundle FROM neuronx.workflow_instances WHERE tenant_id = $1 AND ($2 <> '' AND id = $2 OR $3 <> '' AND (subject = $3 OR contact = $4 AND $4 <> ''))
-		ORDER BY started DESC, id LIMIT $5`, r.tenant, q.Instance, q.Subject, lead, MaxInstances+1)
+	rows, err := view.KeptOf(ctx, r.pool, r.tenant, q.Instance, q.Subject, lead, MaxInstances+1)
 	if err != nil {
-		return nil, err
+		return nil, operate.Fail("find the instances", err)
 	}
 	if len(rows) > MaxInstances {
 		rows = rows[:MaxInstances]
@@ -105,7 +96,7 @@ func (r *recording) instances(ctx context.Context, q InstanceQuestion) ([]*expla
 		if err != nil {
 			return nil, operate.Fail("read the text that instance "+k.ID+" runs by", err)
 		}
-		in, err := explain.Stands(r.tenant, k.Row, p, q.Personal)
+		in, err := explain.Stands(r.tenant, explain.Row{ID: k.ID, State: k.State, Personal: k.Personal}, p, q.Personal)
 		if err != nil {
 			return nil, operate.Fail("read instance "+k.ID, err)
 		}

@@ -1,20 +1,15 @@
 // Package explaintest makes logs of one tenant for tests of what is explained: events from outside, and all that rules and workflows derive of them by
-// the folds of the service, with sequences as the sequencer gives them. A log can be archived in Postgres as the archiver would.
+// the folds of the service, with sequences as the sequencer gives them.
 package explaintest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/advance"
@@ -190,6 +185,7 @@ func (l *Log) apply(r event.Recorded) []event.Event {
 		bundle := &workflows.Bundle{Sequence: sequence, Version: version, Set: set}
 		if l.flows == nil {
 			l.flows = workflows.New(Tenant, l.store, environment{l}, nil)
+			l.rules.Merged(l.flows.Resolve)
 		}
 		if err := l.flows.Publish(ctx, bundle); err != nil {
 			l.t.Fatal(err)
@@ -238,66 +234,20 @@ func (l environment) Program(_ context.Context, workflow string, bundle int64) (
 	return l.sets[bundle].Workflow(workflow), nil
 }
 
-// Resolve implements workflows.Environment.
-func (l environment) Resolve(subject string) string { return subject }
+// Bundle is a bundle that was published.
+type Bundle struct {
+	Set   *ruleset.Set
+	Files []ruleset.File
+}
+
+// Bundles lists the bundles with workflows, and those after them, by the sequence of their rules.published.
+func (l *Log) Bundles() map[int64]Bundle {
+	out := map[int64]Bundle{}
+	for sequence, set := range l.sets {
+		out[sequence] = Bundle{set, l.files[sequence]}
+	}
+	return out
+}
 
 // Instances lists the instances of workflows, ended ones too, as the fold keeps them.
 func (l *Log) Instances() []workflows.Row { return l.store.Instances() }
-
-// Archive writes the log into the archive, and what the fold keeps of bundles and instances, with the progress of the services that have read it. root is a pool of the superuser.
-func (l *Log) Archive(root *pgxpool.Pool) {
-	l.t.Helper()
-	ctx := context.Background()
-	exec := func(sql string, args ...any) {
-		l.t.Helper()
-		if _, err := root.Exec(ctx, sql, args...); err != nil {
-			l.t.Fatal(err)
-		}
-	}
-	exec(`SELECT neuronx.ensure_tenant($1)`, Tenant)
-	for _, r := range l.Events {
-		id, body, err := event.Unframe(r.Value)
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		schema, err := l.reg.SchemaByID(ctx, id)
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		stored, err := archive.Stored(r, schema.Fingerprint())
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		data, err := schema.RenderJSON(body)
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		sum := sha256.Sum256(stored)
-		exec(`INSERT INTO neuronx.tenant_events (tenant_id, sequence, position, event_id, event_type, subject, source, occurred_at, recorded_at, correlation_id, causation_id, schema_id,
-			log_id, log_partition, log_offset, hash, payload, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $2, $14, $15, $16::text::jsonb)`,
-			r.TenantID, r.Sequence, r.Position, r.ID, r.Type, r.Subject, r.Source, r.Time, r.RecordedTime, r.CorrelationID, r.CausationID, id, r.LogID, sum[:], stored, string(data))
-	}
-	for sequence, set := range l.sets {
-		files, err := json.Marshal(l.files[sequence])
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		exec(`INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at) VALUES ($1, $2, $3, $2, $4, $5, $6, 'test', now())`,
-			Tenant, sequence, l.Events[sequence-1].ID, set.Hash, set.Semantics, string(files))
-	}
-	for _, r := range l.store.Instances() {
-		var ended any
-		if r.Status.Ended() {
-			ended = l.Now
-		}
-		var personal any
-		if len(r.Personal) > 0 {
-			personal = string(r.Personal)
-		}
-		exec(`INSERT INTO neuronx.workflow_instances (tenant_id, id, workflow, key, grp, subject, contact, bundle, status, paused, started, ended, sequence, state, personal)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-			Tenant, r.ID, r.Workflow, r.Key, r.Group, r.Subject, r.Contact, r.Bundle, string(r.Status), r.Paused, r.Started, ended, r.Sequence, string(r.State), personal)
-	}
-	exec(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence, event_id, log_id, state)
-		SELECT c, 1, $1, 0, $2, $3, 'test', 'live' FROM unnest('{neuronx.archiver,neuronx.rules}'::text[]) c`, Tenant, len(l.Events), l.Events[len(l.Events)-1].ID)
-}
