@@ -35,7 +35,7 @@ var sample = map[string]string{
 	"--token": "secret://x@1", "--deriver": "rules", "--group": kafka.GroupProjector, "--topic": kafka.TopicEvents, "--to-earliest": "true",
 	"--from-archive": "true", "--from": "-30d", "--since": "2026-01-01T00:00:00Z", "--postgres-admin-url": "postgres://u:p@127.0.0.1:1/x", "--laptop": "true",
 	"<tenant>": "acme", "<type>": "lead.created", "<id>": "x", "<id or sequence>": "x", "<id or subject>": "x", "<rule>": "welcome", "[rule]": "welcome", "<tenant> [zone]": "acme Europe/Berlin", "<key id>": "k",
-	"--event": "1", "<instance>": "i", "[instance]": "i", "[instance …]": "i", "<workflow>": "w", "<effect id>": "e", "<topic/partition/offset>": "neuronx.ingress/0/1", "[topic/partition/offset …]": "neuronx.ingress/0/1",
+	"--event": "1", "<instance>": "i", "[instance]": "i", "[instance …]": "i", "<workflow>": "w", "<effect id>": "e", "<from> <into>": "lead/1 lead/2", "<topic/partition/offset>": "neuronx.ingress/0/1", "[topic/partition/offset …]": "neuronx.ingress/0/1",
 	"<kind> <name>": "rule hot-lead", "<admin url>": "http://127.0.0.1:1", "<spec.yaml>": "spec.yaml", "<file or folder>…": "rules.yaml", "[file or folder]…": "",
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/operatetest"
+	"github.com/neuronx/engine/services/rules/workflows"
 )
 
 // admitting is a sequencer that admits all that is published, as the next sequence of its tenant, with consumers that take it in at once.
@@ -118,6 +119,16 @@ func (a *admitting) take(ctx context.Context, r *kafka.Record) error {
 	if header("ce_type") == "rules.published" && tenant == "acme" { // the rules of beta are refused
 		if _, err := a.root.Exec(ctx, `INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_at) VALUES ($1, $2, $3, 2, 'h2', 4, '[]', now())`,
 			tenant, n, header("ce_id")); err != nil {
+			return err
+		}
+	}
+	if workflows.Merges(header("ce_type")) {
+		data, err := schema.Decode(body)
+		if err != nil {
+			return err
+		}
+		r := event.Recorded{Event: event.Event{TenantID: tenant, ID: header("ce_id"), Type: header("ce_type"), Subject: header("ce_subject")}, Sequence: n}
+		if err := folded(ctx, a.root, workflows.Input{Event: r, Data: data}); err != nil {
 			return err
 		}
 	}

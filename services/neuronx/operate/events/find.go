@@ -33,7 +33,7 @@ func List(ctx context.Context, env *operate.Env, f archive.Filter) (Listing, err
 		return Listing{}, err
 	}
 	if len(found) == 0 && f.Subject != "" {
-		if err := knownSubject(ctx, env, f.Tenant, f.Subject); err != nil {
+		if err := Known(ctx, env, f.Tenant, f.Subject); err != nil {
 			return Listing{}, err
 		}
 	}
@@ -77,8 +77,8 @@ func noEvent(ctx context.Context, env *operate.Env, tenant, id string) error {
 		"`neuronx events list --tenant "+tenant+"` lists the newest, `neuronx deadletter list` what was refused")
 }
 
-// knownSubject refuses a subject that no archived event of the tenant has.
-func knownSubject(ctx context.Context, env *operate.Env, tenant, subject string) error {
+// Known refuses a subject that no archived event of the tenant has.
+func Known(ctx context.Context, env *operate.Env, tenant, subject string) error {
 	known, err := ask(ctx, env, func(pool *pgxpool.Pool) (bool, error) { return archive.HasSubject(ctx, pool, tenant, subject) })
 	if err != nil || known {
 		return err

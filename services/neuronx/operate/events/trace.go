@@ -42,7 +42,7 @@ func Trace(ctx context.Context, env *operate.Env, tenant, what string) (events [
 		return nil, false, err
 	case len(found) > 0:
 	case subject != "":
-		return nil, false, knownSubject(ctx, env, tenant, subject)
+		return nil, false, Known(ctx, env, tenant, subject)
 	default:
 		return nil, false, noEvent(ctx, env, tenant, what)
 	}
