@@ -284,3 +284,23 @@ func TestExplain_FollowsMerges(t *testing.T) {
 		t.Errorf("%s; %q", got, e.Notes)
 	}
 }
+
+// What a rule has set from a personal field is personal where another one reads it, also when the rule that set it is gone.
+func TestExplain_HidesStateThatCameFromPersonalFields(t *testing.T) {
+	l := explaintest.New(t, registry(t))
+	copies := rule("copies", "  on: [lead.scored]\n  when: state.mail != \"\" && state.seen\n  set: {copy: state.mail}\n")
+	reads := rule("reads", "  on: [lead.scored]\n  when: has(state.copy) && state.copy.size() > 3\n  set: {seen: \"true\"}\n")
+	l.Publish(1, score, copies)
+	subject, data := lead(7)
+	l.Send("lead.created", subject, data)
+	l.Publish(2, reads)
+	at := l.Send("lead.scored", subject, map[string]any{"lead_id": "7", "score": int64(1)})
+	for personal, want := range map[bool]string{
+		false: "state.copy = •; state.copy.size() = •",
+		true:  `state.copy = "p7@example.com"; state.copy.size() = 14`,
+	} {
+		if got := told(explained(t, l, at, personal), "reads"); !strings.Contains(got, want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
