@@ -80,7 +80,7 @@ func (f *Fold) environmentOf(ctx context.Context, p *flow.Program, inst *advance
 	return env, err
 }
 
-// ofPerson lists the instances of a subject and of all that are one with it: whoever asks to be forgotten is.
+// ofPerson lists the instances of a subject and of all that are one with it, because a person who asks to be forgotten is all of them.
 func (f *Fold) ofPerson(ctx context.Context, subject string) (out []Ref, err error) {
 	root, err := f.Resolve(ctx, subject)
 	if err != nil {
