@@ -222,6 +222,24 @@ func TestPass_LetsNoHerdStandBeforeOthers(t *testing.T) {
 	}
 }
 
+// All that fits into a look is of a tenant that may not fire, and is due first.
+func TestPass_LetsNoSuspendedTenantStandBeforeOthers(t *testing.T) {
+	r := newRig(t)
+	r.arm("suspended", make([]time.Duration, timers.MostPerPartition+1)...)
+	delete(r.tenants, "suspended")
+	var lone string
+	for i := 0; ; i++ {
+		if lone = fmt.Sprintf("lone-%d", i); samePartition(lone, "suspended") {
+			break
+		}
+	}
+	r.arm(lone, 30*time.Second)
+	r.pass()
+	if got := len(r.waiting(lone)); got != 1 {
+		t.Errorf("%d firings of the tenant behind the suspended one", got)
+	}
+}
+
 func TestPass_FiresOnlyWhatTheRulesHaveReached(t *testing.T) {
 	r := newRig(t)
 	r.arm("acme", 0, 30*time.Second)
@@ -260,6 +278,9 @@ func TestSweep_FiresAgainWhatIsInNeitherTheOutboxNorTheLog(t *testing.T) {
 	r.pass()
 	if got, want := r.waiting("acme"), append(ids("acme", 0, "t-000"), ids("acme", 1, "t-001")...); !slices.Equal(got, want) {
 		t.Errorf("in the outbox are %v, want %v: a second firing must not be taken for the first", got, want)
+	}
+	if first := timers.EventID("acme", "t-001", 0); slices.Contains(r.waiting("acme"), first) {
+		t.Errorf("the second firing has the id of the first, %s: the log would swallow it", first)
 	}
 }
 
