@@ -121,7 +121,7 @@ func TestWorkflows_ListAndShowSayWhatWaitsAndWhatFailed(t *testing.T) {
 	r.says("workflows list --waiting-at grace --after "+a, exitOK, "nurture 2 waiting")
 	r.says("workflows list --older-than 3d --state completed", exitOK, "none found")
 	r.says("workflows list --workflow nurtur", exitFailed, "there is no workflow nurtur next: did you mean nurture?")
-	r.says("workflows list --state runing", exitUsage, "--state \"runing\" is not possible")
+	r.says("workflows list --state living", exitUsage, "--state \"living\" is not possible")
 	r.says("workflows list --older-than 3", exitUsage, "is no length of time")
 	r.says("workflows list --after nope", exitFailed, "there is no instance nope")
 	r.says("workflows show "+a, exitOK, "nurture, version 1, start 1 of key 1", "grace timer 2026-03-02T16:00:00.000Z", "Mon 2026-03-02 11:00:00 EST (America/New_York)", "ends by: lost; deadline ", "hears: lead.lost",

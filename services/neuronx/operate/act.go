@@ -136,16 +136,6 @@ func newWatch(ctx context.Context, adm *admin.Client, tenant string) (*watch, er
 
 var errFound = errors.New("found")
 
-// verdict waits for the event in the log (returned) or in the dead letters (an
-// error with the reason).
-func (w *watch) verdict(ctx context.Context, cfg kafka.Config, adm *admin.Client, id string) (event.Recorded, error) {
-	all, err := w.verdicts(ctx, cfg, adm, []string{id})
-	if err != nil {
-		return event.Recorded{}, err
-	}
-	return all[id].rec, all[id].refused
-}
-
 // verdict is what the sequencer made of an event.
 type verdict struct {
 	rec     event.Recorded

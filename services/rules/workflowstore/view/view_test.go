@@ -185,7 +185,7 @@ func TestTroubles_NameTenantAndWorkflowOfIncidentsOverdueTimersAndTrips(t *testi
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error, 1)
 	go func() { ran <- view.NewGauges(r.q, slog.New(slog.DiscardHandler), reg).Run(ctx) }()
-	for {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		if n, err := testutil.GatherAndCount(reg, "neuronx_workflows_incidents", "neuronx_workflows_overdue_timers", "neuronx_workflows_tripped"); n == 3 || err != nil || len(ran) > 0 {
 			break
 		}
