@@ -127,6 +127,20 @@ do:
 	}
 }
 
+// What was derived before From, and stands in the log after it, comes to both timelines, once; what stands there before does not come again.
+func TestRun_WhatIsUnderWayAtFromComesOnce(t *testing.T) {
+	set := []ruleset.File{score, qualify(40)}
+	a := newArchive(t)
+	a.publish(day.Add(-time.Hour), 1, set...)
+	recorded(t, a, day.Add(-2*time.Second), map[string]any{"lead_id": "7", "channel": "paid search"})
+	recorded(t, a, day.Add(-50*time.Millisecond), map[string]any{"lead_id": "8", "channel": "paid search"})
+	a.add(day.Add(time.Minute), "lead.updated", map[string]any{"lead_id": "9"})
+	r := tried(t, a, day, set, set)
+	if d := counted(r, "qualify", "lead.qualified"); d.Same != 1 || d.Added+d.Removed+d.Changed != 0 || r.Facts.Total != 1 {
+		t.Errorf("%+v %+v", r.Decisions, r.Facts)
+	}
+}
+
 // recorded adds a fact and what the service derived from it a moment later.
 func recorded(t *testing.T, a *archived, at time.Time, data map[string]any) {
 	t.Helper()
