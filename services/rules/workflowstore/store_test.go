@@ -217,6 +217,7 @@ func TestTenant_AnswersAsMemoryOverRandomHistories(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(func() { _ = tx.Rollback(context.Background()) }) // a failure must not wait for ever for the connection
 			batch := workflowstore.New(tx, partitions)
 			store := batch.Tenant(tenant)
 			crash := w.r.IntN(4) == 0
