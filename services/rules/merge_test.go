@@ -59,10 +59,11 @@ func TestMerge_RulesAndWorkflowsGoByTheOtherSubject(t *testing.T) {
 			b.recorded("a", "lead.updated", "lead/7", lead("7")),
 		}
 		back := errors.New("rolled back")
-		for at, step := 0, 4; at < len(events); at += step {
-			if step = len(events) - at; cut {
-				step = 1
-			}
+		step := len(events)
+		if cut {
+			step = 1
+		}
+		for at := 0; at < len(events); at += step {
 			run := runOf(events[at : at+step]...)
 			b.apply(h, back, run)
 			b.apply(h, nil, run)

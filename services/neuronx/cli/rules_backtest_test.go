@@ -108,7 +108,7 @@ var backtests = []string{
 	"new --tenant acme --from 2026-03-02T14:00:00Z --against v7", "new --tenant acme --from 2026-03-02T14:00:00Z --against seven", "new --tenant acme --from yesterday", "new --tenant acme --from -30x", "new --tenant acme",
 	"new --tenant acme --from 2026-03-02T14:00:00Z --to 2026-03-02T14:00:00Z", "new --tenant acme --from 2026-03-02T14:00:00Z --to 2026-03-05T00:00:00Z", "new --tenant acme --from 2026-03-02T14:10:00Z --to 2026-03-02T14:50:00Z",
 	"new --tenant acme --from 2026-03-09T14:00:00Z", "new --tenant acme --from 2999-01-01T00:00:00Z", "new --tenant acme --from -1d --to 2999-01-01T00:00:00Z", "new --tenant empty --from -30d", "new --tenant acme --from -30d --warm 90d",
-	"new --tenant acme --from -30d --outcomes fail=200%", "new --tenant acme --from -30d --outcomes suceed", "new --tenant acme --form -30d", "broken --tenant acme --from -30d", "nowhere --tenant acme --from -30d", "new --tenant acmee --from -30d",
+	"new --tenant acme --from -30d --outcomes fail=200%", "new --tenant acme --from -30d --outcomes succeeds", "new --tenant acme --form -30d", "broken --tenant acme --from -30d", "nowhere --tenant acme --from -30d", "new --tenant acmee --from -30d",
 	"new --tenant acme --from -30d -o junit",
 }
 
