@@ -167,3 +167,15 @@ func (h *siege) attacker() *hostile.Attacker {
 	tenant := h.c.Tenants(h.t, fmt.Sprintf("attacker-%d", h.attacks), 1, 1)[0]
 	return &hostile.Attacker{URL: h.c.HTTPURLs[0], Tenant: tenant, History: h.record}
 }
+
+// ordinary sends a hundred leads a second under rules like the neighbour's: what the neighbour notices of a tenant that does nothing wrong.
+func (s *struck) ordinary() {
+	noError(s.t, s.c.PublishRules(s.ctx, s.Tenant.ID, hostile.Good(), 1))
+	rest(s.ctx, 2*time.Second)
+	s.begun()
+	for n := 0; time.Since(s.from) < shortest; n += 5 {
+		publishAbout(s.t, s.c, s.Tenant, "lead.created", n, n+5, 1)
+		rest(s.ctx, time.Until(s.from.Add(time.Duration(n)*10*time.Millisecond)))
+	}
+	s.over()
+}

@@ -50,7 +50,8 @@ func newReset(s *admission.State, operator int64, session string) *Reset {
 // The report comes first, so that a crash in between repeats it instead of losing it; an unreachable Kafka or registry does not hold
 // the partition up for longer than reportWait.
 func (c *session) undo(p *partition) {
-	if p.reset != nil && c.cfg.Publisher != nil && !p.reportedOrLate(c) {
+	// A process that is told to stop cuts its report off: the next owner finds the reset again, and reports it.
+	if p.reset != nil && c.cfg.Publisher != nil && (c.stop.Err() != nil || !p.reportedOrLate(c)) {
 		p.retry = time.Now().Add(retryReport)
 		return
 	}

@@ -95,6 +95,20 @@ func TestRun_AResetIsUndoneOnlyAfterItsReportSoThatAKillInBetweenLosesNone(t *te
 	h.mu.Unlock()
 }
 
+// A report that a stop cuts off ends, too, and may end before the loop does.
+func TestUndo_LeavesAResetToTheNextOwnerOnceTheProcessStops(t *testing.T) {
+	stop, cancel := context.WithCancel(t.Context())
+	cancel()
+	ended := make(chan struct{})
+	close(ended)
+	c := &session{sequencer: &sequencer{cfg: Config{Publisher: &unheard{}}, log: slog.New(slog.DiscardHandler), stop: stop}, Worker: &worker.Worker{}} // without a Kafka to commit to
+	p := &partition{reset: &Reset{reported: ended}}
+	c.undo(p)
+	if p.reset == nil || p.retry.IsZero() {
+		t.Errorf("the reset %v is to be looked at again at %s", p.reset, p.retry)
+	}
+}
+
 func TestAgreed_AFindingBetweenTwoMomentsOfAnotherOwnersWorkStopsNothing(t *testing.T) {
 	cfg := kafkatest.Start(t)
 	c := restorer(t, cfg)
