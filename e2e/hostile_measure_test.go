@@ -168,8 +168,8 @@ func (h *siege) attacker() *hostile.Attacker {
 	return &hostile.Attacker{URL: h.c.HTTPURLs[0], Tenant: tenant, History: h.record}
 }
 
-// ordinary sends a hundred leads a second under rules like the neighbour's: what the neighbour notices of a tenant that does nothing wrong.
-func (s *struck) ordinary() {
+// company sends a hundred leads a second under rules like the neighbour's: what the neighbour notices of a tenant that does nothing wrong.
+func (s *struck) company() {
 	noError(s.t, s.c.PublishRules(s.ctx, s.Tenant.ID, hostile.Good(), 1))
 	rest(s.ctx, 2*time.Second)
 	s.begun()

@@ -48,7 +48,7 @@ func TestHostile_OneTenantStopsNoOther(t *testing.T) {
 		s.named()
 	})
 	if long { // an attack does no more than a tenant that sends five times as many leads
-		h.contest("ordinary leads of another tenant", func(s *struck) { s.ordinary() })
+		h.contest("ordinary leads of another tenant", func(s *struck) { s.company() })
 	}
 	h.contest("refusals that cost", func(s *struck) { s.refusals(lasting) })
 	h.contest("large bundles of several tenants", func(s *struck) { s.largeBundles() })
