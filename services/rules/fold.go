@@ -70,7 +70,7 @@ type fold struct {
 	bytes int    // derived and kept so far beyond ordinaryOutput an event
 	size  int    // bytes of outputs
 
-	within  time.Duration // wall time of one event; 0 is EventDeadline
+	within  time.Duration // wall time of one event; 0 is EventDeadline, and loopDeadline while a batch waits
 	most    uint64        // units of one event over which apply returns errLater; 0: none
 	dearest uint64        // units that one event cost at most
 	dear    bool          // an event cost more than most
@@ -252,7 +252,7 @@ func (f *fold) derive(r *event.Recorded, out Output) {
 func (f *fold) evaluate(ctx context.Context, in Input) (Result, error) {
 	within, tries := cmp.Or(f.within, EventDeadline), 2
 	if f.most > 0 {
-		within, tries = min(within, loopDeadline), 1
+		within, tries = cmp.Or(f.within, loopDeadline), 1
 	}
 	var slow *TooSlowError
 	for range tries {

@@ -36,7 +36,7 @@ type handler struct {
 	metrics  *metrics
 	archive  stream.Source // for events that are run over; nil: none can be
 	shared   shared
-	within   time.Duration // wall time of one event; 0 is EventDeadline
+	within   time.Duration // wall time of one event; 0 is EventDeadline, and loopDeadline while a batch waits
 
 	partitions int32          // of the log: whose owner fires the timers of a tenant
 	timers     *timers.Timers // nil: no workflow's timers fire
