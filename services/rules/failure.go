@@ -69,3 +69,7 @@ func bounded(s string) string {
 	}
 	return s[:cut] + "…"
 }
+
+func (f *fold) tooNew(version, semantics int64) error {
+	return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, f.knows)
+}

@@ -382,10 +382,6 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 	return nil
 }
 
-func (f *fold) tooNew(version, semantics int64) error {
-	return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, f.knows)
-}
-
 func (f *fold) refuseBundle(ctx context.Context, r *event.Recorded, version int64, cause error) error {
 	schemas, err := f.env.schemas(ctx, []string{typeFailed})
 	if err != nil {

@@ -1,6 +1,7 @@
 package advance
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/neuronx/engine/services/rules/pool"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/typecheck"
 	"github.com/neuronx/engine/services/rules/value"
 )
 
@@ -85,6 +87,26 @@ func NewSchema(id int32, s *avro.Schema) (Schema, error) {
 		out.personal[strings.TrimSuffix(top, "[]")] = true
 	}
 	return out, nil
+}
+
+// Find adds the schemas of types that are not known yet. A type that no schema has is left out.
+func (s Schemas) Find(ctx context.Context, catalogue typecheck.Catalogue, types []string) error {
+	for _, typ := range types {
+		if _, known := s[typ]; known {
+			continue
+		}
+		id, found, err := catalogue.ByType(ctx, typ)
+		if errors.Is(err, ruleset.ErrUnknown) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("find the schema of %s: %w", typ, err)
+		}
+		if s[typ], err = NewSchema(id, found); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Personal reports whether personal data may stand in a field of the data; without a field, whether it may anywhere.

@@ -2,7 +2,6 @@ package simulate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,22 +39,7 @@ func newFlows(ctx context.Context, set *ruleset.Set, version, sequence int64, re
 
 // Schemas implements workflows.Environment.
 func (f *flows) Schemas(ctx context.Context, types []string) (advance.Schemas, error) {
-	for _, typ := range types {
-		if _, asked := f.known[typ]; asked {
-			continue
-		}
-		id, s, err := f.registry.ByType(ctx, typ)
-		if errors.Is(err, ruleset.ErrUnknown) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("find the schema of %s: %w", typ, err)
-		}
-		if f.known[typ], err = advance.NewSchema(id, s); err != nil {
-			return nil, err
-		}
-	}
-	return f.known, nil
+	return f.known, f.known.Find(ctx, f.registry, types)
 }
 
 // Program implements workflows.Environment: there is one bundle.

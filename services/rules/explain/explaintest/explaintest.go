@@ -4,7 +4,6 @@ package explaintest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -211,22 +210,7 @@ type environment struct{ *Log }
 
 // Schemas implements workflows.Environment.
 func (l environment) Schemas(ctx context.Context, types []string) (advance.Schemas, error) {
-	for _, typ := range types {
-		if _, asked := l.known[typ]; asked {
-			continue
-		}
-		id, s, err := l.reg.ByType(ctx, typ)
-		if errors.Is(err, ruleset.ErrUnknown) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if l.known[typ], err = advance.NewSchema(id, s); err != nil {
-			return nil, err
-		}
-	}
-	return l.known, nil
+	return l.known, l.known.Find(ctx, l.reg, types)
 }
 
 // Program implements workflows.Environment.
