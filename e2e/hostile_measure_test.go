@@ -174,7 +174,11 @@ func (s *struck) company() {
 	rest(s.ctx, 2*time.Second)
 	s.begun()
 	for n := 0; time.Since(s.from) < shortest; n += 5 {
-		publishAbout(s.t, s.c, s.Tenant, "lead.created", n, n+5, 1)
+		var leads []hostile.Event
+		for i := range 5 {
+			leads = append(leads, hostile.Lead(fmt.Sprintf("company-%s-%d", s.Tenant.ID, n+i), map[string]any{"channel": "web"}))
+		}
+		s.send(leads...)
 		rest(s.ctx, time.Until(s.from.Add(time.Duration(n)*10*time.Millisecond)))
 	}
 	s.over()
