@@ -28,28 +28,36 @@ func (t *Timers) Sweep(ctx context.Context) error {
 	if len(open) == 0 {
 		return nil
 	}
-	rows, err := t.cfg.Pool.Query(ctx, `SELECT tenant_id, id, attempt, fired_at FROM neuronx.timers
-		WHERE partition = ANY($1) AND state = 'firing' AND fired_at < now() - $2::interval ORDER BY fired_at, id LIMIT $3`, open, lostAfter, sweepChunk)
-	list, err := postgres.Collect(rows, err, "look for lost firings", pgx.RowToStructByPos[flight])
-	if err != nil || len(list) == 0 {
-		return err
-	}
-	by := map[string][]flight{}
-	for _, f := range list {
-		by[f.Tenant] = append(by[f.Tenant], f)
-	}
-	tenants := slices.Sorted(maps.Keys(by))
-	through, err := t.cfg.Through(ctx, tenants)
-	if err != nil {
-		return err
-	}
-	for _, tenant := range tenants {
-		// Of a tenant whose rules are behind, the firing may stand in the log and be read yet.
-		until, may := through[tenant]
-		lost := slices.DeleteFunc(by[tenant], func(f flight) bool { return !may || f.FiredAt.Add(lostAfter).After(until) })
-		if err := t.rearm(ctx, tenant, lost); err != nil {
+	var looked []string // tenants: those with much on its way must not hide the others
+	for range looks {
+		rows, err := t.cfg.Pool.Query(ctx, `SELECT tenant_id, id, attempt, fired_at FROM neuronx.timers
+			WHERE partition = ANY($1) AND state = 'firing' AND fired_at < now() - $2::interval AND NOT tenant_id = ANY($4) ORDER BY fired_at, id LIMIT $3`,
+			open, lostAfter, sweepChunk, append([]string{}, looked...))
+		list, err := postgres.Collect(rows, err, "look for lost firings", pgx.RowToStructByPos[flight])
+		if err != nil || len(list) == 0 {
 			return err
 		}
+		by := map[string][]flight{}
+		for _, f := range list {
+			by[f.Tenant] = append(by[f.Tenant], f)
+		}
+		tenants := slices.Sorted(maps.Keys(by))
+		through, err := t.cfg.Through(ctx, tenants)
+		if err != nil {
+			return err
+		}
+		for _, tenant := range tenants {
+			// Of a tenant whose rules are behind, the firing may stand in the log and be read yet.
+			until, may := through[tenant]
+			lost := slices.DeleteFunc(by[tenant], func(f flight) bool { return !may || f.FiredAt.Add(lostAfter).After(until) })
+			if err := t.rearm(ctx, tenant, lost); err != nil {
+				return err
+			}
+		}
+		if len(list) < sweepChunk {
+			return nil
+		}
+		looked = append(looked, tenants...)
 	}
 	return nil
 }

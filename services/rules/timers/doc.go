@@ -12,4 +12,6 @@
 // was restored says armed of what had fired, so nothing fires until the log was read to its end (Gate). A firing that is in neither the outbox nor
 // the log is fired again after five minutes (Sweep). A firing that is refused ten times is told to the instance, as an incident of the task that waits. A clock that runs ahead makes early firings, which are held, and pauses this process. What
 // is overdue waits in its table, oldest first, and only a bounded number is on its way, so that a herd does not stand before everybody's events.
+// No tenant holds back another: what one has on its way that is suspended, set aside or catching up takes no other's room, and one whose timers can't be
+// fired is tried again later, longer each time.
 package timers

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -35,6 +36,10 @@ const (
 	sweepChunk = 1000
 	// pauseAfterEarly is how long a process fires nothing after one of its firings came too early: its clock, and that of Postgres, run ahead.
 	pauseAfterEarly = time.Minute
+	// patience is how long a tenant's numbers are waited for while somebody else holds them: all other tenants wait, too.
+	patience = 5 * time.Second
+	// mostFailed is how many tenants may fail in one pass until it is taken for a failure of Postgres.
+	mostFailed = 8
 )
 
 // Catalogue finds schemas by type. *registry.Client is one.
@@ -62,6 +67,16 @@ type Timers struct {
 	cfg     Config
 	metrics *metrics
 	paused  atomic.Int64 // until, Unix nanoseconds
+
+	waiting map[int32]map[string]bool // by partition: tenants with timers that are due, and that may not fire
+	failing map[string]*failing       // tenants whose timers could not be fired
+}
+
+// failing is a tenant whose timers could not be fired. They are tried again later, longer each time.
+type failing struct {
+	times  int
+	until  time.Time
+	oldest time.Time // due
 }
 
 // New makes them.
@@ -72,7 +87,7 @@ func New(cfg Config) *Timers {
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
-	return &Timers{cfg: cfg, metrics: newMetrics(cfg.Metrics)}
+	return &Timers{cfg: cfg, metrics: newMetrics(cfg.Metrics), waiting: map[int32]map[string]bool{}, failing: map[string]*failing{}}
 }
 
 // Run fires until ctx ends, then returns nil. A database that is away is waited for.
@@ -113,20 +128,24 @@ func (t *Timers) Early(n int64) {
 	}
 }
 
-// Pass fires once what is due.
+// Pass fires once what is due. A tenant whose timers can't be fired is logged and tried again later; the others go on.
 func (t *Timers) Pass(ctx context.Context) error {
 	if t.cfg.Now().UnixNano() < t.paused.Load() {
 		return nil
 	}
+	open := t.cfg.Open(ctx)
+	maps.DeleteFunc(t.waiting, func(p int32, _ map[string]bool) bool { return !slices.Contains(open, p) })
 	var oldest time.Time
-	for _, p := range t.cfg.Open(ctx) {
-		first, err := t.partition(ctx, p)
+	failed := 0
+	for _, p := range open {
+		first, bad, err := t.partition(ctx, p)
+		if failed += len(bad); failed > mostFailed {
+			err = errors.Join(append(bad, err)...)
+		}
 		if err != nil {
 			return err
 		}
-		if !first.IsZero() && (oldest.IsZero() || first.Before(oldest)) {
-			oldest = first
-		}
+		oldest = earlier(oldest, first)
 	}
 	late := 0.0
 	if !oldest.IsZero() {
@@ -136,52 +155,67 @@ func (t *Timers) Pass(ctx context.Context) error {
 	return nil
 }
 
+// earlier is the earlier of two times; zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // looks bounds how often the table of a partition is looked into in one pass: once more for each set of tenants that may not fire more.
 const looks = 8
 
-// partition fires the due timers of a partition, oldest first. It returns the due of the oldest that may fire.
-func (t *Timers) partition(ctx context.Context, p int32) (oldest time.Time, err error) {
+// partition fires the due timers of a partition, oldest first. It returns the due of the oldest that may fire, and what went wrong with single tenants.
+func (t *Timers) partition(ctx context.Context, p int32) (oldest time.Time, failed []error, err error) {
 	flying, room, err := t.flying(ctx, p)
-	if err != nil || room <= 0 {
-		return oldest, err
+	if err != nil {
+		return oldest, nil, err
 	}
-	var barred []string // tenants that may not fire more now
-	for tenant, n := range flying {
-		if n >= MostPerTenant {
-			barred = append(barred, tenant)
-		}
+	barred, room, oldest, err := t.barred(ctx, p, flying, room)
+	if err != nil || room <= 0 {
+		return oldest, nil, err
 	}
 	for range looks {
 		slices.Sort(barred)
 		due, more, err := t.due(ctx, p, barred, room)
 		if err != nil || len(due) == 0 {
-			return oldest, err
+			return oldest, failed, err
 		}
 		tenants := slices.Sorted(maps.Keys(due))
 		through, err := t.cfg.Through(ctx, tenants)
 		if err != nil {
-			return oldest, err
+			return oldest, failed, err
 		}
 		for _, tenant := range tenants {
 			until, may := through[tenant]
+			if !may {
+				t.wait(p, tenant)
+			}
 			ids := make([]string, 0, len(due[tenant]))
+			first := time.Time{}
 			for _, d := range due[tenant] {
 				if may && !d.Due.After(until) && len(ids) < MostPerTenant-flying[tenant] {
-					ids = append(ids, d.ID)
-					if oldest.IsZero() || d.Due.Before(oldest) {
-						oldest = d.Due
-					}
+					ids, first = append(ids, d.ID), earlier(first, d.Due)
 				}
 			}
-			if len(ids) < len(due[tenant]) {
-				barred = append(barred, tenant)
-			}
+			oldest = earlier(oldest, first)
 			n, err := t.fire(ctx, tenant, ids)
+			if ctx.Err() != nil {
+				return oldest, failed, err
+			}
 			if err != nil {
-				return oldest, err
+				t.fails(tenant, first, err)
+				failed = append(failed, err)
+				if len(failed) > mostFailed {
+					return oldest, failed, nil
+				}
+			} else if n > 0 {
+				delete(t.failing, tenant)
 			}
 			flying[tenant] += n
-			if room -= n; flying[tenant] >= MostPerTenant && !slices.Contains(barred, tenant) {
+			room -= n
+			if full := flying[tenant] >= MostPerTenant; full || err != nil || len(ids) < len(due[tenant]) {
 				barred = append(barred, tenant)
 			}
 		}
@@ -189,7 +223,66 @@ func (t *Timers) partition(ctx context.Context, p int32) (oldest time.Time, err 
 			break
 		}
 	}
-	return oldest, nil
+	return oldest, failed, nil
+}
+
+// barred lists the tenants of a partition that may not fire now, and counts how much more of it may be on its way.
+//
+// What tenants have on their way that are suspended, set aside or catching up does not count: it is read back when they go on, which may take days, and
+// nobody else's timers wait for that. Those with timers that are due are remembered, so that they are not found first at each look.
+func (t *Timers) barred(ctx context.Context, p int32, flying map[string]int, room int) (barred []string, left int, oldest time.Time, err error) {
+	ask := slices.Collect(maps.Keys(t.waiting[p]))
+	if room < MostPerTenant {
+		ask = append(ask, slices.Collect(maps.Keys(flying))...)
+	}
+	if len(ask) > 0 {
+		slices.Sort(ask)
+		ask = slices.Compact(ask)
+		through, err := t.cfg.Through(ctx, ask)
+		if err != nil {
+			return nil, 0, oldest, err
+		}
+		for _, tenant := range ask {
+			if _, may := through[tenant]; may {
+				delete(t.waiting[p], tenant)
+				continue
+			}
+			room += flying[tenant]
+			barred = append(barred, tenant)
+		}
+	}
+	for tenant, n := range flying {
+		if n >= MostPerTenant {
+			barred = append(barred, tenant)
+		}
+	}
+	for tenant, f := range t.failing {
+		if f.until.After(t.cfg.Now()) {
+			barred, oldest = append(barred, tenant), earlier(oldest, f.oldest)
+		}
+	}
+	return barred, room, oldest, nil
+}
+
+// wait remembers a tenant with timers that are due, and that may not fire.
+func (t *Timers) wait(p int32, tenant string) {
+	if t.waiting[p] == nil {
+		t.waiting[p] = map[string]bool{}
+	}
+	t.waiting[p][tenant] = true
+}
+
+// fails remembers a tenant whose timers could not be fired.
+func (t *Timers) fails(tenant string, oldest time.Time, err error) {
+	f := t.failing[tenant]
+	if f == nil {
+		f = &failing{}
+		t.failing[tenant] = f
+	}
+	pause := backoff.Pause(f.times)
+	f.times++
+	f.until, f.oldest = t.cfg.Now().Add(pause), oldest
+	t.cfg.Log.Error("timers of a tenant cannot be fired; those of the others go on, and these are tried again", "tenant", tenant, "times", f.times, "pause", pause, "err", err)
 }
 
 // flying counts what is on its way, by tenant, and how much more of the partition may be.
@@ -237,6 +330,9 @@ func (t *Timers) fire(ctx context.Context, tenant string, ids []string) (n int, 
 	}
 	var firings []Firing
 	err = pgx.BeginFunc(ctx, t.cfg.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(patience.Milliseconds())); err != nil {
+			return err
+		}
 		if err := t.cfg.Box.Lock(ctx, tx, tenant); err != nil {
 			return err
 		}
