@@ -38,7 +38,7 @@ func (f *fold) flow() *workflows.Fold {
 	return f.workflows
 }
 
-// edges is what folds the merges of a tenant that has had no workflows: its later ones go by them, too.
+// edges is what folds the merges and consents of a tenant that has had no workflows: its later ones go by them, too.
 func (f *fold) edges() *workflows.Fold {
 	if f.store == nil {
 		f.store = f.flowing.flows(f.tenant)
@@ -55,7 +55,7 @@ func (f *fold) beginFlows(ctx context.Context, r *event.Recorded, published bool
 	var in workflows.Input
 	w := f.flow()
 	switch {
-	case w == nil && f.flowing != nil && workflows.Merges(r.Type):
+	case w == nil && f.flowing != nil && workflows.Remembers(r.Type):
 		w = f.edges()
 	case w == nil:
 		return nil, in, nil
@@ -116,8 +116,8 @@ func (f *fold) endFlows(out workflows.Out, before, from int) {
 func readAhead(ctx context.Context, kept *workflowstore.Batch, folds []*fold, events func(tenant string) []event.Recorded) error {
 	subjects := map[string][]string{}
 	for _, f := range folds {
-		if f.flow() != nil && f.bundle.Set != nil {
-			subjects[f.tenant] = f.decodeAhead(ctx, events(f.tenant))
+		if of := f.ahead(events(f.tenant)); len(of) > 0 {
+			subjects[f.tenant] = f.decodeAhead(ctx, of)
 		}
 	}
 	if len(subjects) == 0 {
@@ -128,9 +128,12 @@ func readAhead(ctx context.Context, kept *workflowstore.Batch, folds []*fold, ev
 	}
 	reads := map[string]workflows.Reads{}
 	for _, f := range folds {
-		w := f.flow()
-		if w == nil || f.bundle.Set == nil {
+		if len(f.decoded) == 0 {
 			continue
+		}
+		w := f.flow()
+		if w == nil {
+			w = f.edges()
 		}
 		var run []workflows.Input
 		for _, r := range events(f.tenant) {
@@ -151,6 +154,22 @@ func readAhead(ctx context.Context, kept *workflowstore.Batch, folds []*fold, ev
 		return nil
 	}
 	return kept.Preload(ctx, reads)
+}
+
+// ahead lists those events that workflows will take in.
+func (f *fold) ahead(events []event.Recorded) (out []event.Recorded) {
+	switch w := f.flow(); {
+	case f.flowing == nil, w != nil && f.bundle.Set == nil:
+		return nil
+	case w != nil:
+		return events
+	}
+	for i := range events {
+		if workflows.Remembers(events[i].Type) {
+			out = append(out, events[i])
+		}
+	}
+	return out
 }
 
 // decodeAhead decodes events, and lists the subjects that they name.

@@ -64,6 +64,11 @@ func (c Contact) Apply(change Change) Contact {
 	return c
 }
 
+// Forgotten is what stays of a lead who was forgotten at a time: nobody may reach them until they consent again.
+func Forgotten(lead string, at time.Time) Contact {
+	return Contact{Lead: lead, Consents: map[string]Consent{AnyChannel: {Revoked: at}}}
+}
+
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b

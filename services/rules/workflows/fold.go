@@ -179,6 +179,7 @@ const (
 	typeTenantSuspended = "tenant.suspended"
 	typeTenantResumed   = "tenant.resumed"
 	typeErased          = "subject.erased"
+	typeConsent         = "consent.changed"
 	typeReset           = "engine.rule.reset"
 	typeStorm           = "engine.storm.detected"
 	typeFailed          = "engine.rule.failed"

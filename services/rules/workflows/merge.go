@@ -21,6 +21,10 @@ const (
 // Merges reports whether events of a type merge two subjects, or take a merge back.
 func Merges(typ string) bool { return typ == typeMerged || typ == typeUnmerged }
 
+// Remembers reports whether events of a type are taken in for every tenant, also before its first workflow: what merges subjects, and what is said
+// of consent. A revocation that was not taken in would let a message past it.
+func Remembers(typ string) bool { return Merges(typ) || typ == typeConsent }
+
 // merges takes in a merge or an unmerge. One that can't be is told, and changes nothing.
 func (f *Fold) merges(ctx context.Context, in Input) error {
 	from, _ := in.Data["from"].(string) // the schema has both as required

@@ -12,6 +12,7 @@ import (
 	"github.com/neuronx/engine/services/rules/advance"
 	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/pool"
+	"github.com/neuronx/engine/services/rules/reach"
 )
 
 // move advances an instance by an event, and keeps what that changes. ignored says why nothing did.
@@ -259,14 +260,18 @@ func (f *Fold) population(ctx context.Context, p *flow.Program, key string, in I
 	return pop, err
 }
 
-// erase ends the instances of a subject that is to be forgotten, and drops what is kept of it.
+// erase ends the instances of a subject that is to be forgotten, and drops what is kept of it. What stays is that nobody may reach them: they may have
+// revoked a consent before, and where silence is consent, forgetting that would let the next message out.
 func (f *Fold) erase(ctx context.Context, in Input) error {
 	subject, _ := in.Data["subject"].(string)
 	if subject == "" {
 		subject = in.Event.Subject
 	}
-	lead := leadOf(subject)
-	refs, err := f.ofPerson(ctx, subject)
+	person, err := f.person(ctx, subject)
+	if err != nil {
+		return err
+	}
+	refs, err := f.instancesOf(ctx, person)
 	if err != nil {
 		return err
 	}
@@ -293,8 +298,14 @@ func (f *Fold) erase(ctx context.Context, in Input) error {
 		}
 		f.store.PutInstance(bare)
 	}
-	if lead != "" {
-		f.store.PutContact(lead, nil)
+	for _, one := range person {
+		lead := leadOf(one)
+		if lead == "" {
+			continue
+		}
+		if err := f.keepContact(reach.Forgotten(lead, positionTime(&in.Event))); err != nil {
+			return err
+		}
 	}
 	return nil
 }

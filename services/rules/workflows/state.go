@@ -42,6 +42,11 @@ func (f *Fold) contact(ctx context.Context, lead string) (reach.Contact, error) 
 	if err != nil {
 		return reach.Contact{}, err
 	}
+	return f.keptContact(ctx, id)
+}
+
+// keptContact is what is kept under the id of a lead, also of one that was merged.
+func (f *Fold) keptContact(ctx context.Context, id string) (reach.Contact, error) {
 	b, err := f.store.Contact(ctx, id)
 	if err != nil || b == nil {
 		return reach.Contact{Lead: id}, err
@@ -58,6 +63,10 @@ func (f *Fold) putContact(ctx context.Context, c reach.Contact) (err error) {
 	if c.Lead, err = f.lead(ctx, c.Lead); err != nil {
 		return err
 	}
+	return f.keepContact(c)
+}
+
+func (f *Fold) keepContact(c reach.Contact) error {
 	b, err := json.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("encode the contact of lead %s: %w", c.Lead, err)
@@ -66,21 +75,49 @@ func (f *Fold) putContact(ctx context.Context, c reach.Contact) (err error) {
 	return nil
 }
 
-// contacts takes in what an event says of consent. A grant that can't be evaluated grants nothing.
+// contacts takes in what an event says of consent. A grant that can't be evaluated grants nothing, and a correction of history only revokes.
 func (f *Fold) contacts(ctx context.Context, in Input) error {
-	if corrects(&in.Event) {
-		return nil
-	}
 	changes, err := reach.Changes(ctx, f.set().Policy, in.Event, in.Data)
 	if err = machine(err); err != nil {
 		return err
 	}
 	for _, change := range changes {
+		if change.Granted && corrects(&in.Event) {
+			continue
+		}
+		if !change.Granted {
+			if err := f.revoke(ctx, change); err != nil {
+				return err
+			}
+			continue
+		}
 		c, err := f.contact(ctx, change.Lead)
 		if err != nil {
 			return err
 		}
 		if err := f.putContact(ctx, c.Apply(change)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revoke keeps a revocation with all leads that are one person by now: it holds for each of them when a merge is taken back.
+func (f *Fold) revoke(ctx context.Context, change reach.Change) error {
+	person, err := f.person(ctx, "lead/"+change.Lead)
+	if err != nil {
+		return err
+	}
+	for _, one := range person {
+		lead := leadOf(one)
+		if lead == "" {
+			continue
+		}
+		c, err := f.keptContact(ctx, lead)
+		if err != nil {
+			return err
+		}
+		if err := f.keepContact(c.Apply(change)); err != nil {
 			return err
 		}
 	}

@@ -80,28 +80,34 @@ func (f *Fold) environmentOf(ctx context.Context, p *flow.Program, inst *advance
 	return env, err
 }
 
-// ofPerson lists the instances of a subject and of all that are one with it: they are to be forgotten as one person.
-func (f *Fold) ofPerson(ctx context.Context, subject string) (out []Ref, err error) {
+// person lists a subject and all that are one with it, whom it was merged into first: they are to be forgotten as one person.
+func (f *Fold) person(ctx context.Context, subject string) (all []string, err error) {
 	root, err := f.Resolve(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
-	seen := map[string]bool{}
 	for level := []string{root}; len(level) > 0; {
-		for _, one := range level {
-			refs, err := f.store.OfSubject(ctx, one, leadOf(one))
-			if err != nil {
-				return nil, err
-			}
-			for _, r := range refs {
-				if !seen[r.ID] {
-					seen[r.ID] = true
-					out = append(out, r)
-				}
-			}
-		}
+		all = append(all, level...)
 		if level, err = f.store.Aliased(ctx, level); err != nil {
 			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// instancesOf lists the instances of some subjects, ended ones too while they are kept.
+func (f *Fold) instancesOf(ctx context.Context, subjects []string) (out []Ref, err error) {
+	seen := map[string]bool{}
+	for _, one := range subjects {
+		refs, err := f.store.OfSubject(ctx, one, leadOf(one))
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range refs {
+			if !seen[r.ID] {
+				seen[r.ID] = true
+				out = append(out, r)
+			}
 		}
 	}
 	return sortedBy(out), nil
