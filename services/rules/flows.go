@@ -71,12 +71,22 @@ func (f *fold) beginFlows(ctx context.Context, r *event.Recorded, published bool
 		s.At(&in.Event)
 	}
 	w.Begin()
+	w.Within(f.most)
 	if published {
 		if err := w.Publish(ctx, f.bundle.asFlows()); err != nil {
 			return w, in, err
 		}
 	}
 	return w, in, w.Before(ctx, in)
+}
+
+// late is an error of workflows; an event that costs them more than a batch may wait for is for later.
+func (f *fold) late(err error) error {
+	if errors.Is(err, workflows.ErrDear) {
+		f.dear = true
+		return errLater
+	}
+	return err
 }
 
 // flowData is an event's data as workflows see it. It is decoded once for reading ahead and folding.

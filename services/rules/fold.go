@@ -151,18 +151,14 @@ func (f *fold) take(ctx context.Context, r *event.Recorded) (err error) {
 		}()
 	}
 	if err != nil {
-		return err
+		return f.late(err)
 	}
 	moved := 0
 	if w != nil {
 		moved = len(w.Take().Events)
 		// What starts instances depends on nothing that rules do, and rules change the fold at once: so starts are worked out first, and stand behind.
 		if err := w.After(ctx, in); err != nil {
-			return err
-		}
-		if f.most > 0 && w.Take().Cost > f.most {
-			f.dear = true
-			return errLater
+			return f.late(err)
 		}
 	}
 	if strings.HasPrefix(r.Type, "engine.") {

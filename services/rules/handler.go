@@ -158,6 +158,9 @@ func (h *handler) folds(ctx context.Context, w *database, runs []consumer.Run, t
 		return nil, err
 	}
 	w.compiler = c
+	if t.event > 0 {
+		w.batch().Bound(loopFound)
+	}
 	folds := make([]*fold, len(runs))
 	events := map[string][]event.Recorded{}
 	for i, run := range runs {

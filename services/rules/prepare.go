@@ -40,6 +40,7 @@ const (
 	tenantCost   = 50_000                 // units of one tenant
 	loopCost     = 20_000                 // units of one event
 	loopDeadline = 200 * time.Millisecond // wall time of one event
+	loopFound    = 1_000                  // instances of workflows that are read at once
 	loopBundle   = 16 << 10               // bytes of texts: about 30 ms to compile
 	loopBundles  = 64 << 10
 	leastWork    = time.Millisecond       // that is followed by a pause

@@ -69,6 +69,7 @@ type Fold struct {
 	bundle *Bundle // nil: nothing was published
 	heard  map[*flow.Program]*hears
 	out    Out
+	most   uint64 // units that an event may cost; 0: any number
 
 	watch advance.Watcher // nil: nobody asks why
 }

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/neuronx/engine/pkg/expr"
@@ -73,7 +74,7 @@ func (f *Fold) wanted(ctx context.Context, in Input) ([]advance.Wanted, error) {
 				continue
 			}
 			text, cost, ok, err := value(ctx, prog, vars)
-			if f.out.Cost += cost; err != nil {
+			if err = f.spend(cost, err); err != nil {
 				return nil, err
 			}
 			if !ok {
@@ -136,53 +137,63 @@ func (f *Fold) refused(ctx context.Context, in Input) error {
 	return err
 }
 
-// Reads lists what folding events will most likely read, for Store.Preload. What an event of the run itself changes is not foreseen.
-func (f *Fold) Reads(ctx context.Context, run []Input) (Reads, error) {
-	var out Reads
-	cost := f.out.Cost
-	defer func() { f.out.Cost = cost }()
+// Reads lists what folding events will most likely read, for Store.Preload. What an event of the run itself changes is not foreseen, nor what is left
+// when that has cost as much as a batch waits for.
+func (f *Fold) Reads(ctx context.Context, run []Input) (out Reads, err error) {
+	cost, most := f.out.Cost, f.most
+	f.out.Cost, f.most = 0, aheadCost
+	defer func() { f.out.Cost, f.most = cost, most }()
 	for _, in := range run {
-		on, err := f.wanted(ctx, in)
-		if err != nil {
-			return out, err
-		}
-		out.Waits = append(out.Waits, on...)
-		for _, field := range []string{"instance_id"} {
-			if id, _ := in.Data[field].(string); id != "" {
-				out.Instances = append(out.Instances, id)
-			}
-		}
-		if lead, _ := in.Data["lead_id"].(string); lead != "" {
-			of, err := f.lead(ctx, lead)
-			if err != nil {
-				return out, err
-			}
-			out.Contacts = append(out.Contacts, of)
-		}
-		starts := f.set().Starts(in.Event.Type)
-		if len(starts) == 0 {
-			continue
-		}
-		vars := f.said(in)
-		for _, p := range starts {
-			key, _, ok, err := value(ctx, p.Start.Key, vars)
-			if err != nil {
-				return out, err
-			}
-			if !ok {
-				continue
-			}
-			if key, _, err = f.keyOf(ctx, in, key); err != nil {
-				return out, err
-			}
-			out.Keys = append(out.Keys, Pair{p.Name, key})
-			if p.Concurrency != nil {
-				out.Groups = append(out.Groups, Pair{p.Concurrency.Group, key})
-			}
-			for _, name := range f.index(p).pools {
-				out.Claims = append(out.Claims, Pair{name, key})
-			}
+		if err = f.ahead(ctx, in, &out); err != nil {
+			break
 		}
 	}
-	return out, nil
+	if errors.Is(err, ErrDear) {
+		err = nil
+	}
+	return out, err
+}
+
+// ahead adds what folding an event will most likely read.
+func (f *Fold) ahead(ctx context.Context, in Input, out *Reads) error {
+	on, err := f.wanted(ctx, in)
+	if err != nil {
+		return err
+	}
+	out.Waits = append(out.Waits, on...)
+	if id, _ := in.Data["instance_id"].(string); id != "" {
+		out.Instances = append(out.Instances, id)
+	}
+	if lead, _ := in.Data["lead_id"].(string); lead != "" {
+		of, err := f.lead(ctx, lead)
+		if err != nil {
+			return err
+		}
+		out.Contacts = append(out.Contacts, of)
+	}
+	starts := f.set().Starts(in.Event.Type)
+	if len(starts) == 0 {
+		return nil
+	}
+	vars := f.said(in)
+	for _, p := range starts {
+		key, cost, ok, err := value(ctx, p.Start.Key, vars)
+		if err = f.spend(cost, err); err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if key, _, err = f.keyOf(ctx, in, key); err != nil {
+			return err
+		}
+		out.Keys = append(out.Keys, Pair{p.Name, key})
+		if p.Concurrency != nil {
+			out.Groups = append(out.Groups, Pair{p.Concurrency.Group, key})
+		}
+		for _, name := range f.index(p).pools {
+			out.Claims = append(out.Claims, Pair{name, key})
+		}
+	}
+	return nil
 }

@@ -56,7 +56,9 @@ func (f *Fold) advance(ctx context.Context, p *flow.Program, inst advance.Instan
 	if err != nil {
 		return "", fmt.Errorf("advance instance %s of %s: %w", inst.ID, inst.Workflow, err)
 	}
-	f.out.Cost += res.Cost
+	if err := f.spend(moveCost+res.Cost, nil); err != nil {
+		return "", err
+	}
 	if res.Ignored != "" {
 		return res.Ignored, nil
 	}
@@ -176,7 +178,7 @@ func (f *Fold) start(ctx context.Context, p *flow.Program, in Input) error {
 	}
 	on := advance.Stimulus{Kind: advance.Start, Event: in.Event, Data: in.Data}
 	trigger, ok, failure, cost, err := advance.Match(ctx, p, on, env)
-	if f.out.Cost += cost; err != nil || !ok {
+	if err = f.spend(cost, err); err != nil || !ok {
 		return err
 	}
 	if trigger, err = f.resolve(ctx, in, trigger); err != nil {

@@ -147,6 +147,9 @@ func (f *Fold) pool(ctx context.Context, name, key string, now time.Time) (p adv
 	if l == nil || l.Pool == nil {
 		return p, false, nil
 	}
+	if err := f.spend(uint64(len(l.Rows))*memberCost, nil); err != nil {
+		return p, false, err
+	}
 	claims, err := f.store.Claims(ctx, name, now)
 	if err != nil {
 		return p, false, err
@@ -204,7 +207,7 @@ func (f *Fold) pools(ctx context.Context, in Input) error {
 		}
 		if release {
 			key, cost, ok, err := value(ctx, p.Release.Key, vars)
-			if f.out.Cost += cost; err != nil {
+			if err = f.spend(cost, err); err != nil {
 				return err
 			}
 			if key, _, err = f.keyOf(ctx, in, key); err != nil {
@@ -220,11 +223,11 @@ func (f *Fold) pools(ctx context.Context, in Input) error {
 				of = p.Release.Key
 			}
 			key, cost, ok, err := value(ctx, of, vars)
-			if f.out.Cost += cost; err != nil {
+			if err = f.spend(cost, err); err != nil {
 				return err
 			}
 			member, cost, named, err := value(ctx, p.Follow.Member, vars)
-			if f.out.Cost += cost; err != nil {
+			if err = f.spend(cost, err); err != nil {
 				return err
 			}
 			if key, _, err = f.keyOf(ctx, in, key); err != nil {

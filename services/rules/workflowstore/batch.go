@@ -28,6 +28,7 @@ type Querier interface {
 type Batch struct {
 	q          Querier
 	partitions int32
+	most       int // instances that are found at once; 0: any number
 	tenants    map[string]*Tenant
 }
 
@@ -35,6 +36,10 @@ type Batch struct {
 func New(q Querier, partitions int32) *Batch {
 	return &Batch{q: q, partitions: partitions, tenants: map[string]*Tenant{}}
 }
+
+// Bound bounds how many instances are read at once because something may find them. Reading ahead leaves out the rest; an event that finds more is
+// workflows.ErrDear.
+func (b *Batch) Bound(most int) { b.most = most }
 
 // Tenant is the store of one tenant, the same at each call.
 func (b *Batch) Tenant(name string) *Tenant {

@@ -194,8 +194,11 @@ func (t *Tenant) find(ctx context.Context, of ...look) ([]workflows.Ref, error) 
 			missing = append(missing, l)
 		}
 	}
-	if err := t.batch.readLooks(ctx, map[*Tenant][]look{t: missing}); err != nil {
+	switch all, err := t.batch.readLooks(ctx, map[*Tenant][]look{t: missing}); {
+	case err != nil:
 		return nil, err
+	case !all:
+		return nil, workflows.ErrDear
 	}
 	seen := map[string]bool{}
 	var out []workflows.Ref

@@ -37,7 +37,7 @@ func (b *Batch) Preload(ctx context.Context, of map[string]workflows.Reads) erro
 	}
 	for _, read := range []func() error{
 		func() error { return b.readInstances(ctx, ids) },
-		func() error { return b.readLooks(ctx, looks) },
+		func() error { _, err := b.readLooks(ctx, looks); return err },
 		func() error { return b.readKeys(ctx, keys) },
 		func() error { return b.readContacts(ctx, contacts) },
 		func() error { return b.readClaims(ctx, claims) },
@@ -59,8 +59,8 @@ const columns = `i.tenant_id, i.id, i.workflow, i.grp, i.key, i.whole_key, i.sub
 	i.state, i.personal, (SELECT coalesce(json_agg(json_build_object('t', w.type, 'v', w.value, 'k', w.kind, 'w', encode(w.whole, 'base64'))), '[]')
 		FROM neuronx.workflow_waits w WHERE w.tenant_id = i.tenant_id AND w.instance = i.id)`
 
-// readRows reads instances; rows and err are what a query of columns returned.
-func (b *Batch) readRows(rows pgx.Rows, err error) error {
+// readRows reads instances, and counts them; rows and err are what a query of columns returned.
+func (b *Batch) readRows(rows pgx.Rows, err error) (int, error) {
 	found, err := postgres.Collect(rows, err, "read instances of workflows", func(c pgx.CollectableRow) (x struct {
 		tenant string
 		row    *workflows.Row
@@ -79,12 +79,12 @@ func (b *Batch) readRows(rows pgx.Rows, err error) error {
 		return x, err
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, x := range found {
 		b.Tenant(x.tenant).fill(x.row.ID, x.row)
 	}
-	return nil
+	return len(found), nil
 }
 
 // whole is a value of which a column has the form of text, and another the value if that is a hash.
@@ -130,7 +130,7 @@ func (b *Batch) readInstances(ctx context.Context, of map[*Tenant][]string) erro
 	}
 	rows, err := b.q.Query(ctx, `SELECT `+columns+` FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS u(tenant_id, id)) u
 		JOIN neuronx.workflow_instances i USING (tenant_id, id)`, tenants, ids)
-	if err := b.readRows(rows, err); err != nil {
+	if _, err := b.readRows(rows, err); err != nil {
 		return err
 	}
 	for t, list := range asked {
@@ -151,8 +151,8 @@ var found = map[by]string{
 	byAnyKey:  `JOIN neuronx.workflow_instances i ON i.tenant_id = u.tenant_id AND i.key = u.a AND i.ended IS NULL`,
 }
 
-// readLooks reads the instances that are found by some looks, one query a kind of look.
-func (b *Batch) readLooks(ctx context.Context, of map[*Tenant][]look) error {
+// readLooks reads the instances that are found by some looks, one query a kind of look; not all: there are more than may be read.
+func (b *Batch) readLooks(ctx context.Context, of map[*Tenant][]look) (all bool, err error) {
 	type args struct {
 		tenants, a, b []string
 		kinds         []int16
@@ -171,23 +171,36 @@ func (b *Batch) readLooks(ctx context.Context, of map[*Tenant][]look) error {
 			x.tenants, x.a, x.b, x.kinds = append(x.tenants, t.name), append(x.a, l.a), append(x.b, l.b), append(x.kinds, l.kind)
 		}
 	}
+	var limit *int
+	if b.most > 0 {
+		limit = new(int)
+		*limit = b.most + 1
+	}
+	over := map[by]bool{}
 	for kind := byWait; kind <= byAnyKey; kind++ {
 		x := asked[kind]
 		if x == nil {
 			continue
 		}
 		rows, err := b.q.Query(ctx, `SELECT `+columns+` FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[]) AS u(tenant_id, a, b, kind)) u `+
-			found[kind], x.tenants, x.a, x.b, x.kinds)
-		if err := b.readRows(rows, err); err != nil {
-			return err
+			found[kind]+` LIMIT $5::bigint`, x.tenants, x.a, x.b, x.kinds, limit)
+		n, err := b.readRows(rows, err)
+		if err != nil {
+			return false, err
 		}
+		over[kind] = limit != nil && n == *limit
 	}
+	all = true
 	for t, list := range of {
 		for _, l := range list {
+			if !t.looked[l] && over[l.by] {
+				all = false
+				continue
+			}
 			t.looked[l] = true
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // readPaused lists instances of a workflow that live and are paused, as Postgres has them.
