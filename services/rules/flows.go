@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/stream"
 	"github.com/neuronx/engine/services/rules/advance"
 	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/ruleset"
@@ -21,7 +22,12 @@ type flowing interface {
 	flows(tenant string) workflows.Store
 	// set is the set that a tenant published at a sequence; nil: it published none there. The error may be errLater.
 	set(ctx context.Context, tenant string, sequence int64) (*ruleset.Set, error)
+	// history is the archive of all tenants; nil: there is none.
+	history() stream.Source
 }
+
+// An environment that lacks one of the methods would silently run no workflows.
+var _, _, _, _ flowing = (*database)(nil), (*replayed)(nil), (*refolded)(nil), timed{}
 
 // flowSemantics is the least semantics of bundles with workflows. From the first of them on a tenant's events are folded by workflows, too: its
 // instances go on, and what is known of consent grows, also under later bundles without any.
@@ -75,6 +81,11 @@ func (f *fold) beginFlows(ctx context.Context, r *event.Recorded, published bool
 	if published {
 		if err := w.Publish(ctx, f.bundle.asFlows()); err != nil {
 			return w, in, err
+		}
+		if f.bundle.first {
+			if err := f.remember(ctx, r); err != nil {
+				return w, in, err
+			}
 		}
 	}
 	return w, in, w.Before(ctx, in)

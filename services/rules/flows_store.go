@@ -13,6 +13,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/stream"
 	"github.com/neuronx/engine/services/rules/ruleset"
 	"github.com/neuronx/engine/services/rules/workflows"
 	"github.com/neuronx/engine/services/rules/workflowstore"
@@ -27,6 +28,8 @@ func (d *database) batch() *workflowstore.Batch {
 }
 
 func (d *database) flows(tenant string) workflows.Store { return d.batch().Tenant(tenant) }
+
+func (d *database) history() stream.Source { return d.archive }
 
 // set compiles a bundle of before, by which instances still run, unless it is kept. One that is too large to be compiled while a batch waits is for
 // later.

@@ -34,6 +34,7 @@ type bundle struct {
 	Files     []ruleset.File // only when just published
 	Set       *ruleset.Set   // nil: it is not compiled, and too large to be compiled while a batch waits
 	Flows     bool           // it or an earlier one of the tenant has workflows
+	first     bool           // just published, and the first that has
 }
 
 // environment is what a fold needs from outside: values and schemas, which never change, and states, which only this fold changes.
@@ -363,10 +364,11 @@ func (f *fold) publish(ctx context.Context, r *event.Recorded) error {
 	if err != nil {
 		return f.refuseBundle(ctx, r, version, err)
 	}
+	had := f.bundle != nil && f.bundle.Flows
 	by, _ := data["by"].(string) // absent is fine
 	by = strings.ReplaceAll(strings.ToValidUTF8(by, "\uFFFD"), "\x00", "\uFFFD")
 	f.bundle = &bundle{Sequence: r.Sequence, EventID: r.ID, Version: version, Semantics: semantics, By: by, At: r.RecordedTime, Files: files, Set: set,
-		Flows: semantics >= flowSemantics || f.bundle != nil && f.bundle.Flows}
+		Flows: semantics >= flowSemantics || had, first: semantics >= flowSemantics && !had}
 	if semantics >= flowSemantics {
 		f.texts[r.Sequence] = set
 	}

@@ -297,6 +297,8 @@ type replayed struct {
 	fetch   fetcher
 }
 
+func (w *replayed) history() stream.Source { return w.archive }
+
 // missed: a fold from the first event holds all that was missed itself.
 func (w *replayed) missed(context.Context, string, string, int64, int64, int) ([]int64, error) {
 	return nil, nil

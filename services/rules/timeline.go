@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/stream"
 	"github.com/neuronx/engine/services/rules/ruleset"
 	"github.com/neuronx/engine/services/rules/workflows"
 )
@@ -34,6 +35,9 @@ func (e timed) flows(string) workflows.Store { return e.store }
 
 // set has nothing to add: the fold keeps each bundle with workflows that it was given.
 func (timed) set(context.Context, string, int64) (*ruleset.Set, error) { return nil, nil }
+
+// history is none: what a timeline is to know of consent it is given.
+func (timed) history() stream.Source { return nil }
 
 func (e timed) event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error) {
 	if tenant != e.fold.tenant {

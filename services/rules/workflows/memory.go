@@ -207,6 +207,9 @@ func (m *Memory) Contact(_ context.Context, lead string) ([]byte, error) {
 	return m.contacts[lead], nil
 }
 
+// Contacts are the states of all leads.
+func (m *Memory) Contacts() map[string][]byte { return m.contacts }
+
 // PutContact implements Store.
 func (m *Memory) PutContact(lead string, state []byte) {
 	put(m, m.contacts, lead, bytes.Clone(state), state != nil)
