@@ -38,16 +38,20 @@ func (d *database) set(ctx context.Context, tenant string, sequence int64) (*rul
 	if set := d.older[key]; set != nil {
 		return set, nil
 	}
-	rows, err := d.q.Query(ctx, `SELECT semantics, hash, octet_length(files::text) FROM neuronx.rule_bundles WHERE tenant_id = $1 AND sequence = $2`, tenant, sequence)
-	f, err := postgres.CollectOne(rows, err, "load a bundle that instances run by", func(r pgx.CollectableRow) (f found, err error) {
-		f.tenant, f.b = tenant, &bundle{Sequence: sequence}
-		return f, r.Scan(&f.b.Semantics, &f.hash, &f.bytes)
-	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
+	f, known := d.shared.textOf(key)
+	if !known {
+		rows, err := d.q.Query(ctx, `SELECT semantics, hash, octet_length(files::text) FROM neuronx.rule_bundles WHERE tenant_id = $1 AND sequence = $2`, tenant, sequence)
+		f, err = postgres.CollectOne(rows, err, "load a bundle that instances run by", func(r pgx.CollectableRow) (f found, err error) {
+			f.tenant, f.b = tenant, &bundle{Sequence: sequence}
+			return f, r.Scan(&f.b.Semantics, &f.hash, &f.bytes)
+		})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		d.shared.keepText(key, f)
 	}
 	if d.compiler == nil { // nobody waits: what a bundle would do is worked out before it is published
 		d.compiler = &compiler{kept: &d.shared, one: math.MaxInt, left: math.MaxInt}
@@ -57,6 +61,7 @@ func (d *database) set(ctx context.Context, tenant string, sequence int64) (*rul
 		if !d.compiler.room(f.bytes) {
 			return nil, errLater
 		}
+		var err error
 		if set, err = recompile(ctx, d.q, f, d.compiler.between); err != nil {
 			return nil, err
 		}

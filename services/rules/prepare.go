@@ -111,8 +111,29 @@ type shared struct {
 	mu    sync.Mutex
 	sets  sets
 	ready *prepared
-	whole string          // the tenant whose run is applied whole, because it could not be prepared or what was prepared could not be written
-	dear  map[string]bool // tenants of which an event cost more than a batch may wait for; until their events are ordinary again
+	whole string           // the tenant whose run is applied whole, because it could not be prepared or what was prepared could not be written
+	dear  map[string]bool  // tenants of which an event cost more than a batch may wait for; until their events are ordinary again
+	texts map[string]found // bundles of before that instances run by, by tenant and sequence; a row of theirs never changes
+}
+
+// maxTexts bounds how many bundles of before are known; one that is forgotten is read again.
+const maxTexts = 20_000
+
+// textOf is a bundle of before. A tenant that publishes every hour has hundreds that instances run by, and a query for each would make every batch wait.
+func (s *shared) textOf(key string) (f found, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, known = s.texts[key]
+	return f, known
+}
+
+func (s *shared) keepText(key string, f found) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.texts == nil || len(s.texts) >= maxTexts {
+		s.texts = map[string]found{}
+	}
+	s.texts[key] = f
 }
 
 // begin forgets what was prepared before. Until put, the tenant's run is one that can't be prepared.
