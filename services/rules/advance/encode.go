@@ -13,7 +13,9 @@ import (
 
 const (
 	stateVersion = 1
-	maxState     = 512 << 10 // bytes of either part of an instance
+	// maxState bounds either part of an instance, in bytes. It is above what every token in its deepest loop, every slot and every compensation may
+	// hold, MaxVarsBytes each: what was written and can't be read would stall the tenant for good.
+	maxState = 8 << 20
 )
 
 // MarshalJSON writes the values as package value does.

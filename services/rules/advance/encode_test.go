@@ -2,7 +2,10 @@ package advance
 
 import (
 	"bytes"
+	"strings"
 	"testing"
+
+	"github.com/neuronx/engine/services/rules/flow"
 )
 
 func FuzzDecode(f *testing.F) {
@@ -50,6 +53,28 @@ func FuzzDecode(f *testing.F) {
 			_, _ = Advance(t.Context(), r.p, in, on, r.env) // does not panic on a state that is not the program's
 		}
 	})
+}
+
+// Each part stays within its own limit.
+func TestDecode_ReadsTheLargestInstanceThatAFileCanMake(t *testing.T) {
+	text := strings.Repeat("x", MaxVarsBytes-100)
+	in := Instance{ID: "x", Tenant: "t1", Workflow: "w", Status: Waiting, LastToken: MaxTokens, Vars: State{"v": text}}
+	for id := range int64(MaxTokens) {
+		tok := &Token{ID: id + 1, Task: "a", Rest: AtWait}
+		for range flow.MaxDepth {
+			tok.Frames = append(tok.Frames, &Frame{Task: "a", Values: Values{text}})
+		}
+		in.Tokens = append(in.Tokens, tok)
+		in.Slots = append(in.Slots, &Slot{Task: "a", Match: int(id), Filled: true, Set: State{"v": text}})
+		in.Undo = append(in.Undo, Undo{Task: "a", Locals: State{"v": text}})
+	}
+	state, personal, err := in.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Decode(state, personal); err != nil {
+		t.Errorf("%d bytes: %v", len(state), err)
+	}
 }
 
 func TestDecode_RefusesWhatEncodeCannotHaveWritten(t *testing.T) {
