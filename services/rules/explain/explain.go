@@ -94,7 +94,6 @@ type Explainer struct {
 	of       *ruleset.Set // whose rules tainted has
 
 	aliases alias.Aliases // subjects that were merged into others
-	flows   bool          // a bundle with workflows was in force: from then on subjects can be merged
 }
 
 // New explains events of a tenant. With personal, values of personal fields are shown.
@@ -106,10 +105,7 @@ func New(tenant string, reg rules.Registry, personal bool) *Explainer {
 
 // merge takes in a merge of subjects, as the fold of workflows does: what is about the one is about the other from here on.
 func (x *Explainer) merge(ctx context.Context, r *event.Recorded) error {
-	if set, _, _ := x.sandbox.InForce(); set != nil && set.Semantics >= flowSemantics {
-		x.flows = true
-	}
-	if !x.flows || !workflows.Merges(r.Type) {
+	if !workflows.Merges(r.Type) {
 		return nil
 	}
 	data, err := x.sandbox.Decode(ctx, r)
@@ -143,7 +139,7 @@ func (x *Explainer) Explain(ctx context.Context, r event.Recorded) (Event, error
 		return out, err
 	}
 	about := r.Subject
-	if set, _, _ := x.sandbox.InForce(); set != nil && set.Semantics >= flowSemantics {
+	if set, _, _ := x.sandbox.InForce(); set != nil && set.Semantics >= FlowSemantics {
 		about = x.aliases.Resolve(about)
 	}
 	if about != r.Subject {

@@ -16,8 +16,8 @@ import (
 	"github.com/neuronx/engine/services/rules/workflows"
 )
 
-// flowSemantics is the least semantics of bundles with workflows: from the first of them on, a tenant's events are folded by workflows.
-const flowSemantics = 6
+// FlowSemantics is the least semantics of bundles with workflows: from the first of them on, a tenant's events are folded by workflows.
+const FlowSemantics = 6
 
 // Refold folds the workflows of a tenant from its first event, in memory, and listens to what some instances ask: pools and caps depend on all that
 // the tenant's events did before. It is for one goroutine.
@@ -28,7 +28,8 @@ type Refold struct {
 	of       map[string]*Instance
 
 	bundles  *rules.Sandbox // which set is in force
-	fold     *workflows.Fold
+	store    *workflows.Memory
+	fold     *workflows.Fold // nil: no workflow was published yet
 	sets     map[int64]*ruleset.Set
 	sequence int64 // of the set in force
 	known    advance.Schemas
@@ -43,7 +44,7 @@ type Refold struct {
 
 // NewRefold listens to instances, whose steps were read.
 func NewRefold(tenant string, reg rules.Registry, instances []*Instance, personal bool) *Refold {
-	f := &Refold{tenant: tenant, registry: reg, personal: personal, of: map[string]*Instance{}, bundles: rules.NewExcerpt(tenant, reg, &rules.Compiled{}),
+	f := &Refold{tenant: tenant, registry: reg, personal: personal, of: map[string]*Instance{}, bundles: rules.NewExcerpt(tenant, reg, &rules.Compiled{}), store: workflows.NewMemory(),
 		sets: map[int64]*ruleset.Set{}, known: advance.Schemas{}, derived: map[string]event.Event{}}
 	for _, in := range instances {
 		f.of[in.ID] = in
@@ -67,12 +68,17 @@ func (f *Refold) Apply(ctx context.Context, r *event.Recorded) error {
 		}
 	}
 	set, version, sequence := f.bundles.InForce()
-	if f.fold == nil {
-		if set == nil || set.Semantics < flowSemantics {
-			return nil
-		}
-		f.fold = workflows.New(f.tenant, workflows.NewMemory(), refolded{f}, nil)
-		f.fold.Watch(f)
+	fold := f.fold
+	switch {
+	case fold != nil:
+	case set != nil && set.Semantics >= FlowSemantics:
+		fold = workflows.New(f.tenant, f.store, refolded{f}, nil)
+		fold.Watch(f)
+		f.fold = fold
+	case workflows.Remembers(r.Type):
+		fold = workflows.New(f.tenant, f.store, refolded{f}, nil)
+	default:
+		return nil
 	}
 	data, err := f.bundles.Decode(ctx, r)
 	if err != nil {
@@ -82,20 +88,20 @@ func (f *Refold) Apply(ctx context.Context, r *event.Recorded) error {
 		return err
 	}
 	in := workflows.Input{Event: *r, Data: data}
-	f.fold.Begin()
-	if sequence != f.sequence {
+	fold.Begin()
+	if f.fold != nil && sequence != f.sequence {
 		f.sequence, f.sets[sequence] = sequence, set
-		if err := f.fold.Publish(ctx, &workflows.Bundle{Sequence: sequence, Version: version, Set: set}); err != nil {
+		if err := fold.Publish(ctx, &workflows.Bundle{Sequence: sequence, Version: version, Set: set}); err != nil {
 			return fmt.Errorf("publish at %d: %w", r.Sequence, err)
 		}
 	}
-	if err := f.fold.Before(ctx, in); err != nil {
+	if err := fold.Before(ctx, in); err != nil {
 		return fmt.Errorf("fold event %d of %s: %w", r.Sequence, f.tenant, err)
 	}
-	if err := f.fold.After(ctx, in); err != nil {
+	if err := fold.After(ctx, in); err != nil {
 		return fmt.Errorf("fold event %d of %s: %w", r.Sequence, f.tenant, err)
 	}
-	for _, e := range f.fold.Take().Events {
+	for _, e := range fold.Take().Events {
 		if id, is := strings.CutPrefix(e.Subject, "instance/"); is && f.of[id] != nil {
 			f.derived[e.ID] = e
 			f.started(f.of[id])

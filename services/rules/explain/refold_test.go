@@ -126,3 +126,15 @@ func TestRefold_AlarmsWhereTheRecordDiffers(t *testing.T) {
 		t.Errorf("%q", in.Alarms)
 	}
 }
+
+// What the service folds before the first workflow is published counts here, too: else a healthy instance is an alarm.
+func TestRefold_KnowsMergesFromBeforeTheFirstWorkflow(t *testing.T) {
+	l := explaintest.New(t, registry(t))
+	l.Send("subject.merged", "lead/6", map[string]any{"from": "lead/6", "into": "lead/7"})
+	l.Publish(1, explaintest.Greeting()...)
+	l.Send("lead.created", "lead/7", map[string]any{"lead_id": "7", "source": "ads", "phone": "+15551234567"})
+	l.Send("lead.contacted", "lead/6", map[string]any{"lead_id": "6"})
+	if in := refolded(t, l, "7", false); in.Status != "completed" || in.Outcome != "contacted" || len(in.Alarms) > 0 {
+		t.Errorf("%s (%s), alarms %q", in.Status, in.Outcome, in.Alarms)
+	}
+}

@@ -21,9 +21,9 @@ const (
 // Merges reports whether events of a type merge two subjects, or take a merge back.
 func Merges(typ string) bool { return typ == typeMerged || typ == typeUnmerged }
 
-// Remembers reports whether events of a type are taken in for every tenant, also before its first workflow: what merges subjects, and what is said
-// of consent. A revocation that was not taken in would let a message past it.
-func Remembers(typ string) bool { return Merges(typ) || typ == typeConsent }
+// Remembers reports whether events of a type are taken in for every tenant, also before its first workflow: what merges subjects, what is said of
+// consent, and who was erased. A revocation that was not taken in would let a message past it.
+func Remembers(typ string) bool { return Merges(typ) || typ == typeConsent || typ == typeErased }
 
 // merges takes in a merge or an unmerge. One that can't be is told, and changes nothing.
 func (f *Fold) merges(ctx context.Context, in Input) error {

@@ -190,19 +190,23 @@ func (l *Log) apply(r event.Recorded) []event.Event {
 			l.t.Fatal(err)
 		}
 	}
-	if l.flows == nil {
+	flows := l.flows
+	if flows == nil && workflows.Remembers(r.Type) {
+		flows = workflows.New(Tenant, l.store, environment{l}, nil)
+	}
+	if flows == nil {
 		return taken.Derived
 	}
 	in := workflows.Input{Event: r, Data: data}
-	l.flows.Begin()
-	if err := l.flows.Before(ctx, in); err != nil {
+	flows.Begin()
+	if err := flows.Before(ctx, in); err != nil {
 		l.t.Fatalf("workflows over %s: %v", r.Type, err)
 	}
-	before := len(l.flows.Take().Events)
-	if err := l.flows.After(ctx, in); err != nil {
+	before := len(flows.Take().Events)
+	if err := flows.After(ctx, in); err != nil {
 		l.t.Fatalf("workflows start on %s: %v", r.Type, err)
 	}
-	out := l.flows.Take().Events
+	out := flows.Take().Events
 	return slices.Concat(out[:before], taken.Derived, out[before:])
 }
 
