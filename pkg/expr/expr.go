@@ -50,8 +50,9 @@ type Program struct {
 	result string
 	fields map[string][]string
 	reads  map[string]bool
-	scale  uint64 // what a unit of CEL's counts for; see scaleOf
-	least  uint64 // see Estimate
+	whole  map[string]bool // of those: see ReadsWhole
+	scale  uint64          // what a unit of CEL's counts for; see scaleOf
+	least  uint64          // see Estimate
 	most   uint64
 
 	edition Edition // and variables that it was compiled with; see Trace
@@ -80,7 +81,7 @@ func CompileIn(edition Edition, src string, vars ...string) (*Program, error) {
 	if issues.Err() != nil {
 		return nil, compileError(issues)
 	}
-	fields, reads, problems := survey(checked.NativeRep(), vars)
+	fields, reads, whole, problems := survey(checked.NativeRep(), vars)
 	if len(problems) > 0 {
 		return nil, &CompileError{problems}
 	}
@@ -99,7 +100,7 @@ func CompileIn(edition Edition, src string, vars ...string) (*Program, error) {
 	if err != nil {
 		return nil, &CompileError{[]Problem{{Message: "the expression cannot be planned: " + err.Error()}}}
 	}
-	p := &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields, reads: reads, scale: scale, edition: edition, vars: vars}
+	p := &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields, reads: reads, whole: whole, scale: scale, edition: edition, vars: vars}
 	p.least, p.most = estimate(env, checked, scale)
 	return p, nil
 }
@@ -124,15 +125,17 @@ func compileError(issues *cel.Issues) *CompileError {
 
 // survey walks the checked tree: it lists the fields selected of each variable and refuses comprehension variables that hide
 // one, which would make that list, and a reader, wrong.
-func survey(tree *ast.AST, vars []string) (map[string][]string, map[string]bool, []Problem) {
-	fields, reads := map[string][]string{}, map[string]bool{}
-	var problems []Problem
+func survey(tree *ast.AST, vars []string) (fields map[string][]string, reads, whole map[string]bool, problems []Problem) {
+	fields, reads, whole = map[string][]string{}, map[string]bool{}, map[string]bool{}
+	beyond := map[string]int{} // how often a variable stands for itself, and not for a field of it
 	ast.PreOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		switch e.Kind() {
 		case ast.IdentKind:
 			reads[e.AsIdent()] = true
+			beyond[e.AsIdent()]++
 		case ast.SelectKind:
 			if op := e.AsSelect().Operand(); op.Kind() == ast.IdentKind {
+				beyond[op.AsIdent()]--
 				fields[op.AsIdent()] = append(fields[op.AsIdent()], e.AsSelect().FieldName())
 			}
 		case ast.CallKind:
@@ -142,6 +145,7 @@ func survey(tree *ast.AST, vars []string) (map[string][]string, map[string]bool,
 				return
 			}
 			if name, ok := call.Args()[1].AsLiteral().Value().(string); ok {
+				beyond[call.Args()[0].AsIdent()]--
 				fields[call.Args()[0].AsIdent()] = append(fields[call.Args()[0].AsIdent()], name)
 			}
 		case ast.ComprehensionKind:
@@ -157,7 +161,12 @@ func survey(tree *ast.AST, vars []string) (map[string][]string, map[string]bool,
 		slices.Sort(names)
 		fields[root] = slices.Compact(names)
 	}
-	return fields, reads, problems
+	for root, n := range beyond {
+		if n > 0 {
+			whole[root] = true
+		}
+	}
+	return fields, reads, whole, problems
 }
 
 // Source is the text that was compiled.
@@ -170,6 +179,10 @@ func (p *Program) ResultType() string { return p.result }
 // Fields lists, sorted, the fields that the expression selects of a variable by name: data.score and data["score"] give
 // "score" for "data".
 func (p *Program) Fields(variable string) []string { return slices.Clone(p.fields[variable]) }
+
+// ReadsWhole reports whether the expression reads a variable otherwise than by the names of Fields: as a whole, or by a name that is only known when
+// it runs. Then any field of it may be in the result, whatever Fields lists.
+func (p *Program) ReadsWhole(variable string) bool { return p.whole[variable] }
 
 // Reads reports whether the expression reads a variable, in whole or a field of it.
 func (p *Program) Reads(variable string) bool { return p.reads[variable] }

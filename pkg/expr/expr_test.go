@@ -139,6 +139,30 @@ func TestProgram_TellsWhatItReadsAndGives(t *testing.T) {
 	}
 }
 
+// What reads a variable as a whole may have any field of it in its result, also if it selects some by name.
+func TestProgram_TellsWhatItReadsAsAWhole(t *testing.T) {
+	for src, want := range map[string]bool{
+		`data.a + data["b"]`:                      false,
+		`has(data.a) && state.x`:                  false,
+		`data.list.exists(x, x == data.a)`:        false,
+		`data.a + data["p" + "hone"]`:             true,
+		`data.a + string(size(data))`:             true,
+		`data.map(k, data[k])`:                    true,
+		`[data.a, data]`:                          true,
+		`cel.bind(d, data, data.a + d.phone)`:     true,
+		`dyn(data).phone`:                         true,
+		`state.x == data.a ? data.b : state["y"]`: false,
+	} {
+		p, err := CompileIn(Edition3, src, "data", "state")
+		if err != nil {
+			t.Fatalf("%s: %v", src, err)
+		}
+		if got := p.ReadsWhole("data"); got != want || p.ReadsWhole("state") {
+			t.Errorf("%s: %v, want %v", src, got, want)
+		}
+	}
+}
+
 // Expressions that a hostile author would try. Each must end soon, by a refusal or by a small result.
 func TestEval_HostileExpressionsAreCut(t *testing.T) {
 	ten := `[0,1,2,3,4,5,6,7,8,9]`

@@ -50,7 +50,7 @@ func TestMatch_IsAboutTheTriggerAlone(t *testing.T) {
 func TestMatch_KeepsPersonalValuesApart(t *testing.T) {
 	r := newRig(t, program(task("s", &flow.Set{Vars: set("greeting: \"Hi \" + vars.name")}), task("w", &flow.Wait{For: minutes(60)}),
 		task("f", &flow.For{Each: "n", In: x("[vars.greeting, vars.greeting]"), Tasks: []*flow.Task{task("k", &flow.Set{Vars: set("kept: n")}), task("e", &flow.Emit{Type: "note.made", Data: set("text: n"), Undo: []*flow.Emit{{Type: "note.made", Data: set("text: n")}}}), task("v", &flow.Wait{For: minutes(60)})}})))
-	r.p.Start.Set = set("name: data.first_name", "lead: data.lead_id")
+	r.p.Start.Set = set("name: data.first_name", "lead: data.lead_id", `both: data.lead_id + " " + data["first_" + "name"]`) // a field whose name is worked out
 	r.p.Start.Zone = x(`"Mars/Base"`)
 	r.cut = true
 	r.start("Annabel")
@@ -68,7 +68,7 @@ func TestMatch_KeepsPersonalValuesApart(t *testing.T) {
 	if slices.Contains(words(string(state)), "Annabel") || !slices.Contains(words(string(personal)), "Annabel") {
 		t.Errorf("%s\n%s", state, personal)
 	}
-	if r.in.Vars["lead"] != "7" || r.in.Personal["greeting"] != "Hi Annabel" {
+	if r.in.Vars["lead"] != "7" || r.in.Personal["greeting"] != "Hi Annabel" || r.in.Personal["both"] != "7 Annabel" {
 		t.Errorf("%v %v", r.in.Vars, r.in.Personal)
 	}
 	r.next()

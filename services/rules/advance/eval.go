@@ -294,7 +294,7 @@ func (m *machine) text(where string, p *expr.Program, vars map[string]any, other
 // isPersonal reports whether an expression may repeat what stands in personal fields: of the event of a type, of variables, or of loop
 // variables and errors that are themselves personal.
 func (m *machine) isPersonal(p *expr.Program, typ string, locals []string) bool {
-	if p.Reads("data") && touches(p, "data", func(f string) bool { return m.env.Schemas[typ].personal[f] }, len(m.env.Schemas[typ].personal) > 0 || m.env.Schemas[typ].Avro == nil) {
+	if p.Reads("data") && touches(p, "data", func(f string) bool { return m.env.Schemas[typ].Personal(f) }, m.env.Schemas[typ].Personal()) {
 		return true
 	}
 	if p.Reads("vars") && touches(p, "vars", func(f string) bool { _, there := m.in.Personal[f]; return there }, len(m.in.Personal) > 0) {
@@ -305,8 +305,7 @@ func (m *machine) isPersonal(p *expr.Program, typ string, locals []string) bool 
 
 // touches reports whether one of the fields that an expression selects is personal, or any where it reads the whole.
 func touches(p *expr.Program, name string, personal func(string) bool, some bool) bool {
-	fields := p.Fields(name)
-	return len(fields) == 0 && some || slices.ContainsFunc(fields, personal)
+	return p.ReadsWhole(name) && some || slices.ContainsFunc(p.Fields(name), personal)
 }
 
 // assign evaluates assignments all under the same values, and changes variables only if every one has a value.

@@ -263,12 +263,26 @@ func TestExplain_IsBoundedForLargeEvents(t *testing.T) {
 	}
 }
 
-// What is about a lead that was merged is worked out with the state of the one that it is now.
+// What is about a lead that was merged is worked out with the state of the one that it is now, also if no workflow was published at the merge.
 func TestExplain_FollowsMerges(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		followsMerges(t, early)
+	}
+}
+
+func followsMerges(t *testing.T, early bool) {
 	l := explaintest.New(t, registry(t))
+	merge := func() {
+		l.Send("subject.merged", "lead/7", map[string]any{"from": "lead/7", "into": "lead/9"})
+	}
+	if early {
+		merge()
+	}
 	l.Publish(1, append(explaintest.Greeting(), qualify)...)
 	l.Send("lead.scored", "lead/9", map[string]any{"lead_id": "9", "score": int64(90)})
-	l.Send("subject.merged", "lead/7", map[string]any{"from": "lead/7", "into": "lead/9"})
+	if !early {
+		merge()
+	}
 	at := l.Send("lead.scored", "lead/7", map[string]any{"lead_id": "7", "score": int64(90)})
 	x := explain.New(explaintest.Tenant, registry(t), false)
 	for _, r := range l.Events[:at-1] {
@@ -281,7 +295,7 @@ func TestExplain_FollowsMerges(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := told(e, "qualify"); !strings.Contains(got, "state.qualified = true") || len(e.Notes) != 1 || !strings.Contains(e.Notes[0], "merged into lead/9") {
-		t.Errorf("%s; %q", got, e.Notes)
+		t.Errorf("merged before the first workflow %v: %s; %q", early, got, e.Notes)
 	}
 }
 
@@ -289,15 +303,16 @@ func TestExplain_FollowsMerges(t *testing.T) {
 func TestExplain_HidesStateThatCameFromPersonalFields(t *testing.T) {
 	l := explaintest.New(t, registry(t))
 	copies := rule("copies", "  on: [lead.scored]\n  when: state.mail != \"\" && state.seen\n  set: {copy: state.mail}\n")
-	reads := rule("reads", "  on: [lead.scored]\n  when: has(state.copy) && state.copy.size() > 3\n  set: {seen: \"true\"}\n")
-	l.Publish(1, score, copies)
+	reads := rule("reads", "  on: [lead.scored]\n  when: has(state.copy) && state.copy.size() > 3 && state.sly != \"\"\n  set: {seen: \"true\"}\n")
+	sly := rule("sly", "  on: [lead.created]\n  set: {sly: 'data.lead_id + data[\"em\" + \"ail\"]'}\n") // a field whose name is worked out
+	l.Publish(1, score, copies, sly)
 	subject, data := lead(7)
 	l.Send("lead.created", subject, data)
 	l.Publish(2, reads)
 	at := l.Send("lead.scored", subject, map[string]any{"lead_id": "7", "score": int64(1)})
 	for personal, want := range map[bool]string{
-		false: "state.copy = •; state.copy.size() = •",
-		true:  `state.copy = "p7@example.com"; state.copy.size() = 14`,
+		false: "state.copy = •; state.copy.size() = •; state.sly = •",
+		true:  `state.copy = "p7@example.com"; state.copy.size() = 14; state.sly = "7p7@example.com"`,
 	} {
 		if got := told(explained(t, l, at, personal), "reads"); !strings.Contains(got, want) {
 			t.Errorf("%s, want %s", got, want)

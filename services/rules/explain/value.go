@@ -93,8 +93,7 @@ func touches(p *expr.Program, hidden func([]string) bool) bool {
 		if !p.Reads(root) {
 			continue
 		}
-		fields := p.Fields(root)
-		if len(fields) == 0 && hidden([]string{root}) || slices.ContainsFunc(fields, func(f string) bool { return hidden([]string{root, f}) }) {
+		if p.ReadsWhole(root) && hidden([]string{root}) || slices.ContainsFunc(p.Fields(root), func(f string) bool { return hidden([]string{root, f}) }) {
 			return true
 		}
 	}
