@@ -194,6 +194,8 @@ func (c *checker) workflow() error {
 			return err
 		}
 		c.contact(triggers)
+		c.identifies(triggers, s.Key, "start.key", "stands in every workflow.* event of the instance")
+		c.identifies(triggers, s.Contact, "start.contact", "stands in the subject of every command that reaches the person")
 	}
 	if err := c.variables(); err != nil {
 		return err
@@ -232,6 +234,17 @@ func (c *checker) contact(triggers map[string]*typecheck.Record) {
 	for _, typ := range slices.Sorted(maps.Keys(triggers)) {
 		if triggers[typ].Field("lead_id") == nil {
 			c.Problem(reaching.line, rulefile.CodeMissingKey, "%s reaches a person, and %s, which starts the workflow, has no lead_id; say whom by start.contact", reaching.Type, typ)
+		}
+	}
+}
+
+// identifies refuses personal values where an id belongs: what stands in the subject or the envelope of events is shown to everybody who lists
+// them, and no erasure takes it out.
+func (c *checker) identifies(triggers map[string]*typecheck.Record, p *expr.Program, where, because string) {
+	for _, typ := range slices.Sorted(maps.Keys(triggers)) {
+		if field := triggers[typ].PersonalRead(p); field != "" {
+			c.Problem(c.Locations[p].Line, rulefile.CodePersonal, "%s reads %s, which is personal in %s, and %s; use an id%s, and keep the value by start.set", where, field, typ, because, like(triggers[typ]))
+			return
 		}
 	}
 }

@@ -47,6 +47,7 @@ const (
 	CodeWaits             = "waits"              // a wait where there may be none
 	CodeReaches           = "reaches"            // a person is reached where that may not be
 	CodeFilled            = "filled"             // a field that the engine fills
+	CodePersonal          = "personal"           // a personal value where it would stand for years and can't be erased
 	CodeCorrelation       = "correlation"        // an event that can't be told to belong to an instance
 	CodeInvalidCalendar   = "invalid_calendar"   // hours, a date or a zone that is none
 	CodeCostly            = "costly"             // more than the budgets of an event allow; a warning when it depends on the data

@@ -46,6 +46,10 @@ func (s *Schemas) Find(ctx context.Context, typ string) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of %s: %w", typ, err)
 	}
+	for _, p := range schema.Personal() {
+		top, _, _ := strings.Cut(p.Path, ".")
+		rec.personal = append(rec.personal, strings.TrimSuffix(top, "[]"))
+	}
 	s.known[typ] = rec
 	return rec, nil
 }
@@ -70,6 +74,25 @@ type Record struct {
 	Fields  []Field         `json:"fields"`
 	Reach   string          `json:"reach"`         // field that names the channel over which a command reaches a person; empty: it reaches nobody
 	Subject json.RawMessage `json:"event_subject"` // a text such as lead/{lead_id}, or a list of them
+
+	personal []string // fields in which personal data stands
+}
+
+// PersonalRead is a personal field that an expression reads of the data; empty: it reads none. An expression that reads the data as a whole reads
+// all of it.
+func (r *Record) PersonalRead(p *expr.Program) string {
+	if p == nil || len(r.personal) == 0 {
+		return ""
+	}
+	if p.ReadsWhole("data") {
+		return "data"
+	}
+	for _, f := range p.Fields("data") {
+		if slices.Contains(r.personal, f) {
+			return "data." + f
+		}
+	}
+	return ""
 }
 
 // Field is one field of a record.
