@@ -9,7 +9,7 @@ import (
 )
 
 // pick assigns a member of a pool to the instance's key.
-func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[string]any) error {
+func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[string]any, locals []string) error {
 	p, changed := m.res.Pools[s.Pool]
 	if !changed {
 		var known bool
@@ -37,7 +37,7 @@ func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[strin
 	for i := range members {
 		members[i].Closed = !m.isOpen(p.Hours, i)
 	}
-	before := p
+	before, personal := p, false
 	member, state, ok := pool.Pick(members, p.State, p.Claim, m.now, except)
 	switch {
 	case ok:
@@ -56,14 +56,19 @@ func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[strin
 		if member, err = m.text(task.Path+" or", s.Or, vars, ""); err != nil {
 			return err
 		}
+		personal = m.isPersonal(s.Or, "", locals)
 	default:
 		m.watchPick(task, s, before, members, except, "")
 		return faultf(errNoCapacity, "%s: nobody of pool %s is open and has room", task.Path, s.Pool)
 	}
-	m.watchPick(task, s, before, members, except, member)
-	m.decide(task.Path, "assign", s.Pool, member)
+	told, names := member, []string(nil)
+	if personal { // or says a personal value, which stands in no event
+		told, names = "personal", []string{s.As}
+	}
+	m.watchPick(task, s, before, members, except, told)
+	m.decide(task.Path, "assign", s.Pool, told)
 	if s.As != "" {
-		if err := m.set(State{s.As: member}, nil); err != nil {
+		if err := m.set(State{s.As: member}, names); err != nil {
 			return err
 		}
 	}

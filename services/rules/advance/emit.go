@@ -336,7 +336,7 @@ func (m *machine) outcome() (bool, error) {
 	}
 	detail, _ := data["detail"].(string)
 	f := faultf("command/"+code, "%s", cut(detail))
-	f.personal = len(m.env.Schemas[typ].personal) > 0
+	f.personal = detail != "" || len(m.env.Schemas[typ].personal) > 0 // what a CRM answers may repeat what was sent to it
 	return true, m.handle(t, task, f)
 }
 

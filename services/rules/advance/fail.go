@@ -54,7 +54,10 @@ func (m *machine) fail(t *Token, task *flow.Task, f *fault) error {
 
 // told is the detail as it may stand in an event.
 func (f *fault) told() string {
-	if f.personal {
+	switch {
+	case f.personal && strings.HasPrefix(f.code, "command/"):
+		return "the CRM's answer may repeat what was sent to it, and is not repeated here; neuronx effects list has it"
+	case f.personal:
 		return "the detail comes from personal fields and is not repeated here"
 	}
 	return cut(f.detail)

@@ -73,7 +73,7 @@ func (m *machine) step(t *Token, task *flow.Task) error {
 	case *flow.Raise:
 		return m.raise(task, s, vars, locals)
 	case *flow.Assign:
-		return m.pick(t, task, s, vars)
+		return m.pick(t, task, s, vars, locals)
 	}
 	return faultf(errData, "%s has no step", task.Path)
 }

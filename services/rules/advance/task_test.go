@@ -1,6 +1,8 @@
 package advance
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -235,6 +237,20 @@ func TestAssign_PicksMembersThatAreOpen(t *testing.T) {
 	}
 }
 
+// Whom an assignment names instead may be a personal value: the instance keeps it, and its events do not tell it.
+func TestAssign_TellsNoPersonalValue(t *testing.T) {
+	r := newRig(t, program(task("a", &flow.Assign{Pool: "sales", As: "owner", Or: x("vars.name")}), task("w", &flow.Wait{For: minutes(60)})))
+	r.p.Start.Set = set("name: data.first_name")
+	r.env.Pools = map[string]Pool{"sales": {}}
+	r.start("Ann")
+	if d := r.told[0].Decisions; len(d) != 1 || d[0].Name != "sales" || d[0].Value == "Ann" {
+		t.Errorf("%+v", d)
+	}
+	if r.in.Personal["owner"] != "Ann" || r.in.Vars["owner"] != nil {
+		t.Errorf("%v %v", r.in.Vars, r.in.Personal)
+	}
+}
+
 func TestCall_NamesWhatBecameOfItsCommand(t *testing.T) {
 	for name, c := range map[string]struct {
 		typ  string
@@ -258,5 +274,28 @@ func TestCall_NamesWhatBecameOfItsCommand(t *testing.T) {
 		if code != c.code || code == "" && r.in.Tokens[0].Rest != AtCall {
 			t.Errorf("%s: %q, want %q", name, code, c.code)
 		}
+	}
+}
+
+// What a CRM answers may repeat what was sent to it: a catch sees it, and no event about the instance does.
+func TestCall_TellsNothingOfWhatTheCRMAnswered(t *testing.T) {
+	const answer = "+15551234567 is no phone number"
+	r := newRig(t, program(callTask("c", nil))).start()
+	res := r.outcome("crm.task.add.failed", map[string]any{"code": "invalid", "detail": answer})
+	state, _, err := r.in.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, got := range map[string]string{"the incident": r.in.Tokens[0].Incident.Detail, "the event": fmt.Sprint(res.Lifecycle.Data()), "the failures": fmt.Sprint(res.Failures), "the state": string(state)} {
+		if strings.Contains(got, "5551234567") || what != "the state" && !strings.Contains(got, "effects list") {
+			t.Errorf("%s: %s", what, got)
+		}
+	}
+	caught := task("t", &flow.Try{Tasks: []*flow.Task{callTask("c", nil)}, Catch: []*flow.Task{task("e", &flow.Emit{Type: "note.made", Data: set("text: error.detail")}), task("w", &flow.Wait{For: minutes(60)})}})
+	r = newRig(t, program(caught)).start()
+	r.outcome("crm.task.add.failed", map[string]any{"code": "invalid", "detail": answer})
+	r.is(Waiting, "", "c "+answer)
+	if state, _, err = r.in.Encode(); err != nil || strings.Contains(string(state), "5551234567") {
+		t.Errorf("the state of who caught it: %s, %v", state, err)
 	}
 }
