@@ -91,6 +91,15 @@ func Newest(ctx context.Context, q Querier, f Filter) ([]Row, error) {
 	return postgres.Collect(rows, err, readArchive, pgx.RowToStructByPos[Row])
 }
 
+// NewestOf returns the newest events of a type, newest first, without their payload. It looks for them in an index, however many others there are.
+func NewestOf(ctx context.Context, q Querier, tenant, typ string, limit int) ([]Row, error) {
+	rows, err := q.Query(ctx, `SELECT event_id, subject, sequence, recorded_at, data FROM neuronx.tenant_events
+		WHERE tenant_id = $1 AND event_type = $2 ORDER BY recorded_at DESC LIMIT $3`, tenant, typ, limit)
+	return postgres.Collect(rows, err, readArchive, func(row pgx.CollectableRow) (r Row, err error) {
+		return r, row.Scan(&r.EventID, &r.Subject, &r.Sequence, &r.RecordedTime, &r.Data)
+	})
+}
+
 func orNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

@@ -136,11 +136,16 @@ type recording struct {
 	personal bool // what the CRM answered may repeat what was sent to it
 }
 
-// merged lists a subject with all that were merged with it at any time, directly or not: each may have a part in the state of the other.
+// merged lists a subject with all that were merged with it at any time, directly or not: each may have a part in the state of the other. Rules go by
+// merges only under bundles with workflows.
 func (r *recording) merged(ctx context.Context, subject string) ([]string, error) {
 	out, pairs := []string{subject}, [][2]string{}
+	some, err := r.env.Row(ctx, "look for bundles with workflows", []any{new(int)}, `SELECT 1 FROM neuronx.rule_bundles WHERE tenant_id = $1 AND semantics >= $2 LIMIT 1`, r.tenant, explain.FlowSemantics)
+	if err != nil || !some {
+		return out, err
+	}
 	for _, typ := range []string{"subject.merged", "subject.unmerged"} {
-		rows, err := archive.Newest(ctx, r.pool, archive.Filter{Tenant: r.tenant, Type: typ, Limit: maxMerges})
+		rows, err := archive.NewestOf(ctx, r.pool, r.tenant, typ, maxMerges)
 		if err != nil {
 			return nil, err
 		}

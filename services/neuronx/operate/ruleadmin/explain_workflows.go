@@ -206,7 +206,8 @@ func (r *recording) outputs(ctx context.Context, in *explain.Instance) error {
 	return nil
 }
 
-// refold works out again what conditions came to. Pools and caps depend on all that the tenant did: if that is too much, it is left out, and said.
+// refold works out again what conditions came to. Pools and caps depend on all that the tenant did: if that is too much, or takes more than half of
+// the time that there is, it is left out, and said: what is on record is told in any case.
 func (r *recording) refold(ctx context.Context, found []*explain.Instance, reg rules.Registry, personal bool) error {
 	f := explain.NewRefold(r.tenant, reg, found, personal)
 	through := f.Through()
@@ -223,18 +224,45 @@ func (r *recording) refold(ctx context.Context, found []*explain.Instance, reg r
 	if err != nil {
 		return fmt.Errorf("read what the rules skipped: %w", err)
 	}
-	err = stream.Fold(ctx, r.archive, r.tenant, 1, through, func(e *event.Recorded) error {
-		if skipped[e.Sequence] {
-			return nil
-		}
-		return f.Apply(ctx, e)
-	})
-	if err != nil && !errors.Is(err, stream.ErrEnded) {
+	applied, whole, err := refoldWithin(ctx, r.archive, f, r.tenant, through, skipped)
+	if err != nil {
 		return err
 	}
-	if err := f.Judge(ctx, through); err != nil {
+	if !whole {
+		for _, in := range found {
+			in.Notes = append(in.Notes, fmt.Sprintf("values of conditions and members of pools are told up to sequence %d only: working them out from %d events of the tenant takes longer than half of --timeout; raise it", applied, through))
+		}
+	}
+	if err := f.Judge(ctx, applied); err != nil {
 		return err
 	}
 	slices.SortStableFunc(found, func(a, b *explain.Instance) int { return len(b.Alarms) - len(a.Alarms) })
 	return nil
+}
+
+// refoldWithin folds a tenant's events up to a sequence in half of the time that is left, so that the other half tells what is on record. applied is
+// how far it came; whole is false if the time was over before.
+func refoldWithin(ctx context.Context, source stream.Source, f *explain.Refold, tenant string, through int64, skipped map[int64]bool) (applied int64, whole bool, err error) {
+	within, cancel := context.WithCancel(ctx)
+	if end, bounded := ctx.Deadline(); bounded {
+		cancel()
+		within, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+	}
+	defer cancel()
+	err = stream.Fold(within, source, tenant, 1, through, func(e *event.Recorded) error {
+		if !skipped[e.Sequence] {
+			if err := f.Apply(within, e); err != nil {
+				return err
+			}
+		}
+		applied = e.Sequence
+		return nil
+	})
+	switch {
+	case err == nil || errors.Is(err, stream.ErrEnded):
+		return applied, true, nil
+	case within.Err() != nil && ctx.Err() == nil:
+		return applied, false, nil
+	}
+	return applied, false, err
 }
