@@ -22,7 +22,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 // HTML is the report as one page: tables, and charts as inline SVG. It has no scripts, and loads nothing.
 func (r Report) HTML() ([]byte, error) {
 	var b bytes.Buffer
-	if err := page.Execute(&b, r); err != nil {
+	if err := page.Execute(&b, &r); err != nil {
 		return nil, fmt.Errorf("write the page of a backtest: %w", err)
 	}
 	return b.Bytes(), nil

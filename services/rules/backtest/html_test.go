@@ -65,3 +65,22 @@ func TestHTML_ChartsAreDrawnToScaleAndBounded(t *testing.T) {
 		t.Error("a number is drawn")
 	}
 }
+
+// What the terminal says below the tables stands in the page, too.
+func TestHTML_SaysWhatTheTerminalSays(t *testing.T) {
+	page := func(r Report) string {
+		b, err := r.HTML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	same := Report{Limit: 10, Decisions: []Decisions{{Same: 3}}, Commands: []Commands{{"2026-03-02", Pair{11, 10}}}}
+	if text := page(same); !strings.Contains(text, "Nothing is decided differently.") || strings.Contains(text, "more than it takes") {
+		t.Errorf("the same decisions:\n%s", text)
+	}
+	other := Report{Limit: 10, Decisions: []Decisions{{Added: 1}}, Commands: []Commands{{"2026-03-02", Pair{1, 11}}}}
+	if text := page(other); strings.Contains(text, "Nothing is decided differently.") || !strings.Contains(text, "On 2026-03-02 the candidate gives the CRM 11 commands, more than it takes.") {
+		t.Errorf("over the limit:\n%s", text)
+	}
+}
