@@ -200,6 +200,23 @@ func TestRulesNew_WritesWhatValidatesAndPassesItsTest(t *testing.T) {
 	}
 }
 
+func TestRulesNew_WritesAWorkflowThatValidatesAndPassesItsTest(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for i, name := range []string{"call-back", "true"} {
+		dir := fmt.Sprint("r", i)
+		if code, out, errs := try(t, nil, "rules", "new", "workflow", name, "--into", dir); code != exitOK || out != fmt.Sprintf("%s/%s.yaml\n%s/%s_test.yaml\n", dir, name, dir, name) {
+			t.Errorf("%s: exit %d: %s%s", name, code, out, errs)
+		}
+		if code, out, errs := try(t, nil, "rules", "validate", dir, "--offline"); code != exitOK || out != "" {
+			t.Errorf("%s: exit %d:\n%s%s", name, code, out, errs)
+		}
+		code, out, errs := try(t, nil, "rules", "test", dir)
+		if code != exitOK || strings.Count(out, "\nok ") != 1 || !strings.Contains(errs, "2 of 2 tasks ran") {
+			t.Errorf("%s: exit %d:\n%s%s", name, code, out, errs)
+		}
+	}
+}
+
 func TestRulesNew_OverwritesNothing(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"mine.yaml", "other_test.yaml"} {
