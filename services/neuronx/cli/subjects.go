@@ -11,20 +11,20 @@ import (
 )
 
 func (c *cli) subjects() *cobra.Command {
-	return group("subjects", "Subjects that are one, such as two leads who are the same person: merge, unmerge", c.subjectsMerge(), c.subjectsUnmerge())
+	return group("subjects", "Subjects that are the same person or thing, such as two leads: merge, unmerge", c.subjectsMerge(), c.subjectsUnmerge())
 }
 
 func (c *cli) subjectsMerge() *cobra.Command {
 	var tenantID string
 	var ch change
 	cmd := &cobra.Command{
-		Use: "merge <from> <into>", Short: "Make a subject another one, from here on", Args: args("from", "into"), Annotations: needFlags("tenant"),
-		Long: `Make a subject another one, from here on: what comes about the first is folded as what is
-about the second. Of the instances that live, of a workflow and of a group, the eldest stays and the
-others end as merged. Neither may be reached where either has revoked its consent; a grant of the
-first does not count for the second. Without --execute it shows what each has. Nothing is renamed, so
-neuronx subjects unmerge takes it back for all that comes after; what was joined does not come apart.
-Read models and the CRM keep the two apart.`,
+		Use: "merge <from> <into>", Short: "Merge a subject into another, from here on", Args: args("from", "into"), Annotations: needFlags("tenant"),
+		Long: `Merge a subject into another: from here on, what comes about the first counts as about the
+second. Of the live instances of a workflow, and of a group, the oldest stays and the others end as
+merged. Neither is messaged over a channel for which either has revoked its consent; a consent that
+the first gave does not count for the second. Without --execute it shows what each has. Nothing is
+renamed: neuronx subjects unmerge takes the merge back for all that comes after, but does not undo
+what it joined. Read models and the CRM still have both.`,
 		Example: "  neuronx subjects merge lead/7 lead/9 --tenant acme\n  neuronx subjects merge lead/7 lead/9 --tenant acme --reason 'same person' --execute",
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			plan, err := subjects.Merging(ctx, c.env, tenantID, args[0], args[1])
@@ -35,7 +35,7 @@ Read models and the CRM keep the two apart.`,
 				if err := c.showSides(plan); err != nil {
 					return err
 				}
-				return c.would("make %s be %s for %s", args[0], args[1], tenantID)
+				return c.would("merge %s into %s of %s", args[0], args[1], tenantID)
 			}
 			if err := required("reason", ch.reason); err != nil {
 				return err
@@ -44,7 +44,7 @@ Read models and the CRM keep the two apart.`,
 			if err == nil {
 				c.noteRemains("an unmerge would not take apart", done.Remains)
 			}
-			return c.showDone(done.Done, err, "%s is %s from here on", args[0], args[1])
+			return c.showDone(done.Done, err, "%s is merged into %s", args[0], args[1])
 		}),
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "the tenant")
@@ -57,8 +57,8 @@ func (c *cli) subjectsUnmerge() *cobra.Command {
 	var ch change
 	cmd := &cobra.Command{
 		Use: "unmerge <from> <into>", Short: "Take a merge back, for all that comes after", Args: args("from", "into"), Annotations: needFlags("tenant"),
-		Long: `Take a merge back: what comes about the first subject is about itself again, as if there had
-been no merge. What the merge joined does not come apart: without --execute it lists that.`,
+		Long: `Take a merge back: what comes about the first subject is about that subject again. What the
+merge joined stays joined: without --execute it lists that.`,
 		Example: "  neuronx subjects unmerge lead/7 lead/9 --tenant acme\n  neuronx subjects unmerge lead/7 lead/9 --tenant acme --reason 'two people' --execute",
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if !ch.execute {
@@ -70,7 +70,7 @@ been no merge. What the merge joined does not come apart: without --execute it l
 					return err
 				}
 				c.noteRemains("stays as the merge left it", plan.Remains)
-				return c.would("part %s from %s for %s", args[0], args[1], tenantID)
+				return c.would("unmerge %s from %s of %s", args[0], args[1], tenantID)
 			}
 			if err := required("reason", ch.reason); err != nil {
 				return err
@@ -79,7 +79,7 @@ been no merge. What the merge joined does not come apart: without --execute it l
 			if err == nil {
 				c.noteRemains("stays as the merge left it", done.Remains)
 			}
-			return c.showDone(done.Done, err, "%s is no longer %s", args[0], args[1])
+			return c.showDone(done.Done, err, "%s is no longer merged into %s", args[0], args[1])
 		}),
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "the tenant")

@@ -60,7 +60,7 @@ func TestSubjects_AreMergedAndParted(t *testing.T) {
 		want []string
 		said string // how what was published begins; empty: nothing was
 	}{
-		{"subjects merge lead/1 lead/2 --tenant acme", exitOK, []string{"lead/1 - sales: ann - sms 0", "lead/2 - - sms - 0", "would make lead/1 be lead/2 for acme", "dry run"}, ""},
+		{"subjects merge lead/1 lead/2 --tenant acme", exitOK, []string{"lead/1 - sales: ann - sms 0", "lead/2 - - sms - 0", "would merge lead/1 into lead/2 of acme", "dry run"}, ""},
 		{"subjects merge lead/1 lead/2 --tenant acme -o json", exitOK, []string{`"revoked": [ "sms" ]`, `"granted": [ "sms" ]`, `"pool": "sales"`}, ""},
 		{"subjects merge lead/1 lead/2 --tenant acme --execute", exitUsage, []string{"--reason is required"}, ""},
 		{"subjects merge lead/1 lead/1 --tenant acme", exitFailed, []string{"they are one already"}, ""},
@@ -68,16 +68,16 @@ func TestSubjects_AreMergedAndParted(t *testing.T) {
 		{"subjects merge lead/1 lead/22 --tenant acme --reason r --execute", exitFailed, []string{"nothing about lead/22"}, ""},
 		{"subjects merge 1 lead/2 --tenant acme", exitUsage, []string{`"1" is not a subject`}, ""},
 		{"subjects unmerge lead/1 lead/2 --tenant acme --reason r --execute", exitFailed, []string{"the first was not merged"}, ""},
-		{"subjects merge lead/1 lead/2 --tenant acme --reason same --by ada --execute", exitOK, []string{"lead/1 is lead/2 from here on (sequence 7)", "would not take apart: the revocation of sms stays with both",
+		{"subjects merge lead/1 lead/2 --tenant acme --reason same --by ada --execute", exitOK, []string{"lead/1 is merged into lead/2 (sequence 7)", "would not take apart: the revocation of sms stays with both",
 			"the claim in the pool sales stays with the second"}, `subject.merged lead/1 /neuronx/cli {"from":"lead/1","into":"lead/2","by":"ada","reason":"same"}`},
 		{"subjects merge lead/2 lead/1 --tenant acme --reason r --execute", exitFailed, []string{"would be a circle"}, ""},
 		{"subjects merge lead/1 lead/3 --tenant acme", exitFailed, []string{"merged into another subject before"}, ""},
 		{"subjects merge lead/3 lead/1 --tenant acme", exitOK, []string{"lead/2 - sales: ann - sms 0"}, ""},
 		{"subjects unmerge lead/1 lead/3 --tenant acme", exitFailed, []string{"merged into another subject than that"}, ""},
-		{"subjects unmerge lead/1 lead/2 --tenant acme", exitOK, []string{"stays as the merge left it: the revocation of sms", "would part lead/1 from lead/2", "dry run"}, ""},
-		{"subjects unmerge lead/1 lead/2 --tenant acme --reason two --execute", exitOK, []string{"lead/1 is no longer lead/2 (sequence 8)", "stays as the merge left it: the revocation of sms"},
+		{"subjects unmerge lead/1 lead/2 --tenant acme", exitOK, []string{"stays as the merge left it: the revocation of sms", "would unmerge lead/1 from lead/2", "dry run"}, ""},
+		{"subjects unmerge lead/1 lead/2 --tenant acme --reason two --execute", exitOK, []string{"lead/1 is no longer merged into lead/2 (sequence 8)", "stays as the merge left it: the revocation of sms"},
 			`subject.unmerged lead/1 /neuronx/cli {"from":"lead/1","into":"lead/2","by":null,"reason":"two"}`},
-		{"subjects merge lead/1 lead/2 --tenant acme", exitOK, []string{"would make"}, ""},
+		{"subjects merge lead/1 lead/2 --tenant acme", exitOK, []string{"would merge"}, ""},
 	} {
 		before := len(published())
 		code, out, errs := try(t, env, strings.Fields(x.line)...)
