@@ -122,6 +122,9 @@ func (c *cli) sayBacktest(r *backtest.Report) {
 	if !r.Differs() {
 		c.note("nothing is decided differently")
 	}
+	if n := r.Waiting(); n > 0 {
+		c.note("%s of the candidate live at the end, and what they do later is not in the numbers: begin earlier with --from, or end earlier with --to", operate.Plural(n, "instance"))
+	}
 	answers := 0
 	for _, f := range r.Facts.Answering {
 		answers += f.Events

@@ -163,3 +163,16 @@ func recorded(t *testing.T, a *archived, at time.Time, data map[string]any) {
 		t.Fatal("nothing was derived")
 	}
 }
+
+// A workflow that only waits so far has decided nothing; that is no reason to say that it does nothing.
+func TestRun_AWorkflowThatWaitsIsADifference(t *testing.T) {
+	a := newArchive(t)
+	a.add(day, "lead.created", map[string]any{"lead_id": "1"})
+	waits := file("Workflow", "waits", "start: {on: [lead.created], key: data.lead_id}\ndo: [pause: {wait: {for: P1D}}]")
+	if r := tried(t, a, day, nil, []ruleset.File{waits}); !r.Differs() || r.Waiting() != 1 {
+		t.Errorf("differs %v, %d wait: %+v", r.Differs(), r.Waiting(), r)
+	}
+	if r := tried(t, a, day, []ruleset.File{waits}, []ruleset.File{waits}); r.Differs() || r.Waiting() != 1 {
+		t.Errorf("the same files: differs %v, %d wait", r.Differs(), r.Waiting())
+	}
+}

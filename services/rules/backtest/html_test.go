@@ -79,6 +79,9 @@ func TestHTML_SaysWhatTheTerminalSays(t *testing.T) {
 	if text := page(same); !strings.Contains(text, "Nothing is decided differently.") || strings.Contains(text, "more than it takes") {
 		t.Errorf("the same decisions:\n%s", text)
 	}
+	if text := page(Report{Open: []Open{{"w", Pair{0, 2}}}}); strings.Contains(text, "Nothing is decided differently.") || !strings.Contains(text, "What the candidate's 2 do after the end") {
+		t.Errorf("two that wait:\n%s", text)
+	}
 	other := Report{Limit: 10, Decisions: []Decisions{{Added: 1}}, Commands: []Commands{{"2026-03-02", Pair{1, 11}}}}
 	if text := page(other); strings.Contains(text, "Nothing is decided differently.") || !strings.Contains(text, "On 2026-03-02 the candidate gives the CRM 11 commands, more than it takes.") {
 		t.Errorf("over the limit:\n%s", text)

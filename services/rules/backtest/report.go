@@ -3,6 +3,7 @@ package backtest
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,14 +157,22 @@ type FieldChange struct {
 	Value string `json:"candidate"`
 }
 
-// Differs reports whether the candidate decides anything otherwise.
+// Differs reports whether the candidate does anything otherwise: what it decides, holds back and fails at, and whom it waits for at the end. A workflow
+// that only waits so far has decided nothing yet.
 func (r *Report) Differs() bool {
-	for i := range r.Decisions {
-		if d := &r.Decisions[i]; d.Changed+d.Added+d.Removed > 0 {
-			return true
-		}
+	other := func(p Pair) bool { return p.Against != p.Candidate }
+	return slices.ContainsFunc(r.Decisions, func(d Decisions) bool { return d.Changed+d.Added+d.Removed > 0 }) ||
+		slices.ContainsFunc(r.Held, func(h Held) bool { return other(h.Pair) }) ||
+		slices.ContainsFunc(r.Open, func(o Open) bool { return other(o.Pair) }) ||
+		slices.ContainsFunc(r.Failures, func(f Failures) bool { return other(f.Pair) })
+}
+
+// Waiting is how many instances of the candidate live at the end: what they do later is not in the numbers.
+func (r *Report) Waiting() (n int) {
+	for _, o := range r.Open {
+		n += o.Candidate
 	}
-	return false
+	return n
 }
 
 func newReport(ctx context.Context, cfg Config, r *reader, timelines [2]*timeline, m *matcher) (Report, error) {
