@@ -1,6 +1,9 @@
 package event
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // CheckAttributes applies the bounds of Parse to an event that was built from something else than Kafka headers.
 func (e *Event) CheckAttributes() error {
@@ -93,10 +96,13 @@ func checkCharacters(s string) *Refusal {
 // are far.
 const plainExtra = 16
 
-// plain tells that all attributes surely pass, without writing them as headers first. false says nothing: what an event from
-// outside hardly has is not looked at here.
+// plain tells that all attributes surely pass, without writing them as headers first. false says nothing: what hardly an event has that is
+// checked is not looked at here.
 func (e *Event) plain() bool {
-	if e.CausationID != "" || e.Deriver != "" || e.DeriverNumber != 0 || e.Hops != 0 || e.Forwarded != "" || e.Refused != "" || len(e.Path) > 0 || len(e.malformed) > 0 {
+	if e.Deriver != "" || e.DeriverNumber != 0 || e.Forwarded != "" || e.Refused != "" || len(e.malformed) > 0 {
+		return false
+	}
+	if e.Hops < 0 || e.Hops > math.MaxUint16 || !plainPath(e.Path) {
 		return false
 	}
 	if !ValidTenant(e.TenantID) || !ValidType(e.Type) || e.Origin != "" && !e.Origin.Valid() || e.Fingerprint != "" && len(e.Fingerprint) != 64 {
@@ -113,7 +119,7 @@ func (e *Event) plain() bool {
 		limit int
 	}{
 		{e.ID, maxID}, {e.Source, maxSource}, {e.Subject, maxSubject}, {e.TraceParent, maxTrace}, {e.TraceState, maxTrace},
-		{e.IdempotencyKey, maxID}, {e.CorrelationID, maxID}, {e.Fingerprint, maxID}, {e.Signature, maxTrace},
+		{e.IdempotencyKey, maxID}, {e.CorrelationID, maxID}, {e.CausationID, maxID}, {e.Fingerprint, maxID}, {e.Signature, maxTrace},
 	} {
 		if len(a.text) > a.limit || !visible(a.text) {
 			return false
@@ -132,6 +138,17 @@ func (e *Event) plain() bool {
 		}
 	}
 	return true
+}
+
+// plainPath tells that a path surely comes back from its header.
+func plainPath(path []string) bool {
+	size := len(path)
+	for _, p := range path {
+		if size += len(p); len(p) > maxID || !visible(p) {
+			return false
+		}
+	}
+	return len(path) <= MaxHops+1 && size <= maxPathBytes
 }
 
 // visible tells that text is ASCII without control characters.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func TestCheckAttributes_ShortcutTakesOnlyWhatTheLongWayTakes(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("x", n) }
 	texts := map[string]*string{
 		"id": &base.ID, "source": &base.Source, "type": &base.Type, "subject": &base.Subject, "tenant": &base.TenantID, "traceparent": &base.TraceParent,
-		"tracestate": &base.TraceState, "key": &base.IdempotencyKey, "correlation": &base.CorrelationID, "fingerprint": &base.Fingerprint,
+		"tracestate": &base.TraceState, "key": &base.IdempotencyKey, "correlation": &base.CorrelationID, "causation": &base.CausationID, "fingerprint": &base.Fingerprint,
 	}
 	plain, refused := 0, 0
 	try := func(what string) {
@@ -56,6 +57,20 @@ func TestCheckAttributes_ShortcutTakesOnlyWhatTheLongWayTakes(t *testing.T) {
 		}
 		*text = was
 	}
+	for _, hops := range []int{-1, 1, 16, 17, 65535, 65536} {
+		base.Hops = hops
+		try("hops")
+	}
+	base.Hops = 1
+	for _, path := range [][]string{{"a.b<r@1"}, {""}, {"a\nb"}, {"ä"}, {long(256)}, {long(257)}, slices.Repeat([]string{"a.b<r@1"}, 17), slices.Repeat([]string{"a.b<r@1"}, 18),
+		slices.Repeat([]string{long(256)}, 15), slices.Repeat([]string{long(255)}, 16), append(slices.Repeat([]string{long(255)}, 15), long(256)), slices.Repeat([]string{long(256)}, 17)} {
+		base.Path = path
+		try("path")
+	}
+	if base.Path = []string{"a.b<r@1"}; !base.plain() {
+		t.Error("what a rule derives is not plain")
+	}
+	base.Path, base.Hops = nil, 0
 	for _, extra := range [][]Header{
 		nil, {{"ce_a", nil}}, {{"", []byte("x")}}, {{"a b", []byte("x")}}, {{"ä", []byte("x")}}, {{long(64), []byte("x")}}, {{long(65), []byte("x")}},
 		{{"x", []byte(long(4095))}}, {{"x", []byte(long(4097))}}, {{hID, []byte("2")}}, {{hSequence, []byte("2")}}, {{hPath, []byte("a<b")}}, {{hHops, []byte("x")}},
