@@ -48,6 +48,9 @@ func (s *Schema) EncodeMap(v map[string]any) ([]byte, error) {
 	if v == nil {
 		v = map[string]any{}
 	}
+	if body, taken := s.encodeValues(v); taken {
+		return body, nil
+	}
 	return s.encode(v, &encoder{})
 }
 
