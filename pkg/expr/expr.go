@@ -54,6 +54,7 @@ type Program struct {
 	scale  uint64          // what a unit of CEL's counts for; see scaleOf
 	least  uint64          // see Estimate
 	most   uint64
+	plain  plain // nil: only CEL can evaluate it
 
 	edition Edition // and variables that it was compiled with; see Trace
 	vars    []string
@@ -102,6 +103,9 @@ func CompileIn(edition Edition, src string, vars ...string) (*Program, error) {
 	}
 	p := &Program{source: src, prg: prg, result: checked.OutputType().String(), fields: fields, reads: reads, whole: whole, scale: scale, edition: edition, vars: vars}
 	p.least, p.most = estimate(env, checked, scale)
+	if scale == 1 {
+		p.plain = plainOf(checked.NativeRep(), vars)
+	}
 	return p, nil
 }
 
@@ -172,6 +176,9 @@ func survey(tree *ast.AST, vars []string) (fields map[string][]string, reads, wh
 // Source is the text that was compiled.
 func (p *Program) Source() string { return p.source }
 
+// Same reports whether two programs give the same on all values of the variables that both know.
+func (p *Program) Same(o *Program) bool { return p.edition == o.edition && p.source == o.source }
+
 // ResultType is the static type of the result as CEL writes it: "bool", "int", "string", "double", "bytes", "null_type",
 // "google.protobuf.Timestamp", "list(dyn)", "map(string, dyn)", or "dyn" when only a run can tell.
 func (p *Program) ResultType() string { return p.result }
@@ -197,8 +204,19 @@ func (p *Program) Eval(vars map[string]any) (any, error) {
 }
 
 // Run is Eval under the caller's deadline. It tells what the evaluation cost, in units, also when it failed; the cost is a function of
-// the source and the values, as the result is. When ctx ends first, the error has CodeDeadline.
+// the source and the values, as the result is. When ctx ends first, the error has CodeDeadline. A variable may be a func() any: it is called when the
+// variable is read for the first time, and vars has its result from then on.
 func (p *Program) Run(ctx context.Context, vars map[string]any) (any, uint64, error) {
+	if v, cost, ok := p.runPlain(vars); ok {
+		if ctx.Err() != nil {
+			return nil, cost, tooSlow()
+		}
+		return v, cost, nil
+	}
+	return p.runCEL(ctx, vars)
+}
+
+func (p *Program) runCEL(ctx context.Context, vars map[string]any) (any, uint64, error) {
 	out, details, err := p.prg.ContextEval(ctx, vars)
 	cost := uint64(BaseCost)
 	if n := details.ActualCost(); n != nil {
