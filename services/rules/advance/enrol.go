@@ -102,7 +102,11 @@ func positionTime(e *event.Recorded) time.Time {
 }
 
 func (m *machine) trigger() (Trigger, bool, error) {
-	start, vars := &m.p.Start, merged(m.vars, State{"event": expr.EventVars(m.on.Event), "data": expr.Visible(m.on.Data)})
+	envelope := any(func() any { return expr.EventVars(m.on.Event) }) // few starts read it
+	if m.env.Watch != nil {
+		envelope = expr.EventVars(m.on.Event)
+	}
+	start, vars := &m.p.Start, merged(m.vars, State{"event": envelope, "data": expr.Visible(m.on.Data)})
 	holds, err := m.holds("start.when", start.When, vars)
 	if err != nil || !holds {
 		return Trigger{}, false, err

@@ -115,9 +115,15 @@ func outcomes(call *flow.Call, command string) (out []Wanted) {
 	return out
 }
 
+// TellsOutcome reports whether events of a type tell the outcome of a command.
+func TellsOutcome(typ string) bool {
+	_, _, is := commandOf(typ)
+	return is || typ == typeRecorded
+}
+
 // CommandOf is the id of the command whose outcome an event tells; empty: it tells none.
 func CommandOf(e *event.Recorded, data map[string]any) string {
-	if _, _, is := commandOf(e.Type); !is && e.Type != typeRecorded {
+	if !TellsOutcome(e.Type) {
 		return ""
 	}
 	field := "command_id"

@@ -100,7 +100,7 @@ func assemble(files []File, semantics int64, between func(), reaches reach) asse
 	for _, f := range files {
 		b.texts[f.Name] = f.Text
 	}
-	set := &Set{Hash: Hash(files), Semantics: semantics, byType: map[string][]*Rule{}, sets: map[string]bool{}, Lookups: map[string]*tables.Lookup{}, Calendars: map[string]*calendar.Calendar{}}
+	set := &Set{Hash: Hash(files), Semantics: semantics, byType: map[string][]*Rule{}, emits: map[string][]string{}, sets: map[string]bool{}, Lookups: map[string]*tables.Lookup{}, Calendars: map[string]*calendar.Calendar{}}
 	var all assembled
 	names, nouns := map[string]string{}, map[string]string{}
 	for _, f := range files {
@@ -185,13 +185,44 @@ func assemble(files []File, semantics int64, between func(), reaches reach) asse
 	for _, r := range set.Rules {
 		for _, t := range r.On {
 			set.byType[t] = append(set.byType[t], r)
+			for _, e := range r.Emit {
+				set.emits[t] = append(set.emits[t], e.Type)
+			}
 		}
 		for _, a := range r.Set {
 			set.sets[a.Key] = true
 		}
 	}
+	for t, types := range set.emits {
+		slices.Sort(types)
+		set.emits[t] = slices.Clip(slices.Compact(types))
+	}
+	set.pools = poolsByType(set.Lookups)
 	all.set = set
 	return all
+}
+
+// poolsByType are the names of pools by the types that end their claims or pass them on, sorted.
+func poolsByType(lookups map[string]*tables.Lookup) map[string][]string {
+	out := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(lookups)) {
+		p := lookups[name].Pool
+		if p == nil {
+			continue
+		}
+		var on []string
+		if p.Release != nil && p.Release.Key != nil {
+			on = append(on, p.Release.On...)
+		}
+		if p.Follow != nil {
+			on = append(on, p.Follow.On...)
+		}
+		slices.Sort(on)
+		for _, t := range slices.Compact(on) {
+			out[t] = append(out[t], name)
+		}
+	}
+	return out
 }
 
 func referenceOf(set *Set) *expr.Reference {

@@ -114,8 +114,10 @@ type Set struct {
 	Policy    *flow.Policy    // nil: none
 	starts    map[string][]*flow.Program
 	byType    map[string][]*Rule
-	sets      map[string]bool // keys of state that some rule sets
-	reference *expr.Reference // what expressions find by name; nil before semantics 5
+	emits     map[string][]string // by the type that is listened to
+	pools     map[string][]string // names of lookups, by a type that changes claims
+	sets      map[string]bool     // keys of state that some rule sets
+	reference *expr.Reference     // what expressions find by name; nil before semantics 5
 }
 
 // Key names the set; see SetKey.
@@ -135,13 +137,15 @@ func (s *Set) Rule(name string) *Rule {
 
 // Workflow finds a workflow by its name; nil: the set has none.
 func (s *Set) Workflow(name string) *flow.Program {
-	for _, p := range s.Workflows {
-		if p.Name == name {
-			return p
-		}
+	i, found := slices.BinarySearchFunc(s.Workflows, name, func(p *flow.Program, name string) int { return strings.Compare(p.Name, name) })
+	if !found {
+		return nil
 	}
-	return nil
+	return s.Workflows[i]
 }
+
+// Pools lists, sorted, the pools that end or pass on claims when an event of a type comes.
+func (s *Set) Pools(typ string) []string { return s.pools[typ] }
 
 // Starts lists the workflows that a type may start, sorted by name.
 func (s *Set) Starts(typ string) []*flow.Program { return s.starts[typ] }
@@ -161,6 +165,9 @@ func (s *Set) Derives() []flow.Derives {
 
 // For lists the rules that listen to a type, sorted by name.
 func (s *Set) For(typ string) []*Rule { return s.byType[typ] }
+
+// Emits lists, sorted, the types that rules emit that listen to a type.
+func (s *Set) Emits(typ string) []string { return s.emits[typ] }
 
 // EmitTypes lists, sorted, the types that rules of the set emit.
 func (s *Set) EmitTypes() []string {

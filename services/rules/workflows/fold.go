@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -70,6 +69,9 @@ type Fold struct {
 	heard  map[*flow.Program]*hears
 	out    Out
 	most   uint64 // units that an event may cost; 0: any number
+
+	versions []Version             // by which instances run
+	asked    map[string][]question // of them, by type of the event, as far as it was worked out
 
 	watch advance.Watcher // nil: nobody asks why
 }
@@ -228,7 +230,7 @@ func (f *Fold) environment(ctx context.Context, p *flow.Program, key, lead strin
 		key, _, err := f.keyOf(ctx, in, key)
 		return key, err
 	}
-	if env.Schemas, err = f.env.Schemas(ctx, append(slices.Clone(h.types), in.Event.Type)); err != nil {
+	if env.Schemas, err = f.schemas(ctx, h, in.Event.Type); err != nil {
 		return env, err
 	}
 	if lead != "" {
@@ -279,7 +281,7 @@ func machine(err error) error {
 
 // said are the variables of an expression about an event.
 func (f *Fold) said(in Input) map[string]any {
-	vars := map[string]any{"event": expr.EventVars(in.Event), "data": expr.Visible(in.Data)}
+	vars := map[string]any{"event": func() any { return expr.EventVars(in.Event) }, "data": expr.Visible(in.Data)}
 	f.set().Reference().Bind(vars)
 	return vars
 }

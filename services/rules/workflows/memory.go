@@ -27,6 +27,7 @@ type Memory struct {
 	aliased   map[string]map[string]bool // by the subject that others were merged into
 	timers    map[string]Timer
 	versions  map[Version]int // instances that live
+	listed    []Version       // versions, sorted; nil: not since they changed
 	live      int64
 	undo      []func() // since Begin
 }
@@ -124,6 +125,9 @@ func (m *Memory) index(r Row, in bool) {
 	if m.versions[v] += by; m.versions[v] == 0 {
 		delete(m.versions, v)
 	}
+	if n := m.versions[v]; n == 0 || n == by {
+		m.listed = nil // it came or went
+	}
 }
 
 func enter[K comparable](in map[K]map[string]Ref, k K, ref Ref, add bool) {
@@ -187,9 +191,12 @@ func (m *Memory) Count(context.Context) (int64, error) { return m.live, nil }
 
 // Versions implements Store.
 func (m *Memory) Versions(context.Context) ([]Version, error) {
-	return slices.SortedFunc(maps.Keys(m.versions), func(a, b Version) int {
-		return cmp.Or(cmp.Compare(a.Workflow, b.Workflow), cmp.Compare(a.Bundle, b.Bundle))
-	}), nil
+	if m.listed == nil {
+		m.listed = slices.SortedFunc(maps.Keys(m.versions), func(a, b Version) int {
+			return cmp.Or(cmp.Compare(a.Workflow, b.Workflow), cmp.Compare(a.Bundle, b.Bundle))
+		})
+	}
+	return m.listed, nil
 }
 
 // Keys implements Store.

@@ -75,6 +75,8 @@ type rig struct {
 	applied  int
 	last     Out
 	rename   func(lead string) string // what a random day calls a lead; nil: as it is
+	spared   int                      // events whose data was left out, because nothing reads it
+	spares   bool                     // such data is left out
 	restarts bool                     // a new Fold over the store for each event, as after a restart
 	broken   int                      // so many schemas are found until one is not, once; 0: all are
 	asked    int
@@ -197,8 +199,18 @@ func (w *rig) drain() (first Out) {
 func (w *rig) apply(r event.Recorded) Out {
 	w.t.Helper()
 	in := Input{Event: r, Data: w.data(&r)}
-	if w.restarts {
+	if w.restarts || w.broken > 0 { // a fold that has asked for schemas does not ask again
 		w.fold = New("t1", w.store, w, w.bundle)
+	}
+	if w.spares {
+		needs, err := w.fold.NeedsData(w.t.Context(), &r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if !needs {
+			in.Data = nil
+			w.spared++
+		}
 	}
 	if r.Type == "rules.published" {
 		files, version, _, err := ruleset.ParsePublished(in.Data)

@@ -192,16 +192,10 @@ func (f *Fold) pools(ctx context.Context, in Input) error {
 	}
 	set := f.set()
 	var vars map[string]any
-	for _, name := range slices.Sorted(maps.Keys(set.Lookups)) {
+	for _, name := range set.Pools(ev.Type) {
 		p := set.Lookups[name].Pool
-		if p == nil {
-			continue
-		}
 		release := p.Release != nil && p.Release.Key != nil && slices.Contains(p.Release.On, ev.Type)
 		follow := p.Follow != nil && slices.Contains(p.Follow.On, ev.Type)
-		if !release && !follow {
-			continue
-		}
 		if vars == nil {
 			vars = f.said(in)
 		}

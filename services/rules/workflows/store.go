@@ -64,6 +64,7 @@ type Reads struct {
 	Groups    []Pair
 	Contacts  []string // ids of leads
 	Claims    []Pair   // of pools
+	Named     []Pair   // states, by their Kind and name
 }
 
 // Store holds what is kept of one tenant's workflows. It is for one goroutine. Reads see what was put before, in this run, too. What was put is
@@ -88,7 +89,8 @@ type Store interface {
 	OfSubject(ctx context.Context, subject, lead string) ([]Ref, error)
 	// Count counts the instances that live.
 	Count(ctx context.Context) (int64, error)
-	// Versions lists the texts by which instances that live run, sorted by workflow and bundle.
+	// Versions lists the texts by which instances that live run, sorted by workflow and bundle. It is asked about each event, and the caller does
+	// not change the list.
 	Versions(ctx context.Context) ([]Version, error)
 	// Keys is what is kept of a key of a workflow.
 	Keys(ctx context.Context, workflow, key string) (advance.Keys, error)

@@ -46,7 +46,7 @@ func (b *Batch) Tenant(name string) *Tenant {
 	t := b.tenants[name]
 	if t == nil {
 		t = &Tenant{
-			name: name, batch: b, instances: map[string]*entry{}, found: map[look]map[string]bool{}, looked: map[look]bool{}, counted: map[string]*count{}, moved: map[workflows.Version]int64{}, timers: map[string]timer{},
+			name: name, batch: b, instances: map[string]*entry{}, unread: map[string]bool{}, found: map[look]map[string]bool{}, looked: map[look]bool{}, counted: map[string]*count{}, moved: map[workflows.Version]int64{}, timers: map[string]timer{},
 			keys: cache[advance.Keys]{}, contacts: cache[[]byte]{}, named: cache[[]byte]{}, claims: cache[pool.Claim]{}, aliases: cache[alias.Edge]{},
 		}
 		b.tenants[name] = t
@@ -73,10 +73,12 @@ type Tenant struct {
 	batch *Batch
 
 	instances map[string]*entry           // by id, as read or put
+	unread    map[string]bool             // ids of those that were put and are not known
 	found     map[look]map[string]bool    // ids of them, by what they are found by
 	looked    map[look]bool               // whether found has all that Postgres has
 	versions  map[workflows.Version]int64 // instances that live, as Postgres has them; nil: not read
 	moved     map[workflows.Version]int64 // what memory adds to them
+	listed    []workflows.Version         // those that live; nil: not since one came or went
 	keys      cache[advance.Keys]         // by workflow and key
 	contacts  cache[[]byte]               // by "" and lead
 	named     cache[[]byte]               // by kind and name

@@ -84,11 +84,13 @@ func (t *Tenant) hold(id string, e *entry) {
 			delete(t.found[l], id)
 		}
 	}
-	if e == nil {
+	if delete(t.unread, id); e == nil {
 		delete(t.instances, id)
 		return
 	}
-	t.instances[id] = e
+	if t.instances[id] = e; !e.known {
+		t.unread[id] = true
+	}
 	for _, l := range looks(e.row) {
 		if t.found[l] == nil {
 			t.found[l] = map[string]bool{}
@@ -259,20 +261,31 @@ func (t *Tenant) Count(ctx context.Context) (int64, error) {
 
 // Versions implements workflows.Store.
 func (t *Tenant) Versions(ctx context.Context) ([]workflows.Version, error) {
+	if t.listed != nil && len(t.unread) == 0 {
+		return t.listed, nil
+	}
 	live, err := t.live(ctx)
-	var out []workflows.Version
+	if err != nil {
+		return nil, err
+	}
+	out := []workflows.Version{}
 	for v, n := range live {
 		if n > 0 {
 			out = append(out, v)
 		}
 	}
 	slices.SortFunc(out, compareVersions)
-	return out, err
+	t.listed = out
+	return out, nil
 }
 
 // live counts the instances that live, by the text that they run by.
 func (t *Tenant) live(ctx context.Context) (map[workflows.Version]int64, error) {
-	if err := t.batch.know(ctx, []*Tenant{t}); err != nil {
+	of := []*Tenant{t}
+	if t.versions == nil { // the others of the batch will ask, too
+		of = t.batch.sorted()
+	}
+	if err := t.batch.know(ctx, of); err != nil {
 		return nil, err
 	}
 	out := maps.Clone(t.versions)
@@ -287,11 +300,18 @@ func (t *Tenant) move(e *entry, by int64) {
 	if e == nil || !e.changed {
 		return
 	}
-	if r := e.stored; r != nil && !r.Status.Ended() {
-		t.moved[versionOf(r)] -= by
-	}
-	if r := e.row; r != nil && !r.Status.Ended() {
-		t.moved[versionOf(r)] += by
+	for _, side := range []struct {
+		r  *workflows.Row
+		by int64
+	}{{e.stored, -by}, {e.row, by}} {
+		if side.r == nil || side.r.Status.Ended() {
+			continue
+		}
+		v := versionOf(side.r)
+		was := t.versions[v] + t.moved[v]
+		if t.moved[v] += side.by; was <= 0 || was+side.by <= 0 {
+			t.listed = nil
+		}
 	}
 }
 

@@ -18,10 +18,10 @@ import (
 // Preload reads ahead for many tenants, one query a table.
 func (b *Batch) Preload(ctx context.Context, of map[string]workflows.Reads) error {
 	looks := map[*Tenant][]look{}
-	ids, keys, contacts, claims := map[*Tenant][]string{}, map[*Tenant][]workflows.Pair{}, map[*Tenant][]workflows.Pair{}, map[*Tenant][]workflows.Pair{}
+	ids, keys, contacts, claims, named := map[*Tenant][]string{}, map[*Tenant][]workflows.Pair{}, map[*Tenant][]workflows.Pair{}, map[*Tenant][]workflows.Pair{}, map[*Tenant][]workflows.Pair{}
 	for _, name := range slices.Sorted(maps.Keys(of)) {
 		t, r := b.Tenant(name), of[name]
-		ids[t], keys[t], claims[t] = r.Instances, r.Keys, r.Claims
+		ids[t], keys[t], claims[t], named[t] = r.Instances, r.Keys, r.Claims, r.Named
 		for _, w := range r.Waits {
 			looks[t] = append(looks[t], lookFor(w))
 		}
@@ -41,6 +41,7 @@ func (b *Batch) Preload(ctx context.Context, of map[string]workflows.Reads) erro
 		func() error { return b.readKeys(ctx, keys) },
 		func() error { return b.readContacts(ctx, contacts) },
 		func() error { return b.readClaims(ctx, claims) },
+		func() error { return b.readNamed(ctx, named) },
 	} {
 		if err := read(); err != nil {
 			return err
@@ -214,21 +215,24 @@ func (b *Batch) readPaused(ctx context.Context, tenant, workflow string, most in
 	})
 }
 
-// know reads how many instances of some tenants live, and those that were put without being read.
+// know reads how many instances of some tenants live, whether some of them are being resumed, and those that were put without being read: what is
+// asked about each event.
 func (b *Batch) know(ctx context.Context, of []*Tenant) error {
-	unread := map[*Tenant][]string{}
+	unread, resuming := map[*Tenant][]string{}, map[*Tenant][]workflows.Pair{}
 	var tenants []string
 	for _, t := range of {
-		for id, e := range t.instances {
-			if !e.known {
-				unread[t] = append(unread[t], id)
-			}
+		for id := range t.unread {
+			unread[t] = append(unread[t], id)
 		}
 		if t.versions == nil {
 			tenants = append(tenants, t.name)
+			resuming[t] = []workflows.Pair{{Name: string(workflows.KindPause)}}
 		}
 	}
 	if err := b.readInstances(ctx, unread); err != nil || len(tenants) == 0 {
+		return err
+	}
+	if err := b.readNamed(ctx, resuming); err != nil {
 		return err
 	}
 	for _, name := range tenants {
