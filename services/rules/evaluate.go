@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"time"
 
 	"github.com/neuronx/engine/pkg/avro"
@@ -104,6 +105,8 @@ type Output struct {
 	Type    string
 	Subject string
 	Value   []byte // framed
+
+	made *event.Event // it with its envelope; nil: not made yet
 }
 
 // Result is what an evaluation changes.
@@ -150,19 +153,20 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 	if in.State == nil {
 		in.State = State{}
 	}
+	origin := in.Event.EffectiveOrigin()
 	data := in.Data
 	if in.Semantics >= 2 {
 		data = expr.Visible(data)
 	}
-	vars := map[string]any{"event": expr.EventVars(in.Event), "data": data, "state": map[string]any(visible(in.State))}
+	vars := map[string]any{"event": func() any { return expr.EventVars(in.Event) }, "data": data, "state": map[string]any(visible(in.State))}
 	in.Set.Reference().Bind(vars)
-	next := maps.Clone(in.State)
+	next := in.State
 	changed := false
 	rate := rateOf(in)
 	spent := spending{most: most}
 	for _, r := range rules {
 		before := in.Health[r.Name]
-		if in.Only != "" && r.Name != in.Only || !r.FiresOn(in.Event.EffectiveOrigin()) {
+		if in.Only != "" && r.Name != in.Only || !r.FiresOn(origin) {
 			continue
 		}
 		if before.Tripped != "" {
@@ -171,8 +175,7 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 			}
 			continue
 		}
-		one := evaluation{ctx: ctx, in: in, rule: r, vars: vars, spent: &spent}
-		var failure *ruleFailure
+		one := evaluation{ctx: ctx, in: &in, rule: r, vars: vars, spent: &spent}
 		outputs, set, err := one.run()
 		if err == nil {
 			err = rate.take(len(outputs))
@@ -183,7 +186,7 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 			if size, err = candidate.check(); err == nil {
 				err = spent.write(size)
 			}
-			if errors.As(err, &failure) && failure.code == codeInvalidState {
+			if failure := failureOf(err); failure != nil && failure.code == codeInvalidState {
 				failure.data = one.explainedBy(4, r.Set)
 			}
 			if err == nil {
@@ -191,7 +194,7 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 				next = candidate
 			}
 		}
-		switch {
+		switch failure := failureOf(err); {
 		case err == nil:
 			res.Outputs = append(res.Outputs, outputs...)
 			if one.fired {
@@ -203,7 +206,7 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 			if before.Failures > 0 {
 				res.Health[r.Name] = before.succeeded()
 			}
-		case errors.As(err, &failure):
+		case failure != nil:
 			res.Failed++
 			spent.forget()
 			if failure.budget != "" {
@@ -229,6 +232,7 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 		}
 	}
 	if rate.took > 0 && rate.counts {
+		next = maps.Clone(next)
 		next[rateKey] = []any{rate.minute, rate.used}
 		changed = true
 	}
@@ -243,7 +247,7 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 type evaluation struct {
 	ctx   context.Context // ends at the event's deadline
 	spent *spending
-	in    Input
+	in    *Input
 	rule  *ruleset.Rule
 	vars  map[string]any
 	fired bool
@@ -255,7 +259,7 @@ func (e *evaluation) run() ([]Output, map[string]any, error) {
 	}
 	if e.rule.When != nil {
 		holds, cost, err := e.rule.When.RunBool(e.ctx, e.vars)
-		if err := e.paid("when", e.rule.When, cost, err); err != nil {
+		if err := e.paid(place{part: "when"}, e.rule.When, cost, err); err != nil {
 			return nil, nil, err
 		}
 		if !holds {
@@ -264,8 +268,8 @@ func (e *evaluation) run() ([]Output, map[string]any, error) {
 	}
 	e.fired = true
 	var outputs []Output
-	for i, emit := range e.rule.Emit {
-		out, err := e.emit(i, emit)
+	for i := range e.rule.Emit {
+		out, err := e.emit(i, &e.rule.Emit[i])
 		if err != nil {
 			return nil, nil, err
 		}
@@ -274,7 +278,7 @@ func (e *evaluation) run() ([]Output, map[string]any, error) {
 	var set map[string]any
 	for _, a := range e.rule.Set {
 		v, cost, err := a.Expr.Run(e.ctx, e.vars)
-		if err := e.paid("set."+a.Key, a.Expr, cost, err); err != nil {
+		if err := e.paid(place{part: "set.", key: a.Key}, a.Expr, cost, err); err != nil {
 			return nil, nil, err
 		}
 		if set == nil {
@@ -285,12 +289,26 @@ func (e *evaluation) run() ([]Output, map[string]any, error) {
 	return outputs, set, nil
 }
 
-func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
-	where := fmt.Sprintf("emit[%d] %s", i, emit.Type)
+// place is where in a rule something failed. It is spelled out only then.
+type place struct {
+	emitted   string // type of the event that was to be derived; empty: none was
+	index     int    // of it
+	part, key string
+}
+
+func (p place) String() string {
+	if p.emitted == "" {
+		return p.part + p.key
+	}
+	return fmt.Sprintf("emit[%d] %s%s%s", p.index, p.emitted, p.part, p.key)
+}
+
+func (e *evaluation) emit(i int, emit *ruleset.Emit) (Output, error) {
+	where := place{emitted: emit.Type, index: i}
 	subject := e.in.Event.Subject
 	if emit.Subject != nil {
 		v, cost, err := emit.Subject.Run(e.ctx, e.vars)
-		if err := e.paid(where+" subject", emit.Subject, cost, err); err != nil {
+		if err := e.paid(place{emit.Type, i, " subject", ""}, emit.Subject, cost, err); err != nil {
 			return Output{}, err
 		}
 		s, ok := v.(string)
@@ -304,7 +322,7 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 	data := make(map[string]any, len(emit.Data))
 	for _, a := range emit.Data {
 		v, cost, err := a.Expr.Run(e.ctx, e.vars)
-		if err := e.paid(where+" data."+a.Key, a.Expr, cost, err); err != nil {
+		if err := e.paid(place{emit.Type, i, " data.", a.Key}, a.Expr, cost, err); err != nil {
 			return Output{}, err
 		}
 		data[a.Key] = v
@@ -328,8 +346,9 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 	if err := e.spent.pay(outputCost); err != nil {
 		return Output{}, err
 	}
-	out := Output{Rule: e.rule.Name, Version: e.in.Version, Index: fmt.Sprint(i), Type: emit.Type, Subject: subject, Value: event.Frame(schema.ID, body)}
-	if err := checkEnvelope(e.in.Event, out); err != nil {
+	out := Output{Rule: e.rule.Name, Version: e.in.Version, Index: strconv.Itoa(i), Type: emit.Type, Subject: subject, Value: event.Frame(schema.ID, body)}
+	made := derive(e.in.Event, out)
+	if out.made = &made; made.CheckAttributes() != nil { // the sequencer must be able to read it
 		failure := fail(codeInvalidSubject, "%s: the subject is not one: empty, too long, or with control characters", where)
 		failure.data = e.in.Semantics >= 3 && (emit.Subject == nil || varies(emit.Subject))
 		if len(out.Subject) > longSubject {
@@ -340,14 +359,8 @@ func (e *evaluation) emit(i int, emit ruleset.Emit) (Output, error) {
 	return out, nil
 }
 
-// checkEnvelope makes sure that the sequencer will be able to read what is derived.
-func checkEnvelope(cause event.Recorded, out Output) error {
-	e := derive(cause, out)
-	return e.CheckAttributes()
-}
-
 // paid turns a failed expression into a failure of the rule, unless the clock interrupted it, and charges for it in any case.
-func (e *evaluation) paid(where string, p *expr.Program, cost uint64, err error) error {
+func (e *evaluation) paid(where place, p *expr.Program, cost uint64, err error) error {
 	over := e.spent.pay(cost)
 	if err == nil {
 		return over
@@ -358,7 +371,7 @@ func (e *evaluation) paid(where string, p *expr.Program, cost uint64, err error)
 	}
 	switch ee.Code {
 	case expr.CodeDeadline:
-		return &TooSlowError{Rule: e.rule.Name, Where: where}
+		return &TooSlowError{Rule: e.rule.Name, Where: where.String()}
 	case expr.CodeTooLarge:
 		return tooLarge(budgetField, "%s: %s", where, ee.Message)
 	}

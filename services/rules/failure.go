@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -23,6 +24,18 @@ type ruleFailure struct {
 }
 
 func (f *ruleFailure) Error() string { return f.code + ": " + f.detail }
+
+// failureOf is the failure that an error is; nil: it is none.
+func failureOf(err error) *ruleFailure {
+	if err == nil {
+		return nil
+	}
+	var f *ruleFailure
+	if !errors.As(err, &f) {
+		return nil
+	}
+	return f
+}
 
 func fail(code, format string, args ...any) *ruleFailure {
 	return &ruleFailure{code: code, detail: fmt.Sprintf(format, args...), budget: budgetOf(code)}

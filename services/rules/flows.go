@@ -52,6 +52,14 @@ func (f *fold) edges() *workflows.Fold {
 	return workflows.New(f.tenant, f.store, flowEnvironment{f}, nil)
 }
 
+// remembering is what folds the workflows of a tenant, or what counts before its first one.
+func (f *fold) remembering() *workflows.Fold {
+	if w := f.flow(); w != nil {
+		return w
+	}
+	return f.edges()
+}
+
 func (b *bundle) asFlows() *workflows.Bundle {
 	return &workflows.Bundle{Sequence: b.Sequence, Version: b.Version, Set: b.Set}
 }
@@ -68,13 +76,13 @@ func (f *fold) beginFlows(ctx context.Context, r *event.Recorded, published bool
 	case f.bundle.Set == nil:
 		return nil, in, errLater
 	}
-	data, err := f.flowData(ctx, r)
+	data, err := f.flowData(ctx, w, r)
 	if err != nil {
 		return nil, in, err
 	}
 	in = workflows.Input{Event: *r, Data: data}
 	if s, ok := f.store.(interface{ At(r *event.Recorded) }); ok {
-		s.At(&in.Event)
+		s.At(r)
 	}
 	w.Begin()
 	w.Within(f.most)
@@ -100,13 +108,24 @@ func (f *fold) late(err error) error {
 	return err
 }
 
-// flowData is an event's data as workflows see it. It is decoded once for reading ahead and folding.
-func (f *fold) flowData(ctx context.Context, r *event.Recorded) (map[string]any, error) {
+// flowData is an event's data as workflows see it; nil: they ask for nothing of it. It is decoded once for reading ahead and folding.
+func (f *fold) flowData(ctx context.Context, w *workflows.Fold, r *event.Recorded) (map[string]any, error) {
 	if data, done := f.decoded[r.Sequence]; done {
 		delete(f.decoded, r.Sequence)
 		return data, nil
 	}
+	if needs, err := w.NeedsData(ctx, r); err != nil || !needs {
+		return nil, err
+	}
 	return f.env.decode(ctx, r, flowSemantics)
+}
+
+// ruleData is an event's data as the rules in force see it. From semantics 3 on that is what workflows see, which may have decoded it.
+func (f *fold) ruleData(ctx context.Context, r *event.Recorded, flows map[string]any) (map[string]any, error) {
+	if flows != nil && f.bundle.Semantics >= 3 {
+		return flows, nil
+	}
+	return f.env.decode(ctx, r, f.bundle.Semantics)
 }
 
 // endFlows takes in what workflows did with an event. Their events stand before and after those that rules derived from it.
@@ -123,7 +142,8 @@ func (f *fold) endFlows(out workflows.Out, before, from int) {
 	f.size += size
 	f.bytes += max(0, size-ordinaryOutput)
 	f.derived += len(out.Events)
-	f.outputs = slices.Concat(f.outputs[:from], out.Events[:before], f.outputs[from:], out.Events[before:])
+	// In place: outputs hold what all events of the batch have derived.
+	f.outputs = append(slices.Insert(f.outputs, from, out.Events[:before]...), out.Events[before:]...)
 	f.moved += out.Moved
 	f.started += out.Started
 	f.ended += out.Ended
@@ -137,8 +157,13 @@ func (f *fold) endFlows(out workflows.Out, before, from int) {
 func readAhead(ctx context.Context, kept *workflowstore.Batch, folds []*fold, events func(tenant string) []event.Recorded) error {
 	subjects := map[string][]string{}
 	for _, f := range folds {
-		if of := f.ahead(events(f.tenant)); len(of) > 0 {
-			subjects[f.tenant] = f.decodeAhead(ctx, of)
+		if len(f.ahead(events(f.tenant))) > 0 { // all, before the first of them is asked: what each of its events asks is read for all at once
+			subjects[f.tenant] = nil
+		}
+	}
+	for _, f := range folds {
+		if _, has := subjects[f.tenant]; has {
+			subjects[f.tenant] = f.decodeAhead(ctx, f.ahead(events(f.tenant)))
 		}
 	}
 	if len(subjects) == 0 {
@@ -152,10 +177,7 @@ func readAhead(ctx context.Context, kept *workflowstore.Batch, folds []*fold, ev
 		if len(f.decoded) == 0 {
 			continue
 		}
-		w := f.flow()
-		if w == nil {
-			w = f.edges()
-		}
+		w := f.remembering()
 		var run []workflows.Input
 		for _, r := range events(f.tenant) {
 			if data, done := f.decoded[r.Sequence]; done {
@@ -196,13 +218,17 @@ func (f *fold) ahead(events []event.Recorded) (out []event.Recorded) {
 // decodeAhead decodes events, and lists the subjects that they name.
 func (f *fold) decodeAhead(ctx context.Context, events []event.Recorded) (subjects []string) {
 	f.decoded = map[int64]map[string]any{}
+	w := f.remembering()
 	for i := range events {
-		data, err := f.flowData(ctx, &events[i])
+		data, err := f.flowData(ctx, w, &events[i])
 		if err != nil {
 			continue // the fold meets it, too, and says so
 		}
-		f.decoded[events[i].Sequence] = data
 		subjects = append(subjects, events[i].Subject)
+		if data == nil {
+			continue
+		}
+		f.decoded[events[i].Sequence] = data
 		if lead, _ := data["lead_id"].(string); lead != "" && events[i].Subject != "lead/"+lead {
 			subjects = append(subjects, "lead/"+lead)
 		}

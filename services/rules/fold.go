@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +39,7 @@ type bundle struct {
 // environment is what a fold needs from outside: values and schemas, which never change, and states, which only this fold changes.
 type environment interface {
 	decode(ctx context.Context, r *event.Recorded, semantics int64) (map[string]any, error)
-	schemas(ctx context.Context, types []string) (Schemas, error)
+	schemas(ctx context.Context, types []string) (Schemas, error) // and all that were asked for before
 	state(ctx context.Context, tenant, subject string) (State, error)
 	missed(ctx context.Context, tenant, rule string, from, through int64, limit int) ([]int64, error) // that the fold does not hold, ascending
 	event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error)
@@ -165,7 +164,7 @@ func (f *fold) take(ctx context.Context, r *event.Recorded) (err error) {
 	if strings.HasPrefix(r.Type, "engine.") {
 		err = f.engine(ctx, r)
 	} else {
-		err = f.listen(ctx, r)
+		err = f.listen(ctx, r, in.Data)
 	}
 	if err != nil || w == nil {
 		return err
@@ -174,8 +173,11 @@ func (f *fold) take(ctx context.Context, r *event.Recorded) (err error) {
 	return nil
 }
 
-// listen evaluates the rules that listen to an event.
-func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
+// typesOfFailures are what a failing rule derives.
+var typesOfFailures = []string{typeFailed}
+
+// listen evaluates the rules that listen to an event. flows is its data as workflows see it; nil: they have not asked for it.
+func (f *fold) listen(ctx context.Context, r *event.Recorded, flows map[string]any) error {
 	if f.bundle != nil && f.bundle.Set == nil {
 		return errLater
 	}
@@ -185,7 +187,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	if f.bundle.Semantics > f.knows {
 		return f.tooNew(f.bundle.Version, f.bundle.Semantics)
 	}
-	data, err := f.env.decode(ctx, r, f.bundle.Semantics)
+	data, err := f.ruleData(ctx, r, flows)
 	if err != nil {
 		return err
 	}
@@ -193,7 +195,10 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded) error {
 	if err != nil {
 		return err
 	}
-	schemas, err := f.env.schemas(ctx, append(f.bundle.Set.EmitTypes(), typeFailed))
+	schemas, err := f.env.schemas(ctx, typesOfFailures)
+	if err == nil {
+		schemas, err = f.env.schemas(ctx, f.bundle.Set.Emits(r.Type))
+	}
 	if err != nil {
 		return err
 	}
@@ -238,37 +243,13 @@ func (f *fold) keep(r, at *event.Recorded, subject string, res Result) {
 }
 
 func (f *fold) derive(r *event.Recorded, out Output) {
-	f.outputs = append(f.outputs, derive(*r, out))
+	if out.made == nil {
+		made := derive(*r, out)
+		out.made = &made
+	}
+	f.outputs = append(f.outputs, *out.made)
 	f.size += len(out.Value)
 	f.derived++
-}
-
-// evaluate runs the rules within the event's wall time. A process that was stopped for a while meets the deadline without being slow, so it
-// tries once more; then the error is a *TooSlowError, which sets the tenant aside, and not one that is tried again with everybody's batch.
-// While a batch waits it tries once and for a short time, and the event is for later.
-func (f *fold) evaluate(ctx context.Context, in Input) (Result, error) {
-	within, tries := cmp.Or(f.within, EventDeadline), 2
-	if f.most > 0 {
-		within, tries = cmp.Or(f.within, loopDeadline), 1
-	}
-	var slow *TooSlowError
-	for range tries {
-		timed, cancel := context.WithTimeout(ctx, within)
-		res, err := evaluate(timed, in, f.most)
-		cancel()
-		if err == nil || errors.Is(err, errLater) {
-			f.dear = f.dear || err != nil
-			return res, err
-		}
-		if ctx.Err() != nil || !errors.As(err, &slow) {
-			return Result{}, consumer.Transient(fmt.Errorf("evaluate event %d: %w", in.Event.Sequence, err))
-		}
-	}
-	if f.most > 0 {
-		f.dear = true
-		return Result{}, errLater
-	}
-	return Result{}, slow
 }
 
 func (f *fold) state(ctx context.Context, subject string) (State, error) {

@@ -1,7 +1,10 @@
 package rules
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -60,6 +63,34 @@ var (
 
 // spent reports whether a fold has used up its terms. It is asked between two events: each tenant gets one event further in any case.
 func (t terms) spent(f *fold) bool { return f.cost >= t.cost || f.bytes >= t.bytes }
+
+// evaluate runs the rules within the event's wall time. A process that was stopped for a while meets the deadline without being slow, so it
+// tries once more; then the error is a *TooSlowError, which sets the tenant aside, and not one that is tried again with everybody's batch.
+// While a batch waits it tries once and for a short time, and the event is for later.
+func (f *fold) evaluate(ctx context.Context, in Input) (Result, error) {
+	within, tries := cmp.Or(f.within, EventDeadline), 2
+	if f.most > 0 {
+		within, tries = cmp.Or(f.within, loopDeadline), 1
+	}
+	var slow *TooSlowError
+	for range tries {
+		timed, cancel := context.WithTimeout(ctx, within)
+		res, err := evaluate(timed, in, f.most)
+		cancel()
+		if err == nil || errors.Is(err, errLater) {
+			f.dear = f.dear || err != nil
+			return res, err
+		}
+		if ctx.Err() != nil || !errors.As(err, &slow) {
+			return Result{}, consumer.Transient(fmt.Errorf("evaluate event %d: %w", in.Event.Sequence, err))
+		}
+	}
+	if f.most > 0 {
+		f.dear = true
+		return Result{}, errLater
+	}
+	return Result{}, slow
+}
 
 // Prepare implements consumer.Preparer: it compiles and evaluates, and keeps what came of it for ApplyParts to write. If anything fails, it is
 // left to ApplyParts to find out whose fault that is.
