@@ -34,7 +34,7 @@ const (
 	clients = 16 // of the HTTP jobs
 )
 
-var allJobs = []string{"end_to_end", "admission_latency", "admission", jobStreams, "archive", "http", jobFairHTTP, jobFairLanding, "key_window", "restore", jobBacktest}
+var allJobs = []string{"end_to_end", "admission_latency", "admission", jobStreams, "archive", "http", jobFairHTTP, jobFairLanding, "key_window", "restore", jobRules, jobBacktest}
 
 // jobStreams is measured in the rounds of admission.
 const jobStreams = "admission_kafka_streams"
@@ -127,7 +127,7 @@ func (b *bench) measure(ctx context.Context, r *report) error {
 	}{
 		{"end_to_end", b.endToEnd}, {"", b.limitOne}, {"", b.quiesce}, {"admission_latency", b.admissionLatency},
 		{jobFairHTTP, b.fairHTTP}, {jobFairLanding, b.fairLanding}, {"http", b.measureHTTP}, {"admission", b.admission}, {"archive", b.archive},
-		{"key_window", b.keyWindow}, {"restore", b.restoreKeys}, {jobBacktest, b.backtest},
+		{"key_window", b.keyWindow}, {"restore", b.restoreKeys}, {jobRules, b.rules}, {jobBacktest, b.backtest},
 		{jobScaling, b.scaling}, {jobScalingArchive, b.scalingArchive},
 	}
 	for _, s := range steps {
