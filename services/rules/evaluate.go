@@ -267,7 +267,7 @@ func (e *evaluation) run() ([]Output, map[string]any, error) {
 		}
 	}
 	e.fired = true
-	var outputs []Output
+	outputs := make([]Output, 0, len(e.rule.Emit))
 	for i := range e.rule.Emit {
 		out, err := e.emit(i, &e.rule.Emit[i])
 		if err != nil {

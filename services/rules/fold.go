@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -237,6 +238,7 @@ func (f *fold) keep(r, at *event.Recorded, subject string, res Result) {
 		f.states[subject] = res.State
 		f.dirtyStates[subject] = at.Sequence
 	}
+	f.outputs = slices.Grow(f.outputs, len(res.Outputs))
 	for _, out := range res.Outputs {
 		f.derive(r, out)
 	}
