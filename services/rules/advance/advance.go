@@ -34,6 +34,7 @@ const (
 	Replaced Kind = "replaced" // a newer instance took its place
 	Merged   Kind = "merged"   // its subject became another that has an instance
 	Erased   Kind = "erased"   // its subject was erased
+	Migrate  Kind = "migrate"  // it goes on by the text that Advance is given, as far as Migratable allows it
 )
 
 // Stimulus is an event of the log and what it is to the instance.
@@ -43,6 +44,11 @@ type Stimulus struct {
 	Data     map[string]any
 	Timer    string // id of the timer that fired
 	Incident string // id of the incident of Retry and Skip
+
+	Asked *event.Recorded // of Start: the request of a person to start on Event, which was recorded before; nil: Event starts it itself
+
+	From   *flow.Program // of Migrate: the text that the instance runs by
+	Bundle int64         // of Migrate: sequence of the rules.published that holds the new text
 }
 
 // Env is what an activation depends on besides the instance and the event: what is in force at that point of the log.
@@ -104,7 +110,7 @@ type Failure struct {
 
 // Result is what an activation changes. Where it says Ignored, nothing changed.
 type Result struct {
-	Ignored   string // stale, early, ended, unheard, or why a verb was refused: no_incident, not_suspended, suspended
+	Ignored   string // stale, early, ended, unheard, or why a verb was refused: no_incident, not_suspended, suspended, same_version, not_migratable
 	Instance  Instance
 	Outputs   []Output
 	Lifecycle *Lifecycle // nil: nothing to tell
@@ -128,6 +134,9 @@ const (
 	IsSuspended = "suspended"
 	NotAsleep   = "not_suspended"
 	HasBegun    = "started"
+
+	SameVersion   = "same_version"   // the instance runs by that text already
+	NotMigratable = "not_migratable" // Migratable says why
 )
 
 // Tolerance is how far ahead of the position of its firing a timer may be due.
@@ -217,6 +226,8 @@ func (m *machine) take() (string, error) {
 		return "", nil
 	case Retry, Skip:
 		return m.resolve()
+	case Migrate:
+		return m.migrate()
 	}
 	return "", fmt.Errorf("an instance does not know the stimulus %q", m.on.Kind)
 }

@@ -12,4 +12,6 @@
 // before its task with its timer and its ears off, other tokens go on, and until still ends the instance, so a lead who booked is
 // not chased while somebody repairs a file. An until whose condition can't be evaluated holds the whole instance, because a goal that can't be
 // seen must not be taken for one that was not reached. What the file does wrong is in Result; the error of Advance is only the machine's.
+//
+// More than fifteen files: each is a kind of task or of stimulus, and all are steps of one machine, which a package of its own could not share.
 package advance

@@ -79,13 +79,25 @@ type Enrolment struct {
 	Cost     uint64
 }
 
+// Triggers reports whether a workflow starts on an event as far as the event's type, its origin and its marks say so; start.when is not asked.
+func Triggers(p *flow.Program, ev *event.Recorded, env Env) bool {
+	return slices.Contains(p.Start.On, ev.Type) && firesOn(p.Start.Origins, ev.EffectiveOrigin()) && ev.Quiet == "" && (env.Corrects == nil || !env.Corrects(ev))
+}
+
+// at is the event at which a start happens: the trigger itself, or the request of a person that names it.
+func (s *Stimulus) at() *event.Recorded {
+	if s.Asked != nil {
+		return s.Asked
+	}
+	return &s.Event
+}
+
 // Match evaluates what a file says of a trigger; ok is false if the event starts nothing. Its failure is in f. The error is the machine's.
 func Match(ctx context.Context, p *flow.Program, on Stimulus, env Env) (t Trigger, ok bool, f *Failure, cost uint64, err error) {
-	ev := &on.Event
-	if !slices.Contains(p.Start.On, ev.Type) || !firesOn(p.Start.Origins, ev.EffectiveOrigin()) || ev.Quiet != "" || env.Corrects != nil && env.Corrects(ev) {
+	if !Triggers(p, &on.Event, env) {
 		return Trigger{}, false, nil, 0, nil
 	}
-	m := &machine{allowed: ruleset.RuleCost, ctx: ctx, p: p, on: on, env: env, now: positionTime(ev)}
+	m := &machine{allowed: ruleset.RuleCost, ctx: ctx, p: p, on: on, env: env, now: positionTime(on.at())}
 	m.vars = map[string]any{"now": m.now}
 	env.Reference.Bind(m.vars)
 	t, ok, err = m.trigger()
@@ -145,9 +157,11 @@ func (m *machine) trigger() (Trigger, bool, error) {
 	return t, true, nil
 }
 
-// Enrol decides whether a trigger starts an instance. It is asked of an event that Match says starts the workflow.
+// Enrol decides whether a trigger starts an instance. It is asked of an event that Match says starts the workflow. One that a person asks for starts
+// at the request, under the same rules: how fresh the event is goes by the request, and the chain of derivations starts again at it.
 func Enrol(p *flow.Program, t Trigger, on Stimulus, pop Population, cals reach.Calendars) Enrolment {
-	now, ev := positionTime(&on.Event), &on.Event
+	at, ev := on.at(), &on.Event
+	now := positionTime(at)
 	reject := func(reason, detail string) Enrolment { return Enrolment{Reason: reason, Detail: detail} }
 	loc := time.UTC
 	if t.Zone != "" {
@@ -159,7 +173,7 @@ func Enrol(p *flow.Program, t Trigger, on Stimulus, pop Population, cals reach.C
 	if happened.IsZero() {
 		happened = ev.RecordedTime
 	}
-	if p.Start.Fresh != nil && cals.Add(happened, *p.Start.Fresh, loc).Before(ev.RecordedTime) {
+	if p.Start.Fresh != nil && cals.Add(happened, *p.Start.Fresh, loc).Before(at.RecordedTime) {
 		return reject(RejectStale, "it happened longer ago than start.fresh allows")
 	}
 	var own, others []string
@@ -207,7 +221,7 @@ func Enrol(p *flow.Program, t Trigger, on Stimulus, pop Population, cals reach.C
 	return Enrolment{Started: true, Replaced: replaced, Instance: Instance{
 		ID:     event.DerivedID(ev.TenantID, "workflow", p.Name, t.Key, ev.ID, strconv.FormatInt(number, 10)),
 		Tenant: ev.TenantID, Workflow: p.Name, Key: t.Key, Of: t.Of, Subject: cmp.Or(t.Subject, ev.Subject), Contact: t.Contact, Zone: t.Zone, Origin: ev.EffectiveOrigin(),
-		Correlation: correlation, Trigger: ev.Type, Number: number, Started: now, Sequence: ev.Sequence, Hops: ev.Hops + 1, Path: slices.Clone(ev.Path), Status: Waiting,
+		Correlation: correlation, Trigger: ev.Type, Number: number, Started: now, Sequence: at.Sequence, Hops: at.Hops + 1, Path: slices.Clone(at.Path), Status: Waiting,
 		Vars: t.Vars, Personal: t.Private,
 	}}
 }
