@@ -291,6 +291,22 @@ func (e flowEnvironment) Program(ctx context.Context, workflow string, bundle in
 	return set.Workflow(workflow), nil
 }
 
+// Recorded implements workflows.Environment. The archive is asked, which a batch does not wait for.
+func (e flowEnvironment) Recorded(ctx context.Context, sequence int64) (*workflows.Input, error) {
+	if e.most > 0 {
+		return nil, errLater
+	}
+	r, err := e.env.event(ctx, e.tenant, sequence)
+	if err != nil {
+		return nil, err
+	}
+	data, err := e.env.decode(ctx, r, flowSemantics)
+	if err != nil {
+		return nil, err
+	}
+	return &workflows.Input{Event: *r, Data: data}, nil
+}
+
 // about is the subject whose state rules see on an event about a subject: from flowSemantics on that of whom it was merged into. Rules of
 // before go on by the subject that the event names.
 func (f *fold) about(ctx context.Context, subject string) (of string, state State, err error) {

@@ -256,6 +256,8 @@ do:
 	b.send("a", "crm.note.add.failed", "lead/2", map[string]any{"lead_id": "2", "command_id": b.noteOf("a", "lead/2"), "adapter": "gohighlevel", "code": "x"})
 	b.send("a", "crm.note.add.succeeded", "lead/1", map[string]any{"lead_id": "1", "command_id": b.noteOf("a", "lead/1"), "adapter": "gohighlevel"})
 	b.publish("a", 2, counts, reps, kindFile("Workflow", "chase", strings.SplitN(strings.ReplaceAll(chase.Text, "\n  ", "\n"), "spec:\n", 2)[1]+"  - more: {wait: {for: P1D}}"))
+	b.migrateAll("a")
+	b.startOn("a", "chase", b.log["a"][0])
 	b.later(2 * time.Hour)
 	b.send("a", "lead.lost", "lead/3", lead("3"))
 	b.lead("a", "3")

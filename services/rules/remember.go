@@ -11,8 +11,8 @@ import (
 	"github.com/neuronx/engine/services/rules/workflows"
 )
 
-// remember works out, when a tenant publishes its first workflow, what was said of consent before: a build that knew of no workflows kept none of it.
-// It is the same for a live fold and for one from the first event, because both read it from the archive.
+// remember works out, when a tenant publishes its first workflow, what was said of consent before, and who was erased: a build that knew of no
+// workflows kept none of it. It is the same for a live fold and for one from the first event, because both read it from the archive.
 //
 // That takes as long as the tenant's log is long, so no batch waits for it: the tenant catches up outside the loop. An archive that does not reach
 // the event yet is waited for.
@@ -44,6 +44,9 @@ func (f *fold) remember(ctx context.Context, r *event.Recorded) error {
 	}
 	for lead, state := range kept.Contacts() {
 		f.store.PutContact(lead, state)
+	}
+	for subject, state := range kept.Erasures() {
+		f.store.PutNamed(workflows.KindErased, subject, state)
 	}
 	return nil
 }

@@ -172,7 +172,8 @@ func (f *fold) missedBy(ctx context.Context, rule string, from, through int64, l
 	return all[:min(len(all), limit)], nil
 }
 
-// fetcher reads single events of one tenant's archive. Missed events lie close to each other, so it keeps a page.
+// fetcher reads single events of one tenant's archive: what rules missed, and what workflows are asked to start on. Missed events lie close to each
+// other, so it keeps a page.
 type fetcher struct {
 	archive stream.Source
 	page    []event.Recorded
@@ -189,16 +190,16 @@ func (f *fetcher) event(ctx context.Context, tenant string, sequence int64) (*ev
 		var err error
 		switch f.page, err = f.archive.Events(ctx, tenant, sequence, fetchPage); {
 		case errors.Is(err, archive.ErrDamaged):
-			return nil, fmt.Errorf("read a missed event: %w", err)
+			return nil, fmt.Errorf("read an earlier event: %w", err)
 		case err != nil:
-			return nil, consumer.Transient(fmt.Errorf("read a missed event: %w", err))
+			return nil, consumer.Transient(fmt.Errorf("read an earlier event: %w", err))
 		}
 		if i = slices.IndexFunc(f.page, at); i < 0 && len(f.page) > 0 {
-			return nil, fmt.Errorf("the archive of %s lacks sequence %d, which a rule is to be run over", tenant, sequence)
+			return nil, fmt.Errorf("the archive of %s lacks sequence %d, which is needed once more", tenant, sequence)
 		}
 	}
 	if i < 0 {
-		return nil, consumer.Transient(fmt.Errorf("the archive of %s does not reach sequence %d yet, which a rule is to be run over", tenant, sequence))
+		return nil, consumer.Transient(fmt.Errorf("the archive of %s does not reach sequence %d yet, which is needed once more", tenant, sequence))
 	}
 	return &f.page[i], nil
 }

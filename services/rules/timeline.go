@@ -17,7 +17,7 @@ type Timeline struct{ *Sandbox }
 type recall func(ctx context.Context, sequence int64) (*event.Recorded, error)
 
 // NewTimeline returns a tenant without rules, whose next event has the sequence first. store keeps its workflows. Recall finds events that
-// were applied, for a rule that the log asks to be run over what it missed.
+// were applied, for a rule that the log asks to be run over what it missed, and for a workflow that it asks to start on one.
 func NewTimeline(tenant string, registry Registry, sets *Compiled, store workflows.Store, first int64, recall func(ctx context.Context, sequence int64) (*event.Recorded, error)) *Timeline {
 	w := &Sandbox{registry: registry, known: Schemas{}, storms: map[string]int64{}, next: first, recall: recall}
 	w.begin(newFold(tenant, timed{memory{w}, store}, nil, nil), sets)

@@ -113,7 +113,8 @@ func (r *reader) note(ctx context.Context, e *event.Recorded, now int64) error {
 func isFact(e *event.Recorded) bool {
 	_, kind := command(e.Type)
 	switch {
-	case e.Hops > 0, kind != neither, e.Deriver == "rules", e.Deriver == "timers", e.Deriver == "gohighlevel", e.Type == "rules.published", e.Type == "timer.fired", event.Tells(e.Type):
+	case e.Hops > 0, kind != neither, e.Deriver == "rules", e.Deriver == "timers", e.Deriver == "gohighlevel", e.Type == "rules.published", e.Type == "timer.fired", event.Tells(e.Type),
+		e.Type == "workflow.start.requested", e.Type == "workflow.migrated": // they name sequences of the log, and texts that were in force then
 		return e.Type == "engine.rule.reset"
 	}
 	return true

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -40,6 +41,9 @@ type Refold struct {
 	start   map[string][]Asked
 	err     error
 	derived map[string]event.Event
+
+	// Recall finds an event that was applied, for a workflow that a person asked to start on it. Nil: such a start is an error.
+	Recall func(ctx context.Context, sequence int64) (*event.Recorded, error)
 }
 
 // NewRefold listens to instances, whose steps were read.
@@ -110,8 +114,14 @@ func (f *Refold) Apply(ctx context.Context, r *event.Recorded) error {
 	return f.err
 }
 
-func (f *Refold) begin(ctx context.Context, r *event.Recorded) (err error) {
-	f.ctx, f.at, f.start, f.data = ctx, r.Sequence, map[string][]Asked{}, advance.Schema{}
+func (f *Refold) begin(ctx context.Context, r *event.Recorded) error {
+	f.ctx, f.at, f.start = ctx, r.Sequence, map[string][]Asked{}
+	return f.about(ctx, r)
+}
+
+// about says which schema the data has that conditions see, and so which of its fields are personal.
+func (f *Refold) about(ctx context.Context, r *event.Recorded) (err error) {
+	f.data = advance.Schema{}
 	id, _, err := event.Unframe(r.Value)
 	if err != nil {
 		return fmt.Errorf("read event %d of %s: %w", r.Sequence, f.tenant, err)
@@ -250,6 +260,22 @@ func (f refolded) Program(_ context.Context, name string, bundle int64) (*flow.P
 		return nil, nil
 	}
 	return set.Workflow(name), nil
+}
+
+// Recorded implements workflows.Environment.
+func (f refolded) Recorded(ctx context.Context, sequence int64) (*workflows.Input, error) {
+	if f.Recall == nil {
+		return nil, errors.New("a workflow was asked to start on an event that is not at hand")
+	}
+	r, err := f.Recall(ctx, sequence)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	if err := f.about(ctx, r); err != nil { // what is asked from here on is asked of that event
+		return nil, err
+	}
+	data, err := f.bundles.Decode(ctx, r)
+	return &workflows.Input{Event: *r, Data: data}, err
 }
 
 // Steps reads what an instance did from events about it, ascending. Events that are no steps are left out.

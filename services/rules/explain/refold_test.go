@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,6 +52,7 @@ func refolded(t *testing.T, l *explaintest.Log, key string, personal bool) *expl
 	}
 	in.Came(on)
 	f := explain.NewRefold(explaintest.Tenant, reg, []*explain.Instance{&in}, personal)
+	f.Recall = func(_ context.Context, sequence int64) (*event.Recorded, error) { return &l.Events[sequence-1], nil }
 	for i := range l.Events[:f.Through()] {
 		if err := f.Apply(t.Context(), &l.Events[i]); err != nil {
 			t.Fatal(err)
@@ -136,5 +138,17 @@ func TestRefold_KnowsMergesFromBeforeTheFirstWorkflow(t *testing.T) {
 	l.Send("lead.contacted", "lead/6", map[string]any{"lead_id": "6"})
 	if in := refolded(t, l, "7", false); in.Status != "completed" || in.Outcome != "contacted" || len(in.Alarms) > 0 {
 		t.Errorf("%s (%s), alarms %q", in.Status, in.Outcome, in.Alarms)
+	}
+}
+
+// The condition of a start that a person asked for is about the event that the request names: its personal fields stay hidden, and it comes out again.
+func TestRefold_SaysWhyAnInstanceStartedThatAPersonAskedFor(t *testing.T) {
+	l := explaintest.New(t, registry(t))
+	sequence := l.Send("lead.created", "lead/7", map[string]any{"lead_id": "7", "source": "ads", "phone": "+15551234567"})
+	l.Publish(1, explaintest.Greeting()...)
+	l.Send("workflow.start.requested", "workflow/greet", map[string]any{"workflow": "greet", "key": "7", "about": "lead/7", "trigger_sequence": sequence, "trigger_id": l.Events[sequence-1].ID})
+	in := refolded(t, l, "7", false)
+	if len(in.Alarms) > 0 || len(in.Steps) != 1 || !strings.HasPrefix(line(in.Steps[0]), "workflow.start.requested; start.when data.phone=•; local if vars.phone=•; pick ann") {
+		t.Errorf("%q %+v", in.Alarms, in.Steps)
 	}
 }

@@ -22,6 +22,7 @@ type flows struct {
 	set      *ruleset.Set
 	registry rules.Registry
 	known    advance.Schemas
+	of       *sandbox
 }
 
 // newFlows puts the workflows of a bundle in force; nil: it has none, and no contact policy.
@@ -45,6 +46,16 @@ func (f *flows) Schemas(ctx context.Context, types []string) (advance.Schemas, e
 // Program implements workflows.Environment: there is one bundle.
 func (f *flows) Program(_ context.Context, name string, _ int64) (*flow.Program, error) {
 	return f.set.Workflow(name), nil
+}
+
+// Recorded implements workflows.Environment.
+func (f *flows) Recorded(ctx context.Context, sequence int64) (*workflows.Input, error) {
+	if sequence < 1 || sequence > int64(len(f.of.log)) {
+		return nil, nil
+	}
+	r := f.of.log[sequence-1]
+	data, err := f.of.rules.Decode(ctx, &r)
+	return &workflows.Input{Event: r, Data: data}, err
 }
 
 // newest is the instance of a key that started last.

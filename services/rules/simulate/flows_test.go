@@ -170,3 +170,28 @@ steps:
 		t.Error(text)
 	}
 }
+
+// The first event of a test is at sequence 2, behind the rules, and has the id test-1.
+func TestRun_StartsAWorkflowOnTheEventThatAPersonNames(t *testing.T) {
+	waits := ruleset.File{Name: "waits.yaml", Text: "apiVersion: neuronx/v1\nkind: Workflow\nmetadata: {name: waits}\nspec:\n" + indented(`
+start: {on: [lead.created], key: data.lead_id}
+until: {gone: {on: [lead.lost], status: cancelled}}
+do:
+  - pause: {wait: {for: P1D}}
+  - tell: {emit: {type: crm.note.add.requested, data: {lead_id: instance.key, body: '"again"'}}}`)}
+	text := lines(simulated(t, []ruleset.File{testFile("ask", `
+start: 2026-03-06T17:28:00-05:00
+steps:
+  - event: {type: lead.created, data: {lead_id: "7"}}
+  - event: {type: workflow.start.requested, data: {workflow: waits, key: "7", about: lead/7, trigger_sequence: 2, trigger_id: test-1}}
+    expect: [{type: workflow.verb.refused, data: {code: reentry}}]
+  - event: {type: lead.lost, data: {lead_id: "7"}}
+  - event: {type: workflow.start.requested, data: {workflow: waits, key: "7", about: lead/7, trigger_sequence: 2, trigger_id: test-1}}
+    expect: [{type: workflow.started, data: {trigger_type: lead.created, number: 2}}]
+  - advance: PT25H
+    expect: [{type: crm.note.add.requested, data: {body: again}}]
+`)}, waits))
+	if text != "" {
+		t.Error(text)
+	}
+}

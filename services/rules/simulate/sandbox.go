@@ -85,6 +85,7 @@ func newSandbox(ctx context.Context, files []ruleset.File, start time.Time, reg 
 	set, version, sequence := w.rules.InForce()
 	w.flows, err = newFlows(ctx, set, version, sequence, reg)
 	if w.flows != nil {
+		w.flows.of = w
 		w.rules.Merged(w.flows.fold.Resolve)
 	}
 	return w, err

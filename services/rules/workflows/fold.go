@@ -21,6 +21,8 @@ type Environment interface {
 	Schemas(ctx context.Context, types []string) (advance.Schemas, error)
 	// Program is a workflow as the bundle holds it that was published at a sequence.
 	Program(ctx context.Context, workflow string, bundle int64) (*flow.Program, error)
+	// Recorded is an event of the tenant's log that was folded before; nil: there is none of that sequence.
+	Recorded(ctx context.Context, sequence int64) (*Input, error)
 }
 
 // Bundle is a set of a tenant as it is in force.

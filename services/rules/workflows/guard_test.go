@@ -144,7 +144,7 @@ do:
 	w.is(verb(w, "workflow.cancel.requested", none), "workflow.verb.refused:ended")
 	w.is(verb(w, "workflow.cancel.requested", id), "workflow.cancelled:cancel")
 	w.is(verb(w, "workflow.cancel.requested", id), "workflow.verb.refused:ended")
-	w.is(verb(w, "workflow.start.requested", map[string]any{"workflow": "w", "key": "9", "about": "lead/9"}), "workflow.verb.refused:unsupported")
+	w.is(verb(w, "workflow.start.requested", map[string]any{"workflow": "w", "key": "9", "about": "lead/9"}), "workflow.verb.refused:no_event")
 
 	scored(w, "7")
 	bad := w.only()

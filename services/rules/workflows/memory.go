@@ -217,6 +217,17 @@ func (m *Memory) Contact(_ context.Context, lead string) ([]byte, error) {
 // Contacts are the states of all leads.
 func (m *Memory) Contacts() map[string][]byte { return m.contacts }
 
+// Erasures are what is kept of subjects that were erased.
+func (m *Memory) Erasures() map[string][]byte {
+	out := map[string][]byte{}
+	for k, state := range m.named {
+		if k.kind == KindErased {
+			out[k.name] = state
+		}
+	}
+	return out
+}
+
 // PutContact implements Store.
 func (m *Memory) PutContact(lead string, state []byte) {
 	put(m, m.contacts, lead, bytes.Clone(state), state != nil)

@@ -196,22 +196,29 @@ func (f *Fold) start(ctx context.Context, p *flow.Program, in Input) error {
 		}
 		return f.reject(ctx, p, trigger, on, reason)
 	}
-	pop, err := f.population(ctx, p, trigger.Key, in)
-	if err != nil {
+	e, err := f.enrol(ctx, p, trigger, in, on, env.Calendars)
+	if err != nil || e.Started {
 		return err
 	}
-	e := advance.Enrol(p, trigger, on, pop, env.Calendars)
+	return f.reject(ctx, p, trigger, on, e.Reason)
+}
+
+// enrol starts an instance on a trigger at the event of in, or says why it does not.
+func (f *Fold) enrol(ctx context.Context, p *flow.Program, trigger advance.Trigger, in Input, on advance.Stimulus, cals reach.Calendars) (advance.Enrolment, error) {
+	pop, err := f.population(ctx, p, trigger.Key, in)
+	if err != nil {
+		return advance.Enrolment{}, err
+	}
+	e := advance.Enrol(p, trigger, on, pop, cals)
 	if !e.Started {
 		if e.Reason == advance.RejectRate {
-			if err := f.noteRefused(ctx, p.Name, in); err != nil {
-				return err
-			}
+			err = f.noteRefused(ctx, p.Name, in)
 		}
-		return f.reject(ctx, p, trigger, on, e.Reason)
+		return e, err
 	}
 	for _, id := range e.Replaced {
 		if _, err := f.move(ctx, id, in, advance.Stimulus{Kind: advance.Replaced}); err != nil {
-			return err
+			return e, err
 		}
 	}
 	inst := e.Instance
@@ -219,19 +226,19 @@ func (f *Fold) start(ctx context.Context, p *flow.Program, in Input) error {
 	now := positionTime(&in.Event)
 	keys, err := f.store.Keys(ctx, p.Name, inst.Key) // what was replaced has ended since
 	if err != nil {
-		return err
+		return e, err
 	}
 	keys.Starts, keys.LastStarted, keys.Of = inst.Number, now, inst.Of
 	f.store.PutKeys(p.Name, inst.Key, keys)
 	if err := f.noteStart(ctx, p.Name, in, now); err != nil {
-		return err
+		return e, err
 	}
 	f.out.Started++
 	if err := f.health(ctx, p.Name, inst.Key, in, nil, []string{"start"}); err != nil {
-		return err
+		return e, err
 	}
 	_, err = f.advance(ctx, p, inst, in, on)
-	return err
+	return e, err
 }
 
 // population is what a start depends on besides its event.
@@ -276,6 +283,11 @@ func (f *Fold) erase(ctx context.Context, in Input) error {
 	refs, err := f.instancesOf(ctx, person)
 	if err != nil {
 		return err
+	}
+	for _, one := range person { // what was recorded about them before starts nothing any more
+		if err := putNamed(f, KindErased, one, erasure{in.Event.Sequence}); err != nil {
+			return err
+		}
 	}
 	for _, ref := range refs {
 		ignored, err := f.move(ctx, ref.ID, in, advance.Stimulus{Kind: advance.Erased})

@@ -101,6 +101,14 @@ func (w *rig) Program(_ context.Context, name string, bundle int64) (*flow.Progr
 	return w.sets[bundle].Workflow(name), nil
 }
 
+func (w *rig) Recorded(_ context.Context, sequence int64) (*Input, error) {
+	if sequence < 1 || sequence > int64(len(w.log)) {
+		return nil, nil
+	}
+	r := w.log[sequence-1]
+	return &Input{Event: r, Data: w.data(&r)}, nil
+}
+
 // publish puts a bundle in force.
 func (w *rig) publish(files ...ruleset.File) {
 	w.t.Helper()

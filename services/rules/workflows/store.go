@@ -144,4 +144,5 @@ const (
 	KindStarts Kind = "starts" // by workflow: its cyclic starts of an hour
 	KindTenant Kind = "tenant" // Suspended: the tenant is; its timers wait
 	KindPause  Kind = "pause"  // by workflow: who paused it; and by the empty name: the workflows whose instances are being resumed
+	KindErased Kind = "erased" // by subject that was erased: erasure
 )

@@ -24,11 +24,18 @@ const (
 // Codes of workflow.verb.refused besides those of advance.Result.Ignored. An instance that is not kept, because it ended long ago or never was, is refused
 // as one that has ended: a replay keeps those that the service has deleted, and must refuse them with the same code.
 const (
-	unsupported   = "unsupported"    // this build has no such verb yet
+	unsupported   = "unsupported"    // this build can't do it in the way that is asked for
 	unknownAction = "unknown_action" // of an incident
 	unknownFlow   = "no_workflow"    // the bundle in force has none of that name
 	isPaused      = "paused"
 	notPaused     = "not_paused"
+	notInForce    = "not_in_force" // the text that an instance is to go on by is that of another bundle
+
+	noEvent   = "no_event"   // that a workflow is to start on: the request names none, or another one has its sequence
+	noTrigger = "no_trigger" // the workflow does not start on events of its type or origin, or it is marked as quiet
+	notWhen   = "not_when"   // start.when does not hold
+	otherKey  = "other_key"  // start.key gives another key than the one that was asked for
+	isErased  = "erased"     // whom the event is about was erased since
 )
 
 // resumedAtOnce bounds how many held instances go on by one event; the others follow with the events after it.
@@ -42,8 +49,8 @@ var verbs = map[string]func(*Fold, context.Context, Input) (code string, err err
 	typeCancel:    (*Fold).cancel,
 	typePaused:    (*Fold).pause,
 	typeUnpaused:  (*Fold).unpause,
-	typeMigrated:  (*Fold).refuseVerb,
-	typeStart:     (*Fold).refuseVerb,
+	typeMigrated:  (*Fold).migrate,
+	typeStart:     (*Fold).startAsked,
 }
 
 // verb does what was asked, or tells why it is refused.
@@ -57,11 +64,19 @@ func (f *Fold) verb(ctx context.Context, in Input) error {
 
 // refuse tells that a request changed nothing.
 func (f *Fold) refuse(ctx context.Context, in Input, code string) error {
+	return f.refuseAs(ctx, in, code, "")
+}
+
+// refuseAs is refuse with a detail for people; it holds no value of a variable.
+func (f *Fold) refuseAs(ctx context.Context, in Input, code, detail string) error {
 	data := map[string]any{"verb_id": in.Event.ID, "verb_type": in.Event.Type, "cause_sequence": in.Event.Sequence, "code": code}
 	for _, field := range []string{"instance_id", "workflow"} {
 		if v, _ := in.Data[field].(string); v != "" {
 			data[field] = v
 		}
+	}
+	if detail != "" {
+		data["detail"] = detail
 	}
 	return f.derive(ctx, in, RefusalID(f.tenant, in.Event.ID), typeRefused, data)
 }
@@ -70,8 +85,6 @@ func (f *Fold) refuse(ctx context.Context, in Input, code string) error {
 func RefusalID(tenant, request string) string {
 	return event.DerivedID(tenant, "workflow", "refused", request)
 }
-
-func (f *Fold) refuseVerb(context.Context, Input) (string, error) { return unsupported, nil }
 
 // ask moves the instance that a verb names.
 func (f *Fold) ask(ctx context.Context, in Input, on advance.Stimulus) (string, error) {

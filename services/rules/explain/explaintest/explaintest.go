@@ -222,6 +222,16 @@ func (l environment) Program(_ context.Context, workflow string, bundle int64) (
 	return l.sets[bundle].Workflow(workflow), nil
 }
 
+// Recorded implements workflows.Environment.
+func (l environment) Recorded(ctx context.Context, sequence int64) (*workflows.Input, error) {
+	i := slices.IndexFunc(l.Events, func(r event.Recorded) bool { return r.Sequence == sequence })
+	if i < 0 {
+		return nil, nil
+	}
+	data, err := l.rules.Decode(ctx, &l.Events[i])
+	return &workflows.Input{Event: l.Events[i], Data: data}, err
+}
+
 // Bundle is a bundle that was published.
 type Bundle struct {
 	Set   *ruleset.Set

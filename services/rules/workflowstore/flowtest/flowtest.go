@@ -35,6 +35,7 @@ type Stream struct {
 	sets      map[int64]*ruleset.Set
 	bundle    *workflows.Bundle
 	sequence  int64
+	log       map[int64]workflows.Input
 }
 
 // New makes a tenant that begins with publishing files. The role of pool must be that of the rules service.
@@ -44,7 +45,7 @@ func New(t testing.TB, pool *pgxpool.Pool, tenant string, now time.Time, files .
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &Stream{Tenant: tenant, Now: now, t: t, pool: pool, catalogue: catalogue, sets: map[int64]*ruleset.Set{}}
+	w := &Stream{Tenant: tenant, Now: now, t: t, pool: pool, catalogue: catalogue, sets: map[int64]*ruleset.Set{}, log: map[int64]workflows.Input{}}
 	w.Publish(files...)
 	return w
 }
@@ -116,6 +117,7 @@ func (w *Stream) Fold(r event.Recorded) (out workflows.Out) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.log[r.Sequence] = workflows.Input{Event: r, Data: data}
 	err = pgx.BeginFunc(w.t.Context(), w.pool, func(tx pgx.Tx) error {
 		batch := workflowstore.New(tx, Partitions)
 		store := batch.Tenant(w.Tenant)
@@ -155,4 +157,13 @@ func (w *Stream) Schemas(ctx context.Context, types []string) (advance.Schemas, 
 // Program implements workflows.Environment.
 func (w *Stream) Program(_ context.Context, name string, bundle int64) (*flow.Program, error) {
 	return w.sets[bundle].Workflow(name), nil
+}
+
+// Recorded implements workflows.Environment.
+func (w *Stream) Recorded(_ context.Context, sequence int64) (*workflows.Input, error) {
+	in, there := w.log[sequence]
+	if !there {
+		return nil, nil
+	}
+	return &in, nil
 }

@@ -28,6 +28,8 @@ type Filter struct {
 	Before   time.Time        // it started before
 	After    string           // id of an instance: those that come after it in the list
 	Limit    int              // of List
+	Bundle   int64            // sequence of the rules.published that holds its text; 0: any
+	Except   int64            // the same, of those that are left out; 0: none are
 }
 
 // Instance is an instance as it is kept.
@@ -114,8 +116,9 @@ func List(ctx context.Context, q Querier, f Filter) ([]Instance, error) {
 		rows, err := q.Query(ctx, instanceColumns+` FROM neuronx.workflow_instances i
 			WHERE i.tenant_id = $1 AND ($2 = '' OR i.workflow = $2) AND (cardinality($3::text[]) = 0 OR i.status = ANY($3)) AND ($4::timestamptz IS NULL OR i.started < $4)
 			AND ($5 = '' OR strpos(i.state::text, $5) > 0)
+			AND ($8::bigint = 0 OR i.bundle = $8) AND i.bundle <> $9::bigint
 			AND ($6 = '' OR (i.started, i.id) > (SELECT a.started, a.id FROM neuronx.workflow_instances a WHERE a.tenant_id = $1 AND a.id = $6))
-			ORDER BY i.started, i.id LIMIT $7`, f.Tenant, f.Workflow, statuses(f.Statuses), orNull(f.Before), quoted(f.At), f.After, most)
+			ORDER BY i.started, i.id LIMIT $7`, f.Tenant, f.Workflow, statuses(f.Statuses), orNull(f.Before), quoted(f.At), f.After, most, f.Bundle, f.Except)
 		list, err := postgres.Collect(rows, err, "list instances of workflows", func(row pgx.CollectableRow) (Instance, error) { return scanInstance(row) })
 		if err != nil {
 			return nil, err
@@ -173,6 +176,18 @@ func Counts(ctx context.Context, q Querier, f Filter) ([]Count, error) {
 	return postgres.Collect(rows, err, "count instances of workflows", pgx.RowToStructByPos[Count])
 }
 
+// Version is a text of a workflow by which instances run that live.
+type Version struct {
+	Bundle int64 // sequence of the rules.published that holds it
+	Live   int64
+}
+
+// Versions lists the texts by which instances of a workflow run that live, by bundle.
+func Versions(ctx context.Context, q Querier, tenant, workflow string) ([]Version, error) {
+	rows, err := q.Query(ctx, `SELECT bundle, live FROM neuronx.workflow_versions WHERE tenant_id = $1 AND workflow = $2 ORDER BY bundle`, tenant, workflow)
+	return postgres.Collect(rows, err, "count instances of a workflow by version", pgx.RowToStructByPos[Version])
+}
+
 // ByID finds instances of a tenant by their ids, in the order of the ids; those that are not kept are left out.
 func ByID(ctx context.Context, q Querier, tenant string, ids ...string) ([]Instance, error) {
 	rows, err := q.Query(ctx, instanceColumns+` FROM neuronx.workflow_instances i WHERE i.tenant_id = $1 AND i.id = ANY($2)`, tenant, ids)
@@ -192,6 +207,18 @@ func Moved(ctx context.Context, q Querier, tenant string, ids ...string) (map[st
 		return nil
 	})
 	return out, err
+}
+
+// StartedAt is the instance of a workflow that an event started, found by its sequence; empty: it started none, or long ago.
+func StartedAt(ctx context.Context, q Querier, tenant, workflow string, sequence int64) (string, error) {
+	rows, err := q.Query(ctx, instanceColumns+` FROM neuronx.workflow_instances i WHERE i.tenant_id = $1 AND i.workflow = $2 ORDER BY i.started DESC, i.id LIMIT 1000`, tenant, workflow)
+	list, err := postgres.Collect(rows, err, "look for an instance", func(row pgx.CollectableRow) (Instance, error) { return scanInstance(row) })
+	for i := range list {
+		if list[i].State.Sequence == sequence {
+			return list[i].ID, err
+		}
+	}
+	return "", err
 }
 
 // At is the status of an instance, and the sequence of the event that moved it last.
