@@ -43,7 +43,7 @@ var sample = map[string]string{
 var needs = map[string][]string{
 	"deadletter drop": {"--reason"}, "effects resolve": {"--as"}, "log reseed": {"--from-archive"}, "outbox mend": {"--deriver"}, "projections skip": {"--reason"},
 	"provision": {"--laptop"}, "replay offsets": {"--group", "--topic", "--to-earliest"}, "stalled retry": {"--consumer"}, "stalled skip": {"--consumer", "--reason"},
-	"tenant connect-crm": {"--location", "--token"}, "tenant effects-mode": {"--mode"}, "rules rerun": {"--since"}, "rules backtest": {"--from"}, "rules explain": {"--event"},
+	"tenant connect-crm": {"--location", "--token"}, "tenant effects-mode": {"--mode"}, "rules rerun": {"--since"}, "rules backtest": {"--from"}, "rules explain": {"--event"}, "workflows start": {"--event"},
 }
 
 // verb is a command that runs, with the command line that is made for it.

@@ -81,6 +81,7 @@ var shown = []string{
 	"projections list --state stalled", "projections list --state nowhere", "projections retry beta", "projections skip acme --feed control --reason r",
 	"workflows list --tenant acme --workflow nurture", "workflows list --tenant acme --state nowhere", "workflows show i --tenant acme", "workflows retry --tenant acme", "workflows retry i --tenant acme",
 	"workflows cancel --tenant acme --workflow nurture", "workflows pause nurture --tenant acme --hold", "workflows unpause nurture --tenant acme",
+	"workflows migrate nurture --tenant acme", "workflows start nurture --tenant acme --event 5",
 	"subjects merge lead/1 lead/1 --tenant acme", "subjects merge lead/1 lead/77 --tenant acme", "subjects merge 7 lead/1 --tenant acme", "subjects unmerge lead/1 lead/2 --tenant acme", "subjects merge lead/1 tenant/acme --tenant acme",
 	"status", "outbox mend beta --deriver rules", "outbox mend acme --deriver nobody", "ready http://127.0.0.1:1",
 }

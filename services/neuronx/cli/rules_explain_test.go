@@ -54,26 +54,7 @@ func archiveLog(t *testing.T, root *pgxpool.Pool, reg *registry.Client, l *expla
 	}
 	exec(`SELECT neuronx.ensure_tenant($1)`, explaintest.Tenant)
 	for _, r := range l.Events {
-		id, body, err := event.Unframe(r.Value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		schema, err := reg.SchemaByID(ctx, id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stored, err := archive.Stored(r, schema.Fingerprint())
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, err := schema.RenderJSON(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum := sha256.Sum256(stored)
-		exec(`INSERT INTO neuronx.tenant_events (tenant_id, sequence, position, event_id, event_type, subject, source, occurred_at, recorded_at, correlation_id, causation_id, schema_id,
-			log_id, log_partition, log_offset, hash, payload, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $2, $14, $15, $16::text::jsonb)`,
-			r.TenantID, r.Sequence, r.Position, r.ID, r.Type, r.Subject, r.Source, r.Time, r.RecordedTime, r.CorrelationID, r.CausationID, id, r.LogID, sum[:], stored, string(data))
+		archiveEvent(t, root, reg, r)
 	}
 	for sequence, b := range l.Bundles() {
 		files, err := json.Marshal(b.Files)
@@ -98,6 +79,33 @@ func archiveLog(t *testing.T, root *pgxpool.Pool, reg *registry.Client, l *expla
 	}
 	exec(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence, event_id, log_id, state)
 		SELECT c, 1, $1, 0, $2, $3, 'test', 'live' FROM unnest('{neuronx.archiver,neuronx.rules}'::text[]) c`, explaintest.Tenant, len(l.Events), l.Events[len(l.Events)-1].ID)
+}
+
+// archiveEvent writes an event into the archive as the archiver would.
+func archiveEvent(t *testing.T, root *pgxpool.Pool, reg *registry.Client, r event.Recorded) {
+	t.Helper()
+	id, body, err := event.Unframe(r.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := reg.SchemaByID(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := archive.Stored(r, schema.Fingerprint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := schema.RenderJSON(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(stored)
+	if _, err := root.Exec(t.Context(), `INSERT INTO neuronx.tenant_events (tenant_id, sequence, position, event_id, event_type, subject, source, occurred_at, recorded_at, correlation_id, causation_id, schema_id,
+		log_id, log_partition, log_offset, hash, payload, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $2, $14, $15, $16::text::jsonb)`,
+		r.TenantID, r.Sequence, r.Position, r.ID, r.Type, r.Subject, r.Source, r.Time, r.RecordedTime, r.CorrelationID, r.CausationID, id, r.LogID, sum[:], stored, string(data)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func explainRule(name, spec string) ruleset.File {

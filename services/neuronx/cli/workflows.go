@@ -20,9 +20,9 @@ import (
 )
 
 func (c *cli) workflows() *cobra.Command {
-	return group("workflows", "Instances of workflows: list, show, explain, retry, skip, cancel, suspend, resume; whole workflows: pause, unpause",
+	return group("workflows", "Instances of workflows: list, show, explain, retry, skip, cancel, suspend, resume, migrate; whole workflows: start, pause, unpause",
 		c.workflowsList(), c.workflowsShow(), c.newWorkflowsExplain(), c.workflowsAct(workflowadmin.Retry), c.workflowsAct(workflowadmin.Skip), c.workflowsAct(workflowadmin.Cancel),
-		c.workflowsAct(workflowadmin.Suspend), c.workflowsAct(workflowadmin.Resume), c.workflowsPause(), c.workflowsUnpause())
+		c.workflowsAct(workflowadmin.Suspend), c.workflowsAct(workflowadmin.Resume), c.workflowsMigrate(), c.workflowsStart(), c.workflowsPause(), c.workflowsUnpause())
 }
 
 // instanceFilter is the flags that choose instances.

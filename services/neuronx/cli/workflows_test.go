@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/postgres"
@@ -26,6 +28,7 @@ const flowing = "flow"
 type flowRig struct {
 	*flowtest.Stream
 	t         *testing.T
+	root      *pgxpool.Pool
 	env       map[string]string
 	published func() []string
 }
@@ -42,7 +45,7 @@ func newFlowRig(t *testing.T) *flowRig {
 			t.Fatal(err)
 		}
 	}
-	r := &flowRig{t: t}
+	r := &flowRig{t: t, root: e.Root}
 	r.Stream = flowtest.New(t, e.DB.Pool(t, postgres.RoleRules), flowing, time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC),
 		ruleset.File{Name: "office.yaml", Text: "apiVersion: neuronx/v1\nkind: Calendar\nmetadata: {name: office}\nspec: {zone: America/New_York, hours: {mon-fri: [\"09:00-17:00\"]}}\n"},
 		flowtest.Workflow("nurture", `

@@ -210,6 +210,13 @@ func (r *recording) outputs(ctx context.Context, in *explain.Instance) error {
 // the time that there is, it is left out, and said: what is on record is told in any case.
 func (r *recording) refold(ctx context.Context, found []*explain.Instance, reg rules.Registry, personal bool) error {
 	f := explain.NewRefold(r.tenant, reg, found, personal)
+	f.Recall = func(ctx context.Context, sequence int64) (*event.Recorded, error) {
+		found, err := stream.Next(ctx, r.archive, r.tenant, sequence, 1)
+		if err != nil || len(found) == 0 || found[0].Sequence != sequence {
+			return nil, err
+		}
+		return &found[0], nil
+	}
 	through := f.Through()
 	if through == 0 {
 		return nil

@@ -24,6 +24,7 @@ const (
 	Cancel  Verb = "cancel"  // the instance ends, its compensations run
 	Suspend Verb = "suspend" // it runs no task from here on
 	Resume  Verb = "resume"  // a suspended instance goes on
+	Migrate Verb = "migrate" // the instance goes on by the text in force: see PlanMigration
 )
 
 // states are the values of Filter.State by which a verb may choose instances; the first is the one if none is said.
@@ -42,6 +43,8 @@ func StatesOf(v Verb) []string {
 const (
 	IsPaused     = "paused"     // its workflow is paused with hold; unpausing it lets all go on
 	IsUnreadable = "unreadable" // this build can't read what the instance holds
+
+	notInForce = "not_in_force"
 )
 
 // Outcome is what became of an instance that was asked something, or would become of it.
@@ -59,6 +62,7 @@ type Outcome struct {
 
 	incident string
 	due      time.Time
+	to       int64 // of Migrate: sequence of the rules.published that is in force
 }
 
 // Results of Outcome.
@@ -177,6 +181,9 @@ func (o *Outcome) request(verb Verb, by, reason any) (typ string, data map[strin
 		return "workflow.suspended", data
 	case Resume:
 		return "workflow.resumed", data
+	case Migrate:
+		data["to_version"], data["tasks"], data["retime"] = o.to, []any{}, false
+		return "workflow.migrated", data
 	}
 	data["incident_id"], data["action"] = o.incident, string(verb)
 	return "workflow.incident.resolved", data
@@ -273,7 +280,10 @@ func (o *Outcome) Why() string {
 	why := map[string]string{
 		advance.AlreadyEnd: "it has ended as " + o.Status, advance.NoIncident: "it has no such incident", advance.IsSuspended: "it is suspended already",
 		advance.NotAsleep: "it is not suspended", IsPaused: "its workflow is paused with hold: `neuronx workflows unpause " + o.Workflow + "` lets all of it go on",
-		IsUnreadable: "this build can't read it",
+		IsUnreadable: "this build can't read it", advance.SameVersion: "it runs by that version already",
+		advance.NotMigratable:     "it rests where the new text has nothing to rest at",
+		advance.RejectConcurrency: "in the new text it is of a group in which another instance lives for its key",
+		notInForce:                "other rules were published meanwhile: give the command again",
 	}[o.Code]
 	switch {
 	case why == "" && o.Code != "":

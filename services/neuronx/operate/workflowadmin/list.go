@@ -188,10 +188,8 @@ func checkWorkflow(ctx context.Context, env *operate.Env, tenant, workflow strin
 
 // inForce lists the workflows of the bundle in force.
 func inForce(ctx context.Context, env *operate.Env, tenant string) ([]string, error) {
-	var sequence int64
-	found, err := env.Row(ctx, "read the workflows in force", []any{&sequence},
-		`SELECT sequence FROM neuronx.rule_bundles WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1`, tenant)
-	if err != nil || !found {
+	sequence, err := newest(ctx, env, tenant)
+	if err != nil || sequence == 0 {
 		return nil, err
 	}
 	set, _, err := bundle(ctx, env, tenant, sequence)
@@ -203,6 +201,12 @@ func inForce(ctx context.Context, env *operate.Env, tenant string) ([]string, er
 		names = append(names, p.Name)
 	}
 	return names, nil
+}
+
+// newest is the sequence of the rules.published that is in force; 0: there is none.
+func newest(ctx context.Context, env *operate.Env, tenant string) (sequence int64, err error) {
+	_, err = env.Row(ctx, "read the workflows in force", []any{&sequence}, `SELECT sequence FROM neuronx.rule_bundles WHERE tenant_id = $1 ORDER BY sequence DESC LIMIT 1`, tenant)
+	return sequence, err
 }
 
 // bundle compiles the rules that a tenant published at a sequence, and gives their version; the set is nil if this build can't compile them.
