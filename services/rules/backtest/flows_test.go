@@ -176,3 +176,12 @@ func TestRun_AWorkflowThatWaitsIsADifference(t *testing.T) {
 		t.Errorf("the same files: differs %v, %d wait", r.Differs(), r.Waiting())
 	}
 }
+
+// What a person asks of the log as it was, by its sequences and by the texts of then, means nothing on another timeline. Other requests are facts.
+func TestFacts_LeaveOutRequestsThatNamePlacesOfTheLog(t *testing.T) {
+	for typ, want := range map[string]bool{"workflow.start.requested": false, "workflow.migrated": false, "workflow.paused": true, "workflow.cancel.requested": true, "lead.created": true} {
+		if got := isFact(&event.Recorded{Event: event.Event{Type: typ}}); got != want {
+			t.Errorf("%s: %t", typ, got)
+		}
+	}
+}

@@ -102,8 +102,8 @@ func (w *rig) Program(_ context.Context, name string, bundle int64) (*flow.Progr
 }
 
 func (w *rig) Recorded(_ context.Context, sequence int64) (*Input, error) {
-	if sequence < 1 || sequence > int64(len(w.log)) {
-		return nil, nil
+	if sequence < 1 || sequence > int64(w.applied) {
+		w.t.Fatalf("the fold asks for event %d before it was folded: the archive may never have it", sequence)
 	}
 	r := w.log[sequence-1]
 	return &Input{Event: r, Data: w.data(&r)}, nil
