@@ -214,6 +214,14 @@ func TestDeferral_AsksEverythingAgain(t *testing.T) {
 	}
 }
 
+// A second message must not slip through while the first is on its way.
+func TestCap_CountsAMessageBeforeItsOutcomeIsKnown(t *testing.T) {
+	r := newRig(t, program(sms("a"), sms("b"), note("c")))
+	r.env.Policy = &flow.Policy{Caps: []flow.Cap{{Channel: "sms", Most: 1, Per: calendar.Duration{Days: 1}, Skip: true}}}
+	r.start()
+	r.is(Completed, "end", "sms:a c")
+}
+
 func TestAssign_PicksMembersThatAreOpen(t *testing.T) {
 	assign := func(name string, a flow.Assign) *flow.Task {
 		a.Pool, a.As = "sales", "owner"

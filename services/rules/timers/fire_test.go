@@ -33,6 +33,7 @@ const partitions = 12
 // rig is a process that owns everything.
 type rig struct {
 	t       *testing.T
+	db      *postgrestest.DB
 	pool    *pgxpool.Pool
 	box     *outbox.Outbox
 	now     time.Time // of the process
@@ -46,7 +47,8 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, pool: postgrestest.New(t, outbox.Migrations(), rules.Migrations()).Pool(t, postgres.RoleRules), now: time.Now(), tenants: map[string]time.Time{}}
+	db := postgrestest.New(t, outbox.Migrations(), rules.Migrations())
+	r := &rig{t: t, db: db, pool: db.Pool(t, postgres.RoleRules), now: time.Now(), tenants: map[string]time.Time{}}
 	r.box = outbox.New(timers.Deriver, event.NewKeyring())
 	r.Timers = timers.New(timers.Config{Pool: r.pool, Box: r.box, Schemas: catalogue, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return r.now },
 		Open: func(context.Context) (all []int32) {
@@ -172,6 +174,25 @@ func TestPass_FiresWhatIsDueOnceInTheOrderOfDue(t *testing.T) {
 		if got, _ := r.state("acme", id); got != want {
 			t.Errorf("%s is %s, want %s", id, got, want)
 		}
+	}
+}
+
+// A row that says firing while no outbox has its event is a timer that fires no more.
+func TestPass_MarksATimerOnlyTogetherWithItsFiring(t *testing.T) {
+	r := newRig(t)
+	r.arm("acme", 0)
+	r.db.Without(t, postgres.RoleRules, "neuronx.outbox", func() error {
+		_ = r.Pass(t.Context()) // whether it reports one tenant, or tries it again later, is not this test's
+		_, err := r.pool.Exec(t.Context(), `DELETE FROM neuronx.outbox`)
+		return err
+	})
+	if got, _ := r.state("acme", "t-000"); got != "armed 0" {
+		t.Errorf("no outbox has its firing, and the timer is %s", got)
+	}
+	r.now = r.now.Add(time.Hour)
+	r.pass()
+	if got, want := r.waiting("acme"), ids("acme", 0, "t-000"); !slices.Equal(got, want) {
+		t.Errorf("in the outbox are %v, want %v", got, want)
 	}
 }
 

@@ -117,6 +117,19 @@ func TestTables_AreReadByOperatorsAndWrittenByTheRulesAlone(t *testing.T) {
 	}
 }
 
+// The event is folded again: if the turns of a pool had been kept, somebody would be passed over.
+func TestRollback_TakesNamedStatesBack(t *testing.T) {
+	s := workflowstore.New(nil, partitions).Tenant("acme")
+	s.Begin()
+	s.PutNamed(workflows.KindPool, "sales", []byte(`{"ann":1}`))
+	s.Begin()
+	s.PutNamed(workflows.KindPool, "sales", []byte(`{"ann":2}`))
+	s.Rollback()
+	if got, err := s.Named(t.Context(), workflows.KindPool, "sales"); err != nil || string(got) != `{"ann":1}` {
+		t.Errorf("after a rollback the turns are %s, %v; want those of the event before", got, err)
+	}
+}
+
 func TestSave_WritesNothingThatARollbackKeeps(t *testing.T) {
 	p := database(t).Pool(t, postgres.RoleRules)
 	tx, err := p.Begin(t.Context())
