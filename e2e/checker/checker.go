@@ -10,9 +10,10 @@ import (
 
 // DeadLetter is one record of the dead letters.
 type DeadLetter struct {
-	Tenant, ID, Code, Deriver string
-	Number                    int64
-	Path                      []string // of a derived event: what it came from, the oldest first
+	Tenant, ID, Type string
+	Code, Deriver    string
+	Number           int64
+	Path             []string // of a derived event: what it came from, the oldest first
 }
 
 // ArchiveRow is one row of neuronx.tenant_events.
@@ -69,6 +70,9 @@ type Dump struct {
 	Damaged     int64 // rows of read models that were changed by hand: as many differences the projector's resets must find
 	Progress    []Progress
 	Committed   map[string]map[int32]int64 // group → partition of the log → committed offset
+	Flows       *Flows                     // of Log
+	Timers      []Timer                    // rows of neuronx.timers, read after Log
+	AtRest      map[string]int64           // tenant → sequence that the rules had applied when Timers were read, where nothing was in its outbox
 }
 
 // Violation is a broken invariant and its first counterexample.
@@ -116,6 +120,9 @@ func Check(d Dump) []Violation {
 	checkDerived(r, d)
 	checkReplays(r, d)
 	checkDurable(r, d)
+	if d.Flows != nil {
+		checkTimers(r, d)
+	}
 	return r.sorted()
 }
 
