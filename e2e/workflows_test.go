@@ -129,6 +129,9 @@ func (h herd) check(t *testing.T, ctx context.Context, c *cluster.Cluster) {
 	for _, v := range checker.Check(d) {
 		t.Error(v)
 	}
+	if len(d.AtRest) < h.tenants {
+		t.Errorf("the timers of %d tenants were judged, want those of %d: the others are not at rest", len(d.AtRest), h.tenants)
+	}
 	type instance struct{ started, late, contacted, fired, tagged int } // late: its timer moved it to its end
 	instances, byLead := map[string]*instance{}, map[string]string{}
 	of := func(id string) *instance {

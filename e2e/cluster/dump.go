@@ -43,7 +43,7 @@ func (c *Cluster) DeadLetters(ctx context.Context, partitions ...int32) ([]check
 		for _, x := range r.Headers {
 			h[x.Key] = string(x.Value)
 		}
-		d := checker.DeadLetter{Tenant: string(r.Key), ID: h["ce_id"], Code: h["nx_error_code"], Deriver: h["ce_deriver"]}
+		d := checker.DeadLetter{Tenant: string(r.Key), ID: h["ce_id"], Type: h["ce_type"], Code: h["nx_error_code"], Deriver: h["ce_deriver"]}
 		_, _ = fmt.Sscan(h["ce_derivernumber"], &d.Number)
 		if e, err := kafka.ParseRecord(r); err == nil {
 			d.Path = e.Path
@@ -93,6 +93,13 @@ func (c *Cluster) Dump(ctx context.Context, partitions ...int32) (d checker.Dump
 	}
 	d.Stored = c.Stored(ctx)
 	if d.Replays, err = c.Replays(ctx, d.Log); err != nil {
+		return d, err
+	}
+	dec := consumer.NewDecoder(c.Registry)
+	if d.Flows, err = checker.ReadFlows(d.Log, func(r *event.Recorded) (map[string]any, error) { return dec.Decode(ctx, r) }); err != nil {
+		return d, err
+	}
+	if d.Timers, d.AtRest, err = c.Timers(ctx, tenants); err != nil {
 		return d, err
 	}
 	if d.Tables, d.Fold, err = c.Tables(ctx, d.Log, tenants); err != nil {
