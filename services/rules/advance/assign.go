@@ -6,6 +6,7 @@ import (
 
 	"github.com/neuronx/engine/services/rules/flow"
 	"github.com/neuronx/engine/services/rules/pool"
+	"github.com/neuronx/engine/services/rules/reach"
 )
 
 // pick assigns a member of a pool to the instance's key.
@@ -33,24 +34,16 @@ func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[strin
 			}
 		}
 	}
-	members := slices.Clone(p.Members)
-	for i := range members {
-		members[i].Closed = !m.isOpen(p.Hours, i)
-	}
 	before, personal := p, false
-	member, state, ok := pool.Pick(members, p.State, p.Claim, m.now, except)
+	members := p.At(m.now, m.env.Calendars)
+	member, p, claims, ok := p.Pick(members, m.now, except)
 	switch {
-	case ok:
-		if !p.Claim.Living(m.now) || p.Claim.Member != member {
-			p = p.claimed(member, state)
-			if p.After > 0 {
-				p.Claim.Until = m.now.Add(p.After)
-			}
-			if m.res.Pools == nil {
-				m.res.Pools = map[string]Pool{}
-			}
-			m.res.Pools[s.Pool] = p
+	case claims:
+		if m.res.Pools == nil {
+			m.res.Pools = map[string]Pool{}
 		}
+		m.res.Pools[s.Pool] = p
+	case ok: // the key has a member already
 	case s.Or != nil:
 		var err error
 		if member, err = m.text(task.Path+" or", s.Or, vars, ""); err != nil {
@@ -77,28 +70,49 @@ func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[strin
 
 // watchPick tells a watcher whom the pick was among.
 func (m *machine) watchPick(task *flow.Task, s *flow.Assign, p Pool, members []pool.Member, except []string, member string) {
-	if m.env.Watch == nil {
-		return
+	if m.env.Watch != nil {
+		m.env.Watch.Picked(m.in, task.Path, p.Tell(s.Pool, members, except, member, m.now, m.env.Calendars))
 	}
-	pick := Pick{Pool: s.Pool, Members: members, Opens: make([]time.Time, len(members)), Except: except, State: p.State, Claim: p.Claim, Member: member, Now: m.now}
+}
+
+// At are the members at a time: who is outside its hours is closed. A calendar that does not exist is never open.
+func (p Pool) At(now time.Time, calendars reach.Calendars) []pool.Member {
+	members := slices.Clone(p.Members)
+	for i := range members {
+		if i >= len(p.Hours) || p.Hours[i] == "" {
+			continue
+		}
+		h, known := calendars.Hours(p.Hours[i], nil)
+		members[i].Closed = !known || !h.Open(now)
+	}
+	return members
+}
+
+// Pick picks one of the members for the pool's key. after is the pool with that claim, if it is a new one; ok is false when nobody is eligible.
+func (p Pool) Pick(members []pool.Member, now time.Time, except []string) (member string, after Pool, claims, ok bool) {
+	member, state, ok := pool.Pick(members, p.State, p.Claim, now, except)
+	if !ok || p.Claim.Living(now) && p.Claim.Member == member {
+		return member, p, false, ok
+	}
+	p = p.claimed(member, state)
+	if p.After > 0 {
+		p.Claim.Until = now.Add(p.After)
+	}
+	return member, p, true, true
+}
+
+// Tell is a pick of a member, with all that it was made among.
+func (p Pool) Tell(name string, members []pool.Member, except []string, member string, now time.Time, calendars reach.Calendars) Pick {
+	pick := Pick{Pool: name, Members: members, Opens: make([]time.Time, len(members)), Except: except, State: p.State, Claim: p.Claim, Member: member, Now: now}
 	for i := range members {
 		if !members[i].Closed {
 			continue
 		}
-		if h, known := m.env.Calendars.Hours(p.Hours[i], nil); known {
-			pick.Opens[i], _ = h.NextOpen(m.now)
+		if h, known := calendars.Hours(p.Hours[i], nil); known {
+			pick.Opens[i], _ = h.NextOpen(now)
 		}
 	}
-	m.env.Watch.Picked(m.in, task.Path, pick)
-}
-
-// isOpen asks the calendar of a member; a calendar that does not exist is never open.
-func (m *machine) isOpen(hours []string, i int) bool {
-	if i >= len(hours) || hours[i] == "" {
-		return true
-	}
-	h, known := m.env.Calendars.Hours(hours[i], nil)
-	return known && h.Open(m.now)
+	return pick
 }
 
 // claimed is the pool after a member took the key.
