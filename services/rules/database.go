@@ -44,7 +44,7 @@ func (d *database) preload(ctx context.Context, runs []consumer.Run, bundles map
 		for i := range run.Events {
 			r := &run.Events[i]
 			key := [2]string{r.TenantID, r.Subject}
-			if !listed[key] && len(b.Set.For(r.Type)) > 0 {
+			if !listed[key] && hears(b.Set, r.Type) {
 				listed[key] = true
 				tenants, subjects = append(tenants, r.TenantID), append(subjects, r.Subject)
 			}

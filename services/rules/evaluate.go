@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
+	"github.com/neuronx/engine/services/rules/advance"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/window"
 )
 
 // Limits of one evaluation.
@@ -32,6 +35,9 @@ const (
 	codeInvalidBundle  = "invalid_bundle"  // a published bundle that can't be used
 	codeRate           = "rate"            // too many events derived from derived ones
 	codeOverBudget     = "over_budget"     // over a budget of the rule or the event
+	codeNoCapacity     = "no_capacity"     // nobody of a pool is open and has room
+	codeUnknownPool    = "unknown_pool"    // a pool that the bundle has not
+	codeInvalidKey     = "invalid_key"     // the key of assign is no text, empty or too long
 )
 
 // Types of the events that the service derives itself, and reads back.
@@ -86,7 +92,12 @@ type Input struct {
 	Only  string          // the only rule to run; empty: all that listen
 	Rerun *event.Recorded // the engine.rule.rerun under which a missed event is evaluated; nil: the event is evaluated as it comes
 
-	Watch func(rule string, fired bool) // hears of each rule that did not fail whether its condition held; nil: nobody asks. Nothing depends on it
+	Pool    func(name, key string) (Pooled, error) // a pool for a key; nil: the bundle's rules don't assign
+	Picks   []Picked                               // that were made before and are not kept yet
+	Windows window.States                          // of the subject, before the event
+
+	Picked func(rule string, p advance.Pick) // hears of each member that is picked, and of whom it was picked among; nil: nobody asks
+	Watch  func(rule string, fired bool)     // hears of each rule that did not fail whether its condition held; nil: nobody asks. Nothing depends on it
 }
 
 // effective is the event at which the evaluation takes effect: the input's own, or the request to run the rule over it.
@@ -121,6 +132,8 @@ type Result struct {
 	Over    map[string]int    // failures over a budget, by its name; nil: none
 	Missed  []string          // rules that would have run if they were not off; from semantics 4 on
 	Trips   bool              // a failure says that its rule trips
+	Picks   []Picked          // in the order of the rules' names
+	Windows window.States     // nil: as they were
 }
 
 // TooSlowError says that an evaluation was interrupted by the clock although its cost is within the budgets. It is no outcome, because it
@@ -146,8 +159,8 @@ func Evaluate(in Input) (Result, error) {
 // from its beginning elsewhere.
 func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 	res := Result{Health: map[string]Health{}}
-	rules := in.Set.For(in.Event.Type)
-	if len(rules) == 0 {
+	rules, counting := in.Set.For(in.Event.Type), in.Set.Counting(in.Event.Type)
+	if len(rules) == 0 && len(counting) == 0 {
 		return res, nil
 	}
 	if in.State == nil {
@@ -164,8 +177,28 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 	changed := false
 	rate := rateOf(in)
 	spent := spending{most: most}
+	var uncounted map[string]*ruleFailure // by rule: why a window of it could not count the event
+	if len(counting) > 0 && in.Rerun == nil && countable(&in.Event) {
+		var err error
+		if res.Windows, uncounted, err = (&evaluation{ctx: ctx, in: &in, vars: vars, spent: &spent}).count(counting); err != nil {
+			return Result{}, err
+		}
+		if res.Windows != nil {
+			in.Windows = res.Windows
+		}
+		for _, c := range counting {
+			if f := uncounted[c.Rule.Name]; f != nil && in.Health[c.Rule.Name].Tripped == "" && res.Health[c.Rule.Name].Last.Code == "" {
+				if err := res.fail(in, &spent, c.Rule.Name, f); err != nil {
+					return Result{}, err
+				}
+			}
+		}
+	}
 	for _, r := range rules {
 		before := in.Health[r.Name]
+		if uncounted[r.Name] != nil && before.Tripped == "" {
+			continue // it failed on the event already
+		}
 		if in.Only != "" && r.Name != in.Only || !r.FiresOn(origin) {
 			continue
 		}
@@ -176,6 +209,9 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 			continue
 		}
 		one := evaluation{ctx: ctx, in: &in, rule: r, vars: vars, spent: &spent}
+		if r.Assign != nil {
+			one.picks = slices.Concat(in.Picks, res.Picks)
+		}
 		outputs, set, err := one.run()
 		if err == nil {
 			err = rate.take(len(outputs))
@@ -197,6 +233,9 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 		switch failure := failureOf(err); {
 		case err == nil:
 			res.Outputs = append(res.Outputs, outputs...)
+			if one.pick != nil {
+				res.Picks = append(res.Picks, *one.pick)
+			}
 			if one.fired {
 				res.Fired++
 			}
@@ -207,26 +246,9 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 				res.Health[r.Name] = before.succeeded()
 			}
 		case failure != nil:
-			res.Failed++
-			spent.forget()
-			if failure.budget != "" {
-				if res.Over == nil {
-					res.Over = map[string]int{}
-				}
-				res.Over[failure.budget]++
-			}
-			after, report, trips := before.failedOn(in, failure)
-			res.Health[r.Name] = after
-			res.Trips = res.Trips || trips
-			if !report {
-				continue
-			}
-			spent.cost += outputCost // also past the budget: that a rule was cut must be told
-			out, err := failed(in, r.Name, failure, trips)
-			if err != nil {
+			if err := res.fail(in, &spent, r.Name, failure); err != nil {
 				return Result{}, err
 			}
-			res.Outputs = append(res.Outputs, out)
 		default:
 			return Result{}, err
 		}
@@ -243,6 +265,31 @@ func evaluate(ctx context.Context, in Input, most uint64) (Result, error) {
 	return res, nil
 }
 
+// fail takes in that a rule failed.
+func (res *Result) fail(in Input, spent *spending, rule string, failure *ruleFailure) error {
+	res.Failed++
+	spent.forget()
+	if failure.budget != "" {
+		if res.Over == nil {
+			res.Over = map[string]int{}
+		}
+		res.Over[failure.budget]++
+	}
+	after, report, trips := in.Health[rule].failedOn(in, failure)
+	res.Health[rule] = after
+	res.Trips = res.Trips || trips
+	if !report {
+		return nil
+	}
+	spent.cost += outputCost // also past the budget: that a rule was cut must be told
+	out, err := failed(in, rule, failure, trips)
+	if err != nil {
+		return err
+	}
+	res.Outputs = append(res.Outputs, out)
+	return nil
+}
+
 // evaluation is one rule on one event.
 type evaluation struct {
 	ctx   context.Context // ends at the event's deadline
@@ -251,11 +298,16 @@ type evaluation struct {
 	rule  *ruleset.Rule
 	vars  map[string]any
 	fired bool
+	picks []Picked // that are not kept yet
+	pick  *Picked  // the rule's own; nil: it claimed nobody
 }
 
 func (e *evaluation) run() ([]Output, map[string]any, error) {
 	if err := e.spent.begin(); err != nil {
 		return nil, nil, err
+	}
+	if len(e.rule.Windows) > 0 {
+		e.vars["windows"] = counts(e.rule, e.in.Windows, positionTime(e.in.effective()))
 	}
 	if e.rule.When != nil {
 		holds, cost, err := e.rule.When.RunBool(e.ctx, e.vars)
@@ -267,6 +319,9 @@ func (e *evaluation) run() ([]Output, map[string]any, error) {
 		}
 	}
 	e.fired = true
+	if err := e.assign(); err != nil {
+		return nil, nil, err
+	}
 	outputs := make([]Output, 0, len(e.rule.Emit))
 	for i := range e.rule.Emit {
 		out, err := e.emit(i, &e.rule.Emit[i])

@@ -46,7 +46,7 @@ func (e *evaluation) explainedBy(since int64, made []rulefile.Assignment) bool {
 
 // varies reports whether a program reads anything that is not the same on every event.
 func varies(p *expr.Program) bool {
-	return p.Reads("data") || p.Reads("state") || p.Reads("event")
+	return p.Reads("data") || p.Reads("state") || p.Reads("event") || p.Reads("windows") || p.Reads("vars")
 }
 
 // unknown reports whether a program reads a field that the event's schema has not, or state that no rule sets.

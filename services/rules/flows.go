@@ -33,6 +33,9 @@ var _, _, _, _ flowing = (*database)(nil), (*replayed)(nil), (*refolded)(nil), t
 // instances go on, and what is known of consent grows, also under later bundles without any.
 const flowSemantics = 6
 
+// assignSemantics is the least semantics of bundles whose rules assign from pools or count in windows.
+const assignSemantics = 7
+
 // flow is what folds the tenant's workflows; nil: it has had none.
 func (f *fold) flow() *workflows.Fold {
 	if f.workflows == nil && f.flowing != nil && f.bundle != nil && f.bundle.Flows {

@@ -78,11 +78,13 @@ type fold struct {
 	compile compile
 	knows   int64                         // the newest semantics that it runs
 	watch   func(rule string, fired bool) // see Input.Watch
-	flowed  func(workflows.Out)           // hears what workflows did with an event; nil: nobody asks
+	picked  func(rule string, p advance.Pick)
+	flowed  func(workflows.Out) // hears what workflows did with an event; nil: nobody asks
 
 	merged    func(ctx context.Context, subject string) (string, error) // whom subjects were merged into, where workflows are folded elsewhere; nil: here
 	flowing   flowing                                                   // nil: workflows don't run here
 	workflows *workflows.Fold                                           // see flow
+	lent      *workflows.Fold                                           // keeps pools and counts where workflows are folded elsewhere; nil: here
 	store     workflows.Store                                           // of the workflows
 	schemas   advance.Schemas                                           // that they asked for
 	texts     map[int64]*ruleset.Set                                    // with workflows, by the sequence of their rules.published, of this run
@@ -182,7 +184,7 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded, flows map[string]a
 	if f.bundle != nil && f.bundle.Set == nil {
 		return errLater
 	}
-	if f.bundle == nil || len(f.bundle.Set.For(r.Type)) == 0 || r.EffectiveOrigin() == event.OriginEcho || r.Quiet != "" {
+	if f.bundle == nil || !hears(f.bundle.Set, r.Type) || r.EffectiveOrigin() == event.OriginEcho || r.Quiet != "" {
 		return nil
 	}
 	if f.bundle.Semantics > f.knows {
@@ -203,8 +205,15 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded, flows map[string]a
 	if err != nil {
 		return err
 	}
-	res, err := f.evaluate(ctx, Input{Event: *r, Data: data, State: state, Health: f.health, Version: f.bundle.Version, Set: f.bundle.Set,
-		Schemas: schemas, Semantics: f.bundle.Semantics, PublishedAt: f.bundle.Sequence, Watch: f.watch})
+	in := Input{Event: *r, Data: data, State: state, Health: f.health, Version: f.bundle.Version, Set: f.bundle.Set,
+		Schemas: schemas, Semantics: f.bundle.Semantics, PublishedAt: f.bundle.Sequence, Watch: f.watch, Picked: f.picked}
+	if err := f.provide(ctx, &in, subject); err != nil {
+		return err
+	}
+	res, err := f.evaluate(ctx, in)
+	if err == nil {
+		err = f.keepAssigned(subject, res)
+	}
 	if err != nil {
 		return err
 	}

@@ -70,6 +70,11 @@ func (f *fold) rerun(ctx context.Context, r *event.Recorded, rule string, data m
 		return err
 	}
 	for _, one := range ran {
+		if err := f.keepAssigned(one.subject, one.res); err != nil {
+			return err
+		}
+	}
+	for _, one := range ran {
 		f.keep(one.event, r, one.subject, one.res)
 		f.miss(rule, one.event.Sequence, false)
 		done.Ran++
@@ -100,6 +105,7 @@ func (f *fold) runOver(ctx context.Context, at *event.Recorded, rule string, mis
 		return nil, err
 	}
 	health, states := f.health[rule], map[string]State{}
+	var picks []Picked
 	outputs, bytes, cost := 0, 0, uint64(0)
 	for _, sequence := range missed {
 		e, err := f.env.event(ctx, f.tenant, sequence)
@@ -117,11 +123,16 @@ func (f *fold) runOver(ctx context.Context, at *event.Recorded, rule string, mis
 		if now, changed := states[subject]; changed {
 			state = now
 		}
-		res, err := f.evaluate(ctx, Input{Event: *e, Data: data, State: state, Health: map[string]Health{rule: health}, Version: f.bundle.Version, Set: f.bundle.Set,
-			Schemas: schemas, Semantics: f.bundle.Semantics, PublishedAt: f.bundle.Sequence, Only: rule, Rerun: at})
+		in := Input{Event: *e, Data: data, State: state, Health: map[string]Health{rule: health}, Version: f.bundle.Version, Set: f.bundle.Set,
+			Schemas: schemas, Semantics: f.bundle.Semantics, PublishedAt: f.bundle.Sequence, Only: rule, Rerun: at, Picks: picks}
+		if err := f.provide(ctx, &in, subject); err != nil {
+			return nil, err
+		}
+		res, err := f.evaluate(ctx, in)
 		if err != nil {
 			return nil, err
 		}
+		picks = append(picks, res.Picks...)
 		if h, is := res.Health[rule]; is {
 			health = h
 		}

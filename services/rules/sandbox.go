@@ -11,9 +11,11 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
+	"github.com/neuronx/engine/services/rules/advance"
 	"github.com/neuronx/engine/services/rules/rulefile"
 	"github.com/neuronx/engine/services/rules/ruleset"
 	"github.com/neuronx/engine/services/rules/typecheck"
+	"github.com/neuronx/engine/services/rules/window"
 	"github.com/neuronx/engine/services/rules/workflows"
 )
 
@@ -33,6 +35,7 @@ type Sandbox struct {
 	excerpt  bool             // of the log: sequences have gaps
 	next     int64            // least sequence of the next event
 	runs     []SandboxRun
+	picks    []SandboxPick
 	flowed   workflows.Out    // of the last event
 	recall   recall           // finds events that were applied; nil: log has them
 	storms   map[string]int64 // by rule: when it was reset before the storm that was told last
@@ -63,6 +66,12 @@ type SandboxRun struct {
 	Fired bool // its condition held, or it has none
 }
 
+// SandboxPick is a member whom a rule picked, and whom it was picked among. What the rule did after it may have failed.
+type SandboxPick struct {
+	Rule string
+	advance.Pick
+}
+
 // SandboxFailure is a rule that failed on an event, whether or not engine.rule.failed tells it.
 type SandboxFailure struct {
 	Rule string
@@ -73,6 +82,7 @@ type SandboxFailure struct {
 type Taken struct {
 	Derived  []event.Event // in the order of the rules' names, with envelopes as the service gives them, without numbers
 	Runs     []SandboxRun
+	Picks    []SandboxPick
 	Failures []SandboxFailure
 	Flows    workflows.Out // what workflows did; only of a Timeline
 }
@@ -88,6 +98,7 @@ func NewSandbox(tenant string, registry Registry, sets *Compiled) *Sandbox {
 func (w *Sandbox) begin(f *fold, sets *Compiled) {
 	w.fold = f
 	w.fold.compile, w.fold.knows = sets.compile, ruleset.Semantics
+	w.fold.picked = func(rule string, p advance.Pick) { w.picks = append(w.picks, SandboxPick{rule, p}) }
 }
 
 // NewExcerpt is NewSandbox for a part of a log: all events about some subjects, all that publish rules, and all of engine.rule.* and
@@ -110,7 +121,7 @@ func (w *Sandbox) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
 		w.log = append(w.log, r)
 	}
 	w.flowed = workflows.Out{}
-	w.runs, w.fold.outputs, w.fold.published, w.fold.costs = nil, nil, nil, nil
+	w.runs, w.picks, w.fold.outputs, w.fold.published, w.fold.costs = nil, nil, nil, nil, nil
 	clear(w.fold.dirtyHealth)
 	clear(w.fold.dirtyStates)
 	err := w.fold.apply(ctx, &r)
@@ -120,7 +131,7 @@ func (w *Sandbox) Apply(ctx context.Context, r event.Recorded) (Taken, error) {
 	if w.excerpt && w.missedNow(r.Sequence) {
 		w.log = append(w.log, r)
 	}
-	out := Taken{Derived: w.fold.outputs, Runs: w.runs, Flows: w.flowed}
+	out := Taken{Derived: w.fold.outputs, Runs: w.runs, Picks: w.picks, Flows: w.flowed}
 	for _, rule := range slices.Sorted(maps.Keys(w.fold.dirtyHealth)) {
 		if last := w.fold.health[rule].Last; last.Code != "" && last.Sequence == r.Sequence && last.Code != trippedStorm {
 			out.Failures = append(out.Failures, SandboxFailure{rule, last})
@@ -154,6 +165,22 @@ func (w *Sandbox) Off(rule string) string { return w.fold.health[rule].Tripped }
 // Merged tells the sandbox whom a subject was merged into. Its own fold keeps no workflows, and so no merges.
 func (w *Sandbox) Merged(by func(ctx context.Context, subject string) (string, error)) {
 	w.fold.merged = by
+}
+
+// Lend has rules assign from the pools of a fold, and count there. It is for a sandbox whose own fold keeps no workflows; the fold is at the event that
+// is applied next.
+func (w *Sandbox) Lend(f *workflows.Fold) { w.fold.lent = f }
+
+// Counts are what the windows of a rule held about a subject when the event that was applied last was evaluated, as expressions see them.
+func (w *Sandbox) Counts(ctx context.Context, rule *ruleset.Rule, subject string, e *event.Recorded) (map[string]any, error) {
+	var kept window.States
+	if by := w.fold.keeper(); by != nil {
+		var err error
+		if kept, err = by.Windows(ctx, subject); err != nil {
+			return nil, err
+		}
+	}
+	return counts(rule, kept, positionTime(e)), nil
 }
 
 // State is what rules have set about a subject, as expressions see it.

@@ -20,21 +20,34 @@ type recall func(ctx context.Context, sequence int64) (*event.Recorded, error)
 // were applied, for a rule that the log asks to be run over what it missed, and for a workflow that it asks to start on one.
 func NewTimeline(tenant string, registry Registry, sets *Compiled, store workflows.Store, first int64, recall func(ctx context.Context, sequence int64) (*event.Recorded, error)) *Timeline {
 	w := &Sandbox{registry: registry, known: Schemas{}, storms: map[string]int64{}, next: first, recall: recall}
-	w.begin(newFold(tenant, timed{memory{w}, store}, nil, nil), sets)
+	w.begin(newFold(tenant, timed{whole{memory{w}, store}}, nil, nil), sets)
 	w.fold.flowed = func(out workflows.Out) { w.flowed = out }
 	return &Timeline{w}
 }
 
-// timed is the environment of a timeline.
-type timed struct {
+// NewWhole is NewExcerpt for all of a log but what the rules skipped. Workflows run in it, too, so rules assign as they do in the service: whom a
+// pool's turn is depends on all that the tenant's events did before.
+func NewWhole(tenant string, registry Registry, sets *Compiled) *Sandbox {
+	w := NewExcerpt(tenant, registry, sets)
+	watch := w.fold.watch
+	w.begin(newFold(tenant, whole{memory{w}, workflows.NewMemory()}, nil, nil), sets)
+	w.fold.watch = watch
+	return w
+}
+
+// whole is the environment of a sandbox in which workflows run.
+type whole struct {
 	memory
 	store workflows.Store
 }
 
-func (e timed) flows(string) workflows.Store { return e.store }
+func (e whole) flows(string) workflows.Store { return e.store }
 
 // set has nothing to add: the fold keeps each bundle with workflows that it was given.
-func (timed) set(context.Context, string, int64) (*ruleset.Set, error) { return nil, nil }
+func (whole) set(context.Context, string, int64) (*ruleset.Set, error) { return nil, nil }
+
+// timed is the environment of a timeline.
+type timed struct{ whole }
 
 // history is none: what a timeline is to know of consent it is given.
 func (timed) history() stream.Source { return nil }

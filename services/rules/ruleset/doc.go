@@ -18,6 +18,13 @@
 //	  set:
 //	    score: data.score               # CEL; state of (tenant, subject) for later events; null removes the key
 //
+// A rule may also give its key to a member of a pool, whom emit and set see as vars.owner, and count events about the subject of the events that it hears:
+//
+//	key: data.lead_id                 # CEL; the default is the event's subject
+//	assign: {pool: sales, as: owner, except: "[]", or: '"manager"'}
+//	windows:
+//	  calls: {on: [activity.recorded], when: data.kind == "call", over: P7D, distinct: data.channel}
+//
 // Expressions see event (the envelope, expr.EventFields), data (the fields of the event's schema) and state (what rules set for this
 // tenant and subject before this event). All rules of an event see the same state; when two set the same key, the rule whose name
 // sorts last wins.

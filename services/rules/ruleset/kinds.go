@@ -31,7 +31,8 @@ var (
 	kinds6 = append(slices.Clone(kinds5), KindWorkflow, KindPolicy)
 )
 
-// SemanticsOf is the version of semantics that a bundle is published under: 6 for one that has workflows or a contact policy; 5 for one that has
+// SemanticsOf is the version of semantics that a bundle is published under: 7 for one whose rules assign or count; 6 for one that has workflows or a
+// contact policy; 5 for one that has
 // lookups or calendars, or that calls functions which came with them; 4 for all others. So what a bundle derives does not change because a
 // newer build publishes it, and an older build can go on with it.
 func SemanticsOf(files []File) int64 {
@@ -50,9 +51,11 @@ func SemanticsOf(files []File) int64 {
 		}
 		switch k := rulefile.Kind(root); {
 		case k == KindWorkflow || k == KindPolicy:
-			return flowSemantics
+			least = max(least, flowSemantics)
+		case k == KindRule && assignsOrCounts(root):
+			return assignSemantics
 		case k != KindRule && slices.Contains(kinds5, k) || least < tableSemantics && needs(root) >= expr.Edition3:
-			least = tableSemantics
+			least = max(least, tableSemantics)
 		}
 	}
 	return least
@@ -155,11 +158,7 @@ func assemble(files []File, semantics int64, between func(), reaches reach) asse
 		}
 	}
 	all.calendars = slices.Sorted(maps.Keys(set.Calendars))
-	for _, name := range slices.Sorted(maps.Keys(set.Lookups)) {
-		if set.Lookups[name].Pool != nil {
-			all.pools = append(all.pools, name)
-		}
-	}
+	all.pools = set.pools()
 	if semantics >= 5 {
 		set.reference = referenceOf(set)
 		if !b.broken {
@@ -197,7 +196,11 @@ func assemble(files []File, semantics int64, between func(), reaches reach) asse
 		slices.Sort(types)
 		set.emits[t] = slices.Clip(slices.Compact(types))
 	}
-	set.pools = poolsByType(set.Lookups)
+	set.claiming = poolsByType(set.Lookups)
+	if problems := set.count(); len(problems) > 0 {
+		all.problems = append(all.problems, problems...)
+		return all
+	}
 	all.set = set
 	return all
 }

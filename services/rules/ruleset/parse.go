@@ -20,7 +20,7 @@ type File struct {
 
 // parseFile reads a rule's file of a bundle of a version of semantics that may have left more expressions. The rule is nil when there is nothing to go on with.
 func parseFile(f File, semantics int64, left *int) (*Rule, rulefile.Problems) {
-	r := parser{&rulefile.Reader{File: f.Name, Left: left, Edition: editionOf(semantics), Text: f.Text, Variables: variables, Locations: map[*expr.Program]rulefile.Location{}}}
+	r := parser{&rulefile.Reader{File: f.Name, Left: left, Edition: editionOf(semantics), Text: f.Text, Variables: variables, Locations: map[*expr.Program]rulefile.Location{}}, semantics >= assignSemantics}
 	root := r.Document([]byte(f.Text))
 	if root == nil {
 		return nil, r.Problems
@@ -48,11 +48,22 @@ func parseFile(f File, semantics int64, left *int) (*Rule, rulefile.Problems) {
 	return rule, r.Problems
 }
 
+// before7 are the keys of a rule before assignSemantics.
+var before7 = []string{"on", "origins", "when", "emit", "set"}
+
 // parser reads a rule.
-type parser struct{ *rulefile.Reader }
+type parser struct {
+	*rulefile.Reader
+	assigns bool // it may assign and count
+}
 
 func (r parser) spec(rule *Rule, n *yaml.Node) {
-	spec := r.Entries(n, "spec", 1, "on", "origins", "when", "emit", "set")
+	var spec map[string]*yaml.Node
+	if r.assigns {
+		spec = r.Entries(n, "spec", 1, "on", "origins", "when", "emit", "set", "key", "assign", "windows")
+	} else {
+		spec = r.Entries(n, "spec", 1, before7...)
+	}
 	if types, ok := r.Texts(spec["on"], "on", MaxTriggers); ok {
 		rule.On = r.triggers(spec["on"], types)
 	}
@@ -67,9 +78,11 @@ func (r parser) spec(rule *Rule, n *yaml.Node) {
 			}
 		}
 	}
+	r.windows(rule, spec["windows"])
 	if spec["when"] != nil {
 		rule.When = r.Expression(spec["when"], "when", "bool")
 	}
+	r.assign(rule, spec["assign"], spec["key"])
 	if e := spec["emit"]; e != nil {
 		r.emits(rule, e)
 	}

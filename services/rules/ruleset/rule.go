@@ -40,15 +40,17 @@ const (
 //	4  no failure counts that any value had a part in, arithmetic included; what a rule misses while it is off is kept for a rerun
 //	5  a bundle has lookups and calendars, and expressions the functions of expr.Edition3; one that uses neither is published as 4
 //	6  a bundle has workflows or a contact policy
+//	7  rules assign from pools, or count in windows
 //
 // The budgets of an event and what expressions cost hold under every version.
-const Semantics = flowSemantics
+const Semantics = assignSemantics
 
 // What a bundle is published under by what it uses.
 const (
-	plainSemantics = 4
-	tableSemantics = 5
-	flowSemantics  = 6
+	plainSemantics  = 4
+	tableSemantics  = 5
+	flowSemantics   = 6
+	assignSemantics = 7
 )
 
 // editionOf is the language of the expressions of a bundle.
@@ -68,6 +70,9 @@ func SetKey(hash string, semantics int64) string {
 	if semantics >= flowSemantics {
 		key += "/workflows" // which an older bundle of the same texts has not
 	}
+	if semantics >= assignSemantics {
+		key += "/assign"
+	}
 	return key
 }
 
@@ -81,6 +86,9 @@ type Rule struct {
 	On      []string
 	Origins []event.Origin
 	When    *expr.Program // nil: always
+	Key     *expr.Program // of what Assign gives a member; nil: the event's subject
+	Assign  *Assign       // nil: nothing
+	Windows []Window      // sorted by name
 	Emit    []Emit
 	Set     []rulefile.Assignment // sorted by key
 
@@ -114,10 +122,12 @@ type Set struct {
 	Policy    *flow.Policy    // nil: none
 	starts    map[string][]*flow.Program
 	byType    map[string][]*Rule
-	emits     map[string][]string // by the type that is listened to
-	pools     map[string][]string // names of lookups, by a type that changes claims
-	sets      map[string]bool     // keys of state that some rule sets
-	reference *expr.Reference     // what expressions find by name; nil before semantics 5
+	emits     map[string][]string   // by the type that is listened to
+	claiming  map[string][]string   // names of lookups, by a type that changes claims
+	counting  map[string][]Counting // by type
+	windows   map[string]*Window    // by key
+	sets      map[string]bool       // keys of state that some rule sets
+	reference *expr.Reference       // what expressions find by name; nil before semantics 5
 }
 
 // Key names the set; see SetKey.
@@ -145,7 +155,7 @@ func (s *Set) Workflow(name string) *flow.Program {
 }
 
 // Pools lists, sorted, the pools that end or pass on claims when an event of a type comes.
-func (s *Set) Pools(typ string) []string { return s.pools[typ] }
+func (s *Set) Pools(typ string) []string { return s.claiming[typ] }
 
 // Starts lists the workflows that a type may start, sorted by name.
 func (s *Set) Starts(typ string) []*flow.Program { return s.starts[typ] }
@@ -185,11 +195,14 @@ func (s *Set) EmitTypes() []string {
 func (s *Set) Expressions() (n int) {
 	for _, r := range s.Rules {
 		n += len(r.programs())
+		for i := range r.Windows {
+			n += len(r.Windows[i].programs())
+		}
 	}
 	return n
 }
 
-// programs lists all expressions of a rule.
+// programs lists all expressions of a rule but those of its windows, which are for other events.
 func (r *Rule) programs() []*expr.Program {
 	var ps []*expr.Program
 	add := func(p *expr.Program) {
@@ -198,6 +211,11 @@ func (r *Rule) programs() []*expr.Program {
 		}
 	}
 	add(r.When)
+	add(r.Key)
+	if r.Assign != nil {
+		add(r.Assign.Except)
+		add(r.Assign.Or)
+	}
 	for _, e := range r.Emit {
 		add(e.Subject)
 		for _, a := range e.Data {

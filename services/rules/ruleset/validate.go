@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/expr"
@@ -24,20 +25,23 @@ func Validate(ctx context.Context, files []File, catalogue typecheck.Catalogue) 
 		texts[f.Name] = f.Text
 	}
 	whole := set != nil
+	var pools []string
 	if set == nil {
 		// What could be read is checked against the schemas all the same: all problems at once.
 		set = &Set{Semantics: semantics, byType: map[string][]*Rule{}}
 		if len(bounds(files)) == 0 {
 			read := assemble(files, semantics, nil, nil)
-			set.Rules, set.reference = read.rules, read.refer
+			set.Rules, set.reference, pools = read.rules, read.refer, read.pools
 		}
+	} else {
+		pools = set.pools()
 	}
 	schemas := typecheck.NewSchemas(catalogue)
 	state := stateType(set.Rules, whole)
 	for _, r := range set.Rules {
 		v := &validator{
 			Checker: &typecheck.Checker{File: r.File, Rule: r.Name, Text: texts[r.File], Edition: editionOf(semantics), Locations: r.locations, Fails: "the rule fails on the event then"},
-			rule:    r, schemas: schemas, state: state, reference: set.reference,
+			rule:    r, schemas: schemas, state: state, reference: set.reference, pools: pools,
 		}
 		if err := v.check(ctx); err != nil {
 			return nil, err
@@ -58,6 +62,11 @@ func Validate(ctx context.Context, files []File, catalogue typecheck.Catalogue) 
 	problems = append(problems, found...)
 	// A rule that was checked with the types of its events tells it by line and column.
 	problems = slices.DeleteFunc(problems, func(p rulefile.Problem) bool { return p.Code == rulefile.CodeStateUnset && p.Warning })
+	for i := range problems { // under older semantics a rule has fewer keys, and who misspelt one of the others must read of it
+		if text := problems[i].Message; strings.HasSuffix(text, "; known are on, origins, when, emit, set") {
+			problems[i].Message = text + ", key, assign, windows"
+		}
+	}
 	problems = append(problems, budgets(set)...)
 	problems = problems.Sorted()
 	return slices.CompactFunc(problems, func(a, b rulefile.Problem) bool { return semantics >= flowSemantics && a == b }), nil
@@ -107,28 +116,22 @@ type validator struct {
 	schemas   *typecheck.Schemas
 	state     expr.Type       // what the bundle's rules set
 	reference *expr.Reference // the bundle's lookups and calendars; nil: not known, or none are possible
+	pools     []string        // names of the lookups that are pools, sorted
 }
 
 func (v *validator) check(ctx context.Context) error {
-	triggers := map[string]*typecheck.Record{}
-	for _, t := range v.rule.On {
-		if unheard(t) {
-			v.Problem(v.rule.line, rulefile.CodeReservedTrigger, "on: no rule may listen to %s: it tells about workflows and timers, and what hears it could feed itself; of workflow.* there are "+
-				"workflow.completed, workflow.cancelled and workflow.faulted", rulefile.Cut(t))
-		}
-		rec, err := v.schemas.Find(ctx, t)
-		if err != nil {
-			return err
-		}
-		if rec == nil {
-			v.Problem(v.rule.line, rulefile.CodeUnknownType, "on: no schema has the type %s; %s", rulefile.Cut(t), v.schemas.Hint(ctx, t))
-			continue
-		}
-		triggers[t] = rec
+	triggers, err := v.heard(ctx, v.rule.On, v.rule.line, "on")
+	if err != nil {
+		return err
+	}
+	v.pool()
+	if err := v.windows(ctx); err != nil {
+		return err
 	}
 	if err := v.types(triggers); err != nil {
 		return err
 	}
+	v.texts()
 	for _, e := range v.rule.Emit {
 		if e.Type == "" {
 			continue
@@ -156,6 +159,27 @@ func (v *validator) check(ctx context.Context) error {
 	return nil
 }
 
+// heard finds the records of types that a rule or a window hears; what has none is told.
+func (v *validator) heard(ctx context.Context, on []string, line int, where string) (map[string]*typecheck.Record, error) {
+	triggers := map[string]*typecheck.Record{}
+	for _, t := range on {
+		if unheard(t) {
+			v.Problem(line, rulefile.CodeReservedTrigger, "%s: no rule may listen to %s: it tells about workflows and timers, and what hears it could feed itself; of workflow.* there are "+
+				"workflow.completed, workflow.cancelled and workflow.faulted", where, rulefile.Cut(t))
+		}
+		rec, err := v.schemas.Find(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if rec == nil {
+			v.Problem(line, rulefile.CodeUnknownType, "%s: no schema has the type %s; %s", where, rulefile.Cut(t), v.schemas.Hint(ctx, t))
+			continue
+		}
+		triggers[t] = rec
+	}
+	return triggers, nil
+}
+
 // types checks every expression against each type of event that the rule hears: an expression that fits one need not fit the other. What
 // is found on all of them is told once.
 func (v *validator) types(triggers map[string]*typecheck.Record) error {
@@ -164,6 +188,7 @@ func (v *validator) types(triggers map[string]*typecheck.Record) error {
 	}
 	for _, typ := range v.rule.On {
 		vars := map[string]expr.Type{"data": typecheck.Data(typ, triggers), "event": typecheck.Event(typ, v.rule.On), "state": v.state}
+		v.rule.seen(vars)
 		v.reference.Declare(vars)
 		proven, err := v.Check(v.rule.When, vars, nil, true, typ)
 		if err != nil {
@@ -183,7 +208,7 @@ func (v *validator) types(triggers map[string]*typecheck.Record) error {
 		switch v.rule.locations[p].Where {
 		case "when":
 			want = "bool"
-		case "subject":
+		case "subject", "key", "assign.or":
 			want = "string"
 		}
 		v.Gives(p, want)

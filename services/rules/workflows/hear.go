@@ -139,8 +139,13 @@ func (f *Fold) NeedsData(ctx context.Context, e *event.Recorded) (bool, error) {
 		}
 	}
 	set := f.set()
-	if advance.TellsOutcome(typ) || len(set.Starts(typ)) > 0 || len(set.Pools(typ)) > 0 {
+	if advance.TellsOutcome(typ) || len(set.Starts(typ)) > 0 || len(set.Pools(typ)) > 0 || len(set.Counting(typ)) > 0 {
 		return true, nil
+	}
+	for _, r := range set.For(typ) {
+		if r.Assign != nil || len(r.Windows) > 0 { // what it is about, and its key, are found ahead
+			return true, nil
+		}
 	}
 	if set.Policy != nil {
 		for i := range set.Policy.Grants {
@@ -251,6 +256,9 @@ func (f *Fold) ahead(ctx context.Context, in Input, out *Reads) error {
 			return err
 		}
 		out.Contacts = append(out.Contacts, of)
+	}
+	if err := f.readsOfRules(ctx, in, out); err != nil {
+		return err
 	}
 	starts := f.set().Starts(in.Event.Type)
 	if len(starts) == 0 {

@@ -110,6 +110,9 @@ func (f *Fold) merge(ctx context.Context, in Input, from, into string) (code str
 		}
 		joined, end = joined.With(r.Joined), append(end, r.End...)
 	}
+	if err := f.joinWindows(ctx, from, root); err != nil {
+		return "", err
+	}
 	f.store.PutAlias(from, &alias.Edge{Into: into, Sequence: in.Event.Sequence, Joined: joined})
 	for _, id := range end {
 		if _, err := f.move(ctx, id, in, advance.Stimulus{Kind: advance.Merged}); err != nil {

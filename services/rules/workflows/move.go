@@ -321,6 +321,15 @@ func (f *Fold) erase(ctx context.Context, in Input) error {
 			return err
 		}
 	}
+	root, err := f.Resolve(ctx, subject)
+	if err != nil {
+		return err
+	}
+	for _, s := range []string{subject, root} { // a merge joined what was counted about the others
+		if err := f.PutWindows(s, nil); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -65,6 +65,7 @@ type Reads struct {
 	Contacts  []string // ids of leads
 	Claims    []Pair   // of pools
 	Named     []Pair   // states, by their Kind and name
+	Windows   []string // subjects
 }
 
 // Store holds what is kept of one tenant's workflows. It is for one goroutine. Reads see what was put before, in this run, too. What was put is
@@ -143,6 +144,7 @@ const (
 	KindHealth Kind = "health" // by workflow: failures of its tasks, whether it is off, and why
 	KindStarts Kind = "starts" // by workflow: its cyclic starts of an hour
 	KindTenant Kind = "tenant" // Suspended: the tenant is; its timers wait
+	KindWindow Kind = "window" // by subject: window.States
 	KindPause  Kind = "pause"  // by workflow: who paused it; and by the empty name: the workflows whose instances are being resumed
 	KindErased Kind = "erased" // by subject that was erased: erasure
 )

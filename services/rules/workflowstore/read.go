@@ -34,6 +34,9 @@ func (b *Batch) Preload(ctx context.Context, of map[string]workflows.Reads) erro
 		for _, lead := range r.Contacts {
 			contacts[t] = append(contacts[t], workflows.Pair{Key: lead})
 		}
+		for _, subject := range r.Windows {
+			named[t] = append(named[t], workflows.Pair{Name: string(workflows.KindWindow), Key: subject})
+		}
 	}
 	for _, read := range []func() error{
 		func() error { return b.readInstances(ctx, ids) },

@@ -168,7 +168,7 @@ func (h *history) compare(t *testing.T) {
 		}
 	}
 	if err := h.got.Preload(ctx, workflows.Reads{Waits: waits, Contacts: []string{"1"}, Keys: []workflows.Pair{{Name: "a", Key: "1"}}, Groups: []workflows.Pair{{Name: "g", Key: "1"}},
-		Claims: []workflows.Pair{{Name: "a", Key: "1"}}}); err != nil {
+		Claims: []workflows.Pair{{Name: "a", Key: "1"}}, Windows: []string{"lead/1", "lead/2"}}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 30 {
