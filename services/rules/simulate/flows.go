@@ -25,9 +25,12 @@ type flows struct {
 	of       *sandbox
 }
 
-// newFlows puts the workflows of a bundle in force; nil: it has none, and no contact policy.
+// flowSemantics is the least semantics of bundles with workflows, a contact policy, or rules that assign or count.
+const flowSemantics = 6
+
+// newFlows puts the workflows of a bundle in force; nil: it has none, and nothing that is kept with them.
 func newFlows(ctx context.Context, set *ruleset.Set, version, sequence int64, reg rules.Registry) (*flows, error) {
-	if set == nil || len(set.Workflows) == 0 && set.Policy == nil {
+	if set == nil || set.Semantics < flowSemantics {
 		return nil, nil
 	}
 	f := &flows{store: workflows.NewMemory(), set: set, registry: reg, known: advance.Schemas{}}
@@ -91,11 +94,11 @@ func (w *sandbox) apply(ctx context.Context, r event.Recorded) (rules.Taken, wor
 		return rules.Taken{}, workflows.Out{}, err
 	}
 	before := len(fold.Take().Events)
+	if err := fold.After(ctx, in); err != nil { // as in the service: what starts assigns before rules do
+		return rules.Taken{}, workflows.Out{}, err
+	}
 	taken, err := w.rules.Apply(ctx, r)
 	if err != nil {
-		return taken, workflows.Out{}, err
-	}
-	if err := fold.After(ctx, in); err != nil {
 		return taken, workflows.Out{}, err
 	}
 	out := fold.Take()

@@ -87,6 +87,7 @@ func newSandbox(ctx context.Context, files []ruleset.File, start time.Time, reg 
 	if w.flows != nil {
 		w.flows.of = w
 		w.rules.Merged(w.flows.fold.Resolve)
+		w.rules.Lend(w.flows.fold)
 	}
 	return w, err
 }
