@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,6 +76,11 @@ func (w *timeline) took(ctx context.Context, taken rules.Taken, now int64, r *ro
 	}
 	for _, f := range taken.Failures {
 		w.stats.fail(f.Rule, f.Code, f.Detail)
+	}
+	for _, p := range taken.Picks {
+		if !slices.ContainsFunc(taken.Failures, func(f rules.SandboxFailure) bool { return f.Rule == p.Rule }) {
+			w.stats.assign(p.Pool, p.Member)
+		}
 	}
 	return nil
 }
