@@ -27,7 +27,7 @@ type flowing interface {
 }
 
 // An environment that lacks one of the methods would silently run no workflows.
-var _, _, _, _ flowing = (*database)(nil), (*replayed)(nil), (*refolded)(nil), timed{}
+var _, _, _, _, _ flowing = (*database)(nil), (*replayed)(nil), (*refolded)(nil), whole{}, timed{}
 
 // flowSemantics is the least semantics of bundles with workflows. From the first of them on a tenant's events are folded by workflows, too: its
 // instances go on, and what is known of consent grows, also under later bundles without any.

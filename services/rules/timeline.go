@@ -46,11 +46,11 @@ func (e whole) flows(string) workflows.Store { return e.store }
 // set has nothing to add: the fold keeps each bundle with workflows that it was given.
 func (whole) set(context.Context, string, int64) (*ruleset.Set, error) { return nil, nil }
 
+// history is none: what came before is folded, or given.
+func (whole) history() stream.Source { return nil }
+
 // timed is the environment of a timeline.
 type timed struct{ whole }
-
-// history is none: what a timeline is to know of consent it is given.
-func (timed) history() stream.Source { return nil }
 
 func (e timed) event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error) {
 	if tenant != e.fold.tenant {

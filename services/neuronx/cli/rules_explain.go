@@ -112,6 +112,12 @@ func (c *cli) explainEvent(e *explain.Event) {
 	for _, r := range e.Rules {
 		line.begin(r.Rule, r.Outcome, r.Why)
 		line.condition(r.When)
+		for _, p := range r.Picks {
+			line.line("pick", p.Pool+" → "+dash(p.Member)+keptText(p))
+			for _, m := range p.Members {
+				line.line("", memberText(m))
+			}
+		}
 		line.values("set", r.Set)
 		line.outputs(r.Outputs)
 	}

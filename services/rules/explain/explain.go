@@ -51,8 +51,9 @@ type Rule struct {
 	Rule    string     `json:"rule"`
 	Outcome string     `json:"outcome"` // fired, no, failed, off or not asked
 	Why     string     `json:"why,omitempty"`
-	When    *Condition `json:"when,omitempty"` // absent: the rule has none
-	Set     []Value    `json:"set,omitempty"`  // keys of the subject's state, with what they were set to
+	When    *Condition `json:"when,omitempty"`  // absent: the rule has none
+	Picks   []Picked   `json:"picks,omitempty"` // whom it assigned to, and whom that was among
+	Set     []Value    `json:"set,omitempty"`   // keys of the subject's state, with what they were set to
 	Outputs []Output   `json:"outputs,omitempty"`
 }
 
@@ -98,7 +99,17 @@ type Explainer struct {
 
 // New explains events of a tenant. With personal, values of personal fields are shown.
 func New(tenant string, reg rules.Registry, personal bool) *Explainer {
-	x := &Explainer{tenant: tenant, registry: reg, sandbox: rules.NewExcerpt(tenant, reg, &rules.Compiled{}), personal: personal, tainted: map[string]bool{}, aliases: alias.Aliases{}}
+	return begun(tenant, reg, rules.NewExcerpt(tenant, reg, &rules.Compiled{}), personal)
+}
+
+// NewWhole explains events of a tenant whose rules assign from pools, or count: it needs all events from the tenant's first, but those that the rules
+// skipped.
+func NewWhole(tenant string, reg rules.Registry, personal bool) *Explainer {
+	return begun(tenant, reg, rules.NewWhole(tenant, reg, &rules.Compiled{}), personal)
+}
+
+func begun(tenant string, reg rules.Registry, sandbox *rules.Sandbox, personal bool) *Explainer {
+	x := &Explainer{tenant: tenant, registry: reg, sandbox: sandbox, personal: personal, tainted: map[string]bool{}, aliases: alias.Aliases{}}
 	x.sandbox.Merged(func(_ context.Context, subject string) (string, error) { return x.aliases.Resolve(subject), nil })
 	return x
 }
@@ -182,6 +193,15 @@ func (x *Explainer) Explain(ctx context.Context, r event.Recorded) (Event, error
 			continue
 		}
 		told := Rule{Rule: rule.Name}
+		if vars["windows"], err = x.sandbox.Counts(ctx, rule, about, &r); err != nil {
+			return out, err
+		}
+		for _, p := range taken.Picks {
+			if p.Rule == rule.Name {
+				told.Picks = append(told.Picks, picked("assign", p.Pick))
+				vars["vars"] = map[string]any{rule.Assign.As: p.Member}
+			}
+		}
 		told.Outcome, told.Why = outcome(rule, &r, taken, off[rule.Name])
 		if told.Outcome == Fired || told.Outcome == No || told.Outcome == Failed {
 			if told.When, err = condition(ctx, rule.When, vars, x.personal, hidden); err != nil {

@@ -29,6 +29,7 @@ type Refold struct {
 	of       map[string]*Instance
 
 	bundles  *rules.Sandbox // which set is in force
+	assigns  bool           // rules assign from pools, too
 	store    *workflows.Memory
 	fold     *workflows.Fold // nil: no workflow was published yet
 	sets     map[int64]*ruleset.Set
@@ -56,6 +57,9 @@ func NewRefold(tenant string, reg rules.Registry, instances []*Instance, persona
 	return f
 }
 
+// WithRules has the rules run as well. Rules that assign and workflows share the turns and the claims of a pool.
+func (f *Refold) WithRules() { f.assigns = true }
+
 // Through is the last sequence on which the steps depend; 0: there are none.
 func (f *Refold) Through() (last int64) {
 	for _, in := range f.of {
@@ -66,7 +70,8 @@ func (f *Refold) Through() (last int64) {
 
 // Apply takes in the tenant's next event. None may be left out, but those that the rules skipped.
 func (f *Refold) Apply(ctx context.Context, r *event.Recorded) error {
-	if r.Type == "rules.published" {
+	published := r.Type == "rules.published"
+	if published {
 		if _, err := f.bundles.Apply(ctx, *r); err != nil {
 			return fmt.Errorf("publish at %d: %w", r.Sequence, err)
 		}
@@ -78,11 +83,14 @@ func (f *Refold) Apply(ctx context.Context, r *event.Recorded) error {
 	case set != nil && set.Semantics >= FlowSemantics:
 		fold = workflows.New(f.tenant, f.store, refolded{f}, nil)
 		fold.Watch(f)
+		f.bundles.Merged(fold.Resolve)
+		f.bundles.Lend(fold)
 		f.fold = fold
-	case workflows.Remembers(r.Type):
-		fold = workflows.New(f.tenant, f.store, refolded{f}, nil)
 	default:
-		return nil
+		if err := f.rules(ctx, r, published); err != nil || !workflows.Remembers(r.Type) {
+			return err
+		}
+		fold = workflows.New(f.tenant, f.store, refolded{f}, nil)
 	}
 	data, err := f.bundles.Decode(ctx, r)
 	if err != nil {
@@ -105,6 +113,11 @@ func (f *Refold) Apply(ctx context.Context, r *event.Recorded) error {
 	if err := fold.After(ctx, in); err != nil {
 		return fmt.Errorf("fold event %d of %s: %w", r.Sequence, f.tenant, err)
 	}
+	if f.fold != nil {
+		if err := f.rules(ctx, r, published); err != nil {
+			return err
+		}
+	}
 	for _, e := range fold.Take().Events {
 		if id, is := strings.CutPrefix(e.Subject, "instance/"); is && f.of[id] != nil {
 			f.derived[e.ID] = e
@@ -112,6 +125,17 @@ func (f *Refold) Apply(ctx context.Context, r *event.Recorded) error {
 		}
 	}
 	return f.err
+}
+
+// rules has the rules take in an event that publishes none.
+func (f *Refold) rules(ctx context.Context, r *event.Recorded, published bool) error {
+	if !f.assigns || published {
+		return nil
+	}
+	if _, err := f.bundles.Apply(ctx, *r); err != nil {
+		return fmt.Errorf("fold event %d of %s: %w", r.Sequence, f.tenant, err)
+	}
+	return nil
 }
 
 func (f *Refold) begin(ctx context.Context, r *event.Recorded) error {

@@ -73,7 +73,7 @@ func (x *Explainer) hidden(ctx context.Context, r *event.Recorded) (func(path []
 		switch {
 		case len(path) == 0:
 			return true
-		case path[0] == "event":
+		case path[0] == "event", path[0] == "windows", path[0] == "vars": // counts, and members of pools
 			return false
 		case path[0] == "state":
 			return len(path) == 1 && len(x.tainted) > 0 || len(path) > 1 && x.tainted[path[1]]

@@ -81,6 +81,15 @@ func Explain(ctx context.Context, env *operate.Env, q Question) (Explained, erro
 		return out, err
 	}
 	r := recording{tenant: q.Tenant, env: env, pool: pool, archive: archive.NewReader(pool), x: explain.New(q.Tenant, reg, q.Personal), personal: q.Personal}
+	if r.whole, err = assigns(ctx, env, q.Tenant); err != nil {
+		return out, err
+	}
+	if r.whole {
+		if last := targets[len(targets)-1]; last > maxRefold {
+			return out, operate.Fail("explain "+q.Event+q.Subject, fmt.Errorf("the tenant's rules assign from pools or count, so what they did depends on %d events, and at most %d are folded again", last, maxRefold))
+		}
+		r.x = explain.NewWhole(q.Tenant, reg, q.Personal)
+	}
 	one, err := r.merged(ctx, subject)
 	if err != nil {
 		return out, operate.Fail("find what was merged", err)
@@ -133,6 +142,7 @@ type recording struct {
 	x       *explain.Explainer
 	reader  int64 // sequence that the rules have applied
 
+	whole    bool // rules assign or count: what they did depends on all events of the tenant
 	personal bool // what the CRM answered may repeat what was sent to it
 }
 
@@ -183,7 +193,7 @@ func (r *recording) fold(ctx context.Context, out *Explained, targets []int64, s
 	}
 	next, last := int64(1), targets[len(targets)-1]
 	for next <= last {
-		page, err := r.archive.About(ctx, r.tenant, subjects, next, last, explainPage)
+		page, err := r.page(ctx, subjects, next, last)
 		if err != nil {
 			return err
 		}
@@ -216,6 +226,26 @@ func (r *recording) fold(ctx context.Context, out *Explained, targets []int64, s
 		}
 	}
 	return nil
+}
+
+// page reads the next events about some subjects, or of all.
+func (r *recording) page(ctx context.Context, subjects []string, next, last int64) ([]event.Recorded, error) {
+	if !r.whole {
+		return r.archive.About(ctx, r.tenant, subjects, next, last, explainPage)
+	}
+	page, err := r.archive.Events(ctx, r.tenant, next, explainPage)
+	for i := range page {
+		if page[i].Sequence > last {
+			return page[:i], err
+		}
+	}
+	return page, err
+}
+
+// assigns reports whether rules of a tenant assign or count, or did under an earlier bundle.
+func assigns(ctx context.Context, env *operate.Env, tenant string) (is bool, err error) {
+	_, err = env.Row(ctx, "look for rules that assign", []any{&is}, `SELECT EXISTS (SELECT FROM neuronx.rule_bundles WHERE tenant_id = $1 AND semantics >= 7)`, tenant)
+	return is, err
 }
 
 // inPlace is how long after an event whatever came of it is in the log, the outbox or the dead letters, and archived.

@@ -217,6 +217,13 @@ func (r *recording) refold(ctx context.Context, found []*explain.Instance, reg r
 		}
 		return &found[0], nil
 	}
+	assigns, err := assigns(ctx, r.env, r.tenant)
+	if err != nil {
+		return err
+	}
+	if assigns {
+		f.WithRules()
+	}
 	through := f.Through()
 	if through == 0 {
 		return nil

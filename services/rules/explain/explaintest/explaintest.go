@@ -175,9 +175,12 @@ func (l *Log) apply(r event.Recorded) []event.Event {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	taken, err := l.rules.Apply(ctx, r)
-	if err != nil {
-		l.t.Fatalf("apply %s: %v", r.Type, err)
+	published := r.Type == "rules.published"
+	var taken rules.Taken
+	if published || l.flows == nil {
+		if taken, err = l.rules.Apply(ctx, r); err != nil {
+			l.t.Fatalf("apply %s: %v", r.Type, err)
+		}
 	}
 	if set, version, sequence := l.rules.InForce(); set != nil && l.sets[sequence] == nil && (l.flows != nil || set.Semantics >= 6) {
 		l.sets[sequence] = set
@@ -185,6 +188,7 @@ func (l *Log) apply(r event.Recorded) []event.Event {
 		if l.flows == nil {
 			l.flows = workflows.New(Tenant, l.store, environment{l}, nil)
 			l.rules.Merged(l.flows.Resolve)
+			l.rules.Lend(l.flows)
 		}
 		if err := l.flows.Publish(ctx, bundle); err != nil {
 			l.t.Fatal(err)
@@ -205,6 +209,11 @@ func (l *Log) apply(r event.Recorded) []event.Event {
 	before := len(flows.Take().Events)
 	if err := flows.After(ctx, in); err != nil {
 		l.t.Fatalf("workflows start on %s: %v", r.Type, err)
+	}
+	if !published && l.flows != nil { // rules come last: what starts assigns before they do
+		if taken, err = l.rules.Apply(ctx, r); err != nil {
+			l.t.Fatalf("apply %s: %v", r.Type, err)
+		}
 	}
 	out := flows.Take().Events
 	return slices.Concat(out[:before], taken.Derived, out[before:])
