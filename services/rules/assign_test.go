@@ -228,7 +228,15 @@ emit:
 
 func TestAssign_RulesAndWorkflowsShareTurnsAndClaims(t *testing.T) {
 	b := newFlowBench(t)
-	b.publish("a", 1, chase, reps, reroutes)
+	b.publish("a", 1, chase, reps, reroutes, ruleFile("second", `
+on: [lead.scored]
+key: '"second " + data.lead_id'
+assign: {pool: team, as: owner}
+set: {second: vars.owner}`), kindFile("Workflow", "first", `
+start: {on: [lead.scored], key: data.lead_id}
+do:
+  - route: {assign: {pool: team, as: owner}}
+  - own: {emit: {type: lead.assigned, data: {lead_id: instance.key, owner_id: vars.owner}}}`))
 	b.lead("a", "1")                                 // ann, by the workflow
 	b.send("a", "lead.updated", "lead/1", lead("1")) // hers still, by the rule
 	b.send("a", "lead.updated", "lead/2", lead("2")) // bob, by the rule
@@ -236,6 +244,8 @@ func TestAssign_RulesAndWorkflowsShareTurnsAndClaims(t *testing.T) {
 	b.send("a", "lead.updated", "lead/3", lead("3")) // ann
 	b.is("owners", b.owners("a"), "1:ann 1:ann 2:bob 2:bob 3:ann")
 	b.is("claims", strings.Join(b.lines(`SELECT key || ':' || member || ':' || about FROM neuronx.pool_claims ORDER BY 1`), " "), "1:ann:lead/1 2:bob:lead/2 3:ann:lead/3")
+	b.send("a", "lead.scored", "lead/4", map[string]any{"lead_id": "4", "score": int64(1)}) // the workflow starts, then the rule runs
+	b.is("who was first", strings.Join(b.lines(`SELECT key || ':' || member FROM neuronx.pool_claims WHERE key LIKE '%4' ORDER BY 1`), " "), "4:ann second 4:bob")
 }
 
 func TestAssign_ARerunPicksAsItRuns(t *testing.T) {
