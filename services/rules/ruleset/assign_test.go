@@ -112,6 +112,7 @@ func TestSemanticsOf_IsOlderForABundleWhoseRulesDoNotAssignOrCount(t *testing.T)
 		"windows":                         {people(windowsSpec), 7},
 		"a pool that only workflows use":  {people("  on: [lead.created]\n  set: {a: '1'}\n")[1:], 5},
 		"a workflow":                      {[]File{plain, flowFile("w", calm)}, 6},
+		"a workflow before its pool":      {append([]File{flowFile("a", calm)}, people("")[1:]...), 6},
 		"a workflow, a rule that assigns": {append(people(assignSpec), flowFile("w", calm)), 7},
 		"the words":                       {[]File{plain}, 4},
 		"state that is called assign":     {[]File{file("a", "  on: [lead.created]\n  set: {assign: '1', windows: '2'}\n")}, 4},

@@ -38,8 +38,8 @@ func TestState_CountsAsAnOracleThatKeepsEveryEvent(t *testing.T) {
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		over := []time.Duration{Shortest, 90 * time.Minute, 7 * 24 * time.Hour, Longest}[seed%4]
-		of, values := Def(over, "x"), int64(1+r.IntN(500))
-		step := int64(over) / []int64{10, 100, 1000}[seed%3]
+		of, values := Def(over, "x"), int64(1+r.IntN(900))
+		step := int64(over) / []int64{10, 100, 400}[seed%3]
 		now, s, o := time.UnixMilli(1_700_000_000_000).UTC(), State{}, oracle{}
 		for i := range 1500 {
 			now = now.Add(time.Duration(r.Int64N(step)))
