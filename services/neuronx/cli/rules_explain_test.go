@@ -213,3 +213,24 @@ func TestRulesExplain_ReadsWhatWasMerged(t *testing.T) {
 		t.Errorf("exit %d: %s", code, out)
 	}
 }
+
+// Whose turn it is depends on events about others, which are folded, too.
+func TestRulesExplain_SaysWhomARuleChoseAmong(t *testing.T) {
+	var scored int64
+	run, _, _ := explainBench(t, func(l *explaintest.Log) {
+		l.Publish(1, append(explaintest.Greeting(), explainRule("route", "  on: [lead.scored]\n  windows: {scores: {on: [lead.scored], over: P1D}}\n  when: windows.scores.count < 3\n  key: data.lead_id\n"+
+			"  assign: {pool: sales, as: owner}\n  emit: [{type: lead.assigned, data: {lead_id: data.lead_id, owner_id: vars.owner}}]\n  set: {owner: vars.owner}\n"))...)
+		for _, id := range []string{"1", "2", "3"} {
+			scored = l.Send("lead.scored", "lead/"+id, map[string]any{"lead_id": id, "score": int64(60)})
+		}
+	})
+	out, code := run(fmt.Sprintf("rules explain --tenant acme --event %d", scored))
+	out = strings.Join(strings.Fields(out), " ")
+	// Of weights 3 and 1, ann has the first two: the third is bob's.
+	for _, want := range []string{"route fired when windows.scores.count < 3 windows.scores.count = 1", "pick sales → bob", "ann: eligible, weight 3, turn", "has 2 of 25", "cai: closed until",
+		`set owner = "bob"`, "emit lead.assigned"} {
+		if code != exitOK || !strings.Contains(out, want) || strings.Contains(out, "ALARM") {
+			t.Errorf("exit %d, want %q: %s", code, want, out)
+		}
+	}
+}
