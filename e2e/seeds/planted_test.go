@@ -22,6 +22,7 @@ var planted = []struct{ bug, pkg, run, says string }{
 	{"starts_before_until", "./services/rules/workflows", "^TestFold_EndsBeforeItStarts$", "got  w/7:completed again\n"},
 	{"named_state_survives_rollback", "./services/rules/workflowstore", "^TestRollback_TakesNamedStatesBack$", `after a rollback the turns are {"ann":2}`},
 	{"version_not_pinned", "./services/rules/workflows", "^TestFold_GoesOnByTheTextThatAnInstanceStartedWith$", "got  7other 8other\n"},
+	{"migrate_rearms", "./services/rules/workflows", "^TestMigrate_GoesOnByTheTextInForceAndKeepsWhatIsArmed$", "armed after the migration"},
 	{"cap_counts_outcomes", "./services/rules/advance", "^TestCap_CountsAMessageBeforeItsOutcomeIsKnown$", `emitted "sms:a sms:b c"`},
 	{"tokens_in_map_order", "./services/rules/advance", "^TestFork_RunsItsBranchesInTheirOrder$", `want completed, "end", "a b c d e f g h"`},
 	{"incident_disarms_until", "./services/rules/advance", "^TestIncident_StopsItsTokenAndNothingElse$/^until_ends_it$", `status incident, outcome "", emitted ""; want completed, "booked"`},

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -344,20 +343,6 @@ func (e *evaluation) run() ([]Output, map[string]any, error) {
 	return outputs, set, nil
 }
 
-// place is where in a rule something failed. It is spelled out only then.
-type place struct {
-	emitted   string // type of the event that was to be derived; empty: none was
-	index     int    // of it
-	part, key string
-}
-
-func (p place) String() string {
-	if p.emitted == "" {
-		return p.part + p.key
-	}
-	return fmt.Sprintf("emit[%d] %s%s%s", p.index, p.emitted, p.part, p.key)
-}
-
 func (e *evaluation) emit(i int, emit *ruleset.Emit) (Output, error) {
 	where := place{emitted: emit.Type, index: i}
 	subject := e.in.Event.Subject
@@ -412,25 +397,4 @@ func (e *evaluation) emit(i int, emit *ruleset.Emit) (Output, error) {
 		return Output{}, failure
 	}
 	return out, nil
-}
-
-// paid turns a failed expression into a failure of the rule, unless the clock interrupted it, and charges for it in any case.
-func (e *evaluation) paid(where place, p *expr.Program, cost uint64, err error) error {
-	over := e.spent.pay(cost)
-	if err == nil {
-		return over
-	}
-	var ee *expr.EvalError
-	if !errors.As(err, &ee) {
-		return fmt.Errorf("%s: %w", where, err)
-	}
-	switch ee.Code {
-	case expr.CodeDeadline:
-		return &TooSlowError{Rule: e.rule.Name, Where: where.String()}
-	case expr.CodeTooLarge:
-		return tooLarge(budgetField, "%s: %s", where, ee.Message)
-	}
-	f := fail(ee.Code, "%s: %s", where, ee.Message)
-	f.data = e.explained(p, ee.Code)
-	return f
 }

@@ -49,7 +49,7 @@ func TestValidate_NamesWhatIsWrongWithAssignAndWindows(t *testing.T) {
 		"assign as a text":               {assign("{pool: team, as: owner, except: 'has(state.owner) ? [state.owner] : []', or: '\"manager\"'}", "team"), `a.yaml:8: error: wrong_kind: assign must be a map with the keys pool, as, except, or`},
 		"an assign without a pool":       {assign("pool: team, ", ""), `a.yaml:8: error: missing_key: assign needs the key "pool"`},
 		"an assign without a variable":   {assign("as: owner, ", ""), `missing_key: assign needs the key "as"`},
-		"a misspelt key of assign":       {assign("except:", "exept:"), `a.yaml:8: error: unknown_key: assign has no key "exept"; known are pool, as, except, or`},
+		"a misspelt key of assign":       {assign("except:", "excepts:"), `a.yaml:8: error: unknown_key: assign has no key "excepts"; known are pool, as, except, or`},
 		"a misspelt pool":                {assign("pool: team", "pool: taem"), `a.yaml:8: error: unknown_name: assign.pool: the bundle has no pool taem; did you mean team?`},
 		"a pool that is a plain lookup":  {[]File{file("a", assignSpec), ofKind(tables.KindLookup, "team", teamSpec)}, `unknown_name: assign.pool: the bundle has no pool team; it has no pool; add one to a file of the kind Lookup`},
 		"a pool with capitals":           {assign("pool: team", "pool: Team"), `invalid_name: assign.pool is "Team"`},
@@ -64,7 +64,7 @@ func TestValidate_NamesWhatIsWrongWithAssignAndWindows(t *testing.T) {
 		"an or that is a number":         {assign("'\"manager\"'", "'7'"), `a.yaml:8: error: not_assignable: assign.or gives int and must give string`},
 		"an or without quotes":           {assign("'\"manager\"'", "manager"), `undeclared reference to 'manager'`},
 		"an assign that nobody hears of": {people("  on: [lead.created]\n  assign: {pool: team, as: owner}\n"), `no_effect: the rule does nothing; add emit or set`},
-		"a misspelt key of the rule":     {assign("assign:", "asign:"), `unknown_key: spec has no key "asign"; known are on, origins, when, emit, set, key, assign, windows`},
+		"a misspelt key of the rule":     {assign("assign:", "assigned:"), `unknown_key: spec has no key "assigned"; known are on, origins, when, emit, set, key, assign, windows`},
 
 		"windows as a list":                  {count("windows:\n    calls: {on", "windows:\n    - {on"), `invalid_yaml`},
 		"no window":                          {people("  on: [lead.created]\n  windows: {}\n  set: {a: '1'}\n"), `a.yaml:7: error: empty: windows is an empty map; leave it out or name a window`},

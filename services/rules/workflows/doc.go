@@ -9,4 +9,6 @@
 //
 // How it fails: what a file does wrong is an event (an incident, a rejection, a refused verb) and a replay derives it again. An error is
 // the machine's; then nothing of the event is kept, see Store.Rollback.
+//
+// More than fifteen files: each thing that an event can do (start, move, merge, migrate, be a verb) has a file of its own, and all of them work on one Fold.
 package workflows
