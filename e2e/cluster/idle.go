@@ -100,7 +100,8 @@ func (c *Cluster) taken(ctx context.Context, adm *admin.Client, group, topic str
 	return nil
 }
 
-// AtRest is nil when every consumer stands at the heads, the last sequence of each tenant, and every outbox and ledger is at rest.
+// AtRest is nil when every consumer stands at the heads, the last sequence of each tenant, every outbox and ledger is at rest, and the log was told of
+// every effect that it must be told of.
 func (c *Cluster) AtRest(ctx context.Context, heads map[string]int64) error {
 	progress, err := c.Progress(ctx)
 	if err != nil {
@@ -121,7 +122,7 @@ func (c *Cluster) AtRest(ctx context.Context, heads map[string]int64) error {
 		}
 	}
 	var outbox, effects int
-	if err := c.Admin.QueryRow(ctx, `SELECT (SELECT count(*) FROM neuronx.outbox), (SELECT count(*) FROM neuronx.effects WHERE status IN ('pending', 'sending'))`).Scan(&outbox, &effects); err != nil {
+	if err := c.Admin.QueryRow(ctx, `SELECT (SELECT count(*) FROM neuronx.outbox), (SELECT count(*) FROM neuronx.effects WHERE status IN ('pending', 'sending') OR untold)`).Scan(&outbox, &effects); err != nil {
 		return err
 	}
 	if outbox+effects > 0 {
