@@ -3,6 +3,7 @@ package ruleset
 import (
 	"context"
 	"fmt"
+	"sync"
 	"maps"
 	"slices"
 
@@ -16,8 +17,10 @@ import (
 var ErrUnknown = registry.ErrUnknown
 
 // Embedded is the catalogue of the schemas that this build carries: to check rule files without a registry. Its ids are not the
-// registry's.
-func Embedded() (typecheck.Catalogue, error) {
+// registry's. It is the same one for all callers, parsed once a process.
+func Embedded() (typecheck.Catalogue, error) { return carried() }
+
+var carried = sync.OnceValues(func() (typecheck.Catalogue, error) {
 	files, err := schemas.Files()
 	if err != nil {
 		return nil, fmt.Errorf("read embedded schemas: %w", err)
@@ -33,7 +36,7 @@ func Embedded() (typecheck.Catalogue, error) {
 		}
 	}
 	return c, nil
-}
+})
 
 type numbered struct {
 	id     int32
