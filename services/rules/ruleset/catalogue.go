@@ -3,9 +3,9 @@ package ruleset
 import (
 	"context"
 	"fmt"
-	"sync"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/neuronx/engine/pkg/avro"
 	"github.com/neuronx/engine/pkg/kafka/registry"
