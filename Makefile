@@ -44,7 +44,7 @@ bench: ## measure, as ratios to raw limits in the same run; writes .bench/latest
 
 # -parallel: tests that wait for their turn count, too.
 e2e: ## the proof on a real Kafka: NEURONX_TEST_KAFKA_BROKERS names its brokers, NEURONX_TEST_KAFKA_SASL_* those of one with passwords, NEURONX_TEST_KAFKA_RUN a script that starts one
-	cd e2e && $(GO) test -tags e2e -count=1 -timeout 45m -parallel 32 ./...
+	cd e2e && $(GO) test -tags e2e -count=1 -timeout 90m -parallel 32 ./...
 
 rounds: ## the proof's rounds of one fault each, many of them (ROUNDS, default 20)
 	cd e2e && NEURONX_TEST_ROUNDS=$(or $(ROUNDS),20) $(GO) test -tags e2e -count=1 -timeout 12h -run '^TestRounds$$' .
