@@ -34,6 +34,7 @@ func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[strin
 			}
 		}
 	}
+	m.count(uint64(len(p.Members) + len(except)))
 	before, personal := p, false
 	members := p.At(m.now, m.env.Calendars)
 	member, p, claims, ok := p.Pick(members, m.now, except)
@@ -78,12 +79,17 @@ func (m *machine) watchPick(task *flow.Task, s *flow.Assign, p Pool, members []p
 // At are the members at a time: who is outside its hours is closed. A calendar that does not exist is never open.
 func (p Pool) At(now time.Time, calendars reach.Calendars) []pool.Member {
 	members := slices.Clone(p.Members)
+	closed := map[string]bool{} // by calendar: thousands of members share a few
 	for i := range members {
 		if i >= len(p.Hours) || p.Hours[i] == "" {
 			continue
 		}
-		h, known := calendars.Hours(p.Hours[i], nil)
-		members[i].Closed = !known || !h.Open(now)
+		name := p.Hours[i]
+		if _, asked := closed[name]; !asked {
+			h, known := calendars.Hours(name, nil)
+			closed[name] = !known || !h.Open(now)
+		}
+		members[i].Closed = closed[name]
 	}
 	return members
 }
@@ -103,16 +109,15 @@ func (p Pool) Pick(members []pool.Member, now time.Time, except []string) (membe
 
 // Tell is a pick of a member, with all that it was made among.
 func (p Pool) Tell(name string, members []pool.Member, except []string, member string, now time.Time, calendars reach.Calendars) Pick {
-	pick := Pick{Pool: name, Members: members, Opens: make([]time.Time, len(members)), Except: except, State: p.State, Claim: p.Claim, Member: member, Now: now}
-	for i := range members {
-		if !members[i].Closed {
-			continue
+	opens := func(i int) (t time.Time) {
+		if members[i].Closed {
+			if h, known := calendars.Hours(p.Hours[i], nil); known {
+				t, _ = h.NextOpen(now)
+			}
 		}
-		if h, known := calendars.Hours(p.Hours[i], nil); known {
-			pick.Opens[i], _ = h.NextOpen(now)
-		}
+		return t
 	}
-	return pick
+	return Pick{Pool: name, Members: members, Opens: opens, Except: except, State: p.State, Claim: p.Claim, Member: member, Now: now}
 }
 
 // claimed is the pool after a member took the key.

@@ -206,6 +206,13 @@ func (m *machine) pay(n uint64) error {
 	return nil
 }
 
+// count adds units to what the activation costs and takes none of them from its budget: they say how long others would wait for it, and are no
+// outcome.
+func (m *machine) count(n uint64) {
+	m.cost += n
+	m.allowed += n
+}
+
 // Watcher hears what an activation asks, for a person who wants to know why. Nothing depends on it, and it changes nothing. Of a start, the instance
 // is the zero one but for what is known already.
 type Watcher interface {
@@ -218,8 +225,8 @@ type Watcher interface {
 // Pick is a choice of a member of a pool.
 type Pick struct {
 	Pool    string
-	Members []pool.Member // Closed is filled in
-	Opens   []time.Time   // of closed members: when they open next; zero: never, or they are open
+	Members []pool.Member         // Closed is filled in
+	Opens   func(i int) time.Time // when a closed member opens next; zero: never, or it is open. It looks up to 400 days ahead: ask of those that are shown
 	Except  []string
 	State   pool.State // of the turns, before
 	Claim   pool.Claim // of the key, before

@@ -10,6 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/rules/advance"
 	"github.com/neuronx/engine/services/rules/flow"
+	"github.com/neuronx/engine/services/rules/pool"
 )
 
 // Instance is one instance of a workflow: what it did, step by step, where it stands, and what ends it.
@@ -91,18 +92,19 @@ const (
 // picked says of each member whether it could be picked, and why not.
 func picked(task string, p advance.Pick) Picked {
 	out := Picked{Task: task, Pool: p.Pool, Member: p.Member, Kept: p.Claim.Living(p.Now) && p.Claim.Member == p.Member, Members: []Member{}}
+	excepted := pool.Among(p.Except)
 	for i, m := range p.Members {
 		if i == maxTold {
 			break
 		}
 		told := Member{Name: m.Name, Weight: m.Weight, Turn: p.State[m.Name], Claims: m.Claims, Capacity: m.Capacity}
 		switch {
-		case slices.Contains(p.Except, m.Name):
+		case excepted(m.Name):
 			told.Why = Excluded
 		case m.Closed:
 			told.Why = Closed
-			if i < len(p.Opens) && !p.Opens[i].IsZero() {
-				told.Opens = &p.Opens[i]
+			if opens := p.Opens(i); !opens.IsZero() {
+				told.Opens = &opens
 			}
 		case m.Weight < 1:
 			told.Why = NoWeight

@@ -41,14 +41,15 @@ func (c Claim) Living(now time.Time) bool {
 // is excepted or no member any more. ok is false when nobody is eligible; then the state is unchanged. The state given is not modified.
 // Members that left are forgotten, and new ones begin at zero.
 func Pick(members []Member, state State, claim Claim, now time.Time, except []string) (member string, next State, ok bool) {
-	if claim.Living(now) && !slices.Contains(except, claim.Member) && slices.ContainsFunc(members, func(m Member) bool { return m.Name == claim.Member }) {
+	excepted := Among(except)
+	if claim.Living(now) && !excepted(claim.Member) && slices.ContainsFunc(members, func(m Member) bool { return m.Name == claim.Member }) {
 		return claim.Member, state, true
 	}
 	next = State{}
 	best, sum := -1, int64(0)
 	for i, m := range members {
 		next[m.Name] = state[m.Name]
-		if m.Closed || m.Weight < 1 || m.Capacity > 0 && m.Claims >= m.Capacity || slices.Contains(except, m.Name) {
+		if m.Closed || m.Weight < 1 || m.Capacity > 0 && m.Claims >= m.Capacity || excepted(m.Name) {
 			continue
 		}
 		sum += m.Weight
@@ -62,6 +63,19 @@ func Pick(members []Member, state State, claim Claim, now time.Time, except []st
 	}
 	next[members[best].Name] -= sum
 	return members[best].Name, next, true
+}
+
+// Among reports whether a name is one of a list. A pool has thousands of members, and an expression can list as many: each asked of each would
+// take seconds.
+func Among(list []string) func(name string) bool {
+	if len(list) <= 8 {
+		return func(name string) bool { return slices.Contains(list, name) }
+	}
+	set := make(map[string]bool, len(list))
+	for _, name := range list {
+		set[name] = true
+	}
+	return func(name string) bool { return set[name] }
 }
 
 // Equal reports whether two states are the same; a member that is missing has zero.

@@ -115,6 +115,24 @@ func TestPick_WhoIsNotEligibleNeitherGainsNorLoses(t *testing.T) {
 	}
 }
 
+func TestAmong_IsTheSameForShortAndLongLists(t *testing.T) {
+	list := []string{}
+	for i := range 40 {
+		if among := Among(list); among("absent") || among("") || i > 0 && (!among("m0") || !among(fmt.Sprint("m", i-1))) || among(fmt.Sprint("m", i)) {
+			t.Errorf("of a list of %d", i)
+		}
+		list = append(list, fmt.Sprint("m", i))
+	}
+	list = append(list, list...) // what is named twice is one
+	var members []Member
+	for i := range 41 {
+		members = append(members, Member{Name: fmt.Sprint("m", i), Weight: 1})
+	}
+	if m, _, ok := Pick(members, nil, Claim{Member: "m3"}, now, list); !ok || m != "m40" {
+		t.Errorf("picked %q of those who are not excepted", m)
+	}
+}
+
 func TestState_EqualTakesAMissingMemberForZero(t *testing.T) {
 	if !(State{"a": 0, "b": 1}).Equal(State{"b": 1}) || (State{"a": 2}).Equal(State{"a": 1}) || !State(nil).Equal(State{}) {
 		t.Error("not equal")
