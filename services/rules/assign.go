@@ -105,7 +105,7 @@ func (e *evaluation) assign() error {
 			e.picks[i].over(&p, now)
 		}
 	}
-	if err := e.spent.pay(uint64(len(p.Members))); err != nil {
+	if err := e.spent.pay(uint64(len(p.Members) + len(except))); err != nil {
 		return err
 	}
 	calendars := reach.Local(e.in.Set.Calendars)
@@ -262,7 +262,7 @@ func (f *fold) provide(ctx context.Context, in *Input, subject string) (err erro
 	now := positionTime(in.effective())
 	// Reads go by the batch's time and not by that of one evaluation: a query that ends early ends the transaction.
 	in.Pool = func(name, key string) (p Pooled, err error) {
-		p.Pool, p.By, p.Known, err = w.Pool(ctx, of, name, key, now)
+		p.Pool, p.By, p.Known, err = w.Pool(ctx, of, name, key, now, in.Picked != nil)
 		return p, err
 	}
 	if len(f.bundle.Set.Counting(in.Event.Type)) == 0 && !slices.ContainsFunc(f.bundle.Set.For(in.Event.Type), func(r *ruleset.Rule) bool { return len(r.Windows) > 0 }) {

@@ -248,7 +248,7 @@ func (f *Fold) environment(ctx context.Context, p *flow.Program, key, lead strin
 		return env, nil
 	}
 	for _, name := range h.pools {
-		p, known, err := f.pool(ctx, name, key, positionTime(&in.Event))
+		p, known, err := f.pool(ctx, name, key, positionTime(&in.Event), f.watch != nil)
 		if err != nil {
 			return env, err
 		}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/neuronx/engine/services/rules/advance"
 	"github.com/neuronx/engine/services/rules/alias"
@@ -23,6 +22,10 @@ type Memory struct {
 	contacts  map[string][]byte
 	named     map[namedKey][]byte
 	claims    map[Pair]pool.Claim
+	started   map[string]bool         // workflows that keys has
+	pools     map[string]bool         // pools that claims has
+	tallies   map[string]*tally       // of claims, by pool
+	about     map[Pair]map[string]Ref // instances, ended ones too, by the kind of what they are found by and its name
 	aliases   map[string]alias.Edge
 	aliased   map[string]map[string]bool // by the subject that others were merged into
 	timers    map[string]Timer
@@ -37,11 +40,18 @@ type namedKey struct {
 	name string
 }
 
+// What instances are found by when subjects are merged or erased.
+const (
+	aboutSubject = "subject"
+	aboutContact = "contact"
+	aboutKey     = "key" // of those that live
+)
+
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	return &Memory{
 		instances: map[string]Row{}, living: map[Pair]map[string]Ref{}, grouped: map[Pair]map[string]Ref{}, waiting: map[advance.Wanted]map[string]Ref{},
-		keys: map[Pair]advance.Keys{}, contacts: map[string][]byte{}, named: map[namedKey][]byte{}, claims: map[Pair]pool.Claim{}, timers: map[string]Timer{}, versions: map[Version]int{},
+		keys: map[Pair]advance.Keys{}, contacts: map[string][]byte{}, named: map[namedKey][]byte{}, claims: map[Pair]pool.Claim{}, tallies: map[string]*tally{}, started: map[string]bool{}, pools: map[string]bool{}, about: map[Pair]map[string]Ref{}, timers: map[string]Timer{}, versions: map[Version]int{},
 		aliases: map[string]alias.Edge{}, aliased: map[string]map[string]bool{},
 	}
 }
@@ -106,10 +116,15 @@ func (m *Memory) PutInstance(r Row) {
 
 // index enters what an instance is found by, or takes it out.
 func (m *Memory) index(r Row, in bool) {
+	ref := Ref{ID: r.ID, Workflow: r.Workflow, Group: r.Group, Started: r.Started}
+	enter(m.about, Pair{aboutSubject, r.Subject}, ref, in)
+	if r.Contact != "" {
+		enter(m.about, Pair{aboutContact, r.Contact}, ref, in)
+	}
 	if r.Status.Ended() {
 		return
 	}
-	ref := Ref{ID: r.ID, Workflow: r.Workflow, Group: r.Group, Started: r.Started}
+	enter(m.about, Pair{aboutKey, r.Key}, ref, in)
 	enter(m.living, Pair{r.Workflow, r.Key}, ref, in)
 	if r.Group != "" {
 		enter(m.grouped, Pair{r.Group, r.Key}, ref, in)
@@ -183,7 +198,14 @@ func (m *Memory) Paused(_ context.Context, workflow string, most int) ([]Ref, er
 
 // OfSubject implements Store.
 func (m *Memory) OfSubject(_ context.Context, subject, lead string) ([]Ref, error) {
-	return m.where(func(r *Row) bool { return r.Subject == subject || lead != "" && r.Contact == lead }), nil
+	found := maps.Clone(m.about[Pair{aboutSubject, subject}])
+	if found == nil {
+		found = map[string]Ref{}
+	}
+	if lead != "" {
+		maps.Copy(found, m.about[Pair{aboutContact, lead}])
+	}
+	return sortedRefs(found), nil
 }
 
 // Count implements Store.
@@ -206,6 +228,7 @@ func (m *Memory) Keys(_ context.Context, workflow, key string) (advance.Keys, er
 
 // PutKeys implements Store.
 func (m *Memory) PutKeys(workflow, key string, k advance.Keys) {
+	m.started[workflow] = true
 	put(m, m.keys, Pair{workflow, key}, k, true)
 }
 
@@ -246,22 +269,6 @@ func (m *Memory) PutNamed(kind Kind, name string, state []byte) {
 // Claim implements Store.
 func (m *Memory) Claim(_ context.Context, name, key string) (pool.Claim, error) {
 	return m.claims[Pair{name, key}], nil
-}
-
-// Claims implements Store.
-func (m *Memory) Claims(_ context.Context, name string, at time.Time) (map[string]int64, error) {
-	out := map[string]int64{}
-	for k, c := range m.claims {
-		if k.Name == name && c.Living(at) {
-			out[c.Member]++
-		}
-	}
-	return out, nil
-}
-
-// PutClaim implements Store.
-func (m *Memory) PutClaim(name, key string, c pool.Claim) {
-	put(m, m.claims, Pair{name, key}, c, c.Member != "")
 }
 
 // Alias implements Store.
@@ -312,24 +319,25 @@ func (m *Memory) point(into, subject string, add bool) {
 
 // LivingOf implements Store.
 func (m *Memory) LivingOf(_ context.Context, key string) ([]Ref, error) {
-	return m.where(func(r *Row) bool { return r.Key == key && !r.Status.Ended() }), nil
+	return sortedRefs(m.about[Pair{aboutKey, key}]), nil
 }
 
 // KeysOf implements Store.
 func (m *Memory) KeysOf(_ context.Context, key string) (map[string]advance.Keys, error) {
-	return byName(m.keys, key), nil
+	return byName(m.keys, m.started, key), nil
 }
 
 // ClaimsOf implements Store.
 func (m *Memory) ClaimsOf(_ context.Context, key string) (map[string]pool.Claim, error) {
-	return byName(m.claims, key), nil
+	return byName(m.claims, m.pools, key), nil
 }
 
-func byName[V any](of map[Pair]V, key string) map[string]V {
+// byName are the entries of a key, of the names that there ever were: they are few, and the entries are many.
+func byName[V any](of map[Pair]V, names map[string]bool, key string) map[string]V {
 	out := map[string]V{}
-	for k, v := range of {
-		if k.Key == key {
-			out[k.Name] = v
+	for name := range names {
+		if v, there := of[Pair{name, key}]; there {
+			out[name] = v
 		}
 	}
 	return out

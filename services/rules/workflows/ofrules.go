@@ -17,11 +17,11 @@ type Claimant struct {
 
 // Pool is a pool of the bundle in force at a time, for a key that a rule gave of an event; known is false if the bundle has none of that name.
 // Workflows and rules that give the same key share its claim.
-func (f *Fold) Pool(ctx context.Context, in Input, name, key string, now time.Time) (p advance.Pool, of Claimant, known bool, err error) {
+func (f *Fold) Pool(ctx context.Context, in Input, name, key string, now time.Time, tell bool) (p advance.Pool, of Claimant, known bool, err error) {
 	if of.Key, of.Of, err = f.keyOf(ctx, in, key); err != nil {
 		return p, of, false, err
 	}
-	p, known, err = f.pool(ctx, name, of.Key, now)
+	p, known, err = f.pool(ctx, name, of.Key, now, tell)
 	return p, of, known, err
 }
 

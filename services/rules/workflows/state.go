@@ -141,8 +141,9 @@ func (f *Fold) pace(ctx context.Context) (map[string]reach.Slot, error) {
 	return out, nil
 }
 
-// pool is a pool of the bundle in force, for a key.
-func (f *Fold) pool(ctx context.Context, name, key string, now time.Time) (p advance.Pool, known bool, err error) {
+// pool is a pool of the bundle in force, for a key. Claims are counted where a capacity asks for them, or a person who wants to know why, by tell: a
+// pool without capacities that releases nothing has as many as there were leads, and to count them takes longer than a batch may wait.
+func (f *Fold) pool(ctx context.Context, name, key string, now time.Time, tell bool) (p advance.Pool, known bool, err error) {
 	l := f.set().Lookup(name)
 	if l == nil || l.Pool == nil {
 		return p, false, nil
@@ -150,9 +151,11 @@ func (f *Fold) pool(ctx context.Context, name, key string, now time.Time) (p adv
 	if err := f.spend(uint64(len(l.Rows))*memberCost, nil); err != nil {
 		return p, false, err
 	}
-	claims, err := f.store.Claims(ctx, name, now)
-	if err != nil {
-		return p, false, err
+	var claims map[string]int64
+	if l.Pool.Capacity != "" || tell {
+		if claims, err = f.store.Claims(ctx, name, now); err != nil {
+			return p, false, err
+		}
 	}
 	for _, row := range l.Rows {
 		member, _ := row[l.Key].(string) // the key of a pool is a text
@@ -241,7 +244,7 @@ func (f *Fold) follow(ctx context.Context, name, key, member string, said bool, 
 	if err != nil || !said || !c.Living(now) || c.Member == member {
 		return err
 	}
-	p, known, err := f.pool(ctx, name, key, now)
+	p, known, err := f.pool(ctx, name, key, now, false)
 	if err != nil || !known {
 		return err
 	}

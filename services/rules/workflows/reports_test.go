@@ -1,0 +1,112 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What others' engines got wrong, by their public trackers; each test names the report.
+
+// camunda/camunda-bpm-platform#3713: timers that had fired were scheduled again by a migration;
+// NovatecConsulting/camunda-process-instance-migrator#42: a wait began again with every migration.
+func TestMigrate_NeitherRepeatsNorMovesATimerHoweverOftenItIsAsked(t *testing.T) {
+	two := func(first, second string) string {
+		return fmt.Sprintf(`
+start: {on: [lead.created], key: data.lead_id}
+timeout: {after: P10D, then: cancelled}
+do:
+  - f:
+      fork:
+        branches:
+          - a: {do: [{short: {wait: {for: %s}}}, {said: {emit: {type: crm.note.add.requested, data: {lead_id: instance.key, body: '"a"'}}}}]}
+          - b: {do: [{long: {wait: {for: %s}}}, {told: {emit: {type: crm.note.add.requested, data: {lead_id: instance.key, body: '"b"'}}}}]}`, first, second)
+	}
+	w := newRig(t, workflow("w", two("PT1H", "P1D")))
+	w.lead("7")
+	id := w.only().ID
+	w.later(2 * time.Hour)
+	w.is(strings.Join(w.notes(0), " "), "a")
+	before := fmt.Sprint(w.store.Timers())
+	for _, waits := range [][2]string{{"PT30M", "P3D"}, {"PT5H", "PT5H"}, {"P2D", "P9D"}} {
+		w.publish(workflow("w", two(waits[0], waits[1])))
+		w.migrate(id)
+		w.is(w.refusal(), "")
+		if got := fmt.Sprint(w.store.Timers()); got != before {
+			t.Fatalf("armed after a migration: %s\nwant %s", got, before)
+		}
+	}
+	w.later(23 * time.Hour)
+	w.is(strings.Join(w.notes(0), " "), "a b")
+	w.is(w.statuses(), "w/7:completed end")
+}
+
+// n8n-io/n8n#27196: what runs after a failure ran by a text that was not the one in force for the execution.
+func TestFold_WhatEndsAnInstanceIsOfTheTextThatItBeganWith(t *testing.T) {
+	text := func(word string) string {
+		return strings.ReplaceAll(`
+start: {on: [lead.created], key: data.lead_id}
+until:
+  gone: {on: [lead.lost], status: cancelled, do: [{bye: {emit: {type: crm.note.add.requested, data: {lead_id: instance.key, body: '"until WORD"'}}}}]}
+do:
+  - first:
+      emit:
+        type: lead.qualified
+        data: {lead_id: instance.key}
+        undo: [{type: crm.note.add.requested, data: {lead_id: instance.key, body: '"undo WORD"'}}]
+  - caught:
+      try: [{fails: {raise: {error: raised/broken}}}]
+      catch: {errors: [raised/*], do: [{sorry: {emit: {type: crm.note.add.requested, data: {lead_id: instance.key, body: '"catch WORD"'}}}}, {pause: {wait: {for: P1D}}}]}
+finally:
+  - last: {emit: {type: crm.note.add.requested, data: {lead_id: instance.key, body: '"finally WORD"'}}}`, "WORD", word)
+	}
+	w := newRig(t, workflow("w", text("old")))
+	w.lead("7")
+	w.publish(workflow("w", text("new")))
+	w.lead("8")
+	n := len(w.log)
+	lost(w, "7")
+	old := w.notes(n)
+	if got := strings.Join(old, ", "); len(old) != 3 || strings.Contains(got, "new") {
+		t.Errorf("an instance of before ends by %s", got)
+	}
+	w.publish() // the workflow is taken away, and 8 goes on
+	n = len(w.log)
+	lost(w, "8")
+	now := w.notes(n)
+	if got := strings.Join(now, ", "); len(now) != 3 || strings.Contains(got, "old") {
+		t.Errorf("an instance of the second text ends by %s", got)
+	}
+	for i := range old {
+		w.is(strings.ReplaceAll(old[i], "old", "new"), now[i])
+	}
+}
+
+// mautic/mautic#7881: a contact that left a campaign and came back was sent everything again, though restarts were off.
+func TestStart_OnceHoldsWhileTheWorkflowIsAwayAndAfterAMergeIsTakenBack(t *testing.T) {
+	once := workflow("w", `
+start: {on: [lead.created], key: data.lead_id, reentry: {policy: once}}
+until: {gone: {on: [lead.lost], status: completed}}
+do: [pause: {wait: {for: P1D}}]`)
+	w := newRig(t, once)
+	again := func(id, want string) {
+		t.Helper()
+		n := len(w.log)
+		w.lead(id)
+		w.is(w.since(n), want)
+	}
+	w.lead("7")
+	lost(w, "7")
+	again("7", "workflow.rejected:reentry")
+	w.publish()
+	again("7", "")
+	w.later(40 * 24 * time.Hour) // its instance is kept for 30 days
+	w.publish(once)
+	again("7", "workflow.rejected:reentry")
+	w.merge("lead/7", "lead/9")
+	again("9", "workflow.rejected:reentry")
+	again("7", "workflow.rejected:reentry")
+	w.unmerge("lead/7", "lead/9")
+	again("7", "workflow.rejected:reentry")
+}
