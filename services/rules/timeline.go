@@ -26,11 +26,13 @@ func NewTimeline(tenant string, registry Registry, sets *Compiled, store workflo
 }
 
 // NewWhole is NewExcerpt for all of a log but what the rules skipped. Workflows run in it, too, so rules assign as they do in the service: whom a
-// pool's turn is depends on all that the tenant's events did before.
-func NewWhole(tenant string, registry Registry, sets *Compiled) *Sandbox {
+// pool's turn is depends on all that the tenant's events did before. Recall finds events that were applied, for a workflow that the log asks to start on
+// one.
+func NewWhole(tenant string, registry Registry, sets *Compiled, recall func(ctx context.Context, sequence int64) (*event.Recorded, error)) *Sandbox {
 	w := NewExcerpt(tenant, registry, sets)
 	watch := w.fold.watch
-	w.begin(newFold(tenant, whole{memory{w}, workflows.NewMemory()}, nil, nil), sets)
+	w.recall = recall
+	w.begin(newFold(tenant, recalled{whole{memory{w}, workflows.NewMemory()}}, nil, nil), sets)
 	w.fold.watch = watch
 	return w
 }
@@ -49,6 +51,16 @@ func (whole) set(context.Context, string, int64) (*ruleset.Set, error) { return 
 // history is none: what came before is folded, or given.
 func (whole) history() stream.Source { return nil }
 
+// recalled is the environment of a sandbox that keeps what its rules missed, and asks for other events.
+type recalled struct{ whole }
+
+func (e recalled) event(ctx context.Context, tenant string, sequence int64) (*event.Recorded, error) {
+	if kept, err := e.memory.event(ctx, tenant, sequence); err == nil {
+		return kept, nil
+	}
+	return timed{e.whole}.event(ctx, tenant, sequence)
+}
+
 // timed is the environment of a timeline.
 type timed struct{ whole }
 
@@ -56,7 +68,11 @@ func (e timed) event(ctx context.Context, tenant string, sequence int64) (*event
 	if tenant != e.fold.tenant {
 		return nil, errNotInLog
 	}
-	return e.recall(ctx, sequence)
+	r, err := e.recall(ctx, sequence)
+	if err == nil && r == nil {
+		err = errNotInLog
+	}
+	return r, err
 }
 
 // Flows reports whether workflows fold the tenant's events: the rules in force have some, or earlier ones had.

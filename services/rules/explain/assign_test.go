@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 
@@ -31,7 +32,7 @@ func routed(t *testing.T) *explaintest.Log {
 func TestExplainer_SaysWhomARuleChoseAmong(t *testing.T) {
 	l := routed(t)
 	last := l.Send("lead.scored", "lead/5", map[string]any{"lead_id": "5", "score": int64(70)})
-	x := explain.NewWhole(explaintest.Tenant, registry(t), false)
+	x := explain.NewWhole(explaintest.Tenant, registry(t), false, recall(l))
 	for _, r := range l.Events[:last-1] {
 		if err := x.Pass(t.Context(), r); err != nil {
 			t.Fatal(err)
@@ -55,6 +56,43 @@ func TestExplainer_SaysWhomARuleChoseAmong(t *testing.T) {
 	when := got.Rules[i].When
 	if when == nil || when.Holds == nil || !*when.Holds || len(when.Values) != 1 || when.Values[0].Value != "2" {
 		t.Errorf("%+v, want that the two scores were counted", when)
+	}
+	on := explain.Record{ByID: map[string]event.Recorded{}, Complete: true}
+	for _, r := range l.Events {
+		on.ByID[r.ID] = r
+		if r.CausationID == got.ID {
+			on.Caused = append(on.Caused, r)
+		}
+	}
+	if err := x.Judge(t.Context(), &got, on); err != nil || len(got.Alarms) > 0 {
+		t.Errorf("%v, %v", got.Alarms, err)
+	}
+}
+
+// recall finds events of a log.
+func recall(l *explaintest.Log) func(context.Context, int64) (*event.Recorded, error) {
+	return func(_ context.Context, sequence int64) (*event.Recorded, error) { return &l.Events[sequence-1], nil }
+}
+
+// A start that a person asked for has a part in whose turn it is, like any other.
+func TestExplainer_FoldsAStartThatAPersonAskedFor(t *testing.T) {
+	l := routed(t)
+	created := l.Find("lead.created", 0)
+	l.Send("lead.contacted", "lead/c1", map[string]any{"lead_id": "c1"}) // its instance ends, so that it may start again
+	l.Send("workflow.start.requested", "workflow/greet", map[string]any{"workflow": "greet", "key": "c1", "about": "lead/c1", "trigger_sequence": created.Sequence, "trigger_id": created.ID})
+	last := l.Send("lead.scored", "lead/6", map[string]any{"lead_id": "6", "score": int64(70)})
+	if started := l.Find("workflow.started", last-4); started.CausationID == created.ID || started.Subject == l.Find("workflow.started", 0).Subject {
+		t.Fatalf("the request started nothing: %+v", started)
+	}
+	x := explain.NewWhole(explaintest.Tenant, registry(t), false, recall(l))
+	for _, r := range l.Events[:last-1] {
+		if err := x.Pass(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := x.Explain(t.Context(), l.Events[last-1])
+	if err != nil {
+		t.Fatal(err)
 	}
 	on := explain.Record{ByID: map[string]event.Recorded{}, Complete: true}
 	for _, r := range l.Events {

@@ -103,9 +103,9 @@ func New(tenant string, reg rules.Registry, personal bool) *Explainer {
 }
 
 // NewWhole explains events of a tenant whose rules assign from pools, or count: it needs all events from the tenant's first, but those that the rules
-// skipped.
-func NewWhole(tenant string, reg rules.Registry, personal bool) *Explainer {
-	return begun(tenant, reg, rules.NewWhole(tenant, reg, &rules.Compiled{}), personal)
+// skipped. Recall finds an event that was passed, for a workflow that a person asked to start on it.
+func NewWhole(tenant string, reg rules.Registry, personal bool, recall func(ctx context.Context, sequence int64) (*event.Recorded, error)) *Explainer {
+	return begun(tenant, reg, rules.NewWhole(tenant, reg, &rules.Compiled{}, recall), personal)
 }
 
 func begun(tenant string, reg rules.Registry, sandbox *rules.Sandbox, personal bool) *Explainer {

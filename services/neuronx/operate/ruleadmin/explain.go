@@ -88,7 +88,7 @@ func Explain(ctx context.Context, env *operate.Env, q Question) (Explained, erro
 		if last := targets[len(targets)-1]; last > maxRefold {
 			return out, operate.Fail("explain "+q.Event+q.Subject, fmt.Errorf("the tenant's rules assign from pools or count, so what they did depends on %d events, and at most %d are folded again", last, maxRefold))
 		}
-		r.x = explain.NewWhole(q.Tenant, reg, q.Personal)
+		r.x = explain.NewWhole(q.Tenant, reg, q.Personal, r.recall)
 	}
 	one, err := r.merged(ctx, subject)
 	if err != nil {

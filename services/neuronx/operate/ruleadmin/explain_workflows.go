@@ -206,17 +206,20 @@ func (r *recording) outputs(ctx context.Context, in *explain.Instance) error {
 	return nil
 }
 
+// recall finds an event in the archive; nil: it has none of that sequence.
+func (r *recording) recall(ctx context.Context, sequence int64) (*event.Recorded, error) {
+	found, err := stream.Next(ctx, r.archive, r.tenant, sequence, 1)
+	if err != nil || len(found) == 0 || found[0].Sequence != sequence {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
 // refold works out again what conditions came to. Pools and caps depend on all that the tenant did: if that is too much, or takes more than half of
 // the time that there is, it is left out, and said: what is on record is told in any case.
 func (r *recording) refold(ctx context.Context, found []*explain.Instance, reg rules.Registry, personal bool) error {
 	f := explain.NewRefold(r.tenant, reg, found, personal)
-	f.Recall = func(ctx context.Context, sequence int64) (*event.Recorded, error) {
-		found, err := stream.Next(ctx, r.archive, r.tenant, sequence, 1)
-		if err != nil || len(found) == 0 || found[0].Sequence != sequence {
-			return nil, err
-		}
-		return &found[0], nil
-	}
+	f.Recall = r.recall
 	assigns, err := assigns(ctx, r.env, r.tenant)
 	if err != nil {
 		return err
