@@ -127,6 +127,25 @@ func TestAssign_TheKeyKeepsItsMemberUntilItIsReleased(t *testing.T) {
 	}
 }
 
+// SuiteCRM/SuiteCRM#2032 and mshanemc/roundRobinProcessBuilder#28: who had left the team was assigned leads still.
+func TestAssign_WhoLeftTheTeamGetsNothingAndKeepsNothing(t *testing.T) {
+	const ann, bob = "  - {rep: ann, weight: 9, room: 2, hours: x}\n", "  - {rep: bob, weight: 1, room: 9, hours: x}\n"
+	const of = "weight: weight, capacity: room, release: {on: [lead.lost], key: data.lead_id}, follow: {on: [lead.updated], member: data.owner_id}"
+	l := newMemoryLog(t, routes, people(ann+bob, of))
+	got := []string{l.owner("1", nil), l.owner("2", nil)}
+	l.send(typePublished, "rules/a", ruleset.PublishedData([]ruleset.File{routes, people(bob, of)}, 2, ""))
+	got = append(got, l.owner("1", nil), l.owner("3", nil))
+	given := lead("3")
+	given["owner_id"] = "ann" // a person gives the lead to who is in the team no more
+	l.send("lead.updated", "lead/3", given)
+	got = append(got, l.owner("3", nil))
+	l.send(typePublished, "rules/a", ruleset.PublishedData([]ruleset.File{routes, people(ann+bob, of)}, 3, ""))
+	got = append(got, l.owner("1", nil), l.owner("2", nil), l.owner("4", nil), l.owner("5", nil)) // back from leave, with the lead that nobody asked for
+	if want := "ann ann bob bob bob bob ann ann bob"; strings.Join(got, " ") != want {
+		t.Errorf("%s, want %s", strings.Join(got, " "), want)
+	}
+}
+
 func TestAssign_ExceptLeavesOutAndOrStandsIn(t *testing.T) {
 	rule := ruleFile("routes", `
 on: [lead.created]

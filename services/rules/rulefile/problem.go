@@ -36,6 +36,7 @@ const (
 	CodeSubject           = "subject"            // warning: an event would be filed under another thing than it is about
 	CodeLoop              = "loop"               // warning: rules that trigger each other
 	CodeStateUnset        = "state_unset"        // state that is read and that no rule of the bundle sets
+	CodeClaim             = "claim"              // warning: what a rule assigns is never released
 	CodeStateShared       = "state_shared"       // warning: two rules set the same key
 	CodeDuration          = "duration"           // no duration such as PT15M, or one that is too short or too long
 	CodeUnknownValue      = "unknown_value"      // a word that is none of those that a key takes

@@ -311,6 +311,38 @@ func (s *Set) pools() (out []string) {
 	return out
 }
 
+// claimWarnings names rules whose claims the pool's release and follow never find: a rule without a key claims for the event's subject, such as
+// lead/42, and a pool that looks for data.lead_id looks for 42. Then nothing is ever released, and in the end the pool has no room.
+func claimWarnings(set *Set) (ps rulefile.Problems) {
+	for _, r := range set.Rules {
+		if r.Assign == nil || r.Key != nil && strings.TrimSpace(r.Key.Source()) != "event.subject" {
+			continue
+		}
+		l := set.Lookup(r.Assign.Pool)
+		if l == nil || l.Pool == nil {
+			continue
+		}
+		of := map[string]*expr.Program{}
+		if l.Pool.Release != nil {
+			of["release"] = l.Pool.Release.Key
+		}
+		if l.Pool.Follow != nil {
+			of["follow"] = l.Pool.Follow.Key
+		}
+		for _, what := range slices.Sorted(maps.Keys(of)) {
+			key := of[what]
+			if key == nil || key.Reads("event") || strings.Contains(key.Source(), "/") { // it gives a subject
+				continue
+			}
+			ps = append(ps, rulefile.Problem{File: r.File, Line: r.Assign.line, Rule: r.Name, Code: rulefile.CodeClaim, Warning: true, Message: fmt.Sprintf(
+				"assign: without a key the member gets the event's subject, such as lead/42, and %s of the pool %s looks for %s, which is never that: the claim stays; write key: %s",
+				what, r.Assign.Pool, rulefile.Cut(key.Source()), rulefile.Cut(key.Source()))})
+			break
+		}
+	}
+	return ps
+}
+
 // texts warns of a key or a member that may be null.
 func (v *validator) texts() {
 	ps := []*expr.Program{v.rule.Key}

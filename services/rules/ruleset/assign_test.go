@@ -42,9 +42,14 @@ func TestValidate_NamesWhatIsWrongWithAssignAndWindows(t *testing.T) {
 		files []File
 		want  string // empty: no problem
 	}{
-		"an assign":                      {people(assignSpec), ``},
-		"an assign and no more":          {assign(", except: 'has(state.owner) ? [state.owner] : []', or: '\"manager\"'", ""), ``},
-		"an assign without a key":        {assign("  key: data.lead_id\n", ""), ``},
+		"an assign":                 {people(assignSpec), ``},
+		"an assign and no more":     {assign(", except: 'has(state.owner) ? [state.owner] : []', or: '\"manager\"'", ""), ``},
+		"an assign without a key":   {assign("  key: data.lead_id\n", ""), `a.yaml:7: warning: claim: assign: without a key the member gets the event's subject, such as lead/42, and release of the pool team looks for data.lead_id`},
+		"a key that is the subject": {assign("key: data.lead_id", "key: event.subject"), `a.yaml:8: warning: claim: assign: without a key the member gets the event's subject`},
+		"a pool that finds subjects": {[]File{file("a", strings.Replace(assignSpec, "  key: data.lead_id\n", "", 1)), ofKind(tables.KindLookup, "team", teamSpec+`  pool:
+    release: {on: [lead.lost], key: '"lead/" + data.lead_id'}
+`)}, ``},
+		"a pool that time releases":      {[]File{file("a", strings.Replace(assignSpec, "  key: data.lead_id\n", "", 1)), ofKind(tables.KindLookup, "team", teamSpec+"  pool: {release: {after: P30D}}\n")}, ``},
 		"windows":                        {people(windowsSpec), ``},
 		"assign as a text":               {assign("{pool: team, as: owner, except: 'has(state.owner) ? [state.owner] : []', or: '\"manager\"'}", "team"), `a.yaml:8: error: wrong_kind: assign must be a map with the keys pool, as, except, or`},
 		"an assign without a pool":       {assign("pool: team, ", ""), `a.yaml:8: error: missing_key: assign needs the key "pool"`},

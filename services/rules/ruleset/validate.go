@@ -55,6 +55,7 @@ func Validate(ctx context.Context, files []File, catalogue typecheck.Catalogue) 
 		}
 		problems = append(problems, found...)
 	}
+	problems = append(problems, claimWarnings(set)...)
 	found, err := workflows(ctx, files, semantics, catalogue)
 	if err != nil {
 		return nil, err

@@ -156,3 +156,26 @@ func TestHash_TellsValuesAndTenantsApart(t *testing.T) {
 		}
 	}
 }
+
+// oban-bg/oban#741 and #750, apache/shenyu#6754: after a silence longer than the window, or over midnight, what was long over counted still.
+func TestAt_ForgetsWhatASilenceOutlasted(t *testing.T) {
+	for _, over := range []time.Duration{Shortest, time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, Longest} {
+		for _, begin := range []time.Time{time.Date(2026, 12, 31, 23, 59, 59, 999_000_000, time.UTC), time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)} {
+			s := State{}
+			for i := range int64(300) {
+				s = s.Add("d", over, begin, i)
+			}
+			if v := s.At("d", over, begin.Add(over-over/Buckets-time.Millisecond)); v.Count != 300 || v.Distinct != MaxDistinct {
+				t.Errorf("%s from %s: %+v before the window is over", over, begin, v)
+			}
+			for _, silence := range []time.Duration{over, over + over/2, 2 * over, 25 * over} {
+				if v := s.At("d", over, begin.Add(silence)); v != (Values{}) {
+					t.Errorf("%s from %s: %+v after %s of silence", over, begin, v, silence)
+				}
+				if v := s.Add("d", over, begin.Add(silence), 7).At("d", over, begin.Add(silence)); v.Count != 1 || v.Distinct != 1 {
+					t.Errorf("%s from %s: %+v with the first after %s of silence", over, begin, v, silence)
+				}
+			}
+		}
+	}
+}
