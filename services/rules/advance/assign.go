@@ -9,6 +9,10 @@ import (
 	"github.com/neuronx/engine/services/rules/reach"
 )
 
+// freeMembers is how many members and exceptions a pick goes through without a charge to the budget of its activation. Each one over that costs a unit:
+// an activation has up to 200 tasks, an event starts up to 100 workflows, and a pool of thousands in each of them takes seconds.
+const freeMembers = 500
+
 // pick assigns a member of a pool to the instance's key.
 func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[string]any, locals []string) error {
 	p, changed := m.res.Pools[s.Pool]
@@ -34,7 +38,11 @@ func (m *machine) pick(t *Token, task *flow.Task, s *flow.Assign, vars map[strin
 			}
 		}
 	}
-	m.count(uint64(len(p.Members) + len(except)))
+	through := len(p.Members) + len(except)
+	m.count(uint64(min(through, freeMembers)))
+	if err := m.pay(uint64(max(0, through-freeMembers))); err != nil {
+		return err
+	}
 	before, personal := p, false
 	members := p.At(m.now, m.env.Calendars)
 	member, p, claims, ok := p.Pick(members, m.now, except)

@@ -57,7 +57,7 @@ func TestPool_AsksEachCalendarOnceHoweverManyMembersShareIt(t *testing.T) {
 	}
 }
 
-// What a pick goes through says how long others wait for it, and takes nothing of the activation's budget: what runs is the same.
+// What a pick goes through says how long others wait for it.
 func TestAssign_CountsTheMembersAndExceptionsThatItGoesThrough(t *testing.T) {
 	pick := func(except string) uint64 {
 		a := &flow.Assign{Pool: "sales", As: "owner", Or: x(`"queue"`)}
@@ -78,15 +78,19 @@ func TestAssign_CountsTheMembersAndExceptionsThatItGoesThrough(t *testing.T) {
 	}
 }
 
-func TestAssign_LeavesTheBudgetOfAnActivationAlone(t *testing.T) {
-	var do []*flow.Task
-	for i := range 100 {
-		do = append(do, task(fmt.Sprint("a", i), &flow.Assign{Pool: "sales", As: "owner"}))
+func TestAssign_ChargesForPoolsOfThousandsAndNoOthers(t *testing.T) {
+	for members, want := range map[int]Status{freeMembers: Completed, 5_000: InTrouble} {
+		var do []*flow.Task
+		for i := range 199 {
+			do = append(do, task(fmt.Sprint("a", i), &flow.Assign{Pool: "sales", As: "owner"}))
+		}
+		r := newRig(t, program(do...))
+		p := crowd(members)
+		p.Hours = nil
+		r.env.Pools = map[string]Pool{"sales": p}
+		r.start()
+		if r.in.Status != want || want == InTrouble && r.in.Tokens[0].Incident.Code != errLimit || r.last.Cost > 200_000 {
+			t.Errorf("199 picks of %d members: %s for %d units, %+v", members, r.in.Status, r.last.Cost, r.in.Tokens)
+		}
 	}
-	r := newRig(t, program(do...))
-	p := crowd(5_000)
-	p.Hours = nil
-	r.env.Pools = map[string]Pool{"sales": p}
-	r.start()
-	r.is(Completed, "end", "")
 }

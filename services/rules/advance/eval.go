@@ -206,8 +206,7 @@ func (m *machine) pay(n uint64) error {
 	return nil
 }
 
-// count adds units to what the activation costs and takes none of them from its budget: they say how long others would wait for it, and are no
-// outcome.
+// count adds units to what the activation costs and takes none of them from its budget: they say how long others would wait for it, and are no outcome.
 func (m *machine) count(n uint64) {
 	m.cost += n
 	m.allowed += n
