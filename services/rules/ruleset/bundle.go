@@ -28,7 +28,7 @@ func loadAll(paths ...string) ([]File, error) {
 			return nil, fmt.Errorf("read rules: %w", err)
 		}
 		if !info.IsDir() {
-			f, err := os.Open(path)
+			f, err := os.Open(path) // also a pipe, as <(…) of a shell is
 			if err != nil {
 				return nil, fmt.Errorf("read rules: %w", err)
 			}
@@ -71,11 +71,7 @@ func loadFS(fsys fs.FS, dir string) ([]File, error) {
 			continue
 		}
 		// fs paths have slashes on every system.
-		f, err := fsys.Open(strings.TrimPrefix(dir+"/"+name, "./"))
-		if err != nil {
-			return nil, fmt.Errorf("read rules: %w", err)
-		}
-		text, err := readBounded(f)
+		text, err := readFile(fsys, strings.TrimPrefix(dir+"/"+name, "./"))
 		if err != nil {
 			return nil, fmt.Errorf("read rules: %s: %w", name, err)
 		}
@@ -97,20 +93,32 @@ func loadTables(fsys fs.FS, dir string, files []File) (found []File, err error) 
 		if name == "" || slices.ContainsFunc(found, func(t File) bool { return t.Name == name }) {
 			continue
 		}
-		in, err := fsys.Open(strings.TrimPrefix(dir+"/"+name, "./"))
+		text, err := readFile(fsys, strings.TrimPrefix(dir+"/"+name, "./"))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read rules: the table of %s: %w", f.Name, err)
 		}
-		text, err := readBounded(in)
-		if err != nil {
-			return nil, fmt.Errorf("read rules: %s: %w", name, err)
-		}
 		found = append(found, File{name, text})
 	}
 	return found, nil
+}
+
+// readFile reads an ordinary file of a folder. Opening a pipe that lies there would wait for somebody to write to it, for ever and whatever signal comes.
+func readFile(fsys fs.FS, name string) (string, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is no ordinary file (%s); rules are read from ordinary files", name, info.Mode().Type())
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return "", err
+	}
+	return readBounded(f)
 }
 
 func sortFiles(files []File) {
