@@ -112,7 +112,7 @@ func readFile(fsys fs.FS, name string) (string, error) {
 		return "", err
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is no ordinary file (%s); rules are read from ordinary files", name, info.Mode().Type())
+		return "", fmt.Errorf("it is no ordinary file (%s); move it out of the folder", info.Mode().Type())
 	}
 	f, err := fsys.Open(name)
 	if err != nil {

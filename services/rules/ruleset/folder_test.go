@@ -34,7 +34,7 @@ func TestLoadFS_OpensNothingButOrdinaryFiles(t *testing.T) {
 		"a device":           {"rules/r.yaml": rule, "rules/p.yml": {Mode: fs.ModeDevice}},
 		"a table that pipes": {"rules/nurture.yaml": table, "rules/nurture.csv": {Mode: fs.ModeNamedPipe}},
 	} {
-		if _, err := LoadFS(opens{dir, t}, "rules"); err == nil || !strings.Contains(err.Error(), "is no ordinary file") {
+		if _, err := LoadFS(opens{dir, t}, "rules"); err == nil || !strings.Contains(err.Error(), "it is no ordinary file") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -42,6 +42,9 @@ func isRuleFile(name string) bool {
 
 // isTestFile reports whether a file of a subfolder is a test, which no bundle misses.
 func isTestFile(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false // and a pipe is not opened
+	}
 	files, err := LoadTests(path)
 	return err == nil && len(files) == 1
 }
