@@ -7,8 +7,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/neuronx/engine/pkg/alias"
 	"github.com/neuronx/engine/services/rules/advance"
-	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/pool"
 )
 

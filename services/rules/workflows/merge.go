@@ -6,20 +6,20 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/alias"
 	"github.com/neuronx/engine/services/rules/advance"
-	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/flow"
+	"github.com/neuronx/engine/services/rules/join"
 	"github.com/neuronx/engine/services/rules/pool"
 )
 
 const (
-	typeMerged   = "subject.merged"
-	typeUnmerged = "subject.unmerged"
+	typeMerged   = alias.TypeMerged
+	typeUnmerged = alias.TypeUnmerged
 )
 
 // Merges reports whether events of a type merge two subjects, or take a merge back.
-func Merges(typ string) bool { return typ == typeMerged || typ == typeUnmerged }
+func Merges(typ string) bool { return alias.IsMerge(typ) }
 
 // Remembers reports whether events of a type are taken in for every tenant, also before its first workflow: what merges subjects, what is said of
 // consent, and who was erased. A revocation that was not taken in would let a message past it.
@@ -34,7 +34,7 @@ func (f *Fold) merges(ctx context.Context, in Input) error {
 		do = f.unmerge
 	}
 	code, err := alias.Malformed, error(nil)
-	if f.isSubject(from) && f.isSubject(into) {
+	if alias.IsSubject(from) && alias.IsSubject(into) {
 		code, err = do(ctx, in, from, into)
 	}
 	switch {
@@ -46,12 +46,6 @@ func (f *Fold) merges(ctx context.Context, in Input) error {
 	}
 	f.out.Refused++
 	return f.refuse(ctx, in, code)
-}
-
-// isSubject reports whether an event could be about it.
-func (f *Fold) isSubject(s string) bool {
-	e := event.Event{TenantID: f.tenant, ID: "1", Source: advance.Source, Type: typeMerged, Subject: s}
-	return e.CheckAttributes() == nil
 }
 
 // merge makes from another one, and joins what both have. code says why it can't be.
@@ -89,7 +83,7 @@ func (f *Fold) merge(ctx context.Context, in Input, from, into string) (code str
 				return "", err
 			}
 		}
-		r := alias.Join(a, b, positionTime(&in.Event))
+		r := join.Join(a, b, positionTime(&in.Event))
 		if len(r.Joined.Revoked)+r.Joined.Sends > 0 {
 			if err := f.putContact(ctx, r.Contact); err != nil {
 				return "", err
@@ -174,7 +168,7 @@ func Edges(ctx context.Context, store Store, from, into string) (alias.Aliases, 
 }
 
 // side is what stands under a key that names a subject, but for its contact.
-func (f *Fold) side(ctx context.Context, key, subject string) (s alias.Side, err error) {
+func (f *Fold) side(ctx context.Context, key, subject string) (s join.Side, err error) {
 	refs, err := f.store.LivingOf(ctx, key)
 	if err != nil {
 		return s, err
@@ -190,7 +184,7 @@ func (f *Fold) side(ctx context.Context, key, subject string) (s alias.Side, err
 			}
 			continue
 		}
-		s.Instances = append(s.Instances, alias.Instance{ID: ref.ID, Workflow: ref.Workflow, Group: ref.Group, Concurrent: p.Start.Reentry.Policy == flow.Concurrent,
+		s.Instances = append(s.Instances, join.Instance{ID: ref.ID, Workflow: ref.Workflow, Group: ref.Group, Concurrent: p.Start.Reentry.Policy == flow.Concurrent,
 			Started: ref.Started, Sequence: inst.Sequence})
 	}
 	if s.Keys, err = f.store.KeysOf(ctx, key); err != nil {

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/neuronx/engine/pkg/alias"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/rules/advance"
-	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 

@@ -5,8 +5,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/neuronx/engine/pkg/alias"
 	"github.com/neuronx/engine/services/rules/advance"
-	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/pool"
 )
 

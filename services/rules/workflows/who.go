@@ -4,8 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/neuronx/engine/pkg/alias"
 	"github.com/neuronx/engine/services/rules/advance"
-	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/flow"
 )
 

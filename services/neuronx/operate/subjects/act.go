@@ -3,12 +3,12 @@ package subjects
 import (
 	"context"
 
+	"github.com/neuronx/engine/pkg/alias"
 	"github.com/neuronx/engine/pkg/control"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/rules"
-	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/workflows"
 )
 

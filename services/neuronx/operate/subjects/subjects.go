@@ -13,10 +13,10 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/alias"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/events"
-	"github.com/neuronx/engine/services/rules/alias"
 	"github.com/neuronx/engine/services/rules/reach"
 	"github.com/neuronx/engine/services/rules/workflows"
 	"github.com/neuronx/engine/services/rules/workflowstore"

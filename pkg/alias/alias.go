@@ -3,7 +3,18 @@ package alias
 import (
 	"maps"
 	"strings"
+
+	"github.com/neuronx/engine/pkg/event"
 )
+
+// The events that merge two subjects and take a merge back. Both have the fields from and into.
+const (
+	TypeMerged   = "subject.merged"
+	TypeUnmerged = "subject.unmerged"
+)
+
+// IsMerge reports whether events of a type merge two subjects, or take a merge back.
+func IsMerge(typ string) bool { return typ == TypeMerged || typ == TypeUnmerged }
 
 // MaxChain is how many edges lead from a subject to the one that it is at most: what a look-up costs.
 const MaxChain = 32
@@ -31,13 +42,13 @@ type Edge struct {
 // the lead, or the one that the key spells out. Empty: the key is any other text. That opportunity 7 has the id of lead 7 does not make it another
 // one.
 func Names(key, subject, lead string) string {
-	if word, id, ok := kind(subject); ok && id == key {
+	if word, id, ok := Kind(subject); ok && id == key {
 		return word + "/" + id
 	}
 	if key != "" && key == lead {
 		return "lead/" + lead
 	}
-	if _, _, ok := kind(key); ok {
+	if _, _, ok := Kind(key); ok {
 		return key
 	}
 	return ""
@@ -45,7 +56,7 @@ func Names(key, subject, lead string) string {
 
 // Form is a key that names one subject, as it is where that is another one by now: an id stays an id.
 func Form(key, named, now string) string {
-	_, id, ok := kind(now)
+	_, id, ok := Kind(now)
 	switch {
 	case named == now || !ok:
 		return key
@@ -57,7 +68,7 @@ func Form(key, named, now string) string {
 
 // Keys are the keys that can name a subject: its id, and the subject itself.
 func Keys(subject string) []string {
-	_, id, _ := kind(subject)
+	_, id, _ := Kind(subject)
 	return []string{id, subject}
 }
 
@@ -102,8 +113,14 @@ func (a Aliases) height(subject string) int {
 	return most
 }
 
-// kind is the first word of a subject such as lead/42; ok is false if it is none.
-func kind(subject string) (word, id string, ok bool) {
+// IsSubject reports whether an event could be about s: a merge that names any other text is refused as Malformed, before anything looks for it.
+func IsSubject(s string) bool {
+	e := event.Event{TenantID: "any", ID: "1", Source: "/alias", Type: TypeMerged, Subject: s}
+	return e.CheckAttributes() == nil
+}
+
+// Kind is the first word of a subject such as lead/42, and the id that follows it; ok is false if it is none.
+func Kind(subject string) (word, id string, ok bool) {
 	word, id, ok = strings.Cut(subject, "/")
 	return word, id, ok && word != "" && id != ""
 }
@@ -111,8 +128,8 @@ func kind(subject string) (word, id string, ok bool) {
 // Merge adds that from is into from here on. Either may have others that are it already. A reason says why it is refused; then the aliases
 // are the same.
 func (a Aliases) Merge(from, into string, sequence int64) (next Aliases, reason string) {
-	fromKind, _, ok1 := kind(from)
-	intoKind, _, ok2 := kind(into)
+	fromKind, _, ok1 := Kind(from)
+	intoKind, _, ok2 := Kind(into)
 	end, length := a.walk(into)
 	prior, merged := a[from]
 	switch {

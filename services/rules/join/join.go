@@ -1,12 +1,12 @@
-package alias
+package join
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/neuronx/engine/pkg/alias"
 	"github.com/neuronx/engine/services/rules/advance"
 	"github.com/neuronx/engine/services/rules/pool"
 	"github.com/neuronx/engine/services/rules/reach"
@@ -30,31 +30,13 @@ type Side struct {
 	Claims    map[string]pool.Claim   // by pool
 }
 
-// Joined is what a merge joined, so that an unmerge can list it.
-type Joined struct {
-	Ended   []string `json:"ended,omitzero"`   // ids of instances that ended as merged
-	Revoked []string `json:"revoked,omitzero"` // channels over which into may not be reached because from must not
-	Sends   int      `json:"sends,omitzero"`   // of from that count against the caps of into
-	Starts  []string `json:"starts,omitzero"`  // workflows whose starts of from count as those of into
-	Claims  []string `json:"claims,omitzero"`  // pools from whose members into has a claim that was from's
-	Freed   []string `json:"freed,omitzero"`   // pools from whose members from had a claim that ended, because into has its own
-}
-
-// With is what two joins of one merge joined: a subject may be a key in two forms.
-func (j Joined) With(o Joined) Joined {
-	return Joined{
-		Ended: slices.Concat(j.Ended, o.Ended), Revoked: slices.Concat(j.Revoked, o.Revoked), Sends: j.Sends + o.Sends,
-		Starts: slices.Concat(j.Starts, o.Starts), Claims: slices.Concat(j.Claims, o.Claims), Freed: slices.Concat(j.Freed, o.Freed),
-	}
-}
-
 // Result is what into has after a merge. What from has stays as it is and rests until an unmerge, but for its instances in End and its claims.
 type Result struct {
 	Contact reach.Contact
 	Keys    map[string]advance.Keys
 	Claims  map[string]pool.Claim
 	End     []string // ids of instances to end with advance.Merged, in this order
-	Joined  Joined
+	Joined  alias.Joined
 }
 
 // Join joins what two subjects have at the time of their merge.
@@ -113,30 +95,6 @@ func ends(all []Instance) []string {
 		if in.Group != "" {
 			groups[in.Group] = true
 		}
-	}
-	return out
-}
-
-// Remains lists, for people, what an unmerge does not take apart.
-func (j Joined) Remains() []string {
-	var out []string
-	for _, id := range j.Ended {
-		out = append(out, "instance "+id+" ended as merged and does not start again")
-	}
-	for _, c := range j.Revoked {
-		out = append(out, "the revocation of "+c+" stays with both")
-	}
-	if j.Sends > 0 {
-		out = append(out, fmt.Sprintf("messages that count against the caps of both: %d", j.Sends))
-	}
-	for _, w := range j.Starts {
-		out = append(out, "starts of "+w+" count for both")
-	}
-	for _, p := range j.Claims {
-		out = append(out, "the claim in the pool "+p+" stays with the second")
-	}
-	for _, p := range j.Freed {
-		out = append(out, "the claim of the first in the pool "+p+" has ended")
 	}
 	return out
 }
