@@ -22,11 +22,15 @@ var nulls = []string{"lead_id", "email", "phone", "source", "channel", "owner_id
 func history(rng *rand.Rand, n int) (log []event.Recorded, data []map[string]any) {
 	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	pick := func(of ...any) any { return of[rng.IntN(len(of))] }
+	subject := func() any {
+		return pick("lead/1", "lead/2", "lead/3", "lead/4", "opportunity/1", "opportunity/2", "lead/", "1", "lead/\x01")
+	}
 	for i := range n {
 		typ := pick("lead.created", "lead.created", "lead.updated", "lead.contacted", "lead.contacted", "lead.qualified", "lead.converted", "lead.lost", "lead.scored",
 			"lead.assigned", "opportunity.created", "opportunity.stage_changed", "opportunity.won", "opportunity.won", "opportunity.lost", "opportunity.reopened",
 			"appointment.booked", "appointment.rescheduled", "appointment.cancelled", "appointment.missed", "activity.recorded",
-			"tenant.created", "tenant.suspended", "tenant.resumed", "tenant.zone_set", "tenant.key_issued", "tenant.key_revoked").(string)
+			"tenant.created", "tenant.suspended", "tenant.resumed", "tenant.zone_set", "tenant.key_issued", "tenant.key_revoked",
+			"subject.merged", "subject.merged", "subject.unmerged").(string)
 		recorded := noon.Add(time.Duration(i) * 3 * time.Hour)
 		r := event.Recorded{Event: event.Event{TenantID: "acme", Type: typ, Time: recorded}, Sequence: int64(i + 1), RecordedTime: recorded}
 		switch rng.IntN(5) {
@@ -46,7 +50,7 @@ func history(rng *rand.Rand, n int) (log []event.Recorded, data []map[string]any
 		for f, v := range map[string]any{"lead_id": pick("1", "2", "3"), "opportunity_id": pick("1", "2", "3"), "appointment_id": pick("1", "2"), "activity_id": pick("1", "2"), "key_id": pick("1", "2"),
 			"secret_sha256": "00", "scopes": []any{"a", "b"}, "status": pick(nil, "new", "new", "open", ""), "email": pick(nil, "", "a@example.com"), "owner_id": pick(nil, "x", "y"),
 			"stage": pick("new", "Closed Won", "talk", "lost", "won back"), "value": pick(nil, "1.5000", "-2.0000", "0.0000"), "currency": pick(nil, "EUR", "usd", " USD"),
-			"score": int64(i), "reason": pick(nil, "ill"), "zone": pick("Asia/Tokyo", "America/New_York", "no/zone", "", "UTC"), "starts_at": pick(noon, noon.Add(time.Hour))} {
+			"score": int64(i), "reason": pick(nil, "ill"), "from": subject(), "into": subject(), "zone": pick("Asia/Tokyo", "America/New_York", "no/zone", "", "UTC"), "starts_at": pick(noon, noon.Add(time.Hour))} {
 			d[f] = v
 		}
 		log, data = append(log, r), append(data, d)

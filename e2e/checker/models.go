@@ -16,25 +16,34 @@ import (
 // here, too, or the checker goes red.
 //
 // What a lead, a deal or an activity is follows from its facts in the order in which they happened; so the log is sorted by that first and
-// then folded as it comes. The funnel is counted at the end, over what the others hold then. Tenants and keys follow the log as it is.
+// then folded as it comes. The funnel is counted at the end, over what the others hold then. Tenants and keys follow the log as it is, and so
+// do merges of subjects.
 func Models(log []event.Recorded, decode func(*event.Recorded) (map[string]any, error)) (map[string][]string, error) {
-	m, facts, zones := models{}, make([]*seen, 0, len(log)), map[string]*time.Location{}
+	m, facts, zones, merged := models{}, make([]*seen, 0, len(log)), map[string]*time.Location{}, merges{}
 	for i := range log {
 		r := &log[i]
 		data, err := decode(r)
 		if err != nil {
 			return nil, fmt.Errorf("%s %d: %w", r.TenantID, r.Sequence, err)
 		}
-		e := &seen{r, data, r.Time}
+		e := &seen{Recorded: r, data: data, at: r.Time}
 		if e.at.IsZero() || e.at.After(r.RecordedTime) {
 			e.at = r.RecordedTime // nothing happens after it was recorded
 		}
-		if family, verb, _ := strings.Cut(r.Type, "."); family == "tenant" {
+		family, verb, _ := strings.Cut(r.Type, ".")
+		switch family {
+		case "tenant":
 			m.tenant(e, verb)
 			if where, ok := zoneOf(e); ok && verb == "zone_set" {
 				zones[r.TenantID] = where
 			}
 			continue
+		case "subject":
+			merged.take(e, verb)
+			continue
+		case "lead", "opportunity":
+			// Whose row it is follows from the merges that were recorded before it, whenever it happened.
+			e.of = merged.now(r.TenantID, family, e.text(family+"_id"))
 		}
 		facts = append(facts, e)
 	}
@@ -48,6 +57,7 @@ func Models(log []event.Recorded, decode func(*event.Recorded) (map[string]any, 
 	for _, e := range facts {
 		m.apply(e)
 	}
+	merged.tell(m)
 	m.funnel(zones)
 	out := map[string][]string{}
 	for table, columns := range Columns {
@@ -67,9 +77,9 @@ func Models(log []event.Recorded, decode func(*event.Recorded) (map[string]any, 
 // Columns are those of the tables that Models folds, by table.
 var Columns = map[string][]string{
 	"read.leads": {"lead_id", "status", "score", "owner_id", "channel", "source", "email", "phone", "created_at",
-		"contacted_at", "qualified_at", "converted_at", "lost_at", "updated_at"},
+		"contacted_at", "qualified_at", "converted_at", "lost_at", "updated_at", "merged_into"},
 	"read.opportunities": {"opportunity_id", "lead_id", "name", "status", "stage", "value", "currency", "segment", "owner_id", "created_at",
-		"closed_at", "updated_at"},
+		"closed_at", "updated_at", "merged_into"},
 	"read.activities": {"activity_id", "kind", "lead_id", "status", "channel", "direction", "outcome", "duration_seconds", "owner_id", "starts_at",
 		"ends_at", "booked_at", "occurred_at", "updated_at"},
 	"read.funnel_daily": {"day", "currency", "leads_created", "contacted", "qualified", "converted", "lost", "opportunities_created", "opportunities_won",
@@ -89,6 +99,7 @@ type seen struct {
 	*event.Recorded
 	data map[string]any
 	at   time.Time // when it happened
+	of   string    // id of the lead or the deal whose row it goes to
 }
 
 // has reports whether a field is there; an empty text is.
@@ -171,7 +182,7 @@ func (m models) apply(e *seen) {
 }
 
 func (m models) lead(e *seen, verb string) {
-	r := m.row("read.leads", e, "lead_id", e.text("lead_id"))
+	r := m.row("read.leads", e, "lead_id", e.of)
 	r["updated_at"] = stamp(e.at)
 	switch verb {
 	case "contacted", "qualified", "converted", "lost":
@@ -198,7 +209,7 @@ func (m models) lead(e *seen, verb string) {
 }
 
 func (m models) opportunity(e *seen, verb string) {
-	r := m.row("read.opportunities", e, "opportunity_id", e.text("opportunity_id"))
+	r := m.row("read.opportunities", e, "opportunity_id", e.of)
 	r["updated_at"] = stamp(e.at)
 	r.take(e, "lead_id")
 	switch verb {

@@ -52,11 +52,11 @@ func TestModels_FoldEveryTableByHand(t *testing.T) {
 	for table, want := range map[string][]string{
 		"neuronx.tenants":  {"a|a|A|active||||send||||Asia/Tokyo" + at("00") + at("16")},
 		"neuronx.api_keys": {"a|k|00|x,y|||" + at("02") + at("02")},
-		"read.leads":       {"a|1|qualified||||||+1|2026-11-23T11:00:00.000000Z" + at("05") + at("06") + "||" + at("07")},
+		"read.leads":       {"a|1|qualified||||||+1|2026-11-23T11:00:00.000000Z" + at("05") + at("06") + "||" + at("07") + "|"},
 		"read.activities": {"a|activity:appointment:p|call||recorded||||||||" + at("18") + at("18"),
 			"a|appointment:p|appointment||missed|||ill||" + at("00") + "|" + at("08") + at("08") + at("09")},
-		"read.opportunities": {"a|o|1||open|talk|12.5000||||||" + day + "13.000000Z",
-			"a|q|||won||7| eur|||" + at("12") + at("12")},
+		"read.opportunities": {"a|o|1||open|talk|12.5000||||||" + day + "13.000000Z|",
+			"a|q|||won||7| eur|||" + at("12") + at("12") + "|"},
 		"read.funnel_daily": {"a|2026-11-23|EUR|0|0|0|0|0|0|1|0|7.0000|0", "a|2026-11-23||1|1|1|0|0|0|0|0|0.0000|1"},
 	} {
 		if !slices.Equal(got[table], want) {

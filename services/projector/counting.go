@@ -209,22 +209,26 @@ func (p *Projector) setZone(ctx context.Context, tx pgx.Tx, set part, all zones)
 	return nil
 }
 
-// generations returns the time zones by which the generations of a batch count days.
-func (p *Projector) generations(ctx context.Context, tx pgx.Tx, runs []consumer.Run) (zones, error) {
-	out := make(zones, len(runs))
+// generations returns the time zones by which the generations of a batch count days, and which of them have merges.
+func (p *Projector) generations(ctx context.Context, tx pgx.Tx, runs []consumer.Run) (zones, mergings, error) {
+	out, merges := make(zones, len(runs)), make(mergings, len(runs))
 	tenants, numbers := make([]string, len(runs)), make([]int64, len(runs))
 	for i, r := range runs {
 		tenants[i], numbers[i] = r.TenantID, r.Generation
-		out[generation{r.TenantID, r.Generation}] = time.UTC
+		g := generation{r.TenantID, r.Generation}
+		out[g], merges[g] = time.UTC, &merging{}
 	}
-	rows, err := tx.Query(ctx, `SELECT g.tenant_id, g.generation, g.zone FROM projection.generations g
-		JOIN unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation) ON g.tenant_id = v.tenant_id AND g.generation = v.generation
-		WHERE g.feed = $3`, tenants, numbers, p.feed)
+	rows, err := tx.Query(ctx, `SELECT v.tenant_id, v.generation, coalesce(g.zone, 'UTC'),
+			EXISTS (SELECT FROM projection.merged_subjects m WHERE m.tenant_id = v.tenant_id AND m.feed = $3 AND m.generation = v.generation)
+		FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
+		LEFT JOIN projection.generations g ON g.tenant_id = v.tenant_id AND g.generation = v.generation AND g.feed = $3`, tenants, numbers, p.feed)
 	var g generation
 	var name string
-	err = postgres.ForEach(rows, err, "load generations", []any{&g.tenant, &g.number, &name}, func() (err error) {
+	var some bool
+	err = postgres.ForEach(rows, err, "load generations", []any{&g.tenant, &g.number, &name, &some}, func() (err error) {
+		merges[g].some = some
 		out[g], err = zone.Load(name)
 		return err
 	})
-	return out, err
+	return out, merges, err
 }

@@ -22,6 +22,7 @@ func TestProjector_AFailedQueryIsTheErrorThatIsTold(t *testing.T) {
 	f.apply([]consumer.Run{{TenantID: "acme", Generation: 1, Events: []event.Recorded{first}}})
 	lead := f.event("acme", "lead.created", map[string]any{"lead_id": "1", "email": "a@example.com"})
 	zone := f.event("acme", fold.TypeZoneSet, map[string]any{"zone": "Europe/Berlin"})
+	merge := f.event("acme", "subject.merged", map[string]any{"from": "lead/1", "into": "lead/2"})
 	key := f.event("acme", "tenant.suspended", map[string]any{"reason": nil})
 	partition := kafka.PartitionFor([]byte("acme"), kafkatest.Partitions)
 	main, control := f.projector(consumer.FeedMain), f.projector(FeedControl)
@@ -41,6 +42,7 @@ func TestProjector_AFailedQueryIsTheErrorThatIsTold(t *testing.T) {
 	}{
 		{"projection.leads", apply(main, first)}, {"projection.funnel_daily", apply(main, first)}, {"projection.untouched", apply(main, first)},
 		{"projection.generations", apply(main, first)}, {"projection.active", apply(main, first)}, {"projection.tenants", apply(control, first)},
+		{"projection.merged_subjects", apply(main, first)}, {"projection.merged_subjects", apply(main, lead)}, {"projection.merged_subjects", apply(main, merge)},
 		{"projection.generations", apply(main, lead)}, {"projection.leads", apply(main, lead)}, {"projection.funnel_daily", apply(main, lead)},
 		{"projection.tenants", apply(control, key)},
 		{"projection.generations", apply(main, zone)}, {"projection.funnel_daily", apply(main, zone)},
@@ -51,7 +53,7 @@ func TestProjector_AFailedQueryIsTheErrorThatIsTold(t *testing.T) {
 		f.db.Without(t, postgres.RoleProjector, x.table, x.fn)
 	}
 	// Purging goes on with the other tables, and tells of each that it could not.
-	for _, table := range []string{"projection.leads", "projection.opportunities", "projection.funnel_daily", "projection.untouched", "projection.generations", "neuronx.progress"} {
+	for _, table := range []string{"projection.leads", "projection.opportunities", "projection.funnel_daily", "projection.untouched", "projection.merged_subjects", "projection.generations", "neuronx.progress"} {
 		f.db.Without(t, postgres.RoleProjector, table, func() error { _, err := main.purgeOnce(context.Background(), time.Hour); return err })
 	}
 	reset := consumer.Reset{ID: "r1", Topic: kafka.TopicEvents, Partition: partition, From: 1, To: 0, Tenants: []string{"acme"}, Report: &consumer.ResetReport{}}

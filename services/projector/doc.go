@@ -26,6 +26,17 @@
 // again when it has the partition. So two builds never take turns. A generation that another definition began or fed is never
 // shown over one that is. To go back to an older build for good, reset the group: that rebuilds by the build that runs.
 //
+// # Subjects that are one
+//
+// A projection with a subject (such as lead) has a row a subject, and goes by merges as the rules do: from a subject.merged {from, into} on, what
+// comes about from is folded into the row of into, whenever it happened. The edges are those of pkg/alias, kept a generation in
+// projection.merged_subjects, in the transaction of the rows; so a rebuild derives the same rows, and whatever the rules refuse changes nothing
+// here. A merge moves nothing: the row of from stays as it was, with merged_into, and the tables that count go on counting it. Columns that
+// only mention a subject, such as lead_id of a deal, keep what their event said.
+//
+// subject.unmerged clears merged_into, and what comes after it goes to its own row again. What was folded into the row of into between the two does not
+// come apart: its columns, and the days of the funnel that follow from them, keep those facts, and the row of from lacks them.
+//
 // # How it fails
 //
 // An event that cannot be decoded stalls its tenant before it, in that generation alone: the tables stay as they were, other tenants

@@ -73,7 +73,7 @@ func (p *Projector) purgeOnce(ctx context.Context, older time.Duration) (removed
 		}
 		removed += tag.RowsAffected()
 	}
-	for _, table := range []string{"untouched", "generations"} { // what is known about generations, not rows of tables
+	for _, table := range []string{"untouched", "merged_subjects", "generations"} { // what is known about generations, not rows of tables
 		_, err := p.pool.Exec(ctx, `DELETE FROM projection.`+table+` t USING `+consumer.ProgressOf("$1")+` g
 			WHERE g.state = 'retired' AND g.updated_at < now() - make_interval(secs => $2)
 				AND t.feed = $3 AND t.tenant_id = g.tenant_id AND t.generation = g.generation`, p.rowName(), older.Seconds(), p.feed)

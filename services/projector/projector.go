@@ -9,7 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/alias"
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/projector/fold"
@@ -86,7 +88,7 @@ func (p *Projector) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.R
 	if err := p.begin(ctx, tx, runs); err != nil {
 		return err
 	}
-	zones, err := p.generations(ctx, tx, runs)
+	zones, merges, err := p.generations(ctx, tx, runs)
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func (p *Projector) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.R
 		if part.zone != nil {
 			err = p.setZone(ctx, tx, part, zones)
 		} else {
-			err = p.applyPart(ctx, tx, part.runs, zones, left)
+			err = p.applyPart(ctx, tx, part.runs, zones, merges, left)
 		}
 		if err != nil {
 			return err
@@ -105,11 +107,15 @@ func (p *Projector) ApplyBatch(ctx context.Context, tx pgx.Tx, runs []consumer.R
 }
 
 // applyPart projects runs none of which sets a zone.
-func (p *Projector) applyPart(ctx context.Context, tx pgx.Tx, runs []consumer.Run, zones zones, left leftOut) error {
-	tables, err := p.touches(ctx, runs, left)
+func (p *Projector) applyPart(ctx context.Context, tx pgx.Tx, runs []consumer.Run, zones zones, merges mergings, left leftOut) error {
+	steps, err := p.steps(ctx, runs, left)
 	if err != nil {
 		return passing(err)
 	}
+	if err := p.loadEdges(ctx, tx, steps, merges); err != nil {
+		return err
+	}
+	tables := p.route(steps, merges)
 	count := counting{zones: zones, specs: p.counts}
 	for _, s := range p.specs {
 		touched := tables[s]
@@ -128,7 +134,10 @@ func (p *Projector) applyPart(ctx context.Context, tx pgx.Tx, runs []consumer.Ru
 			return err
 		}
 	}
-	return count.write(ctx, tx, left)
+	if err := count.write(ctx, tx, left); err != nil {
+		return err
+	}
+	return p.storeEdges(ctx, tx, merges)
 }
 
 // rowID names a row of a table: a generation of a tenant, and the key.
@@ -144,41 +153,16 @@ type touch struct {
 	*fold.Touch
 }
 
-// touches decodes the events and finds the rows that each touches, in order.
-func (p *Projector) touches(ctx context.Context, runs []consumer.Run, left leftOut) (map[*fold.Spec][]touch, error) {
-	tables := map[*fold.Spec][]touch{}
-	for _, run := range runs {
-		for i := range run.Events {
-			r := &run.Events[i]
-			if !p.wanted(r.Type) {
-				continue
-			}
-			data, err := p.decoder.Decode(ctx, r)
-			if err != nil {
-				return nil, fmt.Errorf("sequence %d: %w", r.Sequence, err)
-			}
-			for _, s := range p.specs {
-				t, err := s.Touches(*r, data)
-				if err != nil {
-					return nil, fmt.Errorf("sequence %d: %w", r.Sequence, err)
-				}
-				switch {
-				case t == nil:
-				case t.Left != "":
-					left.add(rowID{tenant: run.TenantID, generation: run.Generation}, s, r.Sequence, t.Left)
-				default:
-					tables[s] = append(tables[s], touch{rowID{run.TenantID, run.Generation, t.ID()}, t})
-				}
-			}
-		}
-	}
-	return tables, nil
+// atSequence names the event that an error is of.
+func atSequence(r *event.Recorded, err error) error {
+	return fmt.Errorf("sequence %d: %w", r.Sequence, err)
 }
 
 // wanted reports whether any projection cares for the type. The others are not even decoded.
 func (p *Projector) wanted(typ string) bool {
+	merge := alias.IsMerge(typ)
 	for _, s := range p.specs {
-		if _, ok := s.On[typ]; ok {
+		if _, ok := s.On[typ]; ok || merge && s.Subject != "" {
 			return true
 		}
 	}
@@ -196,6 +180,9 @@ func applyAll(rows map[rowID]fold.Row, touched []touch, left leftOut, count *cou
 			return nil, err
 		}
 		left.add(t.rowID, t.Spec, t.Sequence(), lefts...)
+		if row == nil {
+			continue // a merge of a subject that no event was about
+		}
 		count.compare(&t, rows[t.rowID], row)
 		rows[t.rowID] = row
 		if !met[t.rowID] {
@@ -225,9 +212,11 @@ func (p *Projector) begin(ctx context.Context, tx pgx.Tx, runs []consumer.Run) e
 			return err
 		}
 	}
-	if err := postgres.Exec(ctx, tx, "empty generation of untouched", `DELETE FROM projection.untouched t USING unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
-		WHERE t.tenant_id = v.tenant_id AND t.generation = v.generation AND t.feed = $3`, tenants, generations, p.feed); err != nil {
-		return err
+	for _, table := range []string{"untouched", "merged_subjects"} {
+		if err := postgres.Exec(ctx, tx, "empty generation of "+table, `DELETE FROM projection.`+table+` t USING unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)
+			WHERE t.tenant_id = v.tenant_id AND t.generation = v.generation AND t.feed = $3`, tenants, generations, p.feed); err != nil {
+			return err
+		}
 	}
 	if err := postgres.Exec(ctx, tx, "begin generation", `INSERT INTO projection.generations (tenant_id, feed, generation, declaration)
 		SELECT v.tenant_id, $3, v.generation, $4 FROM unnest($1::text[], $2::bigint[]) AS v (tenant_id, generation)

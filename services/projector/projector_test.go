@@ -80,7 +80,7 @@ func TestMigrations_MatchTheDeclaredColumns(t *testing.T) {
 	}
 	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if want := []string{"tenant_id", "lead_id", "status", "score", "owner_id", "channel", "source", "email", "phone", "created_at", "updated_at", "sequence",
-		"contacted_at", "qualified_at", "converted_at", "lost_at"}; err != nil || !slices.Equal(got, want) {
+		"contacted_at", "qualified_at", "converted_at", "lost_at", "merged_into"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("read.leads has %v, %v", got, err)
 	}
 }

@@ -16,8 +16,9 @@ import (
 type Row map[string]any
 
 const (
-	columnSequence = "sequence"
-	columnStamps   = "stamps"
+	columnSequence   = "sequence"
+	columnStamps     = "stamps"
+	columnMergedInto = "merged_into"
 )
 
 // Touch is an event on its way into one table: which row, and what to do to it.
@@ -30,6 +31,7 @@ type Touch struct {
 	vars  map[string]any
 	at    event.Recorded
 	stamp stamp
+	merge *Merge // the event merges the row's subject into another, or takes that back
 }
 
 // stampSize is the size of a stamp in bytes.
@@ -112,10 +114,13 @@ func KeyID(s *Spec, row map[string]any) string {
 	return string(id)
 }
 
-// Apply returns the row after the event. row is nil when there is none yet; it is not changed. lefts are the reasons for which a column was
-// left as it was, one a column.
+// Apply returns the row after the event. row is nil when there is none yet; it is not changed. The new row is nil when there is none and the
+// event makes none (Mark). lefts are the reasons for which a column was left as it was, one a column.
 func (t *Touch) Apply(row Row) (_ Row, lefts []Left, _ error) {
 	s := t.Spec
+	if t.merge != nil {
+		return t.mark(row), nil, nil
+	}
 	next := maps.Clone(row)
 	if next == nil {
 		next = s.empty(t.Key)

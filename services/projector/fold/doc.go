@@ -20,6 +20,12 @@
 // A column is merged in one way. Expressions of set, first, last and the key see event (the envelope, with time as Happened has it, and
 // order, a text that sorts as facts do) and data (the fields of the event); those of show see row.
 //
+// # Subjects
+//
+// With spec.subject, the kind of a subject such as lead, a row is of the subject <kind>/<key>, and the column merged_into says which one it
+// was merged into (Merge, Mark). Whom an event is about follows from the merges that were recorded before it (Touch.Subject, Redirect), whenever it
+// happened; so rows follow the order of the log in this, and the order of facts in all else.
+//
 // # Counting
 //
 // A projection with counts has no events of its own. Its rows count those of other projections as they stand: when a row changes, what it
@@ -40,6 +46,6 @@
 //
 // # How it fails
 //
-// Parse names every problem of a file. Touches and Apply fail only when an expression was cut off by time, which says nothing about the
+// A merge that can't be is refused with a reason of pkg/alias and changes nothing. Parse names every problem of a file. Touches and Apply fail only when an expression was cut off by time, which says nothing about the
 // event. What an event holds never fails: it was admitted and can't be changed, and the events after it must not wait for it.
 package fold

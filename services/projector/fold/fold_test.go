@@ -180,8 +180,13 @@ spec:
     lead.created: {key: {id: data.lead_id}, set: {n: "1"}, first: {at: event.time}}
   show: {shown: row.n}
 `
-	if _, err := Parse("x.yaml", []byte(good)); err != nil {
+	s, err := Parse("x.yaml", []byte(good))
+	if err != nil {
 		t.Fatal(err)
+	}
+	// A declaration without a subject means what it meant before there were any, so it is the same definition, and nothing is built again.
+	if strings.Contains(string(s.canonical), "Subject") {
+		t.Errorf("its definition is %s", s.canonical)
 	}
 	for _, tc := range []struct{ from, to, want string }{
 		{"kind: Projection", "kind: Projection\nextra: 1", "extra"},
@@ -203,6 +208,14 @@ spec:
 		{"{id: data.lead_id}", "{id: data.}", "Syntax"},
 		{"lead.created:", "LeadCreated:", "not an event type"},
 		{"table: x", "table: Robert'); DROP", "spec.table"},
+		{"n: bigint", "merged_into: text", "only a table with spec.subject"},
+		{"key: [id]", "key: [id]\n  subject: lead", "lacks merged_into"},
+		{"key: [id]\n  columns: {", "key: [id]\n  subject: Lead/\n  columns: {merged_into: text, ", "not a kind of subject"},
+		{"key: [id]\n  columns: {id: text,", "key: [id]\n  subject: lead\n  columns: {merged_into: text, id: bigint,", "not one text"},
+		{"key: [id]\n  columns: {id: text, n: bigint", "key: [id, n]\n  subject: lead\n  columns: {merged_into: text, id: text, n: bigint", "not one text"},
+		{"key: [id]\n  columns: {id: text, n: bigint", "key: [id]\n  subject: lead\n  columns: {id: text, n: bigint}\n  hidden: {merged_into: text", "lacks merged_into"},
+		{"set: {n: \"1\"}", "set: {merged_into: \"'1'\"}", "set by merges alone"},
+		{"shown: row.n}", "shown: row.merged_into}", "changes without an event"},
 	} {
 		_, err := Parse("x.yaml", []byte(strings.Replace(good, tc.from, tc.to, 1)))
 		if err == nil || !strings.Contains(err.Error(), tc.want) {

@@ -24,6 +24,7 @@ type file struct {
 		Table   string               `yaml:"table"`
 		Order   string               `yaml:"order"`
 		Key     []string             `yaml:"key"`
+		Subject string               `yaml:"subject" json:",omitempty"` // left out where it is empty: definitions of before it stay the same
 		Columns yaml.Node            `yaml:"columns"`
 		Hidden  yaml.Node            `yaml:"hidden"`
 		On      map[string]fileRule  `yaml:"on"`
@@ -57,7 +58,7 @@ func Parse(path string, text []byte) (*Spec, error) {
 	if err := dec.Decode(&f); err != nil {
 		return nil, refuse(path, "%v", err)
 	}
-	p := parser{path: path, spec: &Spec{Name: f.Metadata.Name, Schema: f.Spec.Schema, Table: f.Spec.Table, Key: f.Spec.Key,
+	p := parser{path: path, spec: &Spec{Name: f.Metadata.Name, Schema: f.Spec.Schema, Table: f.Spec.Table, Key: f.Spec.Key, Subject: f.Spec.Subject,
 		BySequence: f.Spec.Order == "sequence", On: map[string]Rule{}, types: map[string]Type{}, slots: map[string]int{}},
 		merges: map[string]string{}}
 	p.head(f)
@@ -70,11 +71,15 @@ func Parse(path string, text []byte) (*Spec, error) {
 			p.problem("spec.key: %q is not a column", k)
 		}
 	}
+	p.subject()
 	for _, c := range sortedKeys(f.Spec.Show) {
 		p.merge("spec.show", c, "show")
 		a := Assignment{c, p.compile("spec.show."+c, f.Spec.Show[c], "row")}
 		p.spec.Show = append(p.spec.Show, a)
 		p.spec.deps = append(p.spec.deps, a.value.fields("row")...)
+		if slices.Contains(p.spec.deps, columnMergedInto) {
+			p.problem("spec.show.%s reads %s, which changes without an event of the row", c, columnMergedInto)
+		}
 	}
 	for _, c := range sortedKeys(f.Spec.Counts) {
 		p.count(c, f.Spec.Counts[c])
@@ -141,6 +146,24 @@ func (p *parser) head(f file) {
 	}
 	if (len(f.Spec.On) == 0) == (len(f.Spec.Counts) == 0) {
 		p.problem("one of spec.on and spec.counts is needed: nothing else makes rows")
+	}
+}
+
+// subject checks that rows of subjects can say which one they were merged into, and that no others do.
+func (p *parser) subject() {
+	s := p.spec
+	switch has := s.types[columnMergedInto] != ""; {
+	case s.Subject == "" && has:
+		p.problem("spec.columns.%s: only a table with spec.subject has it", columnMergedInto)
+	case s.Subject == "":
+	case !identifier.MatchString(s.Subject):
+		p.problem("spec.subject %q is not a kind of subject, such as lead", s.Subject)
+	case len(s.Key) != 1 || s.types[s.Key[0]] != Text:
+		p.problem("spec.subject: the key is not one text, the id of a subject")
+	case !slices.Contains(s.Columns, Column{columnMergedInto, Text}):
+		p.problem("spec.subject: spec.columns lacks %s: text", columnMergedInto)
+	case len(s.On) == 0 && len(s.Counts) > 0:
+		p.problem("spec.subject: rows that count are of no subject")
 	}
 }
 
@@ -212,6 +235,9 @@ func (p *parser) merge(at, column, how string) {
 	}
 	if slices.Contains(p.spec.Key, column) {
 		p.problem("%s.%s is part of the key", at, column)
+	}
+	if column == columnMergedInto {
+		p.problem("%s.%s is set by merges alone", at, column)
 	}
 	if was := p.merges[column]; was != "" && was != how {
 		p.problem("%s.%s: it is merged by %s elsewhere; a column is merged in one way", at, column, was)

@@ -49,6 +49,7 @@ type Spec struct {
 	Schema     string // of the view: read, or neuronx for what the engine itself reads
 	Table      string // projection.<Table> holds the generations, <Schema>.<Table> shows the active one
 	Key        []string
+	Subject    string   // kind of the subjects that the rows are of, such as lead; empty: merges of subjects don't reach the table
 	Columns    []Column // without tenant_id, generation, sequence and stamps, in the order declared
 	Hidden     []Column // further ones of the base table, which the view leaves out
 	BySequence bool     // what is recorded last counts, not what happened last

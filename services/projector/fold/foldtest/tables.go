@@ -4,9 +4,11 @@ package foldtest
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
+	"github.com/neuronx/engine/pkg/alias"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/zone"
 	"github.com/neuronx/engine/services/projector/fold"
@@ -18,7 +20,7 @@ type Decode func(r *event.Recorded) (map[string]any, error)
 // Tables folds events, those of each tenant in the order of their sequences, into every table, the plain way: one event, one row, in
 // memory. It returns rows by "<schema>.<table>" and, within it, by tenant and key ("<tenant>/<KeyID>").
 func Tables(specs []*fold.Spec, events []event.Recorded, decode Decode) (map[string]map[string]fold.Row, error) {
-	f := folding{specs: specs, out: make(map[string]map[string]fold.Row, len(specs)), zones: map[string]*time.Location{}}
+	f := folding{specs: specs, out: make(map[string]map[string]fold.Row, len(specs)), zones: map[string]*time.Location{}, edges: map[string]alias.Aliases{}}
 	for _, s := range specs {
 		f.out[s.Schema+"."+s.Table] = map[string]fold.Row{}
 	}
@@ -34,9 +36,13 @@ type folding struct {
 	specs []*fold.Spec
 	out   map[string]map[string]fold.Row
 	zones map[string]*time.Location
+	edges map[string]alias.Aliases // of merged subjects, by tenant
 }
 
 func (f *folding) apply(r *event.Recorded, decode Decode) error {
+	if alias.IsMerge(r.Type) {
+		return f.merge(r, decode)
+	}
 	var data map[string]any
 	for _, s := range f.specs {
 		if _, ok := s.On[r.Type]; !ok {
@@ -55,6 +61,9 @@ func (f *folding) apply(r *event.Recorded, decode Decode) error {
 		if t == nil || t.Left != "" {
 			continue
 		}
+		if of := t.Subject(); of != "" {
+			t.Redirect(f.edges[r.TenantID].Resolve(of))
+		}
 		rows, id := f.out[s.Schema+"."+s.Table], r.TenantID+"/"+t.ID()
 		row, _, err := t.Apply(rows[id])
 		if err != nil {
@@ -67,6 +76,42 @@ func (f *folding) apply(r *event.Recorded, decode Decode) error {
 	}
 	if name, ok := fold.ZoneOf(data); ok && r.Type == fold.TypeZoneSet {
 		return f.recount(r.TenantID, name, r.Sequence)
+	}
+	return nil
+}
+
+// merge takes an edge in or out, and says in the row of the first subject, if there is one, which subject it is.
+func (f *folding) merge(r *event.Recorded, decode Decode) error {
+	data, err := decode(r)
+	if err != nil {
+		return err
+	}
+	from, into := data["from"].(string), data["into"].(string)
+	edges, reason := f.edges[r.TenantID], alias.Malformed
+	var now any // an id; nil: it is one of its own
+	switch {
+	case !alias.IsSubject(from) || !alias.IsSubject(into):
+	case r.Type == alias.TypeMerged:
+		edges, reason = edges.Merge(from, into, r.Sequence)
+		_, id, _ := strings.Cut(into, "/")
+		now = id
+	default:
+		edges, _, reason = edges.Unmerge(from, into)
+	}
+	if reason != "" {
+		return nil
+	}
+	f.edges[r.TenantID] = edges
+	kind, id, _ := strings.Cut(from, "/")
+	for _, s := range f.specs {
+		if s.Subject != kind {
+			continue
+		}
+		rows, at := f.out[s.Schema+"."+s.Table], r.TenantID+"/"+fold.KeyID(s, fold.Row{s.Key[0]: id})
+		if row := maps.Clone(rows[at]); row != nil {
+			row["merged_into"], row["sequence"] = now, r.Sequence
+			rows[at] = row
+		}
 	}
 	return nil
 }
