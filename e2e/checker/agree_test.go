@@ -25,12 +25,13 @@ func history(rng *rand.Rand, n int) (log []event.Recorded, data []map[string]any
 	subject := func() any {
 		return pick("lead/1", "lead/2", "lead/3", "lead/4", "opportunity/1", "opportunity/2", "lead/", "1", "lead/\x01")
 	}
+	var merges []map[string]any
 	for i := range n {
 		typ := pick("lead.created", "lead.created", "lead.updated", "lead.contacted", "lead.contacted", "lead.qualified", "lead.converted", "lead.lost", "lead.scored",
 			"lead.assigned", "opportunity.created", "opportunity.stage_changed", "opportunity.won", "opportunity.won", "opportunity.lost", "opportunity.reopened",
 			"appointment.booked", "appointment.rescheduled", "appointment.cancelled", "appointment.missed", "activity.recorded",
 			"tenant.created", "tenant.suspended", "tenant.resumed", "tenant.zone_set", "tenant.key_issued", "tenant.key_revoked",
-			"subject.merged", "subject.merged", "subject.unmerged").(string)
+			"subject.merged", "subject.merged", "subject.merged", "subject.unmerged", "subject.unmerged", "subject.unmerged").(string)
 		recorded := noon.Add(time.Duration(i) * 3 * time.Hour)
 		r := event.Recorded{Event: event.Event{TenantID: "acme", Type: typ, Time: recorded}, Sequence: int64(i + 1), RecordedTime: recorded}
 		switch rng.IntN(5) {
@@ -53,6 +54,13 @@ func history(rng *rand.Rand, n int) (log []event.Recorded, data []map[string]any
 			"score": int64(i), "reason": pick(nil, "ill"), "from": subject(), "into": subject(), "zone": pick("Asia/Tokyo", "America/New_York", "no/zone", "", "UTC"), "starts_at": pick(noon, noon.Add(time.Hour))} {
 			d[f] = v
 		}
+		switch {
+		case typ == "subject.merged":
+			merges = append(merges, d)
+		case typ == "subject.unmerged" && len(merges) > 0 && rng.IntN(4) > 0: // of one that may stand
+			was := merges[rng.IntN(len(merges))]
+			d["from"], d["into"] = was["from"], was["into"]
+		}
 		log, data = append(log, r), append(data, d)
 	}
 	return log, data
@@ -65,30 +73,79 @@ func TestModels_AgreeWithTheProjectorsFold(t *testing.T) {
 	}
 	for seed := range uint64(60) {
 		log, data := history(rand.New(rand.NewPCG(seed, 3)), 80)
-		decode := func(r *event.Recorded) (map[string]any, error) { return data[r.Sequence-1], nil }
-		want, err := checker.Models(log, decode)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tables, err := foldtest.Tables(specs, log, decode)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range specs {
-			name := s.Schema + "." + s.Table
-			var got []string
-			for _, row := range tables[name] {
-				line := "acme"
-				for _, c := range s.Columns {
-					line += "|" + text(row[c.Name])
-				}
-				got = append(got, line)
+		agree(t, specs, fmt.Sprint("seed ", seed), log, data)
+	}
+}
+
+// TestModels_AgreeOnHowManyMergesMayStandOneBehindTheOther: the longest chain, one that would be longer at either end, and one that is long
+// enough once a merge in it was taken back.
+func TestModels_AgreeOnHowManyMergesMayStandOneBehindTheOther(t *testing.T) {
+	specs, err := fold.Declared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log []event.Recorded
+	var data []map[string]any
+	add := func(typ string, fields map[string]any) {
+		at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC).Add(time.Duration(len(log)) * time.Second)
+		log = append(log, event.Recorded{Event: event.Event{TenantID: "acme", Type: typ, Time: at}, Sequence: int64(len(log) + 1), RecordedTime: at})
+		for _, f := range nulls {
+			if fields[f] == nil {
+				fields[f] = nil
 			}
-			slices.Sort(got)
-			slices.Sort(want[name])
-			if !slices.Equal(got, want[name]) {
-				t.Fatalf("seed %d, %s: the projector has\n  %s\nthe checker\n  %s", seed, name, strings.Join(got, "\n  "), strings.Join(want[name], "\n  "))
+		}
+		data = append(data, fields)
+	}
+	about := func() {
+		for i := range 36 {
+			add("lead.updated", map[string]any{"lead_id": fmt.Sprint(i), "email": fmt.Sprint(len(log))})
+		}
+	}
+	merge := func(typ string, from, into int) {
+		add(typ, map[string]any{"from": fmt.Sprint("lead/", from), "into": fmt.Sprint("lead/", into)})
+	}
+	about()
+	for i := range 32 {
+		merge("subject.merged", i, i+1)
+	}
+	for _, again := range []bool{false, true} {
+		if again {
+			merge("subject.unmerged", 20, 21)
+		}
+		merge("subject.merged", 33, 0)
+		merge("subject.merged", 32, 34)
+		merge("subject.merged", 35, 32)
+		about()
+		agree(t, specs, fmt.Sprint("after an unmerge: ", again), log, data)
+	}
+}
+
+// agree compares what the checker and the projector make of a log.
+func agree(t *testing.T, specs []*fold.Spec, name string, log []event.Recorded, data []map[string]any) {
+	t.Helper()
+	decode := func(r *event.Recorded) (map[string]any, error) { return data[r.Sequence-1], nil }
+	want, err := checker.Models(log, decode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := foldtest.Tables(specs, log, decode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range specs {
+		table := s.Schema + "." + s.Table
+		var got []string
+		for _, row := range tables[table] {
+			line := "acme"
+			for _, c := range s.Columns {
+				line += "|" + text(row[c.Name])
 			}
+			got = append(got, line)
+		}
+		slices.Sort(got)
+		slices.Sort(want[table])
+		if !slices.Equal(got, want[table]) {
+			t.Fatalf("%s, %s: the projector has\n  %s\nthe checker\n  %s", name, table, strings.Join(got, "\n  "), strings.Join(want[table], "\n  "))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/services/projector/fold"
 )
 
 // rowNames are the consumers of the feeds' rows, in the order of Feeds.
@@ -43,6 +44,20 @@ func Shown(ctx context.Context, q querier, tenant, feed string) (r consumer.Row,
 		return r, false, fmt.Errorf("read which generation is shown: %w", err)
 	}
 	return r, true, nil
+}
+
+// RowsOf names the read models that have a row a subject of a kind, such as read.leads of lead.
+func RowsOf(kind string) (views []string, _ error) {
+	specs, err := fold.Declared()
+	if err != nil {
+		return nil, fmt.Errorf("read projections: %w", err)
+	}
+	for _, s := range specs {
+		if s.Subject == kind && kind != "" {
+			views = append(views, s.Schema+"."+s.Table)
+		}
+	}
+	return views, nil
 }
 
 // ShownSequence is an SQL expression for the sequence of the generation of a feed that is shown of a tenant; NULL if none is. tenant is an

@@ -24,7 +24,8 @@ second. Of the live instances of a workflow, and of a group, the oldest stays an
 merged. Neither is messaged over a channel for which either has revoked its consent; a consent that
 the first gave does not count for the second. Without --execute it shows what each has. Nothing is
 renamed: neuronx subjects unmerge takes the merge back for all that comes after, but does not undo
-what it joined. Read models and the CRM still have both.`,
+what it joined. In read models what comes about the first goes to the row of the second, and the row
+of the first stays as it was, with merged_into. The CRM still has both.`,
 		Example: "  neuronx subjects merge lead/7 lead/9 --tenant acme\n  neuronx subjects merge lead/7 lead/9 --tenant acme --reason 'same person' --execute",
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			plan, err := subjects.Merging(ctx, c.env, tenantID, args[0], args[1])
@@ -58,7 +59,8 @@ func (c *cli) subjectsUnmerge() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "unmerge <from> <into>", Short: "Take a merge back, for all that comes after", Args: args("from", "into"), Annotations: needFlags("tenant"),
 		Long: `Take a merge back: what comes about the first subject is about that subject again. What the
-merge joined stays joined: without --execute it lists that.`,
+merge joined stays joined, and what read models took in for the second since the merge stays there:
+without --execute it lists that.`,
 		Example: "  neuronx subjects unmerge lead/7 lead/9 --tenant acme\n  neuronx subjects unmerge lead/7 lead/9 --tenant acme --reason 'two people' --execute",
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if !ch.execute {

@@ -74,7 +74,7 @@ func TestSubjects_AreMergedAndParted(t *testing.T) {
 		{"subjects merge lead/1 lead/3 --tenant acme", exitFailed, []string{"merged into another subject before"}, ""},
 		{"subjects merge lead/3 lead/1 --tenant acme", exitOK, []string{"lead/2 - sales: ann - sms 0"}, ""},
 		{"subjects unmerge lead/1 lead/3 --tenant acme", exitFailed, []string{"merged into another subject than that"}, ""},
-		{"subjects unmerge lead/1 lead/2 --tenant acme", exitOK, []string{"stays as the merge left it: the revocation of sms", "would unmerge lead/1 from lead/2", "dry run"}, ""},
+		{"subjects unmerge lead/1 lead/2 --tenant acme", exitOK, []string{"stays as the merge left it: the revocation of sms", "would unmerge lead/1 from lead/2", "dry run", "what came about lead/1 after the merge (sequence 7) is in the row of the second in read.leads"}, ""},
 		{"subjects unmerge lead/1 lead/2 --tenant acme --reason two --execute", exitOK, []string{"lead/1 is no longer merged into lead/2 (sequence 8)", "stays as the merge left it: the revocation of sms"},
 			`subject.unmerged lead/1 /neuronx/cli {"from":"lead/1","into":"lead/2","by":null,"reason":"two"}`},
 		{"subjects merge lead/1 lead/2 --tenant acme", exitOK, []string{"would merge"}, ""},

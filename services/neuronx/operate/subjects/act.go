@@ -35,7 +35,8 @@ func Merge(ctx context.Context, env *operate.Env, who operate.Principal, tenant,
 			return Result{Done: d}, err
 		}
 		if e, merged := edges[from]; merged && e.Into == into {
-			return Result{Done: d, Remains: e.Joined.Remains()}, nil
+			left, err := remains(from, e)
+			return Result{Done: d, Remains: left}, err
 		}
 		_, code := edges.Merge(from, into, 0)
 		return Result{Done: d}, refused("merged into", from, into, code)

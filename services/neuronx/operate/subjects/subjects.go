@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/events"
+	"github.com/neuronx/engine/services/projector"
 	"github.com/neuronx/engine/services/rules/reach"
 	"github.com/neuronx/engine/services/rules/workflows"
 	"github.com/neuronx/engine/services/rules/workflowstore"
@@ -103,9 +104,23 @@ func Unmerging(ctx context.Context, env *operate.Env, tenant, from, into string)
 			return Plan{}, refused("parted from", from, into, code)
 		}
 		plan, err := sides(ctx, store, from, edges.Resolve(into))
-		plan.Remains = was.Joined.Remains()
+		if err != nil {
+			return plan, err
+		}
+		plan.Remains, err = remains(from, was)
 		return plan, err
 	})
+}
+
+// remains lists what an unmerge of a subject leaves as the merge made it: what the rules joined, and what read models took in since.
+func remains(from string, e alias.Edge) ([]string, error) {
+	kind, _, _ := alias.Kind(from)
+	views, err := projector.RowsOf(kind)
+	out := e.Joined.Remains()
+	for _, v := range views {
+		out = append(out, fmt.Sprintf("what came about %s after the merge (sequence %d) is in the row of the second in %s", from, e.Sequence, v))
+	}
+	return out, err
 }
 
 // ask reads what the rules service keeps of a tenant's workflows.
