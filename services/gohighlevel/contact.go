@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/alias"
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
@@ -88,7 +90,7 @@ func (j *job) final(code string) bool { return j.effect.Code == code && j.effect
 // doubtful ends an attempt that cannot tell which contact is the lead's. If the contact is another lead's, the outcome names that lead.
 func (w *worker) doubtful(ctx context.Context, j *job, code, detail string, found map[string]*effect.Contact) effect.Outcome {
 	if c := found["phone"]; code == effect.CodeContactTaken && c != nil {
-		owner, err := ledger.Owner(ctx, w.pool, j.effect.TenantID, j.state.Location, c.ID, leadID(j.effect))
+		owner, err := ledger.Owner(ctx, w.pool, j.effect.TenantID, j.state.Location, c.ID, j.local)
 		if err != nil {
 			return wait(j, codeNotLinked, "a contact was found, and it could not be looked up whose it is")
 		}
@@ -113,11 +115,15 @@ func (w *worker) adopt(ctx context.Context, j *job, id, gone string) (effect.Out
 		if gone == "" {
 			link = ledger.Adopt
 		}
-		owner, err = link(ctx, tx, j.effect.TenantID, j.state.Location, leadID(j.effect), id)
+		owner, err = link(ctx, tx, j.effect.TenantID, j.state.Location, j.local, id)
+		if err == nil && owner != "" && slices.Contains(j.person, owner) {
+			err = j.goOnWith(ctx, tx, owner, gone)
+			owner = ""
+		}
 		if err != nil || owner != "" {
 			return err
 		}
-		j.version, err = ledger.Forget(ctx, tx, j.effect.TenantID, j.state.Location, leadID(j.effect), written(j.step.Calls)...)
+		j.version, err = ledger.Forget(ctx, tx, j.effect.TenantID, j.state.Location, j.local, written(j.step.Calls)...)
 		return err
 	})
 	switch {
@@ -126,8 +132,21 @@ func (w *worker) adopt(ctx context.Context, j *job, id, gone string) (effect.Out
 	case owner != "":
 		return failed(effect.CodeContactTaken, effect.Taken(id, owner)), false
 	}
-	j.adopted = gone == ""
+	j.adopted = j.state.Adopt
 	return effect.Outcome{}, true
+}
+
+// goOnWith carries an effect out on the contact of another lead who is the same person, such as where the CRM merged the two contacts as well.
+// The link to a contact that is gone ends, so that the next effect goes to that contact at once.
+func (j *job) goOnWith(ctx context.Context, tx pgx.Tx, lead, gone string) error {
+	if gone != "" {
+		if err := ledger.Unlink(ctx, tx, j.effect.TenantID, j.state.Location, j.local, gone); err != nil {
+			return err
+		}
+	}
+	j.local, j.state.Adopt = lead, false
+	j.step.Calls = effect.Calls(j.state)
+	return nil
 }
 
 // codeNotLinked ends an attempt whose contact could not be linked, because the database is away or another lead was faster.
@@ -136,10 +155,12 @@ const codeNotLinked = "not_linked"
 // refusedFor explains a refusal that names another contact, and decides whether it is final: a contact that was made a moment ago is
 // found by the search a little later.
 func (w *worker) refusedFor(ctx context.Context, j *job, call effect.Call, o effect.Outcome) effect.Outcome {
-	owner, err := ledger.Owner(ctx, w.pool, j.effect.TenantID, j.state.Location, o.Other, leadID(j.effect))
+	owner, err := ledger.Owner(ctx, w.pool, j.effect.TenantID, j.state.Location, o.Other, j.local)
 	switch {
 	case err != nil:
 		return wait(j, codeNotLinked, "the CRM refused, and it could not be looked up whose contact it names")
+	case slices.Contains(j.person, owner):
+		o.Detail = "contact " + o.Other + " of lead " + owner + ", who is the same person by a merge, has the e-mail address or phone number; nothing was written: merge the two contacts in the CRM, then resend"
 	case owner != "":
 		o.Detail = effect.Taken(o.Other, owner)
 	case call.Endpoint == effect.EndpointUpsert && !j.final(effect.CodeContactExists):
@@ -153,13 +174,14 @@ func (w *worker) refusedFor(ctx context.Context, j *job, call effect.Call, o eff
 
 // claims keeps the keys of an upsert without a known contact from other leads until it has ended. Where another lead has such a key, the
 // search may not show it yet: a linked one counts as found, and one that is being written is waited for.
-func (w *worker) claims(ctx context.Context, tx pgx.Tx, e ledger.Effect, s effect.State) (held map[string]effect.Contact, busy string, err error) {
+func (w *worker) claims(ctx context.Context, tx pgx.Tx, j *job) (held map[string]effect.Contact, busy string, err error) {
+	s := j.state
 	names := s.FindBy().Claims()
 	keys := make([]string, 0, len(names))
 	for _, k := range names {
 		keys = append(keys, k)
 	}
-	others, err := ledger.ClaimAll(ctx, tx, e.TenantID, s.Location, leadID(e), keys, 2*w.lease())
+	others, err := ledger.ClaimAll(ctx, tx, j.effect.TenantID, s.Location, j.local, keys, 2*w.lease())
 	if err != nil {
 		return nil, "", err
 	}
@@ -180,22 +202,22 @@ func (w *worker) claims(ctx context.Context, tx pgx.Tx, e ledger.Effect, s effec
 // save writes the link and what the contact is known to hold after an upsert that was carried out.
 func (w *worker) save(ctx context.Context, tx pgx.Tx, j *job, contact string) error {
 	e, loc := j.effect, j.state.Location
-	owner, err := ledger.SaveLink(ctx, tx, e.TenantID, loc, leadID(e), contact)
+	owner, err := ledger.SaveLink(ctx, tx, e.TenantID, loc, j.local, contact)
 	if err == nil && owner != "" {
 		err = fmt.Errorf("contact %s was given to %s meanwhile", contact, effect.Holder(owner))
 	}
 	if err == nil {
-		err = ledger.Learn(ctx, tx, e.TenantID, loc, leadID(e), j.version, j.wrote)
+		err = ledger.Learn(ctx, tx, e.TenantID, loc, j.local, j.version, j.wrote)
 	}
 	if err == nil {
 		var keys []string
 		for _, k := range (effect.Keys{Email: j.wrote["email"], Phone: j.wrote["phone"]}).Claims() {
 			keys = append(keys, k)
 		}
-		_, err = ledger.ClaimAll(ctx, tx, e.TenantID, loc, leadID(e), keys, freshFor)
+		_, err = ledger.ClaimAll(ctx, tx, e.TenantID, loc, j.local, keys, freshFor)
 	}
 	if err == nil {
-		err = ledger.Named(ctx, tx, e.TenantID, loc, leadID(e), e.Envelope.Fact, j.state.Named())
+		err = ledger.Named(ctx, tx, e.TenantID, loc, j.local, e.Envelope.Fact, j.state.Named())
 	}
 	return err
 }
@@ -208,4 +230,82 @@ func written(calls []effect.Call) []string {
 		}
 	}
 	return out
+}
+
+// merge folds a merge of two subjects or takes one back. One that can't be changes nothing; the rules service tells the log of it.
+func (h *handler) merge(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
+	data, err := h.decoder.Decode(ctx, r)
+	if err != nil {
+		return err
+	}
+	from, _ := data["from"].(string) // as it came: what holds something else is no subject
+	into, _ := data["into"].(string)
+	attrs := []any{"tenant", r.TenantID, "from", from, "into", into, "event_id", r.ID}
+	var code string
+	if r.Type == alias.TypeMerged {
+		code, err = ledger.Merge(ctx, tx, r.TenantID, from, into, r.Sequence)
+	} else {
+		var remains []string
+		if remains, err = ledger.Remains(ctx, tx, r.TenantID, from, into); err != nil {
+			return err
+		}
+		code, err = ledger.Unmerge(ctx, tx, r.TenantID, from, into)
+		for _, what := range remains {
+			h.log.Warn("an unmerge does not take everything apart in the CRM: look at the contact there", append(attrs, "remains", what)...)
+		}
+	}
+	if err == nil && code != "" {
+		h.log.Info("a merge or unmerge of subjects can't be, and changes nothing", append(attrs, "type", r.Type, "code", code)...)
+	}
+	if err == nil && h.wake != nil {
+		h.wake() // effects may have become the next of their lane
+	}
+	return err
+}
+
+// used notes that the contact of another lead of the same person was written to. Only what the log tells counts, so that a later unmerge comes
+// out the same in a ledger that is refilled.
+func (h *handler) used(ctx context.Context, tx pgx.Tx, r *event.Recorded, lead, contact string) error {
+	if any, err := ledger.AnyMerged(ctx, tx, r.TenantID); err != nil || !any {
+		return err
+	}
+	ten, err := ledger.LoadTenant(ctx, tx, r.TenantID)
+	if err != nil || !ten.Connected || ten.Connection.Sequence > r.Sequence {
+		return err
+	}
+	return ledger.Used(ctx, tx, r.TenantID, ten.Connection.Location, contact, lead)
+}
+
+// persons finds who the leads of some effects are by now.
+func persons(ctx context.Context, q ledger.Querier, tenant string, due []ledger.Effect) (map[string]effect.Person, []string, error) {
+	subjects := make([]string, len(due))
+	for i, e := range due {
+		subjects[i] = "lead/" + e.Command.LeadID
+	}
+	edges, err := ledger.Aliases(ctx, q, tenant, subjects...)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := map[string]effect.Person{}
+	var leads []string
+	for _, e := range due {
+		if lead := e.Command.LeadID; all[lead] == nil {
+			all[lead] = effect.PersonOf(edges, lead)
+			leads = append(leads, all[lead]...)
+		}
+	}
+	return all, leads, nil
+}
+
+// local is the lead by whose link an effect is carried out.
+func local(p effect.Person, lead string, links map[string]ledger.Link) string {
+	return p.Local(lead, func(one string) bool { return links[one].Contact != "" }, func(one string) bool { return links[one].Keys != (effect.Keys{}) })
+}
+
+// of tells on whose contact an effect is carried out, where that is not the one of the lead that the command names.
+func (j *job) of() string {
+	if lead := leadID(j.effect); j.local != lead {
+		return "on the contact of lead " + j.local + ", who is the same person as lead " + lead + " by a merge"
+	}
+	return ""
 }

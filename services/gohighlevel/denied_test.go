@@ -17,11 +17,11 @@ func TestAdapter_AFailedQueryIsTheErrorThatIsTold(t *testing.T) {
 	upsert, note := r.upsert("1"), r.note("1", "call")
 	r.apply(upsert, note)
 	w := r.worker()
-	for _, table := range []string{"crm_connections", "effect_modes", "effects", "effect_freezes"} {
+	for _, table := range []string{"crm_connections", "effect_modes", "effects", "effect_freezes", "crm_aliases"} {
 		again := r.note("2", "without "+table)
 		denied(table, func() error { return r.tryApply(again) })
 	}
-	for _, table := range []string{"crm_connections", "effect_modes", "effects", "crm_ids", "crm_claims", "effect_attempts"} {
+	for _, table := range []string{"crm_connections", "effect_modes", "effects", "crm_ids", "crm_aliases", "crm_claims", "effect_attempts"} {
 		denied(table, func() error {
 			jobs, more, err := w.begin(t.Context(), tenant, 10, newAccount(time.Now()))
 			if len(jobs) > 0 || more {

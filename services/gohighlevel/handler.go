@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/alias"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -83,7 +84,7 @@ func (h *handler) fold(ctx context.Context, tx pgx.Tx, run consumer.Run, most in
 // concerns reports whether an event reads or writes the ledger. Most events of the log do not.
 func (h *handler) concerns(r *event.Recorded) bool {
 	switch r.Type {
-	case "engine.effect.resolved", "tenant.suspended", "tenant.resumed", "tenant.crm_connected", "tenant.effects_mode_set":
+	case "engine.effect.resolved", "tenant.suspended", "tenant.resumed", "tenant.crm_connected", "tenant.effects_mode_set", alias.TypeMerged, alias.TypeUnmerged:
 		return true
 	}
 	_, is := effect.KindOf(r.Type)
@@ -96,6 +97,7 @@ type standing struct {
 	read   bool
 	tenant ledger.Tenant
 	frozen int64
+	merged bool // some subject is another one by now
 }
 
 var _ consumer.Observer = (*handler)(nil)
@@ -110,7 +112,10 @@ func (s *standing) load(ctx context.Context, tx pgx.Tx, tenant string, partition
 	if s.tenant, err = ledger.LoadTenant(ctx, tx, tenant); err != nil {
 		return err
 	}
-	s.frozen, err = ledger.Frozen(ctx, tx, tenant, partition)
+	if s.frozen, err = ledger.Frozen(ctx, tx, tenant, partition); err != nil {
+		return err
+	}
+	s.merged, err = ledger.AnyMerged(ctx, tx, tenant)
 	s.read = err == nil
 	return err
 }
@@ -123,8 +128,12 @@ func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded, now *
 			return err
 		}
 	}
-	if r.Type == "engine.effect.resolved" {
+	switch r.Type {
+	case "engine.effect.resolved":
 		return h.resolved(ctx, tx, r)
+	case alias.TypeMerged, alias.TypeUnmerged:
+		now.read = false
+		return h.merge(ctx, tx, r)
 	}
 	if is, err := foldSetting(ctx, tx, h.decoder, r); is || err != nil {
 		now.read = false
@@ -220,6 +229,11 @@ func (h *handler) record(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 		e.Status, e.Code = effect.Unknown, "ledger_restored"
 		e.LastError = "the ledger did not know this command, though it was read before; it may have been carried out: resolve it"
 	}
+	if now.merged {
+		if e.Lane, err = ledger.Lane(ctx, tx, r.TenantID, e.Subject); err != nil {
+			return false, err
+		}
+	}
 	if inserted, err = ledger.Record(ctx, tx, e); err != nil || !inserted || e.Status != effect.Pending {
 		return inserted, err
 	}
@@ -285,6 +299,12 @@ func (h *handler) refill(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 	if err != nil {
 		return err
 	}
+	lead, remote := text(data, "lead_id"), text(data, "remote_id")
+	if done && kind == effect.KindUpsert && remote != "" {
+		if err := h.used(ctx, tx, r, lead, remote); err != nil {
+			return err
+		}
+	}
 	id := text(data, "command_id")
 	e, found, err := ledger.Get(ctx, tx, r.TenantID, id, true)
 	if err != nil {
@@ -298,19 +318,19 @@ func (h *handler) refill(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 			return nil // the end of an attempt before a person decided to resend
 		}
 	}
-	e.Status, e.Code, e.LastError, e.RemoteID = effect.Done, "", "", text(data, "remote_id")
+	e.Status, e.Code, e.LastError, e.RemoteID = effect.Done, "", "", remote
 	if !done {
 		e.Status, e.Code, e.LastError = effect.Failed, text(data, "code"), text(data, "detail")
 	}
 	if !found {
 		e.TenantID, e.ID, e.Kind, e.Class, e.Subject = r.TenantID, id, kind, effect.ClassOf(kind), r.Subject
 		e.Partition, e.Position = kafka.PartitionFor([]byte(r.TenantID), h.partitions), r.Position
-		e.Command.LeadID = text(data, "lead_id")
+		e.Command.LeadID = lead
 		_, err = ledger.Record(ctx, tx, e)
 	} else {
 		err = ledger.Set(ctx, tx, e)
 	}
-	if lead := text(data, "lead_id"); err == nil && kind == effect.KindUpsert && e.RemoteID != "" && len(lead) <= effect.MaxLeadID {
+	if err == nil && kind == effect.KindUpsert && e.RemoteID != "" && len(lead) <= effect.MaxLeadID {
 		err = h.link(ctx, tx, r, lead, e.RemoteID)
 	}
 	return err
@@ -326,6 +346,11 @@ func (h *handler) link(ctx context.Context, tx pgx.Tx, r *event.Recorded, lead, 
 	owner, err := ledger.SaveLink(ctx, tx, r.TenantID, ten.Connection.Location, lead, contact)
 	if err != nil {
 		return err
+	}
+	if owner != "" && owner != effect.OtherTenant {
+		if same, err := ledger.SamePerson(ctx, tx, r.TenantID, owner, lead); err != nil || same {
+			return err // the command was carried out on the contact of the person
+		}
 	}
 	if owner != "" {
 		h.log.Warn("a contact is linked to another lead, and stays so", "tenant", r.TenantID, "contact", contact, "lead", lead, "other", effect.Holder(owner))

@@ -73,6 +73,9 @@ func (h *handler) resolved(ctx context.Context, tx pgx.Tx, r *event.Recorded) er
 		e.Status, e.Code = effect.Failed, effect.CodeResolved
 	case ResolveResend:
 		e.Status, e.Code = effect.Pending, ""
+		if e.Lane, err = ledger.Lane(ctx, tx, r.TenantID, e.Subject); err != nil {
+			return err
+		}
 		if until := r.RecordedTime.Add(effect.DefaultNotAfter); e.NotAfter.Before(until) {
 			e.NotAfter = until
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,7 +125,7 @@ func (w *worker) end(j *job, o effect.Outcome) ledger.End {
 	end := ledger.End{Code: o.Code, Detail: o.Detail, RemoteID: o.RemoteID}
 	switch o.Verdict {
 	case effect.VerdictDone:
-		end.Status = effect.Done
+		end.Status, end.Detail = effect.Done, cmp.Or(o.Detail, j.of())
 	case effect.VerdictFailed:
 		end.Status = effect.Failed
 	case effect.VerdictUnknown:
@@ -168,9 +169,15 @@ func (w *worker) write(ctx context.Context, j *job, end *ledger.End) (applied bo
 	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		links := end.Status == effect.Done && e.Kind == effect.KindUpsert && end.RemoteID != ""
 		if links {
-			owner, err := ledger.Owner(ctx, tx, e.TenantID, j.state.Location, end.RemoteID, leadID(e))
+			owner, err := ledger.Owner(ctx, tx, e.TenantID, j.state.Location, end.RemoteID, j.local)
 			if err != nil {
 				return err
+			}
+			if owner != "" && slices.Contains(j.person, owner) {
+				j.local, owner = owner, ""
+				if j.version, err = ledger.Forget(ctx, tx, e.TenantID, j.state.Location, j.local); err != nil {
+					return err
+				}
 			}
 			if owner != "" { // the search did not show it yet
 				*end = ledger.End{Status: effect.Failed, Code: effect.CodeContactTaken, Detail: fmt.Sprintf("the CRM wrote this to contact %s, "+
@@ -187,10 +194,10 @@ func (w *worker) write(ctx context.Context, j *job, end *ledger.End) (applied bo
 			err = w.save(ctx, tx, j, end.RemoteID)
 		case end.Status == effect.Failed && e.Kind == effect.KindUpsert && (j.step.Look || j.adopted):
 			if j.adopted {
-				err = ledger.Unlink(ctx, tx, e.TenantID, j.state.Location, leadID(e), j.state.ContactID)
+				err = ledger.Unlink(ctx, tx, e.TenantID, j.state.Location, j.local, j.state.ContactID)
 			}
 			if err == nil {
-				err = ledger.Unclaim(ctx, tx, e.TenantID, j.state.Location, leadID(e))
+				err = ledger.Unclaim(ctx, tx, e.TenantID, j.state.Location, j.local)
 			}
 		}
 		if err != nil {

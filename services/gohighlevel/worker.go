@@ -218,6 +218,8 @@ func shareOf(all, free, holds int) int {
 // job is an attempt that was committed.
 type job struct {
 	effect  ledger.Effect
+	local   string        // lead by whose link it is carried out
+	person  effect.Person // all that this lead is
 	state   effect.State
 	step    effect.Step
 	held    map[string]effect.Contact // by key: of a lead that wrote it just now
@@ -246,9 +248,9 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		leads := make([]string, len(due))
-		for i, e := range due {
-			leads[i] = e.Command.LeadID
+		who, leads, err := persons(ctx, tx, tenant, due)
+		if err != nil {
+			return err
 		}
 		links, err := ledger.Links(ctx, tx, tenant, ten.Connection.Location, leads)
 		if err != nil {
@@ -261,8 +263,9 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		}
 		base, token, problem := w.endpoint(ten)
 		for _, e := range due {
-			link := links[e.Command.LeadID]
-			j := job{effect: e, version: link.Version, baseURL: base, token: token, account: acct, started: started, state: effect.State{
+			one := local(who[e.Command.LeadID], e.Command.LeadID, links)
+			link := links[one]
+			j := job{effect: e, local: one, person: who[e.Command.LeadID], version: link.Version, baseURL: base, token: token, account: acct, started: started, state: effect.State{
 				Kind: e.Kind, Command: e.Command, NotAfter: e.NotAfter, Mode: ten.Mode(e.Kind), Connected: ten.Connected,
 				Location: ten.Connection.Location, ContactID: link.Contact, Keys: link.Keys, Known: link.Known, Adopt: link.Fresh,
 				Fact: e.Envelope.Fact, Facts: link.Facts,
@@ -272,7 +275,7 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 				end := ledger.End{Status: j.step.Status, Code: j.step.Code, Detail: j.step.Detail}
 				if j.step.Code == effect.CodeUnchanged || j.step.Code == effect.CodeSuperseded {
 					end.RemoteID = link.Contact
-					if err := ledger.Named(ctx, tx, tenant, ten.Connection.Location, e.Command.LeadID, e.Envelope.Fact, j.state.Named()); err != nil {
+					if err := ledger.Named(ctx, tx, tenant, ten.Connection.Location, one, e.Envelope.Fact, j.state.Named()); err != nil {
 						return err
 					}
 				}
@@ -313,7 +316,7 @@ func (w *worker) beginOne(ctx context.Context, tx pgx.Tx, j *job, problem string
 		return false, ledger.Postpone(ctx, tx, *e, wait, effect.CodeScope, why)
 	}
 	if j.step.Look && j.state.Makes() {
-		held, busy, err := w.claims(ctx, tx, *e, j.state)
+		held, busy, err := w.claims(ctx, tx, j)
 		if err != nil {
 			return false, err
 		}
@@ -324,7 +327,7 @@ func (w *worker) beginOne(ctx context.Context, tx pgx.Tx, j *job, problem string
 	}
 	if fields := written(j.step.Calls); len(fields) > 0 {
 		var err error
-		if j.version, err = ledger.Forget(ctx, tx, e.TenantID, j.state.Location, leadID(*e), fields...); err != nil {
+		if j.version, err = ledger.Forget(ctx, tx, e.TenantID, j.state.Location, j.local, fields...); err != nil {
 			return false, err
 		}
 	}

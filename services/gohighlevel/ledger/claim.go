@@ -34,12 +34,12 @@ func DueTenants(ctx context.Context, q Querier, partitions []int32, except []str
 }
 
 // Due locks up to limit effects of a tenant that may be worked on now: due, and without an earlier pending or sending effect of
-// the same subject. Unknown and failed ones do not block, nor does one of another kind that the token may not do: that kind alone waits.
+// the same lane. Unknown and failed ones do not block, nor does one of another kind that the token may not do: that kind alone waits.
 // But all wait for an upsert, which makes the contact. Rows that another worker holds are passed over.
 func Due(ctx context.Context, tx pgx.Tx, tenant string, limit int) ([]Effect, error) {
 	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM neuronx.effects e
 		WHERE e.tenant_id = $1 AND e.status = 'pending' AND e.next_attempt_at <= now()
-		  AND NOT EXISTS (SELECT 1 FROM neuronx.effects b WHERE b.tenant_id = e.tenant_id AND b.subject = e.subject
+		  AND NOT EXISTS (SELECT 1 FROM neuronx.effects b WHERE b.tenant_id = e.tenant_id AND coalesce(b.lane, b.subject) = coalesce(e.lane, e.subject)
 			AND b.status IN ('pending', 'sending') AND (b.command_sequence, b.effect_id) < (e.command_sequence, e.effect_id)
 			AND NOT (b.status = 'pending' AND b.code = $3 AND b.kind <> e.kind AND b.kind <> $4))
 		ORDER BY e.command_sequence LIMIT $2 FOR UPDATE OF e SKIP LOCKED`, tenant, limit, effect.CodeScope, effect.KindUpsert)

@@ -47,6 +47,7 @@ type Effect struct {
 	Kind        string
 	Class       effect.Class
 	Subject     string
+	Lane        string // the subject that Subject is by now, where that is another one; effects of one lane are sent one after the other
 	Status      effect.Status
 	Attempts    int
 	Resolutions int // how often a person decided; part of the outcome's id
@@ -78,13 +79,13 @@ func Record(ctx context.Context, q Querier, e Effect) (bool, error) {
 		notAfter = &e.NotAfter
 	}
 	tag, err := q.Exec(ctx, `INSERT INTO neuronx.effects AS f (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject,
-			status, code, last_error, remote_id, request, envelope, partition, position, not_after)
-		VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+			status, code, last_error, remote_id, request, envelope, partition, position, not_after, lane)
+		VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, nullif($16, ''))
 		ON CONFLICT (tenant_id, effect_id) DO UPDATE SET command_sequence = excluded.command_sequence, request = excluded.request,
 			envelope = excluded.envelope, position = excluded.position, not_after = excluded.not_after
 			WHERE f.command_sequence = 0 AND excluded.command_sequence > 0`,
 		e.TenantID, e.ID, e.Sequence, e.Kind, string(e.Class), e.Subject, string(e.Status), clean(e.Code), clean(e.LastError), clean(e.RemoteID),
-		request, envelope, e.Partition, e.Position, notAfter)
+		request, envelope, e.Partition, e.Position, notAfter, e.Lane)
 	if err != nil {
 		return false, fmt.Errorf("record effect: %w", err)
 	}
@@ -92,14 +93,14 @@ func Record(ctx context.Context, q Querier, e Effect) (bool, error) {
 }
 
 const columns = `tenant_id, effect_id, command_sequence, kind, class, subject, status, attempts, resolutions, code, last_error, remote_id,
-	request, envelope, partition, position, coalesce(not_after, 'epoch'), created_at, updated_at`
+	request, envelope, partition, position, coalesce(not_after, 'epoch'), coalesce(lane, ''), created_at, updated_at`
 
 func scan(row pgx.CollectableRow) (Effect, error) {
 	var e Effect
 	var class, status string
 	var request, envelope []byte
 	err := row.Scan(&e.TenantID, &e.ID, &e.Sequence, &e.Kind, &class, &e.Subject, &status, &e.Attempts, &e.Resolutions, &e.Code, &e.LastError,
-		&e.RemoteID, &request, &envelope, &e.Partition, &e.Position, &e.NotAfter, &e.CreatedAt, &e.UpdatedAt)
+		&e.RemoteID, &request, &envelope, &e.Partition, &e.Position, &e.NotAfter, &e.Lane, &e.CreatedAt, &e.UpdatedAt)
 	if err != nil {
 		return e, err
 	}
@@ -136,8 +137,8 @@ func Set(ctx context.Context, q Querier, e Effect) error {
 	if !e.NotAfter.IsZero() {
 		notAfter = &e.NotAfter
 	}
-	return postgres.Exec(ctx, q, "set effect", `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5, remote_id = $6, resolutions = $7, not_after = $8,
+	return postgres.Exec(ctx, q, "set effect", `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5, remote_id = $6, resolutions = $7, not_after = $8, lane = nullif($9, ''),
 			lease_until = NULL, next_attempt_at = now(), updated_at = now()
 		WHERE tenant_id = $1 AND effect_id = $2`,
-		e.TenantID, e.ID, string(e.Status), clean(e.Code), clean(e.LastError), clean(e.RemoteID), e.Resolutions, notAfter)
+		e.TenantID, e.ID, string(e.Status), clean(e.Code), clean(e.LastError), clean(e.RemoteID), e.Resolutions, notAfter, e.Lane)
 }
