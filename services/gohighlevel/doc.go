@@ -13,10 +13,14 @@
 // sending, committed, before the first byte; a worker that finds it sending without a live lease makes it unknown. Nothing, no
 // lookup, no time-out, makes an unknown effect sendable but the event engine.effect.resolved.
 //
+// A merge of two leads (subject.merged) moves no link. When an attempt begins, the contact is looked up through the merges: that of the lead
+// that all are by now, else that of the lead that the command names, else that of another one. A link is changed only by an unmerge, where
+// the log told that fields of the second were written to the contact of the first.
+//
 // # Files
 //
 // handler.go records what the log asks for. worker.go chooses the next effect, tenants in turn, send.go makes its requests and writes down how
-// the attempt ended. outcome.go tells the log, also of effects that are not sent or not known: what waits for an outcome must not wait in vain.
+// the attempt ended, contact.go finds whose contact it is. outcome.go tells the log, also of effects that are not sent or not known: what waits for an outcome must not wait in vain.
 // Package effect decides: Next what to send, ClassifyCall whether an answer means done, failed, retry or unknown, Backoff and Breaker when to try
 // again.
 //

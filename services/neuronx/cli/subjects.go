@@ -25,7 +25,8 @@ merged. Neither is messaged over a channel for which either has revoked its cons
 the first gave does not count for the second. Without --execute it shows what each has. Nothing is
 renamed: neuronx subjects unmerge takes the merge back for all that comes after, but does not undo
 what it joined. In read models what comes about the first goes to the row of the second, and the row
-of the first stays as it was, with merged_into. The CRM still has both.`,
+of the first stays as it was, with merged_into. The CRM still has both contacts; commands go to that of
+the second.`,
 		Example: "  neuronx subjects merge lead/7 lead/9 --tenant acme\n  neuronx subjects merge lead/7 lead/9 --tenant acme --reason 'same person' --execute",
 		RunE: c.within(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			plan, err := subjects.Merging(ctx, c.env, tenantID, args[0], args[1])

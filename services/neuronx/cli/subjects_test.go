@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/gohighlevel/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate/operatetest"
 	"github.com/neuronx/engine/services/rules/pool"
 	"github.com/neuronx/engine/services/rules/workflows"
@@ -52,6 +53,16 @@ func TestSubjects_AreMergedAndParted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What the adapter has of the first of two that are merged: a contact, to which fields of the second were written.
+	if _, err := ledger.SaveLink(t.Context(), e.Root, "acme", "loc", "1", "crm77"); err != nil {
+		t.Fatal(err)
+	}
+	if code, err := ledger.Merge(t.Context(), e.Root, "acme", "lead/1", "lead/2", 7); err != nil || code != "" {
+		t.Fatal(code, err)
+	}
+	if err := ledger.Used(t.Context(), e.Root, "acme", "loc", "crm77", "2"); err != nil {
+		t.Fatal(err)
+	}
 	env, published := admit(t, e)
 	env["COLUMNS"] = "200"
 	for _, x := range []struct {
@@ -74,8 +85,8 @@ func TestSubjects_AreMergedAndParted(t *testing.T) {
 		{"subjects merge lead/1 lead/3 --tenant acme", exitFailed, []string{"merged into another subject before"}, ""},
 		{"subjects merge lead/3 lead/1 --tenant acme", exitOK, []string{"lead/2 - sales: ann - sms 0"}, ""},
 		{"subjects unmerge lead/1 lead/3 --tenant acme", exitFailed, []string{"merged into another subject than that"}, ""},
-		{"subjects unmerge lead/1 lead/2 --tenant acme", exitOK, []string{"stays as the merge left it: the revocation of sms", "would unmerge lead/1 from lead/2", "dry run", "what came about lead/1 after the merge (sequence 7) is in the row of the second in read.leads"}, ""},
-		{"subjects unmerge lead/1 lead/2 --tenant acme --reason two --execute", exitOK, []string{"lead/1 is no longer merged into lead/2 (sequence 8)", "stays as the merge left it: the revocation of sms"},
+		{"subjects unmerge lead/1 lead/2 --tenant acme", exitOK, []string{"stays as the merge left it: the revocation of sms", "stays as the merge left it: contact crm77 was that of lead 1 and stays with lead/2", "would unmerge lead/1 from lead/2", "dry run", "what came about lead/1 after the merge (sequence 7) is in the row of the second in read.leads"}, ""},
+		{"subjects unmerge lead/1 lead/2 --tenant acme --reason two --execute", exitOK, []string{"lead/1 is no longer merged into lead/2 (sequence 8)", "stays as the merge left it: the revocation of sms", "contact crm77"},
 			`subject.unmerged lead/1 /neuronx/cli {"from":"lead/1","into":"lead/2","by":null,"reason":"two"}`},
 		{"subjects merge lead/1 lead/2 --tenant acme", exitOK, []string{"would merge"}, ""},
 	} {

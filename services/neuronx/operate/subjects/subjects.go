@@ -94,7 +94,7 @@ func Merging(ctx context.Context, env *operate.Env, tenant, from, into string) (
 
 // Unmerging is what an unmerge would part, and what it would not.
 func Unmerging(ctx context.Context, env *operate.Env, tenant, from, into string) (Plan, error) {
-	return ask(ctx, env, tenant, func(store workflows.Store) (Plan, error) {
+	plan, err := ask(ctx, env, tenant, func(store workflows.Store) (Plan, error) {
 		edges, err := workflows.Edges(ctx, store, from, into)
 		if err != nil {
 			return Plan{}, err
@@ -110,6 +110,12 @@ func Unmerging(ctx context.Context, env *operate.Env, tenant, from, into string)
 		plan.Remains, err = remains(from, was)
 		return plan, err
 	})
+	if err != nil {
+		return plan, err
+	}
+	crm, err := inCRM(ctx, env, tenant, from, into)
+	plan.Remains = append(plan.Remains, crm...)
+	return plan, err
 }
 
 // remains lists what an unmerge of a subject leaves as the merge made it: what the rules joined, and what read models took in since.
