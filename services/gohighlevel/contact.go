@@ -9,8 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/neuronx/engine/pkg/alias"
-	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
@@ -230,82 +228,4 @@ func written(calls []effect.Call) []string {
 		}
 	}
 	return out
-}
-
-// merge folds a merge of two subjects or takes one back. One that can't be changes nothing; the rules service tells the log of it.
-func (h *handler) merge(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
-	data, err := h.decoder.Decode(ctx, r)
-	if err != nil {
-		return err
-	}
-	from, _ := data["from"].(string) // as it came: what holds something else is no subject
-	into, _ := data["into"].(string)
-	attrs := []any{"tenant", r.TenantID, "from", from, "into", into, "event_id", r.ID}
-	var code string
-	if r.Type == alias.TypeMerged {
-		code, err = ledger.Merge(ctx, tx, r.TenantID, from, into, r.Sequence)
-	} else {
-		var remains []string
-		if remains, err = ledger.Remains(ctx, tx, r.TenantID, from, into); err != nil {
-			return err
-		}
-		code, err = ledger.Unmerge(ctx, tx, r.TenantID, from, into)
-		for _, what := range remains {
-			h.log.Warn("an unmerge does not take everything apart in the CRM: look at the contact there", append(attrs, "remains", what)...)
-		}
-	}
-	if err == nil && code != "" {
-		h.log.Info("a merge or unmerge of subjects can't be, and changes nothing", append(attrs, "type", r.Type, "code", code)...)
-	}
-	if err == nil && h.wake != nil {
-		h.wake() // effects may have become the next of their lane
-	}
-	return err
-}
-
-// used notes that the contact of another lead of the same person was written to. Only what the log tells counts, so that a later unmerge comes
-// out the same in a ledger that is refilled.
-func (h *handler) used(ctx context.Context, tx pgx.Tx, r *event.Recorded, lead, contact string) error {
-	if any, err := ledger.AnyMerged(ctx, tx, r.TenantID); err != nil || !any {
-		return err
-	}
-	ten, err := ledger.LoadTenant(ctx, tx, r.TenantID)
-	if err != nil || !ten.Connected || ten.Connection.Sequence > r.Sequence {
-		return err
-	}
-	return ledger.Used(ctx, tx, r.TenantID, ten.Connection.Location, contact, lead)
-}
-
-// persons finds who the leads of some effects are by now.
-func persons(ctx context.Context, q ledger.Querier, tenant string, due []ledger.Effect) (map[string]effect.Person, []string, error) {
-	subjects := make([]string, len(due))
-	for i, e := range due {
-		subjects[i] = "lead/" + e.Command.LeadID
-	}
-	edges, err := ledger.Aliases(ctx, q, tenant, subjects...)
-	if err != nil {
-		return nil, nil, err
-	}
-	all := map[string]effect.Person{}
-	var leads []string
-	for _, e := range due {
-		if lead := e.Command.LeadID; all[lead] == nil {
-			all[lead] = effect.PersonOf(edges, lead)
-			leads = append(leads, all[lead]...)
-		}
-	}
-	return all, leads, nil
-}
-
-// local is the lead by whose link an effect is carried out.
-func local(p effect.Person, lead string, links map[string]ledger.Link) string {
-	return p.Local(lead, func(one string) bool { return links[one].Contact != "" }, func(one string) bool { return links[one].Keys != (effect.Keys{}) })
-}
-
-// of tells on whose contact an effect is carried out, where that is not the one of the lead that the command names.
-func (j *job) of() string {
-	if lead := leadID(j.effect); j.local != lead {
-		return "on the contact of lead " + j.local + ", who is the same person as lead " + lead + " by a merge"
-	}
-	return ""
 }

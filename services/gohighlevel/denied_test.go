@@ -30,6 +30,7 @@ func TestAdapter_AFailedQueryIsTheErrorThatIsTold(t *testing.T) {
 			return err
 		})
 	}
+	denied("crm_consents", func() error { return r.tryApply(r.consent("1", "sms", false, r.now, "")) })
 	for _, table := range []string{"effects", "outbox"} {
 		decision := r.event(tenant, "engine.effect.resolved", "effect/"+note.ID, map[string]any{"effect_id": note.ID, "resolution": "failed"})
 		denied(table, func() error { return r.tryApply(decision) })

@@ -84,7 +84,8 @@ func (h *handler) fold(ctx context.Context, tx pgx.Tx, run consumer.Run, most in
 // concerns reports whether an event reads or writes the ledger. Most events of the log do not.
 func (h *handler) concerns(r *event.Recorded) bool {
 	switch r.Type {
-	case "engine.effect.resolved", "tenant.suspended", "tenant.resumed", "tenant.crm_connected", "tenant.effects_mode_set", alias.TypeMerged, alias.TypeUnmerged:
+	case "engine.effect.resolved", "tenant.suspended", "tenant.resumed", "tenant.crm_connected", "tenant.effects_mode_set", alias.TypeMerged, alias.TypeUnmerged,
+		typeConsent, typeErased:
 		return true
 	}
 	_, is := effect.KindOf(r.Type)
@@ -134,6 +135,8 @@ func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded, now *
 	case alias.TypeMerged, alias.TypeUnmerged:
 		now.read = false
 		return h.merge(ctx, tx, r)
+	case typeConsent, typeErased:
+		return h.consent(ctx, tx, r)
 	}
 	if is, err := foldSetting(ctx, tx, h.decoder, r); is || err != nil {
 		now.read = false

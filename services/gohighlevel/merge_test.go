@@ -166,6 +166,12 @@ func TestMerge_TheContactOfTheFirstServesBothAndStaysWhereItWasWrittenTo(t *test
 			if got := r.contacts(c.keeps, other); got[0] != contact || got[1] != "" {
 				t.Fatalf("lead %s has contact %q and lead %s %q; want %q with the first", c.keeps, got[0], other, got[1], contact)
 			}
+			if c.late { // what came after the merge is no part of the next one
+				r.apply(r.merged("lead/7", "lead/9"), r.unmerged("lead/7", "lead/9"))
+				if got := r.contacts("7", "9"); got[0] != contact || got[1] != "" {
+					t.Errorf("after another merge the links are %v", got)
+				}
+			}
 			own := r.tag(c.keeps, "own")
 			r.apply(own)
 			r.carryOut(own)

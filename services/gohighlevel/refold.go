@@ -15,7 +15,8 @@ import (
 )
 
 // Refold rebuilds what is in force for a tenant (its account, its modes, whether it is suspended, which leads are one) from its events 1 to through, in tx:
-// for a log that was rebuilt and ends before what the adapter had applied. Effects are not touched. The service must not run, and the
+// for a log that was rebuilt and ends before what the adapter had applied. Effects are not touched, nor is what was said of contact with a
+// person: a revocation that was lost with the tail of the log still holds. The service must not run, and the
 // transaction's role must see its tables.
 func Refold(ctx context.Context, tx pgx.Tx, tenant string, through int64, archive stream.Source, d *consumer.Decoder) error {
 	for _, table := range []string{"crm_connections", "effect_modes"} {

@@ -248,11 +248,11 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		who, leads, err := persons(ctx, tx, tenant, due)
+		who, err := persons(ctx, tx, tenant, due)
 		if err != nil {
 			return err
 		}
-		links, err := ledger.Links(ctx, tx, tenant, ten.Connection.Location, leads)
+		links, err := ledger.Links(ctx, tx, tenant, ten.Connection.Location, who.leads)
 		if err != nil {
 			return err
 		}
@@ -263,13 +263,14 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		}
 		base, token, problem := w.endpoint(ten)
 		for _, e := range due {
-			one := local(who[e.Command.LeadID], e.Command.LeadID, links)
+			one := local(who.of[e.Command.LeadID], e.Command.LeadID, links)
 			link := links[one]
-			j := job{effect: e, local: one, person: who[e.Command.LeadID], version: link.Version, baseURL: base, token: token, account: acct, started: started, state: effect.State{
+			j := job{effect: e, local: one, person: who.of[e.Command.LeadID], version: link.Version, baseURL: base, token: token, account: acct, started: started, state: effect.State{
 				Kind: e.Kind, Command: e.Command, NotAfter: e.NotAfter, Mode: ten.Mode(e.Kind), Connected: ten.Connected,
 				Location: ten.Connection.Location, ContactID: link.Contact, Keys: link.Keys, Known: link.Known, Adopt: link.Fresh,
 				Fact: e.Envelope.Fact, Facts: link.Facts,
 			}, adopted: link.Fresh}
+			j.state.Withheld, j.state.Why = who.withheld(e)
 			j.step = effect.Next(j.state, time.Now())
 			if j.step.Status != "" {
 				end := ledger.End{Status: j.step.Status, Code: j.step.Code, Detail: j.step.Detail}

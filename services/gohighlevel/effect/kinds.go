@@ -142,4 +142,6 @@ const (
 	CodeUnknownKind    = "unknown_kind"
 	CodeUnsupported    = "unsupported" // a kind that the engine knows and this adapter does not carry out yet
 	CodeResolved       = "resolved_by_operator"
+	CodeRevoked        = "consent_revoked" // the person is not to be reached over the channel any more
+	CodeErased         = "erased"          // the person is to be forgotten
 )

@@ -24,6 +24,8 @@ type State struct {
 	Omit      []string             // fields that are left out of an update, by the vendor's names
 	Fact      time.Time            // when that happened which the command answers; zero: not known
 	Facts     map[string]time.Time // when the newest fact happened that named a field, by the vendor's names
+	Withheld  string               // code of why the person must not be reached; "" when nothing speaks against it
+	Why       string               // the same for people
 	Adopt     bool                 // the contact was found by its keys and was never written for this lead, so none of its fields is emptied
 }
 
@@ -60,6 +62,8 @@ func Next(s State, now time.Time) Step {
 		return Step{Status: Off}
 	case s.Mode != ModeSend:
 		return Step{Status: Recorded}
+	case s.Withheld != "":
+		return Step{Status: Failed, Code: s.Withheld, Detail: s.Why}
 	}
 	code, detail := s.Command.Problem(s.Kind)
 	switch {
