@@ -185,6 +185,47 @@ func TestMerge_TheContactOfTheFirstServesBothAndStaysWhereItWasWrittenTo(t *test
 	}
 }
 
+func TestUnmerge_TellsOnlyOfTheMergeThatItTakesBack(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	ctx, merged, unmerged := t.Context(), r.merged("lead/7", "lead/9"), r.unmerged("lead/7", "lead/9")
+	remains := func() []string {
+		t.Helper()
+		lines, err := ledger.Remains(ctx, r.pool, tenant, "lead/7", "lead/9")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lines
+	}
+	if _, err := ledger.SaveLink(ctx, r.pool, tenant, "loc-acme", "7", "c7"); err != nil {
+		t.Fatal(err)
+	}
+	if got := remains(); len(got) != 0 {
+		t.Errorf("two who were not merged: %q", got)
+	}
+	r.apply(merged)
+	if err := ledger.Used(ctx, r.pool, tenant, "loc-acme", "c7", "9"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.SaveLink(ctx, r.pool, tenant, "loc-acme", "9", "c9"); err != nil { // as a person resolves it
+		t.Fatal(err)
+	}
+	if err := ledger.Used(ctx, r.pool, tenant, "loc-acme", "c9", "7"); err != nil {
+		t.Fatal(err)
+	}
+	if got := remains(); len(got) != 2 || !strings.Contains(got[0], "contact c7 of lead 7 for lead 9 stays there") || !strings.Contains(got[1], "contact c9 of lead 9 for lead 7 stays there") {
+		t.Errorf("%q", got)
+	}
+	r.apply(unmerged)
+	if got := r.contacts("7", "9"); !slices.Equal(got, []string{"c7", "c9"}) {
+		t.Errorf("the links are %v", got)
+	}
+	r.apply(merged)
+	if got := remains(); len(got) != 0 {
+		t.Errorf("of a merge by which nothing was written: %q", got)
+	}
+}
+
 // TestMerge_OfContactsInTheCRMToo: a person merges the two contacts there, and the one of the lead that stays is gone.
 func TestMerge_OfContactsInTheCRMToo(t *testing.T) {
 	r := newRigWithLag(t, 0)
@@ -289,6 +330,10 @@ func TestMerge_EffectsOfBothAreSentOneAfterTheOther(t *testing.T) {
 	want("before", a, b)
 	r.apply(r.merged("lead/7", "lead/9"))
 	want("merged", a)
+	x := r.tag("7", "x")
+	r.apply(x)
+	want("asked for of the first once it is merged", a)
+	r.resolve(x.ID, "failed")
 	r.apply(r.unmerged("lead/7", "lead/9"))
 	want("parted", a, b)
 	r.apply(r.merged("lead/7", "lead/9"), r.merged("lead/9", "lead/5"))
