@@ -147,7 +147,7 @@ func TestMerge_TheContactOfTheFirstServesBothAndStaysWhereItWasWrittenTo(t *test
 			switch {
 			case c.late:
 				told := r.told(up)
-				r.apply(unmerged, told)
+				r.apply(unmerged, r.merged("lead/a", "lead/b"), told)
 			case c.write:
 				told := r.told(up)
 				r.apply(told, told) // delivered again, it changes nothing
@@ -310,6 +310,21 @@ func (r *rig) due() (ids []string) {
 		r.t.Fatal(err)
 	}
 	return ids
+}
+
+func TestMerge_HoldsForTheNextCommandOfTheSameBatch(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	before, after := r.tag("7", "a"), r.tag("7", "b")
+	run := consumer.Run{TenantID: tenant, Generation: 1, Events: []event.Recorded{before, r.merged("lead/7", "lead/9"), after}}
+	if err := pgx.BeginFunc(t.Context(), r.pool, func(tx pgx.Tx) error { return r.h.Apply(t.Context(), tx, run) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range run.Events {
+		if e.Type != alias.TypeMerged && r.get(e.ID).Lane != "lead/9" {
+			t.Errorf("%s waits in the lane %q", e.ID, r.get(e.ID).Lane)
+		}
+	}
 }
 
 func TestMerge_EffectsOfBothAreSentOneAfterTheOther(t *testing.T) {
