@@ -20,6 +20,7 @@ import (
 	"github.com/neuronx/engine/services/archiver/deadletter"
 	"github.com/neuronx/engine/services/gohighlevel"
 	"github.com/neuronx/engine/services/rules"
+	"github.com/neuronx/engine/services/rules/timers"
 )
 
 // loadRows reads the progress of every consumer, each row with what the archive holds under its sequence.
@@ -90,7 +91,13 @@ func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []archi
 		if err := r.places(ctx, tx, report.Partitions); err != nil {
 			return err
 		}
-		kept, err := r.outboxes(ctx, tx, report)
+		refolded := map[string]bool{}
+		for _, x := range rows {
+			if x.Consumer == kafka.GroupRules && judge(x, archived[x.TenantID]) == ahead {
+				refolded[x.TenantID] = true
+			}
+		}
+		kept, err := r.outboxes(ctx, tx, report, refolded)
 		if err != nil {
 			return err
 		}
@@ -179,8 +186,9 @@ func (r *run) places(ctx context.Context, tx pgx.Tx, parts []Partition) error {
 }
 
 // outboxes numbers what waits to be sent behind what the archive has, and drops what was derived from events that are gone. It returns
-// the ids that are kept, by tenant.
-func (r *run) outboxes(ctx context.Context, tx pgx.Tx, report *Report) (map[string][]string, error) {
+// the ids that are kept, by tenant. Firings of tenants whose rules are folded again are dropped: the fold arms these timers, and they fire again
+// under the same ids.
+func (r *run) outboxes(ctx context.Context, tx pgx.Tx, report *Report, refolded map[string]bool) (map[string][]string, error) {
 	kept, last := map[string][]string{}, map[[2]string]int64{}
 	for _, p := range report.Partitions {
 		maps.Copy(last, p.derivers)
@@ -195,7 +203,12 @@ func (r *run) outboxes(ctx context.Context, tx pgx.Tx, report *Report) (map[stri
 	}
 	for key, last := range last {
 		tenant, deriver := key[0], key[1]
-		ids, dropped, err := outbox.New(deriver, r.opt.Keys).Renumber(ctx, tx, tenant, last, func(e *event.Event) (bool, error) { return r.waiting(ctx, tx, deriver, e) })
+		ids, dropped, err := outbox.New(deriver, r.opt.Keys).Renumber(ctx, tx, tenant, last, func(e *event.Event) (bool, error) {
+			if deriver == timers.Deriver && refolded[tenant] {
+				return false, nil
+			}
+			return r.waiting(ctx, tx, deriver, e)
+		})
 		if err != nil {
 			return nil, fmt.Errorf("number the outbox of %s for %s: %w", deriver, tenant, err)
 		}

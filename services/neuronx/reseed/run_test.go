@@ -2,6 +2,7 @@ package reseed
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,12 +10,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/admin"
@@ -25,6 +28,7 @@ import (
 	"github.com/neuronx/engine/services/archiver/deadletter"
 	"github.com/neuronx/engine/services/neuronx/provision"
 	"github.com/neuronx/engine/services/rules"
+	"github.com/neuronx/engine/services/rules/timers"
 )
 
 // lost is an installation whose Kafka was recreated.
@@ -227,6 +231,80 @@ func TestState_IsWrittenThoughAnEarlierRunDiedInItsTransaction(t *testing.T) {
 		}
 		if got != "2a 2b " {
 			t.Errorf("the state topic has %q", got)
+		}
+	}
+}
+
+// archived puts events of a tenant into the archive, as the archiver does, under the sequences from 1 on.
+func (l *lost) archived(t *testing.T, tenant string, events ...event.Event) {
+	t.Helper()
+	id, schema, err := l.opt.Registry.ByType(t.Context(), "lead.qualified")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := schema.EncodeMap(map[string]any{"lead_id": "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.exec(t, `SELECT neuronx.ensure_tenant($1)`, tenant)
+	at := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	for i, e := range events {
+		e.TenantID, e.Type, e.Source, e.Subject, e.Value = tenant, "lead.qualified", "/test", "lead/1", event.Frame(id, body)
+		r := event.Recorded{Event: e, Sequence: int64(i + 1), Position: event.PositionAt(at.UnixMilli()) + int64(i), RecordedTime: at, LogID: "old",
+			Partition: kafka.PartitionFor([]byte(tenant), kafkatest.Partitions), Offset: int64(i)}
+		stored, err := archive.Stored(r, schema.Fingerprint())
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash := sha256.Sum256(stored)
+		l.exec(t, `INSERT INTO neuronx.tenant_events (tenant_id, sequence, position, event_id, event_type, subject, source, recorded_at, correlation_id, causation_id,
+			schema_id, log_id, log_partition, log_offset, hash, payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $10, 'old', $11, $12, $13, $14)`,
+			tenant, r.Sequence, r.Position, r.ID, r.Type, r.Subject, r.Source, at, r.CausationID, id, r.Partition, r.Offset, hash[:], stored)
+	}
+}
+
+// A number that the sequencer knows is used up drops every event that a deriver puts into its outbox under it, or refuses it.
+func TestRun_GoesOnWithTheNumbersOfEveryDeriver(t *testing.T) {
+	l := newLost(t)
+	derivers := append(event.Derivers(), "of-a-newer-build")
+	var events []event.Event
+	for i, deriver := range derivers {
+		events = append(events, event.Event{ID: "of-" + deriver, Deriver: deriver, DeriverNumber: int64(i + 3)})
+		l.exec(t, `INSERT INTO neuronx.outbox_numbers (tenant_id, deriver, last) VALUES ('acme', $1, $2)`, deriver, i+5) // two stood in the tail that is gone
+	}
+	l.archived(t, "acme", events...)
+	if _, err := Run(t.Context(), l.opt); err != nil {
+		t.Fatal(err)
+	}
+	for i, deriver := range derivers {
+		var last int64
+		if err := l.pool.QueryRow(t.Context(), `SELECT last FROM neuronx.outbox_numbers WHERE tenant_id = 'acme' AND deriver = $1`, deriver).Scan(&last); err != nil || last != int64(i+3) {
+			t.Errorf("%s goes on behind %d (%v), want behind %d", deriver, last, err, i+3)
+		}
+	}
+}
+
+// The fold arms again every timer whose firing the archive lacks: one that waits in the outbox, too, would fire twice.
+func TestRun_DropsFiringsOfTimersThatAreArmedAgain(t *testing.T) {
+	for tenant, applied := range map[string]int64{"ahead": 2, "level": 1} {
+		l := newLost(t)
+		l.archived(t, tenant, event.Event{ID: "armed-it"})
+		id := "armed-it"
+		if applied > 1 {
+			id = "in-the-lost-tail"
+		}
+		l.exec(t, `INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence, event_id, log_id) VALUES ($1, 1, $2, $3, $4, $5, 'old')`,
+			kafka.GroupRules, tenant, kafka.PartitionFor([]byte(tenant), kafkatest.Partitions), applied, id)
+		firing := event.Event{TenantID: tenant, ID: timers.EventID(tenant, "t-1", 0), Type: timers.Type, Source: "/test", Subject: "timer/t-1", CausationID: "armed-it", Value: []byte("x")}
+		if err := pgx.BeginFunc(t.Context(), l.pool, func(tx pgx.Tx) error { return outbox.New(timers.Deriver, l.opt.Keys).Add(t.Context(), tx, &firing) }); err != nil {
+			t.Fatal(err)
+		}
+		report, err := Run(t.Context(), l.opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := int(applied - 1); report.Dropped != want {
+			t.Errorf("%s: %d firings were dropped, want %d", tenant, report.Dropped, want)
 		}
 	}
 }

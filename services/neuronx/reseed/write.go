@@ -13,10 +13,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/stream"
-	"github.com/neuronx/engine/services/archiver/deadletter"
-	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/ingest/sequencer/admission"
-	"github.com/neuronx/engine/services/rules"
 )
 
 const (
@@ -199,8 +196,11 @@ func (r *run) seal(ctx context.Context, p *Partition, seed *admission.Seed, head
 		for deriver, number := range refused {
 			seed.Refused(h.Tenant, deriver, number)
 		}
-		for _, deriver := range derivers {
-			p.derivers[[2]string{h.Tenant, deriver}] = seed.Last(h.Tenant, deriver)
+		for _, deriver := range event.Derivers() {
+			p.derivers[[2]string{h.Tenant, deriver}] = 0
+		}
+		for deriver, number := range seed.Numbers(h.Tenant) {
+			p.derivers[[2]string{h.Tenant, deriver}] = number
 		}
 	}
 	p.Keys = seed.Keys()
@@ -209,9 +209,6 @@ func (r *run) seal(ctx context.Context, p *Partition, seed *admission.Seed, head
 	}
 	return nil
 }
-
-// derivers have numbered outboxes.
-var derivers = []string{rules.Deriver, effect.Adapter, deadletter.Deriver}
 
 // refusedNumbers are the highest numbers of derived events that lie in the dead letters under the engine's own signature: they are used
 // up, though the log does not show them.

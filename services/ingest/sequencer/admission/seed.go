@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"maps"
 	"strconv"
 	"time"
 
@@ -79,12 +80,13 @@ func (d *Seed) Refused(tenant, deriver string, number int64) {
 	t.Derivers[deriver] = max(t.Derivers[deriver], number)
 }
 
-// Last is the last number of a deriver that is used up; 0: none.
-func (d *Seed) Last(tenant, deriver string) int64 {
+// Numbers are the last numbers that are used up, by deriver: of every deriver of a tenant's events, whether this build knows it or not.
+func (d *Seed) Numbers(tenant string) map[string]int64 {
+	out := map[string]int64{}
 	if t := d.s.Tenants[tenant]; t != nil {
-		return t.Derivers[deriver]
+		maps.Copy(out, t.Derivers)
 	}
-	return 0
+	return out
 }
 
 // Keys is how many keys are remembered.
