@@ -30,9 +30,9 @@ type firing struct {
 	frontier   *timers.Frontier
 }
 
-// newFiring makes it for a loop, whose assignments it is told of from then on. now is the clock that timers are due by; nil: the machine's.
-func newFiring(at timers.Positions, loop *consumer.Config, partitions int32, now func() time.Time) *firing {
-	f := &firing{pool: loop.Pool, partitions: partitions, gate: timers.NewGate(at, loop.Log), frontier: timers.NewFrontier(at, now)}
+// newFiring makes it for a loop, whose assignments it is told of from then on. clock is the one that timers are due by; nil: the machine's.
+func newFiring(at timers.Positions, loop *consumer.Config, partitions int32, clock *timers.Clock) *firing {
+	f := &firing{pool: loop.Pool, partitions: partitions, gate: timers.NewGate(at, loop.Log), frontier: timers.NewFrontier(at, clock)}
 	loop.Assigned = f.gate.Closed
 	return f
 }

@@ -41,7 +41,7 @@ func newFlowBench(t *testing.T) *flowBench {
 func (b *flowBench) restart() {
 	b.h = b.handler()
 	b.h.firings, b.h.partitions = outbox.New(timers.Deriver, b.keys), kafkatest.Partitions
-	b.h.timers = timers.New(timers.Config{Pool: b.pool, Box: b.h.firings, Schemas: b.registry, Log: quiet(), Now: func() time.Time { return b.now },
+	b.h.timers = timers.New(timers.Config{Pool: b.pool, Box: b.h.firings, Schemas: b.registry, Log: quiet(), Clock: timers.NewClock(func() time.Time { return b.now }),
 		Open: func(context.Context) (all []int32) {
 			for p := range int32(kafkatest.Partitions) {
 				all = append(all, p)

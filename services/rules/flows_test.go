@@ -358,7 +358,7 @@ do:
 func TestFlows_ASuspendedTenantFiresNothingUntilItIsResumed(t *testing.T) {
 	b := newFlowBench(t)
 	loop := consumer.Config{Pool: b.pool, Log: quiet()}
-	f := newFiring(&caughtUp{}, &loop, 12, func() time.Time { return b.now })
+	f := newFiring(&caughtUp{}, &loop, 12, timers.NewClock(func() time.Time { return b.now }))
 	may := func(tenant string) bool {
 		t.Helper()
 		through, err := f.through(t.Context(), []string{tenant})

@@ -194,6 +194,9 @@ func (h *handler) Observe(events []event.Recorded) {
 	for _, box := range h.boxes() {
 		box.Observe(events)
 	}
+	if h.timers != nil {
+		h.timers.Observe(events)
+	}
 }
 
 // boxes are the outboxes whose events are read back here.

@@ -133,8 +133,9 @@ func (r *rig) start() (stop func()) {
 			r.t.Fatal(err)
 		}
 		r.t.Cleanup(adm.Close)
-		fire = newFiring(&timers.Log{Admin: adm, Kafka: r.kafka, Pool: r.pool}, &cfg, kafkatest.Partitions, r.clock)
-		s.handler.timers = timers.New(timers.Config{Pool: r.pool, Box: s.handler.firings, Schemas: r.registry, Open: fire.open, Through: fire.through, Now: r.clock, Log: quiet()})
+		clock := timers.NewClock(r.clock)
+		fire = newFiring(&timers.Log{Admin: adm, Kafka: r.kafka, Pool: r.pool}, &cfg, kafkatest.Partitions, clock)
+		s.handler.timers = timers.New(timers.Config{Pool: r.pool, Box: s.handler.firings, Schemas: r.registry, Open: fire.open, Through: fire.through, Clock: clock, Log: quiet()})
 	}
 	loop, err := consumer.New(cfg, s)
 	if err != nil {

@@ -28,7 +28,8 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	reader := archive.NewReader(base.Pool)
 	loop := base.Config("compare")
 	loop.Archive, loop.DeadLetters = reader, true
-	fire := newFiring(&timers.Log{Admin: base.Admin, Kafka: base.Kafka, Pool: base.Pool}, &loop, base.Partitions, nil)
+	clock := timers.NewClock(nil)
+	fire := newFiring(&timers.Log{Admin: base.Admin, Kafka: base.Kafka, Pool: base.Pool}, &loop, base.Partitions, clock)
 	h := newHandler(box, base.Schemas, rt.Log, m)
 	h.archive, h.partitions = reader, base.Partitions
 	h.firings = outbox.New(timers.Deriver, base.Keys, outbox.WithLog(rt.Log), outbox.WithMetrics(rt.Metrics))
@@ -42,7 +43,7 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions,
 		Report: base.Reporter("reading the outbox")})
 	fire.owned = c.Owned
-	h.timers = timers.New(timers.Config{Pool: base.Pool, Box: h.firings, Schemas: base.Schemas, Open: fire.open, Through: fire.through, Log: rt.Log, Metrics: rt.Metrics,
+	h.timers = timers.New(timers.Config{Pool: base.Pool, Box: h.firings, Schemas: base.Schemas, Open: fire.open, Through: fire.through, Clock: clock, Log: rt.Log, Metrics: rt.Metrics,
 		Report: base.Reporter("firing timers")})
 	fired := h.firings.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions,
 		Report: base.Reporter("reading the outbox of timers")})

@@ -6,7 +6,8 @@
 //	  └────────── too early, refused, or lost: held ─────────┘
 //
 // Authoritative is the log: the fold decides by its order alone whether a firing counts, and a row that the fold has deleted makes a late firing
-// stale. Two clocks must agree that a timer is due before it is fired, this process's and Postgres's; the broker's decides whether it was.
+// stale. Two clocks must agree that a timer is due before it is fired, this process's and Postgres's; the broker's decides whether it was. What the
+// events that were read tell of the broker's clock is enough, too (Clock), so that neither of the other two makes timers late when it is behind.
 //
 // How it fails: a process that dies between fires nothing twice, because the row says firing exactly if the outbox has the event. A database that
 // was restored says armed of what had fired, so nothing fires until the log was read to its end (Gate). A firing that is in neither the outbox nor

@@ -50,7 +50,7 @@ func newRig(t *testing.T) *rig {
 	db := postgrestest.New(t, outbox.Migrations(), rules.Migrations())
 	r := &rig{t: t, db: db, pool: db.Pool(t, postgres.RoleRules), now: time.Now(), tenants: map[string]time.Time{}}
 	r.box = outbox.New(timers.Deriver, event.NewKeyring())
-	r.Timers = timers.New(timers.Config{Pool: r.pool, Box: r.box, Schemas: catalogue, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return r.now },
+	r.Timers = timers.New(timers.Config{Pool: r.pool, Box: r.box, Schemas: catalogue, Log: slog.New(slog.DiscardHandler), Clock: timers.NewClock(func() time.Time { return r.now }),
 		Open: func(context.Context) (all []int32) {
 			for p := range int32(partitions) {
 				all = append(all, p)

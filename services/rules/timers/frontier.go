@@ -9,8 +9,8 @@ import (
 // Frontier finds out up to when the rules have applied the log. A timer that is due after that may still be disarmed by what the log holds already, such
 // as the booking that ends its instance, so it waits. In a process that keeps up that is less than two looks behind now.
 type Frontier struct {
-	at  Positions
-	now func() time.Time
+	at    Positions
+	clock *Clock
 
 	mu    sync.Mutex
 	parts map[int32]*front
@@ -24,12 +24,12 @@ type front struct {
 	have    bool
 }
 
-// NewFrontier makes one that knows nothing yet. now is the clock that timers are due by; nil: the machine's.
-func NewFrontier(at Positions, now func() time.Time) *Frontier {
-	if now == nil {
-		now = time.Now
+// NewFrontier makes one that knows nothing yet. clock is the one that timers are due by; nil: the machine's.
+func NewFrontier(at Positions, clock *Clock) *Frontier {
+	if clock == nil {
+		clock = NewClock(nil)
 	}
-	return &Frontier{at: at, now: now, parts: map[int32]*front{}}
+	return &Frontier{at: at, clock: clock, parts: map[int32]*front{}}
 }
 
 // Look asks once how far the rules are with some partitions. What was found out stays right while another process owns one: the rules only go on.
@@ -43,7 +43,7 @@ func (f *Frontier) Look(ctx context.Context, partitions ...int32) error {
 			f.parts[p] = x
 		}
 		if !x.have {
-			noted := f.now() // before the end is asked for: what is appended meanwhile is later
+			noted := f.clock.Latest(p) // before the end is asked for: what is appended meanwhile is later
 			end, err := f.at.LogEnd(ctx, p)
 			if err != nil {
 				return err

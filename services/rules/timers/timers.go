@@ -56,7 +56,7 @@ type Config struct {
 	Open func(ctx context.Context) []int32
 	// Through says up to when the rules have applied the log of tenants, see Frontier: what is due later waits. A tenant that is left out, because it is suspended or set aside, fires nothing.
 	Through func(ctx context.Context, tenants []string) (map[string]time.Time, error)
-	Now     func() time.Time // nil: the machine's clock
+	Clock   *Clock // nil: one that is told of events by Observe alone
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Report  func(error) // is told what became of each look; may be nil
@@ -67,6 +67,7 @@ type Timers struct {
 	cfg     Config
 	metrics *metrics
 	paused  atomic.Int64 // until, Unix nanoseconds
+	behind  atomic.Int64 // when the log was told last that this machine's clock is behind, Unix nanoseconds
 
 	waiting map[int32]map[string]bool // by partition: tenants with timers that are due, and that may not fire
 	failing map[string]*failing       // tenants whose timers could not be fired
@@ -81,8 +82,8 @@ type failing struct {
 
 // New makes them.
 func New(cfg Config) *Timers {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	if cfg.Clock == nil {
+		cfg.Clock = NewClock(nil)
 	}
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
@@ -95,7 +96,7 @@ func (t *Timers) Run(ctx context.Context) error {
 	var swept time.Time
 	for failures := 0; ; {
 		err := t.Pass(ctx)
-		if now := t.cfg.Now(); err == nil && now.Sub(swept).Abs() >= sweepEvery {
+		if now := t.cfg.Clock.Now(); err == nil && now.Sub(swept).Abs() >= sweepEvery {
 			swept = now
 			err = t.Sweep(ctx)
 		}
@@ -122,7 +123,8 @@ func (t *Timers) Run(ctx context.Context) error {
 func (t *Timers) Early(n int64) {
 	if n > 0 {
 		t.metrics.early.Add(float64(n))
-		t.paused.Store(t.cfg.Now().Add(pauseAfterEarly).UnixNano())
+		t.cfg.Clock.Distrust()
+		t.paused.Store(t.cfg.Clock.Now().Add(pauseAfterEarly).UnixNano())
 		t.cfg.Log.Error("timers fired before their due: the clock of this process and that of Postgres run ahead of the broker's; nothing is fired for a minute. Set the clocks right",
 			"timers", n)
 	}
@@ -130,12 +132,12 @@ func (t *Timers) Early(n int64) {
 
 // Pass fires once what is due. A tenant whose timers can't be fired is logged and tried again later; the others go on.
 func (t *Timers) Pass(ctx context.Context) error {
-	if t.cfg.Now().UnixNano() < t.paused.Load() {
+	if t.cfg.Clock.Now().UnixNano() < t.paused.Load() {
 		return nil
 	}
 	open := t.cfg.Open(ctx)
 	maps.DeleteFunc(t.waiting, func(p int32, _ map[string]bool) bool { return !slices.Contains(open, p) })
-	var oldest time.Time
+	late := 0.0
 	failed := 0
 	for _, p := range open {
 		first, bad, err := t.partition(ctx, p)
@@ -145,11 +147,9 @@ func (t *Timers) Pass(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		oldest = earlier(oldest, first)
-	}
-	late := 0.0
-	if !oldest.IsZero() {
-		late = max(0, t.cfg.Now().Sub(oldest).Seconds())
+		if !first.IsZero() {
+			late = max(late, t.cfg.Clock.Latest(p).Sub(first).Seconds())
+		}
 	}
 	t.metrics.oldest.Set(late)
 	return nil
@@ -200,7 +200,7 @@ func (t *Timers) partition(ctx context.Context, p int32) (oldest time.Time, fail
 				}
 			}
 			oldest = earlier(oldest, first)
-			n, err := t.fire(ctx, tenant, ids)
+			n, err := t.fire(ctx, p, tenant, ids)
 			if ctx.Err() != nil {
 				return oldest, failed, err
 			}
@@ -257,7 +257,7 @@ func (t *Timers) barred(ctx context.Context, p int32, flying map[string]int, roo
 		}
 	}
 	for tenant, f := range t.failing {
-		if f.until.After(t.cfg.Now()) {
+		if f.until.After(t.cfg.Clock.Now()) {
 			barred, oldest = append(barred, tenant), earlier(oldest, f.oldest)
 		}
 	}
@@ -281,7 +281,7 @@ func (t *Timers) fails(tenant string, oldest time.Time, err error) {
 	}
 	pause := backoff.Pause(f.times)
 	f.times++
-	f.until, f.oldest = t.cfg.Now().Add(pause), oldest
+	f.until, f.oldest = t.cfg.Clock.Now().Add(pause), oldest
 	t.cfg.Log.Error("timers of a tenant cannot be fired; those of the others go on, and these are tried again", "tenant", tenant, "times", f.times, "pause", pause, "err", err)
 }
 
@@ -305,11 +305,11 @@ type dueTimer struct {
 	Due        time.Time
 }
 
-// due lists the timers of a partition that are due by both clocks, oldest first, without those of some tenants; more: there may be others.
+// due lists the timers of a partition that are due, oldest first, without those of some tenants; more: there may be others.
 func (t *Timers) due(ctx context.Context, p int32, barred []string, most int) (by map[string][]dueTimer, more bool, err error) {
-	rows, err := t.cfg.Pool.Query(ctx, `SELECT tenant_id, id, due FROM neuronx.timers
-		WHERE partition = $1 AND state = 'armed' AND held_until <= least($2::timestamptz, now()) AND NOT tenant_id = ANY($3)
-		ORDER BY held_until, id LIMIT $4`, p, t.cfg.Now(), append([]string{}, barred...), most)
+	own, broker := t.clocks(p)
+	rows, err := t.cfg.Pool.Query(ctx, `SELECT tenant_id, id, due FROM neuronx.timers WHERE partition = $1 AND `+isDue+` AND NOT tenant_id = ANY($4)
+		ORDER BY held_until, id LIMIT $5`, p, own, broker, append([]string{}, barred...), most)
 	list, err := postgres.Collect(rows, err, "look for timers that are due", pgx.RowToStructByPos[dueTimer])
 	by = map[string][]dueTimer{}
 	for _, d := range list {
@@ -320,7 +320,7 @@ func (t *Timers) due(ctx context.Context, p int32, barred []string, most int) (b
 
 // fire puts the firings of one tenant into the outbox, in one transaction with their rows. The outbox's numbers are locked first, as the batch
 // of the fold does, which deletes timers after it has seen numbers.
-func (t *Timers) fire(ctx context.Context, tenant string, ids []string) (n int, err error) {
+func (t *Timers) fire(ctx context.Context, p int32, tenant string, ids []string) (n int, err error) {
 	if len(ids) == 0 {
 		return 0, nil
 	}
@@ -329,6 +329,7 @@ func (t *Timers) fire(ctx context.Context, tenant string, ids []string) (n int, 
 		return 0, fmt.Errorf("find the schema of %s: %w", Type, err)
 	}
 	var firings []Firing
+	own, broker := t.clocks(p)
 	err = pgx.BeginFunc(ctx, t.cfg.Pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(patience.Milliseconds())); err != nil {
 			return err
@@ -339,13 +340,13 @@ func (t *Timers) fire(ctx context.Context, tenant string, ids []string) (n int, 
 		// Postgres reads no part of the stored JSON, because it has no text for a NUL that a variable may hold: an error of one tenant's instance
 		// would stop the timers of all. What it searches for is the first of its name, before any value of a file.
 		rows, err := tx.Query(ctx, `WITH due AS (
-				SELECT tenant_id, id, instance FROM neuronx.timers WHERE tenant_id = $1 AND id = ANY($2) AND state = 'armed' AND held_until <= least($3::timestamptz, now())
+				SELECT tenant_id, id, instance FROM neuronx.timers WHERE tenant_id = $1 AND `+isDue+` AND id = ANY($4)
 				ORDER BY id FOR UPDATE SKIP LOCKED)
 			UPDATE neuronx.timers t SET state = 'firing', fired_at = clock_timestamp()
 			  FROM due LEFT JOIN neuronx.workflow_instances i ON i.tenant_id = due.tenant_id AND i.id = due.instance
 			 WHERE t.tenant_id = due.tenant_id AND t.id = due.id
 			RETURNING t.tenant_id, t.id, t.instance, t.workflow, t.task, coalesce(i.bundle, 0), t.due, t.armed_sequence, t.cause,
-				coalesce(substring(i.state::text FROM '"correlation":("(?:[^"\\]|\\.)*")'), '""'), coalesce(substring(i.state::text FROM '"origin":("[a-z]*")'), '""'), t.attempt`, tenant, ids, t.cfg.Now())
+				coalesce(substring(i.state::text FROM '"correlation":("(?:[^"\\]|\\.)*")'), '""'), coalesce(substring(i.state::text FROM '"origin":("[a-z]*")'), '""'), t.attempt`, tenant, own, broker, ids)
 		firings, err = postgres.Collect(rows, err, "fire timers", scanFiring)
 		if err != nil {
 			return err
@@ -364,7 +365,7 @@ func (t *Timers) fire(ctx context.Context, tenant string, ids []string) (n int, 
 	if err != nil {
 		return 0, fmt.Errorf("fire timers of %s: %w", tenant, err)
 	}
-	now := t.cfg.Now()
+	now := t.cfg.Clock.Latest(p)
 	for i := range firings {
 		t.metrics.fired.Inc()
 		t.metrics.late.Observe(max(0, now.Sub(firings[i].Due).Seconds()))
