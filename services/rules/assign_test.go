@@ -416,7 +416,7 @@ func TestAssign_PicksAndCountsAreKeptAlikeInOneBatchAndByEveryEventWithACrashBef
 	torn.crash = true
 	torn.assigned()
 	whole.log = torn.log
-	whole.apply(whole.h, nil, runOf(torn.log["a"]...))
+	whole.apply(whole.h, nil, runOf(unnumbered(torn.log["a"])...))
 	var want, got []string
 	for _, r := range torn.log["a"] {
 		if r.Deriver == Deriver {

@@ -238,6 +238,15 @@ func (b *flowBench) is(what, got, want string) {
 	}
 }
 
+// unnumbered are the events of a log as if no outbox had numbered them: what is derived from them again is kept, although it stands among them.
+func unnumbered(log []event.Recorded) []event.Recorded {
+	out := slices.Clone(log)
+	for i := range out {
+		out[i].DeriverNumber = 0
+	}
+	return out
+}
+
 // kept is everything that the fold keeps, as text; with the outbox too.
 func (b *flowBench) kept(box bool) string {
 	b.Helper()

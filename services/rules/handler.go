@@ -111,6 +111,7 @@ func (h *handler) apply(ctx context.Context, tx pgx.Tx, runs []consumer.Run, t t
 		return nil, err
 	}
 	for k, f := range folds {
+		f.run = now[k].Events
 		part := &parts[at[k]]
 		*part, err = h.fold(ctx, f, now[k], t, func() error { return h.flush(ctx, tx, f) })
 		if err != nil {
@@ -128,7 +129,8 @@ func (h *handler) write(ctx context.Context, tx pgx.Tx, runs []consumer.Run, fol
 	if err := h.seen(ctx, tx, runs); err != nil {
 		return err
 	}
-	for _, f := range folds {
+	for i, f := range folds {
+		f.run = runs[i].Events
 		if err := h.flush(ctx, tx, f); err != nil {
 			return err
 		}
@@ -257,11 +259,22 @@ func (h *handler) fold(ctx context.Context, f *fold, run consumer.Run, t terms, 
 	return part, flush()
 }
 
-// flush writes the derived events that a fold holds.
+// flush writes the derived events that a fold holds, but for those that stand in its run: a database that was set back derives again what the log
+// has behind the cause. Their numbers were seen, so they would get new ones, and the sequencer would admit them once more.
 func (h *handler) flush(ctx context.Context, tx pgx.Tx, f *fold) error {
-	evs := make([]*event.Event, len(f.outputs))
+	if f.standing == nil && len(f.outputs) > 0 {
+		f.standing = map[string]bool{}
+		for i := range f.run {
+			if r := &f.run[i]; h.box.Own(r) {
+				f.standing[r.ID] = true
+			}
+		}
+	}
+	evs := make([]*event.Event, 0, len(f.outputs))
 	for i := range f.outputs {
-		evs[i] = &f.outputs[i]
+		if !f.standing[f.outputs[i].ID] {
+			evs = append(evs, &f.outputs[i])
+		}
 	}
 	f.outputs, f.size = nil, 0
 	return h.box.Add(ctx, tx, evs...)
