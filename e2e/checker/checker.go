@@ -275,9 +275,10 @@ func noteCall(path string) bool {
 }
 
 // checkDerived is the part of I6 that the log shows by itself: a deriver's numbers are 1..n without gap or repeat, over log and dead
-// letters together, and what is derived has the id that its cause decides (the rules' own reset compares the rest).
+// letters together, and what is derived has the id that its cause decides (the rules' own reset compares the rest), under which it is admitted once.
 func checkDerived(r *report, d Dump) {
 	type key struct{ tenant, deriver string }
+	admitted := map[[3]string]int64{}
 	numbers := map[key]map[int64]string{}
 	note := func(tenant, deriver, id string, n int64) {
 		k := key{tenant, deriver}
@@ -290,9 +291,16 @@ func checkDerived(r *report, d Dump) {
 		numbers[k][n] = id
 	}
 	for i := range d.Log {
-		if e := &d.Log[i]; e.Derived() {
-			note(e.TenantID, e.Deriver, e.ID, e.DeriverNumber)
+		e := &d.Log[i]
+		if !e.Derived() {
+			continue
 		}
+		note(e.TenantID, e.Deriver, e.ID, e.DeriverNumber)
+		id := [3]string{e.TenantID, e.Deriver, e.ID}
+		if before, twice := admitted[id]; twice && e.Deriver != "deadletter" { // a person may send a refused event again
+			r.add("I6", "%s: %s derived %s (%s) twice, at %d and %d", e.TenantID, e.Deriver, e.ID, e.Type, before, e.Sequence)
+		}
+		admitted[id] = e.Sequence
 	}
 	for _, dl := range d.DeadLetters {
 		if dl.Deriver != "" {

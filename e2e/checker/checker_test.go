@@ -56,23 +56,31 @@ func TestCheck_NamesWhatIsBroken(t *testing.T) {
 		change func(*Dump)
 		want   string
 	}{
-		"acknowledged and lost":        {func(d *Dump) { d.Ops = append(d.Ops, Op{Tenant: "t", ID: "gone", Outcome: OK}) }, "I1"},
-		"refused and logged":           {func(d *Dump) { d.Ops[0].Outcome = Fail }, "I1"},
-		"twice":                        {func(d *Dump) { d.DeadLetters = append(d.DeadLetters, DeadLetter{Tenant: "t", ID: "a"}) }, "I1"},
-		"sent by nobody":               {func(d *Dump) { d.Ops = d.Ops[1:] }, "I1"},
-		"gap":                          {func(d *Dump) { d.Log[2].Sequence = 5 }, "I2"},
-		"repeat":                       {func(d *Dump) { d.Log[2].Sequence = 2 }, "I2"},
-		"position falls":               {func(d *Dump) { d.Log[1].Position = 100 }, "I2"},
-		"effect below its cause":       {func(d *Dump) { d.Log[2].CausationID = "later" }, "I2"},
-		"not archived":                 {func(d *Dump) { d.Archive = d.Archive[:2] }, "I3"},
-		"archived otherwise":           {func(d *Dump) { d.Archive[1].Payload = []byte("x") }, "I3"},
-		"archived and not logged":      {func(d *Dump) { d.Archive = append(d.Archive, ArchiveRow{"t", 4, "z", nil}) }, "I3"},
-		"row missing":                  {func(d *Dump) { d.Tables["leads"] = []string{"a"} }, "I4"},
-		"row too many":                 {func(d *Dump) { d.Tables["leads"] = []string{"a", "b", "c"} }, "I4"},
-		"row differs":                  {func(d *Dump) { d.Tables["leads"] = []string{"a", "bb"} }, "I4"},
-		"note sent twice":              {func(d *Dump) { d.Calls = append(d.Calls, d.Calls[0]) }, "I5"},
-		"two rows for one command":     {func(d *Dump) { d.Effects = append(d.Effects, d.Effects[0]) }, "I5"},
-		"number given twice":           {func(d *Dump) { d.DeadLetters[1].Number = 1 }, "I6"},
+		"acknowledged and lost":    {func(d *Dump) { d.Ops = append(d.Ops, Op{Tenant: "t", ID: "gone", Outcome: OK}) }, "I1"},
+		"refused and logged":       {func(d *Dump) { d.Ops[0].Outcome = Fail }, "I1"},
+		"twice":                    {func(d *Dump) { d.DeadLetters = append(d.DeadLetters, DeadLetter{Tenant: "t", ID: "a"}) }, "I1"},
+		"sent by nobody":           {func(d *Dump) { d.Ops = d.Ops[1:] }, "I1"},
+		"gap":                      {func(d *Dump) { d.Log[2].Sequence = 5 }, "I2"},
+		"repeat":                   {func(d *Dump) { d.Log[2].Sequence = 2 }, "I2"},
+		"position falls":           {func(d *Dump) { d.Log[1].Position = 100 }, "I2"},
+		"effect below its cause":   {func(d *Dump) { d.Log[2].CausationID = "later" }, "I2"},
+		"not archived":             {func(d *Dump) { d.Archive = d.Archive[:2] }, "I3"},
+		"archived otherwise":       {func(d *Dump) { d.Archive[1].Payload = []byte("x") }, "I3"},
+		"archived and not logged":  {func(d *Dump) { d.Archive = append(d.Archive, ArchiveRow{"t", 4, "z", nil}) }, "I3"},
+		"row missing":              {func(d *Dump) { d.Tables["leads"] = []string{"a"} }, "I4"},
+		"row too many":             {func(d *Dump) { d.Tables["leads"] = []string{"a", "b", "c"} }, "I4"},
+		"row differs":              {func(d *Dump) { d.Tables["leads"] = []string{"a", "bb"} }, "I4"},
+		"note sent twice":          {func(d *Dump) { d.Calls = append(d.Calls, d.Calls[0]) }, "I5"},
+		"two rows for one command": {func(d *Dump) { d.Effects = append(d.Effects, d.Effects[0]) }, "I5"},
+		"number given twice":       {func(d *Dump) { d.DeadLetters[1].Number = 1 }, "I6"},
+		"derived twice": {func(d *Dump) {
+			e := d.Log[2]
+			e.Sequence, e.Position, e.DeriverNumber = 4, 400, 3
+			d.Log = append(d.Log, e)
+			b, _ := stored(e)
+			d.Archive = append(d.Archive, ArchiveRow{"t", 4, e.ID, b})
+			d.Committed = nil
+		}, "I6"},
 		"rules derive otherwise":       {func(d *Dump) { d.Replays[0].Differences = 1 }, "I6"},
 		"audit differs":                {func(d *Dump) { d.Replays[0].Group, d.Replays[0].Differences = "neuronx.archiver", 1 }, "I3"},
 		"a rebuild that missed damage": {func(d *Dump) { d.Damaged, d.Replays[0].Group, d.Replays[0].Differences = 5, "neuronx.projector", 4 }, "I4"},
