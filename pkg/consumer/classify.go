@@ -23,6 +23,9 @@ const (
 	ReasonLogChanged = "log_changed"
 )
 
+// reasonOtherBuild begins the reason of a tenant that another build of the service may go on with: see OtherBuild.
+const reasonOtherBuild = "another build is needed: "
+
 // Outcome is a label of neuronx_events_consumed_total: what became of one event in one generation.
 type outcome string
 

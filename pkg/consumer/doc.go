@@ -84,6 +84,8 @@
 //   - The connection breaks at COMMIT: the row is read again and tells which it was.
 //   - The topic was recreated (other topic id): Run returns an error that says so. The log was trimmed or truncated under a row: that
 //     partition stops (Stopped) until a person decided.
+//   - The build is too old for what a tenant published (OtherBuild): the tenant stalls before the event, and is tried again at each assignment of its
+//     partition, so an upgraded process goes on with it.
 //   - A handler panics: that is an error of the event. Its tenant stalls there, the others go on, and the stack is logged.
 //   - The log has another identity (ce_logid), or an applied sequence another event: the tenant stalls as log_changed.
 //   - A record of the log that is no event: counted and logged. If an event was lost by it, its sequence is missing, which stalls.

@@ -38,7 +38,7 @@ func report(r *app.Readiness, activity string, err error) {
 }
 
 // retriable reports whether an error says nothing about the event that was being applied: it was marked so, or the database was
-// not able to answer. Whatever else a handler returns stalls the tenant.
+// not able to answer. Whatever else a handler returns stalls the tenant; OtherBuild until the next assignment.
 func retriable(err error) bool {
 	if IsTransient(err) || errors.Is(err, registry.ErrUnavailable) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

@@ -112,6 +112,21 @@ func Transient(err error) error {
 	return &transient{err}
 }
 
+type otherBuild struct{ err error }
+
+func (o *otherBuild) Error() string { return reasonOtherBuild + o.err.Error() }
+func (o *otherBuild) Unwrap() error { return o.err }
+
+// OtherBuild marks an error that says nothing about the event: this build of the service can't apply it, and another one may, such as one that
+// knows a newer meaning of what the tenant published. The tenant stalls, and is tried again whenever its partition is assigned to a process, so it
+// goes on by itself once an upgraded process has the partition.
+func OtherBuild(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &otherBuild{err}
+}
+
 // IsTransient reports whether err was marked by Transient.
 func IsTransient(err error) bool {
 	var t *transient

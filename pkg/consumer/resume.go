@@ -32,6 +32,9 @@ func (s *session) resume(ctx context.Context, committed map[kafka.TopicPartition
 			if err := s.adoptTenants(ctx, tx, tp); err != nil {
 				return err
 			}
+			if err := s.tryAgain(ctx, tx, tp); err != nil {
+				return err
+			}
 			if err := s.noteReset(ctx, tx, tp, com, at.next, fresh); err != nil {
 				return err
 			}
@@ -102,6 +105,23 @@ func (s *session) adoptTenants(ctx context.Context, tx pgx.Tx, tp kafka.TopicPar
 		if n := tag.RowsAffected(); n > 0 {
 			s.log.Info("the feed begins with tenants that the main feed has", "feed", f.name, "partition", tp.Partition, "tenants", n)
 		}
+	}
+	return nil
+}
+
+// tryAgain lets tenants go on that stalled because another build of the service was needed: this process may be of that build. If it is not, they
+// stall again before the same event.
+func (s *session) tryAgain(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartition) error {
+	if tp.Topic != kafka.TopicEvents {
+		return nil
+	}
+	tag, err := tx.Exec(ctx, `UPDATE neuronx.progress SET state = 'catching-up', reason = '', missing_since = NULL, updated_at = now()
+		WHERE consumer = ANY($1) AND partition = $2 AND state = 'stalled' AND starts_with(reason, $3)`, s.c.names(), tp.Partition, reasonOtherBuild)
+	if err != nil {
+		return fmt.Errorf("try tenants again that needed another build: %w", err)
+	}
+	if n := tag.RowsAffected(); n > 0 {
+		s.log.Info("tenants that needed another build are tried by this one", "partition", tp.Partition, "tenants", n)
 	}
 	return nil
 }

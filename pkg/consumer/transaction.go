@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,11 +55,16 @@ func rollback(tx pgx.Tx) {
 // maxReason bounds what is stored of an error, in bytes.
 const maxReason = 500
 
-// reason is an error's text as it is stored in a row: bounded, and free of what Postgres does not take in text.
+// reason is an error's text as it is stored in a row: bounded, and free of what Postgres does not take in text. That another build is needed stands
+// first, for the next assignment to find.
 func reason(err error) string {
 	s := []rune{}
 	size := 0
-	for _, r := range err.Error() {
+	text := err.Error()
+	if o := (*otherBuild)(nil); errors.As(err, &o) {
+		text = reasonOtherBuild + strings.Replace(text, reasonOtherBuild, "", 1)
+	}
+	for _, r := range text {
 		if r == 0 {
 			continue
 		}

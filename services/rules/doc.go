@@ -32,7 +32,7 @@
 //   - A workflow: packages advance and workflows say what becomes of an instance, workflowstore what of its rows. An event that costs its workflows more than
 //     a batch may wait for is left for the catch-up, whole.
 //   - A timer that fires too early, is refused or is lost: package timers.
-//   - A bundle of newer semantics than this build knows: the tenant stalls until the service is upgraded.
+//   - A bundle of newer semantics than this build knows: the tenant stalls until a process of a newer build has its partition.
 //
 // More than fifteen files: an evaluation, its budgets, its state and the tables behind it are written in one transaction of one handler; what needs none of
 // that is in ruleset and pkg/expr.

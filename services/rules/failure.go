@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 )
 
@@ -83,6 +84,7 @@ func bounded(s string) string {
 	return s[:cut] + "…"
 }
 
+// tooNew is why a tenant stalls until a process of a newer build has its partition.
 func (f *fold) tooNew(version, semantics int64) error {
-	return fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, f.knows)
+	return consumer.OtherBuild(fmt.Errorf("the rules of version %d need engine semantics %d, this build knows %d: upgrade the rules service", version, semantics, f.knows))
 }

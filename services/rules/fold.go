@@ -138,6 +138,10 @@ func (f *fold) apply(ctx context.Context, r *event.Recorded) error {
 }
 
 func (f *fold) take(ctx context.Context, r *event.Recorded) (err error) {
+	// What no rule hears may still move an instance, or count: nothing is guessed about a bundle that a newer build put in force.
+	if f.bundle != nil && f.bundle.Semantics > f.knows {
+		return f.tooNew(f.bundle.Version, f.bundle.Semantics)
+	}
 	published := false
 	if r.Type == typePublished {
 		was := f.bundle
@@ -188,9 +192,6 @@ func (f *fold) listen(ctx context.Context, r *event.Recorded, flows map[string]a
 	}
 	if f.bundle == nil || !hears(f.bundle.Set, r.Type) || r.EffectiveOrigin() == event.OriginEcho || r.Quiet != "" {
 		return nil
-	}
-	if f.bundle.Semantics > f.knows {
-		return f.tooNew(f.bundle.Version, f.bundle.Semantics)
 	}
 	data, err := f.ruleData(ctx, r, flows)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 	"github.com/neuronx/engine/services/archiver"
 	"github.com/neuronx/engine/services/rules/ruleset"
+	"github.com/neuronx/engine/services/rules/timers"
 )
 
 // bench is the handler over a test database, without Kafka.
@@ -233,6 +234,33 @@ func TestApply_ABundleOfNewerSemanticsStallsInsteadOfGuessing(t *testing.T) {
 	if err == nil || consumer.IsTransient(err) || !strings.Contains(err.Error(), "upgrade") {
 		t.Errorf("got %v, want an error that stalls the tenant and says what to do", err)
 	}
+}
+
+// A newer build put a bundle in force, and its partition came back to this one: nothing is folded by files that may mean something else here, not even an
+// event that no rule hears, or a timer.
+func TestApply_WhatIsInForceOfNewerSemanticsIsNotFoldedByThisBuild(t *testing.T) {
+	b := newFlowBench(t)
+	b.publish("a", 1, chase, reps)
+	b.lead("a", "1")
+	b.noted("a", "1")
+	at := b.outside("a", "lead.updated", "lead/1", lead("1")) // in the place of what the newer build read
+	if _, err := b.pool.Exec(t.Context(), `INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at)
+		VALUES ('a', $1, $2, 2, 'later', $3, '[{"name": "x.yaml", "text": "kind: Later"}]', '', now())`, at.Sequence, at.ID, ruleset.Semantics+1); err != nil {
+		t.Fatal(err)
+	}
+	kept := b.kept(true)
+	for _, r := range []event.Recorded{
+		b.outside("a", "lead.lost", "lead/1", lead("1")), b.outside("a", "lead.updated", "lead/1", lead("1")),
+		b.outside("a", timers.Type, "timer/x", map[string]any{"timer_id": "x", "due": b.now}),
+		b.outside("a", typePublished, "rules/a", ruleset.PublishedData([]ruleset.File{score}, 3, "")),
+	} {
+		b.restart()
+		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return b.h.Apply(t.Context(), tx, runOf(r)) })
+		if err == nil || consumer.IsTransient(err) || !strings.Contains(err.Error(), "another build is needed") || !strings.Contains(err.Error(), "upgrade the rules service") {
+			t.Errorf("%s: %v, want an error that stalls the tenant until an upgrade", r.Type, err)
+		}
+	}
+	b.is("kept", other(b.kept(true), kept), "")
 }
 
 func TestApplyDeadLetters_OneReportADeadLetterAndNoneForForgedOnes(t *testing.T) {

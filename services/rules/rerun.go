@@ -48,10 +48,10 @@ func (f *fold) rerun(ctx context.Context, r *event.Recorded, rule string, data m
 	through, _ := data["through_sequence"].(int64)
 	done := rerun{Sequence: r.Sequence, Rule: rule}
 	switch {
-	case f.most > 0 || f.bundle != nil && f.bundle.Set == nil:
-		return errLater
 	case f.bundle != nil && f.bundle.Semantics > f.knows:
 		return f.tooNew(f.bundle.Version, f.bundle.Semantics)
+	case f.most > 0 || f.bundle != nil && f.bundle.Set == nil:
+		return errLater
 	case f.bundle == nil || f.bundle.Set.Rule(rule) == nil:
 		done.Refused = RerunNotInForce
 	case f.health[rule].Tripped != "":

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
@@ -44,7 +45,8 @@ func loadBundles(ctx context.Context, q querier, c *compiler, before map[string]
 	var missing []found
 	for _, f := range all {
 		out[f.tenant] = f.b
-		if f.b.Set = c.find(ruleset.SetKey(f.hash, f.b.Semantics)); f.b.Set == nil {
+		// What a newer build published is not read by the rules of this one: the fold says that an upgrade is needed.
+		if f.b.Set = c.find(ruleset.SetKey(f.hash, f.b.Semantics)); f.b.Set == nil && f.b.Semantics <= ruleset.Semantics {
 			missing = append(missing, f)
 		}
 	}
@@ -97,6 +99,10 @@ func compileMissing(ctx context.Context, q querier, c *compiler, missing []found
 
 // recompile compiles a bundle in force that is not kept.
 func recompile(ctx context.Context, q querier, f found, between func()) (*ruleset.Set, error) {
+	if f.b.Semantics > ruleset.Semantics {
+		return nil, consumer.OtherBuild(fmt.Errorf("the rules that tenant %s published at %d need engine semantics %d, this build knows %d: upgrade the rules service",
+			f.tenant, f.b.Sequence, f.b.Semantics, ruleset.Semantics))
+	}
 	var text []byte
 	err := q.QueryRow(ctx, `SELECT files FROM neuronx.rule_bundles WHERE tenant_id = $1 AND sequence = $2`, f.tenant, f.b.Sequence).Scan(&text)
 	if err != nil {
@@ -109,7 +115,7 @@ func recompile(ctx context.Context, q querier, f found, between func()) (*rulese
 	set, problems := ruleset.CompileFor(f.b.Semantics, files, between)
 	if err := problems.Err(); err != nil {
 		// It compiled when it was published: this build reads rules more strictly. Guessing would derive other events.
-		return nil, fmt.Errorf("the rules that tenant %s published at %d no longer compile: %w", f.tenant, f.b.Sequence, err)
+		return nil, consumer.OtherBuild(fmt.Errorf("the rules that tenant %s published at %d no longer compile: %w", f.tenant, f.b.Sequence, err))
 	}
 	if set.Hash != f.hash {
 		return nil, fmt.Errorf("the rules that tenant %s published at %d have another hash than their row says", f.tenant, f.b.Sequence)
