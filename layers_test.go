@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"go/ast"
 	"strings"
 	"testing"
 )
@@ -53,6 +54,61 @@ func TestSimulationReachesNobody(t *testing.T) {
 	for layer, files := range found {
 		if files < 5 {
 			t.Errorf("%d files found in %s: this test looks at the wrong thing", files, layer)
+		}
+	}
+}
+
+// TestFoldsAskNothingOfTheMachine: what derives events from the log has no clock, no time zone, no random source and no setting of the machine it
+// runs on, so the same log gives the same bytes everywhere, and at any time.
+func TestFoldsAskNothingOfTheMachine(t *testing.T) {
+	found := map[string]int{"services/rules": 0, "services/rules/advance": 0, "services/rules/alias": 0, "services/rules/flow": 0, "services/rules/graph": 0, "services/rules/pool": 0,
+		"services/rules/reach": 0, "services/rules/rulefile": 0, "services/rules/ruleset": 0, "services/rules/tables": 0, "services/rules/typecheck": 0, "services/rules/value": 0,
+		"services/rules/window": 0, "services/rules/workflows": 0, "services/rules/workflowstore": 0, "services/projector/fold": 0, "pkg/calendar": 0, "pkg/contactpoint": 0, "pkg/expr": 0,
+		"pkg/zone": 0, "pkg/event": 0}
+	barred := map[string]bool{"time.Now": true, "time.Since": true, "time.Until": true, "time.Local": true, "time.LoadLocation": true, "time.Sl" + "eep": true, "time.After": true, "time.AfterFunc": true,
+		"time.NewTimer": true, "time.NewTicker": true, "time.Tick": true, "os.Getenv": true, "os.LookupEnv": true, "os.Environ": true, "os.Hostname": true, "os.Getpid": true,
+		"runtime.NumCPU": true, "runtime.GOMAXPROCS": true, "runtime.NumGoroutine": true}
+	// Why these may ask: nothing that is derived depends on the answer.
+	may := map[string]string{
+		"services/rules/prepare.go": "a catch-up pauses for as long as it has worked",
+		"services/rules/reset.go":   "a reset waits for the archive",
+		"services/rules/foresee.go": "what a request would derive now is shown, and written nowhere",
+		"services/rules/tripped.go": "a gauge is set from time to time",
+		"pkg/calendar/resolve.go":   "the zone of the machine is refused there",
+		"pkg/event/signature.go":    "new signing keys are random",
+	}
+	asked := map[string]bool{}
+	for _, s := range sources(t) {
+		if _, fold := found[s.dir]; !fold || strings.HasSuffix(s.path, "_test.go") {
+			continue
+		}
+		found[s.dir]++
+		ask := func(what string) {
+			if asked[s.path] = true; may[s.path] == "" {
+				t.Errorf("%s uses %s; what is derived must not depend on the machine: take it from the event, or hand it in", s.path, what)
+			}
+		}
+		for _, spec := range s.file.Imports {
+			switch imp := strings.Trim(spec.Path.Value, `"`); imp {
+			case "math/rand", "math/rand/v2", "crypto/rand", "hash/maphash":
+				ask(imp)
+			}
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && barred[selector(sel)] {
+				ask(selector(sel))
+			}
+			return true
+		})
+	}
+	for dir, files := range found {
+		if files == 0 {
+			t.Errorf("no file found in %s: this test looks at the wrong thing", dir)
+		}
+	}
+	for path := range may {
+		if !asked[path] {
+			t.Errorf("%s asks nothing of the machine any more; take it out of the list", path)
 		}
 	}
 }
