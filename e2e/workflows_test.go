@@ -67,13 +67,7 @@ func (f *flock) play(ctx context.Context, armed, due func(context.Context, *floc
 		due(ctx, f)
 	}
 	f.supervise(ctx)
-	noError(f.t, cluster.Eventually(ctx, 3*time.Minute, func(ctx context.Context) error {
-		n, err := f.waiting(ctx)
-		if err == nil && n > 0 {
-			err = fmt.Errorf("%d timers and instances wait", n)
-		}
-		return err
-	}))
+	f.ended(ctx)
 	noError(f.t, f.c.WaitIdle(ctx, 3*time.Minute))
 	f.check(ctx)
 	f.reset(ctx)
@@ -101,6 +95,18 @@ func (f *flock) publish(ctx context.Context, typ string, step int) {
 		}
 	}
 	noError(f.t, f.c.WaitIdle(ctx, 3*time.Minute))
+}
+
+// ended waits until no instance lives and no timer is left behind.
+func (f *flock) ended(ctx context.Context) {
+	f.t.Helper()
+	noError(f.t, cluster.Eventually(ctx, 3*time.Minute, func(ctx context.Context) error {
+		n, err := f.waiting(ctx)
+		if err == nil && n > 0 {
+			err = fmt.Errorf("%d timers and instances wait", n)
+		}
+		return err
+	}))
 }
 
 // waiting counts instances that live, and timers that they have left behind.
@@ -145,7 +151,9 @@ func (f *flock) reset(ctx context.Context) {
 			f.t.Errorf("the reset of %s: %s, %d differences of %d: %s", p.Tenant, p.Outcome, p.Differences, p.Examined, p.Detail)
 		}
 	}
-	f.t.Logf("the reset examined %d events", examined)
+	if f.t.Logf("the reset examined %d events", examined); examined == 0 {
+		f.t.Error("the reset compared nothing")
+	}
 }
 
 // check counts what the log says of instances, and what is left of their timers.

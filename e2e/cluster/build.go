@@ -76,12 +76,16 @@ func build(t testing.TB, folder string, planted Seed, only ...string) map[string
 	return paths
 }
 
-// Plant builds the program of a process with a bug of e2e/seeds. The process runs it from its next start on, with more in its environment.
+// Plant builds the program of a process with a bug of e2e/seeds, or with none if it is empty. The process runs it from its next start on, with more in
+// its environment.
 func (c *Cluster) Plant(t testing.TB, process, bug string, env ...string) {
 	t.Helper()
 	p := c.Processes[process]
-	dir, program := filepath.Split(p.path)
-	path := build(t, filepath.Base(dir), Seed{Bug: bug, Program: program}, program)[program]
+	program, planted := filepath.Base(p.path), Seed{}
+	if bug != "" {
+		planted = Seed{Bug: bug, Program: program}
+	}
+	path := build(t, c.bin, planted, program)[program]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.path, p.env = path, append(p.env, env...)

@@ -65,6 +65,7 @@ type Cluster struct {
 	memory              int64
 	postgresDir         string
 	order               []string
+	bin                 string            // folder of bin/ that they are in
 	programs            map[string]string // where they are, by name
 	env                 []string          // of the operators' program
 	admin               string            // URL of Dev's admin port, else empty
@@ -110,7 +111,8 @@ func Start(t testing.TB, o Options) *Cluster {
 	}
 	c := &Cluster{Dir: t.TempDir(), Kafka: at, secure: o.Secure, memory: o.Memory, Keys: event.NewKeyring(), Processes: map[string]*Process{}}
 	must(t, os.Chmod(c.Dir, 0o755))
-	c.programs = build(t, cmp.Or(o.Bin, "e2e"), o.Seed)
+	c.bin = cmp.Or(o.Bin, "e2e")
+	c.programs = build(t, c.bin, o.Seed)
 	must(t, wipe(ctx, c.Kafka, false))
 	if c.postgresDir = o.Data; o.Data == "" {
 		c.postgresDir = filepath.Join(c.Dir, "postgres")

@@ -104,10 +104,10 @@ func (c *Cluster) ResetGroup(ctx context.Context, group string, do func(context.
 	return r, nil
 }
 
-// ByKafka resets a group as an operator does, with kafka-consumer-groups.sh; target is --to-earliest or --to-latest.
-func ByKafka(group, target string) func(context.Context) error {
+// ByKafka resets a group as an operator does, with kafka-consumer-groups.sh; target is what that takes, such as --to-earliest.
+func ByKafka(group string, target ...string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		out, err := ConsumerGroups(ctx, "--group", group, "--all-topics", "--reset-offsets", target, "--execute")
+		out, err := ConsumerGroups(ctx, slices.Concat([]string{"--group", group, "--all-topics", "--reset-offsets", "--execute"}, target)...)
 		if err == nil && !strings.Contains(out, kafka.TopicEvents) && !strings.Contains(out, kafka.TopicIngress) {
 			err = fmt.Errorf("kafka-consumer-groups did not reset %s:\n%s", group, out)
 		}
