@@ -124,7 +124,7 @@ func (r *recorder) answer(c event.Event) {
 }
 
 // whole is all files of the library as one bundle, and what the library does not use: a rule that assigns and counts, one that fails on some values,
-// and a workflow that gets into incidents.
+// a workflow that gets into incidents, and one whose branches all derive something.
 func (r *recorder) whole() []ruleset.File {
 	r.Helper()
 	folders, err := filepath.Glob("../../examples/library/*")
@@ -160,6 +160,16 @@ start: {on: [appointment.booked], when: data.lead_id != null, key: data.lead_id,
 do:
   - bad: {set: {x: 1 / (instance.number - instance.number)}}
   - night: {wait: {for: PT3H}}`),
+		kindFile("Workflow", "fans-out", `
+start: {on: [appointment.missed], when: data.lead_id != null, key: data.lead_id, reentry: {policy: concurrent}}
+do:
+  - fan:
+      fork:
+        branches:
+          - one: {emit: {type: crm.contact.tag.requested, data: {lead_id: instance.key, add: '["one"]', remove: '[]'}}}
+          - two: {emit: {type: crm.contact.tag.requested, data: {lead_id: instance.key, add: '["two"]', remove: '[]'}}}
+          - three: {emit: {type: crm.contact.tag.requested, data: {lead_id: instance.key, add: '["three"]', remove: '[]'}}}
+          - four: {emit: {type: crm.contact.tag.requested, data: {lead_id: instance.key, add: '["four"]', remove: '[]'}}}`),
 	} {
 		all[f.Name] = f
 	}
