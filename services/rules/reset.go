@@ -102,12 +102,19 @@ func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error)
 	env := &replayed{shadow: s, decoder: consumer.NewDecoder(s.registry)}
 	f := newFold(tenant, env, nil, nil)
 	expected := map[string]event.Event{} // derived again, not yet seen in the log
+	beyond := map[string]event.Event{}   // likewise, of events behind through: they may be seen, and need not be
+	lost := false                        // what is behind through can't be derived here
 	excused := map[string]bool{}         // those of them that need not be there
 	next, deadline, sure := int64(1), time.Now().Add(s.waitFor()), false
 	take := func(r *event.Recorded) error {
 		next = r.Sequence + 1
 		if r.Deriver == Deriver {
-			s.match(ctx, &c, expected, r)
+			switch _, early := expected[r.ID]; {
+			case early, r.Sequence <= through:
+				s.match(ctx, &c, expected, r)
+			case !lost:
+				s.match(ctx, &c, beyond, r)
+			}
 		}
 		// A firing is not derived again: a clock chose when. It is checked instead, and fed.
 		if r.Type == timers.Type && r.Deriver == timers.Deriver && r.Sequence <= through {
@@ -121,14 +128,23 @@ func (s *shadow) compare(ctx context.Context, tenant string) (comparison, error)
 				}
 			}
 		}
-		if r.Sequence > through || skipped[r.Sequence] {
+		if lost || skipped[r.Sequence] {
 			return nil // only to find what was derived from earlier ones
 		}
-		if err := f.apply(ctx, r); err != nil {
+		// The service goes on meanwhile, so what it derived from events behind through may be in the log by now.
+		into := expected
+		if r.Sequence > through {
+			into = beyond
+		}
+		switch err := f.apply(ctx, r); {
+		case err != nil && r.Sequence > through && ctx.Err() == nil && !consumer.IsTransient(err):
+			lost = true // the tenant stalls there
+			return nil
+		case err != nil:
 			return err
 		}
 		for _, e := range f.outputs {
-			expected[e.ID] = e
+			into[e.ID] = e
 		}
 		f.outputs, f.size, f.costs = f.outputs[:0], 0, nil
 		f.published = nil

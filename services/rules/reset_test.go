@@ -9,6 +9,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
 // lagging is an archive whose events after a sequence come only to those that ask for them, as they do to one that looks again.
@@ -88,6 +89,56 @@ func TestReset_WhatIsMissingIsFoundWithoutWaitingForEver(t *testing.T) {
 	err = s.Reset(t.Context(), consumer.Reset{Topic: kafka.TopicEvents, From: 10, To: 0, Tenants: []string{"t1"}, Report: report})
 	if err != nil || report.Differences != 4 || !strings.Contains(report.Detail, "t1") || strings.Contains(report.Told, "t1") || report.Told == "" {
 		t.Errorf("once more: %+v %v, want 4 differences", *report, err)
+	}
+}
+
+// The service goes on while a reset compares, and what it derives then comes into the archive that the reset reads.
+func TestReset_WhatIsAppliedMeanwhileIsNoDifference(t *testing.T) {
+	b := newFlowBench(t)
+	b.publish("a", 1, chase, reps, both)
+	for _, id := range []string{"1", "2", "3"} {
+		b.lead("a", id)
+		b.noted("a", id)
+	}
+	b.later(2 * time.Hour)
+	if _, err := b.pool.Exec(t.Context(), `INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, sequence) VALUES ($1, 1, 'a', 0, 1)`, kafka.GroupRules); err != nil {
+		t.Fatal(err)
+	}
+	compare := func(through int) comparison {
+		t.Helper()
+		if _, err := b.pool.Exec(t.Context(), `UPDATE neuronx.progress SET sequence = $1`, through); err != nil {
+			t.Fatal(err)
+		}
+		s := &shadow{pool: b.pool, archive: b, registry: b.registry, log: quiet(), metrics: newMetrics(nil), patience: time.Second}
+		c, err := s.compare(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	log := b.log["a"]
+	for through := 1; through <= len(log); through++ {
+		if c := compare(through); c.differences != 0 || c.examined == 0 {
+			t.Errorf("applied are %d of %d events: %+v", through, len(log), c)
+		}
+	}
+	// What differs is found all the same.
+	last := len(log) - 1
+	for log[last].Deriver != Deriver {
+		last--
+	}
+	was := log[last]
+	log[last].Subject = "lead/other"
+	if c := compare(3); c.differences != 1 {
+		t.Errorf("%+v, want the one that has another subject", c)
+	}
+	log[last] = was
+	// The service stalls where it can't go on, and the reset is about what is before.
+	data := ruleset.PublishedData([]ruleset.File{both}, 2, "")
+	data["semantics"] = int64(ruleset.Semantics + 1)
+	b.outside("a", typePublished, "rules/a", data)
+	if c := compare(len(log)); c.differences != 0 {
+		t.Errorf("before an event that can't be applied: %+v", c)
 	}
 }
 
