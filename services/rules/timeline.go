@@ -58,7 +58,7 @@ func (e recalled) event(ctx context.Context, tenant string, sequence int64) (*ev
 	if kept, err := e.memory.event(ctx, tenant, sequence); err == nil {
 		return kept, nil
 	}
-	return timed{e.whole}.event(ctx, tenant, sequence)
+	return timed(e).event(ctx, tenant, sequence)
 }
 
 // timed is the environment of a timeline.
