@@ -130,7 +130,7 @@ func table(all []trial, p99 func(hostile.Delays) time.Duration) string {
 // strike is one round of an attack, which goes on for long or is over soon.
 func (h *siege) strike(t *testing.T, do func(*struck), on bool) hostile.Delays {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(h.ctx, 4*time.Minute)
+	ctx, cancel := context.WithTimeout(h.ctx, 12*time.Minute)
 	defer cancel()
 	s := &struck{Attacker: h.attacker(), siege: h, t: t, ctx: ctx, version: 1, from: time.Now(), lasting: shortest}
 	if on {
@@ -164,7 +164,11 @@ func (s *struck) again(do func()) {
 // over waits until all that was sent is applied or stalled, and for a window that can be measured, and says that the attack is over.
 func (s *struck) over() {
 	s.t.Helper()
-	err := cluster.Eventually(s.ctx, time.Minute, func(ctx context.Context) error {
+	limit := time.Minute
+	if s.lasting > shortest {
+		limit = 8 * time.Minute // a minute of dear events takes the attacker itself some minutes
+	}
+	err := cluster.Eventually(s.ctx, limit, func(ctx context.Context) error {
 		var waiting int
 		err := s.c.Admin.QueryRow(ctx, `SELECT count(*) FROM neuronx.progress WHERE tenant_id = $1 AND (state = 'catching-up' OR state = 'live' AND sequence <
 			(SELECT max(sequence) FROM neuronx.progress p WHERE p.tenant_id = $1))`, s.Tenant.ID).Scan(&waiting)
