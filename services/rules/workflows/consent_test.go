@@ -74,3 +74,22 @@ func TestUnmerge_LeavesARevocationWithEachOfThem(t *testing.T) {
 	w.is(sent("7"), "workflow.completed:end")
 	w.is(sent("6"), "message.send workflow.completed:end")
 }
+
+// A person who was erased before a tenant had a workflow is not messaged by its first one. The fold of before has no bundle.
+func TestRemembers_WhoWasErasedBeforeTheFirstWorkflow(t *testing.T) {
+	w := newRig(t, workflow("w", mailing))
+	w.record(event.Event{ID: "erase", Source: "/test", Type: typeErased, Subject: "lead/7"})
+	r := w.log[len(w.log)-1]
+	w.applied++
+	if !Remembers(r.Type) || Remembers("lead.created") {
+		t.Fatal("not the types that decide who may be reached")
+	}
+	early := New(r.TenantID, w.store, w, nil)
+	if _, err := early.Apply(t.Context(), Input{Event: r}); err != nil {
+		t.Fatal(err)
+	}
+	n := len(w.log)
+	w.lead("7")
+	w.lead("8")
+	w.is(w.since(n), "workflow.completed:end message.send workflow.completed:end")
+}
