@@ -59,8 +59,8 @@ type fold struct {
 	dirtyHealth map[string]bool
 	dirtyStates map[string]int64 // subject → sequence
 	outputs     []event.Event
-	run         []event.Recorded          // whose outputs these are
-	standing    map[string]bool           // ids of own events in the run; nil: not looked for
+	taken       []event.Recorded          // the events that were applied
+	seen        int                       // of them that are noted as seen
 	missed      map[string][]int64        // by rule: sequences that it missed in this run, ascending
 	ran         map[string]map[int64]bool // by rule: missed before this run, and run over in it
 	reruns      []rerun                   // in this run

@@ -74,7 +74,7 @@ func (h *handler) ApplyParts(ctx context.Context, tx pgx.Tx, runs []consumer.Run
 	if len(runs) == 1 {
 		ready, whole := h.shared.take(runs[0])
 		if ready != nil {
-			err := h.write(ctx, tx, runs, []*fold{ready.fold})
+			err := h.write(ctx, tx, []*fold{ready.fold}, []*fold{ready.fold})
 			if err == nil {
 				h.shared.wrote(runs[0].TenantID)
 			}
@@ -105,35 +105,35 @@ func (h *handler) apply(ctx context.Context, tx pgx.Tx, runs []consumer.Run, t t
 	if err != nil {
 		return nil, err
 	}
-	// Seen first: a number of ours that stands in the log must be known before new numbers are taken. That holds for the events that are
-	// left for later, too: they stand in the log, and are noted once more then.
-	if err := h.seen(ctx, tx, runs); err != nil {
-		return nil, err
-	}
+	written, held := 0, 0 // folds whose derived events are written, and bytes of those that are not
 	for k, f := range folds {
-		f.run = now[k].Events
 		part := &parts[at[k]]
-		*part, err = h.fold(ctx, f, now[k], t, func() error { return h.flush(ctx, tx, f) })
+		*part, err = h.fold(ctx, f, now[k], t, func() error { // with those before it: locks are taken in the order of the runs
+			from := written
+			written, held = k, 0
+			return h.flush(ctx, tx, folds[from:k+1]...)
+		})
 		if err != nil {
 			return nil, err
 		}
 		if t.event > 0 && (f.dear || t.spent(f)) {
 			h.shared.setDear(f.tenant, true)
 		}
+		if held += f.size; held < flushOutput {
+			continue
+		}
+		if err := h.flush(ctx, tx, folds[written:k+1]...); err != nil {
+			return nil, err
+		}
+		written, held = k+1, 0
 	}
-	return parts, h.save(ctx, tx, folds)
+	return parts, h.write(ctx, tx, folds, folds[written:])
 }
 
-// write writes folds of which nothing was written yet.
-func (h *handler) write(ctx context.Context, tx pgx.Tx, runs []consumer.Run, folds []*fold) error {
-	if err := h.seen(ctx, tx, runs); err != nil {
+// write writes the state of folds, and what some of them derived.
+func (h *handler) write(ctx context.Context, tx pgx.Tx, folds, derived []*fold) error {
+	if err := h.flush(ctx, tx, derived...); err != nil {
 		return err
-	}
-	for i, f := range folds {
-		f.run = runs[i].Events
-		if err := h.flush(ctx, tx, f); err != nil {
-			return err
-		}
 	}
 	return h.save(ctx, tx, folds)
 }
@@ -209,12 +209,14 @@ func (h *handler) boxes() []*outbox.Outbox {
 	return []*outbox.Outbox{h.box, h.firings}
 }
 
-func (h *handler) seen(ctx context.Context, tx pgx.Tx, runs []consumer.Run) error {
+// seen notes the own events among those that folds applied since it was last called. What they leave for later is noted then: its causes may be
+// applied in between, and what they give must find its number free.
+func (h *handler) seen(ctx context.Context, tx pgx.Tx, folds []*fold) error {
 	for _, box := range h.boxes() {
 		var seen []outbox.Mark
-		for _, run := range runs {
-			for i := range run.Events {
-				if r := &run.Events[i]; box.Own(r) {
+		for _, f := range folds {
+			for _, r := range f.taken[f.seen:] {
+				if box.Own(&r) {
 					seen = append(seen, outbox.Mark{Tenant: r.TenantID, Number: r.DeriverNumber, EventID: r.ID})
 				}
 			}
@@ -223,10 +225,14 @@ func (h *handler) seen(ctx context.Context, tx pgx.Tx, runs []consumer.Run) erro
 			return err
 		}
 	}
+	for _, f := range folds {
+		f.seen = len(f.taken)
+	}
 	return nil
 }
 
-// fold applies one run as far as its terms go. The error is one for everybody; what is wrong with the tenant alone stands in the part.
+// fold applies one run as far as its terms go, and calls flush when it holds much. The error is one for everybody; what is wrong with the tenant
+// alone stands in the part.
 func (h *handler) fold(ctx context.Context, f *fold, run consumer.Run, t terms, flush func() error) (part consumer.Part, err error) {
 	for i := range run.Events {
 		if i > 0 && t.spent(f) {
@@ -239,45 +245,62 @@ func (h *handler) fold(ctx context.Context, f *fold, run consumer.Run, t terms, 
 		case errors.Is(err, errLater):
 			h.metrics.postponed.Inc()
 			part.Later = true
-			return part, flush()
+			return part, nil
 		case errors.As(err, &slow):
 			h.metrics.slow.Inc()
 			h.log.Error("tenant set aside: one evaluation took too long; the others go on", "tenant", run.TenantID, "rule", slow.Rule, "where", slow.Where,
 				"sequence", run.Events[i].Sequence, "event", run.Events[i].ID)
 			part.Err = slow
-			return part, flush()
+			return part, nil
 		case err != nil:
 			return part, err
 		}
 		part.Applied = i + 1
+		f.taken = run.Events[:part.Applied]
 		if f.size >= flushOutput {
 			if err := flush(); err != nil {
 				return part, err
 			}
 		}
 	}
-	return part, flush()
+	return part, nil
 }
 
-// flush writes the derived events that a fold holds, but for those that stand in its run: a database that was set back derives again what the log
-// has behind the cause. Their numbers were seen, so they would get new ones, and the sequencer would admit them once more.
-func (h *handler) flush(ctx context.Context, tx pgx.Tx, f *fold) error {
-	if f.standing == nil && len(f.outputs) > 0 {
-		f.standing = map[string]bool{}
-		for i := range f.run {
-			if r := &f.run[i]; h.box.Own(r) {
-				f.standing[r.ID] = true
+// flush writes what folds derived, but for what stands among the events that they applied: a database that was set back derives again what the log
+// has behind the cause, and the sequencer would admit it once more under another number. What stands there is noted first, so that new numbers
+// begin behind it.
+func (h *handler) flush(ctx context.Context, tx pgx.Tx, folds ...*fold) error {
+	if err := h.seen(ctx, tx, folds); err != nil {
+		return err
+	}
+	for _, f := range folds {
+		var standing map[string]bool
+		if len(f.outputs) > 0 {
+			standing = h.standing(f.taken)
+		}
+		evs := make([]*event.Event, 0, len(f.outputs))
+		for i := range f.outputs {
+			if !standing[f.outputs[i].ID] {
+				evs = append(evs, &f.outputs[i])
 			}
 		}
-	}
-	evs := make([]*event.Event, 0, len(f.outputs))
-	for i := range f.outputs {
-		if !f.standing[f.outputs[i].ID] {
-			evs = append(evs, &f.outputs[i])
+		f.outputs, f.size = nil, 0
+		if err := h.box.Add(ctx, tx, evs...); err != nil {
+			return err
 		}
 	}
-	f.outputs, f.size = nil, 0
-	return h.box.Add(ctx, tx, evs...)
+	return nil
+}
+
+// standing are the ids of the own events among some.
+func (h *handler) standing(events []event.Recorded) map[string]bool {
+	ids := map[string]bool{}
+	for i := range events {
+		if r := &events[i]; h.box.Own(r) {
+			ids[r.ID] = true
+		}
+	}
+	return ids
 }
 
 // ApplyDeadLetters implements consumer.DeadLetterHandler: own events that were refused have used up their number, and one that was

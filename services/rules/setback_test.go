@@ -2,8 +2,11 @@ package rules
 
 import (
 	"fmt"
-	"slices"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/pkg/consumer"
 )
 
 // After Postgres was set back the log holds, behind each cause, what was derived from it. However the log is cut into batches, what is derived
@@ -27,24 +30,40 @@ func TestApply_DerivesNothingThatTheLogOfASetBackDatabaseHolds(t *testing.T) {
 	if len(own) < 4 {
 		t.Fatalf("%d events were derived, too few to tell", len(own))
 	}
-	for size := 1; size <= len(log); size++ {
-		r := newFlowBench(t)
-		r.keys = b.keys
-		r.restart()
-		for batch := range slices.Chunk(log, size) {
-			r.apply(r.h, nil, runOf(batch...))
-			for _, e := range r.waiting(Deriver) {
-				if own[e.ID] != e.DeriverNumber {
-					t.Errorf("batches of %d: %s is derived again as number %d, the log has it as %d", size, e.ID, e.DeriverNumber, own[e.ID])
+	inParts := unbounded
+	inParts.cost = 1 // of a batch only what comes first is applied
+	for _, terms := range []terms{unbounded, inParts} {
+		for size := 1; size <= len(log); size++ {
+			r := newFlowBench(t)
+			r.keys = b.keys
+			r.restart()
+			for rest, short := log, false; len(rest) > 0; short = !short {
+				batch := rest[:min(size, len(rest))]
+				if short && terms.cost == inParts.cost { // a batch that ends before what stood in the last one
+					batch = rest[:1]
+				}
+				var parts []consumer.Part
+				err := pgx.BeginFunc(t.Context(), r.pool, func(tx pgx.Tx) (err error) {
+					parts, err = r.h.apply(t.Context(), tx, []consumer.Run{runOf(batch...)}, terms)
+					return err
+				})
+				if err != nil || parts[0].Err != nil || parts[0].Applied == 0 {
+					t.Fatalf("batches of %d: %+v, %v", size, parts, err)
+				}
+				rest = rest[parts[0].Applied:]
+				for _, e := range r.waiting(Deriver) {
+					if own[e.ID] != e.DeriverNumber {
+						t.Errorf("batches of %d: %s is derived again as number %d, the log has it as %d", size, e.ID, e.DeriverNumber, own[e.ID])
+					}
 				}
 			}
-		}
-		if rest := r.waiting(Deriver); len(rest) > 0 {
-			t.Errorf("batches of %d: %d events wait that the log has", size, len(rest))
-		}
-		var n int64
-		if err := r.pool.QueryRow(t.Context(), `SELECT last FROM neuronx.outbox_numbers WHERE tenant_id = 'acme' AND deriver = $1`, Deriver).Scan(&n); err != nil || n != last {
-			t.Errorf("batches of %d: the last number is %d (%v), want %d", size, n, err, last)
+			if rest := r.waiting(Deriver); len(rest) > 0 {
+				t.Errorf("batches of %d: %d events wait that the log has", size, len(rest))
+			}
+			var n int64
+			if err := r.pool.QueryRow(t.Context(), `SELECT last FROM neuronx.outbox_numbers WHERE tenant_id = 'acme' AND deriver = $1`, Deriver).Scan(&n); err != nil || n != last {
+				t.Errorf("batches of %d: the last number is %d (%v), want %d", size, n, err, last)
+			}
 		}
 	}
 }
