@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/neuronx/engine/pkg/crm/pace"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
@@ -14,8 +15,8 @@ type account struct {
 	limiter *rate.Limiter
 
 	mu      sync.Mutex
-	limits  effect.Limits
-	breaker effect.Breaker
+	limits  pace.Limits
+	breaker pace.Breaker
 	paused  time.Time
 	used    time.Time
 	flying  int
@@ -33,7 +34,7 @@ type refusal struct {
 
 func newAccount(now time.Time) *account {
 	l := effect.DocumentedLimits()
-	perSecond, burst := l.Bucket()
+	perSecond, burst := effect.Bucket(l)
 	return &account{limits: l, limiter: rate.NewLimiter(rate.Limit(perSecond), burst), used: now}
 }
 
@@ -113,9 +114,9 @@ func (a *account) learn(answer effect.Answer, reserve int, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	old := a.limits
-	a.limits = a.limits.ReadLimits(answer.Header)
+	a.limits = effect.ReadLimits(a.limits, answer.Header)
 	if old.Max != a.limits.Max || old.Interval != a.limits.Interval {
-		perSecond, burst := a.limits.Bucket()
+		perSecond, burst := effect.Bucket(a.limits)
 		a.limiter.SetLimitAt(now, rate.Limit(perSecond))
 		a.limiter.SetBurstAt(now, burst)
 	}

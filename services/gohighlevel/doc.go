@@ -22,8 +22,8 @@
 // handler.go records what the log asks for. worker.go chooses the next effect, tenants in turn, send.go makes its requests and writes down how
 // the attempt ended, contact.go finds the contact. person.go knows which
 // leads are one, and who is not to be reached. outcome.go tells the log, also of effects that are not sent or not known: what waits for an outcome must not wait in vain.
-// Package effect decides: Next what to send, ClassifyCall whether an answer means done, failed, retry or unknown, Backoff and Breaker when to try
-// again.
+// Package effect decides: Next what to send, ClassifyCall whether an answer means done, failed, retry or unknown. Package pace decides how fast, and
+// when to try again.
 //
 // More than fifteen files: the fold of the log and the worker share the types of this package, and each file is one task of either.
 //

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/backoff"
+	"github.com/neuronx/engine/pkg/crm/pace"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
 )
@@ -136,7 +137,7 @@ func (w *worker) end(j *job, o effect.Outcome) ledger.End {
 		if o.Code != codeNotSent {
 			// The wave that failed together must not come back together, so what the far side asks for gets a jitter too.
 			jitter := rand.Float64()
-			end.After = max(effect.Backoff(j.effect.Attempts, jitter), o.After+time.Duration(jitter*float64(o.After)/4))
+			end.After = max(pace.Backoff(j.effect.Attempts, jitter), o.After+time.Duration(jitter*float64(o.After)/4))
 		}
 	}
 	return end

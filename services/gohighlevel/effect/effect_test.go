@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/neuronx/engine/pkg/crm/pace"
 )
 
 func header(kv ...string) http.Header {
@@ -188,8 +190,8 @@ func TestModeFor_PrefersTheKindThenAllThenTheConnection(t *testing.T) {
 }
 
 func TestBucket_StaysWithin80PercentInAnyInterval(t *testing.T) {
-	for _, l := range []Limits{DocumentedLimits(), {Max: 25, Interval: 10 * time.Second}, {Max: 1, Interval: time.Second}, {Max: 1000, Interval: time.Minute}} {
-		rate, burst := l.Bucket()
+	for _, l := range []pace.Limits{DocumentedLimits(), {Max: 25, Interval: 10 * time.Second}, {Max: 1, Interval: time.Second}, {Max: 1000, Interval: time.Minute}} {
+		rate, burst := Bucket(l)
 		most := float64(burst) + rate*l.Interval.Seconds()
 		if most > float64(l.Max)*0.8+1.2 || rate <= 0 || burst < 1 {
 			t.Fatalf("%+v: %f a second, burst %d, %f in an interval", l, rate, burst, most)
@@ -198,74 +200,14 @@ func TestBucket_StaysWithin80PercentInAnyInterval(t *testing.T) {
 }
 
 func TestLimits_IgnoreAbsurdHeaders(t *testing.T) {
-	l := DocumentedLimits().ReadLimits(header("X-RateLimit-Max", "-1", "X-RateLimit-Interval-Milliseconds", "0", "X-RateLimit-Daily-Remaining", "x", "X-RateLimit-Remaining", "1e9"))
+	l := ReadLimits(DocumentedLimits(), header("X-RateLimit-Max", "-1", "X-RateLimit-Interval-Milliseconds", "0", "X-RateLimit-Daily-Remaining", "x", "X-RateLimit-Remaining", "1e9"))
 	if l != DocumentedLimits() {
 		t.Fatalf("%+v", l)
 	}
-	l = l.ReadLimits(header("X-RateLimit-Max", "25", "X-RateLimit-Remaining", "3", "X-RateLimit-Daily-Remaining", "900"))
+	l = ReadLimits(l, header("X-RateLimit-Max", "25", "X-RateLimit-Remaining", "3", "X-RateLimit-Daily-Remaining", "900"))
 	now := time.Date(2026, 11, 23, 23, 50, 0, 0, time.UTC)
 	if l.Max != 25 || l.Remaining != 3 || l.DailyPause(1000, now) != 10*time.Minute || l.DailyPause(100, now) != 0 {
 		t.Fatalf("%+v", l)
-	}
-}
-
-func TestDailyPause_BeginsWhenOnlyTheReserveIsLeft(t *testing.T) {
-	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	for _, tc := range []struct {
-		left, reserve int
-		want          time.Duration
-	}{
-		{1001, 1000, 0}, {1000, 1000, 30 * time.Minute}, {999, 1000, 30 * time.Minute}, {0, 1000, 30 * time.Minute},
-		{-1, 1000, 0}, // not known
-		{1, 0, 0}, {0, 0, 30 * time.Minute},
-	} {
-		if got := (Limits{Daily: tc.left}).DailyPause(tc.reserve, noon); got != tc.want {
-			t.Errorf("%d requests are left of which %d are for people: a pause of %s, want %s", tc.left, tc.reserve, got, tc.want)
-		}
-	}
-	if got := (Limits{Daily: 0}).DailyPause(0, noon.Add(11*time.Hour+59*time.Minute).In(time.FixedZone("", 5*3600))); got != time.Minute {
-		t.Errorf("a minute before midnight UTC, wherever the machine is: %s", got)
-	}
-}
-
-func TestBackoff_GrowsAndStaysBounded(t *testing.T) {
-	for n, want := range map[int]time.Duration{0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 50: 5 * time.Minute} {
-		if low, high := Backoff(n, 0), Backoff(n, 0.999999); low != want/2 || high > want || high < low {
-			t.Fatalf("%d: %s to %s", n, low, high)
-		}
-	}
-}
-
-func TestBreaker_OpensAfterFiveFailuresAndLetsOneProbeThrough(t *testing.T) {
-	now := time.Now()
-	var b Breaker
-	for range breakAfter {
-		if !b.Allow(now) {
-			t.Fatal("closed breaker refuses")
-		}
-		b.Report(true, now)
-	}
-	if b.Allow(now) || !b.Open() {
-		t.Fatal("not open")
-	}
-	now = now.Add(15 * time.Second)
-	if !b.Allow(now) || b.Allow(now) {
-		t.Fatal("not exactly one probe")
-	}
-	b.Cancel()
-	if !b.Allow(now) {
-		t.Fatal("a probe that was not sent is lost")
-	}
-	b.Report(true, now)
-	if b.Allow(now.Add(29 * time.Second)) {
-		t.Fatal("the second pause is not longer")
-	}
-	if now = now.Add(30 * time.Second); !b.Allow(now) {
-		t.Fatal("no second probe")
-	}
-	b.Report(false, now)
-	if b.Open() || !b.Allow(now) || !b.Allow(now) {
-		t.Fatal("not closed again")
 	}
 }
 
@@ -280,30 +222,4 @@ func FuzzClassify(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestBreaker_PausesDoubleUpToFiveMinutes(t *testing.T) {
-	now := time.Unix(1_700_000_000, 0)
-	var b Breaker
-	for range breakAfter {
-		b.Report(true, now)
-	}
-	for i, want := range []time.Duration{15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, 5 * time.Minute} {
-		if b.Allow(now.Add(want - 1)) {
-			t.Fatalf("pause %d is shorter than %s", i+1, want)
-		}
-		if now = now.Add(want); !b.Allow(now) {
-			t.Fatalf("pause %d is longer than %s", i+1, want)
-		}
-		b.Report(true, now)
-	}
-	for range 1000 { // a day and more of failing probes
-		if b.Allow(now.Add(5*time.Minute - 1)) {
-			t.Fatal("a pause fell below 5 minutes")
-		}
-		if now = now.Add(5 * time.Minute); !b.Allow(now) {
-			t.Fatal("a pause grew beyond 5 minutes")
-		}
-		b.Report(true, now)
-	}
 }
