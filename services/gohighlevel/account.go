@@ -1,10 +1,9 @@
 package gohighlevel
 
 import (
+	"net/http"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/neuronx/engine/pkg/crm/pace"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
@@ -12,9 +11,10 @@ import (
 
 // account is what this process remembers of a tenant's account: nothing that matters after a restart.
 type account struct {
-	limiter *rate.Limiter
+	line chan struct{} // holds the request that waits for its turn; those behind it follow in the order in which they came
 
 	mu      sync.Mutex
+	pacer   *pace.Pacer
 	limits  pace.Limits
 	breaker pace.Breaker
 	paused  time.Time
@@ -34,8 +34,7 @@ type refusal struct {
 
 func newAccount(now time.Time) *account {
 	l := effect.DocumentedLimits()
-	perSecond, burst := effect.Bucket(l)
-	return &account{limits: l, limiter: rate.NewLimiter(rate.Limit(perSecond), burst), used: now}
+	return &account{line: make(chan struct{}, 1), pacer: pace.New(l), limits: l, used: now}
 }
 
 // room returns how many effects may be started now. A half-open breaker lets one through; take or cancel must follow.
@@ -46,14 +45,21 @@ func (a *account) room(now time.Time) int {
 	if now.Before(a.paused) || now.Before(a.denied) {
 		return 0
 	}
-	tokens := int(a.limiter.TokensAt(now)) - a.flying - a.owed
-	if tokens < 1 || !a.breaker.Allow(now) {
+	n := a.pacer.Room(now) - a.flying - a.owed
+	if n < 1 || !a.breaker.Allow(now) {
 		return 0
 	}
 	if a.breaker.Open() {
 		return 1
 	}
-	return tokens
+	return n
+}
+
+// turn asks to send one request: 0 lets it go, otherwise it waits for so long and asks again. learn must follow.
+func (a *account) turn() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.pacer.Take(time.Now())
 }
 
 // inFlight is how many effects were begun and have not ended.
@@ -106,27 +112,20 @@ func (a *account) done(o effect.Outcome, endpoint string, now time.Time) {
 	}
 }
 
-// learn takes over what the headers of an answer tell about the account's limits.
+// learn takes over what an answer tells of the account's limits. It follows each request, also one that got no answer.
 func (a *account) learn(answer effect.Answer, reserve int, now time.Time) {
-	if answer.Header == nil {
-		return
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	old := a.limits
-	a.limits = effect.ReadLimits(a.limits, answer.Header)
-	if old.Max != a.limits.Max || old.Interval != a.limits.Interval {
-		perSecond, burst := effect.Bucket(a.limits)
-		a.limiter.SetLimitAt(now, rate.Limit(perSecond))
-		a.limiter.SetBurstAt(now, burst)
+	told := a.limits
+	told.Remaining = -1
+	if answer.Header != nil {
+		told = effect.ReadLimits(told, answer.Header)
+		a.limits = told
+		if pause := told.DailyPause(reserve, now); pause > 0 && now.Add(pause).After(a.paused) {
+			a.paused = now.Add(pause)
+		}
 	}
-	pause := a.limits.DailyPause(reserve, now)
-	if a.limits.Remaining == 0 { // somebody else uses the account too
-		pause = max(pause, a.limits.Interval)
-	}
-	if until := now.Add(pause); pause > 0 && until.After(a.paused) {
-		a.paused = until
-	}
+	a.pacer.Learn(told, answer.Status == http.StatusTooManyRequests, now)
 }
 
 func (a *account) blocked(now time.Time) bool {
@@ -136,7 +135,7 @@ func (a *account) blocked(now time.Time) bool {
 }
 
 // connected records the connection that the account uses, and reports whether it is new. A new one has a new token, so the refusals of
-// the old one end.
+// the old one end, and it may be to another location, so the old one's limits do.
 func (a *account) connected(sequence int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -144,6 +143,8 @@ func (a *account) connected(sequence int64) bool {
 	a.connection = sequence
 	if changed {
 		a.denied, a.refusals = time.Time{}, nil
+		a.limits = effect.DocumentedLimits()
+		a.pacer = pace.New(a.limits)
 	}
 	return changed
 }
@@ -191,6 +192,17 @@ func (s *accounts) get(tenant string, now time.Time) *account {
 		s.all[tenant] = a
 	}
 	return a
+}
+
+// unsure says that another process may have used the accounts.
+func (s *accounts) unsure(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.all {
+		a.mu.Lock()
+		a.pacer.Unsure(now)
+		a.mu.Unlock()
+	}
 }
 
 // blocked lists tenants that are paused, and forgets those that were idle for an hour.

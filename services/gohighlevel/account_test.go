@@ -1,7 +1,10 @@
 package gohighlevel
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -101,5 +104,84 @@ func TestAccount_TellsTheLongestRefusalOfTheEndpointsThatAreAsked(t *testing.T) 
 	a.pause(time.Minute, now)
 	if !a.blocked(now.Add(time.Hour-1)) || a.room(now.Add(time.Hour-1)) != 0 || a.blocked(now.Add(time.Hour)) || a.room(now.Add(time.Hour)) == 0 {
 		t.Error("the account is not paused for an hour")
+	}
+}
+
+func answerOf(headers ...string) effect.Answer {
+	h := http.Header{}
+	for i := 0; i < len(headers); i += 2 {
+		h.Set(headers[i], headers[i+1])
+	}
+	return effect.Answer{Status: http.StatusOK, Header: h}
+}
+
+// probes reports whether a second request must wait for the answer to the first.
+func probes(a *account) bool {
+	for wait := a.turn(); wait > 0; wait = a.turn() {
+		<-time.After(wait)
+	}
+	return a.turn() >= 15*time.Millisecond // between two requests of an account as large as these tests' is one
+}
+
+func TestAccount_SendsOneRequestUntilAnAnswerTellsWhatIsLeft(t *testing.T) {
+	large := answerOf("X-RateLimit-Max", "10000", "X-RateLimit-Remaining", "9999")
+	a := newAccount(time.Now())
+	if !probes(a) {
+		t.Error("nothing is known of the account, and a second request is let go")
+	}
+	a.learn(effect.Answer{Err: errors.New("away")}, 0, time.Now())
+	a.learn(answerOf("X-RateLimit-Max", "10000"), 0, time.Now())
+	if !probes(a) {
+		t.Error("no answer told what is left, and a second request is let go")
+	}
+	a.learn(large, 0, time.Now())
+	if probes(a) {
+		t.Error("it is known what is left, and the requests go one at a time")
+	}
+	a.connected(1)
+	a.connected(2)
+	if !probes(a) || a.limits != effect.DocumentedLimits() {
+		t.Errorf("the limits of another connection still hold: %+v", a.limits)
+	}
+}
+
+func TestAccount_WhatIsLeftForPeopleIsNotSent(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	a := newAccount(now)
+	a.learn(answerOf("X-RateLimit-Daily-Remaining", "1000"), 1000, now)
+	if !a.blocked(now.Add(30*time.Minute-1)) || a.room(now.Add(29*time.Minute)) != 0 || a.blocked(now.Add(30*time.Minute)) {
+		t.Error("the account does not wait for half an hour")
+	}
+}
+
+// What another process sent in the running interval is not known here.
+func TestPass_AnAccountIsProbedAfterAPartitionCame(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	w := r.worker()
+	parts := []int32{0, 1}
+	w.partitions = func(context.Context) []int32 { return parts }
+	pass := func() {
+		t.Helper()
+		if err := w.pass(t.Context(), t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pass()
+	a := w.accounts.get(tenant, time.Now())
+	known := func() {
+		a.learn(answerOf("X-RateLimit-Max", "10000", "X-RateLimit-Remaining", "9999"), 0, time.Now())
+	}
+	known()
+	for _, c := range []struct {
+		parts  []int32
+		probes bool
+	}{{[]int32{1, 0}, false}, {[]int32{1}, false}, {[]int32{1, 2}, true}, {nil, false}, {[]int32{2}, true}} {
+		parts = c.parts
+		pass()
+		if got := probes(a); got != c.probes {
+			t.Errorf("now with partitions %v, one request at a time is %v", c.parts, got)
+		}
+		known()
 	}
 }

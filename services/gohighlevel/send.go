@@ -103,23 +103,32 @@ func (w *worker) call(ctx context.Context, stopping <-chan struct{}, j *job, cal
 	return answer, effect.ClassifyCall(j.effect.Kind, call, answer)
 }
 
-// turn waits for the account's token bucket; false: no byte may be sent any more.
+// turn waits until the account may be sent one more request; false: no byte may be sent any more.
 func (w *worker) turn(ctx context.Context, stopping <-chan struct{}, a *account) bool {
-	r := a.limiter.Reserve()
-	if !r.OK() {
-		return false
-	}
-	t := time.NewTimer(r.Delay())
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case a.line <- struct{}{}:
+		defer func() { <-a.line }()
 	case <-ctx.Done():
-		r.Cancel()
+		return false
 	case <-stopping:
-		r.Cancel()
 		return false
 	}
-	return ctx.Err() == nil
+	for ctx.Err() == nil {
+		wait := a.turn()
+		if wait == 0 {
+			return true
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		case <-stopping:
+			t.Stop()
+			return false
+		}
+		t.Stop()
+	}
+	return false
 }
 
 func (w *worker) end(j *job, o effect.Outcome) ledger.End {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,7 +38,8 @@ type worker struct {
 	workerConfig
 	partitions func(ctx context.Context) []int32 // whose effects may be sent now
 	accounts   accounts
-	served     string // the tenant for which something was begun last: the next one's turn comes after it
+	parts      []int32 // of the pass before
+	served     string  // the tenant for which something was begun last: the next one's turn comes after it
 	wake       chan struct{}
 	slots      chan struct{}
 	flying     sync.WaitGroup
@@ -134,6 +136,10 @@ func (w *worker) reconnected(ctx context.Context, blocked []string) ([]string, e
 // pass begins what may be begun now.
 func (w *worker) pass(ctx, sending context.Context) (err error) {
 	parts := w.partitions(ctx)
+	if slices.ContainsFunc(parts, func(p int32) bool { return !slices.Contains(w.parts, p) }) {
+		w.accounts.unsure(time.Now()) // a partition came from another process, which may have sent for its tenants just now
+	}
+	w.parts = parts
 	if len(parts) == 0 {
 		return nil
 	}

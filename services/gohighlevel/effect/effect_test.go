@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/neuronx/engine/pkg/crm/pace"
 )
 
 func header(kv ...string) http.Header {
@@ -186,16 +184,6 @@ func TestModeFor_PrefersTheKindThenAllThenTheConnection(t *testing.T) {
 	}
 	if ParseMode("SEND") != ModeRecord {
 		t.Fatal("an unknown mode must do no harm")
-	}
-}
-
-func TestBucket_StaysWithin80PercentInAnyInterval(t *testing.T) {
-	for _, l := range []pace.Limits{DocumentedLimits(), {Max: 25, Interval: 10 * time.Second}, {Max: 1, Interval: time.Second}, {Max: 1000, Interval: time.Minute}} {
-		rate, burst := Bucket(l)
-		most := float64(burst) + rate*l.Interval.Seconds()
-		if most > float64(l.Max)*0.8+1.2 || rate <= 0 || burst < 1 {
-			t.Fatalf("%+v: %f a second, burst %d, %f in an interval", l, rate, burst, most)
-		}
 	}
 }
 

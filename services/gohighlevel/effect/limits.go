@@ -34,11 +34,3 @@ func ReadLimits(l pace.Limits, h http.Header) pace.Limits {
 	}
 	return l
 }
-
-// Bucket gives a token bucket that stays within 80 % of the limit in any interval: a full bucket plus what flows in meanwhile.
-func Bucket(l pace.Limits) (perSecond float64, burst int) {
-	share := float64(l.Max) * 0.8
-	burst = max(1, int(share/5))
-	rest := max(share-float64(burst), 0.2)
-	return rest / l.Interval.Seconds(), burst
-}
