@@ -21,6 +21,7 @@
 // How it fails: on demand. Faults (POST /_standin/faults) are matched by location, method and path and are used up by
 // count; each says whether the request takes effect before the answer is spoilt. The request log tells for every request
 // whether it was applied, so a test can count effects instead of answers. Bodies are bounded by 1 MiB, the log is a ring.
+// A test run can have every request recorded in a file (record.go), which e2e/crmoracle holds against the vendor's OpenAPI files.
 //
 // More than fifteen files: each group of the vendor's endpoints, and each of its habits (limits, faults, search lag), has a file of its own over one store.
 package standin

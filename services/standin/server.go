@@ -1,9 +1,11 @@
 package standin
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -17,12 +19,13 @@ var versions = map[string]bool{"v3": true, "2023-02-21": true, "2021-07-28": tru
 
 // Server is the stand-in CRM. Make one with New; it is safe for concurrent use.
 type Server struct {
-	cfg  Config
-	log  *slog.Logger
-	now  func() time.Time
-	file *journal // nil: nothing is kept
-	done chan struct{}
-	once sync.Once
+	cfg    Config
+	log    *slog.Logger
+	now    func() time.Time
+	file   *journal // nil: nothing is kept
+	record *os.File // nil: requests are not recorded
+	done   chan struct{}
+	once   sync.Once
 
 	mu        sync.Mutex
 	locations map[string]*location
@@ -37,11 +40,18 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	record, err := openRecord()
+	if err != nil {
+		return nil, err
+	}
 	cfg = cfg.withDefaults()
-	s := &Server{cfg: cfg, log: log, now: time.Now, done: make(chan struct{}), locations: map[string]*location{}, tokens: map[string]string{}}
+	s := &Server{cfg: cfg, log: log, record: record, now: time.Now, done: make(chan struct{}), locations: map[string]*location{}, tokens: map[string]string{}}
 	if cfg.DataDir != "" {
 		j, err := openJournal(cfg.DataDir, s)
 		if err != nil {
+			if record != nil {
+				err = errors.Join(err, record.Close())
+			}
 			return nil, err
 		}
 		s.file = j
@@ -60,6 +70,9 @@ func (s *Server) Close() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		err = s.file.close()
+		if s.record != nil {
+			err = errors.Join(err, s.record.Close())
+		}
 	})
 	return err
 }
@@ -137,8 +150,14 @@ func (s *Server) crm(w http.ResponseWriter, r *http.Request) {
 	}
 	entry.Status, entry.Applied, entry.ContactID, entry.RemoteID = a.status, a.applied, a.contact, a.remote
 	s.requests.add(entry, body)
+	err := s.keep(r, body, a.status)
 	s.mu.Unlock()
 
+	if err != nil {
+		s.log.Error("a request is missing in the record", "err", err)
+		reply(w, http.StatusInternalServerError, map[string]any{"error": "stand-in: the request can't be recorded; see " + RecordVariable})
+		return
+	}
 	if fault != nil {
 		fault.write(w, r, a.status, a.encode(trace))
 		return

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,13 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The requests of these tests are written by hand, many of them wrong on purpose: they are not what the engine sends, and not recorded.
+func TestMain(m *testing.M) {
+	if err := os.Unsetenv(RecordVariable); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 type rig struct {
 	t   *testing.T
