@@ -16,6 +16,8 @@ func (s *Server) admin(mux *http.ServeMux) {
 	mux.HandleFunc("DELETE /_standin/faults", s.deleteFaults)
 	mux.HandleFunc("GET /_standin/requests", s.getRequests)
 	mux.HandleFunc("GET /_standin/contacts", s.getContacts)
+	mux.HandleFunc("POST /_standin/setup", s.postSetup)
+	mux.HandleFunc("GET /_standin/objects", s.getObjects)
 	mux.HandleFunc("GET /_standin/counts", s.getCounts)
 	mux.HandleFunc("POST /_standin/merge", s.postMerge)
 	mux.HandleFunc("POST /_standin/limits", s.postLimits)
@@ -151,6 +153,11 @@ func (s *Server) getCounts(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	out["contacts"], out["notes"] = contacts, notes
+	for _, l := range s.locations {
+		for kind, t := range l.tables() {
+			out["objects "+kind] += int64(t.size())
+		}
+	}
 	reply(w, 200, out)
 }
 

@@ -3,32 +3,7 @@ package standin
 import (
 	"encoding/json"
 	"net/http"
-	"strings"
 )
-
-// serve is the CRM itself: it changes the location and says what the CRM would answer. No I/O; the caller holds the lock.
-func (l *location) serve(r request) answer {
-	parts := strings.Split(strings.TrimPrefix(r.path, "/contacts/"), "/")
-	switch {
-	case !strings.HasPrefix(r.path, "/contacts/"):
-		return refuse(http.StatusNotFound, "Cannot "+r.method+" "+r.path)
-	case r.path == "/contacts/" && r.method == http.MethodPost:
-		return l.create(r)
-	case r.path == "/contacts/upsert" && r.method == http.MethodPost:
-		return l.upsert(r)
-	case r.path == "/contacts/search" && r.method == http.MethodPost:
-		return l.search(r)
-	case r.path == "/contacts/search/duplicate" && r.method == http.MethodGet:
-		return l.duplicateCheck(r)
-	case len(parts) == 1 && parts[0] != "":
-		return l.single(r, parts[0])
-	case len(parts) == 2 && parts[1] == "tags":
-		return l.tags(r, parts[0])
-	case len(parts) == 2 && parts[1] == "notes":
-		return l.notes(r, parts[0])
-	}
-	return refuse(http.StatusNotFound, "Cannot "+r.method+" "+r.path)
-}
 
 func (l *location) wrongLocation(id string) *answer {
 	if id == l.settings.Location {
@@ -39,7 +14,7 @@ func (l *location) wrongLocation(id string) *answer {
 }
 
 func (l *location) create(r request) answer {
-	in, bad := l.decodeContact("create", r.body)
+	in, bad := l.decodeContact("create", r)
 	if bad != nil {
 		return *bad
 	}
@@ -55,7 +30,7 @@ func (l *location) create(r request) answer {
 }
 
 func (l *location) upsert(r request) answer {
-	in, bad := l.decodeContact("upsert", r.body)
+	in, bad := l.decodeContact("upsert", r)
 	if bad != nil {
 		return *bad
 	}
@@ -86,7 +61,7 @@ func (l *location) insert(in input, r request, status int, body map[string]any) 
 	if len(l.contacts) >= maxContacts {
 		return refuse(http.StatusInsufficientStorage, "stand-in: too many contacts")
 	}
-	c := &Contact{ID: newID(), LocationID: l.settings.Location, Fields: map[string]string{}, Tags: []string{}, DateAdded: r.now, DateUpdated: r.now}
+	c := &Contact{ID: newID(), LocationID: l.settings.Location, Fields: map[string]string{}, DNDSettings: map[string]DNDSetting{}, Tags: []string{}, DateAdded: r.now, DateUpdated: r.now}
 	in.apply(c)
 	l.put(c, r.now)
 	body["contact"] = c.render()
@@ -113,12 +88,16 @@ func (in input) apply(c *Contact) {
 	if in.tags != nil {
 		c.Tags = lowerTags(*in.tags)
 	}
-	if in.custom != nil {
-		c.Custom = in.custom
+	for channel, set := range in.channels {
+		c.DNDSettings[channel] = set
+	}
+	if in.merge != nil {
+		c.Custom = in.merge(c.Custom)
 	}
 }
 
-func (l *location) single(r request, id string) answer {
+func (l *location) single(r request) answer {
+	id := r.ids[0]
 	c := l.contacts[id]
 	switch r.method {
 	case http.MethodGet:
@@ -129,7 +108,7 @@ func (l *location) single(r request, id string) answer {
 		a.contact = id
 		return a
 	case http.MethodPut:
-		in, bad := l.decodeContact("update", r.body)
+		in, bad := l.decodeContact("update", r)
 		if bad != nil {
 			return *bad
 		}
@@ -157,10 +136,8 @@ func (l *location) single(r request, id string) answer {
 	return refuse(http.StatusNotFound, "Cannot "+r.method+" "+r.path)
 }
 
-func (l *location) tags(r request, id string) answer {
-	if r.method != http.MethodPost && r.method != http.MethodDelete {
-		return refuse(http.StatusNotFound, "Cannot "+r.method+" "+r.path)
-	}
+func (l *location) tags(r request) answer {
+	id := r.ids[0]
 	raw, bad := decodeStrict(r.body, "tags")
 	if bad != nil {
 		return *bad
@@ -211,19 +188,16 @@ func (l *location) tags(r request, id string) answer {
 	return answer{status: status, applied: true, contact: id, remote: id, body: map[string]any{"tags": c.Tags, word: changed}}
 }
 
-func (l *location) notes(r request, id string) answer {
+func (l *location) notes(r request) answer {
+	id := r.ids[0]
 	c := l.contacts[id]
-	switch r.method {
-	case http.MethodGet:
+	if r.method == http.MethodGet {
 		if c == nil {
 			return missingContact(id)
 		}
 		a := ok(http.StatusOK, map[string]any{"notes": append([]Note{}, c.Notes...)})
 		a.contact = id
 		return a
-	case http.MethodPost:
-	default:
-		return refuse(http.StatusNotFound, "Cannot "+r.method+" "+r.path)
 	}
 	raw, bad := decodeStrict(r.body, "body", "title", "color", "pinned", "userId")
 	if bad != nil {

@@ -30,6 +30,7 @@ func (s *Server) Merge(location, from, into string) bool {
 	}
 	s.file.write(record{Op: "contact", ID: from, At: location})
 	s.file.write(record{Op: "contact", ID: into, At: location, Contact: l.contacts[into]})
+	s.flush(l)
 	return true
 }
 
@@ -58,14 +59,14 @@ func (s *Server) Contacts(location string) []*Contact {
 	return l.sorted()
 }
 
-// Reset forgets contacts, requests, faults and used-up limits; locations and tokens stay.
+// Reset forgets contacts, their objects, requests, faults and used-up limits; locations with what Setup made, and tokens, stay.
 func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, l := range s.locations {
 		limit := *l.limit
 		limit.used, limit.today = 0, 0
-		s.locations[id] = newLocation(l.settings, &limit)
+		s.locations[id] = l.afterReset(&limit)
 	}
 	s.faults = nil
 	s.requests.reset()

@@ -12,13 +12,15 @@ import (
 	"time"
 )
 
-// record is one line of the journal: a location's settings, a contact as it is now (nil: deleted), or a reset of all contacts.
+// record is one line of the journal: a location's settings, a contact or another object as it is now (nil: deleted), or a reset.
 type record struct {
-	Op       string            `json:"op"` // location, contact, reset
+	Op       string            `json:"op"` // location, contact, object, reset
 	Location *LocationSettings `json:"location,omitempty"`
 	At       string            `json:"at,omitempty"` // location of the contact
 	ID       string            `json:"id,omitempty"`
 	Contact  *Contact          `json:"contact,omitempty"`
+	Kind     string            `json:"kind,omitempty"`   // of the object, as tables names it
+	Object   json.RawMessage   `json:"object,omitempty"` // null: removed
 }
 
 // journal keeps the contacts over restarts. A nil journal keeps nothing. It is rewritten without history at every open, and
@@ -47,6 +49,13 @@ func openJournal(dir string, s *Server) (*journal, error) {
 		for _, c := range l.sorted() {
 			j.write(record{Op: "contact", At: id, ID: c.ID, Contact: c})
 		}
+		for kind, t := range l.tables() {
+			t.each(func(key string, v any) { l.journal(kind, key, v) })
+		}
+		for _, rec := range l.changes {
+			j.write(rec)
+		}
+		l.changes = nil
 	}
 	if err := errors.Join(tmp.Sync(), os.Rename(path+".new", path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("rewrite journal: %w", err), tmp.Close())
@@ -77,11 +86,13 @@ func replay(path string, s *Server) error {
 		if err := json.Unmarshal(line, &rec); err != nil {
 			return fmt.Errorf("read journal line %d: %w", n, err)
 		}
-		s.fold(rec)
+		if err := s.fold(rec); err != nil {
+			return fmt.Errorf("read journal line %d: %w", n, err)
+		}
 	}
 }
 
-func (s *Server) fold(rec record) {
+func (s *Server) fold(rec record) error {
 	switch rec.Op {
 	case "location":
 		if rec.Location != nil {
@@ -89,8 +100,18 @@ func (s *Server) fold(rec record) {
 		}
 	case "reset":
 		for id, l := range s.locations {
-			s.locations[id] = newLocation(l.settings, l.limit)
+			s.locations[id] = l.afterReset(l.limit)
 		}
+	case "object":
+		l := s.locations[rec.At]
+		if l == nil {
+			return nil
+		}
+		t := l.tables()[rec.Kind]
+		if t == nil {
+			return fmt.Errorf("there are no objects of kind %q: a newer stand-in wrote this", rec.Kind)
+		}
+		return t.load(rec.ID, rec.Object)
 	case "contact":
 		l := s.locations[rec.At]
 		switch {
@@ -101,6 +122,7 @@ func (s *Server) fold(rec record) {
 			l.remove(rec.ID, time.Time{})
 		}
 	}
+	return nil
 }
 
 // write appends one line. A failure is told and the stand-in goes on in memory: it is no system of record.

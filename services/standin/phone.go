@@ -1,8 +1,8 @@
 package standin
 
 import (
+	"encoding/json"
 	"strings"
-	"time"
 )
 
 // e164 gives a phone number as the vendor stores it: +, country, number. A number without a country gets that of the location's
@@ -20,26 +20,6 @@ func e164(s, callingCode string) string {
 	return "+" + callingCode + strings.TrimPrefix(p, "0")
 }
 
-// merge is what a person does to two contacts that are one: the first is gone, and the second gets what it lacks.
-func (l *location) merge(from, into string, now time.Time) bool {
-	a, b := l.contacts[from], l.contacts[into]
-	if a == nil || b == nil || from == into {
-		return false
-	}
-	c := b.clone()
-	l.remove(from, now)
-	for k, v := range a.Fields {
-		if c.Fields[k] == "" {
-			c.Fields[k] = v
-		}
-	}
-	c.Tags = lowerTags(append(c.Tags, a.Tags...))
-	c.Notes = append(c.Notes, a.Notes...)
-	c.DateUpdated = now
-	l.put(c, now)
-	return true
-}
-
 // callingCode is the country of numbers without one.
 func (l *location) callingCode() string {
 	if l.settings.CallingCode == "" {
@@ -49,10 +29,19 @@ func (l *location) callingCode() string {
 }
 
 // decodeContact is decodeContact with what only the location knows.
-func (l *location) decodeContact(op string, body []byte) (input, *answer) {
-	in, bad := decodeContact(op, body)
-	if p := in.fields["phone"]; bad == nil && p != "" {
+func (l *location) decodeContact(op string, r request) (input, *answer) {
+	in, bad := decodeContact(op, r.body)
+	if bad != nil {
+		return in, bad
+	}
+	if p := in.fields["phone"]; p != "" {
 		in.fields["phone"] = e164(p, l.callingCode())
 	}
-	return in, bad
+	if in.custom != nil {
+		b := &body{raw: map[string]json.RawMessage{"customFields": in.custom}}
+		in.merge = func(have json.RawMessage) json.RawMessage { return l.customValues(r, b, "contact", have) }
+		in.merge(nil)
+		return in, b.refusal()
+	}
+	return in, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/mail"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -13,12 +14,14 @@ import (
 
 // request is one call that passed the transport checks, ready for the pure part.
 type request struct {
-	method string
-	path   string
-	query  url.Values
-	body   []byte
-	now    time.Time
-	lag    time.Duration
+	method  string
+	path    string
+	ids     []string // what stands for the {…} of the endpoint's path, in order
+	query   url.Values
+	version string // of the Version header
+	body    []byte
+	now     time.Time
+	lag     time.Duration
 }
 
 // stringFields are the fields of a contact that are plain texts; which of them an operation takes is in allowed.
@@ -46,12 +49,17 @@ func allowed(op string) map[string]bool {
 	return m
 }
 
+// dndChannels are the keys of dndSettings.
+var dndChannels = []string{"Call", "Email", "SMS", "WhatsApp", "GMB", "FB"}
+
 // input is a decoded contact body; only what was sent is set.
 type input struct {
 	fields   map[string]string // "" = sent as null or empty: cleared
 	dnd      *bool
+	channels map[string]DNDSetting // by the vendor's name of the channel; those that are not named stay
 	tags     *[]string
 	custom   json.RawMessage
+	merge    func(have json.RawMessage) json.RawMessage // writes custom over what a contact has; nil without custom
 	location string
 	newTwice bool // createNewIfDuplicateAllowed
 }
@@ -115,6 +123,19 @@ func decodeContact(op string, body []byte) (input, *answer) {
 			problems = append(problems, "dnd must be a boolean value")
 		}
 	}
+	if v, sent := raw["dndSettings"]; sent {
+		if err := json.Unmarshal(v, &in.channels); err != nil {
+			problems = append(problems, "dndSettings must be an object")
+		}
+		for channel, set := range in.channels {
+			if !slices.Contains(dndChannels, channel) {
+				problems = append(problems, "dndSettings.property "+channel+" should not exist")
+			}
+			if !slices.Contains([]string{"active", "inactive", "permanent"}, set.Status) {
+				problems = append(problems, "dndSettings."+channel+".status must be one of the allowed values")
+			}
+		}
+	}
 	if v, sent := raw["createNewIfDuplicateAllowed"]; sent {
 		if err := json.Unmarshal(v, &in.newTwice); err != nil {
 			problems = append(problems, "createNewIfDuplicateAllowed must be a boolean value")
@@ -165,22 +186,6 @@ func decodeStrict(body []byte, known ...string) (map[string]json.RawMessage, *an
 		return nil, &a
 	}
 	return raw, nil
-}
-
-// route gives the path with ids replaced, for counts.
-func route(p string) string {
-	parts := strings.Split(p, "/")
-	if len(parts) >= 3 && parts[1] == "contacts" {
-		switch parts[2] {
-		case "", "upsert", "search":
-		default:
-			parts[2] = "{id}"
-		}
-		if len(parts) >= 5 && parts[3] == "notes" {
-			parts[4] = "{note}"
-		}
-	}
-	return strings.Join(parts, "/")
 }
 
 func itoa(n int) string { return fmt.Sprint(n) }

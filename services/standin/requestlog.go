@@ -57,7 +57,7 @@ func (l *requestLog) add(e Entry, body []byte) {
 	l.counts["requests"]++
 	if e.Applied {
 		l.counts["applied"]++
-		l.counts["applied "+e.Method+" "+route(e.Path)]++
+		l.counts["applied "+e.Method+" "+route(e.Method, e.Path)]++
 	}
 	l.counts["status "+itoa(e.Status)]++
 }

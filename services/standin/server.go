@@ -141,10 +141,11 @@ func (s *Server) crm(w http.ResponseWriter, r *http.Request) {
 	case refusal != nil:
 		a = *refusal
 	case fault == nil || fault.Apply || fault.Kind == "delay" || fault.Kind == "drip":
-		a = loc.serve(request{method: r.Method, path: r.URL.Path, query: r.URL.Query(), body: body, now: s.now(), lag: s.cfg.SearchLag})
-		if a.applied {
+		a = loc.serve(request{method: r.Method, path: r.URL.Path, query: r.URL.Query(), version: r.Header.Get("Version"), body: body, now: s.now(), lag: s.cfg.SearchLag})
+		if a.applied && a.contact != "" {
 			s.file.write(record{Op: "contact", ID: a.contact, At: entry.Location, Contact: loc.contacts[a.contact]})
 		}
+		s.flush(loc)
 	default:
 		a.status = fault.Status
 	}

@@ -18,15 +18,23 @@ const (
 
 // Contact is one contact as the stand-in keeps it and as GET /_standin/contacts shows it.
 type Contact struct {
-	ID          string            `json:"id"`
-	LocationID  string            `json:"locationId"`
-	Fields      map[string]string `json:"fields"` // vendor names: email, phone, firstName …
-	DND         bool              `json:"dnd,omitempty"`
-	Custom      json.RawMessage   `json:"customFields,omitempty"`
-	Tags        []string          `json:"tags"`
-	Notes       []Note            `json:"notes"`
-	DateAdded   time.Time         `json:"dateAdded"`
-	DateUpdated time.Time         `json:"dateUpdated"`
+	ID          string                `json:"id"`
+	LocationID  string                `json:"locationId"`
+	Fields      map[string]string     `json:"fields"` // vendor names: email, phone, firstName …
+	DND         bool                  `json:"dnd,omitempty"`
+	DNDSettings map[string]DNDSetting `json:"dndSettings,omitempty"` // by channel; dnd itself may be false all the while
+	Custom      json.RawMessage       `json:"customFields,omitempty"`
+	Tags        []string              `json:"tags"`
+	Notes       []Note                `json:"notes"`
+	DateAdded   time.Time             `json:"dateAdded"`
+	DateUpdated time.Time             `json:"dateUpdated"`
+}
+
+// DNDSetting says whether a contact may be reached on one channel: not while Status is active or permanent.
+type DNDSetting struct {
+	Status  string `json:"status"`
+	Message string `json:"message,omitempty"`
+	Code    string `json:"code,omitempty"`
 }
 
 // Note is one note of a contact.
@@ -46,6 +54,10 @@ type LocationSettings struct {
 	AllowDuplicateContact bool     `json:"allow_duplicate_contact"`
 	MatchOrder            []string `json:"match_order,omitempty"`  // default email, phone
 	CallingCode           string   `json:"calling_code,omitempty"` // of phone numbers without a country; default 1
+
+	AllowDuplicateOpportunity bool   `json:"allow_duplicate_opportunity,omitempty"` // two of one contact in one pipeline
+	Company                   string `json:"company,omitempty"`                     // default company-<location>
+	Timezone                  string `json:"timezone,omitempty"`                    // default America/New_York
 }
 
 type version struct {
@@ -60,6 +72,11 @@ type location struct {
 	byEmail  map[string][]string  // ids in order of creation
 	byPhone  map[string][]string
 	limit    *window
+
+	objects
+	offered map[string]bool   // slots as free-slots wrote them, with their calendar's id before
+	cursors map[string]cursor // of exports
+	changes []record          // of objects, for the journal
 }
 
 func newLocation(s LocationSettings, limit *window) *location {
@@ -69,7 +86,15 @@ func newLocation(s LocationSettings, limit *window) *location {
 	return &location{
 		settings: s, contacts: map[string]*Contact{}, history: map[string][]version{},
 		byEmail: map[string][]string{}, byPhone: map[string][]string{}, limit: limit,
+		objects: newObjects(), offered: map[string]bool{}, cursors: map[string]cursor{},
 	}
+}
+
+// afterReset is the location with what was set up in it, and nothing else.
+func (l *location) afterReset(limit *window) *location {
+	n := newLocation(l.settings, limit)
+	n.objects = l.emptied()
+	return n
 }
 
 func (c *Contact) clone() *Contact {
@@ -78,6 +103,10 @@ func (c *Contact) clone() *Contact {
 	for k, v := range c.Fields {
 		d.Fields[k] = v
 	}
+	d.DNDSettings = make(map[string]DNDSetting, len(c.DNDSettings))
+	for k, v := range c.DNDSettings {
+		d.DNDSettings[k] = v
+	}
 	d.Tags = append([]string{}, c.Tags...)
 	d.Notes = append([]Note{}, c.Notes...)
 	return &d
@@ -85,7 +114,7 @@ func (c *Contact) clone() *Contact {
 
 // render gives the vendor's view of a contact.
 func (c *Contact) render() map[string]any {
-	out := map[string]any{"id": c.ID, "locationId": c.LocationID, "tags": c.Tags, "dnd": c.DND,
+	out := map[string]any{"id": c.ID, "locationId": c.LocationID, "tags": c.Tags, "dnd": c.DND, "dndSettings": c.DNDSettings,
 		"dateAdded": c.DateAdded.UTC().Format("2006-01-02T15:04:05.000Z"), "dateUpdated": c.DateUpdated.UTC().Format("2006-01-02T15:04:05.000Z")}
 	for k, v := range c.Fields {
 		out[k] = v
