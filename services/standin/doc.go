@@ -29,8 +29,8 @@
 // Where the vendor documents nothing (status of a missing contact, body of a 429) a choice was made and is marked
 // "undocumented" in the code.
 //
-// How it fails: on demand. Faults (POST /_standin/faults) are matched by location, method and path and are used up by
-// count; each says whether the request takes effect before the answer is spoilt. The request log tells for every request
+// How it fails: on demand. Faults (POST /_standin/faults) are matched by location, method and path, all or a share by chance, and are
+// used up by count; each says whether the request takes effect before the answer is spoilt. The request log tells for every request
 // whether it was applied, so a test can count effects instead of answers. Bodies are bounded by 1 MiB, the log is a ring.
 // A test run can have every request recorded in a file (record.go), which e2e/crmoracle holds against the vendor's OpenAPI files.
 //

@@ -1,9 +1,14 @@
 package standin
 
 import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -16,32 +21,43 @@ import (
 //	empty     Status (default 200) with no body
 //	drip      the true answer, one byte each DelayMS
 //	huge      Status (default 200) and Bytes of spaces
-//	redirect  302 to To
+//	redirect  302 to To; default the address where clouds keep a machine's credentials
+//	half      the true answer up to its middle, as if it were all
+//	wrong_id  the true answer with another id for what was made or changed
+//	stored    422 in the vendor's shape, although the request took effect
+//	bare429   429 without Retry-After, without the headers of the limits and without a body
+//	gzip      Status (default 200), gzip that inflates to Bytes, rounded up to a MiB; default 1 GiB
+//
+// Of half, wrong_id, stored, drip and delay the request takes effect.
 type Fault struct {
-	ID         int64  `json:"id"`
-	Kind       string `json:"kind"`
-	Location   string `json:"location,omitempty"` // "" = any
-	Method     string `json:"method,omitempty"`   // "" = any
-	Path       string `json:"path,omitempty"`     // path.Match pattern, e.g. /contacts/*/notes; "" = any
-	Count      int    `json:"count,omitempty"`    // requests to spoil; 0 = 1, negative = until reset
-	Skip       int    `json:"skip,omitempty"`     // matching requests to let pass first
-	Apply      bool   `json:"apply,omitempty"`    // let the request take effect first
-	Status     int    `json:"status,omitempty"`
-	RetryAfter string `json:"retry_after,omitempty"`
-	Body       string `json:"body,omitempty"`
-	DelayMS    int    `json:"delay_ms,omitempty"`
-	Bytes      int64  `json:"bytes,omitempty"`
-	To         string `json:"to,omitempty"`
-	Hits       int    `json:"hits"`
+	ID         int64   `json:"id"`
+	Kind       string  `json:"kind"`
+	Location   string  `json:"location,omitempty"` // "" = any
+	Method     string  `json:"method,omitempty"`   // "" = any
+	Path       string  `json:"path,omitempty"`     // path.Match pattern, e.g. /contacts/*/notes; "" = any
+	Count      int     `json:"count,omitempty"`    // requests to spoil; 0 = 1, negative = until reset
+	Skip       int     `json:"skip,omitempty"`     // matching requests to let pass first
+	Share      float64 `json:"share,omitempty"`    // of the matching requests, by chance; 0 = all
+	Apply      bool    `json:"apply,omitempty"`    // let the request take effect first
+	Status     int     `json:"status,omitempty"`
+	RetryAfter string  `json:"retry_after,omitempty"`
+	Body       string  `json:"body,omitempty"`
+	DelayMS    int     `json:"delay_ms,omitempty"`
+	Bytes      int64   `json:"bytes,omitempty"`
+	To         string  `json:"to,omitempty"`
+	Hits       int     `json:"hits"`
 }
 
 const maxFaults = 1000
 
 func (f *Fault) check() error {
 	switch f.Kind {
-	case "close", "delay", "status", "html", "empty", "drip", "huge", "redirect":
+	case "close", "delay", "status", "html", "empty", "drip", "huge", "redirect", "half", "wrong_id", "stored", "bare429", "gzip":
 	default:
-		return errors.New("kind must be close, delay, status, html, empty, drip, huge or redirect")
+		return errors.New("kind must be close, delay, status, html, empty, drip, huge, redirect, half, wrong_id, stored, bare429 or gzip")
+	}
+	if f.Share < 0 || f.Share > 1 {
+		return errors.New("share must be 0 to 1")
 	}
 	if _, err := path.Match(f.Path, "/"); err != nil {
 		return errors.New("path is not a pattern")
@@ -69,6 +85,15 @@ func (f *Fault) matches(loc, method, p string) bool {
 	return err == nil && hit
 }
 
+// applies tells whether the request takes effect, whatever the client is told.
+func (f *Fault) applies() bool {
+	switch f.Kind {
+	case "delay", "drip", "half", "wrong_id", "stored":
+		return true
+	}
+	return f.Apply
+}
+
 // pick uses up one hit of the first matching fault and returns a copy of it, or nil.
 func pick(faults []*Fault, loc, method, p string) (*Fault, []*Fault) {
 	for i, f := range faults {
@@ -77,6 +102,9 @@ func pick(faults []*Fault, loc, method, p string) (*Fault, []*Fault) {
 		}
 		if f.Skip > 0 {
 			f.Skip--
+			continue
+		}
+		if f.Share > 0 && rand.Float64() >= f.Share {
 			continue
 		}
 		f.Hits++
@@ -155,9 +183,54 @@ func (f *Fault) write(w http.ResponseWriter, r *http.Request, status int, body [
 			}
 		}
 	case "redirect":
-		w.Header().Set("Location", f.To)
+		w.Header().Set("Location", cmp.Or(f.To, metadataURL))
 		w.WriteHeader(http.StatusFound)
+	case "half":
+		w.WriteHeader(status)
+		_, _ = w.Write(body[:len(body)/2])
+	case "wrong_id":
+		w.WriteHeader(status)
+		_, _ = w.Write(body) // the server has put the other id in
+	case "stored":
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_, _ = w.Write(unprocessable([]string{"an unknown error occurred"}).encode(newID()))
+	case "bare429":
+		for k := range w.Header() {
+			if strings.HasPrefix(k, "X-RateLimit-") || k == "Retry-After" {
+				delete(w.Header(), k)
+			}
+		}
+		w.WriteHeader(http.StatusTooManyRequests)
+	case "gzip":
+		if f.Status == 0 {
+			status = http.StatusOK
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(status)
+		member := gzipMember()
+		for left := cmp.Or(f.Bytes, 1<<30); left > 0; left -= gzipMemberBytes {
+			if _, err := w.Write(member); err != nil {
+				return
+			}
+		}
 	}
+}
+
+// metadataURL is where the machines of most clouds find their own credentials.
+const metadataURL = "http://169.254.169.254/latest/meta-data/"
+
+// gzipMemberBytes is what one member of a bomb inflates to. RFC 1952, section 2.2: a file may be many members, so a bomb of any size costs
+// the compression of one.
+const gzipMemberBytes = 1 << 20
+
+func gzipMember() []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err := z.Write(bytes.Repeat([]byte(" "), gzipMemberBytes))
+	if err = errors.Join(err, z.Close()); err != nil {
+		panic("standin: gzip into memory failed: " + err.Error())
+	}
+	return b.Bytes()
 }
 
 // sleep waits d or until the client is gone; it tells whether the client is still there.

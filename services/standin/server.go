@@ -1,6 +1,7 @@
 package standin
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
@@ -140,7 +141,7 @@ func (s *Server) crm(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case refusal != nil:
 		a = *refusal
-	case fault == nil || fault.Apply || fault.Kind == "delay" || fault.Kind == "drip":
+	case fault == nil || fault.applies():
 		a = loc.serve(request{method: r.Method, path: r.URL.Path, query: r.URL.Query(), version: r.Header.Get("Version"), body: body, now: s.now(), lag: s.cfg.SearchLag})
 		if a.applied && a.contact != "" {
 			s.file.write(record{Op: "contact", ID: a.contact, At: entry.Location, Contact: loc.contacts[a.contact]})
@@ -160,7 +161,11 @@ func (s *Server) crm(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if fault != nil {
-		fault.write(w, r, a.status, a.encode(trace))
+		body := a.encode(trace)
+		if fault.Kind == "wrong_id" && a.remote != "" {
+			body = bytes.ReplaceAll(body, []byte(a.remote), []byte(newID()))
+		}
+		fault.write(w, r, a.status, body)
 		return
 	}
 	w.WriteHeader(a.status)
