@@ -1,7 +1,9 @@
 package gohighlevel
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +18,7 @@ type account struct {
 	mu      sync.Mutex
 	pacer   *pace.Pacer
 	limits  pace.Limits
+	day     pace.Day
 	breaker pace.Breaker
 	paused  time.Time
 	used    time.Time
@@ -121,6 +124,7 @@ func (a *account) learn(answer effect.Answer, reserve int, now time.Time) {
 	if answer.Header != nil {
 		told = effect.ReadLimits(told, answer.Header)
 		a.limits = told
+		a.day.Learn(told.Daily, now)
 		if pause := told.DailyPause(reserve, now); pause > 0 && now.Add(pause).After(a.paused) {
 			a.paused = now.Add(pause)
 		}
@@ -144,7 +148,7 @@ func (a *account) connected(sequence int64) bool {
 	if changed {
 		a.denied, a.refusals = time.Time{}, nil
 		a.limits = effect.DocumentedLimits()
-		a.pacer = pace.New(a.limits)
+		a.pacer, a.day = pace.New(a.limits), pace.Day{}
 	}
 	return changed
 }
@@ -245,4 +249,27 @@ func (s *accounts) lowest() (remaining, daily, open int) {
 		a.mu.Unlock()
 	}
 	return remaining, daily, open
+}
+
+// exhausted forecasts how soon the first account has only those requests left today that are kept for people; pending is what tenants' effects
+// will ask for. false: none today, as far as is known.
+func (s *accounts) exhausted(pending map[string]int, reserve int, now time.Time) (soonest time.Duration, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for tenant, a := range s.all {
+		a.mu.Lock()
+		in, ok := a.day.Exhausted(reserve, pending[tenant], a.pacer.Rate(), now)
+		a.mu.Unlock()
+		if ok && (!known || in < soonest) {
+			soonest, known = in, true
+		}
+	}
+	return soonest, known
+}
+
+// tenants lists whose accounts are remembered.
+func (s *accounts) tenants() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.all))
 }

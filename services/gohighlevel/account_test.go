@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
@@ -183,5 +185,37 @@ func TestPass_AnAccountIsProbedAfterAPartitionCame(t *testing.T) {
 			t.Errorf("now with partitions %v, one request at a time is %v", c.parts, got)
 		}
 		known()
+	}
+}
+
+func TestMetrics_ForecastWhenADaysRequestsAreUsedUp(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	r.apply(r.upsert("l1"), r.upsert("l2"), r.note("l1", "hello"))
+	w := r.worker()
+	w.DailyReserve = 1000
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	sample := func() float64 {
+		t.Helper()
+		if err := w.metrics.sampleExhausted(t.Context(), r.pool, w, now); err != nil {
+			t.Fatal(err)
+		}
+		return testutil.ToFloat64(w.metrics.exhausted)
+	}
+	if got := sample(); got != -1 {
+		t.Errorf("%f s before any answer", got)
+	}
+	a := w.accounts.get(tenant, now)
+	a.learn(answerOf("X-RateLimit-Daily-Remaining", "1007"), 1000, now)
+	if got := sample(); got < 7/a.pacer.Rate()-0.01 || got > 7/a.pacer.Rate()+0.01 {
+		t.Errorf("7 requests are pending and 7 are left: %f s, want the time that they take", got)
+	}
+	a.learn(answerOf("X-RateLimit-Daily-Remaining", "1008"), 1000, now)
+	if got := sample(); got != -1 {
+		t.Errorf("7 requests are pending and 8 are left: %f s", got)
+	}
+	a.learn(answerOf("X-RateLimit-Daily-Remaining", "1000"), 1000, now)
+	if got := sample(); got != 0 {
+		t.Errorf("%f s where only what is kept for people is left", got)
 	}
 }

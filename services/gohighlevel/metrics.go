@@ -21,6 +21,7 @@ type metrics struct {
 	unknown   prometheus.Gauge
 	remaining prometheus.Gauge
 	daily     prometheus.Gauge
+	exhausted prometheus.Gauge
 	breakers  prometheus.Gauge
 	paused    *prometheus.GaugeVec
 }
@@ -41,6 +42,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		unknown:   gauge("neuronx_effects_unknown", "Effects whose outcome is not known: a person must resolve them."),
 		remaining: gauge("neuronx_crm_rate_remaining", "Requests left in the interval, of the tenant that has least; -1 when no answer told."),
 		daily:     gauge("neuronx_crm_daily_remaining", "Requests left today, of the tenant that has least; -1 when no answer told."),
+		exhausted: gauge("neuronx_crm_exhausted_in_seconds", "Until the first tenant has only those requests left today that are kept for people, by the rate of the last hour and what is pending; -1 when none will."),
 		breakers:  gauge("neuronx_crm_breakers_open", "Tenants whose breaker is open."),
 		paused: auto.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_crm_paused_tenants",
 			Help: "Tenants whose effects wait because the CRM refuses their token (auth) or one kind of call (scope), or because no request can be made with their connection (account)."}, []string{"reason"}),
@@ -73,6 +75,29 @@ func (m *metrics) samplePaused(ctx context.Context, q ledger.Querier) error {
 	return nil
 }
 
+// sampleExhausted sets the forecast of the day's budgets.
+func (m *metrics) sampleExhausted(ctx context.Context, q ledger.Querier, w *worker, now time.Time) error {
+	counts, err := ledger.CountPending(ctx, q, w.accounts.tenants())
+	if err != nil {
+		return err
+	}
+	requests := map[string]int{}
+	for tenant, kinds := range counts {
+		for kind, n := range kinds {
+			if kind == effect.KindUpsert { // the contact of a new lead is looked for first
+				n *= effect.Step{Look: true}.Requests()
+			}
+			requests[tenant] += n
+		}
+	}
+	in, known := w.accounts.exhausted(requests, w.DailyReserve, now)
+	if !known {
+		in = -time.Second
+	}
+	m.exhausted.Set(in.Seconds())
+	return nil
+}
+
 // sample keeps the gauges until ctx ends.
 func (m *metrics) sample(ctx context.Context, q ledger.Querier, w *worker, log *slog.Logger) error {
 	tick := time.NewTicker(15 * time.Second)
@@ -80,6 +105,9 @@ func (m *metrics) sample(ctx context.Context, q ledger.Querier, w *worker, log *
 	for {
 		if err := m.samplePaused(ctx, q); err != nil && ctx.Err() == nil {
 			log.Warn("can't count tenants whose CRM refuses them", "err", err)
+		}
+		if err := m.sampleExhausted(ctx, q, w, time.Now()); err != nil && ctx.Err() == nil {
+			log.Warn("can't forecast how long the CRM's daily budgets last", "err", err)
 		}
 		counts, err := ledger.Counts(ctx, q, "")
 		switch {

@@ -1,5 +1,5 @@
 // Package pace decides how fast a CRM account is used: when the next request may be sent (Pacer), how long nothing is sent because the day's
-// budget is nearly gone (Limits), because the far side is not well (Breaker) or because one effect failed (Backoff). No I/O and no clock: time
+// budget is nearly gone (Limits; Day forecasts it), because the far side is not well (Breaker) or because one effect failed (Backoff). No I/O and no clock: time
 // is passed in.
 //
 // What is authoritative: the limits that the account's answers tell, and until one does those that its vendor documents. What a Pacer remembers

@@ -144,6 +144,9 @@ func (p *Pacer) Room(now time.Time) int {
 	return max(0, min(1+int((end-first)/p.gap()), p.share()-len(p.log[gone:])))
 }
 
+// Rate is how many requests a second can go while there is work.
+func (p *Pacer) Rate() float64 { return 1 / p.gap().Seconds() }
+
 // Unsure tells that somebody else may have used the account.
 func (p *Pacer) Unsure(now time.Time) {
 	p.unsure, p.probing, p.since = true, false, p.tick(now)

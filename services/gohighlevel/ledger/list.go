@@ -66,3 +66,19 @@ func Counts(ctx context.Context, q Querier, tenant string) (map[effect.Status]in
 	err = postgres.ForEach(rows, err, "count effects", []any{&status, &n}, func() error { out[effect.Status(status)] = n; return nil })
 	return out, err
 }
+
+// CountPending counts the pending effects of tenants by tenant and kind.
+func CountPending(ctx context.Context, q Querier, tenants []string) (map[string]map[string]int, error) {
+	rows, err := q.Query(ctx, `SELECT tenant_id, kind, count(*) FROM neuronx.effects WHERE status = 'pending' AND tenant_id = ANY($1) GROUP BY tenant_id, kind`, tenants)
+	out := map[string]map[string]int{}
+	var tenant, kind string
+	var n int
+	err = postgres.ForEach(rows, err, "count pending effects", []any{&tenant, &kind, &n}, func() error {
+		if out[tenant] == nil {
+			out[tenant] = map[string]int{}
+		}
+		out[tenant][kind] = n
+		return nil
+	})
+	return out, err
+}

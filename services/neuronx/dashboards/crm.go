@@ -11,6 +11,7 @@ func crm() Dashboard {
 			{Title: "Refused connections", Kind: Stat, Unit: number, Bad: 1, Help: "Tenants whose effects wait because their CRM refuses the token, or no request can be made with their connection: neuronx doctor.", Queries: q(`sum(max by (reason) (neuronx_crm_paused_tenants{SEL}))`, "")},
 			{Title: "Left in the interval", Kind: Stat, Unit: number, Help: "Requests left in the vendor's interval, of the tenant that has least; -1 while no answer told.", Queries: q(`min(neuronx_crm_rate_remaining{SEL})`, "")},
 			{Title: "Left today", Kind: Stat, Unit: number, Help: "Requests left today, of the tenant that has least; -1 while no answer told.", Queries: q(`min(neuronx_crm_daily_remaining{SEL})`, "")},
+			{Title: "Day runs out in", Kind: Stat, Unit: seconds, Help: "Until the first tenant has only those requests left today that are kept for people; -1 when none will.", Queries: q(`min(neuronx_crm_exhausted_in_seconds{SEL} >= 0) or max(neuronx_crm_exhausted_in_seconds{SEL})`, "")},
 			{Title: "Unknown effects", Kind: Stat, Unit: number, Bad: 1, Help: "Effects whose outcome a person has to look up: neuronx effects list --status unknown.", Queries: q(`max(neuronx_effects_unknown{SEL})`, "")},
 		}},
 		{"Effects", []Panel{
