@@ -271,7 +271,7 @@ func TestPacer_WhileUnsureOneRequestIsUnderWay(t *testing.T) {
 	p.Take(epoch)
 	p.Learn(Limits{Max: 100, Interval: 10 * time.Second, Remaining: 7, Daily: -1}, false, epoch.Add(time.Second))
 	sent := 0
-	for at = epoch.Add(time.Second); p.Take(at) == 0; at = at.Add(p.gap()) {
+	for at = epoch.Add(time.Second); sent < 100 && p.Take(at) == 0; at = at.Add(p.gap()) {
 		sent++
 	}
 	if sent != 6 { // one is never used
