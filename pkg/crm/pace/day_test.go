@@ -37,7 +37,7 @@ func TestDay_ForecastsFromTheLastHourAndWhatIsPending(t *testing.T) {
 	check("half of it is pending", 1000, 15_000, 25*time.Minute+30*time.Minute)
 	check("more than all is pending", 1000, 1_000_000, 50*time.Minute)
 	check("only the reserve is left", 31_000, 0, 0)
-	left, now = spend(&d, left, 10, now, 60)
+	_, now = spend(&d, left, 10, now, 60)
 	check("at the rate of the last hour, not the one before", 30_300, 0, 10*time.Minute)
 	check("not today", 1000, 0, -1)
 
