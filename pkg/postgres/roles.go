@@ -14,7 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/backoff"
 )
 
-// Names of the roles. Every role but RoleOwner can log in once SetPasswords gave it a password.
+// Names of the roles. Every role but RoleOwner and RoleCRM can log in once SetPasswords gave it a password.
 const (
 	RoleOwner       = "neuronx_owner"
 	RoleReader      = "neuronx_reader"
@@ -24,6 +24,7 @@ const (
 	RoleProjector   = "neuronx_projector"
 	RoleArchiver    = "neuronx_archiver"
 	RoleGoHighLevel = "neuronx_gohighlevel"
+	RoleCRM         = "neuronx_crm" // the group of the adapters' roles
 )
 
 // Roles lists the roles that can log in, sorted.
@@ -115,12 +116,12 @@ func ensureRoles(ctx context.Context, tx pgx.Tx) error {
 		have[n] = true
 	}
 	const attributes = " NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION INHERIT"
-	for _, name := range append([]string{RoleOwner}, Roles()...) {
+	for _, name := range append([]string{RoleOwner, RoleCRM}, Roles()...) {
 		if have[name] {
 			continue
 		}
 		login := " LOGIN"
-		if name == RoleOwner {
+		if name == RoleOwner || name == RoleCRM {
 			login = " NOLOGIN"
 		}
 		if _, err := tx.Exec(ctx, "CREATE ROLE "+name+attributes+login); err != nil {
@@ -131,6 +132,9 @@ func ensureRoles(ctx context.Context, tx pgx.Tx) error {
 		if err := ensureMember(ctx, tx, RoleReader, name); err != nil {
 			return err
 		}
+	}
+	if err := ensureMember(ctx, tx, RoleCRM, RoleGoHighLevel); err != nil {
+		return err
 	}
 	var admin string
 	var super bool

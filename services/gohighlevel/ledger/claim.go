@@ -49,12 +49,12 @@ func Due(ctx context.Context, tx pgx.Tx, tenant string, limit int) ([]Effect, er
 // Begin makes a locked pending effect sending under a new attempt, with a lease. The caller commits before the first byte.
 func Begin(ctx context.Context, tx pgx.Tx, e *Effect, worker, intent string, lease time.Duration) error {
 	err := tx.QueryRow(ctx, `UPDATE neuronx.effects SET status = 'sending', attempts = attempts + 1, lease_until = now() + $3, updated_at = now()
-		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending' RETURNING attempts`, e.TenantID, e.ID, lease).Scan(&e.Attempts)
+		WHERE tenant_id = $1 AND adapter = '`+effect.Adapter+`' AND effect_id = $2 AND status = 'pending' RETURNING attempts`, e.TenantID, e.ID, lease).Scan(&e.Attempts)
 	if err != nil {
 		return fmt.Errorf("begin attempt: %w", err)
 	}
 	e.Status = effect.Sending
-	return postgres.Exec(ctx, tx, "begin attempt", `INSERT INTO neuronx.effect_attempts (tenant_id, effect_id, attempt, worker, intent) VALUES ($1, $2, $3, $4, $5)`,
+	return postgres.Exec(ctx, tx, "begin attempt", `INSERT INTO neuronx.effect_attempts (adapter, tenant_id, effect_id, attempt, worker, intent) VALUES ('`+effect.Adapter+`', $1, $2, $3, $4, $5)`,
 		e.TenantID, e.ID, e.Attempts, worker, intent)
 }
 
@@ -75,13 +75,13 @@ func Finish(ctx context.Context, tx pgx.Tx, e Effect, end End) (bool, error) {
 	late := end.Status == effect.Done || end.Status == effect.Failed
 	tag, err := tx.Exec(ctx, `UPDATE neuronx.effects SET status = $5, code = $6, last_error = $7,
 			remote_id = CASE WHEN $8 <> '' THEN $8 ELSE remote_id END, lease_until = NULL, next_attempt_at = now() + $9, updated_at = now()
-		WHERE tenant_id = $1 AND effect_id = $2 AND attempts = $3 AND resolutions = $4 AND (status = 'sending' OR ($10 AND status = 'unknown'))`,
+		WHERE tenant_id = $1 AND adapter = '`+effect.Adapter+`' AND effect_id = $2 AND attempts = $3 AND resolutions = $4 AND (status = 'sending' OR ($10 AND status = 'unknown'))`,
 		e.TenantID, e.ID, e.Attempts, e.Resolutions, string(end.Status), end.Code, errorText(end), end.RemoteID, end.After, late)
 	if err != nil {
 		return false, fmt.Errorf("finish attempt: %w", err)
 	}
 	if err := postgres.Exec(ctx, tx, "finish attempt", `UPDATE neuronx.effect_attempts SET finished_at = now(), outcome = $4, code = $5, detail = $6, remote_id = $7
-		WHERE tenant_id = $1 AND effect_id = $2 AND attempt = $3`,
+		WHERE tenant_id = $1 AND adapter = '`+effect.Adapter+`' AND effect_id = $2 AND attempt = $3`,
 		e.TenantID, e.ID, e.Attempts, outcomeWord(end.Status), end.Code, end.Detail, end.RemoteID); err != nil {
 		return false, err
 	}
@@ -106,7 +106,7 @@ func outcomeWord(s effect.Status) string {
 func EndPending(ctx context.Context, tx pgx.Tx, e Effect, end End) error {
 	tag, err := tx.Exec(ctx, `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5,
 			remote_id = CASE WHEN $6 <> '' THEN $6 ELSE remote_id END, updated_at = now()
-		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, string(end.Status), clean(end.Code), clean(errorText(end)), clean(end.RemoteID))
+		WHERE tenant_id = $1 AND adapter = '`+effect.Adapter+`' AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, string(end.Status), clean(end.Code), clean(errorText(end)), clean(end.RemoteID))
 	if err != nil {
 		return fmt.Errorf("end pending effect: %w", err)
 	}
@@ -119,7 +119,7 @@ func EndPending(ctx context.Context, tx pgx.Tx, e Effect, end End) error {
 // Postpone keeps a locked pending effect waiting, and says why.
 func Postpone(ctx context.Context, tx pgx.Tx, e Effect, after time.Duration, code, detail string) error {
 	return postgres.Exec(ctx, tx, "postpone effect", `UPDATE neuronx.effects SET next_attempt_at = now() + $3, code = $4, last_error = $5, updated_at = now()
-		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, after, clean(code), clean(detail))
+		WHERE tenant_id = $1 AND adapter = '`+effect.Adapter+`' AND effect_id = $2 AND status = 'pending'`, e.TenantID, e.ID, after, clean(code), clean(detail))
 }
 
 // Swept counts what Sweep found.
@@ -133,17 +133,17 @@ func Sweep(ctx context.Context, tx pgx.Tx) (Swept, error) {
 		return s, fmt.Errorf("drop claims that are over: %w", err)
 	}
 	rows, err := tx.Query(ctx, `WITH lost AS (
-			SELECT tenant_id, effect_id FROM neuronx.effects WHERE status = 'sending' AND lease_until < now()
+			SELECT tenant_id, adapter, effect_id FROM neuronx.effects WHERE adapter = '`+effect.Adapter+`' AND status = 'sending' AND lease_until < now()
 			LIMIT 1000 FOR UPDATE SKIP LOCKED
 		), ended AS (
 			UPDATE neuronx.effects e SET status = CASE WHEN class = 'once' THEN 'unknown' ELSE 'pending' END, code = 'lease_lost',
 				last_error = 'the worker did not report back; it is not known whether the request was sent', lease_until = NULL,
 				next_attempt_at = now(), updated_at = now()
-			FROM lost WHERE e.tenant_id = lost.tenant_id AND e.effect_id = lost.effect_id
-			RETURNING e.tenant_id, e.effect_id, e.attempts, e.status
+			FROM lost WHERE e.tenant_id = lost.tenant_id AND e.adapter = lost.adapter AND e.effect_id = lost.effect_id
+			RETURNING e.tenant_id, e.adapter, e.effect_id, e.attempts, e.status
 		), attempts AS (
 			UPDATE neuronx.effect_attempts a SET outcome = 'lost', code = 'lease_lost'
-			FROM ended WHERE a.tenant_id = ended.tenant_id AND a.effect_id = ended.effect_id AND a.attempt = ended.attempts AND a.outcome = ''
+			FROM ended WHERE a.tenant_id = ended.tenant_id AND a.adapter = ended.adapter AND a.effect_id = ended.effect_id AND a.attempt = ended.attempts AND a.outcome = ''
 		)
 		SELECT status, count(*) FROM ended GROUP BY status`)
 	var status string

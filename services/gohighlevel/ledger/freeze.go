@@ -26,12 +26,12 @@ func Freeze(ctx context.Context, q Querier, tenant string, partition int32, posi
 	if tenant == "" {
 		scope = PartitionScope(partition)
 	}
-	if _, err := q.Exec(ctx, `INSERT INTO neuronx.effect_freezes (scope, position, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+	if _, err := q.Exec(ctx, `INSERT INTO neuronx.effect_freezes (adapter, scope, position, reason) VALUES ('`+effect.Adapter+`', $1, $2, $3) ON CONFLICT DO NOTHING`,
 		scope, position, reason); err != nil {
 		return 0, fmt.Errorf("freeze: %w", err)
 	}
 	tag, err := q.Exec(ctx, `UPDATE neuronx.effects SET status = 'unknown', code = 'ledger_restored', last_error = $4, lease_until = NULL, updated_at = now()
-		WHERE class = 'once' AND status IN ('pending', 'sending') AND position <= $3 AND CASE WHEN $1 <> '' THEN tenant_id = $1 ELSE partition = $2 END`,
+		WHERE adapter = '`+effect.Adapter+`' AND class = 'once' AND status IN ('pending', 'sending') AND position <= $3 AND CASE WHEN $1 <> '' THEN tenant_id = $1 ELSE partition = $2 END`,
 		tenant, partition, position, frozenText)
 	if err != nil {
 		return 0, fmt.Errorf("freeze: %w", err)
@@ -42,7 +42,7 @@ func Freeze(ctx context.Context, q Querier, tenant string, partition int32, posi
 // Frozen is the highest position up to which a tenant's once effects must not be sent; 0 when none.
 func Frozen(ctx context.Context, q Querier, tenant string, partition int32) (int64, error) {
 	var p int64
-	err := q.QueryRow(ctx, `SELECT coalesce(max(position), 0) FROM neuronx.effect_freezes WHERE scope IN ($1, $2)`,
+	err := q.QueryRow(ctx, `SELECT coalesce(max(position), 0) FROM neuronx.effect_freezes WHERE adapter = '`+effect.Adapter+`' AND scope IN ($1, $2)`,
 		TenantScope(tenant), PartitionScope(partition)).Scan(&p)
 	if err != nil {
 		return 0, fmt.Errorf("read freezes: %w", err)

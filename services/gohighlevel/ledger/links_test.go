@@ -37,10 +37,10 @@ func TestMigrations_OldLinksKeepTheirContactUnlessTwoLeadsHadIt(t *testing.T) {
 	exec(`INSERT INTO neuronx.crm_connections (tenant_id, adapter, location, token, mode, sequence) VALUES ('acme', 'gohighlevel', 'loc', 'secret://a@1', 'send', 1)`)
 	exec(`INSERT INTO neuronx.crm_ids (tenant_id, adapter, local_id, remote_id) VALUES ('acme', 'gohighlevel', 'l1', 'c1'), ('acme', 'gohighlevel', 'ann', 'c2'),
 		('acme', 'gohighlevel', 'bob', 'c2'), ('other', 'gohighlevel', 'l1', 'c1')`)
-	exec(`INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
-		VALUES ('acme', 'e1', 'e1', 1, 'crm.contact.upsert', 'repeatable', 'lead/l1', 'done', '{"lead_id":"l1","email":"old@b.co","phone":"+1555"}', '{}', 0, 1),
-			('acme', 'e2', 'e2', 2, 'crm.contact.upsert', 'repeatable', 'lead/l1', 'done', '{"lead_id":"l1","email":"new@b.co"}', '{}', 0, 2),
-			('acme', 'e3', 'e3', 3, 'crm.contact.upsert', 'repeatable', 'lead/l1', 'failed', '{"lead_id":"l1","email":"never@b.co"}', '{}', 0, 3)`)
+	exec(`INSERT INTO neuronx.effects (adapter, tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
+		VALUES ('gohighlevel', 'acme', 'e1', 'e1', 1, 'crm.contact.upsert', 'repeatable', 'lead/l1', 'done', '{"lead_id":"l1","email":"old@b.co","phone":"+1555"}', '{}', 0, 1),
+			('gohighlevel', 'acme', 'e2', 'e2', 2, 'crm.contact.upsert', 'repeatable', 'lead/l1', 'done', '{"lead_id":"l1","email":"new@b.co"}', '{}', 0, 2),
+			('gohighlevel', 'acme', 'e3', 'e3', 3, 'crm.contact.upsert', 'repeatable', 'lead/l1', 'failed', '{"lead_id":"l1","email":"never@b.co"}', '{}', 0, 3)`)
 	exec(up)
 	pool := db.Pool(t, "neuronx_gohighlevel")
 	got, err := ledger.Links(ctx, pool, "acme", "loc", []string{"l1", "ann", "bob"})

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/neuronx/engine/services/gohighlevel/effect"
 )
 
 // Codes of effects around a log that was rebuilt without its tail.
@@ -24,18 +26,18 @@ func MeetTwin(ctx context.Context, q Querier, e Effect) (is bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("look for a lost twin: %w", err)
 	}
-	const lost = `SELECT effect_id FROM neuronx.effects WHERE tenant_id = $1 AND kind = $3 AND subject = $4 AND request = $5::jsonb
+	const lost = `SELECT effect_id FROM neuronx.effects WHERE tenant_id = $1 AND adapter = '` + effect.Adapter + `' AND kind = $3 AND subject = $4 AND request = $5::jsonb
 		AND code = '` + CodeLost + `' AND status IN ('done', 'unknown') ORDER BY command_sequence, effect_id LIMIT 1`
 	var twin string
 	err = q.QueryRow(ctx, `UPDATE neuronx.effects SET status = 'unknown', code = $6, last_error = $7, updated_at = now()
-		WHERE tenant_id = $1 AND effect_id = $2 AND status = 'pending' AND attempts = 0 AND EXISTS (`+lost+`) RETURNING (`+lost+`)`,
+		WHERE tenant_id = $1 AND adapter = '`+effect.Adapter+`' AND effect_id = $2 AND status = 'pending' AND attempts = 0 AND EXISTS (`+lost+`) RETURNING (`+lost+`)`,
 		e.TenantID, e.ID, e.Kind, e.Subject, request, codeTwin,
 		"the same was asked for by a command that was lost with the tail of the log, and may have been carried out: resolve it").Scan(&twin)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
 	if err == nil {
-		_, err = q.Exec(ctx, `UPDATE neuronx.effects SET code = $3, updated_at = now() WHERE tenant_id = $1 AND effect_id = $2`, e.TenantID, twin, codeMet)
+		_, err = q.Exec(ctx, `UPDATE neuronx.effects SET code = $3, updated_at = now() WHERE tenant_id = $1 AND adapter = '`+effect.Adapter+`' AND effect_id = $2`, e.TenantID, twin, codeMet)
 	}
 	if err != nil {
 		return false, fmt.Errorf("look for a lost twin: %w", err)

@@ -41,8 +41,8 @@ func TestMeetTwin_DoesNotReadTheEffectsOfATenantThatLostNone(t *testing.T) {
 	db := postgrestest.New(t, consumer.Migrations(), outbox.Migrations(), ledger.Migrations())
 	ctx, admin := context.Background(), db.Pool(t, "")
 	for _, sql := range []string{
-		`INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
-			SELECT 'acme', 'e' || n, 'e' || n, n, 'crm.note.add', 'once', 'lead/' || n, 'done', '{"lead_id":"l1","body":"x"}', '{}', 0, n FROM generate_series(1, 5000) AS n`,
+		`INSERT INTO neuronx.effects (adapter, tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
+			SELECT 'gohighlevel', 'acme', 'e' || n, 'e' || n, n, 'crm.note.add', 'once', 'lead/' || n, 'done', '{"lead_id":"l1","body":"x"}', '{}', 0, n FROM generate_series(1, 5000) AS n`,
 		`ANALYZE neuronx.effects`,
 	} {
 		if _, err := admin.Exec(ctx, sql); err != nil {
@@ -61,8 +61,8 @@ func TestMeetTwin_DoesNotReadTheEffectsOfATenantThatLostNone(t *testing.T) {
 func TestGet_LocksTheEffectOnlyWhenAsked(t *testing.T) {
 	db := postgrestest.New(t, consumer.Migrations(), outbox.Migrations(), ledger.Migrations())
 	ctx, pool := t.Context(), db.Pool(t, "neuronx_gohighlevel")
-	if _, err := db.Pool(t, "").Exec(ctx, `INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
-		VALUES ('acme', 'e1', 'e1', 1, 'crm.note.add', 'once', 'lead/1', 'pending', '{}', '{}', 0, 1)`); err != nil {
+	if _, err := db.Pool(t, "").Exec(ctx, `INSERT INTO neuronx.effects (adapter, tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
+		VALUES ('gohighlevel', 'acme', 'e1', 'e1', 1, 'crm.note.add', 'once', 'lead/1', 'pending', '{}', '{}', 0, 1)`); err != nil {
 		t.Fatal(err)
 	}
 	other := func(lock bool) error {

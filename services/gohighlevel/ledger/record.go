@@ -78,10 +78,10 @@ func Record(ctx context.Context, q Querier, e Effect) (bool, error) {
 	if !e.NotAfter.IsZero() {
 		notAfter = &e.NotAfter
 	}
-	tag, err := q.Exec(ctx, `INSERT INTO neuronx.effects AS f (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject,
+	tag, err := q.Exec(ctx, `INSERT INTO neuronx.effects AS f (adapter, tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject,
 			status, code, last_error, remote_id, request, envelope, partition, position, not_after, lane)
-		VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, nullif($16, ''))
-		ON CONFLICT (tenant_id, effect_id) DO UPDATE SET command_sequence = excluded.command_sequence, request = excluded.request,
+		VALUES ('`+effect.Adapter+`', $1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, nullif($16, ''))
+		ON CONFLICT (tenant_id, adapter, effect_id) DO UPDATE SET command_sequence = excluded.command_sequence, request = excluded.request,
 			envelope = excluded.envelope, position = excluded.position, not_after = excluded.not_after
 			WHERE f.command_sequence = 0 AND excluded.command_sequence > 0`,
 		e.TenantID, e.ID, e.Sequence, e.Kind, string(e.Class), e.Subject, string(e.Status), clean(e.Code), clean(e.LastError), clean(e.RemoteID),
@@ -113,7 +113,7 @@ func scan(row pgx.CollectableRow) (Effect, error) {
 
 // Get reads one effect, locked against others until the transaction ends when lock is set. ok is false when there is none.
 func Get(ctx context.Context, q Querier, tenant, id string, lock bool) (e Effect, ok bool, err error) {
-	sql := `SELECT ` + columns + ` FROM neuronx.effects WHERE tenant_id = $1 AND effect_id = $2`
+	sql := `SELECT ` + columns + ` FROM neuronx.effects WHERE tenant_id = $1 AND adapter = '` + effect.Adapter + `' AND effect_id = $2`
 	if lock {
 		sql += ` FOR UPDATE`
 	}
@@ -139,6 +139,6 @@ func Set(ctx context.Context, q Querier, e Effect) error {
 	}
 	return postgres.Exec(ctx, q, "set effect", `UPDATE neuronx.effects SET status = $3, code = $4, last_error = $5, remote_id = $6, resolutions = $7, not_after = $8, lane = nullif($9, ''),
 			lease_until = NULL, next_attempt_at = now(), updated_at = now()
-		WHERE tenant_id = $1 AND effect_id = $2`,
+		WHERE tenant_id = $1 AND adapter = '`+effect.Adapter+`' AND effect_id = $2`,
 		e.TenantID, e.ID, string(e.Status), clean(e.Code), clean(e.LastError), clean(e.RemoteID), e.Resolutions, notAfter, e.Lane)
 }

@@ -47,7 +47,7 @@ func LoadTenant(ctx context.Context, q Querier, tenant string) (Tenant, error) {
 		t.Connected = t.Connection.Location != ""
 		t.Connection.Mode = effect.ParseMode(mode)
 	}
-	rows, err := q.Query(ctx, `SELECT kind, mode FROM neuronx.effect_modes WHERE tenant_id = $1`, tenant)
+	rows, err := q.Query(ctx, `SELECT kind, mode FROM neuronx.effect_modes WHERE tenant_id = $1 AND adapter = $2`, tenant, effect.Adapter)
 	var kind string
 	if err := postgres.ForEach(rows, err, "read modes", []any{&kind, &mode}, func() error { t.Modes[kind] = effect.ParseMode(mode); return nil }); err != nil {
 		return t, err
@@ -66,12 +66,12 @@ func Connect(ctx context.Context, q Querier, tenant string, c Connection, sequen
 
 // SetMode folds tenant.effects_mode_set. A setting for all kinds also takes back the settings of single kinds.
 func SetMode(ctx context.Context, q Querier, tenant, kind string, mode effect.Mode, sequence int64) error {
-	_, err := q.Exec(ctx, `INSERT INTO neuronx.effect_modes AS m (tenant_id, kind, mode, sequence) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (tenant_id, kind) DO UPDATE SET mode = excluded.mode, sequence = excluded.sequence, updated_at = now()
-			WHERE m.sequence < excluded.sequence`, tenant, kind, string(mode), sequence)
+	_, err := q.Exec(ctx, `INSERT INTO neuronx.effect_modes AS m (tenant_id, kind, mode, sequence, adapter) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (tenant_id, adapter, kind) DO UPDATE SET mode = excluded.mode, sequence = excluded.sequence, updated_at = now()
+			WHERE m.sequence < excluded.sequence`, tenant, kind, string(mode), sequence, effect.Adapter)
 	if err == nil && kind == "*" {
-		_, err = q.Exec(ctx, `UPDATE neuronx.effect_modes SET mode = $2, sequence = $3, updated_at = now() WHERE tenant_id = $1 AND sequence < $3`,
-			tenant, string(mode), sequence)
+		_, err = q.Exec(ctx, `UPDATE neuronx.effect_modes SET mode = $2, sequence = $3, updated_at = now() WHERE tenant_id = $1 AND adapter = $4 AND sequence < $3`,
+			tenant, string(mode), sequence, effect.Adapter)
 	}
 	if err != nil {
 		return fmt.Errorf("save mode: %w", err)

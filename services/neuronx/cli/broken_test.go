@@ -41,8 +41,8 @@ func asked(t *testing.T) (env map[string]string, breaker *postgrestest.Breaker, 
 	files(t)
 	e := operatetest.New(t)
 	for _, sql := range []string{
-		`INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
-			VALUES ('acme', 'e1', 'e1', 5, 'crm.note.add', 'once', 'lead/1', 'unknown', '{}', '{}', 0, 1)`,
+		`INSERT INTO neuronx.effects (adapter, tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
+			VALUES ('gohighlevel', 'acme', 'e1', 'e1', 5, 'crm.note.add', 'once', 'lead/1', 'unknown', '{}', '{}', 0, 1)`,
 		`UPDATE projection.api_keys SET secret_sha256 = repeat(secret_sha256, 32), expires_at = CASE key_id WHEN 'k4' THEN '2999-01-02T03:04:05Z'::timestamptz END`,
 		`INSERT INTO neuronx.rule_health (tenant_id, rule, failures, tripped, tripped_at) VALUES ('acme', 'welcome', 5, 'failures', 4)`,
 		`UPDATE neuronx.rule_bundles SET files = jsonb_build_array(jsonb_build_object('Name', 'a.yaml', 'Text', ` + quoted(ruleText("welcome", "true")) + `))`,

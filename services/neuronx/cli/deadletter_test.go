@@ -67,8 +67,8 @@ func TestLists_SayWhenTheyAreCut(t *testing.T) {
 	t.Chdir(t.TempDir())
 	r := operatetest.New(t)
 	for i := range 3 {
-		if _, err := r.Root.Exec(t.Context(), `INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
-			VALUES ('acme', $1, $1, 100 + $2::int, 'crm.note.add', 'once', 's', 'unknown', '{}', '{}', 0, 1)`, fmt.Sprint("e", i), i); err != nil {
+		if _, err := r.Root.Exec(t.Context(), `INSERT INTO neuronx.effects (adapter, tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
+			VALUES ('gohighlevel', 'acme', $1, $1, 100 + $2::int, 'crm.note.add', 'once', 's', 'unknown', '{}', '{}', 0, 1)`, fmt.Sprint("e", i), i); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -150,8 +150,8 @@ func TestVerbs_PublishTheirEventOnlyWithExecute(t *testing.T) {
 	t.Chdir(t.TempDir())
 	e := operatetest.New(t)
 	for _, sql := range []string{
-		`INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
-			VALUES ('acme', 'e1', 'e1', 5, 'crm.note.add', 'once', 'lead/1', 'unknown', '{}', '{}', 0, 1)`,
+		`INSERT INTO neuronx.effects (adapter, tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, request, envelope, partition, position)
+			VALUES ('gohighlevel', 'acme', 'e1', 'e1', 5, 'crm.note.add', 'once', 'lead/1', 'unknown', '{}', '{}', 0, 1)`,
 		`UPDATE projection.api_keys SET secret_sha256 = repeat(secret_sha256, 32)`,
 	} {
 		if _, err := e.Root.Exec(t.Context(), sql); err != nil {

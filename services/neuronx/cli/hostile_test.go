@@ -65,8 +65,8 @@ func filled(t *testing.T) *postgrestest.DB {
 	run(`INSERT INTO neuronx.dead_letters (topic, partition, "offset", tenant_id, reason, detail, event_id, event_type, source, subject, deriver, deriver_number,
 		recorded_at, letter_partition, letter_offset, key, headers, value, hash) VALUES ('neuronx.ingress', 0, 7, 'acme', 'invalid_body', $1, $1, $1, $1, $1, '', 0, now(), 0, 0, $2, $3, $2, $4)`,
 		hostile, []byte(hostile), headers, hash[:])
-	run(`INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, code, last_error, remote_id, request, envelope, partition, position)
-		VALUES ('acme', $1, $1, 1, 'crm.note.add', 'once', $1, 'unknown', $1, $1, $1, '{}', '{}', 0, 1)`, hostile)
+	run(`INSERT INTO neuronx.effects (adapter, tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, code, last_error, remote_id, request, envelope, partition, position)
+		VALUES ('gohighlevel', 'acme', $1, $1, 1, 'crm.note.add', 'once', $1, 'unknown', $1, $1, $1, '{}', '{}', 0, 1)`, hostile)
 	run(`INSERT INTO neuronx.progress (consumer, generation, tenant_id, partition, state, reason) VALUES ('neuronx.projector', 1, 'acme', 0, 'stalled', $1)`, hostile)
 	run(`INSERT INTO neuronx.outbox (tenant_id, deriver, number, event_id, record) VALUES ('acme', $1, 1, $1, '')`, hostile)
 	run(`INSERT INTO neuronx.rule_bundles (tenant_id, sequence, event_id, version, hash, semantics, files, published_by, published_at) VALUES ('acme', 1, $1, 1, $1, 1, '[]', $1, now())`, hostile)

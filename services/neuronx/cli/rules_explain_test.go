@@ -127,8 +127,8 @@ func TestRulesExplain_SaysWhyFromTheConditionDownToTheCRM(t *testing.T) {
 		command = l.Find("crm.contact.tag.requested", scored).ID
 		l.Send("crm.contact.tag.succeeded", "lead/7", map[string]any{"command_id": command, "adapter": "gohighlevel", "lead_id": "7"}, func(e *event.Event) { e.CausationID = command })
 	})
-	if _, err := root.Exec(t.Context(), `INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, attempts, request, envelope, partition, position)
-		VALUES ('acme', $1, $1, 5, 'crm.contact.tag', 'once', 'lead/7', 'done', 2, '{}', '{}', 0, 1)`, command); err != nil {
+	if _, err := root.Exec(t.Context(), `INSERT INTO neuronx.effects (adapter, tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, attempts, request, envelope, partition, position)
+		VALUES ('gohighlevel', 'acme', $1, $1, 5, 'crm.contact.tag', 'once', 'lead/7', 'done', 2, '{}', '{}', 0, 1)`, command); err != nil {
 		t.Fatal(err)
 	}
 	flat := func(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -42,11 +42,11 @@ func TestPaused_DoctorAndStatusNameTheTenantWhoseCRMRefusesItsToken(t *testing.T
 	if _, err := db.Pool(t, "").Exec(t.Context(), `
 		INSERT INTO neuronx.crm_connections (tenant_id, adapter, location, token, mode, sequence) VALUES
 			('acme', 'gohighlevel', 'loc1', 'secret://acme-ghl@1', 'send', 2), ('well', 'gohighlevel', 'loc2', 'secret://well-ghl@1', 'send', 2);
-		INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, attempts, code, last_error,
+		INSERT INTO neuronx.effects (adapter, tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, attempts, code, last_error,
 				request, envelope, partition, position, next_attempt_at)
-			VALUES ('acme', 'e1', 'e1', 3, 'crm.contact.upsert', 'repeatable', 'lead/1', 'pending', 1, 'unauthorized', 'status 401: Invalid JWT', '{}', '{}', 0, 1, now() + interval '5 minutes'),
-				('acme', 'e2', 'e2', 4, 'crm.contact.upsert', 'repeatable', 'lead/2', 'pending', 0, '', '', '{}', '{}', 0, 2, now()),
-				('well', 'e3', 'e3', 3, 'crm.contact.upsert', 'repeatable', 'lead/3', 'pending', 0, '', '', '{}', '{}', 0, 3, now())`); err != nil {
+			VALUES ('gohighlevel', 'acme', 'e1', 'e1', 3, 'crm.contact.upsert', 'repeatable', 'lead/1', 'pending', 1, 'unauthorized', 'status 401: Invalid JWT', '{}', '{}', 0, 1, now() + interval '5 minutes'),
+				('gohighlevel', 'acme', 'e2', 'e2', 4, 'crm.contact.upsert', 'repeatable', 'lead/2', 'pending', 0, '', '', '{}', '{}', 0, 2, now()),
+				('gohighlevel', 'well', 'e3', 'e3', 3, 'crm.contact.upsert', 'repeatable', 'lead/3', 'pending', 0, '', '', '{}', '{}', 0, 3, now())`); err != nil {
 		t.Fatal(err)
 	}
 	got := examine()

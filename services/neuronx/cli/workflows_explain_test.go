@@ -18,8 +18,8 @@ func TestWorkflowsExplain_SaysWhatAnInstanceDidAndWhy(t *testing.T) {
 		l.Fire()
 	})
 	id := l.Instances()[0].ID
-	if _, err := root.Exec(t.Context(), `INSERT INTO neuronx.effects (tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, attempts, request, envelope, partition, position)
-		VALUES ('acme', $1, $1, 5, 'crm.contact.tag', 'once', 'lead/7', 'done', 1, '{}', '{}', 0, 1)`, l.Find("crm.contact.tag.requested", 0).ID); err != nil {
+	if _, err := root.Exec(t.Context(), `INSERT INTO neuronx.effects (adapter, tenant_id, effect_id, command_event_id, command_sequence, kind, class, subject, status, attempts, request, envelope, partition, position)
+		VALUES ('gohighlevel', 'acme', $1, $1, 5, 'crm.contact.tag', 'once', 'lead/7', 'done', 1, '{}', '{}', 0, 1)`, l.Find("crm.contact.tag.requested", 0).ID); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
