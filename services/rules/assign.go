@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -152,8 +153,8 @@ func (e *evaluation) key() (string, error) {
 		return "", err
 	}
 	key, ok := v.(string)
-	if !ok || key == "" || len(key) > longSubject {
-		failure := fail(codeInvalidKey, "key: it must give a text of 1 to %d bytes", longSubject)
+	if !ok || key == "" || len(key) > longSubject || strings.ContainsRune(key, 0) { // Postgres has no text with a NUL, and the batch is everybody's
+		failure := fail(codeInvalidKey, "key: it must give a text of 1 to %d bytes, without the character NUL", longSubject)
 		failure.data = varies(e.rule.Key)
 		return "", failure
 	}

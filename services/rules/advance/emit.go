@@ -109,7 +109,7 @@ func (m *machine) ask(d derivation, ans answer, data map[string]any, field strin
 			return ans, err
 		}
 	}
-	if channel == "" || channel == reach.AnyChannel {
+	if channel == "" || channel == reach.AnyChannel || hasNUL(channel) {
 		return ans, faultf(errData, "%s: the channel must be one, such as sms", where)
 	}
 	if m.in.Contact == "" {

@@ -294,8 +294,15 @@ func (m *machine) text(where string, p *expr.Program, vars map[string]any, other
 	if !ok {
 		return "", &fault{code: errData, detail: where + " must give a text", varies: varies(p)}
 	}
+	if hasNUL(s) {
+		return "", &fault{code: errData, detail: where + " gives a text with the character NUL, which no event can hold", varies: varies(p)}
+	}
 	return s, nil
 }
+
+// hasNUL reports whether a text has the character NUL. An event can't hold it: one that told of such a text could not be encoded, however often that
+// is tried, and the tenant would stand at its cause for ever. Events bring none, but a text of a file may spell it.
+func hasNUL(s string) bool { return strings.ContainsRune(s, 0) }
 
 // isPersonal reports whether an expression may repeat what stands in personal fields: of the event of a type, of variables, or of loop
 // variables and errors that are themselves personal.
