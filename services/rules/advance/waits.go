@@ -25,10 +25,11 @@ type Wanted struct {
 }
 
 // Wants lists, sorted and without repeats, what an instance waits for: its until, its listens, those that will listen, and its calls. An until
-// whose correlate.expect can't be evaluated is listed under the instance's key, so that an event of the key raises it as an incident.
-func Wants(ctx context.Context, p *flow.Program, in Instance, env Env, at event.Recorded) ([]Wanted, error) {
+// whose correlate.expect can't be evaluated is listed under the instance's key, so that an event of the key raises it as an incident. cost is the
+// units that the expressions cost; they are no part of the budget of an activation.
+func Wants(ctx context.Context, p *flow.Program, in Instance, env Env, at event.Recorded) (list []Wanted, cost uint64, err error) {
 	if in.Status.Ended() {
-		return nil, nil
+		return nil, 0, nil
 	}
 	m := &machine{allowed: ruleset.RuleCost, ctx: ctx, p: p, in: in, env: env, now: time.UnixMilli(event.PositionTime(at.Position)).UTC()}
 	var out []Wanted
@@ -59,7 +60,7 @@ func Wants(ctx context.Context, p *flow.Program, in Instance, env Env, at event.
 	}
 	for i := range p.Until {
 		if err := add(&p.Until[i].Match); err != nil {
-			return nil, err
+			return nil, m.cost, err
 		}
 	}
 	listening := map[string]bool{}
@@ -73,11 +74,11 @@ func Wants(ctx context.Context, p *flow.Program, in Instance, env Env, at event.
 		if t.Rest == AtCall {
 			task, err := m.task(t.Task)
 			if err != nil {
-				return nil, err
+				return nil, m.cost, err
 			}
 			call, ok := task.Step.(*flow.Call)
 			if !ok {
-				return nil, fmt.Errorf("token %d of instance %s waits for an outcome at %s, which calls nothing", t.ID, in.ID, task.Path)
+				return nil, m.cost, fmt.Errorf("token %d of instance %s waits for an outcome at %s, which calls nothing", t.ID, in.ID, task.Path)
 			}
 			out = append(out, outcomes(call, t.Command)...)
 		}
@@ -98,12 +99,12 @@ func Wants(ctx context.Context, p *flow.Program, in Instance, env Env, at event.
 		l := task.Step.(*flow.Listen)
 		for i := range l.Matches {
 			if err := add(&l.Matches[i]); err != nil {
-				return nil, err
+				return nil, m.cost, err
 			}
 		}
 	}
 	slices.SortFunc(out, CompareWanted)
-	return slices.Compact(out), nil
+	return slices.Compact(out), m.cost, nil
 }
 
 // outcomes are the events that can tell what became of a command.

@@ -15,7 +15,7 @@ func TestWants_ListsWhatTheInstanceHears(t *testing.T) {
 	r.start()
 	ask := func(want string) {
 		t.Helper()
-		got, err := Wants(t.Context(), r.p, r.in, r.env, r.event("x", nil).Event)
+		got, _, err := Wants(t.Context(), r.p, r.in, r.env, r.event("x", nil).Event)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func TestWants_MissesNoEventThatIsHeard(t *testing.T) {
 			if on.Kind != Heard || res.Ignored != "" {
 				return
 			}
-			wants, err := Wants(t.Context(), r.p, before, r.env, on.Event)
+			wants, _, err := Wants(t.Context(), r.p, before, r.env, on.Event)
 			if err != nil {
 				t.Fatal(err)
 			}

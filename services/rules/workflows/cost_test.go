@@ -81,3 +81,21 @@ spec:
 		t.Errorf("started %d for %d units: a pool of 1,000 members is read", out.Started, out.Cost)
 	}
 }
+
+// What an instance waits for is worked out each time that it is written, by activations and by merges: expressions that no activation asks cost as much.
+func TestWithin_CountsWhatItCostsToKnowWhatAnInstanceWaitsFor(t *testing.T) {
+	w := newRig(t, workflow("w", `
+start: {on: [lead.created], key: data.lead_id}
+until: {over: {on: [lead.lost], correlate: {from: data.reason, expect: 'string(size(lists.range(60).filter(i, lists.range(60).exists(j, j == i + 1000))))'}, status: cancelled}}
+do: [pause: {wait: {for: P1D}}]
+`))
+	if out := w.lead("7"); out.Cost < 10_000 {
+		t.Errorf("the start cost %d units, without what the instance waits for", out.Cost)
+	}
+	w.record(w.event("subject.merged", map[string]any{"from": "lead/7", "into": "lead/9"}))
+	r := w.log[len(w.log)-1]
+	w.fold.Within(5_000)
+	if out, err := w.fold.Apply(t.Context(), Input{Event: r, Data: w.data(&r)}); !errors.Is(err, ErrDear) {
+		t.Errorf("a merge that writes the instance again cost %d units (%v), and 5,000 were allowed", out.Cost, err)
+	}
+}

@@ -144,9 +144,12 @@ func (f *Fold) put(ctx context.Context, p *flow.Program, inst advance.Instance, 
 
 // row is how an instance is kept. What it is found by is what its key and its contact are by now.
 func (f *Fold) row(ctx context.Context, p *flow.Program, inst advance.Instance, in Input, env advance.Env) (row Row, err error) {
-	waits, err := advance.Wants(ctx, p, inst, env, in.Event)
+	waits, cost, err := advance.Wants(ctx, p, inst, env, in.Event)
 	if err != nil {
-		return row, fmt.Errorf("what instance %s waits for: %w", inst.ID, err)
+		err = fmt.Errorf("what instance %s waits for: %w", inst.ID, err)
+	}
+	if err := f.spend(cost, err); err != nil {
+		return row, err
 	}
 	state, personal, err := inst.Encode()
 	if err != nil {
