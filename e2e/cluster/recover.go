@@ -14,6 +14,7 @@ import (
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/registry"
 	"github.com/neuronx/engine/pkg/kafka/topology"
 	"github.com/neuronx/engine/pkg/postgres"
@@ -98,6 +99,9 @@ func (c *Cluster) LoseKafka(ctx context.Context) error {
 	if err := c.Processes["registry"].Kill9(); err != nil {
 		return err
 	}
+	if err := c.transactionsEnded(ctx); err != nil {
+		return err
+	}
 	if err := wipe(ctx, c.Kafka, false); err != nil {
 		return err
 	}
@@ -122,6 +126,23 @@ func (c *Cluster) LoseKafka(ctx context.Context) error {
 			return err
 		}
 		_, err := provision.Schemas(ctx, c.Registry, true)
+		return err
+	})
+}
+
+// transactionsEnded waits until the transactions of killed processes have ended: a Kafka that is lost has none, and here the end of one would be
+// written into the topic that is made next under the same name.
+func (c *Cluster) transactionsEnded(ctx context.Context) error {
+	adm, err := admin.New(c.Kafka)
+	if err != nil {
+		return err
+	}
+	defer adm.Close()
+	return Eventually(ctx, 2*time.Minute, func(ctx context.Context) error {
+		open, err := adm.KAdm().ListTransactions(ctx, nil, []string{"Ongoing", "PrepareCommit", "PrepareAbort"})
+		if err == nil && len(open) > 0 {
+			err = fmt.Errorf("transactions go on: %v", open.TransactionalIDs())
+		}
 		return err
 	})
 }
