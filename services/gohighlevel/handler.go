@@ -273,7 +273,8 @@ func (h *handler) own(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
 	if err != nil {
 		return err
 	}
-	if r.DeriverNumber > last {
+	ahead := r.DeriverNumber > last
+	if ahead {
 		n, err := ledger.Freeze(ctx, tx, r.TenantID, -1, max(h.started, r.Position), "outcome_number_ahead")
 		if err != nil {
 			return err
@@ -283,6 +284,9 @@ func (h *handler) own(ctx context.Context, tx pgx.Tx, r *event.Recorded) error {
 	}
 	if err := h.box.Seen(ctx, tx, r.TenantID, r.DeriverNumber, r.ID); err != nil && !errors.Is(err, outbox.ErrConflict) {
 		return err
+	}
+	if ahead && r.Type == typeRecorded {
+		return told(ctx, tx, r.TenantID, r.CausationID, r.ID)
 	}
 	kind, done := strings.CutSuffix(r.Type, ".succeeded")
 	if !done {

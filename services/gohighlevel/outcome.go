@@ -92,8 +92,23 @@ const typeRecorded = "engine.effect.recorded"
 // recordedModes are what engine.effect.recorded says of a status. Those that are missing have an outcome of their own, or will have.
 var recordedModes = map[effect.Status]string{effect.Recorded: "record", effect.Off: "off", effect.Unknown: "unknown"}
 
+// recordedID is the id of the event that tells of an effect whose status has one. It says what is told, so that telling it twice is seen.
+func recordedID(e ledger.Effect) string {
+	return event.DerivedID(e.TenantID, effect.Adapter, e.ID, "recorded", recordedModes[e.Status], e.Code, strconv.Itoa(e.Resolutions))
+}
+
+// told notes that the log has an event of recorded already: the ledger was set back or filled again. The log would admit it once more, under
+// the next number of the outbox.
+func told(ctx context.Context, tx pgx.Tx, tenant, effectID, eventID string) error {
+	e, found, err := ledger.Get(ctx, tx, tenant, effectID, true)
+	if err != nil || !found || recordedModes[e.Status] == "" || recordedID(e) != eventID {
+		return err
+	}
+	return ledger.Told(ctx, tx, tenant, []string{effectID})
+}
+
 // recorded makes the event that tells what became of a command that was not sent, or of which it is not known; nil: its status says neither.
-// It holds nothing but what the ledger holds and the log can make again, and its id says what it tells, so that telling it twice is a repeat.
+// It holds nothing but what the ledger holds and the log can make again.
 func (o *outcomes) recorded(ctx context.Context, e ledger.Effect) (*event.Event, error) {
 	mode, tells := recordedModes[e.Status]
 	if !tells {
@@ -112,7 +127,7 @@ func (o *outcomes) recorded(ctx context.Context, e ledger.Effect) (*event.Event,
 		return nil, fmt.Errorf("encode %s: %w", typeRecorded, err)
 	}
 	return &event.Event{
-		TenantID: e.TenantID, ID: event.DerivedID(e.TenantID, effect.Adapter, e.ID, "recorded", mode, e.Code, strconv.Itoa(e.Resolutions)), Source: "/neuronx/" + effect.Adapter,
+		TenantID: e.TenantID, ID: recordedID(e), Source: "/neuronx/" + effect.Adapter,
 		Type: typeRecorded, Subject: e.Subject, Time: time.UnixMilli(event.PositionTime(e.Position)).UTC(), CorrelationID: e.Envelope.CorrelationID,
 		CausationID: e.ID, TraceParent: e.Envelope.TraceParent, TraceState: e.Envelope.TraceState, Origin: e.Envelope.Origin, Value: event.Frame(id, body),
 	}, nil

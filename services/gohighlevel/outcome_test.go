@@ -108,7 +108,7 @@ func TestTeller_TellsOnceOfWhatIsNotSent(t *testing.T) {
 	}
 }
 
-// TestTeller_AResetThatFillsTheLedgerAgainDerivesTheSameEvents: the log drops them as repeats.
+// What is told has the same id and bytes, so that it is seen when the log has it.
 func TestTeller_AResetThatFillsTheLedgerAgainDerivesTheSameEvents(t *testing.T) {
 	r := newRig(t)
 	r.connect(tenant, "record")
@@ -137,6 +137,52 @@ func TestTeller_AResetThatFillsTheLedgerAgainDerivesTheSameEvents(t *testing.T) 
 	r.apply(all...)
 	if again := build(); !slices.Equal(first, again) {
 		t.Errorf("derived\n%q, was\n%q", again, first)
+	}
+}
+
+// After Postgres was set back the log has, behind the commands, what it was told of them. It admits what comes under another number once more.
+func TestTeller_ALedgerThatWasSetBackTellsNothingAgain(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "record")
+	commands := []event.Recorded{r.note("l1", "a"), r.note("l2", "b"), r.note("l3", "c")}
+	r.apply(commands...)
+	if n := len(r.tells()); n != 3 {
+		t.Fatalf("told %d", n)
+	}
+	var log []event.Recorded // all but the last, which never came there
+	for i, c := range commands[:2] {
+		ev, err := r.h.outcomes.recorded(t.Context(), r.get(c.ID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := r.note("l1", "its place in the log")
+		own.Event = *ev
+		own.Deriver, own.DeriverNumber = effect.Adapter, int64(i+1)
+		log = append(log, own)
+	}
+	if _, err := r.db.Pool(t, "").Exec(t.Context(), `DELETE FROM neuronx.effects; DELETE FROM neuronx.outbox; DELETE FROM neuronx.outbox_numbers`); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(append(slices.Clone(commands), log...)...)
+	if got, want := r.tells(), map[string]string{commands[2].ID: "record"}; !maps.Equal(got, want) {
+		t.Errorf("told %v, want %v: the log has the others", got, want)
+	}
+}
+
+// A reset inserts commands that the ledger lacks. Whether the log was told of them is known to the archive.
+func TestReset_TellsTheLogOnlyOfWhatTheArchiveDoesNotHave(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "record")
+	known, lost := r.note("l1", "a"), r.note("l2", "b")
+	r.apply(known, lost)
+	r.h.facts.archive = causes{recordedID(r.get(known.ID)): {}}
+	for _, c := range []event.Recorded{known, lost} {
+		if err := pgx.BeginFunc(t.Context(), r.pool, func(tx pgx.Tx) error { return r.h.toldBefore(t.Context(), tx, r.get(c.ID)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := r.tells(), map[string]string{lost.ID: "record"}; !maps.Equal(got, want) {
+		t.Errorf("told %v, want %v", got, want)
 	}
 }
 

@@ -2,12 +2,14 @@ package gohighlevel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/read"
@@ -50,6 +52,9 @@ func (h *handler) Reset(ctx context.Context, r consumer.Reset) error {
 				return err
 			}
 			e, _, err = ledger.Get(ctx, tx, ev.TenantID, ev.ID, false)
+			if err == nil && inserted {
+				err = h.toldBefore(ctx, tx, e)
+			}
 			return err
 		})
 		if err != nil {
@@ -72,6 +77,22 @@ func (h *handler) Reset(ctx context.Context, r consumer.Reset) error {
 		report.NotCounted = fmt.Sprintf("%d records of the log could not be read", unreadable)
 	}
 	return nil
+}
+
+// toldBefore looks in the archive whether the log was told of an effect that the ledger lacked, so that it is not told twice.
+func (h *handler) toldBefore(ctx context.Context, tx pgx.Tx, e ledger.Effect) error {
+	if recordedModes[e.Status] == "" || h.facts.archive == nil {
+		return nil
+	}
+	id := recordedID(e)
+	_, err := h.facts.archive.ByID(ctx, e.TenantID, id)
+	if errors.Is(err, archive.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return told(ctx, tx, e.TenantID, e.ID, id)
 }
 
 func describe(unsent map[effect.Status]int64) string {
