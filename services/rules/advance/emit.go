@@ -109,8 +109,8 @@ func (m *machine) ask(d derivation, ans answer, data map[string]any, field strin
 			return ans, err
 		}
 	}
-	if channel == "" || channel == reach.AnyChannel || hasNUL(channel) {
-		return ans, faultf(errData, "%s: the channel must be one, such as sms", where)
+	if channel == "" || channel == reach.AnyChannel || hasNUL(channel) || len(channel) > reach.MaxChannel {
+		return ans, faultf(errData, "%s: the channel must be one, such as sms, of %d bytes at most", where, reach.MaxChannel)
 	}
 	if m.in.Contact == "" {
 		return ans, faultf(errData, "%s: the instance has no contact whom it could reach; the event that started it had no data.lead_id, or start.contact gave none", where)

@@ -13,6 +13,9 @@ import (
 // Channels over which a person is reached. A channel that no adapter has is a misspelt one, and would leave people without protection.
 var channels = []string{"sms", "call", "whatsapp", "email"}
 
+// IsChannel reports whether a policy can name a channel.
+func IsChannel(name string) bool { return slices.Contains(channels, name) }
+
 // maxRules bounds the caps and the grants of a policy.
 const maxRules = 32
 

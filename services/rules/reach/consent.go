@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/neuronx/engine/pkg/event"
@@ -44,7 +45,11 @@ type Change struct {
 
 // Apply gives the contact after a change; the contact itself stays as it was.
 func (c Contact) Apply(change Change) Contact {
-	now := c.Consents[change.Channel]
+	channel, fits := c.keeps(change.Channel)
+	if !fits && change.Granted {
+		return c
+	}
+	now := c.Consents[channel]
 	switch {
 	case !change.Granted:
 		now.Revoked = later(now.Revoked, change.At)
@@ -59,9 +64,39 @@ func (c Contact) Apply(change Change) Contact {
 	for k, v := range c.Consents {
 		consents[k] = v
 	}
-	consents[change.Channel] = now
+	consents[channel] = now
 	c.Consents = consents
 	return c
+}
+
+// Bounds of a contact. Anybody who may send events may say what they like about consent, as often as they like, and a contact is read and written with
+// each event about its lead: one that grows without end would take the memory of everybody's process.
+const (
+	MaxChannel  = 64 // bytes of a channel's name
+	maxChannels = 32 // of a contact, besides those that a policy can name
+	maxBasis    = 200
+)
+
+// keeps is the channel under which something said of a channel is kept. Where there are too many channels, or its name is too long, a revocation
+// counts for all of them and a grant for none: what can't be kept must reach nobody. fits is false then.
+func (c Contact) keeps(channel string) (kept string, fits bool) {
+	if _, there := c.Consents[channel]; there || room(channel, len(c.Consents)) {
+		return channel, true
+	}
+	return AnyChannel, false
+}
+
+// room reports whether something can be kept of one more channel.
+func room(channel string, kept int) bool {
+	return channel == AnyChannel || flow.IsChannel(channel) || len(channel) <= MaxChannel && kept < maxChannels
+}
+
+// short cuts the basis of a consent to what a person can be shown.
+func short(basis string) string {
+	if len(basis) <= maxBasis {
+		return basis
+	}
+	return strings.ToValidUTF8(basis[:maxBasis-len("…")], "") + "…"
 }
 
 // Forgotten is what stays of a lead who was forgotten at a time: nobody may reach them until they consent again.
@@ -109,8 +144,8 @@ func (c Contact) consent(channel string) (granted bool, basis string, revoked bo
 const maxGrants = 64
 
 // Changes lists what an event says about consent: consent.changed itself, and the grants of the policy. A grant that can't be evaluated
-// gives none; the error says so, and the changes before it count. The error is *expr.EvalError or that of an interrupted evaluation.
-func Changes(ctx context.Context, policy *flow.Policy, ev event.Recorded, data map[string]any) ([]Change, error) {
+// gives none; the error says so, and the changes before it count. The error is *expr.EvalError or that of an interrupted evaluation. cost is in units.
+func Changes(ctx context.Context, policy *flow.Policy, ev event.Recorded, data map[string]any) (out []Change, cost uint64, err error) {
 	at := ev.Time
 	if at.IsZero() {
 		at = ev.RecordedTime
@@ -123,14 +158,13 @@ func Changes(ctx context.Context, policy *flow.Policy, ev event.Recorded, data m
 		granted, said := data["granted"].(bool)
 		basis, _ := data["basis"].(string)
 		if lead == "" || channel == "" || !said {
-			return nil, nil
+			return nil, 0, nil
 		}
-		return []Change{{Lead: lead, Channel: channel, Granted: granted, Basis: basis, At: at.UTC(), Old: old}}, nil
+		return []Change{{Lead: lead, Channel: channel, Granted: granted, Basis: short(basis), At: at.UTC(), Old: old}}, 0, nil
 	}
 	if policy == nil {
-		return nil, nil
+		return nil, 0, nil
 	}
-	var out []Change
 	var vars map[string]any
 	for _, g := range policy.Grants {
 		if !slices.Contains(g.On, ev.Type) || len(out) == maxGrants {
@@ -140,9 +174,10 @@ func Changes(ctx context.Context, policy *flow.Policy, ev event.Recorded, data m
 			vars = map[string]any{"event": expr.EventVars(ev), "data": expr.Visible(data)}
 		}
 		if g.When != nil {
-			holds, _, err := g.When.RunBool(ctx, vars)
+			holds, spent, err := g.When.RunBool(ctx, vars)
+			cost += spent
 			if err != nil {
-				return out, fmt.Errorf("grant of %s: %w", g.Channel, err)
+				return out, cost, fmt.Errorf("grant of %s: %w", g.Channel, err)
 			}
 			if !holds {
 				continue
@@ -150,14 +185,16 @@ func Changes(ctx context.Context, policy *flow.Policy, ev event.Recorded, data m
 		}
 		lead := data["lead_id"]
 		if g.Lead != nil {
-			var err error
-			if lead, _, err = g.Lead.Run(ctx, vars); err != nil {
-				return out, fmt.Errorf("lead of the grant of %s: %w", g.Channel, err)
+			var spent uint64
+			lead, spent, err = g.Lead.Run(ctx, vars)
+			cost += spent
+			if err != nil {
+				return out, cost, fmt.Errorf("lead of the grant of %s: %w", g.Channel, err)
 			}
 		}
 		if id, ok := lead.(string); ok && id != "" {
 			out = append(out, Change{Lead: id, Channel: g.Channel, Granted: true, Basis: g.Basis, At: at.UTC(), Old: old})
 		}
 	}
-	return out, nil
+	return out, cost, nil
 }

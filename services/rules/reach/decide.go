@@ -271,6 +271,7 @@ func (c Contact) sent(policy *flow.Policy, channel string, now time.Time) Contac
 	for k, v := range c.Sends {
 		sends[k] = v
 	}
+	channel = c.counts(channel)
 	own := append(slices.Clone(sends[channel]), now.UTC())
 	if over := len(own) - int(min(most, maxSends)); over > 0 {
 		own = own[over:]
@@ -278,4 +279,13 @@ func (c Contact) sent(policy *flow.Policy, channel string, now time.Time) Contac
 	sends[channel] = own
 	c.Sends = sends
 	return c
+}
+
+// counts is the channel under which a message is remembered. No cap can name a channel that no policy can, so where there are too many of those, they
+// are counted together against the caps of all channels.
+func (c Contact) counts(channel string) string {
+	if _, there := c.Sends[channel]; there || room(channel, len(c.Sends)) {
+		return channel
+	}
+	return AnyChannel
 }

@@ -186,7 +186,7 @@ func TestChanges_AreWhatEventsSay(t *testing.T) {
 		"another type":      {ev("lead.lost", ""), map[string]any{"lead_id": "7", "opted_in": true}, nil, false},
 		"imported by grant": {ev("lead.created", event.OriginBackfill), map[string]any{"lead_id": "7", "opted_in": true}, []Change{{"7", "sms", true, "web form", noon, true}}, false},
 	} {
-		got, err := Changes(t.Context(), policy, c.ev, c.data)
+		got, _, err := Changes(t.Context(), policy, c.ev, c.data)
 		if !reflect.DeepEqual(got, c.want) || (err != nil) != c.bad {
 			t.Errorf("%s: %+v %v", name, got, err)
 		}

@@ -19,21 +19,24 @@ func (c Contact) Join(other Contact, at time.Time) (joined Contact, revoked []st
 		if joined.Consents == nil {
 			joined.Consents = map[string]Consent{}
 		}
-		own := joined.Consents[channel]
+		kept, _ := joined.keeps(channel)
+		own := joined.Consents[kept]
 		own.Revoked = later(later(own.Revoked, other.Consents[channel].Revoked), at)
-		joined.Consents[channel] = own
+		joined.Consents[kept] = own
 		revoked = append(revoked, channel)
 	}
-	for channel, times := range other.Sends {
+	for _, channel := range slices.Sorted(maps.Keys(other.Sends)) {
+		times := other.Sends[channel]
 		if len(times) == 0 {
 			continue
 		}
 		if joined.Sends == nil {
 			joined.Sends = map[string][]time.Time{}
 		}
-		all := slices.Concat(joined.Sends[channel], times)
+		kept := joined.counts(channel)
+		all := slices.Concat(joined.Sends[kept], times)
 		slices.SortFunc(all, time.Time.Compare)
-		joined.Sends[channel] = all
+		joined.Sends[kept] = all[max(0, len(all)-maxSends):] // more than any cap can ask for
 		sends += len(times)
 	}
 	return joined, revoked, sends

@@ -77,8 +77,8 @@ func (f *Fold) keepContact(c reach.Contact) error {
 
 // contacts takes in what an event says of consent. A grant that can't be evaluated grants nothing, and a correction of history only revokes.
 func (f *Fold) contacts(ctx context.Context, in Input) error {
-	changes, err := reach.Changes(ctx, f.set().Policy, in.Event, in.Data)
-	if err = machine(err); err != nil {
+	changes, cost, err := reach.Changes(ctx, f.set().Policy, in.Event, in.Data)
+	if err = f.spend(cost, machine(err)); err != nil {
 		return err
 	}
 	for _, change := range changes {
