@@ -150,7 +150,7 @@ func Compile(files []File) (*Set, rulefile.Problems) {
 func CompileFor(semantics int64, files []File, between func()) (*Set, rulefile.Problems) {
 	files = slices.Clone(files)
 	sortFiles(files)
-	if problems := bounds(files); len(problems) > 0 {
+	if problems := bounds(semantics, files); len(problems) > 0 {
 		return nil, problems.Sorted()
 	}
 	made := assemble(files, semantics, between, nil)
@@ -170,7 +170,7 @@ func CompileFor(semantics int64, files []File, between func()) (*Set, rulefile.P
 }
 
 // bounds checks what can be told without reading a text. An empty bundle is allowed: it takes a tenant's rules away.
-func bounds(files []File) rulefile.Problems {
+func bounds(semantics int64, files []File) rulefile.Problems {
 	var ps rulefile.Problems
 	total := 0
 	names := map[string]bool{}
@@ -187,8 +187,12 @@ func bounds(files []File) rulefile.Problems {
 	if total > MaxBundle {
 		ps = append(ps, rulefile.Problem{File: "the bundle", Code: rulefile.CodeTooLarge, Message: fmt.Sprintf("the bundle has %d bytes, more than %d; fewer or shorter rules", total, MaxBundle)})
 	}
-	if len(files) > MaxRules {
-		ps = append(ps, rulefile.Problem{File: "the bundle", Code: rulefile.CodeTooLarge, Message: fmt.Sprintf("the bundle has %d rules, more than %d", len(files), MaxRules)})
+	most := MaxFiles
+	if semantics < assignSemantics {
+		most = fewFiles
+	}
+	if len(files) > most {
+		ps = append(ps, rulefile.Problem{File: "the bundle", Code: rulefile.CodeTooLarge, Message: fmt.Sprintf("the bundle has %d files, more than %d", len(files), most)})
 	}
 	return ps
 }

@@ -93,7 +93,7 @@ spec:
 
 func TestCompile_BoundsTheBundle(t *testing.T) {
 	var many []File
-	for i := range MaxRules + 1 {
+	for i := range MaxFiles + 1 {
 		many = append(many, file(fmt.Sprintf("r%d", i), "  on: [lead.created]\n  set: {a: \"1\"}\n"))
 	}
 	var fat []File
@@ -107,7 +107,7 @@ func TestCompile_BoundsTheBundle(t *testing.T) {
 		files []File
 		code  string
 	}{
-		"too many rules":         {many, rulefile.CodeTooLarge},
+		"too many files":         {many, rulefile.CodeTooLarge},
 		"too many bytes":         {fat, rulefile.CodeTooLarge},
 		"two files of one name":  {[]File{same, same}, rulefile.CodeDuplicateRule},
 		"two rules of one name":  {[]File{same, renamed}, rulefile.CodeDuplicateRule},
@@ -119,6 +119,19 @@ func TestCompile_BoundsTheBundle(t *testing.T) {
 		if set != nil || len(problems) == 0 || problems[0].Code != c.code {
 			t.Errorf("%s: %v, want %s", name, problems, c.code)
 		}
+	}
+	// A build of before semantics 7 refuses more than 500 files, and so does a replay of what was published under it.
+	for n, semantics := range map[int]int64{500: plainSemantics, 501: assignSemantics, MaxFiles: assignSemantics} {
+		if got := SemanticsOf(many[:n]); got != semantics {
+			t.Errorf("%d files are published under semantics %d, want %d", n, got, semantics)
+		}
+		set, problems := CompileFor(flowSemantics, many[:n], nil)
+		if refused := set == nil && problems[0].Code == rulefile.CodeTooLarge; refused != (n > 500) {
+			t.Errorf("%d files under semantics 6: %v", n, problems)
+		}
+	}
+	if set, problems := Compile(many[:MaxFiles]); set == nil {
+		t.Errorf("%d files: %v", MaxFiles, problems)
 	}
 	if set, problems := Compile(nil); set == nil || len(problems) != 0 {
 		t.Errorf("an empty bundle, which takes the rules away, was refused: %v", problems)

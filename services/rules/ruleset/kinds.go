@@ -31,13 +31,15 @@ var (
 	kinds6 = append(slices.Clone(kinds5), KindWorkflow, KindPolicy)
 )
 
-// SemanticsOf is the version of semantics that a bundle is published under: 7 for one whose rules assign or count; 6 for one that has workflows or a
-// contact policy; 5 for one that has
-// lookups or calendars, or that calls functions which came with them; 4 for all others. So what a bundle derives does not change because a
+// SemanticsOf is the version of semantics that a bundle is published under: 7 for one whose rules assign or count, or with more than 500 files; 6 for
+// one that has workflows or a contact policy; 5 for one that has lookups or calendars, or that calls functions which came with them; 4 for all others. So what a bundle derives does not change because a
 // newer build publishes it, and an older build can go on with it.
 func SemanticsOf(files []File) int64 {
-	if len(bounds(files)) > 0 {
+	if len(bounds(assignSemantics, files)) > 0 {
 		return plainSemantics
+	}
+	if len(files) > fewFiles {
+		return assignSemantics
 	}
 	least := int64(plainSemantics)
 	for _, f := range files {

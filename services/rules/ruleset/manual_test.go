@@ -159,7 +159,7 @@ func TestManual_LimitsAreThoseOfTheEngine(t *testing.T) {
 	want := map[string]string{
 		"a file":                                  kib(rulefile.MaxFile),
 		"all files of a tenant":                   kib(MaxBundle),
-		"rules of a tenant":                       number(MaxRules),
+		"files of a tenant":                       number(MaxFiles),
 		"expressions of a tenant's rules":         number(rulefile.MaxExpressions),
 		"an expression":                           kib(expr.MaxSource),
 		"rows of a lookup, columns, a text in it": number(tables.MaxRows) + ", " + number(tables.MaxColumns) + " and " + kib(tables.MaxCell),

@@ -17,7 +17,8 @@ import (
 // Limits of a bundle.
 const (
 	MaxBundle    = 512 << 10 // bytes of all texts
-	MaxRules     = 500
+	MaxFiles     = 1_200 // of all kinds
+	fewFiles     = 500   // of a bundle of semantics below 7
 	MaxWorkflows = 100
 	MaxTriggers  = 32 // types a rule listens to
 	MaxEmit      = 16 // events a rule derives from one event
@@ -40,7 +41,7 @@ const (
 //	4  no failure counts that any value had a part in, arithmetic included; what a rule misses while it is off is kept for a rerun
 //	5  a bundle has lookups and calendars, and expressions the functions of expr.Edition3; one that uses neither is published as 4
 //	6  a bundle has workflows or a contact policy
-//	7  rules assign from pools, or count in windows
+//	7  rules assign from pools, or count in windows, or there are more than 500 files
 //
 // The budgets of an event and what expressions cost hold under every version.
 const Semantics = assignSemantics

@@ -29,7 +29,7 @@ func Validate(ctx context.Context, files []File, catalogue typecheck.Catalogue) 
 	if set == nil {
 		// What could be read is checked against the schemas all the same: all problems at once.
 		set = &Set{Semantics: semantics, byType: map[string][]*Rule{}}
-		if len(bounds(files)) == 0 {
+		if len(bounds(semantics, files)) == 0 {
 			read := assemble(files, semantics, nil, nil)
 			set.Rules, set.reference, pools = read.rules, read.refer, read.pools
 		}
@@ -76,7 +76,7 @@ func Validate(ctx context.Context, files []File, catalogue typecheck.Catalogue) 
 // workflows checks the workflows and the contact policy of a bundle against the schemas. Their files are read once more, because what a schema
 // says of whom a command reaches is not known when a published bundle is compiled; what both find is told once.
 func workflows(ctx context.Context, files []File, semantics int64, catalogue typecheck.Catalogue) (problems rulefile.Problems, err error) {
-	if semantics < flowSemantics || len(bounds(files)) > 0 {
+	if semantics < flowSemantics || len(bounds(semantics, files)) > 0 {
 		return nil, nil
 	}
 	schemas := typecheck.NewSchemas(catalogue)
