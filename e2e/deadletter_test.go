@@ -75,7 +75,7 @@ func (r *refused) run(code int, says string, args ...string) string {
 }
 
 func TestDeadLetters_AreRetriedEditedAndDroppedOnceEach(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	ctx := context.Background()
 	r := &refused{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})}
 	r.tenant = r.c.Tenants(t, "dead", 1, 0)[0]

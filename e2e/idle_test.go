@@ -17,7 +17,7 @@ import (
 
 // What every other test waits for must not come true while ingress holds a record that is not judged.
 func TestWaitIdle_WaitsForARecordThatIsNotJudged(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	ctx := context.Background()
 	r := &refused{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})}
 	id := r.c.Tenants(t, "idle", 1, 0)[0].ID

@@ -53,12 +53,12 @@ spec:
 `}
 
 func TestImport_ContactsNobodyHopAfterHopAndALiveLeadHasAllItsEffectsOnKfake(t *testing.T) {
-	cluster.Turn(t, cluster.Second)
+	cluster.Turn(t, cluster.Any)
 	proveImportContactsNobody(t, cluster.Dev(t, time.Now))
 }
 
 func TestImport_ContactsNobodyHopAfterHopAndALiveLeadHasAllItsEffectsOnRealKafka(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	proveImportContactsNobody(t, cluster.Start(t, cluster.Options{Broker: broker}))
 }
 

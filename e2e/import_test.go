@@ -38,7 +38,7 @@ const (
 )
 
 func TestImport_TwiceIsOnceOnRealKafka(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	c := cluster.Start(t, cluster.Options{Broker: broker})
 	// The broker stamps what it appends, and its clock is the machine's. So the window is shortened until what was imported has
 	// left it, which to the sequencer is the same as a day gone by.
@@ -55,7 +55,7 @@ func TestImport_TwiceIsOnceOnRealKafka(t *testing.T) {
 }
 
 func TestImport_TwiceIsOnceOnKfake(t *testing.T) {
-	cluster.Turn(t, cluster.Second)
+	cluster.Turn(t, cluster.Any)
 	var ahead atomic.Int64
 	c := cluster.Dev(t, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 	proveImport(t, c, func(context.Context) { ahead.Store(int64(25 * time.Hour)) })

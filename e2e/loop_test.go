@@ -34,7 +34,7 @@ var loopRules = map[string]string{
 }
 
 func TestLoop(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	ctx := context.Background()
 	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})}
 	l.tenant = l.c.Tenants(t, "loop", 1, 0)[0]

@@ -38,7 +38,7 @@ type asked struct {
 // TestObservability_EveryQueryGivesDataOrIsMarkedEmptyWhenHealthy runs the queries of all dashboards and alerts as a real Prometheus
 // does that scrapes an engine under load. What gives nothing must be marked so, and name metrics and labels that the engine registers.
 func TestObservability_EveryQueryGivesDataOrIsMarkedEmptyWhenHealthy(t *testing.T) {
-	cluster.Turn(t, cluster.Second)
+	cluster.Turn(t, cluster.Any)
 	c := cluster.Dev(t, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()

@@ -29,7 +29,7 @@ const businessColumns = `SELECT concat_ws('|', lead_id, coalesce(status, ''), co
 	coalesce(source, ''), coalesce(email, ''), coalesce(phone, ''), created_at, updated_at) FROM read.leads WHERE tenant_id = $1`
 
 func TestPython_LeadsAreTheSameAsOverHTTP(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	python := pythonProgram(t, ctx)[0]

@@ -24,7 +24,7 @@ const (
 
 // TestRecovery loses first Kafka, then a part of Postgres, and follows docs/operations.md.
 func TestRecovery(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	ctx := context.Background()
 	r := begin(t, cluster.Options{Ingests: 1, Broker: broker}, uint64(time.Now().Unix()), recoveryTenants, recoveryCRMs)
 	plan := load.Plan{Rate: 300, Batch: 5, Clients: 4}

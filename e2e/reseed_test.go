@@ -25,7 +25,7 @@ import (
 // TestReseed_SomeTenantsThenAll builds the log for two of three tenants, with a landing topic that survived, and then, after another
 // loss, for all of them.
 func TestReseed_SomeTenantsThenAll(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	ctx := context.Background()
 	r := begin(t, cluster.Options{Ingests: 1, Broker: broker}, uint64(time.Now().Unix()), 3, 1)
 	r.under(load.Plan{Rate: 60, Batch: 3, Clients: 2}, func(ctx context.Context) { rest(ctx, 3*time.Second) })

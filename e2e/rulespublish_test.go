@@ -17,7 +17,7 @@ import (
 
 // What `rules publish` says is what the rules service did: it waits until the bundle is in force, and tells when it is not.
 func TestRulesPublish_SaysWhatIsInForce(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	ctx := context.Background()
 	c := cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})
 	id := c.Tenants(t, "publish", 1, 0)[0].ID // with version 1

@@ -16,7 +16,7 @@ import (
 
 // What a rule missed while it was off is run over once, by the operators' program against the real processes.
 func TestRulesRerun_RunsWhatWasMissedOnce(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	ctx := context.Background()
 	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})}
 	l.tenant = l.c.Tenants(t, "rerun", 1, 0)[0]

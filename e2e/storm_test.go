@@ -37,7 +37,7 @@ const loudest = 40
 // A loop through a CRM: each fact from outside triggers a rule, and what it derives makes the CRM send another fact. No hop is
 // counted, because each fact is new. It ends by the rate of its subject; every fact stays.
 func TestStorm_ALoopThroughTheCRMEndsAndItsFactsStay(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	ctx := context.Background()
 	l := &loop{t: t, c: cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker})}
 	ingest := l.c.Processes["ingest-0"]

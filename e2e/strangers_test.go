@@ -19,7 +19,7 @@ import (
 // TestStrangers_AreAdmittedOnceEachUnderTheirOwnTypes runs producers that know nothing of the engine but its topic and a tenant, twice each
 // with the same ids.
 func TestStrangers_AreAdmittedOnceEachUnderTheirOwnTypes(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	const events = 1000
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()

@@ -42,7 +42,7 @@ var timerFaults = []timerFault{
 // disarmed, or is armed still. NEURONX_TEST_WORKFLOWS=faults plays every fault with few timers; long plays each with 10,000 timers of two hundred
 // tenants, and the first one with those of one tenant, too.
 func TestWorkflows_TimersFireOnceUnderFaults(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	mode := os.Getenv("NEURONX_TEST_WORKFLOWS")
 	for _, fault := range timerFaults {
 		herds := []herd{{tenants: 4, leads: 150, contacted: 5, minutes: 1}}

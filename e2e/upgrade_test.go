@@ -51,7 +51,7 @@ var chased = ruleset.File{Name: "chase.yaml", Text: fmt.Sprintf(chase, 1)}
 // and a reset finds no difference. With NEURONX_TEST_WORKFLOWS=long timers are due between the two exchanges, too, and none fires early; no timer is
 // shorter than a minute, so in the short form all of them are disarmed by the newer build.
 func TestUpgrade_EachOutputComesOnceWhileTheRulesServiceIsExchanged(t *testing.T) {
-	broker := cluster.Turn(t, cluster.Second)
+	broker := cluster.Turn(t, cluster.Any)
 	ctx := context.Background()
 	c := cluster.Start(t, cluster.Options{Ingests: 1, Broker: broker, Seed: cluster.Seed{Bug: "rules_of_the_build_before", Program: "neuronx-rules"}})
 	more := c.Service(t, "rules-1", "rules", "rules", "--laptop", "--slot", "1")

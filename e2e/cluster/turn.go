@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -12,24 +13,48 @@ type Lane int
 // The lanes. A cluster wipes its Kafka, so each is a Kafka.
 const (
 	First   Lane = iota // that of NEURONX_TEST_KAFKA_BROKERS, which commands can restart and whose groups they can reset
-	Second              // that of NEURONX_TEST_KAFKA_SECOND, which has no such commands; First where it is not set. kfake's tests take it, too
 	Secured             // the one with passwords and rights
+	Any                 // First, or that of NEURONX_TEST_KAFKA_SECOND if it is set, which has no such commands. kfake's tests take one, too
 )
 
-var turns [3]sync.Mutex
+var (
+	turns sync.Mutex
+	over  = sync.NewCond(&turns)
+	busy  = map[string]bool{} // by what Options.Broker has to be; the one with passwords and rights is "secured"
+)
 
-// Turn makes a test parallel and waits until the tests of its lane that came before are over. It returns what Options.Broker has to be. It
+// Turn makes a test parallel and waits until no other test of its lane runs. It returns what Options.Broker has to be. It
 // is a test's first statement: a deadline that was set before it would count the wait. What judges rates or delays does not call it, and
 // so runs alone.
 func Turn(t *testing.T, l Lane) (broker string) {
 	t.Helper()
 	t.Parallel()
-	if l == Second {
-		if broker = os.Getenv("NEURONX_TEST_KAFKA_SECOND"); broker == "" {
-			l = First
-		}
+	fits := []string{""}
+	switch second := os.Getenv("NEURONX_TEST_KAFKA_SECOND"); {
+	case l == Secured:
+		fits = []string{"secured"}
+	case l == Any && second != "":
+		fits = []string{second, ""} // the first one is left to those that need it
 	}
-	turns[l].Lock()
-	t.Cleanup(turns[l].Unlock)
+	turns.Lock()
+	defer turns.Unlock()
+	for {
+		free := slices.IndexFunc(fits, func(b string) bool { return !busy[b] })
+		if free >= 0 {
+			broker = fits[free]
+			break
+		}
+		over.Wait()
+	}
+	busy[broker] = true
+	t.Cleanup(func() {
+		turns.Lock()
+		defer turns.Unlock()
+		delete(busy, broker)
+		over.Broadcast()
+	})
+	if l == Secured {
+		return ""
+	}
 	return broker
 }
