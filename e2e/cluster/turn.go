@@ -26,7 +26,7 @@ var (
 // Turn makes a test parallel and waits until no other test of its lane runs. It returns what Options.Broker has to be. It
 // is a test's first statement: a deadline that was set before it would count the wait. What judges rates or delays does not call it, and
 // so runs alone.
-func Turn(t *testing.T, l Lane) (broker string) {
+func Turn(t *testing.T, l Lane) string {
 	t.Helper()
 	t.Parallel()
 	fits := []string{""}
@@ -38,14 +38,13 @@ func Turn(t *testing.T, l Lane) (broker string) {
 	}
 	turns.Lock()
 	defer turns.Unlock()
-	for {
-		free := slices.IndexFunc(fits, func(b string) bool { return !busy[b] })
-		if free >= 0 {
-			broker = fits[free]
-			break
+	free := -1
+	for free < 0 {
+		if free = slices.IndexFunc(fits, func(b string) bool { return !busy[b] }); free < 0 {
+			over.Wait()
 		}
-		over.Wait()
 	}
+	broker := fits[free]
 	busy[broker] = true
 	t.Cleanup(func() {
 		turns.Lock()
