@@ -22,7 +22,7 @@ func (b *bench) rules(ctx context.Context, r *report) error {
 	}
 	var unheard, rule, event, answered, memory []float64
 	for i, m := range rounds {
-		b.say("  round %d: %.2f µs more for an event that nobody hears, %.2f of bare CEL a rule, %.2f of the ten rules alone and %.2f of bare CEL and Avro an event that ten rules of 400 answer, %.0f MiB",
+		b.say("  round %d: %.2f µs more for an event that nobody hears, %.2f of bare CEL a rule, %.2f of the ten rules alone and %.2f of bare CEL and Avro an event that ten rules of 1,000 answer, %.0f MiB",
 			i+1, m["µs-unheard"], m["x-rule"], m["x-event"], m["x-answered"], m["MiB"])
 		unheard, rule, event, memory = append(unheard, m["µs-unheard"]), append(rule, m["x-rule"]), append(event, m["x-event"]), append(memory, m["MiB"])
 		answered = append(answered, m["x-answered"])
@@ -35,9 +35,9 @@ func (b *bench) rules(ctx context.Context, r *report) error {
 			b.say("  OVER THE TARGET: %s takes %.2f, and %.2f is the target", goal.what, goal.value, goal.most)
 		}
 	}
-	r.add("rules_unheard", "µs", "of CPU that an event costs more that none of 400 rules and 100 workflows hears, each of which has an instance, than without any", len(rounds), unheard, nil, nil, nil)
+	r.add("rules_unheard", "µs", "of CPU that an event costs more that none of 1,000 rules and 100 workflows hears, each of which has an instance, than without any", len(rounds), unheard, nil, nil, nil)
 	r.add(jobRules, "×", fmt.Sprintf("CPU of rules whose condition does not hold, 100 on one event, to that of bare CEL for their conditions; the bundles of 200 tenants with 50 rules hold %.0f MiB", median(memory)), len(rounds), rule, nil, nil, rule)
-	r.add("rules_event", "×", "CPU of an event that ten of 400 rules answer besides 100 workflows, to that with those ten rules alone", len(rounds), event, nil, nil, event)
+	r.add("rules_event", "×", "CPU of an event that ten of 1,000 rules answer besides 100 workflows, to that with those ten rules alone", len(rounds), event, nil, nil, event)
 	r.add("rules_answered", "×", "CPU of the same event, to that of decoding it, bare CEL for all expressions of the ten rules, and encoding what they derive; no target", len(rounds), answered, nil, nil, answered)
 	return nil
 }
