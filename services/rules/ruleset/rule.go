@@ -17,8 +17,8 @@ import (
 // Limits of a bundle.
 const (
 	MaxBundle    = 512 << 10 // bytes of all texts
-	MaxFiles     = 1_200 // of all kinds
-	fewFiles     = 500   // of a bundle of semantics below 7
+	MaxFiles     = 1_200     // of all kinds
+	fewFiles     = 500       // of a bundle of semantics below 7
 	MaxWorkflows = 100
 	MaxTriggers  = 32 // types a rule listens to
 	MaxEmit      = 16 // events a rule derives from one event
