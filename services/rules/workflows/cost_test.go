@@ -99,3 +99,19 @@ do: [pause: {wait: {for: P1D}}]
 		t.Errorf("a merge that writes the instance again cost %d units (%v), and 5,000 were allowed", out.Cost, err)
 	}
 }
+
+// The conditions of a policy's grants are asked of each event of their types, also where no workflow hears it.
+func TestWithin_CountsWhatTheGrantsOfAPolicyCost(t *testing.T) {
+	w := newRig(t, workflow("w", `
+start: {on: [lead.converted], key: data.lead_id}
+do: [pause: {wait: {for: P1D}}]
+`), ruleset.File{Name: "p.yaml", Text: `apiVersion: neuronx/v1
+kind: ContactPolicy
+metadata: {name: p}
+spec:
+  grants: [{on: lead.created, channel: sms, basis: form, when: 'lists.range(60).exists(i, lists.range(60).exists(j, j == i + 1000))'}]
+`})
+	if out := w.lead("7"); out.Cost < 10_000 {
+		t.Errorf("an event that a dear grant hears cost %d units", out.Cost)
+	}
+}
