@@ -7,10 +7,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neuronx/engine/pkg/app"
@@ -21,6 +23,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/kafka/read"
 	"github.com/neuronx/engine/pkg/kafka/registry"
+	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/gohighlevel/ledger"
@@ -235,9 +238,11 @@ func TestRun_FromCommandToOutcomeOverRestartsResetAndRestore(t *testing.T) {
 func TestReset_CountsWhatAnAttemptInsertedThatFailedLater(t *testing.T) {
 	s := newSystem(t)
 	s.h.kafka, s.h.decoder, s.h.outcomes = s.kafka, consumer.NewDecoder(s.reg), &outcomes{schemas: s.reg, now: time.Now}
+	var ids []string
 	for _, lead := range []string{"l1", "l2", "l3"} {
-		s.say("crm.note.add.requested", "lead/"+lead, map[string]any{"lead_id": lead, "body": "hello"})
+		ids = append(ids, s.say("crm.note.add.requested", "lead/"+lead, map[string]any{"lead_id": lead, "body": "hello"}))
 	}
+	s.h.facts.archive = causes{recordedID(ledger.Effect{TenantID: tenant, ID: ids[0], Status: effect.Off}): {}} // the log was told of the first
 	p := kafka.PartitionFor([]byte(tenant), kafkatest.Partitions)
 	report := &consumer.ResetReport{}
 	attempt := func(ctx context.Context, to int64) error {
@@ -251,5 +256,10 @@ func TestReset_CountsWhatAnAttemptInsertedThatFailedLater(t *testing.T) {
 	}
 	if report.Examined != 3 || report.Differences != 3 || report.NotCounted != "" {
 		t.Errorf("%+v, want 3 commands, none of which the ledger had", report)
+	}
+	rows, err := s.h.pool.Query(t.Context(), `SELECT effect_id FROM neuronx.effects WHERE untold ORDER BY command_sequence`)
+	untold, err := postgres.Collect(rows, err, "list untold", pgx.RowTo[string])
+	if err != nil || !slices.Equal(untold, ids[1:]) {
+		t.Errorf("the log is still to be told of %v (%v), want %v", untold, err, ids[1:])
 	}
 }
