@@ -87,7 +87,7 @@ func TestCommentsStandAlone(t *testing.T) {
 			texts[s.path] += group.Text() + "\n"
 		}
 	}
-	for _, pattern := range []string{"pkg/*/migrations/*.sql", "services/*/migrations/*.sql", "services/*/*/migrations/*.sql", "deploy/*/*.sh", "deploy/*/*.yml", "services/*/*/*.yaml", "pkg/*/*/*.yaml", ".ci/run", "Makefile"} {
+	for _, pattern := range []string{"pkg/*/migrations/*.sql", "services/*/migrations/*.sql", "pkg/*/*/migrations/*.sql", "deploy/*/*.sh", "deploy/*/*.yml", "services/*/*/*.yaml", "pkg/*/*/*.yaml", ".ci/run", "Makefile"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("%s: %d files, %v", pattern, len(paths), err)

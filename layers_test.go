@@ -64,7 +64,7 @@ func TestFoldsAskNothingOfTheMachine(t *testing.T) {
 	found := map[string]int{"services/rules": 0, "services/rules/advance": 0, "services/rules/flow": 0, "services/rules/graph": 0, "services/rules/pool": 0,
 		"services/rules/reach": 0, "services/rules/rulefile": 0, "services/rules/ruleset": 0, "services/rules/tables": 0, "services/rules/typecheck": 0, "services/rules/value": 0,
 		"services/rules/window": 0, "services/rules/workflows": 0, "services/rules/workflowstore": 0, "services/projector/fold": 0, "pkg/calendar": 0, "pkg/contactpoint": 0, "pkg/expr": 0,
-		"pkg/zone": 0, "pkg/alias": 0, "services/rules/join": 0, "pkg/event": 0}
+		"pkg/zone": 0, "pkg/alias": 0, "services/rules/join": 0, "pkg/event": 0, "pkg/crm": 0, "pkg/crm/gohighlevel": 0}
 	barred := map[string]bool{"time.Now": true, "time.Since": true, "time.Until": true, "time.Local": true, "time.LoadLocation": true, "time.Sl" + "eep": true, "time.After": true, "time.AfterFunc": true,
 		"time.NewTimer": true, "time.NewTicker": true, "time.Tick": true, "os.Getenv": true, "os.LookupEnv": true, "os.Environ": true, "os.Hostname": true, "os.Getpid": true,
 		"runtime.NumCPU": true, "runtime.GOMAXPROCS": true, "runtime.NumGoroutine": true}
@@ -109,6 +109,38 @@ func TestFoldsAskNothingOfTheMachine(t *testing.T) {
 	for path := range may {
 		if !asked[path] {
 			t.Errorf("%s asks nothing of the machine any more; take it out of the list", path)
+		}
+	}
+}
+
+// TestAdaptersReachNobody: an adapter for a CRM proposes requests and reads answers. What it knows is handed to it, so it can neither send nor
+// keep anything.
+func TestAdaptersReachNobody(t *testing.T) {
+	found := map[string]int{"pkg/crm": 0, "pkg/crm/gohighlevel": 0}
+	for _, s := range sources(t) {
+		if _, pure := found[s.dir]; !pure || strings.HasSuffix(s.path, "_test.go") {
+			continue
+		}
+		found[s.dir]++
+		for _, spec := range s.file.Imports {
+			imp := strings.Trim(spec.Path.Value, `"`)
+			inside := strings.TrimPrefix(imp, module+"/")
+			switch {
+			case inside == "pkg/crm", inside == "pkg/crm/pace", inside == "pkg/event", inside == "pkg/alias":
+			case inside != imp, strings.HasPrefix(imp, "github.com/jackc/"), imp == "net", imp == "os", imp == "context", imp == "sync", imp == "log/slog":
+				t.Errorf("%s imports %s; an adapter sends nothing and stores nothing", s.path, imp)
+			}
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && (selector(sel) == "http.Client" || selector(sel) == "http.DefaultClient" || selector(sel) == "http.NewRequest") {
+				t.Errorf("%s uses %s; requests are sent by pkg/crm/effects", s.path, selector(sel))
+			}
+			return true
+		})
+	}
+	for dir, files := range found {
+		if files < 4 {
+			t.Errorf("%d files found in %s: this test looks at the wrong thing", files, dir)
 		}
 	}
 }

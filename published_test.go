@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/services/gohighlevel"
 	"github.com/neuronx/engine/services/neuronx/cli"
 	"github.com/neuronx/engine/services/neuronx/dev"
 )
@@ -93,5 +94,8 @@ func publishedNames(t *testing.T) map[string]bool {
 		}
 	}
 	walk(cli.Root(dev.Command()))
+	adapter := pflag.NewFlagSet("", pflag.ContinueOnError) // its flags are declared where those of every adapter are
+	gohighlevel.Config().Bind(adapter)
+	adapter.VisitAll(func(f *pflag.Flag) { names["gohighlevel --"+f.Name] = true })
 	return names
 }

@@ -1,97 +1,31 @@
+// Package gohighlevel is the process neuronx-gohighlevel: it carries out CRM commands in GoHighLevel. What is the same for every CRM is in
+// package pkg/crm/effects, and what is GoHighLevel's own in pkg/crm/gohighlevel.
 package gohighlevel
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"time"
 
 	"github.com/neuronx/engine/pkg/app"
-	"github.com/neuronx/engine/pkg/archive"
-	"github.com/neuronx/engine/pkg/consumer"
-	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/pkg/outbox"
-	"github.com/neuronx/engine/pkg/postgres"
-	"github.com/neuronx/engine/services/gohighlevel/effect"
-	"github.com/neuronx/engine/services/gohighlevel/ledger"
-	"github.com/neuronx/engine/services/gohighlevel/vendorapi"
+	"github.com/neuronx/engine/pkg/crm/effects"
+	"github.com/neuronx/engine/pkg/crm/gohighlevel"
 )
+
+// Config is that of the process before flags and environment are read.
+func Config() *effects.Config {
+	return &effects.Config{Vendor: "ghl", BaseURL: gohighlevel.DefaultBaseURL}
+}
 
 // Service is the process neuronx-gohighlevel.
 func Service() *app.Service {
-	cfg := &Config{}
+	cfg := Config()
 	return &app.Service{
-		Name: "gohighlevel", DefaultAdmin: "127.0.0.1:9095",
+		Name: gohighlevel.Name, DefaultAdmin: "127.0.0.1:9095",
 		Flags: cfg.Bind, Validate: cfg.Validate,
 		Run: func(ctx context.Context, rt *app.Runtime) error { return Run(ctx, rt, *cfg) },
 	}
 }
 
-// Migrations is the set of the ledger's tables.
-func Migrations() postgres.Migrations { return ledger.Migrations() }
-
 // Run reads commands and carries them out until ctx ends.
-//
-//	keys, registry, Postgres, Kafka ── checked
-//	restored? ── freeze before anything is read or sent
-//	   ├── consumer   log and dead letters ─> ledger
-//	   ├── worker     ledger ─> CRM ─> ledger and outbox; only partitions owned here and read to the end of the start
-//	   ├── teller     ledger ─> outbox: what is not sent, or not known
-//	   ├── sender     outbox ─> neuronx.ingress
-//	   └── sampler    gauges
-func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
-	if err := cfg.Validate(); err != nil {
-		return err
-	}
-	cfg = cfg.withDefaults()
-	base, err := consumer.Open(ctx, rt, cfg.Settings, outbox.Migrations(), Migrations())
-	if err != nil {
-		return err
-	}
-	defer base.Close()
-	start := time.Now()
-	var heads map[int32]int64
-	err = base.Wait(ctx, "look whether the ledger was restored", func(ctx context.Context) (err error) {
-		heads, err = freezeIfRestored(ctx, base.Kafka, base.Admin, base.Pool, event.PositionAt(start.UnixMilli()), rt.Log)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-
-	m := newMetrics(rt.Metrics)
-	box := outbox.New(effect.Adapter, base.Keys, outbox.WithLog(rt.Log), outbox.WithMetrics(rt.Metrics))
-	out := &outcomes{schemas: base.Schemas, now: time.Now}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	client := vendorapi.New(cfg.Timeout, cfg.BaseURL)
-	defer client.Close()
-	gate := newGate(base.Pool, base.Kafka, heads)
-	w := newWorker(workerConfig{
-		Config: cfg, name: fmt.Sprintf("%s/%s/%d", host, rt.Slot, os.Getpid()), pool: base.Pool, client: client,
-		secrets: vendorapi.NewSecrets(cfg.SecretsDir), box: box, outcomes: out, log: rt.Log, metrics: m,
-		looked: base.Reporter("beginning effects"),
-	})
-	h := &handler{
-		decoder: consumer.NewDecoder(base.Schemas), box: box, outcomes: out, partitions: base.Partitions, started: event.PositionAt(start.UnixMilli()),
-		pool: base.Pool, kafka: base.Kafka, wake: w.Wake, log: rt.Log,
-		facts: factTimes{archive: archive.NewReader(base.Pool)},
-	}
-	loop := base.Config("redeliver")
-	loop.Archive, loop.DeadLetters = archive.NewReader(base.Pool), true
-	c, err := consumer.New(loop, h)
-	if err != nil {
-		return err
-	}
-	w.partitions = func(ctx context.Context) []int32 { return gate.open(ctx, c.Owned(), rt.Log) }
-	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions,
-		Report: base.Reporter("reading the outbox")})
-	return base.Serve(ctx, c, func(g *app.Group) {
-		g.Add("worker", w.Run)
-		g.Add("teller", (&teller{pool: base.Pool, box: box, outcomes: out, partitions: w.partitions, every: cfg.PollEvery, log: rt.Log}).Run)
-		g.Add("outbox", sender.Run)
-		g.Add("sampler", func(ctx context.Context) error { return m.sample(ctx, base.Pool, w, rt.Log) })
-	})
+func Run(ctx context.Context, rt *app.Runtime, cfg effects.Config) error {
+	return effects.Run(ctx, rt, cfg, gohighlevel.Adapter{})
 }

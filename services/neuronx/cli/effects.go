@@ -2,13 +2,16 @@ package cli
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/services/gohighlevel/effect"
-	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/pkg/crm"
+	"github.com/neuronx/engine/pkg/crm/gohighlevel"
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/effects"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
@@ -29,7 +32,7 @@ func (c *cli) effectsList() *cobra.Command {
 			if limit < 1 {
 				return operate.Usage("--limit must be at least 1")
 			}
-			if err := oneOf("kind", f.Kind, append([]string{""}, effect.Kinds()...)...); err != nil {
+			if err := oneOf("kind", f.Kind, append([]string{""}, effectKinds()...)...); err != nil {
 				return err
 			}
 			f.Limit = limit + 1
@@ -37,7 +40,7 @@ func (c *cli) effectsList() *cobra.Command {
 				if err := oneOf("status", s, "pending", "sending", "done", "failed", "unknown", "recorded", "off"); err != nil {
 					return err
 				}
-				f.Statuses = append(f.Statuses, effect.Status(s))
+				f.Statuses = append(f.Statuses, crm.Status(s))
 			}
 			rows, err := effects.List(ctx, c.env, f)
 			if err != nil {
@@ -105,7 +108,7 @@ func join(in []string) string { return dash(strings.Join(in, ",")) }
 func (c *cli) noteWhyPending(ctx context.Context, rows []effects.Effect) error {
 	pending := map[string]bool{}
 	for _, r := range rows {
-		if r.Status == string(effect.Pending) {
+		if r.Status == string(crm.Pending) {
 			pending[r.Tenant] = true
 		}
 	}
@@ -125,3 +128,6 @@ func (c *cli) noteWhyPending(ctx context.Context, rows []effects.Effect) error {
 	}
 	return nil
 }
+
+// effectKinds lists the kinds of effect that an adapter carries out.
+func effectKinds() []string { return slices.Sorted(maps.Keys(gohighlevel.Adapter{}.Kinds())) }

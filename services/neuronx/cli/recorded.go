@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/neuronx/engine/pkg/crm/gohighlevel"
+	"github.com/neuronx/engine/pkg/crm/transport"
 	"github.com/neuronx/engine/pkg/safetext"
-	"github.com/neuronx/engine/services/gohighlevel/effect"
-	"github.com/neuronx/engine/services/gohighlevel/vendorapi"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 )
@@ -37,19 +37,19 @@ func checkRemarks(fs *pflag.FlagSet) error {
 
 // checkConnection refuses a connection that the adapter would not use, or must not.
 func checkConnection(c tenants.Connection) error {
-	if err := oneOf("adapter", c.Adapter, effect.Adapter); err != nil {
+	if err := oneOf("adapter", c.Adapter, gohighlevel.Name); err != nil {
 		return err
 	}
-	if err := vendorapi.CheckReference(c.Token); err != nil {
+	if err := transport.CheckReference(c.Token); err != nil {
 		return operate.Usage("--token must name a secret, not be one").Hint("put the token into a file of NEURONX_SECRETS_DIR and give secret://<id>@<version>")
 	}
-	if err := vendorapi.CheckLocation(c.Location); err != nil {
+	if err := gohighlevel.CheckLocation(c.Location); err != nil {
 		return operate.Usage("--location is not one").Because("%s", err)
 	}
 	if c.BaseURL == "" {
 		return nil
 	}
-	if err := vendorapi.CheckTenantURL(c.BaseURL); err != nil {
+	if err := transport.CheckTenantURL(c.BaseURL); err != nil {
 		return operate.Usage("--base-url is not allowed").Because("%s", err).Hint("https://host[:port], or leave it out for the vendor's API; it is recorded for ever")
 	}
 	return nil
@@ -61,7 +61,7 @@ func (c *cli) warnOfSecret(token string) {
 	if dir == "" {
 		return
 	}
-	if _, err := vendorapi.NewSecrets(dir).Read(token); err != nil {
+	if _, err := transport.NewSecrets(dir).Read(token); err != nil {
 		c.note("warning: %v (%s is %s); until the adapter can read it, effects wait", err, operate.EnvSecrets, dir)
 	}
 }

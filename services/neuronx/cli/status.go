@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 	"github.com/neuronx/engine/services/projector"

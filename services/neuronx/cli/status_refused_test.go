@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 	"github.com/neuronx/engine/services/projector"
 )

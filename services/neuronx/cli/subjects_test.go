@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/services/gohighlevel/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate/operatetest"
 	"github.com/neuronx/engine/services/rules/pool"
 	"github.com/neuronx/engine/services/rules/workflows"
@@ -30,6 +30,7 @@ func folded(ctx context.Context, db *pgxpool.Pool, in workflows.Input) error {
 
 // A merge shows what both have and is published only with a reason and --execute; the verb tells what the rules service made of it.
 func TestSubjects_AreMergedAndParted(t *testing.T) {
+	book := ledger.Ledger{Adapter: "gohighlevel"}
 	t.Chdir(t.TempDir())
 	e := operatetest.New(t)
 	if _, err := e.Root.Exec(t.Context(), `INSERT INTO neuronx.tenant_events SELECT (jsonb_populate_record(e, jsonb_build_object('sequence', 100 + n, 'position', 100 + n, 'event_id', 'more' || n,
@@ -54,13 +55,13 @@ func TestSubjects_AreMergedAndParted(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What the adapter has of the first of two that are merged: a contact, to which fields of the second were written.
-	if _, err := ledger.SaveLink(t.Context(), e.Root, "acme", "loc", "1", "crm77"); err != nil {
+	if _, err := book.SaveLink(t.Context(), e.Root, "acme", "loc", "1", "crm77"); err != nil {
 		t.Fatal(err)
 	}
-	if code, err := ledger.Merge(t.Context(), e.Root, "acme", "lead/1", "lead/2", 7); err != nil || code != "" {
+	if code, err := book.Merge(t.Context(), e.Root, "acme", "lead/1", "lead/2", 7); err != nil || code != "" {
 		t.Fatal(code, err)
 	}
-	if err := ledger.Used(t.Context(), e.Root, "acme", "loc", "crm77", "2"); err != nil {
+	if err := book.Used(t.Context(), e.Root, "acme", "loc", "crm77", "2"); err != nil {
 		t.Fatal(err)
 	}
 	env, published := admit(t, e)

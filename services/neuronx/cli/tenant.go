@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/neuronx/engine/pkg/tenant"
-	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/tenants"
 )
@@ -162,7 +161,7 @@ func (c *cli) tenantEffects() *cobra.Command {
 		Use: "effects-mode <tenant>", Short: "Set what happens to a tenant's effects: off, record, send", Args: args("tenant"),
 		Example: "  neuronx tenant effects-mode acme --mode record --reason 'holiday' --execute",
 		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			if err := cmp.Or(oneOf("mode", mode, "off", "record", "send"), oneOf("kind", kind, append([]string{"*"}, effect.Kinds()...)...)); err != nil {
+			if err := cmp.Or(oneOf("mode", mode, "off", "record", "send"), oneOf("kind", kind, append([]string{"*"}, effectKinds()...)...)); err != nil {
 				return err
 			}
 			if err := c.env.CheckTenant(ctx, args[0]); err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/crm/effects"
 	"github.com/neuronx/engine/services/archiver"
 	"github.com/neuronx/engine/services/gohighlevel"
 	"github.com/neuronx/engine/services/ingest"
@@ -42,7 +43,7 @@ func (e *engine) addServices(sup *Supervisor) error {
 		return standin.Run(ctx, rt, standin.Config{Addr: crmAddr, DataDir: e.folder.path("crm"), AnyToken: true})
 	})
 	sup.Add("gohighlevel", func(ctx context.Context, rt *app.Runtime) error {
-		return gohighlevel.Run(ctx, rt, gohighlevel.Config{Settings: consumer.Settings{Settings: settings("gohighlevel"), Laptop: true}, BaseURL: e.crmURL})
+		return gohighlevel.Run(ctx, rt, effects.Config{Settings: consumer.Settings{Settings: settings("gohighlevel"), Laptop: true}, BaseURL: e.crmURL})
 	})
 	sup.Add("archiver", func(ctx context.Context, rt *app.Runtime) error {
 		return archiver.Run(ctx, rt, archiver.Config{Settings: settings("archiver"), Laptop: true})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
@@ -16,7 +17,6 @@ import (
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/archiver"
-	"github.com/neuronx/engine/services/gohighlevel"
 	"github.com/neuronx/engine/services/projector"
 	"github.com/neuronx/engine/services/rules"
 )
@@ -45,7 +45,7 @@ type Change struct {
 func Migrations() []postgres.Migrations {
 	return []postgres.Migrations{
 		postgres.Base(), consumer.Migrations(), outbox.Migrations(), archiver.Migrations(),
-		projector.Migrations(), rules.Migrations(), gohighlevel.Migrations(),
+		projector.Migrations(), rules.Migrations(), ledger.Migrations(),
 	}
 }
 

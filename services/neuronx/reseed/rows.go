@@ -13,12 +13,14 @@ import (
 
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/crm/effects"
+	"github.com/neuronx/engine/pkg/crm/gohighlevel"
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/services/archiver/deadletter"
-	"github.com/neuronx/engine/services/gohighlevel"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/timers"
 )
@@ -129,7 +131,7 @@ func (r *run) rewrite(ctx context.Context, reader *archive.Reader, heads []archi
 			if x.Consumer == kafka.GroupGoHighLevel && judge(x, archived[x.TenantID]) == ahead {
 				n, err := setAside(ctx, tx, x.TenantID, archived[x.TenantID], kept[x.TenantID], r.mark())
 				if err == nil {
-					err = gohighlevel.Refold(ctx, tx, x.TenantID, archived[x.TenantID], reader, consumer.NewDecoder(r.opt.Registry))
+					err = effects.Refold(ctx, tx, ledger.Ledger{Adapter: gohighlevel.Name}, x.TenantID, archived[x.TenantID], reader, consumer.NewDecoder(r.opt.Registry))
 				}
 				if err != nil {
 					return err

@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 )

@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/neuronx/engine/pkg/crm"
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/kafka"
-	"github.com/neuronx/engine/services/gohighlevel/effect"
-	"github.com/neuronx/engine/services/gohighlevel/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -71,7 +72,7 @@ func Resolvable(ctx context.Context, env *operate.Env, tenant, id, as string) (E
 	if !slices.Contains([]string{"unknown", "failed", "recorded"}, e.Status) {
 		return e, operate.Unsafe("effect %s is %s", e.ID, e.Status).Because("only unknown, failed and recorded effects wait for a person")
 	}
-	if as == Resend && e.Code == effect.CodeOrigin {
+	if as == Resend && e.Code == crm.CodeOrigin {
 		return e, operate.Unsafe("effect %s is not sent", e.ID).Because("%s", e.LastError).
 			Hint("publish a live event about %s, if it is to reach the CRM", e.Subject)
 	}

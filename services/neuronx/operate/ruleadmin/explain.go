@@ -14,10 +14,10 @@ import (
 
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/outbox"
-	"github.com/neuronx/engine/services/gohighlevel/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/neuronx/operate/effects"
 	"github.com/neuronx/engine/services/neuronx/operate/events"

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/archive"
+	"github.com/neuronx/engine/pkg/crm"
 	"github.com/neuronx/engine/pkg/event"
-	"github.com/neuronx/engine/services/gohighlevel/effect"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/rules/ruleset"
@@ -156,7 +156,7 @@ func (r *Rerun) Foresee(ctx context.Context, env *operate.Env) {
 		}
 		m.Foreseen = &seen
 		for _, d := range seen.Events {
-			if strings.HasPrefix(d.Type, "crm.") && effect.Reaches(d.Origin) {
+			if strings.HasPrefix(d.Type, "crm.") && crm.Reaches(d.Origin) {
 				m.Reaches += d.Events
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 

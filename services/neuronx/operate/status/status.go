@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/outbox"
-	"github.com/neuronx/engine/services/gohighlevel/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate"
 	"github.com/neuronx/engine/services/projector"
 )

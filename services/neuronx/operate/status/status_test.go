@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/neuronx/engine/services/gohighlevel/ledger"
+	"github.com/neuronx/engine/pkg/crm/ledger"
 )
 
 func TestStatus_JudgesWhatIsWrong(t *testing.T) {

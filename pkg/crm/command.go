@@ -1,0 +1,109 @@
+package crm
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Command is what a crm.*.requested event asks for, as kept in the ledger.
+type Command struct {
+	LeadID       string   `json:"lead_id"`
+	Email        string   `json:"email,omitempty"`
+	Phone        string   `json:"phone,omitempty"`
+	FirstName    string   `json:"first_name,omitempty"`
+	LastName     string   `json:"last_name,omitempty"`
+	Company      string   `json:"company,omitempty"`
+	Source       string   `json:"source,omitempty"`
+	Add          []string `json:"add,omitempty"`
+	Remove       []string `json:"remove,omitempty"`
+	Body         string   `json:"body,omitempty"`
+	Template     string   `json:"template,omitempty"`
+	Channel      string   `json:"channel,omitempty"`       // of a message
+	ConsentBasis string   `json:"consent_basis,omitempty"` // under which a message was asked for
+	Clear        []string `json:"clear,omitempty"`         // fields that came as empty texts, by our names: to be emptied; what is absent is no part of it
+	Unfit        string   `json:"unfit,omitempty"`         // why the command can't be kept as it came, and so not be carried out; the rest is empty
+}
+
+// DefaultNotAfter is how long after its recording a command may be carried out when it does not say.
+const DefaultNotAfter = 24 * time.Hour
+
+// FromData reads a command from decoded event data. notAfter is zero when the command does not say.
+func FromData(data map[string]any) (c Command, notAfter time.Time) {
+	text := func(k string) string { s, _ := data[k].(string); return s }
+	list := func(k string) []string {
+		var out []string
+		items, _ := data[k].([]any)
+		for _, it := range items {
+			if s, ok := it.(string); ok {
+				out = append(out, s)
+			}
+		}
+		return out
+	}
+	var clear []string
+	for _, k := range []string{"email", "phone", "first_name", "last_name", "company", "source"} {
+		if s, is := data[k].(string); is && strings.TrimSpace(s) == "" {
+			data[k], clear = "", append(clear, k)
+		}
+	}
+	c = Command{Clear: clear, LeadID: text("lead_id"), Email: text("email"), Phone: text("phone"), FirstName: text("first_name"),
+		LastName: text("last_name"), Company: text("company"), Source: text("source"), Add: list("add"), Remove: list("remove"), Body: text("body"), Template: text("template"),
+		Channel: text("channel"), ConsentBasis: text("consent_basis")}
+	notAfter, _ = data["not_after"].(time.Time)
+	if why := c.unfit(); why != "" {
+		c = Command{Unfit: why}
+	}
+	return c, clamp(notAfter)
+}
+
+// MaxLeadID is how many bytes a lead id may have: it is part of keys of the ledger's tables, and Postgres takes index rows of up to 2,704
+// bytes. A command with a longer one fails; it must not stop those after it.
+const MaxLeadID = 1024
+
+// unfit tells why a command can't be kept: "" when it can.
+func (c Command) unfit() string {
+	if len(c.LeadID) > MaxLeadID {
+		return fmt.Sprintf("the lead id has %d bytes, more than %d", len(c.LeadID), MaxLeadID)
+	}
+	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body, c.Template, c.Channel, c.ConsentBasis}, c.Add, c.Remove) {
+		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
+			return "a text of the command holds a NUL character or is not UTF-8"
+		}
+	}
+	return ""
+}
+
+// clamp keeps a time limit within what the ledger can store. The zero time means none and stays. The start of the epoch would be read back
+// as none, so it becomes a second later.
+func clamp(t time.Time) time.Time {
+	first, last := time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+	switch {
+	case t.IsZero():
+		return t
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	case t.Unix() == 0:
+		return t.Add(time.Second)
+	}
+	return t
+}
+
+// Problem tells why a command of a kind can never be carried out, whatever the CRM; "" when it can.
+func (c Command) Problem(kind string) (code, detail string) {
+	switch {
+	case c.Unfit != "":
+		return CodeInvalidCommand, c.Unfit
+	case kind == KindNote && c.Body == "":
+		return CodeInvalidCommand, "the note is empty"
+	case kind == KindMessage && (c.Body == "") == (c.Template == ""):
+		return CodeInvalidCommand, "a message has exactly one of body and template"
+	case c.LeadID == "":
+		return CodeInvalidCommand, "the command names no lead"
+	}
+	return "", ""
+}
