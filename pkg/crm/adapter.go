@@ -31,12 +31,23 @@ type Work struct {
 	Kind     string
 	Command  Command
 	Fact     time.Time          // when that happened which the command answers; zero: not known
+	Asked    time.Time          // when the command was recorded
 	Account  string             // id of the tenant's account in the CRM, such as a location
 	Link     Link               // the contact of the lead by whose link the command is carried out
 	Held     map[string]Contact // contacts of other leads that share a key of Step.Claims, by its name: the CRM's search may not show them yet
+	Names    map[string]Names   // what members and other objects of the account are called, by kind of object; what is not there was not read lately
 	Attempts int                // this one included
 	LastCode string             // of the attempt before; empty: there was none, or it had none
 	Trail    []Exchange         // what this attempt has asked for so far, and what came of it
+}
+
+// ObjectUser is the kind of those who work with the CRM: a command names one by name, e-mail address or id.
+const ObjectUser = "user"
+
+// Names are the objects of one kind in an account.
+type Names struct {
+	IDs   map[string][]string // by what they are called, in lower case; an id is called by itself
+	Fresh bool                // read so lately that what is not in it is not there
 }
 
 // Link is what the ledger knows of a lead's contact in one account of the CRM. Fields have the CRM's names; the two keys are called email and phone.
@@ -97,14 +108,15 @@ type Answer struct {
 type End struct {
 	Status   Status // done, failed, unknown, recorded, off, or pending: try again
 	Code     string
-	Detail   string            // for people; never holds request data
-	RemoteID string            // of what was made or changed
-	Wrote    map[string]string // what the lead's contact was made to hold
-	Named    []string          // fields of the contact that the command names
-	After    time.Duration     // of pending: not before; 0: the backoff decides
-	Pause    time.Duration     // the whole account sends nothing for so long, or with
-	Only     bool              // only no call of the same operation
-	Sick     bool              // counts for the breaker: the far side is not well
+	Detail   string                         // for people; never holds request data
+	RemoteID string                         // of what was made or changed
+	Wrote    map[string]string              // what the lead's contact was made to hold
+	Named    []string                       // fields of the contact that the command names
+	Learned  map[string]map[string][]string // names of all objects of a kind, where the attempt has read them (Names.IDs)
+	After    time.Duration                  // of pending: not before; 0: the backoff decides
+	Pause    time.Duration                  // the whole account sends nothing for so long, or with
+	Only     bool                           // only no call of the same operation
+	Sick     bool                           // counts for the breaker: the far side is not well
 }
 
 // Gate is what decides about an effect before its adapter is asked.

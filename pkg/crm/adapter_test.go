@@ -31,7 +31,8 @@ func TestGate_DecidesBeforeTheAdapterIsAsked(t *testing.T) {
 		"message of two texts":   {Gate{Kind: KindMessage, Command: Command{LeadID: "l1", Body: "Hi", Template: "t"}, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand},
 		"message of no text":     {Gate{Kind: KindMessage, Command: lead, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand},
 		"message in mode record": {Gate{Kind: KindMessage, Command: note, Mode: ModeRecord, Connected: true}, Recorded, ""},
-		"task":                   {Gate{Kind: KindTask, Command: lead, Mode: ModeSend, Connected: true}, Failed, CodeUnsupported},
+		"task":                   {Gate{Kind: KindTask, Command: Command{LeadID: "l1", Title: "Call"}, Mode: ModeSend, Connected: true}, Failed, CodeUnsupported},
+		"task without a title":   {Gate{Kind: KindTask, Command: Command{LeadID: "l1", Title: " "}, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand},
 		"unknown kind":           {Gate{Kind: "crm.fax.send", Command: lead, Mode: ModeSend, Connected: true}, Failed, CodeUnknownKind},
 	} {
 		end := c.g.Ends(carries, now)

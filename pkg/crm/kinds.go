@@ -20,10 +20,10 @@ const (
 	KindUpsert = "crm.contact.upsert"
 	KindTag    = "crm.contact.tag"
 	KindNote   = "crm.note.add"
+	KindTask   = "crm.task.add"
 
 	// No adapter carries these out yet: they fail as unsupported, so that who waits for an outcome gets one.
 	KindMessage = "crm.message.send"
-	KindTask    = "crm.task.add"
 )
 
 // Answers reports whether commands of a kind get an outcome. Those of other kinds are recorded as off: no adapter takes them, and the log knows
@@ -138,6 +138,8 @@ const (
 	CodeResolved       = "resolved_by_operator"
 	CodeRevoked        = "consent_revoked" // the person is not to be reached over the channel any more
 	CodeErased         = "erased"          // the person is to be forgotten
+	CodeNameUnknown    = "name_unknown"    // no object of the account is called so
+	CodeNameAmbiguous  = "name_ambiguous"  // several are
 	CodeNotSent        = "not_sent"        // waits: no byte of the attempt left
 	CodeNotLinked      = "not_linked"      // waits: a contact was found and could not be linked, because the database is away or another lead was faster
 	CodeEndless        = "endless"         // the adapter asked for more requests than an attempt may make

@@ -3,6 +3,7 @@ package standin
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -59,6 +60,14 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 	}
 	for token, loc := range cfg.Tokens {
 		s.addLocation(LocationSettings{Location: loc, Token: token})
+	}
+	for _, in := range cfg.Setup {
+		if s.locations[in.Location] == nil {
+			s.addLocation(LocationSettings{Location: in.Location, Token: "standin-" + in.Location})
+		}
+		if _, err := s.Setup(in); err != nil {
+			return nil, errors.Join(fmt.Errorf("set up location %s: %w", in.Location, err), s.Close())
+		}
 	}
 	return s, nil
 }

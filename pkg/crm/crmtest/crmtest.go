@@ -22,7 +22,7 @@ const attempts = 400
 // person has values that are found nowhere else.
 var person = crm.Command{
 	LeadID: "lead-1", Email: "canary.mail@person.example", Phone: "+15550102030", FirstName: "Canaryfirst", LastName: "Canarylast", Company: "Canarycompany",
-	Source: "canarysource", Add: []string{"tag one"}, Remove: []string{"tag two"}, Body: "canary body", Channel: "sms",
+	Source: "canarysource", Add: []string{"tag one"}, Remove: []string{"tag two"}, Body: "canary body", Channel: "sms", Title: "canary title", OwnerID: "Ann Owner",
 }
 
 // works are attempts at each kind that an adapter carries out, with and without a contact.
@@ -45,7 +45,7 @@ func answers() []crm.Answer {
 	for _, status := range []int{200, 201, 204, 301, 307, 400, 401, 403, 404, 408, 409, 410, 422, 425, 429, 500, 502, 503, 504, 520, 999} {
 		for _, body := range []string{
 			``, `{}`, `<html>error</html>`, `{"message":["x"],"contact":null}`, `{"contact":{"id":"c7","email":"` + person.Email + `"},"note":{"id":"n1"},"tags":[],"id":"i1"}`,
-			`{"message":"contact not found: ` + person.Email + ` 15550102030","meta":{"contactId":"c9"}}`, `{"contact":{"id":"../../x"},`,
+			`{"message":"contact not found: ` + person.Email + ` 15550102030","meta":{"contactId":"c9"}}`, `{"contact":{"id":"../../x"},`, `{"users":[{"id":"u1","name":"Ann Owner"}],"task":{"id":"t1"}}`,
 		} {
 			out = append(out, crm.Answer{Status: status, Header: http.Header{}, Body: []byte(body)})
 		}
@@ -96,6 +96,12 @@ func attempt(t *testing.T, a crm.Adapter, w crm.Work, rng *rand.Rand) {
 	t.Helper()
 	all := answers()
 	w.Attempts = 1 + rng.IntN(5)
+	switch rng.IntN(3) {
+	case 0:
+		w.Names = map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}}
+	case 1:
+		w.Names = map[string]crm.Names{crm.ObjectUser: {Fresh: true}}
+	}
 	w.LastCode = []string{"", crm.CodeContactGone, crm.CodeContactExists, "rate_limited"}[rng.IntN(4)]
 	var last *crm.Step
 	begun := 0 // changing calls that may have been acted upon
@@ -165,7 +171,7 @@ func judge(told func(string, ...any), w crm.Work, end crm.End, begun int) {
 	if shown := w.Command.Redact(end.Detail); shown != w.Command.Redact(shown) || len(end.Detail) > 1000 || strings.ContainsFunc(end.Detail, func(r rune) bool { return r < ' ' }) {
 		told("the detail is not for people: %q", end.Detail)
 	}
-	for _, v := range []string{person.Email, person.FirstName, person.LastName, person.Body} {
+	for _, v := range []string{person.Email, person.FirstName, person.LastName, person.Body, person.Title} {
 		if strings.Contains(w.Command.Redact(end.Detail), v) {
 			told("the detail tells of the person: %q", end.Detail)
 		}
@@ -183,7 +189,7 @@ func trail(xs []crm.Exchange) string {
 // absent: what a command does not name is not in its requests, neither as null nor as an empty text: it would empty what a person wrote.
 func absent(t *testing.T, a crm.Adapter) {
 	for _, kind := range slices.Sorted(maps.Keys(a.Kinds())) {
-		w := crm.Work{Kind: kind, Account: "account-1", Link: crm.Link{Contact: "c1"}, Command: crm.Command{LeadID: "lead-1", Email: "only@person.example", Add: []string{"one"}, Body: "only"}}
+		w := crm.Work{Kind: kind, Account: "account-1", Link: crm.Link{Contact: "c1"}, Command: crm.Command{LeadID: "lead-1", Email: "only@person.example", Add: []string{"one"}, Body: "only", Title: "only"}}
 		step := a.Next(w)
 		if step.Call == nil {
 			t.Errorf("%s with a known contact sends nothing: %+v", kind, step)
@@ -217,6 +223,8 @@ func empty(v any) bool {
 
 // paths: an id that a CRM gave is one segment of a path, whatever it holds.
 func paths(t *testing.T, a crm.Adapter) {
+	person := person
+	person.OwnerID = "" // would be looked up first
 	for _, kind := range slices.Sorted(maps.Keys(a.Kinds())) {
 		clean := a.Next(crm.Work{Kind: kind, Command: person, Account: "account-1", Link: crm.Link{Contact: "c1"}}).Call
 		odd := a.Next(crm.Work{Kind: kind, Command: person, Account: "account-1", Link: crm.Link{Contact: "c1/../x?y#z%2F"}}).Call

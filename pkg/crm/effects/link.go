@@ -106,6 +106,24 @@ func (w *worker) claims(ctx context.Context, tx pgx.Tx, j *job, names map[string
 	return held, busy, nil
 }
 
+// names reads what the members of an account are called, where an effect names one.
+func (w *worker) names(ctx context.Context, q ledger.Querier, tenant, account string, due []ledger.Effect) (map[string]crm.Names, error) {
+	if !slices.ContainsFunc(due, func(e ledger.Effect) bool { return e.Command.OwnerID != "" }) {
+		return nil, nil
+	}
+	return w.ledger.Names(ctx, q, tenant, account)
+}
+
+// learn keeps the names of objects that an attempt has read.
+func (w *worker) learn(ctx context.Context, q ledger.Querier, j *job, end crm.End) error {
+	for _, object := range slices.Sorted(maps.Keys(end.Learned)) {
+		if err := w.ledger.SaveNames(ctx, q, j.effect.TenantID, j.work.Account, object, end.Learned[object]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // save writes the link and what the contact is known to hold after an upsert that was carried out.
 func (w *worker) save(ctx context.Context, tx pgx.Tx, j *job, end crm.End) error {
 	e, account := j.effect, j.work.Account

@@ -167,6 +167,9 @@ func (w *worker) write(ctx context.Context, j *job, end *crm.End) (applied bool,
 				links = false
 			}
 		}
+		if err := w.learn(ctx, tx, j, *end); err != nil {
+			return err
+		}
 		applied, err = w.ledger.Finish(ctx, tx, e, *end)
 		if err != nil || !applied {
 			return err

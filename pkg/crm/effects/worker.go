@@ -17,6 +17,7 @@ import (
 	"github.com/neuronx/engine/pkg/crm"
 	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/crm/transport"
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/outbox"
 )
 
@@ -270,10 +271,14 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 				return err
 			}
 		}
+		names, err := w.names(ctx, tx, tenant, ten.Connection.Location, due)
+		if err != nil {
+			return err
+		}
 		base, token, problem := w.endpoint(ten)
 		for _, e := range due {
 			j := w.job(e, ten, who, links)
-			j.baseURL, j.token, j.account, j.started = base, token, acct, started
+			j.baseURL, j.token, j.account, j.started, j.work.Names = base, token, acct, started, names
 			gate := crm.Gate{Kind: e.Kind, Command: e.Command, Connected: ten.Connected, Mode: ten.Mode(e.Kind), NotAfter: e.NotAfter}
 			gate.Withheld, gate.Why = who.withheld(e)
 			end := gate.Ends(w.adapter.Kinds(), time.Now())
@@ -349,7 +354,7 @@ func (w *worker) job(e ledger.Effect, ten ledger.Tenant, who people, links map[s
 	j.local = local(j.person, e.Command.LeadID, links)
 	link := links[j.local]
 	j.contact, j.version, j.adopted = link.Contact, link.Version, link.Fresh
-	j.work = crm.Work{Kind: e.Kind, Command: e.Command, Fact: e.Envelope.Fact, Account: ten.Connection.Location, Link: link, Attempts: e.Attempts + 1, LastCode: e.Code}
+	j.work = crm.Work{Kind: e.Kind, Command: e.Command, Fact: e.Envelope.Fact, Asked: time.UnixMilli(event.PositionTime(e.Position)).UTC(), Account: ten.Connection.Location, Link: link, Attempts: e.Attempts + 1, LastCode: e.Code}
 	return j
 }
 

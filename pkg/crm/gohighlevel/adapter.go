@@ -24,7 +24,7 @@ func (Adapter) Name() string { return Name }
 
 // Kinds implements crm.Adapter. The contact of a new lead is looked for by both of its keys first.
 func (Adapter) Kinds() map[string]crm.Kind {
-	return map[string]crm.Kind{crm.KindUpsert: {Cost: 3}, crm.KindTag: {Cost: 1}, crm.KindNote: {Cost: 1}}
+	return map[string]crm.Kind{crm.KindUpsert: {Cost: 3}, crm.KindTag: {Cost: 1}, crm.KindNote: {Cost: 1}, crm.KindTask: {Cost: 1}}
 }
 
 // Next implements crm.Adapter.
@@ -50,18 +50,23 @@ type attempt struct {
 	state
 	trail   []crm.Exchange // what is left of it
 	refused bool           // by the answer that was read last, if it proves that nothing was acted upon
+	learned map[string]map[string][]string
 	step    crm.Step
 }
 
 func (a *attempt) run() {
-	switch {
-	case a.Link.Contact == "" && a.findBy() == (crm.Keys{}):
+	if a.Link.Contact == "" && a.findBy() == (crm.Keys{}) {
 		detail := "no contact of this lead is known in the CRM; upsert it first"
 		if a.Kind == crm.KindUpsert {
 			detail = "no contact of this lead is known in the CRM, and a new one needs an e-mail address or a phone number"
 		}
 		a.end(failed(crm.CodeContactUnknown, detail))
 		return
+	}
+	if !a.findOwner() {
+		return
+	}
+	switch {
 	case a.Link.Contact == "":
 		if !a.find("") {
 			return
@@ -107,7 +112,10 @@ func (a *attempt) ask(c crm.Call) (o outcome, answer crm.Answer, on bool) {
 	return o, x.Answer, true
 }
 
-func (a *attempt) end(o outcome) { a.step = crm.Step{End: &o.End, Refused: a.refused} }
+func (a *attempt) end(o outcome) {
+	o.Learned = a.learned
+	a.step = crm.Step{End: &o.End, Refused: a.refused}
+}
 
 // wait ends an attempt whose finding may change in a moment.
 func (a *attempt) wait(code, detail string) outcome {

@@ -68,6 +68,11 @@ func classify(kind string, c crm.Call, a crm.Answer) outcome {
 			return outcome{End: crm.End{Status: crm.Done}, found: found}
 		}
 		return unsure("unreadable_answer", "status "+strconv.Itoa(a.Status)+" with an answer that can't be read")
+	case s >= 200 && s < 300 && !c.Changes:
+		if a.Err != nil || a.Cut {
+			return unsure("unreadable_answer", "status "+strconv.Itoa(a.Status)+" with an answer that can't be read")
+		}
+		return outcome{End: crm.End{Status: crm.Done}}
 	case s >= 200 && s < 300:
 		return readSuccess(kind, a, unsure)
 	case s == http.StatusTooManyRequests:
@@ -118,6 +123,9 @@ func readSuccess(kind string, a crm.Answer, unsure func(code, detail string) out
 		Note *struct {
 			ID string `json:"id"`
 		} `json:"note"`
+		Task *struct {
+			ID string `json:"id"`
+		} `json:"task"`
 		Tags *[]string `json:"tags"`
 	}
 	if a.Err != nil || a.Cut || json.Unmarshal(a.Body, &body) != nil {
@@ -128,6 +136,8 @@ func readSuccess(kind string, a crm.Answer, unsure func(code, detail string) out
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Contact.ID}}
 	case kind == crm.KindNote && body.Note != nil && validID(body.Note.ID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Note.ID}}
+	case kind == crm.KindTask && body.Task != nil && validID(body.Task.ID):
+		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Task.ID}}
 	case kind == crm.KindTag && body.Tags != nil:
 		return outcome{End: crm.End{Status: crm.Done}}
 	}

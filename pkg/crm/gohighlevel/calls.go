@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/neuronx/engine/pkg/crm"
 )
@@ -20,12 +21,15 @@ const (
 	opTagAdd    = "tag_add"
 	opTagRemove = "tag_remove"
 	opNote      = "note_add"
+	opTask      = "task_add"
+	opUsers     = "users"
 )
 
 // state is what the calls of an attempt follow from.
 type state struct {
 	crm.Work
-	omit []string // fields that are left out of an update
+	omit  []string // fields that are left out of an update
+	owner string   // id of the member whom the command names
 }
 
 // planned is a call that changes something.
@@ -39,6 +43,9 @@ const contactFound = "_found_"
 
 // ahead lists what an attempt may send, as far as it can be told at its start, and the keys that it claims.
 func (s state) ahead() (might []crm.Call, claims map[string]string) {
+	if s.ownerCall() {
+		might = append(might, users(s.Account))
+	}
 	if s.Link.Contact == "" {
 		for _, k := range single(s.findBy()) {
 			if k.value != "" {
@@ -97,6 +104,18 @@ func (s state) calls() []planned {
 		return []planned{change(opNote, http.MethodPost, contact+"/notes", struct {
 			Body string `json:"body"`
 		}{s.Command.Body})}
+	case crm.KindTask:
+		due := s.Command.DueAt
+		if due.IsZero() {
+			due = s.Asked // the vendor takes no task without a time: it is due at once
+		}
+		return []planned{change(opTask, http.MethodPost, contact+"/tasks", struct {
+			Title      string `json:"title"`
+			Body       string `json:"body,omitempty"`
+			DueDate    string `json:"dueDate"`
+			Completed  bool   `json:"completed"`
+			AssignedTo string `json:"assignedTo,omitempty"`
+		}{strings.TrimSpace(s.Command.Title), s.Command.Body, due.UTC().Format(time.RFC3339), false, s.owner})}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/neuronx/engine/services/archiver"
 	"github.com/neuronx/engine/services/gohighlevel"
 	"github.com/neuronx/engine/services/ingest"
+	"github.com/neuronx/engine/services/neuronx/demo"
 	"github.com/neuronx/engine/services/projector"
 	"github.com/neuronx/engine/services/rules"
 	"github.com/neuronx/engine/services/standin"
@@ -40,7 +41,7 @@ func (e *engine) addServices(sup *Supervisor) error {
 	crm.Close()
 
 	sup.Add("standin", func(ctx context.Context, rt *app.Runtime) error {
-		return standin.Run(ctx, rt, standin.Config{Addr: crmAddr, DataDir: e.folder.path("crm"), AnyToken: true})
+		return standin.Run(ctx, rt, standin.Config{Addr: crmAddr, DataDir: e.folder.path("crm"), AnyToken: true, Setup: []standin.Setup{demoCRM}})
 	})
 	sup.Add("gohighlevel", func(ctx context.Context, rt *app.Runtime) error {
 		return gohighlevel.Run(ctx, rt, effects.Config{Settings: consumer.Settings{Settings: settings("gohighlevel"), Laptop: true}, BaseURL: e.crmURL})
@@ -62,3 +63,9 @@ func (e *engine) addServices(sup *Supervisor) error {
 	})
 	return nil
 }
+
+// demoCRM is what the demo tenant's account in the stand-in has: the members of the demo's pool, and who is asked when none is there.
+var demoCRM = standin.Setup{Location: demo.Tenant, Users: []standin.User{
+	{ID: "ann", FirstName: "Ann", LastName: "Demo", Email: "ann@team.example"}, {ID: "bob", FirstName: "Bob", LastName: "Demo", Email: "bob@team.example"},
+	{ID: "sales-manager", FirstName: "Sales", LastName: "Manager", Email: "manager@team.example"}, {ID: "inbound-queue", FirstName: "Inbound", LastName: "Queue", Email: "inbound@team.example"},
+}}

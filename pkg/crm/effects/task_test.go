@@ -1,0 +1,74 @@
+package effects
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/neuronx/engine/pkg/crm"
+	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/services/standin"
+)
+
+func (r *rig) task(lead, title, owner string) event.Recorded {
+	data := map[string]any{"lead_id": lead, "task_id": "t-" + title, "title": title}
+	if owner != "" {
+		data["owner_id"] = owner
+	}
+	return r.event(tenant, "crm.task.add.requested", "lead/"+lead, data)
+}
+
+func TestTask_IsGivenToTheUserWhomItNames(t *testing.T) {
+	r := newRig(t)
+	if _, err := r.crm.Setup(standin.Setup{Location: "loc-acme", Users: []standin.User{{ID: "u1", FirstName: "Ann", LastName: "Owner", Email: "ann@team.example"}}}); err != nil {
+		t.Fatal(err)
+	}
+	r.connect(tenant, "send")
+	upsert := r.upsert("l1")
+	first, second, wrong, free := r.task("l1", "Call", "Ann Owner"), r.task("l1", "Write", "ann@team.example"), r.task("l1", "Visit", "Zoe"), r.task("l1", "Think", "")
+	r.apply(upsert, first, second, wrong, free)
+	r.run(r.worker())
+	for _, e := range []event.Recorded{first, second, free} {
+		if got := r.waitStatus(e.ID, crm.Done); got.RemoteID == "" {
+			t.Errorf("%s: %+v", e.ID, got)
+		}
+	}
+	if e := r.waitStatus(wrong.ID, crm.Failed); e.Code != crm.CodeNameUnknown || !strings.Contains(e.LastError, "Zoe") {
+		t.Errorf("%s: %s", e.Code, e.LastError)
+	}
+	if lists, _ := r.sent(http.MethodGet, "/users/"); lists != 1 {
+		t.Errorf("the users were listed %d times", lists)
+	}
+	if asked, made := r.sent(http.MethodPost, "/tasks"); asked != 3 || made != 3 {
+		t.Errorf("%d tasks asked for, %d made", asked, made)
+	}
+}
+
+func TestTag_OneThatIsTakenAwayIsGone(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	upsert, tag := r.upsert("l1"), r.tag("l1", "hot", "new")
+	gone := r.event(tenant, "crm.contact.tag.requested", "lead/l1", map[string]any{"lead_id": "l1", "add": []any{}, "remove": []any{"New"}})
+	r.apply(upsert, tag, gone)
+	r.run(r.worker())
+	r.waitStatus(gone.ID, crm.Done)
+	if tags := r.byEmail("l1@example.com").Tags; len(tags) != 1 || tags[0] != "hot" {
+		t.Errorf("%v", tags)
+	}
+}
+
+// A person sees a task twice if it is made twice.
+func TestTask_IsUnknownWhenItsAnswerIsLost(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	upsert, task := r.upsert("l1"), r.task("l1", "Call", "")
+	r.apply(upsert)
+	r.run(r.worker())
+	r.waitStatus(upsert.ID, crm.Done)
+	r.fault(standin.Fault{Method: http.MethodPost, Path: "/contacts/*/tasks", Kind: "close", Apply: true})
+	r.apply(task)
+	r.waitStatus(task.ID, crm.Unknown)
+	if asked, made := r.sent(http.MethodPost, "/tasks"); asked != 1 || made != 1 {
+		t.Errorf("%d tasks asked for, %d made", asked, made)
+	}
+}

@@ -1,0 +1,19 @@
+-- +goose Up
+-- What members of an account in the CRM are called: commands name them, requests need their ids. It is a cache, read again from the CRM.
+CREATE TABLE neuronx.crm_names (
+    tenant_id text        NOT NULL,
+    adapter   text        NOT NULL,
+    location  text        NOT NULL,
+    object    text        NOT NULL, -- kind of object, such as user
+    names     jsonb       NOT NULL, -- ids by name in lower case
+    read_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, adapter, location, object)
+);
+ALTER TABLE neuronx.crm_names ENABLE ROW LEVEL SECURITY;
+ALTER TABLE neuronx.crm_names FORCE ROW LEVEL SECURITY;
+CREATE POLICY adapter ON neuronx.crm_names TO neuronx_crm USING (adapter = replace(current_user, 'neuronx_', ''))
+    WITH CHECK (adapter = replace(current_user, 'neuronx_', ''));
+GRANT SELECT, INSERT, UPDATE ON neuronx.crm_names TO neuronx_gohighlevel;
+
+-- +goose Down
+DROP TABLE neuronx.crm_names;
