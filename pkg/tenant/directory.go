@@ -230,7 +230,8 @@ func (d *Directory) lookAgain(ctx context.Context) bool {
 			return false
 		}
 	}
-	if err := d.load(ctx); err != nil {
+	// The load outlives the request: those that queue here take what came of it for theirs, and a query that is cancelled costs its connection.
+	if err := d.load(context.WithoutCancel(ctx)); err != nil {
 		d.log.Warn("the tenant directory could not be refreshed for a refused key", "err", err)
 		return false
 	}

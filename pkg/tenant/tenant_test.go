@@ -211,3 +211,48 @@ func TestDirectory_NewKeyWorksAtOnceAndWrongKeysDoNotFloodTheDatabase(t *testing
 		}
 	})
 }
+
+// slowly is a source that takes a while, and gives up when its caller does.
+type slowly struct{ memory }
+
+func (s *slowly) Load(ctx context.Context) (Snapshot, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(50 * time.Millisecond):
+		return s.memory.Load(ctx)
+	}
+}
+
+// Mininglamp-OSS/octo-server#769: who came first lent its context to the call that all waited for, and when it left, all failed. Here, a client that sent
+// a wrong key and hung up made a key that had just been issued unknown to those who queued behind it.
+func TestDirectory_AClientThatHangsUpTakesNoAnswerFromThoseBehindIt(t *testing.T) {
+	key, err := NewKey("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong, err := NewKey("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		src := &slowly{memory{snap: Snapshot{}}}
+		d := NewDirectory(src, slog.New(slog.DiscardHandler), nil)
+		if err := d.Refresh(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		src.set(holding(key, false), nil)
+		first, hangUp := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = d.Authenticate(first, wrong.Reveal(), ScopeWrite) })
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := d.Authenticate(context.Background(), key.Reveal(), ScopeWrite); err != nil {
+				t.Errorf("a key that was just issued, behind a client that hung up: %v", err)
+			}
+		})
+		time.Sleep(missEvery - 50*time.Millisecond + time.Millisecond) // synctest's clock: the load for the first one has begun
+		hangUp()
+		wg.Wait()
+	})
+}
