@@ -32,6 +32,8 @@
 //   - A row sealed with a key that was taken out of the keyring: its tenant waits at it until the key is back.
 //   - Kafka away: rows stay, neuronx_outbox_pending and neuronx_outbox_oldest_seconds grow, the deriver goes on.
 //   - A record fails to be produced: that tenant stops at it and is tried again from there; other tenants go on.
+//   - A partition of ingress stores nothing, without an end: its tenants stay on their way; those of other partitions go on, and the sender ends
+//     when it is told to.
 //   - A row of a newer build's format: its tenant waits at it, ErrNewer in the log, until a sender of that build owns the partition.
 //   - Two senders at once, after a pause: both send the same rows, the sequencer drops the second copies.
 //   - Another event under our number (after a restore whose replay differs): ErrConflict, a metric and an error in the log. The

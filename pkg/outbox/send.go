@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,7 +27,8 @@ type row struct {
 	noted   bool   // it waited without a seal when seals began (neuronx.outbox_unsealed)
 	size    int    // of the record, in bytes
 	record  []byte // nil if it is larger than maxStored
-	err     error
+	unfit   bool   // it must not be sent; err says why
+	err     error  // what became of it
 }
 
 // rowColumns are those that scanRow reads, of a row o of neuronx.outbox; the record of a fat row stays where it is.
@@ -37,7 +38,7 @@ const rowColumns = `o.number, o.event_id, o.seal, o.created_at, octet_length(o.r
 
 func scanRow(tenant, deriver string) pgx.RowToFunc[*row] {
 	return func(r pgx.CollectableRow) (*row, error) {
-		x := &row{tenant: tenant, deriver: deriver, err: errUnsent}
+		x := &row{tenant: tenant, deriver: deriver}
 		return x, r.Scan(&x.number, &x.eventID, &x.seal, &x.created, &x.size, &x.record, &x.noted)
 	}
 }
@@ -51,52 +52,102 @@ func (s *Sender) load(ctx context.Context, tenant string, above int64, limit, by
 	return postgres.Collect(rows, err, "load outbox rows", scanRow(tenant, s.box.deriver))
 }
 
-var errUnsent = errors.New("not acknowledged")
+// ackWait is how long a pass waits for the acknowledgements of what it sent. Kafka takes milliseconds; a partition without a leader, or with
+// too few copies in sync, takes until it is repaired, because the producer never gives a record up.
+const ackWait = time.Second
 
-// send produces rows, waits for every acknowledgement and moves the cursors up to each tenant's first failure. A row that must not be
-// sent is set aside, and the next pass goes on; aside tells that there was one. moved tells that any row was acknowledged.
+// flight is what was handed to the producer of one tenant's rows.
+type flight struct {
+	rows []*row        // in order; the last one may be one that must not be sent
+	left atomic.Int64  // answers that are missing, and one until all rows were handed over
+	done chan struct{} // closed with the last answer, after which rows may be read
+}
+
+func (f *flight) answered() {
+	if f.left.Add(-1) == 0 {
+		close(f.done)
+	}
+}
+
+// send produces rows and moves the cursors up to each tenant's first failure, as soon as all of the tenant's rows are answered. It waits for
+// that, but for ackWait at most: a tenant whose partition stores nothing stays on its way, and the others go on. A row that must not be sent
+// is set aside, and the next pass goes on; aside tells that there was one. moved tells that any row was acknowledged.
 func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (moved, aside bool) {
-	var wg sync.WaitGroup
-	unsent := map[string]bool{}
+	var tenants []string
 	for _, r := range batch {
-		if unsent[r.tenant] {
+		f := s.inFlight[r.tenant]
+		if f == nil {
+			f = &flight{done: make(chan struct{})}
+			f.left.Store(1)
+			s.inFlight[r.tenant], tenants = f, append(tenants, r.tenant)
+		}
+		if n := len(f.rows); n > 0 && f.rows[n-1].unfit {
 			continue // behind one that is not sent: the sequencer would ignore the jump
 		}
+		f.rows = append(f.rows, r)
 		e, err := vet(s.box.keys, r, sealed)
 		if err != nil {
-			unsent[r.tenant] = true
+			r.unfit = true
 			if r.err = err; !errors.Is(err, ErrNewer) && (!errors.Is(err, errUnknownKey) || s.above(ctx, r)) {
 				r.err = s.forbid(ctx, r, err)
 			}
 			continue
 		}
 		s.box.keys.Sign(&e) // now, not when stored: keys are rotated while rows wait
-		wg.Add(1)
+		f.left.Add(1)
 		s.cfg.Producer.ProduceAsync(kafka.ToRecord(kafka.TopicIngress, &e), func(_ *kafka.Record, err error) {
 			r.err = err
-			wg.Done()
+			f.answered()
 		})
 	}
-	// Acknowledgements come or fail within the producer's own time-out, so this ends; leaving earlier would race with them.
-	wg.Wait()
-	stopped, now := map[string]bool{}, time.Now()
-	for _, r := range batch {
-		if stopped[r.tenant] {
+	patience := time.NewTimer(ackWait)
+	defer patience.Stop()
+	for _, tenant := range tenants {
+		s.inFlight[tenant].answered()
+	}
+	for _, tenant := range tenants {
+		select {
+		case <-s.inFlight[tenant].done:
+		case <-patience.C:
+			return s.collect(ctx)
+		case <-ctx.Done():
+			return s.collect(ctx)
+		}
+	}
+	return s.collect(ctx)
+}
+
+// collect takes what became of the flights that are over.
+func (s *Sender) collect(ctx context.Context) (moved, aside bool) {
+	for tenant, f := range s.inFlight {
+		select {
+		case <-f.done:
+		default:
 			continue
 		}
-		c := s.sent[r.tenant]
+		delete(s.inFlight, tenant)
+		if c := s.sent[tenant]; c != nil { // else the partition was given away meanwhile: all is sent again when it comes back
+			m, a := s.advanced(ctx, c, f.rows)
+			moved, aside = moved || m, aside || a
+		}
+	}
+	return moved, aside
+}
+
+// advanced moves a tenant's cursor up to its first failure.
+func (s *Sender) advanced(ctx context.Context, c *cursor, rows []*row) (moved, aside bool) {
+	now := time.Now()
+	for _, r := range rows {
 		if errors.Is(r.err, errSetAside) {
-			aside, stopped[r.tenant] = true, true
-			continue
+			return moved, true
 		}
 		if r.err != nil {
-			stopped[r.tenant] = true
 			s.box.metrics.failed.Inc()
 			if ctx.Err() == nil && c.failing != r.err.Error() {
 				c.failing = r.err.Error()
 				s.box.log.Error("derived event could not be sent; its tenant waits", "tenant", r.tenant, "deriver", s.box.deriver, "number", r.number, "err", r.err)
 			}
-			continue
+			return moved, false
 		}
 		c.failing = ""
 		s.box.metrics.sent.Inc()
@@ -105,7 +156,7 @@ func (s *Sender) send(ctx context.Context, batch []*row, sealed bool) (moved, as
 		}
 		c.through, c.sentAt, moved = r.number, now, true
 	}
-	return moved, aside
+	return moved, false
 }
 
 // errSetAside says that the row is gone, or a placeholder stands in its place.

@@ -39,6 +39,8 @@ type Sender struct {
 	cfg  SenderConfig
 	sent map[string]*cursor // by tenant; only a hint, see the package comment
 
+	inFlight map[string]*flight // by tenant: rows that were handed to the producer and are not all answered
+
 	active  map[string]time.Time // when a tenant last had rows to send; those of the last aloneAfter
 	held    bool                 // the last pass left rows because as many of their tenants are on their way as may be
 	counted time.Time            // when the gauge of waiting rows was set
@@ -87,7 +89,7 @@ func (o *Outbox) NewSender(cfg SenderConfig) *Sender {
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
-	return &Sender{box: o, cfg: cfg, sent: map[string]*cursor{}, active: map[string]time.Time{}}
+	return &Sender{box: o, cfg: cfg, sent: map[string]*cursor{}, inFlight: map[string]*flight{}, active: map[string]time.Time{}}
 }
 
 // Run sends until ctx ends, then returns nil. A database that is away is waited for; it is logged and counted, not returned.
@@ -146,6 +148,7 @@ type tenantRows struct {
 
 // pass sends once what needs to be sent, and reports whether there is more to send at once.
 func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error) {
+	s.collect(ctx)
 	all, err := s.survey(ctx)
 	if err != nil {
 		return false, err
@@ -166,6 +169,12 @@ func (s *Sender) pass(ctx context.Context, now time.Time) (more bool, err error)
 		mine = append(mine, t.tenant)
 		if t.oldest.Before(oldest) {
 			oldest = t.oldest
+		}
+		if s.inFlight[t.tenant] != nil { // nothing of it is sent until what is on its way is answered, or it would be there twice
+			if c := s.sent[t.tenant]; c != nil {
+				next[t.tenant] = c
+			}
+			continue
 		}
 		c := s.advance(t, now)
 		next[t.tenant] = c

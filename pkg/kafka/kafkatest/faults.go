@@ -88,3 +88,9 @@ func Refuse(c *Cluster, r Request) (hits func() int, end func()) {
 	h := c.Fault(faults...)
 	return h.Hits, h.Remove
 }
+
+// TooFewReplicas makes the broker store nothing in a partition, as when too few copies of it are in sync, until end is called. Clients try
+// again for as long as they like.
+func TooFewReplicas(c *Cluster, topic string, partition int32) (end func()) {
+	return c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{partition}, Err: kerr.NotEnoughReplicas, Count: -1}).Remove
+}
