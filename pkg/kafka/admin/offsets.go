@@ -34,14 +34,15 @@ type OffsetAt struct {
 // ErrGroupActive says that offsets were not committed because the group has members.
 var ErrGroupActive = errors.New("kafka: the group has active members")
 
-// StartOffsets returns the first offset that each partition still holds. With an error, which may be of one topic that is gone, it returns
-// those that are known.
+// StartOffsets returns the first offset that each partition still holds. With an error, which may be of one topic that is gone or of one
+// partition that has no leader, it returns those that are known.
 func (a *Client) StartOffsets(ctx context.Context, topics ...string) (map[kafka.TopicPartition]int64, error) {
 	listed, err := a.kadm.ListStartOffsets(ctx, topics...)
 	return plainOffsets("start", listed, err)
 }
 
-// EndOffsets returns the offset after the last record: the high water mark, or the last stable offset.
+// EndOffsets returns the offset after the last record: the high water mark, or the last stable offset. With an error it returns those that are
+// known, as StartOffsets does.
 func (a *Client) EndOffsets(ctx context.Context, isolation Isolation, topics ...string) (map[kafka.TopicPartition]int64, error) {
 	if isolation == ReadCommitted {
 		listed, err := a.kadm.ListCommittedOffsets(ctx, topics...)
@@ -113,12 +114,9 @@ func hashPartition(name string, n int32) int32 {
 	return max(h, -h) % n
 }
 
-func plainOffsets(what string, listed kadm.ListedOffsets, err error) (map[kafka.TopicPartition]int64, error) {
-	if err != nil {
-		return nil, fmt.Errorf("kafka: list %s offsets: %w", what, err)
-	}
+// plainOffsets keeps what is known, whatever the error: a partition without a leader fails the whole answer of the client.
+func plainOffsets(what string, listed kadm.ListedOffsets, failed error) (map[kafka.TopicPartition]int64, error) {
 	out := make(map[kafka.TopicPartition]int64)
-	var failed error
 	listed.Each(func(o kadm.ListedOffset) {
 		if o.Err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s-%d: %w", o.Topic, o.Partition, o.Err))

@@ -89,6 +89,11 @@ func Refuse(c *Cluster, r Request) (hits func() int, end func()) {
 	return h.Hits, h.Remove
 }
 
+// Leaderless makes the broker say that a partition has no leader, as when every broker that has a copy of it is down, until end is called.
+func Leaderless(c *Cluster, topic string, partition int32) (end func()) {
+	return c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: topic, Partitions: []int32{partition}, Err: kerr.LeaderNotAvailable, Count: -1}).Remove
+}
+
 // TooFewReplicas makes the broker store nothing in a partition, as when too few copies of it are in sync, until end is called. Clients try
 // again for as long as they like.
 func TooFewReplicas(c *Cluster, topic string, partition int32) (end func()) {

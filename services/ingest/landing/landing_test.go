@@ -261,6 +261,25 @@ func TestRun_ATopicThatIsDeletedHoldsUpNoOther(t *testing.T) {
 	}
 }
 
+// redpanda-data/console#2573: where one partition had no leader, ListOffsets told the offsets of no partition. So one tenant's landing topic on brokers
+// that are down kept every other from being opened.
+func TestRun_ATopicWithoutALeaderHoldsUpNoOther(t *testing.T) {
+	w := start(t, "acme", "dark")
+	w.send("acme", 0, 10)
+	w.send("dark", 0, 10)
+	back := kafkatest.Leaderless(w.c, kafka.LandingTopic("dark"), 0)
+	defer back()
+	m, _ := w.forward("0", nil)
+	w.arrives("acme", 10)
+	kafkatest.WaitFor(t, "the topic without a leader to be told", func(context.Context) bool { return testutil.ToFloat64(m.stopped) == 1 })
+	w.send("acme", 10, 10)
+	w.arrives("acme", 20)
+	kafkatest.WaitFor(t, "the lag of the others to be told", func(context.Context) bool { return testutil.ToFloat64(m.topics) == 2 })
+	back()
+	w.arrives("dark", 10)
+	kafkatest.WaitFor(t, "the end of it to be told", func(context.Context) bool { return testutil.ToFloat64(m.stopped) == 0 })
+}
+
 func TestRun_AResetOfTheGroupDoublesNothingThatAdmissionWouldNotKnow(t *testing.T) {
 	w := start(t, "acme")
 	ctx := t.Context()

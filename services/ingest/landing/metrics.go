@@ -48,7 +48,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Offsets that a landing topic is behind; absent while this process forwards more than 50."}, []string{"topic"})),
 		oldest:  gauge("neuronx_landing_oldest_age_seconds", "Age of the oldest record that was read from a landing topic and is not forwarded."),
 		blocked: gauge("neuronx_landing_blocked_topics", "Landing topics that end at a transaction which a producer leaves open."),
-		stopped: gauge("neuronx_landing_stopped_topics", "Partitions of landing topics that are not read on, because records would be passed over."),
+		stopped: gauge("neuronx_landing_stopped_topics", "Partitions of landing topics that are not read on, because records would be passed over, or because they have no leader."),
 	}
 }
 

@@ -16,9 +16,10 @@ import (
 )
 
 const (
-	pollWait     = 250 * time.Millisecond
-	retryStopped = 30 * time.Second
-	openTimeout  = 15 * time.Second // of asking where partitions begin
+	pollWait        = 250 * time.Millisecond
+	retryStopped    = 30 * time.Second
+	openTimeout     = 15 * time.Second // of asking where partitions begin
+	retryLeaderless = time.Second      // of a partition without a leader
 )
 
 // lane is one tenant's landing topic. It belongs to the session's goroutine, but for what its mutex guards.
@@ -42,12 +43,13 @@ type part struct {
 	putBack bool             // the group's offset is not ours: commit ours, records or not
 	unread  map[int64]string // why the batch that ends at this offset could not be read
 
-	mu      sync.Mutex
-	next    int64     // what is committed; guarded by mu
-	trim    int64     // what was committed at the last trim; guarded by mu
-	trimmed int64     // where the topic began after it; guarded by mu
-	oldest  time.Time // of the records read and not forwarded; guarded by mu
-	stopped bool      // guarded by mu
+	mu         sync.Mutex
+	next       int64     // what is committed; guarded by mu
+	trim       int64     // what was committed at the last trim; guarded by mu
+	trimmed    int64     // where the topic began after it; guarded by mu
+	oldest     time.Time // of the records read and not forwarded; guarded by mu
+	stopped    bool      // guarded by mu
+	leaderless bool      // it has no leader, so that it could not be opened; guarded by mu
 }
 
 // session is one membership of the group.
@@ -201,13 +203,20 @@ func (s *session) openParts(ctx context.Context) error {
 	}
 	starts, err := s.admin.StartOffsets(ctx, topics...)
 	if err != nil {
-		// A topic that has just been deleted: the next look at the topics drops it, and the others don't wait for that.
+		// A topic that has just been deleted, which the next look at the topics drops, or one that has no leader. The others don't wait for it.
 		s.log.Warn("beginnings of landing topics not known", "err", err)
 	}
 	for tp, p := range parts {
 		c, stable := committed[tp]
 		start, led := starts[tp]
-		if !stable || !led {
+		p.mu.Lock()
+		p.leaderless = !led
+		p.mu.Unlock()
+		switch {
+		case !led:
+			p.retry = time.Now().Add(retryLeaderless)
+			continue
+		case !stable:
 			p.retry = time.Now().Add(50 * time.Millisecond)
 			continue
 		}

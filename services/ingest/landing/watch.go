@@ -38,30 +38,31 @@ func (s *session) measure(ctx context.Context, blocked map[kafka.TopicPartition]
 		names = append(names, name)
 	}
 	if len(names) > 0 {
-		// Stable first: what is written in between may look like an open transaction for one tick, which does not count.
-		stable, err := s.admin.EndOffsets(ctx, admin.ReadCommitted, names...)
-		if err != nil {
-			return
-		}
-		ends, err := s.admin.EndOffsets(ctx, admin.ReadUncommitted, names...)
-		if err != nil {
-			return
-		}
+		// Stable first: what is written in between may look like an open transaction for one tick, which does not count. An error is of
+		// partitions that are left out, such as one without a leader; the others are measured.
+		stable, _ := s.admin.EndOffsets(ctx, admin.ReadCommitted, names...)
+		ends, _ := s.admin.EndOffsets(ctx, admin.ReadUncommitted, names...)
 		for name, l := range lanes {
 			held := false
 			for _, p := range l.parts {
 				next, oldest, stopped := p.look()
 				now.add(name, float64(max(0, ends[p.tp]-next)), oldest, stopped)
 				last, seen := blocked[p.tp]
-				held = held || seen && last == stable[p.tp] && stable[p.tp] < ends[p.tp]
+				to, known := stable[p.tp]
+				open := known && to < ends[p.tp]
+				held = held || seen && last == to && open
 				delete(blocked, p.tp)
-				if stable[p.tp] < ends[p.tp] {
-					blocked[p.tp] = stable[p.tp]
+				if open {
+					blocked[p.tp] = to
 				}
 			}
 			if held {
 				now.blocked++
 			}
+		}
+		if len(ends) == 0 { // Kafka may be away: how far behind the topics are is not known
+			s.m.stopped.Set(float64(now.stopped))
+			return
 		}
 	}
 	s.m.show(now)
@@ -70,7 +71,7 @@ func (s *session) measure(ctx context.Context, blocked map[kafka.TopicPartition]
 func (p *part) look() (next int64, oldest time.Time, stopped bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.next, p.oldest, p.stopped
+	return p.next, p.oldest, p.stopped || p.leaderless
 }
 
 // sums is what one look at all topics found.
