@@ -31,6 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fixture struct {
 	t       *testing.T
 	kafka   kafka.Config
+	broker  *kafkatest.Cluster
 	db      *postgrestest.DB
 	pool    *pgxpool.Pool // as neuronx_projector
 	admin   *pgxpool.Pool
@@ -42,7 +43,8 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{t: t, kafka: kafkatest.Start(t), db: postgrestest.New(t, consumer.Migrations()), archive: &memoryArchive{}, heads: map[string]int64{}}
+	f := &fixture{t: t, db: postgrestest.New(t, consumer.Migrations()), archive: &memoryArchive{}, heads: map[string]int64{}}
+	f.kafka, f.broker = kafkatest.StartCluster(t)
 	f.pool, f.admin = f.db.Pool(t, postgres.RoleProjector), f.db.Pool(t, "")
 	f.exec(`CREATE TABLE public.applied (tenant_id text, generation bigint, sequence bigint, event_id text, PRIMARY KEY (tenant_id, generation, sequence))`)
 	f.exec(`GRANT USAGE ON SCHEMA public TO PUBLIC; GRANT ALL ON public.applied TO neuronx_projector`)

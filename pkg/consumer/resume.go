@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,13 +19,18 @@ import (
 // whether an operator asked for something.
 func (s *session) resume(ctx context.Context, committed map[kafka.TopicPartition]kafka.Committed, topicIDs map[string][16]byte) (map[kafka.TopicPartition]int64, error) {
 	offsets := make(map[kafka.TopicPartition]int64, len(committed))
-	starts, err := s.admin.StartOffsets(ctx, s.topics...)
-	if err != nil {
-		return nil, s.notResumed(app.Blamed(app.ComponentKafka, fmt.Errorf("list start offsets: %w", err)))
-	}
-	err = pgx.BeginFunc(ctx, s.c.cfg.Pool, func(tx pgx.Tx) error {
+	// The error may be of one partition without a leader, whose row says where it is read on: the others don't wait for it.
+	starts, failed := s.admin.StartOffsets(ctx, s.topics...)
+	err := pgx.BeginFunc(ctx, s.c.cfg.Pool, func(tx pgx.Tx) error {
 		for tp, com := range committed {
-			at, fresh, err := s.place(ctx, tx, tp, topicIDs[tp.Topic], starts[tp])
+			start, known := starts[tp]
+			if !known && failed != nil {
+				start = unknownStart
+			}
+			at, fresh, err := s.place(ctx, tx, tp, topicIDs[tp.Topic], start)
+			if errors.Is(err, errNoStart) {
+				return app.Blamed(app.ComponentKafka, fmt.Errorf("%w: %w", err, failed))
+			}
 			if err != nil {
 				return err
 			}
@@ -63,11 +69,16 @@ type place struct {
 	logID string
 }
 
-// place loads the row of a partition, or makes it at the start of the log.
+// unknownStart is the start of the log where no broker told it.
+const unknownStart = -1
+
+var errNoStart = errors.New("list start offsets")
+
+// place loads the row of a partition, or makes it at the start of the log. It is errNoStart if there is none and the start is not known.
 func (s *session) place(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartition, topicID [16]byte, start int64) (place, bool, error) {
 	id := uuid.UUID(topicID)
 	tag, err := tx.Exec(ctx, `INSERT INTO neuronx.partition_progress (consumer, generation, topic, partition, topic_id, next_offset)
-		VALUES ($1, 1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, s.c.cfg.Name, tp.Topic, tp.Partition, id, start)
+		SELECT $1, 1, $2, $3, $4, $5::bigint WHERE $5 <> $6::bigint ON CONFLICT DO NOTHING`, s.c.cfg.Name, tp.Topic, tp.Partition, id, start, unknownStart)
 	if err != nil {
 		return place{}, false, fmt.Errorf("insert partition progress: %w", err)
 	}
@@ -75,6 +86,9 @@ func (s *session) place(ctx context.Context, tx pgx.Tx, tp kafka.TopicPartition,
 	var have uuid.UUID
 	err = tx.QueryRow(ctx, `SELECT next_offset, log_id, topic_id FROM neuronx.partition_progress
 		WHERE consumer = $1 AND generation = 1 AND topic = $2 AND partition = $3`, s.c.cfg.Name, tp.Topic, tp.Partition).Scan(&p.next, &p.logID, &have)
+	if errors.Is(err, pgx.ErrNoRows) && start == unknownStart {
+		return place{}, false, errNoStart
+	}
 	if err != nil {
 		return place{}, false, fmt.Errorf("load partition progress: %w", err)
 	}
