@@ -98,7 +98,7 @@ func (c *session) restore(ctx context.Context, r *restored) error {
 		if err != nil {
 			return err
 		}
-		topics, err := c.ends(ctx)
+		topics, err := c.ends(ctx, r.partition)
 		if err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func (c *session) agreed(ctx context.Context, r *restored, topics bounds) (*admi
 	if !errors.As(err, &stop) {
 		return state, err
 	}
-	now, again := c.ends(ctx)
+	now, again := c.ends(ctx, r.partition)
 	switch {
 	case again != nil:
 		return nil, fmt.Errorf("%w; whether it still is so was not answered: %s", again, stop.Error())
@@ -216,16 +216,22 @@ func (b bounds) written(p int32) (of [6]int64) {
 }
 
 // ends asks for high waters, not for last stable offsets: those lag a commit by milliseconds, and a restore up to them would miss the
-// last transaction and number its events again (KAFKA-10167 was the same mistake).
-func (c *session) ends(ctx context.Context) (bounds, error) {
-	names := []string{kafka.TopicIngress, kafka.TopicEvents, kafka.TopicDeadLetter, kafka.TopicState}
-	end, err := c.admin.EndOffsets(ctx, admin.ReadUncommitted, names...)
-	if err != nil {
-		return bounds{}, err
+// last transaction and number its events again (KAFKA-10167 was the same mistake). What is not known of another partition, which may have
+// no leader, is no error; what is not known of this one always is.
+func (c *session) ends(ctx context.Context, partition int32) (bounds, error) {
+	end, noEnd := c.admin.EndOffsets(ctx, admin.ReadUncommitted, watchedTopics...)
+	start, noStart := c.admin.StartOffsets(ctx, watchedTopics...)
+	for _, topic := range watchedTopics {
+		tp := kafka.TopicPartition{Topic: topic, Partition: partition}
+		_, begins := start[tp]
+		if _, ends := end[tp]; !begins || !ends {
+			return bounds{}, fmt.Errorf("where %s-%d begins and ends is not known: %w", topic, partition, errors.Join(errNoBounds, noEnd, noStart))
+		}
 	}
-	start, err := c.admin.StartOffsets(ctx, names...)
-	return bounds{start, end}, err
+	return bounds{start, end}, nil
 }
+
+var errNoBounds = errors.New("its leader did not say")
 
 // read calls fn with the committed records of [from, to). It ends when to is reached, so it waits for transactions that are open.
 func (c *session) read(ctx context.Context, topic string, partition int32, from, to int64, fn func(*kafka.Record) error) error {

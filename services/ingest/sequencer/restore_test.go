@@ -122,7 +122,7 @@ func TestAgreed_AFindingBetweenTwoMomentsOfAnotherOwnersWorkStopsNothing(t *test
 	}
 	ends := func() bounds {
 		t.Helper()
-		b, err := c.ends(t.Context())
+		b, err := c.ends(t.Context(), partition)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,4 +189,35 @@ func restorer(t *testing.T, cfg kafka.Config) *session {
 	config := testConfig(cfg, event.NewKeyring(), "0")
 	config.setDefaults()
 	return &session{sequencer: &sequencer{cfg: config, log: slog.New(slog.DiscardHandler), admin: adm}, Worker: &worker.Worker{Txn: tx}, memory: keys.NewMemory(config.KeyMemory)}
+}
+
+// redpanda-data/console#2573: where one partition had no leader, ListOffsets told the offsets of no partition. A sequencer that was started meanwhile
+// restored none, and admitted nobody's events.
+func TestRun_APartitionWithoutALeaderHoldsUpNoOther(t *testing.T) {
+	cfg, c := kafkatest.StartCluster(t)
+	keys := event.NewKeyring()
+	r := start(t, testConfig(cfg, keys, "0"))
+	tenants := []string{"acme", "globex"}
+	var parts []int32
+	for _, tenant := range tenants {
+		send(t, cfg, sequencertest.Created(keys, tenant), sequencertest.Lead(tenant, "1"))
+		parts = append(parts, kafka.PartitionFor([]byte(tenant), kafkatest.Partitions))
+	}
+	if parts[0] == parts[1] {
+		t.Fatal("both tenants are in one partition")
+	}
+	waitLogged(t, cfg, 4)
+	r.halt()
+	back := kafkatest.Leaderless(c, kafka.TopicState, parts[1])
+	defer back()
+	for _, tenant := range tenants {
+		send(t, cfg, sequencertest.Lead(tenant, "2"))
+	}
+	start(t, testConfig(cfg, keys, "0"))
+	log := waitLogged(t, cfg, 5)
+	if len(log["acme"]) != 3 || len(log["globex"]) != 2 {
+		t.Errorf("%d events of the one whose partitions have leaders, %d of the other", len(log["acme"]), len(log["globex"]))
+	}
+	back()
+	checkLog(t, waitLogged(t, cfg, 6))
 }

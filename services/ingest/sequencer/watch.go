@@ -78,12 +78,10 @@ func (c *session) watchStable(ctx context.Context) {
 		case <-tick.C:
 		}
 		// Stable first: what is written in between may look like an open transaction for one tick, which counts as no time.
-		stable, err := c.admin.EndOffsets(ctx, admin.ReadCommitted, watchedTopics...)
-		if err != nil {
-			continue
-		}
-		end, err := c.admin.EndOffsets(ctx, admin.ReadUncommitted, watchedTopics...)
-		if err != nil {
+		// An error is of partitions that are left out, such as one without a leader; the others are watched.
+		stable, _ := c.admin.EndOffsets(ctx, admin.ReadCommitted, watchedTopics...)
+		end, _ := c.admin.EndOffsets(ctx, admin.ReadUncommitted, watchedTopics...)
+		if len(stable) == 0 || len(end) == 0 {
 			continue
 		}
 		now := time.Now()
@@ -92,7 +90,12 @@ func (c *session) watchStable(ctx context.Context) {
 			oldest := 0.0
 			for id := range c.Txn.Assignment() {
 				tp := kafka.TopicPartition{Topic: topic, Partition: id}
-				age := seen.age(topic, id, stable[tp], end[tp], now)
+				to, told := stable[tp]
+				last, ends := end[tp]
+				if !told || !ends {
+					continue
+				}
+				age := seen.age(topic, id, to, last, now)
 				if oldest = max(oldest, age); age > kafka.TxnTimeout.Seconds() {
 					stuck = append(stuck, tp)
 				}
