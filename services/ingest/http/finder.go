@@ -17,11 +17,15 @@ import (
 
 // Records finds events in the archive and in the archived dead letters.
 type Records struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	turns *turns
 }
 
-// NewFinder reads through a pool whose role is a member of neuronx_reader.
-func NewFinder(pool *pgxpool.Pool) *Records { return &Records{pool: pool} }
+// NewFinder reads through a pool whose role is a member of neuronx_reader. It uses half of its connections at most: the others are for the
+// tenant directory and the probe.
+func NewFinder(pool *pgxpool.Pool) *Records {
+	return &Records{pool: pool, turns: newTurns(int64(pool.Config().MaxConns / 2))}
+}
 
 // maxFates bounds the answer: a client that sends rubbish under one id makes a
 // dead letter each time.
@@ -31,8 +35,13 @@ const maxFates = 20
 // admitted, each in the order of time, so that the last one is what holds. With
 // a source it tells of that source's events alone.
 func (f *Records) Find(ctx context.Context, tenant, id, source string) ([]Fate, error) {
+	leave, err := f.turns.take(ctx, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("wait to find an event: %w", err)
+	}
+	defer leave()
 	var out []Fate
-	err := pgx.BeginTxFunc(ctx, f.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, f.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if err := postgres.SetTenant(ctx, tx, tenant); err != nil {
 			return err
 		}
@@ -72,6 +81,11 @@ func (f *Records) Find(ctx context.Context, tenant, id, source string) ([]Fate, 
 
 // Archived implements Archive. A partition of which nothing is archived yet begins at 0.
 func (f *Records) Archived(ctx context.Context, partition int32) (map[string]int64, error) {
+	leave, err := f.turns.take(ctx, "")
+	if err != nil {
+		return nil, fmt.Errorf("wait to read how far the archive is: %w", err)
+	}
+	defer leave()
 	offsets, err := consumer.Offsets(ctx, f.pool, kafka.GroupArchiver, "", partition)
 	if err != nil {
 		return nil, fmt.Errorf("read how far the archive is: %w", err)

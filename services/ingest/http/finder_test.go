@@ -1,11 +1,17 @@
 package httpin
 
 import (
+	"context"
+	"errors"
 	"maps"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
+	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
 	"github.com/neuronx/engine/services/archiver"
@@ -55,5 +61,74 @@ func TestRecords_ReadWhatTheArchiverWroteAndHowFarItIs(t *testing.T) {
 	var n int
 	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM neuronx.partition_progress WHERE consumer <> 'neuronx.archiver'`).Scan(&n); err != nil || n != 0 {
 		t.Errorf("neuronx_ingest sees %d rows of other consumers, %v", n, err)
+	}
+}
+
+// preset-io/agor#1717: requests of tenants whose queries were slow held every connection of the pool, and what authenticates everybody waited behind
+// them. So one tenant that asks for many events, while its rows are locked or cold, kept revoked keys valid and new ones unknown.
+func TestRecords_LookupsOfOneTenantLeaveConnectionsToOthersAndToTheDirectory(t *testing.T) {
+	db := postgrestest.New(t, consumer.Migrations(), archiver.Migrations())
+	admin := db.Pool(t, "")
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := admin.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%.60s: %v", sql, err)
+		}
+	}
+	exec(`SELECT neuronx.ensure_tenant('acme')`)
+	exec(`SELECT neuronx.ensure_tenant('globex')`)
+	lock, err := admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Rollback(context.Background()) }()
+	if _, err := lock.Exec(t.Context(), `DO $$ DECLARE leaf regclass; BEGIN
+		SELECT inhrelid::regclass INTO STRICT leaf FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
+			WHERE inhparent = 'neuronx.tenant_events'::regclass AND pg_get_expr(c.relpartbound, c.oid) LIKE '%''acme''%';
+		EXECUTE 'LOCK TABLE ' || leaf || ' IN ACCESS EXCLUSIVE MODE';
+	END $$`); err != nil {
+		t.Fatal(err)
+	}
+	pool := db.Pool(t, postgres.RoleIngest)
+	f := NewFinder(pool)
+	slow, stop := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer stop()
+	for range 3 * int(pool.Config().MaxConns) {
+		asking.Go(func() { _, _ = f.Find(slow, "acme", "1", "") })
+	}
+	waiting := func() (n int) {
+		err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.usename = 'neuronx_ingest'
+			AND a.datname = current_database()`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	kafkatest.WaitFor(t, "lookups to wait for the lock", func(context.Context) bool { return waiting() >= maxTenantTurns })
+	within, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for range 3 * int(pool.Config().MaxConns) { // the others have had the time to take what they can
+		if err := postgres.Ping(within, pool); err != nil {
+			t.Fatalf("what needs a connection besides lookups has none: %v", err)
+		}
+	}
+	if _, err := f.Find(within, "globex", "1", ""); err != nil {
+		t.Errorf("another tenant's lookup waits: %v", err)
+	}
+	if n := waiting(); n > maxTenantTurns {
+		t.Errorf("%d lookups of one tenant hold connections", n)
+	}
+	over, leave := context.WithTimeout(t.Context(), 0)
+	defer leave()
+	_, err = f.Find(over, "acme", "1", "")
+	if p := (*Problem)(nil); !errors.As(err, &p) || p.Code != event.CodeRateLimited || p.retryAfter == 0 {
+		t.Errorf("a lookup whose turn does not come is told %v", err)
+	}
+	stop()
+	asking.Wait()
+	if n := len(f.turns.tenants); n != 0 {
+		t.Errorf("%d tenants are remembered that ask for nothing", n)
 	}
 }
