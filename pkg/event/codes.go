@@ -1,5 +1,7 @@
 package event
 
+import "slices"
+
 // Codes lists every code; the order means nothing.
 func Codes() []Code {
 	return []Code{
@@ -11,4 +13,16 @@ func Codes() []Code {
 		CodeSlowBody, CodeNotFound, CodeInvalidRule, CodeInvalidImport, CodeInvalidProjection, CodeInvalidConfig,
 		CodeAlreadyRetried, CodeAlreadyDropped, CodeNotRetriable, CodeUsage, CodeUnsafe,
 	}
+}
+
+// Label is a code as the label of a metric: itself, "unknown" without one, and "other" for what is none of Codes. A code that was read may be a
+// newer build's, or anything that somebody wrote into the dead letters.
+func (c Code) Label() string {
+	switch {
+	case c == "":
+		return "unknown"
+	case slices.Contains(Codes(), c):
+		return string(c)
+	}
+	return "other"
 }

@@ -23,3 +23,11 @@ func TestCodes_ListsEveryDeclaredCodeOnce(t *testing.T) {
 		t.Errorf("declared %v, listed %v", declared, listed)
 	}
 }
+
+func TestLabel_IsOneOfAFew(t *testing.T) {
+	for code, want := range map[Code]string{CodeStorm: "storm", "": "unknown", "of_a_newer_build": "other", "\xff": "other"} {
+		if got := code.Label(); got != want {
+			t.Errorf("%q has the label %q, want %q", string(code), got, want)
+		}
+	}
+}

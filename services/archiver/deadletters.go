@@ -61,7 +61,7 @@ func (a *Archiver) keepLetter(ctx context.Context, tx pgx.Tx, row *letter) error
 		return fmt.Errorf("keep dead letter of %s/%d/%d: %w", row.topic, row.partition, row.offset, err)
 	}
 	if tag.RowsAffected() == 1 {
-		a.m.deadLetters.WithLabelValues(row.reason).Inc()
+		a.m.deadLetters.WithLabelValues(event.Code(row.Code).Label()).Inc()
 		return nil
 	}
 	var hash []byte

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/consumer"
@@ -112,6 +113,33 @@ func TestApplyDeadLetters_GoesOnWhateverPlaceALetterClaims(t *testing.T) {
 	recreated.Value = []byte("of another topic")
 	keep(recreated)
 	checkLetters(t, db, letters)
+}
+
+// llm-d/llm-d-router#1625: a label took what clients wrote, and each made-up value was a series for ever. A letter's code is a header, which anybody
+// who may write to the topic can fill in.
+func TestApplyDeadLetters_MadeUpCodesMakeNoSeries(t *testing.T) {
+	db := postgrestest.New(t, outbox.Migrations(), Migrations())
+	pool := db.Pool(t, postgres.RoleArchiver)
+	a := testArchiver(t, pool)
+	letters := []consumer.DeadLetter{deadLetter(1), deadLetter(2)}
+	for n := int64(3); n < 100; n++ {
+		d := deadLetter(n)
+		d.Code = fmt.Sprintf("made-up-%d\xff", n)
+		letters = append(letters, d)
+	}
+	letters[2].Code = ""
+	if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return a.ApplyDeadLetters(t.Context(), tx, letters) }); err != nil {
+		t.Fatal(err)
+	}
+	checkLetters(t, db, letters)
+	for label, want := range map[string]float64{"invalid_body": 2, "unknown": 1, "other": 96} {
+		if got := testutil.ToFloat64(a.m.deadLetters.WithLabelValues(label)); got != want {
+			t.Errorf("%v letters of reason %s, want %v", got, label, want)
+		}
+	}
+	if n := testutil.CollectAndCount(a.m.deadLetters); n != 3 {
+		t.Errorf("%d series", n)
+	}
 }
 
 func TestDeadLetters_OnlyTheirTenantAndOperatorsSeeThem(t *testing.T) {

@@ -322,7 +322,7 @@ func (h *handler) ApplyDeadLetters(ctx context.Context, tx pgx.Tx, letters []con
 		if !own {
 			continue
 		}
-		h.metrics.refused.WithLabelValues(l.Code).Inc()
+		h.metrics.refused.WithLabelValues(event.Code(l.Code).Label()).Inc()
 		h.log.Warn("a derived event was refused", "tenant", l.Event.TenantID, "code", l.Code, "detail", l.Detail, "event", l.Event.ID, "type", l.Event.Type, "path", l.Event.Path)
 		if l.Code != string(event.CodeStorm) {
 			continue

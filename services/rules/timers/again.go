@@ -116,7 +116,7 @@ func (t *Timers) Refused(ctx context.Context, tx pgx.Tx, e *event.Event, code st
 	if id == "" {
 		return nil, nil
 	}
-	t.metrics.refused.WithLabelValues(code).Inc()
+	t.metrics.refused.WithLabelValues(event.Code(code).Label()).Inc()
 	rows, err := tx.Query(ctx, `SELECT tenant_id, id, attempt, fired_at FROM neuronx.timers WHERE tenant_id = $1 AND id = $2 AND state = 'firing' FOR UPDATE`, e.TenantID, id)
 	list, err := postgres.Collect(rows, err, "find a refused timer", pgx.RowToStructByPos[flight])
 	if err != nil || len(list) == 0 || EventID(e.TenantID, id, list[0].Attempt) != e.ID {
