@@ -20,6 +20,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/admin"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
+	"github.com/neuronx/engine/pkg/logtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,6 +31,7 @@ type environment struct {
 	cfg  kafka.Config
 	keys *event.Keyring
 	c    *kafkatest.Cluster
+	log  logtest.Buffer
 }
 
 func start(t *testing.T, tenants ...string) *environment {
@@ -53,7 +55,7 @@ func (w *environment) topic(tenant string) {
 func (w *environment) forward(slot string, change func(*Config)) (m *metrics, stop func()) {
 	w.t.Helper()
 	reg := prometheus.NewRegistry()
-	rt := &app.Runtime{Name: "ingest", Slot: slot, Log: slog.New(slog.DiscardHandler), Metrics: reg, Ready: app.NewReadiness()}
+	rt := &app.Runtime{Name: "ingest", Slot: slot, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Metrics: reg, Ready: app.NewReadiness()}
 	cfg := Config{Kafka: w.cfg, Slot: slot, Sign: w.keys.Sign, Discover: 50 * time.Millisecond, SessionTimeout: 2 * time.Second, Pace: time.Millisecond}
 	if change != nil {
 		change(&cfg)
@@ -272,6 +274,9 @@ func TestRun_ATopicWithoutALeaderHoldsUpNoOther(t *testing.T) {
 	m, _ := w.forward("0", nil)
 	w.arrives("acme", 10)
 	kafkatest.WaitFor(t, "the topic without a leader to be told", func(context.Context) bool { return testutil.ToFloat64(m.stopped) == 1 })
+	if n := strings.Count(w.log.String(), `msg="landing topic is not read: it has no leader, or is gone; the others go on" role=landing slot=0 topic=neuronx.ingress.dark`); n != 1 {
+		t.Errorf("the log names it %d times", n)
+	}
 	w.send("acme", 10, 10)
 	w.arrives("acme", 20)
 	kafkatest.WaitFor(t, "the lag of the others to be told", func(context.Context) bool { return testutil.ToFloat64(m.topics) == 2 })

@@ -210,10 +210,14 @@ func (s *session) openParts(ctx context.Context) error {
 		c, stable := committed[tp]
 		start, led := starts[tp]
 		p.mu.Lock()
+		known := p.leaderless
 		p.leaderless = !led
 		p.mu.Unlock()
 		switch {
 		case !led:
+			if !known {
+				s.log.Error("landing topic is not read: it has no leader, or is gone; the others go on", "topic", tp.Topic, "partition", tp.Partition)
+			}
 			p.retry = time.Now().Add(retryLeaderless)
 			continue
 		case !stable:
