@@ -33,6 +33,7 @@ type Work struct {
 	Fact     time.Time          // when that happened which the command answers; zero: not known
 	Asked    time.Time          // when the command was recorded
 	Account  string             // id of the tenant's account in the CRM, such as a location
+	Remote   string             // id of the object, other than a contact, that the command is about (ObjectOf); "" when none is known
 	Link     Link               // the contact of the lead by whose link the command is carried out
 	Held     map[string]Contact // contacts of other leads that share a key of Step.Claims, by its name: the CRM's search may not show them yet
 	Names    map[string]Names   // what members and other objects of the account are called, by kind of object; what is not there was not read lately
@@ -41,8 +42,13 @@ type Work struct {
 	Trail    []Exchange         // what this attempt has asked for so far, and what came of it
 }
 
-// ObjectUser is the kind of those who work with the CRM: a command names one by name, e-mail address or id.
-const ObjectUser = "user"
+// The kinds of objects in an account.
+const (
+	ObjectUser        = "user"     // who works with the CRM: a command names one by name, e-mail address or id
+	ObjectPipeline    = "pipeline" // named by name or id
+	ObjectStage       = "stage"    // of a pipeline, so called pipeline/name with the pipeline's id; or /name, of any
+	ObjectOpportunity = "opportunity"
+)
 
 // Names are the objects of one kind in an account.
 type Names struct {
@@ -90,6 +96,7 @@ type Call struct {
 	Path    string // with its query
 	Version string // of the API, where the CRM asks for one
 	Body    []byte
+	Again   bool              // sending it again does what it did the first time, and nothing more
 	Changes bool              // something, in the CRM; what does not is asked as often as need be
 	Writes  map[string]string // fields of the lead's contact that it sets; "" empties one
 }

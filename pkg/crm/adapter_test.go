@@ -33,6 +33,8 @@ func TestGate_DecidesBeforeTheAdapterIsAsked(t *testing.T) {
 		"message in mode record": {Gate{Kind: KindMessage, Command: note, Mode: ModeRecord, Connected: true}, Recorded, ""},
 		"task":                   {Gate{Kind: KindTask, Command: Command{LeadID: "l1", Title: "Call"}, Mode: ModeSend, Connected: true}, Failed, CodeUnsupported},
 		"task without a title":   {Gate{Kind: KindTask, Command: Command{LeadID: "l1", Title: " "}, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand},
+		"assign":                 {Gate{Kind: KindAssign, Command: Command{LeadID: "l1", OwnerID: "u1"}, Mode: ModeSend, Connected: true}, Failed, CodeUnsupported},
+		"assign to nobody":       {Gate{Kind: KindAssign, Command: Command{LeadID: "l1", OwnerID: " "}, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand},
 		"unknown kind":           {Gate{Kind: "crm.fax.send", Command: lead, Mode: ModeSend, Connected: true}, Failed, CodeUnknownKind},
 	} {
 		end := c.g.Ends(carries, now)

@@ -10,24 +10,30 @@ import (
 
 // Command is what a crm.*.requested event asks for, as kept in the ledger.
 type Command struct {
-	LeadID       string    `json:"lead_id"`
-	Email        string    `json:"email,omitempty"`
-	Phone        string    `json:"phone,omitempty"`
-	FirstName    string    `json:"first_name,omitempty"`
-	LastName     string    `json:"last_name,omitempty"`
-	Company      string    `json:"company,omitempty"`
-	Source       string    `json:"source,omitempty"`
-	Add          []string  `json:"add,omitempty"`
-	Remove       []string  `json:"remove,omitempty"`
-	Body         string    `json:"body,omitempty"`
-	Template     string    `json:"template,omitempty"`
-	Title        string    `json:"title,omitempty"`         // of a task
-	DueAt        time.Time `json:"due_at,omitzero"`         // of a task; zero: not said
-	OwnerID      string    `json:"owner_id,omitempty"`      // who is to do it: a name, an e-mail address or an id
-	Channel      string    `json:"channel,omitempty"`       // of a message
-	ConsentBasis string    `json:"consent_basis,omitempty"` // under which a message was asked for
-	Clear        []string  `json:"clear,omitempty"`         // fields that came as empty texts, by our names: to be emptied; what is absent is no part of it
-	Unfit        string    `json:"unfit,omitempty"`         // why the command can't be kept as it came, and so not be carried out; the rest is empty
+	LeadID        string    `json:"lead_id"`
+	Email         string    `json:"email,omitempty"`
+	Phone         string    `json:"phone,omitempty"`
+	FirstName     string    `json:"first_name,omitempty"`
+	LastName      string    `json:"last_name,omitempty"`
+	Company       string    `json:"company,omitempty"`
+	Source        string    `json:"source,omitempty"`
+	Add           []string  `json:"add,omitempty"`
+	Remove        []string  `json:"remove,omitempty"`
+	Body          string    `json:"body,omitempty"`
+	Template      string    `json:"template,omitempty"`
+	Title         string    `json:"title,omitempty"`    // of a task
+	DueAt         time.Time `json:"due_at,omitzero"`    // of a task; zero: not said
+	OwnerID       string    `json:"owner_id,omitempty"` // whose lead it is, or who is to do a task: a name, an e-mail address or an id
+	OpportunityID string    `json:"opportunity_id,omitempty"`
+	Name          string    `json:"name,omitempty"` // of an opportunity
+	Pipeline      string    `json:"pipeline,omitempty"`
+	Stage         string    `json:"stage,omitempty"`
+	Value         string    `json:"value,omitempty"`         // decimal digits
+	Closed        string    `json:"closed,omitempty"`        // how an opportunity is closed
+	Channel       string    `json:"channel,omitempty"`       // of a message
+	ConsentBasis  string    `json:"consent_basis,omitempty"` // under which a message was asked for
+	Clear         []string  `json:"clear,omitempty"`         // fields that came as empty texts, by our names: to be emptied; what is absent is no part of it
+	Unfit         string    `json:"unfit,omitempty"`         // why the command can't be kept as it came, and so not be carried out; the rest is empty
 }
 
 // DefaultNotAfter is how long after its recording a command may be carried out when it does not say.
@@ -54,7 +60,11 @@ func FromData(data map[string]any) (c Command, notAfter time.Time) {
 	}
 	c = Command{Clear: clear, LeadID: text("lead_id"), Email: text("email"), Phone: text("phone"), FirstName: text("first_name"),
 		LastName: text("last_name"), Company: text("company"), Source: text("source"), Add: list("add"), Remove: list("remove"), Body: text("body"), Template: text("template"),
-		Channel: text("channel"), ConsentBasis: text("consent_basis"), Title: text("title"), OwnerID: text("owner_id")}
+		Channel: text("channel"), ConsentBasis: text("consent_basis"), Title: text("title"), OwnerID: text("owner_id"),
+		OpportunityID: text("opportunity_id"), Name: text("name"), Pipeline: text("pipeline"), Stage: text("stage"), Closed: text("outcome")}
+	if v := data["value"]; v != nil {
+		c.Value = fmt.Sprint(v)
+	}
 	due, _ := data["due_at"].(time.Time)
 	c.DueAt = clamp(due)
 	notAfter, _ = data["not_after"].(time.Time)
@@ -73,7 +83,10 @@ func (c Command) unfit() string {
 	if len(c.LeadID) > MaxLeadID {
 		return fmt.Sprintf("the lead id has %d bytes, more than %d", len(c.LeadID), MaxLeadID)
 	}
-	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body, c.Template, c.Channel, c.ConsentBasis, c.Title, c.OwnerID}, c.Add, c.Remove) {
+	if len(c.OpportunityID) > MaxLeadID {
+		return fmt.Sprintf("the opportunity id has %d bytes, more than %d", len(c.OpportunityID), MaxLeadID)
+	}
+	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body, c.Template, c.Channel, c.ConsentBasis, c.Title, c.OwnerID, c.OpportunityID, c.Name, c.Pipeline, c.Stage, c.Value, c.Closed}, c.Add, c.Remove) {
 		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
 			return "a text of the command holds a NUL character or is not UTF-8"
 		}
@@ -105,6 +118,14 @@ func (c Command) Problem(kind string) (code, detail string) {
 		return CodeInvalidCommand, c.Unfit
 	case kind == KindNote && c.Body == "":
 		return CodeInvalidCommand, "the note is empty"
+	case kind == KindAssign && strings.TrimSpace(c.OwnerID) == "":
+		return CodeInvalidCommand, "the command names no owner"
+	case ObjectOf(kind) == ObjectOpportunity && c.OpportunityID == "":
+		return CodeInvalidCommand, "the command names no opportunity"
+	case kind == KindMove && strings.TrimSpace(c.Stage) == "":
+		return CodeInvalidCommand, "the command names no stage"
+	case kind == KindClose && !slices.Contains([]string{"won", "lost", "abandoned", "open"}, c.Closed):
+		return CodeInvalidCommand, "the outcome is none of won, lost, abandoned and open"
 	case kind == KindTask && strings.TrimSpace(c.Title) == "":
 		return CodeInvalidCommand, "the task has no title"
 	case kind == KindMessage && (c.Body == "") == (c.Template == ""):

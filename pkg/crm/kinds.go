@@ -19,8 +19,13 @@ const (
 const (
 	KindUpsert = "crm.contact.upsert"
 	KindTag    = "crm.contact.tag"
+	KindAssign = "crm.contact.assign"
 	KindNote   = "crm.note.add"
 	KindTask   = "crm.task.add"
+
+	KindOpportunity = "crm.opportunity.upsert"
+	KindMove        = "crm.opportunity.move"
+	KindClose       = "crm.opportunity.close"
 
 	// No adapter carries these out yet: they fail as unsupported, so that who waits for an outcome gets one.
 	KindMessage = "crm.message.send"
@@ -30,7 +35,7 @@ const (
 // no outcome of them.
 func Answers(kind string) bool {
 	switch kind {
-	case KindUpsert, KindTag, KindNote, KindMessage, KindTask:
+	case KindUpsert, KindTag, KindAssign, KindNote, KindMessage, KindTask, KindOpportunity, KindMove, KindClose:
 		return true
 	}
 	return false
@@ -45,10 +50,19 @@ func KindOf(typ string) (string, bool) {
 // ClassOf gives the class of a kind. Unknown kinds are Once, the careful one.
 func ClassOf(kind string) Class {
 	switch kind {
-	case KindUpsert, KindTag:
+	case KindUpsert, KindTag, KindAssign, KindMove, KindClose:
 		return Repeatable
 	}
 	return Once
+}
+
+// ObjectOf is the kind of object that commands of a kind are about; empty: a contact.
+func ObjectOf(kind string) string {
+	switch kind {
+	case KindOpportunity, KindMove, KindClose:
+		return ObjectOpportunity
+	}
+	return ""
 }
 
 // Status is the state of an effect in the ledger.
@@ -136,11 +150,13 @@ const (
 	CodeUnknownKind    = "unknown_kind"
 	CodeUnsupported    = "unsupported" // a kind that the engine knows and the adapter does not carry out yet
 	CodeResolved       = "resolved_by_operator"
-	CodeRevoked        = "consent_revoked" // the person is not to be reached over the channel any more
-	CodeErased         = "erased"          // the person is to be forgotten
-	CodeNameUnknown    = "name_unknown"    // no object of the account is called so
-	CodeNameAmbiguous  = "name_ambiguous"  // several are
-	CodeNotSent        = "not_sent"        // waits: no byte of the attempt left
-	CodeNotLinked      = "not_linked"      // waits: a contact was found and could not be linked, because the database is away or another lead was faster
-	CodeEndless        = "endless"         // the adapter asked for more requests than an attempt may make
+	CodeRevoked        = "consent_revoked"     // the person is not to be reached over the channel any more
+	CodeErased         = "erased"              // the person is to be forgotten
+	CodeNameUnknown    = "name_unknown"        // no object of the account is called so
+	CodeExists         = "opportunity_exists"  // the contact has another opportunity in the pipeline, and the location allows one
+	CodeUnknownObject  = "opportunity_unknown" // no opportunity of that id is known in the CRM, or it is gone
+	CodeNameAmbiguous  = "name_ambiguous"      // several are
+	CodeNotSent        = "not_sent"            // waits: no byte of the attempt left
+	CodeNotLinked      = "not_linked"          // waits: a contact was found and could not be linked, because the database is away or another lead was faster
+	CodeEndless        = "endless"             // the adapter asked for more requests than an attempt may make
 )

@@ -17,12 +17,13 @@ import (
 )
 
 // attempts is how many attempts are made at each work with answers by chance.
-const attempts = 400
+const attempts = 150
 
 // person has values that are found nowhere else.
 var person = crm.Command{
 	LeadID: "lead-1", Email: "canary.mail@person.example", Phone: "+15550102030", FirstName: "Canaryfirst", LastName: "Canarylast", Company: "Canarycompany",
 	Source: "canarysource", Add: []string{"tag one"}, Remove: []string{"tag two"}, Body: "canary body", Channel: "sms", Title: "canary title", OwnerID: "Ann Owner",
+	OpportunityID: "opp-1", Name: "canary name", Pipeline: "Sales", Stage: "New", Value: "12.5", Closed: "won",
 }
 
 // works are attempts at each kind that an adapter carries out, with and without a contact.
@@ -45,7 +46,7 @@ func answers() []crm.Answer {
 	for _, status := range []int{200, 201, 204, 301, 307, 400, 401, 403, 404, 408, 409, 410, 422, 425, 429, 500, 502, 503, 504, 520, 999} {
 		for _, body := range []string{
 			``, `{}`, `<html>error</html>`, `{"message":["x"],"contact":null}`, `{"contact":{"id":"c7","email":"` + person.Email + `"},"note":{"id":"n1"},"tags":[],"id":"i1"}`,
-			`{"message":"contact not found: ` + person.Email + ` 15550102030","meta":{"contactId":"c9"}}`, `{"contact":{"id":"../../x"},`, `{"users":[{"id":"u1","name":"Ann Owner"}],"task":{"id":"t1"}}`,
+			`{"message":"contact not found: ` + person.Email + ` 15550102030","meta":{"contactId":"c9"}}`, `{"contact":{"id":"../../x"},`, `{"users":[{"id":"u1","name":"Ann Owner"}],"task":{"id":"t1"}}`, `{"pipelines":[{"id":"p1","name":"Sales","stages":[{"id":"s1","name":"New"}]}],"opportunity":{"id":"o1"},"succeded":true}`, `{"message":"Opportunity not found"}`, `{"code":"OPPORTUNITY_NO_DUPLICATE","message":"duplicate","meta":{"existingId":"o9"}}`,
 		} {
 			out = append(out, crm.Answer{Status: status, Header: http.Header{}, Body: []byte(body)})
 		}
@@ -98,9 +99,11 @@ func attempt(t *testing.T, a crm.Adapter, w crm.Work, rng *rand.Rand) {
 	w.Attempts = 1 + rng.IntN(5)
 	switch rng.IntN(3) {
 	case 0:
-		w.Names = map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}}
+		w.Names = map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}, crm.ObjectPipeline: {IDs: map[string][]string{"sales": {"p1"}}}, crm.ObjectStage: {IDs: map[string][]string{"p1/new": {"s1"}}}}
+		w.Remote = []string{"", "o1"}[rng.IntN(2)]
 	case 1:
-		w.Names = map[string]crm.Names{crm.ObjectUser: {Fresh: true}}
+		w.Names = map[string]crm.Names{crm.ObjectUser: {Fresh: true}, crm.ObjectPipeline: {Fresh: true}}
+		w.Remote = "o1"
 	}
 	w.LastCode = []string{"", crm.CodeContactGone, crm.CodeContactExists, "rate_limited"}[rng.IntN(4)]
 	var last *crm.Step
@@ -116,7 +119,7 @@ func attempt(t *testing.T, a crm.Adapter, w crm.Work, rng *rand.Rand) {
 		if step.Refused {
 			if last == nil || last.Call == nil || !mayRefuse(w.Trail[len(w.Trail)-1].Answer) {
 				told("what came last is no proof of a refusal")
-			} else if last.Call.Changes {
+			} else if last.Call.Changes && !last.Call.Again {
 				begun--
 			}
 		}
@@ -134,7 +137,7 @@ func attempt(t *testing.T, a crm.Adapter, w crm.Work, rng *rand.Rand) {
 		x := crm.Exchange{Answer: all[rng.IntN(len(all))]}
 		if step.Call == nil {
 			x = []crm.Exchange{{}, {}, {Owner: "lead-2"}, {Owner: "lead-3", Same: true}, {Owner: crm.OtherTenant}, {Unknown: true}}[rng.IntN(6)]
-		} else if step.Call.Changes && !x.Answer.NotSent {
+		} else if step.Call.Changes && !step.Call.Again && !x.Answer.NotSent {
 			begun++
 		}
 		w.Trail, last = append(slices.Clip(w.Trail), x), &step
@@ -171,7 +174,7 @@ func judge(told func(string, ...any), w crm.Work, end crm.End, begun int) {
 	if shown := w.Command.Redact(end.Detail); shown != w.Command.Redact(shown) || len(end.Detail) > 1000 || strings.ContainsFunc(end.Detail, func(r rune) bool { return r < ' ' }) {
 		told("the detail is not for people: %q", end.Detail)
 	}
-	for _, v := range []string{person.Email, person.FirstName, person.LastName, person.Body, person.Title} {
+	for _, v := range []string{person.Email, person.FirstName, person.LastName, person.Body, person.Title, person.Name} {
 		if strings.Contains(w.Command.Redact(end.Detail), v) {
 			told("the detail tells of the person: %q", end.Detail)
 		}
@@ -189,7 +192,15 @@ func trail(xs []crm.Exchange) string {
 // absent: what a command does not name is not in its requests, neither as null nor as an empty text: it would empty what a person wrote.
 func absent(t *testing.T, a crm.Adapter) {
 	for _, kind := range slices.Sorted(maps.Keys(a.Kinds())) {
-		w := crm.Work{Kind: kind, Account: "account-1", Link: crm.Link{Contact: "c1"}, Command: crm.Command{LeadID: "lead-1", Email: "only@person.example", Add: []string{"one"}, Body: "only", Title: "only"}}
+		w := crm.Work{Kind: kind, Account: "account-1", Link: crm.Link{Contact: "c1"}, Command: crm.Command{LeadID: "lead-1", Email: "only@person.example", Add: []string{"one"}, Body: "only", Title: "only", OpportunityID: "opp-1", Name: "only"}, Remote: "o1"}
+		switch kind {
+		case crm.KindAssign:
+			w.Command.OwnerID, w.Names = "u1", map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"u1": {"u1"}}}}
+		case crm.KindMove:
+			w.Command.Stage, w.Names = "s1", map[string]crm.Names{crm.ObjectStage: {IDs: map[string][]string{"/s1": {"s1"}}}}
+		case crm.KindClose:
+			w.Command.Closed = "won"
+		}
 		step := a.Next(w)
 		if step.Call == nil {
 			t.Errorf("%s with a known contact sends nothing: %+v", kind, step)
@@ -223,11 +234,10 @@ func empty(v any) bool {
 
 // paths: an id that a CRM gave is one segment of a path, whatever it holds.
 func paths(t *testing.T, a crm.Adapter) {
-	person := person
-	person.OwnerID = "" // would be looked up first
+	names := map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}, crm.ObjectPipeline: {IDs: map[string][]string{"sales": {"p1"}}}, crm.ObjectStage: {IDs: map[string][]string{"p1/new": {"s1"}}}} // else they would be looked up first
 	for _, kind := range slices.Sorted(maps.Keys(a.Kinds())) {
-		clean := a.Next(crm.Work{Kind: kind, Command: person, Account: "account-1", Link: crm.Link{Contact: "c1"}}).Call
-		odd := a.Next(crm.Work{Kind: kind, Command: person, Account: "account-1", Link: crm.Link{Contact: "c1/../x?y#z%2F"}}).Call
+		clean := a.Next(crm.Work{Kind: kind, Command: person, Account: "account-1", Link: crm.Link{Contact: "c1"}, Remote: "o1", Names: names}).Call
+		odd := a.Next(crm.Work{Kind: kind, Command: person, Account: "account-1", Link: crm.Link{Contact: "c1/../x?y#z%2F"}, Remote: "o1/../x?y#z%2F", Names: names}).Call
 		if clean == nil || odd == nil {
 			t.Errorf("%s with a known contact sends nothing", kind)
 			continue

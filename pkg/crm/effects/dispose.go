@@ -10,7 +10,7 @@ type changes struct {
 
 // began counts a request that was sent. One of which no byte left changed nothing.
 func (c *changes) began(call crm.Call, answer crm.Answer) {
-	c.last = call.Changes && !answer.NotSent
+	c.last = call.Changes && !call.Again && !answer.NotSent
 	if c.last {
 		c.begun++
 	}

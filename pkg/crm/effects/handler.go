@@ -344,10 +344,22 @@ func (h *handler) refill(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 	} else {
 		err = h.ledger.Set(ctx, tx, e)
 	}
+	if object := crm.ObjectOf(kind); err == nil && object != "" && e.RemoteID != "" && e.Command.OpportunityID != "" {
+		err = h.object(ctx, tx, r, object, e.Command.OpportunityID, e.RemoteID)
+	}
 	if err == nil && kind == crm.KindUpsert && e.RemoteID != "" && len(lead) <= crm.MaxLeadID {
 		err = h.link(ctx, tx, r, lead, e.RemoteID)
 	}
 	return err
+}
+
+// object notes the id of an object in the CRM that the log, not an attempt of this ledger, gives.
+func (h *handler) object(ctx context.Context, tx pgx.Tx, r *event.Recorded, object, local, remote string) error {
+	ten, err := h.ledger.LoadTenant(ctx, tx, r.TenantID)
+	if err != nil || !ten.Connected || ten.Connection.Sequence > r.Sequence {
+		return err
+	}
+	return h.ledger.SaveObject(ctx, tx, r.TenantID, ten.Connection.Location, object, local, remote)
 }
 
 // link notes the contact that the log, not an attempt of this ledger, gives to a lead. A contact of a connection before that of now is

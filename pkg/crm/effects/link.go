@@ -106,12 +106,26 @@ func (w *worker) claims(ctx context.Context, tx pgx.Tx, j *job, names map[string
 	return held, busy, nil
 }
 
-// names reads what the members of an account are called, where an effect names one.
+// names reads what the members and other objects of an account are called, where an effect names one.
 func (w *worker) names(ctx context.Context, q ledger.Querier, tenant, account string, due []ledger.Effect) (map[string]crm.Names, error) {
-	if !slices.ContainsFunc(due, func(e ledger.Effect) bool { return e.Command.OwnerID != "" }) {
+	if !slices.ContainsFunc(due, func(e ledger.Effect) bool { return e.Command.OwnerID+e.Command.Pipeline+e.Command.Stage != "" }) {
 		return nil, nil
 	}
 	return w.ledger.Names(ctx, q, tenant, account)
+}
+
+// objects reads which ids the opportunities that effects are about have in the CRM.
+func (w *worker) objects(ctx context.Context, q ledger.Querier, tenant, account string, due []ledger.Effect) (map[string]string, error) {
+	var locals []string
+	for _, e := range due {
+		if crm.ObjectOf(e.Kind) == crm.ObjectOpportunity {
+			locals = append(locals, e.Command.OpportunityID)
+		}
+	}
+	if len(locals) == 0 {
+		return nil, nil
+	}
+	return w.ledger.Objects(ctx, q, tenant, account, crm.ObjectOpportunity, locals)
 }
 
 // learn keeps the names of objects that an attempt has read.

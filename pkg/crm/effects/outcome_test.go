@@ -192,13 +192,13 @@ func TestTeller_TellsWhatNobodyKnowsAndNothingOfWhatHasAnOutcome(t *testing.T) {
 	r.connect(tenant, "send")
 	r.fault(standin.Fault{Kind: "status", Method: http.MethodPost, Path: "/contacts/*/notes", Status: 502, Apply: true})
 	up, note := r.upsert("l1"), r.note("l1", "a")
-	todo := r.command("crm.task.add.requested", map[string]any{"lead_id": "l1", "task_id": "t1", "title": "Call"})
+	todo := r.message("l1", "sms")
 	r.apply(up, note, todo)
 	stop := r.run(r.worker())
 	r.waitStatus(up.ID, crm.Done)
 	r.waitStatus(note.ID, crm.Unknown)
 	if e := r.waitStatus(todo.ID, crm.Failed); e.Code != crm.CodeUnsupported || !r.outbox()[outcomeID(gohighlevel.Name, tenant, todo.ID, 0)] {
-		t.Errorf("a task that can't be added ended as %+v, and its outcome waits to be sent: %v", e, r.outbox()[outcomeID(gohighlevel.Name, tenant, todo.ID, 0)])
+		t.Errorf("a message that can't be sent ended as %+v, and its outcome waits to be sent: %v", e, r.outbox()[outcomeID(gohighlevel.Name, tenant, todo.ID, 0)])
 	}
 	stop()
 	got := r.tells()

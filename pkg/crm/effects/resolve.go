@@ -63,6 +63,11 @@ func (h *handler) resolved(ctx context.Context, tx pgx.Tx, r *event.Recorded) er
 		e.Status, e.Code = crm.Done, ""
 		if remote := text(data, "remote_id"); remote != "" {
 			e.RemoteID = remote
+			if object := crm.ObjectOf(e.Kind); object != "" && e.Command.OpportunityID != "" {
+				if err := h.object(ctx, tx, r, object, e.Command.OpportunityID, remote); err != nil {
+					return err
+				}
+			}
 			if e.Kind == crm.KindUpsert {
 				if err := h.link(ctx, tx, r, leadID(e), remote); err != nil {
 					return err

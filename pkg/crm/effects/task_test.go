@@ -44,6 +44,32 @@ func TestTask_IsGivenToTheUserWhomItNames(t *testing.T) {
 	}
 }
 
+func TestAssign_GivesTheContactToTheUserWhomItNames(t *testing.T) {
+	r := newRig(t)
+	if _, err := r.crm.Setup(standin.Setup{Location: "loc-acme", Users: []standin.User{{ID: "u1", FirstName: "Ann", LastName: "Owner"}, {ID: "u2", FirstName: "Bob", LastName: "Seller"}}}); err != nil {
+		t.Fatal(err)
+	}
+	r.connect(tenant, "send")
+	assign := func(owner string) event.Recorded {
+		return r.event(tenant, "crm.contact.assign.requested", "lead/l1", map[string]any{"lead_id": "l1", "owner_id": owner})
+	}
+	upsert, first, second, nobody := r.upsert("l1"), assign("Ann Owner"), assign("u2"), assign("Zoe")
+	r.apply(upsert, first, second, nobody)
+	r.run(r.worker())
+	made := r.waitStatus(upsert.ID, crm.Done)
+	for _, e := range []event.Recorded{first, second} {
+		if got := r.waitStatus(e.ID, crm.Done); got.RemoteID != made.RemoteID {
+			t.Errorf("%s: %+v", e.ID, got)
+		}
+	}
+	if e := r.waitStatus(nobody.ID, crm.Failed); e.Code != crm.CodeNameUnknown {
+		t.Errorf("%s: %s", e.Code, e.LastError)
+	}
+	if f := r.byEmail("l1@example.com").Fields; f["assignedTo"] != "u2" || f["firstName"] != "Ann" {
+		t.Errorf("%v", f)
+	}
+}
+
 func TestTag_OneThatIsTakenAwayIsGone(t *testing.T) {
 	r := newRig(t)
 	r.connect(tenant, "send")

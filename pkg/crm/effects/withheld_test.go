@@ -60,7 +60,7 @@ func TestWithheld_WhatReachesAPersonIsAskedRightBeforeItIsSent(t *testing.T) {
 			t.Errorf("%s: no outcome", lead)
 		}
 	}
-	if e := r.waitStatus(task.ID, crm.Failed); e.Code != crm.CodeUnsupported {
+	if e := r.waitStatus(task.ID, crm.Failed); e.Code != crm.CodeContactUnknown {
 		t.Errorf("a task: %s", e.Code)
 	}
 	if e := r.waitStatus(tag.ID, crm.Failed); e.Code != crm.CodeContactUnknown {

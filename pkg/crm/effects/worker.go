@@ -275,10 +275,15 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		if err != nil {
 			return err
 		}
+		remote, err := w.objects(ctx, tx, tenant, ten.Connection.Location, due)
+		if err != nil {
+			return err
+		}
 		base, token, problem := w.endpoint(ten)
 		for _, e := range due {
 			j := w.job(e, ten, who, links)
 			j.baseURL, j.token, j.account, j.started, j.work.Names = base, token, acct, started, names
+			j.work.Remote = remote[e.Command.OpportunityID]
 			gate := crm.Gate{Kind: e.Kind, Command: e.Command, Connected: ten.Connected, Mode: ten.Mode(e.Kind), NotAfter: e.NotAfter}
 			gate.Withheld, gate.Why = who.withheld(e)
 			end := gate.Ends(w.adapter.Kinds(), time.Now())

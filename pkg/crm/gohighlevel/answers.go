@@ -44,7 +44,7 @@ const (
 // Only refusals that are given before the request is acted upon let a once effect be sent again: a 4xx alone proves nothing (a
 // create was seen to answer 422 and store the contact).
 func classify(kind string, c crm.Call, a crm.Answer) outcome {
-	once := crm.ClassOf(kind) == crm.Once && c.Changes
+	once := crm.ClassOf(kind) == crm.Once && c.Changes && !c.Again
 	unsure := func(code, detail string) outcome { // what a lost answer means
 		if once {
 			return outcome{End: crm.End{Status: crm.Unknown, Code: code, Detail: detail, Sick: true}}
@@ -84,6 +84,14 @@ func classify(kind string, c crm.Call, a crm.Answer) outcome {
 			Detail: "the e-mail address or phone number belongs to contact " + e.contactID + "; nothing was written"})
 		o.other = e.contactID
 		return o
+	case s == http.StatusBadRequest && e.code == "OPPORTUNITY_NO_DUPLICATE":
+		detail := "the contact has an opportunity in this pipeline already, and the location allows one"
+		if e.existingID != "" {
+			detail += ": " + e.existingID + "; if that is the one, resolve this as done with its id"
+		}
+		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeExists, Detail: detail})
+	case (s == http.StatusNotFound || s == http.StatusBadRequest) && crm.ObjectOf(kind) == crm.ObjectOpportunity && objectGone(e.message):
+		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeUnknownObject, Detail: detail})
 	case s == http.StatusUnauthorized && strings.Contains(strings.ToLower(e.message), "version header"):
 		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeVersion, Detail: detail})
 	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && aboutScope(e.message):
@@ -126,18 +134,27 @@ func readSuccess(kind string, a crm.Answer, unsure func(code, detail string) out
 		Task *struct {
 			ID string `json:"id"`
 		} `json:"task"`
-		Tags *[]string `json:"tags"`
+		Opportunity *struct {
+			ID string `json:"id"`
+		} `json:"opportunity"`
+		Succeeded *bool     `json:"succeded"` //nolint:misspell // the vendor's spelling
+		Right     *bool     `json:"succeeded"`
+		Tags      *[]string `json:"tags"`
 	}
 	if a.Err != nil || a.Cut || json.Unmarshal(a.Body, &body) != nil {
 		return unsure("unreadable_answer", "status "+strconv.Itoa(a.Status)+" with an answer that can't be read")
 	}
 	switch {
-	case kind == crm.KindUpsert && body.Contact != nil && validID(body.Contact.ID):
+	case (kind == crm.KindUpsert || kind == crm.KindAssign) && body.Contact != nil && validID(body.Contact.ID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Contact.ID}}
 	case kind == crm.KindNote && body.Note != nil && validID(body.Note.ID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Note.ID}}
 	case kind == crm.KindTask && body.Task != nil && validID(body.Task.ID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Task.ID}}
+	case crm.ObjectOf(kind) == crm.ObjectOpportunity && body.Opportunity != nil && validID(body.Opportunity.ID):
+		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Opportunity.ID}}
+	case kind == crm.KindClose && (body.Succeeded != nil && *body.Succeeded || body.Right != nil && *body.Right):
+		return outcome{End: crm.End{Status: crm.Done}}
 	case kind == crm.KindTag && body.Tags != nil:
 		return outcome{End: crm.End{Status: crm.Done}}
 	}
@@ -158,8 +175,10 @@ func validID(s string) bool {
 }
 
 type apiError struct {
-	message   string
-	contactID string
+	message    string
+	contactID  string
+	code       string
+	existingID string
 }
 
 // parseError reads the error shapes of the vendor leniently: message may be text or an array of texts; error may be an object.
@@ -167,8 +186,10 @@ func parseError(body []byte) apiError {
 	var raw struct {
 		Message json.RawMessage `json:"message"`
 		Meta    struct {
-			ContactID string `json:"contactId"`
+			ContactID  string `json:"contactId"`
+			ExistingID string `json:"existingId"`
 		} `json:"meta"`
+		Code        string          `json:"code"`
 		Description string          `json:"error_description"`
 		Error       json.RawMessage `json:"error"`
 	}
@@ -179,6 +200,10 @@ func parseError(body []byte) apiError {
 	if validID(raw.Meta.ContactID) {
 		e.contactID = raw.Meta.ContactID
 	}
+	if validID(raw.Meta.ExistingID) {
+		e.existingID = raw.Meta.ExistingID
+	}
+	e.code = raw.Code
 	var many []string
 	var object struct {
 		Message string `json:"message"`
@@ -217,6 +242,11 @@ func aboutToken(message string) bool {
 func aboutScope(message string) bool {
 	m := strings.ToLower(message)
 	return strings.Contains(m, "scope") || m == "forbidden resource"
+}
+
+func objectGone(message string) bool {
+	m := strings.ToLower(message)
+	return strings.Contains(m, "opportunity") && (strings.Contains(m, "not found") || strings.Contains(m, "is deleted"))
 }
 
 func contactGone(message string) bool {

@@ -18,18 +18,24 @@ const (
 	opLookup    = "contact_lookup"
 	opUpsert    = "contact_upsert"
 	opUpdate    = "contact_update"
+	opAssign    = "contact_assign"
 	opTagAdd    = "tag_add"
 	opTagRemove = "tag_remove"
 	opNote      = "note_add"
 	opTask      = "task_add"
 	opUsers     = "users"
+	opPipelines = "pipelines"
+	opOpen      = "opportunity_create"
+	opChange    = "opportunity_update"
+	opStatus    = "opportunity_status"
 )
 
 // state is what the calls of an attempt follow from.
 type state struct {
 	crm.Work
-	omit  []string // fields that are left out of an update
-	owner string   // id of the member whom the command names
+	omit            []string // fields that are left out of an update
+	owner           string   // id of the member whom the command names
+	pipeline, stage string   // their ids
 }
 
 // planned is a call that changes something.
@@ -38,13 +44,16 @@ type planned struct {
 	lacks string // what the command asks for and this call can't carry; for people
 }
 
-// contactFound stands for a contact that is not looked up yet.
-const contactFound = "_found_"
+// foundLater stands for an id that is not looked up yet.
+const foundLater = "_found_"
 
 // ahead lists what an attempt may send, as far as it can be told at its start, and the keys that it claims.
 func (s state) ahead() (might []crm.Call, claims map[string]string) {
 	if s.ownerCall() {
 		might = append(might, users(s.Account))
+	}
+	if s.stageCall() {
+		might = append(might, pipelines(s.Account))
 	}
 	if s.Link.Contact == "" {
 		for _, k := range single(s.findBy()) {
@@ -55,7 +64,12 @@ func (s state) ahead() (might []crm.Call, claims map[string]string) {
 		if s.makes() {
 			claims = s.findBy().Claims()
 		} else {
-			s.Link.Contact = contactFound
+			s.Link.Contact = foundLater
+		}
+	}
+	for name, id := range map[string]*string{s.Command.OwnerID: &s.owner, s.Command.Pipeline: &s.pipeline, s.Command.Stage: &s.stage} {
+		if called(name) != "" {
+			*id = foundLater
 		}
 	}
 	for _, c := range s.calls() {
@@ -100,6 +114,12 @@ func (s state) calls() []planned {
 			calls = append(calls, change(opTagRemove, http.MethodDelete, contact+"/tags", tags{gone}))
 		}
 		return calls
+	case crm.KindAssign:
+		return []planned{change(opAssign, http.MethodPut, contact, struct {
+			AssignedTo string `json:"assignedTo"`
+		}{s.owner})}
+	case crm.KindOpportunity, crm.KindMove, crm.KindClose:
+		return s.opportunity()
 	case crm.KindNote:
 		return []planned{change(opNote, http.MethodPost, contact+"/notes", struct {
 			Body string `json:"body"`

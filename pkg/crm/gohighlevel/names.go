@@ -18,11 +18,16 @@ func users(location string) crm.Call {
 
 // ownerCall reports whether the command names a member whose id has to be asked for.
 func (s state) ownerCall() bool {
-	if s.Kind != crm.KindTask || called(s.Command.OwnerID) == "" {
+	if !s.owned() || called(s.Command.OwnerID) == "" {
 		return false
 	}
 	known := s.Names[crm.ObjectUser]
 	return len(known.IDs[called(s.Command.OwnerID)]) == 0 && !known.Fresh
+}
+
+// owned reports whether commands of the kind name a member.
+func (s state) owned() bool {
+	return s.Kind == crm.KindTask || s.Kind == crm.KindAssign || s.Kind == crm.KindOpportunity
 }
 
 // called is how a name is looked for.
@@ -32,7 +37,7 @@ func called(name string) string { return strings.ToLower(strings.Join(strings.Fi
 // the wrong person, or to nobody, is one that nobody does.
 func (a *attempt) findOwner() bool {
 	name := called(a.Command.OwnerID)
-	if a.Kind != crm.KindTask || name == "" {
+	if !a.owned() || name == "" {
 		return true
 	}
 	ids := a.Names[crm.ObjectUser].IDs[name]

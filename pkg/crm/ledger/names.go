@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/neuronx/engine/pkg/crm"
 	"github.com/neuronx/engine/pkg/postgres"
 )
@@ -37,4 +39,21 @@ func (l Ledger) SaveNames(ctx context.Context, q Querier, tenant, account, objec
 	}
 	return postgres.Exec(ctx, q, "keep names of the account's objects", `INSERT INTO neuronx.crm_names (tenant_id, adapter, location, object, names) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (tenant_id, adapter, location, object) DO UPDATE SET names = excluded.names, read_at = now()`, tenant, l.Adapter, account, object, names)
+}
+
+// Objects finds the ids that objects of one kind have in an account of the CRM, by our ids. One that is not there is not known.
+func (l Ledger) Objects(ctx context.Context, q Querier, tenant, account, object string, locals []string) (map[string]string, error) {
+	rows, err := q.Query(ctx, `SELECT local_id, remote_id FROM neuronx.crm_objects
+		WHERE tenant_id = $1 AND adapter = $2 AND location = $3 AND object = $4 AND local_id = ANY($5)`, tenant, l.Adapter, account, object, locals)
+	out := map[string]string{}
+	var local, remote string
+	err = postgres.ForEach(rows, err, "read ids of objects", []any{&local, &remote}, func() error { out[local] = remote; return nil })
+	return out, err
+}
+
+// SaveObject notes the id of an object in an account of the CRM.
+func (l Ledger) SaveObject(ctx context.Context, tx pgx.Tx, tenant, account, object, local, remote string) error {
+	return postgres.Exec(ctx, tx, "save the id of an object", `INSERT INTO neuronx.crm_objects (tenant_id, adapter, location, object, local_id, remote_id) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (tenant_id, adapter, location, object, local_id) DO UPDATE SET remote_id = excluded.remote_id, updated_at = now()`,
+		tenant, l.Adapter, account, object, local, clean(remote))
 }
