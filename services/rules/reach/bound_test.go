@@ -16,7 +16,7 @@ func TestContact_StaysSmallWhateverIsSaidOfIt(t *testing.T) {
 	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	said := func(c Contact, channel string, granted bool, basis string) Contact {
 		at = at.Add(time.Second)
-		ev := event.Recorded{Event: event.Event{Type: "consent.changed", Time: at}}
+		ev := event.Recorded{Event: event.Event{Type: "consent.changed", Time: at}, RecordedTime: at}
 		changes, _, err := Changes(t.Context(), nil, ev, map[string]any{"lead_id": c.Lead, "channel": channel, "granted": granted, "basis": basis})
 		if err != nil || len(changes) != 1 {
 			t.Fatal(changes, err)

@@ -24,7 +24,7 @@ type Contact struct {
 }
 
 // Consent is what was said about a channel. Times are when it was said, not when it was recorded, and each only rises, so the order in which
-// events come does not matter.
+// events come does not matter. Nothing was said after it was recorded.
 type Consent struct {
 	Granted  time.Time `json:"granted,omitzero"`  // zero: never
 	Basis    string    `json:"basis,omitzero"`    // of that grant
@@ -147,7 +147,7 @@ const maxGrants = 64
 // gives none; the error says so, and the changes before it count. The error is *expr.EvalError or that of an interrupted evaluation. cost is in units.
 func Changes(ctx context.Context, policy *flow.Policy, ev event.Recorded, data map[string]any) (out []Change, cost uint64, err error) {
 	at := ev.Time
-	if at.IsZero() {
+	if at.IsZero() || at.After(ev.RecordedTime) { // else a grant from a clock that runs ahead, or of the year 9999, would outlast what is revoked after it
 		at = ev.RecordedTime
 	}
 	origin := ev.EffectiveOrigin()

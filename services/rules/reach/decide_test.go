@@ -170,21 +170,24 @@ func TestChanges_AreWhatEventsSay(t *testing.T) {
 	ev := func(typ string, origin event.Origin) event.Recorded {
 		return event.Recorded{Event: event.Event{Type: typ, Origin: origin, Time: noon}, RecordedTime: noon.Add(time.Hour)}
 	}
+	ahead, recorded := ev("consent.changed", ""), noon.Add(time.Hour)
+	ahead.Time = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		ev   event.Recorded
 		data map[string]any
 		want []Change
 		bad  bool
 	}{
-		"consent":           {ev("consent.changed", ""), map[string]any{"lead_id": "7", "channel": "sms", "granted": true, "basis": "call"}, []Change{{"7", "sms", true, "call", noon, false}}, false},
-		"imported":          {ev("consent.changed", event.OriginImport), map[string]any{"lead_id": "7", "channel": "*", "granted": false, "basis": nil}, []Change{{"7", "*", false, "", noon, true}}, false},
-		"of nobody":         {ev("consent.changed", ""), map[string]any{"lead_id": "", "channel": "sms", "granted": true}, nil, false},
-		"a grant":           {ev("lead.created", ""), map[string]any{"lead_id": "7", "opted_in": true}, []Change{{"7", "sms", true, "web form", noon, false}}, false},
-		"no grant":          {ev("lead.created", ""), map[string]any{"lead_id": "7", "opted_in": false}, nil, false},
-		"null is no grant":  {ev("lead.created", ""), map[string]any{"lead_id": "7", "opted_in": nil}, nil, true},
-		"grant of nobody":   {ev("lead.created", ""), map[string]any{"lead_id": nil, "opted_in": true}, nil, false},
-		"another type":      {ev("lead.lost", ""), map[string]any{"lead_id": "7", "opted_in": true}, nil, false},
-		"imported by grant": {ev("lead.created", event.OriginBackfill), map[string]any{"lead_id": "7", "opted_in": true}, []Change{{"7", "sms", true, "web form", noon, true}}, false},
+		"said in the future": {ahead, map[string]any{"lead_id": "7", "channel": "sms", "granted": true, "basis": "call"}, []Change{{"7", "sms", true, "call", recorded, false}}, false},
+		"consent":            {ev("consent.changed", ""), map[string]any{"lead_id": "7", "channel": "sms", "granted": true, "basis": "call"}, []Change{{"7", "sms", true, "call", noon, false}}, false},
+		"imported":           {ev("consent.changed", event.OriginImport), map[string]any{"lead_id": "7", "channel": "*", "granted": false, "basis": nil}, []Change{{"7", "*", false, "", noon, true}}, false},
+		"of nobody":          {ev("consent.changed", ""), map[string]any{"lead_id": "", "channel": "sms", "granted": true}, nil, false},
+		"a grant":            {ev("lead.created", ""), map[string]any{"lead_id": "7", "opted_in": true}, []Change{{"7", "sms", true, "web form", noon, false}}, false},
+		"no grant":           {ev("lead.created", ""), map[string]any{"lead_id": "7", "opted_in": false}, nil, false},
+		"null is no grant":   {ev("lead.created", ""), map[string]any{"lead_id": "7", "opted_in": nil}, nil, true},
+		"grant of nobody":    {ev("lead.created", ""), map[string]any{"lead_id": nil, "opted_in": true}, nil, false},
+		"another type":       {ev("lead.lost", ""), map[string]any{"lead_id": "7", "opted_in": true}, nil, false},
+		"imported by grant":  {ev("lead.created", event.OriginBackfill), map[string]any{"lead_id": "7", "opted_in": true}, []Change{{"7", "sms", true, "web form", noon, true}}, false},
 	} {
 		got, _, err := Changes(t.Context(), policy, c.ev, c.data)
 		if !reflect.DeepEqual(got, c.want) || (err != nil) != c.bad {
