@@ -12,8 +12,15 @@ import (
 	"github.com/neuronx/engine/services/rules/flow"
 )
 
+// lastDue is the last moment that an event, and an instance as it is kept, can hold. The life of an instance ends long before; a later timer could not
+// be told, however often that is tried, and the tenant would stand at its cause for ever.
+var lastDue = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
+
 // timer makes a timer. Its id is that of the place in the workflow and of the event that armed it, so a replay makes the same.
 func (m *machine) timer(token int64, task string, visit int64, due time.Time) *Timer {
+	if due.After(lastDue) {
+		due = lastDue
+	}
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	return &Timer{
 		ID:    event.DerivedID(m.in.Tenant, "timer", m.in.ID, number(token), task, number(visit), number(m.on.Event.Sequence)),
