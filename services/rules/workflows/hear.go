@@ -15,9 +15,10 @@ import (
 
 // hears is what a text of a workflow may hear, and what its activations need.
 type hears struct {
-	from  map[string][]*expr.Program // by type: correlate.from of those that have one
-	pools []string
-	types []string // whose schemas it needs
+	from    map[string][]*expr.Program // by type: correlate.from of those that have one
+	expects []string                   // types of those that have correlate.expect
+	pools   []string
+	types   []string // whose schemas it needs
 
 	schemas map[string]advance.Schemas // of types and, by the type of the event, of that
 }
@@ -41,6 +42,9 @@ func (f *Fold) index(p *flow.Program) *hears {
 				from = append(from, m.From)
 			}
 			h.from[typ] = from // also an empty one says that the type is heard
+		}
+		if m.Expect != nil {
+			h.expects = append(h.expects, m.On...)
 		}
 	}
 	for i := range p.Until {

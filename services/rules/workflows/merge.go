@@ -200,8 +200,16 @@ func (f *Fold) side(ctx context.Context, key, subject string) (s join.Side, err 
 	return s, nil
 }
 
-// found lists the instances that live and are found by a subject, as their key or as whom they reach.
+// found lists the instances that live and are found by a subject: as their key, as whom they reach, or as what a text of them expects an event to be
+// about.
 func (f *Fold) found(ctx context.Context, subject string) (out []Ref, err error) {
+	expecting, err := f.expecting(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	if out, err = f.store.Waiting(ctx, expecting); err != nil {
+		return nil, err
+	}
 	for _, key := range alias.Keys(subject) {
 		refs, err := f.store.LivingOf(ctx, key)
 		if err != nil {
@@ -218,6 +226,27 @@ func (f *Fold) found(ctx context.Context, subject string) (out []Ref, err error)
 	}
 	out = sortedBy(out)
 	return slices.CompactFunc(out, func(a, b Ref) bool { return a.ID == b.ID }), nil
+}
+
+// expecting lists what instances wait for that may spell out a subject by correlate.expect, which need be neither their key nor whom they reach.
+func (f *Fold) expecting(ctx context.Context, subject string) (out []advance.Wanted, err error) {
+	versions, err := f.store.Versions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		p, err := f.program(ctx, v.Workflow, v.Bundle)
+		if err != nil {
+			return nil, err
+		}
+		for _, typ := range f.index(p).expects {
+			for _, correlated := range []bool{false, true} {
+				out = append(out, advance.Wanted{Type: typ, Value: subject, Correlated: correlated})
+			}
+		}
+	}
+	slices.SortFunc(out, advance.CompareWanted)
+	return slices.Compact(out), nil
 }
 
 func sortedBy(refs []Ref) []Ref {

@@ -228,3 +228,38 @@ func TestMerge_ForgetsAPersonWhole(t *testing.T) {
 		}
 	}
 }
+
+// An event may be about a subject that is neither an instance's key nor whom it reaches, and that its text spells out.
+func TestMerge_WhatATextExpectsIsFoundAgain(t *testing.T) {
+	text := workflow("w", `
+start: {on: [opportunity.created], key: data.opportunity_id, contact: '"5"', set: {lead: data.lead_id}}
+until: {gone: {on: [lead.lost], correlate: {from: '"lead/" + data.lead_id', expect: '"lead/" + vars.lead'}, status: cancelled}}
+do: [pause: {wait: {for: P30D}}]`)
+	start := func(w *rig) { w.send("opportunity.created", map[string]any{"opportunity_id": "1", "lead_id": "7"}) }
+	merge := func(w *rig) { w.merge("lead/7", "lead/9") }
+	unmerge := func(w *rig) { w.unmerge("lead/7", "lead/9") }
+	for name, c := range map[string]struct {
+		do   []func(w *rig)
+		lost string
+		want string
+	}{
+		"merged, the other's event":                  {[]func(w *rig){start, merge}, "9", "w/1:cancelled gone"},
+		"merged, its own event":                      {[]func(w *rig){start, merge}, "7", "w/1:cancelled gone"},
+		"merged before the start":                    {[]func(w *rig){merge, start}, "9", "w/1:cancelled gone"},
+		"taken back, its own event":                  {[]func(w *rig){start, merge, unmerge}, "7", "w/1:cancelled gone"},
+		"taken back, the other's event":              {[]func(w *rig){start, merge, unmerge}, "9", "w/1:waiting"},
+		"started between, taken back, its own event": {[]func(w *rig){merge, start, unmerge}, "7", "w/1:cancelled gone"},
+		"started between, taken back, the other's":   {[]func(w *rig){merge, start, unmerge}, "9", "w/1:waiting"},
+		"a stranger's event":                         {[]func(w *rig){start, merge}, "8", "w/1:waiting"},
+	} {
+		w := newRig(t, text)
+		for _, do := range c.do {
+			do(w)
+			w.later(time.Minute)
+		}
+		lost(w, c.lost)
+		if got := w.statuses(); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
