@@ -208,3 +208,24 @@ func TestPause_WithoutHoldStopsStartsAlone(t *testing.T) {
 		t.Errorf("%d live", w.store.live)
 	}
 }
+
+// Who takes a workflow out, resets it and publishes a mended one has reset it.
+func TestHealth_AResetHoldsWhileTheWorkflowIsOutOfTheBundle(t *testing.T) {
+	w := newRig(t, workflow("w", "start: {on: [lead.created], key: data.lead_id}\ndo: [bad: {set: {x: 'timestamp(\"9999-12-31T23:59:59Z\") + duration(\"10h\")'}}]"))
+	for i := range failureLimit {
+		w.lead(fmt.Sprint(i))
+	}
+	reset := func(name string) {
+		w.send(typeReset, map[string]any{"rule": name}, func(e *event.Event) { e.Subject = "rule/" + name })
+	}
+	w.publish(workflow("other", pausing))
+	reset("w")
+	reset("stranger")
+	if b := w.store.named[namedKey{KindHealth, "stranger"}]; b != nil {
+		t.Errorf("a name that is none keeps %s", b)
+	}
+	w.publish(workflow("w", pausing))
+	n := len(w.log)
+	w.lead("9")
+	w.is(w.since(n), "")
+}

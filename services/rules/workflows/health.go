@@ -121,17 +121,21 @@ func (f *Fold) tripBy(ctx context.Context, workflow string, in Input, by, code, 
 // engine takes in what is told about workflows under the names of rules, which are unique over both.
 func (f *Fold) engine(ctx context.Context, in Input) error {
 	name, _ := in.Data["rule"].(string)
-	if in.Event.Type != typeReset && in.Event.Type != typeStorm || f.set().Workflow(name) == nil {
+	if in.Event.Type != typeReset && in.Event.Type != typeStorm {
 		return nil
 	}
-	if in.Event.Type == typeReset {
-		f.store.PutNamed(KindStarts, name, nil) // else the next start of its circle trips it again
-		return putNamed(f, KindHealth, name, Health{ResetAt: in.Event.Sequence})
-	}
 	h, err := f.Health(ctx, name)
-	if err != nil || h.Tripped != "" {
+	if err != nil {
 		return err
 	}
-	h.Tripped, h.TrippedAt = trippedStorm, in.Event.Sequence // engine.storm.detected tells it
-	return putNamed(f, KindHealth, name, h)
+	known := f.set().Workflow(name) != nil
+	switch {
+	case in.Event.Type == typeReset && (known || h.Tripped != ""): // also while it is out of the bundle: it may come back mended
+		f.store.PutNamed(KindStarts, name, nil) // else the next start of its circle trips it again
+		return putNamed(f, KindHealth, name, Health{ResetAt: in.Event.Sequence})
+	case in.Event.Type == typeStorm && known && h.Tripped == "":
+		h.Tripped, h.TrippedAt = trippedStorm, in.Event.Sequence // engine.storm.detected tells it
+		return putNamed(f, KindHealth, name, h)
+	}
+	return nil
 }
