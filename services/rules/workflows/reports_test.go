@@ -110,3 +110,37 @@ do: [pause: {wait: {for: P1D}}]`)
 	w.unmerge("lead/7", "lead/9")
 	again("7", "workflow.rejected:reentry")
 }
+
+// Netflix/conductor#3864: a task timed out once, and after its retry never again.
+func TestCall_TimesOutAtEachAttempt(t *testing.T) {
+	w := newRig(t, workflow("w", `
+start: {on: [lead.created], key: data.lead_id}
+do:
+  - tag:
+      try: [{ask: {call: crm.contact.tag, with: {lead_id: instance.key, add: '["a"]', remove: '[]'}, timeout: {after: PT2H}}}]
+      catch:
+        errors: [timeout]
+        retry: {attempts: 2, delay: PT5M}
+        do: [{sorry: {emit: {type: crm.note.add.requested, data: {lead_id: instance.key, body: error.type}}}}]`))
+	n := len(w.log)
+	w.lead("7")
+	first := w.only().Tokens[0].Command
+	w.later(2*time.Hour + 4*time.Minute)
+	w.is(w.since(n), "contact.tag")
+	w.later(2 * time.Minute)
+	w.is(w.since(n), "contact.tag contact.tag")
+	// What became of the first attempt comes while the second waits, which neither ends it nor disarms its timeout.
+	w.send("crm.contact.tag.succeeded", map[string]any{"lead_id": "7", "command_id": first, "adapter": "gohighlevel"})
+	w.later(2 * time.Hour)
+	w.is(w.since(n), "contact.tag contact.tag")
+	w.later(5 * time.Minute)
+	w.is(w.since(n), "contact.tag contact.tag contact.tag")
+	w.later(2*time.Hour - 4*time.Minute)
+	w.is(w.since(n), "contact.tag contact.tag contact.tag")
+	w.later(4 * time.Minute)
+	w.is(strings.Join(w.notes(n), " "), "timeout")
+	w.is(w.statuses(), "w/7:completed end")
+	if left := w.store.Timers(); len(left) > 0 {
+		t.Errorf("armed after the end: %v", left)
+	}
+}
