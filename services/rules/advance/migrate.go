@@ -11,9 +11,13 @@ import (
 // changes, so that what is counted before is what happens then, unless the instance moves meanwhile.
 //
 // Each task at which a token rests must stand in the new text under the same path, as the same kind of task, inside the same kinds of tasks. So must
-// tasks whose compensation is kept, and listens that have remembered an event: what was promised to them is not dropped in silence. Nothing of the
-// new text is entered by this: tokens rest as they did, with the timers that are armed.
+// tasks whose compensation is kept, and listens that have remembered an event: what was promised to them is not dropped in silence. The key is kept, so
+// both texts must take it from events alike: what is about the instance may not find it by another expression. Nothing of the new text is entered
+// by this: tokens rest as they did, with the timers that are armed.
 func Migratable(from, to *flow.Program, in Instance) string {
+	if a, b := from.Start.Key, to.Start.Key; a == nil || b == nil || !a.Same(b) {
+		return "start.key is another expression in the new text: events may give another key, and not find it"
+	}
 	for _, t := range in.Tokens {
 		if why := t.fits(from, to); why != "" {
 			return why
@@ -30,6 +34,9 @@ func Migratable(from, to *flow.Program, in Instance) string {
 		}
 		if len(undoOf(to.Task(u.Task))) == 0 {
 			return "its compensation is kept, and " + u.Task + " has no undo in the new text"
+		}
+		if a, b := emits(from.Task(u.Task)), emits(to.Task(u.Task)); a != b {
+			return fmt.Sprintf("its compensation is kept: %s emitted %s, and emits %s in the new text", u.Task, a, b)
 		}
 	}
 	return ""

@@ -144,3 +144,48 @@ do:
 		t.Errorf("armed after the end: %v", left)
 	}
 }
+
+// camunda/camunda#56800: a migration left instances waiting for what nobody sends any more by the new text, and said nothing.
+func TestMigrate_LeavesNoInstanceWhereNothingFindsIt(t *testing.T) {
+	text := func(key, on string) string {
+		return fmt.Sprintf(`
+start: {on: [opportunity.created], when: data.lead_id != null, key: %s}
+do: [answer: {listen: {to: {one: {on: %s}}}}]`, key, on)
+	}
+	deal := map[string]any{"opportunity_id": "o1", "lead_id": "7"}
+	w := newRig(t, workflow("w", text("data.opportunity_id", "opportunity.won")))
+	w.send("opportunity.created", deal)
+	id := w.only().ID
+	w.publish(workflow("w", text(`'data.lead_id == null ? "" : data.lead_id'`, "opportunity.won")))
+	w.migrate(id)
+	w.is(w.refusal(), "not_migratable start.key is another expression in the new text: events may give another key, and not find it")
+	w.publish(workflow("w", text("data.opportunity_id", "opportunity.reopened")))
+	w.migrate(id)
+	w.is(w.refusal(), "")
+	w.send("opportunity.won", deal)
+	w.is(w.statuses(), "w/o1:waiting")
+	w.send("opportunity.reopened", deal)
+	w.is(w.statuses(), "w/o1:completed end")
+
+	// What became of a command that is waited for no more still says whether it is to be undone.
+	calling := func(command, with string) string {
+		return fmt.Sprintf(`
+start: {on: [lead.created], key: data.lead_id}
+do:
+  - ask:
+      try: [{c: {call: %s, with: {lead_id: instance.key, %s}, timeout: {after: PT1H}, undo: [{type: crm.note.add.requested, data: {lead_id: instance.key, body: '"undone"'}}]}}]
+      catch: {errors: [timeout], do: [{rest: {wait: {for: P1D}}}]}`, command, with)
+	}
+	w = newRig(t, workflow("w", calling("crm.note.add", `body: '"a"'`)))
+	w.lead("7")
+	command := w.only().Tokens[0].Command
+	w.later(2 * time.Hour)
+	w.publish(workflow("w", calling("crm.contact.tag", `add: '["a"]', remove: '[]'`)))
+	w.migrate(w.only().ID)
+	w.is(w.refusal(), "not_migratable its compensation is kept: ask/c emitted crm.note.add.requested, and emits crm.contact.tag.requested in the new text")
+	w.send("crm.note.add.failed", map[string]any{"lead_id": "7", "command_id": command, "adapter": "gohighlevel", "code": "rejected"})
+	n := len(w.log)
+	verb(w, "workflow.cancel.requested", map[string]any{"instance_id": w.only().ID})
+	w.is(strings.Join(w.notes(n), " "), "")
+	w.is(w.statuses(), "w/7:cancelled cancel")
+}

@@ -281,7 +281,7 @@ func (o *Outcome) Why() string {
 		advance.AlreadyEnd: "it has ended as " + o.Status, advance.NoIncident: "it has no such incident", advance.IsSuspended: "it is suspended already",
 		advance.NotAsleep: "it is not suspended", IsPaused: "its workflow is paused with hold: `neuronx workflows unpause " + o.Workflow + "` lets all of it go on",
 		IsUnreadable: "this build can't read it", advance.SameVersion: "it runs by that version already",
-		advance.NotMigratable:     "it rests where the new text has nothing to rest at",
+		advance.NotMigratable:     "it can't go on by the new text",
 		advance.RejectConcurrency: "in the new text it is of a group in which another instance lives for its key",
 		notInForce:                "other rules were published meanwhile: give the command again",
 	}[o.Code]
