@@ -102,7 +102,11 @@ func (m *machine) wait(t *Token, task *flow.Task, s *flow.Wait, vars map[string]
 		due = m.env.Calendars.Add(m.now, *s.For, loc)
 	}
 	if s.At != nil {
-		due = m.at(due, *s.At, loc, s.Until == nil && s.Counting == "" && s.For.Elapsed == 0)
+		onDay := s.Until == nil && s.Counting == "" && s.For.Elapsed == 0
+		if onDay && t.Visit > 1 {
+			due = unspread(due, *s.At, s.Spread.Elapsed, loc)
+		}
+		due = m.at(due, *s.At, loc, onDay)
 	}
 	due, f := m.opening(due, s.In)
 	if f != nil {
@@ -134,6 +138,20 @@ func (m *machine) at(due time.Time, at calendar.TimeOfDay, loc *time.Location, o
 			break
 		}
 		t = m.env.Calendars.Next(t.Add(time.Second), at, loc)
+	}
+	return t
+}
+
+// unspread takes a moment back that lies past midnight, and within the spread of the day before: it is of that day. What the round before was spread to
+// would otherwise be counted from the next one, and what runs daily at 23:50, spread over half an hour, would leave a day out after each run past midnight.
+func unspread(t time.Time, at calendar.TimeOfDay, spread time.Duration, loc *time.Location) time.Time {
+	l := t.In(loc)
+	clock := func(hour, minute int) time.Duration {
+		return time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute
+	}
+	past := clock(at.Hour, at.Minute) + spread - 24*time.Hour
+	if clock(l.Hour(), l.Minute()) < past {
+		return t.Add(-past)
 	}
 	return t
 }

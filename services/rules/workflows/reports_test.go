@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/neuronx/engine/pkg/zone"
 )
 
 // What others' engines got wrong, by their public trackers; each test names the report.
@@ -188,4 +190,38 @@ do:
 	verb(w, "workflow.cancel.requested", map[string]any{"instance_id": w.only().ID})
 	w.is(strings.Join(w.notes(n), " "), "")
 	w.is(w.statuses(), "w/7:cancelled cancel")
+}
+
+// dbader/schedule#304: what runs daily at 22:30 and goes on past midnight was left out every other day.
+func TestWait_LeavesNoDayOutWhereItsSpreadGoesPastMidnight(t *testing.T) {
+	w := newRig(t, workflow("w", `
+start: {on: [lead.created], key: data.lead_id, zone: '"America/New_York"'}
+do:
+  - days:
+      for: {each: d, in: lists.range(30)}
+      do:
+        - night: {wait: {for: P1D, at: "23:50", spread: PT30M}}
+        - tell: {emit: {type: crm.note.add.requested, data: {lead_id: instance.key, body: string(d)}}}`))
+	w.lead("7")
+	w.later(40 * 24 * time.Hour)
+	loc, err := zone.Load("America/New_York")
+	if err != nil {
+		t.Fatal(err)
+	}
+	day, late := 0, 0
+	for _, r := range w.log {
+		if r.Type != "crm.note.add.requested" {
+			continue
+		}
+		at := time.Date(2026, 3, 3+day, 23, 50, 0, 0, loc)
+		if after := r.RecordedTime.Sub(at); after < 0 || after > 31*time.Minute {
+			t.Fatalf("note %d came at %s, %s after %s", day, r.RecordedTime.In(loc), after, at)
+		} else if after >= 10*time.Minute {
+			late++
+		}
+		day++
+	}
+	if day != 30 || late == 0 || late == day {
+		t.Errorf("%d notes, %d of them after midnight", day, late)
+	}
 }
