@@ -159,9 +159,8 @@ func (m *machine) reached(task *flow.Task, ans answer) {
 	c := ans.Contact
 	m.res.Contact = &c
 	m.keepPace(ans.out.Channel, ans.Pace)
-	branch := task.Branch()
 	for _, l := range m.p.Listening {
-		if l.Step.(*flow.Listen).Since == "" && l.Branch() == branch {
+		if l.Step.(*flow.Listen).Since == "" && !l.Parallel(task) {
 			m.open(l)
 		}
 	}

@@ -33,13 +33,18 @@ func (p *Program) link(list []*Task, parent *Task, prefix string) {
 	}
 }
 
-// Branch is the task of a fork in which t stands, the innermost one; nil: it stands in none. What happens in one branch is no answer to
-// what another does.
-func (t *Task) Branch() *Task {
-	for ; t != nil && t.Parent != nil; t = t.Parent {
-		if _, fork := t.Parent.Step.(*Fork); fork {
-			return t
+// Parallel reports whether two tasks stand in different branches of one fork. What happens in one branch is no answer to what another does; what stands
+// around a fork comes before or after all that is in it.
+func (t *Task) Parallel(o *Task) bool {
+	for ; t.Parent != nil; t = t.Parent {
+		if _, fork := t.Parent.Step.(*Fork); !fork {
+			continue
+		}
+		for p := o; p.Parent != nil; p = p.Parent {
+			if p.Parent == t.Parent && p != t {
+				return true
+			}
 		}
 	}
-	return nil
+	return false
 }

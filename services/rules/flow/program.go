@@ -173,7 +173,7 @@ type Listen struct {
 	To      Gather
 	Matches []Match
 	Set     []rulefile.Assignment // see event, data, vars, instance, now
-	Since   string                // step, start, or the path of a task: what came since then counts; empty: since the last reaching command of its scope
+	Since   string                // step, start, or the path of a task: what came since then counts; empty: since the last reaching command that is not of a parallel branch
 	Timeout *Deadline             // nil: none
 }
 

@@ -225,3 +225,28 @@ do:
 		t.Errorf("%d notes, %d of them after midnight", day, late)
 	}
 }
+
+// inngest/inngest#1433: an event that came before its wait began was not heard, and the wait timed out as if nobody had answered.
+func TestListen_HearsTheAnswerToAMessageAcrossTheEdgeOfAFork(t *testing.T) {
+	const mail, pause = `{emit: {type: crm.message.send.requested, data: {channel: '"email"', body: '"well?"'}}}`, `{wait: {for: P1D}}`
+	const answer = `{listen: {to: {one: {on: activity.recorded, when: data.direction == "inbound"}}}, timeout: {after: P2D, then: end}}`
+	const noted = `{emit: {type: crm.note.add.requested, data: {lead_id: instance.key, body: '"answered"'}}}`
+	for name, c := range map[string]struct {
+		do    string
+		hears bool
+	}{
+		"sent in a branch, asked after the fork":   {`[f: {fork: {branches: [{a: {do: [{m: ` + mail + `}]}}, {b: {do: [{p: ` + pause + `}]}}]}}, l: ` + answer + `, n: ` + noted + `]`, true},
+		"sent before the fork, asked in a branch":  {`[m: ` + mail + `, f: {fork: {branches: [{a: {do: [{p: ` + pause + `}, {l: {listen: {to: {one: {on: activity.recorded}}}}}, {n: ` + noted + `}]}}]}}]`, true},
+		"sent in a branch, asked in another one":   {`[f: {fork: {branches: [{a: {do: [{m: ` + mail + `}]}}, {b: {do: [{p: ` + pause + `}, {l: {listen: {to: {one: {on: activity.recorded}}}}}, {n: ` + noted + `}]}}]}}]`, false},
+		"sent in a branch of a branch, asked in a": {`[f: {fork: {branches: [{a: {do: [{g: {fork: {branches: [{c: {do: [{m: ` + mail + `}, {p: ` + pause + `}]}}]}}}, {l: {listen: {to: {one: {on: activity.recorded}}}}}, {n: ` + noted + `}]}}]}}]`, true},
+	} {
+		w := newRig(t, workflow("w", "start: {on: [lead.created], key: data.lead_id}\ndo: "+c.do))
+		w.lead("7")
+		w.later(time.Hour)
+		w.send("activity.recorded", map[string]any{"activity_id": "x", "lead_id": "7", "kind": "email", "direction": "inbound"})
+		w.later(3 * 24 * time.Hour)
+		if got := len(w.notes(0)) > 0; got != c.hears {
+			t.Errorf("%s: heard is %v: %s", name, got, w.statuses())
+		}
+	}
+}
