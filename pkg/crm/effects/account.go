@@ -13,7 +13,8 @@ import (
 
 // account is what this process remembers of a tenant's account: nothing that matters after a restart.
 type account struct {
-	line chan struct{} // holds the request that waits for its turn; those behind it follow in the order in which they came
+	line   chan struct{} // holds the request that waits for its turn; those behind it follow in the order in which they came
+	looked int64         // how far the effects that wait were looked through; only the goroutine that begins attempts uses it
 
 	adapter crm.Adapter
 	mu      sync.Mutex

@@ -301,7 +301,7 @@ func TestMerge_ThatCantBeChangesNothing(t *testing.T) {
 func (r *rig) due() (ids []string) {
 	r.t.Helper()
 	err := pgx.BeginFunc(r.t.Context(), r.pool, func(tx pgx.Tx) error {
-		effects, err := book.Due(r.t.Context(), tx, tenant, 10)
+		effects, _, err := book.Due(r.t.Context(), tx, tenant, 10, 0)
 		for _, e := range effects {
 			ids = append(ids, e.ID)
 		}

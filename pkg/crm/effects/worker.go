@@ -254,7 +254,8 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		if err != nil {
 			return err
 		}
-		due, err := w.ledger.Due(ctx, tx, tenant, limit)
+		due, next, err := w.ledger.Due(ctx, tx, tenant, limit, acct.looked)
+		acct.looked = next
 		if err != nil || len(due) == 0 {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,17 +31,46 @@ func (l Ledger) DueTenants(ctx context.Context, q Querier, partitions []int32, e
 	return postgres.Collect(rows, err, "list tenants with effects due", pgx.RowTo[string])
 }
 
+// lookedThrough is how many pending effects of a tenant are looked through at once for those whose turn it is.
+const lookedThrough = 500
+
 // Due locks up to limit effects of a tenant that may be worked on now: due, and without an earlier pending or sending effect of
 // the same lane. Unknown and failed ones do not block, nor does one of another kind that the token may not do: that kind alone waits.
 // But all wait for an upsert, which makes the contact. Rows that another worker holds are passed over.
-func (l Ledger) Due(ctx context.Context, tx pgx.Tx, tenant string, limit int) ([]Effect, error) {
+//
+// It looks through the oldest pending effects and, where their turn has not come, through as many behind from, a command's sequence, and no
+// further: all tenants wait while one is looked at, and a hundred thousand effects may stand in one lane. The next look goes on from next; 0 is
+// the start again.
+func (l Ledger) Due(ctx context.Context, tx pgx.Tx, tenant string, limit int, from int64) (due []Effect, next int64, err error) {
+	due, next, err = l.dueBehind(ctx, tx, tenant, limit, -1)
+	if err != nil || next == 0 || len(due) == limit {
+		return due, from, err
+	}
+	more, next, err := l.dueBehind(ctx, tx, tenant, limit-len(due), max(from, next))
+	return append(due, more...), next, err
+}
+
+// dueBehind looks through the pending effects behind a sequence. next is that of the last one; 0: it was the tenant's last.
+func (l Ledger) dueBehind(ctx context.Context, tx pgx.Tx, tenant string, limit int, from int64) (due []Effect, next int64, err error) {
+	through := int64(math.MaxInt64)
+	err = tx.QueryRow(ctx, `SELECT command_sequence FROM neuronx.effects WHERE tenant_id = $1 AND adapter = $2 AND status = 'pending' AND command_sequence > $3
+		ORDER BY command_sequence OFFSET $4 LIMIT 1`, tenant, l.Adapter, from, lookedThrough-1).Scan(&next)
+	switch {
+	case err == nil:
+		through = next
+	case !errors.Is(err, pgx.ErrNoRows):
+		return nil, 0, fmt.Errorf("find effects due: %w", err)
+	}
+	// What stands before an effect is asked for in order, which the index of lanes gives; Postgres may read a NOT EXISTS as a join by hash, which
+	// compares each effect with its whole lane.
 	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM neuronx.effects e
-		WHERE e.tenant_id = $1 AND e.adapter = $5 AND e.status = 'pending' AND e.next_attempt_at <= now()
-		  AND NOT EXISTS (SELECT 1 FROM neuronx.effects b WHERE b.tenant_id = e.tenant_id AND b.adapter = e.adapter AND coalesce(b.lane, b.subject) = coalesce(e.lane, e.subject)
+		WHERE e.tenant_id = $1 AND e.adapter = $5 AND e.status = 'pending' AND e.next_attempt_at <= now() AND e.command_sequence > $6 AND e.command_sequence <= $7
+		  AND (SELECT true FROM neuronx.effects b WHERE b.tenant_id = e.tenant_id AND b.adapter = e.adapter AND CASE WHEN b.lane IS NULL THEN b.subject ELSE b.lane END = CASE WHEN e.lane IS NULL THEN e.subject ELSE e.lane END
 			AND b.status IN ('pending', 'sending') AND (b.command_sequence, b.effect_id) < (e.command_sequence, e.effect_id)
-			AND NOT (b.status = 'pending' AND b.code = $3 AND b.kind <> e.kind AND b.kind <> $4))
-		ORDER BY e.command_sequence LIMIT $2 FOR UPDATE OF e SKIP LOCKED`, tenant, limit, crm.CodeScope, crm.KindUpsert, l.Adapter)
-	return postgres.Collect(rows, err, "find effects due", scan)
+			AND NOT (b.status = 'pending' AND b.code = $3 AND b.kind <> e.kind AND b.kind <> $4) ORDER BY CASE WHEN b.lane IS NULL THEN b.subject ELSE b.lane END, b.command_sequence LIMIT 1) IS NULL
+		ORDER BY e.command_sequence LIMIT $2 FOR UPDATE OF e SKIP LOCKED`, tenant, limit, crm.CodeScope, crm.KindUpsert, l.Adapter, from, through)
+	due, err = postgres.Collect(rows, err, "find effects due", scan)
+	return due, next, err
 }
 
 // Begin makes a locked pending effect sending under a new attempt, with a lease. The caller commits before the first byte.

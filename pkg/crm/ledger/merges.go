@@ -65,7 +65,7 @@ func (l Ledger) Merge(ctx context.Context, q Querier, tenant, from, into string,
 	if err := l.insert(ctx, q, tenant, from, next[from]); err != nil {
 		return "", err
 	}
-	_, err = q.Exec(ctx, `UPDATE neuronx.effects SET lane = $3 WHERE tenant_id = $1 AND coalesce(lane, subject) = $2 AND status IN ('pending', 'sending')`,
+	_, err = q.Exec(ctx, `UPDATE neuronx.effects SET lane = $3 WHERE tenant_id = $1 AND CASE WHEN lane IS NULL THEN subject ELSE lane END = $2 AND status IN ('pending', 'sending')`,
 		tenant, from, next.Resolve(from))
 	return "", wrap("merge the lanes of effects", err)
 }
@@ -84,7 +84,7 @@ func (l Ledger) Unmerge(ctx context.Context, q Querier, tenant, from, into strin
 		tenant, l.Adapter, from); err != nil {
 		return "", err
 	}
-	if _, err := q.Exec(ctx, `UPDATE neuronx.effects SET lane = $4 WHERE tenant_id = $1 AND coalesce(lane, subject) = $2 AND status IN ('pending', 'sending') AND subject = ANY($3)`,
+	if _, err := q.Exec(ctx, `UPDATE neuronx.effects SET lane = $4 WHERE tenant_id = $1 AND CASE WHEN lane IS NULL THEN subject ELSE lane END = $2 AND status IN ('pending', 'sending') AND subject = ANY($3)`,
 		tenant, parts.root, parts.first, from); err != nil {
 		return "", fmt.Errorf("part the lanes of effects: %w", err)
 	}
@@ -231,7 +231,7 @@ func (l Ledger) SetAliases(ctx context.Context, q Querier, tenant string, edges 
 		if err := l.insert(ctx, q, tenant, subject, edges[subject]); err != nil {
 			return err
 		}
-		if _, err := q.Exec(ctx, `UPDATE neuronx.effects SET lane = $3 WHERE tenant_id = $1 AND coalesce(lane, subject) = $2 AND status IN ('pending', 'sending') AND lane IS NULL`,
+		if _, err := q.Exec(ctx, `UPDATE neuronx.effects SET lane = $3 WHERE tenant_id = $1 AND CASE WHEN lane IS NULL THEN subject ELSE lane END = $2 AND status IN ('pending', 'sending') AND lane IS NULL`,
 			tenant, subject, edges.Resolve(subject)); err != nil {
 			return fmt.Errorf("set merges: %w", err)
 		}
