@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/postgres"
 )
 
@@ -229,5 +230,25 @@ func TestRoles_WhatForgesMintsHidesOrHolesIsRefusedOrFound(t *testing.T) {
 	t.Logf("%d tries", tries)
 	if tries < 400 {
 		t.Errorf("%d tries", tries)
+	}
+}
+
+// The ledger notes a suspension that comes before the tenant's first connection in a row that connects nothing. Nobody forged it.
+func TestForged_SuspendedBeforeConnectedIsNoForgery(t *testing.T) {
+	r := newForgeRig(t)
+	pool := r.DB.Pool(t, "neuronx_gohighlevel")
+	for _, suspended := range []bool{true, false} {
+		if err := (ledger.Ledger{Adapter: "gohighlevel"}).Suspend(t.Context(), pool, "beta", suspended); err != nil {
+			t.Fatal(err)
+		}
+		if found := r.found(); len(found) > 0 {
+			t.Errorf("suspended %t: doctor says %q", suspended, found)
+		}
+	}
+	if _, err := pool.Exec(t.Context(), `UPDATE neuronx.crm_connections SET location = 'loc' WHERE tenant_id = 'beta'`); err != nil {
+		t.Fatal(err)
+	}
+	if found := strings.Join(r.found(), "\n"); !strings.Contains(found, "CRM connection that was not recorded so: beta, gohighlevel loc") {
+		t.Errorf("doctor says %q of a location that nobody recorded", found)
 	}
 }

@@ -58,7 +58,8 @@ var forgeries = []struct{ what, next, query string }{
 		`SELECT c.tenant_id, c.adapter || ' ' || c.location FROM neuronx.crm_connections c LEFT JOIN LATERAL (
 			SELECT e.data FROM ` + archive.EventsOf("c.tenant_id") + ` e WHERE e.subject = 'tenant/' || c.tenant_id AND e.event_type = 'tenant.crm_connected'
 			   AND e.data->>'adapter' = c.adapter ORDER BY e.sequence DESC LIMIT 1) e ON true
-		WHERE (e.data->>'location', e.data->>'token', e.data->>'mode', coalesce(e.data->>'base_url', '')) IS DISTINCT FROM (c.location, c.token, c.mode, c.base_url)`},
+		WHERE (coalesce(e.data->>'location', ''), coalesce(e.data->>'token', ''), coalesce(e.data->>'mode', 'off'), coalesce(e.data->>'base_url', ''))
+			IS DISTINCT FROM (c.location, c.token, c.mode, c.base_url)`}, // a tenant that was suspended before its first connection has a row that connects nothing
 	{"decision about a dead letter that no event tells of", "neuronx deadletter list, and change the password of neuronx_archiver",
 		`SELECT d.tenant_id, d.kind || ' ' || d.topic || '/' || d.partition || '/' || d."offset" FROM neuronx.dead_letter_decisions d
 		WHERE d.tenant_id IS NOT NULL AND NOT EXISTS (SELECT FROM ` + archive.EventsOf("d.tenant_id") + ` e WHERE e.sequence = d.sequence
