@@ -37,7 +37,8 @@ func budgets(set *Set) rulefile.Problems {
 		for _, p := range r.programs() {
 			if _, most := p.Estimate(); most >= expr.CostLimit {
 				ps = append(ps, rulefile.Problem{File: r.File, Line: r.line, Rule: r.Name, Code: rulefile.CodeCostly, Warning: true,
-					Message: fmt.Sprintf("an expression may cost more than the %d units that one may: then the rule fails on that event; shorter loops", expr.CostLimit)})
+					Message: fmt.Sprintf("an expression of rule %s may cost more than the %d units that one may: then the rule fails on that event; shorter loops in %q",
+						r.Name, expr.CostLimit, rulefile.Cut(p.Source()))})
 				break
 			}
 		}

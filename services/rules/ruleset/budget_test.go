@@ -86,3 +86,19 @@ func TestCompile_ABundleHasABoundedNumberOfExpressions(t *testing.T) {
 		t.Errorf("9,999 expressions were refused: %.300s", problems)
 	}
 }
+
+// A file may hold dozens of expressions: the warning names the rule and the one that is dear.
+func TestValidate_ACostlyExpressionIsNamed(t *testing.T) {
+	loop := `data.company.split(",").all(a, data.company.split(",").all(b, a + b != "zz"))`
+	catalogue, err := Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := Validate(t.Context(), []File{costFile("dear", "set: {a: '1', b: '"+loop+"'}")}, catalogue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(problems); !strings.Contains(got, "an expression of rule dear may cost more than") || !strings.Contains(got, `shorter loops in "data.company.split`) {
+		t.Errorf("told as %s", got)
+	}
+}
