@@ -61,7 +61,7 @@ func (s *Server) postEvents(r *http.Request, w http.ResponseWriter) error {
 		tenant: who.Tenant, now: s.now().UTC(), wait: preferredWait(r.Header), quota: s.rates.of(who.Tenant, who.Limits),
 	}
 	if p = req.quota.enter(media == mediaBatch, r.ContentLength, req.now); p != nil {
-		s.metrics.event(statusRefused, event.CodeRateLimited)
+		s.metrics.reject(event.CodeRateLimited, who.Tenant)
 		req.quota.tell(w.Header(), req.now)
 		return p
 	}
@@ -198,7 +198,7 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, in *intake, r
 	p = req.quota.batch(len(envs), s.now())
 	req.quota.tell(w.Header(), s.now())
 	if p != nil {
-		s.metrics.event(statusRefused, event.CodeRateLimited)
+		s.metrics.reject(event.CodeRateLimited, req.tenant)
 		return p
 	}
 	if p = in.answers(len(envs)); p != nil {
@@ -271,7 +271,7 @@ func (s *Server) postBatch(r *http.Request, w http.ResponseWriter, in *intake, r
 func (s *Server) build(ctx context.Context, e *event.Event, env *envelope, req *request) error {
 	ignored, err := build(ctx, e, env, req, s.Schemas, s.Keys)
 	if err != nil {
-		s.metrics.event(statusRefused, fromError(err).Code)
+		s.metrics.reject(fromError(err).Code, req.tenant)
 		return err
 	}
 	for _, name := range ignored {

@@ -21,6 +21,7 @@ type metrics struct {
 	waits     *prometheus.CounterVec
 	lookups   *prometheus.CounterVec
 	refused   *prometheus.CounterVec
+	rejected  *prometheus.CounterVec
 	crowded   prometheus.Counter
 	tenants   sync.Map // those with a series of their own
 	series    atomic.Int64
@@ -56,6 +57,10 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 		Name: "neuronx_http_refused_total",
 		Help: "Requests that were refused for what they would hold: memory_full (of the process), tenant_memory_full, slow_body. 100 tenants have series of their own, the rest is other.",
 	}, []string{"reason", "tenant"})
+	m.rejected = auto.NewCounterVec(prometheus.CounterOpts{
+		Name: "neuronx_http_tenant_refused_total",
+		Help: "Events and requests of a tenant that were refused for what is wrong with them (invalid), or because it is over its rates (rate_limited). 100 tenants have series of their own, the rest is other.",
+	}, []string{"reason", "tenant"})
 	m.crowded = auto.NewCounter(prometheus.CounterOpts{
 		Name: "neuronx_http_connections_refused_total", Help: "Connections that were closed because too many were open; whose they were is not known.",
 	})
@@ -82,16 +87,34 @@ func (m *metrics) event(outcome string, code event.Code) {
 	m.events.WithLabelValues(outcome, string(code)).Inc()
 }
 
+// reject counts an event or a request of a tenant that was refused through a fault in it, or for its rates.
+func (m *metrics) reject(code event.Code, tenant string) {
+	m.event(statusRefused, code)
+	reason := "invalid"
+	switch code {
+	case event.CodeRateLimited:
+		reason = string(code)
+	case event.CodeUnavailable:
+		return
+	}
+	m.rejected.WithLabelValues(reason, m.named(tenant)).Inc()
+}
+
 // overload counts a request that was refused for what it would hold.
 func (m *metrics) overload(code event.Code, tenant string) {
+	m.refused.WithLabelValues(string(code), m.named(tenant)).Inc()
+}
+
+// named is a tenant that has series of its own, or "other".
+func (m *metrics) named(tenant string) string {
 	if _, known := m.tenants.Load(tenant); !known {
 		if m.series.Load() >= maxTenantSeries {
-			tenant = "other"
+			return "other"
 		} else if _, other := m.tenants.LoadOrStore(tenant, true); !other {
 			m.series.Add(1)
 		}
 	}
-	m.refused.WithLabelValues(string(code), tenant).Inc()
+	return tenant
 }
 
 // stored counts n events that were accepted.

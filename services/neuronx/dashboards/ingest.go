@@ -15,6 +15,8 @@ func ingest() Dashboard {
 				{`max by (instance) (neuronx_http_body_memory_limit_bytes{SEL})`, "limit {{instance}}"}}},
 			{Title: "Refused for memory", Unit: requests, EmptyWhenHealthy: true, Help: "Requests refused for what they would hold in memory, or because their body came too slowly, by tenant.",
 				Queries: q(rate("tenant, reason", "neuronx_http_refused_total", ""), "{{tenant}} {{reason}}")},
+			{Title: "Refused by tenant", Unit: perSecond, EmptyWhenHealthy: true, Help: "Events and requests refused through a fault in them, or because the tenant is over its rates, by tenant.",
+				Queries: q(rate("tenant, reason", "neuronx_http_tenant_refused_total", ""), "{{tenant}} {{reason}}")},
 			{Title: "Waits for verdicts", Unit: requests, EmptyWhenHealthy: true, Help: "Requests with Prefer: wait by outcome. Empty also while no client waits.", Queries: q(rate("outcome", "neuronx_http_waits_total", ""), "{{outcome}}")},
 			{Title: "Look-ups", Unit: requests, EmptyWhenHealthy: true, Help: "GET /v1/events by where the event was found. Empty also when nothing is looked up.", Queries: q(rate("found", "neuronx_http_lookups_total", ""), "{{found}}")},
 			{Title: "In flight", Unit: number, Help: "Records that Kafka has not acknowledged, and events whose verdict a client waits for.", Queries: []Query{

@@ -12,16 +12,22 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// refusedMetric counts requests that were refused for what they would hold, by reason and tenant.
-const refusedMetric = "neuronx_http_refused_total"
+// Metrics of what was refused, by reason and tenant.
+const (
+	refusedMetric  = "neuronx_http_refused_total"        // requests, for what they would hold
+	rejectedMetric = "neuronx_http_tenant_refused_total" // events and requests, through a fault in them or for the tenant's rates
+)
+
+// manyRejected is how many of those a tenant must have for `status` to name it: everybody sends something wrong now and then.
+const manyRejected = 1000
 
 // maxRefused bounds the tenants that `status` names for it.
 const maxRefused = 20
 
-// Refused is what the HTTP roles refused one tenant for what its requests would hold, since they were started.
+// Refused is what the HTTP roles refused one tenant since they were started: for what its requests would hold, or very many for other reasons.
 type Refused struct {
 	Tenant   string `json:"tenant_id"`
-	Reason   string `json:"reason"` // memory_full, tenant_memory_full or slow_body
+	Reason   string `json:"reason"` // memory_full, tenant_memory_full or slow_body; invalid or rate_limited
 	Requests int64  `json:"requests"`
 }
 
@@ -36,6 +42,9 @@ func refused(ctx context.Context, client *http.Client, urls []string) []Refused 
 	}
 	rows := make([]Refused, 0, len(sum))
 	for k, n := range sum {
+		if (k[1] == "invalid" || k[1] == "rate_limited") && n < manyRejected {
+			continue
+		}
 		rows = append(rows, Refused{Tenant: k[0], Reason: k[1], Requests: n})
 	}
 	slices.SortFunc(rows, func(a, b Refused) int {
@@ -56,11 +65,11 @@ func refusedAt(ctx context.Context, client *http.Client, url string) map[[2]stri
 	defer func() { _ = res.Body.Close() }()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(io.LimitReader(res.Body, 16<<20))
-	if err != nil || families[refusedMetric] == nil {
+	if err != nil {
 		return nil
 	}
 	out := map[[2]string]int64{}
-	for _, m := range families[refusedMetric].GetMetric() {
+	for _, m := range slices.Concat(families[refusedMetric].GetMetric(), families[rejectedMetric].GetMetric()) {
 		labels := map[string]string{}
 		for _, l := range m.GetLabel() {
 			labels[l.GetName()] = l.GetValue()
