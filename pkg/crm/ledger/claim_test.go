@@ -33,7 +33,7 @@ func TestDue_ALongLaneCostsNoMoreThanAShortOneAndHidesNoOther(t *testing.T) {
 
 	var from, most int64
 	var found []string
-	looks := 0
+	var looks int
 	for looks = 1; looks <= long; looks++ {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			read := func() (n int64) {
