@@ -41,7 +41,7 @@ func TestSubjects_AreMergedAndParted(t *testing.T) {
 		lead    string
 		granted bool
 	}{{"1", false}, {"2", true}} {
-		r := event.Recorded{Event: event.Event{TenantID: "acme", ID: "c" + c.lead, Type: "consent.changed", Subject: "lead/" + c.lead, Time: time.Unix(1, 0)}, Sequence: 5}
+		r := event.Recorded{Event: event.Event{TenantID: "acme", ID: "c" + c.lead, Type: "consent.changed", Subject: "lead/" + c.lead, Time: time.Unix(1, 0)}, Sequence: 5, RecordedTime: time.Unix(2, 0)}
 		if err := folded(t.Context(), e.Root, workflows.Input{Event: r, Data: map[string]any{"lead_id": c.lead, "channel": "sms", "granted": c.granted}}); err != nil {
 			t.Fatal(err)
 		}
