@@ -34,7 +34,7 @@ func TestGate_DecidesBeforeTheAdapterIsAsked(t *testing.T) {
 		"task":                   {Gate{Kind: KindTask, Command: Command{LeadID: "l1", Title: "Call"}, Mode: ModeSend, Connected: true}, Failed, CodeUnsupported},
 		"task without a title":   {Gate{Kind: KindTask, Command: Command{LeadID: "l1", Title: " "}, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand},
 		"assign":                 {Gate{Kind: KindAssign, Command: Command{LeadID: "l1", OwnerID: "u1"}, Mode: ModeSend, Connected: true}, Failed, CodeUnsupported},
-		"assign to nobody":       {Gate{Kind: KindAssign, Command: Command{LeadID: "l1", OwnerID: " "}, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand},
+		"assign, no owner":       {Gate{Kind: KindAssign, Command: Command{LeadID: "l1", OwnerID: " "}, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand},
 		"unknown kind":           {Gate{Kind: "crm.fax.send", Command: lead, Mode: ModeSend, Connected: true}, Failed, CodeUnknownKind},
 	} {
 		end := c.g.Ends(carries, now)

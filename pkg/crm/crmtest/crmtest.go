@@ -164,7 +164,7 @@ func judge(told func(string, ...any), w crm.Work, end crm.End, begun int) {
 	}
 	switch {
 	case end.Status != crm.Done && (end.Code == "" || end.Detail == ""):
-		told("nobody learns why it is %s: %q %q", end.Status, end.Code, end.Detail)
+		told("it does not say why it is %s: %q %q", end.Status, end.Code, end.Detail)
 	case once && end.Status == crm.Pending && begun > 0:
 		told("it would be tried again (%s), and may have been carried out", end.Code)
 	case once && end.Status == crm.Failed && begun > 0:

@@ -19,7 +19,8 @@
 //
 // # Files
 //
-// handler.go records what the log asks for. worker.go chooses the next effect, tenants in turn. send.go takes the steps of an attempt that its
+// handler.go records what the log asks for, refill.go what it tells of own outcomes. worker.go chooses the next effect, tenants in turn, attempt.go
+// begins an attempt at it. send.go takes the steps of an attempt that its
 // adapter asks for and writes down how it ended, link.go those that are about whose contact it is. dispose.go says what may be sent again, whatever the
 // adapter says. person.go knows which leads are one, and who is not to be reached. outcome.go tells the log, also of effects that are not sent or not
 // known: what waits for an outcome must not wait in vain. Package pace decides how fast, and when to try again.

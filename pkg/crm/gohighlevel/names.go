@@ -34,45 +34,65 @@ func (s state) owned() bool {
 func called(name string) string { return strings.ToLower(strings.Join(strings.Fields(name), " ")) }
 
 // findOwner finds the id of the member whom the command names. A name that is nobody's, or that of several, ends the attempt: a task that is given to
-// the wrong person, or to nobody, is one that nobody does.
+// the wrong person is one that is not done.
 func (a *attempt) findOwner() bool {
 	name := called(a.Command.OwnerID)
 	if !a.owned() || name == "" {
 		return true
 	}
-	ids := a.Names[crm.ObjectUser].IDs[name]
+	names := a.Names
 	if a.ownerCall() {
-		o, answer, on := a.ask(users(a.Account))
-		if !on {
+		var on bool
+		if names, on = a.list(users(a.Account), "users", readUsers); !on {
 			return false
 		}
-		if o.Status != crm.Done {
-			a.end(o)
-			return false
-		}
-		all, ok := readUsers(answer.Body)
-		if !ok {
-			a.end(outcome{End: crm.End{Status: crm.Pending, Code: "unreadable_answer", Detail: "the list of the location's users can't be read", Sick: true}})
-			return false
-		}
-		a.learned = map[string]map[string][]string{crm.ObjectUser: all}
-		ids = all[name]
 	}
+	var on bool
+	a.owner, on = a.one("user", a.Command.OwnerID, names[crm.ObjectUser].IDs[name])
+	return on
+}
+
+// list reads what objects of the location are called, and notes it for the attempts that follow.
+func (a *attempt) list(c crm.Call, what string, read func([]byte) (map[string]map[string][]string, bool)) (names map[string]crm.Names, on bool) {
+	o, answer, on := a.ask(c)
+	if !on {
+		return nil, false
+	}
+	all, ok := read(answer.Body)
+	switch {
+	case o.Status != crm.Done:
+		a.end(o)
+		return nil, false
+	case !ok:
+		a.end(outcome{End: crm.End{Status: crm.Pending, Code: "unreadable_answer", Detail: "the list of the location's " + what + " can't be read", Sick: true}})
+		return nil, false
+	}
+	names = map[string]crm.Names{}
+	if a.learned == nil {
+		a.learned = map[string]map[string][]string{}
+	}
+	for object, ids := range all {
+		names[object], a.learned[object] = crm.Names{IDs: ids}, ids
+	}
+	return names, true
+}
+
+// one is the id of the only object that has a name. A name that nothing has, or more than one thing, ends the attempt.
+func (a *attempt) one(what, name string, ids []string) (id string, on bool) {
 	switch len(ids) {
 	case 0:
-		a.end(failed(crm.CodeNameUnknown, fmt.Sprintf("no user of the location has the name, e-mail address or id %.60q; add the user in the CRM, or name another, then resend", a.Command.OwnerID)))
-		return false
+		a.end(failed(crm.CodeNameUnknown, fmt.Sprintf("the location has no %s %.60q, by name or id; make it in the CRM, or name another, then resend", what, name)))
+		return "", false
 	case 1:
-		a.owner = ids[0]
-		return true
+		return ids[0], true
 	}
-	a.end(failed(crm.CodeNameAmbiguous, fmt.Sprintf("%d users of the location are called %.60q: %s; name one by e-mail address or id, then resend",
-		len(ids), a.Command.OwnerID, strings.Join(ids[:min(len(ids), 5)], ", "))))
-	return false
+	a.end(failed(crm.CodeNameAmbiguous, fmt.Sprintf("the location has %d of the %ss called %.60q: %s; name one by id, and a stage with its pipeline, then resend",
+		len(ids), what, name, strings.Join(ids[:min(len(ids), 5)], ", "))))
+	return "", false
 }
 
 // readUsers reads the members of a location by what they are called. A user who was deleted is not listed by the vendor, or is marked.
-func readUsers(body []byte) (map[string][]string, bool) {
+func readUsers(body []byte) (map[string]map[string][]string, bool) {
 	var raw struct {
 		Users *[]struct {
 			ID        string `json:"id"`
@@ -97,5 +117,5 @@ func readUsers(body []byte) (map[string][]string, bool) {
 			}
 		}
 	}
-	return out, true
+	return map[string]map[string][]string{crm.ObjectUser: out}, true
 }

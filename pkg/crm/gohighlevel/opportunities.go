@@ -2,7 +2,6 @@ package gohighlevel
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,49 +48,21 @@ func (a *attempt) findStage() bool {
 	}
 	names := a.Names
 	if a.stageCall() {
-		o, answer, on := a.ask(pipelines(a.Account))
-		if !on {
+		var on bool
+		if names, on = a.list(pipelines(a.Account), "pipelines", readPipelines); !on {
 			return false
-		}
-		if o.Status != crm.Done {
-			a.end(o)
-			return false
-		}
-		read, ok := readPipelines(answer.Body)
-		if !ok {
-			a.end(outcome{End: crm.End{Status: crm.Pending, Code: "unreadable_answer", Detail: "the list of the location's pipelines can't be read", Sick: true}})
-			return false
-		}
-		names = map[string]crm.Names{}
-		if a.learned == nil {
-			a.learned = map[string]map[string][]string{}
-		}
-		for object, ids := range read {
-			names[object], a.learned[object] = crm.Names{IDs: ids}, ids
 		}
 	}
-	one := func(what, name string, ids []string) (string, bool) {
-		switch len(ids) {
-		case 0:
-			a.end(failed(crm.CodeNameUnknown, fmt.Sprintf("the location has no %s of the name or id %.60q; make it in the CRM, or name another, then resend", what, name)))
-			return "", false
-		case 1:
-			return ids[0], true
-		}
-		a.end(failed(crm.CodeNameAmbiguous, fmt.Sprintf("the location has %d of the %ss called %.60q: %s; name one by id, and a stage with its pipeline, then resend",
-			len(ids), what, name, strings.Join(ids[:min(len(ids), 5)], ", "))))
-		return "", false
-	}
-	ok := true
+	on := true
 	if called(a.Command.Pipeline) != "" {
-		if a.pipeline, ok = one("pipeline", a.Command.Pipeline, a.pipelineIDs(names)); !ok {
+		if a.pipeline, on = a.one("pipeline", a.Command.Pipeline, a.pipelineIDs(names)); !on {
 			return false
 		}
 	}
 	if called(a.Command.Stage) != "" {
-		a.stage, ok = one("stage", a.Command.Stage, a.stageIDs(names, a.pipeline))
+		a.stage, on = a.one("stage", a.Command.Stage, a.stageIDs(names, a.pipeline))
 	}
-	return ok
+	return on
 }
 
 // unopened ends what can't be done with an opportunity that the CRM is not known to have.
