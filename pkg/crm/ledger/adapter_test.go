@@ -93,3 +93,37 @@ func TestMigrations_OldEffectsAreOfTheOnlyAdapterThereWas(t *testing.T) {
 		t.Error("a row is taken that does not say whose it is")
 	}
 }
+
+// The statements name the adapter themselves: row security is the second lock, and a role that it does not bind must not work off another's effects.
+func TestLedger_NamesItsAdapterWhereRowSecurityBindsNobody(t *testing.T) {
+	db := postgrestest.New(t, consumer.Migrations(), outbox.Migrations(), ledger.Migrations())
+	ctx, admin := t.Context(), db.Pool(t, "")
+	if _, err := admin.Exec(ctx, strings.Replace(insertEffect, "'done'", "'pending'", 1), "secondcrm"); err != nil {
+		t.Fatal(err)
+	}
+	for adapter, want := range map[string]int{"secondcrm": 1, "gohighlevel": 0} {
+		l := ledger.Ledger{Adapter: adapter}
+		err := pgx.BeginFunc(ctx, admin, func(tx pgx.Tx) error {
+			due, _, err := l.Due(ctx, tx, "acme", 10, 0)
+			if err != nil || len(due) != want {
+				t.Errorf("%s has %d effects due, %v", adapter, len(due), err)
+			}
+			tenants, err := l.DueTenants(ctx, tx, []int32{0}, []string{}, "", "", 10)
+			if err != nil || len(tenants) != want {
+				t.Errorf("%s has %d tenants with effects due, %v", adapter, len(tenants), err)
+			}
+			_, found, err := l.Get(ctx, tx, "acme", "e1", false)
+			if err != nil || found != (want == 1) {
+				t.Errorf("%s finds the effect: %v, %v", adapter, found, err)
+			}
+			pending, err := l.CountPending(ctx, tx, []string{"acme"})
+			if err != nil || len(pending) != want {
+				t.Errorf("%s counts %v, %v", adapter, pending, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
