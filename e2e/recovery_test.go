@@ -26,7 +26,7 @@ const (
 func TestRecovery(t *testing.T) {
 	broker := cluster.Turn(t, cluster.Any)
 	ctx := context.Background()
-	r := begin(t, cluster.Options{Ingests: 1, Broker: broker}, uint64(time.Now().Unix()), recoveryTenants, recoveryCRMs)
+	r := begin(t, cluster.Options{Ingests: 1, Broker: broker}, seedOf(t), recoveryTenants, recoveryCRMs)
 	plan := load.Plan{Rate: 300, Batch: 5, Clients: 4}
 	// The archiver dies first, so that everybody else is ahead of the archive when Kafka is lost.
 	r.under(plan, func(ctx context.Context) {

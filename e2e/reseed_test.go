@@ -27,7 +27,7 @@ import (
 func TestReseed_SomeTenantsThenAll(t *testing.T) {
 	broker := cluster.Turn(t, cluster.Any)
 	ctx := context.Background()
-	r := begin(t, cluster.Options{Ingests: 1, Broker: broker}, uint64(time.Now().Unix()), 3, 1)
+	r := begin(t, cluster.Options{Ingests: 1, Broker: broker}, seedOf(t), 3, 1)
 	r.under(load.Plan{Rate: 60, Batch: 3, Clients: 2}, func(ctx context.Context) { rest(ctx, 3*time.Second) })
 	history, err := checker.ReadHistory(r.history())
 	cluster.Must(t, err)

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -22,14 +21,9 @@ import (
 // is in the log, and finds no difference. NEURONX_TEST_WORKFLOWS=long plays thirty; NEURONX_TEST_SEED plays the same ones again.
 func TestResets_OfTheRulesToRandomPlacesFindNoDifferenceWhileWorkflowsRun(t *testing.T) {
 	cluster.Turn(t, cluster.First)
-	resets, seed := 3, uint64(time.Now().Unix())
+	resets, seed := 3, seedOf(t)
 	if os.Getenv("NEURONX_TEST_WORKFLOWS") == "long" {
 		resets = 30
-	}
-	if s := os.Getenv("NEURONX_TEST_SEED"); s != "" {
-		var err error
-		seed, err = strconv.ParseUint(s, 10, 64)
-		noError(t, err)
 	}
 	ctx := context.Background()
 	c := cluster.Start(t, cluster.Options{Ingests: 1})

@@ -98,6 +98,20 @@ func (r *round) under(p load.Plan, do func(context.Context)) (*load.Stats, time.
 	return &stats, took
 }
 
+// seedOf draws what a test leaves to chance: another seed each time, or the one in NEURONX_TEST_SEED. A run that is to be played again names it in its log.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	seed := uint64(time.Now().Unix())
+	if s := os.Getenv("NEURONX_TEST_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("NEURONX_TEST_SEED: %v", err)
+		}
+	}
+	t.Logf("NEURONX_TEST_SEED=%d", seed)
+	return seed
+}
+
 func TestRounds(t *testing.T) {
 	n := 1
 	if s := os.Getenv("NEURONX_TEST_ROUNDS"); s != "" {
@@ -106,13 +120,7 @@ func TestRounds(t *testing.T) {
 			t.Fatalf("NEURONX_TEST_ROUNDS: %v", err)
 		}
 	}
-	seed := uint64(time.Now().Unix())
-	if s := os.Getenv("NEURONX_TEST_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("NEURONX_TEST_SEED: %v", err)
-		}
-	}
+	seed := seedOf(t)
 	for i := range n {
 		ok := t.Run(fmt.Sprintf("seed-%d", seed+uint64(i)), func(t *testing.T) { runRound(t, cluster.Options{}, seed+uint64(i)) })
 		if !ok {

@@ -47,12 +47,10 @@ func TestSoakCluster(t *testing.T) {
 	}
 	minutes, err := strconv.ParseFloat(os.Getenv("NEURONX_TEST_SOAK"), 64)
 	noError(t, err)
-	s := &soaked{t: t, rate: soakRate, report: soakReport{Seed: uint64(time.Now().Unix()), Commit: commit(t), Minutes: minutes, Started: time.Now().UTC()}}
-	for name, into := range map[string]*uint64{"NEURONX_TEST_SEED": &s.report.Seed, "NEURONX_TEST_SOAK_RATE": &s.rate} {
-		if v := os.Getenv(name); v != "" {
-			*into, err = strconv.ParseUint(v, 10, 64)
-			noError(t, err)
-		}
+	s := &soaked{t: t, rate: soakRate, report: soakReport{Seed: seedOf(t), Commit: commit(t), Minutes: minutes, Started: time.Now().UTC()}}
+	if v := os.Getenv("NEURONX_TEST_SOAK_RATE"); v != "" {
+		s.rate, err = strconv.ParseUint(v, 10, 64)
+		noError(t, err)
 	}
 	s.run(time.Duration(minutes * float64(time.Minute)))
 }

@@ -145,7 +145,12 @@ func TestGroup_TellsOfNoPartitionsOnlyOnceThereAreSome(t *testing.T) {
 		return second.tick > 1
 	})
 	first.leave(t)
-	kafkatest.WaitFor(t, "the second to have it", func(context.Context) bool { return len(second.Owned()) == 1 })
+	// Owned has a partition a moment before Assigned is called with it.
+	kafkatest.WaitFor(t, "the second to be told of it", func(context.Context) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return told["second"] > 0
+	})
 	mu.Lock()
 	defer mu.Unlock()
 	if told["first"] != 1 || told["second"] != 1 || empty != 0 || strings.Contains(said.String(), "partitions=[]") {
