@@ -99,9 +99,16 @@ pid() {
   fi
   echo "$p"
 }
-gone() { # N seconds
+# ended says whether process P holds nothing any more. One that is killed loses its command line, by which pid knows it, before its sockets.
+ended() { # P
+  [ ! -e "/proc/$1" ] || { grep -qs '^State:.Z' "/proc/$1/status" && [ "$(ls "/proc/$1/task" 2>/dev/null | wc -l)" -le 1 ]; }
+}
+gone() { # N P seconds
   local i
-  for ((i = 0; i < $2 * 10; i++)); do pid "$1" >/dev/null || return 0; sleep 0.1; done
+  for ((i = 0; i < $3 * 10; i++)); do
+    if ! pid "$1" >/dev/null && ended "$2"; then return 0; fi
+    sleep 0.1
+  done
   return 1
 }
 
@@ -178,9 +185,10 @@ start() {
 
 stop() {
   local n p
-  for n in $(all); do if p=$(pid "$n"); then kill "$p"; fi; done
+  local -A was
+  for n in $(all); do if p=$(pid "$n"); then kill "$p" && was[$n]=$p; fi; done
   # Nodes that stop together lose the quorum that the last of them waits for.
-  for n in $(all); do gone "$n" 30 || kill -9 "$(pid "$n")"; done
+  for n in ${!was[@]}; do gone "$n" "${was[$n]}" 30 || { kill -9 "${was[$n]}" && gone "$n" "${was[$n]}" 30; }; done
   [ -z "$clean" ] || rm -rf "$dir"
 }
 
@@ -192,7 +200,7 @@ case $command in
     for n in "${rest[@]}"; do
       p=$(pid "$n") || fail "broker $n does not run"
       kill -9 "$p"
-      gone "$n" 30 || fail "broker $n (pid $p) is still there 30 s after SIGKILL"
+      gone "$n" "$p" 30 || fail "broker $n (pid $p) is still there 30 s after SIGKILL"
     done ;;
   run-by) decide ;;
   status)
