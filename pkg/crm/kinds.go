@@ -156,6 +156,10 @@ const (
 	CodeExists         = "opportunity_exists"  // the contact has another opportunity in the pipeline, and the location allows one
 	CodeUnknownObject  = "opportunity_unknown" // no opportunity of that id is known in the CRM, or it is gone
 	CodeNameAmbiguous  = "name_ambiguous"      // several are
+	CodeNotConnected   = "not_connected"       // waits: no connection to the CRM was made
+	CodeNoAnswer       = "no_answer"           // the request was sent, and nothing came back: waits, or unknown if it may be sent once only
+	CodeNoVerdict      = "no_verdict"          // an answer, such as 503, that does not say what was done: the same
+	CodePaused         = "paused"              // waits: an operator paused it
 	CodeNotSent        = "not_sent"            // waits: no byte of the attempt left
 	CodeNotLinked      = "not_linked"          // waits: a contact was found and could not be linked, because the database is away or another lead was faster
 	CodeEndless        = "endless"             // the adapter asked for more requests than an attempt may make

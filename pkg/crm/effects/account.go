@@ -97,7 +97,7 @@ func (a *account) done(o crm.End, op string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.flying--
-	if o.Code == crm.CodeNotSent {
+	if o.Code == crm.CodeNotSent || o.Code == crm.CodePaused {
 		a.breaker.Cancel()
 	} else {
 		a.breaker.Report(o.Sick, now)

@@ -27,6 +27,7 @@ type job struct {
 	claimed bool     // keys are kept from other leads
 	version int64    // of the link's known fields; 0: there is no link yet
 	forgot  []string // known fields that this attempt was begun to write
+	paused  string   // why an operator paused it, once it was begun
 	asked   string   // the operation of the last request
 	owed    int      // requests after the first that are booked
 	baseURL string
@@ -44,6 +45,15 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		ten, err := w.ledger.LoadTenant(ctx, tx, tenant)
 		if err != nil {
 			return err
+		}
+		pauses, err := w.ledger.Pauses(ctx, tx, tenant)
+		if err != nil {
+			return err
+		}
+		if p, all := ledger.PauseOf(pauses, ledger.Every); all {
+			acct.pause(pausedFor, started)
+			w.log.Debug("nothing is sent", "tenant", tenant, "why", p.Text())
+			return nil
 		}
 		due, next, err := w.ledger.Due(ctx, tx, tenant, limit, acct.looked)
 		acct.looked = next
@@ -79,6 +89,12 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 			gate := crm.Gate{Kind: e.Kind, Command: e.Command, Connected: ten.Connected, Mode: ten.Mode(e.Kind), NotAfter: e.NotAfter}
 			gate.Withheld, gate.Why = who.withheld(e)
 			end := gate.Ends(w.adapter.Kinds(), time.Now())
+			if p, paused := ledger.PauseOf(pauses, e.Kind); paused && end == nil {
+				if err := w.ledger.Postpone(ctx, tx, e, pausedFor, crm.CodePaused, p.Text()); err != nil {
+					return err
+				}
+				continue
+			}
 			if end == nil {
 				j.step = w.adapter.Next(j.work)
 				end = j.step.End

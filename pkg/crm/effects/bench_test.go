@@ -36,7 +36,7 @@ func BenchmarkCall_ThreeIntervalsOfALocation(b *testing.B) {
 			senders.Go(func() {
 				j := &job{account: acct, baseURL: srv.URL, token: "tok"}
 				for ctx.Err() == nil {
-					w.call(ctx, nil, j, crm.Call{Op: "contact_lookup", Method: http.MethodGet, Path: "/contacts/search/duplicate?locationId=loc&email=ann@example.com", Version: "2021-07-28"})
+					w.call(ctx, nil, j, crm.Call{Op: "contact_lookup", Method: http.MethodGet, Path: "/contacts/search/duplicate?locationId=loc&email=ann@example.com", Version: "2021-07-28"}, false)
 				}
 			})
 		}

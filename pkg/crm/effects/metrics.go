@@ -65,7 +65,7 @@ func (m *metrics) end(kind string, end crm.End) {
 
 // samplePaused sets the gauge of paused tenants from the ledger, which remembers a refusal across restarts.
 func (m *metrics) samplePaused(ctx context.Context, q ledger.Querier) error {
-	counts, err := ledger.CountPaused(ctx, q)
+	counts, err := ledger.CountRefused(ctx, q)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,11 @@ func (w *worker) send(ctx context.Context, stopping <-chan struct{}, j *job) crm
 		}
 		x, ok := w.take(ctx, stopping, j, step, &sent)
 		if !ok {
-			return sent.dispose(j.effect.Class, crm.End{Status: crm.Pending, Code: crm.CodeNotSent, Detail: "stopped before the request was sent"})
+			end := crm.End{Status: crm.Pending, Code: crm.CodeNotSent, Detail: "stopped before the request was sent"}
+			if j.paused != "" {
+				end = crm.End{Status: crm.Pending, Code: crm.CodePaused, Detail: j.paused, After: pausedFor}
+			}
+			return sent.dispose(j.effect.Class, end)
 		}
 		j.work.Trail = append(j.work.Trail, x)
 	}
@@ -60,16 +64,17 @@ func (w *worker) take(ctx context.Context, stopping <-chan struct{}, j *job, ste
 	if err := w.forget(ctx, w.pool, j, *step.Call); err != nil {
 		return crm.Exchange{}, false
 	}
-	answer, ok := w.call(ctx, stopping, j, *step.Call)
+	answer, ok := w.call(ctx, stopping, j, *step.Call, sent.begun > 0)
 	if ok {
 		sent.began(*step.Call, answer)
 	}
 	return crm.Exchange{Answer: answer}, ok
 }
 
-// call makes one request when it is its turn; false: it was not sent.
-func (w *worker) call(ctx context.Context, stopping <-chan struct{}, j *job, c crm.Call) (crm.Answer, bool) {
-	if !w.turn(ctx, stopping, j.account) {
+// call makes one request when it is its turn; false: it was not sent. After a request that may have changed something, one that reads back what was
+// done is sent in a pause, too: without it the effect's outcome would be unknown.
+func (w *worker) call(ctx context.Context, stopping <-chan struct{}, j *job, c crm.Call, begun bool) (crm.Answer, bool) {
+	if !w.turn(ctx, stopping, j.account) || ((c.Changes || !begun) && w.paused(ctx, j)) {
 		return crm.Answer{}, false
 	}
 	began := time.Now()

@@ -53,9 +53,9 @@ func classify(kind string, c crm.Call, a crm.Answer) outcome {
 	}
 	if a.Err != nil && a.Status == 0 || a.Status == 0 {
 		if a.NotSent {
-			return outcome{End: crm.End{Status: crm.Pending, Code: "not_connected", Detail: "could not connect", Sick: true}}
+			return outcome{End: crm.End{Status: crm.Pending, Code: crm.CodeNotConnected, Detail: "could not connect", Sick: true}}
 		}
-		return unsure("no_answer", "no answer after the request was sent")
+		return unsure(crm.CodeNoAnswer, "no answer after the request was sent")
 	}
 	e := parseError(a.Body)
 	detail := "status " + strconv.Itoa(a.Status)
@@ -104,7 +104,7 @@ func classify(kind string, c crm.Call, a crm.Answer) outcome {
 	case (s == http.StatusNotFound || s == http.StatusBadRequest) && contactGone(e.message):
 		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeContactUnknown, Detail: detail})
 	case s == http.StatusRequestTimeout || s >= 500 || s < 200:
-		o := unsure("no_verdict", detail)
+		o := unsure(crm.CodeNoVerdict, detail)
 		if after, given := headerDelay(a.Header); given && !once {
 			o.After = after
 		}

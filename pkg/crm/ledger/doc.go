@@ -6,4 +6,6 @@
 //
 // How it fails: every function is one statement or runs in the caller's transaction, so a failure leaves what was. There is one
 // clock, Postgres's: leases, due times and expiry of leases are compared there.
+//
+// More than fifteen files: each table, and each question that operators ask of it, has one.
 package ledger

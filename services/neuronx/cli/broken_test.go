@@ -21,7 +21,7 @@ var asking = []string{
 	"events trace lead/1 --tenant acme",
 	"deadletter list --state all", "deadletter list --by reason", "deadletter list --reason invalid_body --type lead.created", "deadletter show neuronx.ingress/0/8",
 	"deadletter retry neuronx.ingress/0/8", "deadletter retry --tenant acme", "deadletter drop --code invalid_body --reason r", "deadletter edit neuronx.ingress/0/8 --data {\"lead_id\":\"1\"}",
-	"effects list --tenant acme --kind crm.note.add --status unknown", "effects resolve e1 --tenant acme --as done",
+	"effects list --tenant acme --kind crm.note.add --status unknown", "effects resolve e1 --tenant acme --as done", "effects pauses", "effects pause --tenant acme --kind crm.note.add --reason r", "effects resume --all",
 	"projections list", "stalled list", "stalled retry --consumer archiver --tenant beta", "stalled skip --consumer gohighlevel --tenant beta --reason r", "projections retry acme", "projections skip acme --reason r",
 	"rules list --tenant acme", "rules show --tenant acme", "rules health", "rules reset welcome --tenant acme", "rules publish rules.yaml --tenant acme",
 	"rules rerun --tenant acme --since 2026-01-01T00:00:00Z", "workflows list --tenant acme",

@@ -18,7 +18,7 @@ import (
 )
 
 // looks are the verbs that only look, whatever noun they stand under. Every other verb changes something.
-var looks = []string{"list", "show", "get", "trace", "tail", "status", "doctor", "ready", "version", "check", "validate", "health", "asyncapi", "diff", "test", "backtest", "explain"}
+var looks = []string{"pauses", "list", "show", "get", "trace", "tail", "status", "doctor", "ready", "version", "check", "validate", "health", "asyncapi", "diff", "test", "backtest", "explain"}
 
 // atOnce are the verbs that act without --execute, for the reason given; their help says so.
 var atOnce = map[string]string{
@@ -41,7 +41,7 @@ var sample = map[string]string{
 
 // needs are the flags that a verb can't do without, besides --tenant.
 var needs = map[string][]string{
-	"deadletter drop": {"--reason"}, "effects resolve": {"--as"}, "log reseed": {"--from-archive"}, "outbox mend": {"--deriver"}, "projections skip": {"--reason"},
+	"deadletter drop": {"--reason"}, "effects resolve": {"--as"}, "effects pause": {"--reason"}, "log reseed": {"--from-archive"}, "outbox mend": {"--deriver"}, "projections skip": {"--reason"},
 	"provision": {"--laptop"}, "replay offsets": {"--group", "--topic", "--to-earliest"}, "stalled retry": {"--consumer"}, "stalled skip": {"--consumer", "--reason"},
 	"tenant connect-crm": {"--location", "--token"}, "tenant effects-mode": {"--mode"}, "rules rerun": {"--since"}, "rules backtest": {"--from"}, "rules explain": {"--event"}, "workflows start": {"--event"},
 }

@@ -18,7 +18,8 @@ import (
 )
 
 func (c *cli) effects() *cobra.Command {
-	return group("effects", "What was and may have been done in the CRM: list, resolve", c.effectsList(), c.effectsResolve())
+	return group("effects", "What was and may have been done in the CRM: list, resolve, pause, resume, pauses",
+		c.effectsList(), c.effectsResolve(), c.effectsPause(), c.effectsResume(), c.effectsPauses())
 }
 
 func (c *cli) effectsList() *cobra.Command {
@@ -103,8 +104,8 @@ func (c *cli) effectsResolve() *cobra.Command {
 
 func join(in []string) string { return dash(strings.Join(in, ",")) }
 
-// noteWhyPending says of each tenant with a listed effect that is pending why all wait, if its CRM connection is refused: most of its
-// effects were never tried, and have no error of their own.
+// noteWhyPending says of each tenant with a listed effect that is pending why all wait, if its CRM refuses it or does not answer, or an operator
+// paused them: most of its effects were never tried, and have no error of their own.
 func (c *cli) noteWhyPending(ctx context.Context, rows []effects.Effect) error {
 	pending := map[string]bool{}
 	for _, r := range rows {
@@ -124,6 +125,15 @@ func (c *cli) noteWhyPending(ctx context.Context, rows []effects.Effect) error {
 	for _, p := range paused {
 		if pending[p.Tenant] {
 			c.note("%s; %s", status.PausedWhat(p), status.PausedNext(p))
+		}
+	}
+	pauses, err := effects.Pauses(ctx, c.env)
+	if err != nil {
+		return err
+	}
+	for _, p := range pauses {
+		if p.Tenant == ledger.Every || pending[p.Tenant] {
+			c.note("%s: %s; neuronx effects resume ends it", effects.ScopeText(p.Scope), p.Text())
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate"
+	"github.com/neuronx/engine/services/neuronx/operate/effects"
 	"github.com/neuronx/engine/services/neuronx/operate/status"
 	"github.com/neuronx/engine/services/projector"
 )
@@ -21,10 +22,10 @@ func (c *cli) status() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Processes, groups, lag, stalled tenants, outbox, effects", Args: noArgs,
 		Long: `Show what every part of the engine says: whether processes are ready and what they wait for, groups and their lag, stalled tenants
-with the command that retries them, outbox, effects, CRM connections that are refused, and dead letters. What could not be asked is shown as not known.
+with the command that retries them, outbox, effects, tenants whose CRM refuses them or does not answer, and dead letters. What could not be asked is shown as not known.
 
 Exit 0: all was asked, and nothing is wrong. Exit 1: a process is not ready or keeps losing what it needs, nobody reads a group, a tenant is stalled, its
-CRM connection is refused, or timers of workflows do not fire. Exit 3: a part could not be asked.`,
+CRM refuses it or does not answer, or timers of workflows do not fire. Exit 3: a part could not be asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := status.Read(cmd.Context(), c.env, admin)
 			if err != nil {
@@ -69,7 +70,10 @@ func (c *cli) showStatus(o status.Overview) error {
 		return fmt.Sprintf("%s of %s: %s", w.Workflow, w.Tenant, w.What()), w.Next()
 	})
 	printf(c.out, "effects:       %s\n", summary(o.Effects))
-	sayEach(c, "CRM", o.CRM, "no connection refused", func(p ledger.Paused) (what, next string) { return status.PausedWhat(p), status.PausedNext(p) })
+	sayEach(c, "CRM", o.CRM, "no tenant waits for its CRM", func(p ledger.Paused) (what, next string) { return status.PausedWhat(p), status.PausedNext(p) })
+	for _, p := range o.Pauses {
+		c.say("paused", fmt.Sprintf("%s since %s, %s", effects.ScopeText(p.Scope), stamp(p.Since), strings.TrimPrefix(p.Text(), "paused ")), "neuronx effects resume")
+	}
 	printf(c.out, "dead letters:  %s\n", strings.Replace(summary(o.DeadLetter), "none", "none open", 1))
 	for _, r := range o.Refused {
 		c.say("refused", fmt.Sprintf("%s of %s at HTTP: %s", operate.Plural(int(r.Requests), "request"), r.Tenant, r.Reason), "neuronx tenant suspend "+r.Tenant)

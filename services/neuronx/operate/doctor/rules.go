@@ -47,21 +47,25 @@ func checkWorkflows(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	return out
 }
 
-// checkPaused finds tenants whose effects wait because their CRM connection is refused.
+// checkPaused finds tenants whose effects wait because their CRM refuses the connection, or does not answer.
 func checkPaused(ctx context.Context, pool *pgxpool.Pool) []Finding {
 	paused, err := ledger.ListPaused(ctx, pool, status.MaxPaused)
 	if err != nil {
 		return []Finding{fail(err, "neuronx provision --execute gives neuronx_ops the right to read neuronx.effects")}
 	}
 	if len(paused) == 0 {
-		return []Finding{{Result: OK, Detail: "none refused"}}
+		return []Finding{{Result: OK, Detail: "no tenant waits for its CRM"}}
 	}
 	out := operate.Each(paused, func(p ledger.Paused) Finding {
-		return Finding{Result: Failed, Detail: status.PausedWhat(p), Next: status.PausedNext(p)}
+		result := Failed
+		if p.Reason == ledger.PausedAway { // goes on by itself
+			result = Warn
+		}
+		return Finding{Result: result, Detail: status.PausedWhat(p), Next: status.PausedNext(p)}
 	})
 	if len(paused) == status.MaxPaused {
 		out = append(out, Finding{Result: Warn, Detail: fmt.Sprintf("only the first %d are named, there may be more", status.MaxPaused),
-			Next: "neuronx_crm_paused_tenants counts them all"})
+			Next: "neuronx_crm_paused_tenants counts those that are refused, neuronx_crm_breakers_open those whose CRM does not answer"})
 	}
 	return out
 }

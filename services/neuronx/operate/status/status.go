@@ -28,7 +28,8 @@ type Overview struct {
 	Rebuilds   []projector.Rebuild `json:"rebuilds"`
 	Outbox     []Outbox            `json:"outbox"`
 	Effects    map[string]int64    `json:"effects"`
-	CRM        []ledger.Paused     `json:"crm_refused"`  // tenants whose CRM connection is refused
+	CRM        []ledger.Paused     `json:"crm_refused"`  // tenants that wait because their CRM refuses them or does not answer
+	Pauses     []ledger.Pause      `json:"pauses"`       // of effects, by operators
 	DeadLetter map[string]int64    `json:"dead_letters"` // open ones, by reason
 	Refused    []Refused           `json:"refused"`      // by the HTTP roles whose admin ports are known
 	Problems   []string            `json:"problems"`     // parts that could not be asked
@@ -132,9 +133,7 @@ func (o *Overview) judge() {
 			o.Wrong = append(o.Wrong, fmt.Sprintf("nobody reads as %s", g.Group))
 		}
 	}
-	if wrong := pausedWrong(o.CRM); wrong != "" {
-		o.Wrong = append(o.Wrong, wrong)
-	}
+	o.Wrong = append(o.Wrong, pausedWrong(o.CRM)...)
 	overdue := int64(0)
 	for i := range o.Workflows {
 		overdue += o.Workflows[i].Overdue
@@ -195,6 +194,8 @@ func (o *Overview) readTables(ctx context.Context, pool *pgxpool.Pool) {
 	try("dead letters", err)
 	o.CRM, err = ledger.ListPaused(ctx, pool, MaxPaused)
 	try("CRM connections", err)
+	o.Pauses, err = ledger.ListPauses(ctx, pool, MaxPaused)
+	try("paused effects", err)
 	effects, err := ledger.Counts(ctx, pool, "")
 	try("effects", err)
 	if err == nil {
