@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
@@ -60,6 +61,7 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 	slot := fs.String("slot", "0", "which instance of the service this is; unique among those that run")
 	level := fs.String("log-level", "info", "debug, info, warn or error")
 	format := fs.String("log-format", "json", "json or text")
+	delay := fs.Duration("drain-delay", 0, "how long the process goes on after SIGTERM, as not ready, before it stops: behind a load balancer, longer than that takes to hear of it")
 	version := fs.Bool("version", false, "print the version and the commit, and exit")
 	if s.Flags != nil {
 		s.Flags(fs)
@@ -79,6 +81,9 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		err = httpguard.CheckHosts(*hosts)
 	}
+	if err == nil && (*delay < 0 || *delay > maxDrainDelay) {
+		err = fmt.Errorf("--drain-delay %v is not between 0s and %v", *delay, maxDrainDelay)
+	}
 	if err == nil && s.Validate != nil {
 		err = s.Validate()
 	}
@@ -91,7 +96,7 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 	reg := NewRegistry()
 	rt := NewRuntime(s.Name, *slot, log, reg)
 	rt.AllowedHosts = *hosts
-	ctx, stop := signals(rt.Log)
+	ctx, stop := signals(rt.Log, rt.Ready, *delay)
 	defer stop()
 	g := NewGroup()
 	g.Add("admin", func(ctx context.Context) error { return ServeAdmin(ctx, *admin, reg, rt.Ready, *hosts) })
@@ -105,8 +110,12 @@ func run(s *Service, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// signals returns a context that ends at the first SIGINT or SIGTERM; the second one ends the process.
-func signals(log *slog.Logger) (context.Context, func()) {
+// maxDrainDelay bounds how long a process goes on that was told to stop.
+const maxDrainDelay = 5 * time.Minute
+
+// signals returns a context that ends at the first SIGINT or SIGTERM, or a delay after it in which the process is not ready; the second one ends
+// the process.
+func signals(log *slog.Logger, ready *Readiness, delay time.Duration) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ch := make(chan os.Signal, 2)
 	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
@@ -115,8 +124,14 @@ func signals(log *slog.Logger) (context.Context, func()) {
 		if !ok {
 			return
 		}
-		log.Info("stopping; a second signal exits at once", "signal", sig.String())
-		cancel()
+		log.Info("stopping; a second signal exits at once", "signal", sig.String(), "after", delay.String())
+		if delay > 0 {
+			ready.Serving("process")
+			ready.Set("process", errors.New("stopping"))
+			time.AfterFunc(delay, cancel)
+		} else {
+			cancel()
+		}
 		if _, ok := <-ch; ok {
 			os.Exit(1)
 		}

@@ -6,13 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/pflag"
@@ -205,5 +209,29 @@ func TestRun_ExitCodes(t *testing.T) {
 	}
 	if code := run(s, []string{"--help"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "--admin-addr") {
 		t.Error(code, out.String())
+	}
+}
+
+func TestSignals_ADelayedStopIsNotReadyFirst(t *testing.T) {
+	ready := NewReadiness()
+	ready.Set("kafka", nil)
+	ctx, stop := signals(slog.New(slog.DiscardHandler), ready, 200*time.Millisecond)
+	defer stop()
+	began := time.Now()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for ready.Err() == nil {
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("still ready")
+		}
+		runtime.Gosched()
+	}
+	if ctx.Err() != nil && time.Since(began) < 200*time.Millisecond {
+		t.Error("stopped before the delay was over")
+	}
+	<-ctx.Done()
+	if took := time.Since(began); took < 200*time.Millisecond {
+		t.Errorf("stopped after %v", took)
 	}
 }
