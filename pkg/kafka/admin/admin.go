@@ -32,6 +32,7 @@ type Topic struct {
 // Member is one living member of a group.
 type Member struct {
 	ID, ClientID, Host string
+	InstanceID         string // of a static member (KIP-345); "" of another
 	Partitions         []kafka.TopicPartition
 }
 
@@ -163,6 +164,9 @@ func (a *Client) DescribeGroup(ctx context.Context, group string) (Group, error)
 	out := Group{Group: group, State: d.State}
 	for _, m := range d.Members {
 		member := Member{ID: m.MemberID, ClientID: m.ClientID, Host: m.ClientHost}
+		if m.InstanceID != nil {
+			member.InstanceID = *m.InstanceID
+		}
 		if c, ok := m.Assigned.AsConsumer(); ok {
 			for _, t := range c.Topics {
 				for _, p := range t.Partitions {

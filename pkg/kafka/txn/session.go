@@ -19,6 +19,10 @@ import (
 // ErrFenced says that another process opened a session under the same transactional id.
 var ErrFenced = errors.New("kafka: another process uses this transactional id")
 
+// ErrInstanceTaken is ErrFenced by the group alone: it has another member under the group instance id. That need not be another process: a broker
+// that could not write the last join down goes back to an older member id, and refuses the process that has the newer one.
+var ErrInstanceTaken = fmt.Errorf("%w: the group has another member under its instance id", ErrFenced)
+
 // ErrNotOwned stops a commit of a partition that was given up since its assignment number was read.
 var ErrNotOwned = errors.New("kafka: a partition of the transaction is no longer assigned")
 
@@ -72,10 +76,10 @@ func (s *Session) OnGroupManageError(err error) {
 	}
 }
 
-// Fenced reports ErrFenced when another process has joined under this one's instance id.
+// Fenced reports ErrInstanceTaken when another process has joined under this one's instance id.
 func (s *Session) Fenced() error {
 	if s.fenced.Load() {
-		return fmt.Errorf("%w (group instance %s)", ErrFenced, s.cfg.InstanceID)
+		return fmt.Errorf("%w (%s)", ErrInstanceTaken, s.cfg.InstanceID)
 	}
 	return nil
 }
@@ -276,7 +280,7 @@ func (s *Session) classify(err error) error {
 		return nil
 	}
 	if errors.Is(err, kerr.FencedInstanceID) {
-		return fmt.Errorf("%w (group instance %s): %w", ErrFenced, s.cfg.InstanceID, err)
+		return fmt.Errorf("%w (%s): %w", ErrInstanceTaken, s.cfg.InstanceID, err)
 	}
 	if (errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch)) && time.Since(s.began) < kafka.TxnTimeout-time.Second {
 		return fmt.Errorf("%w (%s): %w", ErrFenced, s.cfg.TransactionalID, err)

@@ -43,7 +43,8 @@
 //   - A killed process that comes back under its slot takes up its partitions at once (static membership); one that does not loses
 //     them to the others after the session time-out, and one that stops by itself gives them up then.
 //   - A rebalance that overlaps a commit aborts it; that costs a restore of this process's partitions and nothing else.
-//   - Another process with the same slot fences this one: Run returns txn.ErrFenced and the process exits.
+//   - Another process with the same slot fences this one: Run returns txn.ErrFenced and the process exits. Where only the group says so, it
+//     looks first whether that member stays for longer than a session: a broker may have gone back to an older member id of this process.
 //   - log, dead letters and state that do not agree stop the partition as log_torn. Others run.
 //   - An operator's reset of the group is undone and reported, because the group's offset is not the position.
 //   - A registry that does not answer, or a clock more than 60 s behind the brokers', pauses the partition; nothing is refused for it.

@@ -51,7 +51,11 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config) error {
 		if err := s.checkTopics(ctx); err != nil {
 			return false, err
 		}
-		return s.runSession(ctx)
+		committed, err := s.runSession(ctx)
+		if errors.Is(err, txn.ErrInstanceTaken) && !s.rivalled(ctx) {
+			err = errors.New("the group took this process for another one, which is not there") // not ErrFenced: a new session begins
+		}
+		return committed, err
 	})
 	if err != nil {
 		return fmt.Errorf("sequencer: %w", err)

@@ -78,7 +78,7 @@ func (s *sequencer) runSession(ctx context.Context) (committed bool, err error) 
 		return false, err
 	}
 	defer reader.Close()
-	id := "neuronx.sequencer." + s.cfg.Slot
+	id := instanceID(s.cfg.Slot)
 	w, err := worker.Open(ctx, worker.Config{Role: "sequencer", Log: s.log, Ready: s.ready, Wake: worker.NewSignal(), Txn: txn.Config{
 		Config: s.cfg.Kafka, Group: kafka.GroupSequencer, Topic: kafka.TopicIngress, TransactionalID: id, InstanceID: id,
 		SessionTimeout: s.cfg.SessionTimeout,
