@@ -27,7 +27,6 @@ const (
 	KindMove        = "crm.opportunity.move"
 	KindClose       = "crm.opportunity.close"
 
-	// No adapter carries these out yet: they fail as unsupported, so that who waits for an outcome gets one.
 	KindMessage = "crm.message.send"
 )
 
@@ -151,6 +150,8 @@ const (
 	CodeUnsupported    = "unsupported" // a kind that the engine knows and the adapter does not carry out yet
 	CodeResolved       = "resolved_by_operator"
 	CodeRevoked        = "consent_revoked"     // the person is not to be reached over the channel any more
+	CodeDoNotDisturb   = "dnd"                 // the contact in the CRM is not to be reached over the channel
+	CodeAddress        = "invalid_address"     // the contact has no address or number for the channel, or a wrong one
 	CodeErased         = "erased"              // the person is to be forgotten
 	CodeNameUnknown    = "name_unknown"        // no object of the account is called so
 	CodeExists         = "opportunity_exists"  // the contact has another opportunity in the pipeline, and the location allows one

@@ -46,7 +46,7 @@ func answers() []crm.Answer {
 	for _, status := range []int{200, 201, 204, 301, 307, 400, 401, 403, 404, 408, 409, 410, 422, 425, 429, 500, 502, 503, 504, 520, 999} {
 		for _, body := range []string{
 			``, `{}`, `<html>error</html>`, `{"message":["x"],"contact":null}`, `{"contact":{"id":"c7","email":"` + person.Email + `"},"note":{"id":"n1"},"tags":[],"id":"i1"}`,
-			`{"message":"contact not found: ` + person.Email + ` 15550102030","meta":{"contactId":"c9"}}`, `{"contact":{"id":"../../x"},`, `{"users":[{"id":"u1","name":"Ann Owner"}],"task":{"id":"t1"}}`, `{"pipelines":[{"id":"p1","name":"Sales","stages":[{"id":"s1","name":"New"}]}],"opportunity":{"id":"o1"},"succeded":true}`, //nolint:misspell // a vendor's spelling
+			`{"message":"contact not found: ` + person.Email + ` 15550102030","meta":{"contactId":"c9"}}`, `{"contact":{"id":"../../x"},`, `{"users":[{"id":"u1","name":"Ann Owner"}],"task":{"id":"t1"},"messageId":"m1"}`, `{"messages":[{"id":"m2","direction":"outbound","body":"canary body"}]}`, `{"pipelines":[{"id":"p1","name":"Sales","stages":[{"id":"s1","name":"New"}]}],"opportunity":{"id":"o1"},"succeded":true}`, //nolint:misspell // a vendor's spelling
 			`{"message":"Opportunity not found"}`, `{"code":"OPPORTUNITY_NO_DUPLICATE","message":"duplicate","meta":{"existingId":"o9"}}`,
 		} {
 			out = append(out, crm.Answer{Status: status, Header: http.Header{}, Body: []byte(body)})
@@ -201,6 +201,8 @@ func absent(t *testing.T, a crm.Adapter) {
 			w.Command.Stage, w.Names = "s1", map[string]crm.Names{crm.ObjectStage: {IDs: map[string][]string{"/s1": {"s1"}}}}
 		case crm.KindClose:
 			w.Command.Closed = "won"
+		case crm.KindMessage:
+			w.Command.Channel = "sms"
 		}
 		step := a.Next(w)
 		if step.Call == nil {

@@ -197,7 +197,7 @@ func TestTeller_TellsWhatNobodyKnowsAndNothingOfWhatHasAnOutcome(t *testing.T) {
 	stop := r.run(r.worker())
 	r.waitStatus(up.ID, crm.Done)
 	r.waitStatus(note.ID, crm.Unknown)
-	if e := r.waitStatus(todo.ID, crm.Failed); e.Code != crm.CodeUnsupported || !r.outbox()[outcomeID(gohighlevel.Name, tenant, todo.ID, 0)] {
+	if e := r.waitStatus(todo.ID, crm.Failed); e.Code != crm.CodeAddress || !r.outbox()[outcomeID(gohighlevel.Name, tenant, todo.ID, 0)] {
 		t.Errorf("a message that can't be sent ended as %+v, and its outcome waits to be sent: %v", e, r.outbox()[outcomeID(gohighlevel.Name, tenant, todo.ID, 0)])
 	}
 	stop()

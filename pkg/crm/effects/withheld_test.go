@@ -32,8 +32,8 @@ func TestWithheld_WhatReachesAPersonIsAskedRightBeforeItIsSent(t *testing.T) {
 	r.connect(tenant, "send")
 	hour := func(n int) time.Time { return r.now.Add(time.Duration(n-20) * time.Hour) }
 	commands, want := map[string]event.Recorded{}, map[string]string{
-		"nothing": crm.CodeUnsupported, "revoked": crm.CodeRevoked, "other": crm.CodeUnsupported, "all": crm.CodeRevoked, "long": crm.CodeRevoked,
-		"erased": crm.CodeErased, "lifted": crm.CodeUnsupported, "imported": crm.CodeRevoked, "old": crm.CodeUnsupported, "history": crm.CodeRevoked, "first": crm.CodeRevoked,
+		"nothing": crm.CodeContactUnknown, "revoked": crm.CodeRevoked, "other": crm.CodeContactUnknown, "all": crm.CodeRevoked, "long": crm.CodeRevoked,
+		"erased": crm.CodeErased, "lifted": crm.CodeContactUnknown, "imported": crm.CodeRevoked, "old": crm.CodeContactUnknown, "history": crm.CodeRevoked, "first": crm.CodeRevoked,
 	}
 	for lead := range want {
 		commands[lead] = r.message(lead, "sms")

@@ -25,7 +25,7 @@ func (Adapter) Name() string { return Name }
 // Kinds implements crm.Adapter. The contact of a new lead is looked for by both of its keys first.
 func (Adapter) Kinds() map[string]crm.Kind {
 	return map[string]crm.Kind{crm.KindUpsert: {Cost: 3}, crm.KindTag: {Cost: 1}, crm.KindAssign: {Cost: 1}, crm.KindNote: {Cost: 1}, crm.KindTask: {Cost: 1},
-		crm.KindOpportunity: {Cost: 1}, crm.KindMove: {Cost: 1}, crm.KindClose: {Cost: 1}}
+		crm.KindOpportunity: {Cost: 1}, crm.KindMove: {Cost: 1}, crm.KindClose: {Cost: 1}, crm.KindMessage: {Cost: 1}}
 }
 
 // Next implements crm.Adapter.
@@ -62,6 +62,10 @@ func (a *attempt) run() {
 			detail = "no contact of this lead is known in the CRM, and a new one needs an e-mail address or a phone number"
 		}
 		a.end(failed(crm.CodeContactUnknown, detail))
+		return
+	}
+	if end := a.unsendable(); end != nil {
+		a.end(*end)
 		return
 	}
 	if !a.findOwner() || !a.findStage() {
@@ -156,6 +160,9 @@ func (a *attempt) carryOut() (done outcome, on bool) {
 		o, answer, on := a.ask(c.Call)
 		if on && o.other != "" {
 			o, on = a.refusedFor(c.Call, o)
+		}
+		if on && o.Status == crm.Unknown && c.Op == opMessage {
+			o, on = a.readBack(o)
 		}
 		if !on || o.Status != crm.Done {
 			return o, on

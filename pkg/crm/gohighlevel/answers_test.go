@@ -27,7 +27,7 @@ func classified(kind string, a crm.Answer) outcome {
 
 func TestClassify_FollowsTheTable(t *testing.T) {
 	gone := errors.New("connection reset")
-	up, note, tag := crm.KindUpsert, crm.KindNote, crm.KindTag
+	up, note, tag, message := crm.KindUpsert, crm.KindNote, crm.KindTag, crm.KindMessage
 	for name, c := range map[string]struct {
 		kind   string
 		answer crm.Answer
@@ -69,6 +69,10 @@ func TestClassify_FollowsTheTable(t *testing.T) {
 		"429 Retry-After far date":          {up, crm.Answer{Status: 429, Header: header("Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT", "Date", "Mon, 30 Nov 2026 10:00:00 GMT")}, crm.Pending, "rate_limited", time.Hour},
 		"429 Retry-After date, no Date":     {up, crm.Answer{Status: 429, Header: header("Retry-After", "Mon, 30 Nov 2026 10:02:00 GMT")}, crm.Pending, "rate_limited", 10 * time.Second},
 		"429 Retry-After negative":          {up, crm.Answer{Status: 429, Header: header("Retry-After", "-5")}, crm.Pending, "rate_limited", 10 * time.Second},
+		"DND, message":                      {message, crm.Answer{Status: 400, Body: []byte(`{"message":"Cannot send message as DND is active for SMS."}`)}, crm.Failed, crm.CodeDoNotDisturb, 0},
+		"no number, message":                {message, crm.Answer{Status: 400, Body: []byte(`{"message":"Missing phone number"}`)}, crm.Failed, crm.CodeAddress, 0},
+		"400 of another kind, message":      {message, crm.Answer{Status: 400, Body: []byte(`{"message":"no"}`)}, crm.Unknown, crm.CodeRejected, 0},
+		"DND, note":                         {note, crm.Answer{Status: 400, Body: []byte(`{"message":"Cannot send message as DND is active for SMS."}`)}, crm.Unknown, crm.CodeRejected, 0},
 		"500, upsert":                       {up, crm.Answer{Status: 500}, crm.Pending, "no_verdict", 0},
 		"500, note":                         {note, crm.Answer{Status: 500}, crm.Unknown, "no_verdict", 0},
 		"504, tag":                          {tag, crm.Answer{Status: 504, Body: []byte(`<html>`)}, crm.Pending, "no_verdict", 0},

@@ -120,6 +120,8 @@ func (s state) calls() []planned {
 		}{s.owner})}
 	case crm.KindOpportunity, crm.KindMove, crm.KindClose:
 		return s.opportunity()
+	case crm.KindMessage:
+		return []planned{s.message()}
 	case crm.KindNote:
 		return []planned{change(opNote, http.MethodPost, contact+"/notes", struct {
 			Body string `json:"body"`

@@ -99,3 +99,9 @@ func Leaderless(c *Cluster, topic string, partition int32) (end func()) {
 func TooFewReplicas(c *Cluster, topic string, partition int32) (end func()) {
 	return c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{partition}, Err: kerr.NotEnoughReplicas, Count: -1}).Remove
 }
+
+// FenceOnce makes the broker tell the member that beats next that its group instance is another's, as one does that has gone back to an older
+// member id. hits tells how many it has told so.
+func FenceOnce(c *Cluster) (hits func() int) {
+	return c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, TopLevel: true, Err: kerr.FencedInstanceID, Count: 1}).Hits
+}

@@ -4,10 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/services/ingest/sequencer/sequencertest"
@@ -20,8 +16,8 @@ func TestSequencer_GoesOnWhereTheGroupFencedItForAMemberThatIsNotThere(t *testin
 	p := start(t, testConfig(cfg, keys, "0"))
 	send(t, cfg, sequencertest.Created(keys, "acme"))
 	waitLogged(t, cfg, 1)
-	h := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, TopLevel: true, Err: kerr.FencedInstanceID, Count: 1})
-	kafkatest.WaitFor(t, "the group to fence it", func(context.Context) bool { return h.Hits() > 0 })
+	fenced := kafkatest.FenceOnce(c)
+	kafkatest.WaitFor(t, "the group to fence it", func(context.Context) bool { return fenced() > 0 })
 	send(t, cfg, sequencertest.Lead("acme", "1"))
 	checkLog(t, waitLogged(t, cfg, 2))
 	select {
