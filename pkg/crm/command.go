@@ -30,7 +30,9 @@ type Command struct {
 	Stage         string    `json:"stage,omitempty"`
 	Value         string    `json:"value,omitempty"`         // decimal digits
 	Closed        string    `json:"closed,omitempty"`        // how an opportunity is closed
-	Channel       string    `json:"channel,omitempty"`       // of a message
+	Automation    string    `json:"automation,omitempty"`    // a name or an id
+	Of            string    `json:"of,omitempty"`            // which kind of automation it is: ObjectWorkflow or ObjectCampaign
+	Channel       string    `json:"channel,omitempty"`       // of a message, or of what an automation sends
 	ConsentBasis  string    `json:"consent_basis,omitempty"` // under which a message was asked for
 	Clear         []string  `json:"clear,omitempty"`         // fields that came as empty texts, by our names: to be emptied; what is absent is no part of it
 	Unfit         string    `json:"unfit,omitempty"`         // why the command can't be kept as it came, and so not be carried out; the rest is empty
@@ -61,7 +63,8 @@ func FromData(data map[string]any) (c Command, notAfter time.Time) {
 	c = Command{Clear: clear, LeadID: text("lead_id"), Email: text("email"), Phone: text("phone"), FirstName: text("first_name"),
 		LastName: text("last_name"), Company: text("company"), Source: text("source"), Add: list("add"), Remove: list("remove"), Body: text("body"), Template: text("template"),
 		Channel: text("channel"), ConsentBasis: text("consent_basis"), Title: text("title"), OwnerID: text("owner_id"),
-		OpportunityID: text("opportunity_id"), Name: text("name"), Pipeline: text("pipeline"), Stage: text("stage"), Closed: text("outcome")}
+		OpportunityID: text("opportunity_id"), Name: text("name"), Pipeline: text("pipeline"), Stage: text("stage"), Closed: text("outcome"),
+		Automation: text("automation"), Of: text("kind")}
 	if v := data["value"]; v != nil {
 		c.Value = fmt.Sprint(v)
 	}
@@ -86,7 +89,7 @@ func (c Command) unfit() string {
 	if len(c.OpportunityID) > MaxLeadID {
 		return fmt.Sprintf("the opportunity id has %d bytes, more than %d", len(c.OpportunityID), MaxLeadID)
 	}
-	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body, c.Template, c.Channel, c.ConsentBasis, c.Title, c.OwnerID, c.OpportunityID, c.Name, c.Pipeline, c.Stage, c.Value, c.Closed}, c.Add, c.Remove) {
+	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body, c.Template, c.Channel, c.ConsentBasis, c.Title, c.OwnerID, c.OpportunityID, c.Name, c.Pipeline, c.Stage, c.Value, c.Closed, c.Automation, c.Of}, c.Add, c.Remove) {
 		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
 			return "a text of the command holds a NUL character or is not UTF-8"
 		}
@@ -126,6 +129,10 @@ func (c Command) Problem(kind string) (code, detail string) {
 		return CodeInvalidCommand, "the command names no stage"
 	case kind == KindClose && !slices.Contains([]string{"won", "lost", "abandoned", "open"}, c.Closed):
 		return CodeInvalidCommand, "the outcome is none of won, lost, abandoned and open"
+	case (kind == KindEnrol || kind == KindLeave) && strings.TrimSpace(c.Automation) == "":
+		return CodeInvalidCommand, "the command names no automation"
+	case (kind == KindEnrol || kind == KindLeave) && c.Of != ObjectWorkflow && c.Of != ObjectCampaign:
+		return CodeInvalidCommand, "an automation is a workflow or a campaign"
 	case kind == KindTask && strings.TrimSpace(c.Title) == "":
 		return CodeInvalidCommand, "the task has no title"
 	case kind == KindMessage && (c.Body == "") == (c.Template == ""):

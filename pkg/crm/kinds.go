@@ -28,13 +28,15 @@ const (
 	KindClose       = "crm.opportunity.close"
 
 	KindMessage = "crm.message.send"
+	KindEnrol   = "crm.automation.enrol"
+	KindLeave   = "crm.automation.remove"
 )
 
 // Answers reports whether commands of a kind get an outcome. Those of other kinds are recorded as off: no adapter takes them, and the log knows
 // no outcome of them.
 func Answers(kind string) bool {
 	switch kind {
-	case KindUpsert, KindTag, KindAssign, KindNote, KindMessage, KindTask, KindOpportunity, KindMove, KindClose:
+	case KindUpsert, KindTag, KindAssign, KindNote, KindMessage, KindTask, KindOpportunity, KindMove, KindClose, KindEnrol, KindLeave:
 		return true
 	}
 	return false
@@ -49,7 +51,7 @@ func KindOf(typ string) (string, bool) {
 // ClassOf gives the class of a kind. Unknown kinds are Once, the careful one.
 func ClassOf(kind string) Class {
 	switch kind {
-	case KindUpsert, KindTag, KindAssign, KindMove, KindClose:
+	case KindUpsert, KindTag, KindAssign, KindMove, KindClose, KindLeave:
 		return Repeatable
 	}
 	return Once

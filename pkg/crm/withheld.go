@@ -6,7 +6,7 @@ import (
 )
 
 // ReachesPerson reports whether commands of a kind reach a person, who may have said that nobody should.
-func ReachesPerson(kind string) bool { return kind == KindMessage }
+func ReachesPerson(kind string) bool { return kind == KindMessage || kind == KindEnrol }
 
 // AnyChannel is the channel of what was said about all of them.
 const AnyChannel = "*"

@@ -23,7 +23,7 @@ const attempts = 150
 var person = crm.Command{
 	LeadID: "lead-1", Email: "canary.mail@person.example", Phone: "+15550102030", FirstName: "Canaryfirst", LastName: "Canarylast", Company: "Canarycompany",
 	Source: "canarysource", Add: []string{"tag one"}, Remove: []string{"tag two"}, Body: "canary body", Channel: "sms", Title: "canary title", OwnerID: "Ann Owner",
-	OpportunityID: "opp-1", Name: "canary name", Pipeline: "Sales", Stage: "New", Value: "12.5", Closed: "won",
+	OpportunityID: "opp-1", Automation: "Welcome", Of: crm.ObjectWorkflow, Name: "canary name", Pipeline: "Sales", Stage: "New", Value: "12.5", Closed: "won",
 }
 
 // works are attempts at each kind that an adapter carries out, with and without a contact.
@@ -46,7 +46,7 @@ func answers() []crm.Answer {
 	for _, status := range []int{200, 201, 204, 301, 307, 400, 401, 403, 404, 408, 409, 410, 422, 425, 429, 500, 502, 503, 504, 520, 999} {
 		for _, body := range []string{
 			``, `{}`, `<html>error</html>`, `{"message":["x"],"contact":null}`, `{"contact":{"id":"c7","email":"` + person.Email + `"},"note":{"id":"n1"},"tags":[],"id":"i1"}`,
-			`{"message":"contact not found: ` + person.Email + ` 15550102030","meta":{"contactId":"c9"}}`, `{"contact":{"id":"../../x"},`, `{"users":[{"id":"u1","name":"Ann Owner"}],"task":{"id":"t1"},"messageId":"m1"}`, `{"messages":[{"id":"m2","direction":"outbound","body":"canary body"}]}`, `{"pipelines":[{"id":"p1","name":"Sales","stages":[{"id":"s1","name":"New"}]}],"opportunity":{"id":"o1"},"succeded":true}`, //nolint:misspell // a vendor's spelling
+			`{"message":"contact not found: ` + person.Email + ` 15550102030","meta":{"contactId":"c9"}}`, `{"contact":{"id":"../../x"},`, `{"users":[{"id":"u1","name":"Ann Owner"}],"task":{"id":"t1"},"messageId":"m1","workflows":[{"id":"w1","name":"Welcome","status":"published"}]}`, `{"messages":[{"id":"m2","direction":"outbound","body":"canary body"}]}`, `{"pipelines":[{"id":"p1","name":"Sales","stages":[{"id":"s1","name":"New"}]}],"opportunity":{"id":"o1"},"succeded":true}`, //nolint:misspell // a vendor's spelling
 			`{"message":"Opportunity not found"}`, `{"code":"OPPORTUNITY_NO_DUPLICATE","message":"duplicate","meta":{"existingId":"o9"}}`,
 		} {
 			out = append(out, crm.Answer{Status: status, Header: http.Header{}, Body: []byte(body)})
@@ -100,7 +100,7 @@ func attempt(t *testing.T, a crm.Adapter, w crm.Work, rng *rand.Rand) {
 	w.Attempts = 1 + rng.IntN(5)
 	switch rng.IntN(3) {
 	case 0:
-		w.Names = map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}, crm.ObjectPipeline: {IDs: map[string][]string{"sales": {"p1"}}}, crm.ObjectStage: {IDs: map[string][]string{"p1/new": {"s1"}}}}
+		w.Names = map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}, crm.ObjectPipeline: {IDs: map[string][]string{"sales": {"p1"}}}, crm.ObjectStage: {IDs: map[string][]string{"p1/new": {"s1"}}}, crm.ObjectWorkflow: {IDs: map[string][]string{"welcome": {"w1"}}}}
 		w.Remote = []string{"", "o1"}[rng.IntN(2)]
 	case 1:
 		w.Names = map[string]crm.Names{crm.ObjectUser: {Fresh: true}, crm.ObjectPipeline: {Fresh: true}}
@@ -203,6 +203,8 @@ func absent(t *testing.T, a crm.Adapter) {
 			w.Command.Closed = "won"
 		case crm.KindMessage:
 			w.Command.Channel = "sms"
+		case crm.KindEnrol, crm.KindLeave:
+			w.Command.Automation, w.Command.Of, w.Names = "w1", crm.ObjectWorkflow, map[string]crm.Names{crm.ObjectWorkflow: {IDs: map[string][]string{"w1": {"w1"}}}}
 		}
 		step := a.Next(w)
 		if step.Call == nil {
@@ -237,7 +239,7 @@ func empty(v any) bool {
 
 // paths: an id that a CRM gave is one segment of a path, whatever it holds.
 func paths(t *testing.T, a crm.Adapter) {
-	names := map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}, crm.ObjectPipeline: {IDs: map[string][]string{"sales": {"p1"}}}, crm.ObjectStage: {IDs: map[string][]string{"p1/new": {"s1"}}}} // else they would be looked up first
+	names := map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}, crm.ObjectPipeline: {IDs: map[string][]string{"sales": {"p1"}}}, crm.ObjectStage: {IDs: map[string][]string{"p1/new": {"s1"}}}, crm.ObjectWorkflow: {IDs: map[string][]string{"welcome": {"w1"}}}} // else they would be looked up first
 	for _, kind := range slices.Sorted(maps.Keys(a.Kinds())) {
 		clean := a.Next(crm.Work{Kind: kind, Command: person, Account: "account-1", Link: crm.Link{Contact: "c1"}, Remote: "o1", Names: names}).Call
 		odd := a.Next(crm.Work{Kind: kind, Command: person, Account: "account-1", Link: crm.Link{Contact: "c1/../x?y#z%2F"}, Remote: "o1/../x?y#z%2F", Names: names}).Call

@@ -25,7 +25,8 @@ func (Adapter) Name() string { return Name }
 // Kinds implements crm.Adapter. The contact of a new lead is looked for by both of its keys first.
 func (Adapter) Kinds() map[string]crm.Kind {
 	return map[string]crm.Kind{crm.KindUpsert: {Cost: 3}, crm.KindTag: {Cost: 1}, crm.KindAssign: {Cost: 1}, crm.KindNote: {Cost: 1}, crm.KindTask: {Cost: 1},
-		crm.KindOpportunity: {Cost: 1}, crm.KindMove: {Cost: 1}, crm.KindClose: {Cost: 1}, crm.KindMessage: {Cost: 1}}
+		crm.KindOpportunity: {Cost: 1}, crm.KindMove: {Cost: 1}, crm.KindClose: {Cost: 1}, crm.KindMessage: {Cost: 1},
+		crm.KindEnrol: {Cost: 1}, crm.KindLeave: {Cost: 1}}
 }
 
 // Next implements crm.Adapter.
@@ -68,7 +69,7 @@ func (a *attempt) run() {
 		a.end(*end)
 		return
 	}
-	if !a.findOwner() || !a.findStage() {
+	if !a.findOwner() || !a.findStage() || !a.findAutomation() {
 		return
 	}
 	if end := a.unopened(); end != nil {

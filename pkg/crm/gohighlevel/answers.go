@@ -34,6 +34,7 @@ const (
 //	2xx that can be read and names what was made        done              done
 //	2xx that can't be read                              retry             unknown
 //	400 duplicate contact with meta.contactId           failed            -
+//	400, 404 automation not found                       failed            failed
 //	400 message: DND, no address or a wrong one         -                 failed
 //	401 version header                                  failed            failed
 //	401, 403 about the scope: only such calls pause     retry, pause      retry, pause
@@ -93,6 +94,8 @@ func classify(kind string, c crm.Call, a crm.Answer) outcome {
 		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeExists, Detail: detail})
 	case (s == http.StatusNotFound || s == http.StatusBadRequest) && crm.ObjectOf(kind) == crm.ObjectOpportunity && objectGone(e.message):
 		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeUnknownObject, Detail: detail})
+	case (s == http.StatusNotFound || s == http.StatusBadRequest) && (kind == crm.KindEnrol || kind == crm.KindLeave) && automationGone(e.message):
+		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeNameUnknown, Detail: detail})
 	case s == http.StatusBadRequest && kind == crm.KindMessage && unreachable(e.message) != "":
 		return refusal(crm.End{Status: crm.Failed, Code: unreachable(e.message), Detail: detail})
 	case s == http.StatusUnauthorized && strings.Contains(strings.ToLower(e.message), "version header"):
@@ -159,7 +162,7 @@ func readSuccess(kind string, a crm.Answer, unsure func(code, detail string) out
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Opportunity.ID}}
 	case kind == crm.KindMessage && validID(body.MessageID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.MessageID}}
-	case kind == crm.KindClose && (body.Succeeded != nil && *body.Succeeded || body.Right != nil && *body.Right):
+	case (kind == crm.KindClose || kind == crm.KindEnrol || kind == crm.KindLeave) && (body.Succeeded != nil && *body.Succeeded || body.Right != nil && *body.Right):
 		return outcome{End: crm.End{Status: crm.Done}}
 	case kind == crm.KindTag && body.Tags != nil:
 		return outcome{End: crm.End{Status: crm.Done}}

@@ -36,6 +36,7 @@ type state struct {
 	omit            []string // fields that are left out of an update
 	owner           string   // id of the member whom the command names
 	pipeline, stage string   // their ids
+	automation      string   // id of the automation that the command names
 }
 
 // planned is a call that changes something.
@@ -55,6 +56,9 @@ func (s state) ahead() (might []crm.Call, claims map[string]string) {
 	if s.stageCall() {
 		might = append(might, pipelines(s.Account))
 	}
+	if s.automationCall() {
+		might = append(might, s.automations())
+	}
 	if s.Link.Contact == "" {
 		for _, k := range single(s.findBy()) {
 			if k.value != "" {
@@ -67,7 +71,7 @@ func (s state) ahead() (might []crm.Call, claims map[string]string) {
 			s.Link.Contact = foundLater
 		}
 	}
-	for name, id := range map[string]*string{s.Command.OwnerID: &s.owner, s.Command.Pipeline: &s.pipeline, s.Command.Stage: &s.stage} {
+	for name, id := range map[string]*string{s.Command.OwnerID: &s.owner, s.Command.Pipeline: &s.pipeline, s.Command.Stage: &s.stage, s.Command.Automation: &s.automation} {
 		if called(name) != "" {
 			*id = foundLater
 		}
@@ -122,6 +126,8 @@ func (s state) calls() []planned {
 		return s.opportunity()
 	case crm.KindMessage:
 		return []planned{s.message()}
+	case crm.KindEnrol, crm.KindLeave:
+		return []planned{s.enrolment(contact)}
 	case crm.KindNote:
 		return []planned{change(opNote, http.MethodPost, contact+"/notes", struct {
 			Body string `json:"body"`
