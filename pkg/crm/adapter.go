@@ -48,6 +48,7 @@ const (
 	ObjectPipeline    = "pipeline" // named by name or id
 	ObjectStage       = "stage"    // of a pipeline, so called pipeline/name with the pipeline's id; or /name, of any
 	ObjectOpportunity = "opportunity"
+	ObjectTask        = "task"
 	ObjectWorkflow    = "workflow" // an automation, as campaigns are: named by name or id
 	ObjectCampaign    = "campaign"
 )

@@ -24,6 +24,8 @@ type Command struct {
 	Title         string    `json:"title,omitempty"`    // of a task
 	DueAt         time.Time `json:"due_at,omitzero"`    // of a task; zero: not said
 	OwnerID       string    `json:"owner_id,omitempty"` // whose lead it is, or who is to do a task: a name, an e-mail address or an id
+	TaskID        string    `json:"task_id,omitempty"`
+	Completed     bool      `json:"completed,omitempty"` // of a task: it is done
 	OpportunityID string    `json:"opportunity_id,omitempty"`
 	Name          string    `json:"name,omitempty"` // of an opportunity
 	Pipeline      string    `json:"pipeline,omitempty"`
@@ -63,7 +65,7 @@ func FromData(data map[string]any) (c Command, notAfter time.Time) {
 	c = Command{Clear: clear, LeadID: text("lead_id"), Email: text("email"), Phone: text("phone"), FirstName: text("first_name"),
 		LastName: text("last_name"), Company: text("company"), Source: text("source"), Add: list("add"), Remove: list("remove"), Body: text("body"), Template: text("template"),
 		Channel: text("channel"), ConsentBasis: text("consent_basis"), Title: text("title"), OwnerID: text("owner_id"),
-		OpportunityID: text("opportunity_id"), Name: text("name"), Pipeline: text("pipeline"), Stage: text("stage"), Closed: text("outcome"),
+		TaskID: text("task_id"), Completed: data["completed"] == true, OpportunityID: text("opportunity_id"), Name: text("name"), Pipeline: text("pipeline"), Stage: text("stage"), Closed: text("outcome"),
 		Automation: text("automation"), Of: text("kind")}
 	if v := data["value"]; v != nil {
 		c.Value = fmt.Sprint(v)
@@ -86,13 +88,28 @@ func (c Command) unfit() string {
 	if len(c.LeadID) > MaxLeadID {
 		return fmt.Sprintf("the lead id has %d bytes, more than %d", len(c.LeadID), MaxLeadID)
 	}
+	if len(c.TaskID) > MaxLeadID {
+		return fmt.Sprintf("the task id has %d bytes, more than %d", len(c.TaskID), MaxLeadID)
+	}
 	if len(c.OpportunityID) > MaxLeadID {
 		return fmt.Sprintf("the opportunity id has %d bytes, more than %d", len(c.OpportunityID), MaxLeadID)
 	}
-	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body, c.Template, c.Channel, c.ConsentBasis, c.Title, c.OwnerID, c.OpportunityID, c.Name, c.Pipeline, c.Stage, c.Value, c.Closed, c.Automation, c.Of}, c.Add, c.Remove) {
+	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body, c.Template, c.Channel, c.ConsentBasis, c.Title, c.OwnerID, c.TaskID, c.OpportunityID, c.Name, c.Pipeline, c.Stage, c.Value, c.Closed, c.Automation, c.Of}, c.Add, c.Remove) {
 		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
 			return "a text of the command holds a NUL character or is not UTF-8"
 		}
+	}
+	return ""
+}
+
+// LocalID is our id of the object that a command of a kind is about (ObjectOf); "" when it names none. A task's is told apart by its lead: a workflow may
+// call the task of each lead the same.
+func (c Command) LocalID(kind string) string {
+	switch object := ObjectOf(kind); {
+	case object == ObjectOpportunity:
+		return c.OpportunityID
+	case object == ObjectTask && c.TaskID != "":
+		return c.LeadID + "/" + c.TaskID
 	}
 	return ""
 }
@@ -123,6 +140,8 @@ func (c Command) Problem(kind string) (code, detail string) {
 		return CodeInvalidCommand, "the note is empty"
 	case kind == KindAssign && strings.TrimSpace(c.OwnerID) == "":
 		return CodeInvalidCommand, "the command names no owner"
+	case kind == KindFinish && c.TaskID == "":
+		return CodeInvalidCommand, "the command names no task"
 	case ObjectOf(kind) == ObjectOpportunity && c.OpportunityID == "":
 		return CodeInvalidCommand, "the command names no opportunity"
 	case kind == KindMove && strings.TrimSpace(c.Stage) == "":

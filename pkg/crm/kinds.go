@@ -22,6 +22,7 @@ const (
 	KindAssign = "crm.contact.assign"
 	KindNote   = "crm.note.add"
 	KindTask   = "crm.task.add"
+	KindFinish = "crm.task.complete"
 
 	KindOpportunity = "crm.opportunity.upsert"
 	KindMove        = "crm.opportunity.move"
@@ -36,7 +37,7 @@ const (
 // no outcome of them.
 func Answers(kind string) bool {
 	switch kind {
-	case KindUpsert, KindTag, KindAssign, KindNote, KindMessage, KindTask, KindOpportunity, KindMove, KindClose, KindEnrol, KindLeave:
+	case KindUpsert, KindTag, KindAssign, KindNote, KindMessage, KindTask, KindOpportunity, KindMove, KindClose, KindEnrol, KindLeave, KindFinish:
 		return true
 	}
 	return false
@@ -51,7 +52,7 @@ func KindOf(typ string) (string, bool) {
 // ClassOf gives the class of a kind. Unknown kinds are Once, the careful one.
 func ClassOf(kind string) Class {
 	switch kind {
-	case KindUpsert, KindTag, KindAssign, KindMove, KindClose, KindLeave:
+	case KindUpsert, KindTag, KindAssign, KindMove, KindClose, KindLeave, KindFinish:
 		return Repeatable
 	}
 	return Once
@@ -62,6 +63,8 @@ func ObjectOf(kind string) string {
 	switch kind {
 	case KindOpportunity, KindMove, KindClose:
 		return ObjectOpportunity
+	case KindTask, KindFinish:
+		return ObjectTask
 	}
 	return ""
 }
@@ -157,6 +160,7 @@ const (
 	CodeErased         = "erased"              // the person is to be forgotten
 	CodeNameUnknown    = "name_unknown"        // no object of the account is called so
 	CodeExists         = "opportunity_exists"  // the contact has another opportunity in the pipeline, and the location allows one
+	CodeTaskUnknown    = "task_unknown"        // no task of that id is known in the CRM, or it is gone
 	CodeUnknownObject  = "opportunity_unknown" // no opportunity of that id is known in the CRM, or it is gone
 	CodeNameAmbiguous  = "name_ambiguous"      // several are
 	CodeNotConnected   = "not_connected"       // waits: no connection to the CRM was made

@@ -23,7 +23,7 @@ const attempts = 150
 var person = crm.Command{
 	LeadID: "lead-1", Email: "canary.mail@person.example", Phone: "+15550102030", FirstName: "Canaryfirst", LastName: "Canarylast", Company: "Canarycompany",
 	Source: "canarysource", Add: []string{"tag one"}, Remove: []string{"tag two"}, Body: "canary body", Channel: "sms", Title: "canary title", OwnerID: "Ann Owner",
-	OpportunityID: "opp-1", Automation: "Welcome", Of: crm.ObjectWorkflow, Name: "canary name", Pipeline: "Sales", Stage: "New", Value: "12.5", Closed: "won",
+	OpportunityID: "opp-1", TaskID: "task-1", Automation: "Welcome", Of: crm.ObjectWorkflow, Name: "canary name", Pipeline: "Sales", Stage: "New", Value: "12.5", Closed: "won",
 }
 
 // works are attempts at each kind that an adapter carries out, with and without a contact.
@@ -193,7 +193,7 @@ func trail(xs []crm.Exchange) string {
 // absent: what a command does not name is not in its requests, neither as null nor as an empty text: it would empty what a person wrote.
 func absent(t *testing.T, a crm.Adapter) {
 	for _, kind := range slices.Sorted(maps.Keys(a.Kinds())) {
-		w := crm.Work{Kind: kind, Account: "account-1", Link: crm.Link{Contact: "c1"}, Command: crm.Command{LeadID: "lead-1", Email: "only@person.example", Add: []string{"one"}, Body: "only", Title: "only", OpportunityID: "opp-1", Name: "only"}, Remote: "o1"}
+		w := crm.Work{Kind: kind, Account: "account-1", Link: crm.Link{Contact: "c1"}, Command: crm.Command{LeadID: "lead-1", Email: "only@person.example", Add: []string{"one"}, Body: "only", Title: "only", TaskID: "task-1", OpportunityID: "opp-1", Name: "only"}, Remote: "o1"}
 		switch kind {
 		case crm.KindAssign:
 			w.Command.OwnerID, w.Names = "u1", map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"u1": {"u1"}}}}

@@ -85,7 +85,7 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		for _, e := range due {
 			j := w.job(e, ten, who, links)
 			j.baseURL, j.token, j.account, j.started, j.work.Names = base, token, acct, started, names
-			j.work.Remote = remote[e.Command.OpportunityID]
+			j.work.Remote = remote[crm.ObjectOf(e.Kind)][e.Command.LocalID(e.Kind)]
 			gate := crm.Gate{Kind: e.Kind, Command: e.Command, Connected: ten.Connected, Mode: ten.Mode(e.Kind), NotAfter: e.NotAfter}
 			gate.Withheld, gate.Why = who.withheld(e)
 			end := gate.Ends(w.adapter.Kinds(), time.Now())

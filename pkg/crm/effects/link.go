@@ -116,18 +116,23 @@ func (w *worker) names(ctx context.Context, q ledger.Querier, tenant, account st
 	return w.ledger.Names(ctx, q, tenant, account)
 }
 
-// objects reads which ids the opportunities that effects are about have in the CRM.
-func (w *worker) objects(ctx context.Context, q ledger.Querier, tenant, account string, due []ledger.Effect) (map[string]string, error) {
-	var locals []string
+// objects reads which ids the objects that effects are about have in the CRM, by kind of object and our ids.
+func (w *worker) objects(ctx context.Context, q ledger.Querier, tenant, account string, due []ledger.Effect) (map[string]map[string]string, error) {
+	locals := map[string][]string{}
 	for _, e := range due {
-		if crm.ObjectOf(e.Kind) == crm.ObjectOpportunity {
-			locals = append(locals, e.Command.OpportunityID)
+		if local := e.Command.LocalID(e.Kind); local != "" {
+			locals[crm.ObjectOf(e.Kind)] = append(locals[crm.ObjectOf(e.Kind)], local)
 		}
 	}
-	if len(locals) == 0 {
-		return nil, nil
+	out := map[string]map[string]string{}
+	for object, ids := range locals {
+		found, err := w.ledger.Objects(ctx, q, tenant, account, object, ids)
+		if err != nil {
+			return nil, err
+		}
+		out[object] = found
 	}
-	return w.ledger.Objects(ctx, q, tenant, account, crm.ObjectOpportunity, locals)
+	return out, nil
 }
 
 // learn keeps the names of objects that an attempt has read.

@@ -85,8 +85,8 @@ func (h *handler) refill(ctx context.Context, tx pgx.Tx, r *event.Recorded, kind
 	} else {
 		err = h.ledger.Set(ctx, tx, e)
 	}
-	if object := crm.ObjectOf(kind); err == nil && object != "" && e.RemoteID != "" && e.Command.OpportunityID != "" {
-		err = h.object(ctx, tx, r, object, e.Command.OpportunityID, e.RemoteID)
+	if local := e.Command.LocalID(kind); err == nil && local != "" && e.RemoteID != "" {
+		err = h.object(ctx, tx, r, crm.ObjectOf(kind), local, e.RemoteID)
 	}
 	if err == nil && kind == crm.KindUpsert && e.RemoteID != "" && len(lead) <= crm.MaxLeadID {
 		err = h.link(ctx, tx, r, lead, e.RemoteID)

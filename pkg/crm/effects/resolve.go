@@ -63,8 +63,8 @@ func (h *handler) resolved(ctx context.Context, tx pgx.Tx, r *event.Recorded) er
 		e.Status, e.Code = crm.Done, ""
 		if remote := text(data, "remote_id"); remote != "" {
 			e.RemoteID = remote
-			if object := crm.ObjectOf(e.Kind); object != "" && e.Command.OpportunityID != "" {
-				if err := h.object(ctx, tx, r, object, e.Command.OpportunityID, remote); err != nil {
+			if local := e.Command.LocalID(e.Kind); local != "" {
+				if err := h.object(ctx, tx, r, crm.ObjectOf(e.Kind), local, remote); err != nil {
 					return err
 				}
 			}

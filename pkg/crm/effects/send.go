@@ -182,8 +182,8 @@ func (w *worker) write(ctx context.Context, j *job, end *crm.End) (applied bool,
 		switch {
 		case links:
 			err = w.save(ctx, tx, j, *end)
-		case end.Status == crm.Done && crm.ObjectOf(e.Kind) != "" && end.RemoteID != "":
-			err = w.ledger.SaveObject(ctx, tx, e.TenantID, j.work.Account, crm.ObjectOf(e.Kind), e.Command.OpportunityID, end.RemoteID)
+		case end.Status == crm.Done && e.Command.LocalID(e.Kind) != "" && end.RemoteID != "":
+			err = w.ledger.SaveObject(ctx, tx, e.TenantID, j.work.Account, crm.ObjectOf(e.Kind), e.Command.LocalID(e.Kind), end.RemoteID)
 		case end.Status == crm.Failed && e.Kind == crm.KindUpsert && (j.claimed || j.adopted):
 			if j.adopted {
 				err = w.ledger.Unlink(ctx, tx, e.TenantID, j.work.Account, j.local, j.contact)

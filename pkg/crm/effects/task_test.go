@@ -1,6 +1,7 @@
 package effects
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -96,5 +97,47 @@ func TestTask_IsUnknownWhenItsAnswerIsLost(t *testing.T) {
 	r.waitStatus(task.ID, crm.Unknown)
 	if asked, made := r.sent(http.MethodPost, "/tasks"); asked != 1 || made != 1 {
 		t.Errorf("%d tasks asked for, %d made", asked, made)
+	}
+}
+
+func TestTask_IsCompletedAndOpenedAgain(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	finish := func(lead, id string, done bool) event.Recorded {
+		return r.event(tenant, "crm.task.complete.requested", "lead/"+lead, map[string]any{"lead_id": lead, "task_id": id, "completed": done})
+	}
+	up, other := r.upsert("l1"), r.upsert("l2")
+	add, done, others, none := r.task("l1", "Call", ""), finish("l1", "t-Call", true), finish("l2", "t-Call", true), finish("l1", "", true)
+	r.apply(up, other, add, done, others, none)
+	r.run(r.worker())
+	made := r.waitStatus(add.ID, crm.Done)
+	if e := r.waitStatus(done.ID, crm.Done); e.RemoteID != made.RemoteID {
+		t.Errorf("%+v", e)
+	}
+	if e := r.waitStatus(others.ID, crm.Failed); e.Code != crm.CodeTaskUnknown {
+		t.Errorf("the task of another lead: %s", e.Code)
+	}
+	if e := r.waitStatus(none.ID, crm.Failed); e.Code != crm.CodeInvalidCommand {
+		t.Errorf("no task: %s", e.Code)
+	}
+	completed := func() bool {
+		raw, err := r.crm.Objects("loc-acme", "task")
+		if err != nil || len(raw) != 1 {
+			t.Fatalf("%d tasks, %v", len(raw), err)
+		}
+		var task standin.Task
+		if err := json.Unmarshal(raw[0], &task); err != nil {
+			t.Fatal(err)
+		}
+		return task.Completed
+	}
+	if !completed() {
+		t.Error("the task is not done")
+	}
+	again := finish("l1", "t-Call", false)
+	r.apply(again)
+	r.waitStatus(again.ID, crm.Done)
+	if completed() {
+		t.Error("the task is still done")
 	}
 }

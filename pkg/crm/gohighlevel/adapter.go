@@ -26,7 +26,7 @@ func (Adapter) Name() string { return Name }
 func (Adapter) Kinds() map[string]crm.Kind {
 	return map[string]crm.Kind{crm.KindUpsert: {Cost: 3}, crm.KindTag: {Cost: 1}, crm.KindAssign: {Cost: 1}, crm.KindNote: {Cost: 1}, crm.KindTask: {Cost: 1},
 		crm.KindOpportunity: {Cost: 1}, crm.KindMove: {Cost: 1}, crm.KindClose: {Cost: 1}, crm.KindMessage: {Cost: 1},
-		crm.KindEnrol: {Cost: 1}, crm.KindLeave: {Cost: 1}}
+		crm.KindEnrol: {Cost: 1}, crm.KindLeave: {Cost: 1}, crm.KindFinish: {Cost: 1}}
 }
 
 // Next implements crm.Adapter.

@@ -94,6 +94,8 @@ func classify(kind string, c crm.Call, a crm.Answer) outcome {
 		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeExists, Detail: detail})
 	case (s == http.StatusNotFound || s == http.StatusBadRequest) && crm.ObjectOf(kind) == crm.ObjectOpportunity && objectGone(e.message):
 		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeUnknownObject, Detail: detail})
+	case (s == http.StatusNotFound || s == http.StatusBadRequest) && kind == crm.KindFinish && taskGone(e.message):
+		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeTaskUnknown, Detail: detail})
 	case (s == http.StatusNotFound || s == http.StatusBadRequest) && (kind == crm.KindEnrol || kind == crm.KindLeave) && automationGone(e.message):
 		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeNameUnknown, Detail: detail})
 	case s == http.StatusBadRequest && kind == crm.KindMessage && unreachable(e.message) != "":
@@ -156,7 +158,7 @@ func readSuccess(kind string, a crm.Answer, unsure func(code, detail string) out
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Contact.ID}}
 	case kind == crm.KindNote && body.Note != nil && validID(body.Note.ID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Note.ID}}
-	case kind == crm.KindTask && body.Task != nil && validID(body.Task.ID):
+	case (kind == crm.KindTask || kind == crm.KindFinish) && body.Task != nil && validID(body.Task.ID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Task.ID}}
 	case crm.ObjectOf(kind) == crm.ObjectOpportunity && body.Opportunity != nil && validID(body.Opportunity.ID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Opportunity.ID}}
@@ -256,6 +258,11 @@ func aboutScope(message string) bool {
 func objectGone(message string) bool {
 	m := strings.ToLower(message)
 	return strings.Contains(m, "opportunity") && (strings.Contains(m, "not found") || strings.Contains(m, "is deleted"))
+}
+
+func taskGone(message string) bool {
+	m := strings.ToLower(message)
+	return strings.Contains(m, "task") && strings.Contains(m, "not found")
 }
 
 func contactGone(message string) bool {

@@ -23,6 +23,7 @@ const (
 	opTagRemove = "tag_remove"
 	opNote      = "note_add"
 	opTask      = "task_add"
+	opFinish    = "task_complete"
 	opUsers     = "users"
 	opPipelines = "pipelines"
 	opOpen      = "opportunity_create"
@@ -132,6 +133,12 @@ func (s state) calls() []planned {
 		return []planned{change(opNote, http.MethodPost, contact+"/notes", struct {
 			Body string `json:"body"`
 		}{s.Command.Body})}
+	case crm.KindFinish:
+		call := change(opFinish, http.MethodPut, contact+"/tasks/"+url.PathEscape(s.Remote)+"/completed", struct {
+			Completed bool `json:"completed"`
+		}{s.Command.Completed})
+		call.Again = true
+		return []planned{call}
 	case crm.KindTask:
 		due := s.Command.DueAt
 		if due.IsZero() {

@@ -65,10 +65,13 @@ func (a *attempt) findStage() bool {
 	return on
 }
 
-// unopened ends what can't be done with an opportunity that the CRM is not known to have.
+// unopened ends what can't be done with an opportunity or a task that the CRM is not known to have.
 func (a *attempt) unopened() *outcome {
 	var o outcome
 	switch {
+	case a.Kind == crm.KindFinish && a.Remote == "":
+		o = failed(crm.CodeTaskUnknown, "no task of this id was added to this lead's contact; add it first with crm.task.add")
+		return &o
 	case a.Remote != "" || crm.ObjectOf(a.Kind) != crm.ObjectOpportunity:
 		return nil
 	case a.Kind != crm.KindOpportunity:
