@@ -49,7 +49,10 @@ const (
 	ObjectStage       = "stage"    // of a pipeline, so called pipeline/name with the pipeline's id; or /name, of any
 	ObjectOpportunity = "opportunity"
 	ObjectTask        = "task"
-	ObjectWorkflow    = "workflow" // an automation, as campaigns are: named by name or id
+	ObjectAppointment = "appointment"
+	ObjectCalendar    = "calendar"     // named by name or id
+	ObjectField       = "custom_field" // of contacts: named by name, key or id
+	ObjectWorkflow    = "workflow"     // an automation, as campaigns are: named by name or id
 	ObjectCampaign    = "campaign"
 )
 

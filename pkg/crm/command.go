@@ -26,6 +26,9 @@ type Command struct {
 	OwnerID       string    `json:"owner_id,omitempty"` // whose lead it is, or who is to do a task: a name, an e-mail address or an id
 	TaskID        string    `json:"task_id,omitempty"`
 	Completed     bool      `json:"completed,omitempty"` // of a task: it is done
+	AppointmentID string    `json:"appointment_id,omitempty"`
+	Calendar      string    `json:"calendar,omitempty"`
+	StartsAt      time.Time `json:"starts_at,omitzero"` // of an appointment
 	OpportunityID string    `json:"opportunity_id,omitempty"`
 	Name          string    `json:"name,omitempty"` // of an opportunity
 	Pipeline      string    `json:"pipeline,omitempty"`
@@ -34,6 +37,9 @@ type Command struct {
 	Closed        string    `json:"closed,omitempty"`        // how an opportunity is closed
 	Automation    string    `json:"automation,omitempty"`    // a name or an id
 	Of            string    `json:"of,omitempty"`            // which kind of automation it is: ObjectWorkflow or ObjectCampaign
+	Channels      []string  `json:"channels,omitempty"`      // over which nothing more is to be sent
+	Field         string    `json:"field,omitempty"`         // a custom field
+	FieldValue    string    `json:"field_value,omitempty"`   // what it is to hold; "": nothing
 	Channel       string    `json:"channel,omitempty"`       // of a message, or of what an automation sends
 	ConsentBasis  string    `json:"consent_basis,omitempty"` // under which a message was asked for
 	Clear         []string  `json:"clear,omitempty"`         // fields that came as empty texts, by our names: to be emptied; what is absent is no part of it
@@ -66,12 +72,16 @@ func FromData(data map[string]any) (c Command, notAfter time.Time) {
 		LastName: text("last_name"), Company: text("company"), Source: text("source"), Add: list("add"), Remove: list("remove"), Body: text("body"), Template: text("template"),
 		Channel: text("channel"), ConsentBasis: text("consent_basis"), Title: text("title"), OwnerID: text("owner_id"),
 		TaskID: text("task_id"), Completed: data["completed"] == true, OpportunityID: text("opportunity_id"), Name: text("name"), Pipeline: text("pipeline"), Stage: text("stage"), Closed: text("outcome"),
-		Automation: text("automation"), Of: text("kind")}
-	if v := data["value"]; v != nil {
+		Automation: text("automation"), Of: text("kind"), Channels: list("channels"), Field: text("field"), AppointmentID: text("appointment_id"), Calendar: text("calendar")}
+	if v := data["value"]; c.Field != "" {
+		c.FieldValue = text("value")
+	} else if v != nil {
 		c.Value = fmt.Sprint(v)
 	}
 	due, _ := data["due_at"].(time.Time)
 	c.DueAt = clamp(due)
+	starts, _ := data["starts_at"].(time.Time)
+	c.StartsAt = clamp(starts)
 	notAfter, _ = data["not_after"].(time.Time)
 	if why := c.unfit(); why != "" {
 		c = Command{Unfit: why}
@@ -91,10 +101,13 @@ func (c Command) unfit() string {
 	if len(c.TaskID) > MaxLeadID {
 		return fmt.Sprintf("the task id has %d bytes, more than %d", len(c.TaskID), MaxLeadID)
 	}
+	if len(c.AppointmentID) > MaxLeadID {
+		return fmt.Sprintf("the appointment id has %d bytes, more than %d", len(c.AppointmentID), MaxLeadID)
+	}
 	if len(c.OpportunityID) > MaxLeadID {
 		return fmt.Sprintf("the opportunity id has %d bytes, more than %d", len(c.OpportunityID), MaxLeadID)
 	}
-	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body, c.Template, c.Channel, c.ConsentBasis, c.Title, c.OwnerID, c.TaskID, c.OpportunityID, c.Name, c.Pipeline, c.Stage, c.Value, c.Closed, c.Automation, c.Of}, c.Add, c.Remove) {
+	for _, s := range slices.Concat([]string{c.LeadID, c.Email, c.Phone, c.FirstName, c.LastName, c.Company, c.Source, c.Body, c.Template, c.Channel, c.ConsentBasis, c.Title, c.OwnerID, c.TaskID, c.OpportunityID, c.Name, c.Pipeline, c.Stage, c.Value, c.Closed, c.Automation, c.Of, c.Field, c.FieldValue, c.AppointmentID, c.Calendar}, c.Add, c.Remove, c.Channels) {
 		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
 			return "a text of the command holds a NUL character or is not UTF-8"
 		}
@@ -108,6 +121,8 @@ func (c Command) LocalID(kind string) string {
 	switch object := ObjectOf(kind); {
 	case object == ObjectOpportunity:
 		return c.OpportunityID
+	case object == ObjectAppointment:
+		return c.AppointmentID
 	case object == ObjectTask && c.TaskID != "":
 		return c.LeadID + "/" + c.TaskID
 	}
@@ -140,6 +155,16 @@ func (c Command) Problem(kind string) (code, detail string) {
 		return CodeInvalidCommand, "the note is empty"
 	case kind == KindAssign && strings.TrimSpace(c.OwnerID) == "":
 		return CodeInvalidCommand, "the command names no owner"
+	case kind == KindDND && len(c.Channels) == 0:
+		return CodeInvalidCommand, "the command names no channel"
+	case kind == KindField && strings.TrimSpace(c.Field) == "":
+		return CodeInvalidCommand, "the command names no field"
+	case ObjectOf(kind) == ObjectAppointment && c.AppointmentID == "":
+		return CodeInvalidCommand, "the command names no appointment"
+	case kind == KindBook && strings.TrimSpace(c.Calendar) == "":
+		return CodeInvalidCommand, "the command names no calendar"
+	case (kind == KindBook || kind == KindReschedule) && c.StartsAt.IsZero():
+		return CodeInvalidCommand, "the command does not say when the appointment begins"
 	case kind == KindFinish && c.TaskID == "":
 		return CodeInvalidCommand, "the command names no task"
 	case ObjectOf(kind) == ObjectOpportunity && c.OpportunityID == "":

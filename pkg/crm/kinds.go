@@ -20,6 +20,8 @@ const (
 	KindUpsert = "crm.contact.upsert"
 	KindTag    = "crm.contact.tag"
 	KindAssign = "crm.contact.assign"
+	KindDND    = "crm.contact.dnd"
+	KindField  = "crm.contact.set_field"
 	KindNote   = "crm.note.add"
 	KindTask   = "crm.task.add"
 	KindFinish = "crm.task.complete"
@@ -27,6 +29,10 @@ const (
 	KindOpportunity = "crm.opportunity.upsert"
 	KindMove        = "crm.opportunity.move"
 	KindClose       = "crm.opportunity.close"
+
+	KindBook       = "crm.appointment.book"
+	KindReschedule = "crm.appointment.move"
+	KindCancel     = "crm.appointment.cancel"
 
 	KindMessage = "crm.message.send"
 	KindEnrol   = "crm.automation.enrol"
@@ -37,7 +43,7 @@ const (
 // no outcome of them.
 func Answers(kind string) bool {
 	switch kind {
-	case KindUpsert, KindTag, KindAssign, KindNote, KindMessage, KindTask, KindOpportunity, KindMove, KindClose, KindEnrol, KindLeave, KindFinish:
+	case KindUpsert, KindTag, KindAssign, KindNote, KindMessage, KindTask, KindOpportunity, KindMove, KindClose, KindEnrol, KindLeave, KindFinish, KindDND, KindField, KindBook, KindReschedule, KindCancel:
 		return true
 	}
 	return false
@@ -52,7 +58,7 @@ func KindOf(typ string) (string, bool) {
 // ClassOf gives the class of a kind. Unknown kinds are Once, the careful one.
 func ClassOf(kind string) Class {
 	switch kind {
-	case KindUpsert, KindTag, KindAssign, KindMove, KindClose, KindLeave, KindFinish:
+	case KindUpsert, KindTag, KindAssign, KindMove, KindClose, KindLeave, KindFinish, KindDND, KindField, KindReschedule, KindCancel:
 		return Repeatable
 	}
 	return Once
@@ -65,6 +71,8 @@ func ObjectOf(kind string) string {
 		return ObjectOpportunity
 	case KindTask, KindFinish:
 		return ObjectTask
+	case KindBook, KindReschedule, KindCancel:
+		return ObjectAppointment
 	}
 	return ""
 }
@@ -160,6 +168,8 @@ const (
 	CodeErased         = "erased"              // the person is to be forgotten
 	CodeNameUnknown    = "name_unknown"        // no object of the account is called so
 	CodeExists         = "opportunity_exists"  // the contact has another opportunity in the pipeline, and the location allows one
+	CodeSlotTaken      = "slot_taken"          // the calendar has no free slot at that time
+	CodeNoAppointment  = "appointment_unknown" // no appointment of that id is known in the CRM, or it is gone
 	CodeTaskUnknown    = "task_unknown"        // no task of that id is known in the CRM, or it is gone
 	CodeUnknownObject  = "opportunity_unknown" // no opportunity of that id is known in the CRM, or it is gone
 	CodeNameAmbiguous  = "name_ambiguous"      // several are

@@ -21,7 +21,7 @@ func (c Command) Redact(text string) string {
 	if text == "" {
 		return text
 	}
-	values := slices.DeleteFunc(append(strings.Split(c.Body, "\n"), c.Body, c.Title, c.Name, c.Email, c.Company, c.FirstName, c.LastName, c.Source, c.Phone), func(v string) bool {
+	values := slices.DeleteFunc(append(strings.Split(c.Body, "\n"), c.Body, c.FieldValue, c.Title, c.Name, c.Email, c.Company, c.FirstName, c.LastName, c.Source, c.Phone), func(v string) bool {
 		return utf8.RuneCountInString(strings.TrimSpace(v)) < shortest
 	})
 	slices.SortStableFunc(values, func(a, b string) int { return len(b) - len(a) }) // a name is part of an address

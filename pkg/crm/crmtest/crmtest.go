@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/neuronx/engine/pkg/crm"
 )
@@ -19,11 +20,14 @@ import (
 // attempts is how many attempts are made at each work with answers by chance.
 const attempts = 150
 
+// slot is when an appointment is to begin.
+var slot = time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC)
+
 // person has values that are found nowhere else.
 var person = crm.Command{
 	LeadID: "lead-1", Email: "canary.mail@person.example", Phone: "+15550102030", FirstName: "Canaryfirst", LastName: "Canarylast", Company: "Canarycompany",
 	Source: "canarysource", Add: []string{"tag one"}, Remove: []string{"tag two"}, Body: "canary body", Channel: "sms", Title: "canary title", OwnerID: "Ann Owner",
-	OpportunityID: "opp-1", TaskID: "task-1", Automation: "Welcome", Of: crm.ObjectWorkflow, Name: "canary name", Pipeline: "Sales", Stage: "New", Value: "12.5", Closed: "won",
+	OpportunityID: "opp-1", TaskID: "task-1", AppointmentID: "app-1", Calendar: "Demos", StartsAt: slot, Channels: []string{"sms"}, Field: "Budget", FieldValue: "canary value", Automation: "Welcome", Of: crm.ObjectWorkflow, Name: "canary name", Pipeline: "Sales", Stage: "New", Value: "12.5", Closed: "won",
 }
 
 // works are attempts at each kind that an adapter carries out, with and without a contact.
@@ -46,7 +50,7 @@ func answers() []crm.Answer {
 	for _, status := range []int{200, 201, 204, 301, 307, 400, 401, 403, 404, 408, 409, 410, 422, 425, 429, 500, 502, 503, 504, 520, 999} {
 		for _, body := range []string{
 			``, `{}`, `<html>error</html>`, `{"message":["x"],"contact":null}`, `{"contact":{"id":"c7","email":"` + person.Email + `"},"note":{"id":"n1"},"tags":[],"id":"i1"}`,
-			`{"message":"contact not found: ` + person.Email + ` 15550102030","meta":{"contactId":"c9"}}`, `{"contact":{"id":"../../x"},`, `{"users":[{"id":"u1","name":"Ann Owner"}],"task":{"id":"t1"},"messageId":"m1","workflows":[{"id":"w1","name":"Welcome","status":"published"}]}`, `{"messages":[{"id":"m2","direction":"outbound","body":"canary body"}]}`, `{"pipelines":[{"id":"p1","name":"Sales","stages":[{"id":"s1","name":"New"}]}],"opportunity":{"id":"o1"},"succeded":true}`, //nolint:misspell // a vendor's spelling
+			`{"message":"contact not found: ` + person.Email + ` 15550102030","meta":{"contactId":"c9"}}`, `{"contact":{"id":"../../x"},`, `{"users":[{"id":"u1","name":"Ann Owner"}],"task":{"id":"t1"},"messageId":"m1","workflows":[{"id":"w1","name":"Welcome","status":"published"}],"customFields":[{"id":"f1","name":"Budget"}],"calendars":[{"id":"cal1","name":"Demos"}]}`, `{"2026-12-01":{"slots":["2026-12-01T10:00:00+01:00"]},"event":{"id":"e1","calendarId":"cal1","startTime":"2026-12-01T09:00:00+01:00"}}`, `{"events":[{"id":"e2","calendarId":"cal1","startTime":"2026-12-01T10:00:00+01:00","description":"ref:app-1"}],"message":"The slot you have selected is no longer available."}`, `{"messages":[{"id":"m2","direction":"outbound","body":"canary body"}]}`, `{"pipelines":[{"id":"p1","name":"Sales","stages":[{"id":"s1","name":"New"}]}],"opportunity":{"id":"o1"},"succeded":true}`, //nolint:misspell // a vendor's spelling
 			`{"message":"Opportunity not found"}`, `{"code":"OPPORTUNITY_NO_DUPLICATE","message":"duplicate","meta":{"existingId":"o9"}}`,
 		} {
 			out = append(out, crm.Answer{Status: status, Header: http.Header{}, Body: []byte(body)})
@@ -100,7 +104,7 @@ func attempt(t *testing.T, a crm.Adapter, w crm.Work, rng *rand.Rand) {
 	w.Attempts = 1 + rng.IntN(5)
 	switch rng.IntN(3) {
 	case 0:
-		w.Names = map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}, crm.ObjectPipeline: {IDs: map[string][]string{"sales": {"p1"}}}, crm.ObjectStage: {IDs: map[string][]string{"p1/new": {"s1"}}}, crm.ObjectWorkflow: {IDs: map[string][]string{"welcome": {"w1"}}}}
+		w.Names = map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}, crm.ObjectPipeline: {IDs: map[string][]string{"sales": {"p1"}}}, crm.ObjectStage: {IDs: map[string][]string{"p1/new": {"s1"}}}, crm.ObjectWorkflow: {IDs: map[string][]string{"welcome": {"w1"}}}, crm.ObjectField: {IDs: map[string][]string{"budget": {"f1"}}}, crm.ObjectCalendar: {IDs: map[string][]string{"demos": {"cal1"}}}}
 		w.Remote = []string{"", "o1"}[rng.IntN(2)]
 	case 1:
 		w.Names = map[string]crm.Names{crm.ObjectUser: {Fresh: true}, crm.ObjectPipeline: {Fresh: true}}
@@ -175,7 +179,7 @@ func judge(told func(string, ...any), w crm.Work, end crm.End, begun int) {
 	if shown := w.Command.Redact(end.Detail); shown != w.Command.Redact(shown) || len(end.Detail) > 1000 || strings.ContainsFunc(end.Detail, func(r rune) bool { return r < ' ' }) {
 		told("the detail is not for people: %q", end.Detail)
 	}
-	for _, v := range []string{person.Email, person.FirstName, person.LastName, person.Body, person.Title, person.Name} {
+	for _, v := range []string{person.Email, person.FirstName, person.LastName, person.Body, person.FieldValue, person.Title, person.Name} {
 		if strings.Contains(w.Command.Redact(end.Detail), v) {
 			told("the detail tells of the person: %q", end.Detail)
 		}
@@ -201,6 +205,14 @@ func absent(t *testing.T, a crm.Adapter) {
 			w.Command.Stage, w.Names = "s1", map[string]crm.Names{crm.ObjectStage: {IDs: map[string][]string{"/s1": {"s1"}}}}
 		case crm.KindClose:
 			w.Command.Closed = "won"
+		case crm.KindBook:
+			w.Command.AppointmentID, w.Command.Calendar, w.Command.StartsAt, w.Names = "app-1", "cal1", slot, map[string]crm.Names{crm.ObjectCalendar: {IDs: map[string][]string{"cal1": {"cal1"}}}}
+		case crm.KindReschedule, crm.KindCancel:
+			w.Command.AppointmentID, w.Command.StartsAt = "app-1", slot
+		case crm.KindDND:
+			w.Command.Channels = []string{"sms"}
+		case crm.KindField:
+			w.Command.Field, w.Command.FieldValue, w.Names = "f1", "only", map[string]crm.Names{crm.ObjectField: {IDs: map[string][]string{"f1": {"f1"}}}}
 		case crm.KindMessage:
 			w.Command.Channel = "sms"
 		case crm.KindEnrol, crm.KindLeave:
@@ -239,7 +251,7 @@ func empty(v any) bool {
 
 // paths: an id that a CRM gave is one segment of a path, whatever it holds.
 func paths(t *testing.T, a crm.Adapter) {
-	names := map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}, crm.ObjectPipeline: {IDs: map[string][]string{"sales": {"p1"}}}, crm.ObjectStage: {IDs: map[string][]string{"p1/new": {"s1"}}}, crm.ObjectWorkflow: {IDs: map[string][]string{"welcome": {"w1"}}}} // else they would be looked up first
+	names := map[string]crm.Names{crm.ObjectUser: {IDs: map[string][]string{"ann owner": {"u1"}}}, crm.ObjectPipeline: {IDs: map[string][]string{"sales": {"p1"}}}, crm.ObjectStage: {IDs: map[string][]string{"p1/new": {"s1"}}}, crm.ObjectWorkflow: {IDs: map[string][]string{"welcome": {"w1"}}}, crm.ObjectField: {IDs: map[string][]string{"budget": {"f1"}}}, crm.ObjectCalendar: {IDs: map[string][]string{"demos": {"cal1"}}}} // else they would be looked up first
 	for _, kind := range slices.Sorted(maps.Keys(a.Kinds())) {
 		clean := a.Next(crm.Work{Kind: kind, Command: person, Account: "account-1", Link: crm.Link{Contact: "c1"}, Remote: "o1", Names: names}).Call
 		odd := a.Next(crm.Work{Kind: kind, Command: person, Account: "account-1", Link: crm.Link{Contact: "c1/../x?y#z%2F"}, Remote: "o1/../x?y#z%2F", Names: names}).Call

@@ -109,7 +109,7 @@ func (w *worker) claims(ctx context.Context, tx pgx.Tx, j *job, names map[string
 // names reads what the members and other objects of an account are called, where an effect names one.
 func (w *worker) names(ctx context.Context, q ledger.Querier, tenant, account string, due []ledger.Effect) (map[string]crm.Names, error) {
 	if !slices.ContainsFunc(due, func(e ledger.Effect) bool {
-		return e.Command.OwnerID+e.Command.Pipeline+e.Command.Stage+e.Command.Automation != ""
+		return e.Command.OwnerID+e.Command.Pipeline+e.Command.Stage+e.Command.Automation+e.Command.Field+e.Command.Calendar != ""
 	}) {
 		return nil, nil
 	}

@@ -26,7 +26,8 @@ func (Adapter) Name() string { return Name }
 func (Adapter) Kinds() map[string]crm.Kind {
 	return map[string]crm.Kind{crm.KindUpsert: {Cost: 3}, crm.KindTag: {Cost: 1}, crm.KindAssign: {Cost: 1}, crm.KindNote: {Cost: 1}, crm.KindTask: {Cost: 1},
 		crm.KindOpportunity: {Cost: 1}, crm.KindMove: {Cost: 1}, crm.KindClose: {Cost: 1}, crm.KindMessage: {Cost: 1},
-		crm.KindEnrol: {Cost: 1}, crm.KindLeave: {Cost: 1}, crm.KindFinish: {Cost: 1}}
+		crm.KindEnrol: {Cost: 1}, crm.KindLeave: {Cost: 1}, crm.KindFinish: {Cost: 1},
+		crm.KindDND: {Cost: 1}, crm.KindField: {Cost: 1}, crm.KindBook: {Cost: 2}, crm.KindReschedule: {Cost: 3}, crm.KindCancel: {Cost: 1}}
 }
 
 // Next implements crm.Adapter.
@@ -65,11 +66,11 @@ func (a *attempt) run() {
 		a.end(failed(crm.CodeContactUnknown, detail))
 		return
 	}
-	if end := a.unsendable(); end != nil {
+	if end := a.unfit(); end != nil {
 		a.end(*end)
 		return
 	}
-	if !a.findOwner() || !a.findStage() || !a.findAutomation() {
+	if !a.findOwner() || !a.findStage() || !a.findAutomation() || !a.findField() || !a.findSlot() {
 		return
 	}
 	if end := a.unopened(); end != nil {
@@ -165,8 +166,14 @@ func (a *attempt) carryOut() (done outcome, on bool) {
 		if on && o.Status == crm.Unknown && c.Op == opMessage {
 			o, on = a.readBack(o)
 		}
+		if on && c.Op == opBook && (o.Status == crm.Unknown || o.Code == crm.CodeSlotTaken) {
+			o, on = a.booked(o)
+		}
 		if !on || o.Status != crm.Done {
 			return o, on
+		}
+		if why := a.untaken(c.Call, answer.Body); why != "" {
+			return failed(crm.CodeRejected, why), true
 		}
 		if o.RemoteID != "" {
 			done.RemoteID = o.RemoteID

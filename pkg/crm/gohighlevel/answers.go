@@ -34,6 +34,7 @@ const (
 //	2xx that can be read and names what was made        done              done
 //	2xx that can't be read                              retry             unknown
 //	400 duplicate contact with meta.contactId           failed            -
+//	400 slot taken, 400, 404 appointment or task gone   failed            failed
 //	400, 404 automation not found                       failed            failed
 //	400 message: DND, no address or a wrong one         -                 failed
 //	401 version header                                  failed            failed
@@ -94,6 +95,10 @@ func classify(kind string, c crm.Call, a crm.Answer) outcome {
 		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeExists, Detail: detail})
 	case (s == http.StatusNotFound || s == http.StatusBadRequest) && crm.ObjectOf(kind) == crm.ObjectOpportunity && objectGone(e.message):
 		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeUnknownObject, Detail: detail})
+	case s == http.StatusBadRequest && crm.ObjectOf(kind) == crm.ObjectAppointment && slotTaken(e.message):
+		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeSlotTaken, Detail: detail})
+	case (s == http.StatusNotFound || s == http.StatusBadRequest) && (kind == crm.KindReschedule || kind == crm.KindCancel) && appointmentGone(e.message):
+		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeNoAppointment, Detail: detail})
 	case (s == http.StatusNotFound || s == http.StatusBadRequest) && kind == crm.KindFinish && taskGone(e.message):
 		return refusal(crm.End{Status: crm.Failed, Code: crm.CodeTaskUnknown, Detail: detail})
 	case (s == http.StatusNotFound || s == http.StatusBadRequest) && (kind == crm.KindEnrol || kind == crm.KindLeave) && automationGone(e.message):
@@ -145,6 +150,7 @@ func readSuccess(kind string, a crm.Answer, unsure func(code, detail string) out
 		Opportunity *struct {
 			ID string `json:"id"`
 		} `json:"opportunity"`
+		ID        string    `json:"id"` // of an appointment
 		MessageID string    `json:"messageId"`
 		Succeeded *bool     `json:"succeded"` //nolint:misspell // the vendor's spelling
 		Right     *bool     `json:"succeeded"`
@@ -154,7 +160,7 @@ func readSuccess(kind string, a crm.Answer, unsure func(code, detail string) out
 		return unsure("unreadable_answer", "status "+strconv.Itoa(a.Status)+" with an answer that can't be read")
 	}
 	switch {
-	case (kind == crm.KindUpsert || kind == crm.KindAssign) && body.Contact != nil && validID(body.Contact.ID):
+	case (kind == crm.KindUpsert || kind == crm.KindAssign || kind == crm.KindDND || kind == crm.KindField) && body.Contact != nil && validID(body.Contact.ID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Contact.ID}}
 	case kind == crm.KindNote && body.Note != nil && validID(body.Note.ID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Note.ID}}
@@ -162,6 +168,8 @@ func readSuccess(kind string, a crm.Answer, unsure func(code, detail string) out
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Task.ID}}
 	case crm.ObjectOf(kind) == crm.ObjectOpportunity && body.Opportunity != nil && validID(body.Opportunity.ID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.Opportunity.ID}}
+	case crm.ObjectOf(kind) == crm.ObjectAppointment && validID(body.ID):
+		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.ID}}
 	case kind == crm.KindMessage && validID(body.MessageID):
 		return outcome{End: crm.End{Status: crm.Done, RemoteID: body.MessageID}}
 	case (kind == crm.KindClose || kind == crm.KindEnrol || kind == crm.KindLeave) && (body.Succeeded != nil && *body.Succeeded || body.Right != nil && *body.Right):

@@ -38,6 +38,8 @@ type state struct {
 	owner           string   // id of the member whom the command names
 	pipeline, stage string   // their ids
 	automation      string   // id of the automation that the command names
+	field           string   // id of the custom field that it names
+	calendar, slot  string   // id of the calendar, and the start of its free slot in the vendor's own words
 }
 
 // planned is a call that changes something.
@@ -57,6 +59,10 @@ func (s state) ahead() (might []crm.Call, claims map[string]string) {
 	if s.stageCall() {
 		might = append(might, pipelines(s.Account))
 	}
+	might = append(might, s.slotCalls()...)
+	if s.fieldCall() {
+		might = append(might, s.customFields())
+	}
 	if s.automationCall() {
 		might = append(might, s.automations())
 	}
@@ -72,7 +78,7 @@ func (s state) ahead() (might []crm.Call, claims map[string]string) {
 			s.Link.Contact = foundLater
 		}
 	}
-	for name, id := range map[string]*string{s.Command.OwnerID: &s.owner, s.Command.Pipeline: &s.pipeline, s.Command.Stage: &s.stage, s.Command.Automation: &s.automation} {
+	for name, id := range map[string]*string{s.Command.OwnerID: &s.owner, s.Command.Pipeline: &s.pipeline, s.Command.Stage: &s.stage, s.Command.Automation: &s.automation, s.Command.Field: &s.field, s.Command.Calendar: &s.calendar} {
 		if called(name) != "" {
 			*id = foundLater
 		}
@@ -125,6 +131,12 @@ func (s state) calls() []planned {
 		}{s.owner})}
 	case crm.KindOpportunity, crm.KindMove, crm.KindClose:
 		return s.opportunity()
+	case crm.KindBook, crm.KindReschedule, crm.KindCancel:
+		return []planned{s.appointment()}
+	case crm.KindDND:
+		return []planned{s.dnd(contact)}
+	case crm.KindField:
+		return []planned{s.setField(contact)}
 	case crm.KindMessage:
 		return []planned{s.message()}
 	case crm.KindEnrol, crm.KindLeave:

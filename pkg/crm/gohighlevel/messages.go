@@ -28,10 +28,14 @@ var channels = map[string]string{"sms": "SMS", "email": "Email", "whatsapp": "Wh
 // maxSubject bounds the subject of an e-mail, in runes; RFC 5322 wants lines of fewer than 998 bytes, and people read some sixty.
 const maxSubject = 200
 
-// unsendable ends a message that can't be sent as it is.
-func (a *attempt) unsendable() *outcome {
+// unfit ends a command that can't be carried out as it is.
+func (a *attempt) unfit() *outcome {
 	var o outcome
 	switch {
+	case a.Kind == crm.KindDND && len(a.dndSettings()) == 0:
+		o = failed(crm.CodeInvalidCommand, "contacts are put on do not disturb over call, email, sms and whatsapp, spelt so, or over * for all")
+	case (a.Kind == crm.KindReschedule || a.Kind == crm.KindCancel) && a.Remote == "":
+		o = failed(crm.CodeNoAppointment, "no appointment of this id was booked in the CRM; book it first with crm.appointment.book")
 	case a.Kind != crm.KindMessage:
 		return nil
 	case channels[a.Command.Channel] == "":

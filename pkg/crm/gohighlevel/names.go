@@ -27,7 +27,7 @@ func (s state) ownerCall() bool {
 
 // owned reports whether commands of the kind name a member.
 func (s state) owned() bool {
-	return s.Kind == crm.KindTask || s.Kind == crm.KindAssign || s.Kind == crm.KindOpportunity
+	return s.Kind == crm.KindTask || s.Kind == crm.KindAssign || s.Kind == crm.KindOpportunity || s.Kind == crm.KindBook
 }
 
 // called is how a name is looked for.
