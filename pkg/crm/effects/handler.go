@@ -178,8 +178,8 @@ func foldSetting(ctx context.Context, tx pgx.Tx, book ledger.Ledger, d decoder, 
 		return true, nil
 	case r.Type == "tenant.effects_mode_set":
 		return true, book.SetMode(ctx, tx, r.TenantID, text(data, "kind"), crm.ParseMode(text(data, "mode")), r.Sequence)
-	case text(data, "adapter") != book.Adapter:
-		return true, nil
+	case text(data, "adapter") != book.Adapter: // another adapter's connection is nothing to this one
+		return false, nil
 	}
 	return true, book.Connect(ctx, tx, r.TenantID, ledger.Connection{
 		Location: text(data, "location"), Token: text(data, "token"), Mode: crm.ParseMode(text(data, "mode")), BaseURL: text(data, "base_url"),

@@ -100,3 +100,19 @@ func TestPaused_WhatANewConnectionReleasedIsNotCountedBeforeItIsTried(t *testing
 		t.Errorf("%v tenants are paused after they were connected again, want 0", n)
 	}
 }
+
+// What waits for this account is not let go by a connection to another CRM.
+func TestPaused_AConnectionOfAnotherAdapterReleasesNothing(t *testing.T) {
+	r := newRig(t)
+	r.connect(tenant, "send")
+	up := r.upsert("1")
+	r.apply(up)
+	w := r.worker() // does not run
+	if _, err := r.pool.Exec(t.Context(), `UPDATE neuronx.effects SET code = $1, last_error = 'status 401', next_attempt_at = now() + interval '5 minutes'`, crm.CodeUnauthorized); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(r.event(tenant, "tenant.crm_connected", "tenant/acme", map[string]any{"adapter": "other", "location": "loc-other", "token": "secret://other@1", "mode": "send"}))
+	if n := pausedTenants(t, r, w, ledger.PausedAuth); n != 1 {
+		t.Errorf("%v tenants are paused by a refused token, want 1", n)
+	}
+}

@@ -227,11 +227,7 @@ func readCalendars(body []byte) (map[string]map[string][]string, bool) {
 		if !validID(c.ID) {
 			continue
 		}
-		for _, name := range []string{c.ID, c.Name} {
-			if name = called(name); name != "" && !strings.ContainsRune(name, 0) && !slices.Contains(out[name], c.ID) {
-				out[name] = append(out[name], c.ID)
-			}
-		}
+		callIt(out, "", c.ID, c.ID, c.Name)
 	}
 	return map[string]map[string][]string{crm.ObjectCalendar: out}, true
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/neuronx/engine/pkg/crm"
@@ -99,11 +98,7 @@ func readAutomations(body []byte, kind string) (map[string]map[string][]string, 
 		if !validID(o.ID) || o.Status != "published" {
 			continue
 		}
-		for _, name := range []string{o.ID, o.Name} {
-			if name = called(name); name != "" && !strings.ContainsRune(name, 0) && !slices.Contains(out[name], o.ID) {
-				out[name] = append(out[name], o.ID)
-			}
-		}
+		callIt(out, "", o.ID, o.ID, o.Name)
 	}
 	return map[string]map[string][]string{kind: out}, true
 }

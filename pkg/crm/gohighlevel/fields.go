@@ -149,11 +149,7 @@ func readFields(body []byte) (map[string]map[string][]string, bool) {
 		if !validID(f.ID) || f.Model != "" && f.Model != "contact" {
 			continue
 		}
-		for _, name := range []string{f.ID, f.Name, f.FieldKey, strings.TrimPrefix(f.FieldKey, "contact.")} {
-			if name = called(name); name != "" && !strings.ContainsRune(name, 0) && !slices.Contains(out[name], f.ID) {
-				out[name] = append(out[name], f.ID)
-			}
-		}
+		callIt(out, "", f.ID, f.ID, f.Name, f.FieldKey, strings.TrimPrefix(f.FieldKey, "contact."))
 	}
 	return map[string]map[string][]string{crm.ObjectField: out}, true
 }

@@ -33,6 +33,16 @@ func (s state) owned() bool {
 // called is how a name is looked for.
 func called(name string) string { return strings.ToLower(strings.Join(strings.Fields(name), " ")) }
 
+// callIt notes what an object is called, behind a prefix. A name that could not be kept, or is empty, is none.
+func callIt(ids map[string][]string, prefix, id string, names ...string) {
+	for _, name := range names {
+		name = called(name)
+		if key := prefix + name; name != "" && !strings.ContainsRune(name, 0) && !slices.Contains(ids[key], id) {
+			ids[key] = append(ids[key], id)
+		}
+	}
+}
+
 // findOwner finds the id of the member whom the command names. A name that is nobody's, or that of several, ends the attempt: a task that is given to
 // the wrong person is one that is not done.
 func (a *attempt) findOwner() bool {
@@ -111,11 +121,7 @@ func readUsers(body []byte) (map[string]map[string][]string, bool) {
 		if u.Deleted || !validID(u.ID) {
 			continue
 		}
-		for _, name := range []string{u.ID, u.Name, u.FirstName + " " + u.LastName, u.Email} {
-			if name = called(name); name != "" && !strings.ContainsRune(name, 0) && !slices.Contains(out[name], u.ID) {
-				out[name] = append(out[name], u.ID)
-			}
-		}
+		callIt(out, "", u.ID, u.ID, u.Name, u.FirstName + " " + u.LastName, u.Email)
 	}
 	return map[string]map[string][]string{crm.ObjectUser: out}, true
 }

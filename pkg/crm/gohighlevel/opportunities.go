@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/neuronx/engine/pkg/crm"
@@ -143,23 +142,15 @@ func readPipelines(body []byte) (map[string]map[string][]string, bool) {
 		return nil, false
 	}
 	of, in := map[string][]string{}, map[string][]string{}
-	put := func(to map[string][]string, prefix, id string, names ...string) {
-		for _, name := range names {
-			name = called(name)
-			if key := prefix + name; name != "" && !strings.ContainsRune(name, 0) && !slices.Contains(to[key], id) {
-				to[key] = append(to[key], id)
-			}
-		}
-	}
 	for _, p := range *raw.Pipelines {
 		if !validID(p.ID) {
 			continue
 		}
-		put(of, "", p.ID, p.ID, p.Name)
+		callIt(of, "", p.ID, p.ID, p.Name)
 		for _, s := range p.Stages {
 			if validID(s.ID) {
-				put(in, p.ID+"/", s.ID, s.ID, s.Name)
-				put(in, "/", s.ID, s.ID, s.Name)
+				callIt(in, p.ID+"/", s.ID, s.ID, s.Name)
+				callIt(in, "/", s.ID, s.ID, s.Name)
 			}
 		}
 	}

@@ -54,6 +54,7 @@ func TestPublic_KnowsEveryWayInside(t *testing.T) {
 		"192.168.1.1": false, "169.254.169.254": false, "100.64.0.1": false, "::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "fe80::1": false,
 		"fd00::1": false, "fc00::1": false, "64:ff9b::7f00:1": false, "2002:7f00:1::": false, "224.0.0.1": false, "255.255.255.255": false,
 		"198.18.0.1": false, "192.0.0.8": false, "240.0.0.1": false, "2001:db8::1": false, "ff02::1": false,
+		"::127.0.0.1": false, "::10.0.0.1": false, "fec0::1": false, "100::1": false, "192.88.99.1": false, "3fff::1": false,
 	} {
 		if got := Public(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s: public %v", addr, got)

@@ -86,7 +86,8 @@ func TestVerbs_TellEveryStatementThatFails(t *testing.T) {
 			continue
 		}
 		for _, sql := range breaker.Seen() {
-			if word, _, _ := strings.Cut(strings.ToLower(sql), " "); word == "commit" || word == "rollback" {
+			// "-- ping" is the pool's own look at a connection that was idle for a second: whether it comes is the machine's affair.
+			if word, _, _ := strings.Cut(strings.ToLower(sql), " "); word == "commit" || word == "rollback" || word == "--" {
 				continue
 			}
 			statements++
