@@ -121,7 +121,7 @@ func readUsers(body []byte) (map[string]map[string][]string, bool) {
 		if u.Deleted || !validID(u.ID) {
 			continue
 		}
-		callIt(out, "", u.ID, u.ID, u.Name, u.FirstName + " " + u.LastName, u.Email)
+		callIt(out, "", u.ID, u.ID, u.Name, u.FirstName+" "+u.LastName, u.Email)
 	}
 	return map[string]map[string][]string{crm.ObjectUser: out}, true
 }
