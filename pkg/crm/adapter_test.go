@@ -29,6 +29,7 @@ func TestGate_DecidesBeforeTheAdapterIsAsked(t *testing.T) {
 		"message":                {Gate{Kind: KindMessage, Command: note, Mode: ModeSend, Connected: true}, Failed, CodeUnsupported},
 		"message by template":    {Gate{Kind: KindMessage, Command: Command{LeadID: "l1", Template: "t"}, Mode: ModeSend, Connected: true}, Failed, CodeUnsupported},
 		"message of two texts":   {Gate{Kind: KindMessage, Command: Command{LeadID: "l1", Body: "Hi", Template: "t"}, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand},
+		"message of blanks":      {Gate{Kind: KindMessage, Command: Command{LeadID: "l1", Body: " \n"}, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand},
 		"message of no text":     {Gate{Kind: KindMessage, Command: lead, Mode: ModeSend, Connected: true}, Failed, CodeInvalidCommand},
 		"message in mode record": {Gate{Kind: KindMessage, Command: note, Mode: ModeRecord, Connected: true}, Recorded, ""},
 		"task":                   {Gate{Kind: KindTask, Command: Command{LeadID: "l1", Title: "Call"}, Mode: ModeSend, Connected: true}, Failed, CodeUnsupported},

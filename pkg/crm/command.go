@@ -179,7 +179,7 @@ func (c Command) Problem(kind string) (code, detail string) {
 		return CodeInvalidCommand, "an automation is a workflow or a campaign"
 	case kind == KindTask && strings.TrimSpace(c.Title) == "":
 		return CodeInvalidCommand, "the task has no title"
-	case kind == KindMessage && (c.Body == "") == (c.Template == ""):
+	case kind == KindMessage && (strings.TrimSpace(c.Body) == "") == (strings.TrimSpace(c.Template) == ""):
 		return CodeInvalidCommand, "a message has exactly one of body and template"
 	case c.LeadID == "":
 		return CodeInvalidCommand, "the command names no lead"

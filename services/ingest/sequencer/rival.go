@@ -2,6 +2,7 @@ package sequencer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -17,6 +18,7 @@ const lookForRival = 3
 // which begins again when a coordinator loads the group.
 func (s *sequencer) rivalled(ctx context.Context) bool {
 	instance := instanceID(s.cfg.Slot)
+	s.ready.Set("sequencer", errors.New("the group has another member under this process's instance id; looking whether it stays"))
 	s.log.Warn("the group has another member under this process's instance id; looking whether it stays", "instance", instance)
 	until := time.Now().Add(lookForRival * s.cfg.SessionTimeout)
 	tick := time.NewTicker(s.cfg.SessionTimeout / 10)
