@@ -34,6 +34,11 @@ require github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 require golang.org/x/net v0.61.0
 
 require (
+	github.com/tink-crypto/tink-go/v2 v2.9.0
+	golang.org/x/crypto v0.58.0 // indirect
+)
+
+require (
 	cel.dev/expr v0.25.1 // indirect
 	github.com/antlr4-go/antlr/v4 v4.13.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect

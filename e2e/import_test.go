@@ -158,7 +158,7 @@ func olistTenant(t *testing.T, ctx context.Context, c *cluster.Cluster, moreRule
 		return strings.TrimSpace(out)
 	}
 	cli("tenant", "create", "olist", "--execute")
-	cli("tenant", "connect-crm", "olist", "--location", "olist", "--token", "secret://olist-crm@1", "--mode", "send", "--execute")
+	cli("crm", "connect", "olist", "--location", "olist", "--token", "secret://olist-crm@1", "--mode", "send", "--execute")
 	cli("rules", "publish", rules, "--tenant", "olist", "--execute")
 	return cli("key", "issue", "--tenant", "olist", "-q", "--execute")
 }

@@ -100,7 +100,7 @@ func TestCompose_ALeadTravelsFromHTTPToReadModelAndCRM(t *testing.T) {
 	c.neuronx(ctx, "doctor", "--laptop")
 	c.neuronx(ctx, "tenant", "create", "demo", "--execute")
 	key := c.neuronx(ctx, "key", "issue", "--tenant", "demo", "-q", "--execute")
-	c.neuronx(ctx, "tenant", "connect-crm", "demo", "--location", "demo", "--token", "secret://demo-crm@1", "--mode", "send", "--execute")
+	c.neuronx(ctx, "crm", "connect", "demo", "--location", "demo", "--token", "secret://demo-crm@1", "--mode", "send", "--execute")
 	rules, err := filepath.Abs(filepath.Join(root, "services", "neuronx", "demo", "rules"))
 	must(t, err)
 	c.run(ctx, "run", "--rm", "-T", "-v", rules+":/rules:ro", "neuronx", "rules", "publish", "/rules", "--tenant", "demo", "--execute")

@@ -7,7 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/crm"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/crm/pace"
 )
 
@@ -30,6 +32,8 @@ type account struct {
 	connection int64 // sequence of the connection that the pauses below are about
 	denied     time.Time
 	refusals   map[string]refusal // by operation: the token may not do this
+
+	refusedGrant int64 // version of the grant whose newest token was refused while the one before serves
 }
 
 type refusal struct {
@@ -92,8 +96,8 @@ func (a *account) pause(d time.Duration, now time.Time) {
 	}
 }
 
-// done books the end of one effect, whose last request was an operation.
-func (a *account) done(o crm.End, op string, now time.Time) {
+// done books the end of one effect. It reports that the newest token of the account's grant was refused for the first time and another serves.
+func (a *account) done(o crm.End, j *job, now time.Time) (spared bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.flying--
@@ -104,17 +108,31 @@ func (a *account) done(o crm.End, op string, now time.Time) {
 	}
 	until := now.Add(o.Pause)
 	switch {
+	case o.Code == crm.CodeUnauthorized && j.spare:
+		spared = a.refusedGrant != j.grant
+		a.refusedGrant = j.grant
 	case o.Pause <= 0:
 	case o.Only:
 		if a.refusals == nil {
 			a.refusals = map[string]refusal{}
 		}
-		a.refusals[op] = refusal{until: until, why: o.Detail}
+		a.refusals[j.asked] = refusal{until: until, why: o.Detail}
 	case o.Code == crm.CodeUnauthorized && until.After(a.denied):
 		a.denied = until
 	case o.Code != crm.CodeUnauthorized && until.After(a.paused):
 		a.paused = until
 	}
+	return spared
+}
+
+// choose picks the token of the next attempt: the newest, or the one before once that was refused. spare tells that there is another one left.
+func (a *account) choose(t grants.Token) (access app.Secret, spare bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t.Before != "" && t.Version == a.refusedGrant {
+		return t.Before, false
+	}
+	return t.Access, t.Before != ""
 }
 
 // learn takes over what an answer tells of the account's limits. It follows each request, also one that got no answer.

@@ -27,7 +27,7 @@ func TestAccounts_ForgetOnlyWhoWasIdleForAnHour(t *testing.T) {
 		t.Error("an account that is well has no room")
 	}
 	for range 5 {
-		all.get("open", now).done(crm.End{Sick: true}, "", now)
+		all.get("open", now).done(crm.End{Sick: true}, &job{}, now)
 		all.get("open", now).take(1)
 	}
 	all.get("flying", now).take(2)
@@ -65,7 +65,7 @@ func TestAccount_TellsTheLongestRefusalOfTheCallsThatAreAsked(t *testing.T) {
 	a := newAccount(gohighlevel.Adapter{}, now)
 	for op, pause := range map[string]time.Duration{"notes": time.Hour, "tags": time.Minute, "tasks": time.Hour} {
 		a.take(1)
-		a.done(crm.End{Only: true, Pause: pause, Detail: "no " + op}, op, now)
+		a.done(crm.End{Only: true, Pause: pause, Detail: "no " + op}, &job{asked: op}, now)
 	}
 	for _, x := range []struct {
 		ops  []string

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/neuronx/engine/pkg/crm"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/crm/transport"
 	"github.com/neuronx/engine/pkg/event"
@@ -32,6 +33,8 @@ type job struct {
 	owed    int      // requests after the first that are booked
 	baseURL string
 	token   string
+	spare   bool  // another token serves where this one is refused
+	grant   int64 // version of the grant whose newest token this is; 0: it is a file's
 	account *account
 	started time.Time // before the commit: the lease ends after started + lease
 }
@@ -81,10 +84,14 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		if err != nil {
 			return err
 		}
-		base, token, problem := w.endpoint(ten)
+		base, token, problem, err := w.endpoint(ctx, tx, ten)
+		if err != nil {
+			return err
+		}
+		access, spare := acct.choose(token)
 		for _, e := range due {
 			j := w.job(e, ten, who, links)
-			j.baseURL, j.token, j.account, j.started, j.work.Names = base, token, acct, started, names
+			j.baseURL, j.token, j.spare, j.grant, j.account, j.started, j.work.Names = base, access.Reveal(), spare, token.Version, acct, started, names
 			j.work.Remote = remote[crm.ObjectOf(e.Kind)][e.Command.LocalID(e.Kind)]
 			gate := crm.Gate{Kind: e.Kind, Command: e.Command, Connected: ten.Connected, Mode: ten.Mode(e.Kind), NotAfter: e.NotAfter}
 			gate.Withheld, gate.Why = who.withheld(e)
@@ -172,22 +179,19 @@ func (w *worker) job(e ledger.Effect, ten ledger.Tenant, who people, links map[s
 }
 
 // endpoint finds the base URL and token of a tenant's account; problem tells why there is none.
-func (w *worker) endpoint(ten ledger.Tenant) (base, token, problem string) {
+func (w *worker) endpoint(ctx context.Context, tx pgx.Tx, ten ledger.Tenant) (base string, token grants.Token, problem string, err error) {
 	base = w.BaseURL
 	if own := ten.Connection.BaseURL; own != "" && strings.TrimSuffix(own, "/") != strings.TrimSuffix(base, "/") {
 		if !w.AllowTenantURL {
-			return "", "", "the connection's base_url is not allowed here"
+			return "", token, "the connection's base_url is not allowed here", nil
 		}
 		if err := transport.CheckTenantURL(own); err != nil { // one that an earlier version recorded
-			return "", "", "the connection's base_url is refused: " + err.Error() + "; connect the CRM again without it"
+			return "", token, "the connection's base_url is refused: " + err.Error() + "; connect the CRM again without it", nil
 		}
 		base = own
 	}
-	token, err := w.secrets.Read(ten.Connection.Token)
-	if err != nil {
-		return "", "", err.Error()
-	}
-	return base, token, ""
+	token, problem, err = w.tokens.Token(ctx, tx, ten.ID, ten.Connection.Location, ten.Connection.Token)
+	return base, token, problem, err
 }
 
 // intent says what an attempt may send; what it finds decides which of it. It holds no address and no number.

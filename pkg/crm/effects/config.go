@@ -21,6 +21,7 @@ type Config struct {
 	AllowTenantURL  bool          // honour base_url of a tenant's connection, public addresses only
 	Timeout         time.Duration // of one exchange; default 30 s. The lease of an attempt is three times this
 	Workers         int           // requests at once; default 16
+	KeysetFile      string        // master keyset, which opens grants; "": connections may name files only
 	DailyReserve    int           // requests of a day that are left to people; default 1,000
 	PollEvery       time.Duration // how often due effects are looked for; default 200 ms
 	SweepEvery      time.Duration // how often lost leases are looked for; default 5 s
@@ -34,6 +35,7 @@ func (c *Config) Bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.BaseURL, c.Vendor+"-base-url", c.BaseURL, "base URL of the CRM's API")
 	fs.BoolVar(&c.AllowTenantURL, c.Vendor+"-allow-tenant-base-url", false, "honour the base_url of a tenant's connection (public addresses only)")
 	fs.DurationVar(&c.Timeout, "crm-timeout", 30*time.Second, "time-out of one exchange with the CRM")
+	fs.StringVar(&c.KeysetFile, "master-keyset-file", "", "file of the keyset that opens tokens in the database; empty: tokens are read from files only")
 	fs.IntVar(&c.Workers, "workers", 16, "requests to the CRM at once")
 	fs.IntVar(&c.DailyReserve, "crm-daily-reserve", 1000, "requests of a tenant's day that are left to people")
 }

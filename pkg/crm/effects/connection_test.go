@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/crm/transport"
 )
@@ -17,8 +18,11 @@ func TestEndpoint_RefusesARecordedBaseURLThatMayNotBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func(own string, allow bool) (string, string) {
-		w := newWorker(workerConfig{Config: Config{BaseURL: "http://127.0.0.1:18090", AllowTenantURL: allow, Workers: 1}, secrets: transport.NewSecrets(dir)})
-		base, _, problem := w.endpoint(ledger.Tenant{Connection: ledger.Connection{Location: "l", Token: "secret://acme@1", BaseURL: own}})
+		w := newWorker(workerConfig{Config: Config{BaseURL: "http://127.0.0.1:18090", AllowTenantURL: allow, Workers: 1}, tokens: grants.Source{Files: transport.NewSecrets(dir)}})
+		base, _, problem, err := w.endpoint(t.Context(), nil, ledger.Tenant{Connection: ledger.Connection{Location: "l", Token: "secret://acme@1", BaseURL: own}})
+		if err != nil {
+			t.Fatal(err)
+		}
 		return base, problem
 	}
 	for own, says := range map[string]string{

@@ -39,6 +39,13 @@ type handler struct {
 	log        *slog.Logger
 }
 
+// The events about a tenant's account, next to those that suspend a tenant.
+const (
+	typeConnected    = "tenant.crm_connected"
+	typeDisconnected = "tenant.crm_disconnected"
+	typeGrantChanged = "tenant.crm_grant_changed" // the token is another one, or is refused for good
+)
+
 // perBatch is how many commands, settings and outcomes of one tenant a batch folds. Each is a few statements, for which the batch of all
 // tenants waits: a tenant that derives thousands at once must not hold up its neighbours by all of them.
 const perBatch = 100
@@ -84,7 +91,7 @@ func (h *handler) fold(ctx context.Context, tx pgx.Tx, run consumer.Run, most in
 // concerns reports whether an event reads or writes the ledger. Most events of the log do not.
 func (h *handler) concerns(r *event.Recorded) bool {
 	switch r.Type {
-	case "engine.effect.resolved", "tenant.suspended", "tenant.resumed", "tenant.crm_connected", "tenant.effects_mode_set", alias.TypeMerged, alias.TypeUnmerged,
+	case "engine.effect.resolved", "tenant.suspended", "tenant.resumed", typeConnected, typeDisconnected, typeGrantChanged, "tenant.effects_mode_set", alias.TypeMerged, alias.TypeUnmerged,
 		typeConsent, typeErased:
 		return true
 	}
@@ -140,7 +147,7 @@ func (h *handler) apply(ctx context.Context, tx pgx.Tx, r *event.Recorded, now *
 	}
 	if is, err := foldSetting(ctx, tx, h.ledger, h.decoder, r); is || err != nil {
 		now.read = false
-		if err == nil && r.Type == "tenant.crm_connected" {
+		if err == nil && (r.Type == typeConnected || r.Type == typeGrantChanged) {
 			err = h.ledger.Release(ctx, tx, r.TenantID) // a new token ends the pauses of the old one
 		}
 		return err
@@ -166,7 +173,7 @@ func foldSetting(ctx context.Context, tx pgx.Tx, book ledger.Ledger, d decoder, 
 	switch r.Type {
 	case "tenant.suspended", "tenant.resumed":
 		return true, book.Suspend(ctx, tx, r.TenantID, r.Type == "tenant.suspended")
-	case "tenant.crm_connected", "tenant.effects_mode_set":
+	case typeConnected, typeDisconnected, typeGrantChanged, "tenant.effects_mode_set":
 	default:
 		return false, nil
 	}
@@ -180,6 +187,10 @@ func foldSetting(ctx context.Context, tx pgx.Tx, book ledger.Ledger, d decoder, 
 		return true, book.SetMode(ctx, tx, r.TenantID, text(data, "kind"), crm.ParseMode(text(data, "mode")), r.Sequence)
 	case text(data, "adapter") != book.Adapter: // another adapter's connection is nothing to this one
 		return false, nil
+	case r.Type == typeDisconnected:
+		return true, book.Disconnect(ctx, tx, r.TenantID, r.Sequence)
+	case r.Type == typeGrantChanged:
+		return true, book.Renew(ctx, tx, r.TenantID, r.Sequence)
 	}
 	return true, book.Connect(ctx, tx, r.TenantID, ledger.Connection{
 		Location: text(data, "location"), Token: text(data, "token"), Mode: crm.ParseMode(text(data, "mode")), BaseURL: text(data, "base_url"),

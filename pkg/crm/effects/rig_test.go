@@ -21,6 +21,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/crm"
 	"github.com/neuronx/engine/pkg/crm/gohighlevel"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/crm/transport"
 	"github.com/neuronx/engine/pkg/event"
@@ -28,6 +29,7 @@ import (
 	"github.com/neuronx/engine/pkg/kafka/kafkatest"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/pkg/vault"
 	"github.com/neuronx/engine/schemas"
 	"github.com/neuronx/engine/services/standin"
 )
@@ -89,6 +91,7 @@ type rig struct {
 	mu      sync.Mutex
 	seq     map[string]int64
 	secrets string
+	vault   *vault.Vault // nil: the process has no master keyset
 }
 
 const tenant = "acme"
@@ -130,7 +133,8 @@ func (r *rig) worker() *worker {
 	client := transport.New(r.cfg.Timeout, r.cfg.BaseURL, "test")
 	r.t.Cleanup(client.Close)
 	w := newWorker(workerConfig{
-		Config: r.cfg, adapter: gohighlevel.Adapter{}, ledger: book, name: "test", pool: r.pool, client: client, secrets: transport.NewSecrets(r.secrets), box: r.h.box,
+		Config: r.cfg, adapter: gohighlevel.Adapter{}, ledger: book, name: "test", pool: r.pool, client: client, box: r.h.box,
+		tokens:   grants.Source{Adapter: gohighlevel.Name, Files: transport.NewSecrets(r.secrets), Vault: r.vault, Now: time.Now},
 		outcomes: r.h.outcomes, log: slog.New(slog.DiscardHandler), metrics: newMetrics(prometheus.NewRegistry()),
 	})
 	w.partitions = func(context.Context) []int32 { return []int32{0, 1, 2, 3, 4, 5} }

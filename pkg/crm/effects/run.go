@@ -10,10 +10,12 @@ import (
 	"github.com/neuronx/engine/pkg/archive"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/crm"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/crm/transport"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/outbox"
+	"github.com/neuronx/engine/pkg/vault"
 )
 
 // Run reads commands and carries them out with an adapter until ctx ends.
@@ -55,10 +57,16 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config, adapter crm.Adapter) 
 	}
 	client := transport.New(cfg.Timeout, cfg.BaseURL, "neuronx-"+adapter.Name())
 	defer client.Close()
+	tokens := grants.Source{Adapter: adapter.Name(), Files: transport.NewSecrets(cfg.SecretsDir), Now: time.Now}
+	if cfg.KeysetFile != "" {
+		if tokens.Vault, err = vault.Load(cfg.KeysetFile); err != nil {
+			return err
+		}
+	}
 	gate := newGate(book, base.Pool, base.Kafka, heads)
 	w := newWorker(workerConfig{
 		Config: cfg, adapter: adapter, ledger: book, name: fmt.Sprintf("%s/%s/%d", host, rt.Slot, os.Getpid()), pool: base.Pool, client: client,
-		secrets: transport.NewSecrets(cfg.SecretsDir), box: box, outcomes: out, log: rt.Log, metrics: m,
+		tokens: tokens, box: box, outcomes: out, log: rt.Log, metrics: m,
 		looked: base.Reporter("beginning effects"),
 	})
 	h := &handler{

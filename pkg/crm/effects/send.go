@@ -21,7 +21,12 @@ func (w *worker) carryOut(ctx context.Context, stopping <-chan struct{}, j job) 
 		w.beforeSend(j.effect)
 	}
 	end := w.send(ctx, stopping, &j)
-	j.account.done(end, j.asked, time.Now())
+	if j.spare && end.Code == crm.CodeUnauthorized {
+		end.After, end.Pause = 0, 0 // the token before serves
+	}
+	if j.account.done(end, &j, time.Now()) {
+		w.log.Warn("the CRM refuses the account's newest token; the one before is used while it may be: neuronx crm rotate", "tenant", j.effect.TenantID, "version", j.grant)
+	}
 	j.account.owe(-j.owed)
 	w.finish(ctx, &j, w.end(&j, end))
 }

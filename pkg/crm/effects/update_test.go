@@ -253,8 +253,8 @@ func TestAccount_LeavesRoomForLookUps(t *testing.T) {
 		t.Fatalf("room for %d of %d", got, all)
 	}
 	a.owe(-4)
-	a.done(crm.End{}, "contact_upsert", now)
-	a.done(crm.End{}, "contact_upsert", now)
+	a.done(crm.End{}, &job{asked: "contact_upsert"}, now)
+	a.done(crm.End{}, &job{asked: "contact_upsert"}, now)
 	if got := a.room(now); got != all {
 		t.Fatalf("room for %d of %d", got, all)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/crm"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/crm/transport"
 	"github.com/neuronx/engine/pkg/outbox"
@@ -24,7 +25,7 @@ type workerConfig struct {
 	name     string // of this process, in attempts
 	pool     *pgxpool.Pool
 	client   *transport.Client
-	secrets  transport.Secrets
+	tokens   grants.Source
 	box      *outbox.Outbox
 	outcomes *outcomes
 	log      *slog.Logger

@@ -23,6 +23,7 @@ type Connection struct {
 
 // Tenant is what is in force for a tenant.
 type Tenant struct {
+	ID         string
 	Connected  bool
 	Connection Connection
 	Modes      map[string]crm.Mode
@@ -35,7 +36,7 @@ func (t Tenant) Mode(kind string) crm.Mode {
 
 // LoadTenant reads what is in force.
 func (l Ledger) LoadTenant(ctx context.Context, q Querier, tenant string) (Tenant, error) {
-	t := Tenant{Modes: map[string]crm.Mode{}}
+	t := Tenant{ID: tenant, Modes: map[string]crm.Mode{}}
 	var mode string
 	err := q.QueryRow(ctx, `SELECT location, token, mode, base_url, suspended, sequence FROM neuronx.crm_connections WHERE tenant_id = $1 AND adapter = $2`,
 		tenant, l.Adapter).Scan(&t.Connection.Location, &t.Connection.Token, &mode, &t.Connection.BaseURL, &t.Connection.Suspended, &t.Connection.Sequence)
@@ -62,6 +63,19 @@ func (l Ledger) Connect(ctx context.Context, q Querier, tenant string, c Connect
 		ON CONFLICT (tenant_id, adapter) DO UPDATE SET location = excluded.location, token = excluded.token, mode = excluded.mode,
 			base_url = excluded.base_url, sequence = excluded.sequence, updated_at = now() WHERE c.sequence < excluded.sequence`,
 		tenant, l.Adapter, c.Location, c.Token, string(c.Mode), c.BaseURL, sequence)
+}
+
+// Disconnect folds tenant.crm_disconnected: the tenant has no account, and its effects end as off. Links to contacts stay for a later connection.
+func (l Ledger) Disconnect(ctx context.Context, q Querier, tenant string, sequence int64) error {
+	return postgres.Exec(ctx, q, "save that the CRM was disconnected", `UPDATE neuronx.crm_connections
+		SET location = '', token = '', mode = 'off', base_url = '', sequence = $3, updated_at = now() WHERE tenant_id = $1 AND adapter = $2 AND sequence < $3`,
+		tenant, l.Adapter, sequence)
+}
+
+// Renew folds tenant.crm_grant_changed: the connection is taken for a new one, so that what its old token was refused is tried again.
+func (l Ledger) Renew(ctx context.Context, q Querier, tenant string, sequence int64) error {
+	return postgres.Exec(ctx, q, "save that the token changed", `UPDATE neuronx.crm_connections SET sequence = $3, updated_at = now()
+		WHERE tenant_id = $1 AND adapter = $2 AND location <> '' AND sequence < $3`, tenant, l.Adapter, sequence)
 }
 
 // SetMode folds tenant.effects_mode_set. A setting for all kinds also takes back the settings of single kinds.

@@ -26,7 +26,7 @@ var asking = []string{
 	"rules list --tenant acme", "rules show --tenant acme", "rules health", "rules reset welcome --tenant acme", "rules publish rules.yaml --tenant acme",
 	"rules rerun --tenant acme --since 2026-01-01T00:00:00Z", "workflows list --tenant acme",
 	"tenant suspend acme", "tenant resume beta", "tenant limits acme --events 5", "tenant zone acme Europe/Berlin", "tenant effects-mode acme --mode off",
-	"tenant connect-crm acme --location loc9 --token secret://x@1", "tenant kafka-access acme", "key revoke k1 --tenant acme", "key issue --tenant acme",
+	"crm connect acme --location loc9 --token secret://x@1", "tenant kafka-access acme", "key revoke k1 --tenant acme", "key issue --tenant acme",
 	"outbox mend acme --deriver rules", "log hanging", "replay offsets --group neuronx.projector --topic neuronx.events --to-earliest", "events tail --until-end",
 	"tenant suspend acme --execute", "tenant zone acme Europe/Berlin --execute", "effects resolve e1 --tenant acme --as done --execute", "rules reset welcome --tenant acme --execute",
 	"key issue --tenant acme --execute",

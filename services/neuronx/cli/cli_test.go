@@ -53,15 +53,15 @@ func TestExitCodes(t *testing.T) {
 		{"tenant create a b", 2, "unexpected argument"},
 		{"tenant create NOPE", 2, "is not a tenant id"},
 		{"tenant suspend acme", 2, "NEURONX_POSTGRES_URL"},
-		{"tenant connect-crm acme --location l --token pit-123", 2, "must name a secret"},
-		{"tenant connect-crm acme --location l --token secret://.x@1", 2, "must name a secret"},
-		{"tenant connect-crm acme --location l/.. --token secret://x@1", 2, "--location"},
-		{"tenant connect-crm acme --location l --token secret://x@1 --adapter hubspot", 2, "gohighlevel"},
-		{"tenant connect-crm acme --location l --token secret://x@1 --base-url https://user:pass@crm.example.com", 2, "user or password"},
-		{"tenant connect-crm acme --location l --token secret://x@1 --base-url http://crm.example.com", 2, "in the clear"},
-		{"tenant connect-crm acme --location l --token secret://x@1 --base-url gopher://crm.example.com --execute", 2, "not https"},
-		{"tenant connect-crm acme --location l --token secret://x@1 --base-url https://169.254.169.254 --execute", 2, "not public"},
-		{"tenant connect-crm acme --location l --token secret://x@1 --base-url http://127.0.0.1:18090", 0, "would connect"},
+		{"crm connect acme --location l --token pit-123", 2, "must name a secret"},
+		{"crm connect acme --location l --token secret://.x@1", 2, "must name a secret"},
+		{"crm connect acme --location l/.. --token secret://x@1", 2, "--location"},
+		{"crm connect acme --location l --token secret://x@1 --adapter hubspot", 2, "gohighlevel"},
+		{"crm connect acme --location l --token secret://x@1 --base-url https://user:pass@crm.example.com", 2, "user or password"},
+		{"crm connect acme --location l --token secret://x@1 --base-url http://crm.example.com", 2, "in the clear"},
+		{"crm connect acme --location l --token secret://x@1 --base-url gopher://crm.example.com --execute", 2, "not https"},
+		{"crm connect acme --location l --token secret://x@1 --base-url https://169.254.169.254 --execute", 2, "not public"},
+		{"crm connect acme --location l --token secret://x@1 --base-url http://127.0.0.1:18090", 0, "would connect"},
 		{"tenant create acme --name a\u009bb", 2, "--name has characters"},
 		{"tenant suspend acme --reason " + strings.Repeat("x", 1001), 2, "longer than 1000"},
 		{"tenant effects-mode acme --mode off --kind crm.note.ad", 2, "crm.note.add"},
@@ -195,7 +195,7 @@ func TestConnectCRM_WarnsOfASecretThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for version, warned := range map[string]bool{"1": false, "2": true} {
-		code, _, stderr := try(t, map[string]string{operate.EnvSecrets: dir}, "tenant", "connect-crm", "acme", "--location", "l", "--token", "secret://acme@"+version)
+		code, _, stderr := try(t, map[string]string{operate.EnvSecrets: dir}, "crm", "connect", "acme", "--location", "l", "--token", "secret://acme@"+version)
 		if code != 0 || strings.Contains(stderr, "warning: read secret secret://acme@"+version) != warned {
 			t.Errorf("version %s: exit %d: %s", version, code, stderr)
 		}

@@ -35,7 +35,7 @@ var sample = map[string]string{
 	"--token": "secret://x@1", "--deriver": "rules", "--group": kafka.GroupProjector, "--topic": kafka.TopicEvents, "--to-earliest": "true",
 	"--from-archive": "true", "--from": "-30d", "--since": "2026-01-01T00:00:00Z", "--postgres-admin-url": "postgres://u:p@127.0.0.1:1/x", "--laptop": "true",
 	"<tenant>": "acme", "<type>": "lead.created", "<id>": "x", "<id or sequence>": "x", "<id or subject>": "x", "<rule>": "welcome", "[rule]": "welcome", "<tenant> [zone]": "acme Europe/Berlin", "<key id>": "k",
-	"--event": "1", "<instance>": "i", "[instance]": "i", "[instance …]": "i", "<workflow>": "w", "<effect id>": "e", "<from> <into>": "lead/1 lead/2", "<topic/partition/offset>": "neuronx.ingress/0/1", "[topic/partition/offset …]": "neuronx.ingress/0/1",
+	"--pit-file": "acme.token", "<file>": "keyset.json", "--event": "1", "<instance>": "i", "[instance]": "i", "[instance …]": "i", "<workflow>": "w", "<effect id>": "e", "<from> <into>": "lead/1 lead/2", "<topic/partition/offset>": "neuronx.ingress/0/1", "[topic/partition/offset …]": "neuronx.ingress/0/1",
 	"<kind> <name>": "rule hot-lead", "<admin url>": "http://127.0.0.1:1", "<spec.yaml>": "spec.yaml", "<file or folder>…": "rules.yaml", "[file or folder]…": "",
 }
 
@@ -43,7 +43,7 @@ var sample = map[string]string{
 var needs = map[string][]string{
 	"deadletter drop": {"--reason"}, "effects resolve": {"--as"}, "effects pause": {"--reason"}, "log reseed": {"--from-archive"}, "outbox mend": {"--deriver"}, "projections skip": {"--reason"},
 	"provision": {"--laptop"}, "replay offsets": {"--group", "--topic", "--to-earliest"}, "stalled retry": {"--consumer"}, "stalled skip": {"--consumer", "--reason"},
-	"tenant connect-crm": {"--location", "--token"}, "tenant effects-mode": {"--mode"}, "rules rerun": {"--since"}, "rules backtest": {"--from"}, "rules explain": {"--event"}, "workflows start": {"--event"},
+	"tenant connect-crm": {"--location", "--token"}, "crm connect": {"--location", "--token"}, "crm check": {"--location", "--pit-file"}, "crm rotate": {"--pit-file"}, "tenant effects-mode": {"--mode"}, "rules rerun": {"--since"}, "rules backtest": {"--from"}, "rules explain": {"--event"}, "workflows start": {"--event"},
 }
 
 // verb is a command that runs, with the command line that is made for it.
@@ -60,6 +60,9 @@ func verbsOf(t *testing.T) []verb {
 	walk = func(cmd *cobra.Command) {
 		for _, sub := range cmd.Commands() {
 			walk(sub)
+		}
+		if cmd.Deprecated != "" { // the old name of a verb that has its own turn
+			return
 		}
 		if cmd.HasSubCommands() || cmd.Name() == "help" || cmd.HasParent() && cmd.Parent().Name() == "completion" {
 			return
@@ -103,7 +106,7 @@ func files(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
-	for name, text := range map[string]string{"spec.yaml": "tenant: acme\n", "rules.yaml": string(rule), "keys.json": "{}"} {
+	for name, text := range map[string]string{"spec.yaml": "tenant: acme\n", "rules.yaml": string(rule), "keys.json": "{}", "acme.token": "pit"} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -154,8 +157,8 @@ func TestConformance_AFlagWithoutAValueIsNotALeftOutOne(t *testing.T) {
 	}
 }
 
-// offline are verbs that ask nobody.
-var offline = []string{"version", "schemas check", "schemas asyncapi", "rules validate", "rules test", "rules new", "import"}
+// offline are verbs that ask nothing of the engine.
+var offline = []string{"version", "schemas check", "schemas asyncapi", "rules validate", "rules test", "rules new", "import", "crm keyset create", "crm check"}
 
 func TestConformance_NothingRunningIsSaidFirst(t *testing.T) {
 	files(t)
@@ -233,7 +236,7 @@ func TestConformance_TablesFitTheWidthAndHostileTextStaysText(t *testing.T) {
 	env := map[string]string{operate.EnvPostgres: db.URL(postgres.RoleOps), "COLUMNS": "80"}
 	tables := 0
 	for _, v := range verbsOf(t) {
-		if !v.looks() || slices.Contains([]string{"ready", "events tail", "version", "schemas asyncapi", "rules validate", "rules test", "rules backtest", "rules show", "deadletter show", "events get", "rules explain", "workflows explain"}, v.path) {
+		if !v.looks() || slices.Contains([]string{"crm check", "ready", "events tail", "version", "schemas asyncapi", "rules validate", "rules test", "rules backtest", "rules show", "deadletter show", "events get", "rules explain", "workflows explain"}, v.path) {
 			continue
 		}
 		args := slices.Clone(v.args)

@@ -179,13 +179,15 @@ func TestVerbs_PublishTheirEventOnlyWithExecute(t *testing.T) {
 			"the days of tenant acme begin in Europe/Berlin (sequence 10)", `tenant.zone_set tenant/acme {"by":"ada","reason":"their office","zone":"Europe/Berlin"}`},
 		{[]string{"tenant", "effects-mode", "acme", "--mode", "off", "--kind", "crm.note.add", "--by", "ada"}, "would set effects crm.note.add of acme to off",
 			"effects crm.note.add of acme are now off (sequence 11)", `tenant.effects_mode_set tenant/acme {"by":"ada","kind":"crm.note.add","mode":"off","reason":null}`},
-		{[]string{"tenant", "connect-crm", "acme", "--location", "loc9", "--token", "secret://x@1", "--mode", "send"}, "would connect acme to gohighlevel location loc9 in mode send",
+		{[]string{"crm", "connect", "acme", "--location", "loc9", "--token", "secret://x@1", "--mode", "send"}, "would connect acme to gohighlevel location loc9 in mode send",
 			"tenant acme is connected to loc9 in mode send (sequence 12)",
 			`tenant.crm_connected tenant/acme {"adapter":"gohighlevel","base_url":null,"location":"loc9","mode":"send","token":"secret://x@1"}`},
-		{[]string{"key", "revoke", "k1", "--tenant", "acme", "--reason", "leaked"}, "would revoke key k1 of acme", "key k1 revoked (sequence 13)",
+		{[]string{"crm", "disconnect", "acme", "--reason", "left", "--by", "ada"}, "would disconnect acme from gohighlevel and delete its tokens",
+			"tenant acme is disconnected from gohighlevel (sequence 13)", `tenant.crm_disconnected tenant/acme {"adapter":"gohighlevel","by":"ada","reason":"left"}`},
+		{[]string{"key", "revoke", "k1", "--tenant", "acme", "--reason", "leaked"}, "would revoke key k1 of acme", "key k1 revoked (sequence 14)",
 			`tenant.key_revoked tenant/acme {"key_id":"k1","reason":"leaked"}`},
 		{[]string{"effects", "resolve", "e1", "--tenant", "acme", "--as", "done", "--remote-id", "n1", "--by", "ada", "--reason", "seen"},
-			"would resolve crm.note.add e1 on lead/1, which is unknown, as done", "effect e1 is resolved as done (sequence 14)",
+			"would resolve crm.note.add e1 on lead/1, which is unknown, as done", "effect e1 is resolved as done (sequence 15)",
 			`engine.effect.resolved effect/e1 {"by":"ada","effect_id":"e1","reason":"seen","remote_id":"n1","resolution":"done"}`},
 	} {
 		before := len(published())

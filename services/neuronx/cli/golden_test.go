@@ -75,7 +75,7 @@ var shown = []string{
 	"effects list --status unknown,failed --subject lead/1", "effects list --tenant acme --subject lead/2", "effects resolve nope --tenant acme --as done", "effects resolve e1 --tenant acme --as resend --remote-id r", "effects resolve e2 --tenant acme --as failed", "effects pause --reason r", "effects pause --all --tenant acme --reason r", "effects pause --all --kind crm.note.ad --reason r",
 	"events get nope --tenant acme", "events get 99 --tenant acme", "events trace nope --tenant acme", "events list --tenant acme --type lead.creatd", "events list --tenant acme --subject lead/2", "events list --tenant acme --since 2999-01-01T00:00:00Z",
 	"key revoke k9 --tenant acme", "key revoke k2 --tenant beta", "key issue --tenant acme --label x --expires 24h --scope events:read", "tenant suspend beta", "tenant resume acme", "tenant suspend gamma", "tenant create acme",
-	"tenant limits beta --events 0", "tenant zone acme UTC", "tenant effects-mode acme --mode send --kind crm.note.add", "tenant connect-crm beta --location loc --token secret://x@1", "tenant kafka-access beta --revoke --reason r",
+	"tenant limits beta --events 0", "tenant zone acme UTC", "tenant effects-mode acme --mode send --kind crm.note.add", "crm connect beta --location loc --token secret://x@1", "tenant kafka-access beta --revoke --reason r",
 	"rules show --tenant beta", "rules show nope --tenant acme", "rules show --tenant acme --version 7", "rules reset nope --tenant acme", "rules list --tenant beta", "rules health --tenant beta", "rules publish same --tenant acme",
 	"stalled list --tenant acme", "stalled list --consumer rules", "stalled retry --consumer rules --tenant acme", "stalled skip --consumer projector --tenant acme --reason r --sequence 9", "stalled skip --consumer archiver --tenant beta --reason r",
 	"projections list --state stalled", "projections list --state nowhere", "projections retry beta", "projections skip acme --feed control --reason r",
@@ -83,6 +83,7 @@ var shown = []string{
 	"workflows cancel --tenant acme --workflow nurture", "workflows pause nurture --tenant acme --hold", "workflows unpause nurture --tenant acme",
 	"workflows migrate nurture --tenant acme", "workflows start nurture --tenant acme --event 5",
 	"subjects merge lead/1 lead/1 --tenant acme", "subjects merge lead/1 lead/77 --tenant acme", "subjects merge 7 lead/1 --tenant acme", "subjects unmerge lead/1 lead/2 --tenant acme", "subjects merge lead/1 tenant/acme --tenant acme",
+	"crm status", "crm status --tenant beta", "crm disconnect acme", "crm disconnect gamma", "crm rotate acme --pit-file nowhere.token", "crm check --location l --pit-file nowhere.token", "crm connect acme --location l", "crm keyset create keyset.json",
 	"status", "outbox mend beta --deriver rules", "outbox mend acme --deriver nobody", "ready http://127.0.0.1:1",
 }
 

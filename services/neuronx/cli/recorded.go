@@ -7,10 +7,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/neuronx/engine/pkg/crm/gohighlevel"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/crm/transport"
 	"github.com/neuronx/engine/pkg/safetext"
 	"github.com/neuronx/engine/services/neuronx/operate"
-	"github.com/neuronx/engine/services/neuronx/operate/tenants"
+	"github.com/neuronx/engine/services/neuronx/operate/accounts"
 )
 
 // What these flags say is recorded for ever, so it is checked first. Bounds in bytes.
@@ -36,11 +37,11 @@ func checkRemarks(fs *pflag.FlagSet) error {
 }
 
 // checkConnection refuses a connection that the adapter would not use, or must not.
-func checkConnection(c tenants.Connection) error {
+func checkConnection(c accounts.Connection) error {
 	if err := oneOf("adapter", c.Adapter, gohighlevel.Name); err != nil {
 		return err
 	}
-	if err := transport.CheckReference(c.Token); err != nil {
+	if err := transport.CheckReference(c.Token); c.Token != "" && (err != nil || grants.IsReference(c.Token)) {
 		return operate.Usage("--token must name a secret, not be one").Hint("put the token into a file of NEURONX_SECRETS_DIR and give secret://<id>@<version>")
 	}
 	if err := gohighlevel.CheckLocation(c.Location); err != nil {

@@ -69,7 +69,7 @@ dry run until --execute; publish and import act at once, and say so.`,
 
 	root.AddCommand(
 		c.provision(), c.status(), c.doctor(), c.ready(), c.tenant(), c.key(), c.publish(), c.importCmd(), c.events(), c.deadletter(),
-		c.effects(), c.projections(), c.stalled(), c.rules(), c.workflows(), c.subjects(), c.schemas(), c.replay(), c.outbox(), c.logCmd(), c.version(),
+		c.crm(), c.effects(), c.projections(), c.stalled(), c.rules(), c.workflows(), c.subjects(), c.schemas(), c.replay(), c.outbox(), c.logCmd(), c.version(),
 	)
 	root.AddCommand(extra...)
 	strict(root)

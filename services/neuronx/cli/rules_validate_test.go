@@ -61,7 +61,7 @@ func TestNothingConfigured_SaysHowAnotherFolderIsNamed(t *testing.T) {
 }
 
 func TestConnectCRM_SaysWhichTokenTheStandInTakes(t *testing.T) {
-	if code, out, _ := try(t, nil, "tenant", "connect-crm", "--help"); code != exitOK || !strings.Contains(out, "takes the token standin-<location>") {
+	if code, out, _ := try(t, nil, "crm", "connect", "--help"); code != exitOK || !strings.Contains(out, "takes the token standin-<location>") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 }

@@ -54,7 +54,7 @@ func TestPaused_DoctorAndStatusNameTheTenantWhoseCRMRefusesItsToken(t *testing.T
 		t.Fatalf("%+v", got)
 	}
 	what := "acme: the CRM refuses the token (status 401: Invalid JWT); 2 effects waiting, next try "
-	next := "neuronx tenant connect-crm acme --location loc1 --token <secret://id@version of a token that works, now secret://acme-ghl@1> --mode send --execute"
+	next := "neuronx crm connect acme --location loc1 --token <secret://id@version of a token that works, now secret://acme-ghl@1> --mode send --execute"
 	if !strings.HasPrefix(got[0].Detail, what) || got[0].Next != next {
 		t.Errorf("%+v", got[0])
 	}

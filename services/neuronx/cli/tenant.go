@@ -14,7 +14,7 @@ import (
 )
 
 func (c *cli) tenant() *cobra.Command {
-	return group("tenant", "Tenants: create, list, suspend, resume, limit, time zone, connect a CRM, access to Kafka",
+	return group("tenant", "Tenants: create, list, suspend, resume, limit, time zone, access to Kafka",
 		c.tenantCreate(), c.tenantList(), c.tenantSwitch("suspend", tenant.StatusSuspended, tenants.Suspend),
 		c.tenantSwitch("resume", tenant.StatusActive, tenants.Resume), c.tenantLimits(), c.tenantZone(), c.tenantCRM(), c.tenantEffects(), c.tenantKafka())
 }
@@ -120,37 +120,10 @@ func (c *cli) tenantSwitch(verb string, want tenant.Status, do func(context.Cont
 	return cmd
 }
 
+// tenantCRM is what connecting a CRM was called before accounts had verbs of their own.
 func (c *cli) tenantCRM() *cobra.Command {
-	var to tenants.Connection
-	var execute bool
-	cmd := &cobra.Command{
-		Use: "connect-crm <tenant>", Short: "Connect a tenant to its CRM account", Args: args("tenant"), Annotations: needFlags("location", "token"),
-		Long: `Connect a tenant to its CRM account. The token is a file <id>@<version> in the folder
-NEURONX_SECRETS_DIR, with mode 600, which the adapter reads. The stand-in CRM of "make run"
-takes the token standin-<location> for any location, and no other.`,
-		Example: "  neuronx tenant connect-crm acme --location loc123 --token secret://acme-ghl@1 --mode record --execute",
-		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			if err := cmp.Or(oneOf("mode", to.Mode, "off", "record", "send"), checkConnection(to)); err != nil {
-				return err
-			}
-			c.warnOfSecret(to.Token)
-			if err := tenants.CheckConnection(ctx, c.env, args[0], to); err != nil {
-				return err
-			}
-			if !execute {
-				return c.would("connect %s to %s location %s in mode %s", args[0], to.Adapter, to.Location, to.Mode)
-			}
-			d, err := tenants.Connect(cmd.Context(), c.env, actor(""), args[0], to)
-			return c.showDone(d, err, "tenant %s is connected to %s in mode %s", args[0], to.Location, to.Mode)
-		}),
-	}
-	fs := cmd.Flags()
-	fs.StringVar(&to.Adapter, "adapter", "gohighlevel", "which CRM")
-	fs.StringVar(&to.Location, "location", "", "the account's location id")
-	fs.StringVar(&to.Token, "token", "", "secret://<id>@<version>, never the token itself")
-	fs.StringVar(&to.Mode, "mode", "record", "off, record or send")
-	fs.StringVar(&to.BaseURL, "base-url", "", "the CRM's API, when it is not the vendor's")
-	fs.BoolVar(&execute, "execute", false, "do it")
+	cmd := c.crmConnect("connect-crm")
+	cmd.Deprecated = "use `neuronx crm connect`"
 	return cmd
 }
 

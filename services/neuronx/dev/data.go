@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/vault"
 )
 
 // folder is the data folder of one dev engine.
@@ -59,6 +60,16 @@ func (f *folder) keyring() (*event.Keyring, error) {
 		}
 	}
 	return event.LoadKeyring(path)
+}
+
+// keyset makes the master keyset at the first start, and returns its path.
+func (f *folder) keyset() (string, error) {
+	const name = "master-keyset.json"
+	_, err := f.secret(name, func() (string, error) {
+		b, err := vault.New()
+		return string(b), err
+	})
+	return f.path(name), err
 }
 
 // secret returns the content of a file of mode 0600, made by fresh at the first start.

@@ -258,6 +258,7 @@ func (e *engine) writeEnv() error {
 		{"NEURONX_SCHEMA_REGISTRY_URL", e.registryURL},
 		{"NEURONX_SIGNING_KEYS_FILE", e.folder.path("signing-keys.json")},
 		{"NEURONX_SECRETS_DIR", e.folder.path("secrets")},
+		{"NEURONX_MASTER_KEYSET_FILE", e.folder.path("master-keyset.json")},
 		{"NEURONX_HTTP_URL", e.http},
 		{"NEURONX_ADMIN_URL", e.adminURL},
 		{"NEURONX_CRM_URL", e.crmURL},

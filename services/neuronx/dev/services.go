@@ -43,8 +43,12 @@ func (e *engine) addServices(sup *Supervisor) error {
 	sup.Add("standin", func(ctx context.Context, rt *app.Runtime) error {
 		return standin.Run(ctx, rt, standin.Config{Addr: crmAddr, DataDir: e.folder.path("crm"), AnyToken: true, Setup: []standin.Setup{demoCRM}})
 	})
+	keyset, err := e.folder.keyset()
+	if err != nil {
+		return err
+	}
 	sup.Add("gohighlevel", func(ctx context.Context, rt *app.Runtime) error {
-		return gohighlevel.Run(ctx, rt, effects.Config{Settings: consumer.Settings{Settings: settings("gohighlevel"), Laptop: true}, BaseURL: e.crmURL})
+		return gohighlevel.Run(ctx, rt, effects.Config{Settings: consumer.Settings{Settings: settings("gohighlevel"), Laptop: true}, BaseURL: e.crmURL, KeysetFile: keyset})
 	})
 	sup.Add("archiver", func(ctx context.Context, rt *app.Runtime) error {
 		return archiver.Run(ctx, rt, archiver.Config{Settings: settings("archiver"), Laptop: true})

@@ -36,6 +36,8 @@ const (
 	EnvRegistry = "NEURONX_SCHEMA_REGISTRY_URL"
 	EnvKeys     = "NEURONX_SIGNING_KEYS_FILE"
 	EnvSecrets  = "NEURONX_SECRETS_DIR"
+	EnvKeyset   = "NEURONX_MASTER_KEYSET_FILE"
+	EnvCRM      = "NEURONX_CRM_URL" // the CRM's API, where it is not the vendor's
 	EnvHTTP     = "NEURONX_HTTP_URL"
 	EnvAdminURL = "NEURONX_ADMIN_URL"
 	EnvAPIKey   = "NEURONX_API_KEY"

@@ -14,12 +14,14 @@ import (
 
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/postgres"
+	"github.com/neuronx/engine/pkg/vault"
 )
 
 // Files of the secrets folder; next to them lies <role>.url for every role that a process of the engine runs under. neuronx_reader has no
 // such file, because it would invite handing it out: who has that role reads every tenant.
 const (
 	KeysFile      = "signing-keys.json"
+	KeysetFile    = "master-keyset.json"
 	PasswordsFile = "roles.json"
 )
 
@@ -27,7 +29,7 @@ const (
 // a crash in between, the next run sets the same ones. Two runs at once on an empty folder may leave a file that Postgres does not
 // agree with; the next run repairs it.
 func keepSecrets(dir, adminURL string, execute bool) ([]Change, map[string]string, error) {
-	names := []string{KeysFile, PasswordsFile}
+	names := []string{KeysFile, KeysetFile, PasswordsFile}
 	for _, role := range postgres.Roles() {
 		if role != postgres.RoleReader {
 			names = append(names, role+".url")
@@ -61,6 +63,11 @@ func planSecrets(have map[string][]byte, adminURL string, roles []string) (write
 		}
 	} else if _, err := event.ParseKeyring(b); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", KeysFile, err)
+	}
+	if _, ok := have[KeysetFile]; !ok {
+		if write[KeysetFile], err = vault.New(); err != nil {
+			return nil, nil, err
+		}
 	}
 	passwords = map[string]string{}
 	if b, ok := have[PasswordsFile]; ok {

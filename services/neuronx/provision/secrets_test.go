@@ -19,7 +19,7 @@ func TestKeepSecrets_MakesWhatIsMissingOnceAndKeepsIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := len(postgres.Roles()) + 1; len(made) != want || len(first) != len(postgres.Roles()) {
+	if want := len(postgres.Roles()) + 2; len(made) != want || len(first) != len(postgres.Roles()) {
 		t.Fatalf("%d files and %d passwords, want %d and %d", len(made), len(first), want, len(postgres.Roles()))
 	}
 	for _, c := range made {

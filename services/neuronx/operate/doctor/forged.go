@@ -54,7 +54,7 @@ var forgeries = []struct{ what, next, query string }{
 			AND e.event_id = b.event_id AND e.data->>'hash' = b.hash AND (e.data->>'version')::bigint = b.version AND e.data->'files' = (
 				SELECT jsonb_agg(jsonb_build_object('name', coalesce(f->>'name', f->>'Name'), 'text', coalesce(f->>'text', f->>'Text')) ORDER BY i)
 				  FROM jsonb_array_elements(b.files::jsonb) WITH ORDINALITY x(f, i)))`},
-	{"CRM connection that was not recorded so", "neuronx tenant connect-crm again, and change the password of neuronx_gohighlevel",
+	{"CRM connection that was not recorded so", "neuronx crm connect again, and change the password of neuronx_gohighlevel",
 		`SELECT c.tenant_id, c.adapter || ' ' || c.location FROM neuronx.crm_connections c LEFT JOIN LATERAL (
 			SELECT e.data FROM ` + archive.EventsOf("c.tenant_id") + ` e WHERE e.subject = 'tenant/' || c.tenant_id AND e.event_type = 'tenant.crm_connected'
 			   AND e.data->>'adapter' = c.adapter ORDER BY e.sequence DESC LIMIT 1) e ON true

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
@@ -32,9 +33,12 @@ func PausedNext(p ledger.Paused) string {
 		return "nothing, if the CRM comes back: what waits is tried now and then, until it expires; neuronx effects list --tenant " + p.Tenant + " --status pending"
 	}
 	if p.Location == "" {
-		return "neuronx tenant connect-crm " + p.Tenant
+		return "neuronx crm connect " + p.Tenant
 	}
-	next := fmt.Sprintf("neuronx tenant connect-crm %s --location %s --token <secret://id@version of a token that works, now %s> --mode %s", p.Tenant, p.Location, p.Token, p.Mode)
+	if grants.IsReference(p.Token) {
+		return "neuronx crm status --tenant " + p.Tenant + ", then neuronx crm rotate " + p.Tenant + " --pit-file <file with a token that works> --execute"
+	}
+	next := fmt.Sprintf("neuronx crm connect %s --location %s --token <secret://id@version of a token that works, now %s> --mode %s", p.Tenant, p.Location, p.Token, p.Mode)
 	if p.BaseURL != "" {
 		next += " --base-url " + p.BaseURL
 	}

@@ -50,14 +50,19 @@ func TestStatus_PointsAtStalledListWhenTenantsAreStalled(t *testing.T) {
 
 func TestPausedNext_ConnectsAgainAsTheTenantIsConnected(t *testing.T) {
 	p := ledger.Paused{Tenant: "acme", Location: "loc", Token: "secret://a@1", Mode: "send"}
-	if got := PausedNext(p); !strings.HasPrefix(got, "neuronx tenant connect-crm acme --location loc --token ") || !strings.HasSuffix(got, ", now secret://a@1> --mode send --execute") {
+	if got := PausedNext(p); !strings.HasPrefix(got, "neuronx crm connect acme --location loc --token ") || !strings.HasSuffix(got, ", now secret://a@1> --mode send --execute") {
+		t.Error(got)
+	}
+	grant := p
+	grant.Token = "secret://loc@grant"
+	if got := PausedNext(grant); !strings.Contains(got, "neuronx crm rotate acme --pit-file") || strings.Contains(got, "--token") {
 		t.Error(got)
 	}
 	p.BaseURL = "https://crm.example.com"
 	if got := PausedNext(p); !strings.HasSuffix(got, " --mode send --base-url https://crm.example.com --execute") {
 		t.Error(got)
 	}
-	if got := PausedNext(ledger.Paused{Tenant: "acme"}); got != "neuronx tenant connect-crm acme" {
+	if got := PausedNext(ledger.Paused{Tenant: "acme"}); got != "neuronx crm connect acme" {
 		t.Error(got)
 	}
 }

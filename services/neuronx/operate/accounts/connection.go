@@ -1,8 +1,9 @@
-package tenants
+package accounts
 
 import (
 	"context"
 
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/services/neuronx/operate"
 )
 
@@ -10,7 +11,7 @@ import (
 type Connection struct {
 	Adapter  string
 	Location string
-	Token    string // secret://<id>@<version>, never the token itself
+	Token    string // its reference: secret://<id>@<version> of a file, or that of the location's grant
 	Mode     string // off, record or send
 	BaseURL  string // the CRM's API, where it is not the vendor's
 }
@@ -47,12 +48,24 @@ func checkLocation(ctx context.Context, env *operate.Env, id string, c Connectio
 	}
 	return operate.Unsafe("tenant %s is connected to location %s", other, c.Location).
 		Because("both would write their leads over each other's contacts").
-		Hint("name another location, or disconnect the other first: `neuronx tenant connect-crm %s --location %s --token … --mode off`", other, c.Location)
+		Hint("name another location, or disconnect the other first: `neuronx crm disconnect %s`", other)
 }
 
-// Connect connects a tenant to its account at a CRM.
-func Connect(ctx context.Context, env *operate.Env, who operate.Principal, id string, c Connection) (operate.Done, error) {
-	return act(ctx, env, who, id, "tenant.crm_connected", map[string]any{
-		"adapter": c.Adapter, "location": c.Location, "token": c.Token, "mode": c.Mode, "base_url": operate.OrNil(c.BaseURL),
-	})
+// Connected finds the connection of a tenant whose token is a grant's.
+func Connected(ctx context.Context, env *operate.Env, id, adapter string) (Connection, error) {
+	accounts, err := Status(ctx, env, id)
+	if err != nil {
+		return Connection{}, err
+	}
+	for _, a := range accounts {
+		switch {
+		case a.Adapter != adapter || a.Mode == "":
+		case !grants.IsReference(a.Token):
+			return Connection{}, operate.Usage("the token of %s is the file %s", id, a.Token).
+				Hint("put the token into a file <id>@<another version> of NEURONX_SECRETS_DIR and connect with that; or `neuronx crm connect --pit-file` keeps it in the database, sealed")
+		default:
+			return Connection{Adapter: a.Adapter, Location: a.Location, Mode: a.Mode, Token: a.Token, BaseURL: a.BaseURL}, nil
+		}
+	}
+	return Connection{}, operate.Usage("tenant %s is not connected to %s", id, adapter).Hint("`neuronx crm status` lists accounts; `neuronx crm connect` makes one")
 }
