@@ -379,6 +379,8 @@ func (m models) tenant(e *seen, verb string) {
 				r["crm_"+f] = e.text(f)
 			}
 		}
+	case "crm_disconnected":
+		r["crm_mode"] = "off"
 	case "zone_set":
 		if where, ok := zoneOf(e); ok {
 			r["zone"] = where.String()
