@@ -21,8 +21,16 @@ var files embed.FS
 // Operations is operations.yaml: what of the vendor's API there is for us. An operation is "METHOD path Version", the path as the
 // vendor's file spells it.
 type Operations struct {
-	Called map[string][]string `yaml:"called"` // file of the vendor → operations that the engine calls
-	Served map[string][]string `yaml:"served"` // file of the vendor → operations that only the stand-in has
+	Called  map[string][]string `yaml:"called"`  // file of the vendor → operations that the engine calls
+	Served  map[string][]string `yaml:"served"`  // file of the vendor → operations that only the stand-in has
+	Missing []Missing           `yaml:"missing"` // called, and in no file
+}
+
+// Missing is an operation that the engine calls and none of the vendor's files describes. Its requests are not looked at.
+type Missing struct {
+	Operation string `yaml:"operation"`
+	Reason    string `yaml:"reason"`
+	Source    string `yaml:"source"`
 }
 
 // Deviation is a known difference between the vendor's file and what we send.
@@ -37,6 +45,7 @@ type Deviation struct {
 type Spec struct {
 	operations map[string]*operation
 	deviations []Deviation
+	missing    []Missing
 }
 
 type operation struct {
@@ -89,7 +98,7 @@ func readYAML(name string, v any) error {
 
 // Load makes a spec of the vendor's files by name, with all problems at once.
 func Load(docs map[string][]byte, ops Operations, deviations []Deviation) (*Spec, error) {
-	s := &Spec{operations: map[string]*operation{}, deviations: deviations}
+	s := &Spec{operations: map[string]*operation{}, deviations: deviations, missing: ops.Missing}
 	var problems []error
 	for name, b := range docs {
 		problems = append(problems, s.add(name, b))
@@ -118,6 +127,14 @@ func Load(docs map[string][]byte, ops Operations, deviations []Deviation) (*Spec
 	for n := range s.operations {
 		if !listed[n] {
 			problems = append(problems, fmt.Errorf("openapi: %s is not listed in operations.yaml; make the slice again", n))
+		}
+	}
+	for _, m := range ops.Missing {
+		if m.Reason == "" || m.Source == "" {
+			problems = append(problems, fmt.Errorf("operations.yaml: %s needs a reason and a source", m.Operation))
+		}
+		if s.operations[m.Operation] != nil {
+			problems = append(problems, fmt.Errorf("operations.yaml: %s is missing, and a file has it", m.Operation))
 		}
 	}
 	for i, d := range deviations {
@@ -162,20 +179,28 @@ func (s *Spec) add(name string, b []byte) error {
 	return nil
 }
 
+// versionsOf are the Versions that an operation declares; any fits one that declares none, which is called "-".
 func versionsOf(op *openapi3.Operation) []string {
 	var out []string
+	declared := false
 	for _, p := range op.Parameters {
 		if p.Value.In != openapi3.ParameterInHeader || p.Value.Name != "Version" || p.Value.Schema == nil {
 			continue
 		}
+		declared = true
 		for _, v := range p.Value.Schema.Value.Enum {
 			if text, is := v.(string); is {
 				out = append(out, text)
 			}
 		}
 	}
+	if !declared {
+		return []string{anyVersion}
+	}
 	return out
 }
+
+const anyVersion = "-"
 
 // shut closes a schema and what is in it: a field that it does not name is refused. The vendor's server refuses such fields, although
 // its files leave every schema open.
@@ -206,7 +231,7 @@ func (s *Spec) find(method, p, version string) (*operation, map[string]string) {
 	var best *operation
 	var params map[string]string
 	for _, o := range s.operations {
-		if o.method != method || !strings.HasSuffix(o.name, " "+version) {
+		if o.method != method || !strings.HasSuffix(o.name, " "+version) && !strings.HasSuffix(o.name, " "+anyVersion) {
 			continue
 		}
 		if got, fits := match(o.path, p); fits && (best == nil || len(got) < len(params)) {

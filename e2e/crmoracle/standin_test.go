@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,7 +87,28 @@ var otherSteps = []step{
 	{operation: "GET /contacts/{contactId}/appointments 2021-07-28"},
 }
 
-var lastSteps = []step{{operation: "DELETE /contacts/{contactId} 2021-07-28"}}
+const back = "http://127.0.0.1:1/back"
+
+var lastSteps = []step{{operation: "DELETE /contacts/{contactId} 2021-07-28"},
+	{operation: "POST /oauth/token -", body: "grant_type=authorization_code&client_id=app&client_secret=s&user_type=Location&code={code}&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2Fback"},
+	{operation: "POST /oauth/reconnect 2021-07-28", body: `{"clientKey":"app","clientSecret":"s","locationId":"l"}`},
+}
+
+// consent lets the app use a location, as a person does, and returns the code.
+func consent(t *testing.T, base string) string {
+	t.Helper()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Get(base + "/v2/oauth/chooselocation?response_type=code&client_id=app&location=l&redirect_uri=" + url.QueryEscape(back))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	to, err := resp.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to.Query().Get("code")
+}
 
 // unfit are what the vendor's files say differently from its server, by operations that the stand-in serves and the engine does not call
 // yet; what is called has its deviations in deviations.yaml.
@@ -101,7 +123,7 @@ var unfit = map[string]string{
 func TestStandin_TakesWhatTheVendorsFilesDescribe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record.jsonl")
 	t.Setenv(standin.RecordVariable, path)
-	crm, err := standin.New(standin.Config{Tokens: map[string]string{"tok": "l"}}, slog.New(slog.DiscardHandler))
+	crm, err := standin.New(standin.Config{Tokens: map[string]string{"tok": "l"}, Apps: []standin.App{{ID: "app", Secret: "s", Redirects: []string{back}}}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +131,7 @@ func TestStandin_TakesWhatTheVendorsFilesDescribe(t *testing.T) {
 	defer srv.Close()
 	defer crm.Close()
 	ids := setUp(t, crm)
+	ids["code"] = consent(t, srv.URL)
 	fill := func(s string) string {
 		for name, id := range ids {
 			s = strings.ReplaceAll(s, "{"+name+"}", id)
@@ -124,6 +147,10 @@ func TestStandin_TakesWhatTheVendorsFilesDescribe(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header = http.Header{"Authorization": {"Bearer tok"}, "Version": {part[2]}, "Content-Type": {"application/json"}}
+		if part[1] == "/oauth/token" {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			req.Header.Set("Version", "2021-07-28")
+		}
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)

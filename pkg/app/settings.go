@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"sort"
 	"strings"
@@ -14,38 +13,11 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/neuronx/engine/pkg/event"
+	"github.com/neuronx/engine/pkg/secret"
 )
 
 // Secret is a setting that hides itself wherever it is printed.
-type Secret string
-
-const redacted = "[redacted]"
-
-// Reveal is the only way to the value.
-func (s Secret) Reveal() string { return string(s) }
-
-// String implements fmt.Stringer and hides the value.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return redacted
-}
-
-// GoString hides the value from %#v.
-func (s Secret) GoString() string { return redacted }
-
-// LogValue hides the value from slog.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalText hides the value from encoders.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// Set implements pflag.Value.
-func (s *Secret) Set(v string) error { *s = Secret(v); return nil }
-
-// Type implements pflag.Value.
-func (s *Secret) Type() string { return "secret" }
+type Secret = secret.Text
 
 // Settings are those that more than one service has.
 type Settings struct {
@@ -138,23 +110,23 @@ func Load(fs *pflag.FlagSet, args []string) error {
 		if f.Changed || f.Name == "config" || f.Name == "help" {
 			return
 		}
-		_, secret := f.Value.(*Secret)
-		v, from, ok, err := source.Lookup(EnvName(f.Name), secret)
+		_, hidden := f.Value.(*Secret)
+		v, from, ok, err := source.Lookup(EnvName(f.Name), hidden)
 		if err != nil {
 			errs = append(errs, FileError("--"+f.Name, os.Getenv(from), from, err))
 		}
 		if !ok {
 			return
 		}
-		if secret && from == "file" {
+		if hidden && from == "file" {
 			if err := checkFile(*file); err != nil {
 				errs = append(errs, err)
 				return
 			}
 		}
 		if err := f.Value.Set(v); err != nil {
-			if secret {
-				v = redacted
+			if hidden {
+				v = secret.Redacted
 			}
 			errs = append(errs, event.Refuse(event.CodeInvalidConfig, "%s: %q is no value for --%s", from, v, f.Name))
 		}

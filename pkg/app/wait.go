@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/neuronx/engine/pkg/backoff"
+	"github.com/neuronx/engine/pkg/secret"
 )
 
 // What processes wait for, as readiness and metrics name it.
@@ -129,5 +130,5 @@ var credentials = regexp.MustCompile(`([a-z][a-z0-9+.-]*://)[^/@\s]+(@)|(?i)\b(p
 
 // hideCredentials removes what looks like a password: userinfo of URLs and values of keys such as password=.
 func hideCredentials(s string) string {
-	return credentials.ReplaceAllString(s, "${1}${3}${4}"+redacted+"${2}")
+	return credentials.ReplaceAllString(s, "${1}${3}${4}"+secret.Redacted+"${2}")
 }

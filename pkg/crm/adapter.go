@@ -101,6 +101,7 @@ type Call struct {
 	Method  string
 	Path    string // with its query
 	Version string // of the API, where the CRM asks for one
+	Type    string // of the body; "" is application/json
 	Body    []byte
 	Again   bool              // sending it again does what it did the first time, and nothing more
 	Changes bool              // something, in the CRM; what does not is asked as often as need be

@@ -6,13 +6,15 @@ import (
 	"context"
 
 	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/crm"
 	"github.com/neuronx/engine/pkg/crm/effects"
 	"github.com/neuronx/engine/pkg/crm/gohighlevel"
 )
 
 // Config is that of the process before flags and environment are read.
 func Config() *effects.Config {
-	return &effects.Config{Vendor: "ghl", BaseURL: gohighlevel.DefaultBaseURL}
+	return &effects.Config{Vendor: "ghl", BaseURL: gohighlevel.DefaultBaseURL,
+		App: crm.App{Consent: gohighlevel.DefaultConsentURL, Scopes: gohighlevel.DefaultScopes}}
 }
 
 // Service is the process neuronx-gohighlevel.

@@ -14,6 +14,8 @@ type Config struct {
 	Tokens   map[string]string // bearer token → location id
 	AnyToken bool              // a token "standin-<location>" makes its location at first sight
 
+	Apps []App // of the marketplace
+
 	Setup []Setup // what locations have at the start, which makes them
 
 	SearchLag     time.Duration // how long search and duplicate check lag behind writes; default 2 s, negative = none

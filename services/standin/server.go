@@ -32,6 +32,7 @@ type Server struct {
 	mu        sync.Mutex
 	locations map[string]*location
 	tokens    map[string]string // token → location
+	auth      oauth
 	faults    []*Fault
 	nextFault int64
 	requests  requestLog
@@ -47,7 +48,8 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	s := &Server{cfg: cfg, log: log, record: record, now: time.Now, done: make(chan struct{}), locations: map[string]*location{}, tokens: map[string]string{}}
+	s := &Server{cfg: cfg, log: log, record: record, now: time.Now, done: make(chan struct{}), locations: map[string]*location{}, tokens: map[string]string{},
+		auth: oauth{codes: map[string]*grant{}, refresh: map[string]*grant{}, access: map[string]time.Time{}}}
 	if cfg.DataDir != "" {
 		j, err := openJournal(cfg.DataDir, s)
 		if err != nil {
@@ -91,6 +93,9 @@ func (s *Server) Close() error {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.admin(mux)
+	mux.HandleFunc("GET /v2/oauth/chooselocation", s.chooseLocation)
+	mux.HandleFunc("POST /oauth/token", s.tokenEndpoint((*Server).token))
+	mux.HandleFunc("POST /oauth/reconnect", s.tokenEndpoint((*Server).reconnect))
 	mux.HandleFunc("/", s.crm)
 	return mux
 }
@@ -100,6 +105,9 @@ func (s *Server) addLocation(set LocationSettings) {
 	if l := s.locations[set.Location]; l != nil {
 		if len(set.MatchOrder) == 0 {
 			set.MatchOrder = l.settings.MatchOrder
+		}
+		if set.Installed == nil {
+			set.Installed = l.settings.Installed
 		}
 		if set.Token == "" {
 			set.Token = l.settings.Token
@@ -203,6 +211,9 @@ func (s *Server) admit(r *http.Request, hasBody bool) (*location, *answer) {
 			s.addLocation(LocationSettings{Location: auto, Token: token})
 			name, known = auto, true
 		}
+	}
+	if end, ends := s.auth.access[token]; ends && s.now().After(end) {
+		known = false
 	}
 	if !known {
 		return nil, say(http.StatusUnauthorized, "Invalid token: access token is invalid")

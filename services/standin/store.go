@@ -58,6 +58,9 @@ type LocationSettings struct {
 	AllowDuplicateOpportunity bool   `json:"allow_duplicate_opportunity,omitempty"` // two of one contact in one pipeline
 	Company                   string `json:"company,omitempty"`                     // default company-<location>
 	Timezone                  string `json:"timezone,omitempty"`                    // default America/New_York
+
+	Installed []string `json:"installed,omitempty"` // apps that may use it
+	Agency    bool     `json:"agency,omitempty"`    // consent gives its company's token, which does not open it
 }
 
 type version struct {

@@ -29,9 +29,9 @@ type account struct {
 	flying  int
 	owed    int // requests that effects under way may still send after their first
 
-	connection int64 // sequence of the connection that the pauses below are about
-	denied     time.Time
-	refusals   map[string]refusal // by operation: the token may not do this
+	epoch    grants.Epoch // that the pauses below are about
+	denied   time.Time
+	refusals map[string]refusal // by operation: the token may not do this
 
 	refusedGrant int64 // version of the grant whose newest token was refused while the one before serves
 }
@@ -158,19 +158,22 @@ func (a *account) blocked(now time.Time) bool {
 	return now.Before(a.paused) || now.Before(a.denied)
 }
 
-// connected records the connection that the account uses, and reports whether it is new. A new one has a new token, so the refusals of
-// the old one end, and it may be to another location, so the old one's limits do.
-func (a *account) connected(sequence int64) bool {
+// connected records what the account is opened by, and reports whether that is new: then the refusals of the old token end. A new connection may
+// be to another location, so the old one's limits end, too.
+func (a *account) connected(now grants.Epoch) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	changed := a.connection != 0 && a.connection != sequence
-	a.connection = sequence
-	if changed {
-		a.denied, a.refusals = time.Time{}, nil
+	before := a.epoch
+	a.epoch = now
+	if before.Connection == 0 || before == now {
+		return false
+	}
+	a.denied, a.refusals = time.Time{}, nil
+	if before.Connection != now.Connection {
 		a.limits = a.adapter.Limits()
 		a.pacer, a.day = pace.New(a.limits), pace.Day{}
 	}
-	return changed
+	return true
 }
 
 // deny pauses the account for a while, or until it is connected again.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/crm"
 	"github.com/neuronx/engine/pkg/crm/gohighlevel"
+	"github.com/neuronx/engine/pkg/crm/grants"
 )
 
 // What is remembered of an account (its limits, its breaker, what it owes) is forgotten an hour after it was last used, and no sooner: not
@@ -92,7 +93,7 @@ func TestAccount_TellsTheLongestRefusalOfTheCallsThatAreAsked(t *testing.T) {
 	}
 	// A connection of another number takes the refusals away, the first look does not, and neither does the same again.
 	for range 2 {
-		if a.connected(7) {
+		if a.connected(grants.Epoch{Connection: 7}) {
 			t.Error("the connection that is met first is a new one")
 		}
 	}
@@ -104,7 +105,7 @@ func TestAccount_TellsTheLongestRefusalOfTheCallsThatAreAsked(t *testing.T) {
 	if !a.blocked(now.Add(time.Hour-1)) || a.blocked(now.Add(time.Hour)) {
 		t.Error("the account is not denied for an hour")
 	}
-	if !a.connected(8) || a.blocked(now) {
+	if !a.connected(grants.Epoch{Connection: 8}) || a.blocked(now) {
 		t.Error("a new connection is denied what the old one was")
 	}
 	if wait, _ := a.refused(callsOf("notes"), now); wait != 0 {
@@ -148,8 +149,8 @@ func TestAccount_SendsOneRequestUntilAnAnswerTellsWhatIsLeft(t *testing.T) {
 	if probes(a) {
 		t.Error("it is known what is left, and the requests go one at a time")
 	}
-	a.connected(1)
-	a.connected(2)
+	a.connected(grants.Epoch{Connection: 1})
+	a.connected(grants.Epoch{Connection: 2})
 	if !probes(a) || a.limits != (gohighlevel.Adapter{}).Limits() {
 		t.Errorf("the limits of another connection still hold: %+v", a.limits)
 	}

@@ -71,11 +71,6 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		if err != nil {
 			return err
 		}
-		if acct.connected(ten.Connection.Sequence) {
-			if err := w.ledger.Release(ctx, tx, tenant); err != nil {
-				return err
-			}
-		}
 		names, err := w.names(ctx, tx, tenant, ten.Connection.Location, due)
 		if err != nil {
 			return err
@@ -87,6 +82,11 @@ func (w *worker) begin(ctx context.Context, tenant string, limit int, acct *acco
 		base, token, problem, err := w.endpoint(ctx, tx, ten)
 		if err != nil {
 			return err
+		}
+		if acct.connected(grants.Epoch{Connection: ten.Connection.Sequence, Version: token.Version}) {
+			if err := w.ledger.Release(ctx, tx, tenant); err != nil {
+				return err
+			}
 		}
 		access, spare := acct.choose(token)
 		for _, e := range due {
@@ -180,6 +180,10 @@ func (w *worker) job(e ledger.Effect, ten ledger.Tenant, who people, links map[s
 
 // endpoint finds the base URL and token of a tenant's account; problem tells why there is none.
 func (w *worker) endpoint(ctx context.Context, tx pgx.Tx, ten ledger.Tenant) (base string, token grants.Token, problem string, err error) {
+	token, problem, err = w.tokens.Token(ctx, tx, ten.ID, ten.Connection.Location, ten.Connection.Token)
+	if err != nil {
+		return "", token, "", err
+	}
 	base = w.BaseURL
 	if own := ten.Connection.BaseURL; own != "" && strings.TrimSuffix(own, "/") != strings.TrimSuffix(base, "/") {
 		if !w.AllowTenantURL {
@@ -190,8 +194,7 @@ func (w *worker) endpoint(ctx context.Context, tx pgx.Tx, ten ledger.Tenant) (ba
 		}
 		base = own
 	}
-	token, problem, err = w.tokens.Token(ctx, tx, ten.ID, ten.Connection.Location, ten.Connection.Token)
-	return base, token, problem, err
+	return base, token, problem, nil
 }
 
 // intent says what an attempt may send; what it finds decides which of it. It holds no address and no number.

@@ -15,6 +15,7 @@ import (
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/crm"
 	"github.com/neuronx/engine/pkg/crm/gohighlevel"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
@@ -94,10 +95,10 @@ func TestAdapter_TellsEveryStatementThatFails(t *testing.T) {
 	end("a note that is to be tried again", jobs[0], crm.End{Status: crm.Pending})
 	breaker.Each(t, "tenants with effects due", func() error { _, err := w.due(ctx, []int32{0, 1, 2, 3, 4, 5}, nil); return err })
 	acct := w.accounts.get(tenant, time.Now())
-	acct.connected(1)
+	acct.connected(grants.Epoch{Connection: 1})
 	acct.deny(time.Hour, time.Now())
 	breaker.Each(t, "a new connection", func() error {
-		acct.connected(1)
+		acct.connected(grants.Epoch{Connection: 1})
 		_, err := w.reconnected(ctx, []string{tenant})
 		return err
 	})

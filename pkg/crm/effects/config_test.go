@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/neuronx/engine/pkg/crm"
 )
 
 // Each setting is refused by its own name just beyond what is taken, all at once; a setting that is left out is none of them.
@@ -44,5 +46,36 @@ func TestConfig_NamesEachSettingThatIsOutOfBounds(t *testing.T) {
 	}
 	if d := (Config{}).withDefaults(); d.Workers != 16 || d.Timeout != 30*time.Second || d.PollEvery != 200*time.Millisecond || d.SweepEvery != 5*time.Second || d.ShutdownTimeout != 20*time.Second {
 		t.Errorf("%+v", d)
+	}
+}
+
+func TestConfig_AnAppNeedsAllThatItWorksWith(t *testing.T) {
+	flags := []string{"--ghl-client-secret", "--master-keyset-file", "--public-url", "--ghl-scopes", "--ghl-consent-url", "--consent-addr"}
+	whole := crm.App{ID: "a", Secret: "hunter2", Consent: "https://crm.example.com/consent", Scopes: "contacts.readonly"}
+	bare := crm.App{ID: "a"}
+	for name, x := range map[string]struct {
+		cfg  Config
+		want string
+	}{
+		"no app":                  {Config{}, ""},
+		"an app":                  {Config{App: whole, KeysetFile: "k", PublicURL: "https://engine.example.com"}, ""},
+		"on a laptop":             {Config{App: whole, KeysetFile: "k", PublicURL: "http://127.0.0.1:8085/"}, ""},
+		"an app and nothing else": {Config{App: bare}, "--ghl-client-secret --master-keyset-file --public-url --ghl-scopes --ghl-consent-url"},
+		"in the clear":            {Config{App: whole, KeysetFile: "k", PublicURL: "http://engine.example.com"}, "--public-url"},
+		"below a path":            {Config{App: whole, KeysetFile: "k", PublicURL: "https://engine.example.com/x"}, "--public-url"},
+		"no URL":                  {Config{App: whole, KeysetFile: "k", PublicURL: "engine"}, "--public-url"},
+		"pages without an app":    {Config{ConsentAddr: "127.0.0.1:8085"}, "--consent-addr"},
+	} {
+		x.cfg.Vendor, x.cfg.BaseURL = "ghl", "https://crm.example.com"
+		err := x.cfg.Validate()
+		var got []string
+		for _, f := range flags {
+			if strings.Contains(err.Error(), f+" ") || strings.Contains(err.Error(), f+":") {
+				got = append(got, f)
+			}
+		}
+		if strings.Join(got, " ") != x.want || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: refused %v, want %s: %v", name, got, x.want, err)
+		}
 	}
 }

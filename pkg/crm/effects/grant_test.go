@@ -1,9 +1,14 @@
 package effects
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +19,7 @@ import (
 	"github.com/neuronx/engine/pkg/crm/gohighlevel"
 	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/vault"
+	"github.com/neuronx/engine/services/standin"
 )
 
 // keyset gives the rig's workers a master keyset.
@@ -121,4 +127,58 @@ func TestDisconnected_WhatWaitsEndsAsOffAndNothingIsSent(t *testing.T) {
 	if n := len(r.writes()); n != 0 {
 		t.Errorf("%d requests were sent", n)
 	}
+}
+
+func TestGrant_ATokenThatTheCRMTakesNoMoreIsRefreshed(t *testing.T) {
+	const back = "http://127.0.0.1:1/back"
+	r := newRigOver(t, standin.Config{Apps: []standin.App{{ID: "app", Secret: "s", Redirects: []string{back}}}})
+	r.keyset()
+	mine := crm.App{ID: "app", Secret: "s", Redirect: back, Consent: r.crmURL + "/v2/oauth/chooselocation"}
+	w := r.worker()
+	ask := func(ctx context.Context, c crm.Call) crm.Answer { return w.client.Do(ctx, r.crmURL, "", c) }
+	got, v := gohighlevel.Adapter{}.Granted(ask(t.Context(), gohighlevel.Adapter{}.Exchange(mine, r.code(mine))))
+	if v.Kind != crm.Given {
+		t.Fatalf("%+v", v)
+	}
+	err := pgx.BeginFunc(t.Context(), r.pool, func(tx pgx.Tx) error {
+		_, err := grants.Give(t.Context(), tx, r.vault, grants.Given{Adapter: gohighlevel.Name, Holder: grants.Location("loc-" + tenant), Tenant: tenant, Auth: grants.AuthOAuth,
+			Tokens: grants.Tokens{Access: "revoked", Refresh: got.Refresh}, ExpiresAt: time.Now().Add(time.Hour), RefreshAt: time.Now().Add(time.Hour)})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper := grants.NewKeeper(grants.Keeper{Adapter: gohighlevel.Name, App: mine, Granter: gohighlevel.Adapter{}, Pool: r.pool, Vault: r.vault, Ask: ask, Log: slog.New(slog.DiscardHandler),
+		Tell: func(context.Context, grants.Grant, string, string) error {
+			return errors.New("there is nothing to tell")
+		}})
+	w.renewed = keeper.Wake
+	ctx, stop := context.WithCancel(t.Context())
+	var kept sync.WaitGroup
+	kept.Go(func() { _ = keeper.Run(ctx) })
+	t.Cleanup(func() { stop(); kept.Wait() })
+	r.connectGrant()
+	r.run(w)
+	upsert := r.upsert("1")
+	r.apply(upsert)
+	r.waitStatus(upsert.ID, crm.Done) // long before the five minutes that a refused token has to wait
+}
+
+// code lets an app use the tenant's location, as a person does.
+func (r *rig) code(a crm.App) string {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, gohighlevel.Adapter{}.ConsentURL(a, "s")+"&location=loc-"+tenant, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp, err := (&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	to, err := resp.Location()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return to.Query().Get("code")
 }

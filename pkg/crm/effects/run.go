@@ -25,6 +25,7 @@ import (
 //	   ├── consumer   log and dead letters ─> ledger
 //	   ├── worker     ledger ─> CRM ─> ledger and outbox; only partitions owned here and read to the end of the start
 //	   ├── teller     ledger ─> outbox: what is not sent, or not known
+//	   ├── keeper     tokens that end ─> CRM ─> grants; and the pages on which people give access
 //	   ├── sender     outbox ─> neuronx.ingress
 //	   └── sampler    gauges
 func Run(ctx context.Context, rt *app.Runtime, cfg Config, adapter crm.Adapter) error {
@@ -64,6 +65,10 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config, adapter crm.Adapter) 
 		}
 	}
 	gate := newGate(book, base.Pool, base.Kafka, heads)
+	accounts, err := newAccounts(cfg, adapter, base, tokens.Vault, client, m, rt.Log)
+	if err != nil {
+		return err
+	}
 	w := newWorker(workerConfig{
 		Config: cfg, adapter: adapter, ledger: book, name: fmt.Sprintf("%s/%s/%d", host, rt.Slot, os.Getpid()), pool: base.Pool, client: client,
 		tokens: tokens, box: box, outcomes: out, log: rt.Log, metrics: m,
@@ -74,6 +79,9 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config, adapter crm.Adapter) 
 		pool: base.Pool, kafka: base.Kafka, wake: w.Wake, log: rt.Log,
 		facts: factTimes{archive: archive.NewReader(base.Pool)},
 	}
+	if accounts.keeper != nil {
+		w.renewed = accounts.keeper.Wake
+	}
 	loop := base.Config("redeliver")
 	loop.Archive, loop.DeadLetters = archive.NewReader(base.Pool), true
 	c, err := consumer.New(loop, h)
@@ -83,7 +91,12 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config, adapter crm.Adapter) 
 	w.partitions = func(ctx context.Context) []int32 { return gate.open(ctx, c.Owned(), rt.Log) }
 	sender := box.NewSender(outbox.SenderConfig{Pool: base.Pool, Producer: base.Producer, Owned: c.Owned, Partitions: base.Partitions,
 		Report: base.Reporter("reading the outbox")})
+	pages, err := accounts.listen()
+	if err != nil {
+		return err
+	}
 	return base.Serve(ctx, c, func(g *app.Group) {
+		accounts.add(g, pages, rt.AllowedHosts)
 		g.Add("worker", w.Run)
 		g.Add("teller", (&teller{ledger: book, pool: base.Pool, box: box, outcomes: out, partitions: w.partitions, every: cfg.PollEvery, log: rt.Log}).Run)
 		g.Add("outbox", sender.Run)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/backoff"
 	"github.com/neuronx/engine/pkg/crm"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/crm/pace"
 )
 
@@ -24,11 +25,28 @@ func (w *worker) carryOut(ctx context.Context, stopping <-chan struct{}, j job) 
 	if j.spare && end.Code == crm.CodeUnauthorized {
 		end.After, end.Pause = 0, 0 // the token before serves
 	}
+	if end.Code == crm.CodeUnauthorized && j.grant > 0 && !j.spare {
+		w.renew(ctx, &j)
+	}
 	if j.account.done(end, &j, time.Now()) {
 		w.log.Warn("the CRM refuses the account's newest token; the one before is used while it may be: neuronx crm rotate", "tenant", j.effect.TenantID, "version", j.grant)
 	}
 	j.account.owe(-j.owed)
 	w.finish(ctx, &j, w.end(&j, end))
+}
+
+// renew asks for another token, where the CRM takes the account's no more and it is one that is refreshed.
+func (w *worker) renew(ctx context.Context, j *job) {
+	due, err := grants.Refused(ctx, w.pool, w.adapter.Name(), j.work.Account, j.grant)
+	switch {
+	case err != nil:
+		w.log.Error("a refresh can't be asked for", "tenant", j.effect.TenantID, "err", err)
+	case due:
+		if w.renewed != nil {
+			w.renewed()
+		}
+		w.log.Warn("the CRM takes the account's token no more; it is refreshed", "tenant", j.effect.TenantID, "version", j.grant)
+	}
 }
 
 // send takes the steps of an attempt until it ends. All bytes leave within two thirds of the lease or not at all: a worker that was paused for

@@ -30,6 +30,7 @@ type workerConfig struct {
 	outcomes *outcomes
 	log      *slog.Logger
 	metrics  *metrics
+	renewed  func()      // asks for a look at the tokens to refresh; may be nil
 	looked   func(error) // is told what became of each look for due effects; may be nil
 }
 
@@ -116,14 +117,14 @@ func (w *worker) sweep(ctx context.Context) {
 	}
 }
 
-// reconnected ends the pauses of accounts that were connected again, and returns the tenants that stay blocked.
+// reconnected ends the pauses of accounts that were connected again or have another token, and returns the tenants that stay blocked.
 func (w *worker) reconnected(ctx context.Context, blocked []string) ([]string, error) {
-	seqs, err := w.ledger.Connections(ctx, w.pool, blocked)
+	epochs, err := grants.Epochs(ctx, w.pool, w.adapter.Name(), blocked)
 	if err != nil {
 		return nil, err
 	}
 	for _, tenant := range blocked {
-		if !w.accounts.get(tenant, time.Now()).connected(seqs[tenant]) {
+		if !w.accounts.get(tenant, time.Now()).connected(epochs[tenant]) {
 			continue
 		}
 		if err := w.ledger.Release(ctx, w.pool, tenant); err != nil {

@@ -15,6 +15,8 @@
 //	                        v │
 //	                    needs_consent
 //
+// Parts: grant.go, store.go and source.go keep grants and find tokens; ticket.go and consent.go are a person's consent; refresh.go is the keeper.
+//
 // A version is never used again: each change of the tokens takes the next one, and a change holds the row.
 //
 // # How it fails

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/neuronx/engine/pkg/app"
+	"github.com/neuronx/engine/pkg/secret"
 	"github.com/neuronx/engine/pkg/vault"
 )
 
@@ -47,8 +47,8 @@ type Grant struct {
 
 // Tokens are the secrets of a grant. Refresh is empty where Access is not refreshed.
 type Tokens struct {
-	Access  app.Secret
-	Refresh app.Secret
+	Access  secret.Text
+	Refresh secret.Text
 }
 
 // Location is the holder of a grant for one location.
@@ -66,7 +66,7 @@ func IsReference(ref string) bool { return strings.HasSuffix(ref, grantVersion) 
 const maxToken = 6 << 10
 
 // CheckToken refuses what can't stand in a header. The error doesn't repeat it.
-func CheckToken(t app.Secret) error {
+func CheckToken(t secret.Text) error {
 	s := t.Reveal()
 	switch {
 	case s == "":
@@ -81,7 +81,7 @@ func CheckToken(t app.Secret) error {
 
 // Fingerprint tells tokens apart without telling them: the first 12 hexadecimal digits of a token's SHA-256. Tokens have more than 100 bits of
 // chance in them, so none is found by its fingerprint.
-func Fingerprint(t app.Secret) string {
+func Fingerprint(t secret.Text) string {
 	sum := sha256.Sum256([]byte(t.Reveal()))
 	return hex.EncodeToString(sum[:6])
 }
@@ -120,8 +120,8 @@ func open(v *vault.Vault, adapter, holder string, version int64, sealed []byte) 
 		return Tokens{}, err
 	}
 	var t sealedTokens
-	if json.Unmarshal(plain, &t) != nil || CheckToken(app.Secret(t.Access)) != nil {
+	if json.Unmarshal(plain, &t) != nil || CheckToken(secret.Text(t.Access)) != nil {
 		return Tokens{}, vault.ErrSealed
 	}
-	return Tokens{Access: app.Secret(t.Access), Refresh: app.Secret(t.Refresh)}, nil
+	return Tokens{Access: secret.Text(t.Access), Refresh: secret.Text(t.Refresh)}, nil
 }

@@ -14,13 +14,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 
-	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/consumer"
 	"github.com/neuronx/engine/pkg/crm/ledger"
 	"github.com/neuronx/engine/pkg/crm/transport"
 	"github.com/neuronx/engine/pkg/outbox"
 	"github.com/neuronx/engine/pkg/postgres"
 	"github.com/neuronx/engine/pkg/postgres/postgrestest"
+	"github.com/neuronx/engine/pkg/secret"
 	"github.com/neuronx/engine/pkg/vault"
 )
 
@@ -33,6 +33,7 @@ const adapter = "gohighlevel"
 // bench has the two roles that use grants, and what they use them with.
 type bench struct {
 	t      *testing.T
+	db     *postgrestest.DB
 	ops    *pgxpool.Pool
 	own    *pgxpool.Pool
 	admin  *pgxpool.Pool
@@ -60,7 +61,7 @@ func newVault(t *testing.T) *vault.Vault {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	db := postgrestest.New(t, consumer.Migrations(), outbox.Migrations(), ledger.Migrations())
-	b := &bench{t: t, ops: db.Pool(t, postgres.RoleOps), own: db.Pool(t, "neuronx_gohighlevel"), admin: db.Pool(t, ""), vault: newVault(t)}
+	b := &bench{t: t, db: db, ops: db.Pool(t, postgres.RoleOps), own: db.Pool(t, "neuronx_gohighlevel"), admin: db.Pool(t, ""), vault: newVault(t)}
 	b.source = Source{Adapter: adapter, Files: transport.NewSecrets(t.TempDir()), Vault: b.vault, Now: time.Now}
 	return b
 }
@@ -68,7 +69,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) give(tenant, location, token string, fallback time.Duration) (int64, error) {
 	var version int64
 	err := pgx.BeginFunc(b.t.Context(), b.ops, func(tx pgx.Tx) (err error) {
-		version, err = Give(b.t.Context(), tx, b.vault, Given{Adapter: adapter, Holder: Location(location), Tenant: tenant, Auth: AuthPIT, By: "ann", Tokens: Tokens{Access: app.Secret(token)}, Fallback: fallback})
+		version, err = Give(b.t.Context(), tx, b.vault, Given{Adapter: adapter, Holder: Location(location), Tenant: tenant, Auth: AuthPIT, By: "ann", Tokens: Tokens{Access: secret.Text(token)}, Fallback: fallback})
 		return err
 	})
 	return version, err
@@ -246,19 +247,19 @@ func TestToken_SaysWhatIsWrongWithAnAccount(t *testing.T) {
 
 func TestCheckToken_RefusesWhatNoHeaderHolds(t *testing.T) {
 	for _, bad := range []string{"", "a b", "a\nb", "a\tb", "é", "\x00", strings.Repeat("x", maxToken+1)} {
-		err := CheckToken(app.Secret(bad))
+		err := CheckToken(secret.Text(bad))
 		if err == nil || bad != "" && strings.Contains(err.Error(), bad) {
 			t.Errorf("%d bytes: %v", len(bad), err)
 		}
-		if _, err := seal(newVault(t), adapter, Location("l"), 1, Tokens{Access: app.Secret(bad)}); err == nil {
+		if _, err := seal(newVault(t), adapter, Location("l"), 1, Tokens{Access: secret.Text(bad)}); err == nil {
 			t.Errorf("%d bytes were sealed", len(bad))
 		}
-		if _, err := seal(newVault(t), adapter, Location("l"), 1, Tokens{Access: "a", Refresh: app.Secret(bad)}); bad != "" && err == nil {
+		if _, err := seal(newVault(t), adapter, Location("l"), 1, Tokens{Access: "a", Refresh: secret.Text(bad)}); bad != "" && err == nil {
 			t.Errorf("%d bytes were sealed to refresh with", len(bad))
 		}
 	}
 	v := newVault(t)
-	most := app.Secret(strings.Repeat("x", maxToken))
+	most := secret.Text(strings.Repeat("x", maxToken))
 	sealed, err := seal(v, adapter, Location("l"), 1, Tokens{Access: most, Refresh: most})
 	if err != nil {
 		t.Fatal(err)

@@ -192,19 +192,6 @@ func (l Ledger) Release(ctx context.Context, q Querier, tenant string) error {
 	return wrap("release effects that wait for the account", err)
 }
 
-// Connections gives the sequence of the connection of each tenant.
-func (l Ledger) Connections(ctx context.Context, q Querier, tenants []string) (map[string]int64, error) {
-	rows, err := q.Query(ctx, `SELECT tenant_id, sequence FROM neuronx.crm_connections WHERE adapter = $1 AND tenant_id = ANY($2)`, l.Adapter, tenants)
-	if err != nil {
-		return nil, fmt.Errorf("read connections: %w", err)
-	}
-	out := map[string]int64{}
-	var tenant string
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&tenant, &n}, func() error { out[tenant] = n; return nil })
-	return out, wrap("read connections", err)
-}
-
 func wrap(what string, err error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)

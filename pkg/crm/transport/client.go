@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -122,12 +123,14 @@ func (c *Client) Do(ctx context.Context, baseURL, token string, call crm.Call) c
 	if err != nil {
 		return crm.Answer{Err: errors.New("request can't be built"), NotSent: true}
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
+	if token != "" { // what asks for a token has none
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	if call.Version != "" {
 		req.Header.Set("Version", call.Version)
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", cmp.Or(call.Type, "application/json"))
 	req.Header.Set("User-Agent", c.agent)
 	resp, err := c.http.Do(req)
 	if err != nil {

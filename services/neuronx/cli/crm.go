@@ -29,22 +29,30 @@ func (c *cli) crm() *cobra.Command {
 func (c *cli) crmConnect(name string) *cobra.Command {
 	var to accounts.Connection
 	var pit string
-	var unchecked, execute bool
+	var unchecked, oauth, execute bool
 	cmd := &cobra.Command{
-		Use: name + " <tenant>", Short: "Connect a tenant to its CRM account", Args: args("tenant"), Annotations: needFlags("location"),
+		Use: name + " <tenant>", Short: "Connect a tenant to its CRM account", Args: args("tenant"),
 		Long: `Connect a tenant to its CRM account.
 
 With --pit-file the private integration token in a file of yours is tried at the CRM, sealed
 with the master keyset and stored in the database; the file is not needed afterwards.
-With --token it stays a file <id>@<version> in the folder NEURONX_SECRETS_DIR of the adapter,
+With --oauth it shows an address which, opened in a browser within 15 minutes and once, leads
+to the CRM's page on which a person lets the engine use a location; the tokens that this gives
+are refreshed. With --token the token stays a file <id>@<version> in the folder NEURONX_SECRETS_DIR of the adapter,
 with mode 600.
 
 In mode record, in which a connection begins, effects are recorded and nothing is sent.
 The stand-in CRM of "make run" takes the token standin-<location> for any location, and no other.`,
 		Example: "  neuronx crm connect acme --location loc123 --pit-file acme.token --execute\n  neuronx crm connect acme --location loc123 --token secret://acme-ghl@1 --mode record --execute",
 		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			if (pit == "") == (to.Token == "") {
-				return operate.Usage("give --pit-file or --token, and not both")
+			if n := count(pit != "", to.Token != "", oauth); n != 1 {
+				return operate.Usage("give one of --pit-file, --oauth and --token")
+			}
+			if oauth {
+				return c.crmInvite(ctx, args[0], to, execute)
+			}
+			if err := required("location", to.Location); err != nil {
+				return err
 			}
 			if err := cmp.Or(oneOf("mode", to.Mode, "off", "record", "send"), checkConnection(to)); err != nil {
 				return err
@@ -75,11 +83,44 @@ The stand-in CRM of "make run" takes the token standin-<location> for any locati
 	flags.StringVar(&to.Adapter, "adapter", gohighlevel.Name, "which CRM")
 	flags.StringVar(&to.Location, "location", "", "the account's location id")
 	bindToken(flags, &pit, &unchecked)
+	flags.BoolVar(&oauth, "oauth", false, "have a person consent in the CRM, who chooses the location there")
 	flags.StringVar(&to.Token, "token", "", "secret://<id>@<version>, never the token itself")
 	flags.StringVar(&to.Mode, "mode", "record", "off, record or send")
 	flags.StringVar(&to.BaseURL, "base-url", "", "the CRM's API, when it is not the vendor's")
 	flags.BoolVar(&execute, "execute", false, "do it")
 	return cmd
+}
+
+// crmInvite shows the address that a person opens to connect a tenant.
+func (c *cli) crmInvite(ctx context.Context, tenant string, to accounts.Connection, execute bool) error {
+	if to.Location != "" || to.BaseURL != "" {
+		return operate.Usage("--oauth takes neither --location nor --base-url").Because("the person chooses the location in the CRM")
+	}
+	if err := cmp.Or(oneOf("mode", to.Mode, "off", "record", "send"), oneOf("adapter", to.Adapter, gohighlevel.Name), c.env.CheckTenant(ctx, tenant)); err != nil {
+		return err
+	}
+	if !execute {
+		return c.would("make an address with which a person connects %s to %s in mode %s", tenant, to.Adapter, to.Mode)
+	}
+	address, err := accounts.Invite(ctx, c.env, actor(""), tenant, to.Adapter, to.Mode)
+	if err != nil {
+		return err
+	}
+	c.note("open this in a browser within 15 minutes; it works once, and for one browser")
+	if c.format == formatJSON {
+		return c.json(map[string]string{"url": address.Reveal()})
+	}
+	printf(c.out, "%s\n", address.Reveal())
+	return nil
+}
+
+func count(all ...bool) (n int) {
+	for _, b := range all {
+		if b {
+			n++
+		}
+	}
+	return n
 }
 
 func bindToken(flags *pflag.FlagSet, pit *string, unchecked *bool) {

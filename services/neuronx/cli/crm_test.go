@@ -57,7 +57,15 @@ func TestCRM_ATokenIsTriedSealedReplacedAndDeleted(t *testing.T) {
 	}
 	const tokens, connect = `SELECT count(*) FROM neuronx.crm_tokens`, "crm connect acme --location locA --execute --pit-file "
 
-	run(exitUsage, connect+"one.token --token secret://x@1", "not both")
+	run(exitUsage, connect+"one.token --token secret://x@1", "one of --pit-file, --oauth and --token")
+	run(exitUsage, "crm connect acme --token secret://x@1 --execute", "--location is required")
+	run(exitUsage, "crm connect acme --oauth --location locA --execute", "takes neither --location")
+	run(exitUsage, "crm connect acme --oauth --execute", "NEURONX_PUBLIC_URL")
+	env[operate.EnvPublic] = "https://crm.example.com/"
+	count(0, "tickets", `SELECT count(*) FROM neuronx.crm_tickets`)
+	run(exitOK, "crm connect acme --oauth", "would make an address")
+	run(exitOK, "crm connect acme --oauth --mode send --execute", "https://crm.example.com/v1/oauth/gohighlevel/start?ticket=", "within 15 minutes")
+	count(1, "tickets of acme in mode send", `SELECT count(*) FROM neuronx.crm_tickets WHERE tenant_id = 'acme' AND mode = 'send' AND adapter = 'gohighlevel' AND used_at IS NULL`)
 	run(exitFailed, connect+"one.token", "read the master keyset", "crm keyset create")
 	run(exitOK, "crm keyset create keyset.json --execute")
 	run(exitUnsafe, "crm keyset create keyset.json --execute", "there already")

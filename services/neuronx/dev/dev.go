@@ -46,6 +46,7 @@ type engine struct {
 	http     string // URLs, once bound
 	registryURL,
 	crmURL,
+	publicURL, // of the pages of consent
 	adminURL string
 	demoKey string
 
@@ -262,6 +263,7 @@ func (e *engine) writeEnv() error {
 		{"NEURONX_HTTP_URL", e.http},
 		{"NEURONX_ADMIN_URL", e.adminURL},
 		{"NEURONX_CRM_URL", e.crmURL},
+		{"NEURONX_PUBLIC_URL", e.publicURL},
 		{"NEURONX_DEMO_API_KEY", e.demoKey},
 	})
 }

@@ -2,12 +2,20 @@ package dev
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/neuronx/engine/pkg/control"
+	"github.com/neuronx/engine/pkg/crm/gohighlevel"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/registry"
@@ -17,9 +25,6 @@ import (
 	"github.com/neuronx/engine/services/rules/ruleset"
 )
 
-// demoToken is what the demo tenant's connection shows the stand-in CRM, which makes its location at first sight.
-const demoToken = "standin-demo"
-
 // prepareDemo makes the demo tenant, its key, its CRM connection and its rules, each by the event that anybody would make it with.
 // What is there already stays: every event has an id that a second start repeats, and the log is asked first.
 func (e *engine) prepareDemo(ctx context.Context, ops *pgxpool.Pool, client *registry.Client) error {
@@ -28,7 +33,7 @@ func (e *engine) prepareDemo(ctx context.Context, ops *pgxpool.Pool, client *reg
 		return err
 	}
 	e.demoKey = key.Reveal()
-	if err := e.folder.write("secrets/demo-crm@1", []byte(demoToken)); err != nil {
+	if err := os.MkdirAll(e.folder.path("secrets"), 0o700); err != nil {
 		return err
 	}
 	producer, err := kafka.NewProducer(e.kafkaConfig("dev"), 0, nil)
@@ -44,8 +49,6 @@ func (e *engine) prepareDemo(ctx context.Context, ops *pgxpool.Pool, client *reg
 		{"tenant.created", "tenant/" + demo.Tenant, `SELECT EXISTS (SELECT FROM neuronx.tenants WHERE tenant_id = $1)`, map[string]any{"name": "Demo"}},
 		{"tenant.key_issued", "tenant/" + demo.Tenant, `SELECT EXISTS (SELECT FROM neuronx.api_keys WHERE tenant_id = $1 AND key_id = '` + key.ID + `')`,
 			map[string]any{"key_id": key.ID, "secret_sha256": key.HashHex(), "scopes": []any{tenant.ScopeWrite}, "label": "made by neuronx dev"}},
-		{"tenant.crm_connected", "tenant/" + demo.Tenant, `SELECT EXISTS (SELECT FROM neuronx.tenants WHERE tenant_id = $1 AND crm_adapter IS NOT NULL)`,
-			map[string]any{"adapter": "gohighlevel", "location": "demo", "token": "secret://demo-crm@1", "mode": "send"}},
 	}
 	for _, s := range steps {
 		id := event.DerivedID(demo.Tenant, "dev", s.typ, key.ID)
@@ -56,6 +59,10 @@ func (e *engine) prepareDemo(ctx context.Context, ops *pgxpool.Pool, client *reg
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.typ, err)
 		}
+	}
+	err = ensure(ctx, ops, `SELECT EXISTS (SELECT FROM neuronx.tenants WHERE tenant_id = $1 AND crm_adapter IS NOT NULL)`, func() error { return e.consent(ctx, ops) })
+	if err != nil {
+		return fmt.Errorf("connect the demo to the stand-in CRM: %w", err)
 	}
 	files, err := demo.Rules()
 	if err != nil {
@@ -75,6 +82,40 @@ func (e *engine) prepareDemo(ctx context.Context, ops *pgxpool.Pool, client *reg
 		return fmt.Errorf("rules.published: %w", err)
 	}
 	return wait(ctx, "the HTTP endpoint", 30*time.Second, func() error { return answers(ctx, e.http+"/openapi.json") })
+}
+
+// consent connects the demo tenant to its location as a person does: it opens the address that `neuronx crm connect demo --oauth` shows, chooses
+// the location on the stand-in's page, and is sent back.
+func (e *engine) consent(ctx context.Context, ops *pgxpool.Pool) error {
+	ticket, err := grants.NewTicket(ctx, ops, grants.Ticket{Adapter: gohighlevel.Name, Tenant: demo.Tenant, Mode: "send", By: "neuronx dev"})
+	if err != nil {
+		return err
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return err
+	}
+	browser := &http.Client{Jar: jar, Timeout: 30 * time.Second, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		if q := r.URL.Query(); strings.HasPrefix(r.URL.String(), e.crmURL+"/") {
+			q.Set("location", demo.Tenant)
+			r.URL.RawQuery = q.Encode()
+		}
+		return nil
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.publicURL+grants.Path(gohighlevel.Name)+"/start?ticket="+ticket.Reveal(), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := browser.Do(req)
+	if err != nil {
+		return errors.New("the pages of consent can't be reached") // the error has the ticket in it
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("consent: %d %s", resp.StatusCode, text)
+	}
+	return nil
 }
 
 // demoAPIKey returns the demo tenant's key, made at the first start.

@@ -2,10 +2,14 @@ package dev
 
 import (
 	"context"
+	"crypto/rand"
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/consumer"
+	"github.com/neuronx/engine/pkg/crm"
 	"github.com/neuronx/engine/pkg/crm/effects"
+	crmgohighlevel "github.com/neuronx/engine/pkg/crm/gohighlevel"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/services/archiver"
 	"github.com/neuronx/engine/services/gohighlevel"
 	"github.com/neuronx/engine/services/ingest"
@@ -32,23 +36,36 @@ func (e *engine) addServices(sup *Supervisor) error {
 	}
 	e.http = reachable(ln.Addr())
 	ln.Close()
-	crm, err := app.Listen(loopback(e.cfg.CRMPort), "crm-port")
+	listener, err := app.Listen(loopback(e.cfg.CRMPort), "crm-port")
 	if err != nil {
 		return err
 	}
-	crmAddr := crm.Addr().String()
+	crmAddr := listener.Addr().String()
 	e.crmURL = "http://" + crmAddr
-	crm.Close()
-
-	sup.Add("standin", func(ctx context.Context, rt *app.Runtime) error {
-		return standin.Run(ctx, rt, standin.Config{Addr: crmAddr, DataDir: e.folder.path("crm"), AnyToken: true, Setup: []standin.Setup{demoCRM}})
-	})
+	listener.Close()
+	pages, err := app.Listen(loopback(0), "consent-addr")
+	if err != nil {
+		return err
+	}
+	pagesAddr := pages.Addr().String()
+	pages.Close()
+	e.publicURL = "http://" + pagesAddr
+	marketplace, err := e.marketplaceApp()
+	if err != nil {
+		return err
+	}
 	keyset, err := e.folder.keyset()
 	if err != nil {
 		return err
 	}
+
+	sup.Add("standin", func(ctx context.Context, rt *app.Runtime) error {
+		return standin.Run(ctx, rt, standin.Config{Addr: crmAddr, DataDir: e.folder.path("crm"), AnyToken: true, Setup: []standin.Setup{demoCRM}, Apps: []standin.App{
+			{ID: marketplace.ID, Secret: marketplace.Secret.Reveal(), Redirects: []string{e.publicURL + grants.Path(crmgohighlevel.Name) + "/callback"}}}})
+	})
 	sup.Add("gohighlevel", func(ctx context.Context, rt *app.Runtime) error {
-		return gohighlevel.Run(ctx, rt, effects.Config{Settings: consumer.Settings{Settings: settings("gohighlevel"), Laptop: true}, BaseURL: e.crmURL, KeysetFile: keyset})
+		return gohighlevel.Run(ctx, rt, effects.Config{Settings: consumer.Settings{Settings: settings("gohighlevel"), Laptop: true}, BaseURL: e.crmURL, KeysetFile: keyset,
+			App: marketplace, ConsentAddr: pagesAddr, PublicURL: e.publicURL})
 	})
 	sup.Add("archiver", func(ctx context.Context, rt *app.Runtime) error {
 		return archiver.Run(ctx, rt, archiver.Config{Settings: settings("archiver"), Laptop: true})
@@ -66,6 +83,12 @@ func (e *engine) addServices(sup *Supervisor) error {
 		return ingest.Run(ctx, rt, cfg)
 	})
 	return nil
+}
+
+// marketplaceApp is this engine's app in the stand-in's marketplace.
+func (e *engine) marketplaceApp() (crm.App, error) {
+	secret, err := e.folder.secret("crm-app.secret", func() (string, error) { return rand.Text(), nil })
+	return crm.App{ID: "neuronx-dev", Secret: app.Secret(secret), Consent: e.crmURL + "/v2/oauth/chooselocation", Scopes: crmgohighlevel.DefaultScopes}, err
 }
 
 // demoCRM is what the demo tenant's account in the stand-in has: the members of the demo's pool, and who is asked when none is there.

@@ -37,7 +37,8 @@ const (
 	EnvKeys     = "NEURONX_SIGNING_KEYS_FILE"
 	EnvSecrets  = "NEURONX_SECRETS_DIR"
 	EnvKeyset   = "NEURONX_MASTER_KEYSET_FILE"
-	EnvCRM      = "NEURONX_CRM_URL" // the CRM's API, where it is not the vendor's
+	EnvCRM      = "NEURONX_CRM_URL"    // the CRM's API, where it is not the vendor's
+	EnvPublic   = "NEURONX_PUBLIC_URL" // under which people reach the adapter's pages of consent
 	EnvHTTP     = "NEURONX_HTTP_URL"
 	EnvAdminURL = "NEURONX_ADMIN_URL"
 	EnvAPIKey   = "NEURONX_API_KEY"

@@ -31,6 +31,27 @@ CREATE TABLE neuronx.crm_tokens (
     FOREIGN KEY (adapter, holder) REFERENCES neuronx.crm_grants
 );
 
+-- A ticket lets one browser, once, ask the CRM for access to an account for a tenant. Of tickets, states and cookies there are SHA-256 hashes only.
+CREATE TABLE neuronx.crm_tickets (
+    hash        bytea       PRIMARY KEY,
+    adapter     text        NOT NULL,
+    tenant_id   text        NOT NULL,
+    mode        text        NOT NULL CHECK (mode IN ('off', 'record', 'send')), -- of the connection that it makes
+    given_by    text        NOT NULL DEFAULT '',
+    expires_at  timestamptz NOT NULL,
+    state_hash  bytea       UNIQUE, -- of the state that went to the CRM, from the start on
+    cookie_hash bytea,
+    used_at     timestamptz
+);
+
+ALTER TABLE neuronx.crm_tickets ENABLE ROW LEVEL SECURITY;
+ALTER TABLE neuronx.crm_tickets FORCE ROW LEVEL SECURITY;
+CREATE POLICY adapter ON neuronx.crm_tickets TO neuronx_crm USING (adapter = replace(current_user, 'neuronx_', ''))
+    WITH CHECK (adapter = replace(current_user, 'neuronx_', ''));
+CREATE POLICY operators ON neuronx.crm_tickets FOR INSERT TO neuronx_ops WITH CHECK (true);
+GRANT SELECT, UPDATE, DELETE ON neuronx.crm_tickets TO neuronx_crm;
+GRANT INSERT ON neuronx.crm_tickets TO neuronx_ops;
+
 ALTER TABLE neuronx.crm_grants ENABLE ROW LEVEL SECURITY;
 ALTER TABLE neuronx.crm_grants FORCE ROW LEVEL SECURITY;
 ALTER TABLE neuronx.crm_tokens ENABLE ROW LEVEL SECURITY;
@@ -46,5 +67,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON neuronx.crm_tokens TO neuronx_crm;
 GRANT INSERT, DELETE, SELECT (adapter, holder, version) ON neuronx.crm_tokens TO neuronx_ops;
 
 -- +goose Down
+DROP TABLE neuronx.crm_tickets;
 DROP TABLE neuronx.crm_tokens;
 DROP TABLE neuronx.crm_grants;

@@ -3,6 +3,7 @@ package accounts
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -67,6 +68,25 @@ func Connect(ctx context.Context, env *operate.Env, who operate.Principal, id st
 	return act(ctx, env, who, id, "tenant.crm_connected", map[string]any{
 		"adapter": c.Adapter, "location": c.Location, "token": c.Token, "mode": c.Mode, "base_url": operate.OrNil(c.BaseURL),
 	})
+}
+
+// Invite makes a ticket with which one browser, once, may connect a tenant to an account by a person's consent. It returns the address that the
+// person opens, which is a secret until it was used or its 15 minutes are over.
+func Invite(ctx context.Context, env *operate.Env, who operate.Principal, id, adapter, mode string) (app.Secret, error) {
+	if err := who.Check(); err != nil {
+		return "", err
+	}
+	public, err := env.Need(operate.EnvPublic, "the address of the adapter's pages of consent")
+	if err != nil {
+		return "", err
+	}
+	ticket, err := operate.Ask(ctx, env, "make a ticket", func(pool *pgxpool.Pool) (app.Secret, error) {
+		return grants.NewTicket(ctx, pool, grants.Ticket{Adapter: adapter, Tenant: id, Mode: mode, By: who.Name})
+	})
+	if err != nil {
+		return "", err
+	}
+	return app.Secret(strings.TrimSuffix(public, "/") + grants.Path(adapter) + "/start?ticket=" + ticket.Reveal()), nil
 }
 
 // Rotate replaces the token of a tenant's grant. The one before serves for a week where the new one is refused.
