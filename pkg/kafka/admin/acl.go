@@ -1,12 +1,12 @@
 package admin
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -36,10 +36,8 @@ func (g Grant) String() string {
 	if g.Prefixed {
 		star = "*"
 	}
-	return fmt.Sprintf("%s %s %s%s", lower(g.Operation.String()), lower(g.Resource.String()), g.Name, star)
+	return fmt.Sprintf("%s %s %s%s", strings.ToLower(g.Operation.String()), strings.ToLower(g.Resource.String()), g.Name, star)
 }
-
-func lower(s string) string { return string(bytes.ToLower([]byte(s))) }
 
 // SortGrants sorts by user, resource, name and operation.
 func SortGrants(gs []Grant) {

@@ -38,7 +38,7 @@ var ErrGroupActive = errors.New("kafka: the group has active members")
 // partition that has no leader, it returns those that are known.
 func (a *Client) StartOffsets(ctx context.Context, topics ...string) (map[kafka.TopicPartition]int64, error) {
 	listed, err := a.kadm.ListStartOffsets(ctx, topics...)
-	return plainOffsets("start", listed, err)
+	return byPartition("start offsets", listed, err, offsetOf)
 }
 
 // EndOffsets returns the offset after the last record: the high water mark, or the last stable offset. With an error it returns those that are
@@ -46,32 +46,19 @@ func (a *Client) StartOffsets(ctx context.Context, topics ...string) (map[kafka.
 func (a *Client) EndOffsets(ctx context.Context, isolation Isolation, topics ...string) (map[kafka.TopicPartition]int64, error) {
 	if isolation == ReadCommitted {
 		listed, err := a.kadm.ListCommittedOffsets(ctx, topics...)
-		return plainOffsets("last stable", listed, err)
+		return byPartition("last stable offsets", listed, err, offsetOf)
 	}
 	listed, err := a.kadm.ListEndOffsets(ctx, topics...)
-	return plainOffsets("end", listed, err)
+	return byPartition("end offsets", listed, err, offsetOf)
 }
 
-// OffsetsAfter returns the first offsets whose timestamps are at or after t.
+// OffsetsAfter returns the first offsets whose timestamps are at or after t. With an error it returns those that are known, as StartOffsets does.
 func (a *Client) OffsetsAfter(ctx context.Context, t time.Time, topics ...string) (map[kafka.TopicPartition]OffsetAt, error) {
 	// Where nothing is as young, kadm answers with the end of the log, which has no timestamp.
 	listed, err := a.kadm.ListOffsetsAfterMilli(ctx, t.UnixMilli(), topics...)
-	if err != nil {
-		return nil, fmt.Errorf("kafka: list offsets by time: %w", err)
-	}
-	out := make(map[kafka.TopicPartition]OffsetAt)
-	var failed error
-	listed.Each(func(o kadm.ListedOffset) {
-		if o.Err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s-%d: %w", o.Topic, o.Partition, o.Err))
-			return
-		}
-		out[kafka.TopicPartition{Topic: o.Topic, Partition: o.Partition}] = OffsetAt{Offset: o.Offset, Found: o.Timestamp >= 0}
+	return byPartition("offsets by time", listed, err, func(o kadm.ListedOffset) OffsetAt {
+		return OffsetAt{Offset: o.Offset, Found: o.Timestamp >= 0}
 	})
-	if failed != nil {
-		return nil, fmt.Errorf("kafka: list offsets by time: %w", failed)
-	}
-	return out, nil
 }
 
 // Kafka's own topics: the groups' offsets, and the coordinators' log of transactions.
@@ -114,21 +101,23 @@ func hashPartition(name string, n int32) int32 {
 	return max(h, -h) % n
 }
 
-// plainOffsets keeps what is known, whatever the error: a partition without a leader fails the whole answer of the client.
-func plainOffsets(what string, listed kadm.ListedOffsets, failed error) (map[kafka.TopicPartition]int64, error) {
-	out := make(map[kafka.TopicPartition]int64)
+// byPartition keeps what is known, whatever the error: a partition without a leader fails the whole answer of the client.
+func byPartition[V any](what string, listed kadm.ListedOffsets, failed error, value func(kadm.ListedOffset) V) (map[kafka.TopicPartition]V, error) {
+	out := make(map[kafka.TopicPartition]V)
 	listed.Each(func(o kadm.ListedOffset) {
 		if o.Err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s-%d: %w", o.Topic, o.Partition, o.Err))
 			return
 		}
-		out[kafka.TopicPartition{Topic: o.Topic, Partition: o.Partition}] = o.Offset
+		out[kafka.TopicPartition{Topic: o.Topic, Partition: o.Partition}] = value(o)
 	})
 	if failed != nil {
-		return out, fmt.Errorf("kafka: list %s offsets: %w", what, failed)
+		return out, fmt.Errorf("kafka: list %s: %w", what, failed)
 	}
 	return out, nil
 }
+
+func offsetOf(o kadm.ListedOffset) int64 { return o.Offset }
 
 // Committed returns everything that a group has committed, with metadata; partitions without a commit are absent. Offsets
 // of a transaction that is still open are waited for (KIP-447), and so is a coordinator that is moving or has just been made with
