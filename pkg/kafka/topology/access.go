@@ -1,17 +1,13 @@
 package topology
 
 import (
-	"bytes"
+	_ "embed"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/neuronx/engine/pkg/kafka"
 	"github.com/neuronx/engine/pkg/kafka/admin"
-
-	_ "embed"
-	"fmt"
-	"slices"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
-	"go.yaml.in/yaml/v3"
 )
 
 //go:embed access.yaml
@@ -45,10 +41,8 @@ func Users() ([]User, error) {
 	var file struct {
 		Users []User `yaml:"users"`
 	}
-	d := yaml.NewDecoder(bytes.NewReader(accessYAML))
-	d.KnownFields(true)
-	if err := d.Decode(&file); err != nil {
-		return nil, fmt.Errorf("kafka: read access.yaml: %w", err)
+	if err := decode("access.yaml", accessYAML, &file); err != nil {
+		return nil, err
 	}
 	for _, u := range file.Users {
 		if _, err := u.Grants(); err != nil {
@@ -97,19 +91,4 @@ func LandingGrants(tenant string) []admin.Grant {
 		// Brokers before 3.0 ask for it; later ones take Write on any topic for it.
 		{User: user, Resource: kmsg.ACLResourceTypeCluster, Name: "kafka-cluster", Operation: kmsg.ACLOperationIdempotentWrite},
 	}
-}
-
-// difference says what has to be added to have, and taken from it, to be as want.
-func difference(want, have []admin.Grant) (add, remove []admin.Grant) {
-	for _, g := range want {
-		if !slices.Contains(have, g) {
-			add = append(add, g)
-		}
-	}
-	for _, g := range have {
-		if !slices.Contains(want, g) {
-			remove = append(remove, g)
-		}
-	}
-	return add, remove
 }

@@ -25,10 +25,8 @@ func Topics() ([]Topic, error) {
 	var file struct {
 		Topics []Topic `yaml:"topics"`
 	}
-	d := yaml.NewDecoder(bytes.NewReader(topicsYAML))
-	d.KnownFields(true)
-	if err := d.Decode(&file); err != nil {
-		return nil, fmt.Errorf("kafka: read topics.yaml: %w", err)
+	if err := decode("topics.yaml", topicsYAML, &file); err != nil {
+		return nil, err
 	}
 	for _, t := range file.Topics {
 		if t.Partitions != "per_cluster" && t.Partitions != "one" {
@@ -36,6 +34,16 @@ func Topics() ([]Topic, error) {
 		}
 	}
 	return file.Topics, nil
+}
+
+// decode reads a declaration; a field that is misspelt is an error.
+func decode(name string, text []byte, into any) error {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("kafka: read %s: %w", name, err)
+	}
+	return nil
 }
 
 func (d Topic) perCluster() bool { return d.Partitions == "per_cluster" }

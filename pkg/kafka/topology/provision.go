@@ -123,12 +123,17 @@ func readCluster(ctx context.Context, a *admin.Client) (cluster, []Topic, error)
 	for i, d := range declared {
 		names[i] = d.Name
 	}
-	var c cluster
+	c, err := readTopics(ctx, a, names...)
+	return c, declared, err
+}
+
+// readTopics describes those of the topics that exist.
+func readTopics(ctx context.Context, a *admin.Client, names ...string) (c cluster, err error) {
 	if c.topics, err = a.Topics(ctx, names...); err != nil {
-		return cluster{}, nil, err
+		return cluster{}, err
 	}
 	c.configs, err = a.TopicConfigs(ctx, slices.Sorted(maps.Keys(c.topics))...)
-	return c, declared, err
+	return c, err
 }
 
 // planTopics compares what is declared with what is there.

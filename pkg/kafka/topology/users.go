@@ -3,7 +3,6 @@ package topology
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/neuronx/engine/pkg/app"
@@ -62,33 +61,26 @@ func ProvisionUsers(ctx context.Context, cfg kafka.Config, passwords map[string]
 			return nil, fmt.Errorf("kafka: there is a password for %s, which is no declared user", name)
 		}
 	}
-	return perform(ctx, changes, execute)
+	if !execute {
+		return changes, nil
+	}
+	return Perform(ctx, changes)
 }
 
 // planGrants are one user's changes: what is missing is granted before what is too much is withdrawn.
 func planGrants(a *admin.Client, want, have []admin.Grant) []AccessChange {
 	var out []AccessChange
-	add, remove := difference(want, have)
-	for _, g := range add {
-		out = append(out, AccessChange{Name: g.User, Action: ActionGrant, Detail: g.String(), do: func(ctx context.Context) error { return a.Grant(ctx, g) }})
+	for _, g := range want {
+		if !slices.Contains(have, g) {
+			out = append(out, AccessChange{Name: g.User, Action: ActionGrant, Detail: g.String(), do: func(ctx context.Context) error { return a.Grant(ctx, g) }})
+		}
 	}
-	for _, g := range remove {
-		out = append(out, AccessChange{Name: g.User, Action: ActionWithdraw, Detail: g.String(), do: func(ctx context.Context) error { return a.Withdraw(ctx, g) }})
+	for _, g := range have {
+		if !slices.Contains(want, g) {
+			out = append(out, AccessChange{Name: g.User, Action: ActionWithdraw, Detail: g.String(), do: func(ctx context.Context) error { return a.Withdraw(ctx, g) }})
+		}
 	}
 	return out
-}
-
-// perform does the changes in order, and returns those that were done.
-func perform(ctx context.Context, changes []AccessChange, execute bool) ([]AccessChange, error) {
-	for i, c := range changes {
-		if !execute {
-			break
-		}
-		if err := c.do(ctx); err != nil {
-			return changes[:i], err
-		}
-	}
-	return changes, nil
 }
 
 // LandingAccess is what is to be true of a tenant's own access to Kafka.
@@ -151,7 +143,12 @@ func PlanLanding(ctx context.Context, a *admin.Client, l LandingAccess) ([]Acces
 
 // Perform does planned changes in order and returns those that were done. Doing them again does no harm.
 func Perform(ctx context.Context, changes []AccessChange) ([]AccessChange, error) {
-	return perform(ctx, changes, true)
+	for i, c := range changes {
+		if err := c.do(ctx); err != nil {
+			return changes[:i], err
+		}
+	}
+	return changes, nil
 }
 
 // planLandingTopic makes the topic like ingress, with one partition: a tenant's records keep their order.
@@ -160,11 +157,8 @@ func planLandingTopic(ctx context.Context, a *admin.Client, topic string) ([]Acc
 	if err != nil {
 		return nil, err
 	}
-	have := cluster{}
-	if have.topics, err = a.Topics(ctx, kafka.TopicIngress, topic); err != nil {
-		return nil, err
-	}
-	if have.configs, err = a.TopicConfigs(ctx, slices.Sorted(maps.Keys(have.topics))...); err != nil {
+	have, err := readTopics(ctx, a, kafka.TopicIngress, topic)
+	if err != nil {
 		return nil, err
 	}
 	ingress, ok := have.topics[kafka.TopicIngress]
