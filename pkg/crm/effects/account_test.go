@@ -228,3 +228,28 @@ func TestMetrics_ForecastWhenADaysRequestsAreUsedUp(t *testing.T) {
 		t.Errorf("%f s where only what is kept for people is left", got)
 	}
 }
+
+// A process that stops, or whose time is over, sends nothing more, whether another request is before it in the line or the account has to wait.
+func TestTurn_EndsWithoutASendWhenTheProcessStops(t *testing.T) {
+	w := newWorker(workerConfig{Config: Config{Workers: 1}, adapter: gohighlevel.Adapter{}})
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	stopped := make(chan struct{})
+	close(stopped)
+	for name, ready := range map[string]func(a *account){
+		"another is before it": func(a *account) { a.line <- struct{}{} },
+		"the account has to wait": func(a *account) {
+			for a.turn() == 0 {
+			}
+		},
+	} {
+		a := newAccount(gohighlevel.Adapter{}, time.Now())
+		ready(a)
+		if w.turn(over, nil, a) {
+			t.Errorf("%s: it sends after its time", name)
+		}
+		if w.turn(t.Context(), stopped, a) {
+			t.Errorf("%s: it sends though the process stops", name)
+		}
+	}
+}
