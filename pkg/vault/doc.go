@@ -6,7 +6,7 @@
 // apart from backups of the database.
 //
 // A key is named in each sealed text by Tink's prefix (a byte 1 and the key's id, 4 bytes big-endian). The primary key seals; every enabled key
-// of the keyset opens. Rotation adds a primary and keeps the others, so nothing that was sealed stops opening.
+// of the keyset opens. A key is added first and promoted when every process has it, so nothing that was sealed stops opening anywhere.
 //
 // What is sealed is bound to its associated data, which the caller names and does not store with it: the row that it belongs to. A sealed text
 // that was copied into another row does not open there.

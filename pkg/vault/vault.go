@@ -2,6 +2,7 @@ package vault
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -94,26 +95,45 @@ func New() ([]byte, error) {
 	return write(h)
 }
 
-// Rotated returns the keyset of b with a new primary key. The keys that were there still open what they sealed. Every process must have read
-// the file before one seals with the new key; so it is written, and the processes are started again, one after another, while nothing is stored.
-func Rotated(b []byte) ([]byte, error) {
+// Added returns the keyset of b with another key, which opens and does not seal yet. Bring the file to every process first, then call Promoted: a
+// process that has not read the key can't open what another sealed with it.
+func Added(b []byte) ([]byte, error) {
+	return change("add a key to a master keyset", b, func(h *keyset.Handle, m *keyset.Manager) error {
+		if len(h.KeysetInfo().GetKeyInfo()) >= maxKeys {
+			return event.Refuse(event.CodeInvalidConfig, "it has %d keys, and no more are read", maxKeys)
+		}
+		_, err := m.Add(aead.AES256GCMKeyTemplate())
+		return err
+	})
+}
+
+// Promoted returns the keyset of b with its newest key as the one that seals. The others still open what they sealed.
+func Promoted(b []byte) ([]byte, error) {
+	return change("promote a key of a master keyset", b, func(h *keyset.Handle, m *keyset.Manager) error {
+		info := h.KeysetInfo()
+		newest := info.GetKeyInfo()[len(info.GetKeyInfo())-1].GetKeyId()
+		if newest == info.GetPrimaryKeyId() {
+			return event.Refuse(event.CodeInvalidConfig, "its newest key seals already").Hint("add another one first")
+		}
+		return m.SetPrimary(newest)
+	})
+}
+
+func change(what string, b []byte, fn func(*keyset.Handle, *keyset.Manager) error) ([]byte, error) {
 	h, err := parse(b)
 	if err != nil {
-		return nil, fmt.Errorf("rotate master keyset: %w", err)
-	}
-	if len(h.KeysetInfo().GetKeyInfo()) >= maxKeys {
-		return nil, event.Refuse(event.CodeInvalidConfig, "rotate master keyset: it has %d keys, and no more are read", maxKeys)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	m := keyset.NewManagerFromHandle(h)
-	id, err := m.Add(aead.AES256GCMKeyTemplate())
-	if err == nil {
-		err = m.SetPrimary(id)
+	err = fn(h, m)
+	if r := (*event.Refusal)(nil); errors.As(err, &r) {
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	if err == nil {
 		h, err = m.Handle()
 	}
 	if err != nil {
-		return nil, errors.New("rotate master keyset: Tink can't add a key")
+		return nil, errors.New(what + ": Tink can't do it") // its errors may quote keys
 	}
 	return write(h)
 }
@@ -151,6 +171,11 @@ func (v *Vault) Open(sealed, associated []byte) ([]byte, error) {
 		return nil, ErrSealed
 	}
 	return plain, nil
+}
+
+// Newest reports whether a sealed text was sealed with the primary key.
+func (v *Vault) Newest(sealed []byte) bool {
+	return len(sealed) > 5 && sealed[0] == 1 && binary.BigEndian.Uint32(sealed[1:5]) == v.primary
 }
 
 // String hides the keys; the primary's id is no secret, it stands before each sealed text.

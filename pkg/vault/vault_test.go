@@ -95,40 +95,60 @@ func TestVault_OpensNothingThatWasChanged(t *testing.T) {
 	}
 }
 
-func TestRotated_SealsWithTheNewKeyAndOpensWithTheOld(t *testing.T) {
+func TestPromoted_SealsWithTheNewKeyAndOpensWithTheOld(t *testing.T) {
 	first := fresh(t)
 	old := open(t, first)
 	sealed := seal(t, old, "row")
-	second, err := Rotated(first)
+	second, err := Added(first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rotated := open(t, second)
-	if rotated.String() == old.String() {
-		t.Error("the primary key is the same")
+	added := open(t, second)
+	if s := seal(t, added, "row"); added.String() != old.String() || !old.Newest(s) || !added.Newest(s) {
+		t.Error("a key that was added seals before it is promoted")
 	}
-	if got, err := rotated.Open(sealed, []byte("row")); err != nil || string(got) != canary {
+	third, err := Promoted(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	promoted := open(t, third)
+	if promoted.String() == old.String() || promoted.Newest(sealed) || promoted.Newest(nil) || !promoted.Newest(seal(t, promoted, "row")) {
+		t.Error("the key that was promoted does not seal")
+	}
+	if got, err := promoted.Open(sealed, []byte("row")); err != nil || string(got) != canary {
 		t.Errorf("what the old key sealed does not open: %v", err)
 	}
-	if _, err := old.Open(seal(t, rotated, "row"), []byte("row")); !errors.Is(err, ErrSealed) {
-		t.Errorf("the old keyset opens what was sealed after the rotation, so with the old key: %v", err)
+	if got, err := added.Open(seal(t, promoted, "row"), []byte("row")); err != nil || string(got) != canary {
+		t.Errorf("a process that has the key and not its promotion can't open: %v", err)
+	}
+	if _, err := old.Open(seal(t, promoted, "row"), []byte("row")); !errors.Is(err, ErrSealed) {
+		t.Errorf("the old keyset opens what the new key sealed, so the old key did: %v", err)
 	}
 	if _, err := open(t, fresh(t)).Open(sealed, []byte("row")); !errors.Is(err, ErrSealed) {
 		t.Errorf("another keyset opens it: %v", err)
 	}
+	var r *event.Refusal
+	if _, err := Promoted(third); !errors.As(err, &r) || !strings.Contains(err.Error(), "seals already") {
+		t.Errorf("promoted again: %v", err)
+	}
 }
 
-func TestRotated_StopsAtTheMostKeysThatAreRead(t *testing.T) {
+func TestAdded_StopsAtTheMostKeysThatAreRead(t *testing.T) {
 	b := fresh(t)
 	for range maxKeys - 1 {
 		var err error
-		if b, err = Rotated(b); err != nil {
+		if b, err = Added(b); err != nil {
 			t.Fatal(err)
 		}
 	}
 	open(t, b)
-	if _, err := Rotated(b); err == nil {
+	if _, err := Added(b); err == nil {
 		t.Errorf("key %d was added, and no Load takes that", maxKeys+1)
+	}
+	for _, fn := range []func([]byte) ([]byte, error){Added, Promoted} {
+		if _, err := fn([]byte(`{"` + canary + `":1}`)); err == nil || strings.Contains(err.Error(), canary) {
+			t.Errorf("no keyset: %v", err)
+		}
 	}
 }
 

@@ -97,6 +97,11 @@ func Run(ctx context.Context, rt *app.Runtime, cfg Config, adapter crm.Adapter) 
 	}
 	return base.Serve(ctx, c, func(g *app.Group) {
 		accounts.add(g, pages, rt.AllowedHosts)
+		if tokens.Vault != nil {
+			g.Add("reseal", func(ctx context.Context) error {
+				return grants.KeepSealed(ctx, base.Pool, tokens.Vault, adapter.Name(), rt.Log)
+			})
+		}
 		g.Add("worker", w.Run)
 		g.Add("teller", (&teller{ledger: book, pool: base.Pool, box: box, outcomes: out, partitions: w.partitions, every: cfg.PollEvery, log: rt.Log}).Run)
 		g.Add("outbox", sender.Run)

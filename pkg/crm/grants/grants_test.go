@@ -271,3 +271,50 @@ func TestCheckToken_RefusesWhatNoHeaderHolds(t *testing.T) {
 		t.Errorf("tokens are shown: %s %v", b, err)
 	}
 }
+
+func TestReseal_TheOldKeyIsNotNeededAnyMore(t *testing.T) {
+	b := newBench(t)
+	first, err := vault.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(keyset []byte) *vault.Vault {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "keyset.json")
+		if err := os.WriteFile(path, keyset, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		v, err := vault.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	second, err := vault.Added(first)
+	if err == nil {
+		second, err = vault.Promoted(second)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.vault = load(first)
+	b.must("acme", "loc1", "pit-one", 0, 1)
+	b.must("acme", "loc1", "pit-two", time.Hour, 2)
+	b.vault = newVault(t)
+	b.must("beta", "loc2", "pit-beta", 0, 1)
+	b.vault = load(second)
+	b.must("gamma", "loc3", "pit-gamma", 0, 1)
+	for _, want := range [][2]int{{2, 1}, {0, 1}} {
+		if sealed, closed, err := Reseal(t.Context(), b.own, b.vault, adapter); err != nil || sealed != want[0] || closed != want[1] {
+			t.Errorf("%d sealed, %d do not open, want %v: %v", sealed, closed, want, err)
+		}
+	}
+	b.source.Vault = b.vault
+	if tok, problem := b.token("acme", "loc1"); tok.Access.Reveal() != "pit-two" || tok.Before.Reveal() != "pit-one" || problem != "" {
+		t.Errorf("after the rotation: fallback %v, problem %q", tok.Before != "", problem)
+	}
+	b.source.Vault = load(first)
+	if _, problem := b.token("acme", "loc1"); !strings.Contains(problem, "can't be opened") {
+		t.Errorf("the old key still opens it: %q", problem)
+	}
+}

@@ -158,7 +158,7 @@ func TestConformance_AFlagWithoutAValueIsNotALeftOutOne(t *testing.T) {
 }
 
 // offline are verbs that ask nothing of the engine.
-var offline = []string{"version", "schemas check", "schemas asyncapi", "rules validate", "rules test", "rules new", "import", "crm keyset create", "crm check"}
+var offline = []string{"version", "schemas check", "schemas asyncapi", "rules validate", "rules test", "rules new", "import", "crm keyset create", "crm keyset add", "crm keyset promote", "crm check"}
 
 func TestConformance_NothingRunningIsSaidFirst(t *testing.T) {
 	files(t)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,7 +23,7 @@ import (
 func (c *cli) crm() *cobra.Command {
 	return group("crm", "Accounts in CRMs: connect, status, check, rotate, disconnect, keyset",
 		c.crmConnect("connect"), c.crmStatus(), c.crmCheck(), c.crmRotate(), c.crmDisconnect(),
-		group("keyset", "The master keyset, which seals tokens: create", c.crmKeysetCreate()))
+		group("keyset", "The master keyset, which seals tokens: create, add, promote", c.crmKeysetCreate(), c.crmKeysetAdd(), c.crmKeysetPromote()))
 }
 
 // crmConnect is `crm connect`, and under its old name `tenant connect-crm`.
@@ -317,4 +318,64 @@ the database: without it the stored tokens open nothing, and all accounts must b
 	}
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
 	return cmd
+}
+
+// crmKeysetChange is `crm keyset add` and `crm keyset promote`.
+func (c *cli) crmKeysetChange(verb, short, long, then string, change func([]byte) ([]byte, error)) *cobra.Command {
+	var execute bool
+	cmd := &cobra.Command{
+		Use: verb + " <file>", Short: short, Args: args("file"), Long: long, Example: "  neuronx crm keyset " + verb + " /etc/neuronx/master-keyset.json --execute",
+		RunE: c.within(func(_ context.Context, _ *cobra.Command, args []string) error {
+			b, err := event.ReadSecretFile(args[0])
+			if errors.Is(err, fs.ErrNotExist) {
+				return operate.Usage("there is no file %s", args[0]).Hint("`neuronx crm keyset create` makes one")
+			}
+			if err == nil {
+				b, err = change(b)
+			}
+			if err != nil {
+				return operate.Fail("change the master keyset", err)
+			}
+			if !execute {
+				return c.would("replace %s: %s", args[0], short)
+			}
+			if err := replaceFile(args[0], b); err != nil {
+				return operate.Fail("write the master keyset", err)
+			}
+			c.note("wrote %s; %s", args[0], then)
+			return nil
+		}),
+	}
+	cmd.Flags().BoolVar(&execute, "execute", false, "do it")
+	return cmd
+}
+
+func (c *cli) crmKeysetAdd() *cobra.Command {
+	return c.crmKeysetChange("add", "Add a key to a master keyset, which opens and does not seal yet", `Add a key to the master keyset in a file. It opens what is sealed with it, and seals nothing yet.
+Bring the file to every adapter and tool, restart the adapters, then promote the key.`,
+		"bring it to every adapter and tool, restart the adapters, then run `neuronx crm keyset promote`", vault.Added)
+}
+
+func (c *cli) crmKeysetPromote() *cobra.Command {
+	return c.crmKeysetChange("promote", "Make the newest key of a master keyset the one that seals", `Make the newest key of the master keyset in a file the one that seals. Every adapter and tool
+must have the key already. Bring the file to them and restart the adapters: they seal stored
+tokens again with it, and log how many. Then the old key may be taken out of the file, if no
+backup of the database is needed that it opens.`,
+		"bring it to every adapter and tool, and restart the adapters", vault.Promoted)
+}
+
+// replaceFile replaces a file of mode 600 in one step: who reads it has the old or the new content.
+func replaceFile(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // of mode 600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }

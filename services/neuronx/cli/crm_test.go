@@ -69,6 +69,23 @@ func TestCRM_ATokenIsTriedSealedReplacedAndDeleted(t *testing.T) {
 	run(exitFailed, connect+"one.token", "read the master keyset", "crm keyset create")
 	run(exitOK, "crm keyset create keyset.json --execute")
 	run(exitUnsafe, "crm keyset create keyset.json --execute", "there already")
+	run(exitUsage, "crm keyset add none.json --execute", "there is no file")
+	run(exitUsage, "crm keyset add one.token --execute", "no Tink keyset")
+	run(exitUsage, "crm keyset promote keyset.json --execute", "seals already")
+	first, err := os.ReadFile("keyset.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(exitOK, "crm keyset add keyset.json", "would replace keyset.json: Add a key")
+	run(exitOK, "crm keyset add keyset.json --execute", "then run `neuronx crm keyset promote`")
+	run(exitOK, "crm keyset promote keyset.json --execute", "restart the adapters")
+	second, err := os.ReadFile("keyset.json")
+	if err != nil || len(second) <= len(first) {
+		t.Errorf("%d bytes after %d: %v", len(second), len(first), err)
+	}
+	if info, err := os.Stat("keyset.json"); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
 	before := len(published())
 	for file, says := range map[string]string{"bad.token": "refuses the token", "other.token": "refuses the token", "empty.token": "is empty", "open.token": "chmod 600", "none.token": "there is no file"} {
 		code, out, errs := try(t, env, append(strings.Fields(connect+file), "--timeout", patient)...)
