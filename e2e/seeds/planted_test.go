@@ -26,9 +26,15 @@ var planted = []struct{ bug, pkg, run, says string }{
 	{"cap_counts_outcomes", "./services/rules/advance", "^TestCap_CountsAMessageBeforeItsOutcomeIsKnown$", `emitted "sms:a sms:b c"`},
 	{"tokens_in_map_order", "./services/rules/advance", "^TestFork_RunsItsBranchesInTheirOrder$", `want completed, "end", "a b c d e f g h"`},
 	{"incident_disarms_until", "./services/rules/advance", "^TestIncident_StopsItsTokenAndNothingElse$/^until_ends_it$", `status incident, outcome "", emitted ""; want completed, "booked"`},
+
+	{"once_tried_again", "./pkg/crm/effects", "^TestDispose_OnceIsTriedAgainOnlyIfNothingCanHaveChanged$", "carried out, then refused: {Status:pending"},
+	{"lease_not_checked", "./pkg/crm/effects", "^TestWorker_PausedBeyondItsLeaseSendsNothingWhenItWakes$", "1 notes were sent"},
+	{"adapter_not_named", "./pkg/crm/ledger", "^TestLedger_NamesItsAdapterWhereRowSecurityBindsNobody$", "gohighlevel has 1 effects due"},
+	{"burst_without_margin", "./pkg/crm/pace", "^TestPacer_NeverSendsMoreThanTheLimitInAnyInterval$", "arrived in an interval"},
+	{"refresh_in_two", "./pkg/crm/grants", "^TestKeeper_OneProcessRefreshesAtATime$", " requests for tokens, "},
 }
 
-func TestPlanted_EachBugOfWorkflowsIsFoundByItsOwnTest(t *testing.T) {
+func TestPlanted_EachBugIsFoundByItsOwnTest(t *testing.T) {
 	for _, p := range planted {
 		t.Run(p.bug, func(t *testing.T) {
 			overlay, err := Overlay("../..", p.bug, t.TempDir())

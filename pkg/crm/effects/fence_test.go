@@ -70,6 +70,7 @@ func TestWorker_PausedBeyondItsLeaseSendsNothingWhenItWakes(t *testing.T) {
 	r.waitStatus(note.ID, crm.Unknown)
 	r.waitStatus(up.ID, crm.Done)
 	wake()
+	paused.flying.Wait() // a process that stops would send nothing anyway
 	stop()
 	if n, _ := r.sent("POST", "/notes"); n != 0 || r.get(note.ID).Status != crm.Unknown {
 		t.Fatalf("%d notes were sent", n)

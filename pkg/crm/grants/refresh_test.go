@@ -182,7 +182,7 @@ func TestKeeper_RefreshesBeforeTheEndAndUsesEachTokenOnce(t *testing.T) {
 func TestKeeper_OneProcessRefreshesAtATime(t *testing.T) {
 	v := newVendor(t)
 	v.consented()
-	v.fault(standin.Fault{Kind: "delay", Path: "/oauth/token", DelayMS: 200})
+	v.fault(standin.Fault{Kind: "delay", Path: "/oauth/token", DelayMS: 300, Apply: true})
 	var all sync.WaitGroup
 	total := make(chan int, 8)
 	for range cap(total) {
