@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/neuronx/engine/pkg/crm"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/crm/ledger"
 )
 
@@ -24,6 +25,7 @@ type metrics struct {
 	exhausted prometheus.Gauge
 	breakers  prometheus.Gauge
 	paused    *prometheus.GaugeVec
+	accounts  *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -46,6 +48,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		breakers:  gauge("neuronx_crm_breakers_open", "Tenants whose breaker is open."),
 		paused: auto.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_crm_paused_tenants",
 			Help: "Tenants whose effects wait because the CRM refuses their token (auth) or one kind of call (scope), or because no request can be made with their connection (account)."}, []string{"reason"}),
+		accounts: auto.NewGaugeVec(prometheus.GaugeOpts{Name: "neuronx_crm_accounts",
+			Help: "Accounts by what opens them: active, needs_consent (a person must consent again), token_old (a private integration token that people should replace)."}, []string{"state"}),
 	}
 }
 
@@ -71,6 +75,18 @@ func (m *metrics) samplePaused(ctx context.Context, q ledger.Querier) error {
 	}
 	for reason, n := range counts {
 		m.paused.WithLabelValues(reason).Set(float64(n))
+	}
+	return nil
+}
+
+// sampleAccounts sets the gauge of accounts from their grants.
+func (m *metrics) sampleAccounts(ctx context.Context, q ledger.Querier, adapter string) error {
+	counts, err := grants.Count(ctx, q, adapter)
+	if err != nil {
+		return err
+	}
+	for _, state := range []string{grants.Active, grants.NeedsConsent, grants.TokenOld} {
+		m.accounts.WithLabelValues(state).Set(float64(counts[state]))
 	}
 	return nil
 }
@@ -102,6 +118,9 @@ func (m *metrics) sample(ctx context.Context, q ledger.Querier, w *worker, log *
 	for {
 		if err := m.samplePaused(ctx, q); err != nil && ctx.Err() == nil {
 			log.Warn("can't count tenants whose CRM refuses them", "err", err)
+		}
+		if err := m.sampleAccounts(ctx, q, w.adapter.Name()); err != nil && ctx.Err() == nil {
+			log.Warn("can't count accounts in the CRM", "err", err)
 		}
 		if err := m.sampleExhausted(ctx, q, w, time.Now()); err != nil && ctx.Err() == nil {
 			log.Warn("can't forecast how long the CRM's daily budgets last", "err", err)

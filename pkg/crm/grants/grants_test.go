@@ -318,3 +318,22 @@ func TestReseal_TheOldKeyIsNotNeededAnyMore(t *testing.T) {
 		t.Errorf("the old key still opens it: %q", problem)
 	}
 }
+
+func TestCount_TellsOldTokensAndThoseThatNeedAPerson(t *testing.T) {
+	b := newBench(t)
+	for i, sql := range []string{"", "given_at = now() - interval '79 days'", "given_at = now() - interval '81 days'", "given_at = now() - interval '81 days', auth = 'oauth'",
+		"state = 'needs_consent', auth = 'oauth'", "state = 'revoked', given_at = now() - interval '81 days'"} {
+		location := fmt.Sprint("loc", i)
+		b.must("acme", location, "pit-"+location, 0, 1)
+		if sql == "" {
+			continue
+		}
+		if _, err := b.admin.Exec(t.Context(), `UPDATE neuronx.crm_grants SET `+sql+` WHERE holder = 'location/`+location+`'`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := Count(t.Context(), b.own, adapter)
+	if err != nil || fmt.Sprint(got) != "map[active:3 needs_consent:1 revoked:1 token_old:1]" {
+		t.Errorf("%v, %v", got, err)
+	}
+}

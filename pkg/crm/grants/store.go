@@ -117,6 +117,23 @@ func List(ctx context.Context, q ledger.Querier, adapter string) ([]Grant, error
 	return postgres.Collect(rows, err, "list grants", scanGrant)
 }
 
+// TokenOld is what Count calls a grant whose private integration token people should replace.
+const TokenOld = "token_old"
+
+// Old is the age from which that is so: the vendor advises 90 days.
+const Old = 80 * 24 * time.Hour
+
+// Count counts an adapter's grants by state, those whose token is old as TokenOld.
+func Count(ctx context.Context, q ledger.Querier, adapter string) (map[string]int64, error) {
+	rows, err := q.Query(ctx, `SELECT CASE WHEN state = 'active' AND auth = 'pit' AND given_at < now() - $2::interval THEN 'token_old' ELSE state END AS s, count(*)
+		FROM neuronx.crm_grants WHERE adapter = $1 GROUP BY s`, adapter, Old)
+	counts := map[string]int64{}
+	var state string
+	var n int64
+	err = postgres.ForEach(rows, err, "count grants", []any{&state, &n}, func() error { counts[state] = n; return nil })
+	return counts, err
+}
+
 // Get finds an account's grant; ErrNone where there is none.
 func Get(ctx context.Context, q ledger.Querier, adapter, holder string) (Grant, error) {
 	rows, err := q.Query(ctx, `SELECT `+grantColumns+` FROM neuronx.crm_grants WHERE adapter = $1 AND holder = $2`, adapter, holder)

@@ -62,9 +62,6 @@ func Status(ctx context.Context, env *operate.Env, tenant string) ([]Account, er
 	})
 }
 
-// old is the age at which a private integration token should be replaced: vendors advise 90 days.
-const old = 80 * 24 * time.Hour
-
 // State says in a word how an account is opened.
 func (a Account) State() string {
 	switch {
@@ -88,7 +85,7 @@ func (a Account) Advice(now time.Time) string {
 		return "it has a token and is not connected: disconnect it, or connect it again"
 	case g.State == grants.NeedsConsent:
 		return "a person must consent again: " + g.Reason
-	case g.Auth == grants.AuthPIT && g.State == grants.Active && now.Sub(g.GivenAt) > old:
+	case g.Auth == grants.AuthPIT && g.State == grants.Active && now.Sub(g.GivenAt) > grants.Old:
 		return fmt.Sprintf("its token is %d days old: replace it by 90", int(now.Sub(g.GivenAt).Hours()/24))
 	}
 	return ""
