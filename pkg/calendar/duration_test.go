@@ -120,19 +120,3 @@ func TestDurationString_ShowsWhatParseDurationCannotGive(t *testing.T) {
 		t.Error("IsZero is wrong")
 	}
 }
-
-func TestParseTimeOfDay_ReadsTwentyFourHours(t *testing.T) {
-	for _, want := range []string{"00:00", "09:05", "23:59"} {
-		if got, err := ParseTimeOfDay(want); err != nil || got.String() != want {
-			t.Errorf("%s is %v, %v", want, got, err)
-		}
-	}
-	for text, says := range map[string]string{
-		"": "is not a time", "9:00": "write 09:00", "24:00": "write 00:00", "25:00": "does not exist", "12:60": "does not exist", "24:01": "does not exist",
-		"12.30": "is not a time", "12:30:00": "is not a time", "9 am": "is not a time", "noon": "is not a time", "1٣:00": "is not a time", "x:00": "is not a time",
-	} {
-		if _, err := ParseTimeOfDay(text); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%q: %v, which does not say %q", text, err, says)
-		}
-	}
-}

@@ -12,18 +12,6 @@ import (
 // TimeOfDay is a local time without a date: Hour from 0 to 23, Minute from 0 to 59.
 type TimeOfDay struct{ Hour, Minute int }
 
-// ParseTimeOfDay reads 24-hour time with two digits each, from 00:00 to 23:59.
-func ParseTimeOfDay(s string) (TimeOfDay, error) {
-	minute, err := parseClock(s)
-	if err == nil && minute == dayMinutes {
-		err = errors.New("is the end of a day; write 00:00 for its beginning")
-	}
-	if err != nil {
-		return TimeOfDay{}, fmt.Errorf("time %s %w", quote(s), err)
-	}
-	return TimeOfDay{minute / 60, minute % 60}, nil
-}
-
 // parseClock reads 00:00 to 24:00 as minutes.
 func parseClock(s string) (int, error) {
 	if len(s) == 4 && s[1] == ':' {

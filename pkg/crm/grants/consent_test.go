@@ -117,7 +117,7 @@ func TestConsent_APersonConnectsATenant(t *testing.T) {
 		t.Errorf("connected %q", o.connected)
 	}
 	o.opens(1)
-	g, err := Get(t.Context(), o.ops, adapter, Location("loc1"))
+	g, err := o.grant("loc1")
 	if err != nil || g.Auth != AuthOAuth || g.RefreshAt.IsZero() || g.GivenBy != "ann" {
 		t.Errorf("%+v, %v", g, err)
 	}

@@ -159,7 +159,7 @@ func TestKeeper_RefreshesBeforeTheEndAndUsesEachTokenOnce(t *testing.T) {
 	v.round(k, 1)
 	v.opens(2)
 	v.round(k, 0)
-	g, err := Get(t.Context(), v.ops, adapter, Location("loc1"))
+	g, err := v.grant("loc1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestKeeper_AnUninstalledAppNeedsAPersonAndTheStreamSaysSo(t *testing.T) {
 	if _, err := k.Round(t.Context()); !errors.Is(err, v.untold) {
 		t.Fatalf("it was not told: %v", err)
 	}
-	if g, err := Get(t.Context(), v.ops, adapter, Location("loc1")); err != nil || g.State != Active {
+	if g, err := v.grant("loc1"); err != nil || g.State != Active {
 		t.Errorf("%s before the stream knows: %v", g.State, err)
 	}
 	v.untold = nil

@@ -16,9 +16,6 @@ import (
 // ErrTaken says that an account's grant is another tenant's.
 var ErrTaken = errors.New("the account is another tenant's")
 
-// ErrNone says that an account has no grant, or none of this tenant.
-var ErrNone = errors.New("the account has no grant of this tenant")
-
 // ErrSame says that the token is the one in force already.
 var ErrSame = errors.New("this token is in force already")
 
@@ -132,19 +129,6 @@ func Count(ctx context.Context, q ledger.Querier, adapter string) (map[string]in
 	var n int64
 	err = postgres.ForEach(rows, err, "count grants", []any{&state, &n}, func() error { counts[state] = n; return nil })
 	return counts, err
-}
-
-// Get finds an account's grant; ErrNone where there is none.
-func Get(ctx context.Context, q ledger.Querier, adapter, holder string) (Grant, error) {
-	rows, err := q.Query(ctx, `SELECT `+grantColumns+` FROM neuronx.crm_grants WHERE adapter = $1 AND holder = $2`, adapter, holder)
-	all, err := postgres.Collect(rows, err, "read the grant", scanGrant)
-	if err == nil && len(all) == 0 {
-		err = ErrNone
-	}
-	if err != nil {
-		return Grant{}, err
-	}
-	return all[0], nil
 }
 
 func orNull(t time.Time) *time.Time {
