@@ -14,13 +14,15 @@ import (
 
 // record is one line of the journal: a location's settings, a contact or another object as it is now (nil: deleted), or a reset.
 type record struct {
-	Op       string            `json:"op"` // location, contact, object, reset
+	Op       string            `json:"op"` // location, contact, object, access, refresh, spent, reset
 	Location *LocationSettings `json:"location,omitempty"`
 	At       string            `json:"at,omitempty"` // location of the contact
 	ID       string            `json:"id,omitempty"`
 	Contact  *Contact          `json:"contact,omitempty"`
 	Kind     string            `json:"kind,omitempty"`   // of the object, as tables names it
 	Object   json.RawMessage   `json:"object,omitempty"` // null: removed
+	App      string            `json:"app,omitempty"`    // of a token to refresh with
+	Until    time.Time         `json:"until,omitzero"`   // of a token
 }
 
 // journal keeps the contacts over restarts. A nil journal keeps nothing. It is rewritten without history at every open, and
@@ -56,6 +58,9 @@ func openJournal(dir string, s *Server) (*journal, error) {
 			j.write(rec)
 		}
 		l.changes = nil
+	}
+	for _, rec := range s.auth.kept(s.tokens) {
+		j.write(rec)
 	}
 	if err := errors.Join(tmp.Sync(), os.Rename(path+".new", path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("rewrite journal: %w", err), tmp.Close())
@@ -98,6 +103,8 @@ func (s *Server) fold(rec record) error {
 		if rec.Location != nil {
 			s.addLocation(*rec.Location)
 		}
+	case "access", "refresh", "spent":
+		s.foldToken(rec)
 	case "reset":
 		for id, l := range s.locations {
 			s.locations[id] = l.afterReset(l.limit)

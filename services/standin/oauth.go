@@ -20,11 +20,10 @@ type App struct {
 // tokenLife is how long an access token works; the vendor's is one second under a day.
 const tokenLife = 86399 * time.Second
 
-// grant is what a code or a refresh token gives.
+// grant is what a code or a refresh token gives. Both work once.
 type grant struct {
 	app, location, redirect string // redirect: of a code
 	until                   time.Time
-	used                    bool // refresh tokens and codes work once
 }
 
 // oauth is the authorization server. The caller holds the server's lock.
@@ -176,12 +175,13 @@ func (s *Server) token(r *http.Request, body []byte) (answer, string) {
 	}
 	app, known := s.app(form.Get("client_id"))
 	switch { // the code is looked at before the client, as the vendor was seen to do
-	case held == nil, held.used, s.now().After(held.until), held.redirect != "" && held.redirect != form.Get("redirect_uri"):
+	case held == nil, s.now().After(held.until), held.redirect != "" && held.redirect != form.Get("redirect_uri"):
 		return refuseToken(http.StatusBadRequest, "Invalid grant: the code or refresh token is invalid"), ""
 	case !known || held.app != app.ID || form.Get("client_secret") != app.Secret:
 		return refuseToken(http.StatusUnauthorized, "Invalid client credentials"), held.location
 	}
-	held.used = true
+	delete(s.auth.codes, form.Get("code"))
+	s.spend(form.Get("refresh_token"))
 	l := s.locations[held.location]
 	if l == nil || !slices.Contains(l.settings.Installed, app.ID) {
 		return refuseToken(http.StatusUnauthorized, "The app is not installed"), held.location
@@ -192,8 +192,10 @@ func (s *Server) token(r *http.Request, body []byte) (answer, string) {
 func (s *Server) issue(app App, l *location) answer {
 	name := l.settings.Location
 	access, refresh := "oauth-"+newID()+newID(), "refresh-"+newID()+newID()
-	s.tokens[access], s.auth.access[access] = name, s.now().Add(tokenLife)
-	s.auth.refresh[refresh] = &grant{app: app.ID, location: name, until: s.now().AddDate(1, 0, 0)}
+	for _, rec := range []record{{Op: "access", ID: access, At: name, Until: s.now().Add(tokenLife)}, {Op: "refresh", ID: refresh, At: name, App: app.ID, Until: s.now().AddDate(1, 0, 0)}} {
+		s.foldToken(rec)
+		s.file.write(rec)
+	}
 	out := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": int(tokenLife.Seconds()), "refresh_token": refresh,
 		"scope": "contacts.readonly contacts.write", "userType": "Location", "companyId": l.settings.company(), "locationId": name, "userId": "consenter"}
 	if l.settings.Agency {
@@ -201,6 +203,43 @@ func (s *Server) issue(app App, l *location) answer {
 		delete(out, "locationId")
 	}
 	return ok(http.StatusOK, out)
+}
+
+// foldToken is what a line of the journal says of a token.
+func (s *Server) foldToken(rec record) {
+	switch rec.Op {
+	case "access":
+		s.tokens[rec.ID], s.auth.access[rec.ID] = rec.At, rec.Until
+	case "refresh":
+		s.auth.refresh[rec.ID] = &grant{app: rec.App, location: rec.At, until: rec.Until}
+	case "spent":
+		if _, is := s.auth.access[rec.ID]; is {
+			delete(s.tokens, rec.ID)
+			delete(s.auth.access, rec.ID)
+		}
+		delete(s.auth.refresh, rec.ID)
+	}
+}
+
+// spend ends a token.
+func (s *Server) spend(token string) {
+	if token == "" {
+		return
+	}
+	rec := record{Op: "spent", ID: token}
+	s.foldToken(rec)
+	s.file.write(rec)
+}
+
+// kept are the lines of the journal that make the tokens which work still.
+func (a oauth) kept(tokens map[string]string) (out []record) {
+	for token, until := range a.access {
+		out = append(out, record{Op: "access", ID: token, At: tokens[token], Until: until})
+	}
+	for token, g := range a.refresh {
+		out = append(out, record{Op: "refresh", ID: token, At: g.location, App: g.app, Until: g.until})
+	}
+	return out
 }
 
 // reconnect gives a code for a location in which the app is installed.
@@ -234,11 +273,12 @@ func (s *Server) Uninstall(app, name string) {
 	s.addLocation(set)
 	for token := range s.auth.access {
 		if s.tokens[token] == name {
-			delete(s.tokens, token)
-			delete(s.auth.access, token)
+			s.spend(token)
 		}
 	}
-	for _, g := range s.auth.refresh {
-		g.used = g.used || g.location == name && g.app == app
+	for token, g := range s.auth.refresh {
+		if g.location == name && g.app == app {
+			s.spend(token)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package standin
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 	"time"
 )
 
@@ -53,6 +54,10 @@ func (l *requestLog) add(e Entry, body []byte) {
 	}
 	if l.counts == nil {
 		l.counts = map[string]int64{}
+	}
+	if strings.HasPrefix(e.Path, "/oauth/") { // about no object of an account
+		l.counts["tokens"]++
+		return
 	}
 	l.counts["requests"]++
 	if e.Applied {

@@ -59,8 +59,8 @@ type LocationSettings struct {
 	Company                   string `json:"company,omitempty"`                     // default company-<location>
 	Timezone                  string `json:"timezone,omitempty"`                    // default America/New_York
 
-	Installed []string `json:"installed,omitempty"` // apps that may use it
-	Agency    bool     `json:"agency,omitempty"`    // consent gives its company's token, which does not open it
+	Installed []string `json:"installed"`        // apps that may use it
+	Agency    bool     `json:"agency,omitempty"` // consent gives its company's token, which does not open it
 }
 
 type version struct {

@@ -125,6 +125,13 @@ func (a *account) done(o crm.End, j *job, now time.Time) (spared bool) {
 	return spared
 }
 
+// superseded reports whether another version of the account's grant is in force than the one whose token an attempt used.
+func (a *account) superseded(grant int64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return grant > 0 && grant < a.epoch.Version
+}
+
 // choose picks the token of the next attempt: the newest, or the one before once that was refused. spare tells that there is another one left.
 func (a *account) choose(t grants.Token) (access app.Secret, spare bool) {
 	a.mu.Lock()

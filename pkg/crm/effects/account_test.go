@@ -253,3 +253,14 @@ func TestTurn_EndsWithoutASendWhenTheProcessStops(t *testing.T) {
 		}
 	}
 }
+
+// An attempt that was under way while the token was refreshed used the one before: that it was refused says nothing about the one in force.
+func TestAccount_ARefusalOfASupersededTokenPausesNothing(t *testing.T) {
+	a := newAccount(gohighlevel.Adapter{}, time.Now())
+	a.connected(grants.Epoch{Connection: 7, Version: 2})
+	for version, want := range map[int64]bool{0: false, 1: true, 2: false, 3: false} {
+		if got := a.superseded(version); got != want {
+			t.Errorf("version %d is superseded: %v", version, got)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -47,19 +46,19 @@ func newAccounts(cfg Config, adapter crm.Adapter, base *consumer.Base, v *vault.
 		return answer
 	}
 	pub := control.New(base.Producer, base.Keys, base.Schemas)
-	publish := func(ctx context.Context, tenant, typ, holder string, version int64, data map[string]any) error {
-		id := event.DerivedID(tenant, adapter.Name(), typ, holder+"/"+strconv.FormatInt(version, 10))
+	publish := func(ctx context.Context, tenant, typ, holder, mark string, data map[string]any) error {
+		id := event.DerivedID(tenant, adapter.Name(), typ, holder+"/"+mark)
 		_, err := pub.Publish(ctx, tenant, typ, "tenant/"+tenant, id, data, control.WithSource(adapter.Name()))
 		return err
 	}
 	a.keeper = grants.NewKeeper(grants.Keeper{Adapter: adapter.Name(), App: mine, Granter: granter, Pool: base.Pool, Vault: v, Ask: ask, Log: log,
 		Tell: func(ctx context.Context, g grants.Grant, what, reason string) error {
-			return publish(ctx, g.Tenant, typeGrantChanged, g.Holder, g.Version, map[string]any{"adapter": g.Adapter, "location": strings.TrimPrefix(g.Holder, grants.Location("")),
+			return publish(ctx, g.Tenant, typeGrantChanged, g.Holder, grants.Mark(g.Version, g.Fingerprint), map[string]any{"adapter": g.Adapter, "location": strings.TrimPrefix(g.Holder, grants.Location("")),
 				"what": what, "version": g.Version, "reason": reason, "by": nil})
 		}})
 	a.consent = &grants.Consent{Adapter: adapter.Name(), App: mine, Granter: granter, Pool: base.Pool, Vault: v, Ask: ask, Log: log,
-		Connect: func(ctx context.Context, t grants.Ticket, location string, version int64) error {
-			return publish(ctx, t.Tenant, typeConnected, grants.Location(location), version, map[string]any{"adapter": t.Adapter, "location": location,
+		Connect: func(ctx context.Context, t grants.Ticket, location, mark string) error {
+			return publish(ctx, t.Tenant, typeConnected, grants.Location(location), mark, map[string]any{"adapter": t.Adapter, "location": location,
 				"token": grants.Reference(location), "mode": t.Mode, "base_url": nil})
 		}}
 	return a, nil

@@ -22,11 +22,13 @@ func (w *worker) carryOut(ctx context.Context, stopping <-chan struct{}, j job) 
 		w.beforeSend(j.effect)
 	}
 	end := w.send(ctx, stopping, &j)
-	if j.spare && end.Code == crm.CodeUnauthorized {
-		end.After, end.Pause = 0, 0 // the token before serves
-	}
-	if end.Code == crm.CodeUnauthorized && j.grant > 0 && !j.spare {
-		w.renew(ctx, &j)
+	if end.Code == crm.CodeUnauthorized {
+		switch {
+		case j.spare, j.account.superseded(j.grant): // another token serves
+			end.After, end.Pause = 0, 0
+		case j.grant > 0:
+			w.renew(ctx, &j)
+		}
 	}
 	if j.account.done(end, &j, time.Now()) {
 		w.log.Warn("the CRM refuses the account's newest token; the one before is used while it may be: neuronx crm rotate", "tenant", j.effect.TenantID, "version", j.grant)

@@ -24,8 +24,8 @@ const (
 	maxParam   = 4 << 10 // bytes of a query parameter
 )
 
-// Connector records in a tenant's stream that it is connected to an account. Told again with the same version it says the same.
-type Connector func(ctx context.Context, t Ticket, location string, version int64) error
+// Connector records in a tenant's stream that it is connected to an account, by a grant that has Mark.
+type Connector func(ctx context.Context, t Ticket, location, mark string) error
 
 // Consent serves the pages that a person passes through who gives the engine access to an account.
 //
@@ -157,7 +157,7 @@ func (c *Consent) finish(ctx context.Context, t Ticket, code string) (status int
 		c.Log.Error("a grant can't be stored", "tenant", t.Tenant, "err", err)
 		return http.StatusServiceUnavailable, "unavailable", "access was given and can't be stored now; begin again: neuronx crm connect --oauth"
 	}
-	if err := c.Connect(ctx, t, got.Account, version); err != nil {
+	if err := c.Connect(ctx, t, got.Account, Mark(version, Fingerprint(got.Access))); err != nil {
 		c.Log.Error("a connection can't be recorded", "tenant", t.Tenant, "err", err)
 		return http.StatusServiceUnavailable, "unavailable", "access was given and the connection can't be recorded now; begin again: neuronx crm connect --oauth"
 	}

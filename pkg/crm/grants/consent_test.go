@@ -70,8 +70,8 @@ func newOffice(t *testing.T) *office {
 	t.Helper()
 	o := &office{vendor: newVendor(t)}
 	c := &Consent{Adapter: adapter, App: o.app, Granter: gohighlevel.Adapter{}, Pool: o.own, Vault: o.vault, Ask: o.ask, Log: slog.New(slog.DiscardHandler),
-		Connect: func(_ context.Context, ticket Ticket, location string, version int64) error {
-			o.connected = append(o.connected, fmt.Sprintf("%s %s %s by %s v%d", ticket.Tenant, location, ticket.Mode, ticket.By, version))
+		Connect: func(_ context.Context, ticket Ticket, location, mark string) error {
+			o.connected = append(o.connected, fmt.Sprintf("%s %s %s by %s v%s", ticket.Tenant, location, ticket.Mode, ticket.By, mark))
 			return o.fails
 		}}
 	srv := httptest.NewServer(c.Handler())
@@ -113,11 +113,11 @@ func TestConsent_APersonConnectsATenant(t *testing.T) {
 	if status, text := o.back(b, q); status != http.StatusOK || !strings.HasPrefix(text, "connected:") {
 		t.Fatalf("%d %s", status, text)
 	}
-	if fmt.Sprint(o.connected) != "[acme loc1 record by ann v1]" {
-		t.Errorf("connected %q", o.connected)
-	}
 	o.opens(1)
 	g, err := o.grant("loc1")
+	if want := "acme loc1 record by ann v1/" + g.Fingerprint; len(o.connected) != 1 || o.connected[0] != want {
+		t.Errorf("connected %q, want %s", o.connected, want)
+	}
 	if err != nil || g.Auth != AuthOAuth || g.RefreshAt.IsZero() || g.GivenBy != "ann" {
 		t.Errorf("%+v, %v", g, err)
 	}
@@ -210,6 +210,9 @@ func TestConsent_WhatTheCRMGivesMayBeOfNoUse(t *testing.T) {
 			o.fault(standin.Fault{Kind: "status", Status: 200, Path: "/oauth/token", Body: `{"access_token":"a","refresh_token":"r","expires_in":9,"userType":"Location","locationId":"../x"}`})
 		}, nil, http.StatusForbidden, "company_token"},
 		"another tenant's location": {func(o *office) { o.must("beta", "loc1", "pit-beta", 0, 1) }, nil, http.StatusConflict, "account_taken"},
+		"another tenant's location, by a file": {func(o *office) {
+			o.exec(`INSERT INTO neuronx.crm_connections (tenant_id, adapter, location, token, mode, sequence) VALUES ('beta', 'gohighlevel', 'loc1', 'secret://beta@1', 'record', 1)`)
+		}, nil, http.StatusConflict, "account_taken"},
 		"a token that no header holds": {func(o *office) {
 			o.fault(standin.Fault{Kind: "status", Status: 200, Path: "/oauth/token", Body: `{"access_token":"a b","refresh_token":"r","expires_in":9,"userType":"Location","locationId":"loc1"}`})
 		}, nil, http.StatusServiceUnavailable, "unavailable"},

@@ -86,6 +86,11 @@ func Fingerprint(t secret.Text) string {
 	return hex.EncodeToString(sum[:6])
 }
 
+// Mark tells one version of a grant from all others, also where a restored database counts its versions again.
+func Mark(version int64, fingerprint string) string {
+	return fmt.Sprintf("%d/%s", version, fingerprint)
+}
+
 // sealedTokens is what is sealed.
 type sealedTokens struct {
 	Access  string `json:"access"`

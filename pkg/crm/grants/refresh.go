@@ -31,7 +31,7 @@ const (
 // Asker sends one request to the CRM, without a token of an account.
 type Asker func(ctx context.Context, c crm.Call) crm.Answer
 
-// Teller records in a tenant's stream that what opens an account changed. It is told again what it was told, with the same version.
+// Teller records in a tenant's stream that what opens an account changed. It may be told the same again, of a grant with the same Mark.
 type Teller func(ctx context.Context, g Grant, what, reason string) error
 
 // Keeper refreshes the tokens of grants before they end. Any number of processes may keep the same grants: one at a time claims a refresh.
@@ -264,13 +264,18 @@ func (c claimed) hide(s string) string {
 	return s
 }
 
+// refreshAgain is how long after a refresh the next one may come before its time: a CRM that refuses each fresh token, too, is not asked for others as
+// fast as it answers.
+const refreshAgain = 5 * time.Minute
+
 // Refused asks for a refresh before its time, since the CRM took a version's access token no more. It reports whether that will be.
 func Refused(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, adapter, location string, version int64) (bool, error) {
 	var due bool
 	err := q.QueryRow(ctx, `UPDATE neuronx.crm_grants SET refresh_at = least(refresh_at, now())
-		WHERE adapter = $1 AND holder = $2 AND version = $3 AND auth = 'oauth' AND state = 'active' RETURNING true`, adapter, Location(location), version).Scan(&due)
+		WHERE adapter = $1 AND holder = $2 AND version = $3 AND auth = 'oauth' AND state = 'active'
+		AND (refreshed_at IS NULL OR refreshed_at < now() - $4::interval) RETURNING true`, adapter, Location(location), version, refreshAgain).Scan(&due)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}

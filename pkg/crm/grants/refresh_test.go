@@ -373,6 +373,13 @@ func TestRefused_AsksForARefreshOfThatVersionOnly(t *testing.T) {
 	v := newVendor(t)
 	v.consented()
 	v.round(v.keeper(), 1)
+	for version, want := range map[int64]bool{1: false, 2: false} { // it was refreshed just now
+		if due, err := Refused(t.Context(), v.own, adapter, "loc1", version); err != nil || due != want {
+			t.Errorf("version %d at once: %v, %v", version, due, err)
+		}
+	}
+	v.round(v.keeper(), 0)
+	v.exec(`UPDATE neuronx.crm_grants SET refreshed_at = now() - interval '6 minutes'`)
 	for version, want := range map[int64]bool{1: false, 2: true} {
 		if due, err := Refused(t.Context(), v.own, adapter, "loc1", version); err != nil || due != want {
 			t.Errorf("version %d: %v, %v", version, due, err)

@@ -72,7 +72,7 @@ func (s Source) Token(ctx context.Context, q ledger.Querier, tenant, location, r
 		case s.Vault == nil:
 			problem = "the token is in a grant, and this process has no master keyset to open it: set NEURONX_MASTER_KEYSET_FILE"
 		case state == NeedsConsent:
-			problem = "the CRM takes the account's tokens no more (" + reason + "); a person must consent again: neuronx crm connect"
+			problem = "the CRM takes the account's tokens no more (" + reason + "); a person must consent again: neuronx crm connect --oauth"
 		case state != Active:
 			problem = "the account's grant was revoked (" + reason + "); connect it again: neuronx crm connect"
 		case expires != nil && !s.Now().Before(*expires):

@@ -49,6 +49,15 @@ func Give(ctx context.Context, tx pgx.Tx, v *vault.Vault, g Given) (version int6
 	case print == fresh && state == Active:
 		return version, ErrSame
 	}
+	var other bool // whose token is a file
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM neuronx.crm_connections WHERE adapter = $1 AND 'location/' || location = $2 AND base_url = '' AND tenant_id <> $3 AND mode <> 'off')`,
+		g.Adapter, g.Holder, g.Tenant).Scan(&other)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("look for tenants of the account: %w", err)
+	case other:
+		return 0, ErrTaken
+	}
 	version++
 	var fallback *time.Duration
 	if tenant == g.Tenant && state == Active && g.Fallback > 0 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/neuronx/engine/pkg/app"
 	"github.com/neuronx/engine/pkg/crm/gohighlevel"
+	"github.com/neuronx/engine/pkg/crm/grants"
 	"github.com/neuronx/engine/pkg/event"
 	"github.com/neuronx/engine/pkg/vault"
 	"github.com/neuronx/engine/services/neuronx/operate"
@@ -37,9 +38,8 @@ func (c *cli) crmConnect(name string) *cobra.Command {
 
 With --pit-file the private integration token in a file of yours is tried at the CRM, sealed
 with the master keyset and stored in the database; the file is not needed afterwards.
-With --oauth it shows an address which, opened in a browser within 15 minutes and once, leads
-to the CRM's page on which a person lets the engine use a location; the tokens that this gives
-are refreshed. With --token the token stays a file <id>@<version> in the folder NEURONX_SECRETS_DIR of the adapter,
+With --oauth it prints a link that works once, in one browser, within 15 minutes. The person who
+opens it chooses a location in the CRM and approves access; tokens are refreshed from then on. With --token the token stays a file <id>@<version> in the folder NEURONX_SECRETS_DIR of the adapter,
 with mode 600.
 
 In mode record, in which a connection begins, effects are recorded and nothing is sent.
@@ -169,12 +169,14 @@ func (c *cli) crmStatus() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(c, list, []string{"TENANT", "ADAPTER", "LOCATION", "MODE", "TOKEN", "GIVEN", "ADVICE"}, func(a accounts.Account) []any {
-				given := "-"
-				if a.Grant != nil {
-					given = stamp(a.Grant.GivenAt)
+			return show(c, list, []string{"TENANT", "ADAPTER", "LOCATION", "MODE", "AUTH", "STATE", "GIVEN", "ADVICE"}, func(a accounts.Account) []any {
+				auth, state, given := "file", "-", "-"
+				if g := a.Grant; g != nil {
+					auth, state, given = g.Auth, g.State, stamp(g.GivenAt)
+				} else if grants.IsReference(a.Token) {
+					auth = "-"
 				}
-				return []any{a.Tenant, a.Adapter, a.Location, dash(a.Mode), a.State(), given, dash(a.Advice(c.env.Now()))}
+				return []any{a.Tenant, a.Adapter, a.Location, dash(a.Mode), auth, state, given, dash(a.Advice(c.env.Now()))}
 			})
 		}),
 	}
@@ -222,8 +224,8 @@ func (c *cli) crmRotate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rotate <tenant>", Short: "Replace the token of a tenant's account", Args: args("tenant"), Annotations: needFlags("pit-file"),
 		Long: `Replace the private integration token of a tenant's account. The new one is tried at the CRM
-first. The one before serves for seven days more where the new one is refused, if the CRM still
-takes it: choose "rotate and expire this token later" there.`,
+first. If the CRM refuses it later, the old one is used for up to seven days, as long as the CRM
+still accepts it: choose "rotate and expire this token later" there.`,
 		Example: "  neuronx crm rotate acme --pit-file acme.token --reason 'ninety days' --execute",
 		RunE: c.within(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if err := cmp.Or(oneOf("adapter", adapter, gohighlevel.Name), c.env.CheckTenant(ctx, args[0])); err != nil {

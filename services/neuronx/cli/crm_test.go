@@ -66,7 +66,7 @@ func TestCRM_ATokenIsTriedSealedReplacedAndDeleted(t *testing.T) {
 	run(exitOK, "crm connect acme --oauth", "would make an address")
 	run(exitOK, "crm connect acme --oauth --mode send --execute", "https://crm.example.com/v1/oauth/gohighlevel/start?ticket=", "within 15 minutes")
 	count(1, "tickets of acme in mode send", `SELECT count(*) FROM neuronx.crm_tickets WHERE tenant_id = 'acme' AND mode = 'send' AND adapter = 'gohighlevel' AND used_at IS NULL`)
-	run(exitFailed, connect+"one.token", "read the master keyset", "crm keyset create")
+	run(exitFailed, connect+"one.token", "read the master keyset", "restore it from its backup")
 	run(exitOK, "crm keyset create keyset.json --execute")
 	run(exitUnsafe, "crm keyset create keyset.json --execute", "there already")
 	run(exitUsage, "crm keyset add none.json --execute", "there is no file")
@@ -119,10 +119,10 @@ func TestCRM_ATokenIsTriedSealedReplacedAndDeleted(t *testing.T) {
 	if _, err := e.Root.Exec(t.Context(), `UPDATE neuronx.crm_grants SET given_at = now() - interval '81 days'`); err != nil {
 		t.Fatal(err)
 	}
-	run(exitOK, "crm status --tenant acme", "locA", "active", "81 days old: replace it by 90")
+	run(exitOK, "crm status --tenant acme", "locA", "active", "81 days old; replace it before day 90")
 	run(exitOK, "crm disconnect acme --execute", "is disconnected")
 	count(0, "tokens after the end", tokens)
-	run(exitOK, "crm status --tenant acme", "revoked", "connect it again")
+	run(exitOK, "crm status --tenant acme", "revoked", "connect this account again")
 	if _, err := e.Root.Exec(t.Context(), `DELETE FROM neuronx.crm_connections`); err != nil { // as the adapter folds it, without what it keeps
 		t.Fatal(err)
 	}

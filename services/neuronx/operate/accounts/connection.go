@@ -51,7 +51,7 @@ func checkLocation(ctx context.Context, env *operate.Env, id string, c Connectio
 		Hint("name another location, or disconnect the other first: `neuronx crm disconnect %s`", other)
 }
 
-// Connected finds the connection of a tenant whose token is a grant's.
+// Connected finds the connection of a tenant whose token is a grant's and is replaced by people.
 func Connected(ctx context.Context, env *operate.Env, id, adapter string) (Connection, error) {
 	accounts, err := Status(ctx, env, id)
 	if err != nil {
@@ -63,6 +63,9 @@ func Connected(ctx context.Context, env *operate.Env, id, adapter string) (Conne
 		case !grants.IsReference(a.Token):
 			return Connection{}, operate.Usage("the token of %s is the file %s", id, a.Token).
 				Hint("put the token into a file <id>@<another version> of NEURONX_SECRETS_DIR and connect with that; or `neuronx crm connect --pit-file` keeps it in the database, sealed")
+		case a.Grant != nil && a.Grant.Auth == grants.AuthOAuth:
+			return Connection{}, operate.Usage("the tokens of %s are refreshed, as a person consented", id).
+				Hint("where the CRM takes them no more: `neuronx crm connect %s --oauth --mode %s --execute`", id, a.Mode)
 		default:
 			return Connection{Adapter: a.Adapter, Location: a.Location, Mode: a.Mode, Token: a.Token, BaseURL: a.BaseURL}, nil
 		}

@@ -50,7 +50,7 @@ func Keyset(env *operate.Env) (*vault.Vault, error) {
 	}
 	v, err := vault.Load(path)
 	if err != nil {
-		return nil, operate.Fail("read the master keyset", err).Hint("`neuronx crm keyset create <file>` makes one; all adapters and tools need the same")
+		return nil, operate.Fail("read the master keyset", err).Hint("all adapters and tools need the same file; where it is lost or damaged, restore it from its backup: another one opens no token that is stored")
 	}
 	return v, nil
 }

@@ -62,31 +62,20 @@ func Status(ctx context.Context, env *operate.Env, tenant string) ([]Account, er
 	})
 }
 
-// State says in a word how an account is opened.
-func (a Account) State() string {
-	switch {
-	case a.Grant != nil:
-		return a.Grant.State
-	case a.Token != "" && !grants.IsReference(a.Token):
-		return "file"
-	}
-	return "no grant"
-}
-
 // Advice says what should be done about an account; "" is nothing.
 func (a Account) Advice(now time.Time) string {
 	g := a.Grant
 	switch {
 	case a.Mode != "" && g == nil && grants.IsReference(a.Token), a.Mode != "" && g != nil && g.State == grants.Revoked:
-		return "its effects wait: connect it again"
+		return "effects are waiting; connect this account again"
 	case g == nil:
 		return ""
 	case a.Mode == "" && g.State != grants.Revoked:
 		return "it has a token and is not connected: disconnect it, or connect it again"
 	case g.State == grants.NeedsConsent:
-		return "a person must consent again: " + g.Reason
+		return "a person must consent again (crm connect --oauth): " + g.Reason
 	case g.Auth == grants.AuthPIT && g.State == grants.Active && now.Sub(g.GivenAt) > grants.Old:
-		return fmt.Sprintf("its token is %d days old: replace it by 90", int(now.Sub(g.GivenAt).Hours()/24))
+		return fmt.Sprintf("its token is %d days old; replace it before day 90 (crm rotate)", int(now.Sub(g.GivenAt).Hours()/24))
 	}
 	return ""
 }

@@ -36,7 +36,7 @@ func PausedNext(p ledger.Paused) string {
 		return "neuronx crm connect " + p.Tenant
 	}
 	if grants.IsReference(p.Token) {
-		return "neuronx crm status --tenant " + p.Tenant + ", then neuronx crm rotate " + p.Tenant + " --pit-file <file with a token that works> --execute"
+		return "neuronx crm status --tenant " + p.Tenant + ", which says what the account needs"
 	}
 	next := fmt.Sprintf("neuronx crm connect %s --location %s --token <secret://id@version of a token that works, now %s> --mode %s", p.Tenant, p.Location, p.Token, p.Mode)
 	if p.BaseURL != "" {

@@ -55,7 +55,7 @@ func TestPausedNext_ConnectsAgainAsTheTenantIsConnected(t *testing.T) {
 	}
 	grant := p
 	grant.Token = "secret://loc@grant"
-	if got := PausedNext(grant); !strings.Contains(got, "neuronx crm rotate acme --pit-file") || strings.Contains(got, "--token") {
+	if got := PausedNext(grant); !strings.HasPrefix(got, "neuronx crm status --tenant acme") || strings.Contains(got, "--token") {
 		t.Error(got)
 	}
 	p.BaseURL = "https://crm.example.com"
