@@ -57,17 +57,25 @@ func (c *Cluster) Counted(ctx context.Context) (map[string]checker.Ledger, error
 	return out, err
 }
 
-// Requests is how many requests the stand-in CRM has in its log, at most 1,000; refused ones count too.
+// Requests is how many requests the stand-in CRM has in its log, at most 1,000; refused ones count too, those for tokens do not.
 func (c *Cluster) Requests(ctx context.Context) (int, error) {
 	body, code, err := get(ctx, c.CRMURL+"/_standin/requests")
 	if err != nil || code != http.StatusOK {
 		return 0, fmt.Errorf("ask the stand-in: %d %w", code, err)
 	}
 	var log struct {
-		Requests []json.RawMessage `json:"requests"`
+		Requests []struct {
+			Path string `json:"path"`
+		} `json:"requests"`
 	}
 	if err := json.Unmarshal([]byte(body), &log); err != nil {
 		return 0, fmt.Errorf("read the stand-in's answer: %w", err)
 	}
-	return len(log.Requests), nil
+	n := 0
+	for _, r := range log.Requests {
+		if !strings.HasPrefix(r.Path, "/oauth/") { // a token is asked for when the account is connected
+			n++
+		}
+	}
+	return n, nil
 }
